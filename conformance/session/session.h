@@ -1,0 +1,147 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Session: one raw conversation with a server.
+//
+// It sends exactly what it is told, legal or not, decodes what comes with engine/wire, waits no longer than it may,
+// and writes everything in a transcript. It judges nothing: a server's misbehaviour comes back as data.
+
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "conformance/peer/transport.h"
+#include "conformance/session/transcript.h"
+#include "engine/base/bytes.h"
+#include "engine/wire/messages.h"
+#include "engine/wire/payloads.h"
+#include "engine/wire/server_decoder.h"
+
+namespace nbdspec::conformance {
+
+// Why a wanted message did not come.
+struct Ended {
+  enum class How {
+    kClosed,       // The server closed the connection.
+    kReset,        // The server reset it.
+    kTimedOut,     // It said nothing in time.
+    kUndecodable,  // What it said is no message.
+    kUnexpected,   // It said a message of another kind than the phase has.
+    kFlood,        // It said more than Limits allow.
+  };
+  How how = How::kTimedOut;
+  std::string text;  // For people: "the server closed the connection after 18 bytes".
+
+  // Whether the connection is over by the server's doing.
+  [[nodiscard]] bool is_disconnect() const { return how == How::kClosed || how == How::kReset; }
+};
+
+template <typename T>
+using Heard = std::expected<T, Ended>;
+
+// What answers one request: a simple reply, or chunks of which the last has DONE.
+struct Answer {
+  std::optional<engine::SimpleReply> simple = {};
+  std::vector<engine::Chunk> chunks = {};
+
+  // The error of the simple reply or of the first error chunk (NbdError::kEio when that chunk cannot be taken
+  // apart); 0 for success.
+  [[nodiscard]] std::uint32_t error() const;
+};
+
+class Session {
+ public:
+  struct Limits {
+    std::chrono::milliseconds reply_timeout{2000};  // For each message wanted.
+    std::chrono::milliseconds quiet_time{100};      // How long silence is listened to (see Silence).
+    Transport::Clock::time_point deadline = Transport::Clock::time_point::max();  // For all of it.
+    std::uint64_t received_bytes_max = 1 << 28;                                   // Of the whole session: 256 MiB.
+    std::uint32_t messages_max = 1 << 16;                                         // In answer to one option or request.
+  };
+
+  // `transcript` outlives the session.
+  Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript);
+  Session(Session&&) noexcept = default;
+  Session& operator=(Session&&) noexcept = default;
+
+  // --- Saying ---
+
+  // Sends a message as it is. A request's READ length is remembered for its simple reply.
+  // That the server does not take it is found when an answer is wanted.
+  void Say(const engine::ClientMessage& message);
+
+  // Sends bytes as they are; `what` describes them in the transcript.
+  void SayRaw(engine::ByteView bytes, std::string what);
+
+  // Closes our sending side.
+  void Hang();
+
+  // A cookie not used before in this session.
+  std::uint64_t NextCookie() { return ++cookie_; }
+
+  // --- Hearing ---
+
+  Heard<engine::ServerMessage> Next();
+
+  // The greeting of a newstyle server.
+  Heard<engine::Greeting> NextGreeting();
+
+  // Replies from the next one up to and with the first that is neither NBD_REP_SERVER, NBD_REP_INFO nor
+  // NBD_REP_META_CONTEXT. Never empty.
+  Heard<std::vector<engine::OptionReply>> NextOptionReplies();
+
+  // Everything that answers the request with `cookie`. Replies to other cookies that come meanwhile are kept for
+  // their own call; a reply to a cookie never sent is kept in strays(). `is_read` says whether a simple reply
+  // brings data (told by Say).
+  Heard<Answer> NextAnswer(std::uint64_t cookie);
+
+  // Listens for quiet_time. Returns nothing when the server stays silent and connected.
+  std::optional<std::string> Silence();
+
+  // Waits for the server to end the connection, ignoring what it says: how it did, or kTimedOut after
+  // reply_timeout.
+  Ended NextEnd();
+
+  // --- Both at once ---
+
+  Heard<std::vector<engine::OptionReply>> Ask(const engine::Option& option);
+  Heard<Answer> Ask(const engine::Request& request);  // request.cookie 0 is replaced by NextCookie().
+
+  // EXPORT_NAME: its own form of reply. `no_zeroes`: both sides set NO_ZEROES, so ten bytes are the whole of it.
+  Heard<engine::ExportNameReply> AskExportName(std::string_view name, bool no_zeroes);
+
+  // The option GO was acknowledged: from here on NextAnswer.
+  void EnterTransmission() { decoder_.EnterTransmission(); }
+
+  // Says DISC and closes. Errors: none; whatever happens is in the transcript.
+  void Disconnect();
+
+  // --- Looking ---
+
+  [[nodiscard]] const std::vector<engine::ServerMessage>& strays() const { return strays_; }
+  [[nodiscard]] Transcript& transcript() { return *transcript_; }
+  [[nodiscard]] const Limits& limits() const { return limits_; }
+
+ private:
+  // See session.cc.
+  Heard<engine::ServerMessage> NextUntil(Transport::Clock::time_point deadline);
+  [[nodiscard]] Transport::Clock::time_point Until(std::chrono::milliseconds wait) const;
+
+  std::unique_ptr<Transport> transport_;
+  Limits limits_;
+  Transcript* transcript_;
+  engine::ServerDecoder decoder_;
+  std::uint64_t cookie_ = 0;
+  std::uint64_t sent_bytes_ = 0;
+  std::uint64_t received_bytes_ = 0;
+  std::optional<Ended> over_;  // Set once nothing more can come.
+  std::vector<engine::ServerMessage> strays_;
+  std::vector<engine::ServerMessage> early_;  // Replies that came before they were asked for by cookie.
+  std::vector<std::uint64_t> outstanding_;    // Cookies sent and not yet wholly answered.
+};
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// ExtentMap: the type of every byte of an export, in memory proportional to the number of extents.
+//
+// This is the map of the nbdkit extents proposal: it covers [0, size) from the start, `Add` overwrites, neighbours
+// of one type are one extent. It is the subject that engine/oracle checks, and stands for the truth where an
+// export is too large for one cell per byte.
+
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <map>
+
+#include "engine/base/byte_range.h"
+#include "engine/base/error.h"
+#include "engine/extents/extent.h"
+
+namespace nbdspec::engine {
+
+class ExtentMap {
+ public:
+  // A map of [0, size) that is one extent of type `initial`.
+  // Range:  size in [0, 2^63-1] bytes; checked with CHECK, so test a size that comes from outside before.
+  // Errors: none; nothing is allocated.
+  explicit ExtentMap(std::uint64_t size, ExtentType initial = ExtentType::kHole);
+
+  // Maps can be large: copying one is said, with Clone.
+  ExtentMap(ExtentMap&&) noexcept = default;
+  ExtentMap& operator=(ExtentMap&&) noexcept = default;
+
+  // Gives the bytes of [offset, offset + length) the type `type`, whatever they had. The part at or past size() is
+  // ignored; length 0 changes nothing.
+  // Errors: kInvalidType for bits other than HOLE and ZERO; kOutOfRange if offset + length is 2^64 or more;
+  //         kOutOfMemory. The map is then unchanged.
+  // Cost:   O(log n), amortised over the extents it removes.
+  std::expected<void, ErrorCode> Add(std::uint64_t offset, std::uint64_t length, ExtentType type);
+
+  // Back to one extent of the initial type. Cost: O(n).
+  void Clear();
+
+  // Calls `visit` for each maximal extent in `bounds`, clipped to it, in ascending order, without gaps; neighbours
+  // differ in type. The part of `bounds` past size() is ignored. `visit` returns whether to go on.
+  // Returns: whether every call did.
+  // Cost:   O(log n) and the extents visited. `visit` must not change the map.
+  bool ForEach(ByteRange bounds, const std::function<bool(Extent)>& visit) const;
+
+  // The maximal extent that contains `offset`. Range: offset in [0, size()), checked with CHECK. Cost: O(log n).
+  [[nodiscard]] Extent Lookup(std::uint64_t offset) const;
+
+  // How many maximal extents cover the map; 0 only when size() is 0.
+  [[nodiscard]] std::uint64_t extent_count() const;
+
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+  [[nodiscard]] ExtentType initial_type() const { return initial_; }
+  [[nodiscard]] ByteRange range() const { return {.begin = 0, .end = size_}; }
+
+  // An equal map. Errors: kOutOfMemory.
+  [[nodiscard]] std::expected<ExtentMap, ErrorCode> Clone() const;
+
+  // Aborts unless the representation is what this file's .cc says it is. For tests. Cost: O(n).
+  void CheckInvariants() const;
+
+ private:
+  using Boundaries = std::map<std::uint64_t, ExtentType>;
+
+  std::uint64_t size_;
+  ExtentType initial_;
+  // begin of each maximal extent -> its type. Key 0 is there unless the map is in its initial state, which
+  // is the empty map: so construction and Clear cannot fail.
+  Boundaries boundaries_;
+};
+
+}  // namespace nbdspec::engine

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The messages of the NBD protocol as plain values, right or wrong.
+//
+// Fields are integers as they stand on the wire, so that an illegal message can be written down and sent; the
+// constructors' defaults make a legal one. Encoding is in encode.h, decoding in client_decoder.h (what a server
+// reads) and server_decoder.h (what a client reads), payloads inside messages in payloads.h.
+
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <variant>
+
+#include "engine/base/bytes.h"
+#include "engine/wire/protocol.h"
+
+namespace nbdspec::engine {
+
+// --- Server to client -----------------------------------------------------------------------------------------
+
+// The first 18 bytes of a newstyle server.
+struct Greeting {
+  std::uint64_t magic = kNbdMagic;
+  std::uint64_t option_magic = kOptionMagic;
+  std::uint16_t flags = HandshakeFlag::kFixedNewstyle | HandshakeFlag::kNoZeroes;
+  bool operator==(const Greeting&) const = default;
+};
+
+// The first 152 bytes of an oldstyle server. Only ever decoded: no server here speaks it.
+struct OldstyleGreeting {
+  std::uint64_t size = 0;
+  std::uint32_t flags = 0;
+  bool pad_is_zero = true;  // The 124 reserved bytes.
+  bool operator==(const OldstyleGreeting&) const = default;
+};
+
+// One reply to an option: a 20-byte header and a payload.
+struct OptionReply {
+  std::uint64_t magic = kOptionReplyMagic;
+  std::uint32_t option = 0;
+  std::uint32_t type = OptionReplyType::kAck;
+  Bytes payload = {};
+  std::optional<std::uint32_t> length_field = {};  // When set, sent in place of the payload's length.
+  bool operator==(const OptionReply&) const = default;
+
+  [[nodiscard]] bool is_error() const { return (type & OptionReplyType::kErrorBit) != 0; }
+};
+
+// The answer to NBD_OPT_EXPORT_NAME, which has no option reply header.
+struct ExportNameReply {
+  std::uint64_t size = 0;
+  std::uint16_t flags = TransmissionFlag::kHasFlags;
+  Bytes pad = {};  // 124 zero bytes unless both sides set NO_ZEROES.
+  bool operator==(const ExportNameReply&) const = default;
+};
+
+// A simple reply: a 16-byte header, and data after a successful READ.
+struct SimpleReply {
+  std::uint32_t magic = kSimpleReplyMagic;
+  std::uint32_t error = NbdError::kOk;
+  std::uint64_t cookie = 0;
+  Bytes data = {};
+  bool operator==(const SimpleReply&) const = default;
+};
+
+// A structured reply chunk: a 20-byte header and a payload.
+struct Chunk {
+  std::uint32_t magic = kChunkMagic;
+  std::uint16_t flags = 0;
+  std::uint16_t type = ChunkType::kNone;
+  std::uint64_t cookie = 0;
+  Bytes payload = {};
+  std::optional<std::uint32_t> length_field = {};  // When set, sent in place of the payload's length.
+  bool operator==(const Chunk&) const = default;
+
+  [[nodiscard]] bool is_error() const { return (type & ChunkType::kErrorBit) != 0; }
+  [[nodiscard]] bool is_done() const { return (flags & ChunkFlag::kDone) != 0; }
+};
+
+// Bytes that are no message: what a faulty server may say.
+struct RawBytes {
+  Bytes bytes;
+  bool operator==(const RawBytes&) const = default;
+};
+
+// The end of the connection, after everything said before it.
+struct HardDisconnect {
+  bool operator==(const HardDisconnect&) const = default;
+};
+
+using ServerMessage = std::variant<Greeting, OldstyleGreeting, OptionReply, ExportNameReply, SimpleReply, Chunk,
+                                   RawBytes, HardDisconnect>;
+
+// --- Client to server -----------------------------------------------------------------------------------------
+
+// The four bytes that answer a greeting.
+struct ClientFlags {
+  std::uint32_t flags = ClientFlag::kFixedNewstyle | ClientFlag::kNoZeroes;
+  bool operator==(const ClientFlags&) const = default;
+};
+
+// One option: a 16-byte header and a payload.
+struct Option {
+  std::uint64_t magic = kOptionMagic;
+  std::uint32_t option = 0;
+  Bytes payload = {};
+  std::optional<std::uint32_t> length_field = {};  // When set, sent in place of the payload's length.
+  bool too_long = false;  // Decoded only: the payload passed the decoder's limit, was read and dropped.
+  bool operator==(const Option&) const = default;
+};
+
+// One request: a 28-byte header, and the data of a WRITE.
+struct Request {
+  std::uint32_t magic = kRequestMagic;
+  std::uint16_t flags = 0;
+  std::uint16_t type = CommandType::kRead;
+  std::uint64_t cookie = 0;
+  std::uint64_t offset = 0;
+  std::uint32_t length = 0;
+  Bytes payload = {};
+  bool too_long = false;  // Decoded only: the payload passed the decoder's limit, was read and dropped.
+  bool operator==(const Request&) const = default;
+};
+
+using ClientMessage = std::variant<ClientFlags, Option, Request>;
+
+// One line for people, with the specification's names; data is shown by its length and first bytes, and
+// everything a peer chose is escaped: "NBD_REP_INFO for NBD_OPT_GO, 12 bytes". At most some 300 characters.
+std::string Describe(const ServerMessage& message);
+std::string Describe(const ClientMessage& message);
+
+// `text` in double quotes with control, non-ASCII and quote bytes escaped (\n, \x1b), cut after `bytes_max`.
+std::string Quoted(std::string_view text, std::size_t bytes_max = 80);
+
+}  // namespace nbdspec::engine

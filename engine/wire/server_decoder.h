@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Bytes from a server to messages, incrementally: what a client reads.
+//
+// What the bytes mean depends on what was asked, so the client tells the decoder: an EXPORT_NAME was sent, the
+// transmission phase was entered, a simple reply with this cookie would carry so much data. Nothing is forgiven and
+// nothing is judged: a message with a wrong option number or an unknown type is decoded as it is; only what
+// cannot be framed (a wrong magic, a payload above the limit) is Undecodable.
+
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <variant>
+
+#include "engine/base/bytes.h"
+#include "engine/wire/client_decoder.h"
+#include "engine/wire/messages.h"
+
+namespace nbdspec::engine {
+
+// A message and where it stood in the stream.
+struct PlacedServerMessage {
+  ServerMessage message;
+  std::uint64_t offset = 0;  // Of its first byte, from the start of the stream.
+  std::uint64_t length = 0;  // Of its wire form, in bytes.
+};
+
+class ServerDecoder {
+ public:
+  struct Limits {
+    std::uint32_t payload_bytes_max = 1 << 26;  // Of one option reply or chunk: 64 MiB.
+  };
+
+  ServerDecoder() : ServerDecoder(Limits{}) {}
+  explicit ServerDecoder(Limits limits) : limits_(limits) {}
+
+  // Takes more bytes of the stream, any number.
+  void Feed(ByteView bytes);
+
+  // The next whole message, or Undecodable (then always), or nothing while bytes are missing.
+  std::optional<std::variant<PlacedServerMessage, Undecodable>> Next();
+
+  // An EXPORT_NAME was sent: the next message is an ExportNameReply, then transmission begins.
+  // `pad` says whether 124 bytes are to follow its ten.
+  void ExpectExportNameReply(bool pad);
+
+  // GO was acknowledged: what follows are replies to requests.
+  void EnterTransmission();
+
+  // A successful simple reply with `cookie` carries `length` bytes of data (a READ was sent). Until Forget or the
+  // reply. Without it a simple reply is 16 bytes.
+  void ExpectData(std::uint64_t cookie, std::uint32_t length);
+
+  // Bytes taken but not yet part of a message.
+  [[nodiscard]] ByteView Pending() const;
+
+  // Offset in the stream of the first pending byte.
+  [[nodiscard]] std::uint64_t offset() const { return consumed_; }
+
+ private:
+  enum class Phase { kGreeting, kOptionReplies, kExportNameReply, kReplies };
+
+  Limits limits_;
+  Phase phase_ = Phase::kGreeting;
+  bool pad_ = false;
+  Bytes buffer_;
+  std::size_t begin_ = 0;
+  std::uint64_t consumed_ = 0;
+  std::multimap<std::uint64_t, std::uint32_t> data_by_cookie_;
+  std::optional<Undecodable> dead_;
+};
+
+}  // namespace nbdspec::engine
