@@ -1,0 +1,191 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/requirements/catalogue.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "engine/base/check.h"
+
+namespace nbdspec::conformance {
+namespace {
+
+constexpr std::string_view kColumns = "id\tsection\tlevel\trole\tphase\tstatement\tobservable\thow\tuntested";
+constexpr std::size_t kColumnCount = 9;
+
+constexpr std::array kLevels = {reports::Level::kMust, reports::Level::kMustNot, reports::Level::kShould,
+                                reports::Level::kShouldNot, reports::Level::kMay};
+constexpr std::array kRoles = {Role::kServer, Role::kClient};
+constexpr std::array kPhases = {Phase::kGeneral,      Phase::kHandshake,         Phase::kOptions,
+                                Phase::kTls,          Phase::kMetadata,          Phase::kBlockSize,
+                                Phase::kTransmission, Phase::kStructuredReplies, Phase::kExtendedHeaders};
+constexpr std::array kObservables = {Observable::kYes, Observable::kPartial, Observable::kNo};
+
+// The one of `values` that is spelled `word`.
+template <typename T, std::size_t kCount>
+std::optional<T> FromWord(const std::array<T, kCount>& values, std::string_view word) {
+  using reports::Word;
+  for (const T value : values) {
+    if (Word(value) == word) {
+      return value;
+    }
+  }
+  return std::nullopt;
+}
+
+// Cuts the text up to `separator` off the front of `rest`.
+std::string_view Cut(std::string_view& rest, char separator) {
+  const std::size_t at = std::min(rest.find(separator), rest.size());
+  const std::string_view piece = rest.substr(0, at);
+  rest.remove_prefix(std::min(at + 1, rest.size()));
+  return piece;
+}
+
+bool IsId(std::string_view text) {
+  return !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-") == std::string_view::npos;
+}
+
+bool HasOuterSpace(std::string_view text) { return text.starts_with(' ') || text.ends_with(' '); }
+
+// The row, or what is wrong with it.
+std::expected<Requirement, std::string> ParseRow(std::string_view line) {
+  const auto tabs = static_cast<std::size_t>(std::ranges::count(line, '\t'));
+  if (tabs + 1 != kColumnCount && tabs + 2 != kColumnCount) {
+    return std::unexpected("has " + std::to_string(tabs + 1) + " columns instead of 9");
+  }
+  std::array<std::string_view, kColumnCount> cells;
+  for (std::string_view& cell : cells) {
+    cell = Cut(line, '\t');
+    if (HasOuterSpace(cell)) {
+      return std::unexpected("has a space at an end of \"" + std::string(cell) + "\"");
+    }
+  }
+  const auto& [id, section, level, role, phase, statement, observable, how, untested] = cells;
+  if (!IsId(id)) {
+    return std::unexpected("has the id \"" + std::string(id) + "\", which is not made of a-z 0-9 . -");
+  }
+  if (section.empty() || statement.empty() || how.empty()) {
+    return std::unexpected("lacks its section, statement or how");
+  }
+  const auto level_value = FromWord(kLevels, level);
+  const auto role_value = FromWord(kRoles, role);
+  const auto phase_value = FromWord(kPhases, phase);
+  const auto observable_value = FromWord(kObservables, observable);
+  if (!level_value || !role_value || !phase_value || !observable_value) {
+    return std::unexpected("has an unknown level, role, phase or observable");
+  }
+  return Requirement{.id = id,
+                     .section = section,
+                     .level = *level_value,
+                     .role = *role_value,
+                     .phase = *phase_value,
+                     .statement = statement,
+                     .observable = *observable_value,
+                     .how = how,
+                     .untested = untested,
+                     .ambiguous = how.contains("[ambiguous]"),
+                     .derived = how.contains("[derived]"),
+                     .historic = how.contains("[historic-deviation]")};
+}
+
+}  // namespace
+
+std::string_view Word(Role role) {
+  switch (role) {
+    case Role::kServer:
+      return "server";
+    case Role::kClient:
+      return "client";
+  }
+  engine::CheckFailed("unknown Role");
+}
+
+std::string_view Word(Phase phase) {
+  switch (phase) {
+    case Phase::kGeneral:
+      return "general";
+    case Phase::kHandshake:
+      return "handshake";
+    case Phase::kOptions:
+      return "options";
+    case Phase::kTls:
+      return "tls";
+    case Phase::kMetadata:
+      return "metadata";
+    case Phase::kBlockSize:
+      return "block-size";
+    case Phase::kTransmission:
+      return "transmission";
+    case Phase::kStructuredReplies:
+      return "structured-replies";
+    case Phase::kExtendedHeaders:
+      return "extended-headers";
+  }
+  engine::CheckFailed("unknown Phase");
+}
+
+std::string_view Word(Observable observable) {
+  switch (observable) {
+    case Observable::kYes:
+      return "yes";
+    case Observable::kPartial:
+      return "partial";
+    case Observable::kNo:
+      return "no";
+  }
+  engine::CheckFailed("unknown Observable");
+}
+
+std::expected<Catalogue, engine::Trouble> Catalogue::Parse(std::string_view text) {
+  Catalogue catalogue;
+  bool columns_named = false;
+  for (std::size_t line_number = 1; !text.empty(); ++line_number) {
+    const std::string_view line = Cut(text, '\n');
+    const auto trouble = [&](const std::string& what) {
+      return std::unexpected(engine::Trouble{"requirements, line " + std::to_string(line_number) + ": " + what});
+    };
+    if (line.starts_with('#')) {
+      continue;
+    }
+    if (!columns_named) {
+      if (line != kColumns && line != kColumns.substr(0, kColumns.rfind('\t'))) {
+        return trouble("expected the names of the columns");
+      }
+      columns_named = true;
+      continue;
+    }
+    const auto row = ParseRow(line);
+    if (!row) {
+      return trouble(row.error());
+    }
+    if (!catalogue.index_of_id_.emplace(row->id, catalogue.rows_.size()).second) {
+      return trouble("repeats the id " + std::string(row->id));
+    }
+    catalogue.rows_.push_back(*row);
+  }
+  if (catalogue.rows_.empty()) {
+    return std::unexpected(engine::Trouble{"requirements: no rows"});
+  }
+  return catalogue;
+}
+
+const Requirement* Catalogue::Find(std::string_view id) const {
+  const auto found = index_of_id_.find(id);
+  return found == index_of_id_.end() ? nullptr : &rows_[found->second];
+}
+
+const Catalogue& TheCatalogue() {
+  static const Catalogue catalogue = [] {
+    auto parsed = Catalogue::Parse(CatalogueText());
+    if (!parsed) {
+      engine::CheckFailed(parsed.error().sentence);
+    }
+    return *std::move(parsed);
+  }();
+  return catalogue;
+}
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Catalogue: every requirement of the NBD specification, as data compiled into the program.
+//
+// The rows are requirements.tsv beside this file; its first lines say what the columns and tags mean. Which requirement
+// a check asks is the check's to say. Level (MUST, SHOULD, MAY) comes from here and from nowhere else.
+
+#pragma once
+
+#include <expected>
+#include <map>
+#include <span>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "reports/model/run.h"
+
+namespace nbdspec::conformance {
+
+// The commit of NetworkBlockDevice/nbd whose doc/proto.md and doc/uri.md the catalogue was made from, and its date.
+inline constexpr std::string_view kSpecRevision = "6725f91e6a33bc9f62d31d82798c04ec1cde1c73";
+inline constexpr std::string_view kSpecDate = "2025-06-26";
+
+// Whom a requirement binds.
+enum class Role { kServer, kClient };
+
+// The part of the protocol a requirement belongs to.
+enum class Phase {
+  kGeneral,
+  kHandshake,
+  kOptions,
+  kTls,
+  kMetadata,
+  kBlockSize,
+  kTransmission,
+  kStructuredReplies,
+  kExtendedHeaders,
+};
+
+// Whether somebody at the other end of the wire can see it broken.
+enum class Observable { kYes, kPartial, kNo };
+
+// "server", "client".
+std::string_view Word(Role role);
+// "general", "handshake", ..., as the catalogue spells them.
+std::string_view Word(Phase phase);
+// "yes", "partial", "no".
+std::string_view Word(Observable observable);
+
+// One clause. Its text lives as long as the text it was parsed from.
+struct Requirement {
+  std::string_view id;       // Dotted, stable: "block-status.req-one.single".
+  std::string_view section;  // Heading of the specification, "[ext-branch] ..." for extended headers.
+  reports::Level level = reports::Level::kMust;
+  Role role = Role::kServer;
+  Phase phase = Phase::kGeneral;
+  std::string_view statement;  // The clause in our words.
+  Observable observable = Observable::kYes;
+  std::string_view how;       // How to see it broken, with the tags.
+  std::string_view untested;  // Why no check asks it; empty where one does, or nobody has said.
+  bool ambiguous = false;     // [ambiguous]: never fails a peer on its own.
+  bool derived = false;       // [derived]: follows from the text without one of its keywords.
+  bool historic = false;      // [historic-deviation]: known servers have differed.
+};
+
+class Catalogue {
+ public:
+  // Reads rows of 8 or 9 columns under a line of column names; lines that start with '#' are comments.
+  // `text` must outlive the catalogue. Errors: the first line that is not valid, and why.
+  static std::expected<Catalogue, engine::Trouble> Parse(std::string_view text);
+
+  // In the order of the text, which is by part of the specification.
+  [[nodiscard]] std::span<const Requirement> all() const { return rows_; }
+  // nullptr when there is no such id. Cost: O(log n).
+  [[nodiscard]] const Requirement* Find(std::string_view id) const;
+
+ private:
+  std::vector<Requirement> rows_;
+  std::map<std::string_view, std::size_t> index_of_id_;
+};
+
+// The catalogue compiled in.
+const Catalogue& TheCatalogue();
+// The text it is parsed from: requirements.tsv.
+std::string_view CatalogueText();
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "reports/model/run.h"
+
+#include "engine/base/check.h"
+
+namespace nbdspec::reports {
+
+std::string_view Word(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kPass:
+      return "pass";
+    case Verdict::kFail:
+      return "fail";
+    case Verdict::kWarn:
+      return "warn";
+    case Verdict::kNotApplicable:
+      return "n/a";
+    case Verdict::kSkip:
+      return "skip";
+    case Verdict::kInconclusive:
+      return "inconclusive";
+    case Verdict::kError:
+      return "error";
+    case Verdict::kXfail:
+      return "xfail";
+    case Verdict::kXpass:
+      return "xpass";
+    case Verdict::kFlaky:
+      return "flaky";
+  }
+  engine::CheckFailed("unknown Verdict");
+}
+
+std::string_view Word(Level level) {
+  switch (level) {
+    case Level::kMust:
+      return "MUST";
+    case Level::kMustNot:
+      return "MUST NOT";
+    case Level::kShould:
+      return "SHOULD";
+    case Level::kShouldNot:
+      return "SHOULD NOT";
+    case Level::kMay:
+      return "MAY";
+  }
+  engine::CheckFailed("unknown Level");
+}
+
+Tally TallyOf(const Run& run) {
+  Tally tally;
+  for (const Outcome& outcome : run.outcomes) {
+    ++tally.counts[static_cast<int>(outcome.verdict)];
+  }
+  return tally;
+}
+
+int ExitFor(const Tally& tally) {
+  if (tally.of(Verdict::kError) > 0) {
+    return ExitCode::kOurError;
+  }
+  for (const Verdict verdict : {Verdict::kFail, Verdict::kInconclusive, Verdict::kFlaky, Verdict::kXpass}) {
+    if (tally.of(verdict) > 0) {
+      return ExitCode::kNewFailure;
+    }
+  }
+  return ExitCode::kNothingNew;
+}
+
+}  // namespace nbdspec::reports

@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "reports/model/run.h"
+
+#include <gtest/gtest.h>
+
+#include <initializer_list>
+#include <set>
+
+namespace nbdspec::reports {
+namespace {
+
+Tally Of(std::initializer_list<Verdict> verdicts) {
+  Run run;
+  for (const Verdict verdict : verdicts) {
+    run.outcomes.emplace_back().verdict = verdict;
+  }
+  return TallyOf(run);
+}
+
+TEST(Run, EveryVerdictHasItsOwnWord) {
+  std::set<std::string_view> words;
+  for (int verdict = 0; verdict < kVerdictCount; ++verdict) {
+    words.insert(Word(static_cast<Verdict>(verdict)));
+  }
+  EXPECT_EQ(words, (std::set<std::string_view>{"pass", "fail", "warn", "n/a", "skip", "inconclusive", "error", "xfail",
+                                               "xpass", "flaky"}));
+}
+
+TEST(Run, EveryLevelIsSpelledAsInTheSpecification) {
+  EXPECT_EQ(Word(Level::kMust), "MUST");
+  EXPECT_EQ(Word(Level::kMustNot), "MUST NOT");
+  EXPECT_EQ(Word(Level::kShould), "SHOULD");
+  EXPECT_EQ(Word(Level::kShouldNot), "SHOULD NOT");
+  EXPECT_EQ(Word(Level::kMay), "MAY");
+}
+
+TEST(Run, TallyCountsEachVerdictApart) {
+  const Tally tally = Of({Verdict::kPass, Verdict::kSkip, Verdict::kPass, Verdict::kFlaky});
+  int total = 0;
+  for (const int count : tally.counts) {
+    total += count;
+  }
+  EXPECT_EQ(tally.of(Verdict::kPass), 2);
+  EXPECT_EQ(tally.of(Verdict::kSkip), 1);
+  EXPECT_EQ(tally.of(Verdict::kFlaky), 1);
+  EXPECT_EQ(total, 4);
+}
+
+TEST(Run, AnythingNewIsFailure) {
+  for (const Verdict verdict : {Verdict::kFail, Verdict::kInconclusive, Verdict::kFlaky, Verdict::kXpass}) {
+    EXPECT_EQ(ExitFor(Of({Verdict::kPass, verdict})), ExitCode::kNewFailure) << Word(verdict);
+  }
+}
+
+TEST(Run, WhatIsKnownOrChosenIsNoFailure) {
+  EXPECT_EQ(ExitFor(Of({})), ExitCode::kNothingNew);
+  EXPECT_EQ(ExitFor(Of({Verdict::kPass, Verdict::kWarn, Verdict::kNotApplicable, Verdict::kSkip, Verdict::kXfail})),
+            ExitCode::kNothingNew);
+}
+
+TEST(Run, OurOwnErrorOutranksFailure) {
+  EXPECT_EQ(ExitFor(Of({Verdict::kFail, Verdict::kError, Verdict::kPass})), ExitCode::kOurError);
+}
+
+}  // namespace
+}  // namespace nbdspec::reports
