@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/bytes.h"
@@ -18,6 +19,11 @@
 
 namespace nbdspec::engine {
 
+// A metadata context of our own, so that there are two: the status is the number of the 64 KiB block that holds the
+// extent, modulo 2^32. It shows that a status is not always a set of bits.
+inline constexpr std::string_view kBlockIndexContext = "x-nbdspec:block-index";
+inline constexpr std::uint32_t kBlockIndexBytes = 1 << 16;
+
 struct ServerOptions {
   std::uint16_t handshake_flags = HandshakeFlag::kFixedNewstyle | HandshakeFlag::kNoZeroes;
   bool structured_replies = true;  // Whether STRUCTURED_REPLY and metadata contexts are offered.
@@ -26,27 +32,52 @@ struct ServerOptions {
 
 class Server {
  public:
-  // `exports` are shared with other connections and outlive the server; the first one whose name is "" is the
-  // default. `interposer` may be null, and outlives the server.
+  // `exports` are shared with other connections and outlive the server; the one whose name is "" is the default.
+  // `interposer` may be null, and outlives the server.
   Server(const ServerOptions& options, std::vector<Export*> exports, Interposer* interposer = nullptr);
 
   // Takes bytes from the client, any number. Bytes after the end of the connection are ignored.
   void Receive(ByteView bytes);
 
-  // The client closed its side: nothing more will come.
-  void ReceiveEnd();
-
-  // Takes what the server has to say; the greeting is there from the start. Bounded by what the client asked.
+  // Takes what the server has to say; the greeting is there from the start. Requests wait while more than
+  // kOutputBytesMax is not taken, so call it until it gives nothing.
   [[nodiscard]] Bytes TakeOutput();
 
-  // Whether the server has closed the connection (after the output taken).
+  // Whether the server has closed the connection, once TakeOutput gives nothing.
   [[nodiscard]] bool closed() const { return closed_; }
 
   [[nodiscard]] const ConnectionState& state() const { return state_; }
 
+  // Above it the server answers nothing more until output is taken; one answer may pass it.
+  static constexpr std::size_t kOutputBytesMax = 1 << 20;
+
  private:
+  using Said = std::vector<ServerMessage>;
+
+  void Pump();
   void Hear(ClientMessage heard);
-  void Say(const ClientMessage* heard, std::vector<ServerMessage> said);
+  void Say(const ClientMessage* heard, Said said);
+  void Enter(Export& entered);
+
+  // server_options.cc: option haggling.
+  Said AnswerFlags(const ClientFlags& flags);
+  Said AnswerOption(const Option& option);
+  Said AnswerExportName(const Option& option);
+  Said AnswerList(const Option& option);
+  Said AnswerInfoOrGo(const Option& option);
+  Said AnswerStructuredReply(const Option& option);
+  Said AnswerMetaContext(const Option& option);
+  [[nodiscard]] Export* FindExport(std::string_view name) const;
+  [[nodiscard]] std::uint16_t TransmissionFlagsOf(const Export& of) const;
+
+  // server_commands.cc: transmission.
+  Said AnswerRequest(const Request& request);
+  [[nodiscard]] std::uint32_t Refusal(const Request& request) const;
+  Said Execute(const Request& request);
+  Said AnswerRead(const Request& request) const;
+  Said AnswerBlockStatus(const Request& request) const;
+  [[nodiscard]] Said Done(const Request& request) const;
+  [[nodiscard]] Said Failed(const Request& request, std::uint32_t error) const;
 
   ServerOptions options_;
   std::vector<Export*> exports_;
@@ -54,6 +85,7 @@ class Server {
   ClientDecoder decoder_;
   ConnectionState state_;
   Export* entered_ = nullptr;
+  std::uint32_t context_id_last_ = 0;
   Bytes output_;
   bool closed_ = false;
 };

@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The reference server in transmission. Spec: proto.md, "Request types", "Structured reply types".
+#include <algorithm>
+
+#include "engine/base/check.h"
+#include "engine/block_status/build.h"
+#include "engine/server/server.h"
+
+namespace nbdspec::engine {
+
+namespace {
+
+constexpr std::uint32_t kSectorBytes = 512;  // Chunks and descriptors keep to it where they can.
+
+bool Writes(std::uint16_t command) {
+  return command == CommandType::kWrite || command == CommandType::kTrim || command == CommandType::kWriteZeroes;
+}
+
+bool HasRange(std::uint16_t command) { return command != CommandType::kFlush; }
+
+// The command flags that apply to `command` on this export. error.unknown-flag, error.inapplicable-flag
+std::uint16_t FlagsAllowed(std::uint16_t command, const ExportOptions& offered, bool structured_replies) {
+  std::uint16_t allowed = offered.fua ? CommandFlag::kFua : std::uint16_t{0};  // cmdflag.fua.accept-all
+  if (command == CommandType::kRead && structured_replies && offered.df) {
+    allowed |= CommandFlag::kDf;
+  }
+  if (command == CommandType::kWriteZeroes) {
+    allowed |= CommandFlag::kNoHole;
+    allowed |= offered.fast_zero ? CommandFlag::kFastZero : std::uint16_t{0};  // write-zeroes.unadvertised.einval
+  }
+  if (command == CommandType::kBlockStatus) {
+    allowed |= CommandFlag::kReqOne;
+  }
+  return allowed;
+}
+
+bool Offers(const ExportOptions& offered, std::uint16_t command) {
+  switch (command) {
+    case CommandType::kRead:
+    case CommandType::kWrite:
+    case CommandType::kBlockStatus:
+      return true;
+    case CommandType::kFlush:
+      return offered.flush;
+    case CommandType::kTrim:
+      return offered.trim;
+    case CommandType::kCache:
+      return offered.cache;
+    case CommandType::kWriteZeroes:
+      return offered.write_zeroes;
+    default:
+      return false;
+  }
+}
+
+ByteRange RangeOf(const Request& request) { return {.begin = request.offset, .end = request.offset + request.length}; }
+
+std::uint64_t RoundUp(std::uint64_t value, std::uint64_t to) { return (value + to - 1) / to * to; }
+
+}  // namespace
+
+Server::Said Server::AnswerRequest(const Request& request) {
+  if (request.type == CommandType::kDisc) {
+    return {HardDisconnect{}};  // disc.no-reply: everything before it is answered already.
+  }
+  const std::uint32_t error = Refusal(request);
+  return error == NbdError::kOk ? Execute(request) : Failed(request, error);
+}
+
+// Why `request` may not be done, kOk if it may.
+std::uint32_t Server::Refusal(const Request& request) const {
+  const ExportOptions& offered = entered_->options;
+  if (!Offers(offered, request.type)) {
+    return NbdError::kEinval;  // error.unknown-command
+  }
+  if ((request.flags & ~FlagsAllowed(request.type, offered, state_.structured_replies)) != 0) {
+    return NbdError::kEinval;
+  }
+  if (Writes(request.type) && offered.read_only) {
+    return NbdError::kEperm;  // transmission.write.read-only and its like
+  }
+  if (!HasRange(request.type)) {
+    return NbdError::kOk;
+  }
+  const auto range = ByteRange::From({.offset = request.offset, .length = request.length});
+  if (!range || range->end > entered_->disk.size()) {
+    const bool grows = request.type == CommandType::kWrite || request.type == CommandType::kWriteZeroes;
+    return grows ? NbdError::kEnospc : NbdError::kEinval;
+  }
+  const InfoBlockSize& block = offered.block_size;
+  if (request.offset % block.minimum != 0 || request.length % block.minimum != 0) {
+    return NbdError::kEinval;  // block-size.server.unaligned-einval
+  }
+  const bool has_payload = request.type == CommandType::kRead || request.type == CommandType::kWrite;
+  if (has_payload && (request.too_long || request.length > block.maximum)) {
+    return NbdError::kEinval;
+  }
+  if (request.type == CommandType::kBlockStatus && (state_.contexts.empty() || request.length == 0)) {
+    return NbdError::kEinval;  // block-status.no-context-einval; a zero length is unspecified.
+  }
+  return NbdError::kOk;
+}
+
+Server::Said Server::Execute(const Request& request) {
+  const ByteRange range = HasRange(request.type) ? RangeOf(request) : ByteRange{};
+  std::expected<void, ErrorCode> done;
+  switch (request.type) {
+    case CommandType::kRead:
+      return AnswerRead(request);
+    case CommandType::kBlockStatus:
+      return AnswerBlockStatus(request);
+    case CommandType::kWrite:
+      done = entered_->disk.Write(request.offset, request.payload);
+      break;
+    case CommandType::kWriteZeroes:
+      done = entered_->disk.WriteZeroes(range, (request.flags & CommandFlag::kNoHole) == 0);
+      break;
+    case CommandType::kTrim:
+      done = entered_->disk.Trim(range);
+      break;
+    case CommandType::kFlush:
+    case CommandType::kCache:
+      break;  // The disk is memory: there is nothing to flush or to prefetch.
+    default:
+      NBDSPEC_CHECK(false && "Refusal lets only commands through that are offered");
+  }
+  return done ? Done(request) : Failed(request, NbdError::kEnomem);
+}
+
+// Holes are sent as such where they are whole sectors and DF does not ask for one chunk. structured.read.align-512
+Server::Said Server::AnswerRead(const Request& request) const {
+  const ByteRange asked = RangeOf(request);
+  const Disk& disk = entered_->disk;
+  if (!state_.structured_replies) {
+    const ByteView bytes = disk.Read(asked);
+    return {SimpleReply{.cookie = request.cookie, .data = Bytes(bytes.begin(), bytes.end())}};
+  }
+  if (asked.empty()) {
+    return Done(request);
+  }
+  Said said;
+  const auto add = [&](std::uint16_t type, Bytes payload) {
+    said.emplace_back(Chunk{.type = type, .cookie = request.cookie, .payload = std::move(payload)});
+  };
+  const auto add_data = [&](ByteRange range) {
+    if (!range.empty()) {
+      const ByteView bytes = disk.Read(range);
+      add(ChunkType::kOffsetData,
+          EncodePayload(OffsetData{.offset = range.begin, .data = Bytes(bytes.begin(), bytes.end())}));
+    }
+  };
+  std::uint64_t sent_to = asked.begin;
+  if ((request.flags & CommandFlag::kDf) == 0) {
+    disk.extents().ForEach(asked, [&](Extent extent) {
+      const std::uint64_t begin = RoundUp(extent.range.begin, kSectorBytes);
+      const std::uint64_t end = extent.range.end / kSectorBytes * kSectorBytes;
+      if (IsZero(extent.type) && begin < end) {
+        add_data({.begin = sent_to, .end = begin});
+        add(ChunkType::kOffsetHole,
+            EncodePayload(OffsetHole{.offset = begin, .length = static_cast<std::uint32_t>(end - begin)}));
+        sent_to = end;
+      }
+      return true;
+    });
+  }
+  add_data({.begin = sent_to, .end = asked.end});
+  std::get<Chunk>(said.back()).flags = ChunkFlag::kDone;
+  return said;
+}
+
+Server::Said Server::AnswerBlockStatus(const Request& request) const {
+  const ByteRange asked = RangeOf(request);
+  const bool req_one = (request.flags & CommandFlag::kReqOne) != 0;
+  const std::uint32_t grid = std::max(kSectorBytes, entered_->options.block_size.minimum);
+  Said said;
+  for (const MetaContext& context : state_.contexts) {
+    BlockStatus status{.context_id = context.id, .descriptors = {}};
+    if (context.name == kBlockIndexContext) {
+      const std::uint64_t index = asked.begin / kBlockIndexBytes;
+      const std::uint64_t end = std::min(asked.end, (index + 1) * kBlockIndexBytes);
+      status.descriptors.push_back(
+          {.length = static_cast<std::uint32_t>(end - asked.begin), .status = static_cast<std::uint32_t>(index)});
+    } else {
+      status.descriptors = BuildDescriptors(
+          entered_->disk.extents(), asked,
+          {.req_one = req_one, .alignment = asked.begin % grid == 0 ? grid : entered_->options.block_size.minimum});
+    }
+    said.emplace_back(
+        Chunk{.type = ChunkType::kBlockStatus, .cookie = request.cookie, .payload = EncodePayload(status)});
+  }
+  std::get<Chunk>(said.back()).flags = ChunkFlag::kDone;
+  return said;
+}
+
+Server::Said Server::Done(const Request& request) const {
+  if (!state_.structured_replies) {
+    return {SimpleReply{.cookie = request.cookie}};
+  }
+  return {Chunk{.flags = ChunkFlag::kDone, .type = ChunkType::kNone, .cookie = request.cookie}};
+}
+
+Server::Said Server::Failed(const Request& request, std::uint32_t error) const {
+  if (!state_.structured_replies) {
+    return {SimpleReply{.error = error, .cookie = request.cookie}};
+  }
+  return {Chunk{.flags = ChunkFlag::kDone,
+                .type = ChunkType::kError,
+                .cookie = request.cookie,
+                .payload = EncodePayload(ErrorPayload{.error = error, .message = ErrorName(error)})}};
+}
+
+}  // namespace nbdspec::engine
