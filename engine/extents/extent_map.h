@@ -64,6 +64,9 @@ class ExtentMap {
  private:
   using Boundaries = std::map<std::uint64_t, ExtentType>;
 
+  // Add, once `added` is known to be inside the map, not empty, and not already all of `type`.
+  std::expected<void, ErrorCode> Overwrite(ByteRange added, ExtentType type);
+
   std::uint64_t size_;
   ExtentType initial_;
   // begin of each maximal extent -> its type. Key 0 is there unless the map is in its initial state, which
