@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <expected>
@@ -61,10 +62,11 @@ class Session {
     Transport::Clock::time_point deadline = Transport::Clock::time_point::max();  // For all of it.
     std::uint64_t received_bytes_max = 1 << 28;                                   // Of the whole session: 256 MiB.
     std::uint32_t messages_max = 1 << 16;                                         // In answer to one option or request.
+    const std::atomic<bool>* cancelled = nullptr;  // When it becomes true, waiting ends as if timed out.
   };
 
-  // `transcript` outlives the session.
-  Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript);
+  // `transcript` outlives the session. `connection` is its number there.
+  Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript, int connection = 1);
   Session(Session&&) noexcept = default;
   Session& operator=(Session&&) noexcept = default;
 
@@ -130,10 +132,13 @@ class Session {
   // See session.cc.
   Heard<engine::ServerMessage> NextUntil(Transport::Clock::time_point deadline);
   [[nodiscard]] Transport::Clock::time_point Until(std::chrono::milliseconds wait) const;
+  Ending ReceiveMore(Transport::Clock::time_point deadline);
+  void Note(std::string text);
 
   std::unique_ptr<Transport> transport_;
   Limits limits_;
   Transcript* transcript_;
+  int connection_;
   engine::ServerDecoder decoder_;
   std::uint64_t cookie_ = 0;
   std::uint64_t sent_bytes_ = 0;

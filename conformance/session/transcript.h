@@ -14,6 +14,7 @@ class Transcript {
   enum class Direction { kSent, kReceived, kNote };
 
   struct Line {
+    int connection = 1;  // Counted from 1 within a check.
     Direction direction = Direction::kNote;
     std::uint64_t offset = 0;  // Of the first byte in its direction's stream.
     std::uint64_t length = 0;  // Bytes.
@@ -29,7 +30,11 @@ class Transcript {
   // The last line sent, without its mark; empty when there is none.
   [[nodiscard]] std::string LastSent() const;
 
-  // One line each: "C> @16 +20  NBD_OPT_GO, 20 bytes", "S< ...", "-- connection closed".
+  // Where the conversation stands: "line 14, byte 1342 from the server".
+  [[nodiscard]] std::string Place() const;
+
+  // One line each: "C> @16 +20  NBD_OPT_GO, 20 bytes", "S< ...", "-- connection closed"; a second connection's lines
+  // begin with "C2>", "S2<".
   [[nodiscard]] std::vector<std::string> Text() const;
 
   static constexpr std::size_t kLinesMax = 400;

@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Probe: the sanity conversation. It shows that a server can be talked to, and learns what it offers.
+//
+// Held before the first check and after the last. What a server does not offer decides which checks do not apply; so
+// the probe only takes notes, and leaves it to the checks to find fault.
+
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "conformance/peer/peer.h"
+#include "conformance/session/session.h"
+#include "engine/base/error.h"
+#include "engine/wire/payloads.h"
+#include "reports/model/run.h"
+
+namespace nbdspec::conformance {
+
+// What a check can need a server to offer.
+enum class Feature : std::uint32_t {
+  kFixedNewstyle,      // Handshake flag FIXED_NEWSTYLE.
+  kNoZeroes,           // Handshake flag NO_ZEROES.
+  kList,               // LIST is answered with ACK.
+  kInfo,               // INFO is known.
+  kGo,                 // GO enters the export.
+  kStructuredReplies,  // STRUCTURED_REPLY is acknowledged.
+  kMetaContexts,       // SET_META_CONTEXT is known.
+  kBaseAllocation,     // base:allocation can be selected.
+  kSecondContext,      // So can another context.
+  kBlockSize,          // INFO_BLOCK_SIZE is sent.
+  kMinimumAboveOne,    // With a minimum block size above 1.
+  kReadOnly,           // Transmission flag READ_ONLY.
+  kWritable,           // The export is writable, and nbdspec may write to it.
+  kFlush,
+  kFua,
+  kTrim,
+  kWriteZeroes,
+  kDf,
+  kMultiConn,
+  kCache,
+  kFastZero,
+  kNoFastZero,  // WRITE_ZEROES without FAST_ZERO.
+};
+inline constexpr int kFeatureCount = static_cast<int>(Feature::kNoFastZero) + 1;
+
+// For people: "structured replies", "the TRIM command".
+std::string_view Describe(Feature feature);
+
+class Features {
+ public:
+  constexpr Features() = default;
+  constexpr Features(std::initializer_list<Feature> features) {
+    for (const Feature feature : features) {
+      Set(feature);
+    }
+  }
+  constexpr void Set(Feature feature) { bits_ |= Bit(feature); }
+  [[nodiscard]] constexpr bool Has(Feature feature) const { return (bits_ & Bit(feature)) != 0; }
+
+ private:
+  static constexpr std::uint32_t Bit(Feature feature) { return 1U << static_cast<std::uint32_t>(feature); }
+  std::uint32_t bits_ = 0;
+};
+
+// What a server offers, as it said itself.
+struct Profile {
+  engine::Greeting greeting = {};
+  Features features = {};
+  engine::InfoExport info = {};           // Of the export under test, with structured replies where offered.
+  engine::InfoBlockSize block_size = {};  // The specification's defaults where the server sent none.
+  std::vector<engine::ListedExport> exports = {};
+  std::vector<std::string> contexts = {};  // Names that LIST_META_CONTEXT gives, base:allocation included.
+
+  // For reports.
+  [[nodiscard]] reports::Advertised Advertised() const;
+};
+
+struct ProbeOptions {
+  std::string export_name;
+  bool may_write = false;
+  Session::Limits limits;
+};
+
+// Why the conversation failed, and whether it was before the server said anything (nothing can be tested then).
+struct ProbeFailure {
+  bool unreachable = false;
+  std::string sentence;
+};
+
+// Holds the conversation. Every message is in `transcript`.
+std::expected<Profile, ProbeFailure> Probe(Peer& peer, const ProbeOptions& options, Transcript& transcript);
+
+}  // namespace nbdspec::conformance

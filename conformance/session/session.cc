@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/session/session.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/wire/encode.h"
+
+namespace nbdspec::conformance {
+
+using engine::ServerMessage;
+
+namespace {
+
+constexpr std::size_t kReceiveBytesMax = 1 << 18;
+constexpr std::chrono::milliseconds kCancelLatency{200};
+
+bool IsFinal(const engine::OptionReply& reply) {
+  return reply.type != engine::OptionReplyType::kServer && reply.type != engine::OptionReplyType::kInfo &&
+         reply.type != engine::OptionReplyType::kMetaContext;
+}
+
+std::uint64_t CookieOf(const ServerMessage& reply) {
+  const auto* simple = std::get_if<engine::SimpleReply>(&reply);
+  return simple != nullptr ? simple->cookie : std::get<engine::Chunk>(reply).cookie;
+}
+
+bool EndsAnswer(const ServerMessage& reply) {
+  const auto* chunk = std::get_if<engine::Chunk>(&reply);
+  return chunk == nullptr || chunk->is_done();
+}
+
+bool IsReply(const ServerMessage& message) {
+  return std::holds_alternative<engine::SimpleReply>(message) || std::holds_alternative<engine::Chunk>(message);
+}
+
+}  // namespace
+
+std::uint32_t Answer::error() const {
+  if (simple) {
+    return simple->error;
+  }
+  for (const engine::Chunk& chunk : chunks) {
+    if (chunk.is_error()) {
+      const auto payload = engine::DecodeErrorPayload(chunk.type, chunk.payload);
+      return payload ? payload->error : engine::NbdError::kEio;
+    }
+  }
+  return engine::NbdError::kOk;
+}
+
+Session::Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript, int connection)
+    : transport_(std::move(transport)), limits_(limits), transcript_(&transcript), connection_(connection) {}
+
+void Session::Note(std::string text) { transcript_->Add({.connection = connection_, .text = std::move(text)}); }
+
+Transport::Clock::time_point Session::Until(std::chrono::milliseconds wait) const {
+  return std::min(limits_.deadline, Transport::Clock::now() + wait);
+}
+
+void Session::Say(const engine::ClientMessage& message) {
+  if (const auto* request = std::get_if<engine::Request>(&message)) {
+    if (request->type == engine::CommandType::kRead) {
+      decoder_.ExpectData(request->cookie, request->length);
+    }
+    if (request->type != engine::CommandType::kDisc) {
+      outstanding_.push_back(request->cookie);
+    }
+  }
+  SayRaw(engine::Encode(message), engine::Describe(message));
+}
+
+void Session::SayRaw(engine::ByteView bytes, std::string what) {
+  transcript_->Add({.connection = connection_,
+                    .direction = Transcript::Direction::kSent,
+                    .offset = sent_bytes_,
+                    .length = bytes.size(),
+                    .text = std::move(what)});
+  sent_bytes_ += bytes.size();
+  if (transport_->Send(bytes, Until(limits_.reply_timeout)) != Ending::kNone) {
+    Note("the server did not take all of it");
+  }
+}
+
+void Session::Hang() {
+  Note("we close our side of the connection");
+  transport_->CloseSending();
+}
+
+// Feeds the decoder what comes by `deadline`. It waits in slices, so as to notice that the run is cancelled.
+Ending Session::ReceiveMore(Transport::Clock::time_point deadline) {
+  engine::Bytes bytes;
+  for (;;) {
+    const auto slice = std::min(deadline, Transport::Clock::now() + kCancelLatency);
+    const Ending ending = transport_->Receive(bytes, kReceiveBytesMax, slice);
+    const auto now = Transport::Clock::now();
+    const bool cancelled = limits_.cancelled != nullptr && limits_.cancelled->load();
+    // A transport that gives up before its time (the server in this process) knows that nothing will come.
+    if (ending == Ending::kTimedOut && slice <= now && now < deadline && !cancelled) {
+      continue;
+    }
+    received_bytes_ += bytes.size();
+    decoder_.Feed(bytes);
+    return ending;
+  }
+}
+
+Heard<ServerMessage> Session::NextUntil(Transport::Clock::time_point deadline) {
+  for (;;) {
+    if (over_) {
+      return std::unexpected(*over_);
+    }
+    if (auto next = decoder_.Next()) {
+      if (auto* placed = std::get_if<engine::PlacedServerMessage>(&*next)) {
+        transcript_->Add({.connection = connection_,
+                          .direction = Transcript::Direction::kReceived,
+                          .offset = placed->offset,
+                          .length = placed->length,
+                          .text = engine::Describe(placed->message)});
+        return std::move(placed->message);
+      }
+      const auto& bad = std::get<engine::Undecodable>(*next);
+      over_ = Ended{.how = Ended::How::kUndecodable,
+                    .text = fmt::format("{} (byte {} from the server)", bad.what, bad.offset)};
+      Note(over_->text);
+      continue;
+    }
+    const Ending ending = ReceiveMore(deadline);
+    if (ending == Ending::kTimedOut) {  // The connection is still up, so this is not the end of the session.
+      const std::size_t pending = decoder_.Pending().size();
+      return std::unexpected(Ended{
+          .how = Ended::How::kTimedOut,
+          .text = pending == 0 ? "the server said nothing in time"
+                               : fmt::format("the server stopped inside a message, after {} bytes of it", pending)});
+    }
+    if (ending != Ending::kNone) {
+      const bool reset = ending == Ending::kReset;
+      const std::size_t pending = decoder_.Pending().size();
+      over_ = Ended{
+          .how = reset ? Ended::How::kReset : Ended::How::kClosed,
+          .text = fmt::format("the server {} the connection after {} bytes{}", reset ? "reset" : "closed",
+                              received_bytes_, pending == 0 ? "" : fmt::format(", {} bytes into a message", pending))};
+      Note(over_->text);
+    } else if (received_bytes_ > limits_.received_bytes_max) {
+      over_ = Ended{.how = Ended::How::kFlood,
+                    .text = fmt::format("the server sent more than {} bytes", limits_.received_bytes_max)};
+      Note(over_->text);
+    }
+  }
+}
+
+Heard<ServerMessage> Session::Next() {
+  auto next = NextUntil(Until(limits_.reply_timeout));
+  if (!next && next.error().how == Ended::How::kTimedOut) {
+    Note(next.error().text);
+  }
+  return next;
+}
+
+namespace {
+
+template <typename Wanted>
+Heard<Wanted> As(Heard<ServerMessage> heard, std::string_view wanted) {
+  if (!heard) {
+    return std::unexpected(heard.error());
+  }
+  if (auto* found = std::get_if<Wanted>(&*heard)) {
+    return std::move(*found);
+  }
+  return std::unexpected(
+      Ended{.how = Ended::How::kUnexpected, .text = fmt::format("not {}, but {}", wanted, engine::Describe(*heard))});
+}
+
+}  // namespace
+
+Heard<engine::Greeting> Session::NextGreeting() { return As<engine::Greeting>(Next(), "a newstyle greeting"); }
+
+Heard<std::vector<engine::OptionReply>> Session::NextOptionReplies() {
+  std::vector<engine::OptionReply> replies;
+  for (;;) {
+    auto reply = As<engine::OptionReply>(Next(), "an option reply");
+    if (!reply) {
+      return std::unexpected(reply.error());
+    }
+    const bool is_final = IsFinal(*reply);
+    replies.push_back(std::move(*reply));
+    if (is_final) {
+      return replies;
+    }
+    if (replies.size() >= limits_.messages_max) {
+      return std::unexpected(
+          Ended{.how = Ended::How::kFlood, .text = fmt::format("{} replies to one option and no end", replies.size())});
+    }
+  }
+}
+
+Heard<Answer> Session::NextAnswer(std::uint64_t cookie) {
+  Answer answer;
+  std::uint32_t heard_count = 0;
+  const auto take = [&](ServerMessage reply) {
+    const bool ends = EndsAnswer(reply);
+    if (auto* simple = std::get_if<engine::SimpleReply>(&reply)) {
+      answer.simple = std::move(*simple);
+    } else {
+      answer.chunks.push_back(std::get<engine::Chunk>(std::move(reply)));
+    }
+    if (ends) {
+      std::erase(outstanding_, cookie);
+    }
+    return ends;
+  };
+  for (auto early = early_.begin(); early != early_.end();) {
+    if (CookieOf(*early) != cookie) {
+      ++early;
+      continue;
+    }
+    ServerMessage reply = std::move(*early);
+    early = early_.erase(early);
+    if (take(std::move(reply))) {
+      return answer;
+    }
+  }
+  while (heard_count++ < limits_.messages_max) {
+    auto next = Next();
+    if (!next) {
+      return std::unexpected(next.error());
+    }
+    if (!IsReply(*next)) {
+      return std::unexpected(
+          Ended{.how = Ended::How::kUnexpected, .text = "not a reply, but " + engine::Describe(*next)});
+    }
+    const std::uint64_t of = CookieOf(*next);
+    if (of == cookie) {
+      if (take(std::move(*next))) {
+        return answer;
+      }
+    } else if (std::ranges::find(outstanding_, of) != outstanding_.end()) {
+      early_.push_back(std::move(*next));
+    } else {
+      strays_.push_back(std::move(*next));
+    }
+  }
+  return std::unexpected(
+      Ended{.how = Ended::How::kFlood, .text = fmt::format("{} messages and no end of the reply", heard_count)});
+}
+
+std::optional<std::string> Session::Silence() {
+  const auto heard = NextUntil(Until(limits_.quiet_time));
+  if (heard) {
+    return engine::Describe(*heard);
+  }
+  const Ended& ended = heard.error();
+  const bool silent = ended.how == Ended::How::kTimedOut && decoder_.Pending().empty();
+  return silent ? std::nullopt : std::optional(ended.text);
+}
+
+Ended Session::NextEnd() {
+  const auto deadline = Until(limits_.reply_timeout);
+  for (std::uint32_t heard_count = 0; heard_count < limits_.messages_max; ++heard_count) {
+    const auto heard = NextUntil(deadline);
+    if (!heard) {
+      return heard.error();
+    }
+  }
+  return {.how = Ended::How::kFlood, .text = "the server goes on talking"};
+}
+
+Heard<std::vector<engine::OptionReply>> Session::Ask(const engine::Option& option) {
+  Say(option);
+  return NextOptionReplies();
+}
+
+Heard<Answer> Session::Ask(const engine::Request& request) {
+  engine::Request numbered = request;
+  if (numbered.cookie == 0) {
+    numbered.cookie = NextCookie();
+  }
+  Say(numbered);
+  return NextAnswer(numbered.cookie);
+}
+
+Heard<engine::ExportNameReply> Session::AskExportName(std::string_view name, bool no_zeroes) {
+  decoder_.ExpectExportNameReply(/*pad=*/!no_zeroes);
+  Say(engine::Option{.option = engine::OptionType::kExportName, .payload = engine::Bytes(name.begin(), name.end())});
+  return As<engine::ExportNameReply>(Next(), "the answer to NBD_OPT_EXPORT_NAME");
+}
+
+void Session::Disconnect() {
+  Say(engine::Request{.type = engine::CommandType::kDisc, .cookie = NextCookie()});
+  Hang();
+}
+
+}  // namespace nbdspec::conformance
