@@ -7,20 +7,22 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <variant>
 
 #include "engine/base/bytes.h"
+#include "engine/wire/byte_queue.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::engine {
 
-// A client's bytes that cannot be a message (a wrong magic): there is no way to go on after it.
+// A peer's bytes that cannot be a message (a wrong magic): there is no way to go on after it.
 struct Undecodable {
   std::string what;          // For people: "option magic is 0x…, not IHAVEOPT".
-  std::uint64_t offset = 0;  // In bytes from the start of the stream.
+  std::uint64_t offset = 0;  // Of the first byte of what is no message, from the start of the stream.
 };
 
 class ClientDecoder {
@@ -44,13 +46,19 @@ class ClientDecoder {
 
  private:
   enum class Phase { kFlags, kOptions, kRequests };
+  using Decoded = std::optional<std::variant<ClientMessage, Undecodable>>;
+
+  Decoded NextFlags();
+  Decoded NextOption();
+  Decoded NextRequest();
+  Decoded StartDropping(ClientMessage message, std::size_t header_bytes, std::uint32_t payload_bytes);
+  void DropPayload();
+  Decoded Die(std::string what);
 
   Limits limits_;
   Phase phase_ = Phase::kFlags;
-  Bytes buffer_;  // Bytes not yet part of a message, from begin_ on.
-  std::size_t begin_ = 0;
-  std::uint64_t consumed_ = 0;             // Bytes of the stream before begin_.
-  std::uint64_t to_drop_ = 0;              // Payload bytes of an overlong message still to come.
+  ByteQueue pending_;                      // Empty after Feed and Next while to_drop_ is not 0.
+  std::uint32_t to_drop_ = 0;              // Payload bytes of an overlong message still to come.
   std::optional<ClientMessage> overlong_;  // The message they belong to.
   std::optional<Undecodable> dead_;
 };

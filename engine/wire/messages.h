@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 
 #include "engine/base/bytes.h"
@@ -106,7 +107,8 @@ struct Option {
   std::uint32_t option = 0;
   Bytes payload = {};
   std::optional<std::uint32_t> length_field = {};  // When set, sent in place of the payload's length.
-  bool too_long = false;  // Decoded only: the payload passed the decoder's limit, was read and dropped.
+  bool too_long = false;  // Decoded only: the payload passed the decoder's limit, was read and dropped; its length
+                          // is in length_field.
   bool operator==(const Option&) const = default;
 };
 

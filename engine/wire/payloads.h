@@ -83,7 +83,7 @@ std::optional<InfoText> DecodeInfoText(ByteView payload);
 // Payload of NBD_REPLY_TYPE_OFFSET_DATA.
 struct OffsetData {
   std::uint64_t offset = 0;
-  Bytes data;
+  Bytes data = {};
   bool operator==(const OffsetData&) const = default;
 };
 Bytes EncodePayload(const OffsetData& data);
@@ -108,7 +108,7 @@ struct Descriptor {
 // Payload of NBD_REPLY_TYPE_BLOCK_STATUS.
 struct BlockStatus {
   std::uint32_t context_id = 0;
-  std::vector<Descriptor> descriptors;
+  std::vector<Descriptor> descriptors = {};
   bool operator==(const BlockStatus&) const = default;
 };
 Bytes EncodePayload(const BlockStatus& status);

@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -24,6 +25,7 @@ inline constexpr std::uint32_t kExtendedChunkMagic = 0x6e8a278c;        // NBD_E
 
 inline constexpr std::size_t kStringBytesMax = 4096;               // The longest string either side may send.
 inline constexpr std::size_t kExportNamePadBytes = 124;            // After an EXPORT_NAME reply without NO_ZEROES.
+inline constexpr std::size_t kOldstylePadBytes = 124;              // At the end of an oldstyle greeting.
 inline constexpr std::uint32_t kPayloadBytesDefaultMax = 1 << 25;  // 32 MiB: the default maximum payload.
 inline constexpr std::uint32_t kDescriptorCountMax = 1 << 20;      // block-status.max-extents (SHOULD NOT).
 
@@ -165,12 +167,17 @@ std::string OptionReplyName(std::uint32_t type);
 std::string InfoName(std::uint16_t type);
 std::string CommandName(std::uint16_t type);
 std::string ChunkName(std::uint16_t type);
-std::string ErrorName(std::uint32_t error);              // "NBD_EINVAL"; "error 999".
+std::string ErrorName(std::uint32_t error);              // "NBD_EINVAL"; "error 999"; "no error".
 std::string HandshakeFlagNames(std::uint16_t flags);     // "FIXED_NEWSTYLE|NO_ZEROES"; "0".
 std::string ClientFlagNames(std::uint32_t flags);        // "C_FIXED_NEWSTYLE|0x80".
 std::string TransmissionFlagNames(std::uint16_t flags);  // "HAS_FLAGS|SEND_FLUSH".
 std::string CommandFlagNames(std::uint16_t flags);       // "REQ_ONE"; "0".
 std::string ChunkFlagNames(std::uint16_t flags);         // "DONE"; "0".
 std::string AllocationFlagNames(std::uint32_t flags);    // "hole,zero"; "data" for 0.
+
+// A magic for people: "0x67446698 (NBD_SIMPLE_REPLY_MAGIC)"; reserved and historic ones, and a magic of one width
+// met where the other was due, are named too. Only the number when nothing is known of it.
+std::string MagicText(std::uint32_t magic);
+std::string MagicText(std::uint64_t magic);
 
 }  // namespace nbdspec::engine

@@ -8,12 +8,16 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <string>
+#include <string_view>
 #include <variant>
 
 #include "engine/base/bytes.h"
+#include "engine/wire/byte_queue.h"
 #include "engine/wire/client_decoder.h"
 #include "engine/wire/messages.h"
 
@@ -29,7 +33,7 @@ struct PlacedServerMessage {
 class ServerDecoder {
  public:
   struct Limits {
-    std::uint32_t payload_bytes_max = 1 << 26;  // Of one option reply or chunk: 64 MiB.
+    std::uint32_t payload_bytes_max = 1 << 26;  // Of one option reply, simple reply or chunk.
   };
 
   ServerDecoder() : ServerDecoder(Limits{}) {}
@@ -48,25 +52,37 @@ class ServerDecoder {
   // GO was acknowledged: what follows are replies to requests.
   void EnterTransmission();
 
-  // A successful simple reply with `cookie` carries `length` bytes of data (a READ was sent). Until Forget or the
-  // reply. Without it a simple reply is 16 bytes.
+  // A successful simple reply with `cookie` carries `length` bytes of data (a READ was sent); without this a simple
+  // reply is 16 bytes. It holds for one reply: a simple one, right or wrong, or a chunk with DONE. When a cookie
+  // was used again before its reply, what was expected first holds first.
   void ExpectData(std::uint64_t cookie, std::uint32_t length);
 
   // Bytes taken but not yet part of a message.
-  [[nodiscard]] ByteView Pending() const;
+  [[nodiscard]] ByteView Pending() const { return pending_.view(); }
 
   // Offset in the stream of the first pending byte.
-  [[nodiscard]] std::uint64_t offset() const { return consumed_; }
+  [[nodiscard]] std::uint64_t offset() const { return pending_.offset(); }
 
  private:
   enum class Phase { kGreeting, kOptionReplies, kExportNameReply, kReplies };
+  using Decoded = std::optional<std::variant<PlacedServerMessage, Undecodable>>;
+
+  Decoded NextGreeting();
+  Decoded NextOldstyleGreeting();
+  Decoded NextOptionReply();
+  Decoded NextExportNameReply();
+  Decoded NextReply();
+  Decoded NextSimpleReply();
+  Decoded NextChunk();
+  void ForgetData(std::uint64_t cookie);
+  Decoded Place(ServerMessage message, std::size_t length);
+  Decoded Die(std::string what);
+  Decoded DieOfLength(std::string_view what, std::uint32_t length);
 
   Limits limits_;
   Phase phase_ = Phase::kGreeting;
   bool pad_ = false;
-  Bytes buffer_;
-  std::size_t begin_ = 0;
-  std::uint64_t consumed_ = 0;
+  ByteQueue pending_;
   std::multimap<std::uint64_t, std::uint32_t> data_by_cookie_;
   std::optional<Undecodable> dead_;
 };

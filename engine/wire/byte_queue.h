@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// ByteQueue: bytes of a stream that have come and are not yet part of a message.
+//
+// Both decoders append at its back and drop at its front. It knows where in the stream its front stands.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/base/bytes.h"
+
+namespace nbdspec::engine {
+
+class ByteQueue {
+ public:
+  // Cost: O(1) amortised per byte, whatever the pieces. Holds at most twice the bytes that are not dropped.
+  void Append(ByteView bytes);
+
+  // Drops `count` bytes at the front, which must be there.
+  void Drop(std::size_t count);
+
+  [[nodiscard]] ByteView view() const { return ByteView(buffer_).subspan(begin_); }
+  [[nodiscard]] std::size_t size() const { return buffer_.size() - begin_; }
+
+  // Offset in the stream of the first byte of view().
+  [[nodiscard]] std::uint64_t offset() const { return offset_; }
+
+ private:
+  Bytes buffer_;
+  std::size_t begin_ = 0;
+  std::uint64_t offset_ = 0;
+};
+
+}  // namespace nbdspec::engine
