@@ -16,8 +16,18 @@ namespace nbdspec::conformance {
 // Makes a new interposer for each connection; a null function for none.
 using InterposerFactory = std::function<std::unique_ptr<engine::Interposer>()>;
 
-// Exports: "" (the default, writable, with data, holes and zeroes), "read-only", and "strict" with a minimum block
-// size of 4096. Setup::kReadOnly gives a server whose default export is read-only.
-std::unique_ptr<Target> ReferenceTarget(InterposerFactory interposers = {});
+// Changes the bytes of a connection on their way to the client: appends what arrives of `bytes`, and returns
+// whether the connection goes on. Called with each piece the server says; empty for none.
+using Wire = std::function<bool(engine::ByteView bytes, engine::Bytes& arrives)>;
+using WireFactory = std::function<Wire()>;
+
+struct ReferenceOptions {
+  InterposerFactory interposers = {};
+  WireFactory wires = {};
+};
+
+// Exports: "" (the default: 4 MiB with data, holes and allocated zeroes, see reference_target.cc), "second" (64 KiB).
+// Every setup is possible: it changes the default export.
+std::unique_ptr<Target> ReferenceTarget(ReferenceOptions options = {});
 
 }  // namespace nbdspec::conformance

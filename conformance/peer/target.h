@@ -19,6 +19,7 @@ namespace nbdspec::conformance {
 enum class Setup {
   kWritable,
   kReadOnly,
+  kStrictBlockSize,  // Advertises a minimum block size above 1 and enforces it.
 };
 
 class Target {

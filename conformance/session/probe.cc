@@ -67,8 +67,7 @@ class Conversation {
   std::expected<Profile, ProbeFailure> Run() {
     const auto greeting = session_.NextGreeting();
     if (!greeting) {
-      const bool silent = greeting.error().is_disconnect() || greeting.error().how == Ended::How::kTimedOut;
-      return std::unexpected(ProbeFailure{.unreachable = silent && session_.transcript().Place().ends_with("nothing"),
+      return std::unexpected(ProbeFailure{.unreachable = session_.received_byte_count() == 0,
                                           .sentence = "no greeting: " + greeting.error().text});
     }
     profile_.greeting = *greeting;

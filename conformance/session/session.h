@@ -125,7 +125,7 @@ class Session {
   // --- Looking ---
 
   [[nodiscard]] const std::vector<engine::ServerMessage>& strays() const { return strays_; }
-  [[nodiscard]] Transcript& transcript() { return *transcript_; }
+  [[nodiscard]] std::uint64_t received_byte_count() const { return received_bytes_; }
   [[nodiscard]] const Limits& limits() const { return limits_; }
 
  private:

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/peer/reference_target.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/server/export.h"
+#include "engine/server/server.h"
+
+namespace nbdspec::conformance {
+
+namespace {
+
+constexpr std::uint64_t kKiB = 1 << 10;
+constexpr std::uint64_t kMiB = 1 << 20;
+constexpr std::uint64_t kDiskBytes = 4 * kMiB;
+constexpr std::uint32_t kStrictMinimumBytes = 4096;
+
+// Data at the start, in the middle and at the end; allocated zeroes; holes between.
+//   [0, 64K) data  |  hole  |  [1M, 1M+64K) data  |  hole  |  [2M, 2M+64K) zeroes  |  hole  |  last 4K data
+engine::Disk DefaultDisk() {
+  engine::Disk disk(kDiskBytes);
+  const auto put_data = [&](std::uint64_t begin, std::uint64_t end) {
+    engine::Bytes data(end - begin);
+    for (std::size_t i = 0; i < data.size(); ++i) {
+      data[i] = static_cast<std::uint8_t>((begin + i) % 251 + 1);  // Never zero, and no power of two as its period.
+    }
+    NBDSPEC_CHECK(disk.Write(begin, data));
+  };
+  put_data(0, 64 * kKiB);
+  put_data(kMiB, kMiB + 64 * kKiB);
+  NBDSPEC_CHECK(disk.WriteZeroes({.begin = 2 * kMiB, .end = 2 * kMiB + 64 * kKiB}, /*may_punch_hole=*/false));
+  put_data(kDiskBytes - 4 * kKiB, kDiskBytes);
+  return disk;
+}
+
+// A connection: what one side says the other hears at once.
+class InProcessTransport : public Transport {
+ public:
+  InProcessTransport(std::vector<engine::Export*> exports, std::unique_ptr<engine::Interposer> interposer, Wire wire)
+      : interposer_(std::move(interposer)),
+        wire_(std::move(wire)),
+        server_({}, std::move(exports), interposer_.get()) {}
+
+  Ending Send(engine::ByteView bytes, Clock::time_point) override {
+    if (server_.closed() || cut_) {
+      return Ending::kReset;
+    }
+    server_.Receive(bytes);
+    return Ending::kNone;
+  }
+
+  Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point) override {
+    while (begin_ == arrived_.size() && !cut_) {
+      const engine::Bytes said = server_.TakeOutput();
+      if (said.empty()) {
+        break;
+      }
+      arrived_.clear();
+      begin_ = 0;
+      if (wire_) {
+        cut_ = !wire_(said, arrived_);
+      } else {
+        arrived_ = said;
+      }
+    }
+    if (begin_ == arrived_.size()) {
+      return server_.closed() || cut_ || client_is_done_ ? Ending::kClosed : Ending::kTimedOut;
+    }
+    const auto given = engine::ByteView(arrived_).subspan(begin_, std::min(bytes_max, arrived_.size() - begin_));
+    out.insert(out.end(), given.begin(), given.end());
+    begin_ += given.size();
+    return Ending::kNone;
+  }
+
+  void CloseSending() override { client_is_done_ = true; }
+
+ private:
+  std::unique_ptr<engine::Interposer> interposer_;
+  Wire wire_;
+  engine::Server server_;
+  engine::Bytes arrived_;  // On the client's side; given from begin_ on.
+  std::size_t begin_ = 0;
+  bool cut_ = false;
+  bool client_is_done_ = false;
+};
+
+class InProcessPeer : public Peer {
+ public:
+  InProcessPeer(const ReferenceOptions& options, Setup setup) : options_(options), setup_(setup) { Fill(); }
+
+  std::expected<std::unique_ptr<Transport>, engine::Trouble> Connect(Transport::Clock::time_point) override {
+    return std::make_unique<InProcessTransport>(std::vector<engine::Export*>{exports_[0].get(), exports_[1].get()},
+                                                options_.interposers ? options_.interposers() : nullptr,
+                                                options_.wires ? options_.wires() : Wire{});
+  }
+
+  std::expected<void, engine::Trouble> Restart() override {
+    Fill();
+    return {};
+  }
+
+ private:
+  void Fill() {
+    engine::ExportOptions options{.name = "", .description = "nbdspec's reference export"};
+    options.read_only = setup_ == Setup::kReadOnly;
+    if (setup_ == Setup::kStrictBlockSize) {
+      options.block_size.minimum = kStrictMinimumBytes;
+    }
+    exports_.clear();
+    exports_.push_back(std::make_unique<engine::Export>(options, DefaultDisk()));
+    exports_.push_back(
+        std::make_unique<engine::Export>(engine::ExportOptions{.name = "second"}, engine::Disk(64 * kKiB)));
+  }
+
+  const ReferenceOptions options_;
+  const Setup setup_;
+  std::vector<std::unique_ptr<engine::Export>> exports_;
+};
+
+class InProcessTarget : public Target {
+ public:
+  explicit InProcessTarget(ReferenceOptions options) : options_(std::move(options)) {}
+
+  std::expected<std::unique_ptr<Peer>, engine::Trouble> Start(Setup setup, Transport::Clock::time_point) override {
+    return std::make_unique<InProcessPeer>(options_, setup);
+  }
+  [[nodiscard]] bool CanSetUp(Setup) const override { return true; }
+  [[nodiscard]] bool IsOurs() const override { return true; }
+  [[nodiscard]] std::string Describe() const override { return "nbdspec reference server (in process)"; }
+  [[nodiscard]] std::string CommandLine() const override { return "reference"; }
+  [[nodiscard]] std::string ExportName() const override { return ""; }
+
+ private:
+  ReferenceOptions options_;
+};
+
+}  // namespace
+
+std::unique_ptr<Target> ReferenceTarget(ReferenceOptions options) {
+  return std::make_unique<InProcessTarget>(std::move(options));
+}
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,210 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/runner/worker.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/base/check.h"
+
+namespace nbdspec::conformance {
+
+using reports::Level;
+using reports::Verdict;
+
+namespace {
+
+// Each check has its own seed, so that it runs the same alone as among others. (FNV-1a.)
+std::uint64_t SeedFor(std::uint64_t seed, std::string_view id) {
+  std::uint64_t hash = 0xcbf29ce484222325 ^ seed;
+  for (const char c : id) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  }
+  return hash;
+}
+
+reports::Evidence EvidenceOf(const Judgement& judgement, const Transcript& transcript) {
+  return {.sent = transcript.LastSent(),
+          .allowed = judgement.allowed,
+          .saw = judgement.saw,
+          .place = transcript.Place(),
+          .transcript = transcript.Text(),
+          .standard_error = ""};
+}
+
+// Why `check` does not apply to a server that offers `features`; empty when it does.
+std::string MissingFor(const Check& check, Features features) {
+  for (int i = 0; i < kFeatureCount; ++i) {
+    const auto feature = static_cast<Feature>(i);
+    if (check.needs.Has(feature) && !features.Has(feature)) {
+      return fmt::format("the server does not offer {}", Describe(feature));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Verdict VerdictFor(Judgement::Kind kind, const Requirement& requirement) {
+  switch (kind) {
+    case Judgement::Kind::kHolds:
+      return Verdict::kPass;
+    case Judgement::Kind::kNotApplicable:
+      return Verdict::kNotApplicable;
+    case Judgement::Kind::kInconclusive:
+      return Verdict::kInconclusive;
+    case Judgement::Kind::kBroken: {
+      const bool is_must = requirement.level == Level::kMust || requirement.level == Level::kMustNot;
+      return is_must && !requirement.ambiguous ? Verdict::kFail : Verdict::kWarn;
+    }
+  }
+  engine::CheckFailed("unknown Judgement::Kind");
+}
+
+Session::Limits Worker::LimitsFor(std::chrono::milliseconds wait) const {
+  Session::Limits limits = options_.limits;
+  limits.deadline = std::min(deadline_, Transport::Clock::now() + wait);
+  limits.cancelled = options_.cancelled;
+  return limits;
+}
+
+ProbeOptions Worker::ProbeOptionsNow() const {
+  return {.export_name = target_.ExportName(),
+          .may_write = target_.IsOurs() || options_.allow_write,
+          .limits = LimitsFor(options_.case_timeout)};
+}
+
+Worker::Place Worker::MakePlace(Setup setup) {
+  auto peer = target_.Start(setup, LimitsFor(options_.case_timeout).deadline);
+  if (!peer) {
+    return {.peer = nullptr,
+            .profile = std::unexpected(ProbeFailure{.unreachable = true, .sentence = peer.error().sentence})};
+  }
+  Transcript transcript;
+  auto profile = Probe(**peer, ProbeOptionsNow(), transcript);
+  return {.peer = std::move(*peer), .profile = std::move(profile)};
+}
+
+Worker::Place& Worker::PlaceFor(Setup setup) {
+  const Setup possible = target_.CanSetUp(setup) ? setup : Setup::kWritable;
+  auto place = places_.find(possible);
+  if (place == places_.end()) {
+    place = places_.emplace(possible, MakePlace(possible)).first;
+  }
+  return place->second;
+}
+
+std::expected<Profile, ProbeFailure> Worker::Open() { return PlaceFor(Setup::kWritable).profile; }
+
+Worker::Trial Worker::Try(const Check& check, Place& place) {
+  Transcript transcript;
+  const Profile unknown;
+  CheckContext context(*place.peer, place.profile ? *place.profile : unknown, target_.ExportName(),
+                       LimitsFor(options_.case_timeout), SeedFor(options_.seed, check.id), transcript);
+  Judgement judgement = check.run(context);
+  Trial trial{.judgement = judgement, .evidence = EvidenceOf(judgement, transcript)};
+  if (const auto ended = place.peer->Ended()) {
+    trial.died = true;
+    trial.judgement.kind = Judgement::Kind::kBroken;
+    trial.evidence.saw += fmt::format("{}the server {}", trial.evidence.saw.empty() ? "" : "; then ", *ended);
+    trial.evidence.allowed = "a server stays up, whatever a client sends";
+  }
+  return trial;
+}
+
+// What did not hold may have left the server in any state: look, say so, and begin anew.
+void Worker::AddAftermath(Trial& trial, Place& place, Setup setup) {
+  trial.evidence.standard_error = place.peer->StandardError();
+  if (!trial.died) {
+    Transcript transcript;
+    const auto after = Probe(*place.peer, ProbeOptionsNow(), transcript);
+    if (!after && place.profile) {
+      trial.evidence.saw += "; afterwards the server no longer answers: " + after.error().sentence;
+    }
+  }
+  if (target_.IsOurs()) {
+    if (!place.peer->Restart()) {
+      places_.erase(target_.CanSetUp(setup) ? setup : Setup::kWritable);  // PlaceFor starts another one.
+    }
+  }
+}
+
+void Worker::Conclude(const Check& check, Place& place, reports::Outcome& outcome) {
+  const Requirement& requirement = *TheCatalogue().Find(check.requirement());
+  const auto verdict_of = [&](const Trial& trial) {
+    return trial.died ? Verdict::kFail : VerdictFor(trial.judgement.kind, requirement);
+  };
+  Trial first = Try(check, place);
+  outcome.verdict = verdict_of(first);
+  if (outcome.verdict == Verdict::kPass || outcome.verdict == Verdict::kNotApplicable) {
+    outcome.evidence = std::move(first.evidence);
+    return;
+  }
+  AddAftermath(first, place, check.setup);
+  Place& again = PlaceFor(check.setup);
+  if (again.peer != nullptr) {
+    Trial second = Try(check, again);
+    const Verdict confirmed = verdict_of(second);
+    if (confirmed != outcome.verdict) {
+      first.evidence.saw =
+          fmt::format("first {}: {}; run again {}{}{}", reports::Word(outcome.verdict), first.evidence.saw,
+                      reports::Word(confirmed), second.evidence.saw.empty() ? "" : ": ", second.evidence.saw);
+      outcome.verdict = Verdict::kFlaky;
+    }
+    if (confirmed != Verdict::kPass && confirmed != Verdict::kNotApplicable) {
+      AddAftermath(second, again, check.setup);
+    }
+  }
+  outcome.evidence = std::move(first.evidence);
+}
+
+reports::Outcome BlankOutcome(const Check& check) {
+  const Requirement* requirement = TheCatalogue().Find(check.requirement());
+  NBDSPEC_CHECK(requirement != nullptr);
+  return {.id = std::string(check.id),
+          .requirement = std::string(requirement->id),
+          .level = requirement->level,
+          .statement = std::string(requirement->statement),
+          .section = std::string(requirement->section)};
+}
+
+reports::Outcome Worker::Run(const Check& check) {
+  const auto start = Transport::Clock::now();
+  reports::Outcome outcome = BlankOutcome(check);
+  outcome.replay = fmt::format("nbdspec check {} {} --seed {}{}", target_.CommandLine(), check.id, options_.seed,
+                               options_.replay_flags);
+  Place& place = PlaceFor(check.setup);
+  const std::string missing = place.profile ? MissingFor(check, place.profile->features) : "";
+  const bool needs_something = !MissingFor(check, {}).empty();
+  if (start >= deadline_) {
+    outcome.verdict = Verdict::kInconclusive;
+    outcome.evidence.saw = "the run's deadline passed before this check";
+  } else if (place.peer == nullptr || (!place.profile && needs_something)) {
+    outcome.verdict = Verdict::kInconclusive;
+    outcome.evidence.saw = "the sanity conversation failed: " + place.profile.error().sentence;
+  } else if (!missing.empty()) {
+    outcome.verdict = Verdict::kNotApplicable;
+    outcome.evidence.saw = missing;
+  } else {
+    Conclude(check, place, outcome);
+  }
+  outcome.duration_ms = std::chrono::duration<double, std::milli>(Transport::Clock::now() - start).count();
+  return outcome;
+}
+
+std::string Worker::Close() {
+  for (auto& [setup, place] : places_) {
+    if (place.peer == nullptr || !place.profile) {
+      continue;  // It was never sane, and every outcome says so.
+    }
+    Transcript transcript;
+    const auto after = Probe(*place.peer, ProbeOptionsNow(), transcript);
+    if (!after) {
+      return after.error().sentence;
+    }
+  }
+  return {};
+}
+
+}  // namespace nbdspec::conformance

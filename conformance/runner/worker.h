@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Worker: runs one check at a time on servers of its own, one for each setup, and judges what came of it.
+
+#pragma once
+
+#include <expected>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "conformance/checks/check.h"
+#include "conformance/requirements/catalogue.h"
+#include "conformance/runner/runner.h"
+
+namespace nbdspec::conformance {
+
+class Worker {
+ public:
+  // Both outlive the worker. `deadline` is the run's.
+  Worker(Target& target, const RunOptions& options, Transport::Clock::time_point deadline)
+      : target_(target), options_(options), deadline_(deadline) {}
+
+  // Starts the ordinary server and holds the sanity conversation.
+  // Returns what it offers, or why it cannot be talked to.
+  std::expected<Profile, ProbeFailure> Open();
+
+  // Runs `check`, if it applies, and again if it does not hold.
+  reports::Outcome Run(const Check& check);
+
+  // The sanity conversation once more, with every server in use: why one failed, or nothing.
+  std::string Close();
+
+ private:
+  // A server and what it offers.
+  struct Place {
+    std::unique_ptr<Peer> peer;
+    std::expected<Profile, ProbeFailure> profile;
+  };
+
+  // One run of a check and all that was seen.
+  struct Trial {
+    Judgement judgement;
+    reports::Evidence evidence;
+    bool died = false;
+  };
+
+  Place& PlaceFor(Setup setup);
+  Place MakePlace(Setup setup);
+  Trial Try(const Check& check, Place& place);
+  void AddAftermath(Trial& trial, Place& place, Setup setup);
+  [[nodiscard]] Session::Limits LimitsFor(std::chrono::milliseconds wait) const;
+  [[nodiscard]] ProbeOptions ProbeOptionsNow() const;
+  void Conclude(const Check& check, Place& place, reports::Outcome& outcome);
+
+  Target& target_;
+  const RunOptions& options_;
+  Transport::Clock::time_point deadline_;
+  std::map<Setup, Place> places_;
+};
+
+// An outcome of `check` with what is known before it runs.
+reports::Outcome BlankOutcome(const Check& check);
+
+// The verdict for a judgement on `requirement`: its level and whether its reading is open decide how bad a breach is.
+reports::Verdict VerdictFor(Judgement::Kind kind, const Requirement& requirement);
+
+}  // namespace nbdspec::conformance
