@@ -48,7 +48,8 @@ struct NamedRule {
   Rule rule;
 };
 
-// The rules that need no truth, one for each requirement, in the order of block-status-rules.
+// The rules that need no truth, one for each requirement, in the order of the catalogue. What answers a request of
+// length 0 is unspecified: no rule accuses it. That DONE comes, and comes last, is judged where chunks are read.
 std::span<const NamedRule> Rules();
 
 // Every breach of every rule in Rules().
@@ -56,7 +57,7 @@ std::vector<Breach> Judge(const StatusExchange& exchange);
 
 // base-allocation.zero.reads-zero: which ZERO claims of base:allocation does `truth` refute? A byte is known to be
 // possibly non-zero where truth's type has ZERO clear; pass a map whose data extents hold only non-zero bytes.
-// Claims past the end of the export are not judged.
+// Claims past the end of the export are not judged, nor those of a reply that ends in an error.
 std::vector<Breach> JudgeZeroClaims(const StatusExchange& exchange, const ExtentMap& truth);
 
 // The ranges inside `within` that the reply claims to read as zeroes (base:allocation), merged and ascending.

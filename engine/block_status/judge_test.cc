@@ -1,0 +1,332 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "engine/block_status/judge.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <set>
+#include <string_view>
+#include <vector>
+
+#include "engine/block_status/status_exchanges.h"
+
+namespace nbdspec::engine {
+namespace {
+
+constexpr std::uint32_t kHole = AllocationFlag::kHole;
+constexpr std::uint32_t kZero = AllocationFlag::kZero;
+constexpr std::uint32_t kLengthMax = std::numeric_limits<std::uint32_t>::max();
+constexpr ByteRange kFirstPage = {.begin = 0, .end = 4096};
+
+using Requirements = std::vector<std::string_view>;
+
+Requirements RequirementsOf(const StatusExchange& exchange) {
+  Requirements requirements;
+  for (const Breach& breach : Judge(exchange)) {
+    requirements.push_back(breach.requirement);
+  }
+  return requirements;
+}
+
+std::string FirstSaw(const StatusExchange& exchange) {
+  const std::vector<Breach> breaches = Judge(exchange);
+  return breaches.empty() ? "nothing" : breaches.front().saw;
+}
+
+StatusExchange WithPayload(StatusExchange exchange, Bytes payload) {
+  exchange.chunks.at(0).payload = std::move(payload);
+  return exchange;
+}
+
+StatusExchange WithPayloadMax(StatusExchange exchange, std::uint32_t bytes_max) {
+  exchange.payload_bytes_max = bytes_max;
+  return exchange;
+}
+
+// `count` descriptors of 512 bytes that differ from their neighbours, answering a request for all of them.
+StatusExchange ManyDescriptors(std::size_t count) {
+  std::vector<Descriptor> descriptors;
+  for (std::size_t i = 0; i < count; ++i) {
+    descriptors.push_back({.length = 512, .status = i % 2 == 0 ? kZero : 0});
+  }
+  return WithExportSize(AnswerTo({.begin = 0, .end = count * 512}, std::move(descriptors)), count * 512);
+}
+
+const std::vector<MetaContext>& TwoContexts() {
+  static const std::vector<MetaContext> contexts = {{.id = kAllocationId, .name = std::string(kBaseAllocation)},
+                                                    {.id = kDirtyId, .name = "x-test:dirty"}};
+  return contexts;
+}
+
+const std::vector<Descriptor> kWhole = {{.length = 4096}};
+
+struct Wrong {
+  std::string_view requirement;  // The only one that is broken.
+  StatusExchange exchange;
+  std::string_view saw;
+};
+
+const std::vector<Wrong>& WrongReplies() {
+  static const std::vector<Wrong> replies = {
+      {"block-status.no-context-einval",
+       WithChunks(WithContexts(AnswerTo(kFirstPage, {}), {}), {Chunk{.type = ChunkType::kNone}}),
+       "no context is selected, but the reply is a success, not EINVAL"},
+      {"block-status.reply-structured", WithSimpleReply(AnswerTo(kFirstPage, {}), NbdError::kOk),
+       "a simple reply says that the request succeeded"},
+      {"base-allocation.reserved.zero", AnswerTo(kFirstPage, {{512, 0}, {512, 4}, {3072, 0x80000000}}),
+       "descriptor 1 of context 7 has status 4, above 3 (and 1 more)"},
+      {"block-status.req-one.single", WithReqOne(AnswerTo(kFirstPage, {{512, kHole}, {3584, 0}})),
+       "context 7 has 2 descriptors; REQ_ONE asks for one"},
+      {"structured.chunk.max-payload", WithPayloadMax(AnswerTo(kFirstPage, {{512, kHole}, {3584, 0}}), 15),
+       "the descriptors of context 7 are 16 bytes; the maximum payload is 15"},
+      {"block-status.chunk.length-form", WithPayload(AnswerTo(kFirstPage, {}), {0, 0, 0, 7, 0, 0, 16, 0, 0, 0, 0}),
+       "a status chunk has 11 bytes, not 4 plus a positive multiple of 8"},
+      {"block-status.chunk.exactly-one-per-id", WithContexts(AnswerTo(kFirstPage, kWhole), TwoContexts()),
+       "context 0 has no status chunk"},
+      {"block-status.chunk.known-id",
+       WithChunks(AnswerTo(kFirstPage, {}), {StatusChunkOf(kAllocationId, kWhole), StatusChunkOf(8, kWhole)}),
+       "a status chunk is for context 8, never selected"},
+      {"block-status.extent.nonzero-length", AnswerTo(kFirstPage, {{512, kZero}, {0, kHole}, {3584, 0}}),
+       "descriptor 1 of context 7 has length 0"},
+      {"block-status.req-one.length-cap", WithReqOne(AnswerTo(kFirstPage, {{4608, 0}})),
+       "descriptor 0 of context 7 has length 4608, more than the request of 4096 bytes with REQ_ONE"},
+      {"block-status.sum-before-last", AnswerTo(kFirstPage, {{4096, kZero}, {512, 0}}),
+       "the descriptors of context 7 before the last sum to 4096, not less than the request of 4096 bytes"},
+      {"block-status.max-extents", ManyDescriptors(kDescriptorCountMax + 1),
+       "context 7 has 1048577 descriptors, more than 1048576"},
+      {"block-status.at-least-one", AnswerTo(kFirstPage, {}), "context 7 has no descriptor"},
+      {"block-status.extent.within-export", WithExportSize(AnswerTo(kFirstPage, {{4608, 0}}), 4096),
+       "descriptor 0 of context 7 is about [0, 4608), past the end of the export at 4096"},
+      {"block-status.distinct-status", AnswerTo(kFirstPage, {{512, kZero}, {512, kZero}, {512, 0}}),
+       "descriptor 1 of context 7 has status 2 like the one before it"},
+      {"block-status.length.multiple-of-512", AnswerTo(kFirstPage, {{512, 0}, {513, kZero}}),
+       "descriptor 1 of context 7 has length 513, no multiple of 512"},
+      {"block-status.length.multiple-of-min-block",
+       WithBlockSize(AnswerTo(kFirstPage, {{512, 0}, {3584, kZero}}), 4096),
+       "descriptor 0 of context 7 has length 512, no multiple of 4096 (and 1 more)"},
+      {"block-status.error.error-chunk", WithSimpleReply(AnswerTo(kFirstPage, {}), NbdError::kEio),
+       "error 5 came in a simple reply, not in an error chunk"},
+      {"block-status.out-of-bounds", WithExportSize(AnswerTo(kFirstPage, {{2048, 0}}), 2048),
+       "[0, 4096) reaches past the end of the export at 2048, but the reply is a success, not EINVAL"},
+      {"ext.block-status-ext.gated", WithChunks(AnswerTo(kFirstPage, {}), {Chunk{.type = ChunkType::kBlockStatusExt}}),
+       "a chunk has type 6, but headers are not extended"},
+  };
+  return replies;
+}
+
+TEST(Judge, EachRuleAloneFindsItsWrong) {
+  for (const Wrong& wrong : WrongReplies()) {
+    EXPECT_EQ(RequirementsOf(wrong.exchange), Requirements{wrong.requirement});
+    EXPECT_EQ(FirstSaw(wrong.exchange), wrong.saw);
+  }
+}
+
+TEST(Judge, EachRuleIsInTheTableOnceAndHasAWrongHere) {
+  std::set<std::string_view> in_table;
+  for (const NamedRule& named : Rules()) {
+    EXPECT_TRUE(in_table.insert(named.requirement).second) << named.requirement;
+    EXPECT_TRUE(std::ranges::any_of(WrongReplies(), [&](const Wrong& w) { return w.requirement == named.requirement; }))
+        << named.requirement;
+  }
+  EXPECT_EQ(in_table.size(), WrongReplies().size());
+}
+
+TEST(Judge, ARuleSaysOnlyItsOwnRequirement) {
+  for (const NamedRule& named : Rules()) {
+    for (const Wrong& wrong : WrongReplies()) {
+      std::vector<Breach> breaches;
+      named.rule(wrong.exchange, breaches);
+      EXPECT_EQ(breaches.empty(), wrong.requirement != named.requirement) << named.requirement << wrong.requirement;
+      EXPECT_TRUE(std::ranges::all_of(breaches, [&](const Breach& b) { return b.requirement == named.requirement; }));
+    }
+  }
+}
+
+// --- What must be allowed -------------------------------------------------------------------------------------
+
+const Requirements kNothing = {};
+
+TEST(Judge, ShortAnswersAreAllowed) {
+  EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{512, 0}})), kNothing);
+  EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{512, 0}, {512, kZero}})), kNothing);
+}
+
+TEST(Judge, OnlyTheLastMayPassTheRequest) {
+  EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{1 << 20, 0}})), kNothing);
+  EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{3584, 0}, {8192, kZero}})), kNothing);
+  EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{3584, 0}, {512, kZero}, {512, 0}})),
+            Requirements{"block-status.sum-before-last"});
+  EXPECT_EQ(RequirementsOf(AnswerTo({.begin = 0, .end = 1}, {{512, 0}, {512, kZero}})),
+            Requirements{"block-status.sum-before-last"});
+}
+
+TEST(Judge, ReqOneMayBeShorterThanTheRequest) {
+  EXPECT_EQ(RequirementsOf(WithReqOne(AnswerTo(kFirstPage, {{512, kHole}}))), kNothing);
+  EXPECT_EQ(RequirementsOf(WithReqOne(AnswerTo(kFirstPage, {{4096, kHole}}))), kNothing);
+}
+
+TEST(Judge, AnythingFramedAnswersARequestOfNothing) {
+  constexpr ByteRange kEmpty = {.begin = 512, .end = 512};
+  for (const bool req_one : {false, true}) {
+    StatusExchange exchange = AnswerTo(kEmpty, {{0, 0}, {513, 9}, {513, 9}});
+    exchange.req_one = req_one;
+    EXPECT_EQ(RequirementsOf(exchange), kNothing);
+    EXPECT_EQ(RequirementsOf(WithChunks(exchange, {Chunk{}})), kNothing);
+    EXPECT_EQ(RequirementsOf(WithChunks(exchange, {ErrorChunkOf(NbdError::kEinval)})), kNothing);
+    EXPECT_EQ(RequirementsOf(WithSimpleReply(exchange, NbdError::kOk)), kNothing);
+    EXPECT_EQ(RequirementsOf(WithSimpleReply(exchange, NbdError::kEio)), kNothing);
+    EXPECT_EQ(RequirementsOf(WithPayload(exchange, {1})), kNothing);
+    EXPECT_EQ(RequirementsOf(WithExportSize(exchange, 0)), kNothing);
+  }
+}
+
+TEST(Judge, AllFourTypesAndStatusZeroAreAllowed) {
+  for (const std::uint32_t status : {0U, kHole, kZero, kHole | kZero}) {
+    EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{4096, status}})), kNothing);
+  }
+}
+
+TEST(Judge, ContextsMayAnswerInAnyOrderAndWithDifferentTotals) {
+  const StatusExchange two = WithContexts(AnswerTo(kFirstPage, {}), TwoContexts());
+  const Chunk dirty = StatusChunkOf(kDirtyId, {{512, 0x80000001}, {512, 4}});
+  const Chunk allocation = StatusChunkOf(kAllocationId, {{1 << 20, 0}});
+  const Chunk done = {.flags = ChunkFlag::kDone};
+  EXPECT_EQ(RequirementsOf(WithChunks(two, {dirty, allocation})), kNothing);
+  EXPECT_EQ(RequirementsOf(WithChunks(two, {allocation, dirty, done})), kNothing);
+}
+
+TEST(Judge, TwoChunksForOneContextAreOneTooMany) {
+  const Chunk chunk = StatusChunkOf(kAllocationId, kWhole);
+  const StatusExchange twice = WithChunks(AnswerTo(kFirstPage, {}), {chunk, chunk});
+  EXPECT_EQ(RequirementsOf(twice), Requirements{"block-status.chunk.exactly-one-per-id"});
+  EXPECT_EQ(FirstSaw(twice), "context 7 has 2 status chunks");
+}
+
+TEST(Judge, SuccessWithoutStatusMissesEveryContext) {
+  const StatusExchange bare = WithChunks(WithContexts(AnswerTo(kFirstPage, {}), TwoContexts()), {Chunk{}});
+  EXPECT_EQ(RequirementsOf(bare), Requirements(2, "block-status.chunk.exactly-one-per-id"));
+}
+
+TEST(Judge, StatusBeforeAnErrorIsAFragment) {
+  const StatusExchange two = WithContexts(AnswerTo(kFirstPage, {}), TwoContexts());
+  const Chunk error = ErrorChunkOf(NbdError::kEio);
+  EXPECT_EQ(RequirementsOf(WithChunks(two, {error})), kNothing);
+  EXPECT_EQ(RequirementsOf(WithChunks(two, {StatusChunkOf(kAllocationId, kWhole), error})), kNothing);
+  EXPECT_EQ(RequirementsOf(
+                WithChunks(two, {StatusChunkOf(kDirtyId, kWhole), StatusChunkOf(kDirtyId, kWhole), error, Chunk{}})),
+            kNothing);
+}
+
+TEST(Judge, FragmentsStillHaveTheFormOfStatusChunks) {
+  const StatusExchange failed = AnswerTo(kFirstPage, {});
+  const Chunk error = ErrorChunkOf(NbdError::kEio);
+  EXPECT_EQ(RequirementsOf(WithChunks(failed, {StatusChunkOf(kAllocationId, {}), error})),
+            Requirements{"block-status.chunk.length-form"});
+  EXPECT_EQ(RequirementsOf(WithChunks(failed, {StatusChunkOf(kAllocationId, {{0, 0}}), error})),
+            Requirements{"block-status.extent.nonzero-length"});
+  EXPECT_EQ(RequirementsOf(WithChunks(failed, {StatusChunkOf(9, kWhole), error})),
+            Requirements{"block-status.chunk.known-id"});
+}
+
+TEST(Judge, AnErrorMayBeReplacedByOneDescriptorOfTheRequest) {
+  EXPECT_EQ(RequirementsOf(AnswerTo({.begin = 3, .end = 103}, {{100, 0}})), kNothing);
+}
+
+TEST(Judge, EqualNeighboursThatFitNoLengthAreAllowed) {
+  const StatusExchange huge = WithExportSize(
+      AnswerTo({.begin = 0, .end = std::uint64_t{1} << 40}, {{kLengthMax - 511, 0}, {512, 0}}), std::uint64_t{1} << 40);
+  EXPECT_EQ(RequirementsOf(huge), kNothing);
+  EXPECT_EQ(RequirementsOf(WithChunks(huge, {StatusChunkOf(kAllocationId, {{kLengthMax - 1023, 0}, {512, 0}})})),
+            Requirements{"block-status.distinct-status"});
+}
+
+TEST(Judge, SumsDoNotWrapAt32Bits) {
+  // 2^32 before the last: in 32 bits that would be 0, and less than any request.
+  const std::uint64_t export_bytes = std::uint64_t{1} << 40;
+  EXPECT_EQ(
+      RequirementsOf(WithExportSize(AnswerTo(kFirstPage, {{1U << 31, 0}, {1U << 31, kZero}, {512, 0}}), export_bytes)),
+      Requirements{"block-status.sum-before-last"});
+  EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{kLengthMax - 511, 0}})),
+            Requirements{"block-status.extent.within-export"});
+}
+
+TEST(Judge, PositionsDoNotWrapAt64Bits) {
+  constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
+  StatusExchange high = AnswerTo({.begin = kMax - 512, .end = kMax}, {{kLengthMax, 0}, {kLengthMax, kZero}});
+  EXPECT_EQ(RequirementsOf(WithExportSize(high, kMax)),
+            Requirements{"block-status.sum-before-last"});  // 2^64-1 is the end: nothing is past it.
+  EXPECT_EQ(RequirementsOf(WithExportSize(high, 512)),
+            (Requirements{"block-status.sum-before-last", "block-status.out-of-bounds"}));
+}
+
+TEST(Judge, MaximalSizesAreAllowed) {
+  EXPECT_EQ(RequirementsOf(ManyDescriptors(kDescriptorCountMax)), kNothing);
+  EXPECT_EQ(RequirementsOf(WithPayloadMax(AnswerTo(kFirstPage, {{512, kHole}, {3584, 0}}), 16)), kNothing);
+}
+
+TEST(Judge, EndsOfAnUnalignedRequestNeedNotBeMultiples) {
+  EXPECT_EQ(RequirementsOf(AnswerTo({.begin = 100, .end = 2000}, {{412, 0}, {1024, kZero}, {464, 0}})), kNothing);
+  EXPECT_EQ(RequirementsOf(AnswerTo({.begin = 100, .end = 2000}, {{412, 0}, {1000, kZero}, {488, 0}})),
+            Requirements{"block-status.length.multiple-of-512"});
+  EXPECT_EQ(RequirementsOf(AnswerTo({.begin = 0, .end = 100}, {{100, 0}})), kNothing);
+  EXPECT_EQ(RequirementsOf(WithBlockSize(AnswerTo({.begin = 512, .end = 4096}, {{3584, 0}}), 4096)), kNothing);
+}
+
+TEST(Judge, TailOfAnUnalignedExportNeedNotBeAMultiple) {
+  const StatusExchange tail = WithExportSize(AnswerTo({.begin = 0, .end = 512}, {{1000, 0}}), 1000);
+  EXPECT_EQ(RequirementsOf(tail), kNothing);
+  EXPECT_EQ(RequirementsOf(WithBlockSize(tail, 4096)), kNothing);
+  EXPECT_EQ(RequirementsOf(WithChunks(tail, {StatusChunkOf(kAllocationId, {{400, 0}, {600, kZero}})})),
+            Requirements{"block-status.length.multiple-of-512"});
+}
+
+TEST(Judge, BlockSizesThatMeanNothingAskForNothing) {
+  for (const std::uint32_t block_bytes_min : {0U, 1U, 3U, 1000U}) {
+    EXPECT_EQ(RequirementsOf(WithBlockSize(AnswerTo(kFirstPage, {{512, 0}}), block_bytes_min)), kNothing);
+  }
+}
+
+TEST(Judge, OutOfBoundsIsAnsweredWithEinval) {
+  const StatusExchange outside = WithExportSize(AnswerTo(kFirstPage, {}), 4095);
+  EXPECT_EQ(RequirementsOf(WithChunks(outside, {ErrorChunkOf(NbdError::kEinval)})), kNothing);
+  EXPECT_EQ(RequirementsOf(WithChunks(outside, {ErrorChunkOf(NbdError::kEio)})),
+            Requirements{"block-status.out-of-bounds"});
+  EXPECT_EQ(RequirementsOf(WithChunks(outside, {Chunk{.type = ChunkType::kError}})), kNothing);  // No code to judge.
+}
+
+TEST(Judge, NoContextIsAnsweredWithEinval) {
+  const StatusExchange bare = WithContexts(AnswerTo(kFirstPage, {}), {});
+  EXPECT_EQ(RequirementsOf(WithSimpleReply(bare, NbdError::kEinval)), kNothing);
+  EXPECT_EQ(RequirementsOf(WithChunks(bare, {ErrorChunkOf(NbdError::kEinval)})), kNothing);
+  EXPECT_EQ(RequirementsOf(WithSimpleReply(bare, NbdError::kEio)), Requirements{"block-status.no-context-einval"});
+  EXPECT_EQ(RequirementsOf(WithChunks(bare, {StatusChunkOf(0, kWhole)})),
+            (Requirements{"block-status.no-context-einval", "block-status.chunk.known-id"}));
+}
+
+TEST(Judge, SilenceIsNotJudged) {
+  EXPECT_EQ(RequirementsOf(WithChunks(AnswerTo(kFirstPage, {}), {})), kNothing);
+  EXPECT_EQ(RequirementsOf(WithChunks(WithContexts(AnswerTo(kFirstPage, {}), {}), {})), kNothing);
+}
+
+TEST(Judge, StatusOfAnotherContextHasItsOwnFlags) {
+  const StatusExchange dirty =
+      WithContexts(AnswerTo(kFirstPage, {{4096, 0xffffffff}}), {{.id = kAllocationId, .name = "x-test:dirty"}});
+  EXPECT_EQ(RequirementsOf(dirty), kNothing);
+}
+
+TEST(Judge, MalformedChunkIsTheFindingOfOneRule) {
+  for (std::size_t size = 0; size <= 40; ++size) {
+    StatusExchange exchange = AnswerTo(kFirstPage, {});
+    exchange.chunks[0].payload.assign(size, 0);
+    exchange.contexts[0].id = 0;
+    const bool is_malformed = size < 4 || size % 8 != 4;
+    EXPECT_EQ(std::ranges::count(RequirementsOf(exchange), "block-status.chunk.length-form"), is_malformed ? 1 : 0);
+    if (is_malformed) {
+      EXPECT_EQ(Judge(exchange).size(), 1U) << size;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace nbdspec::engine

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the rules read a reply through. Private to this folder.
+//
+// A chunk is read in place: a peer may send megabytes of descriptors, and every rule looks at them.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/byte_range.h"
+#include "engine/block_status/judge.h"
+#include "engine/wire/big_endian.h"
+
+namespace nbdspec::engine {
+
+// A payload of 4 + 8n bytes: an id and n descriptors. n may be 0.
+class StatusChunk {
+ public:
+  static constexpr std::size_t kIdBytes = 4;
+  static constexpr std::size_t kDescriptorBytes = 8;
+
+  // Nothing unless `chunk` is a status chunk that can be taken apart.
+  static std::optional<StatusChunk> From(const Chunk& chunk) {
+    const std::size_t size = chunk.payload.size();
+    if (chunk.type != ChunkType::kBlockStatus || size < kIdBytes || (size - kIdBytes) % kDescriptorBytes != 0) {
+      return {};
+    }
+    return StatusChunk(chunk.payload);
+  }
+
+  [[nodiscard]] std::uint32_t context_id() const { return GetBigEndian<std::uint32_t>(payload_); }
+  [[nodiscard]] std::size_t descriptor_count() const { return (payload_.size() - kIdBytes) / kDescriptorBytes; }
+  [[nodiscard]] Descriptor descriptor(std::size_t index) const {
+    const std::size_t at = kIdBytes + index * kDescriptorBytes;
+    return {.length = GetBigEndian<std::uint32_t>(payload_, at),
+            .status = GetBigEndian<std::uint32_t>(payload_, at + 4)};
+  }
+
+ private:
+  explicit StatusChunk(ByteView payload) : payload_(payload) {}
+  ByteView payload_;
+};
+
+// The status chunks that can be taken apart. None when nothing was asked for: what answers a request of length 0
+// is unspecified, so no rule and no claim is read into it.
+inline std::vector<StatusChunk> StatusChunksOf(const StatusExchange& exchange) {
+  std::vector<StatusChunk> all;
+  for (const Chunk& chunk : exchange.chunks) {
+    const std::optional<StatusChunk> status = StatusChunk::From(chunk);
+    if (status && !exchange.asked.empty()) {
+      all.push_back(*status);
+    }
+  }
+  return all;
+}
+
+// Whether the reply says that the request failed. Status chunks before an error are then only fragments.
+inline bool IsFailure(const StatusExchange& exchange) {
+  if (exchange.simple_reply && exchange.simple_reply->error != NbdError::kOk) {
+    return true;
+  }
+  return std::ranges::any_of(exchange.chunks, &Chunk::is_error);
+}
+
+inline bool IsBaseAllocation(const StatusExchange& exchange, std::uint32_t id) {
+  return std::ranges::any_of(exchange.contexts, [&](const MetaContext& context) {
+    return context.id == id && context.name == kBaseAllocation;
+  });
+}
+
+// Lengths come from a peer: their sum may stand at 2^64-1, but never wraps.
+constexpr std::uint64_t SaturatingAdd(std::uint64_t a, std::uint64_t b) {
+  constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
+  return b > kMax - a ? kMax : a + b;
+}
+
+inline std::string DescriptorText(std::size_t index, std::uint32_t id) {
+  return "descriptor " + std::to_string(index) + " of context " + std::to_string(id);
+}
+
+inline std::string RangeText(ByteRange range) {
+  return "[" + std::to_string(range.begin) + ", " + std::to_string(range.end) + ")";
+}
+
+// "" or " (and 3 more)": one wrong chunk is one line, however many descriptors are wrong.
+inline std::string MoreText(std::size_t count) { return count > 0 ? " (and " + std::to_string(count) + " more)" : ""; }
+
+}  // namespace nbdspec::engine
