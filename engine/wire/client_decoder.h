@@ -23,6 +23,7 @@ namespace nbdspec::engine {
 struct Undecodable {
   std::string what;          // For people: "option magic is 0x…, not IHAVEOPT".
   std::uint64_t offset = 0;  // Of the first byte of what is no message, from the start of the stream.
+  bool operator==(const Undecodable&) const = default;
 };
 
 class ClientDecoder {

@@ -14,7 +14,7 @@ namespace {
 
 constexpr std::size_t kBytesShown = 16;
 constexpr std::size_t kTextBytesShown = 30;
-constexpr std::size_t kListShown = 3;
+constexpr std::size_t kListShown = 2;
 
 std::string Short(std::string_view text) { return Quoted(text, kTextBytesShown); }
 

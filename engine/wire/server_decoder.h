@@ -28,6 +28,7 @@ struct PlacedServerMessage {
   ServerMessage message;
   std::uint64_t offset = 0;  // Of its first byte, from the start of the stream.
   std::uint64_t length = 0;  // Of its wire form, in bytes.
+  bool operator==(const PlacedServerMessage&) const = default;
 };
 
 class ServerDecoder {
