@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "engine/oracle/last_writer_oracle.h"
+
+#include <set>
+
+#include "engine/base/check.h"
+
+namespace nbdspec::engine {
+
+LastWriterOracle::LastWriterOracle(std::uint64_t size, ExtentType initial) : size_(size), initial_(initial) {}
+
+std::expected<void, ErrorCode> LastWriterOracle::Add(std::uint64_t offset, std::uint64_t length, ExtentType type) {
+  if (static_cast<int>(type) > 3) {
+    return std::unexpected(ErrorCode::kInvalidType);
+  }
+  if (offset + length < offset) {  // It wrapped.
+    return std::unexpected(ErrorCode::kOutOfRange);
+  }
+  written_.push_back({.offset = offset, .length = length, .type = type});
+  return {};
+}
+
+void LastWriterOracle::Clear() { written_.clear(); }
+
+ExtentType LastWriterOracle::TypeAt(std::uint64_t offset) const {
+  NBDSPEC_CHECK(offset < size_);
+  for (auto last = written_.rbegin(); last != written_.rend(); ++last) {
+    if (offset >= last->offset && offset - last->offset < last->length) {
+      return last->type;
+    }
+  }
+  return initial_;
+}
+
+std::vector<Extent> LastWriterOracle::Extents(ByteRange bounds) const {
+  if (bounds.end > size_) {
+    bounds.end = size_;
+  }
+  std::set<std::uint64_t> places = {bounds.begin};
+  for (const Written& written : written_) {
+    places.insert(written.offset);
+    places.insert(written.offset + written.length);
+  }
+  std::vector<Extent> extents;
+  for (const std::uint64_t place : places) {
+    if (place < bounds.begin || place >= bounds.end) {
+      continue;
+    }
+    if (const ExtentType type = TypeAt(place); extents.empty() || extents.back().type != type) {
+      if (!extents.empty()) {
+        extents.back().range.end = place;
+      }
+      extents.push_back({.range = {.begin = place, .end = bounds.end}, .type = type});
+    }
+  }
+  return extents;
+}
+
+}  // namespace nbdspec::engine

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// LastWriterOracle: the type of one byte of an export of any size, from the list of everything that was done to it.
+//
+// Naive on purpose: the type of a byte is what the last Add that covers it said, so it keeps all Adds and looks for
+// that one. Right at any 64-bit offset, where one cell per byte is not possible; it shares no code with ExtentMap.
+// Each answer costs time in proportion to the number of Adds, and Extents the square of it.
+
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <vector>
+
+#include "engine/base/byte_range.h"
+#include "engine/base/error.h"
+#include "engine/extents/extent.h"
+
+namespace nbdspec::engine {
+
+class LastWriterOracle {
+ public:
+  explicit LastWriterOracle(std::uint64_t size, ExtentType initial = ExtentType::kHole);
+
+  // As ExtentMap's.
+  std::expected<void, ErrorCode> Add(std::uint64_t offset, std::uint64_t length, ExtentType type);
+  void Clear();
+
+  // What ExtentMap::ForEach must visit. Types can only change where an Add began or ended, so one byte of each
+  // stretch between two such places tells for all of it.
+  [[nodiscard]] std::vector<Extent> Extents(ByteRange bounds) const;
+
+  // Range: offset below size(), checked with CHECK.
+  [[nodiscard]] ExtentType TypeAt(std::uint64_t offset) const;
+
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+
+ private:
+  struct Written {
+    std::uint64_t offset;
+    std::uint64_t length;
+    ExtentType type;
+  };
+
+  std::uint64_t size_;
+  ExtentType initial_;
+  std::vector<Written> written_;  // Since the last Clear, in order.
+};
+
+}  // namespace nbdspec::engine
