@@ -24,6 +24,9 @@ class Worker {
   // Returns what it offers, or why it cannot be talked to.
   std::expected<Profile, ProbeFailure> Open();
 
+  // Starts a server set up so, if there is none yet. Run does so by itself.
+  void Prepare(Setup setup) { PlaceFor(setup); }
+
   // Runs `check`, if it applies, and again if it does not hold.
   reports::Outcome Run(const Check& check);
 

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The self-test as a test. While writing checks: bazel test //conformance/faulty:selftest_test
+// --test_env=NBDSPEC_PREFIX=block-status --test_output=all
+#include "conformance/faulty/selftest.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <set>
+
+#include "conformance/checks/check.h"
+#include "conformance/faulty/fault.h"
+#include "conformance/requirements/catalogue.h"
+
+namespace nbdspec::conformance {
+namespace {
+
+std::string_view Prefix() {
+  const char* prefix = std::getenv("NBDSPEC_PREFIX");
+  return prefix == nullptr ? "" : prefix;
+}
+
+TEST(SelfTest, EveryCheckAsksARequirementThatCanBeBroken) {
+  std::set<std::string_view> ids;
+  for (const Check& check : AllChecks()) {
+    EXPECT_TRUE(ids.insert(check.id).second) << check.id << " is there twice";
+    const Requirement* requirement = TheCatalogue().Find(check.requirement());
+    ASSERT_NE(requirement, nullptr) << check.id << " asks a requirement that is not in the catalogue";
+    EXPECT_NE(requirement->level, reports::Level::kMay) << check.id << " asks a permission";
+    EXPECT_EQ(requirement->role, Role::kServer) << check.id;
+    EXPECT_FALSE(check.claim.empty()) << check.id;
+  }
+}
+
+TEST(SelfTest, FaultNamesAreUnique) {
+  std::set<std::string_view> names;
+  for (const Fault& fault : AllFaults()) {
+    EXPECT_TRUE(names.insert(fault.name).second) << fault.name;
+  }
+}
+
+TEST(SelfTest, EveryCheckCatchesItsFaultsAndAccusesNobodyElse) {
+  const SelfTest result = RunSelfTest(/*seed=*/1, Prefix());
+  for (const SelfTestRow& row : result.rows) {
+    EXPECT_TRUE(row.caught()) << row.fault << ": " << row.check << " says " << reports::Word(row.got) << " and not "
+                              << reports::Word(row.expected) << ": " << row.saw;
+  }
+  for (const std::string_view check : result.checks_unproven) {
+    ADD_FAILURE() << check << " has no fault that shows it can fail";
+  }
+  for (const reports::Outcome& outcome : result.false_alarms) {
+    ADD_FAILURE() << outcome.id << ": the reference server gets " << reports::Word(outcome.verdict) << ": "
+                  << outcome.evidence.saw;
+    for (const std::string& line : outcome.evidence.transcript) {
+      std::cout << "    " << line << "\n";
+    }
+  }
+  EXPECT_FALSE(result.rows.empty());
+}
+
+}  // namespace
+}  // namespace nbdspec::conformance
