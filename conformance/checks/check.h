@@ -50,7 +50,7 @@ Judgement AsJudgement(Judgement judgement);
   if (!variable##_or) {                                                           \
     return ::nbdspec::conformance::AsJudgement(std::move(variable##_or).error()); \
   }                                                                               \
-  auto& variable = *variable##_or
+  [[maybe_unused]] auto& variable = *variable##_or
 
 // How to enter the export under test.
 struct EnterOptions {

@@ -39,25 +39,33 @@ Judgement NoOtherFlags(CheckContext& context) {
                               "no bits but FIXED_NEWSTYLE (0) and NO_ZEROES (1)");
 }
 
-// Client flags with `extra` set must end the session: neither option replies nor silence will do.
-Judgement Dropped(CheckContext& context, std::uint32_t extra) {
-  NBDSPEC_TRY(session, context.Connect());
-  NBDSPEC_TRY(greeting, session.NextGreeting());
+// After client flags with `extra` set the session must end: neither option replies nor silence will do.
+Judgement Dropped(Session& session, const engine::Greeting& greeting, std::uint32_t extra) {
   session.Say(engine::ClientFlags{.flags = greeting.flags | extra});
   session.Say(engine::Option{.option = OptionType::kList});
   const Ended end = session.NextEnd();
   return end.is_disconnect() ? Holds() : Broken(end.text, "the server closes the connection");
 }
 
-Judgement DropUnknownFlag(CheckContext& context) { return Dropped(context, 1U << 2); }
-Judgement DropUnknownHighFlag(CheckContext& context) { return Dropped(context, 1U << 31); }
+Judgement DropUnknownFlag(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Connect());
+  NBDSPEC_TRY(greeting, session.NextGreeting());
+  return Dropped(session, greeting, 1U << 2);
+}
+
+Judgement DropUnknownHighFlag(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Connect());
+  NBDSPEC_TRY(greeting, session.NextGreeting());
+  return Dropped(session, greeting, 1U << 31);
+}
 
 Judgement DropUnofferedFlag(CheckContext& context) {
-  const std::uint16_t offered = context.profile().greeting.flags;
-  if ((offered & HandshakeFlag::kNoZeroes) != 0) {
+  NBDSPEC_TRY(session, context.Connect());
+  NBDSPEC_TRY(greeting, session.NextGreeting());
+  if ((greeting.flags & HandshakeFlag::kNoZeroes) != 0) {
     return NotApplicable("the server offers both flags there are");
   }
-  return Dropped(context, ClientFlag::kNoZeroes);
+  return Dropped(session, greeting, ClientFlag::kNoZeroes);
 }
 
 }  // namespace

@@ -36,6 +36,8 @@ std::vector<Fault> HandshakeFaults() {
                   [](Greeting& greeting) { greeting.flags |= 1 << 7; }),
       HearsWrong("server_ignores_unknown_client_flag", "handshake.client-flags.drop-unknown", Ignores(1U << 2)),
       HearsWrong("server_ignores_high_client_flag", "handshake.client-flags.drop-unknown/high", Ignores(1U << 31)),
+      GreetsWrong("server_accepts_unoffered_no_zeroes", "handshake.client-flags.drop-unoffered",
+                  [](Greeting& greeting) { greeting.flags &= ~engine::HandshakeFlag::kNoZeroes; }),
   };
 }
 

@@ -25,7 +25,7 @@ struct SelfTestRow {
 struct SelfTest {
   std::vector<SelfTestRow> rows;                  // In the order of AllFaults().
   std::vector<std::string_view> checks_unproven;  // Checks without a fault.
-  std::vector<reports::Outcome> false_alarms;     // Checks that the reference server without faults does not pass.
+  std::vector<reports::Outcome> false_alarms;     // Checks that accuse the reference server without faults.
 
   // Whether every check catches each of its faults, and accuses nobody else.
   [[nodiscard]] bool holds() const;
