@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The three reports of one run that has every verdict, against files. BUILD says how to rewrite them.
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+#include "reports/render/render.h"
+
+namespace nbdspec::reports {
+namespace {
+
+bool update = false;
+
+void ExpectGolden(const std::string& name, const std::string& actual) {
+  const std::string path = "reports/render/testdata/" + name;
+  if (update) {
+    const char* workspace = std::getenv("BUILD_WORKSPACE_DIRECTORY");
+    ASSERT_NE(workspace, nullptr) << "--update works under bazel run";
+    std::ofstream(workspace + ("/" + path), std::ios::binary) << actual;
+    return;
+  }
+  std::ifstream file(path, std::ios::binary);
+  ASSERT_TRUE(file) << path;
+  std::stringstream expected;
+  expected << file.rdbuf();
+  EXPECT_EQ(actual, expected.str()) << "if that is meant: bazel run //reports/render:golden_test -- --update";
+}
+
+// An outcome whose replay names its id.
+Outcome Make(std::string_view id, Level level, Verdict verdict, std::string_view statement, std::string_view section) {
+  Outcome outcome;
+  outcome.id = id;
+  outcome.requirement = outcome.id.substr(0, outcome.id.find('/'));
+  outcome.level = level;
+  outcome.verdict = verdict;
+  outcome.statement = statement;
+  outcome.section = section;
+  outcome.replay = "nbdspec check nbdkit '" + outcome.id + "' --seed 42";
+  outcome.duration_ms = 3.25;
+  return outcome;
+}
+
+Outcome Failure() {
+  Outcome outcome = Make("block-status.req-one.single", Level::kMustNot, Verdict::kFail,
+                         "With REQ_ONE no more than one extent per context is sent", "Command flags");
+  outcome.evidence = {
+      .sent =
+          "NBD_CMD_BLOCK_STATUS [0, 65536) with NBD_CMD_FLAG_REQ_ONE over a range that is known to hold two extents",
+      .allowed = "one descriptor of 1 to 65536 bytes",
+      .saw =
+          "two descriptors:\nasked    [0, 65536)        |--------|\nreply    data 32768        |----|\n"
+          "         hole 32768             |----|",
+      .place = "line 14, byte 1342 from the server",
+      .transcript = {},
+      .standard_error =
+          "nbdkit: memory[1]: debug: extents count=65536 offset=0 req_one=1\n"
+          "nbdkit: memory[1]: error: \x1b[31mnot red\x1b[0m\n",
+  };
+  for (int i = 1; i <= 12; ++i) {
+    outcome.evidence.transcript.push_back("C> @" + std::to_string(16 * i) + " +28  NBD_CMD_READ [0, 512)");
+  }
+  return outcome;
+}
+
+std::vector<Outcome> Outcomes() {
+  std::vector<Outcome> outcomes = {
+      Make("handshake.magic", Level::kMust, Verdict::kPass,
+           "First eight bytes from a newstyle server are the ASCII NBDMAGIC constant 0x4e42444d41474943",
+           "Newstyle negotiation"),
+      Make("option.abort.ack", Level::kMust, Verdict::kXfail, "ABORT is answered with ACK",
+           "Option types > NBD_OPT_ABORT"),
+      Failure(),
+      Make("block-status.distinct-status", Level::kShould, Verdict::kWarn,
+           "Consecutive descriptors differ in status where feasible", "Request types > NBD_CMD_BLOCK_STATUS"),
+      Make("tls.forced.go", Level::kMust, Verdict::kNotApplicable, "Before TLS GO gets TLS_REQD", "FORCEDTLS mode"),
+      Make("tls.forced.export-name", Level::kMust, Verdict::kNotApplicable,
+           "Before TLS EXPORT_NAME makes the server end the session", "FORCEDTLS mode"),
+      Make("cache.reject-unknown-flags", Level::kMust, Verdict::kSkip,
+           "A server that offered SEND_CACHE rejects unknown flags on CACHE", "Request types > NBD_CMD_CACHE"),
+      Make("option.list.reply-shape/empty", Level::kMust, Verdict::kInconclusive,
+           "LIST gets zero or more SERVER replies then a final ACK or error", "Option types > NBD_OPT_LIST"),
+      Make("transmission.cookie.echo", Level::kMust, Verdict::kFlaky,
+           "Every reply message carries exactly the cookie of the request it answers", "Transmission"),
+      Make("eflags.has-flags", Level::kMust, Verdict::kXpass, "Bit 0 of transmission flags is always 1",
+           "Transmission flags"),
+      Make("general.string.soft-256.server", Level::kShould, Verdict::kError,
+           "Strings from the server stay within 256 bytes where practical", "Conventions"),
+  };
+  outcomes[1].evidence.saw = "the server closed the connection after 18 bytes";
+  outcomes[3].evidence.saw = "two neighbours of status 0: [0, 32768) and [32768, 65536)";
+  outcomes[4].evidence.saw = "the server does not offer TLS";
+  outcomes[5].evidence.saw = "the server does not offer TLS";
+  outcomes[6].evidence.saw = "writing needs --allow-write";
+  outcomes[7].evidence.saw = "nothing came within 5 s";
+  outcomes[8].evidence.saw = "fail, then pass";
+  outcomes[10].evidence.saw = "out of memory";
+  return outcomes;
+}
+
+Run Sample() {
+  Run run;
+  run.version = "0.1.0";
+  run.spec = "NetworkBlockDevice/nbd 6725f91 (2025-06-26)";
+  run.seed = 18446744073709551615U;
+  run.target = "nbdkit 1.32.5 (memory)";
+  run.advertised = {{"handshake flags", "FIXED_NEWSTYLE, NO_ZEROES"},
+                    {"transmission flags", "HAS_FLAGS, SEND_FLUSH, SEND_FUA, SEND_TRIM, SEND_WRITE_ZEROES, SEND_DF"},
+                    {"size", "8388608"},
+                    {"exports", "\"\", \"bad \x1b]0;title\x07\xff\""}};
+  run.outcomes = Outcomes();
+  run.exit = ExitFor(TallyOf(run));
+  run.duration_ms = 1234.5;
+  return run;
+}
+
+TEST(Golden, Text) { ExpectGolden("report.txt", RenderText(Sample(), {})); }
+TEST(Golden, VerboseTextInColor) {
+  ExpectGolden("report_verbose_color.txt", RenderText(Sample(), {.color = true, .verbose = true}));
+}
+TEST(Golden, Json) { ExpectGolden("report.json", RenderJson(Sample())); }
+TEST(Golden, Junit) { ExpectGolden("report.xml", RenderJunit(Sample())); }
+
+}  // namespace
+}  // namespace nbdspec::reports
+
+int main(int argc, char** argv) {
+  testing::InitGoogleTest(&argc, argv);
+  nbdspec::reports::update = argc > 1 && std::string_view(argv[1]) == "--update";
+  return RUN_ALL_TESTS();
+}

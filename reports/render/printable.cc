@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "reports/render/printable.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+
+namespace nbdspec::reports {
+namespace {
+
+struct CodePointRange {
+  std::uint32_t first;
+  std::uint32_t last;
+};
+
+// Controls, and what is invisible, changes direction, breaks lines, or is no character at all.
+constexpr std::array kHarmful = {
+    CodePointRange{0x0000, 0x001f},    // C0 controls.
+    CodePointRange{0x007f, 0x009f},    // DEL and C1 controls; 0x9b starts an escape sequence.
+    CodePointRange{0x00ad, 0x00ad},    // Soft hyphen.
+    CodePointRange{0x061c, 0x061c},    // Arabic letter mark.
+    CodePointRange{0x180e, 0x180e},    // Mongolian vowel separator.
+    CodePointRange{0x200b, 0x200f},    // Zero width, direction marks.
+    CodePointRange{0x2028, 0x202e},    // Line and paragraph separators, embeddings, overrides.
+    CodePointRange{0x2060, 0x206f},    // Invisible operators, isolates.
+    CodePointRange{0xfdd0, 0xfdef},    // Noncharacters.
+    CodePointRange{0xfeff, 0xfeff},    // Byte order mark.
+    CodePointRange{0xfff0, 0xfffb},    // Annotations.
+    CodePointRange{0xe0000, 0xe0fff},  // Tags.
+};
+
+bool IsHarmful(std::uint32_t code_point) {
+  const bool is_noncharacter = (code_point & 0xfffe) == 0xfffe;
+  return is_noncharacter || std::ranges::any_of(kHarmful, [&](CodePointRange range) {
+           return range.first <= code_point && code_point <= range.last;
+         });
+}
+
+struct Decoded {
+  std::uint32_t code_point = 0;
+  std::size_t length = 0;  // In bytes; 0 when `text` does not begin with a character in UTF-8.
+};
+
+// Decodes the first character of `text`, which is not empty.
+Decoded FirstCharacter(std::string_view text) {
+  const auto byte = [&](std::size_t index) {
+    return static_cast<std::uint32_t>(static_cast<unsigned char>(text[index]));
+  };
+  const std::uint32_t lead = byte(0);
+  if (lead < 0x80) {
+    return {.code_point = lead, .length = 1};
+  }
+  const std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
+  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) {
+    return {};
+  }
+  std::uint32_t code_point = lead & (0x7fU >> length);
+  for (std::size_t i = 1; i < length; ++i) {
+    if ((byte(i) & 0xc0) != 0x80) {
+      return {};
+    }
+    code_point = (code_point << 6) | (byte(i) & 0x3f);
+  }
+  constexpr std::array<std::uint32_t, 5> kSmallest = {0, 0, 0x80, 0x800,
+                                                      0x10000};  // By length: shorter forms exist below.
+  const bool is_surrogate = 0xd800 <= code_point && code_point <= 0xdfff;
+  if (code_point < kSmallest[length] || is_surrogate || code_point > 0x10ffff) {
+    return {};
+  }
+  return {.code_point = code_point, .length = length};
+}
+
+std::string Escaped(std::uint32_t code_point) {
+  switch (code_point) {
+    case '\n':
+      return "\\n";
+    case '\r':
+      return "\\r";
+    case '\t':
+      return "\\t";
+    default:
+      return code_point < 0x80 ? fmt::format("\\x{:02x}", code_point) : fmt::format("\\u{{{:x}}}", code_point);
+  }
+}
+
+std::string Escape(std::string_view text, bool keep_line_feeds) {
+  std::string out;
+  out.reserve(text.size());
+  while (!text.empty()) {
+    const Decoded character = FirstCharacter(text);
+    const std::size_t length = std::max<std::size_t>(character.length, 1);
+    if (character.length == 0) {
+      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text.front()));
+    } else if (IsHarmful(character.code_point) && !(keep_line_feeds && character.code_point == '\n')) {
+      out += Escaped(character.code_point);
+    } else {
+      out += text.substr(0, length);
+    }
+    text.remove_prefix(length);
+  }
+  return out;
+}
+
+// The number of bytes that the first `columns` characters of `text` take, or all of them.
+std::size_t BytesOf(std::string_view text, std::size_t columns) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const bool starts_character = (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80;
+    if (starts_character && columns-- == 0) {
+      return i;
+    }
+  }
+  return text.size();
+}
+
+void WrapLine(std::string_view line, std::size_t columns, std::vector<std::string>& out) {
+  for (;;) {
+    const std::size_t fitting = BytesOf(line, columns);
+    if (fitting == line.size()) {
+      out.emplace_back(line);
+      return;
+    }
+    // A space just past the edge is as good as one before it. Indentation is no place to break.
+    const std::size_t space = line.rfind(' ', fitting);
+    const bool breaks_at_space = space != std::string_view::npos && line.find_first_not_of(' ') < space;
+    out.emplace_back(line.substr(0, breaks_at_space ? space : fitting));
+    line.remove_prefix(breaks_at_space ? space + 1 : fitting);
+    if (line.empty()) {
+      return;  // It ended in that space.
+    }
+  }
+}
+
+}  // namespace
+
+std::string Printable(std::string_view text) { return Escape(text, /*keep_line_feeds=*/false); }
+
+std::string PrintableLines(std::string_view text) { return Escape(text, /*keep_line_feeds=*/true); }
+
+std::vector<std::string> Wrap(std::string_view text, std::size_t columns) {
+  std::vector<std::string> lines;
+  columns = std::max<std::size_t>(columns, 1);
+  for (;;) {
+    const std::size_t end = text.find('\n');
+    WrapLine(text.substr(0, end), columns, lines);
+    if (end == std::string_view::npos) {
+      return lines;
+    }
+    text.remove_prefix(end + 1);
+  }
+}
+
+}  // namespace nbdspec::reports

@@ -1,0 +1,157 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The report for CI, valid against Maven Surefire's surefire-test-report.xsd: one <testsuite> at the root, properties
+// first, then the test cases; inside of one, <failure>, <skipped> or <error>, then <system-out>.
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <pugixml.hpp>
+#include <sstream>
+#include <string>
+#include <string_view>
+
+#include "reports/render/outcome_text.h"
+#include "reports/render/printable.h"
+#include "reports/render/render.h"
+
+namespace nbdspec::reports {
+namespace {
+
+// Viewers show the message in one line.
+constexpr std::size_t kMessageBytesMax = 400;
+
+// What a verdict is in JUnit's words.
+enum class Kind { kPassed, kFailure, kError, kSkipped };
+
+Kind KindOf(Verdict verdict) {
+  switch (verdict) {
+    case Verdict::kPass:
+    case Verdict::kWarn:
+      return Kind::kPassed;
+    case Verdict::kFail:
+    case Verdict::kXpass:
+    case Verdict::kFlaky:
+      return Kind::kFailure;
+    case Verdict::kInconclusive:
+    case Verdict::kError:
+      return Kind::kError;
+    case Verdict::kNotApplicable:
+    case Verdict::kSkip:
+    case Verdict::kXfail:
+      return Kind::kSkipped;
+  }
+  return Kind::kError;
+}
+
+void SetAttribute(pugi::xml_node node, const char* name, std::string_view value) {
+  node.append_attribute(name).set_value(Printable(value).c_str());
+}
+
+void AppendText(pugi::xml_node node, const char* name, std::string_view text) {
+  node.append_child(name).text().set(PrintableLines(text).c_str());
+}
+
+// The part of the protocol an id belongs to: what stands before its first dot.
+std::string ClassOf(std::string_view id) { return fmt::format("nbdspec.{}", id.substr(0, id.find_first_of("./"))); }
+
+std::string Message(const Outcome& outcome) {
+  std::string message = fmt::format("{}: {}", Word(outcome.level), Printable(outcome.statement));
+  if (!outcome.evidence.saw.empty()) {
+    message += fmt::format("; saw {}", Printable(outcome.evidence.saw));
+  }
+  if (message.size() <= kMessageBytesMax) {
+    return message;
+  }
+  std::size_t kept = kMessageBytesMax;
+  while ((static_cast<unsigned char>(message[kept]) & 0xc0) == 0x80) {
+    --kept;
+  }
+  return message.substr(0, kept) + "...";
+}
+
+pugi::xml_node AppendCase(pugi::xml_node suite, std::string_view class_name, std::string_view name,
+                          double duration_ms) {
+  pugi::xml_node node = suite.append_child("testcase");
+  SetAttribute(node, "name", name);
+  SetAttribute(node, "classname", class_name);
+  SetAttribute(node, "time", Seconds(duration_ms, 3));
+  return node;
+}
+
+void AppendOutcome(pugi::xml_node suite, const Outcome& outcome) {
+  pugi::xml_node node = AppendCase(suite, ClassOf(outcome.id), outcome.id, outcome.duration_ms);
+  if (outcome.verdict == Verdict::kPass) {
+    return;
+  }
+  const Kind kind = KindOf(outcome.verdict);
+  constexpr TextOptions kWhole = {.color = false, .verbose = true};
+  const std::string details = OutcomeHeading(outcome, kWhole) + OutcomeDetails(outcome, kWhole);
+  if (kind == Kind::kFailure || kind == Kind::kError) {
+    pugi::xml_node bad = node.append_child(kind == Kind::kFailure ? "failure" : "error");
+    SetAttribute(bad, "message", Message(outcome));
+    SetAttribute(bad, "type", Word(outcome.verdict));
+    bad.text().set(details.c_str());
+    return;
+  }
+  if (kind == Kind::kSkipped) {
+    SetAttribute(node.append_child("skipped"), "message",
+                 fmt::format("{}: {}", Word(outcome.verdict), Reason(outcome)));
+  }
+  if (outcome.verdict == Verdict::kWarn || outcome.verdict == Verdict::kXfail) {
+    AppendText(node, "system-out", details);
+  }
+}
+
+void AppendProperties(pugi::xml_node suite, const Run& run) {
+  pugi::xml_node properties = suite.append_child("properties");
+  const auto append = [&](std::string_view name, std::string_view value) {
+    pugi::xml_node property = properties.append_child("property");
+    SetAttribute(property, "name", name);
+    SetAttribute(property, "value", value);
+  };
+  append("tool", run.tool);
+  append("version", run.version);
+  append("spec", run.spec);
+  append("target", run.target);
+  append("seed", std::to_string(run.seed));
+  append("exit", std::to_string(run.exit));
+  for (const auto& [name, value] : run.advertised) {
+    append("offers " + name, value);
+  }
+}
+
+}  // namespace
+
+std::string RenderJunit(const Run& run) {
+  pugi::xml_document document;
+  pugi::xml_node declaration = document.append_child(pugi::node_declaration);
+  declaration.append_attribute("version").set_value("1.0");
+  declaration.append_attribute("encoding").set_value("UTF-8");
+  const auto count = [&](Kind kind) {
+    return std::ranges::count(run.outcomes, kind, [](const Outcome& outcome) { return KindOf(outcome.verdict); });
+  };
+  const int troubles = run.trouble.empty() ? 0 : 1;
+
+  pugi::xml_node suite = document.append_child("testsuite");
+  SetAttribute(suite, "name", fmt::format("{} {}", run.tool, run.target));
+  SetAttribute(suite, "time", Seconds(run.duration_ms, 3));
+  SetAttribute(suite, "tests", std::to_string(run.outcomes.size() + static_cast<std::size_t>(troubles)));
+  SetAttribute(suite, "errors", std::to_string(count(Kind::kError) + troubles));
+  SetAttribute(suite, "skipped", std::to_string(count(Kind::kSkipped)));
+  SetAttribute(suite, "failures", std::to_string(count(Kind::kFailure)));
+  AppendProperties(suite, run);
+  if (!run.trouble.empty()) {
+    // Else a run that never began would look like one in which nothing failed.
+    pugi::xml_node error = AppendCase(suite, "nbdspec.run", "the run ended early", 0).append_child("error");
+    SetAttribute(error, "message", run.trouble);
+    SetAttribute(error, "type", "trouble");
+  }
+  for (const Outcome& outcome : run.outcomes) {
+    AppendOutcome(suite, outcome);
+  }
+  std::ostringstream out;
+  document.save(out, "  ");
+  return out.str();
+}
+
+}  // namespace nbdspec::reports

@@ -1,0 +1,336 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "reports/render/render.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <pugixml.hpp>
+#include <random>
+#include <regex>
+#include <sstream>
+
+#include "reports/render/printable.h"
+
+namespace nbdspec::reports {
+namespace {
+
+using Json = nlohmann::json;
+
+Outcome Make(std::string id, Verdict verdict, std::string saw = "") {
+  Outcome outcome;
+  outcome.requirement = id.substr(0, id.find('/'));
+  outcome.id = std::move(id);
+  outcome.verdict = verdict;
+  outcome.statement = "A clause";
+  outcome.section = "A section";
+  outcome.evidence.saw = std::move(saw);
+  return outcome;
+}
+
+Run RunOf(std::vector<Outcome> outcomes) {
+  Run run;
+  run.outcomes = std::move(outcomes);
+  run.exit = ExitFor(TallyOf(run));
+  return run;
+}
+
+// A run in which everything that a peer could have chosen is `text`, under every verdict.
+Run HostileRun(const std::string& text) {
+  Run run;
+  run.version = run.spec = run.target = run.trouble = text;
+  run.advertised = {{text, text}};
+  for (int verdict = 0; verdict < kVerdictCount; ++verdict) {
+    Outcome outcome;
+    outcome.id = outcome.requirement = outcome.statement = outcome.section = text;
+    outcome.verdict = static_cast<Verdict>(verdict);
+    outcome.evidence = {text, text, text, text, {text, text}, text};
+    outcome.replay = text;
+    run.outcomes.push_back(outcome);
+  }
+  return run;
+}
+
+std::string RandomBytes(std::mt19937& random, std::size_t count) {
+  std::string text(count, '\0');
+  std::ranges::generate(text, [&] { return static_cast<char>(random()); });
+  return text;
+}
+
+std::vector<std::string> LinesOf(const std::string& text) {
+  std::vector<std::string> lines;
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    lines.push_back(line);
+  }
+  return lines;
+}
+
+std::size_t Find(const std::string& text, const std::string& what) {
+  const std::size_t at = text.find(what);
+  EXPECT_NE(at, std::string::npos) << what << "\nin\n" << text;
+  return at;
+}
+
+TEST(RenderText, NothingAPeerSendsReachesTheTerminalRaw) {
+  std::mt19937 random(7);
+  for (int round = 0; round < 200; ++round) {
+    const std::string text = RenderText(HostileRun(RandomBytes(random, 200)), {.verbose = round % 2 == 0});
+    EXPECT_EQ(PrintableLines(text), text);
+  }
+  const std::string title = RenderText(HostileRun("\x1b]0;owned\x07\u009b2J"), {});
+  EXPECT_EQ(PrintableLines(title), title);
+}
+
+TEST(RenderText, TheOnlyEscapeSequencesAreOurColors) {
+  std::mt19937 random(8);
+  const std::regex ours("\x1b\\[(1;31|33|32|2|1|0)m");
+  for (int round = 0; round < 50; ++round) {
+    const auto run = HostileRun(RandomBytes(random, 100));
+    const std::string colored = RenderText(run, {.color = true});
+    EXPECT_EQ(std::regex_replace(colored, ours, ""), RenderText(run, {}));
+    EXPECT_NE(colored.find('\x1b'), std::string::npos);
+  }
+}
+
+TEST(RenderText, PeerCannotForgeLinesOfTheReport) {
+  auto run = HostileRun("x\nPASS  MUST  forged\nExit 0: nothing failed.\n  replay   rm -rf /");
+  run.exit = ExitCode::kOurError;
+  for (const bool verbose : {false, true}) {
+    int exits = 0;
+    for (const std::string& line : LinesOf(RenderText(run, {.verbose = verbose}))) {
+      EXPECT_FALSE(line.starts_with("PASS")) << line;
+      EXPECT_FALSE(line.starts_with("  replay   rm")) << line;
+      exits += line.starts_with("Exit ") ? 1 : 0;
+    }
+    EXPECT_EQ(exits, 1);
+  }
+}
+
+TEST(RenderText, LongWordsCannotRunPastTheEdgeIntoAForgedLine) {
+  auto run = RunOf({Make("a.b", Verdict::kFail, std::string(5000, 'x')),
+                    Make("a.c", Verdict::kNotApplicable, std::string(500, 'y'))});
+  run.outcomes[0].evidence.transcript = {std::string(3000, 't')};
+  run.outcomes[0].evidence.standard_error = std::string(3000, 'e');
+  run.trouble = std::string(500, 'z');
+  run.advertised = {{"size", std::string(500, '8')}};
+  for (const bool verbose : {false, true}) {
+    for (const std::string& line : LinesOf(RenderText(run, {.verbose = verbose}))) {
+      EXPECT_LE(line.size(), 100U) << line;
+    }
+  }
+}
+
+TEST(RenderText, LongFieldsAreCutUnlessVerbose) {
+  const auto run = RunOf({Make("a.b", Verdict::kFail, std::string(5000, '#'))});
+  const auto count = [](const std::string& text) { return std::ranges::count(text, '#'); };
+  EXPECT_EQ(count(RenderText(run, {.verbose = true})), 5000);
+  const std::string shown = RenderText(run, {});
+  EXPECT_LT(count(shown), 2100);
+  Find(shown, "3000 more bytes: --verbose");
+}
+
+TEST(RenderText, CuttingAFieldSplitsNoCharacter) {
+  for (std::size_t shift = 0; shift < 4; ++shift) {
+    std::string text(shift, 'a');
+    for (int i = 0; i < 1000; ++i) {
+      text += "\u20ac";
+    }
+    EXPECT_EQ(RenderText(RunOf({Make("a.b", Verdict::kFail, text)}), {}).find("\\x"), std::string::npos);
+  }
+}
+
+TEST(RenderText, WorstComesFirstAndMustBeforeShould) {
+  auto run = RunOf({Make("z.warn", Verdict::kWarn), Make("z.xfail", Verdict::kXfail),
+                    Make("z.inconclusive", Verdict::kInconclusive), Make("z.fail-should", Verdict::kFail),
+                    Make("z.fail-must", Verdict::kFail), Make("z.error", Verdict::kError)});
+  run.outcomes[3].level = Level::kShould;
+  const std::string text = RenderText(run, {});
+  EXPECT_LT(Find(text, "ERROR  MUST  z.error"), Find(text, "FAIL  MUST  z.fail-must"));
+  EXPECT_LT(Find(text, "z.fail-must"), Find(text, "FAIL  SHOULD  z.fail-should"));
+  EXPECT_LT(Find(text, "z.fail-should"), Find(text, "INCONCLUSIVE  MUST  z.inconclusive"));
+  EXPECT_LT(Find(text, "z.inconclusive"), Find(text, "WARN  MUST  z.warn"));
+  EXPECT_LT(Find(text, "z.warn"), Find(text, "XFAIL  MUST  z.xfail"));
+}
+
+TEST(RenderText, PassesAreOnlyCountedUnlessVerbose) {
+  const auto run = RunOf({Make("a.passed", Verdict::kPass)});
+  EXPECT_EQ(RenderText(run, {}).find("a.passed"), std::string::npos);
+  Find(RenderText(run, {.verbose = true}), "pass  MUST        a.passed\n");
+}
+
+TEST(RenderText, TranscriptEndsAreShownAndWholeWhenVerbose) {
+  auto run = RunOf({Make("a.b", Verdict::kFail)});
+  for (int i = 0; i < 20; ++i) {
+    run.outcomes[0].evidence.transcript.push_back("line-" + std::to_string(i) + ".");
+  }
+  const std::string text = RenderText(run, {});
+  Find(text, "(12 earlier lines: --verbose)");
+  EXPECT_EQ(text.find("line-11."), std::string::npos);
+  Find(text, "line-12.");
+  Find(text, "line-19.");
+  Find(RenderText(run, {.verbose = true}), "line-0.");
+}
+
+TEST(RenderText, NotApplicableIsGroupedByReason) {
+  const std::string text =
+      RenderText(RunOf({Make("a.b", Verdict::kNotApplicable, "no TLS"), Make("a.c", Verdict::kNotApplicable, "no DF"),
+                        Make("a.d", Verdict::kNotApplicable, "no TLS"), Make("a.e", Verdict::kSkip)}),
+                 {});
+  Find(text, "\nnot applicable\n  no TLS (2)\n      a.b, a.d\n  no DF (1)\n      a.c\n");
+  Find(text, "\nskipped\n  no reason was given (1)\n      a.e\n");
+}
+
+TEST(RenderText, NotApplicableAndSkipAreNotPasses) {
+  const std::string text = RenderText(RunOf({Make("a.b", Verdict::kNotApplicable), Make("a.c", Verdict::kSkip)}), {});
+  Find(text, "2 checks in 0.0 s: 0 pass, 0 fail, 1 n/a, 1 skip\nExit 0: nothing failed.\n");
+}
+
+TEST(RenderText, LastLineSaysTheExitCodeAndWhy) {
+  auto run = RunOf({Make("a.b", Verdict::kFail), Make("a.c", Verdict::kFail), Make("a.d", Verdict::kInconclusive)});
+  EXPECT_TRUE(RenderText(run, {}).ends_with("\nExit 1: 2 broke a MUST, 1 could not be judged.\n"));
+  run.exit = ExitCode::kTargetUnusable;
+  run.trouble = "nbdkit is not installed";
+  EXPECT_TRUE(RenderText(run, {}).ends_with("Exit 3: the target was never usable.\n"));
+  Find(RenderText(run, {}), "\nThe run ended early:\n  nbdkit is not installed\n");
+  EXPECT_TRUE(RenderText(RunOf({Make("a.b", Verdict::kXfail)}), {})
+                  .ends_with("Exit 0: nothing failed that the baseline does not expect.\n"));
+}
+
+TEST(RenderJson, HoldsTheWholeRun) {
+  auto run = RunOf({Make("a.b/c", Verdict::kFail, "two")});
+  run.seed = std::numeric_limits<std::uint64_t>::max();
+  run.advertised = {{"size", "8388608"}};
+  run.outcomes[0].evidence.transcript = {"one", "two"};
+  run.outcomes[0].duration_ms = 2.5;
+  const Json json = Json::parse(RenderJson(run));
+  EXPECT_EQ(json["seed"], "18446744073709551615");
+  EXPECT_EQ(json["advertised"]["size"], "8388608");
+  EXPECT_EQ(json["exit"], 1);
+  EXPECT_EQ(json["tally"].size(), static_cast<std::size_t>(kVerdictCount));
+  EXPECT_EQ(json["tally"]["fail"], 1);
+  EXPECT_EQ(json["tally"]["n/a"], 0);
+  const Json& outcome = json["outcomes"].at(0);
+  EXPECT_EQ(outcome["id"], "a.b/c");
+  EXPECT_EQ(outcome["requirement"], "a.b");
+  EXPECT_EQ(outcome["verdict"], "fail");
+  EXPECT_EQ(outcome["level"], "MUST");
+  EXPECT_EQ(outcome["evidence"]["saw"], "two");
+  EXPECT_EQ(outcome["evidence"]["transcript"], (std::vector<std::string>{"one", "two"}));
+  EXPECT_EQ(outcome["duration_ms"], 2.5);
+}
+
+TEST(RenderJson, AnyBytesGiveValidAscii) {
+  std::mt19937 random(9);
+  for (int round = 0; round < 100; ++round) {
+    const std::string text = RenderJson(HostileRun(RandomBytes(random, 200)));
+    EXPECT_TRUE(Json::accept(text));
+    EXPECT_TRUE(std::ranges::all_of(text, [](char c) { return c == '\n' || (' ' <= c && c <= '~'); }));
+  }
+}
+
+TEST(RenderJson, TimesAreAlwaysNumbers) {
+  auto run = RunOf({Make("a.b", Verdict::kPass)});
+  run.duration_ms = std::numeric_limits<double>::infinity();
+  run.outcomes[0].duration_ms = std::numeric_limits<double>::quiet_NaN();
+  const Json json = Json::parse(RenderJson(run));
+  EXPECT_EQ(json["duration_ms"], 0.0);
+  EXPECT_EQ(json["outcomes"][0]["duration_ms"], 0.0);
+}
+
+// What surefire-test-report.xsd asks for, as far as our elements go.
+void ExpectSurefire(const std::string& text) {
+  pugi::xml_document document;
+  ASSERT_TRUE(document.load_buffer(text.data(), text.size(), pugi::parse_full, pugi::encoding_utf8)) << text;
+  const std::regex time("[0-9]*(\\.[0-9]{0,3})?");
+  const pugi::xml_node suite = document.document_element();
+  ASSERT_STREQ(suite.name(), "testsuite");
+  for (const char* name : {"name", "tests", "errors", "skipped", "failures", "time"}) {
+    EXPECT_TRUE(suite.attribute(name)) << name;
+  }
+  EXPECT_TRUE(std::regex_match(suite.attribute("time").value(), time));
+  std::map<std::string, int> counts;
+  bool in_cases = false;
+  for (const pugi::xml_node child : suite.children()) {
+    const std::string kind = child.name();
+    ASSERT_TRUE(kind == "testcase" || (kind == "properties" && !in_cases)) << kind;
+    in_cases = kind == "testcase";
+    if (!in_cases) {
+      continue;
+    }
+    EXPECT_TRUE(child.attribute("name"));
+    EXPECT_TRUE(child.attribute("classname"));
+    EXPECT_TRUE(std::regex_match(child.attribute("time").value(), time)) << child.attribute("time").value();
+    ++counts["testcase"];
+    std::string order;  // Of the elements inside; the schema has them in a sequence.
+    for (const pugi::xml_node part : child.children()) {
+      order += part.name() + std::string(" ");
+      ++counts[part.name()];
+      const bool is_bad = part.name() == std::string("failure") || part.name() == std::string("error");
+      EXPECT_TRUE(!is_bad || (part.attribute("type") && part.attribute("message")));
+    }
+    EXPECT_TRUE(std::regex_match(order, std::regex("(failure )?(skipped )?(error )?(system-out )?"))) << order;
+  }
+  EXPECT_EQ(suite.attribute("tests").as_int(), counts["testcase"]);
+  EXPECT_EQ(suite.attribute("errors").as_int(), counts["error"]);
+  EXPECT_EQ(suite.attribute("failures").as_int(), counts["failure"]);
+  EXPECT_EQ(suite.attribute("skipped").as_int(), counts["skipped"]);
+}
+
+TEST(RenderJunit, AnyBytesGiveValidXml) {
+  std::mt19937 random(10);
+  for (int round = 0; round < 50; ++round) {
+    const std::string text = RenderJunit(HostileRun(RandomBytes(random, 200)));
+    ExpectSurefire(text);
+    EXPECT_EQ(PrintableLines(text), text);  // No character that XML 1.0 does not have, and none as a reference:
+    EXPECT_FALSE(std::regex_search(text, std::regex("&#(x[01]?[0-9a-fA-F]|[012]?[0-9]|3[01]|127);")));
+  }
+  ExpectSurefire(RenderJunit(HostileRun("]]><testcase name='x'/><!-- & \"")));
+  ExpectSurefire(RenderJunit(RunOf({})));
+}
+
+TEST(RenderJunit, EachVerdictHasItsElement) {
+  const auto element = [](Verdict verdict) {
+    pugi::xml_document document;
+    EXPECT_TRUE(document.load_string(RenderJunit(RunOf({Make("a.b", verdict, "evidence")})).c_str()));
+    return std::string(document.child("testsuite").child("testcase").first_child().name());
+  };
+  EXPECT_EQ(element(Verdict::kPass), "");
+  EXPECT_EQ(element(Verdict::kWarn), "system-out");
+  for (const Verdict verdict : {Verdict::kFail, Verdict::kXpass, Verdict::kFlaky}) {
+    EXPECT_EQ(element(verdict), "failure") << Word(verdict);
+  }
+  for (const Verdict verdict : {Verdict::kInconclusive, Verdict::kError}) {
+    EXPECT_EQ(element(verdict), "error") << Word(verdict);
+  }
+  for (const Verdict verdict : {Verdict::kNotApplicable, Verdict::kSkip, Verdict::kXfail}) {
+    EXPECT_EQ(element(verdict), "skipped") << Word(verdict);
+  }
+}
+
+TEST(RenderJunit, CaseIsNamedByItsIdUnderItsPartOfTheProtocol) {
+  pugi::xml_document document;
+  ASSERT_TRUE(
+      document.load_string(RenderJunit(RunOf({Make("block-status.req-one.single/a", Verdict::kFail, "two")})).c_str()));
+  const pugi::xml_node node = document.child("testsuite").child("testcase");
+  EXPECT_STREQ(node.attribute("name").value(), "block-status.req-one.single/a");
+  EXPECT_STREQ(node.attribute("classname").value(), "nbdspec.block-status");
+  EXPECT_STREQ(node.child("failure").attribute("message").value(), "MUST: A clause; saw two");
+  EXPECT_STREQ(node.child("failure").attribute("type").value(), "fail");
+}
+
+TEST(RenderJunit, RunThatEndedEarlyIsNotGreen) {
+  auto run = RunOf({});
+  run.trouble = "nbdkit is not installed";
+  pugi::xml_document document;
+  ASSERT_TRUE(document.load_string(RenderJunit(run).c_str()));
+  EXPECT_STREQ(document.child("testsuite").attribute("errors").value(), "1");
+  EXPECT_STREQ(document.child("testsuite").child("testcase").child("error").attribute("message").value(),
+               "nbdkit is not installed");
+  ExpectSurefire(RenderJunit(run));
+}
+
+}  // namespace
+}  // namespace nbdspec::reports
