@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The subcommands: each returns the exit code of the program.
+
+#pragma once
+
+#include <string>
+
+#include "conformance/cli/options.h"
+
+namespace nbdspec::conformance {
+
+int CheckCommand(CheckOptions options);
+int ListCommand(const ListOptions& options);
+int ExplainCommand(const std::string& id);
+int CoverageCommand(const CoverageOptions& options);
+int SelfTestCommand(const SelfTestOptions& options);
+
+}  // namespace nbdspec::conformance

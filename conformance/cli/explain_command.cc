@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include <fmt/format.h>
+
+#include <vector>
+
+#include "conformance/checks/check.h"
+#include "conformance/cli/commands.h"
+#include "conformance/cli/selection.h"
+#include "conformance/faulty/fault.h"
+#include "conformance/requirements/catalogue.h"
+#include "engine/wire/messages.h"
+#include "reports/model/run.h"
+
+namespace nbdspec::conformance {
+
+namespace {
+
+void PrintCheck(const Check& check) {
+  fmt::print("\ncheck {}\n  {}\n", check.id, check.claim);
+  for (int i = 0; i < kFeatureCount; ++i) {
+    const auto feature = static_cast<Feature>(i);
+    if (check.needs.Has(feature)) {
+      fmt::print("  needs    {}\n", Describe(feature));
+    }
+  }
+  for (const Fault& fault : AllFaults()) {
+    if (fault.check == check.id) {
+      fmt::print("  catches  {}\n", fault.name);
+    }
+  }
+  fmt::print("  run it   nbdspec check TARGET '{}'\n", check.id);
+}
+
+int UnknownId(const std::string& id) {
+  std::vector<std::string_view> ids;
+  for (const Requirement& requirement : TheCatalogue().all()) {
+    ids.push_back(requirement.id);
+  }
+  fmt::print(stderr, "nbdspec: there is no check or requirement {}; did you mean {}?\n", engine::Quoted(id),
+             NearestId(id, ids));
+  return reports::ExitCode::kUsage;
+}
+
+}  // namespace
+
+int ExplainCommand(const std::string& id) {
+  const Requirement* requirement = TheCatalogue().Find(std::string_view(id).substr(0, id.find('/')));
+  if (requirement == nullptr) {
+    return UnknownId(id);
+  }
+  fmt::print("{}\n  {}: {}.\n", requirement->id, reports::Word(requirement->level), requirement->statement);
+  fmt::print("  binds    the {}, in {}\n", Word(requirement->role), Word(requirement->phase));
+  fmt::print("  section  {} (proto.md of {})\n", requirement->section, kSpecDate);
+  fmt::print("  how      {}\n", requirement->how);
+  if (requirement->ambiguous) {
+    fmt::print("  note     the specification leaves this open: a breach is a warning, never a failure\n");
+  }
+  int found = 0;
+  for (const Check& check : AllChecks()) {
+    if (check.id == id || check.requirement() == id) {
+      PrintCheck(check);
+      ++found;
+    }
+  }
+  if (found == 0 && id.find('/') != std::string::npos) {
+    return UnknownId(id);
+  }
+  if (found == 0) {
+    fmt::print("  no check asks it: {}\n", requirement->untested.empty() ? "not yet" : requirement->untested);
+  }
+  return reports::ExitCode::kNothingNew;
+}
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/cli/options.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdlib>
+
+#include "conformance/peer/reference_target.h"
+
+namespace nbdspec::conformance {
+
+namespace {
+
+constexpr std::array<std::string_view, 3> kServers = {"nbdkit", "qemu-nbd", "nbd-server"};
+
+}  // namespace
+
+bool UseColor(bool refused) {
+  const char* no_color = std::getenv("NO_COLOR");
+  return !refused && (no_color == nullptr || *no_color == '\0') && ::isatty(STDOUT_FILENO) == 1;
+}
+
+std::expected<std::unique_ptr<Target>, engine::Trouble> TakeTarget(CheckOptions& options) {
+  if (!options.spawn.empty()) {
+    return TargetFromSpawn(options.spawn, options.export_name);
+  }
+  if (options.words.empty()) {
+    return ReferenceTarget();
+  }
+  const std::string first = options.words.front();
+  const bool is_uri = first.find("://") != std::string::npos || first.starts_with("nbd:");
+  const bool is_server = std::ranges::find(kServers, first) != kServers.end();
+  if (is_uri || is_server || first == "reference") {
+    options.words.erase(options.words.begin());
+  }
+  if (is_uri) {
+    return TargetFromUri(first);
+  }
+  if (is_server) {
+    return TargetFromName(first);
+  }
+  return ReferenceTarget();
+}
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the command line can say, as plain data.
+
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "conformance/peer/target.h"
+#include "engine/base/error.h"
+
+namespace nbdspec::conformance {
+
+struct CheckOptions {
+  std::vector<std::string> words = {};  // [TARGET] [SELECT...]
+  std::string spawn = {};
+  std::string export_name = {};
+  std::string json_file = {};
+  std::string junit_file = {};
+  std::uint64_t seed = 1;
+  int worker_count = 0;  // 0: as many as there are processors, at most 4.
+  double reply_timeout_s = 2;
+  double case_timeout_s = 10;
+  double deadline_s = 0;
+  bool allow_write = false;
+  bool no_color = false;
+  bool verbose = false;
+  bool quiet = false;
+};
+
+struct ListOptions {
+  std::vector<std::string> select = {};
+  bool faults = false;
+};
+
+struct CoverageOptions {
+  bool untested = false;
+  bool markdown = false;
+};
+
+struct SelfTestOptions {
+  std::string prefix = {};
+  std::uint64_t seed = 1;
+  bool no_color = false;
+};
+
+// Whether to write colour to standard output: it is a terminal, NO_COLOR is not set, and `refused` is false.
+bool UseColor(bool refused);
+
+// The target that the words name, taken off their front, or the reference server when they name none.
+// Errors: a malformed URI, a spawn command that cannot work.
+std::expected<std::unique_ptr<Target>, engine::Trouble> TakeTarget(CheckOptions& options);
+
+}  // namespace nbdspec::conformance

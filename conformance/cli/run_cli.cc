@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/cli/run_cli.h"
+
+#include <CLI/CLI.hpp>
+#include <csignal>
+#include <map>
+
+#include "conformance/cli/commands.h"
+#include "conformance/cli/options.h"
+#include "reports/model/run.h"
+
+namespace nbdspec::conformance {
+
+namespace {
+
+constexpr char kAbout[] =
+    "nbdspec: is what an NBD server says allowed by the truth and by the specification?\n"
+    "Exit codes: 0 nothing wrong, 1 a failure, 2 usage, 3 the target was never usable, 5 nbdspec's own error.";
+
+constexpr char kCheckFooter[] =
+    "TARGET is an NBD URI (nbd://host/export, nbd+unix:///export?socket=PATH), a server that nbdspec starts by name\n"
+    "(nbdkit, qemu-nbd, nbd-server, reference), or --spawn. Without one it is the reference server, in process.\n"
+    "SELECT is a check's id, its beginning, a glob, or !any-of-these to leave out.\n\n"
+    "  nbdspec check nbdkit\n"
+    "  nbdspec check qemu-nbd block-status '!*zero-length*'\n"
+    "  nbdspec check nbd+unix:///?socket=/run/nbd.sock --allow-write --junit nbd.xml\n"
+    "  nbdspec check --spawn 'my-server --socket {socket} {image}'";
+
+CLI::Option* AddSeconds(CLI::App& app, const std::string& name, double& value, const std::string& what) {
+  const std::map<std::string, double> units = {{"ms", 0.001}, {"s", 1}, {"m", 60}};
+  return app.add_option(name, value, what)
+      ->transform(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_SENSITIVE, "SECONDS"))
+      ->capture_default_str();
+}
+
+void AddCheck(CLI::App& app, CheckOptions& options, int& exit) {
+  CLI::App* check = app.add_subcommand("check", "Check a server, clause by clause");
+  check->footer(kCheckFooter);
+  check->add_option("words", options.words, "[TARGET] [SELECT...]")->option_text(" ");
+  check->add_option("--spawn", options.spawn, "Start this server: {socket} and {image} are replaced")
+      ->option_text("COMMAND");
+  check->add_option("--export", options.export_name, "The export to enter, with --spawn")->option_text("NAME");
+  check->add_option("--json", options.json_file, "Write the run as JSON ('-': standard output)")->option_text("FILE");
+  check->add_option("--junit", options.junit_file, "Write the run as JUnit XML ('-': standard output)")
+      ->option_text("FILE");
+  check->add_option("--seed", options.seed, "Seed of everything random")->capture_default_str();
+  check->add_option("-j", options.worker_count, "Checks at once, each with a server of its own (default: processors)")
+      ->check(CLI::Range(1, 64));
+  constexpr double kSecondsMin = 0.001;
+  constexpr double kSecondsMax = 86400;
+  AddSeconds(*check, "--reply-timeout", options.reply_timeout_s, "How long the server may take for one message")
+      ->check(CLI::Range(kSecondsMin, kSecondsMax));
+  AddSeconds(*check, "--case-timeout", options.case_timeout_s, "How long one check may take")
+      ->check(CLI::Range(kSecondsMin, kSecondsMax));
+  AddSeconds(*check, "--deadline", options.deadline_s, "How long the whole run may take; 0: no limit")
+      ->check(CLI::Range(0.0, kSecondsMax));
+  check->add_flag("--allow-write", options.allow_write, "Write to a server that nbdspec did not start");
+  check->add_flag("--no-color", options.no_color, "No colour, as with NO_COLOR in the environment");
+  check->add_flag("-v,--verbose", options.verbose, "Show every outcome and whole transcripts");
+  check->add_flag("-q,--quiet", options.quiet, "Show only the last line");
+  check->callback([&options, &exit] { exit = CheckCommand(options); });
+}
+
+void AddOthers(CLI::App& app, ListOptions& list, CoverageOptions& coverage, SelfTestOptions& selftest, std::string& id,
+               int& exit) {
+  CLI::App* list_app = app.add_subcommand("list", "List the checks");
+  list_app->add_option("select", list.select, "As for check")->option_text("[SELECT...]");
+  list_app->add_flag("--faults", list.faults, "With the faults each must catch");
+  list_app->callback([&list, &exit] { exit = ListCommand(list); });
+
+  CLI::App* explain = app.add_subcommand("explain", "Explain a check or a requirement");
+  explain->add_option("id", id, "Of a check or a requirement")->required()->option_text("ID");
+  explain->callback([&id, &exit] { exit = ExplainCommand(id); });
+
+  CLI::App* coverage_app = app.add_subcommand("coverage", "Which clauses of the specification are checked");
+  coverage_app->add_flag("--untested", coverage.untested, "List each clause that no check asks, and why");
+  coverage_app->add_flag("--markdown", coverage.markdown, "Every clause, as docs/requirements.md has it");
+  coverage_app->callback([&coverage, &exit] { exit = CoverageCommand(coverage); });
+
+  CLI::App* selftest_app = app.add_subcommand("selftest", "Show that every check catches its faults");
+  selftest_app->add_option("prefix", selftest.prefix, "Only checks whose id begins so")->option_text("[PREFIX]");
+  selftest_app->add_option("--seed", selftest.seed, "Seed of everything random")->capture_default_str();
+  selftest_app->add_flag("--no-color", selftest.no_color, "No colour");
+  selftest_app->callback([&selftest, &exit] { exit = SelfTestCommand(selftest); });
+}
+
+}  // namespace
+
+int RunCli(std::span<const std::string> arguments) {
+  std::signal(SIGPIPE, SIG_IGN);
+  CLI::App app(kAbout, "nbdspec");
+  app.set_version_flag("--version", std::string("nbdspec ") + kVersion);
+  app.require_subcommand(1);
+  CheckOptions check;
+  ListOptions list;
+  CoverageOptions coverage;
+  SelfTestOptions selftest;
+  std::string id;
+  int exit = reports::ExitCode::kNothingNew;
+  AddCheck(app, check, exit);
+  AddOthers(app, list, coverage, selftest, id, exit);
+  std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // As CLI11 wants them.
+  try {
+    app.parse(reversed);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? reports::ExitCode::kNothingNew : reports::ExitCode::kUsage;
+  }
+  return exit;
+}
+
+}  // namespace nbdspec::conformance

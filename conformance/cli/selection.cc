@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/cli/selection.h"
+
+#include <fmt/format.h>
+#include <fnmatch.h>
+
+#include <algorithm>
+#include <numeric>
+
+#include "engine/wire/messages.h"
+
+namespace nbdspec::conformance {
+
+namespace {
+
+std::size_t EditDistance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  std::iota(row.begin(), row.end(), std::size_t{0});
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i + 1;
+    for (std::size_t j = 0; j < b.size(); ++j) {
+      const std::size_t replaced = diagonal + (a[i] == b[j] ? 0 : 1);
+      diagonal = row[j + 1];
+      row[j + 1] = std::min({replaced, row[j] + 1, row[j + 1] + 1});
+    }
+  }
+  return row.back();
+}
+
+engine::Trouble MatchesNothing(std::string_view word) {
+  std::vector<std::string_view> ids;
+  for (const Check& check : AllChecks()) {
+    ids.push_back(check.id);
+  }
+  return {
+      fmt::format("no check and no known target is called {}; did you mean {}? `nbdspec list` shows every check, "
+                  "`nbdspec check --help` the targets.",
+                  engine::Quoted(word), NearestId(word, ids))};
+}
+
+}  // namespace
+
+bool Selects(std::string_view pattern, std::string_view id) {
+  if (pattern.find_first_of("*?") == std::string_view::npos) {
+    return id.starts_with(pattern);
+  }
+  return ::fnmatch(std::string(pattern).c_str(), std::string(id).c_str(), FNM_NOESCAPE) == 0;
+}
+
+std::string_view NearestId(std::string_view word, std::span<const std::string_view> ids) {
+  const std::string_view cut = word.substr(0, 200);  // A word can be of any length; ids are short.
+  const auto nearest = std::ranges::min_element(ids, {}, [&](std::string_view id) { return EditDistance(cut, id); });
+  return nearest == ids.end() ? "" : *nearest;
+}
+
+std::expected<std::vector<Check>, engine::Trouble> SelectChecks(std::span<const std::string> words) {
+  const bool only_takes_away =
+      std::ranges::all_of(words, [](const std::string& word) { return word.starts_with("!"); });
+  std::vector<Check> selected;
+  if (only_takes_away) {
+    selected.assign(AllChecks().begin(), AllChecks().end());
+  }
+  for (const std::string& word : words) {
+    const bool takes_away = word.starts_with("!");
+    const std::string_view pattern = std::string_view(word).substr(takes_away ? 1 : 0);
+    const bool is_id = std::ranges::find(AllChecks(), pattern, &Check::id) != AllChecks().end();
+    const auto matches = [&](const Check& check) {
+      return is_id ? check.id == pattern : !pattern.empty() && Selects(pattern, check.id);
+    };
+    if (std::ranges::none_of(AllChecks(), matches)) {
+      return std::unexpected(MatchesNothing(pattern));
+    }
+    if (takes_away) {
+      std::erase_if(selected, matches);
+    } else {
+      std::ranges::copy_if(AllChecks(), std::back_inserter(selected), matches);
+    }
+  }
+  if (selected.empty()) {
+    return std::unexpected(engine::Trouble{"nothing is left to run: the words that begin with ! take away all checks"});
+  }
+  std::vector<Check> in_order;
+  for (const Check& check : AllChecks()) {
+    if (std::ranges::find(selected, check.id, &Check::id) != selected.end()) {
+      in_order.push_back(check);
+    }
+  }
+  return in_order;
+}
+
+}  // namespace nbdspec::conformance
