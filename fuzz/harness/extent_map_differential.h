@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Runs a script on a map and on an oracle, and compares everything that can be asked after every step.
+// A map and an oracle, taken through the same steps, and everything that can be asked compared after each.
 //
 // The map is a template parameter so that canary tests can pass one with a planted bug, and another implementation
 // can be checked the same way. It needs Add, Clear, ForEach, Lookup, extent_count and CheckInvariants, as ExtentMap.
@@ -26,22 +26,29 @@ namespace nbdspec::fuzz {
 template <typename Map, typename Oracle>
 class ExtentMapDifferential {
  public:
-  ExtentMapDifferential(Map& map, const engine::Script& script)
-      : map_(map), script_(script), oracle_(script.size, script.initial) {}
+  // Both outlive this, and are equal so far.
+  ExtentMapDifferential(Map& map, Oracle& oracle) : map_(map), oracle_(oracle) {}
 
-  std::optional<Disagreement> Run() {
-    std::optional<Disagreement> found = CompareWhole();
-    for (step_index_ = 0; !found && step_index_ < script_.steps.size(); ++step_index_) {
-      found = std::visit([this](const auto& step) { return this->Do(step); }, script_.steps[step_index_]);
-      if (!found) {
-        found = CompareWhole();
-      }
-      if (found) {
-        found->where = "after step " + std::to_string(step_index_ + 1) + ", " +
-                       engine::Print(script_.steps[step_index_]) + ": " + found->where;
-      }
+  // Takes both through `step`, then compares the whole maps.
+  std::optional<Disagreement> Take(const engine::Step& step) {
+    auto found = std::visit([this](const auto& kind) { return this->Do(kind); }, step);
+    return found ? found : CompareWhole();
+  }
+
+  // The whole map: every extent, their count, and its own idea of what it should be.
+  std::optional<Disagreement> CompareWhole() {
+    map_.CheckInvariants();
+    const engine::ForEachStep whole{.bounds = {.begin = 0, .end = oracle_.size()}};
+    const Visits expected{.extents = oracle_.Extents(whole.bounds)};
+    if (const Visits saw = ForEach(whole); saw != expected) {
+      return Disagreement{.where = "the whole map", .expected = Describe(expected), .saw = Describe(saw)};
     }
-    return found;
+    if (map_.extent_count() != expected.extents.size()) {
+      return Disagreement{.where = "extent_count",
+                          .expected = std::to_string(expected.extents.size()),
+                          .saw = std::to_string(map_.extent_count())};
+    }
+    return std::nullopt;
   }
 
  private:
@@ -84,32 +91,14 @@ class ExtentMapDifferential {
   }
 
   std::optional<Disagreement> Do(const engine::LookupStep& step) {
-    if (step.offset >= script_.size) {
+    if (step.offset >= oracle_.size()) {
       return std::nullopt;  // ExtentMap aborts on it, as documented.
     }
     const engine::Extent saw = map_.Lookup(step.offset);
-    for (const engine::Extent& extent : oracle_.Extents({.begin = 0, .end = script_.size})) {
+    for (const engine::Extent& extent : oracle_.Extents({.begin = 0, .end = oracle_.size()})) {
       if (extent.range.Contains(step.offset) && extent != saw) {
         return Disagreement{.where = "its result", .expected = engine::Print(extent), .saw = engine::Print(saw)};
       }
-    }
-    return std::nullopt;
-  }
-
-  // The whole map: every extent, their count, and its own idea of what it should be.
-  std::optional<Disagreement> CompareWhole() {
-    map_.CheckInvariants();
-    const engine::ForEachStep whole{.bounds = {.begin = 0, .end = script_.size}};
-    const Extents expected = oracle_.Extents(whole.bounds);
-    const Visits saw = ForEach(whole);
-    if (saw != Visits{.extents = expected}) {
-      return Disagreement{
-          .where = "the whole map", .expected = Describe(Visits{.extents = expected}), .saw = Describe(saw)};
-    }
-    if (map_.extent_count() != expected.size()) {
-      return Disagreement{.where = "extent_count",
-                          .expected = std::to_string(expected.size()),
-                          .saw = std::to_string(map_.extent_count())};
     }
     return std::nullopt;
   }
@@ -136,10 +125,26 @@ class ExtentMapDifferential {
   }
 
   Map& map_;
-  const engine::Script& script_;
-  Oracle oracle_;
-  std::size_t step_index_ = 0;
+  Oracle& oracle_;
 };
+
+template <typename Oracle, typename Map>
+std::optional<Disagreement> FindDisagreementWith(const engine::Script& script, Map& map) {
+  Oracle oracle(script.size, script.initial);
+  ExtentMapDifferential<Map, Oracle> both(map, oracle);
+  if (auto found = both.CompareWhole()) {
+    found->where = "before the first step: " + found->where;
+    return found;
+  }
+  for (std::size_t i = 0; i < script.steps.size(); ++i) {
+    if (auto found = both.Take(script.steps[i])) {
+      found->where =
+          "after step " + std::to_string(i + 1) + ", " + engine::Print(script.steps[i]) + ": " + found->where;
+      return found;
+    }
+  }
+  return std::nullopt;
+}
 
 // The first disagreement between `map` and an oracle. `map` has the script's size and initial type, unchanged.
 template <typename Map>
@@ -147,9 +152,9 @@ std::optional<Disagreement> FindExtentMapDisagreement(const engine::Script& scri
   // Small enough that a cell per byte costs less than finding the last writer.
   constexpr std::uint64_t kBitmapSizeMax = 256;
   if (script.size <= kBitmapSizeMax) {
-    return ExtentMapDifferential<Map, engine::BitmapOracle>(map, script).Run();
+    return FindDisagreementWith<engine::BitmapOracle>(script, map);
   }
-  return ExtentMapDifferential<Map, engine::LastWriterOracle>(map, script).Run();
+  return FindDisagreementWith<engine::LastWriterOracle>(script, map);
 }
 
 }  // namespace nbdspec::fuzz
