@@ -45,6 +45,9 @@ class ClientDecoder {
   // The server has entered transmission: what follows are requests.
   void EnterTransmission();
 
+  // Bytes taken but not yet part of a message, without those of a payload that is being dropped.
+  [[nodiscard]] std::size_t pending_bytes() const { return pending_.size(); }
+
  private:
   enum class Phase { kFlags, kOptions, kRequests };
   using Decoded = std::optional<std::variant<ClientMessage, Undecodable>>;

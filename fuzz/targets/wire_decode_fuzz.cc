@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Fuzzes the decoders of both directions: any bytes, whole and in pieces, against each other and the encoder.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/wire_decode_differential.h"
+
+namespace nbdspec::fuzz {
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  AbortOnDisagreement("wire_decode", {data, size},
+                      [](engine::ByteView input) { return FindWireDecodeDisagreement(input); });
+  return 0;
+}
+
+}  // namespace nbdspec::fuzz
