@@ -148,8 +148,9 @@ std::string CheckContext::UnknownName() {
 std::span<const Check> AllChecks() {
   static const std::vector<Check> kAll = [] {
     std::vector<Check> all;
-    for (const auto checks : {HandshakeChecks, OptionChecks, InfoChecks, MetaContextChecks, BlockStatusChecks,
-                              TransmissionChecks, ReadChecks, WriteChecks}) {
+    for (const auto checks :
+         {HandshakeChecks, OptionChecks, InfoChecks, MetaContextChecks, ListMetaContextChecks, SetMetaContextChecks,
+          BlockStatusChecks, ZeroClaimChecks, TransmissionChecks, ReadChecks, WriteChecks}) {
       std::ranges::move(checks(), std::back_inserter(all));
     }
     return all;

@@ -127,13 +127,16 @@ struct Check {
 std::span<const Check> AllChecks();
 
 // One function for each file of checks.
-std::vector<Check> HandshakeChecks();     // handshake_checks.cc
-std::vector<Check> OptionChecks();        // option_checks.cc: every option but the next two files'
-std::vector<Check> InfoChecks();          // info_checks.cc: INFO, GO, EXPORT_NAME, LIST and their replies
-std::vector<Check> MetaContextChecks();   // meta_context_checks.cc: STRUCTURED_REPLY, LIST_ and SET_META_CONTEXT
-std::vector<Check> BlockStatusChecks();   // block_status_checks.cc
-std::vector<Check> TransmissionChecks();  // transmission_checks.cc: requests, simple replies, errors, flags
-std::vector<Check> ReadChecks();          // read_checks.cc: READ and the structure of structured replies
-std::vector<Check> WriteChecks();         // write_checks.cc: commands that change the export
+std::vector<Check> HandshakeChecks();        // handshake_checks.cc
+std::vector<Check> OptionChecks();           // option_checks.cc: every option but the next two files'
+std::vector<Check> InfoChecks();             // info_checks.cc: INFO, GO, EXPORT_NAME, LIST and their replies
+std::vector<Check> MetaContextChecks();      // meta_context_checks.cc: STRUCTURED_REPLY, names of contexts, base:
+std::vector<Check> ListMetaContextChecks();  // list_meta_context_checks.cc
+std::vector<Check> SetMetaContextChecks();   // set_meta_context_checks.cc
+std::vector<Check> BlockStatusChecks();      // block_status_checks.cc
+std::vector<Check> ZeroClaimChecks();        // zero_claim_checks.cc: whether base:allocation says what is so
+std::vector<Check> TransmissionChecks();     // transmission_checks.cc: requests, simple replies, errors, flags
+std::vector<Check> ReadChecks();             // read_checks.cc: READ and the structure of structured replies
+std::vector<Check> WriteChecks();            // write_checks.cc: commands that change the export
 
 }  // namespace nbdspec::conformance

@@ -108,8 +108,9 @@ Fault DescribesWrong(std::string_view name, std::string_view check,
 std::span<const Fault> AllFaults() {
   static const std::vector<Fault> kAll = [] {
     std::vector<Fault> all;
-    for (const auto faults : {HandshakeFaults, OptionFaults, InfoFaults, MetaContextFaults, BlockStatusFaults,
-                              TransmissionFaults, ReadFaults, WriteFaults}) {
+    for (const auto faults :
+         {HandshakeFaults, OptionFaults, InfoFaults, MetaContextFaults, ListMetaContextFaults, SetMetaContextFaults,
+          BlockStatusFaults, ZeroClaimFaults, TransmissionFaults, ReadFaults, WriteFaults}) {
       std::ranges::move(faults(), std::back_inserter(all));
     }
     return all;
