@@ -126,6 +126,8 @@ class Session {
 
   [[nodiscard]] const std::vector<engine::ServerMessage>& strays() const { return strays_; }
   [[nodiscard]] std::uint64_t received_byte_count() const { return received_bytes_; }
+  // Bytes that came and are no whole message: of one that is not finished, or of what cannot be decoded.
+  [[nodiscard]] engine::ByteView pending() const { return decoder_.Pending(); }
   [[nodiscard]] const Limits& limits() const { return limits_; }
 
  private:
