@@ -149,8 +149,9 @@ std::span<const Check> AllChecks() {
   static const std::vector<Check> kAll = [] {
     std::vector<Check> all;
     for (const auto checks :
-         {HandshakeChecks, OptionChecks, InfoChecks, MetaContextChecks, ListMetaContextChecks, SetMetaContextChecks,
-          BlockStatusChecks, ZeroClaimChecks, TransmissionChecks, ReadChecks, WriteChecks}) {
+         {HandshakeChecks, ExportNameChecks, OptionChecks, StarttlsChecks, OptionReplyChecks, InfoChecks,
+          BlockSizeChecks, MetaContextChecks, ListMetaContextChecks, SetMetaContextChecks, BlockStatusChecks,
+          ZeroClaimChecks, TransmissionChecks, ReadChecks, WriteChecks}) {
       std::ranges::move(checks(), std::back_inserter(all));
     }
     return all;

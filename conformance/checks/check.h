@@ -128,8 +128,12 @@ std::span<const Check> AllChecks();
 
 // One function for each file of checks.
 std::vector<Check> HandshakeChecks();        // handshake_checks.cc
-std::vector<Check> OptionChecks();           // option_checks.cc: every option but the next two files'
-std::vector<Check> InfoChecks();             // info_checks.cc: INFO, GO, EXPORT_NAME, LIST and their replies
+std::vector<Check> ExportNameChecks();       // export_name_checks.cc
+std::vector<Check> OptionChecks();           // option_checks.cc: haggling in general, unknown options, ABORT, LIST
+std::vector<Check> StarttlsChecks();         // starttls_checks.cc: what a server without TLS owes
+std::vector<Check> OptionReplyChecks();      // option_reply_checks.cc: what replies carry, above all strings
+std::vector<Check> InfoChecks();             // info_checks.cc: INFO, GO and their replies
+std::vector<Check> BlockSizeChecks();        // block_size_checks.cc
 std::vector<Check> MetaContextChecks();      // meta_context_checks.cc: STRUCTURED_REPLY, names of contexts, base:
 std::vector<Check> ListMetaContextChecks();  // list_meta_context_checks.cc
 std::vector<Check> SetMetaContextChecks();   // set_meta_context_checks.cc

@@ -109,8 +109,9 @@ std::span<const Fault> AllFaults() {
   static const std::vector<Fault> kAll = [] {
     std::vector<Fault> all;
     for (const auto faults :
-         {HandshakeFaults, OptionFaults, InfoFaults, MetaContextFaults, ListMetaContextFaults, SetMetaContextFaults,
-          BlockStatusFaults, ZeroClaimFaults, TransmissionFaults, ReadFaults, WriteFaults}) {
+         {HandshakeFaults, ExportNameFaults, OptionFaults, StarttlsFaults, OptionReplyFaults, InfoFaults,
+          BlockSizeFaults, MetaContextFaults, ListMetaContextFaults, SetMetaContextFaults, BlockStatusFaults,
+          ZeroClaimFaults, TransmissionFaults, ReadFaults, WriteFaults}) {
       std::ranges::move(faults(), std::back_inserter(all));
     }
     return all;

@@ -28,8 +28,12 @@ std::span<const Fault> AllFaults();
 
 // One function for each file of checks.
 std::vector<Fault> HandshakeFaults();
+std::vector<Fault> ExportNameFaults();
 std::vector<Fault> OptionFaults();
+std::vector<Fault> StarttlsFaults();
+std::vector<Fault> OptionReplyFaults();
 std::vector<Fault> InfoFaults();
+std::vector<Fault> BlockSizeFaults();
 std::vector<Fault> MetaContextFaults();
 std::vector<Fault> ListMetaContextFaults();
 std::vector<Fault> SetMetaContextFaults();
