@@ -1,0 +1,18 @@
+#!/usr/bin/env bash
+# Runs tools/tidy on the tree, and shows that it can complain.
+set -euo pipefail
+root=$(dirname "$(readlink -f WORKSPACE)")
+tools/tidy "$root"
+
+# A tree with one fault of each kind: every one must be named.
+bad=$(mktemp -d)
+trap 'rm -rf "$bad"' EXIT
+mkdir -p "$bad"/{engine/base,reports/model,conformance/checks,fuzz/targets,docs,stray}
+printf '#include "conformance/checks/check.h"\n#include <fstream>\n' >"$bad/engine/base/bad_helper.h"
+printf '// SPDX-License-Identifier: BSD-3-Clause\n#include <poll.h>\n// TO''DO\n' >"$bad/fuzz/targets/bad.cc"
+printf '[gone](gone.md)\n' >"$bad/docs/page.md"
+complaints=$(tools/tidy "$bad") && { echo "tidy praised a bad tree"; exit 1; }
+for expected in 'may not include "conformance/checks/check.h"' 'begins without its licence' 'no #pragma once' \
+  'name that says nothing' 'touches sockets' 'no I/O' 'TO''DO' 'which is not there' 'does not belong'; do
+  grep --quiet --fixed-strings -- "$expected" <<<"$complaints" || { echo "tidy did not complain: $expected"; exit 1; }
+done
