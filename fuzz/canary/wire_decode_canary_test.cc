@@ -1,0 +1,165 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every planted bug of a decoder is found by the comparison of the fuzz target wire_decode, in time.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/wire/client_decoder.h"
+#include "engine/wire/server_decoder.h"
+#include "fuzz/canary/canary.h"
+#include "fuzz/harness/wire_decode_differential.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using engine::ByteView;
+
+// A piece that begins right after an option's header is taken for the next message: its first byte is lost.
+class LosesByteAfterHeader : public engine::ClientDecoder {
+ public:
+  using ClientDecoder::ClientDecoder;
+  void Feed(ByteView bytes) { ClientDecoder::Feed(bytes.subspan(pending_bytes() == 16 && !bytes.empty() ? 1 : 0)); }
+};
+
+// Of a magic that comes as three bytes and one, the last byte is read as zero.
+class ZeroesLastByteOfTornMagic : public engine::ClientDecoder {
+ public:
+  using ClientDecoder::ClientDecoder;
+  void Feed(ByteView bytes) {
+    const bool is_torn = pending_bytes() == 3 && !bytes.empty();
+    ClientDecoder::Feed(is_torn ? ByteView(kZero) : bytes);
+    ClientDecoder::Feed(is_torn ? bytes.subspan(1) : ByteView());
+  }
+
+ private:
+  static constexpr std::uint8_t kZero[1] = {0};
+};
+
+// The payload of an overlong message is kept until the message is given out.
+class KeepsOverlongPayload : public engine::ClientDecoder {
+ public:
+  using ClientDecoder::ClientDecoder;
+  void Feed(ByteView bytes) {
+    kept_ += bytes.size();
+    ClientDecoder::Feed(bytes);
+  }
+  auto Next() {
+    auto next = ClientDecoder::Next();
+    kept_ = next ? pending_bytes() : kept_;
+    return next;
+  }
+  [[nodiscard]] std::size_t pending_bytes() const { return std::max(kept_, ClientDecoder::pending_bytes()); }
+
+ private:
+  std::size_t kept_ = 0;
+};
+
+// Command flags are read as one byte.
+class ReadsFlagsAsByte : public engine::ClientDecoder {
+ public:
+  using ClientDecoder::ClientDecoder;
+  auto Next() {
+    auto next = ClientDecoder::Next();
+    auto* message = next ? std::get_if<engine::ClientMessage>(&*next) : nullptr;
+    if (auto* request = message != nullptr ? std::get_if<engine::Request>(message) : nullptr) {
+      request->flags &= 0xff;
+    }
+    return next;
+  }
+};
+
+// A reply whose last byte comes alone is given a zero in its place.
+class ZeroesLastByteThatComesAlone : public engine::ServerDecoder {
+ public:
+  using ServerDecoder::ServerDecoder;
+  void Feed(ByteView bytes) {
+    is_alone_ = bytes.size() == 1;
+    ServerDecoder::Feed(bytes);
+  }
+  auto Next() {
+    auto next = ServerDecoder::Next();
+    auto* placed = next ? std::get_if<engine::PlacedServerMessage>(&*next) : nullptr;
+    if (auto* chunk = placed != nullptr ? std::get_if<engine::Chunk>(&placed->message) : nullptr) {
+      if (is_alone_ && !chunk->payload.empty()) {
+        chunk->payload.back() = 0;
+      }
+    }
+    return next;
+  }
+
+ private:
+  bool is_alone_ = false;
+};
+
+// The place in the stream is counted without the pad of an ExportNameReply.
+class ForgetsPadInOffset : public engine::ServerDecoder {
+ public:
+  using ServerDecoder::ServerDecoder;
+  auto Next() {
+    auto next = ServerDecoder::Next();
+    auto* placed = next ? std::get_if<engine::PlacedServerMessage>(&*next) : nullptr;
+    if (placed != nullptr) {
+      placed->offset -= pad_bytes_;
+      const auto* reply = std::get_if<engine::ExportNameReply>(&placed->message);
+      pad_bytes_ += reply != nullptr ? reply->pad.size() : 0;
+    }
+    return next;
+  }
+
+ private:
+  std::uint64_t pad_bytes_ = 0;
+};
+
+std::vector<engine::Bytes> Seeds() {
+  std::map<std::string, engine::Bytes> seeds;  // By name: an order that does not depend on the file system.
+  for (const auto& entry : std::filesystem::directory_iterator("corpus/seeds/wire_decode")) {
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+    seeds[entry.path().string()] = engine::Bytes(bytes.begin(), bytes.end());
+  }
+  std::vector<engine::Bytes> inputs;
+  for (auto& [name, bytes] : seeds) {
+    inputs.push_back(std::move(bytes));
+  }
+  return inputs;
+}
+
+CanaryRuns Runs(std::uint64_t runs_max) { return {.runs_max = runs_max, .start = Seeds()}; }
+
+template <typename ClientDecoder>
+FindBytesDisagreement WithClientDecoder() {
+  return [](ByteView input) { return FindWireDecodeDisagreement<ClientDecoder, engine::ServerDecoder>(input); };
+}
+
+template <typename ServerDecoder>
+FindBytesDisagreement WithServerDecoder() {
+  return [](ByteView input) { return FindWireDecodeDisagreement<engine::ClientDecoder, ServerDecoder>(input); };
+}
+
+TEST(WireDecodeCanary, RightDecodersAreNotAccused) {
+  EXPECT_TRUE(HasAccusedNobody(Runs(5000), WithClientDecoder<engine::ClientDecoder>()));
+}
+
+TEST(WireDecodeCanary, ClientDecoderBugsAreFound) {
+  EXPECT_TRUE(HasFound(Runs(100), WithClientDecoder<LosesByteAfterHeader>()));
+  EXPECT_TRUE(HasFound(Runs(100), WithClientDecoder<ZeroesLastByteOfTornMagic>()));
+  EXPECT_TRUE(HasFound(Runs(200), WithClientDecoder<KeepsOverlongPayload>()));
+  EXPECT_TRUE(HasFound(Runs(3000), WithClientDecoder<ReadsFlagsAsByte>()));
+}
+
+TEST(WireDecodeCanary, ServerDecoderBugsAreFound) {
+  EXPECT_TRUE(HasFound(Runs(1000), WithServerDecoder<ZeroesLastByteThatComesAlone>()));
+  EXPECT_TRUE(HasFound(Runs(700), WithServerDecoder<ForgetsPadInOffset>()));
+}
+
+}  // namespace
+}  // namespace nbdspec::fuzz
