@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The guardian: a small process between nbdspec and a server, which outlives nbdspec for as long as it takes to
+// stop the server, whatever killed nbdspec, and to remove the server's directory.
+//
+//   nbdspec --fork--> guardian (own session) --fork, exec--> server (own process group)
+//
+// It is the subreaper of all that the server starts, so daemons become its children and can be found.
+// One socket joins it to nbdspec. Its end means "stop": the kernel also ends it when nbdspec is gone.
+
+#pragma once
+
+#include <cstdint>
+
+namespace nbdspec::conformance {
+
+// Everything the guardian needs, made before the fork: nothing may be allocated after it, since another thread of
+// nbdspec may hold the allocator's lock for ever.
+struct GuardianPlan {
+  const char* executable;
+  char* const* arguments;
+  char* const* environment;
+  const char* directory;  // Removed in the end.
+  int channel;            // The guardian's end of a SOCK_SEQPACKET pair.
+  int log;                // Open for appending: what the server says on both of its outputs.
+};
+
+// What the guardian tells nbdspec: one packet, in this machine's byte order.
+struct GuardianNews {
+  enum class Kind : std::int32_t {
+    kCannotRun,  // exec failed; value is its errno.
+    kEnded,      // The server ended; value is its wait status.
+  };
+  Kind kind;
+  std::int32_t value;
+};
+
+// Runs as the guardian; called between fork and the end of the process, with all signals blocked.
+[[noreturn]] void RunGuardian(const GuardianPlan& plan);
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,153 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The servers nbdspec knows by name, as Debian 12 packages them, each serving image.h's image.
+//
+// - nbdkit: the file plugin, whose extents are exactly the file's. With one thread: 1.32.4 to 1.33.10 abort when a
+//   client pipelines many requests and leaves (rhbz#2173054), which would hide everything else; use --spawn to meet
+//   it. Without --exit-with-parent, which would replace the guardian's SIGKILL by a SIGTERM that nbdkit puts off.
+// - qemu-nbd: -t, or our first connection would be its last; --shared=0, or a second client would wait for ever.
+// - nbd-server: its exports have names only, so ours is "d"; flush, FUA and trim are off unless asked for.
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <optional>
+#include <utility>
+
+#include "conformance/peer/command_line.h"
+#include "conformance/peer/process.h"
+#include "conformance/peer/started_peer.h"
+#include "conformance/peer/target.h"
+#include "engine/wire/messages.h"
+
+namespace nbdspec::conformance {
+
+namespace {
+
+using engine::Trouble;
+using Words = std::vector<std::string>;
+
+constexpr std::chrono::seconds kVersionWait{5};
+
+struct NamedServer {
+  std::string_view name;
+  std::string_view package;  // Debian's.
+  std::string_view version_flag;
+  std::string_view kind;  // What it serves the image with, for reports; may be empty.
+  std::string_view export_name;
+  std::expected<Words, Trouble> (*command)(Setup setup, const PrivateDirectory& directory, const std::string& image);
+};
+
+std::expected<Words, Trouble> NbdkitCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {
+  Words words = {"nbdkit", "-f", "--threads=1", "-U", directory.socket_path(), "-P", directory.PathOf("pid")};
+  if (setup == Setup::kReadOnly) {
+    words.emplace_back("-r");
+  }
+  words.insert(words.end(), {"file", "file=" + image});
+  return words;
+}
+
+std::expected<Words, Trouble> QemuNbdCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {
+  Words words = {"qemu-nbd", "-t", "--shared=0", "-k", directory.socket_path(), "-x", "", "-f", "raw"};
+  if (setup == Setup::kReadOnly) {
+    words.emplace_back("-r");
+  }
+  words.push_back(image);
+  return words;
+}
+
+std::expected<Words, Trouble> NbdServerCommand(Setup setup, const PrivateDirectory& directory,
+                                               const std::string& image) {
+  // It replaces %s in an export's name, and its file format has backslash escapes.
+  if (directory.path().find_first_of("%\\\n") != std::string::npos) {
+    return std::unexpected(Trouble{"nbd-server cannot use the directory " + engine::Quoted(directory.path(), 200) +
+                                   ": set TMPDIR to one without %, backslash and newline in its path."});
+  }
+  // The port must be there and not be 0, although with a unix socket it is not listened on.
+  const std::string text =
+      "[generic]\nlistenaddr = 127.0.0.1\nport = 10809\nallowlist = true\nunixsock = " + directory.socket_path() +
+      "\n[d]\nexportname = " + image +
+      "\nflush = true\nfua = true\ntrim = true\nreadonly = " + (setup == Setup::kReadOnly ? "true" : "false") + "\n";
+  const std::string path = directory.PathOf("config");
+  const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file.is_open() || write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return std::unexpected(Trouble{"Cannot write nbd-server's configuration " + engine::Quoted(path, 200) +
+                                   ": set TMPDIR to a directory with space left."});
+  }
+  return Words{"nbd-server", "-C", path, "-p", directory.PathOf("pid")};
+}
+
+constexpr std::array<NamedServer, 3> kServers = {{
+    {"nbdkit", "nbdkit", "--version", "file", "", NbdkitCommand},
+    {"qemu-nbd", "qemu-utils", "--version", "raw", "", QemuNbdCommand},
+    {"nbd-server", "nbd-server", "-V", "", "d", NbdServerCommand},
+}};
+
+// The first word of what `server` says of itself that begins with a digit: "1.32.5". Empty when it says nothing such.
+std::string VersionOf(const NamedServer& server) {
+  auto directory = PrivateDirectory::Make();
+  if (!directory) {
+    return {};
+  }
+  const auto process =
+      ServerProcess::Start({std::string(server.name), std::string(server.version_flag)}, *std::move(directory));
+  if (!process || !(*process)->EndedBy(Transport::Clock::now() + kVersionWait)) {
+    return {};
+  }
+  const auto words = (*process)->LastWords();
+  const auto is_blank = [](char c) { return c == ' ' || c == '\n'; };
+  for (auto begin = words.begin(); begin != words.end();) {
+    const auto end = std::find_if(begin, words.end(), is_blank);
+    if (begin != end && *begin >= '0' && *begin <= '9') {
+      return {begin, end};
+    }
+    begin = std::find_if_not(end, words.end(), is_blank);
+  }
+  return {};
+}
+
+class NamedTarget final : public Target {
+ public:
+  explicit NamedTarget(const NamedServer& server) : server_(server), version_(VersionOf(server)) {}
+
+  std::expected<std::unique_ptr<Peer>, Trouble> Start(Setup setup, Transport::Clock::time_point deadline) override {
+    const std::string name(server_.name);
+    if (!FindExecutable(name)) {
+      return std::unexpected(
+          Trouble{name + " is not installed: run ./setup, or apt install " + std::string(server_.package) + "."});
+    }
+    return StartPeer({.name = name,
+                      .command = [command = server_.command, setup](
+                                     const PrivateDirectory& directory,
+                                     const std::string& image) { return command(setup, directory, image); }},
+                     deadline);
+  }
+  [[nodiscard]] bool CanSetUp(Setup /*setup*/) const override { return true; }
+  [[nodiscard]] bool IsOurs() const override { return true; }
+  [[nodiscard]] std::string Describe() const override {
+    std::string text(server_.name);
+    text += version_.empty() ? "" : " " + version_;
+    return text + (server_.kind.empty() ? "" : " (" + std::string(server_.kind) + ")");
+  }
+  [[nodiscard]] std::string CommandLine() const override { return std::string(server_.name); }
+  [[nodiscard]] std::string ExportName() const override { return std::string(server_.export_name); }
+
+ private:
+  const NamedServer& server_;
+  std::string version_;
+};
+
+}  // namespace
+
+std::expected<std::unique_ptr<Target>, Trouble> TargetFromName(std::string_view name) {
+  const auto* const server = std::ranges::find(kServers, name, &NamedServer::name);
+  if (server == kServers.end()) {
+    return std::unexpected(Trouble{"There is no server named " + engine::Quoted(name) +
+                                   "; known are nbdkit, qemu-nbd and nbd-server. Others are reached by an NBD URI, " +
+                                   "or started with --spawn."});
+  }
+  return std::make_unique<NamedTarget>(*server);
+}
+
+}  // namespace nbdspec::conformance

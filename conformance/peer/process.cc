@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/peer/process.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <csignal>
+#include <cstdlib>
+#include <cstring>
+#include <system_error>
+
+#include "engine/wire/messages.h"
+
+namespace nbdspec::conformance {
+
+namespace {
+
+using engine::Trouble;
+
+bool IsExecutableFile(const std::string& path) {
+  struct stat status = {};
+  return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && access(path.c_str(), X_OK) == 0;
+}
+
+Trouble CannotStart(const std::string& name) {
+  return {"Cannot start " + engine::Quoted(name) + ": " + std::generic_category().message(errno) +
+          ". Free some memory, descriptors or processes."};
+}
+
+std::string DescribeNews(const GuardianNews& news) {
+  const int status = news.value;
+  if (news.kind == GuardianNews::Kind::kCannotRun) {
+    return "could not be run: " + std::generic_category().message(status);
+  }
+  if (!WIFSIGNALED(status)) {
+    return "exited with status " + std::to_string(WEXITSTATUS(status));
+  }
+  const char* const name = sigabbrev_np(WTERMSIG(status));
+  return "was killed by " +
+         (name == nullptr ? "signal " + std::to_string(WTERMSIG(status)) : "SIG" + std::string(name)) +
+         (WCOREDUMP(status) ? " (core dumped)" : "");
+}
+
+// Forks the guardian; returns its process id, -1 on failure.
+pid_t ForkGuardian(const GuardianPlan& plan) {
+  // All signals stay blocked in the guardian: neither a terminal nor a handler of ours may touch it.
+  sigset_t all;
+  sigset_t before;
+  sigfillset(&all);
+  pthread_sigmask(SIG_SETMASK, &all, &before);
+  const pid_t guardian = fork();
+  if (guardian == 0) {
+    RunGuardian(plan);
+  }
+  const int error = errno;
+  pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return guardian;
+}
+
+}  // namespace
+
+std::optional<std::string> FindExecutable(const std::string& name) {
+  if (name.contains('/')) {
+    return IsExecutableFile(name) ? std::optional(name) : std::nullopt;
+  }
+  const char* const path = std::getenv("PATH");
+  std::string_view rest = path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin";
+  while (!name.empty()) {
+    const std::size_t colon = rest.find(':');
+    const std::string folder(rest.substr(0, colon));
+    std::string candidate = (folder.empty() ? "." : folder) + "/" + name;
+    if (IsExecutableFile(candidate)) {
+      return candidate;
+    }
+    if (colon == std::string_view::npos) {
+      break;
+    }
+    rest.remove_prefix(colon + 1);
+  }
+  return {};
+}
+
+std::expected<std::unique_ptr<ServerProcess>, Trouble> ServerProcess::Start(const std::vector<std::string>& words,
+                                                                            PrivateDirectory directory) {
+  const std::optional<std::string> executable = FindExecutable(words.front());
+  if (!executable) {
+    return std::unexpected(Trouble{"Cannot start " + engine::Quoted(words.front()) +
+                                   ": there is no such command. Check its spelling and PATH."});
+  }
+  std::vector<char*> arguments;
+  for (const std::string& word : words) {
+    arguments.push_back(const_cast<char*>(word.c_str()));  // execve's signature is older than const.
+  }
+  arguments.push_back(nullptr);
+
+  int ends[2];
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
+    return std::unexpected(CannotStart(words.front()));
+  }
+  const FileDescriptor guardian_end(ends[1]);
+  FileDescriptor log(open(directory.PathOf("log").c_str(), O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));
+  // Not make_unique: the constructor is private.
+  std::unique_ptr<ServerProcess> process(new ServerProcess(FileDescriptor(ends[0]), std::move(log)));
+  if (!process->log_.is_open()) {
+    return std::unexpected(CannotStart(words.front()));
+  }
+  process->guardian_ = ForkGuardian({.executable = executable->c_str(),
+                                     .arguments = arguments.data(),
+                                     .environment = environ,
+                                     .directory = directory.path().c_str(),
+                                     .channel = guardian_end.get(),
+                                     .log = process->log_.get()});
+  if (process->guardian_ < 0) {
+    return std::unexpected(CannotStart(words.front()));
+  }
+  directory.Release();
+  return process;
+}
+
+ServerProcess::~ServerProcess() {
+  if (guardian_ < 0) {
+    return;
+  }
+  // Not close: a process forked elsewhere in the meantime may hold a copy of our end.
+  shutdown(channel_.get(), SHUT_RDWR);
+  // The guardian's own waits are all bounded.
+  while (waitpid(guardian_, nullptr, 0) < 0 && errno == EINTR) {
+  }
+}
+
+std::optional<std::string> ServerProcess::EndedBy(Transport::Clock::time_point deadline) {
+  if (!ended_ && PollUntil(channel_.get(), POLLIN, deadline) != 0) {
+    GuardianNews news = {};
+    const ssize_t got = recv(channel_.get(), &news, sizeof(news), MSG_DONTWAIT);
+    if (got == sizeof(news)) {
+      ended_ = DescribeNews(news);
+    } else {
+      ended_ = "was stopped by the end of the process that watches it";
+    }
+  }
+  return ended_;
+}
+
+std::string ServerProcess::LastWords() const {
+  struct stat status = {};
+  if (fstat(log_.get(), &status) != 0) {
+    return {};
+  }
+  const auto kept = static_cast<off_t>(kLastWordsBytesMax);
+  std::string words(kLastWordsBytesMax, '\0');
+  const ssize_t got = pread(log_.get(), words.data(), words.size(), std::max<off_t>(status.st_size - kept, 0));
+  words.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  return words;
+}
+
+}  // namespace nbdspec::conformance

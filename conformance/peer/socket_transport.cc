@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/peer/socket_transport.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/un.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstring>
+#include <thread>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/wire/messages.h"
+
+namespace nbdspec::conformance {
+
+namespace {
+
+using engine::Bytes;
+using engine::ByteView;
+using engine::Trouble;
+
+constexpr std::size_t kReadBytes = 64 << 10;
+constexpr std::chrono::milliseconds kBacklogPause{2};
+
+static_assert(kUnixPathBytesMax == sizeof(sockaddr_un::sun_path) - 1);
+
+class SocketTransport final : public Transport {
+ public:
+  explicit SocketTransport(FileDescriptor socket) : socket_(std::move(socket)) {}
+
+  Ending Send(ByteView bytes, Clock::time_point deadline) override;
+  Ending Receive(Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override;
+  void CloseSending() override { shutdown(socket_.get(), SHUT_WR); }
+
+ private:
+  // Bytes received and not yet given.
+  [[nodiscard]] std::size_t inbound_bytes() const { return inbound_.size() - inbound_begin_; }
+  [[nodiscard]] bool MayRead() const { return end_ == Ending::kNone && inbound_bytes() < kInboundBytesMax; }
+
+  // Reads once without waiting, into the inbound buffer. Returns whether anything came.
+  bool ReadSome();
+  Ending WhySendFailed(int error);
+
+  FileDescriptor socket_;
+  Bytes inbound_;
+  std::size_t inbound_begin_ = 0;
+  bool was_reset_ = false;      // Told to a send: the kernel tells it only once, and then reads see a plain end.
+  Ending end_ = Ending::kNone;  // How the peer's bytes ended, after those in inbound_.
+};
+
+bool SocketTransport::ReadSome() {
+  std::array<std::uint8_t, kReadBytes> buffer;
+  const ssize_t got = recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+  if (got > 0) {
+    if (inbound_begin_ > inbound_.size() / 2) {
+      inbound_.erase(inbound_.begin(), inbound_.begin() + static_cast<std::ptrdiff_t>(inbound_begin_));
+      inbound_begin_ = 0;
+    }
+    inbound_.insert(inbound_.end(), buffer.begin(), buffer.begin() + got);
+    return true;
+  }
+  if (got == 0) {
+    end_ = was_reset_ ? Ending::kReset : Ending::kClosed;
+  } else if (errno != EINTR && (was_reset_ || errno != EAGAIN)) {
+    end_ = Ending::kReset;
+  }
+  return false;
+}
+
+Ending SocketTransport::WhySendFailed(int error) {
+  was_reset_ = error == ECONNRESET;
+  // What the peer said before it left is worth more than how it left, and tells a close from a broken pipe.
+  while (MayRead() && ReadSome()) {
+  }
+  return end_ == Ending::kClosed ? Ending::kClosed : Ending::kReset;
+}
+
+Ending SocketTransport::Send(ByteView bytes, Clock::time_point deadline) {
+  while (!bytes.empty()) {
+    const ssize_t sent = send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (sent >= 0) {
+      bytes = bytes.subspan(static_cast<std::size_t>(sent));
+      continue;
+    }
+    if (errno == EINTR) {
+      continue;
+    }
+    if (errno != EAGAIN) {
+      return WhySendFailed(errno);
+    }
+    const short wanted = MayRead() ? (POLLOUT | POLLIN) : POLLOUT;
+    const short ready = PollUntil(socket_.get(), wanted, deadline);
+    if (ready == 0) {
+      return Ending::kTimedOut;
+    }
+    if (MayRead() && (ready & POLLIN) != 0) {
+      ReadSome();
+      // A peer that talks without end and never listens must not keep us here.
+      if ((ready & POLLOUT) == 0 && Clock::now() >= deadline) {
+        return Ending::kTimedOut;
+      }
+    }
+  }
+  return Ending::kNone;
+}
+
+Ending SocketTransport::Receive(Bytes& out, std::size_t bytes_max, Clock::time_point deadline) {
+  NBDSPEC_CHECK(bytes_max > 0);
+  while (inbound_bytes() == 0) {
+    if (end_ != Ending::kNone) {
+      return end_;
+    }
+    if (!ReadSome() && end_ == Ending::kNone && PollUntil(socket_.get(), POLLIN, deadline) == 0) {
+      return Ending::kTimedOut;
+    }
+  }
+  const std::size_t given = std::min(bytes_max, inbound_bytes());
+  const auto begin = inbound_.begin() + static_cast<std::ptrdiff_t>(inbound_begin_);
+  out.insert(out.end(), begin, begin + static_cast<std::ptrdiff_t>(given));
+  inbound_begin_ += given;
+  if (inbound_bytes() == 0) {
+    inbound_.clear();
+    inbound_begin_ = 0;
+  }
+  return Ending::kNone;
+}
+
+// Waits for a connect that is under way; returns its errno, 0 for success.
+int FinishConnect(int fd, Transport::Clock::time_point deadline) {
+  if (PollUntil(fd, POLLOUT, deadline) == 0) {
+    return ETIMEDOUT;
+  }
+  int error = 0;
+  socklen_t length = sizeof(error);
+  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
+}
+
+int ConnectUntil(int fd, const SocketAddress& address, Transport::Clock::time_point deadline) {
+  while (connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0) {
+    if (errno == EINPROGRESS || errno == EINTR) {
+      return FinishConnect(fd, deadline);
+    }
+    if (errno != EAGAIN) {
+      return errno;
+    }
+    // A unix socket whose backlog is full: there is nothing to poll for.
+    if (Transport::Clock::now() >= deadline) {
+      return ETIMEDOUT;
+    }
+    std::this_thread::sleep_for(kBacklogPause);
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::expected<SocketAddress, Trouble> UnixSocketAddress(std::string_view path) {
+  if (path.empty() || path.size() > kUnixPathBytesMax) {
+    return std::unexpected(Trouble{"The unix socket path " + engine::Quoted(path) + " has " +
+                                   std::to_string(path.size()) + " bytes; use one with 1 to " +
+                                   std::to_string(kUnixPathBytesMax) + "."});
+  }
+  sockaddr_un name = {};
+  name.sun_family = AF_UNIX;
+  std::memcpy(name.sun_path, path.data(), path.size());
+  SocketAddress address;
+  // An abstract name is exactly as long as said; a path also counts its NUL.
+  const bool is_abstract = path.front() == '\0';
+  address.length = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size() + (is_abstract ? 0 : 1));
+  std::memcpy(&address.storage, &name, sizeof(name));
+  return address;
+}
+
+std::expected<std::vector<SocketAddress>, Trouble> ResolveTcp(const std::string& host, std::uint16_t port) {
+  addrinfo hints = {};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = AI_NUMERICSERV;
+  addrinfo* found = nullptr;
+  const int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
+  if (error != 0) {
+    return std::unexpected(Trouble{"The host " + engine::Quoted(host) + " has no address: " + gai_strerror(error) +
+                                   ". Check its spelling, or give its number."});
+  }
+  std::vector<SocketAddress> addresses;
+  for (const addrinfo* each = found; each != nullptr; each = each->ai_next) {
+    SocketAddress& address = addresses.emplace_back();
+    address.length = each->ai_addrlen;
+    std::memcpy(&address.storage, each->ai_addr, each->ai_addrlen);
+  }
+  freeaddrinfo(found);
+  return addresses;
+}
+
+std::string DescribeTcp(const SocketAddress& address) {
+  std::array<char, NI_MAXHOST> host = {};
+  std::array<char, NI_MAXSERV> port = {};
+  const int error = getnameinfo(reinterpret_cast<const sockaddr*>(&address.storage), address.length, host.data(),
+                                host.size(), port.data(), port.size(), NI_NUMERICHOST | NI_NUMERICSERV);
+  return error == 0 ? std::string(host.data()) + " port " + port.data() : "an address without numbers";
+}
+
+std::expected<std::unique_ptr<Transport>, int> ConnectSocket(const SocketAddress& address,
+                                                             Transport::Clock::time_point deadline) {
+  const int family = address.storage.ss_family;
+  FileDescriptor fd(socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.is_open()) {
+    return std::unexpected(errno);
+  }
+  if (const int error = ConnectUntil(fd.get(), address, deadline); error != 0) {
+    return std::unexpected(error);
+  }
+  if (family != AF_UNIX) {
+    // Requests are small and answers are waited for: Nagle's algorithm would delay each of them.
+    const int on = 1;
+    setsockopt(fd.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  }
+  return TransportOver(std::move(fd));
+}
+
+std::unique_ptr<Transport> TransportOver(FileDescriptor socket) {
+  NBDSPEC_CHECK(socket.is_open());
+  const int flags = fcntl(socket.get(), F_GETFL);
+  fcntl(socket.get(), F_SETFL, flags | O_NONBLOCK);
+  return std::make_unique<SocketTransport>(std::move(socket));
+}
+
+}  // namespace nbdspec::conformance

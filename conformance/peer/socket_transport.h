@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Unix and TCP sockets as Transports: non-blocking, each wait has a deadline, and a reset stays apart from a close.
+
+#pragma once
+
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "conformance/peer/file_descriptor.h"
+#include "conformance/peer/transport.h"
+#include "engine/base/error.h"
+
+namespace nbdspec::conformance {
+
+// The longest path of a unix socket, without its final NUL.
+inline constexpr std::size_t kUnixPathBytesMax = 107;
+
+// What the peer says while we send is kept up to this; then it has to wait until we receive.
+inline constexpr std::size_t kInboundBytesMax = std::size_t{64} << 20;
+
+// Where a socket may connect to.
+struct SocketAddress {
+  sockaddr_storage storage = {};
+  socklen_t length = 0;
+};
+
+// The unix socket at `path`; in the abstract namespace when it begins with NUL.
+// Errors: empty, or longer than kUnixPathBytesMax.
+std::expected<SocketAddress, engine::Trouble> UnixSocketAddress(std::string_view path);
+
+// The addresses of `host`, a name or a number; at least one. Takes as long as the system's resolver does.
+// Errors: the name has no address.
+std::expected<std::vector<SocketAddress>, engine::Trouble> ResolveTcp(const std::string& host, std::uint16_t port);
+
+// A TCP address in numbers: "127.0.0.1 port 10809".
+std::string DescribeTcp(const SocketAddress& address);
+
+// Errors: the errno of what refused it, ETIMEDOUT when `deadline` came first.
+std::expected<std::unique_ptr<Transport>, int> ConnectSocket(const SocketAddress& address,
+                                                             Transport::Clock::time_point deadline);
+
+// A Transport over a connected stream socket; makes it non-blocking.
+std::unique_ptr<Transport> TransportOver(FileDescriptor socket);
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,169 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/peer/started_peer.h"
+
+#include <algorithm>
+#include <optional>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "conformance/peer/image.h"
+#include "conformance/peer/process.h"
+#include "conformance/peer/socket_transport.h"
+#include "engine/wire/messages.h"
+
+namespace nbdspec::conformance {
+
+namespace {
+
+using engine::Trouble;
+using Clock = Transport::Clock;
+
+// Between two looks at a server that is starting.
+constexpr std::chrono::milliseconds kReadinessPause{2};
+// How long a connection made to look may stay silent.
+constexpr std::chrono::milliseconds kGreetingWait{500};
+// A killed server's sockets close a moment before its death is known.
+constexpr std::chrono::milliseconds kNewsOfDeathWait{20};
+// How long Restart waits: what Start was given, within these.
+constexpr std::chrono::seconds kRestartWaitMin{1};
+constexpr std::chrono::seconds kRestartWaitMax{60};
+// What of a server's last words goes into a sentence.
+constexpr std::size_t kShownWordsBytesMax = 400;
+
+std::string TellLastWords(std::string words) {
+  words.erase(words.find_last_not_of(" \t\r\n") + 1);
+  if (words.empty()) {
+    return "It said nothing.";
+  }
+  if (words.size() > kShownWordsBytesMax) {
+    words.erase(0, words.size() - kShownWordsBytesMax);
+  }
+  return "Its last words: " + engine::Quoted(words, kShownWordsBytesMax) + ".";
+}
+
+class StartedPeer final : public Peer {
+ public:
+  StartedPeer(ServerRecipe recipe, std::chrono::nanoseconds restart_wait)
+      : recipe_(std::move(recipe)), restart_wait_(restart_wait) {}
+
+  std::expected<void, Trouble> Start(Clock::time_point deadline);
+
+  std::expected<std::unique_ptr<Transport>, Trouble> Connect(Clock::time_point deadline) override;
+  std::optional<std::string> Ended() override;
+  std::expected<void, Trouble> Restart() override { return Start(Clock::now() + restart_wait_); }
+  std::string StandardError() override { return process_ == nullptr ? std::string() : process_->LastWords(); }
+
+ private:
+  std::expected<void, Trouble> StartProcess();
+  std::expected<void, Trouble> WaitUntilUp(Clock::time_point deadline);
+  [[nodiscard]] bool IsUp(Clock::time_point deadline) const;
+
+  ServerRecipe recipe_;
+  std::chrono::nanoseconds restart_wait_;
+  SocketAddress address_;
+  std::unique_ptr<ServerProcess> process_;  // Null only when the last start failed.
+};
+
+std::expected<void, Trouble> StartedPeer::StartProcess() {
+  auto directory = PrivateDirectory::Make();
+  if (!directory) {
+    return std::unexpected(directory.error());
+  }
+  const auto address = UnixSocketAddress(directory->socket_path());
+  if (!address) {
+    return std::unexpected(address.error());
+  }
+  address_ = *address;
+  const std::string image = directory->PathOf("image");
+  if (const auto written = WriteImage(image); !written) {
+    return std::unexpected(written.error());
+  }
+  const auto words = recipe_.command(*directory, image);
+  if (!words) {
+    return std::unexpected(words.error());
+  }
+  auto process = ServerProcess::Start(*words, *std::move(directory));
+  if (!process) {
+    return std::unexpected(process.error());
+  }
+  process_ = *std::move(process);
+  return {};
+}
+
+bool StartedPeer::IsUp(Clock::time_point deadline) const {
+  const auto transport = ConnectSocket(address_, deadline);
+  if (!transport) {
+    return false;
+  }
+  // Its greeting is read even when it is not needed: a server may not expect a client that leaves before.
+  constexpr std::string_view kMagic = "NBDMAGIC";
+  const Clock::time_point silent_until = std::min(deadline, Clock::now() + kGreetingWait);
+  engine::Bytes greeting;
+  while (greeting.size() < kMagic.size() && (*transport)->Receive(greeting, 64, silent_until) == Ending::kNone) {
+  }
+  return !recipe_.must_greet ||
+         std::string_view(reinterpret_cast<const char*>(greeting.data()), greeting.size()).starts_with(kMagic);
+}
+
+std::expected<void, Trouble> StartedPeer::WaitUntilUp(Clock::time_point deadline) {
+  for (;;) {
+    if (const auto ended = process_->EndedBy(Clock::now() + kReadinessPause)) {
+      return std::unexpected(Trouble{"The server " + recipe_.name + " " + *ended + " when it was started. " +
+                                     TellLastWords(process_->LastWords()) + " Try its command by hand."});
+    }
+    if (IsUp(deadline)) {
+      return {};
+    }
+    if (Clock::now() >= deadline) {
+      return std::unexpected(Trouble{
+          "The server " + recipe_.name + " runs but does not " +
+          (recipe_.must_greet ? "greet clients on" : "listen on") + " its unix socket in the time it was given. " +
+          TellLastWords(process_->LastWords()) + " Check its options, or give it more time."});
+    }
+  }
+}
+
+std::expected<void, Trouble> StartedPeer::Start(Clock::time_point deadline) {
+  process_.reset();
+  auto started = StartProcess();
+  if (started) {
+    started = WaitUntilUp(deadline);
+  }
+  if (!started) {
+    process_.reset();
+  }
+  return started;
+}
+
+std::expected<std::unique_ptr<Transport>, Trouble> StartedPeer::Connect(Clock::time_point deadline) {
+  if (process_ == nullptr) {
+    return std::unexpected(Trouble{"The server " + recipe_.name + " is not running: its last start failed."});
+  }
+  auto transport = ConnectSocket(address_, deadline);
+  if (transport) {
+    return *std::move(transport);
+  }
+  const auto ended = Ended();
+  return std::unexpected(Trouble{
+      "Cannot connect to the server " + recipe_.name + ": " + std::generic_category().message(transport.error()) +
+      ". " + (ended ? "It " + *ended + ". " : "It still runs. ") + TellLastWords(process_->LastWords())});
+}
+
+std::optional<std::string> StartedPeer::Ended() {
+  return process_ == nullptr ? "could not be started again" : process_->EndedBy(Clock::now() + kNewsOfDeathWait);
+}
+
+}  // namespace
+
+std::expected<std::unique_ptr<Peer>, Trouble> StartPeer(ServerRecipe recipe, Clock::time_point deadline) {
+  const auto given = deadline - Clock::now();
+  auto peer = std::make_unique<StartedPeer>(
+      std::move(recipe), std::clamp<std::chrono::nanoseconds>(given, kRestartWaitMin, kRestartWaitMax));
+  if (const auto started = peer->Start(deadline); !started) {
+    return std::unexpected(started.error());
+  }
+  return peer;
+}
+
+}  // namespace nbdspec::conformance

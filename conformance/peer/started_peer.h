@@ -1,0 +1,38 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A peer that nbdspec starts itself: a directory, an image and a process of its own, until it is destroyed.
+
+#pragma once
+
+#include <expected>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "conformance/peer/peer.h"
+#include "conformance/peer/private_directory.h"
+#include "engine/base/error.h"
+
+namespace nbdspec::conformance {
+
+// How to start a server.
+struct ServerRecipe {
+  std::string name;  // For sentences: "nbdkit".
+
+  // The words of the command that serves `image` on directory.socket_path(); may write more files there.
+  std::function<std::expected<std::vector<std::string>, engine::Trouble>(const PrivateDirectory& directory,
+                                                                         const std::string& image)>
+      command;
+
+  // Whether it is up only once it has greeted a client. Without, a socket that takes a connection is enough: an
+  // unknown server may be wrong in what it says, and that is for the checks to find. (Either way one connection is
+  // used up; it is closed as soon as the greeting came.)
+  bool must_greet = true;
+};
+
+// Starts a server from fresh contents and waits until it is up.
+// Errors: no such command, it ended at once (with its last words), or is not up by `deadline`.
+std::expected<std::unique_ptr<Peer>, engine::Trouble> StartPeer(ServerRecipe recipe,
+                                                                Transport::Clock::time_point deadline);
+
+}  // namespace nbdspec::conformance

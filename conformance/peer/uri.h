@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// NBD URIs, as the NBD project's doc/uri.md and RFC 3986 define them. Without TLS (nbds://) for now.
+
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+
+#include "engine/base/error.h"
+
+namespace nbdspec::conformance {
+
+// The port IANA assigned to NBD.
+inline constexpr std::uint16_t kNbdPort = 10809;
+
+// What a URI says, percent-decoded.
+struct NbdUri {
+  std::string socket_path = {};    // nbd+unix: begins with NUL for an abstract socket. Empty for nbd.
+  std::string host = "localhost";  // nbd: a name or a number, IPv6 without brackets.
+  std::uint16_t port = kNbdPort;   // nbd.
+  std::string export_name = {};    // "" for the default export.
+  bool operator==(const NbdUri&) const = default;
+};
+
+// Takes `uri` apart.
+// Errors: a sentence that names the part that is wrong, or not supported yet (TLS, vsock).
+// Example: "nbd+unix:///disk?socket=/run/nbd.sock" -> export "disk" at the socket /run/nbd.sock
+std::expected<NbdUri, engine::Trouble> ParseNbdUri(std::string_view uri);
+
+}  // namespace nbdspec::conformance
