@@ -47,7 +47,7 @@ class Runner {
     for (auto& outcome : outcomes_) {
       run.outcomes.push_back(outcome ? std::move(*outcome) : NotRun(run.outcomes.size()));
     }
-    AddSanity(run, profile.has_value());
+    AddSanity(run, profile ? "" : profile.error().sentence);
     run.exit = reports::ExitFor(reports::TallyOf(run));
     if (Cancelled()) {
       run.trouble = "the run was interrupted";
@@ -102,21 +102,28 @@ class Runner {
     return outcome;
   }
 
-  void AddSanity(reports::Run& run, bool sane_before) {
+  // The conversations before and after are no clauses, but a run in which one failed is not a good run.
+  void AddSanity(reports::Run& run, const std::string& before) {
     if (Cancelled()) {
       return;
     }
+    const auto word = [](const std::string& trouble) { return trouble.empty() ? "passed" : "failed"; };
     run.advertised.emplace_back("sanity conversation",
-                                fmt::format("{} before the checks, {} after them", sane_before ? "passed" : "failed",
-                                            sanity_after_.empty() ? "passed" : "failed"));
-    if (!sanity_after_.empty()) {
-      run.outcomes.push_back({.id = "sanity.after",
-                              .requirement = "sanity.after",
-                              .statement = "After all checks the server still serves an ordinary client",
-                              .section = "(nbdspec)",
-                              .verdict = reports::Verdict::kFail,
-                              .evidence = {.saw = sanity_after_}});
-    }
+                                fmt::format("{} before the checks, {} after them", word(before), word(sanity_after_)));
+    const auto add = [&](const char* id, const char* statement, const std::string& trouble, reports::Verdict verdict) {
+      if (!trouble.empty()) {
+        run.outcomes.push_back({.id = id,
+                                .requirement = id,
+                                .statement = statement,
+                                .section = "(nbdspec)",
+                                .verdict = verdict,
+                                .evidence = {.saw = trouble}});
+      }
+    };
+    add("sanity.before", "Before the checks the server serves an ordinary client", before,
+        reports::Verdict::kInconclusive);
+    add("sanity.after", "After the checks the server still serves an ordinary client", sanity_after_,
+        reports::Verdict::kFail);
   }
 
   Target& target_;

@@ -1,0 +1,120 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/runner/runner.h"
+
+#include <gtest/gtest.h>
+
+#include <map>
+
+#include "conformance/peer/reference_target.h"
+#include "conformance/requirements/catalogue.h"
+#include "conformance/runner/worker.h"
+
+namespace nbdspec::conformance {
+namespace {
+
+using reports::Verdict;
+
+Judgement AlwaysHolds(CheckContext&) { return Holds(); }
+Judgement AlwaysBroken(CheckContext&) { return Broken("it", "not it"); }
+Judgement NeverSure(CheckContext&) { return Inconclusive("who knows"); }
+Judgement NothingToJudge(CheckContext&) { return NotApplicable("nothing there"); }
+Judgement BrokenEverySecondTime(CheckContext&) {
+  static int count = 0;
+  return ++count % 2 == 1 ? Broken("odd", "even") : Holds();
+}
+Judgement SaysHello(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Haggle());
+  NBDSPEC_TRY(replies, session.Ask(engine::Option{.option = engine::OptionType::kList}));
+  return Broken("hello", "silence");
+}
+Judgement DrawsANumber(CheckContext& context) { return Broken(std::to_string(context.random()()), ""); }
+
+// Any requirement of each kind.
+constexpr std::string_view kMust = "handshake.magic";
+constexpr std::string_view kShould = "option.list.data-invalid";
+constexpr std::string_view kAmbiguousMust = "option.list.one-per-export";
+
+reports::Run RunOne(std::string_view id, Judgement (*run)(CheckContext&), RunOptions options = {},
+                    Features needs = {}) {
+  const auto target = ReferenceTarget();
+  const Check check{.id = id, .needs = needs, .claim = "", .run = run};
+  return RunChecks(*target, std::span(&check, 1), options);
+}
+
+TEST(Runner, LevelAndAmbiguityDecideHowBadABreachIs) {
+  EXPECT_EQ(RunOne(kMust, AlwaysBroken).outcomes[0].verdict, Verdict::kFail);
+  EXPECT_EQ(RunOne(kShould, AlwaysBroken).outcomes[0].verdict, Verdict::kWarn);
+  ASSERT_TRUE(TheCatalogue().Find(kAmbiguousMust)->ambiguous);
+  EXPECT_EQ(RunOne(kAmbiguousMust, AlwaysBroken).outcomes[0].verdict, Verdict::kWarn);
+}
+
+TEST(Runner, ExitCodeFollowsTheWorstOutcome) {
+  EXPECT_EQ(RunOne(kMust, AlwaysHolds).exit, 0);
+  EXPECT_EQ(RunOne(kShould, AlwaysBroken).exit, 0);
+  EXPECT_EQ(RunOne(kMust, NothingToJudge).exit, 0);
+  EXPECT_EQ(RunOne(kMust, AlwaysBroken).exit, 1);
+  EXPECT_EQ(RunOne(kMust, NeverSure).exit, 1);
+  EXPECT_EQ(RunOne(kMust, BrokenEverySecondTime).exit, 1);
+}
+
+TEST(Runner, WhatComesOutDifferentlyTheSecondTimeIsFlakyAndShowsBoth) {
+  const reports::Run run = RunOne(kMust, BrokenEverySecondTime);
+  EXPECT_EQ(run.outcomes[0].verdict, Verdict::kFlaky);
+  EXPECT_NE(run.outcomes[0].evidence.saw.find("first fail: odd; run again pass"), std::string::npos);
+}
+
+TEST(Runner, EvidenceHoldsWhatWasSentAndTheConversation) {
+  const reports::Evidence evidence = RunOne(kMust, SaysHello).outcomes[0].evidence;
+  EXPECT_EQ(evidence.sent, "NBD_OPT_LIST");
+  EXPECT_EQ(evidence.saw, "hello");
+  EXPECT_EQ(evidence.allowed, "silence");
+  EXPECT_FALSE(evidence.place.empty());
+  EXPECT_GE(evidence.transcript.size(), 4U);
+}
+
+TEST(Runner, AMissingFeatureMeansNotApplicableAndTheCheckIsNotRun) {
+  const reports::Run run = RunOne(kMust, AlwaysBroken, {}, {Feature::kNoFastZero});
+  EXPECT_EQ(run.outcomes[0].verdict, Verdict::kNotApplicable);
+  EXPECT_NE(run.outcomes[0].evidence.saw.find("does not offer"), std::string::npos);
+}
+
+TEST(Runner, ReplayNamesTheCheckTheTargetAndTheSeed) {
+  EXPECT_EQ(RunOne(kMust, AlwaysBroken, {.seed = 7, .replay_flags = " --reply-timeout 3"}).outcomes[0].replay,
+            "nbdspec check reference handshake.magic --seed 7 --reply-timeout 3");
+}
+
+TEST(Runner, EqualSeedsDrawEqualNumbers) {
+  const std::string first = RunOne(kMust, DrawsANumber, {.seed = 7}).outcomes[0].evidence.saw;
+  EXPECT_EQ(RunOne(kMust, DrawsANumber, {.seed = 7}).outcomes[0].evidence.saw, first);
+  EXPECT_NE(RunOne(kMust, DrawsANumber, {.seed = 8}).outcomes[0].evidence.saw, first);
+}
+
+TEST(Runner, OutcomesKeepTheOrderOfTheChecksWithManyWorkers) {
+  const auto target = ReferenceTarget();
+  const reports::Run run = RunChecks(*target, AllChecks(), {.worker_count = 8});
+  ASSERT_EQ(run.outcomes.size(), AllChecks().size());
+  for (std::size_t i = 0; i < run.outcomes.size(); ++i) {
+    EXPECT_EQ(run.outcomes[i].id, AllChecks()[i].id);
+  }
+  EXPECT_EQ(run.exit, 0);
+}
+
+TEST(Runner, AnInterruptedRunReportsWhatItHas) {
+  std::atomic<bool> cancelled = true;
+  const reports::Run run = RunOne(kMust, AlwaysBroken, {.cancelled = &cancelled});
+  ASSERT_EQ(run.outcomes.size(), 1U);
+  EXPECT_EQ(run.outcomes[0].verdict, Verdict::kSkip);
+  EXPECT_FALSE(run.trouble.empty());
+}
+
+TEST(Runner, ChecksAfterTheDeadlineAreInconclusive) {
+  // One millisecond is over before the second of many checks at the latest.
+  const auto target = ReferenceTarget();
+  std::vector<Check> many(2000, Check{.id = kMust, .claim = "", .run = SaysHello});
+  const reports::Run run = RunChecks(*target, many, {.deadline = std::chrono::milliseconds(1)});
+  EXPECT_EQ(run.outcomes.back().verdict, Verdict::kInconclusive);
+  EXPECT_EQ(run.exit, 1);
+}
+
+}  // namespace
+}  // namespace nbdspec::conformance
