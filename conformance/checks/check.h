@@ -139,8 +139,13 @@ std::vector<Check> ListMetaContextChecks();  // list_meta_context_checks.cc
 std::vector<Check> SetMetaContextChecks();   // set_meta_context_checks.cc
 std::vector<Check> BlockStatusChecks();      // block_status_checks.cc
 std::vector<Check> ZeroClaimChecks();        // zero_claim_checks.cc: whether base:allocation says what is so
-std::vector<Check> TransmissionChecks();     // transmission_checks.cc: requests, simple replies, errors, flags
-std::vector<Check> ReadChecks();             // read_checks.cc: READ and the structure of structured replies
-std::vector<Check> WriteChecks();            // write_checks.cc: commands that change the export
+std::vector<Check> TransmissionChecks();     // transmission_checks.cc: requests, simple replies, DISC
+std::vector<Check> FlagChecks();             // flag_checks.cc: transmission flags and command flags
+std::vector<Check> ErrorChecks();            // error_checks.cc: which errors come, and when
+std::vector<Check> ChunkChecks();            // chunk_checks.cc: structured replies: chunks and content
+std::vector<Check> ErrorChunkChecks();       // error_chunk_checks.cc: structured replies: errors
+std::vector<Check> ReadChecks();             // read_checks.cc: READ
+std::vector<Check> WriteChecks();            // write_checks.cc: WRITE, FLUSH, CACHE, several connections
+std::vector<Check> ZeroingChecks();          // zeroing_checks.cc: TRIM and WRITE_ZEROES
 
 }  // namespace nbdspec::conformance

@@ -40,8 +40,13 @@ std::vector<Fault> SetMetaContextFaults();
 std::vector<Fault> BlockStatusFaults();
 std::vector<Fault> ZeroClaimFaults();
 std::vector<Fault> TransmissionFaults();
+std::vector<Fault> FlagFaults();
+std::vector<Fault> ErrorFaults();
+std::vector<Fault> ChunkFaults();
+std::vector<Fault> ErrorChunkFaults();
 std::vector<Fault> ReadFaults();
 std::vector<Fault> WriteFaults();
+std::vector<Fault> ZeroingFaults();
 
 // --- How faults are made ---------------------------------------------------------------------------------------
 

@@ -1,0 +1,8 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/checks/check.h"
+
+namespace nbdspec::conformance {
+
+std::vector<Check> ErrorChecks() { return {}; }
+
+}  // namespace nbdspec::conformance
