@@ -96,7 +96,7 @@ TEST(RenderText, TheOnlyEscapeSequencesAreOurColors) {
 }
 
 TEST(RenderText, PeerCannotForgeLinesOfTheReport) {
-  auto run = HostileRun("x\nPASS  MUST  forged\nExit 0: nothing failed.\n  replay   rm -rf /");
+  auto run = HostileRun("x\nPASS  MUST  forged\nExit 0: nothing failed.\n  replay   rm\nreplay   rm");
   run.exit = ExitCode::kOurError;
   for (const bool verbose : {false, true}) {
     int exits = 0;
@@ -194,7 +194,7 @@ TEST(RenderText, LastLineSaysTheExitCodeAndWhy) {
   run.exit = ExitCode::kTargetUnusable;
   run.trouble = "nbdkit is not installed";
   EXPECT_TRUE(RenderText(run, {}).ends_with("Exit 3: the target was never usable.\n"));
-  Find(RenderText(run, {}), "\nThe run ended early:\n  nbdkit is not installed\n");
+  Find(RenderText(run, {}), "\nThe run ended early:\n    nbdkit is not installed\n");
   EXPECT_TRUE(RenderText(RunOf({Make("a.b", Verdict::kXfail)}), {})
                   .ends_with("Exit 0: nothing failed that the baseline does not expect.\n"));
 }
@@ -229,6 +229,11 @@ TEST(RenderJson, AnyBytesGiveValidAscii) {
     EXPECT_TRUE(Json::accept(text));
     EXPECT_TRUE(std::ranges::all_of(text, [](char c) { return c == '\n' || (' ' <= c && c <= '~'); }));
   }
+}
+
+TEST(RenderJson, BytesThatAreNoUtf8AreReplacedVisibly) {
+  const Json json = Json::parse(RenderJson(RunOf({Make("a.b", Verdict::kFail, "x\xffy\x1b")})));
+  EXPECT_EQ(json["outcomes"][0]["evidence"]["saw"], "x\ufffdy\x1b");
 }
 
 TEST(RenderJson, TimesAreAlwaysNumbers) {

@@ -163,8 +163,8 @@ std::string Footer(const Run& run, bool color) {
   std::string out = "\n";
   if (!run.trouble.empty()) {
     out += Painted(Paint::kBad, "The run ended early:", color) + "\n";
-    for (const std::string& line : Wrap(PrintableLines(run.trouble), 98)) {
-      out += "  " + line + "\n";  // Set in: it may quote the server, line by line.
+    for (const std::string& line : Wrap(PrintableLines(run.trouble), 96)) {
+      out += "    " + line + "\n";  // Set in: it may quote the server, line by line.
     }
   }
   out += Counts(run, tally, color);
