@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The reference server, message by message. That it meets the clauses is shown by the checks, which it passes.
+#include "engine/server/server.h"
+
+#include <gtest/gtest.h>
+
+#include "engine/wire/encode.h"
+#include "engine/wire/server_decoder.h"
+
+namespace nbdspec::engine {
+namespace {
+
+constexpr std::uint64_t kDiskBytes = 1 << 16;
+
+class ServerTest : public testing::Test {
+ protected:
+  ServerTest() { server_.emplace(ServerOptions{}, std::vector<Export*>{&export_, &strict_}); }
+
+  void Say(const ClientMessage& message) { server_->Receive(Encode(message)); }
+
+  // Everything the server has to say.
+  std::vector<ServerMessage> Hear() {
+    for (Bytes bytes = server_->TakeOutput(); !bytes.empty(); bytes = server_->TakeOutput()) {
+      decoder_.Feed(bytes);
+    }
+    std::vector<ServerMessage> heard;
+    while (auto next = decoder_.Next()) {
+      const auto* placed = std::get_if<PlacedServerMessage>(&*next);
+      if (placed == nullptr) {
+        ADD_FAILURE() << std::get<Undecodable>(*next).what;
+        break;
+      }
+      heard.push_back(placed->message);
+    }
+    return heard;
+  }
+
+  std::vector<OptionReply> Ask(std::uint32_t option, Bytes payload = {}) {
+    Say(Option{.option = option, .payload = std::move(payload)});
+    std::vector<OptionReply> replies;
+    for (const ServerMessage& message : Hear()) {
+      replies.push_back(std::get<OptionReply>(message));
+    }
+    return replies;
+  }
+
+  void Haggle() {
+    Hear();
+    Say(ClientFlags{});
+  }
+
+  void Enter(bool structured, const std::string& name = "", const std::string& context_export = "") {
+    Haggle();
+    if (structured) {
+      EXPECT_EQ(Ask(OptionType::kStructuredReply).back().type, OptionReplyType::kAck);
+      const MetaContextQuery query{.export_name = context_export, .queries = {std::string(kBaseAllocation)}};
+      EXPECT_EQ(Ask(OptionType::kSetMetaContext, EncodePayload(query)).back().type, OptionReplyType::kAck);
+    }
+    EXPECT_EQ(Ask(OptionType::kGo, EncodePayload(InfoQuery{.name = name})).back().type, OptionReplyType::kAck);
+    decoder_.EnterTransmission();
+  }
+
+  // The error of the one simple reply to `request`.
+  std::uint32_t SimpleError(const Request& request) {
+    Say(request);
+    const auto heard = Hear();
+    EXPECT_EQ(heard.size(), 1U);
+    return std::get<SimpleReply>(heard.at(0)).error;
+  }
+
+  Export export_{.options = {.name = "", .description = "d"}, .disk = Disk(kDiskBytes)};
+  Export strict_{.options = {.name = "strict", .block_size = {.minimum = 4096}}, .disk = Disk(kDiskBytes)};
+  std::optional<Server> server_;
+  ServerDecoder decoder_;
+};
+
+TEST_F(ServerTest, GreetsOnceAndWaits) {
+  const auto heard = Hear();
+  ASSERT_EQ(heard.size(), 1U);
+  EXPECT_EQ(std::get<Greeting>(heard[0]), Greeting{});
+  EXPECT_TRUE(Hear().empty());
+}
+
+TEST_F(ServerTest, UnknownClientFlagsEndTheSession) {
+  Say(ClientFlags{.flags = 4});
+  Hear();
+  EXPECT_TRUE(server_->closed());
+}
+
+TEST_F(ServerTest, OptionsAreAnsweredInOrderHoweverTheBytesCome) {
+  Hear();
+  Bytes bytes = Encode(ClientFlags{});
+  for (const std::uint32_t option : {OptionType::kList, 0x4d2U, OptionType::kStructuredReply}) {
+    Encode(Option{.option = option}, bytes);
+  }
+  for (const std::uint8_t byte : bytes) {
+    server_->Receive(ByteView(&byte, 1));
+  }
+  std::vector<std::uint32_t> types;
+  for (const ServerMessage& message : Hear()) {
+    types.push_back(std::get<OptionReply>(message).type);
+  }
+  EXPECT_EQ(types,
+            (std::vector<std::uint32_t>{OptionReplyType::kServer, OptionReplyType::kServer, OptionReplyType::kAck,
+                                        OptionReplyType::kErrUnsup, OptionReplyType::kAck}));
+}
+
+TEST_F(ServerTest, AFailedSetMetaContextSelectsNothing) {
+  Haggle();
+  Ask(OptionType::kStructuredReply);
+  const MetaContextQuery query{.export_name = "", .queries = {std::string(kBaseAllocation)}};
+  EXPECT_EQ(Ask(OptionType::kSetMetaContext, EncodePayload(query)).size(), 2U);
+  EXPECT_EQ(server_->state().contexts.size(), 1U);
+  EXPECT_EQ(Ask(OptionType::kSetMetaContext, {1, 2, 3}).back().type, OptionReplyType::kErrInvalid);
+  EXPECT_TRUE(server_->state().contexts.empty());
+}
+
+TEST_F(ServerTest, ASelectionForAnotherExportDoesNotApply) {
+  Enter(/*structured=*/true, "strict", /*context_export=*/"");
+  EXPECT_TRUE(server_->state().contexts.empty());
+}
+
+TEST_F(ServerTest, OutOfBoundsErrorsDependOnTheCommand) {
+  Enter(/*structured=*/false);
+  const auto past = [](std::uint16_t type) {
+    const Bytes payload(type == CommandType::kWrite ? 2 : 0);
+    return Request{.type = type, .cookie = 1, .offset = kDiskBytes - 1, .length = 2, .payload = payload};
+  };
+  EXPECT_EQ(SimpleError(past(CommandType::kRead)), NbdError::kEinval);
+  EXPECT_EQ(SimpleError(past(CommandType::kTrim)), NbdError::kEinval);
+  EXPECT_EQ(SimpleError(past(CommandType::kWrite)), NbdError::kEnospc);
+  EXPECT_EQ(SimpleError(past(CommandType::kWriteZeroes)), NbdError::kEnospc);
+  const Request wraps{.type = CommandType::kTrim, .cookie = 1, .offset = ~std::uint64_t{0}, .length = 2};
+  EXPECT_EQ(SimpleError(wraps), NbdError::kEinval);
+}
+
+TEST_F(ServerTest, WhatIsWrittenIsReadAndIsDataFromThenOn) {
+  Enter(/*structured=*/false);
+  EXPECT_EQ(SimpleError({.type = CommandType::kWrite, .cookie = 1, .offset = 1000, .length = 3, .payload = {7, 8, 9}}),
+            NbdError::kOk);
+  decoder_.ExpectData(2, 5);
+  Say(Request{.type = CommandType::kRead, .cookie = 2, .offset = 999, .length = 5});
+  EXPECT_EQ(std::get<SimpleReply>(Hear().at(0)).data, (Bytes{0, 7, 8, 9, 0}));
+  EXPECT_EQ(export_.disk.extents().Lookup(1001).type, ExtentType::kData);
+  EXPECT_EQ(export_.disk.extents().Lookup(999).type, ExtentType::kHoleZero);
+}
+
+TEST_F(ServerTest, StructuredReadsSendHolesInWholeSectors) {
+  ASSERT_TRUE(export_.disk.Write(1000, Bytes(10, 1)));
+  Enter(/*structured=*/true);
+  Say(Request{.type = CommandType::kRead, .cookie = 3, .offset = 0, .length = 4096});
+  std::vector<std::uint16_t> types;
+  for (const ServerMessage& message : Hear()) {
+    types.push_back(std::get<Chunk>(message).type);
+  }
+  EXPECT_EQ(types,
+            (std::vector<std::uint16_t>{ChunkType::kOffsetHole, ChunkType::kOffsetData, ChunkType::kOffsetHole}));
+  Say(Request{.flags = CommandFlag::kDf, .type = CommandType::kRead, .cookie = 4, .offset = 0, .length = 4096});
+  EXPECT_EQ(Hear().size(), 1U);
+}
+
+TEST_F(ServerTest, RequestsOffTheGridOfAStrictExportAreRefused) {
+  Enter(/*structured=*/false, "strict");
+  EXPECT_EQ(SimpleError({.type = CommandType::kTrim, .cookie = 1, .offset = 512, .length = 4096}), NbdError::kEinval);
+  EXPECT_EQ(SimpleError({.type = CommandType::kTrim, .cookie = 1, .offset = 4096, .length = 4096}), NbdError::kOk);
+}
+
+TEST_F(ServerTest, AnswersWaitWhileTheirReaderIsSlow) {
+  Enter(/*structured=*/true);
+  Bytes requests;
+  for (std::uint64_t i = 0; i < 1000; ++i) {
+    Encode(Request{.flags = CommandFlag::kDf, .type = CommandType::kRead, .cookie = i, .length = kDiskBytes}, requests);
+  }
+  server_->Receive(requests);
+  std::size_t largest = 0;
+  std::size_t total = 0;
+  for (Bytes bytes = server_->TakeOutput(); !bytes.empty(); bytes = server_->TakeOutput()) {
+    largest = std::max(largest, bytes.size());
+    total += bytes.size();
+  }
+  EXPECT_GE(total, 1000 * kDiskBytes);
+  EXPECT_LE(largest, Server::kOutputBytesMax + 2 * kDiskBytes);
+}
+
+TEST_F(ServerTest, DiscEndsTheSessionAfterWhatCameBefore) {
+  Enter(/*structured=*/false);
+  Bytes bytes = Encode(Request{.type = CommandType::kFlush, .cookie = 5});
+  Encode(Request{.type = CommandType::kDisc, .cookie = 6}, bytes);
+  Encode(Request{.type = CommandType::kFlush, .cookie = 7}, bytes);
+  server_->Receive(bytes);
+  EXPECT_EQ(Hear().size(), 1U);
+  EXPECT_TRUE(server_->closed());
+}
+
+// An interposer sees both directions and may change them.
+class Deaf : public Interposer {
+  bool BeforeServer(ClientMessage& heard, const ConnectionState&) override {
+    return !std::holds_alternative<Option>(heard);
+  }
+  void AfterServer(const ClientMessage* heard, const ConnectionState&, std::vector<ServerMessage>& said) override {
+    if (heard != nullptr && said.empty()) {
+      said.emplace_back(RawBytes{.bytes = {1, 2, 3}});
+    }
+  }
+};
+
+TEST_F(ServerTest, AnInterposerSpeaksInItsPlace) {
+  Deaf deaf;
+  Server server({}, {&export_}, &deaf);
+  EXPECT_EQ(server.TakeOutput().size(), 18U);
+  server.Receive(Encode(ClientFlags{}));
+  EXPECT_EQ(server.TakeOutput(), (Bytes{1, 2, 3}));
+  server.Receive(Encode(Option{.option = OptionType::kList}));
+  EXPECT_EQ(server.TakeOutput(), (Bytes{1, 2, 3}));
+}
+
+}  // namespace
+}  // namespace nbdspec::engine
