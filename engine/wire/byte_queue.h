@@ -14,7 +14,8 @@ namespace nbdspec::engine {
 
 class ByteQueue {
  public:
-  // Cost: O(1) amortised per byte, whatever the pieces. Holds at most twice the bytes that are not dropped.
+  // Cost: O(1) amortised per byte, whatever the pieces. The room of dropped bytes is used again, never given back: a
+  // queue stays as large as a few times the most it ever held.
   void Append(ByteView bytes);
 
   // Drops `count` bytes at the front, which must be there.
