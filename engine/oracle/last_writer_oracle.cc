@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "engine/oracle/last_writer_oracle.h"
 
-#include <set>
+#include <algorithm>
 
 #include "engine/base/check.h"
 
@@ -36,11 +36,13 @@ std::vector<Extent> LastWriterOracle::Extents(ByteRange bounds) const {
   if (bounds.end > size_) {
     bounds.end = size_;
   }
-  std::set<std::uint64_t> places = {bounds.begin};
+  std::vector<std::uint64_t> places = {bounds.begin};
+  places.reserve(1 + 2 * written_.size());
   for (const Written& written : written_) {
-    places.insert(written.offset);
-    places.insert(written.offset + written.length);
+    places.push_back(written.offset);
+    places.push_back(written.offset + written.length);
   }
+  std::ranges::sort(places);
   std::vector<Extent> extents;
   for (const std::uint64_t place : places) {
     if (place < bounds.begin || place >= bounds.end) {
