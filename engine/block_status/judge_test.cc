@@ -181,6 +181,25 @@ TEST(Judge, AnythingFramedAnswersARequestOfNothing) {
   }
 }
 
+TEST(Judge, LengthZeroIsTheFindingOfOneRule) {
+  const Requirements only = {"block-status.extent.nonzero-length"};
+  EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{4096, 0}, {0, kZero}})), only);
+  EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{0, 0}, {512, 0}, {0, 0}})), only);
+  EXPECT_EQ(RequirementsOf(WithReqOne(AnswerTo(kFirstPage, {{0, 0}}))), only);
+}
+
+TEST(Judge, SecondDescriptorOfReqOneIsTheFindingOfOneRule) {
+  const Requirements only = {"block-status.req-one.single"};
+  EXPECT_EQ(RequirementsOf(WithReqOne(AnswerTo(kFirstPage, {{8192, 0}, {512, kZero}}))), only);
+  EXPECT_EQ(RequirementsOf(WithReqOne(AnswerTo(kFirstPage, {{512, 0}, {8192, kZero}}))), only);
+}
+
+TEST(Judge, MultiplesOfALargeBlockAreTheFindingOfOneRule) {
+  const Requirements only = {"block-status.length.multiple-of-min-block"};
+  EXPECT_EQ(RequirementsOf(WithBlockSize(AnswerTo(kFirstPage, {{100, 0}}), 512)), only);
+  EXPECT_EQ(RequirementsOf(WithBlockSize(AnswerTo(kFirstPage, {{100, 0}}), 4096)), only);
+}
+
 TEST(Judge, AllFourTypesAndStatusZeroAreAllowed) {
   for (const std::uint32_t status : {0U, kHole, kZero, kHole | kZero}) {
     EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{4096, status}})), kNothing);
@@ -281,9 +300,17 @@ TEST(Judge, TailOfAnUnalignedExportNeedNotBeAMultiple) {
             Requirements{"block-status.length.multiple-of-512"});
 }
 
+TEST(Judge, PastTheEndOfAnAlignedExportLengthsAreMultiples) {
+  EXPECT_EQ(RequirementsOf(WithExportSize(AnswerTo({.begin = 0, .end = 512}, {{1000, 0}}), 512)),
+            (Requirements{"block-status.extent.within-export", "block-status.length.multiple-of-512"}));
+}
+
 TEST(Judge, BlockSizesThatMeanNothingAskForNothing) {
+  constexpr std::uint64_t kMultipleOfAll = std::uint64_t{3} * 1000 * 512;
+  const StatusExchange exchange =
+      WithExportSize(AnswerTo({.begin = 0, .end = kMultipleOfAll}, {{512, 0}}), kMultipleOfAll);
   for (const std::uint32_t block_bytes_min : {0U, 1U, 3U, 1000U}) {
-    EXPECT_EQ(RequirementsOf(WithBlockSize(AnswerTo(kFirstPage, {{512, 0}}), block_bytes_min)), kNothing);
+    EXPECT_EQ(RequirementsOf(WithBlockSize(exchange, block_bytes_min)), kNothing);
   }
 }
 

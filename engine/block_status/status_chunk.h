@@ -26,8 +26,8 @@ class StatusChunk {
 
   // Nothing unless `chunk` is a status chunk that can be taken apart.
   static std::optional<StatusChunk> From(const Chunk& chunk) {
-    const std::size_t size = chunk.payload.size();
-    if (chunk.type != ChunkType::kBlockStatus || size < kIdBytes || (size - kIdBytes) % kDescriptorBytes != 0) {
+    const bool has_form = chunk.payload.size() % kDescriptorBytes == kIdBytes;  // So it is not below 4 either.
+    if (chunk.type != ChunkType::kBlockStatus || !has_form) {
       return {};
     }
     return StatusChunk(chunk.payload);

@@ -108,6 +108,8 @@ TEST(ClaimedZeroes, OfSeveralChunksAreOneList) {
   StatusExchange exchange = AnswerTo({.begin = 0, .end = 4096}, {{100, 0}, {200, kZero}, {100, 0}, {100, kZero}});
   exchange.chunks.push_back(StatusChunkOf(kAllocationId, {{150, kZero}}));
   EXPECT_EQ(ClaimedZeroes(exchange, kAll), (Ranges{{0, 300}, {400, 500}}));
+  exchange.chunks.push_back(StatusChunkOf(kAllocationId, {{350, kZero}}));
+  EXPECT_EQ(ClaimedZeroes(exchange, kAll), (Ranges{{0, 350}, {400, 500}}));
 }
 
 }  // namespace
