@@ -10,10 +10,11 @@
 namespace nbdspec::engine {
 namespace {
 
-// Runs `property` under RapidCheck and says what failed.
+// Runs `property` under RapidCheck, the same every time, and says what failed.
 template <typename Property>
 void ExpectHolds(Property property) {
-  const auto result = rc::detail::checkTestable(std::move(property));
+  const auto result = rc::detail::checkTestable(std::move(property), rc::detail::TestMetadata{},
+                                                rc::detail::TestParams{.seed = 1, .maxSuccess = 1000});
   std::ostringstream text;
   rc::detail::printResultMessage(result, text);
   EXPECT_TRUE(result.template is<rc::detail::SuccessResult>()) << text.str();
