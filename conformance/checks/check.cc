@@ -148,11 +148,12 @@ std::string CheckContext::UnknownName() {
 std::span<const Check> AllChecks() {
   static const std::vector<Check> kAll = [] {
     std::vector<Check> all;
-    for (const auto checks : {HandshakeChecks,       ExportNameChecks,     OptionChecks,      StarttlsChecks,
-                              OptionReplyChecks,     InfoChecks,           BlockSizeChecks,   MetaContextChecks,
-                              ListMetaContextChecks, SetMetaContextChecks, BlockStatusChecks, ZeroClaimChecks,
-                              TransmissionChecks,    FlagChecks,           ErrorChecks,       ChunkChecks,
-                              ErrorChunkChecks,      ReadChecks,           WriteChecks,       ZeroingChecks}) {
+    for (const auto checks :
+         {HandshakeChecks,      ExportNameChecks,  OptionChecks,     StarttlsChecks,     OptionReplyChecks,
+          InfoChecks,           BlockSizeChecks,   BlockLimitChecks, MetaContextChecks,  ListMetaContextChecks,
+          SetMetaContextChecks, BlockStatusChecks, ZeroClaimChecks,  TransmissionChecks, FlagChecks,
+          ErrorChecks,          ChunkChecks,       ErrorChunkChecks, ReadChecks,         WriteChecks,
+          ZeroingChecks}) {
       std::ranges::move(checks(), std::back_inserter(all));
     }
     return all;

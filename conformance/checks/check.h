@@ -133,7 +133,8 @@ std::vector<Check> OptionChecks();           // option_checks.cc: haggling in ge
 std::vector<Check> StarttlsChecks();         // starttls_checks.cc: what a server without TLS owes
 std::vector<Check> OptionReplyChecks();      // option_reply_checks.cc: what replies carry, above all strings
 std::vector<Check> InfoChecks();             // info_checks.cc: INFO, GO and their replies
-std::vector<Check> BlockSizeChecks();        // block_size_checks.cc
+std::vector<Check> BlockSizeChecks();        // block_size_checks.cc: how they are told
+std::vector<Check> BlockLimitChecks();       // block_limit_checks.cc: how they are enforced
 std::vector<Check> MetaContextChecks();      // meta_context_checks.cc: STRUCTURED_REPLY, names of contexts, base:
 std::vector<Check> ListMetaContextChecks();  // list_meta_context_checks.cc
 std::vector<Check> SetMetaContextChecks();   // set_meta_context_checks.cc

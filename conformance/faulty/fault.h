@@ -34,6 +34,7 @@ std::vector<Fault> StarttlsFaults();
 std::vector<Fault> OptionReplyFaults();
 std::vector<Fault> InfoFaults();
 std::vector<Fault> BlockSizeFaults();
+std::vector<Fault> BlockLimitFaults();
 std::vector<Fault> MetaContextFaults();
 std::vector<Fault> ListMetaContextFaults();
 std::vector<Fault> SetMetaContextFaults();
