@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conformance/cli/run_cli.h"
 
+#include <fmt/format.h>
+
 #include <CLI/CLI.hpp>
 #include <csignal>
 #include <map>
 
 #include "conformance/cli/commands.h"
 #include "conformance/cli/options.h"
+#include "engine/wire/messages.h"
 #include "reports/model/run.h"
 
 namespace nbdspec::conformance {
@@ -99,6 +102,10 @@ int RunCli(std::span<const std::string> arguments) {
   int exit = reports::ExitCode::kNothingNew;
   AddCheck(app, check, exit);
   AddOthers(app, list, coverage, selftest, id, exit);
+  if (!arguments.empty() && !arguments[0].starts_with("-") && app.get_subcommand_no_throw(arguments[0]) == nullptr) {
+    fmt::print(stderr, "nbdspec: there is no command {}; `nbdspec --help` shows them.\n", engine::Quoted(arguments[0]));
+    return reports::ExitCode::kUsage;
+  }
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // As CLI11 wants them.
   try {
     app.parse(reversed);

@@ -37,20 +37,22 @@ std::string Transcript::Place() const {
 std::vector<std::string> Transcript::Text() const {
   std::vector<std::string> text;
   for (std::size_t i = 0; i < lines_.size(); ++i) {
-    if (dropped_ > 0 && i == kLinesMax / 2) {
-      text.push_back(fmt::format("-- {} lines left out", dropped_));
+    const bool past_the_gap = dropped_ > 0 && i >= kLinesMax / 2;
+    if (past_the_gap && i == kLinesMax / 2) {
+      text.push_back(fmt::format("     -- {} lines left out", dropped_));
     }
     const Line& line = lines_[i];
-    const std::string number = line.connection == 1 ? "" : std::to_string(line.connection);
+    const std::string connection = line.connection == 1 ? "" : std::to_string(line.connection);
+    const std::string number = fmt::format("{:>4}", i + 1 + (past_the_gap ? dropped_ : 0));
     switch (line.direction) {
       case Direction::kSent:
-        text.push_back(fmt::format("C{}> @{} +{}  {}", number, line.offset, line.length, line.text));
+        text.push_back(fmt::format("{} C{}> @{} +{}  {}", number, connection, line.offset, line.length, line.text));
         break;
       case Direction::kReceived:
-        text.push_back(fmt::format("S{}< @{} +{}  {}", number, line.offset, line.length, line.text));
+        text.push_back(fmt::format("{} S{}< @{} +{}  {}", number, connection, line.offset, line.length, line.text));
         break;
       case Direction::kNote:
-        text.push_back("-- " + line.text);
+        text.push_back(fmt::format("{} -- {}", number, line.text));
         break;
     }
   }

@@ -33,8 +33,8 @@ class Transcript {
   // Where the conversation stands: "line 14, byte 1342 from the server".
   [[nodiscard]] std::string Place() const;
 
-  // One line each: "C> @16 +20  NBD_OPT_GO, 20 bytes", "S< ...", "-- connection closed"; a second connection's lines
-  // begin with "C2>", "S2<".
+  // One line each, numbered: "   3 C> @16 +20  NBD_OPT_GO, 20 bytes", "   4 S< ...", "   5 -- connection closed"; a
+  // second connection's lines have "C2>", "S2<".
   [[nodiscard]] std::vector<std::string> Text() const;
 
   static constexpr std::size_t kLinesMax = 400;

@@ -62,7 +62,7 @@ std::string RenderJson(const Run& run) {
       {"spec", run.spec},
       {"target", run.target},
       // A string: many readers of JSON keep only 53 bits of a number.
-      {"seed", std::to_string(run.seed)},
+      {"seed", run.seed},
       {"advertised", advertised},
       {"exit", run.exit},
       {"trouble", run.trouble},

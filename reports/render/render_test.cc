@@ -206,7 +206,7 @@ TEST(RenderJson, HoldsTheWholeRun) {
   run.outcomes[0].evidence.transcript = {"one", "two"};
   run.outcomes[0].duration_ms = 2.5;
   const Json json = Json::parse(RenderJson(run));
-  EXPECT_EQ(json["seed"], "18446744073709551615");
+  EXPECT_EQ(json["seed"].get<std::uint64_t>(), 18446744073709551615U);
   EXPECT_EQ(json["advertised"]["size"], "8388608");
   EXPECT_EQ(json["exit"], 1);
   EXPECT_EQ(json["tally"].size(), static_cast<std::size_t>(kVerdictCount));

@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The command from outside: exit codes, sentences, reports. It runs the real program.
+#include <gtest/gtest.h>
+#include <sys/wait.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <pugixml.hpp>
+#include <string>
+
+namespace nbdspec::conformance {
+namespace {
+
+struct Result {
+  int exit = -1;
+  std::string output;  // Standard output and error.
+};
+
+// Runs `nbdspec WORDS` in a shell.
+Result Nbdspec(const std::string& words, const std::string& redirection = "2>&1") {
+  const std::string command = "conformance/cli/nbdspec " + words + " " + redirection;
+  Result result;
+  std::FILE* pipe = ::popen(command.c_str(), "r");
+  if (pipe == nullptr) {
+    return result;
+  }
+  std::array<char, 4096> buffer{};
+  while (const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
+    result.output.append(buffer.data(), count);
+  }
+  const int status = ::pclose(pipe);
+  result.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return result;
+}
+
+std::string FileFor(const std::string& name) { return std::string(std::getenv("TEST_TMPDIR")) + "/" + name; }
+
+std::string Contents(const std::string& file) {
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+TEST(Command, WithoutATargetChecksTheReferenceServer) {
+  const Result result = Nbdspec("check");
+  EXPECT_EQ(result.exit, 0) << result.output;
+  EXPECT_NE(result.output.find("reference"), std::string::npos);
+}
+
+struct Refused {
+  const char* words;
+  int exit;
+  const char* says;
+};
+
+class BadInput : public testing::TestWithParam<Refused> {};
+
+TEST_P(BadInput, GetsOneSentenceAndItsExitCode) {
+  const Result result = Nbdspec(GetParam().words);
+  EXPECT_EQ(result.exit, GetParam().exit) << result.output;
+  EXPECT_NE(result.output.find(GetParam().says), std::string::npos) << result.output;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    All, BadInput,
+    testing::Values(Refused{"", 2, "subcommand"}, Refused{"frobnicate", 2, "frobnicate"},
+                    Refused{"check handshake.magik", 2, "did you mean handshake.magic"},
+                    Refused{"check reference nosuch", 2, "nosuch"}, Refused{"check '!*'", 2, "nothing is left"},
+                    Refused{"check --seed x", 2, "--seed"}, Refused{"check -j 0", 2, "-j"},
+                    Refused{"check --reply-timeout 0", 2, "--reply-timeout"},
+                    Refused{"check --no-such-flag", 2, "--no-such-flag"}, Refused{"check nbd://h:99999", 2, "99999"},
+                    Refused{"check nbd+unix:///?sock=/x", 2, "socket"}, Refused{"check nbds://localhost", 2, "TLS"},
+                    Refused{"check http://localhost", 2, "http"}, Refused{"check --spawn 'true'", 2, "{socket}"},
+                    Refused{"check --spawn \"true '{socket}\"", 2, "quot"},
+                    Refused{"check --json /no/such/directory/x.json handshake.magic", 2, "/no/such/directory"},
+                    Refused{"explain no.such.id", 2, "did you mean"}, Refused{"explain handshake.magic/nosuch", 2, ""},
+                    Refused{"list nosuch", 2, "nosuch"}, Refused{"selftest nosuch", 2, "nosuch"},
+                    Refused{"check nbd+unix:///?socket=/no/such/socket", 3, "/no/such/socket"},
+                    Refused{"check nbd://127.0.0.1:1", 3, "127.0.0.1"},
+                    Refused{"check --spawn '/bin/false {socket}'", 3, "status 1"},
+                    Refused{"check --spawn '/no/such/server {socket}'", 3, "/no/such/server"},
+                    Refused{"check --spawn 'sleep 60 {socket}' --case-timeout 500ms", 3, ""}));
+
+TEST(Command, JsonHoldsTheWholeRun) {
+  const std::string file = FileFor("run.json");
+  ASSERT_EQ(Nbdspec("check reference handshake --seed 9 --json " + file).exit, 0);
+  const auto run = nlohmann::json::parse(Contents(file));
+  EXPECT_EQ(run["tool"], "nbdspec");
+  EXPECT_EQ(run["seed"], 9);
+  EXPECT_EQ(run["exit"], 0);
+  EXPECT_FALSE(run["advertised"].empty());
+  ASSERT_FALSE(run["outcomes"].empty());
+  int counted = 0;
+  for (const auto& [verdict, count] : run["tally"].items()) {
+    counted += count.get<int>();
+  }
+  EXPECT_EQ(counted, static_cast<int>(run["outcomes"].size()));
+  for (const auto& outcome : run["outcomes"]) {
+    for (const char* key : {"id", "requirement", "level", "verdict", "evidence", "replay", "duration_ms"}) {
+      EXPECT_TRUE(outcome.contains(key)) << key;
+    }
+  }
+  EXPECT_FALSE(std::filesystem::exists(file + ".tmp"));
+}
+
+TEST(Command, ReportsAreWrittenWhenTheTargetWasNeverUsable) {
+  const std::string json = FileFor("unusable.json");
+  const std::string junit = FileFor("unusable.xml");
+  EXPECT_EQ(Nbdspec("check nbd+unix:///?socket=/no/such/socket --json " + json + " --junit " + junit).exit, 3);
+  const auto run = nlohmann::json::parse(Contents(json));
+  EXPECT_EQ(run["exit"], 3);
+  EXPECT_FALSE(run["trouble"].get<std::string>().empty());
+  pugi::xml_document document;
+  EXPECT_TRUE(document.load_string(Contents(junit).c_str()));
+}
+
+TEST(Command, JsonOnStandardOutputIsNothingButJson) {
+  const Result result = Nbdspec("check reference handshake.magic --json -", "2>/dev/null");
+  EXPECT_EQ(result.exit, 0);
+  EXPECT_TRUE(nlohmann::json::accept(result.output)) << result.output;
+}
+
+TEST(Command, AnInterruptedRunStillReports) {
+  const std::string file = FileFor("interrupted.json");
+  // A server that never answers, so that the run is under way when the signal comes.
+  const Result result =
+      Nbdspec("check nbdkit --reply-timeout 5s --json " + file + " & pid=$!; sleep 0.3; kill -INT $pid; wait $pid");
+  const auto run = nlohmann::json::parse(Contents(file), nullptr, /*allow_exceptions=*/false);
+  ASSERT_FALSE(run.is_discarded());
+  EXPECT_TRUE(result.exit == 130 || run["trouble"] == "") << result.exit;
+  EXPECT_EQ(run["exit"], result.exit);
+}
+
+TEST(Command, NoColorWhereOutputIsNoTerminal) {
+  EXPECT_EQ(Nbdspec("check reference handshake -v").output.find('\x1b'), std::string::npos);
+}
+
+TEST(Command, EveryRequirementIsAskedOrSaysWhyNot) {
+  const Result result = Nbdspec("coverage --untested");
+  EXPECT_EQ(result.exit, 0);
+  EXPECT_EQ(result.output.find("\n           \n"), std::string::npos) << "a clause has neither a check nor a reason";
+}
+
+TEST(Command, ExplainShowsTheClauseItsCheckAndItsFaults) {
+  const Result result = Nbdspec("explain handshake.magic");
+  EXPECT_EQ(result.exit, 0);
+  EXPECT_NE(result.output.find("MUST"), std::string::npos);
+  EXPECT_NE(result.output.find("server_greets_with_swapped_magic"), std::string::npos);
+}
+
+}  // namespace
+}  // namespace nbdspec::conformance

@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/cli/selection.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+
+namespace nbdspec::conformance {
+namespace {
+
+std::vector<std::string> IdsFor(const std::vector<std::string>& words) {
+  std::vector<std::string> ids;
+  const auto checks = SelectChecks(words);
+  EXPECT_TRUE(checks) << checks.error().sentence;
+  for (const Check& check : *checks) {
+    ids.emplace_back(check.id);
+  }
+  return ids;
+}
+
+TEST(Selection, NoWordsSelectAll) { EXPECT_EQ(IdsFor({}).size(), AllChecks().size()); }
+
+TEST(Selection, AnIdSelectsOnlyItself) {
+  EXPECT_EQ(IdsFor({"handshake.client-flags.drop-unknown"}),
+            std::vector<std::string>{"handshake.client-flags.drop-unknown"});
+}
+
+TEST(Selection, ABeginningSelectsAllThatBeginSo) {
+  const auto ids = IdsFor({"handshake."});
+  EXPECT_GE(ids.size(), 5U);
+  EXPECT_TRUE(std::ranges::all_of(ids, [](const std::string& id) { return id.starts_with("handshake."); }));
+}
+
+TEST(Selection, AGlobCrossesDotsAndSlashes) {
+  const auto ids = IdsFor({"*drop-unknown*"});
+  EXPECT_GE(ids.size(), 2U);
+}
+
+TEST(Selection, WordsWithAnExclamationMarkTakeAwayInOrder) {
+  EXPECT_EQ(IdsFor({"handshake.magic", "handshake.flags", "!handshake.flags"}),
+            std::vector<std::string>{"handshake.magic"});
+  EXPECT_EQ(IdsFor({"!handshake"}).size(), AllChecks().size() - IdsFor({"handshake"}).size());
+}
+
+TEST(Selection, NothingIsSelectedTwiceAndTheOrderIsTheSpecifications) {
+  EXPECT_EQ(IdsFor({"handshake.flags", "handshake"}), IdsFor({"handshake"}));
+}
+
+TEST(Selection, AWordThatMatchesNothingIsAnErrorThatNamesIt) {
+  const std::vector<std::string> words = {"handshake.magik"};
+  const auto checks = SelectChecks(words);
+  ASSERT_FALSE(checks);
+  EXPECT_NE(checks.error().sentence.find("\"handshake.magik\""), std::string::npos);
+  EXPECT_NE(checks.error().sentence.find("handshake.magic?"), std::string::npos);
+  EXPECT_FALSE(SelectChecks(std::vector<std::string>{"!nosuch"}));
+  EXPECT_FALSE(SelectChecks(std::vector<std::string>{""}));
+  EXPECT_FALSE(SelectChecks(std::vector<std::string>{"!*"}));
+}
+
+}  // namespace
+}  // namespace nbdspec::conformance
