@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Planted bugs of builders and judges of block-status replies. Each is found by the fuzz target's comparison.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <map>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "engine/block_status/build.h"
+#include "engine/block_status/judge.h"
+#include "engine/wire/payloads.h"
+#include "fuzz/canary/canary.h"
+#include "fuzz/harness/block_status_differential.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using engine::Breach;
+using engine::BuildOptions;
+using engine::ByteRange;
+using engine::Chunk;
+using engine::Descriptor;
+using engine::ExtentMap;
+using engine::StatusExchange;
+
+using Breaches = std::vector<Breach>;
+using Descriptors = std::vector<Descriptor>;
+
+struct PlantedBug {
+  const char* name;  // Who and how.
+  std::uint64_t runs_max;
+  BlockStatusSubject subject;
+};
+
+void PrintTo(const PlantedBug& planted, std::ostream* out) { *out << planted.name; }
+
+// --- Builders -------------------------------------------------------------------------------------------------
+
+// Spoils what the right builder returns.
+template <typename Spoil>
+BlockStatusSubject Builder(Spoil spoil) {
+  return {.build = [spoil](const ExtentMap& truth, ByteRange asked, const BuildOptions& options) {
+    Descriptors built = BuildDescriptors(truth, asked, options);
+    spoil(built, asked, options);
+    return built;
+  }};
+}
+
+BlockStatusSubject BuilderThatMisreadsReqOne() {
+  return {.build = [](const ExtentMap& truth, ByteRange asked, BuildOptions options) {
+    options.descriptor_count_max = std::exchange(options.req_one, false) ? 2 : options.descriptor_count_max;
+    return BuildDescriptors(truth, asked, options);
+  }};
+}
+
+BlockStatusSubject BuilderThatIgnoresAlignment() {
+  return {.build = [](const ExtentMap& truth, ByteRange asked, BuildOptions options) {
+    options.alignment = 1;
+    return BuildDescriptors(truth, asked, options);
+  }};
+}
+
+// Looks only at what was asked of the block that the request ends in.
+BlockStatusSubject BuilderThatForgetsTheRestOfTheLastBlock() {
+  return {.build = [](const ExtentMap& truth, ByteRange asked, const BuildOptions& options) {
+    ExtentMap cut(asked.end);
+    truth.ForEach(cut.range(), [&](engine::Extent extent) {
+      return cut.Add(extent.range.begin, extent.range.length(), extent.type).has_value();
+    });
+    return BuildDescriptors(cut, asked, options);
+  }};
+}
+
+std::uint32_t WithBitsSwapped(std::uint32_t status) { return (status & 1U) << 1 | (status & 2U) >> 1; }
+
+std::vector<PlantedBug> Builders() {
+  return {
+      {"BuilderEndsWithLengthZero", 100, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
+         built.push_back({.length = 0, .status = 0});
+       })},
+      {"BuilderEndsOneByteLate", 100,
+       Builder([](Descriptors& built, ByteRange, const BuildOptions&) { ++built.back().length; })},
+      {"BuilderLosesTheLastOfSeveral", 100, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
+         if (built.size() > 1) {
+           built.pop_back();
+         }
+       })},
+      {"BuilderAddsOneWhereTheRequestEnds", 100,
+       Builder([](Descriptors& built, ByteRange, const BuildOptions& options) {
+         if (!options.req_one) {
+           built.push_back({.length = 1, .status = built.back().status ^ 1U});
+         }
+       })},
+      {"BuilderSplitsOneInTwo", 400, Builder([](Descriptors& built, ByteRange, const BuildOptions& options) {
+         Descriptor& last = built.back();
+         if (!options.req_one && last.length % 1024 == 0) {
+           last.length /= 2;
+           built.push_back(last);
+         }
+       })},
+      {"BuilderSwapsHoleAndZero", 100, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
+         for (Descriptor& descriptor : built) {
+           descriptor.status = WithBitsSwapped(descriptor.status);
+         }
+       })},
+      {"BuilderLosesLengthsAbove31Bits", 200, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
+         for (Descriptor& descriptor : built) {
+           descriptor.length &= std::numeric_limits<std::int32_t>::max();
+         }
+       })},
+      {"BuilderClaimsZeroInTheLast", 100, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
+         built.back().status |= engine::AllocationFlag::kZero;
+       })},
+      {"BuilderSetsAReservedBit", 100,
+       Builder([](Descriptors& built, ByteRange, const BuildOptions&) { built.back().status |= 4; })},
+      {"BuilderMisreadsReqOne", 400, BuilderThatMisreadsReqOne()},
+      {"BuilderIgnoresAlignment", 100, BuilderThatIgnoresAlignment()},
+      {"BuilderForgetsTheRestOfTheLastBlock", 500, BuilderThatForgetsTheRestOfTheLastBlock()},
+  };
+}
+
+// --- Judges ---------------------------------------------------------------------------------------------------
+
+// Judges what `spoil` makes of the exchange.
+template <typename Spoil>
+BlockStatusSubject Misreader(Spoil spoil) {
+  const auto misread = [spoil](StatusExchange exchange) {
+    spoil(exchange);
+    return exchange;
+  };
+  return {.judge = [misread](const StatusExchange& exchange) { return Judge(misread(exchange)); },
+          .judge_zero_claims = [misread](const StatusExchange& exchange,
+                                         const ExtentMap& truth) { return JudgeZeroClaims(misread(exchange), truth); },
+          .claimed_zeroes = [misread](const StatusExchange& exchange,
+                                      ByteRange within) { return ClaimedZeroes(misread(exchange), within); }};
+}
+
+// Says what `requirement` finds in the spoilt exchange, and all else of the right one.
+template <typename Spoil>
+BlockStatusSubject RuleMisreader(std::string_view requirement, Spoil spoil) {
+  return {.judge = [requirement, spoil](const StatusExchange& exchange) {
+    StatusExchange spoilt = exchange;
+    spoil(spoilt);
+    Breaches breaches;
+    for (const engine::NamedRule& named : engine::Rules()) {
+      named.rule(named.requirement == requirement ? spoilt : exchange, breaches);
+    }
+    return breaches;
+  }};
+}
+
+BlockStatusSubject JudgeWithout(std::string_view requirement) {
+  return RuleMisreader(requirement, [](StatusExchange& exchange) { exchange = {}; });
+}
+
+// Rewrites the status chunks that can be taken apart.
+template <typename Spoil>
+void SpoilStatus(StatusExchange& exchange, Spoil spoil) {
+  for (Chunk& chunk : exchange.chunks) {
+    if (auto status = engine::DecodeBlockStatus(chunk.payload); status && chunk.type == 5) {
+      spoil(*status);
+      chunk.payload = engine::EncodePayload(*status);
+    }
+  }
+}
+
+// Keeps the accusation of a sum only if the sum in 32 bits is wrong too.
+BlockStatusSubject JudgeThatSumsIn32Bits() {
+  return {.judge = [](const StatusExchange& exchange) {
+    const bool is_wrong = std::ranges::any_of(exchange.chunks, [&](const Chunk& chunk) {
+      const auto status = engine::DecodeBlockStatus(chunk.payload);
+      std::uint32_t sum = 0;
+      for (std::size_t i = 0; chunk.type == 5 && status && i + 1 < status->descriptors.size(); ++i) {
+        sum += status->descriptors[i].length;
+      }
+      return sum >= exchange.asked.length();
+    });
+    Breaches breaches = Judge(exchange);
+    std::erase_if(breaches, [is_wrong](const Breach& breach) {
+      return breach.requirement == "block-status.sum-before-last" && !is_wrong;
+    });
+    return breaches;
+  }};
+}
+
+BlockStatusSubject JudgeThatRemembers() {
+  return {.judge = [calls = 0](const StatusExchange& exchange) mutable {
+    Breaches breaches = Judge(exchange);
+    if (++calls % 2 == 0 && !breaches.empty()) {
+      breaches.pop_back();
+    }
+    return breaches;
+  }};
+}
+
+std::vector<PlantedBug> WrongJudges() {
+  constexpr std::string_view kSum = "block-status.sum-before-last";
+  constexpr std::string_view kCap = "block-status.req-one.length-cap";
+  return {
+      {"JudgeAllowsTheSumToEqualTheRequest", 300,
+       RuleMisreader(kSum, [](StatusExchange& exchange) { ++exchange.asked.end; })},
+      {"JudgeAccusesTheSumOneByteEarly", 500,
+       RuleMisreader(kSum,
+                     [](StatusExchange& exchange) { exchange.asked.end -= exchange.asked.length() > 1 ? 1 : 0; })},
+      {"JudgeSumsTheLastToo", 100,
+       RuleMisreader(kSum,
+                     [](StatusExchange& exchange) {
+                       SpoilStatus(exchange, [](auto& status) { status.descriptors.push_back({.length = 1}); });
+                     })},
+      {"JudgeSumsIn32Bits", 1100, JudgeThatSumsIn32Bits()},
+      {"JudgeForgetsThatReqOneHasNoSum", 100,
+       RuleMisreader(kSum, [](StatusExchange& exchange) { exchange.req_one = false; })},
+      {"JudgeCapsWithoutReqOne", 200, RuleMisreader(kCap, [](StatusExchange& exchange) { exchange.req_one = true; })},
+      {"JudgeCapsOneByteEarly", 100,
+       RuleMisreader(kCap,
+                     [](StatusExchange& exchange) { exchange.asked.end -= exchange.asked.length() > 1 ? 1 : 0; })},
+      {"JudgeAccusesFragmentsBeforeAnError", 200, Misreader([](StatusExchange& exchange) {
+         std::erase_if(exchange.chunks, [](const Chunk& chunk) { return chunk.is_error(); });
+       })},
+      {"JudgeWantsTheFirstContextOnly", 100, Misreader([](StatusExchange& exchange) {
+         exchange.contexts.resize(std::min<std::size_t>(1, exchange.contexts.size()));
+       })},
+      {"JudgeAccusesAnswersToNothing", 100,
+       Misreader([](StatusExchange& exchange) { exchange.asked.end += exchange.asked.empty() ? 1 : 0; })},
+      {"JudgeReadsHoleAsZero", 100, Misreader([](StatusExchange& exchange) {
+         SpoilStatus(exchange, [](auto& status) {
+           for (Descriptor& descriptor : status.descriptors) {
+             descriptor.status = WithBitsSwapped(descriptor.status);
+           }
+         });
+       })},
+      {"JudgeBelievesAnyContext", 1100, Misreader([](StatusExchange& exchange) {
+         for (engine::MetaContext& context : exchange.contexts) {
+           context.name = engine::kBaseAllocation;
+         }
+       })},
+      {"JudgeRemembersTheLastCall", 100, JudgeThatRemembers()},
+  };
+}
+
+// One judge for each rule that the target's naive judge knows too: it lacks that rule.
+std::vector<PlantedBug> ForgetfulJudges() {
+  return {
+      {"JudgeForgetsReplyStructured", 200, JudgeWithout("block-status.reply-structured")},
+      {"JudgeForgetsReqOneSingle", 100, JudgeWithout("block-status.req-one.single")},
+      {"JudgeForgetsMaxPayload", 200, JudgeWithout("structured.chunk.max-payload")},
+      {"JudgeForgetsLengthForm", 100, JudgeWithout("block-status.chunk.length-form")},
+      {"JudgeForgetsExactlyOnePerId", 100, JudgeWithout("block-status.chunk.exactly-one-per-id")},
+      {"JudgeForgetsKnownId", 100, JudgeWithout("block-status.chunk.known-id")},
+      {"JudgeForgetsNonzeroLength", 100, JudgeWithout("block-status.extent.nonzero-length")},
+      {"JudgeForgetsReqOneLengthCap", 600, JudgeWithout("block-status.req-one.length-cap")},
+      {"JudgeForgetsSumBeforeLast", 200, JudgeWithout("block-status.sum-before-last")},
+      {"JudgeForgetsAtLeastOne", 100, JudgeWithout("block-status.at-least-one")},
+      {"JudgeForgetsExtendedGated", 100, JudgeWithout("ext.block-status-ext.gated")},
+      {"JudgeForgetsZeroClaims",
+       200,
+       {.judge_zero_claims = [](const StatusExchange&, const ExtentMap&) { return Breaches{}; }}},
+      {"ClaimedZeroesReachOneByteTooFar",
+       200,
+       {.claimed_zeroes =
+            [](const StatusExchange& exchange, ByteRange within) {
+              within.end += within.end < std::numeric_limits<std::uint64_t>::max() ? 1 : 0;
+              return ClaimedZeroes(exchange, within);
+            }}},
+  };
+}
+
+std::vector<engine::Bytes> Seeds() {
+  std::map<std::string, engine::Bytes> seeds;  // By name: an order that does not depend on the file system.
+  for (const auto& entry : std::filesystem::directory_iterator("corpus/seeds/block_status_reply")) {
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+    seeds[entry.path().string()] = engine::Bytes(bytes.begin(), bytes.end());
+  }
+  std::vector<engine::Bytes> inputs;
+  for (auto& [name, bytes] : seeds) {
+    inputs.push_back(std::move(bytes));
+  }
+  return inputs;
+}
+
+FindBytesDisagreement FindWith(const BlockStatusSubject& subject) {
+  return [&subject](engine::ByteView input) { return FindBlockStatusDisagreement(input, subject); };
+}
+
+class BlockStatusCanary : public testing::TestWithParam<PlantedBug> {};
+
+TEST_P(BlockStatusCanary, IsFoundByTheFuzzTarget) {
+  const auto found = HasFound({.runs_max = GetParam().runs_max, .start = Seeds()}, FindWith(GetParam().subject));
+  EXPECT_TRUE(found);
+  RecordProperty("found", found.message());
+}
+
+const auto kNameOf = [](const auto& info) { return std::string(info.param.name); };
+INSTANTIATE_TEST_SUITE_P(WrongBuilders, BlockStatusCanary, testing::ValuesIn(Builders()), kNameOf);
+INSTANTIATE_TEST_SUITE_P(WrongJudges, BlockStatusCanary, testing::ValuesIn(WrongJudges()), kNameOf);
+INSTANTIATE_TEST_SUITE_P(ForgetfulJudges, BlockStatusCanary, testing::ValuesIn(ForgetfulJudges()), kNameOf);
+
+TEST(BlockStatusCanary, RightBuilderAndJudgeAreNotAccused) {
+  EXPECT_TRUE(HasAccusedNobody({.runs_max = 20000, .start = Seeds()}, FindWith(BlockStatusSubject{})));
+}
+
+}  // namespace
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Fuzzes replies to BLOCK_STATUS: built from a truth they break no rule, and any reply is judged as a naive judge does.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "fuzz/harness/block_status_differential.h"
+#include "fuzz/harness/disagreement.h"
+
+namespace nbdspec::fuzz {
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  AbortOnDisagreement("block_status_reply", {data, size},
+                      [](engine::ByteView input) { return FindBlockStatusDisagreement(input); });
+  return 0;
+}
+
+}  // namespace nbdspec::fuzz
