@@ -102,7 +102,8 @@ int RunCli(std::span<const std::string> arguments) {
   int exit = reports::ExitCode::kNothingNew;
   AddCheck(app, check, exit);
   AddOthers(app, list, coverage, selftest, id, exit);
-  if (!arguments.empty() && !arguments[0].starts_with("-") && app.get_subcommand_no_throw(arguments[0]) == nullptr) {
+  if (!arguments.empty() && !arguments[0].starts_with("-") &&
+      app.get_subcommands([&](const CLI::App* each) { return each->get_name() == arguments[0]; }).empty()) {
     fmt::print(stderr, "nbdspec: there is no command {}; `nbdspec --help` shows them.\n", engine::Quoted(arguments[0]));
     return reports::ExitCode::kUsage;
   }
