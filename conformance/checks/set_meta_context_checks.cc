@@ -1,9 +1,390 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Checks.
+// Checks of SET_META_CONTEXT: what it answers, and what is selected after it.
+// Spec: proto.md, "NBD_OPT_SET_META_CONTEXT".
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
 #include "conformance/checks/check.h"
+#include "conformance/checks/meta_contexts.h"
 
 namespace nbdspec::conformance {
 
-std::vector<Check> SetMetaContextChecks() { return {}; }
+using engine::OptionReplyType;
+using engine::OptionType;
+using engine::Quoted;
+
+namespace {
+
+constexpr std::uint32_t kSet = OptionType::kSetMetaContext;
+
+// A session with base:allocation selected.
+std::expected<Session, Judgement> WithBaseAllocation(CheckContext& context) {
+  auto session = context.HaggleStructured();
+  if (!session) {
+    return session;
+  }
+  auto set = AskContexts(context, *session, kSet, {kBaseAllocationQuery});
+  if (!set) {
+    return std::unexpected(std::move(set).error());
+  }
+  if (!set->is_ack() || set->CountOf(engine::kBaseAllocation) == 0) {
+    return std::unexpected(Inconclusive("NBD_OPT_SET_META_CONTEXT with base:allocation: " + set->Text()));
+  }
+  return session;
+}
+
+// --- What replaces a selection --------------------------------------------------------------------------------
+
+Judgement ReplacedBy(CheckContext& context, const std::vector<std::string>& queries, const std::string& why) {
+  NBDSPEC_TRY(session, WithBaseAllocation(context));
+  NBDSPEC_TRY(again, AskContexts(context, session, kSet, queries));
+  if (!again.contexts.empty()) {
+    return Inconclusive("the second SET selects something: " + again.Text());
+  }
+  return MustHaveNothingSelected(context, session, why);
+}
+
+Judgement ReplacedByNone(CheckContext& context) {
+  return ReplacedBy(context, {}, "base:allocation was selected, then nothing");
+}
+
+Judgement ReplacedByNoMatch(CheckContext& context) {
+  return ReplacedBy(context, {std::string(kUnknownNamespaceQuery)},
+                    "base:allocation was selected, then a context that the server does not have");
+}
+
+Judgement ReplacedByOther(CheckContext& context) {
+  NBDSPEC_TRY(session, WithBaseAllocation(context));
+  for (const std::string& name : SelectableNames(context.profile())) {
+    if (name == engine::kBaseAllocation) {
+      continue;
+    }
+    NBDSPEC_TRY(set, AskContexts(context, session, kSet, {name}));
+    if (!set.is_ack() || set.contexts.size() != 1) {
+      continue;
+    }
+    NBDSPEC_TRY(answer, EnterAndAskStatus(context, session));
+    NBDSPEC_TRY(status, std::move(answer));
+    const auto count = std::ranges::count(status.chunks, engine::ChunkType::kBlockStatus, &engine::Chunk::type);
+    return count <= 1 ? Holds()
+                      : Broken(fmt::format("base:allocation was selected, then {} alone: {} status chunks",
+                                           Quoted(name), count),
+                               "one status chunk");
+  }
+  return NotApplicable("no other context can be selected by its name alone");
+}
+
+// A second SET that fails: `payload` names an unknown export or is malformed.
+Judgement ReplacedByFailure(CheckContext& context, const MalformedQuery& failing) {
+  NBDSPEC_TRY(session, WithBaseAllocation(context));
+  const auto again = AskRaw(session, kSet, failing.payload);
+  if (!again) {
+    return again.error().is_disconnect() ? NotApplicable(fmt::format("with {} the server disconnects", failing.what))
+                                         : AsJudgement(again.error());
+  }
+  if (again->is_ack()) {
+    return NotApplicable(fmt::format("with {} the server acknowledges", failing.what));
+  }
+  return MustHaveNothingSelected(
+      context, session,
+      fmt::format("a SET with {} was answered {}", failing.what, engine::OptionReplyName(again->end())));
+}
+
+Judgement ReplacedByUnknownExport(CheckContext& context) {
+  const engine::MetaContextQuery query{.export_name = context.UnknownName(), .queries = {kBaseAllocationQuery}};
+  return ReplacedByFailure(context, {.what = "an unknown export", .payload = EncodePayload(query)});
+}
+
+Judgement ReplacedByQueryOverrun(CheckContext& context) {
+  return ReplacedByFailure(context, QueryOverrun(context.export_name()));
+}
+
+Judgement ReplacedByNameOverrun(CheckContext& context) { return ReplacedByFailure(context, NameOverrun()); }
+
+Judgement ReplacedByNoData(CheckContext& context) { return ReplacedByFailure(context, NoData()); }
+
+Judgement PartialFailure(CheckContext& context) {
+  NBDSPEC_TRY(session, context.HaggleStructured());
+  const MalformedQuery failing = SecondQueryOverrun(context.export_name());
+  const auto set = AskRaw(session, kSet, failing.payload);
+  if (!set) {
+    return set.error().is_disconnect() ? NotApplicable("the server disconnects") : AsJudgement(set.error());
+  }
+  if (set->is_ack()) {
+    return NotApplicable("the server acknowledges malformed data");
+  }
+  return MustHaveNothingSelected(
+      context, session,
+      fmt::format("a SET with {} was answered {}", failing.what, engine::OptionReplyName(set->end())));
+}
+
+// --- Errors ---------------------------------------------------------------------------------------------------
+
+Judgement WithoutStructured(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Haggle());
+  const engine::MetaContextQuery query{.export_name = context.export_name(), .queries = {kBaseAllocationQuery}};
+  const auto replies = AskRaw(session, kSet, EncodePayload(query));
+  if (!replies) {
+    return replies.error().is_disconnect() ? Holds() : Broken(replies.error().text, "NBD_REP_ERR_INVALID");
+  }
+  return replies->replies.back().is_error() && replies->contexts.empty()
+             ? Holds()
+             : Broken("without structured replies: " + replies->Text(), "NBD_REP_ERR_INVALID");
+}
+
+Judgement SyntaxInvalid(CheckContext& context) {
+  for (const MalformedQuery& malformed :
+       {QueryOverrun(context.export_name()), SecondQueryOverrun(context.export_name()), NameOverrun(),
+        CountOverrun(context.export_name()), NoData(), NoCount()}) {
+    Judgement judgement = MustBeInvalid(context, kSet, malformed);
+    if (judgement.kind != Judgement::Kind::kHolds) {
+      return judgement;
+    }
+  }
+  return Holds();
+}
+
+Judgement SetUnknownNamespace(CheckContext& context) {
+  NBDSPEC_TRY(replies, AskContexts(context, kSet, {std::string(kUnknownNamespaceQuery), kBaseAllocationQuery}));
+  return MustGive(replies, engine::kBaseAllocation, /*record_will_do=*/false);
+}
+
+// --- What is selected -----------------------------------------------------------------------------------------
+
+Judgement SetZeroQueries(CheckContext& context) {
+  NBDSPEC_TRY(replies, AskContexts(context, kSet, {}));
+  return MustBeLoneAck(replies);
+}
+
+Judgement ReplyPerContext(CheckContext& context) {
+  NBDSPEC_TRY(session, context.HaggleStructured());
+  std::vector<std::string> selectable;
+  for (const std::string& name : SelectableNames(context.profile())) {
+    NBDSPEC_TRY(alone, AskContexts(context, session, kSet, {name}));
+    if (name == engine::kBaseAllocation || (alone.is_ack() && alone.CountOf(name) > 0)) {
+      selectable.push_back(name);
+    }
+  }
+  NBDSPEC_TRY(replies, AskContexts(context, session, kSet, selectable));
+  if (replies.end() == OptionReplyType::kErrTooBig && selectable.size() > 1) {
+    return NotApplicable("the server does not select so many contexts at once");
+  }
+  for (const std::string& name : selectable) {
+    if (replies.CountOf(name) != 1) {
+      return Broken(fmt::format("{} contexts were asked for, each once; {} comes {} times", selectable.size(),
+                                Quoted(name), replies.CountOf(name)),
+                    "one NBD_REP_META_CONTEXT for each");
+    }
+  }
+  return Holds();
+}
+
+Judgement DuplicateQuery(CheckContext& context) {
+  NBDSPEC_TRY(replies, AskContexts(context, kSet, {kBaseAllocationQuery, kBaseAllocationQuery}));
+  return replies.CountOf(engine::kBaseAllocation) <= 1
+             ? Holds()
+             : Broken("base:allocation asked for twice in one option: " + replies.Text(),
+                      "one reply for the context, however often it is asked for");
+}
+
+Judgement UniqueId(CheckContext& context) {
+  NBDSPEC_TRY(replies, AskContexts(context, kSet, SelectableNames(context.profile())));
+  if (!replies.is_ack() || replies.contexts.size() < 2) {
+    return NotApplicable("no two contexts are selected at once: " + replies.Text());
+  }
+  for (const engine::MetaContext& each : replies.contexts) {
+    const auto same = std::ranges::find_if(replies.contexts, [&](const engine::MetaContext& other) {
+      return other.id == each.id && other.name != each.name;
+    });
+    if (same != replies.contexts.end()) {
+      return Broken(fmt::format("{} and {} both have the id {}", Quoted(each.name), Quoted(same->name), each.id),
+                    "a different id for each context");
+    }
+  }
+  return Holds();
+}
+
+Judgement FinalAck(CheckContext& context) {
+  NBDSPEC_TRY(session, context.HaggleStructured());
+  const engine::MetaContextQuery query{.export_name = context.export_name(), .queries = {kBaseAllocationQuery}};
+  session.Say(engine::Option{.option = kSet, .payload = EncodePayload(query)});
+  const auto replies = session.NextOptionReplies();
+  if (!replies) {
+    return Broken("base:allocation asked for: " + replies.error().text, "NBD_REP_META_CONTEXT, then NBD_REP_ACK");
+  }
+  return replies->back().type == OptionReplyType::kAck
+             ? Holds()
+             : Broken("base:allocation asked for: the last reply is " + engine::OptionReplyName(replies->back().type),
+                      "NBD_REP_META_CONTEXT, then NBD_REP_ACK");
+}
+
+Judgement NoUnqueried(CheckContext& context) {
+  NBDSPEC_TRY(replies, AskContexts(context, kSet, {kBaseAllocationQuery}));
+  const auto other = std::ranges::find_if(
+      replies.contexts, [](const engine::MetaContext& each) { return each.name != engine::kBaseAllocation; });
+  return other == replies.contexts.end()
+             ? Holds()
+             : Broken("only base:allocation was asked for, but the server selects " + Quoted(other->name),
+                      "contexts that were asked for");
+}
+
+// --- Which export ---------------------------------------------------------------------------------------------
+
+// The size of the export `name`, when the server tells.
+std::optional<std::uint64_t> SizeOf(Session& session, const std::string& name) {
+  const auto replies = session.Ask(engine::Option{
+      .option = OptionType::kInfo,
+      .payload = EncodePayload(engine::InfoQuery{.name = name, .requests = {engine::InfoType::kBlockSize}})});
+  if (replies && replies->back().type == OptionReplyType::kAck) {
+    for (const engine::OptionReply& reply : *replies) {
+      if (const auto info = engine::DecodeInfoExport(reply.payload)) {
+        return info->size;
+      }
+    }
+  }
+  return {};
+}
+
+// An export that is certainly not the one under test. The empty name may be another name of a listed export, so there
+// the sizes must differ.
+std::optional<std::string> OtherExport(CheckContext& context, Session& session) {
+  const std::string& own = context.export_name();
+  constexpr std::size_t kTriedMax = 4;
+  std::size_t tried = 0;
+  for (const engine::ListedExport& listed : context.profile().exports) {
+    if (listed.name == own || ++tried > kTriedMax) {
+      continue;
+    }
+    const std::optional<std::uint64_t> size = SizeOf(session, listed.name);
+    const bool may_be_same = own.empty() || listed.name.empty();
+    if (size && (!may_be_same || *size != context.profile().info.size)) {
+      return listed.name;
+    }
+  }
+  return {};
+}
+
+Judgement OtherExportsSelection(CheckContext& context) {
+  NBDSPEC_TRY(session, context.HaggleStructured());
+  const auto other = OtherExport(context, session);
+  if (!other) {
+    return NotApplicable("the server lists no second export that is certainly another");
+  }
+  const engine::MetaContextQuery query{.export_name = *other, .queries = {kBaseAllocationQuery}};
+  NBDSPEC_TRY(set, AskRaw(session, kSet, EncodePayload(query)));
+  if (!set.is_ack() || set.contexts.empty()) {
+    return NotApplicable("nothing can be selected for the second export: " + set.Text());
+  }
+  return MustHaveNothingSelected(context, session, "base:allocation was selected for the export " + Quoted(*other));
+}
+
+Judgement ViaExportName(CheckContext& context) {
+  NBDSPEC_TRY(entered,
+              context.Enter({.structured_replies = true, .contexts = {kBaseAllocationQuery}, .by_name = true}));
+  const std::uint64_t length =
+      std::min<std::uint64_t>(entered.info.size, std::max(512U, context.profile().block_size.minimum));
+  if (length == 0) {
+    return NotApplicable("the export is empty");
+  }
+  NBDSPEC_TRY(status, entered.session.Ask(engine::Request{.type = engine::CommandType::kBlockStatus,
+                                                          .length = static_cast<std::uint32_t>(length)}));
+  if (HasStatus(status)) {
+    return Holds();
+  }
+  const std::string saw = "entered by NBD_OPT_EXPORT_NAME: NBD_CMD_BLOCK_STATUS gives " +
+                          (status.error() == 0 ? "no status chunk" : engine::ErrorName(status.error()));
+  return status.error() == 0 || status.error() == engine::NbdError::kEinval
+             ? Broken(saw, "status of base:allocation, which was selected for this export")
+             : Inconclusive(saw);
+}
+
+}  // namespace
+
+std::vector<Check> SetMetaContextChecks() {
+  constexpr Features kContexts = {Feature::kStructuredReplies, Feature::kMetaContexts};
+  constexpr Features kBase = {Feature::kStructuredReplies, Feature::kBaseAllocation};
+  constexpr Features kTwo = {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kSecondContext};
+  constexpr Features kBaseAndInfo = {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kInfo};
+  return {
+      {.id = "option.set-meta-context.replaces",
+       .needs = kBase,
+       .claim = "A SET without queries drops what was selected before.",
+       .run = ReplacedByNone},
+      {.id = "option.set-meta-context.replaces/no-match",
+       .needs = kBase,
+       .claim = "A SET that matches nothing drops what was selected before.",
+       .run = ReplacedByNoMatch},
+      {.id = "option.set-meta-context.replaces/other",
+       .needs = kTwo,
+       .claim = "A SET of another context drops what was selected before.",
+       .run = ReplacedByOther},
+      {.id = "option.set-meta-context.replaces-on-failure",
+       .needs = kBase,
+       .claim = "A SET that fails for its unknown export drops what was selected before.",
+       .run = ReplacedByUnknownExport},
+      {.id = "option.set-meta-context.replaces-on-failure/query-overrun",
+       .needs = kBase,
+       .claim = "A SET that fails for a query longer than the option drops what was selected before.",
+       .run = ReplacedByQueryOverrun},
+      {.id = "option.set-meta-context.replaces-on-failure/name-overrun",
+       .needs = kBase,
+       .claim = "A SET that fails for a name longer than the option drops what was selected before.",
+       .run = ReplacedByNameOverrun},
+      {.id = "option.set-meta-context.replaces-on-failure/no-data",
+       .needs = kBase,
+       .claim = "A SET that fails for want of data drops what was selected before.",
+       .run = ReplacedByNoData},
+      {.id = "option.set-meta-context.partial-failure",
+       .needs = kBase,
+       .claim = "A SET that fails at its second query leaves nothing selected.",
+       .run = PartialFailure},
+      {.id = "option.set-meta-context.err-without-structured",
+       .needs = kContexts,
+       .claim = "SET without structured replies is an error.",
+       .run = WithoutStructured},
+      {.id = "option.set-meta-context.syntax-invalid",
+       .needs = kContexts,
+       .claim = "Malformed SET data is ERR_INVALID.",
+       .run = SyntaxInvalid},
+      {.id = "option.set-meta-context.unknown-namespace",
+       .needs = kBase,
+       .claim = "A query in an unknown namespace is ignored beside base:allocation.",
+       .run = SetUnknownNamespace},
+      {.id = "option.set-meta-context.zero-queries",
+       .needs = kContexts,
+       .claim = "SET without queries gives a lone ACK.",
+       .run = SetZeroQueries},
+      {.id = "option.set-meta-context.reply-per-context",
+       .needs = kBase,
+       .claim = "Each context that is selected is named once.",
+       .run = ReplyPerContext},
+      {.id = "option.set-meta-context.duplicate-query",
+       .needs = kBase,
+       .claim = "A context asked for twice in one SET is named once.",
+       .run = DuplicateQuery},
+      {.id = "option.set-meta-context.unique-id",
+       .needs = kTwo,
+       .claim = "Contexts selected together have different ids.",
+       .run = UniqueId},
+      {.id = "option.set-meta-context.final-ack",
+       .needs = kBase,
+       .claim = "A SET that selects base:allocation ends with ACK.",
+       .run = FinalAck},
+      {.id = "option.set-meta-context.no-unqueried",
+       .needs = kContexts,
+       .claim = "A SET of base:allocation selects nothing else.",
+       .run = NoUnqueried},
+      {.id = "option.set-meta-context.other-export",
+       .needs = kBaseAndInfo,
+       .claim = "What was selected for another export does not hold for the one that is entered.",
+       .run = OtherExportsSelection},
+      {.id = "option.set-meta-context.via-export-name",
+       .needs = kBase,
+       .claim = "What was selected for an export holds when it is entered by EXPORT_NAME.",
+       .run = ViaExportName},
+  };
+}
 
 }  // namespace nbdspec::conformance
