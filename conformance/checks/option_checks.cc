@@ -142,11 +142,11 @@ Judgement AbortIgnoresData(CheckContext& context) {
 }
 
 Judgement AbortThenClose(CheckContext& context) {
-  for (int i = 0; i < 2; ++i) {
+  {
     NBDSPEC_TRY(session, context.Haggle());
     session.Say(Option{.option = OptionType::kAbort});
-    session.Hang();  // And the session ends here, without a look at the reply.
-  }
+    session.Hang();
+  }  // Closed without a look at the reply.
   NBDSPEC_TRY(session, context.Connect());
   const auto greeting = session.NextGreeting();
   return greeting ? Holds()
@@ -306,7 +306,7 @@ std::vector<Check> OptionChecks() {
        .run = AbortIgnoresData},
       {.id = "option.abort.server-tolerates-close",
        .needs = {Feature::kFixedNewstyle},
-       .claim = "Clients that send ABORT and close at once do not keep the next one from being served.",
+       .claim = "A client that sends ABORT and closes at once does not keep the next one from being served.",
        .run = AbortThenClose},
       {.id = "option.list.reply-shape",
        .needs = {Feature::kFixedNewstyle},

@@ -59,21 +59,28 @@ Fault GreetsWrong(std::string_view name, std::string_view check, std::function<v
                    });
 }
 
-Fault RepliesWrong(std::string_view name, std::string_view check, std::uint32_t option,
-                   std::function<void(const engine::Option& to, engine::OptionReply& reply)> change) {
+Fault AnswersOptionWrong(std::string_view name, std::string_view check, std::uint32_t option,
+                         std::function<void(const engine::Option& to, std::vector<ServerMessage>& said)> change) {
   return SaysWrong(name, check,
                    [option, change = std::move(change)](const ClientMessage* heard, const ConnectionState&,
                                                         std::vector<ServerMessage>& said) {
                      const auto* to = heard != nullptr ? std::get_if<engine::Option>(heard) : nullptr;
-                     if (to == nullptr || (option != 0 && to->option != option)) {
-                       return;
-                     }
-                     for (ServerMessage& each : said) {
-                       if (auto* reply = std::get_if<engine::OptionReply>(&each)) {
-                         change(*to, *reply);
-                       }
+                     if (to != nullptr && (option == 0 || to->option == option)) {
+                       change(*to, said);
                      }
                    });
+}
+
+Fault RepliesWrong(std::string_view name, std::string_view check, std::uint32_t option,
+                   std::function<void(const engine::Option& to, engine::OptionReply& reply)> change) {
+  return AnswersOptionWrong(name, check, option,
+                            [change = std::move(change)](const engine::Option& to, std::vector<ServerMessage>& said) {
+                              for (ServerMessage& each : said) {
+                                if (auto* reply = std::get_if<engine::OptionReply>(&each)) {
+                                  change(to, *reply);
+                                }
+                              }
+                            });
 }
 
 Fault AnswersWrong(std::string_view name, std::string_view check, std::uint16_t command,

@@ -69,6 +69,11 @@ Fault GreetsWrong(std::string_view name, std::string_view check, std::function<v
 Fault RepliesWrong(std::string_view name, std::string_view check, std::uint32_t option,
                    std::function<void(const engine::Option& to, engine::OptionReply& reply)> change);
 
+// A SaysWrong for all that answers the option `option` (0: any option).
+Fault AnswersOptionWrong(
+    std::string_view name, std::string_view check, std::uint32_t option,
+    std::function<void(const engine::Option& to, std::vector<engine::ServerMessage>& said)> change);
+
 // A SaysWrong for all that answers requests of the type `command`.
 Fault AnswersWrong(std::string_view name, std::string_view check, std::uint16_t command,
                    std::function<void(const engine::Request& to, std::vector<engine::ServerMessage>& said)> change);
