@@ -42,16 +42,25 @@ Judgement OverSimpleReplies(CheckContext& context) {
   return JudgeSurvey(survey, rule);
 }
 
-// For rules that hold in both modes: both where both are offered.
+// What a whole survey says about a requirement.
+using SurveyRule = Judgement (*)(const Survey& survey);
+
+// For rules of both kinds of replies: where both are offered, both must keep them.
+template <SurveyRule rule>
+Judgement InBothModes(CheckContext& context) {
+  NBDSPEC_TRY(simple, SurveyReplies(context, /*structured=*/false));
+  Judgement first = rule(simple);
+  if (first.kind == Judgement::Kind::kBroken || !context.profile().features.Has(Feature::kStructuredReplies)) {
+    return first;
+  }
+  NBDSPEC_TRY(structured, SurveyReplies(context, /*structured=*/true));
+  Judgement second = rule(structured);
+  return second.kind == Judgement::Kind::kNotApplicable ? first : second;
+}
+
 template <Rule rule>
 Judgement OverAllReplies(CheckContext& context) {
-  Judgement simple = OverSimpleReplies<rule>(context);
-  const bool both = context.profile().features.Has(Feature::kStructuredReplies);
-  if (!both || simple.kind == Judgement::Kind::kBroken) {
-    return simple;
-  }
-  Judgement structured = OverStructuredReplies<rule>(context);
-  return structured.kind == Judgement::Kind::kNotApplicable ? simple : structured;
+  return InBothModes<[](const Survey& survey) { return JudgeSurvey(survey, rule); }>(context);
 }
 
 }  // namespace nbdspec::conformance
