@@ -96,7 +96,6 @@ class Asker {
   explicit Asker(CheckContext& context) : context_(context) {}
 
   std::optional<Judgement> Ask(const Option& option) {
-    const bool is_first = !session_;
     if (!session_) {
       auto session = structured_ ? context_.HaggleStructured() : context_.Haggle();
       if (!session) {
@@ -105,10 +104,12 @@ class Asker {
       session_ = std::move(*session);
     }
     auto replies = session_->Ask(option);
-    asked_.push_back({.option = option, .is_first = is_first && !structured_});
+    asked_.push_back({.option = option});
     if (!replies) {
+      const engine::ByteView pending = session_->pending();
       asked_.back().ended = replies.error();
-      asked_.back().pending.assign(session_->pending().begin(), session_->pending().end());
+      asked_.back().pending.assign(pending.begin(), pending.end());
+      asked_.back().at_first_reply = session_->received_byte_count() - pending.size() == kGreetingBytes;
       session_.reset();
       return {};
     }

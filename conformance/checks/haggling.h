@@ -43,6 +43,9 @@ std::string TextOf(const engine::OptionReply& reply);
 // (it has no INFO, or hides what it has).
 std::optional<bool> LacksExport(CheckContext& context, const std::string& name);
 
+// What a session has received before the first option reply.
+inline constexpr std::uint64_t kGreetingBytes = 18;
+
 // --- Every option ---
 
 // An option and what came of it.
@@ -51,7 +54,7 @@ struct Asked {
   std::vector<engine::OptionReply> replies = {};  // With the final one; none when that did not come.
   std::optional<Ended> ended = {};                // Why it did not.
   engine::Bytes pending = {};                     // What came then and is no whole message.
-  bool is_first = false;                          // On its connection.
+  bool at_first_reply = false;                    // It ended before there was any reply on its connection.
 };
 
 // Asks a legal client's options, GO the last, on one connection, or on more where the server ends it. Options for

@@ -175,7 +175,7 @@ std::optional<std::string> SwappedIn(const engine::Option& to, const engine::Opt
 Judgement ByteOrderOfReplies(CheckContext& context) {
   NBDSPEC_TRY(all, AskEveryOption(context));
   for (const Asked& asked : all) {
-    if (asked.ended && asked.is_first && IsSwapped(asked.pending, 0, engine::kOptionReplyMagic)) {
+    if (asked.ended && asked.at_first_reply && IsSwapped(asked.pending, 0, engine::kOptionReplyMagic)) {
       return Broken(asked.ended->text, std::string(kBigEndian));
     }
     for (const engine::OptionReply& reply : asked.replies) {

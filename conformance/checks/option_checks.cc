@@ -40,7 +40,7 @@ Judgement ReplyMagic(CheckContext& context) {
     if (!replies && replies.error().how == Ended::How::kUndecodable &&
         came.size() >= sizeof engine::kOptionReplyMagic &&
         engine::GetBigEndian<std::uint64_t>(came) != engine::kOptionReplyMagic &&
-        session.received_byte_count() - came.size() == 18) {
+        session.received_byte_count() - came.size() == kGreetingBytes) {
       return Broken(engine::OptionName(option) + ": " + replies.error().text, "the option reply magic");
     }
   }
@@ -69,7 +69,7 @@ Judgement ReplyLength(CheckContext& context) {
     }
     const bool has_magic = asked.pending.size() >= sizeof engine::kOptionReplyMagic &&
                            engine::GetBigEndian<std::uint64_t>(asked.pending) == engine::kOptionReplyMagic;
-    if (has_magic || !asked.is_first) {
+    if (has_magic || !asked.at_first_reply) {
       return Broken(engine::OptionName(asked.option.option) + ": " + asked.ended->text, allowed);
     }
   }
