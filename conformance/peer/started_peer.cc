@@ -125,7 +125,7 @@ std::expected<void, Trouble> StartedPeer::WaitUntilUp(Clock::time_point deadline
 }
 
 std::expected<void, Trouble> StartedPeer::Start(Clock::time_point deadline) {
-  process_.reset();
+  process_.reset();  // First: its command may name a port or a lock that only one server can have.
   auto started = StartProcess();
   if (started) {
     started = WaitUntilUp(deadline);
