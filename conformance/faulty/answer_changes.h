@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <utility>
 #include <vector>
@@ -85,6 +86,46 @@ inline Fault AnswersWithError(std::string_view name, std::string_view check, std
       AnswerWith(to, error, said);
     }
   });
+}
+
+// A RepliesWrong for the transmission flags in the reply to GO.
+inline Fault AdvertisesFlags(std::string_view name, std::string_view check,
+                             std::function<void(std::uint16_t& flags)> change) {
+  return RepliesWrong(name, check, engine::OptionType::kGo,
+                      [change = std::move(change)](const engine::Option&, engine::OptionReply& reply) {
+                        if (auto info = engine::DecodeInfoExport(reply.payload)) {
+                          change(info->flags);
+                          reply.payload = EncodePayload(*info);
+                        }
+                      });
+}
+
+// Wrong in both ways: first in that of `first`.
+inline std::unique_ptr<engine::Interposer> BothOf(std::unique_ptr<engine::Interposer> first,
+                                                  std::unique_ptr<engine::Interposer> second) {
+  class Both : public engine::Interposer {
+   public:
+    Both(std::unique_ptr<engine::Interposer> a, std::unique_ptr<engine::Interposer> b)
+        : a_(std::move(a)), b_(std::move(b)) {}
+    bool BeforeServer(engine::ClientMessage& heard, const engine::ConnectionState& state) override {
+      return a_->BeforeServer(heard, state) && b_->BeforeServer(heard, state);
+    }
+    void AfterServer(const engine::ClientMessage* heard, const engine::ConnectionState& state, Said& said) override {
+      a_->AfterServer(heard, state, said);
+      b_->AfterServer(heard, state, said);
+    }
+
+   private:
+    std::unique_ptr<engine::Interposer> a_;
+    std::unique_ptr<engine::Interposer> b_;
+  };
+  return std::make_unique<Both>(std::move(first), std::move(second));
+}
+
+// A fault that is `first` and `second` at once, with the name and the check of `first`.
+inline Fault Both(const Fault& first, const Fault& second) {
+  return {
+      .name = first.name, .check = first.check, .make = [a = first.make, b = second.make] { return BothOf(a(), b()); }};
 }
 
 }  // namespace nbdspec::conformance
