@@ -21,7 +21,7 @@ struct CheckOptions {
   std::string json_file = {};
   std::string junit_file = {};
   std::uint64_t seed = 1;
-  int worker_count = 0;  // 0: as many as there are processors, at most 4.
+  int worker_count = 0;  // 0: the default.
   double reply_timeout_s = 2;
   double case_timeout_s = 10;
   double deadline_s = 0;

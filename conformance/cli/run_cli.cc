@@ -47,7 +47,7 @@ void AddCheck(CLI::App& app, CheckOptions& options, int& exit) {
   check->add_option("--junit", options.junit_file, "Write the run as JUnit XML ('-': standard output)")
       ->option_text("FILE");
   check->add_option("--seed", options.seed, "Seed of everything random")->capture_default_str();
-  check->add_option("-j", options.worker_count, "Checks at once, each with a server of its own (default: processors)")
+  check->add_option("-j", options.worker_count, "Checks at once, each with a server of its own (default: 4)")
       ->check(CLI::Range(1, 64));
   constexpr double kSecondsMin = 0.001;
   constexpr double kSecondsMax = 86400;

@@ -36,6 +36,7 @@ struct NamedServer {
   std::string_view version_flag;
   std::string_view kind;  // What it serves the image with, for reports; may be empty.
   std::string_view export_name;
+  bool can_be_strict;  // Setup::kStrictBlockSize.
   std::expected<Words, Trouble> (*command)(Setup setup, const PrivateDirectory& directory, const std::string& image);
 };
 
@@ -44,12 +45,31 @@ std::expected<Words, Trouble> NbdkitCommand(Setup setup, const PrivateDirectory&
   if (setup == Setup::kReadOnly) {
     words.emplace_back("-r");
   }
+  if (setup == Setup::kStrictBlockSize) {
+    words.emplace_back("--filter=blocksize-policy");
+  }
   words.insert(words.end(), {"file", "file=" + image});
+  if (setup == Setup::kStrictBlockSize) {
+    words.insert(words.end(), {"blocksize-minimum=4096", "blocksize-preferred=4096", "blocksize-maximum=32M",
+                               "blocksize-error-policy=error"});
+  }
   return words;
 }
 
 std::expected<Words, Trouble> QemuNbdCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {
-  Words words = {"qemu-nbd", "-t", "--shared=0", "-k", directory.socket_path(), "-x", "", "-f", "raw"};
+  Words words = {"qemu-nbd", "-t", "--shared=0", "-k", directory.socket_path(), "-x", ""};
+  if (setup == Setup::kStrictBlockSize) {  // Only through a driver that asks for it can a file have large blocks.
+    std::string escaped;
+    for (const char c : image) {
+      escaped += c == ',' ? ",," : std::string(1, c);
+    }
+    words.insert(words.end(), {"--image-opts",
+                               "driver=blkdebug,align=4096,image.driver=raw,image.file.driver=file,"
+                               "image.file.filename=" +
+                                   escaped});
+    return words;
+  }
+  words.insert(words.end(), {"-f", "raw"});
   if (setup == Setup::kReadOnly) {
     words.emplace_back("-r");
   }
@@ -79,9 +99,9 @@ std::expected<Words, Trouble> NbdServerCommand(Setup setup, const PrivateDirecto
 }
 
 constexpr std::array<NamedServer, 3> kServers = {{
-    {"nbdkit", "nbdkit", "--version", "file", "", NbdkitCommand},
-    {"qemu-nbd", "qemu-utils", "--version", "raw", "", QemuNbdCommand},
-    {"nbd-server", "nbd-server", "-V", "", "d", NbdServerCommand},
+    {"nbdkit", "nbdkit", "--version", "file", "", true, NbdkitCommand},
+    {"qemu-nbd", "qemu-utils", "--version", "raw", "", true, QemuNbdCommand},
+    {"nbd-server", "nbd-server", "-V", "", "d", false, NbdServerCommand},
 }};
 
 // The first word of what `server` says of itself that begins with a digit: "1.32.5". Empty when it says nothing such.
@@ -123,7 +143,9 @@ class NamedTarget final : public Target {
                                      const std::string& image) { return command(setup, directory, image); }},
                      deadline);
   }
-  [[nodiscard]] bool CanSetUp(Setup /*setup*/) const override { return true; }
+  [[nodiscard]] bool CanSetUp(Setup setup) const override {
+    return setup != Setup::kStrictBlockSize || server_.can_be_strict;
+  }
   [[nodiscard]] bool IsOurs() const override { return true; }
   [[nodiscard]] std::string Describe() const override {
     std::string text(server_.name);

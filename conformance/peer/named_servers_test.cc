@@ -160,6 +160,18 @@ TEST_F(NamedServers, RestartFromFreshContents) {
   }
 }
 
+TEST_F(NamedServers, EnforceABlockSizeWhereTheyCan) {
+  for (const char* const name : {"nbdkit", "qemu-nbd"}) {
+    const auto target = Named(name);
+    ASSERT_TRUE(target->CanSetUp(Setup::kStrictBlockSize));
+    const auto peer = MustStart(*target, Setup::kStrictBlockSize);
+    ASSERT_NE(peer, nullptr);
+    Client client(peer->Connect(Soon()).value(), target->ExportName());
+    EXPECT_EQ(client.Read(0, 4096), ImageBytes(0, 4096)) << name;
+  }
+  EXPECT_FALSE(Named("nbd-server")->CanSetUp(Setup::kStrictBlockSize));
+}
+
 TEST_F(NamedServers, RunSeveralAtOnceWithContentsOfTheirOwn) {
   for (const char* const name : kNames) {
     const auto target = Named(name);
