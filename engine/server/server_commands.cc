@@ -181,9 +181,12 @@ Server::Said Server::AnswerBlockStatus(const Request& request) const {
       status.descriptors.push_back(
           {.length = static_cast<std::uint32_t>(end - asked.begin), .status = static_cast<std::uint32_t>(index)});
     } else {
-      status.descriptors = BuildDescriptors(
-          entered_->disk.extents(), asked,
-          {.req_one = req_one, .alignment = asked.begin % grid == 0 ? grid : entered_->options.block_size.minimum});
+      // From the grid on, so that an unaligned begin makes only the first length odd:
+      // block-status.length.multiple-of-512
+      const std::uint64_t begin = asked.begin / grid * grid;
+      status.descriptors = BuildDescriptors(entered_->disk.extents(), {.begin = begin, .end = asked.end},
+                                            {.req_one = req_one, .alignment = grid});
+      status.descriptors.front().length -= static_cast<std::uint32_t>(asked.begin - begin);
     }
     said.emplace_back(
         Chunk{.type = ChunkType::kBlockStatus, .cookie = request.cookie, .payload = EncodePayload(status)});

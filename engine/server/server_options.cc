@@ -44,7 +44,12 @@ Server::Said Server::AnswerFlags(const ClientFlags& flags) {
 }
 
 Server::Said Server::AnswerOption(const Option& option) {
-  if (option.too_long && option.option != OptionType::kExportName) {
+  if ((options_.handshake_flags & HandshakeFlag::kFixedNewstyle) == 0 && option.option != OptionType::kExportName) {
+    return {HardDisconnect{}};  // option.export-name.others-need-fixed: there are no replies to options.
+  }
+  // EXPORT_NAME has no replies, and what comes with ABORT is ignored. option.abort.ignore-data
+  const bool may_refuse = option.option != OptionType::kExportName && option.option != OptionType::kAbort;
+  if (option.too_long && may_refuse) {
     return {Refuse(option, OptionReplyType::kErrTooBig, "the option's data is too long")};
   }
   switch (option.option) {

@@ -105,6 +105,24 @@ TEST_F(ServerTest, OptionsAreAnsweredInOrderHoweverTheBytesCome) {
                                         OptionReplyType::kErrUnsup, OptionReplyType::kAck}));
 }
 
+TEST_F(ServerTest, WithoutFixedNewstyleOnlyExportNameIsAnswered) {
+  for (const std::uint32_t option : {OptionType::kList, OptionType::kExportName}) {
+    Server server({.handshake_flags = HandshakeFlag::kNoZeroes}, {&export_});
+    server.Receive(Encode(ClientFlags{.flags = ClientFlag::kNoZeroes}));
+    server.Receive(Encode(Option{.option = option}));
+    EXPECT_EQ(server.closed(), option == OptionType::kList);
+    EXPECT_EQ(server.TakeOutput().size(), option == OptionType::kList ? 18U : 18U + 10U);
+  }
+}
+
+TEST_F(ServerTest, AnOptionThatIsTooLongIsRefusedButAbortIsNot) {
+  server_.emplace(ServerOptions{.limits = {.option_bytes_max = 4}}, std::vector<Export*>{&export_});
+  Haggle();
+  EXPECT_EQ(Ask(OptionType::kList, Bytes(5)).back().type, OptionReplyType::kErrTooBig);
+  EXPECT_EQ(Ask(OptionType::kAbort, Bytes(5)).back().type, OptionReplyType::kAck);
+  EXPECT_TRUE(server_->closed());
+}
+
 TEST_F(ServerTest, AFailedSetMetaContextSelectsNothing) {
   Haggle();
   Ask(OptionType::kStructuredReply);
@@ -157,6 +175,18 @@ TEST_F(ServerTest, StructuredReadsSendHolesInWholeSectors) {
             (std::vector<std::uint16_t>{ChunkType::kOffsetHole, ChunkType::kOffsetData, ChunkType::kOffsetHole}));
   Say(Request{.flags = CommandFlag::kDf, .type = CommandType::kRead, .cookie = 4, .offset = 0, .length = 4096});
   EXPECT_EQ(Hear().size(), 1U);
+}
+
+TEST_F(ServerTest, OnlyTheFirstAndLastLengthOfAnUnalignedStatusAreOdd) {
+  ASSERT_TRUE(export_.disk.Write(2000, Bytes(10, 1)));
+  Enter(/*structured=*/true);
+  Say(Request{.type = CommandType::kBlockStatus, .cookie = 5, .offset = 100, .length = 4000});
+  const auto status = DecodeBlockStatus(std::get<Chunk>(Hear().at(0)).payload);
+  ASSERT_TRUE(status);
+  const std::uint32_t hole = AllocationFlag::kHole | AllocationFlag::kZero;
+  EXPECT_EQ(status->descriptors,
+            (std::vector<Descriptor>{
+                {.length = 1436, .status = hole}, {.length = 512, .status = 0}, {.length = 2052, .status = hole}}));
 }
 
 TEST_F(ServerTest, RequestsOffTheGridOfAStrictExportAreRefused) {
