@@ -168,6 +168,7 @@ std::vector<Check> ExportNameChecks() {
        .claim = "EXPORT_NAME for an export that INFO does not know ends in a disconnect, not in silence.",
        .run = HardWhereNoSoft},
       {.id = "interop.export-name.server",
+       .needs = {Feature::kGo},
        .claim = "A server with default block sizes serves the export by EXPORT_NAME too.",
        .run = ServedByName},
       {.id = "rep.info.export.same-as-export-name",

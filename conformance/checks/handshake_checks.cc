@@ -61,10 +61,13 @@ Judgement NoOtherFlags(CheckContext& context) {
 
 // After client flags with `extra` set the session must end: neither option replies nor silence will do.
 Judgement Dropped(Session& session, const engine::Greeting& greeting, std::uint32_t extra) {
+  const std::string allowed = "the server closes the connection";
   session.Say(engine::ClientFlags{.flags = greeting.flags | extra});
-  session.Say(engine::Option{.option = OptionType::kList});
-  const Ended end = session.NextEnd();
-  return end.is_disconnect() ? Holds() : Broken(end.text, "the server closes the connection");
+  const auto replies = session.Ask(engine::Option{.option = OptionType::kList});
+  if (replies) {
+    return Broken("the server goes on: NBD_OPT_LIST was answered " + TypesOf(*replies), allowed);
+  }
+  return replies.error().is_disconnect() ? Holds() : Broken(replies.error().text, allowed);
 }
 
 Judgement DropUnknownFlag(CheckContext& context) {
@@ -113,7 +116,14 @@ Judgement OthersNeedFixed(CheckContext& context) {
 
 Judgement FixedNewstyleServed(CheckContext& context) {
   NBDSPEC_TRY(session, context.Connect());
-  NBDSPEC_TRY(greeting, session.NextGreeting());
+  const auto heard = session.Next();
+  if (heard && std::holds_alternative<engine::OldstyleGreeting>(*heard)) {
+    return Broken("an oldstyle greeting", "a newstyle greeting with FIXED_NEWSTYLE set");
+  }
+  if (!heard || !std::holds_alternative<engine::Greeting>(*heard)) {
+    return Inconclusive(heard ? "no greeting" : heard.error().text);
+  }
+  const auto& greeting = std::get<engine::Greeting>(*heard);
   if ((greeting.flags & HandshakeFlag::kFixedNewstyle) == 0) {
     return Broken("handshake flags " + engine::HandshakeFlagNames(greeting.flags), "FIXED_NEWSTYLE set");
   }
@@ -269,6 +279,7 @@ std::vector<Check> HandshakeChecks() {
        .claim = "The magics of the greeting are in network order.",
        .run = ByteOrderOfGreeting},
       {.id = "general.byte-order.server/option-reply",
+       .needs = {Feature::kFixedNewstyle},
        .claim = "The integers of option replies are in network order.",
        .run = ByteOrderOfReplies},
       {.id = "general.byte-order.server/error",
@@ -303,9 +314,11 @@ std::vector<Check> HandshakeChecks() {
        .claim = "FIXED_NEWSTYLE is set, and LIST gets option replies.",
        .run = FixedNewstyleServed},
       {.id = "session.hard.only-when-allowed.server",
+       .needs = {Feature::kFixedNewstyle},
        .claim = "None of the options that a client may send makes the server disconnect.",
        .run = NoNeedlessEnd},
       {.id = "session.server.error-unwelcome",
+       .needs = {Feature::kFixedNewstyle},
        .claim = "An option that the server refuses is refused 16 times, without a disconnect.",
        .run = ErrorsToTheUnwelcome},
   };
