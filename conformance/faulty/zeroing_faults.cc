@@ -1,9 +1,78 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults for zeroing_checks.cc.
-#include "conformance/faulty/fault.h"
+#include "conformance/faulty/answer_changes.h"
 
 namespace nbdspec::conformance {
 
-std::vector<Fault> ZeroingFaults() { return {}; }
+using engine::ClientMessage;
+using engine::CommandFlag;
+using engine::CommandType;
+using engine::ConnectionState;
+using engine::NbdError;
+using engine::Request;
+using engine::TransmissionFlag;
+
+namespace {
+
+constexpr std::uint16_t kZero = CommandType::kWriteZeroes;
+
+Fault HangsUpOnNothing(std::string_view name, std::string_view check, std::uint16_t command) {
+  return AnswersWrong(name, check, command, [](const Request& to, Said& said) {
+    if (to.length == 0) {
+      said = {engine::HardDisconnect{}};
+    }
+  });
+}
+
+// Zeroes only the first sector where WRITE_ZEROES has just the flags `flags`.
+Fault ZeroesTooLittle(std::string_view name, std::string_view check, std::uint16_t flags) {
+  return HearsWrong(name, check, [flags](ClientMessage& heard, const ConnectionState&) {
+    auto* request = std::get_if<Request>(&heard);
+    if (request != nullptr && request->type == kZero && request->flags == flags) {
+      request->length = std::min(request->length, 512U);
+    }
+    return true;
+  });
+}
+
+// Says `error` to WRITE_ZEROES with just the flags `flags`, having done it.
+Fault Says(std::string_view name, std::string_view check, std::uint16_t flags, std::uint32_t error) {
+  return AnswersWrong(name, check, kZero, [flags, error](const Request& to, Said& said) {
+    if (to.flags == flags) {
+      AnswerWith(to, error, said);
+    }
+  });
+}
+
+Fault WithoutFastZero(const Fault& fault) {
+  return Both(AdvertisesFlags(
+                  fault.name, fault.check,
+                  [](std::uint16_t& flags) { flags &= static_cast<std::uint16_t>(~TransmissionFlag::kSendFastZero); }),
+              fault);
+}
+
+}  // namespace
+
+std::vector<Fault> ZeroingFaults() {
+  constexpr std::uint16_t kNoHole = CommandFlag::kNoHole;
+  constexpr std::uint16_t kFast = CommandFlag::kFastZero;
+  return {
+      HangsUpOnNothing("server_hangs_up_on_empty_trim", "trim.zero-no-disconnect", CommandType::kTrim),
+      HangsUpOnNothing("server_hangs_up_on_empty_write_zeroes", "write-zeroes.zero-no-disconnect", kZero),
+      ZeroesTooLittle("server_zeroes_one_sector", "write-zeroes.reads-zero", 0),
+      ZeroesTooLittle("server_zeroes_one_sector_with_no_hole", "write-zeroes.reads-zero/no-hole", kNoHole),
+      ZeroesTooLittle("server_zeroes_one_sector_with_fast_zero", "write-zeroes.reads-zero/fast", kFast),
+      Says("server_does_not_support_slow_zeroes", "write-zeroes.no-fast.no-enotsup", 0, NbdError::kEnotsup),
+      Says("server_does_not_support_no_hole", "write-zeroes.no-fast.no-enotsup", kNoHole, NbdError::kEnotsup),
+      Says("server_overflows_on_fast_zero", "write-zeroes.fast.no-eoverflow", kFast, NbdError::kEoverflow),
+      Says("server_zeroes_though_it_is_not_fast", "write-zeroes.fast.no-alter", kFast, NbdError::kEnotsup),
+      WithoutFastZero(
+          Says("server_without_fast_zero_says_enotsup", "write-zeroes.unadvertised.no-enotsup", 0, NbdError::kEnotsup)),
+      WithoutFastZero(
+          Says("server_without_fast_zero_takes_it", "write-zeroes.unadvertised.einval", kFast, NbdError::kOk)),
+      WithoutFastZero(Says("server_without_fast_zero_says_enotsup_to_it", "write-zeroes.unadvertised.einval", kFast,
+                           NbdError::kEnotsup)),
+  };
+}
 
 }  // namespace nbdspec::conformance
