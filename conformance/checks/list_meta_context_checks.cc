@@ -29,7 +29,7 @@ Judgement InvalidCountOverrun(CheckContext& context) {
 
 Judgement InvalidShort(CheckContext& context) {
   Judgement empty = MustBeInvalid(context, kList, NoData());
-  return empty.kind == Judgement::Kind::kHolds ? MustBeInvalid(context, kList, NoCount()) : empty;
+  return empty.kind == Judgement::Kind::kHolds ? MustBeInvalid(context, kList, NoCount(context.export_name())) : empty;
 }
 
 Judgement TrailingData(CheckContext& context) {

@@ -155,7 +155,11 @@ MalformedQuery CountOverrun(const std::string& export_name) {
 
 MalformedQuery NoData() { return {.what = "no data", .payload = {}}; }
 
-MalformedQuery NoCount() { return {.what = "an empty export name and no count", .payload = engine::Bytes(4)}; }
+MalformedQuery NoCount(const std::string& export_name) {
+  engine::Bytes payload;
+  PutString(export_name, payload);
+  return {.what = "an export name and no count", .payload = std::move(payload)};
+}
 
 Judgement MustBeInvalid(CheckContext& context, std::uint32_t option, const MalformedQuery& malformed) {
   NBDSPEC_TRY(session, context.HaggleStructured());

@@ -68,7 +68,7 @@ MalformedQuery SecondQueryOverrun(const std::string& export_name);
 MalformedQuery NameOverrun();
 MalformedQuery CountOverrun(const std::string& export_name);
 MalformedQuery NoData();
-MalformedQuery NoCount();
+MalformedQuery NoCount(const std::string& export_name);
 
 // Judges what malformed data was answered: ERR_INVALID, or the end of the connection.
 Judgement MustBeInvalid(CheckContext& context, std::uint32_t option, const MalformedQuery& malformed);

@@ -137,7 +137,7 @@ Judgement WithoutStructured(CheckContext& context) {
 Judgement SyntaxInvalid(CheckContext& context) {
   for (const MalformedQuery& malformed :
        {QueryOverrun(context.export_name()), SecondQueryOverrun(context.export_name()), NameOverrun(),
-        CountOverrun(context.export_name()), NoData(), NoCount()}) {
+        CountOverrun(context.export_name()), NoData(), NoCount(context.export_name())}) {
     Judgement judgement = MustBeInvalid(context, kSet, malformed);
     if (judgement.kind != Judgement::Kind::kHolds) {
       return judgement;

@@ -64,9 +64,6 @@ std::expected<StatusAsker, Judgement> StatusAsker::Enter(CheckContext& context) 
   if (!selects_base()) {
     return std::unexpected(Inconclusive("base:allocation, which could be selected before, is not selected now"));
   }
-  if (!std::has_single_bit(entered->block_size.minimum)) {
-    return std::unexpected(Inconclusive("the advertised minimum block size is no power of two"));
-  }
   if (entered->info.size < entered->block_size.minimum || entered->info.size > engine::kExportBytesMax) {
     return std::unexpected(NotApplicable(fmt::format("the export has {} bytes", entered->info.size)));
   }
@@ -75,14 +72,9 @@ std::expected<StatusAsker, Judgement> StatusAsker::Enter(CheckContext& context) 
 
 std::uint64_t StatusAsker::unit() const { return std::max(kSectorBytes, block_bytes_min()); }
 
-std::uint64_t StatusAsker::LengthMax() const {
-  const std::uint64_t length = std::numeric_limits<std::uint32_t>::max();
-  return length - length % block_bytes_min();
-}
-
 bool StatusAsker::MayAsk(ByteRange range) const {
   return range.begin < range.end && range.end <= export_bytes() && range.begin % block_bytes_min() == 0 &&
-         range.end % block_bytes_min() == 0 && range.length() <= LengthMax();
+         range.end % block_bytes_min() == 0 && range.length() <= std::numeric_limits<std::uint32_t>::max();
 }
 
 Heard<engine::StatusExchange> StatusAsker::Ask(const StatusRequest& request) {
@@ -108,7 +100,7 @@ Heard<std::vector<StatusExtent>> StatusAsker::Walk() {
   std::vector<StatusExtent> extents;
   std::uint64_t at = 0;
   for (int i = 0; i < kWalkRequestsMax && extents.size() < kWalkExtentsMax; ++i) {
-    const std::uint64_t end = std::min(export_bytes() - export_bytes() % block_bytes_min(), at + LengthMax());
+    const std::uint64_t end = std::min(export_bytes() - export_bytes() % block_bytes_min(), at + kAskedBytesMax);
     if (at % block_bytes_min() != 0 || at >= end) {
       break;
     }
@@ -152,7 +144,7 @@ Heard<std::vector<StatusRequest>> StatusAsker::Battery(CheckContext& context) {
   };
   const std::uint64_t size = export_bytes();
   const std::uint64_t u = unit();
-  add(0, std::min(size - size % block_bytes_min(), LengthMax()));
+  add(0, std::min(size - size % block_bytes_min(), kAskedBytesMax));
   add(0, u);
   add(size - u, size);
   add(size - 1, size);
@@ -169,7 +161,7 @@ Heard<std::vector<StatusRequest>> StatusAsker::Battery(CheckContext& context) {
     add(at - 1, at);
     add(at - 1, at + 1);
     add(extent.range.begin + 1, at);
-    add(at - std::min(at, LengthMax()), std::min(size, at + u));
+    add(at - std::min(at, kAskedBytesMax), std::min(size, at + u));
   }
   return battery;
 }
@@ -187,7 +179,8 @@ Heard<std::optional<std::uint64_t>> StatusAsker::FindNonZero(ByteRange range) {
   // Readable, even when a server describes parts of blocks.
   const std::uint64_t block = block_bytes_min();
   const std::uint64_t size = export_bytes() - export_bytes() % block;
-  const std::uint64_t step = std::max(block, std::min<std::uint64_t>(kReadBytesMax, entered_.block_size.maximum));
+  const std::uint64_t readable = std::min<std::uint64_t>(kReadBytesMax, entered_.block_size.maximum);
+  const std::uint64_t step = std::max(block, readable - readable % block);
   for (std::uint64_t at = range.begin - range.begin % block; at < std::min(range.end, size); at += step) {
     const ByteRange part = {.begin = at, .end = std::min({at + step, (range.end + block - 1) / block * block, size})};
     const auto data = Read(part);

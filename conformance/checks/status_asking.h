@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <expected>
 #include <optional>
@@ -37,7 +38,7 @@ class StatusAsker {
   static std::expected<StatusAsker, Judgement> Enter(CheckContext& context);
 
   [[nodiscard]] std::uint64_t export_bytes() const { return entered_.info.size; }
-  [[nodiscard]] std::uint64_t block_bytes_min() const { return entered_.block_size.minimum; }
+  [[nodiscard]] std::uint64_t block_bytes_min() const { return std::max(1U, entered_.block_size.minimum); }
   // What is asked, read and written in: 512 bytes or the minimum block size, whichever is more.
   [[nodiscard]] std::uint64_t unit() const;
   [[nodiscard]] const Entered& entered() const { return entered_; }
@@ -50,7 +51,10 @@ class StatusAsker {
 
   // The extents of base:allocation from 0 on, as the server tells them when asked for all; neighbours of equal
   // status are merged. Stops early where the server stops making progress, and after kWalkRequestsMax requests.
+  // No request is longer than kAskedBytesMax: servers that die of lengths near 2^32 (CVE-2025-47711) should fail the
+  // one check that is about them.
   Heard<std::vector<StatusExtent>> Walk();
+  static constexpr std::uint64_t kAskedBytesMax = std::uint64_t{1} << 30;
   static constexpr int kWalkRequestsMax = 64;
   static constexpr std::size_t kWalkExtentsMax = 1 << 14;
 
@@ -69,7 +73,6 @@ class StatusAsker {
 
  private:
   explicit StatusAsker(Entered entered) : entered_(std::move(entered)) {}
-  [[nodiscard]] std::uint64_t LengthMax() const;
 
   Entered entered_;
 };

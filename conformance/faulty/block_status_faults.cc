@@ -82,6 +82,28 @@ bool RoundDown(ClientMessage& heard, const ConnectionState&) {
   return true;
 }
 
+// Serves 8 GiB in words, and counts in 32 bits: what is left of 4 GiB less one byte is never nothing.
+void CountIn32Bits(const ClientMessage* heard, const ConnectionState& state, Said& said) {
+  if (heard != nullptr && std::holds_alternative<engine::Option>(*heard)) {
+    for (ServerMessage& each : said) {
+      auto* reply = std::get_if<engine::OptionReply>(&each);
+      if (auto info = reply != nullptr ? engine::DecodeInfoExport(reply->payload) : std::nullopt) {
+        info->size = std::uint64_t{8} << 30;
+        reply->payload = EncodePayload(*info);
+      }
+    }
+  }
+  const auto* request = heard != nullptr ? std::get_if<Request>(heard) : nullptr;
+  if (request == nullptr || request->type != kStatus) {
+    return;
+  }
+  BlockStatus status = {.context_id = state.contexts.front().id, .descriptors = {{.length = request->length}}};
+  if (request->length == 0xffff'ffff) {
+    status.descriptors.push_back({.length = 512});
+  }
+  said = {ChunkFor(*request, ChunkType::kBlockStatus, EncodePayload(status), engine::ChunkFlag::kDone)};
+}
+
 std::vector<Fault> StatusChunkFaults() {
   return {
       AnswersWrong("server_answers_status_simply", "block-status.reply-structured", kStatus,
@@ -147,6 +169,7 @@ std::vector<Fault> DescriptorFaults() {
       DescribesWrong("server_sends_one_descriptor_too_many", "block-status.sum-before-last", AddOneTooMany),
       DescribesWrong("server_sends_one_descriptor_too_many_at_boundary", "block-status.sum-before-last",
                      AddOneTooManyAtBoundary),
+      SaysWrong("server_counts_status_in_32_bits", "block-status.sum-before-last/huge", CountIn32Bits),
       DescribesWrong("server_describes_past_end_of_export", "block-status.extent.within-export",
                      [](const Request&, BlockStatus& status) { status.descriptors.back().length += 8U << 20; }),
       DescribesWrong("server_splits_equal_extents", "block-status.distinct-status",

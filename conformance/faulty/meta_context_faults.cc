@@ -20,7 +20,7 @@ std::vector<Fault> MetaContextFaults() {
                    }
                    return true;
                  }),
-      RepliesWrong("server_offers_df_without_structured_replies", "option.structured-reply.no-early-advertise",
+      RepliesWrong("server_advertises_structured_feature_early", "option.structured-reply.no-early-advertise",
                    OptionType::kGo,
                    [](const engine::Option&, OptionReply& reply) {
                      if (auto info = engine::DecodeInfoExport(reply.payload)) {
