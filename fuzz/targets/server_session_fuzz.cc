@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Fuzzes the reference server: whatever a client says, every answer is one the specification permits.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/server_session_differential.h"
+
+namespace nbdspec::fuzz {
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  AbortOnDisagreement("server_session", {data, size},
+                      [](engine::ByteView input) { return FindServerSessionDisagreement(input); });
+  return 0;
+}
+
+}  // namespace nbdspec::fuzz
