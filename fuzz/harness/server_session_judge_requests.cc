@@ -51,7 +51,11 @@ engine::ExtentMap TruthOf(engine::ByteView bytes) {
       continue;
     }
     for (std::uint64_t i = 0; i < sector.size(); ++i) {
-      NBDSPEC_CHECK(sector[i] == 0 || truth.Add(begin + i, 1, engine::ExtentType::kData).has_value());
+      const std::uint64_t data_begin = i;
+      while (i < sector.size() && sector[i] != 0) {
+        ++i;
+      }
+      NBDSPEC_CHECK(truth.Add(begin + data_begin, i - data_begin, engine::ExtentType::kData).has_value());
     }
   }
   return truth;
