@@ -19,12 +19,16 @@ namespace {
 
 // --- Replies as a whole ----------------------------------------------------------------------------------------
 
+bool AnyChunk(const Survey& survey) {
+  return std::ranges::any_of(survey.batch.exchanges, [](const Exchange& e) { return !e.answer.chunks.empty(); });
+}
+
 Judgement SameCookie(CheckContext& context) {
   NBDSPEC_TRY(survey, SurveyReplies(context, /*structured=*/true));
   const auto& strays = survey.batch.strays;
   const auto stray = std::ranges::find_if(strays, [](const auto& m) { return std::holds_alternative<Chunk>(m); });
   if (stray == strays.end()) {
-    return survey.batch.ended ? Inconclusive(survey.batch.ended->text) : Holds();
+    return AnyChunk(survey) ? Holds() : Inconclusive("no chunk came");
   }
   return Broken(fmt::format("{}, with a cookie of no request", engine::Describe(*stray)),
                 "all chunks of a reply have the cookie of the request");
@@ -35,7 +39,7 @@ Judgement DoneLast(CheckContext& context) {
   const auto& late = survey.batch.late;
   const auto chunk = std::ranges::find_if(late, [](const auto& m) { return std::holds_alternative<Chunk>(m); });
   if (chunk == late.end()) {
-    return survey.batch.ended ? Inconclusive(survey.batch.ended->text) : Holds();
+    return AnyChunk(survey) ? Holds() : Inconclusive("no chunk came");
   }
   return Broken(fmt::format("{}, after the chunk with DONE for the same request", engine::Describe(*chunk)),
                 "the chunk with DONE is the last one of its reply");
@@ -97,14 +101,15 @@ Judgement ChunkMagic(CheckContext& context) {
 
 Judgement LengthAccurate(CheckContext& context) {
   NBDSPEC_TRY(survey, SurveyReplies(context, /*structured=*/true));
-  const auto& exchanges = survey.batch.exchanges;
-  const bool any = std::ranges::any_of(exchanges, [](const Exchange& e) { return !e.answer.chunks.empty(); });
-  for (const Exchange& exchange : exchanges) {
-    if (any && exchange.ended && exchange.ended->how == Ended::How::kUndecodable) {
+  if (!AnyChunk(survey)) {
+    return Inconclusive(survey.ended ? survey.ended->text : "no chunk came");
+  }
+  for (const Exchange& exchange : survey.batch.exchanges) {
+    if (exchange.ended && exchange.ended->how == Ended::How::kUndecodable) {
       return Broken(exchange.ended->text, "the next header stands right after the payload whose length was given");
     }
   }
-  return any ? Holds() : Inconclusive(survey.batch.ended ? survey.batch.ended->text : "no chunk came");
+  return Holds();
 }
 
 // --- Chunk types -----------------------------------------------------------------------------------------------

@@ -199,13 +199,23 @@ std::optional<Bytes> BytesRead(const Request& request, const Answer& answer) {
     return {};
   }
   Bytes bytes(request.length);
+  std::uint64_t given = 0;
   for (const engine::Chunk& chunk : answer.chunks) {
     const auto content = ContentOf(chunk);
-    if (!content || !LiesInside(*content, request) || chunk.type != ChunkType::kOffsetData) {
+    if (!content) {
       continue;
     }
-    const auto data = engine::ByteView(chunk.payload).last(content->length);
-    std::ranges::copy(data, bytes.begin() + static_cast<std::ptrdiff_t>(content->offset - request.offset));
+    if (!LiesInside(*content, request)) {
+      return {};
+    }
+    given += content->length;
+    if (chunk.type == ChunkType::kOffsetData) {
+      const auto data = engine::ByteView(chunk.payload).last(content->length);
+      std::ranges::copy(data, bytes.begin() + static_cast<std::ptrdiff_t>(content->offset - request.offset));
+    }
+  }
+  if (given != request.length) {
+    return {};  // Some of it came twice: which one counts is not for us to say.
   }
   return bytes;
 }

@@ -80,7 +80,7 @@ engine::Request RequestFor(std::uint16_t command, engine::ByteRange range, std::
 // A WRITE.
 engine::Request WriteOf(std::uint64_t offset, engine::Bytes data, std::uint16_t flags = 0);
 
-// The bytes that an answer to READ gives; nothing when it failed or does not cover the request.
+// The bytes that an answer to READ gives; nothing when it failed, or gives some bytes twice or not at all.
 std::optional<engine::Bytes> BytesRead(const engine::Request& request, const Answer& answer);
 
 // READ, and the bytes it gives. Errors: it ended, failed, or left out some: then the check that needs the bytes

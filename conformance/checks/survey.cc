@@ -137,20 +137,18 @@ void AskToBeRefused(CheckContext& context, Entered entered, Survey& survey) {
   const Request legal = RequestFor(CommandType::kRead, {.begin = 0, .end = GridOf(entered)});
   for (Request request : RequestsToRefuse(context, entered)) {
     request.cookie = context.random()();
-    bool alive = AskAll(entered.session, {&request, 1}, /*legal=*/false, survey.batch);
+    Request after = legal;
+    after.cookie = context.random()();
+    const bool alive = AskAll(entered.session, {&request, 1}, /*legal=*/false, survey.batch) &&
+                       AskAll(entered.session, {&after, 1}, /*legal=*/false, survey.batch);
     if (alive) {
-      Request after = legal;
-      after.cookie = context.random()();
-      alive = AskAll(entered.session, {&after, 1}, /*legal=*/false, survey.batch);
+      continue;
     }
-    if (!alive) {
-      survey.batch.ended.reset();  // The server may hang up on a client that breaks a rule.
-      auto again = context.Enter(HowToEnter(context, survey.structured));
-      if (!again) {
-        return;
-      }
-      entered = std::move(*again);
+    auto again = context.Enter(HowToEnter(context, survey.structured));  // A server may hang up on who breaks a rule.
+    if (!again) {
+      return;
     }
+    entered = std::move(*again);
   }
   entered.session.Disconnect();
 }
@@ -166,15 +164,21 @@ std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool struc
     return std::unexpected(NotApplicable(fmt::format("the export has {} bytes, too few to read", entered->info.size)));
   }
   Survey survey{.structured = structured, .info = entered->info, .block_size = entered->block_size, .batch = {}};
-  const bool answered =
-      AskInGroups(context, entered->session, SmallWrites(context, *entered), survey.batch) &&
-      AskInGroups(context, entered->session, ReadsAllOver(context, *entered), survey.batch) &&
-      AskInGroups(context, entered->session, CommandsWithoutData(*entered), survey.batch) &&
-      AskInGroups(context, entered->session, {RequestFor(CommandType::kRead, {.begin = 0, .end = GridOf(*entered)})},
-                  survey.batch);
-  if (answered) {
-    AskToBeRefused(context, std::move(*entered), survey);
+  const std::vector<Request> parts[] = {SmallWrites(context, *entered),
+                                        ReadsAllOver(context, *entered),
+                                        CommandsWithoutData(*entered),
+                                        {RequestFor(CommandType::kRead, {.begin = 0, .end = GridOf(*entered)})}};
+  for (const std::vector<Request>& part : parts) {
+    if (AskInGroups(context, entered->session, part, survey.batch)) {
+      continue;
+    }
+    survey.ended = survey.ended ? survey.ended : survey.batch.ended;
+    entered = context.Enter(HowToEnter(context, structured));  // The other parts have their own stories to tell.
+    if (!entered) {
+      return survey;
+    }
   }
+  AskToBeRefused(context, std::move(*entered), survey);
   return survey;
 }
 
@@ -193,11 +197,12 @@ Judgement JudgeSurvey(const Survey& survey, Rule rule) {
   if (kept) {
     return Holds();
   }
-  if (survey.batch.ended) {
-    return Inconclusive(survey.batch.ended->text);
+  const auto answered = std::ranges::count_if(survey.batch.exchanges, &Exchange::complete);
+  if (answered == 0 && survey.ended) {
+    return Inconclusive(survey.ended->text);
   }
-  return NotApplicable(fmt::format("of {} requests none was answered so that it could be judged{}{}",
-                                   survey.batch.exchanges.size(), missing.empty() ? "" : ": ", missing));
+  return NotApplicable(
+      fmt::format("none of {} answers could be judged{}{}", answered, missing.empty() ? "" : ": ", missing));
 }
 
 }  // namespace nbdspec::conformance

@@ -17,7 +17,8 @@ struct Survey {
   bool structured = false;
   engine::InfoExport info = {};
   engine::InfoBlockSize block_size = {};
-  Batch batch;  // `ended` is set only when legal requests were not answered.
+  Batch batch;
+  std::optional<Ended> ended = {};  // Why legal requests were not answered, the first time.
 };
 
 // Reads all over the export (some with DF), every other command that is offered, small writes where they are allowed,
