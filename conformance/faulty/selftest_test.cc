@@ -33,6 +33,16 @@ TEST(SelfTest, EveryCheckAsksARequirementThatCanBeBroken) {
   }
 }
 
+TEST(SelfTest, EveryRequirementHasACheckOrAReasonAndNotBoth) {
+  std::set<std::string_view> asked;
+  for (const Check& check : AllChecks()) {
+    asked.insert(check.requirement());
+  }
+  for (const Requirement& requirement : TheCatalogue().all()) {
+    EXPECT_NE(asked.contains(requirement.id), !requirement.untested.empty()) << requirement.id;
+  }
+}
+
 TEST(SelfTest, FaultNamesAreUnique) {
   std::set<std::string_view> names;
   for (const Fault& fault : AllFaults()) {
