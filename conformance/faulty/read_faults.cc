@@ -38,11 +38,11 @@ Said InPieces(const Request& to, std::uint32_t length) {
   return said;
 }
 
-// An AnswersWrong for each successful structured READ.
+// An AnswersWrong for each successful structured READ of some length.
 Fault StructuredReadWrong(std::string_view name, std::string_view check,
                           std::function<void(const Request& to, Said& said)> change) {
   return AnswersWrong(name, check, kRead, [change = std::move(change)](const Request& to, Said& said) {
-    if (Succeeds(said) && IsStructured(said)) {
+    if (to.length > 0 && Succeeds(said) && IsStructured(said)) {
       change(to, said);
     }
   });
@@ -95,7 +95,7 @@ std::vector<Fault> ReadFaults() {
       SimpleReadWrong("server_sends_a_byte_too_many", "transmission.simple.read-payload-length",
                       [](SimpleReply& reply) { reply.data.push_back(0); }),
       SimpleReadWrong("server_sends_a_byte_too_few", "transmission.simple.read-payload-length",
-                      [](SimpleReply& reply) { reply.data.pop_back(); }),
+                      [](SimpleReply& reply) { reply.data.resize(reply.data.empty() ? 0 : reply.data.size() - 1); }),
       AnswersWrong("server_sends_data_after_simple_error", "transmission.simple.no-payload-on-error", kRead,
                    [](const Request& to, Said& said) {
                      if (!Succeeds(said)) {
