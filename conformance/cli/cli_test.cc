@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 
 #include <array>
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -11,6 +12,7 @@
 #include <nlohmann/json.hpp>
 #include <pugixml.hpp>
 #include <string>
+#include <thread>
 
 namespace nbdspec::conformance {
 namespace {
@@ -130,9 +132,45 @@ TEST(Command, AnInterruptedRunStillReports) {
       Nbdspec("check nbdkit --reply-timeout 5s --json " + file + " & pid=$!; sleep 0.3; kill -INT $pid; wait $pid");
   const auto run = nlohmann::json::parse(Contents(file), nullptr, /*allow_exceptions=*/false);
   ASSERT_FALSE(run.is_discarded());
-  EXPECT_TRUE(result.exit == 130 || run["trouble"] == "") << result.exit;
+  EXPECT_TRUE(result.exit == 130 || run["trouble"].get<std::string>().empty()) << result.exit;
   EXPECT_EQ(run["exit"], result.exit);
 }
+
+// The processes whose command line holds `word`, this test's own and its shell aside.
+std::string ProcessesWith(const std::string& word) {
+  std::string found;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+    const std::string line = Contents(entry.path() / "cmdline");
+    if (line.find(word) != std::string::npos && line.find("kill -") == std::string::npos) {
+      found += entry.path().filename().string() + " ";
+    }
+  }
+  return found;
+}
+
+// nbdspec is killed while servers run; within a bounded wait nothing of them is left.
+void KilledRunLeavesNothing(const std::string& signal) {
+  const std::string directory = FileFor("tmp-" + signal);
+  std::filesystem::create_directory(directory);
+  ::setenv("TMPDIR", directory.c_str(), 1);
+  Nbdspec("check nbd-server --reply-timeout 5s & pid=$!; sleep 0.7; kill -" + signal + " $pid; wait $pid");
+  ::unsetenv("TMPDIR");
+  std::string left = "?";
+  for (int i = 0; i < 100 && !left.empty(); ++i) {
+    left = ProcessesWith(directory);
+    for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+      left += entry.path().string() + " ";
+    }
+    if (!left.empty()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }
+  EXPECT_EQ(left, "") << "after SIG" << signal;
+}
+
+TEST(Command, LeavesNoProcessAndNoFileWhenKilled) { KilledRunLeavesNothing("KILL"); }
+
+TEST(Command, LeavesNoProcessAndNoFileWhenInterrupted) { KilledRunLeavesNothing("INT"); }
 
 TEST(Command, NoColorWhereOutputIsNoTerminal) {
   EXPECT_EQ(Nbdspec("check reference handshake -v").output.find('\x1b'), std::string::npos);
