@@ -1,0 +1,290 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// An nbdkit plugin that serves a script (engine/script) through ScriptDisk: the extents proposal's map inside nbdkit.
+//
+//   nbdkit nbdkit-nbdspec-extents-plugin.so FILE
+//
+// All connections share one disk. Each `extents` callback answers from the map; `reach` says how far past the request,
+// because a server has to cope with all of it.
+
+#define NBDKIT_API_VERSION 2
+#include <nbdkit-plugin.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "engine/base/byte_range.h"
+#include "engine/base/error.h"
+#include "engine/nbdkit/script_disk.h"
+#include "engine/script/script.h"
+
+namespace nbdspec::engine {
+namespace {
+
+// How far `extents` tells.
+enum class Reach {
+  kRequest,  // Up to the end of the request: its last extent is cut there.
+  kExtent,   // Its last extent is whole.
+  kDisk,     // Up to the end of the disk, which is what a plugin that fills the proposal's map does.
+};
+
+// Bytes that the command line places on the disk.
+struct Patch {
+  std::uint64_t offset;
+  Bytes bytes;
+};
+
+struct Plugin {
+  std::string script_text;
+  bool has_script = false;
+  std::vector<Patch> patches;
+  Reach reach = Reach::kExtent;
+  std::optional<ScriptDisk> disk;  // From ConfigComplete on.
+};
+
+Plugin& ThePlugin() {
+  static Plugin plugin;
+  return plugin;
+}
+
+ScriptDisk& TheDisk() { return *ThePlugin().disk; }
+
+int Fail(int error, const std::string& what) {
+  nbdkit_error("%s", what.c_str());
+  nbdkit_set_error(error);
+  return -1;
+}
+
+int Result(const std::expected<void, ErrorCode>& done) {
+  if (!done) {
+    return Fail(done.error() == ErrorCode::kOutOfMemory ? ENOMEM : EINVAL, std::string(Describe(done.error())));
+  }
+  return 0;
+}
+
+// Nothing may throw into nbdkit, which is C; what could is an allocation.
+template <typename Function>
+int Guarded(Function function) noexcept {
+  try {
+    return function();
+  } catch (const std::exception&) {
+    nbdkit_error("out of memory");
+    nbdkit_set_error(ENOMEM);
+    return -1;
+  }
+}
+
+// --- The command line ---
+
+int ReadScriptFile(const char* path) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(std::fopen(path, "re"), std::fclose);
+  if (file == nullptr) {
+    return Fail(errno, std::string("cannot read the script ") + path + ": " + std::strerror(errno));
+  }
+  std::string& text = ThePlugin().script_text;
+  text.clear();
+  char piece[4096];
+  for (std::size_t got = 0; (got = std::fread(piece, 1, sizeof piece, file.get())) > 0;) {
+    text.append(piece, got);
+  }
+  if (std::ferror(file.get()) != 0) {
+    return Fail(EIO, std::string("cannot read all of the script ") + path);
+  }
+  ThePlugin().has_script = true;
+  return 0;
+}
+
+// "510:55aa"
+std::optional<Patch> ParsePatch(std::string_view text) {
+  const std::size_t colon = text.find(':');
+  if (colon == std::string_view::npos || (text.size() - colon - 1) % 2 != 0) {
+    return {};
+  }
+  Patch patch{};
+  const char* const offset_end = text.data() + colon;
+  if (const auto [stopped, error] = std::from_chars(text.data(), offset_end, patch.offset);
+      error != std::errc() || stopped != offset_end) {
+    return {};
+  }
+  for (std::size_t at = colon + 1; at < text.size(); at += 2) {
+    std::uint8_t byte = 0;
+    const char* const byte_end = text.data() + at + 2;
+    if (const auto [stopped, error] = std::from_chars(text.data() + at, byte_end, byte, 16);
+        error != std::errc() || stopped != byte_end) {
+      return {};
+    }
+    patch.bytes.push_back(byte);
+  }
+  return patch;
+}
+
+std::optional<Reach> ParseReach(std::string_view text) {
+  if (text == "request") {
+    return Reach::kRequest;
+  }
+  if (text == "extent") {
+    return Reach::kExtent;
+  }
+  if (text == "disk") {
+    return Reach::kDisk;
+  }
+  return {};
+}
+
+int Configure(std::string_view key, const char* value) {
+  Plugin& plugin = ThePlugin();
+  if (key == "script") {
+    return ReadScriptFile(value);
+  }
+  if (key == "script-text") {
+    plugin.script_text = value;
+    plugin.has_script = true;
+    return 0;
+  }
+  if (key == "write") {
+    auto patch = ParsePatch(value);
+    if (!patch) {
+      return Fail(EINVAL, "write is OFFSET:HEX, such as 510:55aa");
+    }
+    plugin.patches.push_back(*std::move(patch));
+    return 0;
+  }
+  if (key == "reach") {
+    const auto reach = ParseReach(value);
+    plugin.reach = reach.value_or(Reach::kExtent);
+    return reach ? 0 : Fail(EINVAL, "reach is request, extent or disk");
+  }
+  return Fail(EINVAL, "unknown parameter " + std::string(key) + ": known are script, script-text, write and reach");
+}
+
+int MakeDisk() {
+  Plugin& plugin = ThePlugin();
+  if (!plugin.has_script) {
+    return Fail(EINVAL, "no script: give script=FILE or script-text=TEXT");
+  }
+  const auto script = ParseScript(plugin.script_text);
+  if (!script) {
+    return Fail(EINVAL, "the script: " + script.error().sentence);
+  }
+  auto disk = ScriptDisk::From(*script);
+  if (!disk) {
+    return Fail(ENOMEM, "the script: " + std::string(Describe(disk.error())));
+  }
+  for (const Patch& patch : plugin.patches) {
+    if (patch.offset > disk->size() || patch.bytes.size() > disk->size() - patch.offset) {
+      return Fail(EINVAL, "write reaches past the end of the disk");
+    }
+    if (Result(disk->Write(patch.offset, patch.bytes)) != 0) {
+      return -1;
+    }
+  }
+  plugin.disk.emplace(*std::move(disk));
+  return 0;
+}
+
+// --- Callbacks ---
+
+int OnConfig(const char* key, const char* value) {
+  return Guarded([&] { return Configure(key, value); });
+}
+
+int OnConfigComplete() { return Guarded(MakeDisk); }
+
+void OnUnload() { ThePlugin() = {}; }
+
+void* OnOpen(int /*readonly*/) { return NBDKIT_HANDLE_NOT_NEEDED; }
+
+// Serialised by nbdkit, so the disk needs no lock.
+int OnThreadModel() { return NBDKIT_THREAD_MODEL_SERIALIZE_ALL_REQUESTS; }
+
+std::int64_t OnGetSize(void* /*handle*/) { return static_cast<std::int64_t>(TheDisk().size()); }
+
+int Yes(void* /*handle*/) { return 1; }
+int FuaIsNative(void* /*handle*/) { return NBDKIT_FUA_NATIVE; }
+int CacheIsNative(void* /*handle*/) { return NBDKIT_CACHE_NATIVE; }
+
+int OnRead(void* /*handle*/, void* buffer, std::uint32_t count, std::uint64_t offset, std::uint32_t /*flags*/) {
+  TheDisk().Read(offset, {static_cast<std::uint8_t*>(buffer), count});
+  return 0;
+}
+
+int OnWrite(void* /*handle*/, const void* buffer, std::uint32_t count, std::uint64_t offset, std::uint32_t /*flags*/) {
+  return Result(TheDisk().Write(offset, {static_cast<const std::uint8_t*>(buffer), count}));
+}
+
+int OnZero(void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uint32_t flags) {
+  const bool may_punch_hole = (flags & NBDKIT_FLAG_MAY_TRIM) != 0;
+  return Result(TheDisk().WriteZeroes({.begin = offset, .end = offset + count}, may_punch_hole));
+}
+
+int OnTrim(void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uint32_t /*flags*/) {
+  return Result(TheDisk().Trim({.begin = offset, .end = offset + count}));
+}
+
+int OnFlush(void* /*handle*/, std::uint32_t /*flags*/) { return 0; }
+
+int OnCache(void* /*handle*/, std::uint32_t /*count*/, std::uint64_t /*offset*/, std::uint32_t /*flags*/) { return 0; }
+
+int OnExtents(void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uint32_t flags,
+              struct nbdkit_extents* extents) {
+  static_assert(static_cast<int>(ExtentType::kHole) == NBDKIT_EXTENT_HOLE);
+  static_assert(static_cast<int>(ExtentType::kZero) == NBDKIT_EXTENT_ZERO);
+  const Reach reach = ThePlugin().reach;
+  const bool req_one = (flags & NBDKIT_FLAG_REQ_ONE) != 0;
+  const std::uint64_t asked_end = offset + count;
+  const std::uint64_t bounds_end = reach == Reach::kRequest ? asked_end : TheDisk().size();
+  bool is_added = true;
+  TheDisk().extents().ForEach({.begin = offset, .end = bounds_end}, [&](Extent extent) {
+    const ByteRange range = extent.range;
+    is_added = nbdkit_add_extent(extents, range.begin, range.length(), static_cast<std::uint32_t>(extent.type)) == 0;
+    return is_added && !req_one && (reach == Reach::kDisk || range.end < asked_end);
+  });
+  return is_added ? 0 : -1;
+}
+
+struct nbdkit_plugin plugin = {
+    .name = "nbdspec-extents",
+    .longname = "nbdspec script of extents",
+    .description = "A disk whose extents a script says and whose bytes agree with them.",
+    .unload = OnUnload,
+    .config = OnConfig,
+    .config_complete = OnConfigComplete,
+    .config_help =
+        "script=FILE          (or script-text) the script to serve\n"
+        "script-text=TEXT     the script itself\n"
+        "write=OFFSET:HEX     bytes to place on it; may be repeated\n"
+        "reach=request|extent|disk\n"
+        "                     how far past a request its answer tells (default extent)",
+    .open = OnOpen,
+    .get_size = OnGetSize,
+    .can_trim = Yes,
+    .can_zero = Yes,
+    .can_fua = FuaIsNative,
+    .pread = OnRead,
+    .pwrite = OnWrite,
+    .flush = OnFlush,
+    .trim = OnTrim,
+    .zero = OnZero,
+    .magic_config_key = "script",
+    .can_multi_conn = Yes,
+    .can_extents = Yes,
+    .extents = OnExtents,
+    .can_cache = CacheIsNative,
+    .cache = OnCache,
+    .thread_model = OnThreadModel,
+    .can_fast_zero = Yes,
+};
+
+}  // namespace
+}  // namespace nbdspec::engine
+
+#define THREAD_MODEL NBDKIT_THREAD_MODEL_SERIALIZE_ALL_REQUESTS
+NBDKIT_REGISTER_PLUGIN(nbdspec::engine::plugin)

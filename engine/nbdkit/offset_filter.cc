@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The extents proposal's example of a filter, inside nbdkit: it serves the layer below from an offset on.
+//
+//   nbdkit --filter=./nbdkit-nbdspec-offset-filter.so PLUGIN nbdspec-offset=BYTES
+//
+// Its `extents` has the layer below fill a fresh map and transforms that into a second one: what a filter does that
+// changes offsets. (nbdkit's own offset filter copies extent by extent; the two must agree.)
+
+#include <nbdkit-filter.h>
+
+#include <cerrno>
+#include <cstring>
+#include <memory>
+
+#include "engine/base/byte_range.h"
+#include "engine/extents/extent_map.h"
+
+namespace nbdspec::engine {
+namespace {
+
+std::uint64_t shift = 0;  // From the command line.
+
+int OnConfig(nbdkit_next_config* next, nbdkit_backend* backend, const char* key, const char* value) {
+  if (std::strcmp(key, "nbdspec-offset") != 0) {
+    return next(backend, key, value);
+  }
+  const std::int64_t bytes = nbdkit_parse_size(value);
+  if (bytes < 0) {
+    return -1;
+  }
+  shift = static_cast<std::uint64_t>(bytes);
+  return 0;
+}
+
+std::int64_t OnGetSize(nbdkit_next* next, void* /*handle*/) {
+  const std::int64_t below = next->get_size(next);
+  if (below >= 0 && static_cast<std::uint64_t>(below) < shift) {
+    nbdkit_error("nbdspec-offset is past the end of the disk below");
+    return -1;
+  }
+  return below < 0 ? below : below - static_cast<std::int64_t>(shift);
+}
+
+int OnRead(nbdkit_next* next, void* /*handle*/, void* buffer, std::uint32_t count, std::uint64_t offset,
+           std::uint32_t flags, int* error) {
+  return next->pread(next, buffer, count, offset + shift, flags, error);
+}
+
+int OnWrite(nbdkit_next* next, void* /*handle*/, const void* buffer, std::uint32_t count, std::uint64_t offset,
+            std::uint32_t flags, int* error) {
+  return next->pwrite(next, buffer, count, offset + shift, flags, error);
+}
+
+int OnTrim(nbdkit_next* next, void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uint32_t flags,
+           int* error) {
+  return next->trim(next, count, offset + shift, flags, error);
+}
+
+int OnZero(nbdkit_next* next, void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uint32_t flags,
+           int* error) {
+  return next->zero(next, count, offset + shift, flags, error);
+}
+
+int OnCache(nbdkit_next* next, void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uint32_t flags,
+            int* error) {
+  return next->cache(next, count, offset + shift, flags, error);
+}
+
+using NbdkitExtents = std::unique_ptr<struct nbdkit_extents, decltype(&nbdkit_extents_free)>;
+
+// What `answer` tells, in a map as large as the disk below; `answered_end` is where it stops telling.
+std::expected<ExtentMap, ErrorCode> MapOf(const struct nbdkit_extents& answer, std::uint64_t size,
+                                          std::uint64_t& answered_end) {
+  ExtentMap map(size, ExtentType::kData);
+  for (std::size_t i = 0; i < nbdkit_extents_count(&answer); ++i) {
+    const struct nbdkit_extent extent = nbdkit_get_extent(&answer, i);
+    const auto type = static_cast<ExtentType>(extent.type & (NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO));
+    if (const auto added = map.Add(extent.offset, extent.length, type); !added) {
+      return std::unexpected(added.error());
+    }
+    answered_end = extent.offset + extent.length;
+  }
+  return map;
+}
+
+// `map` as it is seen through the filter.
+std::expected<ExtentMap, ErrorCode> Shifted(const ExtentMap& map) {
+  ExtentMap shifted(map.size() - shift, ExtentType::kData);
+  std::expected<void, ErrorCode> added;
+  map.ForEach({.begin = shift, .end = map.size()}, [&](Extent extent) {
+    added = shifted.Add(extent.range.begin - shift, extent.range.length(), extent.type);
+    return added.has_value();
+  });
+  if (!added) {
+    return std::unexpected(added.error());
+  }
+  return shifted;
+}
+
+int OnExtents(nbdkit_next* next, void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uint32_t flags,
+              struct nbdkit_extents* extents, int* error) {
+  const std::int64_t size = next->get_size(next);
+  const NbdkitExtents fresh(nbdkit_extents_new(offset + shift, static_cast<std::uint64_t>(size)), nbdkit_extents_free);
+  if (fresh == nullptr) {
+    *error = errno;
+    return -1;
+  }
+  if (next->extents(next, count, offset + shift, flags, fresh.get(), error) == -1) {
+    return -1;
+  }
+  std::uint64_t answered_end = offset + shift;
+  const auto below = MapOf(*fresh, static_cast<std::uint64_t>(size), answered_end);
+  const auto seen = below ? Shifted(*below) : std::unexpected(below.error());
+  if (!seen) {
+    nbdkit_error("out of memory");
+    *error = ENOMEM;
+    return -1;
+  }
+  const bool is_added = seen->ForEach({.begin = offset, .end = answered_end - shift}, [&](Extent extent) {
+    return nbdkit_add_extent(extents, extent.range.begin, extent.range.length(),
+                             static_cast<std::uint32_t>(extent.type)) == 0;
+  });
+  if (!is_added) {
+    *error = errno;
+  }
+  return is_added ? 0 : -1;
+}
+
+struct nbdkit_filter filter = {
+    .name = "nbdspec-offset",
+    .longname = "nbdspec offset filter",
+    .config = OnConfig,
+    .config_help = "nbdspec-offset=BYTES   where in the disk below the one served begins",
+    .get_size = OnGetSize,
+    .pread = OnRead,
+    .pwrite = OnWrite,
+    .trim = OnTrim,
+    .zero = OnZero,
+    .extents = OnExtents,
+    .cache = OnCache,
+};
+
+}  // namespace
+}  // namespace nbdspec::engine
+
+NBDKIT_REGISTER_FILTER(nbdspec::engine::filter)
