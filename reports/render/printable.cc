@@ -122,11 +122,15 @@ void WrapLine(std::string_view line, std::size_t columns, std::vector<std::strin
       out.emplace_back(line);
       return;
     }
-    // A space just past the edge is as good as one before it. Indentation is no place to break.
+    // A space just past the edge is as good as one before it. Indentation is no place to break. A list of flags that
+    // fills more than half a line is broken after a '|'.
     const std::size_t space = line.rfind(' ', fitting);
-    const bool breaks_at_space = space != std::string_view::npos && line.find_first_not_of(' ') < space;
-    out.emplace_back(line.substr(0, breaks_at_space ? space : fitting));
-    line.remove_prefix(breaks_at_space ? space + 1 : fitting);
+    const std::size_t bar = fitting == 0 ? std::string_view::npos : line.rfind('|', fitting - 1);
+    const bool at_space = space != std::string_view::npos && line.find_first_not_of(' ') < space;
+    const bool at_bar = bar != std::string_view::npos && (!at_space || (bar > space && bar > fitting / 2));
+    const std::size_t taken = at_bar ? bar + 1 : at_space ? space : fitting;
+    out.emplace_back(line.substr(0, taken));
+    line.remove_prefix(at_bar || !at_space ? taken : taken + 1);
     if (line.empty()) {
       return;  // It ended in that space.
     }

@@ -90,5 +90,11 @@ TEST(Wrap, EndsOnAnyInput) {
   EXPECT_EQ(Wrap("abc ", 3), (Lines{"abc"}));
 }
 
+TEST(Wrap, BreaksAListOfFlagsAfterABar) {
+  EXPECT_EQ(Wrap("ONE|TWO|THREE", 9), (std::vector<std::string>{"ONE|TWO|", "THREE"}));
+  EXPECT_EQ(Wrap("flags ONE|TWO|THREE", 14), (std::vector<std::string>{"flags ONE|TWO|", "THREE"}));
+  EXPECT_EQ(Wrap("a long sentence x|y", 17), (std::vector<std::string>{"a long sentence", "x|y"}));
+}
+
 }  // namespace
 }  // namespace nbdspec::reports

@@ -190,7 +190,7 @@ TEST(RenderText, NotApplicableAndSkipAreNotPasses) {
 
 TEST(RenderText, LastLineSaysTheExitCodeAndWhy) {
   auto run = RunOf({Make("a.b", Verdict::kFail), Make("a.c", Verdict::kFail), Make("a.d", Verdict::kInconclusive)});
-  EXPECT_TRUE(RenderText(run, {}).ends_with("\nExit 1: 2 broke a MUST, 1 could not be judged.\n"));
+  EXPECT_TRUE(RenderText(run, {}).ends_with("\nExit 1: 2 failed, 1 could not be judged.\n"));
   run.exit = ExitCode::kTargetUnusable;
   run.trouble = "nbdkit is not installed";
   EXPECT_TRUE(RenderText(run, {}).ends_with("Exit 3: the target was never usable.\n"));

@@ -126,7 +126,7 @@ std::string Counts(const Run& run, const Tally& tally, bool color) {
 }
 
 std::string NewFailures(const Tally& tally) {
-  constexpr std::array kPhrases = {std::pair{Verdict::kFail, "broke a MUST"},
+  constexpr std::array kPhrases = {std::pair{Verdict::kFail, "failed"},
                                    std::pair{Verdict::kInconclusive, "could not be judged"},
                                    std::pair{Verdict::kFlaky, "came out differently when run again"},
                                    std::pair{Verdict::kXpass, "passed although the baseline expects a failure"}};
