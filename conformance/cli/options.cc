@@ -13,7 +13,7 @@ namespace nbdspec::conformance {
 
 namespace {
 
-constexpr std::array<std::string_view, 3> kServers = {"nbdkit", "qemu-nbd", "nbd-server"};
+constexpr std::array<std::string_view, 4> kServers = {"nbdkit", "nbdkit:extents", "qemu-nbd", "nbd-server"};
 
 }  // namespace
 

@@ -22,7 +22,8 @@ constexpr char kAbout[] =
 
 constexpr char kCheckFooter[] =
     "TARGET is an NBD URI (nbd://host/export, nbd+unix:///export?socket=PATH), a server that nbdspec starts by name\n"
-    "(nbdkit, qemu-nbd, nbd-server, reference), or --spawn. Without one it is the reference server, in process.\n"
+    "(nbdkit, nbdkit:extents, qemu-nbd, nbd-server, reference), or --spawn. Without one it is the reference server,\n"
+    "in process.\n"
     "SELECT is a check's id, its beginning, a glob, or !any-of-these to leave out.\n\n"
     "  nbdspec check nbdkit\n"
     "  nbdspec check qemu-nbd block-status '!*zero-length*'\n"

@@ -4,6 +4,7 @@
 // - nbdkit: the file plugin, whose extents are exactly the file's. With one thread: 1.32.4 to 1.33.10 abort when a
 //   client pipelines many requests and leaves (rhbz#2173054), which would hide everything else; use --spawn to meet
 //   it. Without --exit-with-parent, which would replace the guardian's SIGKILL by a SIGTERM that nbdkit puts off.
+// - nbdkit:extents: the same server with our own plugin (engine/nbdkit), which answers from the engine's ExtentMap.
 // - qemu-nbd: -t, or our first connection would be its last; --shared=0, or a second client would wait for ever.
 // - nbd-server: its exports have names only, so ours is "d"; flush, FUA and trim are off unless asked for.
 
@@ -16,6 +17,8 @@
 #include <utility>
 
 #include "conformance/peer/command_line.h"
+#include "conformance/peer/image.h"
+#include "conformance/peer/nbdkit_module.h"
 #include "conformance/peer/process.h"
 #include "conformance/peer/started_peer.h"
 #include "conformance/peer/target.h"
@@ -32,6 +35,7 @@ constexpr std::chrono::seconds kVersionWait{5};
 
 struct NamedServer {
   std::string_view name;
+  std::string_view program;
   std::string_view package;  // Debian's.
   std::string_view version_flag;
   std::string_view kind;  // What it serves the image with, for reports; may be empty.
@@ -40,7 +44,8 @@ struct NamedServer {
   std::expected<Words, Trouble> (*command)(Setup setup, const PrivateDirectory& directory, const std::string& image);
 };
 
-std::expected<Words, Trouble> NbdkitCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {
+// nbdkit with `plugin` and its parameters.
+Words NbdkitWith(const Words& plugin, Setup setup, const PrivateDirectory& directory) {
   Words words = {"nbdkit", "-f", "--threads=1", "-U", directory.socket_path(), "-P", directory.PathOf("pid")};
   if (setup == Setup::kReadOnly) {
     words.emplace_back("-r");
@@ -48,12 +53,38 @@ std::expected<Words, Trouble> NbdkitCommand(Setup setup, const PrivateDirectory&
   if (setup == Setup::kStrictBlockSize) {
     words.emplace_back("--filter=blocksize-policy");
   }
-  words.insert(words.end(), {"file", "file=" + image});
+  words.insert(words.end(), plugin.begin(), plugin.end());
   if (setup == Setup::kStrictBlockSize) {
     words.insert(words.end(), {"blocksize-minimum=4096", "blocksize-preferred=4096", "blocksize-maximum=32M",
                                "blocksize-error-policy=error"});
   }
   return words;
+}
+
+std::expected<Words, Trouble> NbdkitCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {
+  return NbdkitWith({"file", "file=" + image}, setup, directory);
+}
+
+// The image as a script: the plugin's data bytes are the image's.
+std::string ImageScript() {
+  const auto add = [](engine::ByteRange range, std::string_view type) {
+    return "add " + std::to_string(range.begin) + " +" + std::to_string(range.length()) + " " + std::string(type) +
+           "\n";
+  };
+  std::string text = "size " + std::to_string(kImageBytes) + "\ninitial hole,zero\n";
+  for (const engine::ByteRange data : kImageData) {
+    text += add(data, "data");
+  }
+  return text + add(kImageWrittenZeroes, "zero");
+}
+
+std::expected<Words, Trouble> NbdkitExtentsCommand(Setup setup, const PrivateDirectory& directory,
+                                                   const std::string& /*image*/) {
+  const auto plugin = FindNbdkitModule(kExtentsPlugin);
+  if (!plugin) {
+    return std::unexpected(plugin.error());
+  }
+  return NbdkitWith({*plugin, "script-text=" + ImageScript()}, setup, directory);
 }
 
 std::expected<Words, Trouble> QemuNbdCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {
@@ -98,10 +129,11 @@ std::expected<Words, Trouble> NbdServerCommand(Setup setup, const PrivateDirecto
   return Words{"nbd-server", "-C", path, "-p", directory.PathOf("pid")};
 }
 
-constexpr std::array<NamedServer, 3> kServers = {{
-    {"nbdkit", "nbdkit", "--version", "file", "", true, NbdkitCommand},
-    {"qemu-nbd", "qemu-utils", "--version", "raw", "", true, QemuNbdCommand},
-    {"nbd-server", "nbd-server", "-V", "", "d", false, NbdServerCommand},
+constexpr std::array<NamedServer, 4> kServers = {{
+    {"nbdkit", "nbdkit", "nbdkit", "--version", "file", "", true, NbdkitCommand},
+    {"nbdkit:extents", "nbdkit", "nbdkit", "--version", "script", "", true, NbdkitExtentsCommand},
+    {"qemu-nbd", "qemu-nbd", "qemu-utils", "--version", "raw", "", true, QemuNbdCommand},
+    {"nbd-server", "nbd-server", "nbd-server", "-V", "", "d", false, NbdServerCommand},
 }};
 
 // The first word of what `server` says of itself that begins with a digit: "1.32.5". Empty when it says nothing such.
@@ -111,7 +143,7 @@ std::string VersionOf(const NamedServer& server) {
     return {};
   }
   const auto process =
-      ServerProcess::Start({std::string(server.name), std::string(server.version_flag)}, *std::move(directory));
+      ServerProcess::Start({std::string(server.program), std::string(server.version_flag)}, *std::move(directory));
   if (!process || !(*process)->EndedBy(Transport::Clock::now() + kVersionWait)) {
     return {};
   }
@@ -132,12 +164,12 @@ class NamedTarget final : public Target {
   explicit NamedTarget(const NamedServer& server) : server_(server), version_(VersionOf(server)) {}
 
   std::expected<std::unique_ptr<Peer>, Trouble> Start(Setup setup, Transport::Clock::time_point deadline) override {
-    const std::string name(server_.name);
-    if (!FindExecutable(name)) {
+    const std::string program(server_.program);
+    if (!FindExecutable(program)) {
       return std::unexpected(
-          Trouble{name + " is not installed: run ./setup, or apt install " + std::string(server_.package) + "."});
+          Trouble{program + " is not installed: run ./setup, or apt install " + std::string(server_.package) + "."});
     }
-    return StartPeer({.name = name,
+    return StartPeer({.name = std::string(server_.name),
                       .command = [command = server_.command, setup](
                                      const PrivateDirectory& directory,
                                      const std::string& image) { return command(setup, directory, image); }},
@@ -165,9 +197,10 @@ class NamedTarget final : public Target {
 std::expected<std::unique_ptr<Target>, Trouble> TargetFromName(std::string_view name) {
   const auto* const server = std::ranges::find(kServers, name, &NamedServer::name);
   if (server == kServers.end()) {
-    return std::unexpected(Trouble{"There is no server named " + engine::Quoted(name) +
-                                   "; known are nbdkit, qemu-nbd and nbd-server. Others are reached by an NBD URI, " +
-                                   "or started with --spawn."});
+    return std::unexpected(
+        Trouble{"There is no server named " + engine::Quoted(name) +
+                "; known are nbdkit, nbdkit:extents, qemu-nbd and nbd-server. Others are reached by an NBD URI, " +
+                "or started with --spawn."});
   }
   return std::make_unique<NamedTarget>(*server);
 }

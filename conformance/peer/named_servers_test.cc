@@ -100,7 +100,7 @@ Bytes ImageBytes(std::uint64_t offset, std::uint64_t length) {
 
 class NamedServers : public SandboxForPeers {
  protected:
-  static constexpr const char* kNames[] = {"nbdkit", "qemu-nbd", "nbd-server"};
+  static constexpr const char* kNames[] = {"nbdkit", "nbdkit:extents", "qemu-nbd", "nbd-server"};
 
   static std::unique_ptr<Target> Named(std::string_view name) { return TargetFromName(name).value(); }
 
@@ -161,7 +161,7 @@ TEST_F(NamedServers, RestartFromFreshContents) {
 }
 
 TEST_F(NamedServers, EnforceABlockSizeWhereTheyCan) {
-  for (const char* const name : {"nbdkit", "qemu-nbd"}) {
+  for (const char* const name : {"nbdkit", "nbdkit:extents", "qemu-nbd"}) {
     const auto target = Named(name);
     ASSERT_TRUE(target->CanSetUp(Setup::kStrictBlockSize));
     const auto peer = MustStart(*target, Setup::kStrictBlockSize);
@@ -250,11 +250,11 @@ TEST_F(NamedServers, ThatAreNotInstalledAreTroubleWithTheRemedy) {
   EXPECT_EQ(text, "qemu-nbd (raw)");
 }
 
-TEST_F(NamedServers, AreThree) {
-  for (const std::string_view name : {"", "nbd", "nbdkit ", "reference", "NBDKIT"}) {
+TEST_F(NamedServers, AreFour) {
+  for (const std::string_view name : {"", "nbd", "nbdkit ", "nbdkit:", "reference", "NBDKIT"}) {
     const auto target = TargetFromName(name);
     ASSERT_FALSE(target.has_value()) << name;
-    EXPECT_TRUE(target.error().sentence.contains("known are nbdkit, qemu-nbd and nbd-server"));
+    EXPECT_TRUE(target.error().sentence.contains("known are nbdkit, nbdkit:extents, qemu-nbd and nbd-server"));
   }
 }
 
