@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The command from outside: exit codes, sentences, reports. It runs the real program.
 #include <gtest/gtest.h>
-#include <sys/wait.h>
 
 #include <array>
 #include <chrono>
