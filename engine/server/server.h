@@ -8,10 +8,12 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string_view>
 #include <vector>
 
 #include "engine/base/bytes.h"
+#include "engine/extents/extent_map.h"
 #include "engine/server/export.h"
 #include "engine/server/interposer.h"
 #include "engine/wire/client_decoder.h"
@@ -75,6 +77,7 @@ class Server {
   [[nodiscard]] std::uint32_t Refusal(const Request& request) const;
   Said Execute(const Request& request);
   Said AnswerRead(const Request& request) const;
+  [[nodiscard]] std::optional<ExtentMap> ExtentsForRead(const Request& request) const;
   Said AnswerBlockStatus(const Request& request) const;
   [[nodiscard]] Said Done(const Request& request) const;
   [[nodiscard]] Said Failed(const Request& request, std::uint32_t error) const;

@@ -76,14 +76,14 @@ std::uint32_t Server::Refusal(const Request& request) const {
   if ((request.flags & ~FlagsAllowed(request.type, offered, state_.structured_replies)) != 0) {
     return NbdError::kEinval;
   }
-  if (Writes(request.type) && offered.read_only) {
+  if (Writes(request.type) && entered_->read_only()) {
     return NbdError::kEperm;  // transmission.write.read-only and its like
   }
   if (!HasRange(request.type)) {
     return NbdError::kOk;
   }
   const auto range = ByteRange::From({.offset = request.offset, .length = request.length});
-  if (!range || range->end > entered_->disk.size()) {
+  if (!range || range->end > entered_->layer().size()) {
     const bool grows = request.type == CommandType::kWrite || request.type == CommandType::kWriteZeroes;
     return grows ? NbdError::kEnospc : NbdError::kEinval;
   }
@@ -102,56 +102,64 @@ std::uint32_t Server::Refusal(const Request& request) const {
 }
 
 Server::Said Server::Execute(const Request& request) {
+  Layer& layer = entered_->layer();
   const ByteRange range = HasRange(request.type) ? RangeOf(request) : ByteRange{};
-  std::expected<void, ErrorCode> done;
+  LayerResult done;
   switch (request.type) {
     case CommandType::kRead:
       return AnswerRead(request);
     case CommandType::kBlockStatus:
       return AnswerBlockStatus(request);
     case CommandType::kWrite:
-      done = entered_->disk.Write(request.offset, request.payload);
+      done = layer.Write(request.offset, request.payload);
       break;
     case CommandType::kWriteZeroes:
-      done = entered_->disk.WriteZeroes(range, (request.flags & CommandFlag::kNoHole) == 0);
+      done = layer.WriteZeroes(range, (request.flags & CommandFlag::kNoHole) == 0);
       break;
     case CommandType::kTrim:
-      done = entered_->disk.Trim(range);
+      done = layer.Trim(range);
       break;
     case CommandType::kFlush:
+      done = layer.Flush();
+      break;
     case CommandType::kCache:
-      break;  // The disk is memory: there is nothing to flush or to prefetch.
+      break;  // There is nothing to prefetch.
     default:
       NBDSPEC_CHECK(false && "Refusal lets only commands through that are offered");
   }
-  return done ? Done(request) : Failed(request, NbdError::kEnomem);
+  if (done && Writes(request.type) && (request.flags & CommandFlag::kFua) != 0) {
+    done = layer.Flush();
+  }
+  return done ? Done(request) : Failed(request, done.error());
 }
 
 // Holes are sent as such where they are whole sectors and DF does not ask for one chunk. structured.read.align-512
 Server::Said Server::AnswerRead(const Request& request) const {
   const ByteRange asked = RangeOf(request);
-  const Disk& disk = entered_->disk;
+  Layer& layer = entered_->layer();
   if (!state_.structured_replies) {
-    const ByteView bytes = disk.Read(asked);
-    return {SimpleReply{.cookie = request.cookie, .data = Bytes(bytes.begin(), bytes.end())}};
+    SimpleReply reply{.cookie = request.cookie, .data = Bytes(asked.length())};
+    const auto read = layer.Read(asked.begin, reply.data);
+    return read ? Said{std::move(reply)} : Failed(request, read.error());
   }
   if (asked.empty()) {
     return Done(request);
   }
   Said said;
+  LayerResult read;
   const auto add = [&](std::uint16_t type, Bytes payload) {
     said.emplace_back(Chunk{.type = type, .cookie = request.cookie, .payload = std::move(payload)});
   };
   const auto add_data = [&](ByteRange range) {
-    if (!range.empty()) {
-      const ByteView bytes = disk.Read(range);
-      add(ChunkType::kOffsetData,
-          EncodePayload(OffsetData{.offset = range.begin, .data = Bytes(bytes.begin(), bytes.end())}));
+    if (read && !range.empty()) {
+      OffsetData data{.offset = range.begin, .data = Bytes(range.length())};
+      read = layer.Read(range.begin, data.data);
+      add(ChunkType::kOffsetData, EncodePayload(data));
     }
   };
   std::uint64_t sent_to = asked.begin;
-  if ((request.flags & CommandFlag::kDf) == 0) {
-    disk.extents().ForEach(asked, [&](Extent extent) {
+  if (const auto extents = ExtentsForRead(request)) {
+    extents->ForEach(asked, [&](Extent extent) {
       const std::uint64_t begin = RoundUp(extent.range.begin, kSectorBytes);
       const std::uint64_t end = extent.range.end / kSectorBytes * kSectorBytes;
       if (IsZero(extent.type) && begin < end) {
@@ -164,14 +172,34 @@ Server::Said Server::AnswerRead(const Request& request) const {
     });
   }
   add_data({.begin = sent_to, .end = asked.end});
+  if (!read) {
+    return Failed(request, read.error());
+  }
   std::get<Chunk>(said.back()).flags = ChunkFlag::kDone;
   return said;
+}
+
+// None where holes may not be sent, or where extents fail: bytes can be read all the same.
+std::optional<ExtentMap> Server::ExtentsForRead(const Request& request) const {
+  if ((request.flags & CommandFlag::kDf) != 0) {
+    return std::nullopt;
+  }
+  auto extents = AskExtents(entered_->layer(), {.range = RangeOf(request)});
+  return extents ? std::optional(std::move(*extents)) : std::nullopt;
 }
 
 Server::Said Server::AnswerBlockStatus(const Request& request) const {
   const ByteRange asked = RangeOf(request);
   const bool req_one = (request.flags & CommandFlag::kReqOne) != 0;
+  // From the grid on, so that an unaligned begin makes only the first length odd; whole blocks, for a block claims what
+  // is true of all of it. block-status.length.multiple-of-512
   const std::uint32_t grid = std::max(kSectorBytes, entered_->options.block_size.minimum);
+  const std::uint64_t begin = asked.begin / grid * grid;
+  const ByteRange blocks = {.begin = begin, .end = std::min(entered_->layer().size(), RoundUp(asked.end, grid))};
+  const auto extents = AskExtents(entered_->layer(), {.range = blocks, .req_one = req_one});
+  if (!extents) {
+    return Failed(request, extents.error());
+  }
   Said said;
   for (const MetaContext& context : state_.contexts) {
     BlockStatus status{.context_id = context.id, .descriptors = {}};
@@ -181,11 +209,8 @@ Server::Said Server::AnswerBlockStatus(const Request& request) const {
       status.descriptors.push_back(
           {.length = static_cast<std::uint32_t>(end - asked.begin), .status = static_cast<std::uint32_t>(index)});
     } else {
-      // From the grid on, so that an unaligned begin makes only the first length odd:
-      // block-status.length.multiple-of-512
-      const std::uint64_t begin = asked.begin / grid * grid;
-      status.descriptors = BuildDescriptors(entered_->disk.extents(), {.begin = begin, .end = asked.end},
-                                            {.req_one = req_one, .alignment = grid});
+      status.descriptors =
+          BuildDescriptors(*extents, {.begin = begin, .end = asked.end}, {.req_one = req_one, .alignment = grid});
       status.descriptors.front().length -= static_cast<std::uint32_t>(asked.begin - begin);
     }
     said.emplace_back(

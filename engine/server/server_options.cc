@@ -81,7 +81,7 @@ Server::Said Server::AnswerExportName(const Option& option) {
   const bool no_zeroes =
       (options_.handshake_flags & HandshakeFlag::kNoZeroes) != 0 && (state_.client_flags & ClientFlag::kNoZeroes) != 0;
   return {ExportNameReply{
-      .size = found->disk.size(),
+      .size = found->layer().size(),
       .flags = TransmissionFlagsOf(*found),
       .pad = Bytes(no_zeroes ? 0 : kExportNamePadBytes),
   }};
@@ -114,7 +114,7 @@ Server::Said Server::AnswerInfoOrGo(const Option& option) {
   const auto inform = [&](Bytes payload) {
     said.emplace_back(Reply(option, OptionReplyType::kInfo, std::move(payload)));
   };
-  inform(EncodePayload(InfoExport{.size = found->disk.size(), .flags = TransmissionFlagsOf(*found)}));
+  inform(EncodePayload(InfoExport{.size = found->layer().size(), .flags = TransmissionFlagsOf(*found)}));
   if (asked_for(InfoType::kName)) {
     inform(EncodePayload(InfoText{.type = InfoType::kName, .text = offered.name}));
   }
@@ -190,10 +190,10 @@ Export* Server::FindExport(std::string_view name) const {
 
 std::uint16_t Server::TransmissionFlagsOf(const Export& of) const {
   const ExportOptions& offered = of.options;
-  const bool writable = !offered.read_only;
+  const bool writable = !of.read_only();
   std::uint16_t flags = TransmissionFlag::kHasFlags;
   const auto set = [&](bool on, std::uint16_t flag) { flags |= on ? flag : std::uint16_t{0}; };
-  set(offered.read_only, TransmissionFlag::kReadOnly);
+  set(!writable, TransmissionFlag::kReadOnly);
   set(offered.flush, TransmissionFlag::kSendFlush);
   set(offered.fua, TransmissionFlag::kSendFua);
   set(offered.trim && writable, TransmissionFlag::kSendTrim);
