@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Lets the n-th allocation of a C function fail, for every n until it succeeds: -1, ENOMEM, and no trace.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <new>
+#include <tuple>
+#include <vector>
+
+#include "engine/extents/extents_c.h"
+
+namespace {
+
+// Allocations that still succeed; negative: all do.
+int allocations_left = -1;
+
+void* AllocateOrFail(std::size_t size) {
+  if (allocations_left == 0) {
+    throw std::bad_alloc();
+  }
+  if (allocations_left > 0) {
+    --allocations_left;
+  }
+  if (void* memory = std::malloc(size == 0 ? 1 : size)) {
+    return memory;
+  }
+  throw std::bad_alloc();
+}
+
+}  // namespace
+
+void* operator new(std::size_t size) { return AllocateOrFail(size); }
+void* operator new[](std::size_t size) { return AllocateOrFail(size); }
+void operator delete(void* memory) noexcept { std::free(memory); }
+void operator delete[](void* memory) noexcept { std::free(memory); }
+void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
+void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+
+namespace {
+
+using Visited = std::vector<std::tuple<std::uint64_t, std::uint64_t, std::uint32_t>>;
+
+int Collect(std::uint64_t offset, std::uint64_t length, std::uint32_t type, void* opaque) {
+  static_cast<Visited*>(opaque)->emplace_back(offset, length, type);
+  return 0;
+}
+
+Visited All(const nbdspec_extents_map* map) {
+  Visited visited;
+  EXPECT_EQ(nbdspec_extents_foreach(map, Collect, &visited, 0, 0, 0), 0);
+  return visited;
+}
+
+TEST(ExtentsCOutOfMemory, EveryFailedAddLeavesTheMapUnchanged) {
+  int most_needed = 0;
+  for (const std::uint64_t offset : {0U, 13U, 40U, 98U}) {
+    nbdspec_extents_map* map = nbdspec_extents_new(100);
+    ASSERT_NE(map, nullptr);
+    for (std::uint64_t at = 1; offset == 13 && at < 100; at += 7) {
+      ASSERT_EQ(nbdspec_extent_add(map, at, 3, static_cast<std::uint32_t>(at % 4)), 0);
+    }
+    const Visited before = All(map);
+    for (int allowed = 0;; ++allowed) {
+      ASSERT_LT(allowed, 100);
+      errno = 0;
+      allocations_left = allowed;
+      const int result = nbdspec_extent_add(map, offset, 2, NBDSPEC_EXTENT_TYPE_ZERO);
+      allocations_left = -1;
+      if (result == 0) {
+        most_needed = std::max(most_needed, allowed);
+        break;
+      }
+      EXPECT_EQ(result, -1);
+      EXPECT_EQ(errno, ENOMEM);
+      EXPECT_EQ(All(map), before) << "after failing allocation " << allowed + 1;
+    }
+    EXPECT_NE(All(map), before);
+    nbdspec_extents_free(map);
+  }
+  EXPECT_EQ(most_needed, 3) << "a split of the initial extent makes three boundaries";
+}
+
+TEST(ExtentsCOutOfMemory, AFailedNewIsNullAndTold) {
+  int told = 0;
+  nbdspec_extents_set_error_callback([](int error, const char*, void* opaque) { *static_cast<int*>(opaque) = error; },
+                                     &told);
+  errno = 0;
+  allocations_left = 0;
+  nbdspec_extents_map* refused = nbdspec_extents_new(100);
+  const int error = errno;
+  allocations_left = 1;
+  nbdspec_extents_map* map = nbdspec_extents_new(100);
+  allocations_left = -1;
+  nbdspec_extents_set_error_callback(nullptr, nullptr);
+  EXPECT_EQ(refused, nullptr);
+  EXPECT_EQ(error, ENOMEM);
+  EXPECT_EQ(told, ENOMEM);
+  EXPECT_NE(map, nullptr) << "a map is one allocation";
+  nbdspec_extents_free(map);
+}
+
+TEST(ExtentsCOutOfMemory, ForeachClearAndFreeNeedNoMemory) {
+  nbdspec_extents_map* map = nbdspec_extents_new(100);
+  ASSERT_EQ(nbdspec_extent_add(map, 10, 10, NBDSPEC_EXTENT_TYPE_DATA), 0);
+  std::uint64_t bytes = 0;
+  const auto count = [](std::uint64_t, std::uint64_t length, std::uint32_t, void* opaque) {
+    *static_cast<std::uint64_t*>(opaque) += length;
+    return 0;
+  };
+  allocations_left = 0;
+  const int walked = nbdspec_extents_foreach(map, count, &bytes, NBDSPEC_EXTENTS_FOREACH_FLAG_RANGE, 5, 90);
+  const int cleared = nbdspec_extents_clear(map);
+  nbdspec_extents_free(map);
+  allocations_left = -1;
+  EXPECT_EQ(walked, 0);
+  EXPECT_EQ(bytes, 90U);
+  EXPECT_EQ(cleared, 0);
+}
+
+}  // namespace
