@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The proposal's filter in C99, with the proposal's names: a plugin fills a map in any order, a filter that shows the
-// disk from an offset on gives it a fresh map and moves what it finds.
+// The proposal's filters in C99, with the proposal's names: a plugin fills a map in any order; a filter that shows the
+// disk from an offset on gives it a fresh map and moves what it finds; others pass the map on, or read by it.
 
 #include <errno.h>
 #include <inttypes.h>
@@ -57,6 +57,61 @@ static int filter_extents(uint32_t count, uint64_t offset, uint32_t flags, struc
     if (result == -1) {
       *err = errno;
     }
+  }
+  nbdkit_extents_free(below);
+  return result;
+}
+
+// A filter that changes no offset: the map itself goes down.
+static int idle_filter_extents(uint32_t count, uint64_t offset, uint32_t flags, struct nbdkit_extents_map* map,
+                               int* err) {
+  return plugin_extents(count, offset, flags, map, err);
+}
+
+static unsigned bytes_read_below;
+
+static int plugin_pread(char* buffer, uint32_t count, uint64_t offset, int* err) {
+  if (offset + count > 3000) {
+    *err = EINVAL;
+    return -1;
+  }
+  memset(buffer, 'd', count);
+  bytes_read_below += count;
+  return 0;
+}
+
+struct reader {
+  char* buffer;
+  uint64_t offset;  // Of the first byte of `buffer`.
+  int* err;
+};
+
+static int read_extent(uint64_t offset, uint64_t length, uint32_t type, void* opaque) {
+  const struct reader* reader = (const struct reader*)opaque;
+  char* buffer = reader->buffer + (offset - reader->offset);
+  if ((type & NBDKIT_EXTENT_TYPE_ZERO) == 0) {
+    return plugin_pread(buffer, (uint32_t)length, offset, reader->err);
+  }
+  memset(buffer, 0, (size_t)length);
+  return 0;
+}
+
+// A filter's pread that asks for the extents below, so as to read only what may be other than zero.
+static int sparse_filter_pread(char* buffer, uint32_t count, uint64_t offset, int* err) {
+  struct nbdkit_extents_map* below = nbdkit_extents_new();
+  struct reader reader;
+  int result;
+
+  if (below == NULL) {
+    *err = errno;
+    return -1;
+  }
+  reader.buffer = buffer;
+  reader.offset = offset;
+  reader.err = err;
+  result = plugin_extents(count, offset, 0, below, err);
+  if (result == 0) {
+    result = nbdkit_extents_foreach(below, read_extent, &reader, NBDKIT_EXTENTS_FOREACH_FLAG_RANGE, offset, count);
   }
   nbdkit_extents_free(below);
   return result;
@@ -134,6 +189,35 @@ static void FilterStopsAtAnExtentThatCannotBeMoved(void) {
   nbdkit_extents_free(NULL);
 }
 
+static void FilterMayPassTheMapOn(void) {
+  struct nbdkit_extents_map* map = nbdkit_extents_new();
+  int err = 0;
+
+  EXPECT(map != NULL);
+  EXPECT(idle_filter_extents(2000, 0, 0, map, &err) == 0);
+  ExpectExtents(map, "0+1500 data\n1500+500 zero\n", __LINE__);
+  nbdkit_extents_free(map);
+}
+
+static void FilterUsesExtentsToReadLess(void) {
+  char buffer[202];
+  char expected[202];
+  int err = 0;
+
+  // Bytes 1400 to 1499 are data; what is around the 200 bytes asked for stays.
+  memset(expected, 0, sizeof expected);
+  memset(expected + 1, 'd', 100);
+  expected[0] = expected[201] = '-';
+  memset(buffer, '-', sizeof buffer);
+  bytes_read_below = 0;
+  EXPECT(sparse_filter_pread(buffer + 1, 200, 1400, &err) == 0);
+  EXPECT(memcmp(buffer, expected, sizeof buffer) == 0);
+  EXPECT(bytes_read_below == 100);
+
+  EXPECT(sparse_filter_pread(buffer + 1, 200, 2900, &err) == -1);
+  EXPECT(err == EINVAL);
+}
+
 static void NamesHaveTheSignaturesOfTheProposal(void) {
   struct nbdkit_extents_map* (*new_map)(void) = nbdkit_extents_new;
   void (*free_map)(struct nbdkit_extents_map*) = nbdkit_extents_free;
@@ -153,6 +237,8 @@ int main(void) {
   FilterMovesWhatTheLayerBelowAdds();
   FilterPassesTheErrorOfTheLayerBelow();
   FilterStopsAtAnExtentThatCannotBeMoved();
+  FilterMayPassTheMapOn();
+  FilterUsesExtentsToReadLess();
   NamesHaveTheSignaturesOfTheProposal();
   return failures == 0 ? 0 : 1;
 }

@@ -308,6 +308,22 @@ TEST(ExtentsC, WithoutAnErrorCallbackErrnoTellsAll) {
   EXPECT_EQ(errno, EINVAL);
 }
 
+// No clock: were Add or a bounded foreach linear, this would not end within the time that Bazel gives a small test.
+TEST(ExtentsC, AHalfMillionExtentsInAHostileOrderAreNoTrouble) {
+  constexpr std::uint64_t kAdds = 1 << 18;
+  const Map map = New(2 * kAdds);
+  std::uint64_t at = 0;
+  for (std::uint64_t i = 0; i < kAdds; ++i) {
+    at = (at + 104'729) % kAdds;  // Prime, so that every place comes once, far from the one before.
+    ASSERT_EQ(Add(map, 2 * at, 1, kData), 0);
+  }
+  for (std::uint64_t i = 0; i < kAdds; ++i) {
+    at = (at + 104'729) % kAdds;
+    ASSERT_EQ(InRange(map, 2 * at, 2), (Visited{{2 * at, 1, kData}, {2 * at + 1, 1, kHole}}));
+  }
+  EXPECT_EQ(All(map).size(), 2 * kAdds);
+}
+
 TEST(ExtentsC, TheProposalsMapIsOneHoleWithRoomForAnyDisk) {
   const Map map(nbdkit_extents_new(), nbdkit_extents_free);
   EXPECT_EQ(All(map), (Visited{{0, NBDSPEC_EXTENTS_SIZE_MAX, NBDKIT_EXTENT_TYPE_HOLE}}));
