@@ -148,14 +148,14 @@ std::optional<std::string> ServerProcess::EndedBy(Transport::Clock::time_point d
   return ended_;
 }
 
-std::string ServerProcess::LastWords() const {
+std::string ServerProcess::LastWords(std::size_t bytes_max) const {
   struct stat status = {};
   if (fstat(log_.get(), &status) != 0) {
     return {};
   }
-  const auto kept = static_cast<off_t>(kLastWordsBytesMax);
-  std::string words(kLastWordsBytesMax, '\0');
-  const ssize_t got = pread(log_.get(), words.data(), words.size(), std::max<off_t>(status.st_size - kept, 0));
+  const off_t kept = std::min(status.st_size, static_cast<off_t>(bytes_max));
+  std::string words(static_cast<std::size_t>(kept), '\0');
+  const ssize_t got = pread(log_.get(), words.data(), words.size(), status.st_size - kept);
   words.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
   return words;
 }

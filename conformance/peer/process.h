@@ -43,8 +43,8 @@ class ServerProcess {
   // A daemon has ended when one of its processes was killed, or when all of them are gone.
   std::optional<std::string> EndedBy(Transport::Clock::time_point deadline);
 
-  // The last bytes of its standard output and error, as they are: at most kLastWordsBytesMax.
-  [[nodiscard]] std::string LastWords() const;
+  // The last bytes of its standard output and error, as they are.
+  [[nodiscard]] std::string LastWords(std::size_t bytes_max = kLastWordsBytesMax) const;
 
  private:
   ServerProcess(FileDescriptor channel, FileDescriptor log) : channel_(std::move(channel)), log_(std::move(log)) {}
