@@ -120,8 +120,12 @@ Judgement AdvertisesToGo(CheckContext& context) {
 
 // INFO's way to ask; whether they are enforced shows only in transmission.
 Judgement AdvertisesToInfo(CheckContext& context) {
-  NBDSPEC_TRY(session, context.Haggle());
-  NBDSPEC_TRY(info, session.Ask(InfoOption(OptionType::kInfo, context.export_name(), {InfoType::kBlockSize})));
+  std::vector<engine::OptionReply> info;
+  {  // On a connection that ends here: some servers serve one client at a time.
+    NBDSPEC_TRY(session, context.Haggle());
+    NBDSPEC_TRY(replies, session.Ask(InfoOption(OptionType::kInfo, context.export_name(), {InfoType::kBlockSize})));
+    info = std::move(replies);
+  }
   if (info.back().type != OptionReplyType::kAck || FindInfo(info, InfoType::kBlockSize) != nullptr) {
     return info.back().type == OptionReplyType::kAck ? Holds() : NotApplicable("INFO was answered " + TypesOf(info));
   }

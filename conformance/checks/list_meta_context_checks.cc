@@ -147,14 +147,8 @@ Judgement NoSelectionEffect(CheckContext& context) {
   NBDSPEC_TRY(listed_none, AskContexts(context, session, kList, {std::string(kUnknownNamespaceQuery)}));
   NBDSPEC_TRY(answer, EnterAndAskStatus(context, session));
   NBDSPEC_TRY(status, std::move(answer));
-  if (HasStatus(status)) {
-    return Holds();
-  }
-  const std::string saw = "after SET base:allocation and two LISTs NBD_CMD_BLOCK_STATUS gives " +
-                          (status.error() == 0 ? "no status chunk" : engine::ErrorName(status.error()));
-  return status.error() == 0 || status.error() == engine::NbdError::kEinval
-             ? Broken(saw, "status of base:allocation: LIST changes nothing")
-             : Inconclusive(saw);
+  return MustHaveStatus(context, status, "after SET base:allocation and two LISTs",
+                        "status of base:allocation: LIST changes nothing");
 }
 
 }  // namespace

@@ -216,6 +216,23 @@ bool HasStatus(const Answer& answer) {
          });
 }
 
+Judgement MustHaveStatus(CheckContext& context, const Answer& answer, const std::string& when,
+                         const std::string& allowed) {
+  if (HasStatus(answer)) {
+    return Holds();
+  }
+  const std::string saw = when + " NBD_CMD_BLOCK_STATUS gives " +
+                          (answer.error() == 0 ? "no status chunk" : engine::ErrorName(answer.error()));
+  if (answer.error() != 0 && answer.error() != engine::NbdError::kEinval) {
+    return Inconclusive(saw);
+  }
+  NBDSPEC_TRY(session, context.HaggleStructured());
+  NBDSPEC_TRY(set, AskContexts(context, session, OptionType::kSetMetaContext, {kBaseAllocationQuery}));
+  NBDSPEC_TRY(ordinary, EnterAndAskStatus(context, session));
+  NBDSPEC_TRY(status, std::move(ordinary));
+  return HasStatus(status) ? Broken(saw, allowed) : Inconclusive(saw + ", and so it does to an ordinary client");
+}
+
 Judgement MustHaveNothingSelected(CheckContext& context, Session& session, const std::string& why) {
   NBDSPEC_TRY(answer, EnterAndAskStatus(context, session));
   if (!answer) {

@@ -80,6 +80,11 @@ std::expected<Heard<Answer>, Judgement> EnterAndAskStatus(CheckContext& context,
 // Whether `answer` is a success with a status chunk.
 bool HasStatus(const Answer& answer);
 
+// Holds when `answer` has the status that is due to a client with base:allocation selected, which it selected as `when`
+// says. Where an ordinary client is refused too, a broken plugin's doing, the refusal shows nothing.
+Judgement MustHaveStatus(CheckContext& context, const Answer& answer, const std::string& when,
+                         const std::string& allowed);
+
 // Enters and asks for status, as a client that has nothing selected must not: holds unless the server answers it.
 // `why`: why nothing is selected.
 Judgement MustHaveNothingSelected(CheckContext& context, Session& session, const std::string& why);

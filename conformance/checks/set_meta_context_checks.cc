@@ -290,14 +290,8 @@ Judgement ViaExportName(CheckContext& context) {
   }
   NBDSPEC_TRY(status, entered.session.Ask(engine::Request{.type = engine::CommandType::kBlockStatus,
                                                           .length = static_cast<std::uint32_t>(length)}));
-  if (HasStatus(status)) {
-    return Holds();
-  }
-  const std::string saw = "entered by NBD_OPT_EXPORT_NAME: NBD_CMD_BLOCK_STATUS gives " +
-                          (status.error() == 0 ? "no status chunk" : engine::ErrorName(status.error()));
-  return status.error() == 0 || status.error() == engine::NbdError::kEinval
-             ? Broken(saw, "status of base:allocation, which was selected for this export")
-             : Inconclusive(saw);
+  return MustHaveStatus(context, status, "entered by NBD_OPT_EXPORT_NAME:",
+                        "status of base:allocation, which was selected for this export");
 }
 
 }  // namespace
