@@ -68,10 +68,13 @@ LayerResult BlockSizeFilter::Extents(const ExtentsRequest& request, ExtentMap& e
 }
 
 LayerResult BlockSizeFilter::Read(std::uint64_t offset, std::span<std::uint8_t> into) {
+  if (into.empty()) {
+    return {};
+  }
   const ByteRange range = {.begin = offset, .end = offset + into.size()};
   const ByteRange widened = Widen(range);
-  if (widened == range || range.empty()) {
-    return next().Read(widened.begin, into);
+  if (widened == range) {
+    return next().Read(offset, into);
   }
   Bytes blocks(widened.length());
   const auto read = next().Read(widened.begin, blocks);
@@ -80,10 +83,13 @@ LayerResult BlockSizeFilter::Read(std::uint64_t offset, std::span<std::uint8_t> 
 }
 
 LayerResult BlockSizeFilter::Write(std::uint64_t offset, ByteView data) {
+  if (data.empty()) {
+    return {};
+  }
   const ByteRange range = {.begin = offset, .end = offset + data.size()};
   const ByteRange widened = Widen(range);
-  if (widened == range || range.empty()) {
-    return next().Write(widened.begin, data);
+  if (widened == range) {
+    return next().Write(offset, data);
   }
   Bytes blocks(widened.length());
   if (auto read = next().Read(widened.begin, blocks); !read) {

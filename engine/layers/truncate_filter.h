@@ -13,7 +13,7 @@ namespace nbdspec::engine {
 
 class TruncateFilter : public Filter {
  public:
-  // In this order.
+  // In this order. Only the size that comes out counts: a size that is rounded up shows what is below.
   struct Options {
     std::optional<std::uint64_t> size = std::nullopt;
     std::uint64_t round_up_to = 1;  // A multiple of it, the next one or the one before. Not 0.
