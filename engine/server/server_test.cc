@@ -4,6 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/layers/block_size_filter.h"
+#include "engine/layers/no_extents_filter.h"
+#include "engine/layers/probe_layer.h"
 #include "engine/wire/encode.h"
 #include "engine/wire/server_decoder.h"
 
@@ -220,6 +223,132 @@ TEST_F(ServerTest, DiscEndsTheSessionAfterWhatCameBefore) {
   server_->Receive(bytes);
   EXPECT_EQ(Hear().size(), 1U);
   EXPECT_TRUE(server_->closed());
+}
+
+// An export that is a stack of layers over a probe.
+class StackTest : public ServerTest {
+ protected:
+  static Disk HalfData() {
+    Disk disk(4096);
+    EXPECT_TRUE(disk.Write(0, Bytes(2048, 7)));
+    return disk;
+  }
+
+  void Serve(std::unique_ptr<Layer> stack) {
+    stacked_.stack = std::move(stack);
+    server_.emplace(ServerOptions{}, std::vector<Export*>{&stacked_});
+  }
+  void ServeProbe() { Serve(std::make_unique<ProbeLayer>(HalfData(), notes_)); }
+
+  Chunk OnlyChunk(const Request& request) {
+    Say(request);
+    const auto heard = Hear();
+    EXPECT_EQ(heard.size(), 1U);
+    return std::get<Chunk>(heard.at(0));
+  }
+
+  ProbeNotes notes_;
+  Export stacked_{.options = {.name = ""}};
+};
+
+TEST_F(StackTest, TheErrorOfALayerReachesTheClient) {
+  struct {
+    const char* call;
+    std::uint16_t command;
+    std::uint16_t flags;
+  } const cases[] = {{"read", CommandType::kRead, 0},
+                     {"write", CommandType::kWrite, 0},
+                     {"punch_hole", CommandType::kWriteZeroes, 0},
+                     {"write_zeroes", CommandType::kWriteZeroes, CommandFlag::kNoHole},
+                     {"trim", CommandType::kTrim, 0},
+                     {"flush", CommandType::kFlush, 0},
+                     {"flush", CommandType::kTrim, CommandFlag::kFua},
+                     {"extents", CommandType::kBlockStatus, 0},
+                     {"extents_req_one", CommandType::kBlockStatus, CommandFlag::kReqOne}};
+  for (const bool structured : {false, true}) {
+    for (const auto& each : cases) {
+      notes_ = {.failing_call = each.call, .error = NbdError::kEshutdown};
+      ServeProbe();
+      decoder_ = {};
+      Enter(structured);
+      Request request{.flags = each.flags, .type = each.command, .cookie = 1, .length = 512};
+      if (each.command == CommandType::kWrite) {
+        request.payload = Bytes(512);
+      } else if (each.command == CommandType::kBlockStatus && !structured) {
+        continue;
+      }
+      if (!structured) {
+        EXPECT_EQ(SimpleError(request), NbdError::kEshutdown) << each.call;
+        continue;
+      }
+      const auto error = DecodeErrorPayload(ChunkType::kError, OnlyChunk(request).payload);
+      ASSERT_TRUE(error) << each.call;
+      EXPECT_EQ(error->error, NbdError::kEshutdown) << each.call;
+    }
+  }
+}
+
+TEST_F(StackTest, BytesAreReadWhereExtentsFail) {
+  notes_ = {.failing_call = "extents", .error = NbdError::kEio};
+  ServeProbe();
+  Enter(/*structured=*/true);
+  EXPECT_EQ(OnlyChunk({.type = CommandType::kRead, .cookie = 1, .length = 4096}).type, ChunkType::kOffsetData);
+}
+
+TEST_F(StackTest, WithoutExtentsTheWholeExportIsData) {
+  Serve(std::make_unique<NoExtentsFilter>(std::make_unique<ProbeLayer>(HalfData(), notes_)));
+  Enter(/*structured=*/true);
+  const auto status =
+      DecodeBlockStatus(OnlyChunk({.type = CommandType::kBlockStatus, .cookie = 1, .length = 4096}).payload);
+  ASSERT_TRUE(status);
+  EXPECT_EQ(status->descriptors, (std::vector<Descriptor>{{.length = 4096, .status = 0}}));
+  EXPECT_TRUE(notes_.calls.empty());
+}
+
+TEST_F(StackTest, ReqOneIsAHintBelowAndAGuaranteeOnTheWire) {
+  ServeProbe();  // The disk at its bottom answers with both extents.
+  Enter(/*structured=*/true);
+  const Chunk chunk = OnlyChunk(
+      {.flags = CommandFlag::kReqOne, .type = CommandType::kBlockStatus, .cookie = 1, .offset = 100, .length = 3000});
+  const auto status = DecodeBlockStatus(chunk.payload);
+  ASSERT_TRUE(status);
+  EXPECT_EQ(status->descriptors, (std::vector<Descriptor>{{.length = 1948, .status = 0}}));
+  EXPECT_EQ(notes_.calls, (std::vector<std::string>{"extents_req_one 0 +3584"}));
+}
+
+TEST_F(StackTest, WhatTakesNoWritesIsReadOnly) {
+  notes_.can_write = false;
+  ServeProbe();
+  Haggle();
+  const auto replies = Ask(OptionType::kGo, EncodePayload(InfoQuery{.name = ""}));
+  const auto information = DecodeInfoExport(replies.at(0).payload);
+  ASSERT_TRUE(information);
+  EXPECT_NE(information->flags & TransmissionFlag::kReadOnly, 0);
+  decoder_.EnterTransmission();
+  EXPECT_EQ(SimpleError({.type = CommandType::kTrim, .cookie = 1, .length = 512}), NbdError::kEperm);
+  EXPECT_TRUE(notes_.calls.empty());
+}
+
+TEST_F(StackTest, FuaFlushesAfterTheWrite) {
+  ServeProbe();
+  Enter(/*structured=*/false);
+  EXPECT_EQ(SimpleError({.flags = CommandFlag::kFua,
+                         .type = CommandType::kWrite,
+                         .cookie = 1,
+                         .offset = 3,
+                         .length = 2,
+                         .payload = {1, 2}}),
+            NbdError::kOk);
+  EXPECT_EQ(notes_.calls, (std::vector<std::string>{"write 3 +2", "flush 0 +0"}));
+}
+
+TEST_F(StackTest, AnUnalignedClientIsServedFromWholeBlocks) {
+  Serve(std::make_unique<BlockSizeFilter>(std::make_unique<ProbeLayer>(HalfData(), notes_), 1024));
+  Enter(/*structured=*/false);
+  decoder_.ExpectData(1, 3);
+  Say(Request{.type = CommandType::kRead, .cookie = 1, .offset = 2046, .length = 3});
+  EXPECT_EQ(std::get<SimpleReply>(Hear().at(0)).data, (Bytes{7, 7, 0}));
+  EXPECT_EQ(notes_.calls, (std::vector<std::string>{"read 1024 +2048"}));
 }
 
 // An interposer sees both directions and may change them.
