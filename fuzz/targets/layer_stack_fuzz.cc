@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Fuzzes stacks of layers: whatever is stacked, extents and reads are those of the naive stack after every call.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/layer_stack_differential.h"
+
+namespace nbdspec::fuzz {
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  AbortOnDisagreement("layer_stack", {data, size},
+                      [](engine::ByteView input) { return FindLayerStackDisagreement(input); });
+  return 0;
+}
+
+}  // namespace nbdspec::fuzz
