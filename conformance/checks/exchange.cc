@@ -234,6 +234,30 @@ std::expected<Bytes, Judgement> ReadBytes(Session& session, ByteRange range) {
   return std::move(*bytes);
 }
 
+std::expected<Writing, Judgement> BeginWriting(CheckContext& context, std::uint64_t cell_count) {
+  auto entered = context.Enter(WithStructured(context));
+  if (!entered) {
+    return std::unexpected(std::move(entered).error());
+  }
+  const auto range = ScratchRange(*entered, cell_count);
+  if (!range) {
+    return std::unexpected(NotApplicable("the export is too small"));
+  }
+  return Writing{.entered = std::move(*entered), .range = *range, .data = Pattern(range->length(), context.random()())};
+}
+
+std::expected<void, Judgement> Succeed(Session& session, const Request& request) {
+  const auto answer = session.Ask(request);
+  if (!answer) {
+    return std::unexpected(AsJudgement(answer.error()));
+  }
+  if (answer->error() != engine::NbdError::kOk) {
+    return std::unexpected(
+        Inconclusive(fmt::format("{}: {}", engine::Describe(request), engine::ErrorName(answer->error()))));
+  }
+  return {};
+}
+
 std::optional<ByteRange::OffsetAndLength> ContentOf(const engine::Chunk& chunk) {
   if (chunk.type == ChunkType::kOffsetData) {
     const auto data = engine::DecodeOffsetData(chunk.payload);

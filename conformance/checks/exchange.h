@@ -87,6 +87,22 @@ std::optional<engine::Bytes> BytesRead(const engine::Request& request, const Ans
 // is inconclusive.
 std::expected<engine::Bytes, Judgement> ReadBytes(Session& session, engine::ByteRange range);
 
+// --- Writing ---------------------------------------------------------------------------------------------------
+
+// A session in transmission, a place to write, and data that is not there.
+struct Writing {
+  Entered entered;
+  engine::ByteRange range;
+  engine::Bytes data;
+};
+
+// With a range of `cell_count` cells (see ScratchRange). Errors: the export is too small, which leaves nothing to
+// judge.
+std::expected<Writing, Judgement> BeginWriting(CheckContext& context, std::uint64_t cell_count);
+
+// Asks and needs success. Errors: it ended or failed, which leaves nothing to judge.
+std::expected<void, Judgement> Succeed(Session& session, const engine::Request& request);
+
 // --- Chunks ----------------------------------------------------------------------------------------------------
 
 // What a content chunk (OFFSET_DATA, OFFSET_HOLE) speaks of; nothing for others, and when it cannot be taken apart.

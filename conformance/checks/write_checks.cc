@@ -20,38 +20,6 @@ namespace {
 
 constexpr std::uint64_t kCells = 2;
 
-// A session, a place to write, and data that is not there.
-struct Writing {
-  Entered entered;
-  ByteRange range;
-  Bytes data;
-};
-
-std::expected<Writing, Judgement> BeginWriting(CheckContext& context) {
-  auto entered = context.Enter(WithStructured(context));
-  if (!entered) {
-    return std::unexpected(std::move(entered).error());
-  }
-  const auto range = ScratchRange(*entered, kCells);
-  if (!range) {
-    return std::unexpected(NotApplicable("the export is too small"));
-  }
-  return Writing{.entered = std::move(*entered), .range = *range, .data = Pattern(range->length(), context.random()())};
-}
-
-// Asks and needs success. Errors: it ended or failed, which leaves nothing to judge.
-std::expected<void, Judgement> Succeed(Session& session, const Request& request) {
-  const auto answer = session.Ask(request);
-  if (!answer) {
-    return std::unexpected(AsJudgement(answer.error()));
-  }
-  if (answer->error() != NbdError::kOk) {
-    return std::unexpected(
-        Inconclusive(fmt::format("{}: {}", engine::Describe(request), engine::ErrorName(answer->error()))));
-  }
-  return {};
-}
-
 // Broken unless `found`, read at `offset`, is `wanted`.
 Judgement Compare(const Bytes& found, const Bytes& wanted, std::uint64_t offset, const std::string& allowed) {
   const auto [at, other] = std::ranges::mismatch(found, wanted);
@@ -62,14 +30,14 @@ Judgement Compare(const Bytes& found, const Bytes& wanted, std::uint64_t offset,
 }
 
 Judgement Baseline(CheckContext& context) {
-  NBDSPEC_TRY(writing, BeginWriting(context));
+  NBDSPEC_TRY(writing, BeginWriting(context, kCells));
   NBDSPEC_TRY(answer, writing.entered.session.Ask(WriteOf(writing.range.begin, writing.data)));
   return answer.error() == NbdError::kEinval ? Broken("WRITE: NBD_EINVAL, as for an unknown command", "WRITE is known")
                                              : Holds();
 }
 
 Judgement ThenReply(CheckContext& context) {
-  NBDSPEC_TRY(writing, BeginWriting(context));
+  NBDSPEC_TRY(writing, BeginWriting(context, kCells));
   if (const auto done = Succeed(writing.entered.session, WriteOf(writing.range.begin, writing.data)); !done) {
     return done.error();
   }
@@ -107,7 +75,7 @@ Judgement JudgeConsumed(Session& session, ByteRange target, const Request& read)
 
 // Past the end, so that nothing is written in any case.
 Judgement Consume(CheckContext& context) {
-  NBDSPEC_TRY(writing, BeginWriting(context));
+  NBDSPEC_TRY(writing, BeginWriting(context, kCells));
   const std::uint64_t end = UsableBytes(writing.entered) + GridOf(writing.entered);
   return JudgeConsumed(writing.entered.session, {.begin = end, .end = end + GridOf(writing.entered)},
                        RequestFor(CommandType::kRead, writing.range));
@@ -148,7 +116,7 @@ Judgement CacheRejectsFlags(CheckContext& context) {
 // --- Several connections ---------------------------------------------------------------------------------------
 
 Judgement FlushVisible(CheckContext& context) {
-  NBDSPEC_TRY(writing, BeginWriting(context));
+  NBDSPEC_TRY(writing, BeginWriting(context, kCells));
   NBDSPEC_TRY(flusher, context.Enter(WithStructured(context)));
   NBDSPEC_TRY(reader, context.Enter(WithStructured(context)));
   NBDSPEC_TRY(stale, ReadBytes(reader.session, writing.range));  // So that a cache of its own would have it.
@@ -164,7 +132,7 @@ Judgement FlushVisible(CheckContext& context) {
 }
 
 Judgement FuaVisible(CheckContext& context) {
-  NBDSPEC_TRY(writing, BeginWriting(context));
+  NBDSPEC_TRY(writing, BeginWriting(context, kCells));
   NBDSPEC_TRY(reader, context.Enter(WithStructured(context)));
   NBDSPEC_TRY(stale, ReadBytes(reader.session, writing.range));
   const Request write = WriteOf(writing.range.begin, writing.data, CommandFlag::kFua);

@@ -24,30 +24,16 @@ Judgement ZeroTrim(CheckContext& context) { return JudgeZeroLength(context, Comm
 Judgement ZeroWriteZeroes(CheckContext& context) { return JudgeZeroLength(context, CommandType::kWriteZeroes); }
 
 // A session and a range that was just filled with data.
-struct Filled {
-  Entered entered;
-  ByteRange range;
-  Bytes data;
-};
-
-std::expected<Filled, Judgement> Fill(CheckContext& context) {
-  auto entered = context.Enter(WithStructured(context));
-  if (!entered) {
-    return std::unexpected(std::move(entered).error());
+std::expected<Writing, Judgement> Fill(CheckContext& context) {
+  auto filled = BeginWriting(context, kCells);
+  if (!filled) {
+    return filled;
   }
-  const auto range = ScratchRange(*entered, kCells);
-  if (!range) {
-    return std::unexpected(NotApplicable("the export is too small"));
-  }
-  Bytes data = Pattern(range->length(), context.random()());
-  const auto written = entered->session.Ask(WriteOf(range->begin, data));
+  const auto written = Succeed(filled->entered.session, WriteOf(filled->range.begin, filled->data));
   if (!written) {
-    return std::unexpected(AsJudgement(written.error()));
+    return std::unexpected(written.error());
   }
-  if (written->error() != NbdError::kOk) {
-    return std::unexpected(Inconclusive("WRITE: " + engine::ErrorName(written->error())));
-  }
-  return Filled{.entered = std::move(*entered), .range = *range, .data = std::move(data)};
+  return filled;
 }
 
 // Zeroes the middle of a range, whose ends must stay.
@@ -71,7 +57,7 @@ Judgement ReadsZero(CheckContext& context) {
 bool OffersFastZero(const Entered& entered) { return (entered.info.flags & TransmissionFlag::kSendFastZero) != 0; }
 
 // The answer to WRITE_ZEROES of what was just filled with data.
-std::expected<Answer, Judgement> ZeroIt(Filled& filled, std::uint16_t flags) {
+std::expected<Answer, Judgement> ZeroIt(Writing& filled, std::uint16_t flags) {
   auto answer = filled.entered.session.Ask(RequestFor(CommandType::kWriteZeroes, filled.range, flags));
   if (!answer) {
     return std::unexpected(AsJudgement(answer.error()));
