@@ -112,6 +112,20 @@ TEST(Session, AFloodEndsIt) {
   EXPECT_EQ(bytes.NextOptionReplies().error().how, Ended::How::kFlood);
 }
 
+TEST(Session, AServerThatAlwaysHasOneMoreByteDoesNotHoldUpACancelledRun) {
+  Transcript transcript;
+  const std::atomic<bool> cancelled = true;
+  std::deque<Bytes> pieces;
+  for (const std::uint8_t byte : engine::Encode(engine::Greeting{})) {
+    pieces.push_back({byte});
+  }
+  Session session(std::make_unique<Recited>(std::move(pieces), Ending::kTimedOut), {.cancelled = &cancelled},
+                  transcript);
+  const auto greeting = session.NextGreeting();
+  ASSERT_FALSE(greeting);
+  EXPECT_EQ(greeting.error().how, Ended::How::kTimedOut);
+}
+
 TEST(Session, SilenceIsSilenceOnlyWhileConnected) {
   Transcript transcript;
   EXPECT_FALSE(Hearing({}, transcript, Ending::kTimedOut).Silence());
