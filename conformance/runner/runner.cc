@@ -38,7 +38,7 @@ class Runner {
     const auto profile = first.Open();
     if (profile) {
       run.advertised = profile->Advertised();
-    } else if (profile.error().unreachable) {
+    } else if (profile.error().unreachable && !Cancelled()) {
       run.trouble = profile.error().sentence;
       run.exit = reports::ExitCode::kTargetUnusable;
       return run;
@@ -51,6 +51,8 @@ class Runner {
     run.exit = reports::ExitFor(reports::TallyOf(run));
     if (Cancelled()) {
       run.trouble = "the run was interrupted";
+    } else if (out_of_time_) {
+      run.trouble = "the run's deadline passed";
     }
     run.duration_ms = std::chrono::duration<double, std::milli>(Transport::Clock::now() - start).count();
     return run;
@@ -76,6 +78,9 @@ class Runner {
 
   void Work(Worker& worker) {
     for (std::size_t i = next_++; i < checks_.size() && !Cancelled(); i = next_++) {
+      if (Transport::Clock::now() >= deadline_) {
+        out_of_time_ = true;
+      }
       reports::Outcome outcome = worker.Run(checks_[i]);
       if (Cancelled()) {
         return;  // What was cut short says nothing about the server.
@@ -87,9 +92,9 @@ class Runner {
       outcomes_[i] = std::move(outcome);
     }
     if (!Cancelled()) {
-      std::string trouble = worker.Close();
+      std::optional<std::string> trouble = worker.Close();
       const std::lock_guard lock(mutex_);
-      if (!trouble.empty()) {
+      if (trouble && (!sanity_after_ || !trouble->empty())) {
         sanity_after_ = std::move(trouble);
       }
     }
@@ -108,8 +113,8 @@ class Runner {
       return;
     }
     const auto word = [](const std::string& trouble) { return trouble.empty() ? "passed" : "failed"; };
-    run.advertised.emplace_back("sanity conversation",
-                                fmt::format("{} before the checks, {} after them", word(before), word(sanity_after_)));
+    run.advertised.emplace_back("sanity conversation", fmt::format("{} before the checks, {} after them", word(before),
+                                                                   sanity_after_ ? word(*sanity_after_) : "not held"));
     const auto add = [&](const char* id, const char* statement, const std::string& trouble, reports::Verdict verdict) {
       if (!trouble.empty()) {
         run.outcomes.push_back({.id = id,
@@ -122,7 +127,7 @@ class Runner {
     };
     add("sanity.before", "Before the checks the server serves an ordinary client", before,
         reports::Verdict::kInconclusive);
-    add("sanity.after", "After the checks the server still serves an ordinary client", sanity_after_,
+    add("sanity.after", "After the checks the server still serves an ordinary client", sanity_after_.value_or(""),
         reports::Verdict::kFail);
   }
 
@@ -131,9 +136,10 @@ class Runner {
   const RunOptions& options_;
   Transport::Clock::time_point deadline_;
   std::atomic<std::size_t> next_ = 0;
-  std::mutex mutex_;  // Guards the two below, and on_outcome.
+  std::atomic<bool> out_of_time_ = false;  // Before some check.
+  std::mutex mutex_;                       // Guards the two below, and on_outcome.
   std::vector<std::optional<reports::Outcome>> outcomes_;
-  std::string sanity_after_;
+  std::optional<std::string> sanity_after_;  // See Worker::Close; why the last one failed.
 };
 
 }  // namespace

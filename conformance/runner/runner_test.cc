@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <map>
+#include <thread>
 
 #include "conformance/peer/reference_target.h"
 #include "conformance/requirements/catalogue.h"
@@ -28,6 +30,23 @@ Judgement SaysHello(CheckContext& context) {
   return Broken("hello", "silence");
 }
 Judgement DrawsANumber(CheckContext& context) { return Broken(std::to_string(context.random()()), ""); }
+
+constexpr std::chrono::milliseconds kShortTime{20};
+Judgement BrokenTooLate(CheckContext&) {
+  std::this_thread::sleep_for(kShortTime);
+  return Broken("nothing came", "something");
+}
+Judgement HoldsTooLate(CheckContext&) {
+  std::this_thread::sleep_for(kShortTime);
+  return Holds();
+}
+
+// What the report says of the conversations before and after the checks.
+std::string SanityOf(const reports::Run& run) {
+  const auto found =
+      std::ranges::find(run.advertised, "sanity conversation", [](const auto& pair) { return pair.first; });
+  return found == run.advertised.end() ? "" : found->second;
+}
 
 // Any requirement of each kind.
 constexpr std::string_view kMust = "handshake.magic";
@@ -113,7 +132,29 @@ TEST(Runner, ChecksAfterTheDeadlineAreInconclusive) {
   std::vector<Check> many(2000, Check{.id = kMust, .claim = "", .run = SaysHello});
   const reports::Run run = RunChecks(*target, many, {.deadline = std::chrono::milliseconds(1)});
   EXPECT_EQ(run.outcomes.back().verdict, Verdict::kInconclusive);
+  EXPECT_EQ(run.outcomes.back().id, kMust);
+  EXPECT_EQ(run.trouble, "the run's deadline passed");
+  EXPECT_EQ(SanityOf(run), "passed before the checks, not held after them");
   EXPECT_EQ(run.exit, 1);
+}
+
+TEST(Runner, WhatIsFoundAfterACheckHadItsTimeProvesNothing) {
+  for (const auto check : {BrokenTooLate, HoldsTooLate}) {
+    const reports::Outcome outcome = RunOne(kMust, check, {.case_timeout = kShortTime}).outcomes[0];
+    EXPECT_EQ(outcome.verdict, Verdict::kInconclusive);
+    EXPECT_NE(outcome.evidence.saw.find("time for this check was over"), std::string::npos);
+  }
+}
+
+TEST(Runner, AServerThatNeverWasSaneIsNotSaidToBeSaneAfterwards) {
+  const auto target = ReferenceTarget({.wires = [] {
+    return [](engine::ByteView bytes, engine::Bytes& arrives) {
+      arrives.assign(bytes.begin(), bytes.begin() + 1);  // Of the greeting.
+      return false;
+    };
+  }});
+  const Check check{.id = kMust, .claim = "", .run = AlwaysHolds};
+  EXPECT_EQ(SanityOf(RunChecks(*target, std::span(&check, 1), {})), "failed before the checks, not held after them");
 }
 
 }  // namespace

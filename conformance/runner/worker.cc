@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -100,10 +101,19 @@ std::expected<Profile, ProbeFailure> Worker::Open() { return PlaceFor(Setup::kWr
 Worker::Trial Worker::Try(const Check& check, Place& place) {
   Transcript transcript;
   const Profile unknown;
-  CheckContext context(*place.peer, place.profile ? *place.profile : unknown, target_.ExportName(),
-                       LimitsFor(options_.case_timeout), SeedFor(options_.seed, check.id), transcript);
+  const Session::Limits limits = LimitsFor(options_.case_timeout);
+  CheckContext context(*place.peer, place.profile ? *place.profile : unknown, target_.ExportName(), limits,
+                       SeedFor(options_.seed, check.id), transcript);
   Judgement judgement = check.run(context);
-  Trial trial{.judgement = judgement, .evidence = EvidenceOf(judgement, transcript)};
+  Trial trial{.out_of_time = Transport::Clock::now() >= limits.deadline};
+  if (trial.out_of_time && judgement.kind != Judgement::Kind::kNotApplicable) {
+    // Silence that was not listened to for its whole time proves nothing, neither for the server nor against it.
+    judgement.kind = Judgement::Kind::kInconclusive;
+    judgement.saw = fmt::format("the time for this check was over{}{}",
+                                judgement.saw.empty() ? "" : "; until then: ", judgement.saw);
+  }
+  trial.evidence = EvidenceOf(judgement, transcript);
+  trial.judgement = std::move(judgement);
   if (const auto ended = place.peer->Ended()) {
     trial.died = true;
     trial.judgement.kind = Judgement::Kind::kBroken;
@@ -141,12 +151,19 @@ void Worker::Conclude(const Check& check, Place& place, reports::Outcome& outcom
     outcome.evidence = std::move(first.evidence);
     return;
   }
+  if (Cancelled()) {
+    return;
+  }
   AddAftermath(first, place, check.setup);
   Place& again = PlaceFor(check.setup);
   if (again.peer != nullptr) {
     Trial second = Try(check, again);
     const Verdict confirmed = verdict_of(second);
-    if (confirmed != outcome.verdict) {
+    if (confirmed != outcome.verdict && second.out_of_time) {
+      first.evidence.saw = fmt::format("first {}: {}; there was no time to run it again",
+                                       reports::Word(outcome.verdict), first.evidence.saw);
+      outcome.verdict = Verdict::kInconclusive;
+    } else if (confirmed != outcome.verdict) {
       first.evidence.saw =
           fmt::format("first {}: {}; run again {}{}{}", reports::Word(outcome.verdict), first.evidence.saw,
                       reports::Word(confirmed), second.evidence.saw.empty() ? "" : ": ", second.evidence.saw);
@@ -193,18 +210,23 @@ reports::Outcome Worker::Run(const Check& check) {
   return outcome;
 }
 
-std::string Worker::Close() {
+std::optional<std::string> Worker::Close() {
+  std::optional<std::string> held;
   for (auto& [setup, place] : places_) {
     if (place.peer == nullptr || !place.profile) {
       continue;  // It was never sane, and every outcome says so.
     }
     Transcript transcript;
     const auto after = Probe(*place.peer, ProbeOptionsNow(), transcript);
+    if (Transport::Clock::now() >= deadline_) {
+      return {};
+    }
     if (!after) {
       return after.error().sentence;
     }
+    held.emplace();
   }
-  return {};
+  return held;
 }
 
 }  // namespace nbdspec::conformance

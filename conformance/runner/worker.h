@@ -6,6 +6,7 @@
 #include <expected>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "conformance/checks/check.h"
@@ -30,8 +31,9 @@ class Worker {
   // Runs `check`, if it applies, and again if it does not hold.
   reports::Outcome Run(const Check& check);
 
-  // The sanity conversation once more, with every server in use: why one failed, or nothing.
-  std::string Close();
+  // The sanity conversation once more, with every server in use: why one failed, empty when none did.
+  // Returns nothing when it was not held: no server ever was sane, or the run's time is over.
+  std::optional<std::string> Close();
 
  private:
   // A server and what it offers.
@@ -45,12 +47,14 @@ class Worker {
     Judgement judgement;
     reports::Evidence evidence;
     bool died = false;
+    bool out_of_time = false;  // Some wait may have been cut short.
   };
 
   Place& PlaceFor(Setup setup);
   Place MakePlace(Setup setup);
   Trial Try(const Check& check, Place& place);
   void AddAftermath(Trial& trial, Place& place, Setup setup);
+  [[nodiscard]] bool Cancelled() const { return options_.cancelled != nullptr && options_.cancelled->load(); }
   [[nodiscard]] Session::Limits LimitsFor(std::chrono::milliseconds wait) const;
   [[nodiscard]] ProbeOptions ProbeOptionsNow() const;
   void Conclude(const Check& check, Place& place, reports::Outcome& outcome);
