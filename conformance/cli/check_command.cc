@@ -3,16 +3,19 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
 #include <chrono>
+#include <cmath>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
+#include <system_error>
 
 #include "conformance/cli/commands.h"
 #include "conformance/cli/interrupt.h"
 #include "conformance/cli/run_cli.h"
 #include "conformance/cli/selection.h"
 #include "conformance/runner/runner.h"
+#include "engine/wire/messages.h"
 #include "reports/model/run.h"
 #include "reports/render/render.h"
 
@@ -23,29 +26,51 @@ namespace {
 constexpr int kWorkerCount = 4;  // Checks mostly wait, so this does not depend on the processors there are.
 
 std::chrono::milliseconds FromSeconds(double seconds) {
-  return std::chrono::milliseconds(static_cast<std::int64_t>(seconds * 1000));
+  return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));  // 0 would be no limit.
 }
 
-// Replaces the file in one step, so that whoever reads it never sees half of it. "-" is standard output.
-bool WriteReport(const std::string& file, const std::string& text) {
-  if (file == "-") {
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return std::fflush(stdout) == 0;
+// Writes all of `text`. Returns 0, or the errno that says why not.
+int WriteTo(std::FILE* stream, const std::string& text) {
+  errno = 0;
+  const bool written = std::fwrite(text.data(), 1, text.size(), stream) == text.size();
+  return written && std::fflush(stream) == 0 ? 0 : (errno != 0 ? errno : EIO);
+}
+
+int WriteToFile(const std::string& file, const std::string& text) {
+  std::FILE* const stream = std::fopen(file.c_str(), "wbe");
+  if (stream == nullptr) {
+    return errno;
   }
-  const bool is_plain = !std::filesystem::exists(file) || std::filesystem::is_regular_file(file);
-  const std::string written = is_plain ? file + ".tmp" : file;
-  {
-    std::ofstream out(written, std::ios::binary | std::ios::trunc);
-    out << text;
-    if (!out.flush()) {
-      return false;
-    }
-  }
+  const int error = WriteTo(stream, text);
+  std::fclose(stream);
+  return error;
+}
+
+// Whether `file` may be replaced: a plain file, or none yet. Pipes, devices and links are written to as they are.
+bool IsPlain(const std::string& file) {
   std::error_code error;
-  if (is_plain) {
-    std::filesystem::rename(written, file, error);
+  const auto status = std::filesystem::symlink_status(file, error);
+  return !std::filesystem::exists(status) || std::filesystem::is_regular_file(status);
+}
+
+// Replaces a plain file in one step, so that whoever reads it never sees half of it. "-" is standard output.
+// Returns 0 or an errno.
+int WriteReport(const std::string& file, const std::string& text) {
+  if (file == "-") {
+    return WriteTo(stdout, text);
   }
-  return !error;
+  if (!IsPlain(file)) {
+    return WriteToFile(file, text);
+  }
+  const std::string written = file + ".tmp";
+  int error = WriteToFile(written, text);
+  if (error == 0 && std::rename(written.c_str(), file.c_str()) != 0) {
+    error = errno;
+  }
+  if (error != 0 && IsPlain(written)) {
+    std::remove(written.c_str());
+  }
+  return error;
 }
 
 // The reports of a run that go to files.
@@ -55,24 +80,31 @@ class Reports {
 
   // What has been found so far goes to the disk at once, marked as unfinished. Errors: a sentence; empty for none.
   std::string WriteUnfinished(const reports::Run& run) {
-    const bool to_stdout = options_.json_file == "-";
-    return to_stdout ? "" : Write(run, /*standard_output=*/false);
+    return Write(run, [](const std::string& file) { return file != "-" && IsPlain(file); });
   }
 
-  std::string Write(const reports::Run& run, bool standard_output = true) {
-    for (const auto& [file, render] : {std::pair{&options_.json_file, &reports::RenderJson},
-                                       std::pair{&options_.junit_file, &reports::RenderJunit}}) {
-      if (file->empty() || (*file == "-" && !standard_output)) {
-        continue;
-      }
-      if (!WriteReport(*file, render(run))) {
-        return fmt::format("cannot write {}: see that its directory exists and may be written to", *file);
-      }
-    }
-    return "";
+  std::string Write(const reports::Run& run) {
+    return Write(run, [](const std::string&) { return true; });
   }
 
  private:
+  // Writes those files that are `wanted`, each even if another cannot be.
+  std::string Write(const reports::Run& run, bool (*wanted)(const std::string&)) {
+    std::string trouble;
+    for (const auto& [file, render] : {std::pair{&options_.json_file, &reports::RenderJson},
+                                       std::pair{&options_.junit_file, &reports::RenderJunit}}) {
+      if (file->empty() || !wanted(*file)) {
+        continue;
+      }
+      if (const int error = WriteReport(*file, render(run)); error != 0) {
+        trouble = fmt::format("cannot write {}: {}; name a file in a directory that may be written to",
+                              *file == "-" ? "standard output" : engine::Quoted(*file, 200),
+                              std::generic_category().message(error));
+      }
+    }
+    return trouble;
+  }
+
   const CheckOptions& options_;
 };
 
@@ -98,19 +130,18 @@ RunOptions RunOptionsFrom(const CheckOptions& options) {
 
 void ShowProgress(std::size_t done, std::size_t all, const std::string& id) {
   if (::isatty(STDERR_FILENO) == 1) {
-    fmt::print(stderr, "\r\x1b[K[{}/{}] {}", done, all, id);
-    if (done == all) {
-      fmt::print(stderr, "\r\x1b[K");
-    }
+    const std::string line = fmt::format("\r\x1b[K[{}/{}] {}{}", done, all, id, done == all ? "\r\x1b[K" : "");
+    std::fputs(line.c_str(), stderr);  // Not fmt::print, which throws: the terminal may be gone.
   }
 }
 
 int Refuse(const std::string& sentence, int exit) {
-  fmt::print(stderr, "nbdspec: {}\n", sentence);
+  std::fputs(fmt::format("nbdspec: {}\n", sentence).c_str(), stderr);
   return exit;
 }
 
-void Print(const reports::Run& run, const CheckOptions& options) {
+// Returns 0, or the errno that says why it cannot be printed.
+int Print(const reports::Run& run, const CheckOptions& options) {
   const bool takes_stdout = options.json_file == "-" || options.junit_file == "-";
   std::string text =
       reports::RenderText(run, {.color = UseColor(options.no_color) && !takes_stdout, .verbose = options.verbose});
@@ -118,12 +149,16 @@ void Print(const reports::Run& run, const CheckOptions& options) {
     const std::size_t last = text.find_last_of('\n', text.size() - 2);
     text.erase(0, last == std::string::npos ? 0 : last + 1);
   }
-  std::fputs(text.c_str(), takes_stdout ? stderr : stdout);
+  const int error = WriteTo(takes_stdout ? stderr : stdout, text);
+  return error == EPIPE ? 0 : error;  // Who reads only the beginning has read enough.
 }
 
 }  // namespace
 
 int CheckCommand(CheckOptions options) {
+  if (!options.json_file.empty() && options.json_file == options.junit_file) {
+    return Refuse("--json and --junit name the same file: give each its own", reports::ExitCode::kUsage);
+  }
   auto target = TakeTarget(options);
   if (!target) {
     return Refuse(target.error().sentence, reports::ExitCode::kUsage);
@@ -155,8 +190,13 @@ int CheckCommand(CheckOptions options) {
     run.exit = 128 + InterruptSignal();
   }
   const std::string trouble = reports.Write(run);
-  Print(run, options);
-  return trouble.empty() ? run.exit : Refuse(trouble, reports::ExitCode::kOurError);
+  const int error = Print(run, options);
+  if (!trouble.empty()) {
+    return Refuse(trouble, reports::ExitCode::kOurError);
+  }
+  return error == 0 ? run.exit
+                    : Refuse("cannot print the report: " + std::generic_category().message(error),
+                             reports::ExitCode::kOurError);
 }
 
 }  // namespace nbdspec::conformance

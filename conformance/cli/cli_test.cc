@@ -21,9 +21,7 @@ struct Result {
   std::string output;  // Standard output and error.
 };
 
-// Runs `nbdspec WORDS` in a shell.
-Result Nbdspec(const std::string& words, const std::string& redirection = "2>&1") {
-  const std::string command = "conformance/cli/nbdspec " + words + " " + redirection;
+Result Shell(const std::string& command) {
   Result result;
   std::FILE* pipe = ::popen(command.c_str(), "r");
   if (pipe == nullptr) {
@@ -36,6 +34,11 @@ Result Nbdspec(const std::string& words, const std::string& redirection = "2>&1"
   const int status = ::pclose(pipe);
   result.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
   return result;
+}
+
+// Runs `nbdspec WORDS` in a shell.
+Result Nbdspec(const std::string& words, const std::string& redirection = "2>&1") {
+  return Shell("conformance/cli/nbdspec " + words + " " + redirection);
 }
 
 std::string FileFor(const std::string& name) { return std::string(std::getenv("TEST_TMPDIR")) + "/" + name; }
@@ -77,6 +80,14 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{"check http://localhost", 2, "http"}, Refused{"check --spawn 'true'", 2, "{socket}"},
                     Refused{"check --spawn \"true '{socket}\"", 2, "quot"},
                     Refused{"check --json /no/such/directory/x.json handshake.magic", 2, "/no/such/directory"},
+                    Refused{"check --json $(printf %05000d 0) handshake.magic", 2, "File name too long"},
+                    Refused{"check --json - --junit - handshake.magic", 2, "same file"},
+                    Refused{"check --spawn '' handshake.magic", 2, "--spawn"},
+                    Refused{"check --spawn 'true {socket}' nbdkit", 2, "both name a server"},
+                    Refused{"check nbdkit --export d handshake.magic", 2, "--export goes with"},
+                    Refused{"check --seed -1 handshake.magic", 2, "--seed"},
+                    Refused{"check --seed 18446744073709551616 handshake.magic", 2, "--seed"},
+                    Refused{"check handshake.magic --json /dev/full", 5, "No space left"},
                     Refused{"explain no.such.id", 2, "did you mean"}, Refused{"explain handshake.magic/nosuch", 2, ""},
                     Refused{"list nosuch", 2, "nosuch"}, Refused{"selftest nosuch", 2, "nosuch"},
                     Refused{"check nbd+unix:///?socket=/no/such/socket", 3, "/no/such/socket"},
@@ -124,6 +135,48 @@ TEST(Command, JsonOnStandardOutputIsNothingButJson) {
   EXPECT_TRUE(nlohmann::json::accept(result.output)) << result.output;
 }
 
+TEST(Command, AFullStandardOutputIsAnErrorAndNeverACrash) {
+  for (const char* words : {"check handshake.magic", "check handshake.magic --json -", "list", "coverage --markdown",
+                            "explain handshake.magic", "selftest handshake.magic"}) {
+    const Result result = Nbdspec(words, "2>&1 >/dev/full");
+    EXPECT_EQ(result.exit, 5) << words;
+    EXPECT_NE(result.output.find("No space left"), std::string::npos) << words << ": " << result.output;
+  }
+}
+
+TEST(Command, AReaderThatLeavesEarlyIsNoError) {
+  for (const char* words : {"check handshake -v", "list", "coverage --markdown"}) {
+    // `true` reads nothing, so every write fails. The exit code goes around it.
+    const Result result =
+        Shell(std::string("{ { sleep 0.1; conformance/cli/nbdspec ") + words + " 2>&3; echo $? >&3; } | true; } 3>&1");
+    EXPECT_EQ(result.output, "0\n") << words;
+  }
+}
+
+TEST(Command, AClosedStandardOutputIsNoError) {
+  const Result result = Nbdspec("check handshake.magic", "2>&1 >&-");
+  EXPECT_EQ(result.exit, 0) << result.output;
+}
+
+TEST(Command, WhatIsNoPlainFileIsWrittenOnceAndAsItIs) {
+  const Result piped = Nbdspec("check handshake.magic --json /dev/stdout -q", "2>/dev/null | cat");
+  EXPECT_EQ(piped.output.find("\"format\""), piped.output.rfind("\"format\"")) << piped.output;
+  const std::string target = FileFor("target.json");
+  const std::string link = FileFor("link.json");
+  std::ofstream(target) << "old";
+  std::filesystem::create_symlink(target, link);
+  ASSERT_EQ(Nbdspec("check handshake.magic --json " + link).exit, 0);
+  EXPECT_TRUE(std::filesystem::is_symlink(link));
+  EXPECT_TRUE(nlohmann::json::accept(Contents(target)));
+}
+
+TEST(Command, UnderBazelRunFilesAreWhereTheUserStands) {
+  const std::string file = FileFor("here.json");
+  const std::string command = "BUILD_WORKING_DIRECTORY=" + FileFor("") + " conformance/cli/nbdspec ";
+  ASSERT_EQ(Shell(command + "check handshake.magic -q --json here.json").exit, 0);
+  EXPECT_TRUE(nlohmann::json::accept(Contents(file)));
+}
+
 TEST(Command, AnInterruptedRunStillReports) {
   const std::string file = FileFor("interrupted.json");
   // A server that never answers, so that the run is under way when the signal comes.
@@ -133,6 +186,13 @@ TEST(Command, AnInterruptedRunStillReports) {
   ASSERT_FALSE(run.is_discarded());
   EXPECT_TRUE(result.exit == 130 || run["trouble"].get<std::string>().empty()) << result.exit;
   EXPECT_EQ(run["exit"], result.exit);
+}
+
+TEST(Command, UnderNohupAHangupDoesNotEndTheRun) {
+  const Result result = Shell(
+      "trap '' HUP; conformance/cli/nbdspec check nbdkit handshake.magic & pid=$!; sleep 0.1; kill -HUP $pid; "
+      "wait $pid");
+  EXPECT_EQ(result.exit, 0) << result.output;
 }
 
 // The processes whose command line holds `word`, this test's own and its shell aside.

@@ -24,7 +24,11 @@ void CatchInterrupts() {
   action.sa_handler = Note;
   action.sa_flags = static_cast<int>(SA_RESETHAND);
   for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
-    ::sigaction(signal, &action, nullptr);
+    struct sigaction before = {};
+    ::sigaction(signal, nullptr, &before);
+    if (signal != SIGHUP || before.sa_handler != SIG_IGN) {  // Under nohup a hangup is no reason to stop.
+      ::sigaction(signal, &action, nullptr);
+    }
   }
 }
 

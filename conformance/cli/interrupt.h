@@ -7,7 +7,8 @@
 
 namespace nbdspec::conformance {
 
-// From now on the first such signal only sets the flag; a second one kills the process.
+// From now on the first such signal only sets the flag; a second one kills the process. A SIGHUP that nbdspec was
+// started to ignore stays ignored.
 void CatchInterrupts();
 
 // True once a signal came.

@@ -8,6 +8,7 @@
 #include <cstdlib>
 
 #include "conformance/peer/reference_target.h"
+#include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
 
@@ -23,16 +24,22 @@ bool UseColor(bool refused) {
 }
 
 std::expected<std::unique_ptr<Target>, engine::Trouble> TakeTarget(CheckOptions& options) {
+  const std::string first = options.words.empty() ? "" : options.words.front();
+  const bool is_uri = first.find("://") != std::string::npos || first.starts_with("nbd:");
+  const bool is_server = std::ranges::find(kServers, first) != kServers.end();
+  const bool is_target = is_uri || is_server || first == "reference";
+  if (!options.spawn.empty() && is_target) {
+    return std::unexpected(engine::Trouble{"--spawn and the target " + engine::Quoted(first, 200) +
+                                           " both name a server: give one of them."});
+  }
   if (!options.spawn.empty()) {
     return TargetFromSpawn(options.spawn, options.export_name);
   }
-  if (options.words.empty()) {
-    return ReferenceTarget();
+  if (!options.export_name.empty()) {
+    return std::unexpected(engine::Trouble{
+        "--export goes with --spawn: a URI names its export itself, and of a server known by name it is known."});
   }
-  const std::string first = options.words.front();
-  const bool is_uri = first.find("://") != std::string::npos || first.starts_with("nbd:");
-  const bool is_server = std::ranges::find(kServers, first) != kServers.end();
-  if (is_uri || is_server || first == "reference") {
+  if (is_target) {
     options.words.erase(options.words.begin());
   }
   if (is_uri) {

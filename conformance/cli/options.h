@@ -51,7 +51,7 @@ struct SelfTestOptions {
 bool UseColor(bool refused);
 
 // The target that the words name, taken off their front, or the reference server when they name none.
-// Errors: a malformed URI, a spawn command that cannot work.
+// Errors: a malformed URI, a spawn command that cannot work, more than one server named.
 std::expected<std::unique_ptr<Target>, engine::Trouble> TakeTarget(CheckOptions& options);
 
 }  // namespace nbdspec::conformance

@@ -4,8 +4,12 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <charconv>
 #include <csignal>
+#include <cstdio>
 #include <map>
+#include <system_error>
 
 #include "conformance/cli/commands.h"
 #include "conformance/cli/options.h"
@@ -37,17 +41,31 @@ CLI::Option* AddSeconds(CLI::App& app, const std::string& name, double& value, c
       ->capture_default_str();
 }
 
+// An empty word is most often a variable that is not set. Returns what is wrong, as CLI11 wants it.
+std::string RefuseEmpty(const std::string& text) { return text.empty() ? "it is empty" : ""; }
+
+// CLI11 by itself takes -1 and 2^64, and makes 2^64 - 1 of them.
+std::string RefuseNoSeed(const std::string& text) {
+  std::uint64_t seed = 0;
+  const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), seed);
+  return error == std::errc() && stop == text.data() + text.size() ? "" : text + " is not in [0, 2^64)";
+}
+
 void AddCheck(CLI::App& app, CheckOptions& options, int& exit) {
   CLI::App* check = app.add_subcommand("check", "Check a server, clause by clause");
   check->footer(kCheckFooter);
   check->add_option("words", options.words, "[TARGET] [SELECT...]")->option_text(" ");
   check->add_option("--spawn", options.spawn, "Start this server: {socket} and {image} are replaced")
-      ->option_text("COMMAND");
+      ->option_text("COMMAND")
+      ->check(RefuseEmpty);
   check->add_option("--export", options.export_name, "The export to enter, with --spawn")->option_text("NAME");
-  check->add_option("--json", options.json_file, "Write the run as JSON ('-': standard output)")->option_text("FILE");
+  check->add_option("--json", options.json_file, "Write the run as JSON ('-': standard output)")
+      ->option_text("FILE")
+      ->check(RefuseEmpty);
   check->add_option("--junit", options.junit_file, "Write the run as JUnit XML ('-': standard output)")
-      ->option_text("FILE");
-  check->add_option("--seed", options.seed, "Seed of everything random")->capture_default_str();
+      ->option_text("FILE")
+      ->check(RefuseEmpty);
+  check->add_option("--seed", options.seed, "Seed of everything random")->capture_default_str()->check(RefuseNoSeed);
   check->add_option("-j", options.worker_count, "Checks at once, each with a server of its own (default: 4)")
       ->check(CLI::Range(1, 64));
   constexpr double kSecondsMin = 0.001;
@@ -83,9 +101,16 @@ void AddOthers(CLI::App& app, ListOptions& list, CoverageOptions& coverage, Self
 
   CLI::App* selftest_app = app.add_subcommand("selftest", "Show that every check catches its faults");
   selftest_app->add_option("prefix", selftest.prefix, "Only checks whose id begins so")->option_text("[PREFIX]");
-  selftest_app->add_option("--seed", selftest.seed, "Seed of everything random")->capture_default_str();
+  selftest_app->add_option("--seed", selftest.seed, "Seed of everything random")
+      ->capture_default_str()
+      ->check(RefuseNoSeed);
   selftest_app->add_flag("--no-color", selftest.no_color, "No colour");
   selftest_app->callback([&selftest, &exit] { exit = SelfTestCommand(selftest); });
+}
+
+int CannotPrint(const std::string& why) {
+  std::fputs(("nbdspec: cannot print: " + why + "\n").c_str(), stderr);
+  return reports::ExitCode::kOurError;
 }
 
 }  // namespace
@@ -111,8 +136,13 @@ int RunCli(std::span<const std::string> arguments) {
   std::vector<std::string> reversed(arguments.rbegin(), arguments.rend());  // As CLI11 wants them.
   try {
     app.parse(reversed);
+    if (std::fflush(stdout) != 0 && errno != EPIPE) {
+      return CannotPrint(std::generic_category().message(errno));
+    }
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? reports::ExitCode::kNothingNew : reports::ExitCode::kUsage;
+  } catch (const std::system_error& error) {  // From fmt::print. Who reads only the beginning has read enough.
+    return error.code().value() == EPIPE ? reports::ExitCode::kNothingNew : CannotPrint(error.code().message());
   }
   return exit;
 }
