@@ -149,11 +149,11 @@ std::span<const Check> AllChecks() {
   static const std::vector<Check> kAll = [] {
     std::vector<Check> all;
     for (const auto checks :
-         {HandshakeChecks,      ExportNameChecks,  OptionChecks,     StarttlsChecks,     OptionReplyChecks,
-          InfoChecks,           BlockSizeChecks,   BlockLimitChecks, MetaContextChecks,  ListMetaContextChecks,
-          SetMetaContextChecks, BlockStatusChecks, ZeroClaimChecks,  TransmissionChecks, FlagChecks,
-          ErrorChecks,          ChunkChecks,       ErrorChunkChecks, ReadChecks,         WriteChecks,
-          ZeroingChecks}) {
+         {HandshakeChecks,      ExportNameChecks,  OptionChecks,     StarttlsChecks,    OptionReplyChecks,
+          InfoChecks,           BlockSizeChecks,   BlockLimitChecks, MetaContextChecks, ListMetaContextChecks,
+          SetMetaContextChecks, BlockStatusChecks, ZeroClaimChecks,  StatusCostChecks,  TransmissionChecks,
+          FlagChecks,           ErrorChecks,       ChunkChecks,      ErrorChunkChecks,  ReadChecks,
+          WriteChecks,          ZeroingChecks}) {
       std::ranges::move(checks(), std::back_inserter(all));
     }
     return all;

@@ -140,6 +140,7 @@ std::vector<Check> ListMetaContextChecks();  // list_meta_context_checks.cc
 std::vector<Check> SetMetaContextChecks();   // set_meta_context_checks.cc
 std::vector<Check> BlockStatusChecks();      // block_status_checks.cc
 std::vector<Check> ZeroClaimChecks();        // zero_claim_checks.cc: whether base:allocation says what is so
+std::vector<Check> StatusCostChecks();       // status_cost_checks.cc: whether block status is quick
 std::vector<Check> TransmissionChecks();     // transmission_checks.cc: requests, simple replies, DISC
 std::vector<Check> FlagChecks();             // flag_checks.cc: transmission flags and command flags
 std::vector<Check> ErrorChecks();            // error_checks.cc: which errors come, and when

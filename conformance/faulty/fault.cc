@@ -116,11 +116,11 @@ std::span<const Fault> AllFaults() {
   static const std::vector<Fault> kAll = [] {
     std::vector<Fault> all;
     for (const auto faults :
-         {HandshakeFaults,      ExportNameFaults,  OptionFaults,     StarttlsFaults,     OptionReplyFaults,
-          InfoFaults,           BlockSizeFaults,   BlockLimitFaults, MetaContextFaults,  ListMetaContextFaults,
-          SetMetaContextFaults, BlockStatusFaults, ZeroClaimFaults,  TransmissionFaults, FlagFaults,
-          ErrorFaults,          ChunkFaults,       ErrorChunkFaults, ReadFaults,         WriteFaults,
-          ZeroingFaults}) {
+         {HandshakeFaults,      ExportNameFaults,  OptionFaults,     StarttlsFaults,    OptionReplyFaults,
+          InfoFaults,           BlockSizeFaults,   BlockLimitFaults, MetaContextFaults, ListMetaContextFaults,
+          SetMetaContextFaults, BlockStatusFaults, ZeroClaimFaults,  StatusCostFaults,  TransmissionFaults,
+          FlagFaults,           ErrorFaults,       ChunkFaults,      ErrorChunkFaults,  ReadFaults,
+          WriteFaults,          ZeroingFaults}) {
       std::ranges::move(faults(), std::back_inserter(all));
     }
     return all;

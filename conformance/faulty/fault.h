@@ -40,6 +40,7 @@ std::vector<Fault> ListMetaContextFaults();
 std::vector<Fault> SetMetaContextFaults();
 std::vector<Fault> BlockStatusFaults();
 std::vector<Fault> ZeroClaimFaults();
+std::vector<Fault> StatusCostFaults();
 std::vector<Fault> TransmissionFaults();
 std::vector<Fault> FlagFaults();
 std::vector<Fault> ErrorFaults();

@@ -16,6 +16,7 @@ std::string WithRow(std::string_view row) { return std::string(kColumns) + std::
 // The headings of proto.md, and of uri.md, that a section may start with.
 const std::set<std::string_view> kHeadings = {
     "Conventions",
+    "nbdkit extents proposal",
     "Protocol phases",
     "Oldstyle negotiation",
     "Newstyle negotiation",

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Faults for status_cost_checks.cc.
+#include "conformance/faulty/fault.h"
+
+namespace nbdspec::conformance {
+
+std::vector<Fault> StatusCostFaults() {
+  return {HearsWrong("server_looks_at_each_byte_to_tell_status", "extents-proposal.answer-quickly",
+                     [](engine::ClientMessage& heard, const engine::ConnectionState&) {
+                       const auto* request = std::get_if<engine::Request>(&heard);
+                       if (request != nullptr && request->type == engine::CommandType::kBlockStatus) {
+                         for (volatile std::uint64_t looked = 0; looked < std::uint64_t{8} * request->length;) {
+                           looked = looked + 1;
+                         }
+                       }
+                       return true;
+                     })};
+}
+
+}  // namespace nbdspec::conformance
