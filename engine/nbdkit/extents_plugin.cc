@@ -109,15 +109,16 @@ std::optional<Patch> ParsePatch(std::string_view text) {
     return {};
   }
   Patch patch{};
-  const char* const offset_end = text.data() + colon;
-  if (const auto [stopped, error] = std::from_chars(text.data(), offset_end, patch.offset);
+  const char* const begin = text.data();
+  const char* const offset_end = begin + colon;
+  if (const auto [stopped, error] = std::from_chars(begin, offset_end, patch.offset);
       error != std::errc() || stopped != offset_end) {
     return {};
   }
   for (std::size_t at = colon + 1; at < text.size(); at += 2) {
     std::uint8_t byte = 0;
-    const char* const byte_end = text.data() + at + 2;
-    if (const auto [stopped, error] = std::from_chars(text.data() + at, byte_end, byte, 16);
+    const char* const byte_end = begin + at + 2;
+    if (const auto [stopped, error] = std::from_chars(begin + at, byte_end, byte, 16);
         error != std::errc() || stopped != byte_end) {
       return {};
     }

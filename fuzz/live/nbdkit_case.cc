@@ -44,9 +44,9 @@ constexpr engine::ByteRange kMbrTable = {.begin = 446, .end = 512};
 std::string MbrParameter(const Layer& layer) {
   std::array<std::uint8_t, kMbrTable.end - kMbrTable.begin> table{};
   table[4] = 0x83;  // Type: Linux. The addresses by cylinder are not looked at.
-  for (int i = 0; i < 4; ++i) {
-    table[static_cast<std::size_t>(8 + i)] = static_cast<std::uint8_t>(layer.a / kSectorBytes >> (8 * i));
-    table[static_cast<std::size_t>(12 + i)] = static_cast<std::uint8_t>(layer.b / kSectorBytes >> (8 * i));
+  for (std::size_t i = 0; i < 4; ++i) {
+    table[8 + i] = static_cast<std::uint8_t>(layer.a / kSectorBytes >> (8 * i));
+    table[12 + i] = static_cast<std::uint8_t>(layer.b / kSectorBytes >> (8 * i));
   }
   table[64] = 0x55;
   table[65] = 0xaa;
