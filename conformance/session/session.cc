@@ -182,15 +182,21 @@ Heard<engine::Greeting> Session::NextGreeting() { return As<engine::Greeting>(Ne
 
 Heard<std::vector<engine::OptionReply>> Session::NextOptionReplies() {
   std::vector<engine::OptionReply> replies;
+  std::uint64_t payload_bytes = 0;
   for (;;) {
     auto reply = As<engine::OptionReply>(Next(), "an option reply");
     if (!reply) {
       return std::unexpected(reply.error());
     }
     const bool is_final = IsFinal(*reply);
+    payload_bytes += reply->payload.size();
     replies.push_back(std::move(*reply));
     if (is_final) {
       return replies;
+    }
+    if (payload_bytes > limits_.option_bytes_max) {
+      return std::unexpected(
+          Ended{.how = Ended::How::kFlood, .text = fmt::format("{} bytes in answer to one option", payload_bytes)});
     }
     if (replies.size() >= limits_.messages_max) {
       return std::unexpected(

@@ -110,6 +110,12 @@ TEST(Session, AFloodEndsIt) {
   Session bytes = Hearing(flood, transcript, Ending::kTimedOut, {.received_bytes_max = 100});
   ASSERT_TRUE(bytes.NextGreeting());
   EXPECT_EQ(bytes.NextOptionReplies().error().how, Ended::How::kFlood);
+  engine::OptionReply large = Reply(engine::OptionReplyType::kServer);
+  large.payload.resize(60);
+  Session option = Hearing({engine::Greeting{}, large, large, Reply(engine::OptionReplyType::kAck)}, transcript,
+                           Ending::kTimedOut, {.option_bytes_max = 100});
+  ASSERT_TRUE(option.NextGreeting());
+  EXPECT_EQ(option.NextOptionReplies().error().how, Ended::How::kFlood);
 }
 
 TEST(Session, AServerThatAlwaysHasOneMoreByteDoesNotHoldUpACancelledRun) {
