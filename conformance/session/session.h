@@ -61,8 +61,8 @@ class Session {
     std::chrono::milliseconds quiet_time{100};      // How long silence is listened to (see Silence).
     Transport::Clock::time_point deadline = Transport::Clock::time_point::max();  // For all of it.
     std::uint64_t received_bytes_max = 1 << 28;                                   // Of the whole session: 256 MiB.
-    std::uint64_t option_bytes_max = 1 << 24;  // Of the payloads that answer one option: 16 MiB, all held at once.
-    std::uint32_t messages_max = 1 << 16;                                         // In answer to one option or request.
+    std::uint64_t option_bytes_max = 1 << 24;      // Of the payloads that answer one option: 16 MiB, all held at once.
+    std::uint32_t messages_max = 1 << 16;          // In answer to one option or request.
     const std::atomic<bool>* cancelled = nullptr;  // When it becomes true, waiting ends as if timed out.
   };
 
