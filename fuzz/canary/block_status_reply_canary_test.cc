@@ -5,11 +5,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <limits>
-#include <map>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -274,20 +272,6 @@ std::vector<PlantedBug> ForgetfulJudges() {
   };
 }
 
-std::vector<engine::Bytes> Seeds() {
-  std::map<std::string, engine::Bytes> seeds;  // By name: an order that does not depend on the file system.
-  for (const auto& entry : std::filesystem::directory_iterator("corpus/seeds/block_status_reply")) {
-    std::ifstream file(entry.path(), std::ios::binary);
-    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
-    seeds[entry.path().string()] = engine::Bytes(bytes.begin(), bytes.end());
-  }
-  std::vector<engine::Bytes> inputs;
-  for (auto& [name, bytes] : seeds) {
-    inputs.push_back(std::move(bytes));
-  }
-  return inputs;
-}
-
 FindBytesDisagreement FindWith(const BlockStatusSubject& subject) {
   return [&subject](engine::ByteView input) { return FindBlockStatusDisagreement(input, subject); };
 }
@@ -295,7 +279,8 @@ FindBytesDisagreement FindWith(const BlockStatusSubject& subject) {
 class BlockStatusCanary : public testing::TestWithParam<PlantedBug> {};
 
 TEST_P(BlockStatusCanary, IsFoundByTheFuzzTarget) {
-  const auto found = HasFound({.runs_max = GetParam().runs_max, .start = Seeds()}, FindWith(GetParam().subject));
+  const auto found =
+      HasFound({.runs_max = GetParam().runs_max, .start = SeedsOf("block_status_reply")}, FindWith(GetParam().subject));
   EXPECT_TRUE(found);
   RecordProperty("found", found.message());
 }
@@ -306,7 +291,8 @@ INSTANTIATE_TEST_SUITE_P(WrongJudges, BlockStatusCanary, testing::ValuesIn(Wrong
 INSTANTIATE_TEST_SUITE_P(ForgetfulJudges, BlockStatusCanary, testing::ValuesIn(ForgetfulJudges()), kNameOf);
 
 TEST(BlockStatusCanary, RightBuilderAndJudgeAreNotAccused) {
-  EXPECT_TRUE(HasAccusedNobody({.runs_max = 20000, .start = Seeds()}, FindWith(BlockStatusSubject{})));
+  EXPECT_TRUE(
+      HasAccusedNobody({.runs_max = 20000, .start = SeedsOf("block_status_reply")}, FindWith(BlockStatusSubject{})));
 }
 
 }  // namespace

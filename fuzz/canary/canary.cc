@@ -1,6 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/canary/canary.h"
 
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <map>
+
 #include "fuzz/harness/random_inputs.h"
 
 namespace nbdspec::fuzz {
@@ -40,6 +45,20 @@ testing::AssertionResult HasAccusedNobody(const CanaryRuns& runs, const FindByte
     }
   }
   return testing::AssertionSuccess();
+}
+
+std::vector<engine::Bytes> SeedsOf(const std::string& target) {
+  std::map<std::string, engine::Bytes> seeds;  // By name: an order that does not depend on the file system.
+  for (const auto& entry : std::filesystem::directory_iterator("corpus/seeds/" + target)) {
+    std::ifstream file(entry.path(), std::ios::binary);
+    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+    seeds[entry.path().string()] = engine::Bytes(bytes.begin(), bytes.end());
+  }
+  std::vector<engine::Bytes> inputs;
+  for (auto& [name, bytes] : seeds) {
+    inputs.push_back(std::move(bytes));
+  }
+  return inputs;
 }
 
 }  // namespace nbdspec::fuzz

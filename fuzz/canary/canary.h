@@ -14,6 +14,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <string>
 #include <vector>
 
 #include "engine/base/bytes.h"
@@ -33,5 +34,8 @@ testing::AssertionResult HasFound(const CanaryRuns& runs, const FindBytesDisagre
 
 // Success if `find` disagrees with none of them: the right subject is not accused.
 testing::AssertionResult HasAccusedNobody(const CanaryRuns& runs, const FindBytesDisagreement& find);
+
+// The inputs in corpus/seeds/TARGET, in the order of their names, for CanaryRuns::start.
+std::vector<engine::Bytes> SeedsOf(const std::string& target);
 
 }  // namespace nbdspec::fuzz

@@ -3,10 +3,8 @@
 
 #include <gtest/gtest.h>
 
-#include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <map>
 #include <ostream>
 #include <string>
 #include <vector>
@@ -69,27 +67,13 @@ constexpr PlantedBug kPlantedBugs[] = {
 
 #undef NBDSPEC_BUG
 
-std::vector<engine::Bytes> Seeds() {
-  std::map<std::string, engine::Bytes> seeds;  // By name: an order that does not depend on the file system.
-  for (const auto& entry : std::filesystem::directory_iterator("corpus/seeds/layer_stack")) {
-    std::ifstream file(entry.path(), std::ios::binary);
-    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
-    seeds[entry.path().string()] = engine::Bytes(bytes.begin(), bytes.end());
-  }
-  std::vector<engine::Bytes> inputs;
-  for (auto& [name, bytes] : seeds) {
-    inputs.push_back(std::move(bytes));
-  }
-  return inputs;
-}
-
 FindBytesDisagreement WithBug(LayerBug bug) {
   return [bug](engine::ByteView input) { return FindLayerStackDisagreement(input, MakeMutantLayer(bug)); };
 }
 
 // The mutants without a bug, and the layers themselves.
 TEST(LayerStackCanary, RightLayersAreNotAccused) {
-  const CanaryRuns runs = {.runs_max = 5000, .bytes_max = kBytesMax, .start = Seeds()};
+  const CanaryRuns runs = {.runs_max = 5000, .bytes_max = kBytesMax, .start = SeedsOf("layer_stack")};
   EXPECT_TRUE(HasAccusedNobody(runs, WithBug(LayerBug::kNone)));
   EXPECT_TRUE(HasAccusedNobody(runs, [](engine::ByteView input) { return FindLayerStackDisagreement(input); }));
 }
@@ -97,7 +81,7 @@ TEST(LayerStackCanary, RightLayersAreNotAccused) {
 class LayerStackCanary : public testing::TestWithParam<PlantedBug> {};
 
 TEST_P(LayerStackCanary, IsFoundByTheFuzzTarget) {
-  const CanaryRuns runs = {.runs_max = GetParam().inputs_max, .bytes_max = kBytesMax, .start = Seeds()};
+  const CanaryRuns runs = {.runs_max = GetParam().inputs_max, .bytes_max = kBytesMax, .start = SeedsOf("layer_stack")};
   const auto found = HasFound(runs, WithBug(GetParam().bug));
   EXPECT_TRUE(found);
   RecordProperty("found", found.message());

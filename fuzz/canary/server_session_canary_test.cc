@@ -4,10 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cstdint>
-#include <filesystem>
 #include <fstream>
-#include <iterator>
-#include <map>
 #include <memory>
 #include <ostream>
 #include <string>
@@ -70,20 +67,6 @@ constexpr PlantedBug kPlantedBugs[] = {
 
 #undef NBDSPEC_BUG
 
-std::vector<engine::Bytes> Seeds() {
-  std::map<std::string, engine::Bytes> seeds;  // By name: an order that does not depend on the file system.
-  for (const auto& entry : std::filesystem::directory_iterator("corpus/seeds/server_session")) {
-    std::ifstream file(entry.path(), std::ios::binary);
-    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
-    seeds[entry.path().string()] = engine::Bytes(bytes.begin(), bytes.end());
-  }
-  std::vector<engine::Bytes> inputs;
-  for (auto& [name, bytes] : seeds) {
-    inputs.push_back(std::move(bytes));
-  }
-  return inputs;
-}
-
 FindBytesDisagreement WithBug(SessionBug bug) {
   return [bug](engine::ByteView input) {
     std::uint64_t number = 0;
@@ -92,13 +75,14 @@ FindBytesDisagreement WithBug(SessionBug bug) {
 }
 
 TEST(ServerSessionCanary, TheRightServerIsNotAccused) {
-  EXPECT_TRUE(HasAccusedNobody({.runs_max = 3000, .start = Seeds()}, WithBug(SessionBug::kNone)));
+  EXPECT_TRUE(HasAccusedNobody({.runs_max = 3000, .start = SeedsOf("server_session")}, WithBug(SessionBug::kNone)));
 }
 
 class ServerSessionCanary : public testing::TestWithParam<PlantedBug> {};
 
 TEST_P(ServerSessionCanary, IsFoundByTheFuzzTarget) {
-  const auto found = HasFound({.runs_max = GetParam().inputs_max, .start = Seeds()}, WithBug(GetParam().bug));
+  const auto found =
+      HasFound({.runs_max = GetParam().inputs_max, .start = SeedsOf("server_session")}, WithBug(GetParam().bug));
   EXPECT_TRUE(found);
   RecordProperty("found", found.message());
 }

@@ -5,10 +5,8 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <map>
 #include <string>
 #include <utility>
 #include <vector>
@@ -119,21 +117,7 @@ class ForgetsPadInOffset : public engine::ServerDecoder {
   std::uint64_t pad_bytes_ = 0;
 };
 
-std::vector<engine::Bytes> Seeds() {
-  std::map<std::string, engine::Bytes> seeds;  // By name: an order that does not depend on the file system.
-  for (const auto& entry : std::filesystem::directory_iterator("corpus/seeds/wire_decode")) {
-    std::ifstream file(entry.path(), std::ios::binary);
-    const std::string bytes{std::istreambuf_iterator<char>(file), {}};
-    seeds[entry.path().string()] = engine::Bytes(bytes.begin(), bytes.end());
-  }
-  std::vector<engine::Bytes> inputs;
-  for (auto& [name, bytes] : seeds) {
-    inputs.push_back(std::move(bytes));
-  }
-  return inputs;
-}
-
-CanaryRuns Runs(std::uint64_t runs_max) { return {.runs_max = runs_max, .start = Seeds()}; }
+CanaryRuns Runs(std::uint64_t runs_max) { return {.runs_max = runs_max, .start = SeedsOf("wire_decode")}; }
 
 template <typename ClientDecoder>
 FindBytesDisagreement WithClientDecoder() {
