@@ -17,7 +17,6 @@
 #include "engine/layers/layer.h"
 #include "engine/layers/no_extents_filter.h"
 #include "engine/layers/probe_layer.h"
-#include "engine/layers/scripted_disk.h"
 #include "engine/layers/sparse_read_filter.h"
 #include "engine/layers/truncate_filter.h"
 #include "engine/layers/window_filter.h"
@@ -93,17 +92,6 @@ TEST(Disk, ChangesBecomeDataZeroesAndHoles) {
   EXPECT_TRUE(disk.Write(6, Bytes{9}));
   EXPECT_EQ(Says(disk), "Dzz.D.D.");
   EXPECT_EQ(Reads(disk), (Bytes{1, 0, 0, 0, 5, 0, 9, 0}));
-}
-
-TEST(ScriptedDisk, IsWhatTheScriptLeaves) {
-  const auto script =
-      ParseScript("# nbdspec script\nsize 8\ninitial zero\nadd 0 +8 data\nclear\nadd 2 +2 hole\nadd 6 +9 data\n");
-  ASSERT_TRUE(script);
-  auto disk = MakeScriptedDisk(*script);
-  ASSERT_TRUE(disk);
-  EXPECT_EQ(Says(*disk), "zzhhzzDD");
-  EXPECT_EQ(Reads(*disk), (Bytes{0, 0, 3, 4, 0, 0, 7, 8}));
-  EXPECT_FALSE(MakeScriptedDisk({.size = Disk::kDiskBytesMax + 1}));
 }
 
 // A plugin that has only what every plugin must have, and one that has writes as well.
