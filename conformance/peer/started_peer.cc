@@ -21,8 +21,8 @@ using Clock = Transport::Clock;
 
 // Between two looks at a server that is starting.
 constexpr std::chrono::milliseconds kReadinessPause{2};
-// How long a connection made to look may stay silent.
-constexpr std::chrono::milliseconds kGreetingWait{500};
+// How long a connection made to look may stay silent: nbd-server listens seconds before it has what it needs to greet.
+constexpr std::chrono::milliseconds kGreetingWait{5000};
 // A killed server's sockets close a moment before its death is known.
 constexpr std::chrono::milliseconds kNewsOfDeathWait{20};
 // How long Restart waits: what Start was given, within these.
