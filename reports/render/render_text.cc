@@ -154,7 +154,8 @@ std::string WhyThisExit(const Run& run, const Tally& tally) {
     case ExitCode::kOurError:
       return "an error of nbdspec itself; please report it with the lines above";
     default:
-      return "an exit code that nbdspec does not use";
+      return run.exit > 128 ? fmt::format("ended by signal {}", run.exit - 128)
+                            : "an exit code that nbdspec does not use";
   }
 }
 
