@@ -160,8 +160,11 @@ bool MayBeReadError(const Survey& survey, const Exchange& exchange) {
 
 Judgement OnlyAllowedDisconnect(const Survey& survey) {
   const auto& ended = survey.ended;
-  if (!ended || !ended->is_disconnect()) {
+  if (!ended) {
     return Holds();
+  }
+  if (!ended->is_disconnect()) {
+    return AsJudgement(*ended);
   }
   const bool excused =
       std::ranges::any_of(survey.batch.exchanges, [&](const auto& e) { return MayBeReadError(survey, e); });
