@@ -33,6 +33,11 @@ bool EndsAnswer(const ServerMessage& reply) {
   return chunk == nullptr || chunk->is_done();
 }
 
+std::size_t PayloadBytes(const ServerMessage& reply) {
+  const auto* simple = std::get_if<engine::SimpleReply>(&reply);
+  return simple != nullptr ? simple->data.size() : std::get<engine::Chunk>(reply).payload.size();
+}
+
 bool IsReply(const ServerMessage& message) {
   return std::holds_alternative<engine::SimpleReply>(message) || std::holds_alternative<engine::Chunk>(message);
 }
@@ -231,7 +236,8 @@ Heard<Answer> Session::NextAnswer(std::uint64_t cookie) {
       return answer;
     }
   }
-  while (heard_count++ < limits_.messages_max) {
+  std::uint64_t held_bytes = 0;
+  while (heard_count++ < limits_.messages_max && held_bytes <= limits_.answer_bytes_max) {
     auto next = Next();
     if (!next) {
       return std::unexpected(next.error());
@@ -240,6 +246,7 @@ Heard<Answer> Session::NextAnswer(std::uint64_t cookie) {
       return std::unexpected(
           Ended{.how = Ended::How::kUnexpected, .text = "not a reply, but " + engine::Describe(*next)});
     }
+    held_bytes += PayloadBytes(*next);
     const std::uint64_t of = CookieOf(*next);
     if (of == cookie) {
       if (take(std::move(*next))) {
@@ -252,7 +259,8 @@ Heard<Answer> Session::NextAnswer(std::uint64_t cookie) {
     }
   }
   return std::unexpected(
-      Ended{.how = Ended::How::kFlood, .text = fmt::format("{} messages and no end of the reply", heard_count)});
+      Ended{.how = Ended::How::kFlood,
+            .text = fmt::format("{} messages with {} bytes, and no end of the reply", heard_count, held_bytes)});
 }
 
 std::optional<std::string> Session::Silence() {

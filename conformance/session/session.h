@@ -62,6 +62,7 @@ class Session {
     Transport::Clock::time_point deadline = Transport::Clock::time_point::max();  // For all of it.
     std::uint64_t received_bytes_max = 1 << 28;                                   // Of the whole session: 256 MiB.
     std::uint64_t option_bytes_max = 1 << 24;      // Of the payloads that answer one option: 16 MiB, all held at once.
+    std::uint64_t answer_bytes_max = 1 << 26;      // Of what is held while one answer is awaited: 64 MiB.
     std::uint32_t messages_max = 1 << 16;          // In answer to one option or request.
     const std::atomic<bool>* cancelled = nullptr;  // When it becomes true, waiting ends as if timed out.
   };

@@ -156,7 +156,7 @@ TEST(Transcript, SaysWhereTheConversationStands) {
   Transcript transcript;
   EXPECT_EQ(transcript.Place(), "");
   transcript.Add({.direction = Transcript::Direction::kSent, .text = "hello"});
-  EXPECT_EQ(transcript.Place(), "the server has said nothing");
+  EXPECT_EQ(transcript.Place(), "no message from the server yet");
   transcript.Add({.direction = Transcript::Direction::kReceived, .offset = 18, .length = 20, .text = "hi"});
   transcript.Add({.text = "gone"});
   EXPECT_EQ(transcript.Place(), "line 2, byte 18 from the server");

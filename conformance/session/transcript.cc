@@ -31,7 +31,7 @@ std::string Transcript::Place() const {
       return fmt::format("line {}, byte {} from the server", number, line->offset);
     }
   }
-  return lines_.empty() ? "" : "the server has said nothing";
+  return lines_.empty() ? "" : "no message from the server yet";
 }
 
 std::vector<std::string> Transcript::Text() const {
