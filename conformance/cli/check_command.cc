@@ -62,7 +62,7 @@ int WriteReport(const std::string& file, const std::string& text) {
   if (!IsPlain(file)) {
     return WriteToFile(file, text);
   }
-  const std::string written = file + ".tmp";
+  const std::string written = fmt::format("{}.{}.tmp", file, ::getpid());  // Two runs may share a report.
   int error = WriteToFile(written, text);
   if (error == 0 && std::rename(written.c_str(), file.c_str()) != 0) {
     error = errno;

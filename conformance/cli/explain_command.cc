@@ -36,8 +36,7 @@ int UnknownId(const std::string& id) {
   for (const Requirement& requirement : TheCatalogue().all()) {
     ids.push_back(requirement.id);
   }
-  fmt::print(stderr, "nbdspec: there is no check or requirement {}; did you mean {}?\n", engine::Quoted(id),
-             NearestId(id, ids));
+  fmt::print(stderr, "nbdspec: there is no check or requirement {}{}\n", engine::Quoted(id), DidYouMean(id, ids));
   return reports::ExitCode::kUsage;
 }
 

@@ -34,9 +34,9 @@ engine::Trouble MatchesNothing(std::string_view word) {
     ids.push_back(check.id);
   }
   return {
-      fmt::format("no check and no known target is called {}; did you mean {}? `nbdspec list` shows every check, "
+      fmt::format("no check and no known target is called {}{} `nbdspec list` shows every check, "
                   "`nbdspec check --help` the targets.",
-                  engine::Quoted(word), NearestId(word, ids))};
+                  engine::Quoted(word), DidYouMean(word, ids))};
 }
 
 }  // namespace
@@ -48,10 +48,18 @@ bool Selects(std::string_view pattern, std::string_view id) {
   return ::fnmatch(std::string(pattern).c_str(), std::string(id).c_str(), FNM_NOESCAPE) == 0;
 }
 
-std::string_view NearestId(std::string_view word, std::span<const std::string_view> ids) {
+std::string DidYouMean(std::string_view word, std::span<const std::string_view> ids) {
   const std::string_view cut = word.substr(0, 200);  // A word can be of any length; ids are short.
-  const auto nearest = std::ranges::min_element(ids, {}, [&](std::string_view id) { return EditDistance(cut, id); });
-  return nearest == ids.end() ? "" : *nearest;
+  std::string_view nearest;
+  std::size_t least = cut.size() / 2 + 1;  // Further away it is no slip of the finger.
+  for (const std::string_view id : ids) {
+    const std::size_t distance = EditDistance(cut, id);
+    if (distance < least) {
+      least = distance;
+      nearest = id;
+    }
+  }
+  return nearest.empty() ? "." : fmt::format("; did you mean {}?", nearest);
 }
 
 std::expected<std::vector<Check>, engine::Trouble> SelectChecks(std::span<const std::string> words) {

@@ -21,7 +21,7 @@ std::expected<std::vector<Check>, engine::Trouble> SelectChecks(std::span<const 
 // Whether `pattern` (an id, a beginning or a glob) selects `id`.
 bool Selects(std::string_view pattern, std::string_view id);
 
-// The id nearest to `word` by edit distance, for "did you mean".
-std::string_view NearestId(std::string_view word, std::span<const std::string_view> ids);
+// "; did you mean ID?" for the id nearest to `word` by edit distance; "." when none is near.
+std::string DidYouMean(std::string_view word, std::span<const std::string_view> ids);
 
 }  // namespace nbdspec::conformance

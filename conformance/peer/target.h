@@ -55,7 +55,8 @@ std::expected<std::unique_ptr<Target>, engine::Trouble> TargetFromUri(std::strin
 std::expected<std::unique_ptr<Target>, engine::Trouble> TargetFromSpawn(std::string_view command,
                                                                         std::string_view export_name);
 
-// "nbdkit", "nbdkit:extents" (with the plugin of engine/nbdkit), "qemu-nbd" or "nbd-server", as Debian 12 installs it. ("reference" is in reference_target.h.)
+// "nbdkit", "nbdkit:extents" (with the plugin of engine/nbdkit), "qemu-nbd" or "nbd-server", as Debian 12 installs it.
+// ("reference" is in reference_target.h.)
 std::expected<std::unique_ptr<Target>, engine::Trouble> TargetFromName(std::string_view name);
 
 }  // namespace nbdspec::conformance
