@@ -13,7 +13,6 @@ using engine::Chunk;
 using engine::ChunkFlag;
 using engine::ChunkName;
 using engine::ChunkType;
-using engine::CommandType;
 
 namespace {
 

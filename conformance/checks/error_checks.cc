@@ -8,7 +8,6 @@
 
 namespace nbdspec::conformance {
 
-using engine::ByteRange;
 using engine::CommandFlag;
 using engine::CommandType;
 using engine::NbdError;

@@ -8,7 +8,6 @@
 
 namespace nbdspec::conformance {
 
-using engine::ByteRange;
 using engine::Bytes;
 using engine::Chunk;
 using engine::ChunkType;

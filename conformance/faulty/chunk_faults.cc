@@ -6,7 +6,6 @@ namespace nbdspec::conformance {
 
 using engine::Bytes;
 using engine::Chunk;
-using engine::ChunkFlag;
 using engine::ChunkType;
 using engine::CommandType;
 using engine::OffsetData;

@@ -93,8 +93,8 @@ Fault RepeatsForEachQuery(std::string_view name, std::string_view check, std::ui
     const auto query = engine::DecodeMetaContextQuery(to.payload);
     const auto first = std::ranges::find_if(said, IsContext);
     if (query && query->queries.size() > 1 && first != said.end()) {
-      const ServerMessage again = *first;
-      said.insert(said.begin(), again);
+      ServerMessage again = *first;  // A copy: inserting moves what `first` points at.
+      said.insert(said.begin(), std::move(again));
     }
   });
 }
