@@ -202,12 +202,12 @@ ReplyInput ReadReplyInput(engine::ByteView bytes) {
   exchange.contexts = Contexts(input.Byte());
   for (int i = 0; i < 2; ++i) {
     const std::uint8_t where = input.Byte();  // Up to 15 times 256 bytes from the begin, and 1 to 16 bytes of data.
-    const std::uint64_t begin = SaturatingAdd(exchange.asked.begin, where % 16U * 256U);
+    const std::uint64_t begin = SaturatingAdd(exchange.asked.begin, where % 16U * std::uint64_t{256});
     read.data.push_back({.begin = begin, .end = SaturatingAdd(begin, 1 + where / 16U)});
   }
   const std::uint8_t within = input.Byte();
-  read.within.begin = SaturatingAdd(exchange.asked.begin, within % 4U * 100U);
-  read.within.end = SaturatingAdd(read.within.begin, within < 128 ? within * 64U : kMax);
+  read.within.begin = SaturatingAdd(exchange.asked.begin, within % 4U * std::uint64_t{100});
+  read.within.end = SaturatingAdd(read.within.begin, within < 128 ? within * std::uint64_t{64} : kMax);
   while (!input.rest().empty() && exchange.chunks.size() < kChunksMax) {
     ReadMessage(input, exchange);
   }
