@@ -151,6 +151,44 @@ struct WindowCase {
   const char* says;
 };
 
+// Says that all of it is a hole, whatever it was asked for.
+class Chatty : public Layer {
+ public:
+  [[nodiscard]] std::uint64_t size() const override { return 16; }
+  [[nodiscard]] bool CanExtents() const override { return true; }
+  LayerResult Extents(const ExtentsRequest&, ExtentMap& extents) override {
+    return AddExtent(extents, {.begin = 0, .end = 16}, ExtentType::kHoleZero);
+  }
+  LayerResult Read(std::uint64_t, std::span<std::uint8_t>) override { return {}; }
+};
+
+TEST(Filters, WhatAnAnswerSaysOutsideOfTheRangeIsIgnored) {
+  WindowFilter window(std::make_unique<Chatty>(), {.offset = 4, .length = 8});
+  ExtentMap extents(window.size(), ExtentType::kData);
+  ASSERT_TRUE(window.Extents({.range = {.begin = 2, .end = 5}}, extents));
+  EXPECT_EQ(Letters(extents, extents.range()), "DD...DDD");
+}
+
+TEST(Filters, PassReqOneOn) {
+  ProbeNotes notes;
+  WindowFilter window(std::make_unique<ProbeLayer>(DiskOf(".zhD"), notes), {.offset = 1, .length = 3});
+  EXPECT_EQ(Says(window, std::nullopt, /*req_one=*/true), "zhD");
+  EXPECT_EQ(notes.calls, (Calls{"extents_req_one 1 +3"}));
+}
+
+class PlainFilter : public Filter {
+ public:
+  using Filter::Filter;
+};
+
+TEST(Filters, OfferExtentsIfTheLayerBelowDoes) {
+  PlainFilter over_disk(Over(".zhD"));
+  EXPECT_TRUE(over_disk.CanExtents());
+  EXPECT_EQ(Says(over_disk), ".zhD");
+  PlainFilter over_bare(std::make_unique<Bare>());
+  EXPECT_FALSE(over_bare.CanExtents());
+}
+
 TEST(WindowFilter, ShowsTheBytesFromItsOffsetOn) {
   constexpr std::uint64_t kHuge = ~std::uint64_t{0};
   const std::vector<WindowCase> cases = {
