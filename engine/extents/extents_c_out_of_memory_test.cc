@@ -5,39 +5,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <cstdlib>
-#include <new>
 #include <tuple>
 #include <vector>
 
 #include "engine/extents/extents_c.h"
-
-namespace {
-
-// Allocations that still succeed; negative: all do.
-int allocations_left = -1;
-
-void* AllocateOrFail(std::size_t size) {
-  if (allocations_left == 0) {
-    throw std::bad_alloc();
-  }
-  if (allocations_left > 0) {
-    --allocations_left;
-  }
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) {
-    return memory;
-  }
-  throw std::bad_alloc();
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return AllocateOrFail(size); }
-void* operator new[](std::size_t size) { return AllocateOrFail(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+#include "engine/extents/failing_new.h"
 
 namespace {
 
@@ -66,9 +38,9 @@ TEST(ExtentsCOutOfMemory, EveryFailedAddLeavesTheMapUnchanged) {
     for (int allowed = 0;; ++allowed) {
       ASSERT_LT(allowed, 100);
       errno = 0;
-      allocations_left = allowed;
+      nbdspec::engine::AllowAllocations(allowed);
       const int result = nbdspec_extent_add(map, offset, 2, NBDSPEC_EXTENT_TYPE_ZERO);
-      allocations_left = -1;
+      nbdspec::engine::AllowAllocations(nbdspec::engine::kUnlimited);
       if (result == 0) {
         most_needed = std::max(most_needed, allowed);
         break;
@@ -88,12 +60,12 @@ TEST(ExtentsCOutOfMemory, AFailedNewIsNullAndTold) {
   nbdspec_extents_set_error_callback([](int error, const char*, void* opaque) { *static_cast<int*>(opaque) = error; },
                                      &told);
   errno = 0;
-  allocations_left = 0;
+  nbdspec::engine::AllowAllocations(0);
   nbdspec_extents_map* refused = nbdspec_extents_new(100);
   const int error = errno;
-  allocations_left = 1;
+  nbdspec::engine::AllowAllocations(1);
   nbdspec_extents_map* map = nbdspec_extents_new(100);
-  allocations_left = -1;
+  nbdspec::engine::AllowAllocations(nbdspec::engine::kUnlimited);
   nbdspec_extents_set_error_callback(nullptr, nullptr);
   EXPECT_EQ(refused, nullptr);
   EXPECT_EQ(error, ENOMEM);
@@ -110,11 +82,11 @@ TEST(ExtentsCOutOfMemory, ForeachClearAndFreeNeedNoMemory) {
     *static_cast<std::uint64_t*>(opaque) += length;
     return 0;
   };
-  allocations_left = 0;
+  nbdspec::engine::AllowAllocations(0);
   const int walked = nbdspec_extents_foreach(map, count, &bytes, NBDSPEC_EXTENTS_FOREACH_FLAG_RANGE, 5, 90);
   const int cleared = nbdspec_extents_clear(map);
   nbdspec_extents_free(map);
-  allocations_left = -1;
+  nbdspec::engine::AllowAllocations(nbdspec::engine::kUnlimited);
   EXPECT_EQ(walked, 0);
   EXPECT_EQ(bytes, 90U);
   EXPECT_EQ(cleared, 0);

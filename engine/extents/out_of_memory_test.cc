@@ -3,38 +3,10 @@
 
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-#include <new>
 #include <vector>
 
 #include "engine/extents/extent_map.h"
-
-namespace {
-
-// Allocations that still succeed; negative: all do.
-int allocations_left = -1;
-
-void* AllocateOrFail(std::size_t size) {
-  if (allocations_left == 0) {
-    throw std::bad_alloc();
-  }
-  if (allocations_left > 0) {
-    --allocations_left;
-  }
-  if (void* memory = std::malloc(size == 0 ? 1 : size)) {
-    return memory;
-  }
-  throw std::bad_alloc();
-}
-
-}  // namespace
-
-void* operator new(std::size_t size) { return AllocateOrFail(size); }
-void* operator new[](std::size_t size) { return AllocateOrFail(size); }
-void operator delete(void* memory) noexcept { std::free(memory); }
-void operator delete[](void* memory) noexcept { std::free(memory); }
-void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }
-void operator delete[](void* memory, std::size_t) noexcept { std::free(memory); }
+#include "engine/extents/failing_new.h"
 
 namespace nbdspec::engine {
 namespace {
@@ -53,9 +25,9 @@ template <typename Operation>
 int AllocationsNeeded(const ExtentMap& map, const Operation& operation) {
   const std::vector<Extent> before = ExtentsOf(map);
   for (int allowed = 0; allowed < 1000; ++allowed) {
-    allocations_left = allowed;
+    AllowAllocations(allowed);
     const std::expected<void, ErrorCode> result = operation();
-    allocations_left = -1;
+    AllowAllocations(kUnlimited);
     map.CheckInvariants();
     if (result) {
       return allowed;
@@ -101,7 +73,7 @@ TEST(ExtentMapOutOfMemory, ConstructionClearForEachAndLookupNeedNoMemory) {
   ExtentMap filled(100);
   ASSERT_TRUE(filled.Add(10, 10, ExtentType::kData));
   std::uint64_t visited = 0;
-  allocations_left = 0;
+  AllowAllocations(0);
   ExtentMap map(kExportBytesMax, ExtentType::kZero);
   filled.ForEach(filled.range(), [&visited](Extent extent) {
     visited += extent.range.length();
@@ -110,7 +82,7 @@ TEST(ExtentMapOutOfMemory, ConstructionClearForEachAndLookupNeedNoMemory) {
   const Extent found = filled.Lookup(15);
   filled.Clear();
   const ExtentMap moved(std::move(filled));
-  allocations_left = -1;
+  AllowAllocations(kUnlimited);
   EXPECT_EQ(visited, 100U);
   EXPECT_EQ(found, (Extent{.range = {.begin = 10, .end = 20}, .type = ExtentType::kData}));
   EXPECT_EQ(moved.extent_count(), 1U);
