@@ -1,0 +1,155 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/harness/cell_oracle.h"
+
+#include <algorithm>
+#include <bit>
+
+#include "engine/base/check.h"
+#include "fuzz/harness/uninstrumented.h"
+
+namespace nbdspec::fuzz {
+
+using engine::ErrorCode;
+using engine::Extent;
+using engine::ExtentType;
+
+namespace {
+
+// Up to it there is a cell for each byte: that needs no sorting.
+constexpr std::uint64_t kByteCellsMax = 64;
+
+constexpr std::size_t kWordBytes = sizeof(std::uint64_t);
+constexpr std::uint64_t kEachByte = 0x0101010101010101;
+constexpr std::uint8_t kNoType = 0xff;
+
+static_assert(std::endian::native == std::endian::little, "the first byte of a word is its lowest");
+
+// The index of the first of `places`, ascending, that is not below `place`; `count` if there is none.
+NBDSPEC_UNINSTRUMENTED std::size_t LowerBound(const std::uint64_t* places, std::size_t count, std::uint64_t place) {
+  const std::uint64_t* base = places;
+  std::size_t left = count;
+  while (left > 0) {
+    const std::size_t half = left / 2;
+    const bool is_below = base[half] < place;
+    base = is_below ? base + half + 1 : base;
+    left = is_below ? left - half - 1 : half;
+  }
+  return static_cast<std::size_t>(base - places);
+}
+
+// Puts `place` where it belongs, unless it is there. Returns the new count.
+NBDSPEC_UNINSTRUMENTED std::size_t Insert(std::uint64_t* places, std::size_t count, std::uint64_t place) {
+  const std::size_t at = LowerBound(places, count, place);
+  if (at < count && places[at] == place) {
+    return count;
+  }
+  for (std::size_t i = count; i > at; --i) {
+    places[i] = places[i - 1];
+  }
+  places[at] = place;
+  return count + 1;
+}
+
+NBDSPEC_UNINSTRUMENTED void Fill(std::uint8_t* begin, const std::uint8_t* end, std::uint8_t type) {
+  for (; begin < end; ++begin) {
+    *begin = type;
+  }
+}
+
+// The index of the first cell after `cell` that is of another type. There is one: kNoType after the last.
+NBDSPEC_UNINSTRUMENTED std::size_t RunEnd(const std::uint8_t* cells, std::size_t cell) {
+  const std::uint64_t same = kEachByte * cells[cell];
+  for (std::size_t i = cell + 1;; i += kWordBytes) {
+    std::uint64_t word;
+    __builtin_memcpy(&word, cells + i, kWordBytes);
+    if (word != same) {
+      return i + static_cast<std::size_t>(__builtin_ctzll(word ^ same)) / 8;
+    }
+  }
+}
+
+struct Cells {
+  const std::uint64_t* places;
+  const std::uint8_t* types;
+};
+
+// Writes the maximal extents in [begin, end), which is not empty, to `out`; `cell` holds `begin`. Returns their count.
+NBDSPEC_UNINSTRUMENTED std::size_t WriteExtents(Cells cells, std::size_t cell, std::uint64_t begin, std::uint64_t end,
+                                                Extent* out) {
+  std::size_t count = 0;
+  while (begin < end) {
+    const std::size_t next = RunEnd(cells.types, cell);
+    const std::uint64_t run_end = cells.places[next] < end ? cells.places[next] : end;
+    out[count].range.begin = begin;
+    out[count].range.end = run_end;
+    out[count].type = static_cast<ExtentType>(cells.types[cell]);
+    ++count;
+    begin = run_end;
+    cell = next;
+  }
+  return count;
+}
+
+}  // namespace
+
+NBDSPEC_UNINSTRUMENTED CellOracle::CellOracle(const engine::Script& script)
+    : size_(script.size), initial_(static_cast<std::uint8_t>(script.initial)) {
+  const std::size_t count_max = size_ <= kByteCellsMax ? static_cast<std::size_t>(size_) : 1 + 2 * script.steps.size();
+  places_ = std::make_unique_for_overwrite<std::uint64_t[]>(count_max + 1);
+  if (size_ <= kByteCellsMax) {
+    for (; count_ < size_; ++count_) {
+      places_[count_] = count_;
+    }
+  } else {
+    places_[count_++] = 0;
+    for (const engine::Step& step : script.steps) {
+      if (const auto* add = std::get_if<engine::AddStep>(&step)) {
+        for (const std::uint64_t place : {add->offset, add->offset + add->length}) {
+          count_ = place < size_ ? Insert(places_.get(), count_, place) : count_;
+        }
+      }
+    }
+  }
+  places_[count_] = size_;
+  cells_ = std::make_unique_for_overwrite<std::uint8_t[]>(count_ + kWordBytes);
+  extents_ = std::make_unique_for_overwrite<Extent[]>(count_);
+  Clear();
+  Fill(&cells_[count_], &cells_[count_] + kWordBytes, kNoType);
+}
+
+NBDSPEC_UNINSTRUMENTED std::size_t CellOracle::CellFrom(std::uint64_t offset) const {
+  return size_ <= kByteCellsMax ? static_cast<std::size_t>(offset) : LowerBound(places_.get(), count_, offset);
+}
+
+NBDSPEC_UNINSTRUMENTED std::expected<void, ErrorCode> CellOracle::Add(std::uint64_t offset, std::uint64_t length,
+                                                                      ExtentType type) {
+  if (static_cast<int>(type) > 3) {
+    return std::unexpected(ErrorCode::kInvalidType);
+  }
+  if (offset + length < offset) {  // It wrapped.
+    return std::unexpected(ErrorCode::kOutOfRange);
+  }
+  if (offset >= size_ || length == 0) {
+    return {};
+  }
+  const std::size_t begin = CellFrom(offset);
+  const std::size_t end = offset + length >= size_ ? count_ : CellFrom(offset + length);
+  NBDSPEC_CHECK(places_[begin] == offset && places_[end] == std::min(offset + length, size_));
+  Fill(cells_.get() + begin, cells_.get() + end, static_cast<std::uint8_t>(type));
+  return {};
+}
+
+NBDSPEC_UNINSTRUMENTED void CellOracle::Clear() { Fill(cells_.get(), cells_.get() + count_, initial_); }
+
+NBDSPEC_UNINSTRUMENTED std::span<const Extent> CellOracle::Extents(engine::ByteRange bounds) const {
+  const std::uint64_t end = std::min(bounds.end, size_);
+  if (bounds.begin >= end) {
+    return {};
+  }
+  const std::size_t from = CellFrom(bounds.begin);
+  const std::size_t cell = from < count_ && places_[from] == bounds.begin ? from : from - 1;
+  const Cells cells = {.places = places_.get(), .types = cells_.get()};
+  return {extents_.get(), WriteExtents(cells, cell, bounds.begin, end, extents_.get())};
+}
+
+}  // namespace nbdspec::fuzz
