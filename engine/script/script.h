@@ -6,10 +6,23 @@
 //   # nbdspec script
 //   size 64                      first; at most 8E-1
 //   initial hole,zero            data, hole, zero or hole,zero; hole when left out
+//
 //   add 4096 +8K hole,zero       offset, +length, type; a type with unknown bits is written 0x84
 //   clear
 //   foreach 0 +64                bounds; `stop 2` after them: the visitor refuses its second call
 //   lookup 4G-1
+//
+//   read 0 +512 df               offset, +length (at most 4G-1), flags: fua, no-hole, df, req-one, fast
+//   write 4096 +512 pattern 7    what is written: PatternByteAt; 0 when left out
+//   zero 0 +64K fua no-hole      also trim, cache and status, the same way
+//   flush                        offset and length are 0 when left out
+//   status 0 +1M flags 0x80 on 2 any other flag bits; the connection, 1 to 8: 1 when left out
+//   wait                         for the replies to all requests so far
+//
+//   option go                    also export-name, abort, list, peek-export, starttls, info, structured-reply,
+//                                list-meta-context, set-meta-context, extended-headers, or a number such as 0x63
+//   option set-meta-context @b base:allocation qemu:   of the export b, the queries; \x20 for bytes that are
+//                                no printable ASCII, blanks, # \ " and @; "" for an empty query
 //
 // Numbers are decimal, may have a unit (K M G T P E: powers of 1024) and then +N or -N. # begins a comment.
 // The bytes form is in script_bytes.h. A new kind of step joins Step, and then the compiler names what must learn it.
@@ -18,6 +31,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <span>
 #include <string>
 #include <string_view>
 #include <variant>
@@ -26,6 +40,7 @@
 #include "engine/base/byte_range.h"
 #include "engine/base/error.h"
 #include "engine/extents/extent.h"
+#include "engine/wire/protocol.h"
 
 namespace nbdspec::engine {
 
@@ -58,7 +73,54 @@ struct LookupStep {
   bool operator==(const LookupStep&) const = default;
 };
 
-using Step = std::variant<AddStep, ClearStep, ForEachStep, LookupStep>;
+// What a request asks for: the wire's numbers (NBD_CMD_*).
+enum class Command : std::uint16_t {
+  kRead = CommandType::kRead,
+  kWrite = CommandType::kWrite,
+  kFlush = CommandType::kFlush,
+  kTrim = CommandType::kTrim,
+  kCache = CommandType::kCache,
+  kZero = CommandType::kWriteZeroes,
+  kStatus = CommandType::kBlockStatus,
+};
+
+inline constexpr std::uint8_t kConnectionsMax = 8;
+
+// A request to a server, legal or not: whoever runs it knows what the protocol demands of one that is not. It is sent
+// without awaiting the replies to those before it.
+struct RequestStep {
+  Command command = Command::kRead;
+  std::uint64_t offset = 0;
+  std::uint32_t length = 0;
+  std::uint16_t flags = 0;      // CommandFlag, and any other bits.
+  std::uint8_t pattern = 0;     // What a write writes: PatternByteAt.
+  std::uint8_t connection = 1;  // 1 to kConnectionsMax.
+  bool operator==(const RequestStep&) const = default;
+};
+
+// Every request so far, on all connections, has its reply before the next one is sent.
+struct WaitStep {
+  bool operator==(const WaitStep&) const = default;
+};
+
+// An option of the handshake, legal or not.
+struct OptionStep {
+  std::uint32_t option = OptionType::kGo;  // OptionType, or any other number.
+  std::vector<std::string> names = {};     // The queries of LIST_META_CONTEXT and SET_META_CONTEXT. Any bytes.
+  std::string export_name = {};            // Of those options that name one. Empty: the one the run is about.
+  bool operator==(const OptionStep&) const = default;
+};
+
+// What stands at `offset` after a write of `pattern` over it, whatever the offset of the write. Two patterns differ
+// everywhere; a shift shows, for the period is a prime.
+constexpr std::uint8_t PatternByteAt(std::uint8_t pattern, std::uint64_t offset) {
+  return static_cast<std::uint8_t>(pattern + 31 * (offset % 251));
+}
+
+// PatternByteAt for a run of bytes that begins at `offset`.
+void FillWithPattern(std::uint8_t pattern, std::uint64_t offset, std::span<std::uint8_t> out);
+
+using Step = std::variant<AddStep, ClearStep, ForEachStep, LookupStep, RequestStep, WaitStep, OptionStep>;
 
 struct Script {
   std::uint64_t size = 0;  // At most kExportBytesMax.
@@ -70,6 +132,7 @@ struct Script {
 // The text form, kScriptHeader included. Parse(Print(script)) is `script` again.
 std::string Print(const Script& script);
 std::string Print(const Step& step);           // One line without its end.
+std::string Print(Command command);            // "write"
 std::string Print(ExtentType type);            // "hole,zero"
 std::string Print(Extent extent);              // "[0, 4K) hole,zero"
 std::string PrintNumber(std::uint64_t bytes);  // "4G-1"

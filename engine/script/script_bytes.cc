@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <array>
 #include <limits>
+#include <optional>
+#include <string>
 #include <utility>
+#include <vector>
 
 namespace nbdspec::engine {
 namespace {
@@ -28,18 +31,64 @@ constexpr std::array<std::uint64_t, 11> kInteresting = {
 // -1, 0 or +1, from what a choice byte has left.
 constexpr std::uint64_t Nudge(std::uint64_t number, unsigned selector) { return number + selector % 3 - 1; }
 
-// The kinds of steps: the low bits of a record's first byte. With all other bits set, the second byte is meant as it
-// is; otherwise only its low two bits count, so that most types are legal and most stops come early.
-enum class Kind : std::uint8_t { kAdd = 0, kForEach = 5, kLookup = 6, kClearOrAdd = 7 };
-constexpr unsigned kKindBits = 3;
-constexpr std::uint8_t kAsItIs = 0xff << kKindBits & 0xff;
+// What a record is. A first byte that is one of these numbers means the record as it is: none of its bits is bent to
+// make a likely step.
+enum class Code : std::uint8_t {
+  kRequest = 0xf0,
+  kWait = 0xf1,
+  kOption = 0xf2,
+  kName = 0xf3,
+  kAdd = 0xf8,
+  kForEach = 0xfd,
+  kLookup = 0xfe,
+  kClearOrAdd = 0xff,
+};
+
+// Of a name's record: the count of its bytes, and what it does.
+constexpr std::uint8_t kNameBytesMax = kScriptRecordBytes - 2;
+constexpr std::uint8_t kNameCountBits = 0x1f;
+constexpr std::uint8_t kNameContinues = 0x20;
+constexpr std::uint8_t kNameIsExport = 0x40;
+
+constexpr auto kCommands = std::to_array<Command>({Command::kStatus, Command::kWrite, Command::kZero, Command::kTrim,
+                                                   Command::kRead, Command::kStatus, Command::kWrite, Command::kZero,
+                                                   Command::kTrim, Command::kRead, Command::kCache, Command::kFlush});
+
+// The flags that each command may have: most requests should get as far as to be carried out.
+constexpr std::uint16_t FlagsOf(Command command) {
+  switch (command) {
+    case Command::kRead:
+      return CommandFlag::kDf;
+    case Command::kWrite:
+    case Command::kTrim:
+      return CommandFlag::kFua;
+    case Command::kZero:
+      return CommandFlag::kFua | CommandFlag::kNoHole | CommandFlag::kFastZero;
+    case Command::kStatus:
+      return CommandFlag::kReqOne;
+    case Command::kCache:
+    case Command::kFlush:
+      return 0;
+  }
+  std::unreachable();
+}
+
+constexpr bool CarriesPayload(Command command) { return command == Command::kRead || command == Command::kWrite; }
+
+constexpr auto kOptions = std::to_array<std::uint32_t>(
+    {OptionType::kSetMetaContext, OptionType::kStructuredReply, OptionType::kGo, OptionType::kListMetaContext,
+     OptionType::kSetMetaContext, OptionType::kInfo, OptionType::kList, OptionType::kExtendedHeaders,
+     OptionType::kStarttls, OptionType::kPeekExport, OptionType::kAbort, OptionType::kExportName, 99});
+
+constexpr auto kNames = std::to_array<std::string_view>(
+    {"base:allocation", "base:", "qemu:", "qemu:allocation-depth", "qemu:dirty-bitmap:b", "x-unknown:context", "base",
+     "base:allocatio", "base:allocation ", ":", "Base:allocation", ""});
+constexpr auto kExportNames = std::to_array<std::string_view>({"", "", "", "other"});
 
 // Takes bytes from the front; zeroes once there are none.
 class Input {
  public:
   explicit Input(ByteView bytes) : bytes_(bytes) {}
-
-  [[nodiscard]] std::size_t left() const { return bytes_.size(); }
 
   std::uint8_t Byte() {
     if (bytes_.empty()) {
@@ -50,9 +99,9 @@ class Input {
     return byte;
   }
 
-  std::uint64_t Value() {
+  std::uint64_t Value(int bits = 64) {
     std::uint64_t value = 0;
-    for (int shift = 0; shift < 64; shift += 8) {
+    for (int shift = 0; shift < bits; shift += 8) {
       value |= std::uint64_t{Byte()} << shift;
     }
     return value;
@@ -62,15 +111,64 @@ class Input {
   ByteView bytes_;
 };
 
+// The codes that records which are no literal ones stand for, each as often as is good.
+std::vector<Code> LikelyCodes(const StepKinds& kinds) {
+  std::vector<Code> codes;
+  const auto add = [&codes](bool is_wanted, Code code, std::size_t count) {
+    codes.insert(codes.end(), is_wanted ? count : 0, code);
+  };
+  add(kinds.add, Code::kAdd, 5);
+  add(kinds.for_each, Code::kForEach, 1);
+  add(kinds.lookup, Code::kLookup, 1);
+  add(kinds.add || kinds.clear, Code::kClearOrAdd, 1);
+  add(kinds.request, Code::kRequest, 7);
+  add(kinds.wait, Code::kWait, 1);
+  add(kinds.option, Code::kOption, 4);
+  return codes;
+}
+
+// What a record that begins with `first` is as it is; none if it is a likely step.
+std::optional<Code> LiteralCode(std::uint8_t first, const StepKinds& kinds) {
+  const auto code = static_cast<Code>(first);
+  switch (code) {
+    case Code::kRequest:
+      return kinds.request ? std::optional(code) : std::nullopt;
+    case Code::kWait:
+      return kinds.wait ? std::optional(code) : std::nullopt;
+    case Code::kOption:
+    case Code::kName:
+      return kinds.option ? std::optional(code) : std::nullopt;
+    case Code::kForEach:
+      return kinds.for_each ? std::optional(code) : std::nullopt;
+    case Code::kLookup:
+      return kinds.lookup ? std::optional(code) : std::nullopt;
+    case Code::kClearOrAdd:
+      return kinds.add || kinds.clear ? std::optional(code) : std::nullopt;
+    case Code::kAdd:
+      break;
+  }
+  // Several, so that types with unknown bits are no rarity.
+  return first >= static_cast<std::uint8_t>(Code::kAdd) && kinds.add ? std::optional(Code::kAdd) : std::nullopt;
+}
+
 class Decoder {
  public:
-  Decoder(ByteView bytes, const ScriptLimits& limits) : input_(bytes), limits_(limits) {}
+  Decoder(ByteView bytes, const ScriptLimits& limits)
+      : bytes_(bytes), limits_(limits), likely_codes_(LikelyCodes(limits.kinds)) {}
 
   Script Decode() {
+    input_ = Input(bytes_);
     DecodeHead();
+    bytes_ = bytes_.subspan(std::min(kScriptHeadBytes, bytes_.size()));
     edges_ = {0, script_.size};
-    while (input_.left() >= kScriptRecordBytes && script_.steps.size() < limits_.steps_max) {
-      DecodeStep();
+    for (; bytes_.size() >= kScriptRecordBytes; bytes_ = bytes_.subspan(kScriptRecordBytes)) {
+      const auto literal = LiteralCode(bytes_[0], limits_.kinds);
+      // The names of the last step may still come.
+      if (likely_codes_.empty() || (script_.steps.size() >= limits_.steps_max && literal != Code::kName)) {
+        break;
+      }
+      input_ = Input(bytes_.subspan(1, kScriptRecordBytes - 1));
+      DecodeStep(literal.value_or(likely_codes_[bytes_[0] % likely_codes_.size()]), literal.has_value());
     }
     return std::move(script_);
   }
@@ -114,12 +212,13 @@ class Decoder {
     std::unreachable();
   }
 
-  // Offset and length. Where the second choice is a place rather than a number, the range lies between the two.
-  ByteRange::OffsetAndLength Range() {
+  // Offset and length, the length's value of `length_bits`. Where the second choice is a place rather than a number,
+  // the range lies between the two.
+  ByteRange::OffsetAndLength Range(int length_bits = 64) {
     const std::uint8_t offset_choice = input_.Byte();
     const std::uint8_t length_choice = input_.Byte();
     std::uint64_t offset = Offset(offset_choice, input_.Value());
-    std::uint64_t length = Offset(length_choice, input_.Value());
+    std::uint64_t length = Offset(length_choice, input_.Value(length_bits));
     const Choice choice = kChoices[length_choice % kChoices.size()];
     if (choice == Choice::kEdge || choice == Choice::kInside) {
       const auto [low, high] = std::minmax({offset, length});
@@ -129,37 +228,135 @@ class Decoder {
     return {.offset = offset, .length = length};
   }
 
-  void DecodeStep() {
-    const std::uint8_t first = input_.Byte();
-    const std::uint8_t second = input_.Byte();
-    const std::uint8_t detail = (first & kAsItIs) == kAsItIs ? second : second % 4;
-    const ByteRange::OffsetAndLength range = Range();
-    switch (static_cast<Kind>(first & ~kAsItIs)) {
-      case Kind::kForEach: {
-        const std::uint64_t end = range.length > kMax - range.offset ? kMax : range.offset + range.length;
-        script_.steps.push_back(ForEachStep{.bounds = {.begin = range.offset, .end = end}, .stop_at = detail});
-        return;
-      }
-      case Kind::kLookup:
-        script_.steps.push_back(LookupStep{.offset = range.offset});
-        return;
-      case Kind::kClearOrAdd:
-        if (detail == 0) {
-          script_.steps.push_back(ClearStep{});
-          return;
-        }
-        break;
-      default:
-        break;
-    }
+  void AddEdges(ByteRange::OffsetAndLength range) {
     edges_.push_back(range.offset);
     edges_.push_back(range.offset + range.length);  // May wrap: then it is just another number.
+  }
+
+  void DecodeStep(Code code, bool is_literal) {
+    switch (code) {
+      case Code::kAdd:
+      case Code::kClearOrAdd:
+        DecodeAdd(code, is_literal);
+        return;
+      case Code::kForEach: {
+        const std::uint8_t detail = input_.Byte();
+        const ByteRange::OffsetAndLength range = Range();
+        const std::uint64_t end = range.length > kMax - range.offset ? kMax : range.offset + range.length;
+        script_.steps.push_back(
+            ForEachStep{.bounds = {.begin = range.offset, .end = end}, .stop_at = LikelyDetail(detail, is_literal)});
+        return;
+      }
+      case Code::kLookup:
+        (void)input_.Byte();
+        script_.steps.push_back(LookupStep{.offset = Range().offset});
+        return;
+      case Code::kRequest:
+        DecodeRequest(is_literal);
+        return;
+      case Code::kWait:
+        script_.steps.push_back(WaitStep{});
+        return;
+      case Code::kOption:
+        DecodeOption(is_literal);
+        return;
+      case Code::kName:
+        DecodeName();
+        return;
+    }
+  }
+
+  // Most types are legal, and most stops come early.
+  static std::uint8_t LikelyDetail(std::uint8_t detail, bool is_literal) { return is_literal ? detail : detail % 4; }
+
+  void DecodeAdd(Code code, bool is_literal) {
+    const std::uint8_t detail = LikelyDetail(input_.Byte(), is_literal);
+    if (code == Code::kClearOrAdd && limits_.kinds.clear && (detail == 0 || !limits_.kinds.add)) {
+      script_.steps.push_back(ClearStep{});
+      return;
+    }
+    const ByteRange::OffsetAndLength range = Range();
+    AddEdges(range);
     script_.steps.push_back(
         AddStep{.offset = range.offset, .length = range.length, .type = static_cast<ExtentType>(detail)});
   }
 
-  Input input_;
+  void DecodeRequest(bool is_literal) {
+    const std::uint8_t detail = input_.Byte();
+    const bool is_named = is_literal && std::ranges::find(kCommands, Command{detail}) != kCommands.end();
+    RequestStep step{.command = is_named ? Command{detail} : kCommands[detail % kCommands.size()]};
+    ByteRange::OffsetAndLength range = Range(32);
+    step.flags = static_cast<std::uint16_t>(input_.Value(16));
+    step.pattern = input_.Byte();
+    step.connection = static_cast<std::uint8_t>(
+        1 + input_.Byte() % std::clamp<unsigned>(limits_.connections_max, 1, kConnectionsMax));
+    if (!is_literal) {
+      MakeLikely(step, range);
+    }
+    range.length = std::min<std::uint64_t>(range.length, std::numeric_limits<std::uint32_t>::max());
+    if (CarriesPayload(step.command) && range.length > limits_.payload_bytes_max) {
+      range.length %= std::uint64_t{limits_.payload_bytes_max} + 1;
+    }
+    step.offset = range.offset;
+    step.length = static_cast<std::uint32_t>(range.length);
+    AddEdges(range);
+    script_.steps.push_back(step);
+  }
+
+  // Most requests are inside of the export, not empty, and have flags that go with their command.
+  void MakeLikely(RequestStep& step, ByteRange::OffsetAndLength& range) const {
+    const bool is_any_range = step.flags >> 13 == 0;
+    const bool has_any_flags = (step.flags >> 8 & 0x1f) == 0;
+    step.flags &= has_any_flags ? 0xff : FlagsOf(step.command);
+    step.pattern = step.command == Command::kWrite ? step.pattern : 0;
+    if (step.command == Command::kFlush) {
+      range = {.offset = 0, .length = 0};
+    } else if (!is_any_range && script_.size > 0) {
+      range.offset %= script_.size;
+      range.length = std::clamp<std::uint64_t>(range.length, 1, script_.size - range.offset);
+    }
+  }
+
+  void DecodeOption(bool is_literal) {
+    const std::uint8_t detail = input_.Byte();
+    (void)input_.Value(16);
+    const std::uint64_t value = input_.Value();
+    if (is_literal) {
+      script_.steps.push_back(OptionStep{.option = static_cast<std::uint32_t>(value)});
+      return;
+    }
+    OptionStep step{.option = kOptions[detail % kOptions.size()]};
+    step.export_name = kExportNames[value % kExportNames.size()];
+    const bool has_names = step.option == OptionType::kSetMetaContext || step.option == OptionType::kListMetaContext;
+    for (std::uint64_t left = has_names ? (value >> 8) % 4 : 0; left > 0; --left) {
+      step.names.emplace_back(kNames[input_.Byte() % kNames.size()]);
+    }
+    script_.steps.emplace_back(std::move(step));
+  }
+
+  void DecodeName() {
+    auto* option = script_.steps.empty() ? nullptr : std::get_if<OptionStep>(&script_.steps.back());
+    if (option == nullptr) {
+      return;
+    }
+    const std::uint8_t head = input_.Byte();
+    std::string piece;
+    for (unsigned left = (head & kNameCountBits) % (kNameBytesMax + 1U); left > 0; --left) {
+      piece += static_cast<char>(input_.Byte());
+    }
+    if ((head & kNameIsExport) != 0) {
+      option->export_name += piece;
+    } else if ((head & kNameContinues) != 0 && !option->names.empty()) {
+      option->names.back() += piece;
+    } else {
+      option->names.push_back(std::move(piece));
+    }
+  }
+
+  ByteView bytes_;
+  Input input_{ByteView()};
   ScriptLimits limits_;
+  std::vector<Code> likely_codes_;
   Script script_;
   std::vector<std::uint64_t> edges_;
 };
@@ -173,8 +370,8 @@ void AppendValue(std::uint64_t value, Bytes& bytes) {
 struct StepEncoder {
   Bytes& bytes;
 
-  void Record(Kind kind, std::uint8_t detail, std::uint64_t offset, std::uint64_t length) const {
-    bytes.push_back(static_cast<std::uint8_t>(kAsItIs | static_cast<std::uint8_t>(kind)));
+  void Record(Code code, std::uint8_t detail, std::uint64_t offset, std::uint64_t length) const {
+    bytes.push_back(static_cast<std::uint8_t>(code));
     bytes.push_back(detail);
     bytes.push_back(kLiteralByte);
     bytes.push_back(kLiteralByte);
@@ -182,14 +379,42 @@ struct StepEncoder {
     AppendValue(length, bytes);
   }
 
+  // The whole of `name`, in as many records as it takes.
+  void NameRecords(std::string_view name, std::uint8_t what) const {
+    do {
+      const std::string_view piece = name.substr(0, kNameBytesMax);
+      bytes.push_back(static_cast<std::uint8_t>(Code::kName));
+      bytes.push_back(static_cast<std::uint8_t>(piece.size() | what));
+      bytes.insert(bytes.end(), piece.begin(), piece.end());
+      bytes.resize(bytes.size() + kNameBytesMax - piece.size());
+      name.remove_prefix(piece.size());
+      what |= kNameContinues;
+    } while (!name.empty());
+  }
+
   void operator()(const AddStep& step) const {
-    Record(Kind::kAdd, static_cast<std::uint8_t>(step.type), step.offset, step.length);
+    Record(Code::kAdd, static_cast<std::uint8_t>(step.type), step.offset, step.length);
   }
-  void operator()(const ClearStep&) const { Record(Kind::kClearOrAdd, 0, 0, 0); }
+  void operator()(const ClearStep&) const { Record(Code::kClearOrAdd, 0, 0, 0); }
   void operator()(const ForEachStep& step) const {
-    Record(Kind::kForEach, step.stop_at, step.bounds.begin, step.bounds.length());
+    Record(Code::kForEach, step.stop_at, step.bounds.begin, step.bounds.length());
   }
-  void operator()(const LookupStep& step) const { Record(Kind::kLookup, 0, step.offset, 0); }
+  void operator()(const LookupStep& step) const { Record(Code::kLookup, 0, step.offset, 0); }
+  void operator()(const RequestStep& step) const {
+    const auto connection = static_cast<std::uint64_t>(step.connection - 1);
+    Record(Code::kRequest, static_cast<std::uint8_t>(step.command), step.offset,
+           step.length | std::uint64_t{step.flags} << 32 | std::uint64_t{step.pattern} << 48 | connection << 56);
+  }
+  void operator()(const WaitStep&) const { Record(Code::kWait, 0, 0, 0); }
+  void operator()(const OptionStep& step) const {
+    Record(Code::kOption, 0, step.option, 0);
+    if (!step.export_name.empty()) {
+      NameRecords(step.export_name, kNameIsExport);
+    }
+    for (const std::string& name : step.names) {
+      NameRecords(name, 0);
+    }
+  }
 };
 
 }  // namespace

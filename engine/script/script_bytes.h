@@ -3,8 +3,11 @@
 // bits choose the numbers that matter: edges of earlier steps and of the export, and powers of two, each -1 and +1.
 //
 //   head, kScriptHeadBytes:    initial type and the choice of size (1), value (8)
-//   step, kScriptRecordBytes:  kind (1), type or stop_at (1), choice of offset (1) and length (1), value of each (8, 8)
+//   step, kScriptRecordBytes:  kind (1), detail (1), choice of offset (1) and length (1), value of each (8, 8)
 //
+// The detail is a type, where to stop, a command or an option. Of a request, the value of the length gives half to
+// the length; flags (2), pattern (1) and connection (1) take the rest. Of an option, the values choose among well-known
+// names; any other name comes in records of its own, which follow the option's and are no steps.
 // Bytes that do not fill a record are ignored. Values are little-endian.
 
 #pragma once
@@ -20,10 +23,34 @@ namespace nbdspec::engine {
 inline constexpr std::size_t kScriptHeadBytes = 9;
 inline constexpr std::size_t kScriptRecordBytes = 20;
 
+// Which steps a target runs. Records of others become one of these: none is wasted.
+struct StepKinds {
+  bool add = false;
+  bool clear = false;
+  bool for_each = false;
+  bool lookup = false;
+  bool request = false;
+  bool wait = false;
+  bool option = false;
+};
+
+inline constexpr StepKinds kMapSteps = {.add = true, .clear = true, .for_each = true, .lookup = true};
+inline constexpr StepKinds kWireSteps = {.request = true, .wait = true};
+
 struct ScriptLimits {
   std::uint64_t export_bytes_max = kExportBytesMax;
   std::size_t steps_max = 32;
+  StepKinds kinds = kMapSteps;
+  std::uint8_t connections_max = 1;               // At most kConnectionsMax.
+  std::uint32_t payload_bytes_max = 0xffff'ffff;  // The longest read or write.
 };
+
+// What allows everything that EncodeScript can say.
+inline constexpr ScriptLimits kNoScriptLimits = {
+    .steps_max = ~std::size_t{0},
+    .kinds =
+        {.add = true, .clear = true, .for_each = true, .lookup = true, .request = true, .wait = true, .option = true},
+    .connections_max = kConnectionsMax};
 
 // The script that `bytes` stand for; never fails. Steps past limits.steps_max are ignored, sizes cut to the limit.
 [[nodiscard]] Script DecodeScript(ByteView bytes, const ScriptLimits& limits);

@@ -73,7 +73,7 @@ TEST(ScriptText, ErrorsNameLineAndColumn) {
   EXPECT_EQ(ErrorOf("clear\n"), "line 1, column 1: expected size, which comes first, got \"clear\"");
   EXPECT_EQ(ErrorOf("size 64\nclear all\n"), "line 2, column 7: expected the end of the line, got \"all\"");
   EXPECT_EQ(ErrorOf("size 64\nsubtract 1\n"),
-            "line 2, column 1: expected add, clear, foreach or lookup, got \"subtract\"");
+            "line 2, column 1: expected a step, such as add, lookup, read, status, wait or option, got \"subtract\"");
   EXPECT_EQ(ErrorOf("# only comments\n"),
             "line 1, column 1: expected a line such as \"size 64\", but the script is empty");
 }

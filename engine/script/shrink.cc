@@ -21,6 +21,9 @@ struct NumbersOf {
     numbers.push_back(&step.bounds.begin);
   }
   void operator()(LookupStep& step) const { numbers.push_back(&step.offset); }
+  void operator()(RequestStep& step) const { numbers.push_back(&step.offset); }
+  void operator()(WaitStep&) const {}
+  void operator()(OptionStep&) const {}
 };
 
 std::vector<std::uint64_t*> Numbers(Script& script) {

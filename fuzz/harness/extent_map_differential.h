@@ -96,6 +96,11 @@ class ExtentMapDifferential {
     return std::nullopt;
   }
 
+  // What is for servers means nothing to a map.
+  std::optional<Disagreement> Do(const engine::RequestStep&) { return std::nullopt; }
+  std::optional<Disagreement> Do(const engine::WaitStep&) { return std::nullopt; }
+  std::optional<Disagreement> Do(const engine::OptionStep&) { return std::nullopt; }
+
   std::optional<Disagreement> Do(const engine::LookupStep& step) {
     if (step.offset >= oracle_.size()) {
       return std::nullopt;  // ExtentMap aborts on it, as documented.

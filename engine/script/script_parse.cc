@@ -1,32 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
+#include <algorithm>
 #include <charconv>
-#include <cstdio>
 #include <limits>
 #include <optional>
 #include <utility>
 
 #include "engine/script/script.h"
+#include "engine/script/script_words.h"
 
 namespace nbdspec::engine {
 namespace {
 
-constexpr std::string_view kUnits = "KMGTPE";
 constexpr std::string_view kBlanks = " \t\r";
-
-// Wide enough for 16E, which 16E-1 passes through on its way to 2^64-1.
-using Wide = unsigned __int128;
-
-constexpr Wide UnitBytes(std::size_t unit_index) { return Wide{1} << (10 * (unit_index + 1)); }
-
-// `bytes` in its largest unit; empty if it is no multiple of one.
-std::string PrintInUnits(Wide bytes) {
-  for (std::size_t unit = kUnits.size(); unit-- > 0;) {
-    if (bytes != 0 && bytes % UnitBytes(unit) == 0) {
-      return std::to_string(static_cast<std::uint64_t>(bytes / UnitBytes(unit))) + kUnits[unit];
-    }
-  }
-  return "";
-}
 
 // What may stand in an error message of what was read: printable, short.
 std::string Shown(std::string_view word) {
@@ -80,13 +65,10 @@ std::optional<std::uint64_t> ParseNumber(std::string_view text) {
   return static_cast<std::uint64_t>(number);
 }
 
-std::optional<ExtentType> ParseType(std::string_view text) {
-  for (std::uint8_t bits = 0; bits < kExtentTypeCount; ++bits) {
-    if (text == Print(static_cast<ExtentType>(bits))) {
-      return static_cast<ExtentType>(bits);
-    }
-  }
-  std::uint8_t bits = 0;
+// 0x and hexadecimal digits; none if it is something else or too large for Number.
+template <typename Number>
+std::optional<Number> ParseBits(std::string_view text) {
+  Number bits = 0;
   if (!text.starts_with("0x")) {
     return std::nullopt;
   }
@@ -95,7 +77,56 @@ std::optional<ExtentType> ParseType(std::string_view text) {
   if (error != std::errc() || stopped != text.data() + text.size()) {
     return std::nullopt;
   }
-  return static_cast<ExtentType>(bits);
+  return bits;
+}
+
+std::optional<ExtentType> ParseType(std::string_view text) {
+  for (std::uint8_t bits = 0; bits < kExtentTypeCount; ++bits) {
+    if (text == Print(static_cast<ExtentType>(bits))) {
+      return static_cast<ExtentType>(bits);
+    }
+  }
+  const auto bits = ParseBits<std::uint8_t>(text);
+  return bits ? std::optional(static_cast<ExtentType>(*bits)) : std::nullopt;
+}
+
+template <typename Words>
+const auto* FindWord(const Words& words, std::string_view name) {
+  const auto found = std::ranges::find(words, name, [](const auto& word) { return word.name; });
+  return found == words.end() ? nullptr : &*found;
+}
+
+std::optional<std::uint32_t> ParseOption(std::string_view text) {
+  if (const auto* word = FindWord(kOptionWords, text)) {
+    return word->number;
+  }
+  return ParseBits<std::uint32_t>(text);
+}
+
+// What PrintName prints, and any other byte that stands for itself.
+std::optional<std::string> ParseName(std::string_view text) {
+  std::string name;
+  if (text == kEmptyName) {
+    return name;
+  }
+  while (!text.empty()) {
+    if (IsPlainInNames(text.front())) {
+      name += text.front();
+      text.remove_prefix(1);
+      continue;
+    }
+    constexpr std::size_t kEscapeBytes = 4;
+    std::uint8_t byte = 0;
+    const std::string_view escape = text.substr(0, kEscapeBytes);
+    if (escape.size() < kEscapeBytes || !escape.starts_with("\\x") ||
+        std::from_chars(escape.data() + 2, escape.data() + kEscapeBytes, byte, 16).ptr !=
+            escape.data() + kEscapeBytes) {
+      return std::nullopt;
+    }
+    name += static_cast<char>(byte);
+    text.remove_prefix(kEscapeBytes);
+  }
+  return name;
 }
 
 // The words of one line. The first mistake is kept; after it, what is returned means nothing.
@@ -107,6 +138,8 @@ class Line {
 
   [[nodiscard]] bool AtEnd() const { return at_ == text_.size(); }
   [[nodiscard]] const std::optional<Trouble>& trouble() const { return trouble_; }
+
+  [[nodiscard]] bool NextIsNumber() const { return !AtEnd() && text_[at_] >= '0' && text_[at_] <= '9'; }
 
   // The next word; `wanted` says what it should be.
   std::string_view Word(std::string_view wanted) {
@@ -137,6 +170,23 @@ class Line {
       Expected(kWanted, word);
     }
     return type.value_or(ExtentType::kData);
+  }
+
+  // A number from `min` to `max`.
+  std::uint64_t NumberFrom(std::uint64_t min, std::uint64_t max, std::string_view wanted) {
+    const std::uint64_t number = Number(wanted);
+    if (number < min || number > max) {
+      Mistake("expected " + std::string(wanted));
+    }
+    return number;
+  }
+
+  std::string Name(std::string_view word) {
+    const auto name = ParseName(word.starts_with('@') ? word.substr(1) : word);
+    if (!name || word == "@") {
+      Expected("a name; \\x20 for a blank, \"\" for an empty one", word);
+    }
+    return name.value_or("");
   }
 
   void End() {
@@ -189,11 +239,73 @@ Step ParseForEach(Line& line) {
     if (const std::string_view word = line.Word("stop"); word != "stop") {
       line.Expected("stop, or the end of the line", word);
     }
-    const std::uint64_t stop_at = line.Number("which call to refuse, 1 to 255");
-    if (stop_at < 1 || stop_at > std::numeric_limits<std::uint8_t>::max()) {
-      line.Mistake("expected which call to refuse, 1 to 255");
-    }
+    const std::uint64_t stop_at = line.NumberFrom(1, 255, "which call to refuse, 1 to 255");
     step.stop_at = static_cast<std::uint8_t>(stop_at);
+  }
+  return step;
+}
+
+// The bits that `word`, the next of a request, stands for.
+std::uint16_t ParseFlags(std::string_view word, Line& line) {
+  if (const auto* flag = FindWord(kFlagWords, word)) {
+    return flag->number;
+  }
+  constexpr std::string_view kWanted = "bits such as 0x80";
+  if (word != "flags") {
+    line.Expected("pattern, fua, no-hole, df, req-one, fast, flags, on, or the end of the line", word);
+    return 0;
+  }
+  const std::string_view digits = line.Word(kWanted);
+  const auto bits = ParseBits<std::uint16_t>(digits);
+  if (!bits) {
+    line.Expected(kWanted, digits);
+  }
+  return bits.value_or(0);
+}
+
+Step ParseRequest(Command command, Line& line) {
+  RequestStep step{.command = command};
+  if (command != Command::kFlush || line.NextIsNumber()) {
+    step.offset = line.Number(kOffset);
+    const std::uint64_t length = line.Length();
+    if (length > std::numeric_limits<std::uint32_t>::max()) {
+      line.Mistake("the length of a request is at most 4G-1");
+    }
+    step.length = static_cast<std::uint32_t>(length);
+  }
+  while (!line.AtEnd()) {
+    const std::string_view word = line.Word("");
+    if (word == "pattern") {
+      step.pattern = static_cast<std::uint8_t>(line.NumberFrom(0, 255, "a pattern, 0 to 255"));
+    } else if (word == "on") {
+      step.connection = static_cast<std::uint8_t>(line.NumberFrom(1, kConnectionsMax, "a connection, 1 to 8"));
+    } else {
+      step.flags |= ParseFlags(word, line);
+    }
+  }
+  return step;
+}
+
+Step ParseOptionStep(Line& line) {
+  constexpr std::string_view kWanted = "an option, such as go or set-meta-context, or a number such as 0x63";
+  OptionStep step;
+  const std::string_view option_word = line.Word(kWanted);
+  const auto option = ParseOption(option_word);
+  if (!option) {
+    line.Expected(kWanted, option_word);
+  }
+  step.option = option.value_or(0);
+  for (bool is_first = true; !line.AtEnd(); is_first = false) {
+    const std::string_view word = line.Word("");
+    if (word.starts_with('@') && !is_first) {
+      line.Mistake("the export's name comes before the queries");
+    }
+    std::string name = line.Name(word);
+    if (word.starts_with('@')) {
+      step.export_name = std::move(name);
+    } else {
+      step.names.push_back(std::move(name));
+    }
   }
   return step;
 }
@@ -207,16 +319,25 @@ Step ParseStep(std::string_view verb, Line& line) {
     step.type = line.Type();
     return step;
   }
+  if (verb == "clear") {
+    return ClearStep{};
+  }
   if (verb == "foreach") {
     return ParseForEach(line);
   }
   if (verb == "lookup") {
     return LookupStep{.offset = line.Number(kOffset)};
   }
-  if (verb != "clear") {
-    line.Expected("add, clear, foreach or lookup", verb);
+  if (const auto* command = FindWord(kCommandWords, verb)) {
+    return ParseRequest(command->number, line);
   }
-  return ClearStep{};
+  if (verb == "option") {
+    return ParseOptionStep(line);
+  }
+  if (verb != "wait") {
+    line.Expected("a step, such as add, lookup, read, status, wait or option", verb);
+  }
+  return WaitStep{};
 }
 
 // What has been read so far.
@@ -252,66 +373,7 @@ void ParseLine(Line& line, Reading& reading) {
   line.End();
 }
 
-struct StepPrinter {
-  std::string operator()(const AddStep& step) const {
-    return "add " + PrintNumber(step.offset) + " +" + PrintNumber(step.length) + " " + Print(step.type);
-  }
-  std::string operator()(const ClearStep&) const { return "clear"; }
-  std::string operator()(const ForEachStep& step) const {
-    return "foreach " + PrintNumber(step.bounds.begin) + " +" + PrintNumber(step.bounds.length()) +
-           (step.stop_at == 0 ? "" : " stop " + std::to_string(step.stop_at));
-  }
-  std::string operator()(const LookupStep& step) const { return "lookup " + PrintNumber(step.offset); }
-};
-
 }  // namespace
-
-std::string PrintNumber(std::uint64_t bytes) {
-  // Numbers beside a large power of two are clearer as such: 4294967295 is 4G-1.
-  constexpr Wide kGiga = UnitBytes(2);
-  const Wide wide = bytes;
-  if (std::string exact = PrintInUnits(wide); !exact.empty()) {
-    return exact;
-  }
-  if ((wide + 1) % kGiga == 0) {
-    return PrintInUnits(wide + 1) + "-1";
-  }
-  if (wide > 1 && (wide - 1) % kGiga == 0) {
-    return PrintInUnits(wide - 1) + "+1";
-  }
-  return std::to_string(bytes);
-}
-
-std::string Print(ExtentType type) {
-  switch (type) {
-    case ExtentType::kData:
-      return "data";
-    case ExtentType::kHole:
-      return "hole";
-    case ExtentType::kZero:
-      return "zero";
-    case ExtentType::kHoleZero:
-      return "hole,zero";
-  }
-  char bits[8];
-  std::snprintf(bits, sizeof bits, "0x%02x", static_cast<unsigned>(type));
-  return bits;
-}
-
-std::string Print(Extent extent) {
-  return "[" + PrintNumber(extent.range.begin) + ", " + PrintNumber(extent.range.end) + ") " + Print(extent.type);
-}
-
-std::string Print(const Step& step) { return std::visit(StepPrinter{}, step); }
-
-std::string Print(const Script& script) {
-  std::string text(kScriptHeader);
-  text += "\nsize " + PrintNumber(script.size) + "\ninitial " + Print(script.initial) + "\n";
-  for (const Step& step : script.steps) {
-    text += Print(step) + "\n";
-  }
-  return text;
-}
 
 std::expected<Script, Trouble> ParseScript(std::string_view text) {
   Reading reading;
