@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Fuzzes the C functions of the extents map: any calls, with memory that runs out, do what extents_c.h says.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "fuzz/harness/c_api_differential.h"
+#include "fuzz/harness/disagreement.h"
+
+namespace nbdspec::fuzz {
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  AbortOnDisagreement("c_api", {data, size}, [](engine::ByteView input) { return FindCApiDisagreement(input); });
+  return 0;
+}
+
+}  // namespace nbdspec::fuzz
