@@ -4,8 +4,12 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
+#include <bit>
 #include <random>
 #include <set>
+#include <string>
+#include <variant>
 
 namespace nbdspec::engine {
 namespace {
@@ -30,7 +34,9 @@ TEST(ScriptBytes, NoBytesAreTheEmptyScript) {
 TEST(ScriptBytes, EveryByteStringIsALegalScriptWithinItsLimits) {
   std::mt19937_64 random(1);
   for (std::size_t i = 0; i < 20000; ++i) {
-    const Script script = DecodeScript(RandomBytes(random, i % 700), {.export_bytes_max = 1 << 20, .steps_max = 16});
+    const Script script = DecodeScript(
+        RandomBytes(random, i % 700),
+        {.export_bytes_max = 1 << 20, .steps_max = 16, .kinds = i % 2 == 0 ? kMapSteps : kNoScriptLimits.kinds});
     ExpectLegal(script);
     EXPECT_LE(script.size, 1U << 20);
     EXPECT_LE(script.steps.size(), 16U);
@@ -40,10 +46,11 @@ TEST(ScriptBytes, EveryByteStringIsALegalScriptWithinItsLimits) {
 TEST(ScriptBytes, DecodeIsTheInverseOfEncode) {
   std::mt19937_64 random(2);
   for (std::size_t i = 0; i < 20000; ++i) {
-    const Script script = DecodeScript(RandomBytes(random, i % 700), {});
+    const ScriptLimits limits = i % 2 == 0 ? ScriptLimits{} : kNoScriptLimits;
+    const Script script = DecodeScript(RandomBytes(random, i % 700), limits);
     const Bytes bytes = EncodeScript(script);
-    EXPECT_EQ(bytes.size(), kScriptHeadBytes + script.steps.size() * kScriptRecordBytes);
-    ASSERT_EQ(DecodeScript(bytes, {}), script) << Print(script);
+    EXPECT_GE(bytes.size(), kScriptHeadBytes + script.steps.size() * kScriptRecordBytes);
+    ASSERT_EQ(DecodeScript(bytes, limits), script) << Print(script);
   }
 }
 
@@ -57,6 +64,85 @@ TEST(ScriptBytes, EveryTypeAndStopCanBeEncoded) {
                   ClearStep{}, LookupStep{.offset = 9}}};
     EXPECT_EQ(DecodeScript(EncodeScript(script), {}), script);
   }
+}
+
+TEST(ScriptBytes, EveryRequestAndOptionCanBeEncoded) {
+  Script script{.size = 10};
+  for (const Command command : {Command::kRead, Command::kWrite, Command::kFlush, Command::kTrim, Command::kCache,
+                                Command::kZero, Command::kStatus}) {
+    for (unsigned n = 0; n < kConnectionsMax; ++n) {
+      script.steps.push_back(RequestStep{.command = command,
+                                         .offset = ~std::uint64_t{n},
+                                         .length = 0xffffffff - n,
+                                         .flags = static_cast<std::uint16_t>(0x9321 + n),
+                                         .pattern = static_cast<std::uint8_t>(255 - n),
+                                         .connection = static_cast<std::uint8_t>(1 + n)});
+    }
+  }
+  script.steps.push_back(WaitStep{});
+  for (const std::size_t length : {0U, 1U, 17U, 18U, 19U, 36U, 37U, 5000U}) {
+    const std::string name(length, '\xff');
+    script.steps.push_back(OptionStep{.option = 0xffffffff, .names = {name, "", name}, .export_name = name});
+    script.steps.push_back(OptionStep{.option = 0});
+  }
+  EXPECT_EQ(DecodeScript(EncodeScript(script), kNoScriptLimits), script);
+}
+
+bool IsOf(const StepKinds& kinds, const Step& step) {
+  const std::array<bool, std::variant_size_v<Step>> of = {kinds.add,     kinds.clear, kinds.for_each, kinds.lookup,
+                                                          kinds.request, kinds.wait,  kinds.option};
+  return of[step.index()];
+}
+
+TEST(ScriptBytes, OnlyWantedKindsComeOutAndNoRecordIsWasted) {
+  std::mt19937_64 random(4);
+  for (unsigned bits = 0; bits < 128; ++bits) {
+    const auto has = [bits](unsigned bit) { return (bits >> bit & 1) != 0; };
+    const StepKinds kinds = {has(0), has(1), has(2), has(3), has(4), has(5), has(6)};
+    std::set<std::size_t> seen;
+    for (int i = 0; i < 40; ++i) {
+      Bytes bytes = RandomBytes(random, kScriptHeadBytes + 32 * kScriptRecordBytes);
+      for (std::size_t at = kScriptHeadBytes; at < bytes.size(); at += kScriptRecordBytes) {
+        bytes[at] = bytes[at] == 0xf3 ? 0 : bytes[at];  // Names are no steps.
+      }
+      const Script script = DecodeScript(bytes, {.kinds = kinds});
+      EXPECT_EQ(script.steps.size(), bits == 0 ? 0U : 32U);
+      for (const Step& step : script.steps) {
+        EXPECT_TRUE(IsOf(kinds, step)) << bits << ": " << Print(step);
+        seen.insert(step.index());
+      }
+    }
+    EXPECT_EQ(seen.size(), static_cast<std::size_t>(std::popcount(bits))) << bits;
+  }
+}
+
+TEST(ScriptBytes, RequestsKeepToTheirLimitsAndAreMostlyLegal) {
+  std::mt19937_64 random(5);
+  const ScriptLimits limits = {.kinds = kWireSteps, .connections_max = 3, .payload_bytes_max = 1000};
+  int requests = 0;
+  int inside = 0;
+  std::set<unsigned> connections;
+  std::set<Command> commands;
+  for (int i = 0; i < 1000; ++i) {
+    const Script script = DecodeScript(RandomBytes(random, 400), limits);
+    for (const Step& step : script.steps) {
+      if (const auto* request = std::get_if<RequestStep>(&step)) {
+        ++requests;
+        const bool has_payload = request->command == Command::kRead || request->command == Command::kWrite;
+        EXPECT_TRUE(!has_payload || request->length <= 1000);
+        const ByteRange range = {.begin = 0, .end = script.size};
+        const auto asked = ByteRange::From({.offset = request->offset, .length = request->length});
+        inside += asked && range.Contains(*asked) ? 1 : 0;
+        connections.insert(request->connection);
+        commands.insert(request->command);
+      }
+    }
+  }
+  EXPECT_GT(requests, 10000);
+  EXPECT_GT(inside, requests * 3 / 4);
+  EXPECT_LT(inside, requests * 99 / 100);
+  EXPECT_EQ(connections, (std::set<unsigned>{1, 2, 3}));
+  EXPECT_EQ(commands.size(), 7U);
 }
 
 // The numbers that matter must be easy to come by, or the fuzzer would not find them in its time.

@@ -27,18 +27,18 @@ struct NamedNumber {
 };
 
 inline constexpr auto kCommandWords = std::to_array<NamedNumber<Command>>({{"read", Command::kRead},
-                                                                          {"write", Command::kWrite},
-                                                                          {"zero", Command::kZero},
-                                                                          {"trim", Command::kTrim},
-                                                                          {"cache", Command::kCache},
-                                                                          {"flush", Command::kFlush},
-                                                                          {"status", Command::kStatus}});
+                                                                           {"write", Command::kWrite},
+                                                                           {"zero", Command::kZero},
+                                                                           {"trim", Command::kTrim},
+                                                                           {"cache", Command::kCache},
+                                                                           {"flush", Command::kFlush},
+                                                                           {"status", Command::kStatus}});
 
 inline constexpr auto kFlagWords = std::to_array<NamedNumber<std::uint16_t>>({{"fua", CommandFlag::kFua},
-                                                                             {"no-hole", CommandFlag::kNoHole},
-                                                                             {"df", CommandFlag::kDf},
-                                                                             {"req-one", CommandFlag::kReqOne},
-                                                                             {"fast", CommandFlag::kFastZero}});
+                                                                              {"no-hole", CommandFlag::kNoHole},
+                                                                              {"df", CommandFlag::kDf},
+                                                                              {"req-one", CommandFlag::kReqOne},
+                                                                              {"fast", CommandFlag::kFastZero}});
 
 inline constexpr auto kOptionWords =
     std::to_array<NamedNumber<std::uint32_t>>({{"export-name", OptionType::kExportName},
@@ -55,9 +55,7 @@ inline constexpr auto kOptionWords =
 
 // Whether a byte of a name stands for itself. The others are written \xNN: blanks end a word, # begins a comment,
 // " and @ have a meaning at the begin of a word.
-constexpr bool IsPlainInNames(char c) {
-  return c > ' ' && c <= '~' && c != '#' && c != '\\' && c != '"' && c != '@';
-}
+constexpr bool IsPlainInNames(char c) { return c > ' ' && c <= '~' && c != '#' && c != '\\' && c != '"' && c != '@'; }
 
 // How a name of no bytes is written.
 inline constexpr std::string_view kEmptyName = "\"\"";
