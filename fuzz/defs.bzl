@@ -4,8 +4,8 @@ To add the target wire_decode:
 1. fuzz/targets/wire_decode_fuzz.cc defines LLVMFuzzerTestOneInput, thin, over a function in fuzz/harness that returns
    std::optional<Disagreement> (harness/disagreement.h): none when subject and reference agree. The target passes it to
    AbortOnDisagreement, because libFuzzer ignores return values. A target that runs scripts takes its input through
-   ReadScript (engine/script/script_bytes.h), so that seeds and regressions can be text, and links
-   //fuzz/harness:script_mutator.
+   ReadScript (engine/script/script_bytes.h), so that seeds and regressions can be text, and defines
+   LLVMFuzzerCustomMutator and LLVMFuzzerCustomCrossOver by way of harness/script_mutator.h.
 2. corpus/seeds/wire_decode/ has at least one input. Found bugs go to corpus/regressions/wire_decode/, a file
    each, named by what must hold.
 3. fuzz/targets/BUILD: cc_fuzz_target(name = "wire_decode_fuzz", deps = [...]).

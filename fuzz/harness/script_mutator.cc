@@ -1,95 +1,443 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// libFuzzer's mutator for targets that read scripts: it keeps records whole, so that a step is added, left out,
-// copied or swapped rather than torn. Linking this library into a target is all that is needed.
+#include "fuzz/harness/script_mutator.h"
 
 #include <algorithm>
-#include <cstddef>
-#include <cstdint>
-#include <random>
+#include <array>
+#include <iterator>
+#include <limits>
+#include <optional>
+#include <utility>
+#include <variant>
 
-#include "engine/base/bytes.h"
-#include "engine/script/script_bytes.h"
+#include "engine/script/step_range.h"
 
-// libFuzzer's own mutator; without libFuzzer there is none, and nobody calls ours.
+// libFuzzer's own mutator; elsewhere there is none.
 extern "C" __attribute__((weak)) std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size,
                                                               std::size_t size_max);
 
 namespace nbdspec::fuzz {
-namespace {
 
 using engine::Bytes;
 using engine::kScriptHeadBytes;
 using engine::kScriptRecordBytes;
+using engine::Script;
+using engine::Step;
 
-class RecordMutator {
- public:
-  RecordMutator(Bytes& bytes, unsigned seed) : bytes_(bytes), random_(seed) {}
+namespace {
 
-  void MutateOnce() {
-    bytes_.resize(std::max(bytes_.size(), kScriptHeadBytes));
-    const std::size_t count = (bytes_.size() - kScriptHeadBytes) / kScriptRecordBytes;
-    bytes_.resize(kScriptHeadBytes + count * kScriptRecordBytes);
-    const std::size_t index = random_() % (count + 1);
-    const auto record = Record(index);
-    switch (random_() % 8) {
-      case 0:
-        if (index < count) {
-          bytes_.erase(record, Record(index + 1));
-        }
-        return;
-      case 1:
-        if (index < count) {
-          const Bytes copy(record, Record(index + 1));
-          bytes_.insert(Record(random_() % (count + 1)), copy.begin(), copy.end());
-        }
-        return;
-      case 2:
-        if (index < count) {
-          std::swap_ranges(record, Record(index + 1), Record(random_() % count));
-        }
-        return;
-      case 3:
-      case 4: {
-        Bytes fresh(kScriptRecordBytes);
-        std::ranges::generate(fresh, [this] { return static_cast<std::uint8_t>(random_()); });
-        bytes_.insert(record, fresh.begin(), fresh.end());
-        return;
-      }
-      case 5:  // The head: initial type and size.
-        LLVMFuzzerMutate(bytes_.data(), kScriptHeadBytes, kScriptHeadBytes);
-        return;
-      default:
-        if (index < count) {
-          LLVMFuzzerMutate(&*record, kScriptRecordBytes, kScriptRecordBytes);
-        }
-    }
-  }
+// How often each comes: steps that touch others find most, and long scripts find the rest.
+constexpr auto kWeighted = std::to_array<ScriptMutation>(
+    {ScriptMutation::kInsert, ScriptMutation::kInsert, ScriptMutation::kInsert, ScriptMutation::kInsert,
+     ScriptMutation::kInsert, ScriptMutation::kTouchEdge, ScriptMutation::kTouchEdge, ScriptMutation::kDelete,
+     ScriptMutation::kSwap, ScriptMutation::kDuplicate, ScriptMutation::kNudge, ScriptMutation::kSplit,
+     ScriptMutation::kWiden, ScriptMutation::kRetype, ScriptMutation::kHead, ScriptMutation::kRecord});
 
- private:
-  Bytes::iterator Record(std::size_t index) {
-    return bytes_.begin() + static_cast<std::ptrdiff_t>(kScriptHeadBytes + index * kScriptRecordBytes);
-  }
+constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint64_t kSmallMax = 64;
 
-  Bytes& bytes_;
-  std::minstd_rand random_;
-};
+auto At(std::vector<Step>& steps, std::size_t index) { return steps.begin() + static_cast<std::ptrdiff_t>(index); }
+
+void Insert(std::vector<Step>& into, std::size_t index, const std::vector<Step>& steps) {
+  into.insert(At(into, index), steps.begin(), steps.end());
+}
 
 }  // namespace
 
-extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
-                                               unsigned seed) {
-  // A seed that people wrote as text goes on as bytes.
-  Bytes bytes(data, data + size);
-  if (std::string_view(reinterpret_cast<const char*>(data), size).starts_with(engine::kScriptHeader)) {
-    bytes = engine::EncodeScript(engine::ReadScript(bytes, {}));
+ScriptMutator::ScriptMutator(const engine::ScriptLimits& limits, std::uint64_t seed, MutateRecord mutate_record)
+    : limits_(limits), random_(seed), mutate_record_(std::move(mutate_record)) {}
+
+Script ScriptMutator::Fresh(std::size_t count) {
+  Bytes head(kScriptHeadBytes);
+  std::ranges::generate(head, [this] { return static_cast<std::uint8_t>(random_()); });
+  Script script = engine::DecodeScript(head, limits_);
+  script.steps = LikelySteps(script, 0, std::min(count, limits_.steps_max));
+  return script;
+}
+
+void ScriptMutator::Mutate(Script& script) {
+  for (std::uint64_t left = 1 + random_.Below(3); left > 0; --left) {
+    MutateOnce(script);
   }
-  RecordMutator mutator(bytes, seed);
-  for (unsigned left = 1 + seed % 3; left > 0; --left) {
-    mutator.MutateOnce();
+}
+
+ScriptMutation ScriptMutator::MutateOnce(Script& script) {
+  while (true) {
+    const ScriptMutation mutation = kWeighted[random_.Below(kWeighted.size())];
+    if (Apply(mutation, script)) {
+      return mutation;
+    }
   }
-  const std::size_t length = std::min(bytes.size(), size_max);
-  std::copy_n(bytes.begin(), length, data);
+}
+
+bool ScriptMutator::Apply(ScriptMutation mutation, Script& script) {
+  const auto change = [&] {
+    switch (mutation) {
+      case ScriptMutation::kInsert:
+        return Insert(script);
+      case ScriptMutation::kDelete:
+        return Delete(script);
+      case ScriptMutation::kSwap:
+        return Swap(script);
+      case ScriptMutation::kDuplicate:
+        return Duplicate(script);
+      case ScriptMutation::kTouchEdge:
+        return TouchEdge(script);
+      case ScriptMutation::kNudge:
+        return Nudge(script);
+      case ScriptMutation::kSplit:
+        return Split(script);
+      case ScriptMutation::kWiden:
+        return Widen(script);
+      case ScriptMutation::kRetype:
+        return Retype(script);
+      case ScriptMutation::kHead:
+        return Head(script);
+      case ScriptMutation::kRecord:
+        return Record(script);
+    }
+    std::unreachable();
+  };
+  const bool has_changed = change();
+  if (has_changed) {
+    KeepToLimits(script);
+  }
+  return has_changed;
+}
+
+Script ScriptMutator::Cross(const Script& one, const Script& other) {
+  Script child = random_.OneIn(2) ? one : other;
+  child.steps.assign(one.steps.begin(),
+                     one.steps.begin() + static_cast<std::ptrdiff_t>(random_.Below(one.steps.size() + 1)));
+  child.steps.insert(child.steps.end(),
+                     other.steps.begin() + static_cast<std::ptrdiff_t>(random_.Below(other.steps.size() + 1)),
+                     other.steps.end());
+  KeepToLimits(child);
+  return child;
+}
+
+bool ScriptMutator::Insert(Script& script) {
+  const std::size_t count = random_.OneIn(4) ? 2 + random_.Below(7) : 1;
+  while (!script.steps.empty() && script.steps.size() + count > limits_.steps_max) {
+    script.steps.erase(At(script.steps, random_.Below(script.steps.size())));
+  }
+  const std::size_t index = random_.Below(script.steps.size() + 1);
+  fuzz::Insert(script.steps, index, LikelySteps(script, index, count));
+  return true;
+}
+
+bool ScriptMutator::Delete(Script& script) {
+  if (script.steps.empty()) {
+    return false;
+  }
+  const std::size_t index = random_.Below(script.steps.size());
+  const std::size_t run = random_.OneIn(4) ? 1 + random_.Below(script.steps.size() - index) : 1;
+  script.steps.erase(At(script.steps, index), At(script.steps, index + run));
+  return true;
+}
+
+bool ScriptMutator::Swap(Script& script) {
+  if (script.steps.size() < 2) {
+    return false;
+  }
+  const std::size_t one = random_.Below(script.steps.size());
+  const std::size_t other = (one + 1 + random_.Below(script.steps.size() - 1)) % script.steps.size();
+  std::swap(script.steps[one], script.steps[other]);
+  return true;
+}
+
+bool ScriptMutator::Duplicate(Script& script) {
+  const std::size_t size = script.steps.size();
+  if (size == 0 || size >= limits_.steps_max) {
+    return false;
+  }
+  const std::size_t index = random_.Below(size);
+  const std::size_t run = 1 + random_.Below(std::min(size - index, limits_.steps_max - size));
+  const std::vector<Step> again(At(script.steps, index), At(script.steps, index + run));
+  fuzz::Insert(script.steps, index + run + random_.Below(size - index - run + 1), again);
+  return true;
+}
+
+bool ScriptMutator::TouchEdge(Script& script) {
+  const auto index = AnyRange(script);
+  if (!index) {
+    return false;
+  }
+  const std::uint64_t edge = AnyEdge(script, *index) + random_.Below(3) - 1;
+  SetEdge(script.steps[*index], random_.OneIn(2), edge);
+  return true;
+}
+
+bool ScriptMutator::Nudge(Script& script) {
+  const auto index = AnyRange(script);
+  if (!index) {
+    return false;
+  }
+  Step& step = script.steps[*index];
+  const Range range = *engine::RangeOf(step);
+  const std::uint64_t up_or_down = random_.OneIn(2) ? 1 : kMax;
+  switch (random_.Below(3)) {
+    case 0:
+      SetEdge(step, /*is_end=*/false, range.offset + up_or_down);
+      break;
+    case 1:
+      SetEdge(step, /*is_end=*/true, range.offset + range.length + up_or_down);
+      break;
+    default:  // Both edges.
+      engine::SetRange(step, {.offset = range.offset + up_or_down, .length = range.length});
+  }
+  return true;
+}
+
+bool ScriptMutator::Split(Script& script) {
+  const auto index = AnyRange(script);
+  if (!index || script.steps.size() >= limits_.steps_max) {
+    return false;
+  }
+  const Range range = *engine::RangeOf(script.steps[*index]);
+  if (range.length < 2) {
+    return false;
+  }
+  const std::uint64_t length = random_.OneIn(2) ? range.length / 2 : 1 + random_.Below(range.length - 1);
+  Step rest = script.steps[*index];
+  engine::SetRange(script.steps[*index], {.offset = range.offset, .length = length});
+  engine::SetRange(rest, {.offset = range.offset + length, .length = range.length - length});
+  script.steps.insert(At(script.steps, *index + 1), std::move(rest));
+  return true;
+}
+
+bool ScriptMutator::Widen(Script& script) {
+  if (random_.OneIn(3)) {
+    engine::ShiftEdges(script, AnyEdge(script, script.steps.size()), WideNumber());
+    return true;
+  }
+  const auto index = AnyRange(script);
+  if (!index) {
+    return false;
+  }
+  const Range range = *engine::RangeOf(script.steps[*index]);
+  const std::uint64_t wide = WideNumber();
+  switch (random_.Below(3)) {
+    case 0:
+      engine::SetRange(script.steps[*index], {.offset = wide, .length = range.length});
+      break;
+    case 1:
+      engine::SetRange(script.steps[*index], {.offset = range.offset, .length = wide});
+      break;
+    default:
+      SetEdge(script.steps[*index], /*is_end=*/true, wide);
+  }
+  return true;
+}
+
+bool ScriptMutator::Retype(Script& script) {
+  if (script.steps.empty()) {
+    return false;
+  }
+  const std::size_t index = random_.Below(script.steps.size());
+  Step& step = script.steps[index];
+  if (!random_.OneIn(4)) {
+    if (auto* add = std::get_if<engine::AddStep>(&step)) {
+      add->type = static_cast<engine::ExtentType>(random_.Below(random_.OneIn(8) ? 256 : engine::kExtentTypeCount));
+      return true;
+    }
+    if (auto* foreach_step = std::get_if<engine::ForEachStep>(&step)) {
+      foreach_step->stop_at = static_cast<std::uint8_t>(random_.Below(random_.OneIn(8) ? 256 : 5));
+      return true;
+    }
+    if (auto* request = std::get_if<engine::RequestStep>(&step)) {
+      Retype(*request);
+      return true;
+    }
+    if (auto* option = std::get_if<engine::OptionStep>(&step)) {
+      Retype(*option);
+      return true;
+    }
+  }
+  std::vector<Step> likely = LikelySteps(script, index, 1);
+  if (likely.empty()) {
+    return false;
+  }
+  if (const auto range = engine::RangeOf(step)) {
+    engine::SetRange(likely[0], *range);
+  }
+  step = std::move(likely[0]);
+  return true;
+}
+
+void ScriptMutator::Retype(engine::RequestStep& step) {
+  using engine::Command;
+  constexpr std::array kCommands = {Command::kRead,  Command::kWrite, Command::kFlush, Command::kTrim,
+                                    Command::kCache, Command::kZero,  Command::kStatus};
+  switch (random_.Below(4)) {
+    case 0:
+      step.command = kCommands[random_.Below(kCommands.size())];
+      return;
+    case 1:
+      step.pattern = static_cast<std::uint8_t>(random_());
+      return;
+    case 2:
+      step.connection = static_cast<std::uint8_t>(1 + random_.Below(engine::kConnectionsMax));
+      return;
+    default:
+      step.flags = static_cast<std::uint16_t>(step.flags ^ 1U << random_.Below(random_.OneIn(8) ? 16 : 5));
+  }
+}
+
+void ScriptMutator::Retype(engine::OptionStep& step) {
+  const std::size_t index = step.names.empty() ? 0 : random_.Below(step.names.size());
+  const auto name = step.names.begin() + static_cast<std::ptrdiff_t>(index);
+  switch (random_.Below(4)) {
+    case 0:
+      step.option = static_cast<std::uint32_t>(random_.OneIn(8) ? random_() : random_.Below(13));
+      return;
+    case 1:
+      if (name != step.names.end()) {
+        step.names.erase(name);
+        return;
+      }
+      break;
+    case 2:
+      if (name != step.names.end() && !name->empty()) {
+        (*name)[random_.Below(name->size())] ^= static_cast<char>(1 << random_.Below(8));
+        return;
+      }
+      break;
+    default:
+      break;
+  }
+  step.names.insert(name, std::string(engine::kBaseAllocation.substr(0, random_.OneIn(2) ? 5 : std::string::npos)));
+}
+
+bool ScriptMutator::Head(Script& script) {
+  switch (random_.Below(4)) {
+    case 0:
+      script.initial = static_cast<engine::ExtentType>(random_.Below(engine::kExtentTypeCount));
+      break;
+    case 1:
+      script.size = AnyEdge(script, script.steps.size()) + random_.Below(3) - 1;
+      break;
+    case 2:
+      script.size = random_.Below(kSmallMax + 1);
+      break;
+    default:
+      script.size = WideNumber();
+  }
+  return true;
+}
+
+bool ScriptMutator::Record(Script& script) {
+  if (script.steps.empty()) {
+    return false;
+  }
+  const std::size_t index = random_.Below(script.steps.size());
+  Bytes bytes = engine::EncodeScript({.steps = {script.steps[index]}});
+  const std::size_t count = (bytes.size() - kScriptHeadBytes) / kScriptRecordBytes;
+  const std::span records = std::span(bytes).subspan(kScriptHeadBytes);
+  const std::span record = records.subspan(random_.Below(count) * kScriptRecordBytes, kScriptRecordBytes);
+  if (mutate_record_) {
+    mutate_record_(record);
+  } else {
+    for (std::uint64_t left = 1 + random_.Below(4); left > 0; --left) {
+      record[random_.Below(record.size())] ^= static_cast<std::uint8_t>(1U << random_.Below(8));
+    }
+  }
+  const std::vector<Step> steps = StepsOf(script, index, records);
+  script.steps.erase(At(script.steps, index));
+  fuzz::Insert(script.steps, index, steps);
+  return true;
+}
+
+std::vector<Step> ScriptMutator::LikelySteps(const Script& script, std::size_t index, std::size_t count) {
+  Bytes records(count * kScriptRecordBytes);
+  std::ranges::generate(records, [this] { return static_cast<std::uint8_t>(random_()); });
+  return StepsOf(script, index, records);
+}
+
+std::vector<Step> ScriptMutator::StepsOf(const Script& script, std::size_t index, engine::ByteView records) const {
+  const auto middle = script.steps.begin() + static_cast<std::ptrdiff_t>(index);
+  Bytes bytes = engine::EncodeScript({.size = script.size, .steps = {script.steps.begin(), middle}});
+  bytes.insert(bytes.end(), records.begin(), records.end());
+  engine::ScriptLimits limits = limits_;
+  limits.steps_max = index + records.size() / kScriptRecordBytes;
+  Script decoded = engine::DecodeScript(bytes, limits);
+  const std::size_t known = std::min(index, decoded.steps.size());
+  return {std::make_move_iterator(At(decoded.steps, known)), std::make_move_iterator(decoded.steps.end())};
+}
+
+std::optional<std::size_t> ScriptMutator::AnyRange(const Script& script) {
+  for (int tries = script.steps.empty() ? 0 : 8; tries > 0; --tries) {
+    const std::size_t index = random_.Below(script.steps.size());
+    if (engine::RangeOf(script.steps[index])) {
+      return index;
+    }
+  }
+  return std::nullopt;
+}
+
+// Of a step near `but_of` more often than of any other, or of the export.
+std::uint64_t ScriptMutator::AnyEdge(const Script& script, std::size_t but_of) {
+  const std::size_t count = script.steps.size();
+  for (int tries = count == 0 || random_.OneIn(8) ? 0 : 4; tries > 0; --tries) {
+    const std::size_t index = random_.OneIn(2) ? random_.Below(count) : (but_of + count + random_.Below(5) - 2) % count;
+    const auto range = engine::RangeOf(script.steps[index]);
+    if (index != but_of && range) {
+      return range->offset + (random_.OneIn(2) ? range->length : 0);
+    }
+  }
+  return random_.OneIn(2) ? script.size : 0;
+}
+
+std::uint64_t ScriptMutator::WideNumber() {
+  constexpr std::array<std::uint64_t, 6> kWide = {1ULL << 31, 1ULL << 32, 3ULL << 32, 1ULL << 62, 1ULL << 63, 0};
+  return kWide[random_.Below(kWide.size())] + random_.Below(3) - 1;
+}
+
+// The other edge stays, unless this one passes it: then they change places.
+void ScriptMutator::SetEdge(Step& step, bool is_end, std::uint64_t edge) {
+  const Range range = *engine::RangeOf(step);
+  const auto [begin, end] = std::minmax({edge, is_end ? range.offset : range.offset + range.length});
+  engine::SetRange(step, {.offset = begin, .length = end - begin});
+}
+
+// Its bytes decide what `limits_` make of it.
+void ScriptMutator::KeepToLimits(Script& script) const {
+  script.size = std::min(script.size, engine::kExportBytesMax);
+  script = engine::DecodeScript(engine::EncodeScript(script), limits_);
+}
+
+namespace {
+
+// The script's bytes, as many whole records of them as there is room for.
+std::size_t Write(const Script& script, std::span<std::uint8_t> out) {
+  const Bytes bytes = engine::EncodeScript(script);
+  std::size_t length = std::min(bytes.size(), out.size());
+  if (length < bytes.size() && length > kScriptHeadBytes) {
+    length -= (length - kScriptHeadBytes) % kScriptRecordBytes;
+  }
+  std::copy_n(bytes.begin(), length, out.begin());
   return length;
+}
+
+}  // namespace
+
+std::size_t MutateScriptInput(std::uint8_t* data, std::size_t size, std::size_t size_max, unsigned seed,
+                              const engine::ScriptLimits& limits) {
+  Script script = engine::ReadScript({data, size}, limits);
+  ScriptMutator::MutateRecord mutate_record;
+  if (LLVMFuzzerMutate != nullptr) {
+    mutate_record = [](std::span<std::uint8_t> record) {
+      LLVMFuzzerMutate(record.data(), record.size(), record.size());
+    };
+  }
+  ScriptMutator(limits, seed, std::move(mutate_record)).Mutate(script);
+  return Write(script, {data, size_max});
+}
+
+std::size_t CrossScriptInputs(engine::ByteView one, engine::ByteView other, std::span<std::uint8_t> out, unsigned seed,
+                              const engine::ScriptLimits& limits) {
+  const Script child =
+      ScriptMutator(limits, seed).Cross(engine::ReadScript(one, limits), engine::ReadScript(other, limits));
+  return Write(child, out);
 }
 
 }  // namespace nbdspec::fuzz

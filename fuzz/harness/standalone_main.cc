@@ -4,7 +4,8 @@
 //   TARGET [--runs=N] [--seed=S] [--max_len=N] [FILE|DIR]...
 //
 // It prints each file before it runs it, so that the last line names what aborted. Random inputs are mutations of
-// the files and depend on nothing but them, the seed and the length: the same command aborts in the same run.
+// the files, every second one by the target's own mutator if it has one, and depend on nothing but them, the seed and
+// the length: the same command aborts in the same run.
 // Exit status: 0 all ran; 2 nothing to do, a wrong argument, or a file that cannot be used. A finding aborts.
 
 #include <algorithm>
@@ -25,6 +26,9 @@
 #include "fuzz/harness/random_inputs.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+// Not every target has its own.
+extern "C" __attribute__((weak)) std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size,
+                                                                     std::size_t size_max, unsigned seed);
 
 namespace nbdspec::fuzz {
 namespace {
@@ -111,6 +115,12 @@ void RunOne(const Bytes& input) {
   LLVMFuzzerTestOneInput(exact.get(), input.size());
 }
 
+void MutateAsTheTargetDoes(Bytes& input, std::size_t size_max, unsigned seed) {
+  const std::size_t size = input.size();
+  input.resize(std::max<std::size_t>(size_max, 1));
+  input.resize(LLVMFuzzerCustomMutator(input.data(), size, size_max, seed));
+}
+
 int Main(int argc, char** argv) {
   const auto arguments = ParseArguments(argc, argv);
   if (!arguments) {
@@ -137,7 +147,11 @@ int Main(int argc, char** argv) {
                std::uintmax_t{arguments->seed}, std::uintmax_t{arguments->max_len});
   RandomInputs inputs({.seed = arguments->seed, .bytes_max = arguments->max_len, .start = std::move(replayed)});
   for (std::uint64_t run = 1; run <= arguments->runs; ++run) {
-    RunOne(inputs.Next());
+    Bytes input = inputs.Next();
+    if (LLVMFuzzerCustomMutator != nullptr && run % 2 == 0) {
+      MutateAsTheTargetDoes(input, arguments->max_len, static_cast<unsigned>(run));
+    }
+    RunOne(input);
   }
   return 0;
 }

@@ -52,8 +52,7 @@ inline rc::Gen<engine::Step> GenRequestStep() {
   using engine::Command;
   const auto command = rc::gen::element(Command::kRead, Command::kWrite, Command::kFlush, Command::kTrim,
                                         Command::kCache, Command::kZero, Command::kStatus);
-  const auto flags =
-      rc::gen::oneOf(rc::gen::inRange<std::uint16_t>(0, 64), rc::gen::arbitrary<std::uint16_t>());
+  const auto flags = rc::gen::oneOf(rc::gen::inRange<std::uint16_t>(0, 64), rc::gen::arbitrary<std::uint16_t>());
   return rc::gen::map(rc::gen::tuple(command, GenNumber(), GenNumber(), flags, rc::gen::arbitrary<std::uint8_t>(),
                                      rc::gen::inRange<std::uint8_t>(1, engine::kConnectionsMax + 1)),
                       [](const auto& parts) -> engine::Step {
@@ -78,8 +77,8 @@ inline rc::Gen<engine::Step> GenOptionStep() {
 
 inline rc::Gen<engine::Step> GenAnyStep() {
   using engine::Step;
-  const auto lookup = rc::gen::map(
-      GenNumber(), [](std::uint64_t offset) -> Step { return engine::LookupStep{.offset = offset}; });
+  const auto lookup =
+      rc::gen::map(GenNumber(), [](std::uint64_t offset) -> Step { return engine::LookupStep{.offset = offset}; });
   return rc::gen::oneOf(GenAddStep(), GenForEachStep(), lookup, GenRequestStep(), GenOptionStep(),
                         rc::gen::just(Step(engine::ClearStep{})), rc::gen::just(Step(engine::WaitStep{})));
 }

@@ -11,6 +11,7 @@
 #include "engine/script/script_bytes.h"
 #include "fuzz/harness/disagreement.h"
 #include "fuzz/harness/extent_map_differential.h"
+#include "fuzz/harness/script_mutator.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -40,6 +41,17 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     return FindExtentMapDisagreement(script, ObservedMap(script.size, script.initial));
   });
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
+                                               unsigned seed) {
+  return MutateScriptInput(data, size, size_max, seed, kLimits);
+}
+
+extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
+                                                 const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
+                                                 std::size_t size_max, unsigned seed) {
+  return CrossScriptInputs({one, one_size}, {other, other_size}, {out, size_max}, seed, kLimits);
 }
 
 }  // namespace nbdspec::fuzz

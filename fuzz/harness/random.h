@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Random: numbers that are the same for the same seed everywhere, cheap to seed anew for every input (splitmix64).
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+
+namespace nbdspec::fuzz {
+
+class Random {
+ public:
+  using result_type = std::uint64_t;  // It fits where the standard's generators do.
+
+  explicit Random(std::uint64_t seed) : state_(seed) {}
+
+  std::uint64_t operator()() {
+    state_ += 0x9e3779b97f4a7c15;
+    std::uint64_t mixed = state_;
+    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
+    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
+    return mixed ^ (mixed >> 31);
+  }
+  static constexpr std::uint64_t min() { return 0; }
+  static constexpr std::uint64_t max() { return std::numeric_limits<std::uint64_t>::max(); }
+
+  // Uniform enough in [0, limit), limit at least 1; the standard's distributions differ between libraries.
+  std::uint64_t Below(std::uint64_t limit) { return (*this)() % limit; }
+  bool OneIn(std::uint64_t count) { return Below(count) == 0; }
+
+ private:
+  std::uint64_t state_;
+};
+
+}  // namespace nbdspec::fuzz
