@@ -47,6 +47,10 @@ Server::Said Server::AnswerOption(const Option& option) {
   if ((options_.handshake_flags & HandshakeFlag::kFixedNewstyle) == 0 && option.option != OptionType::kExportName) {
     return {HardDisconnect{}};  // option.export-name.others-need-fixed: there are no replies to options.
   }
+  if (option.option == OptionType::kSetMetaContext) {
+    state_.contexts.clear();  // option.set-meta-context.replaces-on-failure: whatever the failure is.
+    state_.context_export.clear();
+  }
   // EXPORT_NAME has no replies, and what comes with ABORT is ignored. option.abort.ignore-data
   const bool may_refuse = option.option != OptionType::kExportName && option.option != OptionType::kAbort;
   if (option.too_long && may_refuse) {
@@ -146,10 +150,6 @@ Server::Said Server::AnswerMetaContext(const Option& option) {
   const bool listing = option.option == OptionType::kListMetaContext;
   if (!options_.structured_replies) {
     return {Refuse(option, OptionReplyType::kErrUnsup, "metadata contexts are not offered")};
-  }
-  if (!listing) {
-    state_.contexts.clear();  // option.set-meta-context.replaces-on-failure
-    state_.context_export.clear();
   }
   if (!state_.structured_replies) {
     return {Refuse(option, OptionReplyType::kErrInvalid, "negotiate structured replies first")};

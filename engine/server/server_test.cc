@@ -136,6 +136,17 @@ TEST_F(ServerTest, AFailedSetMetaContextSelectsNothing) {
   EXPECT_TRUE(server_->state().contexts.empty());
 }
 
+TEST_F(ServerTest, ASetMetaContextThatIsTooLongSelectsNothing) {
+  server_.emplace(ServerOptions{.limits = {.option_bytes_max = 64}}, std::vector<Export*>{&export_});
+  Haggle();
+  Ask(OptionType::kStructuredReply);
+  const MetaContextQuery query{.export_name = "", .queries = {std::string(kBaseAllocation)}};
+  Ask(OptionType::kSetMetaContext, EncodePayload(query));
+  EXPECT_EQ(server_->state().contexts.size(), 1U);
+  EXPECT_EQ(Ask(OptionType::kSetMetaContext, Bytes(65)).back().type, OptionReplyType::kErrTooBig);
+  EXPECT_TRUE(server_->state().contexts.empty());
+}
+
 TEST_F(ServerTest, ASelectionForAnotherExportDoesNotApply) {
   Enter(/*structured=*/true, "strict", /*context_export=*/"");
   EXPECT_TRUE(server_->state().contexts.empty());
