@@ -12,8 +12,8 @@
 #include "engine/base/bytes.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/mutant_c_api.h"
-#include "fuzz/harness/disagreement.h"
 #include "fuzz/harness/c_api_differential.h"
+#include "fuzz/harness/disagreement.h"
 
 namespace nbdspec::fuzz {
 namespace {

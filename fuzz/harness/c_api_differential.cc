@@ -24,7 +24,8 @@ using engine::LastWriterOracle;
 constexpr int kGarbageErrno = 4321;  // What the error callback leaves: a function must not pass it on.
 constexpr std::size_t kSeenMax = 256;
 
-// In callbacks nothing may be allocated, for the memory there is the library's: so what they see has a place of its own.
+// In callbacks nothing may be allocated, for the memory there is the library's: so what they see has a place of its
+// own.
 template <typename T>
 class Seen {
  public:

@@ -18,10 +18,10 @@ class Reader {
   [[nodiscard]] bool empty() const { return bytes_.empty(); }
 
   CStep Step() {
-    constexpr auto kCalls = std::to_array<CCall>(
-        {CCall::kAdd, CCall::kAdd, CCall::kAdd, CCall::kAdd, CCall::kForeach, CCall::kForeach, CCall::kClear,
-         CCall::kNewOfType, CCall::kAdd, CCall::kAdd, CCall::kForeach, CCall::kForeach, CCall::kNewOfType, CCall::kNew,
-         CCall::kFree, CCall::kNewCompat});
+    constexpr auto kCalls =
+        std::to_array<CCall>({CCall::kAdd, CCall::kAdd, CCall::kAdd, CCall::kAdd, CCall::kForeach, CCall::kForeach,
+                              CCall::kClear, CCall::kNewOfType, CCall::kAdd, CCall::kAdd, CCall::kForeach,
+                              CCall::kForeach, CCall::kNewOfType, CCall::kNew, CCall::kFree, CCall::kNewCompat});
     const std::uint8_t kind = Byte();
     const std::uint8_t how = Byte();
     CStep step = {.call = kCalls[kind % kCalls.size()], .slot = kind >> 4 & 1U, .is_null = kind >= 248};

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Fuzzes option haggling: in any order, the contexts that are selected are those that a small model says.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/meta_context_differential.h"
+
+namespace nbdspec::fuzz {
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  AbortOnDisagreement("meta_context", {data, size},
+                      [](engine::ByteView input) { return FindMetaContextDisagreement(input); });
+  return 0;
+}
+
+}  // namespace nbdspec::fuzz
