@@ -1,47 +1,144 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "engine/script/shrink.h"
 
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <optional>
+#include <set>
 #include <utility>
 #include <vector>
+
+#include "engine/script/step_range.h"
 
 namespace nbdspec::engine {
 namespace {
 
-// The numbers of a script, in place: what may be lowered. Bounds move as begin and length.
-struct NumbersOf {
-  std::vector<std::uint64_t*>& numbers;
+constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
 
-  void operator()(AddStep& step) const {
-    numbers.push_back(&step.offset);
-    numbers.push_back(&step.length);
+// What a step may be instead, the simplest first. What it does, and where, stays.
+struct SimplerSteps {
+  std::vector<Step> operator()(const AddStep& step) const {
+    std::vector<Step> simpler;
+    const auto bits = static_cast<std::uint8_t>(step.type);
+    for (std::uint8_t type = 0; type < std::min(bits, kExtentTypeCount); ++type) {
+      simpler.push_back(AddStep{.offset = step.offset, .length = step.length, .type = static_cast<ExtentType>(type)});
+    }
+    for (unsigned bit = 1; bit <= bits; bit <<= 1) {
+      if ((bits & bit) != 0) {
+        const auto type = static_cast<ExtentType>(bits & ~bit);
+        simpler.push_back(AddStep{.offset = step.offset, .length = step.length, .type = type});
+      }
+    }
+    return simpler;
   }
-  void operator()(ClearStep&) const {}
-  void operator()(ForEachStep& step) const {
-    numbers.push_back(&step.bounds.end);
-    numbers.push_back(&step.bounds.begin);
+  std::vector<Step> operator()(const ClearStep&) const { return {}; }
+  std::vector<Step> operator()(const ForEachStep& step) const {
+    std::vector<Step> simpler;
+    for (const int stop_at : {0, step.stop_at / 2, step.stop_at - 1}) {
+      if (stop_at >= 0 && stop_at < step.stop_at) {
+        simpler.push_back(ForEachStep{.bounds = step.bounds, .stop_at = static_cast<std::uint8_t>(stop_at)});
+      }
+    }
+    return simpler;
   }
-  void operator()(LookupStep& step) const { numbers.push_back(&step.offset); }
-  void operator()(RequestStep& step) const { numbers.push_back(&step.offset); }
-  void operator()(WaitStep&) const {}
-  void operator()(OptionStep&) const {}
+  std::vector<Step> operator()(const LookupStep&) const { return {}; }
+  std::vector<Step> operator()(const RequestStep& step) const {
+    std::vector<Step> simpler;
+    const auto with = [&](auto RequestStep::* member, auto value) {
+      RequestStep changed = step;
+      changed.*member = value;
+      simpler.push_back(changed);
+    };
+    with(&RequestStep::flags, std::uint16_t{0});
+    for (unsigned bit = 1; bit <= step.flags; bit <<= 1) {
+      with(&RequestStep::flags, static_cast<std::uint16_t>(step.flags & ~bit));
+    }
+    with(&RequestStep::connection, std::uint8_t{1});
+    with(&RequestStep::connection, std::max<std::uint8_t>(step.connection - 1, 1));
+    with(&RequestStep::pattern, std::uint8_t{0});
+    with(&RequestStep::pattern, std::min(step.pattern, std::uint8_t{1}));
+    return simpler;
+  }
+  std::vector<Step> operator()(const WaitStep&) const { return {}; }
+  std::vector<Step> operator()(const OptionStep& step) const {
+    std::vector<Step> simpler = {OptionStep{.option = step.option},
+                                 OptionStep{.option = step.option, .names = step.names}};
+    for (std::size_t i = 0; i < step.names.size(); ++i) {
+      OptionStep without = step;
+      without.names.erase(without.names.begin() + static_cast<std::ptrdiff_t>(i));
+      simpler.emplace_back(std::move(without));
+      for (const std::size_t length : {step.names[i].size() / 2, step.names[i].size() - !step.names[i].empty()}) {
+        OptionStep shorter = step;
+        shorter.names[i].resize(length);
+        simpler.emplace_back(std::move(shorter));
+      }
+    }
+    return simpler;
+  }
 };
 
-std::vector<std::uint64_t*> Numbers(Script& script) {
-  std::vector<std::uint64_t*> numbers = {&script.size};
-  for (Step& step : script.steps) {
-    std::visit(NumbersOf{numbers}, step);
+// Where something begins or ends, ascending. A range that wraps has no end.
+std::vector<std::uint64_t> Edges(const Script& script) {
+  std::set<std::uint64_t> edges = {0, script.size};
+  for (const Step& step : script.steps) {
+    if (const auto range = RangeOf(step)) {
+      edges.insert(range->offset);
+      if (range->length <= kMax - range->offset) {
+        edges.insert(range->offset + range->length);
+      }
+    }
+  }
+  return {edges.begin(), edges.end()};
+}
+
+// One number of a script: its size, or an offset or a length.
+struct NumberAt {
+  std::optional<std::size_t> step = std::nullopt;
+  bool is_length = false;
+
+  [[nodiscard]] std::uint64_t In(const Script& script) const {
+    if (!step) {
+      return script.size;
+    }
+    const auto range = RangeOf(script.steps[*step]).value_or(ByteRange::OffsetAndLength{});
+    return is_length ? range.length : range.offset;
+  }
+
+  [[nodiscard]] Script With(Script script, std::uint64_t number) const {
+    if (!step) {
+      script.size = std::min(number, kExportBytesMax);
+    } else if (auto range = RangeOf(script.steps[*step])) {
+      (is_length ? range->length : range->offset) = number;
+      SetRange(script.steps[*step], *range);
+    }
+    return script;
+  }
+};
+
+std::vector<NumberAt> Numbers(const Script& script) {
+  std::vector<NumberAt> numbers = {NumberAt{}};
+  for (std::size_t i = 0; i < script.steps.size(); ++i) {
+    numbers.push_back({.step = i});
+    numbers.push_back({.step = i, .is_length = true});
   }
   return numbers;
 }
 
-bool IsWellFormed(const Script& script) {
-  for (const Step& step : script.steps) {
-    const auto* foreach_step = std::get_if<ForEachStep>(&step);
-    if (foreach_step != nullptr && foreach_step->bounds.begin > foreach_step->bounds.end) {
-      return false;
+// `number` rounded up, at most doubled; itself if it is round, small enough to read, or beside a round one: such an
+// edge is what a finding is about.
+std::uint64_t Rounded(std::uint64_t number) {
+  constexpr std::uint64_t kSmall = 4096;
+  constexpr std::uint64_t kSector = 512;
+  if (number <= kSmall || (number + 1) % kSector <= 2) {
+    return number;
+  }
+  for (const std::uint64_t unit : {1ULL << 30, 1ULL << 20, 1ULL << 16, 1ULL << 12}) {
+    if (number >= unit && number <= kMax - unit) {
+      return (number + unit - 1) / unit * unit;
     }
   }
-  return true;
+  return number;
 }
 
 class Shrinker {
@@ -50,14 +147,15 @@ class Shrinker {
       : best_(std::move(script)), fails_(fails), tries_left_(tries_max) {}
 
   Script Run() {
-    while (LeaveOutSteps() || LowerNumbers()) {
+    while (LeaveOutSteps() || CloseGaps() || LowerNumbers() || Simplify()) {
     }
+    RoundUp();
     return std::move(best_);
   }
 
  private:
   bool Accept(Script candidate) {
-    if (tries_left_ <= 0 || !IsWellFormed(candidate)) {
+    if (tries_left_ <= 0 || candidate == best_) {
       return false;
     }
     --tries_left_;
@@ -68,35 +166,91 @@ class Shrinker {
     return true;
   }
 
-  // From the end, where a step is most likely to come after the failure.
+  // Many at once first. From the end, where a step is most likely to come after the failure.
   bool LeaveOutSteps() {
     bool has_progress = false;
-    for (std::size_t i = best_.steps.size(); i-- > 0;) {
-      Script candidate = best_;
-      candidate.steps.erase(candidate.steps.begin() + static_cast<std::ptrdiff_t>(i));
-      has_progress |= Accept(std::move(candidate));
+    for (std::size_t run = std::max<std::size_t>(best_.steps.size() / 2, 1); run > 0; run /= 2) {
+      for (std::size_t end = best_.steps.size(); end >= run; end = std::min(end - run, best_.steps.size())) {
+        Script candidate = best_;
+        const auto last = candidate.steps.begin() + static_cast<std::ptrdiff_t>(end);
+        candidate.steps.erase(last - static_cast<std::ptrdiff_t>(run), last);
+        has_progress |= Accept(std::move(candidate));
+      }
+    }
+    return has_progress;
+  }
+
+  // Brings edges closer together; what lies after them comes along, so that what touches goes on touching.
+  bool CloseGaps() {
+    bool has_progress = false;
+    for (std::size_t i = 1; i < Edges(best_).size(); ++i) {
+      const std::vector<std::uint64_t> edges = Edges(best_);
+      for (std::uint64_t gap = edges[i] - edges[i - 1], by = gap; by > 0;) {
+        Script candidate = best_;
+        ShiftEdges(candidate, edges[i - 1] + gap, -static_cast<__int128>(by));
+        if (by <= gap && Accept(std::move(candidate))) {
+          gap -= by;
+          has_progress = true;
+        } else {
+          by /= 2;
+        }
+      }
     }
     return has_progress;
   }
 
   bool LowerNumbers() {
     bool has_progress = false;
-    for (std::size_t i = 0; i < Numbers(best_).size(); ++i) {
+    for (const NumberAt at : Numbers(best_)) {
       // Lower by much first, then by less: it ends at a number that cannot be lowered by one.
-      for (std::uint64_t by = *Numbers(best_)[i]; by > 0;) {
-        Script candidate = best_;
-        std::uint64_t& number = *Numbers(candidate)[i];
-        if (by <= number) {
-          number -= by;
-          if (Accept(std::move(candidate))) {
-            has_progress = true;
-            continue;
-          }
+      for (std::uint64_t by = at.In(best_); by > 0;) {
+        const std::uint64_t number = at.In(best_);
+        if (by <= number && Accept(at.With(best_, number - by))) {
+          has_progress = true;
+        } else {
+          by /= 2;
         }
-        by /= 2;
       }
     }
     return has_progress;
+  }
+
+  bool Simplify() {
+    bool has_progress = false;
+    constexpr std::array kSimplestFirst = {ExtentType::kHole, ExtentType::kData, ExtentType::kZero};
+    for (std::size_t i = 0; i < kSimplestFirst.size() && kSimplestFirst[i] != best_.initial && !has_progress; ++i) {
+      Script candidate = best_;
+      candidate.initial = kSimplestFirst[i];
+      has_progress = Accept(std::move(candidate));
+    }
+    for (std::size_t i = 0; i < best_.steps.size(); ++i) {
+      while (SimplifyStep(i)) {
+        has_progress = true;
+      }
+    }
+    return has_progress;
+  }
+
+  bool SimplifyStep(std::size_t index) {
+    for (Step& simpler : std::visit(SimplerSteps{}, best_.steps[index])) {
+      Script candidate = best_;
+      candidate.steps[index] = std::move(simpler);
+      if (Accept(std::move(candidate))) {
+        return true;
+      }
+    }
+    return false;
+  }
+
+  void RoundUp() {
+    for (const std::uint64_t edge : Edges(best_)) {
+      Script candidate = best_;
+      ShiftEdges(candidate, edge, Rounded(edge) - edge);
+      Accept(std::move(candidate));
+    }
+    for (const NumberAt at : Numbers(best_)) {
+      Accept(at.With(best_, Rounded(at.In(best_))));
+    }
   }
 
   Script best_;

@@ -53,8 +53,7 @@ TEST(StepRange, ShiftStopsAtTheLimits) {
   Script script{.size = 100, .steps = {AddStep{.offset = 50, .length = 10}, LookupStep{.offset = 99}}};
   Script down = script;
   ShiftEdges(down, 50, -55);
-  EXPECT_EQ(down,
-            (Script{.size = 45, .steps = {AddStep{.offset = 0, .length = 5}, LookupStep{.offset = 44}}}));
+  EXPECT_EQ(down, (Script{.size = 45, .steps = {AddStep{.offset = 0, .length = 5}, LookupStep{.offset = 44}}}));
   ShiftEdges(script, 50, kMax);
   EXPECT_EQ(script, (Script{.size = kExportBytesMax,
                             .steps = {AddStep{.offset = kMax, .length = 0}, LookupStep{.offset = kMax}}}));
