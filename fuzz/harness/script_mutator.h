@@ -2,8 +2,8 @@
 // Changes scripts step by step, so that a step is added, moved, split or widened rather than torn.
 //
 // It is for everything that makes up scripts: libFuzzer (script_mutator's last two functions are what a target's
-// LLVMFuzzerCustomMutator and LLVMFuzzerCustomCrossOver call), the standalone main, live runs. Everything depends on the
-// seed alone, unless libFuzzer's own mutator takes part.
+// LLVMFuzzerCustomMutator and LLVMFuzzerCustomCrossOver call), the standalone main, live runs. Everything depends on
+// the seed alone, unless libFuzzer's own mutator takes part.
 
 #pragma once
 
@@ -29,10 +29,10 @@ enum class ScriptMutation : std::uint8_t {
   kTouchEdge,  // An edge of a step moves to an edge of another step or of the export, or one byte beside it.
   kNudge,      // An edge moves by one byte.
   kSplit,      // A step becomes two: the begin and the rest of its range.
-  kWiden,      // A number comes to a limit of 32, 63 or 64 bits; or a gap of that width opens, and what is after it moves.
-  kRetype,     // Type, flags, names or command change; or the kind, and the range stays.
-  kHead,       // The size of the export, or its initial type.
-  kRecord,     // One record of the bytes form is mutated as bytes.
+  kWiden,   // A number comes to a limit of 32, 63 or 64 bits; or a gap of that width opens, and what is after it moves.
+  kRetype,  // Type, flags, names or command change; or the kind, and the range stays.
+  kHead,    // The size of the export, or its initial type.
+  kRecord,  // One record of the bytes form is mutated as bytes.
 };
 inline constexpr std::size_t kScriptMutationCount = 11;
 

@@ -23,13 +23,14 @@ constexpr ScriptLimits kWire = {.steps_max = 16, .kinds = engine::kNoScriptLimit
 
 // A script of every kind of step.
 Script Typical() {
-  return {.size = 1 << 20,
-          .steps = {engine::AddStep{.offset = 0, .length = 4096, .type = engine::ExtentType::kData},
-                    engine::OptionStep{.option = 10, .names = {"base:allocation", "a:b"}, .export_name = "x"},
-                    engine::RequestStep{.command = engine::Command::kWrite, .offset = 8192, .length = 512, .pattern = 7},
-                    engine::WaitStep{}, engine::ClearStep{},
-                    engine::ForEachStep{.bounds = {.begin = 100, .end = 9000}, .stop_at = 1},
-                    engine::LookupStep{.offset = 70000}}};
+  return {
+      .size = 1 << 20,
+      .steps = {engine::AddStep{.offset = 0, .length = 4096, .type = engine::ExtentType::kData},
+                engine::OptionStep{.option = 10, .names = {"base:allocation", "a:b"}, .export_name = "x"},
+                engine::RequestStep{.command = engine::Command::kWrite, .offset = 8192, .length = 512, .pattern = 7},
+                engine::WaitStep{}, engine::ClearStep{},
+                engine::ForEachStep{.bounds = {.begin = 100, .end = 9000}, .stop_at = 1},
+                engine::LookupStep{.offset = 70000}}};
 }
 
 bool IsSubsequence(const std::vector<Step>& part, const std::vector<Step>& whole) {

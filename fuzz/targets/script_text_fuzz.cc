@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Fuzzes the text form of scripts: any text is a script, which prints and parses to itself, or an error with a place.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/script_text_differential.h"
+
+namespace nbdspec::fuzz {
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  AbortOnDisagreement("script_text", {data, size},
+                      [](engine::ByteView input) { return FindScriptTextDisagreement(input); });
+  return 0;
+}
+
+}  // namespace nbdspec::fuzz
