@@ -55,6 +55,17 @@ bool Offers(const ExportOptions& offered, std::uint16_t command) {
 
 ByteRange RangeOf(const Request& request) { return {.begin = request.offset, .end = request.offset + request.length}; }
 
+// Leaves out the first `count` bytes of what `descriptors` are about: less than the first one's length. What did not
+// fit one length of 32 bits may now fit. block-status.distinct-status
+void LeaveOut(std::uint32_t count, std::vector<Descriptor>& descriptors) {
+  Descriptor& first = descriptors.front();
+  first.length -= count;
+  if (descriptors.size() > 1 && descriptors[1].status == first.status && descriptors[1].length <= ~first.length) {
+    first.length += descriptors[1].length;
+    descriptors.erase(descriptors.begin() + 1);
+  }
+}
+
 std::uint64_t RoundUp(std::uint64_t value, std::uint64_t to) { return (value + to - 1) / to * to; }
 
 }  // namespace
@@ -211,7 +222,7 @@ Server::Said Server::AnswerBlockStatus(const Request& request) const {
     } else {
       status.descriptors =
           BuildDescriptors(*extents, {.begin = begin, .end = asked.end}, {.req_one = req_one, .alignment = grid});
-      status.descriptors.front().length -= static_cast<std::uint32_t>(asked.begin - begin);
+      LeaveOut(static_cast<std::uint32_t>(asked.begin - begin), status.descriptors);
     }
     said.emplace_back(
         Chunk{.type = ChunkType::kBlockStatus, .cookie = request.cookie, .payload = EncodePayload(status)});
