@@ -1,0 +1,213 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/exchange/export_model.h"
+
+#include <algorithm>
+#include <cstring>
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/extents/extent_map.h"
+#include "engine/layers/truncate_filter.h"
+#include "engine/wire/protocol.h"
+#include "fuzz/harness/uninstrumented.h"
+
+namespace nbdspec::fuzz {
+
+using engine::ByteRange;
+using engine::Bytes;
+using engine::ByteView;
+using engine::CommandFlag;
+using engine::CommandType;
+using engine::ExtentType;
+
+namespace {
+
+constexpr std::uint64_t kSectorBytes = 512;
+constexpr auto kBoth = static_cast<std::uint8_t>(ExtentType::kHoleZero);  // What is grown.
+
+// What is true of each of `count` bytes.
+NBDSPEC_UNINSTRUMENTED std::uint8_t AllOf(const std::uint8_t* types, std::size_t count) {
+  std::uint8_t all = kBoth;
+  for (std::size_t i = 0; i < count; ++i) {
+    all &= types[i];
+  }
+  return all;
+}
+
+NBDSPEC_UNINSTRUMENTED bool IsZeroes(const std::uint8_t* bytes, std::size_t count) {
+  std::uint8_t any = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    any |= bytes[i];
+  }
+  return any == 0;
+}
+
+NBDSPEC_UNINSTRUMENTED bool AreEqual(const std::uint8_t* a, const std::uint8_t* b, std::size_t count) {
+  std::uint8_t differing = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    differing |= a[i] ^ b[i];
+  }
+  return differing == 0;
+}
+
+// Whether each of `count` blocks has `status`, exactly or among others.
+NBDSPEC_UNINSTRUMENTED bool EachHas(const std::uint8_t* blocks, std::size_t count, std::uint8_t status, bool exactly) {
+  bool all = true;
+  for (std::size_t i = 0; i < count; ++i) {
+    all &= (exactly ? blocks[i] : blocks[i] & status) == status;
+  }
+  return all;
+}
+
+ByteRange RangeOf(const engine::Request& request) {
+  return {.begin = request.offset, .end = request.offset + request.length};
+}
+
+bool HasTypesOfItsOwn(const engine::Script& script) {
+  return script.initial != ExtentType::kHoleZero || std::ranges::any_of(script.steps, [](const engine::Step& step) {
+           return std::holds_alternative<engine::AddStep>(step);
+         });
+}
+
+engine::Disk MakeDisk(const engine::Script& script, std::uint64_t held) {
+  if (!HasTypesOfItsOwn(script)) {
+    return engine::Disk(held);
+  }
+  engine::ExtentMap extents(held, script.initial);
+  for (const engine::Step& step : script.steps) {
+    if (const auto* add = std::get_if<engine::AddStep>(&step)) {
+      (void)extents.Add(add->offset, add->length, add->type);
+    }
+  }
+  return engine::Disk(std::move(extents));
+}
+
+}  // namespace
+
+engine::Export MakeExport(const engine::Script& script) {
+  const std::uint64_t held = std::min(script.size, kHeldBytesMax);
+  if (held == script.size) {
+    return {.disk = MakeDisk(script, held)};
+  }
+  auto disk = std::make_unique<engine::Disk>(MakeDisk(script, held));
+  return {.stack = std::make_unique<engine::TruncateFilter>(std::move(disk),
+                                                            engine::TruncateFilter::Options{.size = script.size})};
+}
+
+void ExportModel::Reset(const engine::Script& script, engine::Export& of) {
+  size_ = of.layer().size();
+  grid_ = std::max<std::uint64_t>(kSectorBytes, of.options.block_size.minimum);
+  const std::uint64_t held = std::min(size_, kHeldBytesMax);
+  contents_.resize(held);
+  types_.resize(held);
+  blocks_.resize((held + grid_ - 1) / grid_);
+  if (held == 0) {
+    return;
+  }
+  NBDSPEC_CHECK(of.layer().Read(0, contents_).has_value());
+  SetTypes({.begin = 0, .end = held}, script.initial);
+  for (const engine::Step& step : script.steps) {
+    const auto* add = std::get_if<engine::AddStep>(&step);
+    if (add != nullptr && engine::IsExtentType(static_cast<std::uint8_t>(add->type))) {
+      if (const auto range = ByteRange::From({.offset = add->offset, .length = add->length})) {
+        SetTypes(*range, add->type);
+      }
+    }
+  }
+}
+
+ByteRange ExportModel::Held(ByteRange range) const { return Intersect(range, {.begin = 0, .end = held()}); }
+
+void ExportModel::SetTypes(ByteRange range, ExtentType type) {
+  const ByteRange here = Held(range);
+  if (here.empty()) {
+    return;
+  }
+  std::memset(&types_[here.begin], static_cast<int>(type), here.length());
+  for (std::uint64_t block = here.begin / grid_; block * grid_ < here.end; ++block) {
+    const std::uint64_t begin = block * grid_;
+    const std::uint64_t end = std::min(begin + grid_, held());
+    blocks_[block] = here.begin <= begin && end <= here.end
+                         ? static_cast<std::uint8_t>(type)
+                         : AllOf(&types_[begin], static_cast<std::size_t>(end - begin));
+  }
+}
+
+void ExportModel::Apply(const engine::Request& request) {
+  const ByteRange here = Held(RangeOf(request));
+  if (here.empty()) {
+    return;
+  }
+  switch (request.type) {
+    case CommandType::kWrite:
+      std::memcpy(&contents_[here.begin], request.payload.data(), here.length());
+      SetTypes(here, ExtentType::kData);
+      return;
+    case CommandType::kTrim:
+    case CommandType::kWriteZeroes: {
+      const bool stays = request.type == CommandType::kWriteZeroes && (request.flags & CommandFlag::kNoHole) != 0;
+      std::memset(&contents_[here.begin], 0, here.length());
+      SetTypes(here, stays ? ExtentType::kZero : ExtentType::kHoleZero);
+      return;
+    }
+    default:
+      return;
+  }
+}
+
+bool ExportModel::Takes(std::uint64_t offset, ByteView payload) const {
+  const std::uint64_t begin = offset < held() ? std::min<std::uint64_t>(held() - offset, payload.size()) : 0;
+  return IsZeroes(payload.data() + begin, payload.size() - begin);
+}
+
+bool ExportModel::Holds(std::uint64_t offset, ByteView data) const {
+  const ByteRange here = Held({.begin = offset, .end = offset + data.size()});
+  const std::size_t held_count = here.length();
+  return (here.empty() || AreEqual(&contents_[here.begin], data.data(), held_count)) &&
+         IsZeroes(data.data() + held_count, data.size() - held_count);
+}
+
+bool ExportModel::HoldsZeroes(ByteRange range) const {
+  const ByteRange here = Held(range);
+  return here.empty() || IsZeroes(&contents_[here.begin], here.length());
+}
+
+std::uint32_t ExportModel::StatusAt(std::uint64_t offset) const {
+  return offset < held() ? blocks_[offset / grid_] : kBoth;
+}
+
+bool ExportModel::AllHave(ByteRange range, std::uint32_t status) const {
+  const ByteRange here = Held(range);
+  const std::uint64_t begin = here.begin / grid_;
+  const bool grown = range.end <= held() || status == kBoth;
+  return grown && status <= kBoth &&
+         (here.empty() || EachHas(&blocks_[begin], (here.end - 1) / grid_ + 1 - begin,
+                                  static_cast<std::uint8_t>(status), /*exactly=*/true));
+}
+
+bool ExportModel::AllAllow(ByteRange range, std::uint32_t status) const {
+  const ByteRange here = Held(range);
+  const std::uint64_t begin = here.begin / grid_;
+  return status <= kBoth && (here.empty() || EachHas(&blocks_[begin], (here.end - 1) / grid_ + 1 - begin,
+                                                     static_cast<std::uint8_t>(status), /*exactly=*/false));
+}
+
+std::string ExportModel::Describe(ByteRange range) const {
+  std::string text;
+  for (std::uint64_t begin = range.begin; begin < range.end;) {
+    const std::uint32_t status = StatusAt(begin);
+    std::uint64_t end = begin;
+    do {
+      end = end < held() ? std::min((end / grid_ + 1) * grid_, held()) : range.end;
+    } while (end < range.end && StatusAt(end) == status);
+    end = std::min(end, range.end);
+    text +=
+        Print(engine::Extent{.range = {.begin = begin, .end = end}, .type = static_cast<ExtentType>(status)}) + "; ";
+    begin = end;
+  }
+  return text;
+}
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,72 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// ExportModel: what must be true of an export after each request, byte by byte: its contents and its types.
+//
+// One cell per byte, as in engine/oracle, so it is right at a glance. A request is judged in the order in which the
+// server did it: first the answer against the model as it is, then what the request changes (Apply). The claims of a
+// status are those of whole blocks of the grid, which is what the reference server promises, so the model keeps what
+// is true of all bytes of each block beside the bytes.
+//
+// An export may be larger than what is held: the rest is a hole that reads as zeroes and takes nothing else, as
+// TruncateFilter says. So statuses can be asked of gigabytes.
+
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "engine/base/byte_range.h"
+#include "engine/base/bytes.h"
+#include "engine/extents/extent.h"
+#include "engine/script/script.h"
+#include "engine/server/export.h"
+#include "engine/wire/messages.h"
+
+namespace nbdspec::fuzz {
+
+inline constexpr std::uint64_t kHeldBytesMax = 1 << 16;
+
+// The export of a script: its size, with its initial type and the extents that its Adds make. What is past
+// kHeldBytesMax is grown by a TruncateFilter.
+engine::Export MakeExport(const engine::Script& script);
+
+class ExportModel {
+ public:
+  // What `of` holds now, and the types that the Adds of `script` gave it; buffers are used again. `of` is writable and
+  // has a minimum block size that is a power of two.
+  void Reset(const engine::Script& script, engine::Export& of);
+
+  [[nodiscard]] std::uint64_t size() const { return size_; }
+  [[nodiscard]] std::uint64_t held() const { return contents_.size(); }
+
+  // A request of the right form that is inside the export: what it changes.
+  void Apply(const engine::Request& request);
+
+  // Whether `payload` may be written at `offset`: what is not held takes zeroes only.
+  [[nodiscard]] bool Takes(std::uint64_t offset, engine::ByteView payload) const;
+
+  // Whether `data` is what stands at `offset`. Range: inside the export, as for the others.
+  [[nodiscard]] bool Holds(std::uint64_t offset, engine::ByteView data) const;
+  [[nodiscard]] bool HoldsZeroes(engine::ByteRange range) const;
+
+  // The flags of base:allocation that are true of the whole block that holds `offset`.
+  [[nodiscard]] std::uint32_t StatusAt(std::uint64_t offset) const;
+
+  // Whether all blocks that `range` touches have exactly `status`, or at least it. Range: not empty.
+  [[nodiscard]] bool AllHave(engine::ByteRange range, std::uint32_t status) const;
+  [[nodiscard]] bool AllAllow(engine::ByteRange range, std::uint32_t status) const;
+
+  // What the blocks of `range` have, for people: "[0, 512) hole,zero; ...".
+  [[nodiscard]] std::string Describe(engine::ByteRange range) const;
+
+ private:
+  void SetTypes(engine::ByteRange range, engine::ExtentType type);
+  [[nodiscard]] engine::ByteRange Held(engine::ByteRange range) const;
+
+  std::uint64_t size_ = 0;
+  std::uint64_t grid_ = 0;
+  engine::Bytes contents_;
+  engine::Bytes types_;   // Of each byte held.
+  engine::Bytes blocks_;  // What is true of all bytes of each block of the grid.
+};
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,297 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/exchange/unusual_answers.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/wire/big_endian.h"
+#include "engine/wire/payloads.h"
+
+namespace nbdspec::fuzz {
+
+using engine::Bytes;
+using engine::ByteView;
+using engine::Chunk;
+using engine::ChunkFlag;
+using engine::ChunkType;
+using engine::CommandFlag;
+using engine::CommandType;
+using engine::Descriptor;
+using engine::NbdError;
+using engine::Option;
+using engine::OptionReply;
+using engine::OptionReplyType;
+using engine::OptionType;
+using engine::Request;
+using engine::ServerMessage;
+
+namespace {
+
+constexpr std::size_t kPiecesMax = 6;
+constexpr std::uint16_t kUnknownInfo = 0x7777;
+constexpr std::size_t kOffsetBytes = 8;
+
+// splitmix64.
+std::uint64_t Mix(std::uint64_t number) {
+  number = (number ^ number >> 30) * 0xbf58476d1ce4e5b9;
+  number = (number ^ number >> 27) * 0x94d049bb133111eb;
+  return number ^ number >> 31;
+}
+
+bool IsZeroes(ByteView bytes) {
+  return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
+}
+
+bool HasFailed(const std::vector<ServerMessage>& said) {
+  return std::ranges::any_of(said, [](const ServerMessage& message) {
+    const auto* chunk = std::get_if<Chunk>(&message);
+    return chunk == nullptr || chunk->is_error();
+  });
+}
+
+bool IsTransmission(const engine::ConnectionState& state, const Request* request) {
+  return state.transmission && request != nullptr && request->type != CommandType::kDisc;
+}
+
+}  // namespace
+
+bool UnusualAnswers::BeforeServer(engine::ClientMessage& heard, const engine::ConnectionState& state) {
+  return inner_ == nullptr || inner_->BeforeServer(heard, state);
+}
+
+void UnusualAnswers::AfterServer(const engine::ClientMessage* heard, const engine::ConnectionState& state, Said& said) {
+  if (inner_ != nullptr) {
+    inner_->AfterServer(heard, state, said);
+  }
+  if (heard == nullptr) {
+    return;
+  }
+  if (const auto* option = std::get_if<Option>(heard)) {
+    ChangeOption(*option, said);
+  }
+  const auto* request = std::get_if<Request>(heard);
+  if (!IsTransmission(state, request)) {
+    return;
+  }
+  random_ = Mix(seed_ ^ Mix(request->cookie ^ Mix(request->offset ^ std::uint64_t{request->length} << 32)));
+  if (state.structured_replies && !said.empty()) {
+    if (request->type == CommandType::kRead) {
+      ChangeRead(*request, said);
+    } else if (request->type == CommandType::kBlockStatus) {
+      ChangeStatus(*request, state, said);
+    } else {
+      ChangeOther(*request, said);
+    }
+  }
+  if (to_hold_ > 0) {
+    held_.push_back(std::exchange(said, {}));
+    if (--to_hold_ == 0) {
+      Release(said);
+    }
+  }
+}
+
+// --- Haggling -------------------------------------------------------------------------------------------------
+
+std::uint32_t UnusualAnswers::IdFor(std::uint32_t id) const {
+  constexpr std::uint32_t kMasks[] = {0, 1, 0xffffffff, 0x80000000};  // The first id of the server is 1: 0 is an id.
+  return id ^ kMasks[seed_ % std::size(kMasks)];
+}
+
+// Ids of its own for the contexts, which come in another order; and information that nobody knows.
+void UnusualAnswers::ChangeOption(const Option& option, Said& said) {
+  for (ServerMessage& message : said) {
+    auto* reply = std::get_if<OptionReply>(&message);
+    auto context = reply != nullptr && reply->type == OptionReplyType::kMetaContext
+                       ? engine::DecodeMetaContext(reply->payload)
+                       : std::nullopt;
+    if (context && option.option == OptionType::kSetMetaContext) {
+      context->id = IdFor(context->id);
+      reply->payload = EncodePayload(*context);
+    }
+  }
+  const bool is_acked = said.size() > 1 && std::holds_alternative<OptionReply>(said.back());
+  if (is_acked && (option.option == OptionType::kSetMetaContext || option.option == OptionType::kListMetaContext)) {
+    std::reverse(said.begin(), said.end() - 1);
+  }
+  if (is_acked && (option.option == OptionType::kInfo || option.option == OptionType::kGo)) {
+    Bytes payload;
+    engine::PutBigEndian<std::uint16_t>(kUnknownInfo, payload);
+    payload.insert(payload.end(), {1, 2, 3});
+    said.insert(said.begin(),
+                OptionReply{.option = option.option, .type = OptionReplyType::kInfo, .payload = std::move(payload)});
+  }
+}
+
+// --- Answers --------------------------------------------------------------------------------------------------
+
+// The order of content is free, but DF asks for one piece. structured.read.df
+void UnusualAnswers::ChangeRead(const Request& request, Said& said) {
+  if (HasFailed(said) || request.length == 0) {
+    return;
+  }
+  std::get<Chunk>(said.back()).flags = 0;
+  if ((request.flags & CommandFlag::kDf) == 0) {
+    Said pieces;
+    for (ServerMessage& message : said) {
+      const Chunk& chunk = std::get<Chunk>(message);
+      if (chunk.type == ChunkType::kOffsetData && chunk.payload.size() > kOffsetBytes + 1) {
+        CutIntoPieces(chunk, pieces);
+      } else {
+        pieces.push_back(std::move(message));
+      }
+    }
+    said = std::move(pieces);
+    Shuffle(said);
+  }
+  if (OneIn(24)) {
+    FailHalfway(request, said);
+  }
+  Finish(request, said);
+}
+
+void UnusualAnswers::CutIntoPieces(const Chunk& data, Said& pieces) {
+  std::uint64_t offset = engine::GetBigEndian<std::uint64_t>(data.payload);
+  ByteView rest = ByteView(data.payload).subspan(kOffsetBytes);
+  for (std::size_t left = 1 + Choose(kPiecesMax); !rest.empty(); --left) {
+    const std::size_t count = left == 1 ? rest.size() : 1 + Choose(rest.size());
+    const ByteView bytes = rest.first(count);
+    Chunk piece = {.type = ChunkType::kOffsetData, .cookie = data.cookie};
+    if (OneIn(2) && IsZeroes(bytes)) {
+      piece.type = ChunkType::kOffsetHole;
+      piece.payload =
+          EncodePayload(engine::OffsetHole{.offset = offset, .length = static_cast<std::uint32_t>(bytes.size())});
+    } else {
+      engine::PutBigEndian<std::uint64_t>(offset, piece.payload);
+      piece.payload.insert(piece.payload.end(), bytes.begin(), bytes.end());
+    }
+    pieces.push_back(std::move(piece));
+    rest = rest.subspan(count);
+    offset += count;
+  }
+}
+
+void UnusualAnswers::ChangeStatus(const Request& request, const engine::ConnectionState& state, Said& said) {
+  if (HasFailed(said)) {
+    return;
+  }
+  for (ServerMessage& message : said) {
+    Chunk& chunk = std::get<Chunk>(message);
+    chunk.flags = 0;
+    if (chunk.type == ChunkType::kBlockStatus) {
+      ChangeDescriptors(request, state, chunk);
+    }
+  }
+  Shuffle(said);
+  if (OneIn(24)) {
+    FailHalfway(request, said);
+  }
+  Finish(request, said);
+}
+
+// Whatever is claimed stays true: only that nothing is known is said of what the server said nothing of.
+void UnusualAnswers::ChangeDescriptors(const Request& request, const engine::ConnectionState& state, Chunk& chunk) {
+  auto status = engine::DecodeBlockStatus(chunk.payload);
+  if (!status || status->descriptors.empty()) {
+    return;
+  }
+  const bool has_flags = std::ranges::any_of(state.contexts, [&](const engine::MetaContext& context) {
+    return context.id == status->context_id && context.name == engine::kBaseAllocation;
+  });
+  status->context_id = IdFor(status->context_id);
+  std::vector<Descriptor>& all = status->descriptors;
+  const bool req_one = (request.flags & CommandFlag::kReqOne) != 0;
+  const std::size_t index = Choose(all.size());
+  switch (Choose(6)) {
+    case 0:  // A short answer.
+      all.resize(index + 1);
+      all.back().length = 1 + static_cast<std::uint32_t>(Choose(all.back().length));
+      break;
+    case 1:  // One that could be two.
+      if (!req_one && all[index].length > 1) {
+        const auto first = 1 + static_cast<std::uint32_t>(Choose(all[index].length - 1));
+        all.insert(all.begin() + static_cast<std::ptrdiff_t>(index), {.length = first, .status = all[index].status});
+        all[index + 1].length -= first;
+      }
+      break;
+    case 2:  // A claim that is not made.
+      if (has_flags) {
+        all[index].status &= static_cast<std::uint32_t>(Choose(3));
+      }
+      break;
+    case 3:  // Longer than asked for, by any amount.
+      if (!req_one && has_flags) {
+        all.back().status = 0;
+        all.back().length += static_cast<std::uint32_t>(Choose(0x100000000 - all.back().length));
+      }
+      break;
+    case 4:  // As if REQ_ONE had been said.
+      all.resize(1);
+      break;
+    default:
+      break;
+  }
+  chunk.payload = EncodePayload(*status);
+}
+
+// To a request without data, a simple reply will do.
+void UnusualAnswers::ChangeOther(const Request& request, Said& said) {
+  const auto* chunk = said.size() == 1 ? std::get_if<Chunk>(&said[0]) : nullptr;
+  if (chunk == nullptr || OneIn(2)) {
+    return;
+  }
+  const auto error = engine::DecodeErrorPayload(chunk->type, chunk->payload);
+  said[0] =
+      engine::SimpleReply{.error = chunk->is_error() && error ? error->error : NbdError::kOk, .cookie = request.cookie};
+}
+
+// Leaves some of the answer away, and says that something went wrong.
+void UnusualAnswers::FailHalfway(const Request& request, Said& said) {
+  said.resize(Choose(said.size() + 1));
+  engine::ErrorPayload error = {.error = NbdError::kEio, .message = "as it were"};
+  const bool has_offset = request.type == CommandType::kRead && OneIn(2);
+  if (has_offset) {
+    error.offset = request.offset + Choose(request.length);
+  }
+  said.emplace_back(Chunk{.type = has_offset ? ChunkType::kErrorOffset : ChunkType::kError,
+                          .cookie = request.cookie,
+                          .payload = EncodePayload(error)});
+}
+
+// DONE on the last chunk, or on one that says nothing else.
+void UnusualAnswers::Finish(const Request& request, Said& said) {
+  if (OneIn(3)) {
+    said.emplace_back(Chunk{.type = ChunkType::kNone, .cookie = request.cookie});
+  }
+  std::get<Chunk>(said.back()).flags = ChunkFlag::kDone;
+}
+
+// Lets go what is held: each answer in its own order, but they interrupt each other.
+void UnusualAnswers::Release(Said& said) {
+  std::vector<std::size_t> taken(held_.size());
+  std::size_t left = 0;
+  for (const Said& each : held_) {
+    left += each.size();
+  }
+  for (; left > 0; --left) {
+    std::size_t index = Choose(held_.size());
+    while (taken[index] == held_[index].size()) {
+      index = (index + 1) % held_.size();
+    }
+    said.push_back(std::move(held_[index][taken[index]++]));
+  }
+  held_.clear();
+}
+
+std::uint64_t UnusualAnswers::Choose(std::uint64_t count) {
+  random_ += 0x9e3779b97f4a7c15;
+  return count == 0 ? 0 : Mix(random_) % count;
+}
+
+void UnusualAnswers::Shuffle(Said& said) {
+  for (std::size_t i = said.size(); i > 1; --i) {
+    std::swap(said[i - 1], said[Choose(i)]);
+  }
+}
+
+}  // namespace nbdspec::fuzz

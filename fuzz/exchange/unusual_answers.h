@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// UnusualAnswers: makes the reference server answer in ways that are legal and that hardly any server chooses.
+//
+// Replies out of order, with their chunks interleaved; reads in pieces of odd sizes, as data and holes, from back to
+// front; statuses split, short, longer than asked for, or with claims left out; contexts in any order, with any ids;
+// errors after half of an answer; DONE by itself. A client must take all of it, and so must a judge. What is chosen
+// depends on the seed and on the request alone, so that a script replays.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "engine/server/interposer.h"
+
+namespace nbdspec::fuzz {
+
+class UnusualAnswers : public engine::Interposer {
+ public:
+  // What `inner`, which may be null, lets the server hear and say is then made unusual.
+  explicit UnusualAnswers(std::uint64_t seed, engine::Interposer* inner = nullptr) : seed_(seed), inner_(inner) {}
+
+  // Holds back the answers to the next `count` requests, then lets them all go, in another order.
+  void HoldAnswers(std::size_t count) { to_hold_ = count; }
+
+  bool BeforeServer(engine::ClientMessage& heard, const engine::ConnectionState& state) override;
+  void AfterServer(const engine::ClientMessage* heard, const engine::ConnectionState& state,
+                   std::vector<engine::ServerMessage>& said) override;
+
+ private:
+  using Said = std::vector<engine::ServerMessage>;
+
+  void ChangeOption(const engine::Option& option, Said& said);
+  void ChangeRead(const engine::Request& request, Said& said);
+  void ChangeStatus(const engine::Request& request, const engine::ConnectionState& state, Said& said);
+  void ChangeOther(const engine::Request& request, Said& said);
+  void CutIntoPieces(const engine::Chunk& data, Said& pieces);
+  void ChangeDescriptors(const engine::Request& request, const engine::ConnectionState& state, engine::Chunk& chunk);
+  void FailHalfway(const engine::Request& request, Said& said);
+  void Finish(const engine::Request& request, Said& said);
+  void Release(Said& said);
+
+  [[nodiscard]] std::uint32_t IdFor(std::uint32_t id) const;
+  std::uint64_t Choose(std::uint64_t count);  // From 0 to count - 1.
+  bool OneIn(std::uint64_t count) { return Choose(count) == 0; }
+  void Shuffle(Said& said);
+
+  std::uint64_t seed_;
+  engine::Interposer* inner_;
+  std::uint64_t random_ = 0;
+  std::size_t to_hold_ = 0;
+  std::vector<Said> held_;
+};
+
+}  // namespace nbdspec::fuzz

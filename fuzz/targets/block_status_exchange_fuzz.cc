@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Fuzzes whole exchanges with the reference server: every answer, pipelined or not, is what the model of the export and
+// the rules of block status permit.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/script/script_bytes.h"
+#include "fuzz/exchange/block_status_exchange.h"
+#include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/script_mutator.h"
+
+namespace nbdspec::fuzz {
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  AbortOnDisagreement("block_status_exchange", engine::ReadScript({data, size}, kExchangeLimits),
+                      [](const engine::Script& script) { return FindBlockStatusExchangeDisagreement(script); });
+  return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
+                                               unsigned seed) {
+  return MutateScriptInput(data, size, size_max, seed, kExchangeLimits);
+}
+
+extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
+                                                 const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
+                                                 std::size_t size_max, unsigned seed) {
+  return CrossScriptInputs({one, one_size}, {other, other_size}, {out, size_max}, seed, kExchangeLimits);
+}
+
+}  // namespace nbdspec::fuzz
