@@ -55,6 +55,12 @@ Script ScriptMutator::Fresh(std::size_t count) {
 }
 
 void ScriptMutator::Mutate(Script& script) {
+  // What grows step by step from nothing stays short for long, and many bugs want length.
+  constexpr std::size_t kFreshStepsMax = 64;
+  if (script.steps.empty() || random_.OneIn(8)) {
+    script = Fresh(1 + random_.Below(std::clamp<std::size_t>(limits_.steps_max, 1, kFreshStepsMax)));
+    return;
+  }
   for (std::uint64_t left = 1 + random_.Below(3); left > 0; --left) {
     MutateOnce(script);
   }

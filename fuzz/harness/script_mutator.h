@@ -46,7 +46,7 @@ class ScriptMutator {
   // A new script of `count` likely steps.
   engine::Script Fresh(std::size_t count);
 
-  // Changes `script` one to three times.
+  // Changes `script` one to three times; at times, and if it has no steps, makes it a fresh one of any length.
   void Mutate(engine::Script& script);
 
   // Changes it once, and says how.

@@ -279,6 +279,18 @@ TEST(ScriptMutator, FreshScriptsHaveAsManyStepsAsAskedFor) {
   EXPECT_GT(sizes.size(), 10U);
 }
 
+TEST(ScriptMutator, LongScriptsComeSoon) {
+  ScriptMutator mutator({.steps_max = 40}, 1);
+  Script script;
+  std::size_t longest = 0;
+  for (int i = 0; i < 30; ++i) {
+    mutator.Mutate(script);
+    EXPECT_FALSE(i == 0 && script.steps.empty());
+    longest = std::max(longest, script.steps.size());
+  }
+  EXPECT_GT(longest, 30U);
+}
+
 TEST(ScriptMutator, CrossTakesTheBeginOfOneAndTheEndOfTheOther) {
   Script other = Typical();
   other.size = 77;
