@@ -14,5 +14,6 @@ int ListCommand(const ListOptions& options);
 int ExplainCommand(const std::string& id);
 int CoverageCommand(const CoverageOptions& options);
 int SelfTestCommand(const SelfTestOptions& options);
+int FuzzCommand(FuzzCommandOptions options);
 
 }  // namespace nbdspec::conformance

@@ -47,6 +47,18 @@ struct SelfTestOptions {
   bool no_color = false;
 };
 
+struct FuzzCommandOptions {
+  CheckOptions target = {};  // words, spawn, export_name and allow_write name it.
+  std::string findings = "nbdspec-findings";
+  std::uint64_t seed = 1;
+  std::uint64_t script_count = 0;  // 0: until the time is over.
+  double time_s = 0;               // 0: no limit; when neither is given, a minute.
+  double reply_timeout_s = 5;
+  int steps = 64;
+  int in_flight = 16;
+  int connections = 4;
+};
+
 // Whether to write colour to standard output: it is a terminal, NO_COLOR is not set, and `refused` is false.
 bool UseColor(bool refused);
 

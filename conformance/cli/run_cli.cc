@@ -13,7 +13,9 @@
 
 #include "conformance/cli/commands.h"
 #include "conformance/cli/options.h"
+#include "engine/script/script.h"
 #include "engine/wire/messages.h"
+#include "fuzz/live/live_server.h"
 #include "reports/model/run.h"
 
 namespace nbdspec::conformance {
@@ -108,6 +110,44 @@ void AddOthers(CLI::App& app, ListOptions& list, CoverageOptions& coverage, Self
   selftest_app->callback([&selftest, &exit] { exit = SelfTestCommand(selftest); });
 }
 
+constexpr char kFuzzFooter[] =
+    "TARGET is as for check; it is written to, so a URI needs --allow-write. Each finding is a directory: script, "
+    "bytes\n"
+    "both ways, transcript, the server's last words, and the line that replays it. Bugs that are public already are\n"
+    "told by name and do not count for the exit code.\n\n"
+    "  nbdspec fuzz nbdkit --time 10m\n"
+    "  nbdspec fuzz --spawn 'my-server --socket {socket} {image}' --scripts 1000 --seed 7";
+
+void AddFuzz(CLI::App& app, FuzzCommandOptions& options, int& exit) {
+  CLI::App* fuzz = app.add_subcommand("fuzz", "Send random scripts to a server, and judge every answer");
+  fuzz->footer(kFuzzFooter);
+  fuzz->add_option("words", options.target.words, "TARGET")->option_text(" ");
+  fuzz->add_option("--spawn", options.target.spawn, "Start this server: {socket} and {image} are replaced")
+      ->option_text("COMMAND")
+      ->check(RefuseEmpty);
+  fuzz->add_option("--export", options.target.export_name, "The export to enter, with --spawn")->option_text("NAME");
+  fuzz->add_option("--seed", options.seed, "Seed of everything random")->capture_default_str()->check(RefuseNoSeed);
+  constexpr double kSecondsMax = 30 * 86400;
+  AddSeconds(*fuzz, "--time", options.time_s, "How long; 0: no limit, a minute when --scripts is not given either")
+      ->check(CLI::Range(0.0, kSecondsMax));
+  fuzz->add_option("--scripts", options.script_count, "How many scripts; 0: as many as the time allows")
+      ->capture_default_str();
+  fuzz->add_option("--steps", options.steps, "The longest script")->check(CLI::Range(1, 10000))->capture_default_str();
+  fuzz->add_option("--in-flight", options.in_flight, "Requests in flight on each connection")
+      ->check(CLI::Range(1, fuzz::kInFlightMax))
+      ->capture_default_str();
+  fuzz->add_option("--connections", options.connections, "At most, where the server offers multi-conn")
+      ->check(CLI::Range(1, static_cast<int>(engine::kConnectionsMax)))
+      ->capture_default_str();
+  AddSeconds(*fuzz, "--reply-timeout", options.reply_timeout_s, "A server that is silent longer hangs")
+      ->check(CLI::Range(0.001, 86400.0));
+  fuzz->add_option("--findings", options.findings, "Where findings are kept")
+      ->capture_default_str()
+      ->check(RefuseEmpty);
+  fuzz->add_flag("--allow-write", options.target.allow_write, "Write to a server that nbdspec did not start");
+  fuzz->callback([&options, &exit] { exit = FuzzCommand(options); });
+}
+
 int CannotPrint(const std::string& why) {
   std::fputs(("nbdspec: cannot print: " + why + "\n").c_str(), stderr);
   return reports::ExitCode::kOurError;
@@ -124,9 +164,11 @@ int RunCli(std::span<const std::string> arguments) {
   ListOptions list;
   CoverageOptions coverage;
   SelfTestOptions selftest;
+  FuzzCommandOptions fuzz_options;
   std::string id;
   int exit = reports::ExitCode::kNothingNew;
   AddCheck(app, check, exit);
+  AddFuzz(app, fuzz_options, exit);
   AddOthers(app, list, coverage, selftest, id, exit);
   if (!arguments.empty() && !arguments[0].starts_with("-") &&
       app.get_subcommands([&](const CLI::App* each) { return each->get_name() == arguments[0]; }).empty()) {

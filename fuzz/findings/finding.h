@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Finding: one wrong of a server, with all that is needed to see it again. Plain data; store.h keeps it on the disk.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/bytes.h"
+#include "engine/script/script.h"
+
+namespace nbdspec::fuzz {
+
+enum class FindingKind {
+  kWrongData,     // A read gave bytes that cannot stand there.
+  kFalseClaim,    // A status claims what the data refute.
+  kBrokenRule,    // An answer has a form that the specification forbids.
+  kWrongSuccess,  // A request that cannot be done was answered with success.
+  kWrongError,    // An error that may not stand there.
+  kDisconnect,    // The server ended the connection where it may not.
+  kCrash,         // The server's process ended.
+  kHang,          // An answer did not come in time.
+};
+
+// "wrong-data"; each name has an inverse.
+std::string_view Name(FindingKind kind);
+std::optional<FindingKind> FindingKindFrom(std::string_view name);
+
+// What was tried to see it again.
+enum class FindingState {
+  kObserved,       // Seen once, nothing tried yet.
+  kReproduced,     // A fresh server does it again: the script is the smallest found.
+  kNotReproduced,  // A fresh server did not: the script is what was sent when it was seen.
+};
+std::string_view Name(FindingState state);
+std::optional<FindingState> FindingStateFrom(std::string_view name);
+
+// What passed on one connection. The offsets are of the first byte kept, from the start of the stream.
+struct FindingStream {
+  engine::Bytes sent = {};
+  engine::Bytes received = {};
+  std::uint64_t sent_offset = 0;
+  std::uint64_t received_offset = 0;
+  bool operator==(const FindingStream&) const = default;
+};
+
+struct Finding {
+  FindingKind kind = FindingKind::kBrokenRule;
+  std::string rule = {};      // Id of the requirement.
+  std::string place = {};     // Which kind of request, with its flags: "status req-one". Empty when of none.
+  std::string expected = {};  // For people, as are the next.
+  std::string saw = {};
+  std::string known = {};  // The public name of the bug; empty when none is known.
+  FindingState state = FindingState::kObserved;
+
+  engine::Script script = {};
+  std::size_t step = 0;                           // Which step of the script it was seen at.
+  std::vector<std::string> transcript = {};       // Decoded, with offsets; a line each.
+  std::vector<FindingStream> connections = {};    // The first is connection 1.
+  std::string server_ended = {};                  // How, when it did.
+  std::string server_stderr = {};                 // Its last words, raw.
+
+  std::uint64_t seed = 0;
+  std::uint64_t script_number = 0;  // Of the run with that seed, from 0.
+  std::uint64_t count = 1;          // How often the same was seen.
+  std::string target = {};          // "nbdkit 1.32.5 (file)"
+  std::string target_words = {};    // How a command line names it.
+  std::string version = {};         // Of nbdspec.
+  bool operator==(const Finding&) const = default;
+};
+
+// What makes two findings the same: kind, rule and place. Also a file name: lower case, digits, '-' and '.'.
+// Example: "wrong-data.read.df", "broken-rule.block-status.sum-before-last.status".
+std::string KeyOf(const Finding& finding);
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Findings on the disk: a directory each, that no crash leaves half written.
+//
+//   KEY-1/about.json       what it is, and the length and checksum of each other file
+//   KEY-1/script.txt       what to send: the text form of a script
+//   KEY-1/transcript.txt   what was said, decoded, with offsets
+//   KEY-1/sent.bin, received.bin   the same, raw; sent-2.bin and so on for further connections
+//   KEY-1/stderr.txt       the server's last words
+//
+// A finding is written beside its place, synced, and renamed: a directory with an about.json is whole, or torn by
+// something else than us, and then ReadFinding says so. While it is replaced the one before is KEY-1.before.
+
+#pragma once
+
+#include <expected>
+#include <string>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "fuzz/findings/finding.h"
+
+namespace nbdspec::fuzz {
+
+class FindingStore {
+ public:
+  // Makes `directory`, when it is not there. Errors: it cannot be written to.
+  static std::expected<FindingStore, engine::Trouble> Open(std::string directory);
+
+  // Writes a new finding; it is on the disk when this returns. Returns its directory.
+  // Errors: the file system's.
+  std::expected<std::string, engine::Trouble> Save(const Finding& finding);
+
+  // Replaces what Save made. Either the old or the new finding is on the disk at any moment.
+  std::expected<void, engine::Trouble> Replace(const std::string& saved, const Finding& finding);
+
+  [[nodiscard]] const std::string& directory() const { return directory_; }
+
+ private:
+  explicit FindingStore(std::string directory) : directory_(std::move(directory)) {}
+
+  std::string directory_;
+};
+
+// Reads a finding's directory. Errors: a sentence that names the file that is missing, torn or not understood.
+std::expected<Finding, engine::Trouble> ReadFinding(const std::string& directory);
+
+// The directories in `directory` that hold a finding, whole or torn, sorted; those that were left by a crash while
+// they were replaced included.
+std::vector<std::string> ListFindings(const std::string& directory);
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,215 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/findings/store.h"
+
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+
+namespace nbdspec::fuzz {
+namespace {
+
+namespace fs = std::filesystem;
+
+// An empty directory of the test's own.
+std::string FreshDirectory() {
+  const char* base = std::getenv("TEST_TMPDIR");
+  std::string pattern = std::string(base != nullptr ? base : "/tmp") + "/findings.XXXXXX";
+  EXPECT_NE(mkdtemp(pattern.data()), nullptr);
+  return pattern;
+}
+
+Finding Example() {
+  return {.kind = FindingKind::kWrongData,
+          .rule = "transmission.write.then-reply",
+          .place = "read df",
+          .expected = "byte 7 at 4096",
+          .saw = "byte 0, and \xff\n",
+          .state = FindingState::kObserved,
+          .script = {.size = 8192,
+                     .steps = {engine::RequestStep{.command = engine::Command::kWrite, .offset = 4096, .length = 512},
+                               engine::WaitStep{},
+                               engine::RequestStep{.offset = 4096, .length = 512}}},
+          .step = 2,
+          .transcript = {"C1> @0 +28  NBD_CMD_READ", "-- nothing"},
+          .connections = {{.sent = {1, 2, 3}, .received = {0, 255, 10}, .sent_offset = 7, .received_offset = 9},
+                          {.sent = {}, .received = {4}}},
+          .server_ended = "killed by SIGSEGV",
+          .server_stderr = std::string("last\0words\xfe", 11),
+          .seed = 0xffff'ffff'ffff'ffff,
+          .script_number = 12,
+          .count = 3,
+          .target = "nbdkit 1.32.5 (file)",
+          .target_words = "nbdkit",
+          .version = "0.1.0"};
+}
+
+FindingStore OpenStore(const std::string& directory) {
+  auto store = FindingStore::Open(directory);
+  EXPECT_TRUE(store) << store.error().sentence;
+  return *store;
+}
+
+void Overwrite(const std::string& file, std::string_view text) { std::ofstream(file, std::ios::trunc) << text; }
+
+TEST(FindingStore, WhatIsSavedIsReadAgain) {
+  FindingStore store = OpenStore(FreshDirectory() + "/made/for/it");
+  Finding finding = Example();
+  const auto saved = store.Save(finding);
+  ASSERT_TRUE(saved) << saved.error().sentence;
+  const auto read = ReadFinding(*saved);
+  ASSERT_TRUE(read) << read.error().sentence;
+  finding.saw = "byte 0, and \xef\xbf\xbd\n";  // JSON holds valid UTF-8 only.
+  EXPECT_EQ(*read, finding);
+}
+
+TEST(FindingStore, TheKeyNamesTheDirectoryAndTheSecondGetsItsOwn) {
+  const std::string directory = FreshDirectory();
+  FindingStore store = OpenStore(directory);
+  EXPECT_EQ(*store.Save(Example()), directory + "/wrong-data.transmission.write.then-reply.read-df-1");
+  EXPECT_EQ(*store.Save(Example()), directory + "/wrong-data.transmission.write.then-reply.read-df-2");
+  EXPECT_EQ(ListFindings(directory).size(), 2U);
+}
+
+TEST(FindingStore, EveryFileIsThereForPeople) {
+  FindingStore store = OpenStore(FreshDirectory());
+  const std::string saved = *store.Save(Example());
+  for (const char* name : {"about.json", "script.txt", "transcript.txt", "sent.bin", "received.bin", "sent-2.bin",
+                           "received-2.bin", "stderr.txt"}) {
+    EXPECT_TRUE(fs::exists(saved + "/" + name)) << name;
+  }
+  std::ifstream about(saved + "/about.json");
+  const std::string text{std::istreambuf_iterator<char>(about), {}};
+  EXPECT_NE(text.find("nbdspec replay " + saved), std::string::npos);
+}
+
+TEST(FindingStore, ReplacingLeavesOnlyTheNewOne) {
+  const std::string directory = FreshDirectory();
+  FindingStore store = OpenStore(directory);
+  const std::string saved = *store.Save(Example());
+  Finding smaller = Example();
+  smaller.state = FindingState::kReproduced;
+  smaller.script.steps.resize(1);
+  ASSERT_TRUE(store.Replace(saved, smaller));
+  EXPECT_EQ(ListFindings(directory), std::vector<std::string>{saved});
+  EXPECT_EQ(ReadFinding(saved)->state, FindingState::kReproduced);
+  EXPECT_EQ(ReadFinding(saved)->script.steps.size(), 1U);
+}
+
+TEST(FindingStore, AKillBetweenSavingAndShrinkingLosesNothing) {
+  const std::string directory = FreshDirectory();
+  const pid_t child = fork();
+  ASSERT_GE(child, 0);
+  if (child == 0) {
+    FindingStore store = OpenStore(directory);
+    if (!store.Save(Example())) {
+      _exit(1);
+    }
+    kill(getpid(), SIGKILL);
+  }
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  ASSERT_TRUE(WIFSIGNALED(status));
+  const auto found = ListFindings(directory);
+  ASSERT_EQ(found.size(), 1U);
+  EXPECT_EQ(ReadFinding(found[0])->script, Example().script);
+  EXPECT_EQ(ReadFinding(found[0])->state, FindingState::kObserved);
+}
+
+// Replace renames twice; whatever is left by a kill before, between and after has a whole finding in it.
+TEST(FindingStore, AKillAtAnyMomentOfReplacingLeavesAWholeFinding) {
+  for (int delay_us = 0; delay_us < 3000; delay_us += 150) {
+    const std::string directory = FreshDirectory();
+    const std::string saved = *OpenStore(directory).Save(Example());
+    const pid_t child = fork();
+    ASSERT_GE(child, 0);
+    if (child == 0) {
+      FindingStore store = OpenStore(directory);
+      for (;;) {
+        (void)store.Replace(saved, Example());
+      }
+    }
+    usleep(static_cast<useconds_t>(delay_us));
+    kill(child, SIGKILL);
+    ASSERT_EQ(waitpid(child, nullptr, 0), child);
+    const auto found = ListFindings(directory);
+    ASSERT_EQ(found.size(), 1U) << delay_us;
+    const auto read = ReadFinding(found[0]);
+    ASSERT_TRUE(read) << read.error().sentence;
+    EXPECT_EQ(read->script, Example().script);
+  }
+}
+
+TEST(FindingStore, WhatWasBeingReplacedStillCountsWhenTheNewOneIsNotThere) {
+  const std::string directory = FreshDirectory();
+  const std::string saved = *OpenStore(directory).Save(Example());
+  fs::rename(saved, saved + ".before");
+  ASSERT_EQ(ListFindings(directory), std::vector<std::string>{saved + ".before"});
+  EXPECT_TRUE(ReadFinding(saved + ".before"));
+}
+
+TEST(FindingStore, ATornFileIsTold) {
+  for (const char* name : {"script.txt", "transcript.txt", "sent.bin", "received-2.bin", "stderr.txt"}) {
+    const std::string saved = *OpenStore(FreshDirectory()).Save(Example());
+    fs::resize_file(saved + "/" + name, fs::file_size(saved + "/" + name) / 2);
+    if (fs::file_size(saved + "/" + name) == 0 && std::string(name) == "received-2.bin") {
+      EXPECT_FALSE(ReadFinding(saved));
+    }
+    const auto read = ReadFinding(saved);
+    ASSERT_FALSE(read) << name;
+    EXPECT_NE(read.error().sentence.find(name), std::string::npos) << read.error().sentence;
+  }
+}
+
+TEST(FindingStore, AChangedByteIsTold) {
+  const std::string saved = *OpenStore(FreshDirectory()).Save(Example());
+  Overwrite(saved + "/sent.bin", std::string("\x01\x02\x04", 3));
+  const auto read = ReadFinding(saved);
+  ASSERT_FALSE(read);
+  EXPECT_NE(read.error().sentence.find("sent.bin is not what was written"), std::string::npos);
+}
+
+TEST(FindingStore, AnyAboutIsSurvived) {
+  for (const char* text : {"", "{", "[]", "null", "7", "{}", R"({"kind":"crash"})", R"({"kind":7,"state":[]})",
+                           R"({"kind":"crash","state":"observed"})",
+                           R"({"kind":"crash","state":"observed","files":[]})",
+                           R"({"kind":"crash","state":"observed","files":{"../about.json":{"bytes":1}}})",
+                           R"({"kind":"crash","state":"observed","files":{"script.txt":7}})",
+                           R"({"kind":"crash","state":"observed","files":{"script.txt":{"bytes":-1,"fnv1a":"x"}}})",
+                           R"({"kind":"crash","state":"observed","files":{}})"}) {
+    const std::string saved = *OpenStore(FreshDirectory()).Save(Example());
+    Overwrite(saved + "/about.json", text);
+    EXPECT_FALSE(ReadFinding(saved)) << text;
+  }
+}
+
+TEST(FindingStore, ADirectoryThatCannotBeWrittenIsRefused) {
+  const std::string file = FreshDirectory() + "/file";
+  Overwrite(file, "x");
+  const auto store = FindingStore::Open(file);
+  ASSERT_FALSE(store);
+  EXPECT_NE(store.error().sentence.find("--findings"), std::string::npos);
+}
+
+TEST(Finding, NamesAreInverse) {
+  for (int kind = 0; kind <= static_cast<int>(FindingKind::kHang); ++kind) {
+    const auto value = static_cast<FindingKind>(kind);
+    EXPECT_EQ(FindingKindFrom(Name(value)), value);
+  }
+  EXPECT_EQ(FindingKindFrom("bug"), std::nullopt);
+  EXPECT_EQ(FindingStateFrom(Name(FindingState::kNotReproduced)), FindingState::kNotReproduced);
+}
+
+TEST(Finding, TheKeyIsAFileName) {
+  Finding finding{.kind = FindingKind::kCrash, .rule = "../A b\n", .place = std::string(500, 'x')};
+  EXPECT_EQ(KeyOf(finding).find('/'), std::string::npos);
+  EXPECT_TRUE(KeyOf(finding).starts_with("crash...-a-b-.xxx"));
+  EXPECT_LE(KeyOf(finding).size(), 200U);
+}
+
+}  // namespace
+}  // namespace nbdspec::fuzz

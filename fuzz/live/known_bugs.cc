@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/live/known_bugs.h"
+
+#include <array>
+#include <string_view>
+
+namespace nbdspec::fuzz {
+
+namespace {
+
+struct KnownBug {
+  std::string_view name;
+  std::string_view server;  // What the target's description has in it.
+  FindingKind kind;
+  std::string_view rule;    // Empty: any.
+  std::string_view symptom; // In the server's last words; empty: any.
+};
+
+constexpr std::array kBugs = {
+    // One descriptor too many after one that ends exactly where the request does; of 4 GiB extents, an assertion.
+    KnownBug{"CVE-2025-47711", "nbdkit", FindingKind::kBrokenRule, "block-status.sum-before-last", ""},
+    KnownBug{"CVE-2025-47711", "nbdkit", FindingKind::kCrash, "", "extents->next <= extents->end"},
+    // 1.32.4 to 1.33.10 abort when many requests are in flight and the client leaves without reading.
+    KnownBug{"rhbz#2173054", "nbdkit", FindingKind::kCrash, "", "sock >= 0"},
+};
+
+}  // namespace
+
+std::string PublicNameOf(const Finding& finding) {
+  for (const KnownBug& bug : kBugs) {
+    if (finding.kind == bug.kind && finding.target.find(bug.server) != std::string::npos &&
+        (bug.rule.empty() || finding.rule == bug.rule) &&
+        (bug.symptom.empty() || finding.server_stderr.find(bug.symptom) != std::string::npos)) {
+      return std::string(bug.name);
+    }
+  }
+  return {};
+}
+
+}  // namespace nbdspec::fuzz

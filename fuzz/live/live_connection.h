@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// LiveConnection: one connection of a fast run: handshake, then pipelined requests and raw replies.
+//
+// Nothing is copied or decoded for a transcript while all goes well: the bytes that are sent and received are kept as
+// they are, replies are looked at in place, and a transcript is decoded from the bytes when somebody wants it.
+
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "conformance/peer/transport.h"
+#include "engine/base/bytes.h"
+#include "engine/script/script.h"
+#include "engine/wire/messages.h"
+#include "engine/wire/payloads.h"
+#include "fuzz/findings/finding.h"
+
+namespace nbdspec::fuzz {
+
+// What an export offers on a connection, as haggled.
+struct Offer {
+  engine::InfoExport info = {};
+  engine::InfoBlockSize block_size = {.minimum = 1};  // The specification's defaults where nothing was sent.
+  bool structured_replies = false;
+  std::vector<engine::MetaContext> contexts = {};
+  std::vector<std::string> listed_contexts = {};  // By LIST_META_CONTEXT, when it was asked.
+  bool operator==(const Offer&) const = default;
+
+  [[nodiscard]] bool Has(std::uint16_t transmission_flag) const { return (info.flags & transmission_flag) != 0; }
+};
+
+// A reply message in place: its payload is valid until more is received.
+struct ReplyView {
+  bool is_simple = false;
+  std::uint32_t error = 0;  // Of a simple reply.
+  std::uint16_t flags = 0;  // Of a chunk, and its type.
+  std::uint16_t type = 0;
+  std::uint64_t cookie = 0;
+  engine::ByteView payload = {};
+};
+
+class LiveConnection {
+ public:
+  using Clock = conformance::Transport::Clock;
+
+  // `number` is its name in transcripts. `clock` outlives it: the connections of a run share one.
+  LiveConnection(std::unique_ptr<conformance::Transport> transport, int number, std::uint64_t& clock)
+      : transport_(std::move(transport)), number_(number), clock_(&clock) {}
+
+  // Haggles as the OptionSteps among `steps` say, then enters `export_name`.
+  // Errors: why it did not get that far.
+  std::expected<Offer, std::string> Enter(const std::vector<engine::OptionStep>& options,
+                                          const std::string& export_name, Clock::time_point deadline);
+
+  // Forgets the bytes that passed; nothing may be in flight.
+  void StartRecord();
+
+  // Writes a request to be sent by Flush.
+  void Put(const engine::RequestStep& request, std::uint64_t cookie);
+  [[nodiscard]] std::size_t unsent_bytes() const { return sent_.size() - sent_count_; }
+  conformance::Ending Flush(Clock::time_point deadline);
+
+  // Receives once. See Transport::Receive.
+  conformance::Ending Receive(Clock::time_point deadline);
+
+  // The next whole reply; nothing while bytes are missing, or when what came is none (see undecodable).
+  // `read_length(cookie)`: how many bytes a successful simple reply with that cookie carries.
+  template <typename ReadLength>
+  std::optional<ReplyView> Next(ReadLength read_length) {
+    const std::optional<ReplyView> reply = PeekHeader();
+    if (!reply || !reply->is_simple) {
+      return reply ? TakeChunk(*reply) : reply;
+    }
+    return TakeSimple(*reply, reply->error == 0 ? read_length(reply->cookie) : 0);
+  }
+  [[nodiscard]] const std::string& undecodable() const { return undecodable_; }
+  // What has come and is not taken by Next.
+  [[nodiscard]] std::size_t pending_bytes() const { return received_.size() - taken_; }
+  [[nodiscard]] std::uint64_t received_byte_count() const { return received_offset_ + received_.size(); }
+
+  // Says DISC and closes our side.
+  void Leave(Clock::time_point deadline);
+
+  [[nodiscard]] FindingStream Record() const;
+  // What passed since StartRecord, decoded.
+  struct Line {
+    std::uint64_t order = 0;  // Among all that passed on the connections that share a clock.
+    std::string text;
+  };
+  [[nodiscard]] std::vector<Line> Transcript() const;
+
+ private:
+  // What was sent or received at once.
+  struct Piece {
+    bool is_sent = false;
+    std::size_t end = 0;  // In sent_ or received_.
+    std::uint64_t order = 0;
+  };
+
+  void Say(const engine::ClientMessage& message);
+  std::expected<engine::ByteView, std::string> Take(std::size_t count, Clock::time_point deadline);
+  std::expected<std::vector<engine::OptionReply>, std::string> Ask(const engine::Option& option,
+                                                                   Clock::time_point deadline);
+  std::expected<void, std::string> Haggle(const engine::OptionStep& step, const std::string& export_name, Offer& offer,
+                                          Clock::time_point deadline);
+  std::expected<Offer, std::string> Go(const std::string& name, Offer offer, Clock::time_point deadline);
+  std::expected<Offer, std::string> EnterByName(const std::string& name, Offer offer, Clock::time_point deadline);
+
+  [[nodiscard]] std::optional<ReplyView> PeekHeader();
+  [[nodiscard]] std::optional<ReplyView> TakeChunk(ReplyView chunk);
+  [[nodiscard]] std::optional<ReplyView> TakeSimple(ReplyView simple, std::uint32_t data_bytes);
+  [[nodiscard]] std::optional<ReplyView> TakePayload(ReplyView reply, std::size_t header_bytes, std::uint32_t bytes);
+
+  void NotePiece(bool is_sent, std::size_t end);
+  [[nodiscard]] std::uint64_t OrderOf(bool is_sent, std::size_t end) const;
+  void DecodeSent(std::vector<Line>& lines) const;
+  void DecodeReceived(std::vector<Line>& lines) const;
+
+  std::unique_ptr<conformance::Transport> transport_;
+  int number_;
+  std::uint64_t* clock_;
+  engine::Bytes sent_;  // Since StartRecord; from sent_count_ on not yet sent.
+  engine::Bytes received_;
+  std::size_t sent_count_ = 0;
+  std::size_t taken_ = 0;
+  std::uint64_t sent_offset_ = 0;  // Of sent_'s first byte in its stream.
+  std::uint64_t received_offset_ = 0;
+  std::vector<Piece> pieces_;
+  std::string undecodable_;
+  bool no_zeroes_ = false;
+  std::size_t handshake_sent_bytes_ = 0;      // At the beginning of sent_; 0 when it is not kept any more.
+  std::size_t handshake_received_bytes_ = 0;  // The same of received_,
+  std::size_t name_reply_bytes_ = 0;          // and how many of these answer EXPORT_NAME.
+};
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,346 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/live/live_fuzz.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "engine/script/shrink.h"
+#include "fuzz/findings/store.h"
+#include "fuzz/live/random_script.h"
+
+namespace nbdspec::fuzz {
+
+using engine::Script;
+using engine::Trouble;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kHistoryStepsMax = 20000;
+constexpr int kTriesAtOnce = 2;  // A race needs more than one.
+
+// Seeds of scripts that stand next to each other share nothing.
+std::uint64_t SeedOf(std::uint64_t seed, std::uint64_t number) {
+  std::uint64_t mixed = seed + (number + 1) * 0x9e37'79b9'7f4a'7c15;
+  mixed = (mixed ^ mixed >> 30) * 0xbf58'476d'1ce4'e5b9;
+  mixed = (mixed ^ mixed >> 27) * 0x94d0'49bb'1331'11eb;
+  return mixed ^ mixed >> 31;
+}
+
+// The ways to haggle that are taken in turn, one for each start of the server.
+std::vector<std::vector<engine::OptionStep>> Hagglings(const Offer& offer) {
+  const engine::OptionStep structured{.option = engine::OptionType::kStructuredReply};
+  const engine::OptionStep base{.option = engine::OptionType::kSetMetaContext,
+                                .names = {std::string(engine::kBaseAllocation)}};
+  engine::OptionStep all = base;
+  std::ranges::copy_if(offer.listed_contexts, std::back_inserter(all.names),
+                       [](const std::string& name) { return name != engine::kBaseAllocation; });
+  if (!offer.structured_replies) {
+    return {{structured}};
+  }
+  return {{structured, base}, {structured, base}, {structured, all}, {structured, base}, {engine::OptionStep{}}};
+}
+
+// One after the other: what was sent before the last script may be what it needs.
+Script Joined(const std::vector<Script>& history) {
+  Script joined = history.back();
+  joined.steps.clear();
+  std::size_t count = 0;
+  auto first = history.end();
+  while (first != history.begin() && count + std::prev(first)->steps.size() <= kHistoryStepsMax) {
+    count += std::prev(first)->steps.size() + 1;
+    --first;
+  }
+  for (const engine::Step& step : history.back().steps) {
+    if (std::holds_alternative<engine::OptionStep>(step)) {
+      joined.steps.push_back(step);
+    }
+  }
+  for (; first != history.end(); ++first) {
+    std::ranges::copy_if(first->steps, std::back_inserter(joined.steps), [](const engine::Step& step) {
+      return !std::holds_alternative<engine::OptionStep>(step);
+    });
+    joined.steps.emplace_back(engine::WaitStep{});
+  }
+  return joined;
+}
+
+// Runs scripts on fresh servers until its budget is used up.
+class Reproducer {
+ public:
+  Reproducer(conformance::Target& target, const Finding& wanted, const FuzzOptions& options)
+      : target_(target), wanted_(wanted), options_(options), deadline_(Clock::now() + options.shrink_time) {
+    live_ = options.live;
+    live_.keep_answers = false;
+  }
+
+  // The finding that `script` shows, if it is the wanted one.
+  std::optional<Finding> Try(const Script& script) {
+    for (int i = 0; i < kTriesAtOnce; ++i) {
+      if (tries_ >= options_.tries_max || Clock::now() >= deadline_ || IsCancelled()) {
+        return {};
+      }
+      ++tries_;
+      auto ran = RunOnFreshServer(target_, script, live_);
+      if (ran && ran->finding && IsSameFinding(*ran->finding, wanted_)) {
+        return std::move(ran->finding);
+      }
+      for (auto& [name, known] : ran ? ran->known : std::map<std::string, Finding>{}) {
+        if (name == wanted_.known && IsSameFinding(known, wanted_)) {
+          return known;
+        }
+      }
+    }
+    return {};
+  }
+
+  // Leaves out halves, quarters and so on before single steps: a long script has much that does not matter.
+  void CutCoarsely(Finding& best) {
+    for (std::size_t piece = best.script.steps.size() / 2; piece > 1; piece /= 2) {
+      for (std::size_t begin = 0; begin < best.script.steps.size();) {
+        Script candidate = best.script;
+        const auto from = candidate.steps.begin() + static_cast<std::ptrdiff_t>(begin);
+        const auto to = from + static_cast<std::ptrdiff_t>(std::min(piece, candidate.steps.size() - begin));
+        candidate.steps.erase(std::remove_if(from, to,
+                                             [](const engine::Step& step) {
+                                               return !std::holds_alternative<engine::OptionStep>(step);
+                                             }),
+                              to);
+        auto found = candidate.steps.size() < best.script.steps.size() ? Try(candidate) : std::nullopt;
+        if (found) {
+          best = *std::move(found);
+        } else {
+          begin += piece;
+        }
+      }
+    }
+  }
+
+  [[nodiscard]] int tries_left() const { return std::max(0, options_.tries_max - tries_); }
+
+ private:
+  [[nodiscard]] bool IsCancelled() const { return live_.cancelled != nullptr && live_.cancelled->load(); }
+
+  conformance::Target& target_;
+  const Finding& wanted_;
+  const FuzzOptions& options_;
+  LiveOptions live_;
+  Clock::time_point deadline_;
+  int tries_ = 0;
+};
+
+// One run of the fuzzer.
+class Fuzzer {
+ public:
+  Fuzzer(conformance::Target& target, const FuzzOptions& options) : target_(target), options_(options) {}
+
+  FuzzReport Run() {
+    const auto begun = Clock::now();
+    const auto trouble = RunScripts(begun);
+    if (trouble) {
+      report_.trouble = *trouble;
+    }
+    report_.seconds = std::chrono::duration<double>(Clock::now() - begun).count();
+    WriteCounts();
+    return std::move(report_);
+  }
+
+ private:
+  std::optional<Trouble> RunScripts(Clock::time_point begun);
+  std::optional<Trouble> RunOne(std::uint64_t number);
+  std::optional<Trouble> StartAgain();
+  std::optional<Trouble> Take(Finding finding, std::uint64_t number);
+  std::optional<Trouble> TakeNew(Finding finding, const std::string& key);
+  void WriteCounts();
+  [[nodiscard]] bool IsOver(Clock::time_point begun) const {
+    const bool is_late = options_.time.count() > 0 && Clock::now() - begun >= options_.time;
+    const bool is_enough = options_.scripts_max > 0 && report_.script_count >= options_.scripts_max;
+    return is_late || is_enough || (options_.live.cancelled != nullptr && options_.live.cancelled->load());
+  }
+
+  conformance::Target& target_;
+  const FuzzOptions& options_;
+  std::unique_ptr<LiveServer> server_;
+  std::optional<FindingStore> store_;
+  std::vector<Script> history_;  // Since the server was started.
+  std::uint64_t start_count_ = 0;
+  std::map<std::string, std::size_t> by_key_;  // Indices of report_.findings.
+  FuzzReport report_;
+};
+
+std::optional<Trouble> Fuzzer::RunScripts(Clock::time_point begun) {
+  if (!options_.findings_directory.empty()) {
+    auto store = FindingStore::Open(options_.findings_directory);
+    if (!store) {
+      return store.error();
+    }
+    store_ = *std::move(store);
+  }
+  auto server = LiveServer::Start(target_, options_.live);
+  if (!server) {
+    return server.error();
+  }
+  server_ = *std::move(server);
+  if (server_->offer().Has(engine::TransmissionFlag::kReadOnly)) {
+    return Trouble{"The export is read-only: there is nothing to fuzz. Serve it writable."};
+  }
+  if (server_->offer().info.size == 0) {
+    return Trouble{"The export is empty: there is nothing to fuzz. Serve one with some bytes."};
+  }
+  while (!IsOver(begun)) {
+    if (auto trouble = RunOne(report_.script_count)) {
+      return trouble;
+    }
+  }
+  return {};
+}
+
+std::optional<Trouble> Fuzzer::RunOne(std::uint64_t number) {
+  if (history_.size() >= options_.scripts_per_server) {
+    if (auto trouble = StartAgain()) {
+      return trouble;
+    }
+  }
+  const auto hagglings = Hagglings(server_->offer());
+  const auto& haggling = hagglings[start_count_ % hagglings.size()];
+  Offer offer = server_->offer();
+  const bool has_status = haggling.size() > 1;
+  offer.structured_replies = offer.structured_replies && has_status;
+  offer.contexts = has_status ? offer.contexts : std::vector<engine::MetaContext>{};
+  history_.push_back(RandomScript(SeedOf(options_.seed, number), offer, server_->windows(),
+                                  {.steps_max = options_.steps_max,
+                                   .connections = options_.connections,
+                                   .haggling = haggling}));
+  auto ran = server_->Run(history_.back());
+  ++report_.script_count;
+  if (!ran) {
+    return StartAgain();
+  }
+  report_.command_count += ran->command_count;
+  if (options_.on_script) {
+    options_.on_script(report_.script_count, report_.command_count);
+  }
+  const bool is_fatal = ran->finding.has_value();
+  for (auto& [name, known] : ran->known) {
+    if (auto trouble = Take(std::move(known), number)) {
+      return trouble;
+    }
+  }
+  if (ran->finding && ran->finding->known.empty()) {
+    if (auto trouble = Take(*std::move(ran->finding), number)) {
+      return trouble;
+    }
+  }
+  return is_fatal ? StartAgain() : std::nullopt;
+}
+
+std::optional<Trouble> Fuzzer::StartAgain() {
+  history_.clear();
+  ++start_count_;
+  for (int tries_left = 2; tries_left > 0; --tries_left) {
+    if (server_->Restart()) {
+      return {};
+    }
+  }
+  const auto restarted = server_->Restart();
+  return restarted ? std::nullopt : std::optional(restarted.error());
+}
+
+std::optional<Trouble> Fuzzer::Take(Finding finding, std::uint64_t number) {
+  finding.seed = options_.seed;
+  finding.script_number = number;
+  finding.version = options_.version;
+  const std::string key = finding.known.empty() ? KeyOf(finding) : finding.known;
+  if (const auto same = by_key_.find(key); same != by_key_.end()) {
+    report_.findings[same->second].finding.count += finding.count;
+    return {};
+  }
+  return TakeNew(std::move(finding), key);
+}
+
+// First to the disk; then it may take its time.
+std::optional<Trouble> Fuzzer::TakeNew(Finding finding, const std::string& key) {
+  std::string directory;
+  if (store_) {
+    auto saved = store_->Save(finding);
+    if (!saved) {
+      return saved.error();
+    }
+    directory = *saved;
+  }
+  std::optional<Finding> reproduced;
+  if (finding.known.empty()) {
+    reproduced = Reproduce(target_, finding, options_);
+    if (!reproduced && history_.size() > 1) {
+      Finding with_history = finding;
+      with_history.script = Joined(history_);
+      reproduced = Reproduce(target_, with_history, options_);
+    }
+    finding.state = reproduced ? FindingState::kReproduced : FindingState::kNotReproduced;
+  }
+  Finding known_best = reproduced ? *std::move(reproduced) : finding;
+  known_best.state = finding.state;
+  known_best.known = finding.known;
+  known_best.seed = finding.seed;
+  known_best.script_number = finding.script_number;
+  known_best.version = finding.version;
+  known_best.count = finding.count;
+  if (store_) {
+    if (const auto replaced = store_->Replace(directory, known_best); !replaced) {
+      return replaced.error();
+    }
+  }
+  if (options_.on_finding) {
+    options_.on_finding(known_best, directory);
+  }
+  by_key_.emplace(key, report_.findings.size());
+  by_key_.emplace(KeyOf(known_best), report_.findings.size());
+  report_.findings.push_back({.finding = std::move(known_best), .directory = directory});
+  return {};
+}
+
+void Fuzzer::WriteCounts() {
+  for (const FuzzReport::Found& found : report_.findings) {
+    if (store_ && found.finding.count > 1) {
+      const auto replaced = store_->Replace(found.directory, found.finding);
+      if (!replaced && !report_.trouble) {
+        report_.trouble = replaced.error();
+      }
+    }
+  }
+}
+
+}  // namespace
+
+bool FuzzReport::HasNew() const {
+  return std::ranges::any_of(findings, [](const Found& found) { return found.finding.known.empty(); });
+}
+
+bool IsSameFinding(const Finding& a, const Finding& b) { return a.kind == b.kind && a.rule == b.rule; }
+
+std::optional<Finding> Reproduce(conformance::Target& target, const Finding& finding, const FuzzOptions& options) {
+  Reproducer reproducer(target, finding, options);
+  auto best = reproducer.Try(finding.script);
+  if (!best) {
+    return {};
+  }
+  reproducer.CutCoarsely(*best);
+  const auto fails = [&](const Script& script) {
+    auto found = reproducer.Try(script);
+    if (found) {
+      best = std::move(found);
+    }
+    return found.has_value();
+  };
+  const Script smallest = engine::Shrink(best->script, fails, reproducer.tries_left());
+  if (best->script != smallest) {  // Only when the last one that failed was not the smallest.
+    best->script = smallest;
+  }
+  return best;
+}
+
+FuzzReport Fuzz(conformance::Target& target, const FuzzOptions& options) { return Fuzzer(target, options).Run(); }
+
+}  // namespace nbdspec::fuzz

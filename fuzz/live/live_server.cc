@@ -1,0 +1,526 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/live/live_server.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "fuzz/live/known_bugs.h"
+
+namespace nbdspec::fuzz {
+
+using conformance::Ending;
+using engine::ByteRange;
+using engine::Trouble;
+
+namespace {
+
+constexpr std::uint64_t kWindowBytes = 4 << 20;  // At the beginning and at the end of an export.
+constexpr std::uint32_t kLearnBytes = 1 << 20;
+constexpr std::size_t kUnsentBytesMax = 256 << 10;
+constexpr std::uint64_t kRecordBytesMax = 256 << 20;
+constexpr std::chrono::milliseconds kSlice{100};          // How long to wait before looking whether the run is cancelled.
+constexpr std::chrono::milliseconds kSharedSlice{1};      // The same where other connections may have something.
+constexpr std::chrono::milliseconds kDrainTimeout{500};
+
+std::vector<engine::OptionStep> DefaultHaggling() {
+  return {{.option = engine::OptionType::kStructuredReply},
+          {.option = engine::OptionType::kSetMetaContext, .names = {std::string(engine::kBaseAllocation)}}};
+}
+
+std::vector<engine::OptionStep> HagglingOf(const engine::Script& script) {
+  std::vector<engine::OptionStep> options;
+  for (const engine::Step& step : script.steps) {
+    if (const auto* option = std::get_if<engine::OptionStep>(&step)) {
+      options.push_back(*option);
+    }
+  }
+  return options.empty() ? DefaultHaggling() : options;
+}
+
+std::size_t LanesOf(const engine::Script& script) {
+  std::size_t count = 1;
+  for (const engine::Step& step : script.steps) {
+    if (const auto* request = std::get_if<engine::RequestStep>(&step)) {
+      count = std::max<std::size_t>(count, request->connection);
+    }
+  }
+  return count;
+}
+
+std::vector<ByteRange> WindowsOf(std::uint64_t size) {
+  if (size <= 2 * kWindowBytes) {
+    return {{.begin = 0, .end = size}};
+  }
+  return {{.begin = 0, .end = kWindowBytes}, {.begin = size - kWindowBytes, .end = size}};
+}
+
+// Cookies that are not counted up, so that a server which makes up one is not right by accident.
+std::uint64_t CookieFrom(std::uint64_t count) { return count * 0x9e37'79b9'7f4a'7c15 ^ 0x4e42'4453'5045'4321; }
+
+}  // namespace
+
+// --- Starting ---
+
+std::expected<std::unique_ptr<LiveServer>, Trouble> LiveServer::Start(conformance::Target& target,
+                                                                      const LiveOptions& options) {
+  NBDSPEC_CHECK(options.in_flight >= 1 && options.in_flight <= kInFlightMax);
+  std::unique_ptr<LiveServer> server(new LiveServer(target, options));
+  auto peer = target.Start(conformance::Setup::kWritable, Clock::now() + options.start_timeout);
+  if (!peer) {
+    return std::unexpected(peer.error());
+  }
+  server->peer_ = *std::move(peer);
+  if (const auto learnt = server->Learn(); !learnt) {
+    return std::unexpected(learnt.error());
+  }
+  return server;
+}
+
+LiveServer::~LiveServer() { LeaveLanes(); }
+
+std::expected<void, Trouble> LiveServer::Restart() {
+  lanes_.clear();
+  if (target_.IsOurs()) {
+    if (const auto restarted = peer_->Restart(); !restarted) {
+      return restarted;
+    }
+  }
+  return Learn();
+}
+
+std::expected<std::unique_ptr<LiveConnection>, Trouble> LiveServer::Connect(int number) {
+  auto transport = peer_->Connect(Clock::now() + options_.start_timeout);
+  if (!transport) {
+    return std::unexpected(transport.error());
+  }
+  return std::make_unique<LiveConnection>(*std::move(transport), number, clock_);
+}
+
+std::expected<void, Trouble> LiveServer::Learn() {
+  auto connection = Connect(1);
+  if (!connection) {
+    return std::unexpected(connection.error());
+  }
+  std::vector<engine::OptionStep> haggling = DefaultHaggling();
+  haggling.push_back({.option = engine::OptionType::kListMetaContext});
+  auto offer = (*connection)->Enter(haggling, target_.ExportName(), Clock::now() + options_.start_timeout);
+  if (!offer) {
+    return std::unexpected(Trouble{"The export cannot be entered: " + offer.error() + ". Try `nbdspec check`, which " +
+                                   "says more about handshakes."});
+  }
+  offer_ = *std::move(offer);
+  const bool may_cache = offer_.Has(engine::TransmissionFlag::kSendFlush);
+  model_.emplace(KnownBytes(WindowsOf(offer_.info.size)), may_cache);
+  for (const ByteRange window : windows()) {
+    if (const auto read = ReadWindow(**connection, window); !read) {
+      return std::unexpected(Trouble{"The export cannot be read: " + read.error() + ". Try `nbdspec check`, which " +
+                                     "says more about reading."});
+    }
+  }
+  (*connection)->Leave(Clock::now() + kDrainTimeout);
+  return {};
+}
+
+// Reads all of `window` before anything is written; what cannot be read is not known.
+std::expected<void, std::string> LiveServer::ReadWindow(LiveConnection& connection, ByteRange window) {
+  const std::uint32_t block = std::max(1U, offer_.block_size.minimum);
+  const std::uint32_t piece_max = std::max(block, std::min(kLearnBytes, offer_.block_size.maximum) / block * block);
+  window.end = window.end / block * block;
+  ReplyJudge judge;
+  for (std::uint64_t at = (window.begin + block - 1) / block * block; at < window.end; at += piece_max) {
+    const engine::RequestStep request{
+        .offset = at, .length = static_cast<std::uint32_t>(std::min<std::uint64_t>(piece_max, window.end - at))};
+    const std::uint64_t cookie = CookieFrom(++cookie_count_);
+    const ConcurrentModel::Ticket ticket = 0;
+    connection.Put(request, cookie);
+    judge.Start(request, offer_, /*keep_data=*/true);
+    model_->Begin(ticket, AccessOf(request, offer_));
+    std::optional<Wrong> wrong;
+    while (!judge.is_done() && !wrong) {
+      const auto deadline = Clock::now() + options_.reply_timeout;
+      connection.Flush(deadline);
+      const auto reply = connection.Next([&](std::uint64_t) { return request.length; });
+      if (reply && reply->cookie == cookie) {
+        wrong = judge.Hear(*reply, ticket, *model_);
+      } else if (reply || !connection.undecodable().empty()) {
+        return std::unexpected(reply ? "a reply has an unknown cookie" : connection.undecodable());
+      } else if (connection.Receive(deadline) != Ending::kNone) {
+        return std::unexpected("no answer to a READ at " + std::to_string(at));
+      }
+    }
+    wrong = wrong ? wrong : judge.Finish(ticket, *model_);
+    model_->End(ticket, judge.succeeded());
+    if (wrong) {
+      return std::unexpected(std::string(wrong->rule) + ": " + wrong->saw);
+    }
+    if (judge.succeeded()) {
+      model_->bytes().Learn(at, judge.TakeAnswer().data);
+    }
+    connection.StartRecord();
+  }
+  return {};
+}
+
+void LiveServer::LeaveLanes() {
+  for (const Lane& lane : lanes_) {
+    lane.connection->Leave(Clock::now() + kDrainTimeout);
+  }
+  lanes_.clear();
+}
+
+std::expected<void, Trouble> LiveServer::EnterLanes(const engine::Script& script) {
+  std::vector<engine::OptionStep> haggling = HagglingOf(script);
+  const std::size_t count = LanesOf(script);
+  if (haggling != haggling_) {
+    LeaveLanes();
+    haggling_ = std::move(haggling);
+  }
+  for (Lane& lane : lanes_) {
+    lane.connection->StartRecord();
+  }
+  while (lanes_.size() < count) {
+    auto connection = Connect(static_cast<int>(lanes_.size() + 1));
+    if (!connection) {
+      return std::unexpected(connection.error());
+    }
+    auto offer = (*connection)->Enter(haggling_, target_.ExportName(), Clock::now() + options_.start_timeout);
+    if (!offer) {
+      return std::unexpected(Trouble{"The export cannot be entered: " + offer.error() + "."});
+    }
+    Lane& lane = lanes_.emplace_back();
+    lane.connection = *std::move(connection);
+    lane.offer = *std::move(offer);
+    lane.slots.resize(static_cast<std::size_t>(options_.in_flight));
+  }
+  return {};
+}
+
+// --- Running ---
+
+std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script) {
+  RunResult result;
+  if (options_.keep_answers) {
+    result.answers.resize(script.steps.size());
+  }
+  script_ = &script;
+  std::optional<Stop> stop;
+  if (const auto entered = EnterLanes(script); !entered) {
+    const auto ended = peer_->Ended();
+    if (!ended) {
+      return std::unexpected(entered.error());
+    }
+    stop = Stop{.wrong = Wrong{.kind = FindingKind::kCrash, .rule = "transmission.disconnect.only-allowed.server",
+                               .expected = "a server that goes on", .saw = "the server " + *ended}};
+  }
+  stop = stop ? std::move(stop) : RunSteps(script, result);
+  if (stop) {
+    if (stop->wrong) {
+      result.finding = FindingFrom(*stop, script);
+      result.finding->known = PublicNameOf(*result.finding);
+      if (!result.finding->known.empty()) {
+        result.known.emplace(result.finding->known, *result.finding);
+      }
+    }
+    Drain();
+    AbandonInFlight();
+    LeaveLanes();
+  }
+  script_ = nullptr;
+  return result;
+}
+
+std::optional<LiveServer::Stop> LiveServer::RunSteps(const engine::Script& script, RunResult& result) {
+  for (std::size_t i = 0; i < script.steps.size(); ++i) {
+    std::optional<Stop> stop;
+    if (const auto* request = std::get_if<engine::RequestStep>(&script.steps[i])) {
+      stop = Send(*request, i, result);
+    } else if (std::holds_alternative<engine::WaitStep>(script.steps[i])) {
+      stop = WaitForAll(result);
+    }
+    if (stop) {
+      return stop;
+    }
+  }
+  if (auto stop = WaitForAll(result)) {
+    return stop;
+  }
+  return JudgeRest();
+}
+
+std::optional<LiveServer::Stop> LiveServer::Send(const engine::RequestStep& request, std::size_t step,
+                                                 RunResult& result) {
+  Lane& lane = lanes_[std::max<std::size_t>(request.connection, 1) - 1];
+  if (auto stop = WaitForSlot(lane, result)) {
+    return stop;
+  }
+  Slot& slot = *std::ranges::find(lane.slots, false, &Slot::in_use);
+  slot.in_use = true;
+  slot.cookie = CookieFrom(++cookie_count_);
+  slot.step = step;
+  slot.judge.Start(request, lane.offer, options_.keep_answers);
+  ++lane.in_flight;
+  model_->Begin(TicketOf(lane, slot), AccessOf(request, lane.offer));
+  lane.connection->Put(request, slot.cookie);
+  return lane.connection->unsent_bytes() > kUnsentBytesMax ? FlushLanes() : std::nullopt;
+}
+
+ConcurrentModel::Ticket LiveServer::TicketOf(const Lane& lane, const Slot& slot) const {
+  const auto lane_index = static_cast<std::size_t>(&lane - lanes_.data());
+  return static_cast<ConcurrentModel::Ticket>(lane_index * kInFlightMax +
+                                              static_cast<std::size_t>(&slot - lane.slots.data()));
+}
+
+std::optional<LiveServer::Stop> LiveServer::WaitForSlot(Lane& lane, RunResult& result) {
+  while (lane.in_flight == options_.in_flight) {
+    if (auto stop = ReceiveSome(result)) {
+      return stop;
+    }
+  }
+  return {};
+}
+
+std::optional<LiveServer::Stop> LiveServer::WaitForAll(RunResult& result) {
+  for (Lane& lane : lanes_) {
+    while (lane.in_flight > 0) {
+      if (auto stop = ReceiveSome(result)) {
+        return stop;
+      }
+    }
+  }
+  return {};
+}
+
+std::optional<LiveServer::Stop> LiveServer::FlushLanes() {
+  for (Lane& lane : lanes_) {
+    const Ending ending = lane.connection->Flush(Clock::now() + options_.reply_timeout);
+    if (ending == Ending::kTimedOut) {
+      return Hung();
+    }  // A connection that ended is told of when its last bytes are received.
+  }
+  return {};
+}
+
+// Sends what is to be sent, then waits until a message or the end of a connection has come.
+std::optional<LiveServer::Stop> LiveServer::ReceiveSome(RunResult& result) {
+  if (auto stop = FlushLanes()) {
+    return stop;
+  }
+  const auto waiting = std::ranges::count_if(lanes_, [](const Lane& lane) { return lane.in_flight > 0; });
+  const auto deadline = Clock::now() + options_.reply_timeout;
+  for (;;) {
+    bool is_silent = true;  // Whether all gave up before their time: then nothing will come.
+    for (Lane& lane : lanes_) {
+      if (lane.in_flight == 0) {
+        continue;
+      }
+      const auto slice = std::min(deadline, Clock::now() + (waiting == 1 ? kSlice : kSharedSlice));
+      const Ending ending = lane.connection->Receive(slice);
+      if (ending == Ending::kNone) {
+        return HearAll(lane, result);
+      }
+      if (ending != Ending::kTimedOut) {
+        return Disconnected(lane);
+      }
+      is_silent = is_silent && Clock::now() < slice;
+    }
+    if (IsCancelled()) {
+      return Stop{};
+    }
+    if (is_silent || Clock::now() >= deadline) {
+      return Hung();
+    }
+  }
+}
+
+std::optional<LiveServer::Stop> LiveServer::HearAll(Lane& lane, RunResult& result) {
+  const auto read_length = [&](std::uint64_t cookie) -> std::uint32_t {
+    const auto slot = std::ranges::find_if(
+        lane.slots, [&](const Slot& each) { return each.in_use && each.cookie == cookie; });
+    const bool reads = slot != lane.slots.end() && slot->judge.request().command == engine::Command::kRead;
+    return reads ? slot->judge.request().length : 0;
+  };
+  while (const auto reply = lane.connection->Next(read_length)) {
+    if (auto stop = HearReply(lane, *reply, result)) {
+      return stop;
+    }
+  }
+  if (!lane.connection->undecodable().empty()) {
+    return Stop{.wrong = Wrong{.rule = "structured.chunk.magic", .expected = "a reply",
+                               .saw = lane.connection->undecodable()}};
+  }
+  if (lane.connection->pending_bytes() > kRecordBytesMax) {
+    return Stop{.wrong = Wrong{.rule = "structured.chunks.minimise", .expected = "an end of the answer",
+                               .saw = std::to_string(lane.connection->pending_bytes()) + " bytes and no end"}};
+  }
+  return {};
+}
+
+std::optional<LiveServer::Stop> LiveServer::HearReply(Lane& lane, const ReplyView& reply, RunResult& result) {
+  const auto slot = std::ranges::find_if(
+      lane.slots, [&](const Slot& each) { return each.in_use && each.cookie == reply.cookie; });
+  if (slot == lane.slots.end()) {
+    return Stop{.wrong = Wrong{.rule = "transmission.cookie.echo", .expected = "the cookie of a request in flight",
+                               .saw = "a reply with the cookie " + std::to_string(reply.cookie)}};
+  }
+  const ConcurrentModel::Ticket ticket = TicketOf(lane, *slot);
+  if (auto wrong = slot->judge.Hear(reply, ticket, *model_)) {
+    return StopOr(*std::move(wrong), *slot, result);
+  }
+  if (!slot->judge.is_done()) {
+    return {};
+  }
+  auto wrong = slot->judge.Finish(ticket, *model_);
+  auto stop = wrong ? StopOr(*std::move(wrong), *slot, result) : std::nullopt;
+  if (!stop) {
+    FinishSlot(lane, *slot, slot->judge.succeeded(), result);
+  }
+  return stop;
+}
+
+// What is wrong ends the run, unless it is known and the reply was whole all the same.
+std::optional<LiveServer::Stop> LiveServer::StopOr(Wrong wrong, const Slot& slot, RunResult& result) {
+  Stop stop{.wrong = std::move(wrong), .step = slot.step, .place = PlaceOf(slot.judge.request())};
+  Finding symptom{.kind = stop.wrong->kind, .rule = std::string(stop.wrong->rule), .target = target_.Describe()};
+  const std::string known = slot.judge.is_done() ? PublicNameOf(symptom) : "";
+  if (known.empty()) {
+    return stop;
+  }
+  if (known_seen_.insert(known).second) {
+    symptom = FindingFrom(stop, *script_);
+  }
+  symptom.known = known;
+  const auto [first, is_new] = result.known.try_emplace(known, std::move(symptom));
+  first->second.count += is_new ? 0 : 1;
+  return {};
+}
+
+void LiveServer::FinishSlot(Lane& lane, Slot& slot, bool succeeded, RunResult& result) {
+  model_->End(TicketOf(lane, slot), succeeded);
+  if (options_.keep_answers) {
+    result.answers[slot.step] = slot.judge.TakeAnswer();
+  }
+  slot.in_use = false;
+  --lane.in_flight;
+  ++result.command_count;
+}
+
+// A connection ended: rightly so when something was asked that may not be asked.
+std::optional<LiveServer::Stop> LiveServer::Disconnected(Lane& lane) {
+  const Slot* first = nullptr;
+  bool is_allowed = false;
+  for (const Slot& slot : lane.slots) {
+    first = slot.in_use && (first == nullptr || slot.step < first->step) ? &slot : first;
+    is_allowed = is_allowed || (slot.in_use && slot.judge.legality() != Legality::kLegal);
+  }
+  const auto ended = peer_->Ended();
+  if (is_allowed && !ended) {
+    return Stop{};
+  }
+  Stop stop{.wrong = Wrong{.kind = ended ? FindingKind::kCrash : FindingKind::kDisconnect,
+                           .rule = "transmission.disconnect.only-allowed.server",
+                           .expected = "a reply to each request in flight",
+                           .saw = ended ? "the server " + *ended : "the server ended the connection"}};
+  if (first != nullptr) {
+    stop.step = first->step;
+    // Which of many in flight it was is not known.
+    stop.place = lane.in_flight == 1 ? PlaceOf(first->judge.request()) : "";
+  }
+  return stop;
+}
+
+LiveServer::Stop LiveServer::Hung() {
+  Stop stop{.wrong = Wrong{.kind = FindingKind::kHang, .rule = "transmission.reply-per-request",
+                           .expected = "a reply to each request", .saw = "no reply in time"}};
+  const Slot* first = nullptr;
+  int in_flight = 0;
+  for (const Lane& lane : lanes_) {
+    in_flight += lane.in_flight;
+    for (const Slot& slot : lane.slots) {
+      first = slot.in_use && (first == nullptr || slot.step < first->step) ? &slot : first;
+    }
+  }
+  if (first != nullptr) {
+    stop.step = first->step;
+    stop.place = in_flight == 1 ? PlaceOf(first->judge.request()) : "";
+  }
+  if (const auto ended = peer_->Ended()) {
+    stop.wrong->kind = FindingKind::kCrash;
+    stop.wrong->saw = "the server " + *ended;
+  }
+  return stop;
+}
+
+// Everything is answered: whatever else has come is too much.
+std::optional<LiveServer::Stop> LiveServer::JudgeRest() {
+  for (const Lane& lane : lanes_) {
+    if (lane.connection->pending_bytes() > 0) {
+      return Stop{.wrong = Wrong{.rule = "transmission.reply-per-request", .expected = "one reply to each request",
+                                 .saw = std::to_string(lane.connection->pending_bytes()) + " bytes after the last one"},
+                  .step = script_->steps.empty() ? 0 : script_->steps.size() - 1};
+    }
+  }
+  return {};
+}
+
+// Takes what is still on its way: servers are known that do not survive clients who leave before (rhbz#2173054).
+void LiveServer::Drain() {
+  const auto deadline = Clock::now() + kDrainTimeout;
+  for (Lane& lane : lanes_) {
+    const auto no_length = [](std::uint64_t) -> std::uint32_t { return 0; };
+    while (lane.in_flight > 0 && lane.connection->undecodable().empty() &&
+           lane.connection->Receive(deadline) == Ending::kNone && Clock::now() < deadline) {
+      while (const auto reply = lane.connection->Next(no_length)) {
+        lane.in_flight -= reply->is_simple || (reply->flags & engine::ChunkFlag::kDone) != 0 ? 1 : 0;
+      }
+    }
+  }
+}
+
+void LiveServer::AbandonInFlight() {
+  for (Lane& lane : lanes_) {
+    for (Slot& slot : lane.slots) {
+      if (slot.in_use) {
+        model_->End(TicketOf(lane, slot), /*succeeded=*/false);
+        slot.in_use = false;
+      }
+    }
+    lane.in_flight = 0;
+  }
+}
+
+Finding LiveServer::FindingFrom(const Stop& stop, const engine::Script& script) const {
+  Finding finding{.kind = stop.wrong->kind,
+                  .rule = std::string(stop.wrong->rule),
+                  .place = stop.place,
+                  .expected = stop.wrong->expected,
+                  .saw = stop.wrong->saw,
+                  .script = script,
+                  .step = stop.step,
+                  .server_ended = peer_->Ended().value_or(""),
+                  .server_stderr = peer_->StandardError(),
+                  .target = target_.Describe(),
+                  .target_words = target_.CommandLine()};
+  std::vector<LiveConnection::Line> lines;
+  for (const Lane& lane : lanes_) {
+    finding.connections.push_back(lane.connection->Record());
+    std::ranges::copy(lane.connection->Transcript(), std::back_inserter(lines));
+  }
+  std::ranges::sort(lines, {}, &LiveConnection::Line::order);
+  for (LiveConnection::Line& line : lines) {
+    finding.transcript.push_back(std::move(line.text));
+  }
+  finding.transcript.push_back("-- expected " + finding.expected + "; saw " + finding.saw);
+  return finding;
+}
+
+std::expected<RunResult, Trouble> RunOnFreshServer(conformance::Target& target, const engine::Script& script,
+                                                   const LiveOptions& options) {
+  const auto server = LiveServer::Start(target, options);
+  if (!server) {
+    return std::unexpected(server.error());
+  }
+  return (*server)->Run(script);
+}
+
+}  // namespace nbdspec::fuzz
