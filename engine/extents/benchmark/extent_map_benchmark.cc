@@ -1,0 +1,311 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Measures ExtentMap and what one could pick instead: the same workloads in one process, interleaved.
+//
+//   extent_map_benchmark [--json=FILE] [--max_n=N] [--rounds=N] [--benchmark_filter=REGEX]
+//
+// A benchmark is named row/n/subject, and the filter applies to that. For each row and size Google Benchmark runs the
+// rounds of all subjects in random order; what is reported is the median of a subject's rounds.
+#include <benchmark/benchmark.h>
+#include <malloc.h>
+
+#include <algorithm>
+#include <charconv>
+#include <cstdio>
+#include <fstream>
+#include <iostream>
+#include <map>
+#include <regex>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/extents/benchmark/against_oracle.h"
+#include "engine/extents/benchmark/results.h"
+#include "engine/extents/benchmark/rows.h"
+
+namespace nbdspec::engine::speed {
+namespace {
+
+struct Options {
+  std::string json;
+  std::uint64_t max_n = 10'000'000;
+  int rounds = 7;
+  std::regex filter;
+};
+
+// Collects the rounds of one row and size.
+class Collector : public benchmark::BenchmarkReporter {
+ public:
+  bool ReportContext(const Context&) override { return true; }
+  void ReportRuns(const std::vector<Run>& runs) override {
+    for (const Run& run : runs) {
+      const std::string name = run.benchmark_name();
+      if (run.error_occurred) {
+        std::cerr << name << ": " << run.error_message << "\n";
+        failed_ = true;
+      } else if (run.run_type == Run::RT_Iteration) {
+        const auto bytes = run.counters.find("bytes");
+        const double seconds = run.real_accumulated_time / static_cast<double>(run.iterations);
+        rounds_[run.run_name.function_name].push_back(
+            bytes != run.counters.end() ? bytes->second.value : seconds * 1e9 / run.counters.at("ops").value);
+      }
+    }
+  }
+  [[nodiscard]] const std::map<std::string, std::vector<double>>& rounds() const { return rounds_; }
+  [[nodiscard]] bool failed() const { return failed_; }
+
+ private:
+  std::map<std::string, std::vector<double>> rounds_;  // By row/n/subject.
+  bool failed_ = false;
+};
+
+struct Row {
+  std::string name;
+  std::string title;
+  std::string unit;
+  std::uint64_t iterations = 0;  // Fixed where preparing takes much longer than what is timed; 0: until kRoundSeconds.
+};
+
+constexpr double kRoundSeconds = 0.02;
+
+// Whether a subject can do a row.
+struct Needs {
+  bool overwrites = false;
+  std::uint64_t random_adds = 0;
+  std::uint64_t sparse_extents = 0;  // The map that many random adds make.
+};
+
+class Session {
+ public:
+  explicit Session(const Options& options) : options_(options) {}
+
+  // `body` is called as body.operator()<Subject>(state).
+  template <typename Body>
+  void Measure(const Row& row, std::uint64_t n, Needs needs, Body body) {
+    ForEachSubject([&]<typename Subject>() {
+      if ((!needs.overwrites || Subject::kOverwrites) && needs.random_adds <= Subject::kRandomAddsMax &&
+          (needs.sparse_extents <= Subject::kRandomAddsMax || Subject::kLayoutIsOneForAll)) {
+        Register(row, n, Subject::kName, [body](benchmark::State& state) { body.template operator()<Subject>(state); });
+      }
+    });
+    Run(row, n);
+  }
+
+  void Register(const Row& row, std::uint64_t n, const std::string& subject,
+                const std::function<void(benchmark::State&)>& body) {
+    const std::string name = row.name + "/" + std::to_string(n) + "/" + subject;
+    if (!std::regex_search(name, options_.filter)) {
+      return;
+    }
+    const int rounds = n > 1'000'000 ? std::min(options_.rounds, 3) : options_.rounds;
+    auto* registered = benchmark::RegisterBenchmark(name.c_str(), body)->UseManualTime()->Repetitions(rounds);
+    if (row.iterations > 0) {
+      registered->Iterations(static_cast<benchmark::IterationCount>(row.iterations));
+    } else {
+      registered->MinTime(kRoundSeconds);
+    }
+    names_.emplace_back(name, subject);
+  }
+
+  void Run(const Row& row, std::uint64_t n) {
+    if (names_.empty()) {
+      return;
+    }
+    Collector collector;
+    std::cerr << row.name << " " << n << "\n";
+    benchmark::RunSpecifiedBenchmarks(&collector, "all");
+    benchmark::ClearRegisteredBenchmarks();
+    for (const auto& [name, subject] : names_) {
+      if (const auto found = collector.rounds().find(name); found != collector.rounds().end()) {
+        results_.all.push_back({.row = row.name,
+                                .title = row.title,
+                                .unit = row.unit,
+                                .n = n,
+                                .subject = subject,
+                                .rounds = found->second});
+      }
+    }
+    failed_ = failed_ || collector.failed();
+    names_.clear();
+  }
+
+  [[nodiscard]] Results& results() { return results_; }
+  [[nodiscard]] bool failed() const { return failed_; }
+
+ private:
+  const Options& options_;
+  Results results_;
+  std::vector<std::pair<std::string, std::string>> names_;
+  bool failed_ = false;
+};
+
+// Makes the heap as large as any subject needs it, so that pages are warm whoever comes first.
+void WarmPages(std::uint64_t n) {
+  const std::size_t bytes = std::max<std::size_t>(n * 100, 1 << 20);
+  void* block = std::malloc(bytes);
+  if (block != nullptr) {
+    std::memset(block, 1, bytes);
+    benchmark::DoNotOptimize(block);
+  }
+  std::free(block);
+}
+
+void MeasureFresh(Session& session, std::uint64_t n) {
+  WarmPages(n);
+  session.Measure({"append_warm", "append, warm pages", "ns/extent"}, n, {}, [n]<typename S>(benchmark::State& state) {
+    FreshMaps<S>(state, n, false, [](S& map, std::uint64_t count) { AppendDense(map, count); });
+  });
+  session.Measure({"clear", "clear of the appended map", "ns/extent", std::max<std::uint64_t>(1, 100'000 / n)}, n, {},
+                  [n]<typename S>(benchmark::State& state) { ClearMaps<S>(state, n); });
+  session.Measure({"random", "random overwriting adds", "ns/add"}, n, {.overwrites = true, .random_adds = n},
+                  [n]<typename S>(benchmark::State& state) {
+                    FreshMaps<S>(state, n, false, [](S& map, std::uint64_t count) { AddAtRandom(map, count); });
+                  });
+  session.Measure({"append_cold", "append, cold pages", "ns/extent"}, n, {}, [n]<typename S>(benchmark::State& state) {
+    FreshMaps<S>(state, n, true, [](S& map, std::uint64_t count) { AppendDense(map, count); });
+  });
+}
+
+void MeasureKept(Session& session, Content content, std::uint64_t n) {
+  const bool dense = content == Content::kDense;
+  const std::string suffix = dense ? "_dense" : "_sparse";
+  const std::string where = dense ? ", appended map" : ", randomly made map";
+  WarmPages(n);
+  const auto row = [&](const std::string& name, const std::string& title, const std::string& unit, bool overwrites,
+                       auto body) {
+    const std::uint64_t iterations = name == "bytes" ? 1 : 0;
+    session.Measure({name + suffix, title + where, unit, iterations}, n,
+                    {.overwrites = overwrites || !dense, .sparse_extents = dense ? 0 : n}, body);
+  };
+  row("bytes", "memory", "B/extent", false,
+      [=]<typename S>(benchmark::State& state) { BytesPerExtent<S>(state, content, n); });
+  row("foreach", "foreach of all", "ns/extent", false,
+      [=]<typename S>(benchmark::State& state) { ForEachExtent<S>(state, content, n); });
+  row("from100", "100 extents from a random offset", "ns/call", true,
+      [=]<typename S>(benchmark::State& state) { From100<S>(state, content, n); });
+  row("lookup", "lookup", "ns/lookup", true, [=]<typename S>(benchmark::State& state) {
+    if constexpr (S::kOverwrites) {
+      Lookups<S>(state, content, n, false);
+    }
+  });
+  row("lookup_dependent", "lookup, each depends on the last", "ns/lookup", true,
+      [=]<typename S>(benchmark::State& state) {
+        if constexpr (S::kOverwrites) {
+          Lookups<S>(state, content, n, true);
+        }
+      });
+  DropKept();
+}
+
+void MeasureFuzz(Session& session) {
+  const std::vector<FuzzScript> scripts = FuzzScripts();
+  session.Measure({"fuzz64", "64 adds in 4 KiB from a fresh map", "ns/add"}, kFuzzAdds, {.overwrites = true},
+                  [&]<typename S>(benchmark::State& state) { Fuzz64<S>(state, scripts, 0); });
+  session.Measure({"fuzz64_foreach", "the same, and a foreach of all after every 8 adds", "ns/add"}, kFuzzAdds,
+                  {.overwrites = true}, [&]<typename S>(benchmark::State& state) { Fuzz64<S>(state, scripts, 8); });
+}
+
+void MeasureReply(Session& session, std::uint64_t n) {
+  const Row row = {"reply", "block-status reply in wire form", "ns/descriptor"};
+  WarmPages(n);
+  session.Register(row, n, "memcpy", [n](benchmark::State& state) { CopyReply(state, n); });
+  session.Measure(row, n, {}, [n]<typename S>(benchmark::State& state) { Reply<S>(state, n); });
+  DropKept();
+}
+
+bool AllAgreeWithTheOracle() {
+  bool all = true;
+  ForEachSubject([&]<typename Subject>() {
+    if (const auto difference = DifferenceFromOracle<Subject>(40)) {
+      std::cerr << *difference << "\n";
+      all = false;
+    }
+  });
+  return all;
+}
+
+std::map<std::string, std::string> Machine() {
+  std::string processor = "unknown";
+  std::ifstream info("/proc/cpuinfo");
+  for (std::string line; std::getline(info, line);) {
+    if (line.starts_with("model name") && line.find(": ") != std::string::npos) {
+      processor = line.substr(line.find(": ") + 2);
+      break;
+    }
+  }
+  return {{"compiler", __VERSION__},
+          {"processor", processor},
+          {"cores", std::to_string(benchmark::CPUInfo::Get().num_cpus)},
+          {"NDEBUG",
+#ifdef NDEBUG
+           "yes"
+#else
+           "no"
+#endif
+          }};
+}
+
+template <typename Number>
+bool Take(std::string_view argument, std::string_view flag, Number& value) {
+  if (!argument.starts_with(flag)) {
+    return false;
+  }
+  const std::string_view text = argument.substr(flag.size());
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() && value > 0;
+}
+
+bool Parse(int argc, char** argv, Options& options) {
+  std::string interleaved = "--benchmark_enable_random_interleaving=true";
+  std::vector<char*> arguments(argv, argv + argc);
+  arguments.push_back(interleaved.data());
+  int count = static_cast<int>(arguments.size());
+  arguments.push_back(nullptr);
+  benchmark::Initialize(&count, arguments.data());
+  for (int i = 1; i < count; ++i) {
+    const std::string_view argument = arguments[static_cast<std::size_t>(i)];
+    if (argument.starts_with("--json=")) {
+      options.json = argument.substr(7);
+    } else if (!Take(argument, "--max_n=", options.max_n) && !Take(argument, "--rounds=", options.rounds)) {
+      std::cerr << "extent_map_benchmark: " << argument << " is none of --json=FILE --max_n=N --rounds=N\n";
+      return false;
+    }
+  }
+  options.filter = std::regex(benchmark::GetBenchmarkFilter());
+  return true;
+}
+
+int Main(int argc, char** argv) {
+  Options options;
+  if (!Parse(argc, argv, options)) {
+    return 2;
+  }
+  if (!AllAgreeWithTheOracle()) {
+    return 1;
+  }
+  // Freed memory stays with the process, in every size: what warm and cold pages are is up to the rows.
+  mallopt(M_MMAP_THRESHOLD, 1 << 30);
+  mallopt(M_TRIM_THRESHOLD, -1);
+  Session session(options);
+  MeasureFuzz(session);
+  for (const std::uint64_t n : {1'000U, 100'000U, 1'000'000U, 10'000'000U}) {
+    if (n <= options.max_n) {
+      MeasureFresh(session, n);
+      MeasureKept(session, Content::kDense, n);
+      MeasureKept(session, Content::kSparse, n);
+    }
+  }
+  MeasureReply(session, 1 << 20);
+  session.results().machine = Machine();
+  std::cout << RenderTables(session.results(), TableForm::kPlain);
+  if (!options.json.empty() && !(std::ofstream(options.json) << ToJson(session.results()) << std::flush)) {
+    std::cerr << "extent_map_benchmark: cannot write " << options.json << "; is its folder there?\n";
+    return 1;
+  }
+  return session.failed() ? 1 : 0;
+}
+
+}  // namespace
+}  // namespace nbdspec::engine::speed
+
+int main(int argc, char** argv) { return nbdspec::engine::speed::Main(argc, argv); }

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The rows of the benchmark: what is done to one subject in one round, and how it is timed.
+//
+// Every function here is the body of a Google Benchmark with manual time. One iteration is a batch of operations
+// between two readings of this thread's CPU clock; "ops" says how many it was. So set-up is outside of the time, and
+// the clock's own cost (a fraction of a microsecond) is spread over the batch.
+
+#pragma once
+
+#include <benchmark/benchmark.h>
+#include <malloc.h>
+#include <time.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <cstring>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "engine/block_status/build.h"
+#include "engine/extents/benchmark/subjects.h"
+#include "engine/extents/benchmark/workloads.h"
+#include "engine/wire/payloads.h"
+
+namespace nbdspec::engine::speed {
+
+class Stopwatch {
+ public:
+  Stopwatch() : start_(Now()) {}
+  [[nodiscard]] double seconds() const { return Now() - start_; }
+
+ private:
+  static double Now() {
+    timespec now = {};
+    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+    return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+  }
+  double start_;
+};
+
+inline void SetOps(benchmark::State& state, std::uint64_t ops) {
+  state.counters["ops"] = benchmark::Counter(static_cast<double>(ops));
+}
+
+// Enough maps for a batch of some ten thousand operations: a few microseconds could not be timed.
+inline std::uint64_t MapsPerBatch(std::uint64_t n) { return std::max<std::uint64_t>(1, 8192 / n); }
+
+enum class Content : std::uint8_t { kDense, kSparse };
+
+template <typename Subject>
+void AppendDense(Subject& subject, std::uint64_t n) {
+  DenseExtents extents;
+  for (std::uint64_t i = 0; i < n; ++i) {
+    const Extent next = extents.Next();
+    subject.Add(next.range, next.type);
+  }
+}
+
+template <typename Subject>
+void AddAtRandom(Subject& subject, std::uint64_t n) {
+  RandomAdds adds;
+  for (std::uint64_t i = 0; i < n; ++i) {
+    const Extent next = adds.Next();
+    subject.Add(next.range, next.type);
+  }
+}
+
+// `fill` on fresh maps; making them is part of it, freeing them is not.
+template <typename Subject, typename Fill>
+void FreshMaps(benchmark::State& state, std::uint64_t n, bool cold, Fill fill) {
+  const std::uint64_t count = MapsPerBatch(n);
+  for (auto _ : state) {
+    std::vector<std::unique_ptr<Subject>> maps(count);
+    if (cold) {
+      malloc_trim(0);  // Gives all free pages back: each is touched for the first time again.
+    }
+    const Stopwatch watch;
+    for (std::unique_ptr<Subject>& map : maps) {
+      map = std::make_unique<Subject>(kSpace);
+      fill(*map, n);
+    }
+    state.SetIterationTime(watch.seconds());
+  }
+  SetOps(state, n * count);
+}
+
+template <typename Subject>
+void ClearMaps(benchmark::State& state, std::uint64_t n) {
+  const std::uint64_t count = MapsPerBatch(n);
+  for (auto _ : state) {
+    std::vector<std::unique_ptr<Subject>> maps(count);
+    for (std::unique_ptr<Subject>& map : maps) {
+      map = std::make_unique<Subject>(kSpace);
+      AppendDense(*map, n);
+    }
+    const Stopwatch watch;
+    for (std::unique_ptr<Subject>& map : maps) {
+      map->Clear();
+    }
+    state.SetIterationTime(watch.seconds());
+  }
+  SetOps(state, n * count);
+}
+
+// A map that several rows look at, and what it takes.
+template <typename Subject>
+struct Filled {
+  std::unique_ptr<Subject> map;
+  double bytes = 0;  // Of heap and object.
+  std::uint64_t extents = 0;
+  std::uint64_t end = 0;  // Offsets to look at are below it.
+};
+
+inline double HeapBytes() {
+  const struct mallinfo2 info = mallinfo2();
+  return static_cast<double>(info.uordblks) + static_cast<double>(info.hblkhd);
+}
+
+// One that is slow to make by random adds, and whose layout does not depend on how it was made, is made in order.
+template <typename Subject>
+void FillSparse(Subject& subject, std::uint64_t n) {
+  if (n <= Subject::kRandomAddsMax) {
+    AddAtRandom(subject, n);
+    return;
+  }
+  AbslBtreeSubject source(kSpace);
+  AddAtRandom(source, n);
+  source.ForEach({.begin = 0, .end = kSpace}, [&](Extent extent) {
+    subject.Add(extent.range, extent.type);
+    return true;
+  });
+}
+
+template <typename Subject>
+Filled<Subject> Fill(Content content, std::uint64_t n) {
+  // The allocator keeps some freed blocks and counts them as used: many small maps make that small.
+  const std::uint64_t count = std::max<std::uint64_t>(1, 100'000 / n);
+  std::vector<std::unique_ptr<Subject>> maps(count);
+  const double before = HeapBytes();
+  for (std::unique_ptr<Subject>& map : maps) {
+    map = std::make_unique<Subject>(kSpace);
+    content == Content::kDense ? AppendDense(*map, n) : FillSparse(*map, n);
+  }
+  Filled<Subject> filled;
+  filled.bytes = (HeapBytes() - before) / static_cast<double>(count);
+  filled.map = std::move(maps.front());
+  filled.map->ForEach({.begin = 0, .end = kSpace}, [&](Extent extent) {
+    ++filled.extents;
+    filled.end = extent.range.end == kSpace ? filled.end : extent.range.end;
+    return true;
+  });
+  return filled;
+}
+
+// Kept from row to row; one content and size at a time.
+template <typename Subject>
+struct KeptMap {
+  Content content = Content::kDense;
+  std::uint64_t n = 0;
+  Filled<Subject> filled = {};
+};
+template <typename Subject>
+inline KeptMap<Subject> kept_map;
+
+template <typename Subject>
+const Filled<Subject>& Kept(Content content, std::uint64_t n) {
+  KeptMap<Subject>& kept = kept_map<Subject>;
+  if (kept.content != content || kept.n != n) {
+    kept = {};
+    kept = {.content = content, .n = n, .filled = Fill<Subject>(content, n)};
+  }
+  return kept.filled;
+}
+
+inline void DropKept() {
+  ForEachSubject([]<typename Subject>() { kept_map<Subject> = {}; });
+}
+
+template <typename Subject>
+void BytesPerExtent(benchmark::State& state, Content content, std::uint64_t n) {
+  const Filled<Subject>& filled = Kept<Subject>(content, n);
+  for (auto _ : state) {
+    state.SetIterationTime(1);
+  }
+  state.counters["bytes"] = benchmark::Counter(filled.bytes / static_cast<double>(filled.extents));
+}
+
+template <typename Subject>
+void ForEachExtent(benchmark::State& state, Content content, std::uint64_t n) {
+  const Filled<Subject>& filled = Kept<Subject>(content, n);
+  const std::uint64_t walks = MapsPerBatch(filled.extents);
+  for (auto _ : state) {
+    std::uint64_t sum = 0;
+    const Stopwatch watch;
+    for (std::uint64_t i = 0; i < walks; ++i) {
+      filled.map->ForEach({.begin = 0, .end = kSpace}, [&](Extent extent) {
+        sum += extent.range.end ^ static_cast<std::uint64_t>(extent.type);
+        return true;
+      });
+    }
+    state.SetIterationTime(watch.seconds());
+    benchmark::DoNotOptimize(sum);
+  }
+  SetOps(state, filled.extents * walks);
+}
+
+template <typename Subject>
+void From100(benchmark::State& state, Content content, std::uint64_t n) {
+  constexpr std::uint64_t kCalls = 500;
+  const Filled<Subject>& filled = Kept<Subject>(content, n);
+  Numbers numbers(3);
+  for (auto _ : state) {
+    std::uint64_t sum = 0;
+    const Stopwatch watch;
+    for (std::uint64_t i = 0; i < kCalls; ++i) {
+      int left = 100;
+      filled.map->ForEach({.begin = numbers.Below(filled.end), .end = kSpace}, [&](Extent extent) {
+        sum += extent.range.end ^ static_cast<std::uint64_t>(extent.type);
+        return --left > 0;
+      });
+    }
+    state.SetIterationTime(watch.seconds());
+    benchmark::DoNotOptimize(sum);
+  }
+  SetOps(state, kCalls);
+}
+
+// Dependent: where to look depends on the last answer, so that no two look-ups overlap.
+template <typename Subject>
+void Lookups(benchmark::State& state, Content content, std::uint64_t n, bool dependent) {
+  constexpr std::uint64_t kCalls = 5000;
+  const Filled<Subject>& filled = Kept<Subject>(content, n);
+  Numbers numbers(4);
+  for (auto _ : state) {
+    std::uint64_t sum = 0;
+    const Stopwatch watch;
+    for (std::uint64_t i = 0; i < kCalls; ++i) {
+      const std::uint64_t after = dependent ? sum & 1 : 0;
+      sum += static_cast<std::uint64_t>(filled.map->TypeAt(numbers.Below(filled.end - 1) + after));
+      benchmark::DoNotOptimize(sum);
+    }
+    state.SetIterationTime(watch.seconds());
+  }
+  SetOps(state, kCalls);
+}
+
+// Freeing the map is part of it.
+template <typename Subject>
+void Fuzz64(benchmark::State& state, const std::vector<FuzzScript>& scripts, std::size_t walk_every) {
+  for (auto _ : state) {
+    std::uint64_t sum = 0;
+    const Stopwatch watch;
+    for (const FuzzScript& script : scripts) {
+      Subject subject(kFuzzSpace);
+      for (std::size_t i = 0; i < script.size(); ++i) {
+        subject.Add(script[i].range, script[i].type);
+        if (walk_every != 0 && i % walk_every == walk_every - 1) {
+          subject.ForEach({.begin = 0, .end = kFuzzSpace}, [&](Extent extent) {
+            sum += extent.range.end ^ static_cast<std::uint64_t>(extent.type);
+            return true;
+          });
+        }
+      }
+      benchmark::DoNotOptimize(subject);
+    }
+    state.SetIterationTime(watch.seconds());
+    benchmark::DoNotOptimize(sum);
+  }
+  SetOps(state, scripts.size() * kFuzzAdds);
+}
+
+// The payload of a block-status reply that describes [0, end) of a map. For a peer: the plain loop over its extents.
+template <typename Subject>
+void AppendReply(const Subject& subject, std::uint64_t end, Bytes& out) {
+  subject.ForEach({.begin = 0, .end = end}, [&](Extent extent) {
+    const auto length = __builtin_bswap32(static_cast<std::uint32_t>(extent.range.length()));
+    const auto flags = __builtin_bswap32(static_cast<std::uint32_t>(extent.type));
+    const std::size_t at = out.size();
+    out.resize(at + 8);
+    std::memcpy(out.data() + at, &length, 4);
+    std::memcpy(out.data() + at + 4, &flags, 4);
+    return true;
+  });
+}
+
+// What engine/block_status offers.
+inline void AppendReply(const ExtentMapSubject& subject, std::uint64_t end, Bytes& out) {
+  const BlockStatus status{.context_id = 1,
+                           .descriptors = BuildDescriptors(subject.map(), {.begin = 0, .end = end}, BuildOptions())};
+  out = EncodePayload(status);
+}
+
+template <typename Subject>
+void Reply(benchmark::State& state, std::uint64_t n) {
+  const Filled<Subject>& filled = Kept<Subject>(Content::kDense, n);
+  Bytes reply;
+  for (auto _ : state) {
+    reply.clear();
+    const Stopwatch watch;
+    AppendReply(*filled.map, filled.end, reply);
+    state.SetIterationTime(watch.seconds());
+    benchmark::DoNotOptimize(reply.data());
+  }
+  if (reply.size() / 8 != n) {
+    state.SkipWithError("the reply has another number of descriptors");
+  }
+  SetOps(state, n);
+}
+
+inline void CopyReply(benchmark::State& state, std::uint64_t n) {
+  const Bytes from(n * 8, Bytes::value_type{1});
+  Bytes to(n * 8);
+  for (auto _ : state) {
+    const Stopwatch watch;
+    std::memcpy(to.data(), from.data(), from.size());
+    benchmark::ClobberMemory();
+    state.SetIterationTime(watch.seconds());
+  }
+  SetOps(state, n);
+}
+
+}  // namespace nbdspec::engine::speed

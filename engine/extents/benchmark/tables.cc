@@ -1,0 +1,180 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Results as tables.
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
+#include <string>
+
+#include "engine/extents/benchmark/results.h"
+
+namespace nbdspec::engine::speed {
+namespace {
+
+using Cells = std::vector<std::string>;
+
+std::string Number(double value) {
+  std::array<char, 32> text;
+  const int digits = value < 10 ? 2 : value < 100 ? 1 : 0;
+  std::snprintf(text.data(), text.size(), "%.*f", digits, value);
+  return text.data();
+}
+
+std::string Times(double value) { return Number(value) + "x"; }
+
+// 1000000 as 1e6, 1048576 as 2^20, others as they are.
+std::string Size(std::uint64_t n) {
+  std::uint64_t rest = n;
+  int zeros = 0;
+  while (rest > 0 && rest % 10 == 0) {
+    rest /= 10;
+    ++zeros;
+  }
+  if (rest == 1 && zeros >= 3) {
+    return "1e" + std::to_string(zeros);
+  }
+  return n == (1 << 20) ? "2^20" : std::to_string(n);
+}
+
+std::string Plain(const std::vector<Cells>& table) {
+  std::vector<std::size_t> widths(table.front().size());
+  for (const Cells& row : table) {
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      widths[i] = std::max(widths[i], row[i].size());
+    }
+  }
+  std::string text;
+  for (const Cells& row : table) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      const std::string padding(widths[i] - row[i].size(), ' ');
+      line += "  " + (i == 0 ? row[i] + padding : padding + row[i]);
+    }
+    text += line + "\n";
+  }
+  return text;
+}
+
+std::string Markdown(const std::vector<Cells>& table) {
+  std::string text;
+  for (std::size_t i = 0; i < table.size(); ++i) {
+    for (const std::string& cell : table[i]) {
+      text += "| " + cell + " ";
+    }
+    text += "|\n";
+    if (i == 0) {
+      text += "| --- |";
+      for (std::size_t column = 1; column < table[i].size(); ++column) {
+        text += " ---: |";
+      }
+      text += "\n";
+    }
+  }
+  return text;
+}
+
+std::string Table(const std::vector<Cells>& table, TableForm form) {
+  return form == TableForm::kPlain ? Plain(table) : Markdown(table);
+}
+
+std::string Heading(const std::string& text, TableForm form) {
+  return form == TableForm::kPlain ? "\n" + text + "\n" : "\n## " + text + "\n\n";
+}
+
+const Result& FirstOf(const Results& results, const std::string& row) {
+  return *std::ranges::find(results.all, row, &Result::row);
+}
+
+// The subjects of one row: a column without figures would say nothing.
+Cells SubjectsOfRow(const Results& results, const std::string& row) {
+  Cells subjects;
+  for (const std::string& subject : SubjectsOf(results)) {
+    if (std::ranges::any_of(results.all, [&](const Result& one) { return one.row == row && one.subject == subject; })) {
+      subjects.push_back(subject);
+    }
+  }
+  return subjects;
+}
+
+std::string CostTable(const Results& results, const std::string& row, TableForm form) {
+  const Cells subjects = SubjectsOfRow(results, row);
+  std::vector<Cells> table = {{"n"}};
+  table.front().insert(table.front().end(), subjects.begin(), subjects.end());
+  table.front().insert(table.front().end(), {"best peer", "ours is"});
+  for (const std::uint64_t n : SizesOf(results, row)) {
+    Cells cells = {Size(n)};
+    for (const std::string& subject : subjects) {
+      const Result* result = Find(results, row, n, subject);
+      cells.push_back(result == nullptr ? "-" : Number(Median(result->rounds)));
+    }
+    const Result* ours = Find(results, row, n, kOurs);
+    const std::optional<Best> best = BestPeer(results, row, n);
+    cells.push_back(best ? best->subject : "-");
+    cells.push_back(best && ours != nullptr ? Times(best->cost / Median(ours->rounds)) : "-");
+    table.push_back(std::move(cells));
+  }
+  const Result& first = FirstOf(results, row);
+  return Heading(first.title + ", " + first.unit, form) + Table(table, form);
+}
+
+// For each subject: cost at its largest size over cost at its smallest, and the exponent of n that this makes.
+std::string GrowthTable(const Results& results, TableForm form) {
+  std::vector<Cells> table = {{"row"}};
+  const Cells subjects = SubjectsOf(results);
+  table.front().insert(table.front().end(), subjects.begin(), subjects.end());
+  for (const std::string& row : RowsOf(results)) {
+    const std::vector<std::uint64_t> sizes = SizesOf(results, row);
+    if (sizes.size() < 2) {
+      continue;
+    }
+    Cells cells = {row};
+    for (const std::string& subject : subjects) {
+      std::vector<const Result*> measured;
+      for (const std::uint64_t n : sizes) {
+        if (const Result* result = Find(results, row, n, subject); result != nullptr) {
+          measured.push_back(result);
+        }
+      }
+      if (measured.size() < 2) {
+        cells.emplace_back("-");
+        continue;
+      }
+      const double cost = Median(measured.back()->rounds) / Median(measured.front()->rounds);
+      const double size = static_cast<double>(measured.back()->n) / static_cast<double>(measured.front()->n);
+      cells.push_back(Times(cost) + " n^" + Number(std::log(cost) / std::log(size)));
+    }
+    table.push_back(std::move(cells));
+  }
+  if (table.size() == 1) {
+    return "";
+  }
+  return Heading("How cost per operation grows from the smallest to the largest size", form) + Table(table, form);
+}
+
+std::string TargetTable(const Results& results, TableForm form) {
+  std::vector<Cells> table = {{"row", "n", "against", "wanted", "reached", ""}};
+  for (const TargetOutcome& outcome : OutcomesOf(results)) {
+    const Target& target = outcome.target;
+    const bool is_limit = target.against.empty();
+    std::string against = is_limit ? FirstOf(results, std::string(target.row)).unit : std::string(target.against);
+    if (!is_limit && outcome.against != target.against) {
+      against += " (" + outcome.against + ")";
+    }
+    table.push_back({std::string(target.row), Size(target.n), against,
+                     is_limit ? "<= " + Number(target.at_least) : ">= " + Times(target.at_least),
+                     is_limit ? Number(outcome.reached) : Times(outcome.reached), outcome.met ? "met" : "not met"});
+  }
+  return table.size() == 1 ? "" : Heading("Targets", form) + Table(table, form);
+}
+
+}  // namespace
+
+std::string RenderTables(const Results& results, TableForm form) {
+  std::string text;
+  for (const std::string& row : RowsOf(results)) {
+    text += CostTable(results, row, form);
+  }
+  return text + GrowthTable(results, form) + TargetTable(results, form);
+}
+
+}  // namespace nbdspec::engine::speed
