@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Sessions that are wrong in one way each are found by the comparison of the fuzz target session_decode, in time.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "conformance/peer/transport.h"
+#include "conformance/session/session.h"
+#include "conformance/session/transcript.h"
+#include "fuzz/canary/canary.h"
+#include "fuzz/harness/session_decode_differential.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using conformance::Answer;
+using conformance::Ended;
+using conformance::Ending;
+using conformance::Heard;
+using conformance::Session;
+using conformance::Transcript;
+using conformance::Transport;
+
+// --- What the session gets is not what was sent ---
+
+// Between a transport and a session.
+class PassedOn : public Transport {
+ public:
+  explicit PassedOn(std::unique_ptr<Transport> from) : from_(std::move(from)) {}
+  Ending Send(engine::ByteView bytes, Clock::time_point deadline) override { return from_->Send(bytes, deadline); }
+  Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {
+    return from_->Receive(out, bytes_max, deadline);
+  }
+  void CloseSending() override { from_->CloseSending(); }
+
+ private:
+  std::unique_ptr<Transport> from_;
+};
+
+template <Ending kFrom, Ending kTo>
+class TakesEndingForAnother : public PassedOn {
+ public:
+  using PassedOn::PassedOn;
+  Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {
+    const Ending ending = PassedOn::Receive(out, bytes_max, deadline);
+    return ending == kFrom ? kTo : ending;
+  }
+};
+
+class LosesTheLastByteOfLongPieces : public PassedOn {
+ public:
+  using PassedOn::PassedOn;
+  Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {
+    const Ending ending = PassedOn::Receive(out, bytes_max, deadline);
+    out.resize(out.size() < 100 ? out.size() : out.size() - 1);
+    return ending;
+  }
+};
+
+class TakesAPieceForAnEndOfLine : public PassedOn {  // A piece that is one zero byte is not there.
+ public:
+  using PassedOn::PassedOn;
+  Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {
+    const Ending ending = PassedOn::Receive(out, bytes_max, deadline);
+    if (out.size() == 1 && out[0] == 0 && ++zeroes_ % 8 == 0) {
+      out.clear();
+    }
+    return ending;
+  }
+
+ private:
+  unsigned zeroes_ = 0;
+};
+
+template <typename Passed>
+class Over : public Session {
+ public:
+  Over(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript)
+      : Session(std::make_unique<Passed>(std::move(transport)), limits, transcript) {}
+};
+
+// --- What limits it ---
+
+class HasNoLimitOfMessages : public Session {
+ public:
+  HasNoLimitOfMessages(std::unique_ptr<Transport> transport, Limits limits, Transcript& transcript)
+      : Session(std::move(transport), Without(limits), transcript) {}
+
+ private:
+  static Limits& Without(Limits& limits) {
+    limits.messages_max = std::numeric_limits<std::uint32_t>::max();
+    return limits;
+  }
+};
+
+class HasNoLimitOfAnswerBytes : public Session {
+ public:
+  HasNoLimitOfAnswerBytes(std::unique_ptr<Transport> transport, Limits limits, Transcript& transcript)
+      : Session(std::move(transport), Without(limits), transcript) {}
+
+ private:
+  static Limits& Without(Limits& limits) {
+    limits.answer_bytes_max = std::numeric_limits<std::uint64_t>::max();
+    return limits;
+  }
+};
+
+class HasNoLimitOfReceivedBytes : public Session {
+ public:
+  HasNoLimitOfReceivedBytes(std::unique_ptr<Transport> transport, Limits limits, Transcript& transcript)
+      : Session(std::move(transport), Without(limits), transcript) {}
+
+ private:
+  static Limits& Without(Limits& limits) {
+    limits.received_bytes_max = std::numeric_limits<std::uint64_t>::max();
+    return limits;
+  }
+};
+
+// --- What it makes of it ---
+
+class TakesTheNextReplyForTheAnswer : public Session {
+ public:
+  using Session::Session;
+  Heard<Answer> NextAnswer(std::uint64_t /*cookie*/) {
+    auto next = Next();
+    if (!next) {
+      return std::unexpected(next.error());
+    }
+    if (const auto* simple = std::get_if<engine::SimpleReply>(&*next)) {
+      return Answer{.simple = *simple};
+    }
+    const auto* chunk = std::get_if<engine::Chunk>(&*next);
+    return chunk == nullptr ? Heard<Answer>(std::unexpected(Ended{.how = Ended::How::kUnexpected}))
+                            : Answer{.chunks = {*chunk}};
+  }
+};
+
+class LosesStrays : public Session {
+ public:
+  using Session::Session;
+  [[nodiscard]] std::vector<engine::ServerMessage> strays() const { return {}; }
+};
+
+class GivesChunksInReverse : public Session {
+ public:
+  using Session::Session;
+  Heard<Answer> NextAnswer(std::uint64_t cookie) {
+    auto answer = Session::NextAnswer(cookie);
+    if (answer) {
+      std::ranges::reverse(answer->chunks);
+    }
+    return answer;
+  }
+};
+
+class ForgetsThatAReadWasSaid : public Session {  // So its data is no part of the simple reply.
+ public:
+  using Session::Session;
+  void Say(const engine::ClientMessage& message) {
+    engine::ClientMessage other = message;
+    std::get<engine::Request>(other).length = 0;
+    Session::Say(other);
+  }
+};
+
+class GoesOnAfterAnErrorReply : public Session {
+ public:
+  using Session::Session;
+  Heard<std::vector<engine::OptionReply>> NextOptionReplies() {
+    auto replies = Session::NextOptionReplies();
+    while (replies && replies->back().is_error()) {
+      auto more = Session::NextOptionReplies();
+      if (!more) {
+        return more;
+      }
+      replies->insert(replies->end(), more->begin(), more->end());
+    }
+    return replies;
+  }
+};
+
+class HearsNothingInHalfAMessage : public Session {  // Takes a server that stopped inside of one for a silent one.
+ public:
+  using Session::Session;
+  std::optional<std::string> Silence() {
+    auto heard = Session::Silence();
+    return pending().empty() ? heard : std::nullopt;
+  }
+};
+
+class ReadsThePadWhereThereIsNone : public Session {
+ public:
+  using Session::Session;
+  Heard<engine::ExportNameReply> AskExportName(std::string_view name, bool /*no_zeroes*/) {
+    return Session::AskExportName(name, /*no_zeroes=*/false);
+  }
+};
+
+class ListensOnAfterTheEnd : public Session {
+ public:
+  using Session::Session;
+  Ended NextEnd() {
+    Ended ended = Session::NextEnd();
+    ended.how = ended.how == Ended::How::kUndecodable ? Ended::How::kTimedOut : ended.how;
+    return ended;
+  }
+};
+
+class CountsHalfAMessageTwice : public Session {
+ public:
+  using Session::Session;
+  [[nodiscard]] std::uint64_t received_byte_count() const { return Session::received_byte_count() + pending().size(); }
+};
+
+class WritesSilenceDown : public Session {  // In the transcript, as if the server had said something.
+ public:
+  WritesSilenceDown(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript)
+      : Session(std::move(transport), limits, transcript), transcript_(transcript) {}
+  std::optional<std::string> Silence() {
+    auto heard = Session::Silence();
+    transcript_.Add({.direction = Transcript::Direction::kReceived, .text = heard.value_or("nothing")});
+    return heard;
+  }
+
+ private:
+  Transcript& transcript_;
+};
+
+CanaryRuns Runs(std::uint64_t runs_max) { return {.runs_max = runs_max, .start = SeedsOf("session_decode")}; }
+
+template <typename Subject>
+testing::AssertionResult IsFoundWithin(std::uint64_t runs_max) {
+  return HasFound(Runs(runs_max), [](engine::ByteView input) { return FindSessionDecodeDisagreement<Subject>(input); });
+}
+
+TEST(SessionDecodeCanary, TheRightSessionIsNotAccused) {
+  EXPECT_TRUE(
+      HasAccusedNobody(Runs(5000), [](engine::ByteView input) { return FindSessionDecodeDisagreement(input); }));
+}
+
+TEST(SessionDecodeCanary, BytesThatAreLostAndEndingsThatAreMixedUpAreFound) {
+  using ClosedForReset = TakesEndingForAnother<Ending::kReset, Ending::kClosed>;
+  using ClosedForSilence = TakesEndingForAnother<Ending::kTimedOut, Ending::kClosed>;
+  EXPECT_TRUE(IsFoundWithin<Over<ClosedForReset>>(150));
+  EXPECT_TRUE(IsFoundWithin<Over<ClosedForSilence>>(100));
+  EXPECT_TRUE(IsFoundWithin<Over<LosesTheLastByteOfLongPieces>>(100));
+  EXPECT_TRUE(IsFoundWithin<Over<TakesAPieceForAnEndOfLine>>(100));
+}
+
+TEST(SessionDecodeCanary, LimitsThatAreMissingAreFound) {
+  EXPECT_TRUE(IsFoundWithin<HasNoLimitOfMessages>(300));
+  EXPECT_TRUE(IsFoundWithin<HasNoLimitOfAnswerBytes>(950));
+  EXPECT_TRUE(IsFoundWithin<HasNoLimitOfReceivedBytes>(100));
+}
+
+TEST(SessionDecodeCanary, WrongAnswersAreFound) {
+  EXPECT_TRUE(IsFoundWithin<TakesTheNextReplyForTheAnswer>(100));
+  EXPECT_TRUE(IsFoundWithin<LosesStrays>(150));
+  EXPECT_TRUE(IsFoundWithin<GivesChunksInReverse>(200));
+  EXPECT_TRUE(IsFoundWithin<ForgetsThatAReadWasSaid>(200));
+  EXPECT_TRUE(IsFoundWithin<GoesOnAfterAnErrorReply>(1000));
+  EXPECT_TRUE(IsFoundWithin<HearsNothingInHalfAMessage>(100));
+  EXPECT_TRUE(IsFoundWithin<ReadsThePadWhereThereIsNone>(250));
+  EXPECT_TRUE(IsFoundWithin<ListensOnAfterTheEnd>(100));
+  EXPECT_TRUE(IsFoundWithin<CountsHalfAMessageTwice>(100));
+  EXPECT_TRUE(IsFoundWithin<WritesSilenceDown>(100));
+}
+
+}  // namespace
+}  // namespace nbdspec::fuzz
