@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Fuzzes the real libnbd: what it reports must be what was said to it, however unusual, as long as it is legal.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/script/script_bytes.h"
+#include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/script_mutator.h"
+#include "fuzz/live/libnbd/libnbd_client_differential.h"
+
+namespace nbdspec::fuzz {
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  AbortOnDisagreement("libnbd_client", engine::ReadScript({data, size}, kLibnbdLimits),
+                      [](const engine::Script& script) { return FindLibnbdClientDisagreement(script); });
+  return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
+                                               unsigned seed) {
+  return MutateScriptInput(data, size, size_max, seed, kLibnbdLimits);
+}
+
+extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
+                                                 const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
+                                                 std::size_t size_max, unsigned seed) {
+  return CrossScriptInputs({one, one_size}, {other, other_size}, {out, size_max}, seed, kLibnbdLimits);
+}
+
+}  // namespace nbdspec::fuzz
