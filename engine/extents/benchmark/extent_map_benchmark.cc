@@ -177,7 +177,7 @@ void MeasureKept(Session& session, Content content, std::uint64_t n) {
     session.Measure({name + suffix, title + where, unit, iterations}, n,
                     {.overwrites = overwrites || !dense, .sparse_extents = dense ? 0 : n}, body);
   };
-  row("bytes", "memory", "B/extent", false,
+  row("bytes", "memory per extent that is not of the initial type", "B/extent", false,
       [=]<typename S>(benchmark::State& state) { BytesPerExtent<S>(state, content, n); });
   row("foreach", "foreach of all", "ns/extent", false,
       [=]<typename S>(benchmark::State& state) { ForEachExtent<S>(state, content, n); });

@@ -71,9 +71,12 @@ std::string ToJson(const Results& results);
 // Errors: a sentence saying what is wrong with `text`.
 std::expected<Results, std::string> FromJson(std::string_view text);
 
-// For people: a table for each row, how cost grows with n, and the targets. `markdown` or aligned plain text.
+// For people: the targets, a table for each row, and how cost grows with n.
 enum class TableForm : std::uint8_t { kPlain, kMarkdown };
 std::string RenderTables(const Results& results, TableForm form);
+
+// The tables as a page that says how to read and repeat them, and shows extent_map_speed.svg.
+std::string RenderPage(const Results& results);
 
 // Cost against n, log-log, a panel for each row that has several sizes, as SVG.
 std::string RenderPlot(const Results& results);

@@ -7,9 +7,9 @@
 #include <tuple>
 
 #include "engine/extents/benchmark/append_only_subject.h"
-#include "engine/extents/benchmark/boundary_tree_subjects.h"
 #include "engine/extents/benchmark/extent_map_subject.h"
 #include "engine/extents/benchmark/interval_map_subjects.h"
+#include "engine/extents/benchmark/ordered_map_subjects.h"
 #include "engine/extents/benchmark/roaring_subject.h"
 #include "engine/extents/benchmark/sorted_vector_subject.h"
 

@@ -170,11 +170,29 @@ std::string TargetTable(const Results& results, TableForm form) {
 }  // namespace
 
 std::string RenderTables(const Results& results, TableForm form) {
-  std::string text;
+  std::string text = TargetTable(results, form);
   for (const std::string& row : RowsOf(results)) {
     text += CostTable(results, row, form);
   }
-  return text + GrowthTable(results, form) + TargetTable(results, form);
+  return text + GrowthTable(results, form);
+}
+
+std::string RenderPage(const Results& results) {
+  std::string page =
+      "# How fast the extents map is\n\n"
+      "Written by `tools/benchmark` from one run of `bazel run -c opt //engine/extents:extent_map_benchmark`; not to "
+      "be\n"
+      "edited. Every figure is the median of several rounds, in CPU time; lower is better. The rounds of all subjects "
+      "are\n"
+      "mixed in random order, in one process; machines swing by a third, so believe ratios within a row, and those of\n"
+      "1.3 and more. `ours is` says how many times faster (or smaller) than the best peer the map is. `-`: the "
+      "subject\n"
+      "cannot do it, or would take more than some ten seconds a round.\n\n";
+  for (const auto& [key, value] : results.machine) {
+    page += "- " + key + ": " + value + "\n";
+  }
+  page += "\n![Cost per operation against the number of extents](extent_map_speed.svg)\n";
+  return page + RenderTables(results, TableForm::kMarkdown);
 }
 
 }  // namespace nbdspec::engine::speed
