@@ -99,11 +99,13 @@ class Input {
     return byte;
   }
 
-  std::uint64_t Value(int bits = 64) {
+  std::uint64_t Value(std::size_t length = 8) {
     std::uint64_t value = 0;
-    for (int shift = 0; shift < bits; shift += 8) {
-      value |= std::uint64_t{Byte()} << shift;
+    const std::size_t there = std::min(length, bytes_.size());
+    for (std::size_t i = 0; i < there; ++i) {
+      value |= std::uint64_t{bytes_[i]} << (8 * i);
     }
+    bytes_ = bytes_.subspan(there);
     return value;
   }
 
@@ -160,6 +162,9 @@ class Decoder {
     input_ = Input(bytes_);
     DecodeHead();
     bytes_ = bytes_.subspan(std::min(kScriptHeadBytes, bytes_.size()));
+    const std::size_t count = std::min(bytes_.size() / kScriptRecordBytes, limits_.steps_max);
+    script_.steps.reserve(count);
+    edges_.reserve(2 + 2 * count);
     edges_ = {0, script_.size};
     for (; bytes_.size() >= kScriptRecordBytes; bytes_ = bytes_.subspan(kScriptRecordBytes)) {
       const auto literal = LiteralCode(bytes_[0], limits_.kinds);
@@ -212,13 +217,13 @@ class Decoder {
     std::unreachable();
   }
 
-  // Offset and length, the length's value of `length_bits`. Where the second choice is a place rather than a number,
+  // Offset and length, the length's value of `length_bytes`. Where the second choice is a place rather than a number,
   // the range lies between the two.
-  ByteRange::OffsetAndLength Range(int length_bits = 64) {
+  ByteRange::OffsetAndLength Range(std::size_t length_bytes = 8) {
     const std::uint8_t offset_choice = input_.Byte();
     const std::uint8_t length_choice = input_.Byte();
     std::uint64_t offset = Offset(offset_choice, input_.Value());
-    std::uint64_t length = Offset(length_choice, input_.Value(length_bits));
+    std::uint64_t length = Offset(length_choice, input_.Value(length_bytes));
     const Choice choice = kChoices[length_choice % kChoices.size()];
     if (choice == Choice::kEdge || choice == Choice::kInside) {
       const auto [low, high] = std::minmax({offset, length});
@@ -285,8 +290,8 @@ class Decoder {
     const std::uint8_t detail = input_.Byte();
     const bool is_named = is_literal && std::ranges::find(kCommands, Command{detail}) != kCommands.end();
     RequestStep step{.command = is_named ? Command{detail} : kCommands[detail % kCommands.size()]};
-    ByteRange::OffsetAndLength range = Range(32);
-    step.flags = static_cast<std::uint16_t>(input_.Value(16));
+    ByteRange::OffsetAndLength range = Range(4);
+    step.flags = static_cast<std::uint16_t>(input_.Value(2));
     step.pattern = input_.Byte();
     step.connection = static_cast<std::uint8_t>(
         1 + input_.Byte() % std::clamp<unsigned>(limits_.connections_max, 1, kConnectionsMax));
@@ -319,7 +324,7 @@ class Decoder {
 
   void DecodeOption(bool is_literal) {
     const std::uint8_t detail = input_.Byte();
-    (void)input_.Value(16);
+    (void)input_.Value(2);
     const std::uint64_t value = input_.Value();
     if (is_literal) {
       script_.steps.push_back(OptionStep{.option = static_cast<std::uint32_t>(value)});
@@ -362,9 +367,11 @@ class Decoder {
 };
 
 void AppendValue(std::uint64_t value, Bytes& bytes) {
-  for (int shift = 0; shift < 64; shift += 8) {
-    bytes.push_back(static_cast<std::uint8_t>(value >> shift));
+  std::array<std::uint8_t, 8> little_endian{};
+  for (std::size_t i = 0; i < little_endian.size(); ++i) {
+    little_endian[i] = static_cast<std::uint8_t>(value >> (8 * i));
   }
+  bytes.insert(bytes.end(), little_endian.begin(), little_endian.end());
 }
 
 struct StepEncoder {
@@ -424,6 +431,7 @@ Script DecodeScript(ByteView bytes, const ScriptLimits& limits) { return Decoder
 Bytes EncodeScript(const Script& script) {
   Bytes bytes = {static_cast<std::uint8_t>(static_cast<unsigned>(SizeChoice::kLiteral) * 4 |
                                            static_cast<unsigned>(script.initial))};
+  bytes.reserve(kScriptHeadBytes + script.steps.size() * kScriptRecordBytes);
   AppendValue(script.size, bytes);
   for (const Step& step : script.steps) {
     std::visit(StepEncoder{bytes}, step);

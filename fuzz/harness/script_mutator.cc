@@ -50,11 +50,11 @@ Script ScriptMutator::Fresh(std::size_t count) {
   Bytes head(kScriptHeadBytes);
   std::ranges::generate(head, [this] { return static_cast<std::uint8_t>(random_()); });
   Script script = engine::DecodeScript(head, limits_);
-  script.steps = LikelySteps(script, 0, std::min(count, limits_.steps_max));
+  script.steps = LikelySteps(script, std::min(count, limits_.steps_max));
   return script;
 }
 
-void ScriptMutator::Mutate(Script& script) {
+void ScriptMutator::MutateBeyondLimits(Script& script) {
   // What grows step by step from nothing stays short for long, and many bugs want length.
   constexpr std::size_t kFreshStepsMax = 64;
   if (script.steps.empty() || random_.OneIn(8)) {
@@ -62,52 +62,64 @@ void ScriptMutator::Mutate(Script& script) {
     return;
   }
   for (std::uint64_t left = 1 + random_.Below(3); left > 0; --left) {
-    MutateOnce(script);
+    ChangeOnce(script);
   }
 }
 
+void ScriptMutator::Mutate(Script& script) {
+  MutateBeyondLimits(script);
+  KeepToLimits(script);
+}
+
 ScriptMutation ScriptMutator::MutateOnce(Script& script) {
+  const ScriptMutation mutation = ChangeOnce(script);
+  KeepToLimits(script);
+  return mutation;
+}
+
+bool ScriptMutator::Apply(ScriptMutation mutation, Script& script) {
+  const bool has_changed = Change(mutation, script);
+  if (has_changed) {
+    KeepToLimits(script);
+  }
+  return has_changed;
+}
+
+ScriptMutation ScriptMutator::ChangeOnce(Script& script) {
   while (true) {
     const ScriptMutation mutation = kWeighted[random_.Below(kWeighted.size())];
-    if (Apply(mutation, script)) {
+    if (Change(mutation, script)) {
       return mutation;
     }
   }
 }
 
-bool ScriptMutator::Apply(ScriptMutation mutation, Script& script) {
-  const auto change = [&] {
-    switch (mutation) {
-      case ScriptMutation::kInsert:
-        return Insert(script);
-      case ScriptMutation::kDelete:
-        return Delete(script);
-      case ScriptMutation::kSwap:
-        return Swap(script);
-      case ScriptMutation::kDuplicate:
-        return Duplicate(script);
-      case ScriptMutation::kTouchEdge:
-        return TouchEdge(script);
-      case ScriptMutation::kNudge:
-        return Nudge(script);
-      case ScriptMutation::kSplit:
-        return Split(script);
-      case ScriptMutation::kWiden:
-        return Widen(script);
-      case ScriptMutation::kRetype:
-        return Retype(script);
-      case ScriptMutation::kHead:
-        return Head(script);
-      case ScriptMutation::kRecord:
-        return Record(script);
-    }
-    std::unreachable();
-  };
-  const bool has_changed = change();
-  if (has_changed) {
-    KeepToLimits(script);
+bool ScriptMutator::Change(ScriptMutation mutation, Script& script) {
+  switch (mutation) {
+    case ScriptMutation::kInsert:
+      return Insert(script);
+    case ScriptMutation::kDelete:
+      return Delete(script);
+    case ScriptMutation::kSwap:
+      return Swap(script);
+    case ScriptMutation::kDuplicate:
+      return Duplicate(script);
+    case ScriptMutation::kTouchEdge:
+      return TouchEdge(script);
+    case ScriptMutation::kNudge:
+      return Nudge(script);
+    case ScriptMutation::kSplit:
+      return Split(script);
+    case ScriptMutation::kWiden:
+      return Widen(script);
+    case ScriptMutation::kRetype:
+      return Retype(script);
+    case ScriptMutation::kHead:
+      return Head(script);
+    case ScriptMutation::kRecord:
+      return Record(script);
   }
-  return has_changed;
+  std::unreachable();
 }
 
 Script ScriptMutator::Cross(const Script& one, const Script& other) {
@@ -127,7 +139,7 @@ bool ScriptMutator::Insert(Script& script) {
     script.steps.erase(At(script.steps, random_.Below(script.steps.size())));
   }
   const std::size_t index = random_.Below(script.steps.size() + 1);
-  fuzz::Insert(script.steps, index, LikelySteps(script, index, count));
+  fuzz::Insert(script.steps, index, LikelySteps(script, count));
   return true;
 }
 
@@ -259,7 +271,7 @@ bool ScriptMutator::Retype(Script& script) {
       return true;
     }
   }
-  std::vector<Step> likely = LikelySteps(script, index, 1);
+  std::vector<Step> likely = LikelySteps(script, 1);
   if (likely.empty()) {
     return false;
   }
@@ -347,26 +359,33 @@ bool ScriptMutator::Record(Script& script) {
       record[random_.Below(record.size())] ^= static_cast<std::uint8_t>(1U << random_.Below(8));
     }
   }
-  const std::vector<Step> steps = StepsOf(script, index, records);
+  const std::vector<Step> steps = StepsOf(script, records);
   script.steps.erase(At(script.steps, index));
   fuzz::Insert(script.steps, index, steps);
   return true;
 }
 
-std::vector<Step> ScriptMutator::LikelySteps(const Script& script, std::size_t index, std::size_t count) {
+std::vector<Step> ScriptMutator::LikelySteps(const Script& script, std::size_t count) {
   Bytes records(count * kScriptRecordBytes);
   std::ranges::generate(records, [this] { return static_cast<std::uint8_t>(random_()); });
-  return StepsOf(script, index, records);
+  return StepsOf(script, records);
 }
 
-std::vector<Step> ScriptMutator::StepsOf(const Script& script, std::size_t index, engine::ByteView records) const {
-  const auto middle = script.steps.begin() + static_cast<std::ptrdiff_t>(index);
-  Bytes bytes = engine::EncodeScript({.size = script.size, .steps = {script.steps.begin(), middle}});
+std::vector<Step> ScriptMutator::StepsOf(const Script& script, engine::ByteView records) {
+  // The edges of a few steps will do.
+  constexpr int kEdgesOf = 4;
+  Script around{.size = script.size};
+  for (int left = kEdgesOf; left > 0; --left) {
+    if (const auto index = AnyRange(script)) {
+      around.steps.push_back(script.steps[*index]);
+    }
+  }
+  Bytes bytes = engine::EncodeScript(around);
   bytes.insert(bytes.end(), records.begin(), records.end());
   engine::ScriptLimits limits = limits_;
-  limits.steps_max = index + records.size() / kScriptRecordBytes;
+  limits.steps_max = around.steps.size() + records.size() / kScriptRecordBytes;
   Script decoded = engine::DecodeScript(bytes, limits);
-  const std::size_t known = std::min(index, decoded.steps.size());
+  const std::size_t known = std::min(around.steps.size(), decoded.steps.size());
   return {std::make_move_iterator(At(decoded.steps, known)), std::make_move_iterator(decoded.steps.end())};
 }
 
@@ -435,7 +454,8 @@ std::size_t MutateScriptInput(std::uint8_t* data, std::size_t size, std::size_t 
       LLVMFuzzerMutate(record.data(), record.size(), record.size());
     };
   }
-  ScriptMutator(limits, seed, std::move(mutate_record)).Mutate(script);
+  // Whoever reads the bytes keeps to the limits.
+  ScriptMutator(limits, seed, std::move(mutate_record)).MutateBeyondLimits(script);
   return Write(script, {data, size_max});
 }
 

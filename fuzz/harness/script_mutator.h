@@ -48,6 +48,7 @@ class ScriptMutator {
 
   // Changes `script` one to three times; at times, and if it has no steps, makes it a fresh one of any length.
   void Mutate(engine::Script& script);
+  void MutateBeyondLimits(engine::Script& script);  // For those who encode it, and decode that to the limits.
 
   // Changes it once, and says how.
   ScriptMutation MutateOnce(engine::Script& script);
@@ -61,6 +62,8 @@ class ScriptMutator {
  private:
   using Range = engine::ByteRange::OffsetAndLength;
 
+  ScriptMutation ChangeOnce(engine::Script& script);
+  bool Change(ScriptMutation mutation, engine::Script& script);
   bool Insert(engine::Script& script);
   bool Delete(engine::Script& script);
   bool Swap(engine::Script& script);
@@ -73,9 +76,9 @@ class ScriptMutator {
   bool Head(engine::Script& script);
   bool Record(engine::Script& script);
 
-  // What `count` likely records decode to after the first `index` steps.
-  std::vector<engine::Step> LikelySteps(const engine::Script& script, std::size_t index, std::size_t count);
-  std::vector<engine::Step> StepsOf(const engine::Script& script, std::size_t index, engine::ByteView records) const;
+  // What random records, or those given, decode to beside steps of `script`.
+  std::vector<engine::Step> LikelySteps(const engine::Script& script, std::size_t count);
+  std::vector<engine::Step> StepsOf(const engine::Script& script, engine::ByteView records);
   // The index of a step that has a range; none after some tries.
   std::optional<std::size_t> AnyRange(const engine::Script& script);
   std::uint64_t AnyEdge(const engine::Script& script, std::size_t but_of);
