@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
 namespace {
@@ -60,12 +61,12 @@ std::expected<Requirement, std::string> ParseRow(std::string_view line) {
   for (std::string_view& cell : cells) {
     cell = Cut(line, '\t');
     if (HasOuterSpace(cell)) {
-      return std::unexpected("has a space at an end of \"" + std::string(cell) + "\"");
+      return std::unexpected("has a space at an end of " + engine::Quoted(cell));
     }
   }
   const auto& [id, section, level, role, phase, statement, observable, how, untested] = cells;
   if (!IsId(id)) {
-    return std::unexpected("has the id \"" + std::string(id) + "\", which is not made of a-z 0-9 . -");
+    return std::unexpected("has the id " + engine::Quoted(id) + ", which is not made of a-z 0-9 . -");
   }
   if (section.empty() || statement.empty() || how.empty()) {
     return std::unexpected("lacks its section, statement or how");
@@ -162,7 +163,7 @@ std::expected<Catalogue, engine::Trouble> Catalogue::Parse(std::string_view text
       return trouble(row.error());
     }
     if (!catalogue.index_of_id_.emplace(row->id, catalogue.rows_.size()).second) {
-      return trouble("repeats the id " + std::string(row->id));
+      return trouble("repeats the id " + engine::Quoted(row->id));
     }
     catalogue.rows_.push_back(*row);
   }

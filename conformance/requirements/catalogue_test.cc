@@ -168,7 +168,7 @@ TEST(Catalogue, RefusalNamesTheLine) {
   const auto parsed =
       Catalogue::Parse(WithRow("a\tS\tMUST\tserver\toptions\tx\tyes\ty\na\tS\tMUST\tserver\toptions\tx\tyes\ty"));
   ASSERT_FALSE(parsed.has_value());
-  EXPECT_EQ(parsed.error().sentence, "requirements, line 3: repeats the id a");
+  EXPECT_EQ(parsed.error().sentence, "requirements, line 3: repeats the id \"a\"");
 }
 
 TEST(Catalogue, RefusesTextWithoutColumnsOrRows) {

@@ -9,6 +9,7 @@
 
 #include "conformance/peer/nbdkit_module.h"
 #include "engine/base/byte_range.h"
+#include "engine/wire/messages.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -213,7 +214,11 @@ std::expected<NbdkitCase, engine::Trouble> ParseNbdkitCase(std::string_view text
     return std::unexpected(script.error());
   }
   NbdkitCase test_case = {.script = *std::move(script)};
-  while (!text.empty()) {
+  std::size_t stack_line = 1;
+  const auto trouble = [&](const std::string& what) {
+    return std::unexpected(engine::Trouble{"line " + std::to_string(stack_line) + ": " + what});
+  };
+  for (std::size_t line_number = 1; !text.empty(); ++line_number) {
     const std::string_view line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(text.size(), line.size() + 1));
     constexpr std::string_view kStack = "# stack:";
@@ -224,13 +229,13 @@ std::expected<NbdkitCase, engine::Trouble> ParseNbdkitCase(std::string_view text
     } else if (line.starts_with(kDeviates)) {
       test_case.deviates = line.substr(kDeviates.size());
     } else if (line.starts_with(kStack)) {
+      stack_line = line_number;
       std::string_view rest = line.substr(kStack.size());
-      while (rest.starts_with(' ')) {
-        rest.remove_prefix(1);
-        const std::string_view word = rest.substr(0, rest.find(' '));
-        const auto layer = ParseLayer(word);
+      while (!rest.empty()) {
+        const std::string_view word = rest.substr(0, rest.find(' ', 1));
+        const auto layer = word.starts_with(' ') ? ParseLayer(word.substr(1)) : std::nullopt;
         if (!layer) {
-          return std::unexpected(engine::Trouble{"\"" + std::string(word) + "\" in the stack is no layer"});
+          return trouble(engine::Quoted(word) + " in the stack is no layer");
         }
         test_case.stack.push_back(*layer);
         rest.remove_prefix(word.size());
@@ -238,7 +243,7 @@ std::expected<NbdkitCase, engine::Trouble> ParseNbdkitCase(std::string_view text
     }
   }
   if (!IsUsable(test_case)) {
-    return std::unexpected(engine::Trouble{"a layer of the stack does not fit on what is below it"});
+    return trouble("a layer of the stack does not fit on what is below it");
   }
   return test_case;
 }

@@ -57,6 +57,7 @@ Truth TruthOf(const NbdkitCase& test_case);
 std::expected<std::vector<std::string>, engine::Trouble> NbdkitWords(const NbdkitCase& test_case);
 
 std::string Print(const NbdkitCase& test_case);
+// Errors: a sentence that begins with the line.
 std::expected<NbdkitCase, engine::Trouble> ParseNbdkitCase(std::string_view text);
 
 // The same for the same seed. Usable, and small enough to be walked through (kWalkedBytesMax) most of the time.
