@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What nbdspec reads from the disk, any bytes of it: a value that prints and reads back, or a sentence with the line.
+//
+// The text says which reader it is for, as it does for nbdspec: a script header means a case for nbdkit (fuzz/live),
+// anything else is a catalogue of requirements. Scripts by themselves are the target script_text's. To add a reader,
+// add its function to ReportReaders, its first bytes to FindReportInputDisagreement, and a planted bug or two.
+
+#pragma once
+
+#include <expected>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "conformance/requirements/catalogue.h"
+#include "engine/base/bytes.h"
+#include "engine/base/error.h"
+#include "fuzz/harness/disagreement.h"
+#include "fuzz/live/nbdkit_case.h"
+
+namespace nbdspec::fuzz {
+
+// The readers under test. Canary tests plant bugs by passing others.
+struct ReportReaders {
+  std::function<std::expected<conformance::Catalogue, engine::Trouble>(std::string_view)> parse_catalogue =
+      conformance::Catalogue::Parse;
+  std::function<std::expected<NbdkitCase, engine::Trouble>(std::string_view)> parse_case = ParseNbdkitCase;
+  std::function<std::string(const NbdkitCase&)> print_case = [](const NbdkitCase& read) { return Print(read); };
+};
+
+// The first thing wrong with what a reader makes of `input`.
+std::optional<Disagreement> FindReportInputDisagreement(engine::ByteView input, const ReportReaders& readers = {});
+
+}  // namespace nbdspec::fuzz

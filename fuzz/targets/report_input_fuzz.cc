@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Fuzzes what nbdspec reads from the disk: any bytes are a value that prints and reads back, or an error with a line.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/report_input_differential.h"
+
+namespace nbdspec::fuzz {
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  AbortOnDisagreement("report_input", {data, size},
+                      [](engine::ByteView input) { return FindReportInputDisagreement(input); });
+  return 0;
+}
+
+}  // namespace nbdspec::fuzz
