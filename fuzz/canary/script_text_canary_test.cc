@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every planted bug of a printer or parser of scripts is found by the comparison of the fuzz target script_text, in time.
+// Every planted bug of a printer or parser of scripts is found by the comparison of the fuzz target script_text, in
+// time.
 
 #include <gtest/gtest.h>
 
@@ -44,8 +45,9 @@ Parsed Moved(const Parsed& parsed, std::size_t lines, std::size_t columns) {
   }
   const engine::Trouble& error = parsed.error();
   const TextPlace place = PlaceOf(error).value_or(TextPlace{});
-  return std::unexpected(engine::Trouble{"line " + std::to_string(place.line + lines) + ", column " + std::to_string(place.column + columns) +
-          error.sentence.substr(error.sentence.find(": "))});
+  return std::unexpected(engine::Trouble{"line " + std::to_string(place.line + lines) + ", column " +
+                                         std::to_string(place.column + columns) +
+                                         error.sentence.substr(error.sentence.find(": "))});
 }
 
 // The bugs: each is the engine's but for one function.
@@ -107,15 +109,11 @@ struct TeraIs1000GigaBothWays : EngineScriptText {
 };
 
 struct ErrorIsOneLineLate : EngineScriptText {
-  static Parsed Parse(std::string_view text) {
-    return Moved(engine::ParseScript(text), 1, 0);
-  }
+  static Parsed Parse(std::string_view text) { return Moved(engine::ParseScript(text), 1, 0); }
 };
 
 struct ErrorAtTheEndIsOneColumnLate : EngineScriptText {
-  static Parsed Parse(std::string_view text) {
-    return Moved(engine::ParseScript(text), 0, 1);
-  }
+  static Parsed Parse(std::string_view text) { return Moved(engine::ParseScript(text), 0, 1); }
 };
 
 struct ErrorIsTheLastOne : EngineScriptText {
