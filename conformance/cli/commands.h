@@ -15,5 +15,6 @@ int ExplainCommand(const std::string& id);
 int CoverageCommand(const CoverageOptions& options);
 int SelfTestCommand(const SelfTestOptions& options);
 int FuzzCommand(FuzzCommandOptions options);
+int DiffCommand(const DiffCommandOptions& options);
 
 }  // namespace nbdspec::conformance

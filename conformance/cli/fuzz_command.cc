@@ -62,6 +62,7 @@ fuzz::FuzzOptions FuzzOptionsFrom(const FuzzCommandOptions& options) {
                          .scripts_max = options.script_count,
                          .time = FromSeconds(options.time_s),
                          .steps_max = options.steps,
+                         .only_offered = options.only_offered,
                          .connections = options.connections,
                          .findings_directory = options.findings,
                          .version = kVersion,

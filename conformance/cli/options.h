@@ -57,6 +57,17 @@ struct FuzzCommandOptions {
   int steps = 64;
   int in_flight = 16;
   int connections = 4;
+  bool only_offered = false;
+};
+
+struct DiffCommandOptions {
+  std::vector<std::string> targets = {};  // Two: as TakeTarget has them, or a command with {socket}.
+  std::string script_file = {};
+  std::uint64_t seed = 1;
+  std::uint64_t script_count = 100;
+  double reply_timeout_s = 5;
+  int steps = 32;
+  bool allow_write = false;
 };
 
 // Whether to write colour to standard output: it is a terminal, NO_COLOR is not set, and `refused` is false.

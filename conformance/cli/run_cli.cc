@@ -145,7 +145,30 @@ void AddFuzz(CLI::App& app, FuzzCommandOptions& options, int& exit) {
       ->capture_default_str()
       ->check(RefuseEmpty);
   fuzz->add_flag("--allow-write", options.target.allow_write, "Write to a server that nbdspec did not start");
+  fuzz->add_flag("--only-offered", options.only_offered, "Ask for nothing that the server does not offer");
   fuzz->callback([&options, &exit] { exit = FuzzCommand(options); });
+}
+
+constexpr char kDiffFooter[] =
+    "A and B are servers by name, URIs, or commands that have {socket} in them. Both are written to.\n"
+    "Exit code 1 when one is unsound or ends the connection; errors and precision may differ.\n\n"
+    "  nbdspec diff nbdkit qemu-nbd --seed 7\n"
+    "  nbdspec diff qemu-nbd 'nbdkit -f -U {socket} memory 8M' --script FILE";
+
+void AddDiff(CLI::App& app, DiffCommandOptions& options, int& exit) {
+  CLI::App* diff = app.add_subcommand("diff", "Run one script on two servers: where do they disagree?");
+  diff->footer(kDiffFooter);
+  diff->add_option("targets", options.targets, "A B")->option_text(" ")->expected(2)->required();
+  diff->add_option("--script", options.script_file, "Run this script instead of random ones")
+      ->option_text("FILE")
+      ->check(RefuseEmpty);
+  diff->add_option("--seed", options.seed, "Seed of everything random")->capture_default_str()->check(RefuseNoSeed);
+  diff->add_option("--scripts", options.script_count, "How many scripts")->capture_default_str();
+  diff->add_option("--steps", options.steps, "The longest script")->check(CLI::Range(1, 10000))->capture_default_str();
+  AddSeconds(*diff, "--reply-timeout", options.reply_timeout_s, "A server that is silent longer hangs")
+      ->check(CLI::Range(0.001, 86400.0));
+  diff->add_flag("--allow-write", options.allow_write, "Write to servers that nbdspec did not start");
+  diff->callback([&options, &exit] { exit = DiffCommand(options); });
 }
 
 int CannotPrint(const std::string& why) {
@@ -165,10 +188,12 @@ int RunCli(std::span<const std::string> arguments) {
   CoverageOptions coverage;
   SelfTestOptions selftest;
   FuzzCommandOptions fuzz_options;
+  DiffCommandOptions diff_options;
   std::string id;
   int exit = reports::ExitCode::kNothingNew;
   AddCheck(app, check, exit);
   AddFuzz(app, fuzz_options, exit);
+  AddDiff(app, diff_options, exit);
   AddOthers(app, list, coverage, selftest, id, exit);
   if (!arguments.empty() && !arguments[0].starts_with("-") &&
       app.get_subcommands([&](const CLI::App* each) { return each->get_name() == arguments[0]; }).empty()) {

@@ -58,11 +58,11 @@ struct Finding {
   FindingState state = FindingState::kObserved;
 
   engine::Script script = {};
-  std::size_t step = 0;                           // Which step of the script it was seen at.
-  std::vector<std::string> transcript = {};       // Decoded, with offsets; a line each.
-  std::vector<FindingStream> connections = {};    // The first is connection 1.
-  std::string server_ended = {};                  // How, when it did.
-  std::string server_stderr = {};                 // Its last words, raw.
+  std::size_t step = 0;                         // Which step of the script it was seen at.
+  std::vector<std::string> transcript = {};     // Decoded, with offsets; a line each.
+  std::vector<FindingStream> connections = {};  // The first is connection 1.
+  std::string server_ended = {};                // How, when it did.
+  std::string server_stderr = {};               // Its last words, raw.
 
   std::uint64_t seed = 0;
   std::uint64_t script_number = 0;  // Of the run with that seed, from 0.

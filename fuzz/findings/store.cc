@@ -105,8 +105,7 @@ Json AboutOf(const Finding& finding, const Files& files, const std::string& dire
                 {"connections", Json::array()},
                 {"files", Json::object()}};
   for (const FindingStream& stream : finding.connections) {
-    about["connections"].push_back(
-        {{"sent_offset", stream.sent_offset}, {"received_offset", stream.received_offset}});
+    about["connections"].push_back({{"sent_offset", stream.sent_offset}, {"received_offset", stream.received_offset}});
   }
   for (const auto& [name, text] : files) {
     about["files"][name] = {{"bytes", text.size()}, {"fnv1a", Checksum(text)}};
@@ -210,9 +209,8 @@ std::vector<FindingStream> StreamsIn(const Json& about, Files& files) {
   }
   for (std::size_t i = 0; i < std::min(listed->size(), kConnectionsMax); ++i) {
     const Json& facts = (*listed)[i];
-    FindingStream& stream =
-        streams.emplace_back(FindingStream{.sent = BytesOf(files[Numbered("sent", i)]),
-                                           .received = BytesOf(files[Numbered("received", i)])});
+    FindingStream& stream = streams.emplace_back(FindingStream{.sent = BytesOf(files[Numbered("sent", i)]),
+                                                               .received = BytesOf(files[Numbered("received", i)])});
     if (facts.is_object()) {
       stream.sent_offset = NumberIn(facts, "sent_offset");
       stream.received_offset = NumberIn(facts, "received_offset");
@@ -275,13 +273,17 @@ std::expected<void, Trouble> FindingStore::Replace(const std::string& saved, con
     return CannotWrite(saved);
   }
   std::filesystem::remove_all(before, error);  // Left by a crash: `saved` is the newer one.
-  if (::rename(saved.c_str(), before.c_str()) != 0 ||
-      ::rename(written.c_str(), saved.c_str()) != 0) {
+  if (::rename(saved.c_str(), before.c_str()) != 0 || ::rename(written.c_str(), saved.c_str()) != 0) {
     return CannotWrite(saved);
   }
   SyncDirectory(directory_);
   std::filesystem::remove_all(before, error);
   return {};
+}
+
+void FindingStore::Remove(const std::string& saved) {
+  std::error_code error;
+  std::filesystem::remove_all(saved, error);
 }
 
 std::expected<Finding, Trouble> ReadFinding(const std::string& directory) {
@@ -332,9 +334,8 @@ std::vector<std::string> ListFindings(const std::string& directory) {
     const std::string name = each->path().filename().string();
     const bool is_whole = !name.starts_with(".");
     // While one is replaced the older is beside it; it counts when the newer did not get its place.
-    const bool is_replaced =
-        name.ends_with(kBefore) &&
-        std::filesystem::exists(each->path().string().substr(0, each->path().string().size() - kBefore.size()));
+    const bool is_replaced = name.ends_with(kBefore) && std::filesystem::exists(each->path().string().substr(
+                                                            0, each->path().string().size() - kBefore.size()));
     if (is_whole && !is_replaced && std::filesystem::exists(each->path() / kAbout, error)) {
       found.push_back(each->path().string());
     }

@@ -33,6 +33,9 @@ class FindingStore {
   // Replaces what Save made. Either the old or the new finding is on the disk at any moment.
   std::expected<void, engine::Trouble> Replace(const std::string& saved, const Finding& finding);
 
+  // Removes what Save made: it is the same as another.
+  void Remove(const std::string& saved);
+
   [[nodiscard]] const std::string& directory() const { return directory_; }
 
  private:

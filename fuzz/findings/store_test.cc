@@ -3,12 +3,13 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 namespace nbdspec::fuzz {
 namespace {
@@ -32,8 +33,7 @@ Finding Example() {
           .state = FindingState::kObserved,
           .script = {.size = 8192,
                      .steps = {engine::RequestStep{.command = engine::Command::kWrite, .offset = 4096, .length = 512},
-                               engine::WaitStep{},
-                               engine::RequestStep{.offset = 4096, .length = 512}}},
+                               engine::WaitStep{}, engine::RequestStep{.offset = 4096, .length = 512}}},
           .step = 2,
           .transcript = {"C1> @0 +28  NBD_CMD_READ", "-- nothing"},
           .connections = {{.sent = {1, 2, 3}, .received = {0, 255, 10}, .sent_offset = 7, .received_offset = 9},
@@ -100,48 +100,56 @@ TEST(FindingStore, ReplacingLeavesOnlyTheNewOne) {
   EXPECT_EQ(ReadFinding(saved)->script.steps.size(), 1U);
 }
 
-TEST(FindingStore, AKillBetweenSavingAndShrinkingLosesNothing) {
+TEST(FindingStoreDeathTest, AKillBetweenSavingAndShrinkingLosesNothing) {
   const std::string directory = FreshDirectory();
-  const pid_t child = fork();
-  ASSERT_GE(child, 0);
-  if (child == 0) {
-    FindingStore store = OpenStore(directory);
-    if (!store.Save(Example())) {
-      _exit(1);
-    }
-    kill(getpid(), SIGKILL);
-  }
-  int status = 0;
-  ASSERT_EQ(waitpid(child, &status, 0), child);
-  ASSERT_TRUE(WIFSIGNALED(status));
+  EXPECT_EXIT(
+      {
+        FindingStore store = OpenStore(directory);
+        if (store.Save(Example())) {
+          kill(getpid(), SIGKILL);
+        }
+      },
+      testing::KilledBySignal(SIGKILL), "");
   const auto found = ListFindings(directory);
   ASSERT_EQ(found.size(), 1U);
   EXPECT_EQ(ReadFinding(found[0])->script, Example().script);
   EXPECT_EQ(ReadFinding(found[0])->state, FindingState::kObserved);
 }
 
+// Replaces a finding again and again until it is killed from the side.
+void ReplaceUntilKilled(const std::string& directory, const std::string& saved, std::chrono::microseconds delay) {
+  std::thread killer([delay] {
+    std::this_thread::sleep_for(delay);
+    kill(getpid(), SIGKILL);
+  });
+  FindingStore store = OpenStore(directory);
+  while (store.Replace(saved, Example())) {
+  }
+  killer.join();
+}
+
 // Replace renames twice; whatever is left by a kill before, between and after has a whole finding in it.
-TEST(FindingStore, AKillAtAnyMomentOfReplacingLeavesAWholeFinding) {
+TEST(FindingStoreDeathTest, AKillAtAnyMomentOfReplacingLeavesAWholeFinding) {
   for (int delay_us = 0; delay_us < 3000; delay_us += 150) {
     const std::string directory = FreshDirectory();
     const std::string saved = *OpenStore(directory).Save(Example());
-    const pid_t child = fork();
-    ASSERT_GE(child, 0);
-    if (child == 0) {
-      FindingStore store = OpenStore(directory);
-      for (;;) {
-        (void)store.Replace(saved, Example());
-      }
-    }
-    usleep(static_cast<useconds_t>(delay_us));
-    kill(child, SIGKILL);
-    ASSERT_EQ(waitpid(child, nullptr, 0), child);
+    EXPECT_EXIT(ReplaceUntilKilled(directory, saved, std::chrono::microseconds(delay_us)),
+                testing::KilledBySignal(SIGKILL), "");
     const auto found = ListFindings(directory);
     ASSERT_EQ(found.size(), 1U) << delay_us;
     const auto read = ReadFinding(found[0]);
     ASSERT_TRUE(read) << read.error().sentence;
     EXPECT_EQ(read->script, Example().script);
   }
+}
+
+TEST(FindingStore, WhatIsRemovedIsGone) {
+  const std::string directory = FreshDirectory();
+  FindingStore store = OpenStore(directory);
+  const std::string first = *store.Save(Example());
+  const std::string second = *store.Save(Example());
+  store.Remove(first);
+  EXPECT_EQ(ListFindings(directory), std::vector<std::string>{second});
 }
 
 TEST(FindingStore, WhatWasBeingReplacedStillCountsWhenTheNewOneIsNotThere) {
@@ -174,13 +182,13 @@ TEST(FindingStore, AChangedByteIsTold) {
 }
 
 TEST(FindingStore, AnyAboutIsSurvived) {
-  for (const char* text : {"", "{", "[]", "null", "7", "{}", R"({"kind":"crash"})", R"({"kind":7,"state":[]})",
-                           R"({"kind":"crash","state":"observed"})",
-                           R"({"kind":"crash","state":"observed","files":[]})",
-                           R"({"kind":"crash","state":"observed","files":{"../about.json":{"bytes":1}}})",
-                           R"({"kind":"crash","state":"observed","files":{"script.txt":7}})",
-                           R"({"kind":"crash","state":"observed","files":{"script.txt":{"bytes":-1,"fnv1a":"x"}}})",
-                           R"({"kind":"crash","state":"observed","files":{}})"}) {
+  for (const char* text :
+       {"", "{", "[]", "null", "7", "{}", R"({"kind":"crash"})", R"({"kind":7,"state":[]})",
+        R"({"kind":"crash","state":"observed"})", R"({"kind":"crash","state":"observed","files":[]})",
+        R"({"kind":"crash","state":"observed","files":{"../about.json":{"bytes":1}}})",
+        R"({"kind":"crash","state":"observed","files":{"script.txt":7}})",
+        R"({"kind":"crash","state":"observed","files":{"script.txt":{"bytes":-1,"fnv1a":"x"}}})",
+        R"({"kind":"crash","state":"observed","files":{}})"}) {
     const std::string saved = *OpenStore(FreshDirectory()).Save(Example());
     Overwrite(saved + "/about.json", text);
     EXPECT_FALSE(ReadFinding(saved)) << text;

@@ -21,8 +21,8 @@ bool Overlap(ByteRange a, ByteRange b) { return a.begin < b.end && b.begin < a.e
 }  // namespace
 
 void ConcurrentModel::Loosen(InFlight& looking, const Access& writing) const {
-  Loose loose{.range = Intersect(looking.access.range, writing.range), .effect = writing.effect, .before = {},
-              .knowledge = {}};
+  Loose loose{
+      .range = Intersect(looking.access.range, writing.range), .effect = writing.effect, .before = {}, .knowledge = {}};
   if (loose.range.length() <= kBeforeBytesMax && looking.loose.size() < kLooseMax) {
     bytes_.Copy(loose.range, loose.before, loose.knowledge);
   }
@@ -104,8 +104,7 @@ bool ConcurrentModel::MayShow(const Loose& loose, std::uint64_t offset, std::uin
   return !written || *written == byte || loose.knowledge[index] == Knowledge::kNone || loose.before[index] == byte;
 }
 
-std::optional<std::uint64_t> ConcurrentModel::Refute(Ticket ticket, std::uint64_t offset,
-                                                     engine::ByteView data) const {
+std::optional<std::uint64_t> ConcurrentModel::Refute(Ticket ticket, std::uint64_t offset, engine::ByteView data) const {
   const InFlight& looking = Find(ticket);
   std::uint64_t from = offset;
   while (const auto difference = bytes_.FirstDifference(offset, data, from)) {
@@ -125,8 +124,8 @@ std::optional<std::uint64_t> ConcurrentModel::RefuteZeroes(Ticket ticket, ByteRa
   const InFlight& looking = Find(ticket);
   while (const auto non_zero = bytes_.FirstNonZero(range)) {
     // What is written meanwhile may pass through states that nobody promised anything about.
-    const auto loose = std::ranges::find_if(
-        looking.loose, [&](const Loose& each) { return each.range.Contains(*non_zero); });
+    const auto loose =
+        std::ranges::find_if(looking.loose, [&](const Loose& each) { return each.range.Contains(*non_zero); });
     if (loose == looking.loose.end()) {
       return non_zero;
     }

@@ -12,8 +12,8 @@ struct KnownBug {
   std::string_view name;
   std::string_view server;  // What the target's description has in it.
   FindingKind kind;
-  std::string_view rule;    // Empty: any.
-  std::string_view symptom; // In the server's last words; empty: any.
+  std::string_view rule;     // Empty: any.
+  std::string_view symptom;  // In the server's last words; empty: any.
 };
 
 constexpr std::array kBugs = {

@@ -136,10 +136,8 @@ void KnownBytes::Copy(ByteRange range, engine::Bytes& bytes, std::vector<Knowled
   knowledge.resize(begin + range.length(), Knowledge::kNone);
   ForEachPart(*this, range, [&](const Window& window, std::size_t at, std::size_t count) {
     const auto to = begin + static_cast<std::size_t>(window.range.begin + at - range.begin);
-    std::copy_n(window.bytes.begin() + Signed(at), count,
-                bytes.begin() + Signed(to));
-    std::copy_n(window.knowledge.begin() + Signed(at), count,
-                knowledge.begin() + Signed(to));
+    std::copy_n(window.bytes.begin() + Signed(at), count, bytes.begin() + Signed(to));
+    std::copy_n(window.knowledge.begin() + Signed(at), count, knowledge.begin() + Signed(to));
   });
 }
 

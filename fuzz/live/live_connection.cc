@@ -152,9 +152,8 @@ std::expected<std::vector<OptionReply>, std::string> LiveConnection::Ask(const e
   return std::unexpected(engine::OptionName(option.option) + ": no end of replies");
 }
 
-std::expected<void, std::string> LiveConnection::Haggle(const engine::OptionStep& step,
-                                                        const std::string& export_name, Offer& offer,
-                                                        Clock::time_point deadline) {
+std::expected<void, std::string> LiveConnection::Haggle(const engine::OptionStep& step, const std::string& export_name,
+                                                        Offer& offer, Clock::time_point deadline) {
   const auto replies = Ask({.option = step.option, .payload = OptionPayload(step, export_name)}, deadline);
   if (!replies) {
     return std::unexpected(replies.error());
@@ -238,16 +237,16 @@ std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine
   bool by_name = !is_fixed;
   for (const engine::OptionStep& step : options) {
     by_name = by_name || step.option == OptionType::kExportName;
-    const bool is_last = step.option == OptionType::kExportName || step.option == OptionType::kGo ||
-                         step.option == OptionType::kAbort;
+    const bool is_last =
+        step.option == OptionType::kExportName || step.option == OptionType::kGo || step.option == OptionType::kAbort;
     if (!is_last && is_fixed) {
       if (const auto haggled = Haggle(step, export_name, offer, deadline); !haggled) {
         return std::unexpected(haggled.error());
       }
     }
   }
-  auto entered = by_name ? EnterByName(export_name, std::move(offer), deadline)
-                         : Go(export_name, std::move(offer), deadline);
+  auto entered =
+      by_name ? EnterByName(export_name, std::move(offer), deadline) : Go(export_name, std::move(offer), deadline);
   handshake_sent_bytes_ = sent_.size();
   return entered;
 }
@@ -332,8 +331,8 @@ FindingStream LiveConnection::Record() const {
 
 // The place among all that passed of the piece in which the byte before `end` came.
 std::uint64_t LiveConnection::OrderOf(bool is_sent, std::size_t end) const {
-  const auto found = std::ranges::find_if(
-      pieces_, [&](const Piece& piece) { return piece.is_sent == is_sent && piece.end >= end; });
+  const auto found =
+      std::ranges::find_if(pieces_, [&](const Piece& piece) { return piece.is_sent == is_sent && piece.end >= end; });
   return found == pieces_.end() ? *clock_ : found->order;
 }
 
@@ -364,9 +363,10 @@ void LiveConnection::DecodeReceived(std::vector<Line>& lines) const {
   engine::ServerDecoder decoder;
   const ByteView received = received_;
   const auto add = [&](std::uint64_t offset, std::uint64_t length, const std::string& text) {
-    lines.push_back({.order = Place(OrderOf(/*is_sent=*/false, static_cast<std::size_t>(offset + length)), lines.size()),
-                     .text = "S" + std::to_string(number_) + "< @" + std::to_string(received_offset_ + offset) + " +" +
-                             std::to_string(length) + "  " + text});
+    lines.push_back(
+        {.order = Place(OrderOf(/*is_sent=*/false, static_cast<std::size_t>(offset + length)), lines.size()),
+         .text = "S" + std::to_string(number_) + "< @" + std::to_string(received_offset_ + offset) + " +" +
+                 std::to_string(length) + "  " + text});
   };
   const auto decode = [&](ByteView bytes) {
     decoder.Feed(bytes);

@@ -59,9 +59,8 @@ Script Joined(const std::vector<Script>& history) {
     }
   }
   for (; first != history.end(); ++first) {
-    std::ranges::copy_if(first->steps, std::back_inserter(joined.steps), [](const engine::Step& step) {
-      return !std::holds_alternative<engine::OptionStep>(step);
-    });
+    std::ranges::copy_if(first->steps, std::back_inserter(joined.steps),
+                         [](const engine::Step& step) { return !std::holds_alternative<engine::OptionStep>(step); });
     joined.steps.emplace_back(engine::WaitStep{});
   }
   return joined;
@@ -96,6 +95,20 @@ class Reproducer {
     return {};
   }
 
+  // Leaves out what was sent after the request whose reply was wrong, or most of it.
+  void CutTail(Finding& best) {
+    for (const std::size_t kept : {std::size_t{1}, std::size_t{kInFlightMax}}) {
+      Script candidate = best.script;
+      if (best.step + kept < candidate.steps.size()) {
+        candidate.steps.resize(best.step + kept);
+        if (auto found = Try(candidate)) {
+          best = *std::move(found);
+          return;
+        }
+      }
+    }
+  }
+
   // Leaves out halves, quarters and so on before single steps: a long script has much that does not matter.
   void CutCoarsely(Finding& best) {
     for (std::size_t piece = best.script.steps.size() / 2; piece > 1; piece /= 2) {
@@ -103,11 +116,10 @@ class Reproducer {
         Script candidate = best.script;
         const auto from = candidate.steps.begin() + static_cast<std::ptrdiff_t>(begin);
         const auto to = from + static_cast<std::ptrdiff_t>(std::min(piece, candidate.steps.size() - begin));
-        candidate.steps.erase(std::remove_if(from, to,
-                                             [](const engine::Step& step) {
-                                               return !std::holds_alternative<engine::OptionStep>(step);
-                                             }),
-                              to);
+        candidate.steps.erase(
+            std::remove_if(from, to,
+                           [](const engine::Step& step) { return !std::holds_alternative<engine::OptionStep>(step); }),
+            to);
         auto found = candidate.steps.size() < best.script.steps.size() ? Try(candidate) : std::nullopt;
         if (found) {
           best = *std::move(found);
@@ -153,6 +165,7 @@ class Fuzzer {
   std::optional<Trouble> StartAgain();
   std::optional<Trouble> Take(Finding finding, std::uint64_t number);
   std::optional<Trouble> TakeNew(Finding finding, const std::string& key);
+  void Shrink(Finding& finding);
   void WriteCounts();
   [[nodiscard]] bool IsOver(Clock::time_point begun) const {
     const bool is_late = options_.time.count() > 0 && Clock::now() - begun >= options_.time;
@@ -211,6 +224,7 @@ std::optional<Trouble> Fuzzer::RunOne(std::uint64_t number) {
   offer.contexts = has_status ? offer.contexts : std::vector<engine::MetaContext>{};
   history_.push_back(RandomScript(SeedOf(options_.seed, number), offer, server_->windows(),
                                   {.steps_max = options_.steps_max,
+                                   .only_offered = options_.only_offered,
                                    .connections = options_.connections,
                                    .haggling = haggling}));
   auto ran = server_->Run(history_.back());
@@ -270,35 +284,50 @@ std::optional<Trouble> Fuzzer::TakeNew(Finding finding, const std::string& key) 
     }
     directory = *saved;
   }
-  std::optional<Finding> reproduced;
   if (finding.known.empty()) {
-    reproduced = Reproduce(target_, finding, options_);
-    if (!reproduced && history_.size() > 1) {
-      Finding with_history = finding;
-      with_history.script = Joined(history_);
-      reproduced = Reproduce(target_, with_history, options_);
-    }
-    finding.state = reproduced ? FindingState::kReproduced : FindingState::kNotReproduced;
+    Shrink(finding);
   }
-  Finding known_best = reproduced ? *std::move(reproduced) : finding;
-  known_best.state = finding.state;
-  known_best.known = finding.known;
-  known_best.seed = finding.seed;
-  known_best.script_number = finding.script_number;
-  known_best.version = finding.version;
-  known_best.count = finding.count;
+  // What was seen in several places may be one thing once it is small.
+  const auto same = finding.known.empty() ? by_key_.find(KeyOf(finding)) : by_key_.end();
+  if (same != by_key_.end()) {
+    by_key_.emplace(key, same->second);
+    report_.findings[same->second].finding.count += finding.count;
+    if (store_) {
+      store_->Remove(directory);
+    }
+    return {};
+  }
   if (store_) {
-    if (const auto replaced = store_->Replace(directory, known_best); !replaced) {
+    if (const auto replaced = store_->Replace(directory, finding); !replaced) {
       return replaced.error();
     }
   }
   if (options_.on_finding) {
-    options_.on_finding(known_best, directory);
+    options_.on_finding(finding, directory);
   }
   by_key_.emplace(key, report_.findings.size());
-  by_key_.emplace(KeyOf(known_best), report_.findings.size());
-  report_.findings.push_back({.finding = std::move(known_best), .directory = directory});
+  by_key_.emplace(KeyOf(finding), report_.findings.size());
+  report_.findings.push_back({.finding = std::move(finding), .directory = directory});
   return {};
+}
+
+// Makes `finding` as small as can be, with all that was sent since the server was started when it needs that.
+void Fuzzer::Shrink(Finding& finding) {
+  auto smallest = Reproduce(target_, finding, options_);
+  if (!smallest && history_.size() > 1) {
+    Finding with_history = finding;
+    with_history.script = Joined(history_);
+    smallest = Reproduce(target_, with_history, options_);
+  }
+  finding.state = smallest ? FindingState::kReproduced : FindingState::kNotReproduced;
+  if (smallest) {
+    smallest->state = finding.state;
+    smallest->seed = finding.seed;
+    smallest->script_number = finding.script_number;
+    smallest->version = finding.version;
+    smallest->count = finding.count;
+    finding = *std::move(smallest);
+  }
 }
 
 void Fuzzer::WriteCounts() {
@@ -326,6 +355,7 @@ std::optional<Finding> Reproduce(conformance::Target& target, const Finding& fin
   if (!best) {
     return {};
   }
+  reproducer.CutTail(*best);
   reproducer.CutCoarsely(*best);
   const auto fails = [&](const Script& script) {
     auto found = reproducer.Try(script);

@@ -22,12 +22,13 @@ namespace nbdspec::fuzz {
 
 struct FuzzOptions {
   std::uint64_t seed = 1;
-  std::uint64_t scripts_max = 0;        // 0: as many as the time allows.
-  std::chrono::milliseconds time{0};    // 0: no limit.
+  std::uint64_t scripts_max = 0;      // 0: as many as the time allows.
+  std::chrono::milliseconds time{0};  // 0: no limit.
   int steps_max = 64;
-  int connections = 4;                  // Where the server offers multi-conn.
+  bool only_offered = false;               // Ask for nothing that the server does not offer.
+  int connections = 4;                     // Where the server offers multi-conn.
   std::uint64_t scripts_per_server = 500;  // Then a server of ours starts afresh.
-  int tries_max = 200;                  // Runs to reproduce and shrink one finding.
+  int tries_max = 200;                     // Runs to reproduce and shrink one finding.
   std::chrono::milliseconds shrink_time{20000};
   std::string findings_directory = {};  // Empty: nothing is kept.
   std::string version = {};

@@ -19,8 +19,8 @@ constexpr std::uint64_t kWindowBytes = 4 << 20;  // At the beginning and at the 
 constexpr std::uint32_t kLearnBytes = 1 << 20;
 constexpr std::size_t kUnsentBytesMax = 256 << 10;
 constexpr std::uint64_t kRecordBytesMax = 256 << 20;
-constexpr std::chrono::milliseconds kSlice{100};          // How long to wait before looking whether the run is cancelled.
-constexpr std::chrono::milliseconds kSharedSlice{1};      // The same where other connections may have something.
+constexpr std::chrono::milliseconds kSlice{100};      // How long to wait before looking whether the run is cancelled.
+constexpr std::chrono::milliseconds kSharedSlice{1};  // The same where other connections may have something.
 constexpr std::chrono::milliseconds kDrainTimeout{500};
 
 std::vector<engine::OptionStep> DefaultHaggling() {
@@ -210,8 +210,10 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script) 
     if (!ended) {
       return std::unexpected(entered.error());
     }
-    stop = Stop{.wrong = Wrong{.kind = FindingKind::kCrash, .rule = "transmission.disconnect.only-allowed.server",
-                               .expected = "a server that goes on", .saw = "the server " + *ended}};
+    stop = Stop{.wrong = Wrong{.kind = FindingKind::kCrash,
+                               .rule = "transmission.disconnect.only-allowed.server",
+                               .expected = "a server that goes on",
+                               .saw = "the server " + *ended}};
   }
   stop = stop ? std::move(stop) : RunSteps(script, result);
   if (stop) {
@@ -335,8 +337,8 @@ std::optional<LiveServer::Stop> LiveServer::ReceiveSome(RunResult& result) {
 
 std::optional<LiveServer::Stop> LiveServer::HearAll(Lane& lane, RunResult& result) {
   const auto read_length = [&](std::uint64_t cookie) -> std::uint32_t {
-    const auto slot = std::ranges::find_if(
-        lane.slots, [&](const Slot& each) { return each.in_use && each.cookie == cookie; });
+    const auto slot =
+        std::ranges::find_if(lane.slots, [&](const Slot& each) { return each.in_use && each.cookie == cookie; });
     const bool reads = slot != lane.slots.end() && slot->judge.request().command == engine::Command::kRead;
     return reads ? slot->judge.request().length : 0;
   };
@@ -346,21 +348,23 @@ std::optional<LiveServer::Stop> LiveServer::HearAll(Lane& lane, RunResult& resul
     }
   }
   if (!lane.connection->undecodable().empty()) {
-    return Stop{.wrong = Wrong{.rule = "structured.chunk.magic", .expected = "a reply",
-                               .saw = lane.connection->undecodable()}};
+    return Stop{
+        .wrong = Wrong{.rule = "structured.chunk.magic", .expected = "a reply", .saw = lane.connection->undecodable()}};
   }
   if (lane.connection->pending_bytes() > kRecordBytesMax) {
-    return Stop{.wrong = Wrong{.rule = "structured.chunks.minimise", .expected = "an end of the answer",
+    return Stop{.wrong = Wrong{.rule = "structured.chunks.minimise",
+                               .expected = "an end of the answer",
                                .saw = std::to_string(lane.connection->pending_bytes()) + " bytes and no end"}};
   }
   return {};
 }
 
 std::optional<LiveServer::Stop> LiveServer::HearReply(Lane& lane, const ReplyView& reply, RunResult& result) {
-  const auto slot = std::ranges::find_if(
-      lane.slots, [&](const Slot& each) { return each.in_use && each.cookie == reply.cookie; });
+  const auto slot =
+      std::ranges::find_if(lane.slots, [&](const Slot& each) { return each.in_use && each.cookie == reply.cookie; });
   if (slot == lane.slots.end()) {
-    return Stop{.wrong = Wrong{.rule = "transmission.cookie.echo", .expected = "the cookie of a request in flight",
+    return Stop{.wrong = Wrong{.rule = "transmission.cookie.echo",
+                               .expected = "the cookie of a request in flight",
                                .saw = "a reply with the cookie " + std::to_string(reply.cookie)}};
   }
   const ConcurrentModel::Ticket ticket = TicketOf(lane, *slot);
@@ -430,8 +434,10 @@ std::optional<LiveServer::Stop> LiveServer::Disconnected(Lane& lane) {
 }
 
 LiveServer::Stop LiveServer::Hung() {
-  Stop stop{.wrong = Wrong{.kind = FindingKind::kHang, .rule = "transmission.reply-per-request",
-                           .expected = "a reply to each request", .saw = "no reply in time"}};
+  Stop stop{.wrong = Wrong{.kind = FindingKind::kHang,
+                           .rule = "transmission.reply-per-request",
+                           .expected = "a reply to each request",
+                           .saw = "no reply in time"}};
   const Slot* first = nullptr;
   int in_flight = 0;
   for (const Lane& lane : lanes_) {
@@ -455,7 +461,8 @@ LiveServer::Stop LiveServer::Hung() {
 std::optional<LiveServer::Stop> LiveServer::JudgeRest() {
   for (const Lane& lane : lanes_) {
     if (lane.connection->pending_bytes() > 0) {
-      return Stop{.wrong = Wrong{.rule = "transmission.reply-per-request", .expected = "one reply to each request",
+      return Stop{.wrong = Wrong{.rule = "transmission.reply-per-request",
+                                 .expected = "one reply to each request",
                                  .saw = std::to_string(lane.connection->pending_bytes()) + " bytes after the last one"},
                   .step = script_->steps.empty() ? 0 : script_->steps.size() - 1};
     }

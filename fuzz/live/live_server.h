@@ -39,10 +39,10 @@ struct LiveOptions {
 };
 
 struct RunResult {
-  std::optional<Finding> finding = {};         // The first that has no public name.
-  std::map<std::string, Finding> known = {};   // By public name, with counts; only the server's first is complete.
-  std::uint64_t command_count = 0;             // Requests answered.
-  std::vector<Answer> answers = {};            // One for each step, when options.keep_answers.
+  std::optional<Finding> finding = {};        // The first that has no public name.
+  std::map<std::string, Finding> known = {};  // By public name, with counts; only the server's first is complete.
+  std::uint64_t command_count = 0;            // Requests answered.
+  std::vector<Answer> answers = {};           // One for each step, when options.keep_answers.
 };
 
 class LiveServer {

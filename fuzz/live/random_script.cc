@@ -30,7 +30,7 @@ class ScriptMaker {
       : random_(seed), offer_(offer), options_(options), block_(std::max(1U, offer.block_size.minimum)) {
     window_ = windows[Below(windows.size())];
     hot_ = OneIn(3) ? window_ : HotPart();
-    is_polite_ = !OneIn(4);
+    is_polite_ = !OneIn(4) || options.only_offered;
     wait_one_in_ = std::array<std::uint64_t, 4>{1, 4, 16, 1000}[Below(4)];
     const bool has_several = options.connections > 1 && offer.Has(TransmissionFlag::kCanMultiConn);
     connections_ = has_several && OneIn(2) ? static_cast<std::uint64_t>(options.connections) : 1;
@@ -190,8 +190,9 @@ class ScriptMaker {
         request.flags |= request.command == Command::kZero ? CommandFlag::kFastZero : std::uint16_t{0};
         break;
       default:
-        request.offset = OneIn(4) ? std::numeric_limits<std::uint64_t>::max() - Below(2 * 4096)
-                                  : Aligned(offer_.info.size - std::min<std::uint64_t>(offer_.info.size, Below(2) * block_));
+        request.offset = OneIn(4)
+                             ? std::numeric_limits<std::uint64_t>::max() - Below(2 * 4096)
+                             : Aligned(offer_.info.size - std::min<std::uint64_t>(offer_.info.size, Below(2) * block_));
         request.length = std::max<std::uint32_t>(std::min<std::uint32_t>(request.length, 8192), 2 * block_);
         break;
     }

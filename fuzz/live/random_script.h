@@ -17,9 +17,10 @@ namespace nbdspec::fuzz {
 
 struct RandomScriptOptions {
   int steps_max = 64;
-  int connections = 1;                             // Used only where the offer has CAN_MULTI_CONN.
-  std::uint32_t payload_bytes_max = 256 << 10;     // Of a READ or WRITE.
-  std::vector<engine::OptionStep> haggling = {};   // How the script begins.
+  bool only_offered = false;
+  int connections = 1;                            // Used only where the offer has CAN_MULTI_CONN.
+  std::uint32_t payload_bytes_max = 256 << 10;    // Of a READ or WRITE.
+  std::vector<engine::OptionStep> haggling = {};  // How the script begins.
 };
 
 // `offer` is what `haggling` gets; `windows` are the parts of the export to stay in.

@@ -20,8 +20,8 @@ using engine::TransmissionFlag;
 namespace {
 
 constexpr std::uint32_t kDfBytesSupported = 1 << 16;  // structured.read.df.64k
-constexpr std::uint16_t kKnownFlags = CommandFlag::kFua | CommandFlag::kNoHole | CommandFlag::kDf |
-                                      CommandFlag::kReqOne | CommandFlag::kFastZero;
+constexpr std::uint16_t kKnownFlags =
+    CommandFlag::kFua | CommandFlag::kNoHole | CommandFlag::kDf | CommandFlag::kReqOne | CommandFlag::kFastZero;
 
 // The rules of engine/block_status whose level is SHOULD: nobody is accused by them here.
 constexpr auto kAdvice = std::to_array<std::string_view>({
@@ -36,9 +36,9 @@ constexpr auto kAdvice = std::to_array<std::string_view>({
     "block-status.out-of-bounds",
 });
 
-constexpr auto kErrors = std::to_array<std::uint32_t>({NbdError::kEperm, NbdError::kEio, NbdError::kEnomem,
-                                                       NbdError::kEinval, NbdError::kEnospc, NbdError::kEoverflow,
-                                                       NbdError::kEnotsup, NbdError::kEshutdown});
+constexpr auto kErrors =
+    std::to_array<std::uint32_t>({NbdError::kEperm, NbdError::kEio, NbdError::kEnomem, NbdError::kEinval,
+                                  NbdError::kEnospc, NbdError::kEoverflow, NbdError::kEnotsup, NbdError::kEshutdown});
 
 bool Offers(const Offer& offer, Command command) {
   switch (command) {
@@ -143,9 +143,11 @@ std::string PlaceOf(const engine::RequestStep& request) {
   engine::RequestStep bare{.command = request.command};
   bare.flags = request.flags & kKnownFlags;
   std::string place = Print(request.command);
-  for (const auto& [flag, word] :
-       {std::pair{CommandFlag::kFua, " fua"}, {CommandFlag::kNoHole, " no-hole"}, {CommandFlag::kDf, " df"},
-        {CommandFlag::kReqOne, " req-one"}, {CommandFlag::kFastZero, " fast"}}) {
+  for (const auto& [flag, word] : {std::pair{CommandFlag::kFua, " fua"},
+                                   {CommandFlag::kNoHole, " no-hole"},
+                                   {CommandFlag::kDf, " df"},
+                                   {CommandFlag::kReqOne, " req-one"},
+                                   {CommandFlag::kFastZero, " fast"}}) {
     place += (request.flags & flag) != 0 ? word : "";
   }
   return place + ((request.flags & ~kKnownFlags) != 0 ? " flags" : "");
@@ -173,11 +175,13 @@ std::optional<Wrong> ReplyJudge::Hear(const ReplyView& reply, ConcurrentModel::T
   }
   is_done_ = (reply.flags & engine::ChunkFlag::kDone) != 0;
   if (!offer_->structured_replies) {
-    return Wrong{.rule = "structured.only-if-negotiated", .expected = "a simple reply",
+    return Wrong{.rule = "structured.only-if-negotiated",
+                 .expected = "a simple reply",
                  .saw = "a chunk, without structured replies"};
   }
   if ((reply.flags & ~engine::ChunkFlag::kDone) != 0) {
-    return Wrong{.rule = "structured.flags.no-other", .expected = "no flag but DONE",
+    return Wrong{.rule = "structured.flags.no-other",
+                 .expected = "no flag but DONE",
                  .saw = "the flags " + engine::ChunkFlagNames(reply.flags)};
   }
   if ((reply.type & ChunkType::kErrorBit) != 0) {
@@ -198,14 +202,18 @@ std::optional<Wrong> ReplyJudge::Hear(const ReplyView& reply, ConcurrentModel::T
     case ChunkType::kBlockStatus:
     case ChunkType::kBlockStatusExt:
       if (!Is(Command::kStatus)) {
-        return Wrong{.rule = "block-status.only-for-cmd", .expected = "no status chunk",
+        return Wrong{.rule = "block-status.only-for-cmd",
+                     .expected = "no status chunk",
                      .saw = "a chunk " + engine::ChunkName(reply.type)};
       }
-      status_.chunks.push_back({.flags = reply.flags, .type = reply.type, .cookie = reply.cookie,
+      status_.chunks.push_back({.flags = reply.flags,
+                                .type = reply.type,
+                                .cookie = reply.cookie,
                                 .payload = {reply.payload.begin(), reply.payload.end()}});
       return {};
     default:
-      return Wrong{.rule = "structured.type.client-unknown", .expected = "a type of chunk that was negotiated",
+      return Wrong{.rule = "structured.type.client-unknown",
+                   .expected = "a type of chunk that was negotiated",
                    .saw = "a chunk " + engine::ChunkName(reply.type)};
   }
 }
@@ -231,7 +239,9 @@ std::optional<Wrong> ReplyJudge::HearSimple(const ReplyView& reply, ConcurrentMo
 
 std::optional<Wrong> ReplyJudge::HearError(const ReplyView& reply) {
   if (Is(Command::kStatus)) {
-    status_.chunks.push_back({.flags = reply.flags, .type = reply.type, .cookie = reply.cookie,
+    status_.chunks.push_back({.flags = reply.flags,
+                              .type = reply.type,
+                              .cookie = reply.cookie,
                               .payload = {reply.payload.begin(), reply.payload.end()}});
   }
   const bool has_offset = reply.type == ChunkType::kErrorOffset;
@@ -240,13 +250,14 @@ std::optional<Wrong> ReplyJudge::HearError(const ReplyView& reply) {
     error_ = error_ == 0 ? NbdError::kEio : error_;
     return Wrong{.rule = has_offset ? "structured.error-offset.message-fits" : "structured.error.message-fits",
                  .expected = "an error, the length of its message, the message",
-                 .saw = "a chunk " + engine::ChunkName(reply.type) + " with " +
-                        std::to_string(reply.payload.size()) + " bytes, which are not that"};
+                 .saw = "a chunk " + engine::ChunkName(reply.type) + " with " + std::to_string(reply.payload.size()) +
+                        " bytes, which are not that"};
   }
   if (error->error == 0) {
     return Wrong{.kind = FindingKind::kWrongError,
                  .rule = has_offset ? "structured.error-offset.nonzero" : "structured.error.nonzero",
-                 .expected = "an error that is not 0", .saw = "an error chunk with error 0"};
+                 .expected = "an error that is not 0",
+                 .saw = "an error chunk with error 0"};
   }
   error_ = error_ == 0 ? error->error : error_;
   // An offset equal to the end is [ambiguous]; so is all of it for a request out of range.
@@ -273,7 +284,8 @@ std::optional<Wrong> ReplyJudge::Cover(ByteRange content, bool is_hole) {
   const bool overlaps_before = after != content_.begin() && std::prev(after)->end > content.begin;
   if (overlaps_after || overlaps_before) {
     return Wrong{.rule = is_hole ? "structured.offset-hole.no-overlap" : "structured.offset-data.no-overlap",
-                 .expected = "each byte once", .saw = "content for " + RangeText(content) + " again"};
+                 .expected = "each byte once",
+                 .saw = "content for " + RangeText(content) + " again"};
   }
   content_.insert(after, content);
   return {};
@@ -284,24 +296,27 @@ std::optional<Wrong> ReplyJudge::HearContent(const ReplyView& reply, ConcurrentM
   const bool is_hole = reply.type == ChunkType::kOffsetHole;
   if (!Is(Command::kRead)) {
     return Wrong{.rule = is_hole ? "structured.offset-hole.read-only-reply" : "structured.offset-data.read-only-reply",
-                 .expected = "no content", .saw = "a chunk " + engine::ChunkName(reply.type)};
+                 .expected = "no content",
+                 .saw = "a chunk " + engine::ChunkName(reply.type)};
   }
   const bool has_form = is_hole ? reply.payload.size() == 12 : reply.payload.size() >= 9;
   if (!has_form) {
-    return Wrong{.rule = is_hole ? "structured.offset-hole.length-12" : "structured.offset-data.length-min",
-                 .expected = is_hole ? "12 bytes" : "at least 9 bytes",
-                 .saw = "a chunk " + engine::ChunkName(reply.type) + " with " +
-                        std::to_string(reply.payload.size()) + " bytes"};
+    return Wrong{
+        .rule = is_hole ? "structured.offset-hole.length-12" : "structured.offset-data.length-min",
+        .expected = is_hole ? "12 bytes" : "at least 9 bytes",
+        .saw = "a chunk " + engine::ChunkName(reply.type) + " with " + std::to_string(reply.payload.size()) + " bytes"};
   }
   const auto offset = engine::GetBigEndian<std::uint64_t>(reply.payload);
-  const std::uint64_t length = is_hole ? engine::GetBigEndian<std::uint32_t>(reply.payload, 8) : reply.payload.size() - 8;
+  const std::uint64_t length =
+      is_hole ? engine::GetBigEndian<std::uint32_t>(reply.payload, 8) : reply.payload.size() - 8;
   if (length == 0) {
     return Wrong{.rule = "structured.offset-hole.nonzero", .expected = "a hole", .saw = "a hole of length 0"};
   }
   const auto content = ByteRange::From({.offset = offset, .length = length});
   if (!content) {
     return Wrong{.rule = is_hole ? "structured.offset-hole.in-bounds" : "structured.offset-data.in-bounds",
-                 .expected = "content inside " + RangeText(RangeOf(request_)), .saw = "content past 2^64"};
+                 .expected = "content inside " + RangeText(RangeOf(request_)),
+                 .saw = "content past 2^64"};
   }
   if (auto wrong = Cover(*content, is_hole)) {
     return wrong;
@@ -371,24 +386,31 @@ std::optional<Wrong> ReplyJudge::JudgeError() const {
     return {};
   }
   if (std::ranges::find(kErrors, error_) == kErrors.end()) {
-    return Wrong{.kind = FindingKind::kWrongError, .rule = "error.code.allowed-set",
-                 .expected = "an error value of the specification", .saw = engine::ErrorName(error_)};
+    return Wrong{.kind = FindingKind::kWrongError,
+                 .rule = "error.code.allowed-set",
+                 .expected = "an error value of the specification",
+                 .saw = engine::ErrorName(error_)};
   }
   if (legality_ != Legality::kLegal) {
     return {};
   }
   if (Is(Command::kZero) && error_ == NbdError::kEnotsup && !HasFlag(CommandFlag::kFastZero) &&
       offer_->Has(TransmissionFlag::kSendFastZero)) {
-    return Wrong{.kind = FindingKind::kWrongError, .rule = "write-zeroes.no-fast.no-enotsup",
-                 .expected = "success, or another error", .saw = "NBD_ENOTSUP without FAST_ZERO"};
+    return Wrong{.kind = FindingKind::kWrongError,
+                 .rule = "write-zeroes.no-fast.no-enotsup",
+                 .expected = "success, or another error",
+                 .saw = "NBD_ENOTSUP without FAST_ZERO"};
   }
   if (Is(Command::kRead) && HasFlag(CommandFlag::kDf) && error_ == NbdError::kEoverflow) {
     if (content_count_ > 0) {
-      return Wrong{.kind = FindingKind::kWrongError, .rule = "structured.read.df.eoverflow-no-content",
-                   .expected = "no content with NBD_EOVERFLOW", .saw = "content before it"};
+      return Wrong{.kind = FindingKind::kWrongError,
+                   .rule = "structured.read.df.eoverflow-no-content",
+                   .expected = "no content with NBD_EOVERFLOW",
+                   .saw = "content before it"};
     }
     if (request_.length <= kDfBytesSupported) {
-      return Wrong{.kind = FindingKind::kWrongError, .rule = "structured.read.df.64k",
+      return Wrong{.kind = FindingKind::kWrongError,
+                   .rule = "structured.read.df.64k",
                    .expected = "a read of " + std::to_string(request_.length) + " bytes in one chunk",
                    .saw = "NBD_EOVERFLOW"};
     }
@@ -401,7 +423,9 @@ std::optional<Wrong> ReplyJudge::FinishRead() const {
     return {};
   }
   if (legality_ == Legality::kOutOfRange) {
-    return Wrong{.kind = FindingKind::kWrongSuccess, .rule = "transmission.read.out-of-bounds", .expected = "an error",
+    return Wrong{.kind = FindingKind::kWrongSuccess,
+                 .rule = "transmission.read.out-of-bounds",
+                 .expected = "an error",
                  .saw = "success past the end of the export at " + std::to_string(offer_->info.size)};
   }
   if (wrong_data_) {
@@ -415,11 +439,13 @@ std::optional<Wrong> ReplyJudge::FinishRead() const {
     covered_to = content.end;
   }
   if (covered_to != RangeOf(request_).end) {
-    return Wrong{.rule = "structured.read.full-coverage", .expected = "all of " + RangeText(RangeOf(request_)),
+    return Wrong{.rule = "structured.read.full-coverage",
+                 .expected = "all of " + RangeText(RangeOf(request_)),
                  .saw = "nothing for the byte at " + std::to_string(covered_to)};
   }
   if (HasFlag(CommandFlag::kDf) && legality_ == Legality::kLegal && content_count_ > 1) {
-    return Wrong{.rule = "structured.read.df.one-content", .expected = "one content chunk",
+    return Wrong{.rule = "structured.read.df.one-content",
+                 .expected = "one content chunk",
                  .saw = std::to_string(content_count_) + " content chunks"};
   }
   return {};
@@ -437,16 +463,17 @@ std::optional<Wrong> ReplyJudge::FinishStatus(ConcurrentModel::Ticket ticket, Co
   }
   for (engine::Breach& breach : engine::Judge(status_)) {
     if (std::ranges::find(kAdvice, breach.requirement) == kAdvice.end()) {
-      return Wrong{.rule = breach.requirement, .expected = "an answer that keeps to this rule",
-                   .saw = std::move(breach.saw)};
+      return Wrong{
+          .rule = breach.requirement, .expected = "an answer that keeps to this rule", .saw = std::move(breach.saw)};
     }
   }
   ForgetHoles(model);
   for (const ByteRange zeroes : ClaimedZeroes(status_, {.begin = 0, .end = status_.export_bytes})) {
     if (const auto wrong_at = model.RefuteZeroes(ticket, zeroes)) {
-      return Wrong{.kind = FindingKind::kFalseClaim, .rule = "base-allocation.zero.reads-zero",
-                   .expected = "no ZERO over byte " + std::to_string(model.bytes().At(*wrong_at).value_or(0)) +
-                               " at " + std::to_string(*wrong_at),
+      return Wrong{.kind = FindingKind::kFalseClaim,
+                   .rule = "base-allocation.zero.reads-zero",
+                   .expected = "no ZERO over byte " + std::to_string(model.bytes().At(*wrong_at).value_or(0)) + " at " +
+                               std::to_string(*wrong_at),
                    .saw = "ZERO for " + RangeText(zeroes)};
     }
   }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // ReplyJudge: is what answers one request allowed? By the specification, and by what is known of the bytes.
 //
-// Only what a MUST forbids, or what the bytes refute, is wrong here; advice is the business of `nbdspec check`. An error
-// is no wrong reply to a valid request, and a request that may not be sent may be answered or refused.
+// Only what a MUST forbids, or what the bytes refute, is wrong here; advice is the business of `nbdspec check`. An
+// error is no wrong reply to a valid request, and a request that may not be sent may be answered or refused.
 
 #pragma once
 
@@ -46,7 +46,7 @@ struct Wrong {
 struct Answer {
   bool came = false;
   std::uint32_t error = 0;
-  engine::Bytes data = {};                // Of a READ.
+  engine::Bytes data = {};                 // Of a READ.
   std::vector<engine::Chunk> chunks = {};  // Of a BLOCK_STATUS.
 };
 

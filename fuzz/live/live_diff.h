@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Two servers and one script: where do they disagree, and does it matter?
+//
+// Each is judged against what is known of its own bytes, so their images may differ. Requests are sent one at a time:
+// then every answer is determined, and two right servers can only differ in what the specification leaves open.
+
+#pragma once
+
+#include <array>
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "conformance/peer/target.h"
+#include "engine/base/error.h"
+#include "engine/script/script.h"
+
+namespace nbdspec::fuzz {
+
+enum class DifferenceKind {
+  kSoundness,   // One gave data, a claim or a form of answer that is wrong.
+  kDisconnect,  // One ended the connection, or its process, or did not answer.
+  kErrorCode,   // One did what the other refused, or they refused with different errors.
+  kPrecision,   // One claims less of the same bytes.
+};
+inline constexpr int kDifferenceKindCount = 4;
+std::string_view Name(DifferenceKind kind);  // "soundness"
+
+struct Difference {
+  DifferenceKind kind = DifferenceKind::kPrecision;
+  std::uint64_t script_number = 0;
+  std::string step = {};  // As text.
+  std::string first = {};  // What the first server did, and the second.
+  std::string second = {};
+};
+
+struct DiffOptions {
+  std::uint64_t seed = 1;
+  std::uint64_t scripts_max = 100;
+  int steps_max = 32;
+  std::optional<engine::Script> script = {};  // This one instead of random ones.
+  std::chrono::milliseconds reply_timeout{5000};
+  const std::atomic<bool>* cancelled = nullptr;
+};
+
+struct DiffReport {
+  std::vector<Difference> differences;  // At most kDifferencesMax of each kind.
+  std::array<std::uint64_t, kDifferenceKindCount> counts = {};
+  std::uint64_t script_count = 0;
+  std::uint64_t command_count = 0;  // Of each server.
+  std::optional<engine::Trouble> trouble;
+  bool is_unusable = false;  // The trouble came before anything was compared.
+
+  static constexpr std::size_t kDifferencesMax = 10;
+
+  [[nodiscard]] std::uint64_t count(DifferenceKind kind) const { return counts[static_cast<std::size_t>(kind)]; }
+};
+
+// Both targets may be written to.
+DiffReport Diff(conformance::Target& first, conformance::Target& second, const DiffOptions& options);
+
+}  // namespace nbdspec::fuzz
