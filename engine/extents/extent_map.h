@@ -9,11 +9,10 @@
 
 #include <cstdint>
 #include <expected>
-#include <functional>
-#include <map>
 
 #include "engine/base/byte_range.h"
 #include "engine/base/error.h"
+#include "engine/extents/boundary_tree.h"
 #include "engine/extents/extent.h"
 
 namespace nbdspec::engine {
@@ -43,7 +42,13 @@ class ExtentMap {
   // differ in type. The part of `bounds` past size() is ignored. `visit` returns whether to go on.
   // Returns: whether every call did.
   // Cost:   O(log n) and the extents visited. `visit` must not change the map.
-  bool ForEach(ByteRange bounds, const std::function<bool(Extent)>& visit) const;
+  template <typename Visit>
+  bool ForEach(ByteRange bounds, Visit&& visit) const {
+    const ByteRange clip = Intersect(bounds, range());
+    return clip.empty() || tree_.ForEach(clip.begin, clip.end, [&visit](auto begin, auto end, auto state) {
+      return visit(Extent{.range = {.begin = begin, .end = end}, .type = static_cast<ExtentType>(state)});
+    });
+  }
 
   // The maximal extent that contains `offset`. Range: offset in [0, size()), checked with CHECK. Cost: O(log n).
   [[nodiscard]] Extent Lookup(std::uint64_t offset) const;
@@ -51,9 +56,9 @@ class ExtentMap {
   // How many maximal extents cover the map; 0 only when size() is 0.
   [[nodiscard]] std::uint64_t extent_count() const;
 
-  [[nodiscard]] std::uint64_t size() const { return size_; }
+  [[nodiscard]] std::uint64_t size() const { return tree_.size(); }
   [[nodiscard]] ExtentType initial_type() const { return initial_; }
-  [[nodiscard]] ByteRange range() const { return {.begin = 0, .end = size_}; }
+  [[nodiscard]] ByteRange range() const { return {.begin = 0, .end = size()}; }
 
   // An equal map. Errors: kOutOfMemory.
   [[nodiscard]] std::expected<ExtentMap, ErrorCode> Clone() const;
@@ -62,16 +67,12 @@ class ExtentMap {
   void CheckInvariants() const;
 
  private:
-  using Boundaries = std::map<std::uint64_t, ExtentType>;
+  // Add, when it is not the quick case of appending.
+  [[gnu::noinline]] std::expected<void, ErrorCode> Overwrite(std::uint64_t offset, std::uint64_t length,
+                                                             ExtentType type);
 
-  // Add, once `added` is known to be inside the map, not empty, and not already all of `type`.
-  std::expected<void, ErrorCode> Overwrite(ByteRange added, ExtentType type);
-
-  std::uint64_t size_;
+  BoundaryTree<CacheLineShape> tree_;
   ExtentType initial_;
-  // begin of each maximal extent -> its type. Key 0 is there unless the map is in its initial state, which
-  // is the empty map: so construction and Clear cannot fail.
-  Boundaries boundaries_;
 };
 
 }  // namespace nbdspec::engine

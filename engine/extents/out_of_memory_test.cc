@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cstdint>
+#include <expected>
+#include <random>
 #include <vector>
 
 #include "engine/extents/extent_map.h"
@@ -40,26 +44,38 @@ int AllocationsNeeded(const ExtentMap& map, const Operation& operation) {
 }
 
 TEST(ExtentMapOutOfMemory, EveryFailedAddLeavesTheMapUnchanged) {
-  // Each pair is an Add whose failure matters in another way: from the initial state, splitting, covering many,
-  // touching the begin or the end, coalescing on one side.
-  const std::vector<ByteRange> ranges = {{.begin = 40, .end = 60}, {.begin = 0, .end = 10}, {.begin = 90, .end = 100},
-                                         {.begin = 5, .end = 95},  {.begin = 0, .end = 99}, {.begin = 45, .end = 46}};
-  int most_needed = 0;
-  for (const bool crowded : {false, true}) {
-    for (const ByteRange range : ranges) {
-      for (std::uint8_t type = 0; type < kExtentTypeCount; ++type) {
-        ExtentMap map(100);
-        for (std::uint64_t offset = 1; crowded && offset < 100; offset += 7) {
-          ASSERT_TRUE(map.Add(offset, 3, static_cast<ExtentType>(offset % kExtentTypeCount)));
-        }
-        const int needed =
-            AllocationsNeeded(map, [&] { return map.Add(range.begin, range.length(), static_cast<ExtentType>(type)); });
-        most_needed = std::max(most_needed, needed);
-        EXPECT_EQ(map.Lookup(range.begin).type, static_cast<ExtentType>(type));
+  // Overwrites of all sizes, in a map that grows and shrinks: most need no memory, some a slab of leaves, some one of
+  // inner nodes, some both. Unaligned offsets far apart make leaves wide.
+  std::minstd_rand random(1);
+  std::array<int, 3> operations_by_need = {};
+  for (const std::uint64_t unit : {std::uint64_t{1}, std::uint64_t{4096}, (std::uint64_t{1} << 33) + 1}) {
+    ExtentMap map(5000 * unit);
+    for (int i = 0; i < 4000; ++i) {
+      if (i % 400 == 0) {
+        map.Clear();  // Gives the memory back, so that it is needed again.
       }
+      const std::uint64_t begin = random() % 5000 * unit;
+      const std::uint64_t length = (i % 300 == 299 ? random() % 5000 : 1 + random() % 3) * unit;
+      const auto type = static_cast<ExtentType>(random() % kExtentTypeCount);
+      const int needed = AllocationsNeeded(map, [&] { return map.Add(begin, length, type); });
+      ASSERT_GE(needed, 0);
+      ASSERT_LT(needed, 3);
+      ++operations_by_need[static_cast<std::size_t>(needed)];
+      ASSERT_EQ(map.Lookup(begin).type, length > 0 ? type : map.Lookup(begin).type);
     }
   }
-  EXPECT_EQ(most_needed, 3) << "a split of the initial extent makes three boundaries";
+  EXPECT_GT(operations_by_need[0], 10'000);
+  EXPECT_GT(operations_by_need[1], 20);
+  EXPECT_GT(operations_by_need[2], 2);
+}
+
+TEST(ExtentMapOutOfMemory, ASmallMapNeverAllocates) {
+  ExtentMap map(100);
+  for (std::uint64_t offset = 1; offset < 95; offset += 3) {
+    const auto type = static_cast<ExtentType>(offset % kExtentTypeCount);
+    EXPECT_EQ(AllocationsNeeded(map, [&] { return map.Add(offset, 2, type); }), 0);
+  }
+  EXPECT_GT(map.extent_count(), 30U);
 }
 
 TEST(ExtentMapOutOfMemory, AnAddThatChangesNothingAllocatesNothing) {
@@ -90,8 +106,8 @@ TEST(ExtentMapOutOfMemory, ConstructionClearForEachAndLookupNeedNoMemory) {
 }
 
 TEST(ExtentMapOutOfMemory, AFailedCloneIsAnErrorAndHurtsNeither) {
-  ExtentMap map(100);
-  for (std::uint64_t offset = 0; offset < 100; offset += 10) {
+  ExtentMap map(10'000);
+  for (std::uint64_t offset = 0; offset < map.size(); offset += 10) {
     ASSERT_TRUE(map.Add(offset, 5, ExtentType::kData));
   }
   const int needed = AllocationsNeeded(map, [&]() -> std::expected<void, ErrorCode> {
@@ -101,7 +117,7 @@ TEST(ExtentMapOutOfMemory, AFailedCloneIsAnErrorAndHurtsNeither) {
     }
     return {};
   });
-  EXPECT_EQ(needed, static_cast<int>(map.extent_count()));
+  EXPECT_EQ(needed, 2) << "one slab of leaves, one of inner nodes";
 }
 
 }  // namespace
