@@ -185,10 +185,21 @@ class CApiDifferential {
         return api_.add(map_, step.offset, step.length, step.type);
       case CCall::kClear:
         return api_.clear(map_);
+      case CCall::kFill:
+        return Fill(step);
       case CCall::kForeach:
         return api_.foreach (map_, step.no_callback ? nullptr : OnExtent, this, step.type, step.offset, step.length);
     }
     return -1;
+  }
+
+  int Fill(const CStep& step) {
+    for (unsigned i = 0; i < kFillCount; ++i) {
+      if (const int result = api_.add(map_, FillOffset(i), 1, step.type); result != 0) {
+        return result;
+      }
+    }
+    return 0;
   }
 
   static int OnExtent(std::uint64_t offset, std::uint64_t length, std::uint32_t type, void* opaque) {
@@ -257,6 +268,7 @@ class CApiDifferential {
         }
         return wraps ? FailureWith(ERANGE) : Outcome{};
       case CCall::kClear:
+      case CCall::kFill:
         return map_ == nullptr ? FailureWith(EINVAL) : Outcome{};
       case CCall::kForeach:
         if (map_ == nullptr || step.no_callback || step.type > NBDSPEC_EXTENTS_FOREACH_FLAG_RANGE) {
@@ -309,6 +321,11 @@ class CApiDifferential {
         return;
       case CCall::kAdd:
         (void)slot.oracle->Add(step.offset, step.length, static_cast<engine::ExtentType>(step.type));
+        return;
+      case CCall::kFill:
+        for (unsigned i = 0; i < kFillCount; ++i) {
+          (void)slot.oracle->Add(FillOffset(i), 1, static_cast<engine::ExtentType>(step.type));
+        }
         return;
       case CCall::kClear:
         slot.oracle->Clear();

@@ -20,7 +20,7 @@ class Reader {
   CStep Step() {
     constexpr auto kCalls =
         std::to_array<CCall>({CCall::kAdd, CCall::kAdd, CCall::kAdd, CCall::kAdd, CCall::kForeach, CCall::kForeach,
-                              CCall::kClear, CCall::kNewOfType, CCall::kAdd, CCall::kAdd, CCall::kForeach,
+                              CCall::kClear, CCall::kNewOfType, CCall::kAdd, CCall::kFill, CCall::kForeach,
                               CCall::kForeach, CCall::kNewOfType, CCall::kNew, CCall::kFree, CCall::kNewCompat});
     const std::uint8_t kind = Byte();
     const std::uint8_t how = Byte();
@@ -47,6 +47,10 @@ class Reader {
         break;
       case CCall::kNewCompat:
         sizes_[step.slot] = NBDSPEC_EXTENTS_SIZE_MAX;
+        break;
+      case CCall::kFill:
+        step.type = Bits() & 3U;
+        step.allocations = -1;
         break;
       case CCall::kFree:
       case CCall::kClear:
@@ -113,7 +117,8 @@ class Reader {
 
 std::string Print(CCall call) {
   constexpr auto kNames =
-      std::to_array<std::string_view>({"new_of_type", "new", "nbdkit_extents_new", "free", "add", "clear", "foreach"});
+      std::to_array<std::string_view>({"new_of_type", "new", "nbdkit_extents_new", "free", "add", "clear", "foreach",
+                                        "fill"});
   return std::string(kNames[static_cast<std::size_t>(call)]);
 }
 

@@ -11,7 +11,7 @@
 
 namespace nbdspec::fuzz {
 
-enum class CCall : std::uint8_t { kNewOfType, kNew, kNewCompat, kFree, kAdd, kClear, kForeach };
+enum class CCall : std::uint8_t { kNewOfType, kNew, kNewCompat, kFree, kAdd, kClear, kForeach, kFill };
 
 // What a callback of foreach does to the map that is walked, before it returns.
 enum class InCallback : std::uint8_t { kNothing, kAdd, kClear, kForeach };
@@ -35,6 +35,11 @@ struct CStep {
 };
 
 inline constexpr unsigned kCSlotCount = 2;
+
+// kFill adds so many extents of one byte, far from the offsets that other calls use, with all the memory there is. A map
+// has room for as many without any; what comes next needs some.
+inline constexpr unsigned kFillCount = 31;
+constexpr std::uint64_t FillOffset(unsigned index) { return 200 + 3 * std::uint64_t{index}; }
 
 std::vector<CStep> ReadCApiInput(engine::ByteView input);
 
