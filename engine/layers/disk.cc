@@ -8,6 +8,21 @@
 
 namespace nbdspec::engine {
 
+namespace {
+
+// No zero, and no power of two as its period. What repeats is copied: a fuzzer makes many disks.
+void FillWithData(std::uint64_t offset, std::span<std::uint8_t> out) {
+  constexpr std::size_t kPeriod = 251;
+  for (std::size_t i = 0; i < std::min(out.size(), kPeriod); ++i) {
+    out[i] = static_cast<std::uint8_t>((offset + i) % kPeriod + 1);
+  }
+  for (std::size_t filled = kPeriod; filled < out.size(); filled *= 2) {
+    std::copy_n(out.begin(), std::min(filled, out.size() - filled), out.begin() + static_cast<std::ptrdiff_t>(filled));
+  }
+}
+
+}  // namespace
+
 Disk::Disk(std::uint64_t size) : extents_(size, ExtentType::kHoleZero) {
   NBDSPEC_CHECK(size <= kDiskBytesMax);
   contents_.resize(size);
@@ -17,8 +32,8 @@ Disk::Disk(ExtentMap extents) : extents_(std::move(extents)) {
   NBDSPEC_CHECK(size() <= kDiskBytesMax);
   contents_.resize(size());
   extents_.ForEach(extents_.range(), [this](Extent extent) {
-    for (std::uint64_t i = extent.range.begin; i < extent.range.end && !IsZero(extent.type); ++i) {
-      contents_[i] = static_cast<std::uint8_t>(i % 251 + 1);  // No power of two as its period.
+    if (!IsZero(extent.type)) {
+      FillWithData(extent.range.begin, std::span(contents_).subspan(extent.range.begin, extent.range.length()));
     }
     return true;
   });

@@ -151,7 +151,13 @@ std::string Print(const Script& script) {
 }
 
 void FillWithPattern(std::uint8_t pattern, std::uint64_t offset, std::span<std::uint8_t> out) {
-  std::ranges::generate(out, [&] { return PatternByteAt(pattern, offset++); });
+  constexpr std::size_t kPeriod = 251;  // PatternByteAt's. What repeats is copied, for fuzzers write much.
+  for (std::size_t i = 0; i < std::min(out.size(), kPeriod); ++i) {
+    out[i] = PatternByteAt(pattern, offset + i);
+  }
+  for (std::size_t filled = kPeriod; filled < out.size(); filled *= 2) {
+    std::copy_n(out.begin(), std::min(filled, out.size() - filled), out.begin() + static_cast<std::ptrdiff_t>(filled));
+  }
 }
 
 }  // namespace nbdspec::engine
