@@ -16,8 +16,8 @@
 namespace nbdspec::fuzz {
 namespace {
 
-// Few steps on purpose: overlaps and edges need no more, and a long script only slows the run.
-constexpr engine::ScriptLimits kLimits = {.steps_max = 32};
+// Enough for 129 extents; more steps only slow the run.
+constexpr engine::ScriptLimits kLimits = {.steps_max = 64};
 
 // libFuzzer counts these as coverage: the code of a map is soon covered, its states are not. Volatile, or the stores
 // would be optimised away.

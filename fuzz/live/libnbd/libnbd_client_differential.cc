@@ -34,7 +34,7 @@ using engine::RequestStep;
 using engine::ServerMessage;
 
 constexpr std::uint32_t kLengthMax = 1 << 20;  // Of a read or write, in a script of people's.
-constexpr std::size_t kPieceBytesMax = 61;
+constexpr std::size_t kPieceBytesMax = 509;
 constexpr std::size_t kOffsetBytes = 8;
 constexpr std::size_t kNameBytesMax = 255;
 
