@@ -41,7 +41,7 @@ class Reader {
         break;
       case CCall::kNewOfType:
       case CCall::kNew:
-        step.offset = Number(48);
+        step.offset = Number(48) + ((how & 16) != 0 ? FillOffset(kFillCount) : 0);
         step.type = Bits();
         sizes_[step.slot] = step.offset;
         break;
