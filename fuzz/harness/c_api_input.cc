@@ -116,9 +116,8 @@ class Reader {
 };
 
 std::string Print(CCall call) {
-  constexpr auto kNames =
-      std::to_array<std::string_view>({"new_of_type", "new", "nbdkit_extents_new", "free", "add", "clear", "foreach",
-                                        "fill"});
+  constexpr auto kNames = std::to_array<std::string_view>(
+      {"new_of_type", "new", "nbdkit_extents_new", "free", "add", "clear", "foreach", "fill"});
   return std::string(kNames[static_cast<std::size_t>(call)]);
 }
 

@@ -36,8 +36,8 @@ struct CStep {
 
 inline constexpr unsigned kCSlotCount = 2;
 
-// kFill adds so many extents of one byte, far from the offsets that other calls use, with all the memory there is. A map
-// has room for as many without any; what comes next needs some.
+// kFill adds so many extents of one byte, far from the offsets that other calls use, with all the memory there is. A
+// map has room for as many without any; what comes next needs some.
 inline constexpr unsigned kFillCount = 31;
 constexpr std::uint64_t FillOffset(unsigned index) { return 200 + 3 * std::uint64_t{index}; }
 
