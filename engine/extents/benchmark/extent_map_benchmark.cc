@@ -29,7 +29,7 @@ namespace {
 struct Options {
   std::string json;
   std::uint64_t max_n = 10'000'000;
-  int rounds = 7;
+  int rounds = 5;
   std::regex filter;
 };
 

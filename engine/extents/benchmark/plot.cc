@@ -181,8 +181,9 @@ std::string RenderPlot(const Results& results) {
                     "fill=\"white\"/>\n" +
                     Legend(SubjectsOf(results), width);
   for (std::size_t i = 0; i < rows.size(); ++i) {
+    const std::size_t line = i / kColumns;
     const double left = static_cast<double>(i % kColumns) * kPanelWidth;
-    const double top = kLegendHeight + static_cast<double>(i / kColumns) * kPanelHeight;
+    const double top = kLegendHeight + static_cast<double>(line) * kPanelHeight;
     svg += Panel(results, rows[i], left, top).Render();
   }
   return svg + "</svg>\n";

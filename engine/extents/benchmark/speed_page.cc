@@ -10,8 +10,6 @@
 
 namespace {
 
-using nbdspec::engine::speed::Results;
-
 bool Write(const std::string& path, const std::string& text) {
   if (std::ofstream(path, std::ios::binary) << text << std::flush) {
     return true;
