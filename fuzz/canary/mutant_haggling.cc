@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cctype>
-#include <optional>
 #include <utility>
 
 #include "engine/wire/payloads.h"
@@ -68,14 +67,14 @@ bool IsSet(const Option& option) { return option.option == OptionType::kSetMetaC
 
 }  // namespace
 
-bool MutantHaggling::BeforeServer(engine::ClientMessage& heard, const ConnectionState& state) {
+bool MutantHaggling::BeforeServer(engine::ClientMessage& heard, const ConnectionState& /*state*/) {
   auto* option = std::get_if<Option>(&heard);
   if (option == nullptr) {
     return true;
   }
   const bool is_meta = IsSet(*option) || option->option == OptionType::kListMetaContext;
   if (is_meta && !option->too_long) {
-    RewriteQueries(*option, state);
+    RewriteQueries(*option);
   }
   if (bug_ == HagglingBug::kStructuredReplyWithDataIsAccepted && option->option == OptionType::kStructuredReply) {
     option->payload.clear();
@@ -83,7 +82,7 @@ bool MutantHaggling::BeforeServer(engine::ClientMessage& heard, const Connection
   return true;
 }
 
-void MutantHaggling::RewriteQueries(Option& option, const ConnectionState& /*state*/) const {
+void MutantHaggling::RewriteQueries(Option& option) const {
   auto query = engine::DecodeMetaContextQuery(option.payload);
   if (!query) {
     return;
@@ -126,7 +125,7 @@ void MutantHaggling::AfterServer(const engine::ClientMessage* heard, const Conne
       SpoilSet(*option, said);
     }
     SpoilContexts(*option, said);
-    SpoilOption(*option, state, said);
+    SpoilOption(*option, said);
   } else if (const auto* request = std::get_if<Request>(heard)) {
     SpoilStatus(*request, state, said);
   }
@@ -147,11 +146,9 @@ void MutantHaggling::RememberState(const Option& option, const Said& said) {
         happens(HagglingBug::kTooLongSetKeepsTheOldOnes, option.option, OptionReplyType::kErrTooBig) ||
         (happens(HagglingBug::kEmptySetKeepsTheOldOnes, option.option, OptionReplyType::kAck) && contexts.empty());
     stale_ = keeps || bug_ == HagglingBug::kSecondSetIsAdded ? latest_ : std::vector<MetaContext>();
-    latest_export_.clear();
     if (!contexts.empty()) {
       latest_ = contexts;
       first_ = first_.empty() ? contexts : first_;
-      latest_export_ = engine::DecodeMetaContextQuery(option.payload)->export_name;
     }
   }
   if (happens(HagglingBug::kListSelects, OptionType::kListMetaContext, OptionReplyType::kAck) && !contexts.empty()) {
@@ -170,7 +167,7 @@ void MutantHaggling::RememberState(const Option& option, const Said& said) {
   }
 }
 
-void MutantHaggling::SpoilSet(const Option& option, Said& said) {
+void MutantHaggling::SpoilSet(const Option& option, Said& said) const {
   const bool is_invalid = LastType(said) == OptionReplyType::kErrInvalid;
   const auto query = engine::DecodeMetaContextQuery(option.payload);
   if (bug_ == HagglingBug::kSetWithoutStructuredRepliesIsAccepted && is_invalid && query) {
@@ -189,7 +186,7 @@ void MutantHaggling::SpoilSet(const Option& option, Said& said) {
   }
 }
 
-void MutantHaggling::SpoilContexts(const Option& option, Said& said) {
+void MutantHaggling::SpoilContexts(const Option& option, Said& said) const {
   std::vector<MetaContext> contexts = ContextsIn(said);
   if (contexts.empty()) {
     return;
@@ -212,7 +209,7 @@ void MutantHaggling::SpoilContexts(const Option& option, Said& said) {
   }
 }
 
-void MutantHaggling::SpoilOption(const Option& option, const ConnectionState& /*state*/, Said& said) {
+void MutantHaggling::SpoilOption(const Option& option, Said& said) const {
   const std::uint32_t type = LastType(said);
   const bool is_meta = IsSet(option) || option.option == OptionType::kListMetaContext;
   if (bug_ == HagglingBug::kListIsAnsweredAsSet && option.option == OptionType::kListMetaContext) {

@@ -4,8 +4,6 @@
 
 #pragma once
 
-#include <cstdint>
-#include <string>
 #include <vector>
 
 #include "engine/server/interposer.h"
@@ -73,10 +71,10 @@ class MutantHaggling : public engine::Interposer {
  private:
   using Said = std::vector<engine::ServerMessage>;
 
-  void RewriteQueries(engine::Option& option, const engine::ConnectionState& state) const;
-  void SpoilSet(const engine::Option& option, Said& said);
-  void SpoilContexts(const engine::Option& option, Said& said);
-  void SpoilOption(const engine::Option& option, const engine::ConnectionState& state, Said& said);
+  void RewriteQueries(engine::Option& option) const;
+  void SpoilSet(const engine::Option& option, Said& said) const;
+  void SpoilContexts(const engine::Option& option, Said& said) const;
+  void SpoilOption(const engine::Option& option, Said& said) const;
   void RememberState(const engine::Option& option, const Said& said);
   void SpoilStatus(const engine::Request& request, const engine::ConnectionState& state, Said& said) const;
 
@@ -84,8 +82,7 @@ class MutantHaggling : public engine::Interposer {
   std::vector<engine::MetaContext> first_;   // What the first SET_META_CONTEXT selected.
   std::vector<engine::MetaContext> latest_;  // And the latest that selected any.
   std::vector<engine::MetaContext> stale_;   // Answered without being selected.
-  std::string latest_export_;
-  bool is_forgotten_ = false;  // Selected without being answered.
+  bool is_forgotten_ = false;                // Selected without being answered.
 };
 
 }  // namespace nbdspec::fuzz

@@ -13,9 +13,7 @@
 namespace nbdspec::fuzz {
 namespace {
 
-using conformance::Catalogue;
 using conformance::Requirement;
-using engine::Trouble;
 using Lines = std::vector<std::string_view>;
 
 constexpr std::size_t kSentenceBytesMax = 400;

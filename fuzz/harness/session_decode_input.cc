@@ -64,7 +64,7 @@ class Reader {
         Encode(engine::Chunk{.flags = static_cast<std::uint16_t>(kind >> 3 & 1U),
                              .type = kChunks[more & 7U],
                              .cookie = cookie,
-                             .payload = Payload(more >> 3)},
+                             .payload = Payload(more / 8U)},
                stream);
         return;
       case 3:
@@ -74,7 +74,7 @@ class Reader {
         return;
       case 4:
       case 5:
-        Encode(engine::OptionReply{.option = 3, .type = kReplies[more & 7U], .payload = Payload(more >> 3)}, stream);
+        Encode(engine::OptionReply{.option = 3, .type = kReplies[more & 7U], .payload = Payload(more / 8U)}, stream);
         return;
       case 6:
         if ((kind & 8U) != 0) {
@@ -89,7 +89,7 @@ class Reader {
   }
 
  private:
-  static engine::Bytes Payload(unsigned choice) {
+  static engine::Bytes Payload(std::size_t choice) {
     engine::Bytes payload(choice * 2);
     if (payload.size() > 3) {
       payload[3] = 5;  // An error number, and not that of success.
