@@ -20,11 +20,15 @@
 #include "engine/base/error.h"
 #include "engine/extents/extent.h"
 #include "engine/script/script.h"
+#include "engine/script/script_bytes.h"
 #include "fuzz/harness/cell_oracle.h"
 #include "fuzz/harness/disagreement.h"
 #include "fuzz/harness/uninstrumented.h"
 
 namespace nbdspec::fuzz {
+
+// What an input becomes: enough for 129 extents; more steps only slow the run.
+inline constexpr engine::ScriptLimits kExtentMapLimits = {.steps_max = 64};
 
 template <typename Map, typename Oracle>
 class ExtentMapDifferential {

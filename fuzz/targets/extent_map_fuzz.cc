@@ -16,9 +16,6 @@
 namespace nbdspec::fuzz {
 namespace {
 
-// Enough for 129 extents; more steps only slow the run.
-constexpr engine::ScriptLimits kLimits = {.steps_max = 64};
-
 // libFuzzer counts these as coverage: the code of a map is soon covered, its states are not. Volatile, or the stores
 // would be optimised away.
 __attribute__((section("__libfuzzer_extra_counters"), used)) volatile std::uint8_t extent_counts_seen[64];
@@ -37,21 +34,22 @@ class ObservedMap : public engine::ExtentMap {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  AbortOnDisagreement("extent_map", engine::ReadScript({data, size}, kLimits), [](const engine::Script& script) {
-    return FindExtentMapDisagreement(script, ObservedMap(script.size, script.initial));
-  });
+  AbortOnDisagreement("extent_map", engine::ReadScript({data, size}, kExtentMapLimits),
+                      [](const engine::Script& script) {
+                        return FindExtentMapDisagreement(script, ObservedMap(script.size, script.initial));
+                      });
   return 0;
 }
 
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
                                                unsigned seed) {
-  return MutateScriptInput(data, size, size_max, seed, kLimits);
+  return MutateScriptInput(data, size, size_max, seed, kExtentMapLimits);
 }
 
 extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
                                                  const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
                                                  std::size_t size_max, unsigned seed) {
-  return CrossScriptInputs({one, one_size}, {other, other_size}, {out, size_max}, seed, kLimits);
+  return CrossScriptInputs({one, one_size}, {other, other_size}, {out, size_max}, seed, kExtentMapLimits);
 }
 
 }  // namespace nbdspec::fuzz
