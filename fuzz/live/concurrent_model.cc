@@ -81,12 +81,27 @@ void ConcurrentModel::End(Ticket ticket, bool succeeded) {
     bytes_.Apply(range, {});
   }
   if (may_cache_ && !(succeeded && ended.access.is_durable)) {
-    if (unflushed_.size() == kUnflushedMax) {  // Too many to tell apart: what was first is not known any more.
-      bytes_.Apply(unflushed_.front().range, {});
-      unflushed_.erase(unflushed_.begin());
+    if (unflushed_.size() == kUnflushedMax) {
+      JoinUnflushed();
     }
     unflushed_.push_back({.range = ended.access.range, .connection = ended.access.connection, .ended_at = ++clock_});
   }
+}
+
+// Too many to tell apart: of each connection one remains, around all that it wrote.
+void ConcurrentModel::JoinUnflushed() {
+  std::vector<Unflushed> joined;
+  for (const Unflushed& each : unflushed_) {
+    const auto same = std::ranges::find(joined, each.connection, &Unflushed::connection);
+    if (same == joined.end()) {
+      joined.push_back(each);
+      continue;
+    }
+    same->range = {.begin = std::min(same->range.begin, each.range.begin),
+                   .end = std::max(same->range.end, each.range.end)};
+    same->ended_at = std::max(same->ended_at, each.ended_at);
+  }
+  unflushed_ = std::move(joined);
 }
 
 const ConcurrentModel::InFlight& ConcurrentModel::Find(Ticket ticket) const {

@@ -11,9 +11,7 @@
 #pragma once
 
 #include <cstdint>
-#include <list>
 #include <optional>
-#include <string>
 #include <vector>
 
 #include "engine/base/byte_range.h"
@@ -54,8 +52,6 @@ class ConcurrentModel {
   [[nodiscard]] const KnownBytes& bytes() const { return bytes_; }
   [[nodiscard]] KnownBytes& bytes() { return bytes_; }
 
-  [[nodiscard]] bool has_unflushed() const { return !unflushed_.empty(); }
-
  private:
   // A part of what a request looks at that may show more than one thing.
   struct Loose {
@@ -78,7 +74,8 @@ class ConcurrentModel {
   };
 
   void Loosen(InFlight& looking, const Access& writing) const;
-  void Contest(InFlight& writing, engine::ByteRange range);
+  static void Contest(InFlight& writing, engine::ByteRange range);
+  void JoinUnflushed();
   [[nodiscard]] const InFlight& Find(Ticket ticket) const;
   [[nodiscard]] static bool MayShow(const Loose& loose, std::uint64_t offset, std::uint8_t byte);
 

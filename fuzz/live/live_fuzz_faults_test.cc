@@ -60,9 +60,8 @@ struct Fault {
 };
 
 std::unique_ptr<conformance::Target> Faulty(std::function<Change()> make) {
-  return conformance::ReferenceTarget({.interposers = [make = std::move(make)] {
-    return std::make_unique<Changed>(make());
-  }});
+  return conformance::ReferenceTarget(
+      {.interposers = [make = std::move(make)] { return std::make_unique<Changed>(make()); }});
 }
 
 FuzzOptions Options(std::uint64_t seed, std::uint64_t scripts) {
@@ -74,9 +73,7 @@ FuzzOptions Options(std::uint64_t seed, std::uint64_t scripts) {
 Change Hears(std::function<void(Request&)> heard) { return {.heard = std::move(heard)}; }
 Change Says(std::function<void(const Request&, Said&)> said) { return {.said = std::move(said)}; }
 
-void MakeNothingOf(Request& request) {
-  request = {.flags = 0, .type = CommandType::kFlush, .cookie = request.cookie};
-}
+void MakeNothingOf(Request& request) { request = {.flags = 0, .type = CommandType::kFlush, .cookie = request.cookie}; }
 
 // For each chunk of `type` in answers to `command`.
 Change SaysChunk(std::uint16_t command, std::uint16_t type, std::function<void(const Request&, Chunk&)> change) {
@@ -131,7 +128,8 @@ std::vector<Fault> DataFaults() {
        FindingKind::kWrongData, ""},
       {"swaps_two_bytes_of_a_write",
        [] {
-         return HearsOf(CommandType::kWrite, [](Request& heard) { std::swap(heard.payload.front(), heard.payload.back()); });
+         return HearsOf(CommandType::kWrite,
+                        [](Request& heard) { std::swap(heard.payload.front(), heard.payload.back()); });
        },
        FindingKind::kWrongData, ""},
       {"forgets_what_passes_64k_of_a_write",
@@ -152,11 +150,7 @@ std::vector<Fault> DataFaults() {
       {"rounds_zeroes_outwards", [] { return RoundsOutwards(CommandType::kWriteZeroes); }, FindingKind::kWrongData, ""},
       {"rounds_trims_outwards", [] { return RoundsOutwards(CommandType::kTrim); }, FindingKind::kFalseClaim, ""},
       {"clears_what_it_caches",
-       [] {
-         return HearsOf(CommandType::kCache, [](Request& heard) {
-           heard.type = CommandType::kWriteZeroes;
-         });
-       },
+       [] { return HearsOf(CommandType::kCache, [](Request& heard) { heard.type = CommandType::kWriteZeroes; }); },
        FindingKind::kWrongData, ""},
       {"reads_512_too_early",
        [] {
@@ -176,8 +170,8 @@ std::vector<Fault> DataFaults() {
          return SaysChunk(CommandType::kRead, ChunkType::kOffsetData, [](const Request&, Chunk& chunk) {
            const auto data = engine::DecodeOffsetData(chunk.payload);
            chunk.type = ChunkType::kOffsetHole;
-           chunk.payload = EncodePayload(engine::OffsetHole{
-               .offset = data->offset, .length = static_cast<std::uint32_t>(data->data.size())});
+           chunk.payload = EncodePayload(
+               engine::OffsetHole{.offset = data->offset, .length = static_cast<std::uint32_t>(data->data.size())});
          });
        },
        FindingKind::kWrongData, "structured.offset-hole.reads-zero"},
@@ -337,8 +331,10 @@ std::vector<Fault> FormFaults() {
        [] {
          return Says([](const Request& to, Said& said) {
            if (to.type == CommandType::kWrite && to.length > 0) {
-             said.insert(said.begin(), Chunk{.type = ChunkType::kOffsetData, .cookie = to.cookie, .payload =
-                                             EncodePayload(engine::OffsetData{.offset = to.offset, .data = {0}})});
+             said.insert(said.begin(),
+                         Chunk{.type = ChunkType::kOffsetData,
+                               .cookie = to.cookie,
+                               .payload = EncodePayload(engine::OffsetData{.offset = to.offset, .data = {0}})});
            }
          });
        },
@@ -361,7 +357,9 @@ std::vector<Fault> EndingFaults() {
        [] {
          return Says([](const Request& to, Said& said) {
            if (to.type == CommandType::kWriteZeroes && (to.flags & CommandFlag::kFastZero) == 0) {
-             said = {Chunk{.flags = ChunkFlag::kDone, .type = ChunkType::kError, .cookie = to.cookie,
+             said = {Chunk{.flags = ChunkFlag::kDone,
+                           .type = ChunkType::kError,
+                           .cookie = to.cookie,
                            .payload = EncodePayload(engine::ErrorPayload{.error = engine::NbdError::kEnotsup})}};
            }
          });
@@ -371,7 +369,9 @@ std::vector<Fault> EndingFaults() {
        [] {
          return Says([](const Request& to, Said& said) {
            if (to.type == CommandType::kTrim) {
-             said = {Chunk{.flags = ChunkFlag::kDone, .type = ChunkType::kError, .cookie = to.cookie,
+             said = {Chunk{.flags = ChunkFlag::kDone,
+                           .type = ChunkType::kError,
+                           .cookie = to.cookie,
                            .payload = EncodePayload(engine::ErrorPayload{.error = 77})}};
            }
          });
@@ -381,7 +381,9 @@ std::vector<Fault> EndingFaults() {
        [] {
          return Says([](const Request& to, Said& said) {
            if (to.type == CommandType::kCache) {
-             said = {Chunk{.flags = ChunkFlag::kDone, .type = ChunkType::kError, .cookie = to.cookie,
+             said = {Chunk{.flags = ChunkFlag::kDone,
+                           .type = ChunkType::kError,
+                           .cookie = to.cookie,
                            .payload = EncodePayload(engine::ErrorPayload{})}};
            }
          });
@@ -392,8 +394,11 @@ std::vector<Fault> EndingFaults() {
          return Says([](const Request& to, Said& said) {
            auto* chunk = said.empty() ? nullptr : std::get_if<Chunk>(&said.front());
            if (to.type == CommandType::kRead && chunk != nullptr && chunk->is_error()) {
-             said = {Chunk{.flags = ChunkFlag::kDone, .type = ChunkType::kOffsetData, .cookie = to.cookie, .payload =
-                           EncodePayload(engine::OffsetData{.offset = to.offset, .data = engine::Bytes(to.length)})}};
+             said = {Chunk{
+                 .flags = ChunkFlag::kDone,
+                 .type = ChunkType::kOffsetData,
+                 .cookie = to.cookie,
+                 .payload = EncodePayload(engine::OffsetData{.offset = to.offset, .data = engine::Bytes(to.length)})}};
            }
          });
        },
@@ -447,7 +452,7 @@ Change KeepsReads() {
 }
 
 void ExpectFound(const Fault& fault) {
-  constexpr std::uint64_t kScripts = 40;
+  constexpr std::uint64_t kScripts = 50;
   SCOPED_TRACE(fault.name);
   const auto target = Faulty(fault.make);
   const FuzzReport report = Fuzz(*target, Options(/*seed=*/1, kScripts));
@@ -537,7 +542,7 @@ TEST(LiveFuzz, WhatNeedsAnEarlierScriptIsReproducedWithIt) {
     });
   });
   FuzzOptions options = Options(/*seed=*/3, 60);
-  options.tries_max = 150;
+  options.tries_max = 30;
   options.connections = 1;
   const FuzzReport report = Fuzz(*target, options);
   ASSERT_FALSE(report.findings.empty());
