@@ -29,7 +29,6 @@ using engine::GetBigEndian;
 using engine::NbdError;
 using engine::OptionStep;
 using engine::OptionType;
-using engine::Request;
 using engine::RequestStep;
 using engine::ServerMessage;
 

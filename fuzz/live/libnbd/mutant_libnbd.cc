@@ -11,11 +11,9 @@
 namespace nbdspec::fuzz {
 
 using conformance::LibnbdReport;
-using engine::BlockStatus;
 using engine::Chunk;
 using engine::ChunkType;
 using engine::CommandFlag;
-using engine::CommandType;
 using engine::NbdError;
 using engine::OptionReply;
 using engine::OptionReplyType;
