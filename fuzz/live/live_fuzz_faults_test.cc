@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
 #include <functional>
 #include <memory>
 #include <string>
@@ -453,19 +454,18 @@ Change KeepsReads() {
 
 void ExpectFound(const Fault& fault) {
   constexpr std::uint64_t kScripts = 50;
-  SCOPED_TRACE(fault.name);
   const auto target = Faulty(fault.make);
-  const FuzzReport report = Fuzz(*target, Options(/*seed=*/1, kScripts));
-  EXPECT_FALSE(report.trouble) << report.trouble->sentence;
-  EXPECT_TRUE(report.HasNew());
-  const bool is_found = std::ranges::any_of(report.findings, [&](const FuzzReport::Found& found) {
-    return found.finding.kind == fault.kind && (fault.rule.empty() || found.finding.rule == fault.rule);
-  });
+  std::atomic<bool> is_found = false;
   std::string seen;
-  for (const auto& found : report.findings) {
-    seen += " " + KeyOf(found.finding);
-  }
-  EXPECT_TRUE(is_found) << seen;
+  FuzzOptions options = Options(/*seed=*/1, kScripts);
+  options.live.cancelled = &is_found;  // The first of the right kind is enough.
+  options.on_finding = [&](const Finding& finding, const std::string&) {
+    seen += " " + KeyOf(finding);
+    is_found = is_found || (finding.kind == fault.kind && (fault.rule.empty() || finding.rule == fault.rule));
+  };
+  const FuzzReport report = Fuzz(*target, options);
+  EXPECT_FALSE(report.trouble) << fault.name << ": " << report.trouble->sentence;
+  EXPECT_TRUE(is_found) << fault.name << ":" << seen;
 }
 
 TEST(LiveFuzzFaults, EachWayToSpoilDataIsFound) {
