@@ -27,7 +27,7 @@ constexpr std::uint32_t kPayloadBytesMax = 1 << 20;  // A script of people's may
 struct Buffers {
   std::array<std::vector<Request>, engine::kConnectionsMax> requests;  // Not yet sent, by connection.
   std::array<std::size_t, engine::kConnectionsMax> counts = {};        // Of them; what is past it is to be used again.
-  std::vector<Answer> answers;
+  std::vector<ExchangeAnswer> answers;
   ExportModel model;
 };
 

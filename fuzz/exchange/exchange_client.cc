@@ -225,7 +225,7 @@ engine::Export* ExchangeClient::Find(const std::string& name) {
 // --- Transmission ---------------------------------------------------------------------------------------------
 
 ExchangeClient::Found ExchangeClient::Exchange(std::span<const Request> requests, std::uint64_t cookie,
-                                               std::vector<Answer>& answers) {
+                                               std::vector<ExchangeAnswer>& answers) {
   said_.clear();
   for (const Request& request : requests) {
     Encode(ClientMessage(request), said_);
@@ -234,7 +234,7 @@ ExchangeClient::Found ExchangeClient::Exchange(std::span<const Request> requests
     }
   }
   answers.resize(requests.size());
-  for (Answer& answer : answers) {
+  for (ExchangeAnswer& answer : answers) {
     answer.simple.reset();
     answer.chunks.clear();
     answer.is_whole = false;
@@ -250,7 +250,7 @@ ExchangeClient::Found ExchangeClient::Exchange(std::span<const Request> requests
     if ((simple == nullptr && chunk == nullptr) || index >= answers.size() || answers[index].is_whole) {
       return Object("an answer to a request that waits for one", message);
     }
-    Answer& answer = answers[index];
+    ExchangeAnswer& answer = answers[index];
     if (simple != nullptr) {
       answer.simple = std::move(*std::get_if<engine::SimpleReply>(&*message));
       answer.is_whole = true;

@@ -35,7 +35,7 @@ class ExchangeClient {
   // Sends `requests`, whose cookies are their indices from `cookie` on, and takes everything that is said to them:
   // answers[i] to requests[i].
   std::optional<Objection> Exchange(std::span<const engine::Request> requests, std::uint64_t cookie,
-                                    std::vector<Answer>& answers);
+                                    std::vector<ExchangeAnswer>& answers);
 
   [[nodiscard]] bool is_plain() const { return is_plain_; }
   [[nodiscard]] const Negotiated& negotiated() const { return negotiated_; }

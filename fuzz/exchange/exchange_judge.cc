@@ -45,7 +45,7 @@ bool Changes(std::uint16_t command) {
 
 ByteRange RangeOf(const Request& request) { return {.begin = request.offset, .end = request.offset + request.length}; }
 
-std::string DescribeAll(const Answer& answer) {
+std::string DescribeAll(const ExchangeAnswer& answer) {
   std::string text = answer.simple ? engine::Describe(ServerMessage(*answer.simple)) + "; " : "";
   for (const Chunk& chunk : answer.chunks) {
     text += engine::Describe(ServerMessage(chunk)) + "; ";
@@ -61,7 +61,7 @@ bool IsContent(const Chunk& chunk) {
 }  // namespace
 
 std::optional<Objection> ExchangeJudge::Judge(const Request& request, const Negotiated& negotiated, bool is_plain,
-                                              Answer& answer, bool& has_changed) {
+                                              ExchangeAnswer& answer, bool& has_changed) {
   has_changed = false;
   std::uint32_t error = NbdError::kOk;
   if (!answer.is_whole) {
@@ -92,7 +92,7 @@ std::optional<Objection> ExchangeJudge::Judge(const Request& request, const Nego
 // --- Form -----------------------------------------------------------------------------------------------------
 
 ExchangeJudge::Found ExchangeJudge::JudgeForm(const Request& request, const Negotiated& negotiated,
-                                              const Answer& answer, std::uint32_t& error) const {
+                                              const ExchangeAnswer& answer, std::uint32_t& error) const {
   if (answer.simple) {
     const bool needs_chunks =
         negotiated.structured && (request.type == CommandType::kRead || request.type == CommandType::kBlockStatus);
@@ -196,7 +196,7 @@ std::uint16_t ExchangeJudge::FlagsFor(std::uint16_t command, const Negotiated& n
 // --- Reads ----------------------------------------------------------------------------------------------------
 
 // What is sent is what is held; unless it failed, it covers the request once.
-ExchangeJudge::Found ExchangeJudge::JudgeRead(const Request& request, const Answer& answer, bool has_failed) {
+ExchangeJudge::Found ExchangeJudge::JudgeRead(const Request& request, const ExchangeAnswer& answer, bool has_failed) {
   const auto object = [&](std::string expected) {
     return Objection{.expected = std::move(expected), .saw = DescribeAll(answer)};
   };
@@ -246,7 +246,7 @@ ExchangeJudge::Found ExchangeJudge::JudgeRead(const Request& request, const Answ
 // --- Statuses -------------------------------------------------------------------------------------------------
 
 ExchangeJudge::Found ExchangeJudge::JudgeStatus(const Request& request, const Negotiated& negotiated, bool is_plain,
-                                                Answer& answer) {
+                                                ExchangeAnswer& answer) {
   const auto asked = ByteRange::From({.offset = request.offset, .length = request.length});
   if (!asked) {
     return std::nullopt;  // It was refused, and that is all there is to it.

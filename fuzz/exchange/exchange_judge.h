@@ -25,7 +25,7 @@ struct Negotiated {
 };
 
 // Everything that answers one request: a simple reply, or chunks up to the one with DONE.
-struct Answer {
+struct ExchangeAnswer {
   std::optional<engine::SimpleReply> simple = {};
   std::vector<engine::Chunk> chunks = {};
   bool is_whole = false;
@@ -44,7 +44,7 @@ class ExchangeJudge {
 
   // `answer` is left without its chunks. `has_changed` says whether the request has taken effect.
   std::optional<Objection> Judge(const engine::Request& request, const Negotiated& negotiated, bool is_plain,
-                                 Answer& answer, bool& has_changed);
+                                 ExchangeAnswer& answer, bool& has_changed);
 
  private:
   using Found = std::optional<Objection>;
@@ -61,13 +61,13 @@ class ExchangeJudge {
 
   [[nodiscard]] Permitted PermittedFor(const engine::Request& request, const Negotiated& negotiated) const;
   [[nodiscard]] std::uint16_t FlagsFor(std::uint16_t command, const Negotiated& negotiated) const;
-  [[nodiscard]] Found JudgeForm(const engine::Request& request, const Negotiated& negotiated, const Answer& answer,
-                                std::uint32_t& error) const;
+  [[nodiscard]] Found JudgeForm(const engine::Request& request, const Negotiated& negotiated,
+                                const ExchangeAnswer& answer, std::uint32_t& error) const;
   [[nodiscard]] Found JudgeChunkForm(const engine::Request& request, const engine::Chunk& chunk, bool is_last,
                                      std::uint32_t& error) const;
-  [[nodiscard]] Found JudgeRead(const engine::Request& request, const Answer& answer, bool has_failed);
+  [[nodiscard]] Found JudgeRead(const engine::Request& request, const ExchangeAnswer& answer, bool has_failed);
   [[nodiscard]] Found JudgeStatus(const engine::Request& request, const Negotiated& negotiated, bool is_plain,
-                                  Answer& answer);
+                                  ExchangeAnswer& answer);
   [[nodiscard]] Found JudgeClaims(const engine::Request& request, const Negotiated& negotiated, bool is_plain,
                                   const engine::Chunk& chunk) const;
   [[nodiscard]] Found JudgeAllocation(const engine::Request& request, bool is_plain, const engine::Chunk& chunk) const;
