@@ -69,7 +69,7 @@ Bytes OptionPayload(const engine::OptionStep& step, const std::string& export_na
 }  // namespace
 
 void LiveConnection::NotePiece(bool is_sent, std::size_t end) {
-  pieces_.push_back({.is_sent = is_sent, .end = end, .order = ++*clock_});
+  (is_sent ? sent_pieces_ : received_pieces_).push_back({.end = end, .order = ++*clock_});
 }
 
 void LiveConnection::StartRecord() {
@@ -79,7 +79,8 @@ void LiveConnection::StartRecord() {
   received_offset_ += taken_;
   received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(taken_));
   taken_ = 0;
-  pieces_.clear();
+  sent_pieces_.clear();
+  received_pieces_.clear();
   handshake_sent_bytes_ = 0;
   handshake_received_bytes_ = 0;
   name_reply_bytes_ = 0;
@@ -331,9 +332,9 @@ FindingStream LiveConnection::Record() const {
 
 // The place among all that passed of the piece in which the byte before `end` came.
 std::uint64_t LiveConnection::OrderOf(bool is_sent, std::size_t end) const {
-  const auto found =
-      std::ranges::find_if(pieces_, [&](const Piece& piece) { return piece.is_sent == is_sent && piece.end >= end; });
-  return found == pieces_.end() ? *clock_ : found->order;
+  const std::vector<Piece>& pieces = is_sent ? sent_pieces_ : received_pieces_;
+  const auto found = std::ranges::lower_bound(pieces, end, {}, &Piece::end);
+  return found == pieces.end() ? *clock_ : found->order;
 }
 
 void LiveConnection::DecodeSent(std::vector<Line>& lines) const {

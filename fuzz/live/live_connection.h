@@ -97,7 +97,6 @@ class LiveConnection {
  private:
   // What was sent or received at once.
   struct Piece {
-    bool is_sent = false;
     std::size_t end = 0;  // In sent_ or received_.
     std::uint64_t order = 0;
   };
@@ -130,7 +129,8 @@ class LiveConnection {
   std::size_t taken_ = 0;
   std::uint64_t sent_offset_ = 0;  // Of sent_'s first byte in its stream.
   std::uint64_t received_offset_ = 0;
-  std::vector<Piece> pieces_;
+  std::vector<Piece> sent_pieces_;  // Both ascending.
+  std::vector<Piece> received_pieces_;
   std::string undecodable_;
   bool no_zeroes_ = false;
   std::size_t handshake_sent_bytes_ = 0;      // At the beginning of sent_; 0 when it is not kept any more.

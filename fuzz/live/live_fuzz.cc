@@ -19,7 +19,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kHistoryStepsMax = 20000;
-constexpr int kTriesAtOnce = 2;  // A race needs more than one.
+constexpr std::size_t kFineStepsMax = 512;  // Of a longer one a try for each step would take too long.
+constexpr int kTriesAtOnce = 2;             // A race needs more than one.
 
 // Seeds of scripts that stand next to each other share nothing.
 std::uint64_t SeedOf(std::uint64_t seed, std::uint64_t number) {
@@ -78,7 +79,7 @@ class Reproducer {
   // The finding that `script` shows, if it is the wanted one.
   std::optional<Finding> Try(const Script& script) {
     for (int i = 0; i < kTriesAtOnce; ++i) {
-      if (tries_ >= options_.tries_max || Clock::now() >= deadline_ || IsCancelled()) {
+      if (!has_budget()) {
         return {};
       }
       ++tries_;
@@ -130,6 +131,9 @@ class Reproducer {
     }
   }
 
+  [[nodiscard]] bool has_budget() const {
+    return tries_ < options_.tries_max && Clock::now() < deadline_ && !IsCancelled();
+  }
   [[nodiscard]] int tries_left() const { return std::max(0, options_.tries_max - tries_); }
 
  private:
@@ -364,6 +368,9 @@ std::optional<Finding> Reproduce(conformance::Target& target, const Finding& fin
     }
     return found.has_value();
   };
+  if (best->script.steps.size() > kFineStepsMax || !reproducer.has_budget()) {
+    return best;
+  }
   const Script smallest = engine::Shrink(best->script, fails, reproducer.tries_left());
   if (best->script != smallest) {  // Only when the last one that failed was not the smallest.
     best->script = smallest;

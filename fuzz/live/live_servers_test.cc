@@ -48,20 +48,20 @@ void ExpectNothingNew(std::unique_ptr<Target> target, const FuzzOptions& options
   }
 }
 
-TEST(LiveServers, NbdkitMemory) { ExpectNothingNew(Spawned(kNbdkitMemory), Options(1, 150)); }
-TEST(LiveServers, NbdkitFile) { ExpectNothingNew(Named("nbdkit"), Options(2, 60)); }
+TEST(LiveServers, NbdkitMemory) { ExpectNothingNew(Spawned(kNbdkitMemory), Options(1, 100)); }
+TEST(LiveServers, NbdkitFile) { ExpectNothingNew(Named("nbdkit"), Options(2, 40)); }
 TEST(LiveServers, NbdkitWithFilters) {
   ExpectNothingNew(
       Spawned("nbdkit -f --threads=1 -U {socket} --filter=cow --filter=blocksize file file={image} minblock=4096"),
       Options(3, 60));
 }
-TEST(LiveServers, QemuNbd) { ExpectNothingNew(Named("qemu-nbd"), Options(4, 60)); }
+TEST(LiveServers, QemuNbd) { ExpectNothingNew(Named("qemu-nbd"), Options(4, 40)); }
 TEST(LiveServers, NbdServer) { ExpectNothingNew(Named("nbd-server"), Options(5, 40)); }
 
 TEST(LiveServers, AServerThatIsKilledIsFoundAndStartedAgain) {
   FuzzOptions options = Options(1, 1'000'000);
-  options.time = std::chrono::seconds(3);
-  const auto target = Spawned("timeout -s KILL 0.7 " + std::string(kNbdkitMemory));
+  options.time = std::chrono::seconds(2);
+  const auto target = Spawned("timeout -s KILL 0.5 " + std::string(kNbdkitMemory));
   const FuzzReport report = Fuzz(*target, options);
   ASSERT_FALSE(report.findings.empty());
   const Finding& finding = report.findings.front().finding;
