@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Gives a stream to a decoder whole and in pieces, and compares: same messages, which encode to the bytes they were
-// made of, while no more is held than one message may take.
+// made of, while no more is held than one message may take. What stands inside of them is payload_differential's.
 //
 // The decoders are template parameters so that canary tests can pass ones with a planted bug.
 
@@ -22,6 +22,7 @@
 #include "engine/wire/messages.h"
 #include "engine/wire/server_decoder.h"
 #include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/payload_differential.h"
 
 namespace nbdspec::fuzz {
 
@@ -65,6 +66,7 @@ class WireDecodeDifferential {
     decoder.Feed(input_.stream);
     TakeAll(decoder, whole);
     auto found = CompareWithStream(whole);
+    found = found ? found : FindInPayloads(whole);
     found = found ? found : CompareWithPieces(whole, input_.piece_bytes);
     return found ? found : CompareWithPieces(whole, {1, 1});  // The most boundaries there can be.
   }
@@ -108,6 +110,29 @@ class WireDecodeDifferential {
                             .saw = Describe({message})};
       }
       position = *next;
+    }
+    return std::nullopt;
+  }
+
+  static std::optional<Disagreement> FindInPayloads(const Messages& whole) {
+    for (const Message& message : whole) {
+      if (auto found = std::visit([](const auto& each) { return FindInPayload(each); }, message)) {
+        return found;
+      }
+    }
+    return std::nullopt;
+  }
+
+  static std::optional<Disagreement> FindInPayload(const engine::ClientMessage& message) {
+    return FindPayloadDisagreement(message);
+  }
+  static std::optional<Disagreement> FindInPayload(const engine::PlacedServerMessage& placed) {
+    return FindPayloadDisagreement(placed.message);
+  }
+  static std::optional<Disagreement> FindInPayload(const engine::Undecodable& undecodable) {
+    if (!IsShortPrintableLine(undecodable.what)) {
+      return Disagreement{
+          .where = "what is undecodable", .expected = "one short line that can be printed", .saw = undecodable.what};
     }
     return std::nullopt;
   }

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Fuzzes shrinking: whatever the script, what is left of it fails for the same reason and is small.
+
+#include <cstddef>
+#include <cstdint>
+
+#include "engine/script/script_bytes.h"
+#include "engine/script/shrink.h"
+#include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/script_mutator.h"
+#include "fuzz/harness/script_shrink_differential.h"
+
+namespace nbdspec::fuzz {
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  AbortOnDisagreement(
+      "script_shrink", engine::ReadScript({data, size}, kShrinkLimits),
+      [](const engine::Script& script) { return FindScriptShrinkDisagreement(script, engine::Shrink); });
+  return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
+                                               unsigned seed) {
+  return MutateScriptInput(data, size, size_max, seed, kShrinkLimits);
+}
+
+extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
+                                                 const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
+                                                 std::size_t size_max, unsigned seed) {
+  return CrossScriptInputs({one, one_size}, {other, other_size}, {out, size_max}, seed, kShrinkLimits);
+}
+
+}  // namespace nbdspec::fuzz
