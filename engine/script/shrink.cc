@@ -243,7 +243,8 @@ class Shrinker {
   }
 
   void RoundUp() {
-    for (const std::uint64_t edge : Edges(best_)) {
+    for (std::size_t i = 0; i < Edges(best_).size(); ++i) {
+      const std::uint64_t edge = Edges(best_)[i];  // As those before have moved it.
       Script candidate = best_;
       ShiftEdges(candidate, edge, Rounded(edge) - edge);
       Accept(std::move(candidate));

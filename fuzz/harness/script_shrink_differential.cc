@@ -117,7 +117,8 @@ std::optional<Disagreement> FindByKind(const Script& script, const ShrinkScript&
   return shrinking.found();
 }
 
-// It fails as long as an Add ends as far away: one is left, which ends there or, to be read more easily, a bit later.
+// It fails as long as an Add ends as far away: one is left, which ends there or, because its begin and length may each
+// be rounded up to be read more easily, later, but not by much.
 std::optional<Disagreement> FindByLastEnd(const Script& script, const ShrinkScript& shrink) {
   const std::uint64_t end = LastEnd(script);
   if (end == 0) {
@@ -125,7 +126,7 @@ std::optional<Disagreement> FindByLastEnd(const Script& script, const ShrinkScri
   }
   Shrinking shrinking(script, [&](const Script& candidate) { return LastEnd(candidate) >= end; }, kTriesMax, shrink);
   const __int128 small_end = LastEnd(shrinking.small());
-  if (shrinking.is_complete() && (shrinking.small().steps.size() != 1 || small_end > 2 * __int128{end})) {
+  if (shrinking.is_complete() && (shrinking.small().steps.size() != 1 || small_end > 4 * __int128{end})) {
     shrinking.Accuse("one step that ends at " + engine::PrintNumber(end) + " or a bit later",
                      engine::Print(shrinking.small()));
   }
