@@ -12,6 +12,7 @@
 
 #include "conformance/cli/commands.h"
 #include "conformance/cli/interrupt.h"
+#include "conformance/cli/output_file.h"
 #include "conformance/cli/run_cli.h"
 #include "conformance/cli/selection.h"
 #include "conformance/runner/runner.h"
@@ -27,50 +28,6 @@ constexpr int kWorkerCount = 4;  // Checks mostly wait, so this does not depend 
 
 std::chrono::milliseconds FromSeconds(double seconds) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));  // 0 would be no limit.
-}
-
-// Writes all of `text`. Returns 0, or the errno that says why not.
-int WriteTo(std::FILE* stream, const std::string& text) {
-  errno = 0;
-  const bool written = std::fwrite(text.data(), 1, text.size(), stream) == text.size();
-  return written && std::fflush(stream) == 0 ? 0 : (errno != 0 ? errno : EIO);
-}
-
-int WriteToFile(const std::string& file, const std::string& text) {
-  std::FILE* const stream = std::fopen(file.c_str(), "wbe");
-  if (stream == nullptr) {
-    return errno;
-  }
-  const int error = WriteTo(stream, text);
-  std::fclose(stream);
-  return error;
-}
-
-// Whether `file` may be replaced: a plain file, or none yet. Pipes, devices and links are written to as they are.
-bool IsPlain(const std::string& file) {
-  std::error_code error;
-  const auto status = std::filesystem::symlink_status(file, error);
-  return !std::filesystem::exists(status) || std::filesystem::is_regular_file(status);
-}
-
-// Replaces a plain file in one step, so that whoever reads it never sees half of it. "-" is standard output.
-// Returns 0 or an errno.
-int WriteReport(const std::string& file, const std::string& text) {
-  if (file == "-") {
-    return WriteTo(stdout, text);
-  }
-  if (!IsPlain(file)) {
-    return WriteToFile(file, text);
-  }
-  const std::string written = fmt::format("{}.{}.tmp", file, ::getpid());  // Two runs may share a report.
-  int error = WriteToFile(written, text);
-  if (error == 0 && std::rename(written.c_str(), file.c_str()) != 0) {
-    error = errno;
-  }
-  if (error != 0 && IsPlain(written)) {
-    std::remove(written.c_str());
-  }
-  return error;
 }
 
 // The reports of a run that go to files.
@@ -96,7 +53,7 @@ class Reports {
       if (file->empty() || !wanted(*file)) {
         continue;
       }
-      if (const int error = WriteReport(*file, render(run)); error != 0) {
+      if (const int error = WriteOutput(*file, render(run)); error != 0) {
         trouble = fmt::format("cannot write {}: {}; name a file in a directory that may be written to",
                               *file == "-" ? "standard output" : engine::Quoted(*file, 200),
                               std::generic_category().message(error));

@@ -16,5 +16,7 @@ int CoverageCommand(const CoverageOptions& options);
 int SelfTestCommand(const SelfTestOptions& options);
 int FuzzCommand(FuzzCommandOptions options);
 int DiffCommand(const DiffCommandOptions& options);
+int ReplayCommand(const ReplayCommandOptions& options);
+int ShrinkCommand(const ShrinkCommandOptions& options);
 
 }  // namespace nbdspec::conformance

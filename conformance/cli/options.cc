@@ -6,7 +6,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdlib>
+#include <utility>
 
+#include "conformance/peer/command_line.h"
 #include "conformance/peer/reference_target.h"
 #include "engine/wire/messages.h"
 
@@ -15,6 +17,20 @@ namespace nbdspec::conformance {
 namespace {
 
 constexpr std::array<std::string_view, 4> kServers = {"nbdkit", "nbdkit:extents", "qemu-nbd", "nbd-server"};
+
+// The target that `options` name, with nothing left over, to be written to.
+std::expected<std::unique_ptr<Target>, engine::Trouble> WritableTarget(CheckOptions options, bool allow_write) {
+  auto target = TakeTarget(options);
+  if (target && !options.words.empty()) {
+    return std::unexpected(engine::Trouble{"there is no server " + engine::Quoted(options.words.front(), 200) +
+                                           "; `nbdspec check --help` names them"});
+  }
+  if (target && !(*target)->IsOurs() && !allow_write) {
+    return std::unexpected(engine::Trouble{"a script overwrites the export at " + (*target)->Describe() +
+                                           ": say --allow-write if it may"});
+  }
+  return target;
+}
 
 }  // namespace
 
@@ -49,6 +65,36 @@ std::expected<std::unique_ptr<Target>, engine::Trouble> TakeTarget(CheckOptions&
     return TargetFromName(first);
   }
   return ReferenceTarget();
+}
+
+std::expected<std::unique_ptr<Target>, engine::Trouble> TargetFromWord(const std::string& word, bool allow_write) {
+  CheckOptions options;
+  if (word.find("{socket}") != std::string::npos) {
+    options.spawn = word;
+  } else {
+    options.words = {word};
+  }
+  return WritableTarget(std::move(options), allow_write);
+}
+
+std::expected<std::unique_ptr<Target>, engine::Trouble> TargetFromCommandLine(const std::string& line,
+                                                                              bool allow_write) {
+  auto words = SplitCommand(line);
+  if (!words) {
+    return std::unexpected(words.error());
+  }
+  CheckOptions options;
+  for (std::size_t i = 0; i < words->size(); ++i) {
+    const bool has_value = i + 1 < words->size();
+    if ((*words)[i] == "--spawn" && has_value) {
+      options.spawn = (*words)[++i];
+    } else if ((*words)[i] == "--export" && has_value) {
+      options.export_name = (*words)[++i];
+    } else {
+      options.words.push_back((*words)[i]);
+    }
+  }
+  return WritableTarget(std::move(options), allow_write);
 }
 
 }  // namespace nbdspec::conformance

@@ -70,11 +70,35 @@ struct DiffCommandOptions {
   bool allow_write = false;
 };
 
+struct ReplayCommandOptions {
+  std::vector<std::string> paths = {};
+  std::string target = {};  // As TargetFromWord has it; empty: the finding's own.
+  std::string as = {};      // The fuzz target whose input it is; empty: by its folder.
+  double reply_timeout_s = 5;
+  int in_flight = 16;
+  int tries = 3;
+  bool allow_write = false;
+  bool verbose = false;
+};
+
+struct ShrinkCommandOptions {
+  ReplayCommandOptions subject = {};  // One path; tries is how many runs at most.
+  std::string output = "-";
+};
+
 // Whether to write colour to standard output: it is a terminal, NO_COLOR is not set, and `refused` is false.
 bool UseColor(bool refused);
 
 // The target that the words name, taken off their front, or the reference server when they name none.
 // Errors: a malformed URI, a spawn command that cannot work, more than one server named.
 std::expected<std::unique_ptr<Target>, engine::Trouble> TakeTarget(CheckOptions& options);
+
+// The target that one word names: a server by name, a URI, or a command with {socket} in it.
+// Errors: as TakeTarget; it is none; it may be written to only with --allow-write, and `allow_write` is false.
+std::expected<std::unique_ptr<Target>, engine::Trouble> TargetFromWord(const std::string& word, bool allow_write);
+
+// The target that Target::CommandLine() wrote. Errors: as TargetFromWord.
+std::expected<std::unique_ptr<Target>, engine::Trouble> TargetFromCommandLine(const std::string& line,
+                                                                              bool allow_write);
 
 }  // namespace nbdspec::conformance

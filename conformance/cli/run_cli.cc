@@ -171,6 +171,67 @@ void AddDiff(CLI::App& app, DiffCommandOptions& options, int& exit) {
   diff->callback([&options, &exit] { exit = DiffCommand(options); });
 }
 
+constexpr char kReplayFooter[] =
+    "Each is a directory that `nbdspec fuzz` has kept, an input of a fuzz target (corpus/regressions/NAME/FILE,\n"
+    "corpus/seeds/NAME/FILE, or any with --as NAME), a script, or a directory of these. A finding runs on the server "
+    "it\n"
+    "was found on, which is started again, or on --target; an input runs in this process; a script runs on --target,\n"
+    "or else on the reference server or, without requests, on the map and its oracle.\n"
+    "Exit codes: 0 all pass or are FIXED, 1 something fails, is REPRODUCED or DIFFERENT, 2 something cannot be read "
+    "or\n"
+    "nothing is to be replayed, 3 a server was not usable, 5 nbdspec's own error.\n\n"
+    "  nbdspec replay nbdspec-findings\n"
+    "  nbdspec replay nbdspec-findings/crash.x-1 --target 'my-server --socket {socket} {image}'\n"
+    "  nbdspec replay corpus/regressions/extent_map";
+
+void AddSubject(CLI::App& app, ReplayCommandOptions& options) {
+  app.add_option("--target", options.target, "A server by name, a URI, or a command with {socket}, instead")
+      ->check(RefuseEmpty);
+  app.add_option("--as", options.as, "The fuzz target whose input it is")->option_text("NAME")->check(RefuseEmpty);
+  app.add_option("--in-flight", options.in_flight, "Requests in flight on each connection")
+      ->check(CLI::Range(1, fuzz::kInFlightMax))
+      ->capture_default_str();
+  AddSeconds(app, "--reply-timeout", options.reply_timeout_s, "A server that is silent longer hangs")
+      ->check(CLI::Range(0.001, 86400.0));
+  app.add_flag("--allow-write", options.allow_write, "Write to a server that nbdspec did not start");
+}
+
+void AddReplay(CLI::App& app, ReplayCommandOptions& options, int& exit) {
+  CLI::App* replay = app.add_subcommand("replay", "Replay findings, corpus files and scripts");
+  replay->footer(kReplayFooter);
+  replay->add_option("paths", options.paths, "FILE|DIR...")->option_text(" ")->required()->check(RefuseEmpty);
+  AddSubject(*replay, options);
+  replay->add_option("--tries", options.tries, "How often a finding is tried before it is FIXED")
+      ->check(CLI::Range(1, 10000))
+      ->capture_default_str();
+  replay->add_flag("-v,--verbose", options.verbose, "Show what was expected and seen of each");
+  replay->callback([&options, &exit] { exit = ReplayCommand(options); });
+}
+
+constexpr char kShrinkFooter[] =
+    "FILE is as for replay. The script goes to standard output, or in one step to --output; how far it shrank to\n"
+    "standard error. Exit codes: 0 done, 1 nothing is wrong with it, 2 usage, 3 the server was not usable, 5 it "
+    "cannot\n"
+    "be written.\n\n"
+    "  nbdspec shrink nbdspec-findings/crash.x-1 -o crash.script";
+
+void AddShrink(CLI::App& app, ShrinkCommandOptions& options, int& exit) {
+  CLI::App* shrink = app.add_subcommand("shrink", "Make a script smaller that still fails the same way");
+  shrink->footer(kShrinkFooter);
+  shrink->add_option("path", options.subject.paths, "FILE|DIR")
+      ->option_text(" ")
+      ->required()
+      ->expected(1)
+      ->check(RefuseEmpty);
+  shrink->add_option("-o,--output", options.output, "Where to write it")->option_text("FILE")->check(RefuseEmpty);
+  AddSubject(*shrink, options.subject);
+  options.subject.tries = 2000;
+  shrink->add_option("--tries", options.subject.tries, "How many runs at most, on a server")
+      ->check(CLI::Range(1, 1'000'000))
+      ->capture_default_str();
+  shrink->callback([&options, &exit] { exit = ShrinkCommand(options); });
+}
+
 int CannotPrint(const std::string& why) {
   std::fputs(("nbdspec: cannot print: " + why + "\n").c_str(), stderr);
   return reports::ExitCode::kOurError;
@@ -189,11 +250,15 @@ int RunCli(std::span<const std::string> arguments) {
   SelfTestOptions selftest;
   FuzzCommandOptions fuzz_options;
   DiffCommandOptions diff_options;
+  ReplayCommandOptions replay;
+  ShrinkCommandOptions shrink;
   std::string id;
   int exit = reports::ExitCode::kNothingNew;
   AddCheck(app, check, exit);
   AddFuzz(app, fuzz_options, exit);
   AddDiff(app, diff_options, exit);
+  AddReplay(app, replay, exit);
+  AddShrink(app, shrink, exit);
   AddOthers(app, list, coverage, selftest, id, exit);
   if (!arguments.empty() && !arguments[0].starts_with("-") &&
       app.get_subcommands([&](const CLI::App* each) { return each->get_name() == arguments[0]; }).empty()) {

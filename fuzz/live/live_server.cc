@@ -55,6 +55,8 @@ std::vector<ByteRange> WindowsOf(std::uint64_t size) {
   return {{.begin = 0, .end = kWindowBytes}, {.begin = size - kWindowBytes, .end = size}};
 }
 
+bool IsLast(const ReplyView& reply) { return reply.is_simple || (reply.flags & engine::ChunkFlag::kDone) != 0; }
+
 // Cookies that are not counted up, so that a server which makes up one is not right by accident.
 std::uint64_t CookieFrom(std::uint64_t count) { return count * 0x9e37'79b9'7f4a'7c15 ^ 0x4e42'4453'5045'4321; }
 
@@ -368,15 +370,15 @@ std::optional<LiveServer::Stop> LiveServer::HearReply(Lane& lane, const ReplyVie
                                .saw = "a reply with the cookie " + std::to_string(reply.cookie)}};
   }
   const ConcurrentModel::Ticket ticket = TicketOf(lane, *slot);
-  if (auto wrong = slot->judge.Hear(reply, ticket, *model_)) {
-    return StopOr(*std::move(wrong), *slot, result);
-  }
-  if (!slot->judge.is_done()) {
+  auto wrong = slot->judge.Hear(reply, ticket, *model_);
+  if (!wrong && !slot->judge.is_done()) {
     return {};
   }
-  auto wrong = slot->judge.Finish(ticket, *model_);
+  wrong = wrong ? std::move(wrong) : slot->judge.Finish(ticket, *model_);
   auto stop = wrong ? StopOr(*std::move(wrong), *slot, result) : std::nullopt;
-  if (!stop) {
+  if (stop) {
+    lane.in_flight -= IsLast(reply) ? 1 : 0;  // Drain does not wait for what has come.
+  } else if (slot->judge.is_done()) {
     FinishSlot(lane, *slot, slot->judge.succeeded(), result);
   }
   return stop;
@@ -475,12 +477,12 @@ void LiveServer::Drain() {
   const auto deadline = Clock::now() + kDrainTimeout;
   for (Lane& lane : lanes_) {
     const auto no_length = [](std::uint64_t) -> std::uint32_t { return 0; };
-    while (lane.in_flight > 0 && lane.connection->undecodable().empty() &&
-           lane.connection->Receive(deadline) == Ending::kNone && Clock::now() < deadline) {
-      while (const auto reply = lane.connection->Next(no_length)) {
-        lane.in_flight -= reply->is_simple || (reply->flags & engine::ChunkFlag::kDone) != 0 ? 1 : 0;
+    do {
+      for (auto reply = lane.connection->Next(no_length); reply; reply = lane.connection->Next(no_length)) {
+        lane.in_flight -= IsLast(*reply) ? 1 : 0;
       }
-    }
+    } while (lane.in_flight > 0 && lane.connection->undecodable().empty() && Clock::now() < deadline &&
+             lane.connection->Receive(deadline) == Ending::kNone);
   }
 }
 

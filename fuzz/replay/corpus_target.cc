@@ -5,12 +5,14 @@
 
 #include "engine/base/check.h"
 #include "engine/extents/extent_map.h"
+#include "engine/script/shrink.h"
 #include "fuzz/exchange/block_status_exchange.h"
 #include "fuzz/harness/block_status_differential.h"
 #include "fuzz/harness/extent_map_differential.h"
 #include "fuzz/harness/layer_stack_differential.h"
 #include "fuzz/harness/meta_context_differential.h"
 #include "fuzz/harness/report_input_differential.h"
+#include "fuzz/harness/script_shrink_differential.h"
 #include "fuzz/harness/script_text_differential.h"
 #include "fuzz/harness/server_session_differential.h"
 #include "fuzz/harness/session_decode_differential.h"
@@ -64,6 +66,9 @@ std::vector<CorpusTarget> MakeTargets() {
       {.name = "meta_context", .find_in_bytes = [](ByteView input) { return FindMetaContextDisagreement(input); }},
       {.name = kNbdkitExtents, .find_in_bytes = FindInNbdkitCase},
       {.name = "report_input", .find_in_bytes = [](ByteView input) { return FindReportInputDisagreement(input); }},
+      {.name = "script_shrink",
+       .find_in_script = [](const Script& script) { return FindScriptShrinkDisagreement(script, engine::Shrink); },
+       .limits = kShrinkLimits},
       {.name = "script_text", .find_in_bytes = [](ByteView input) { return FindScriptTextDisagreement(input); }},
       {.name = "server_session", .find_in_bytes = [](ByteView input) { return FindServerSessionDisagreement(input); }},
       {.name = "session_decode", .find_in_bytes = [](ByteView input) { return FindSessionDecodeDisagreement(input); }},

@@ -1,0 +1,296 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `nbdspec replay` and `nbdspec shrink` from outside: what a faulty server did is found, kept, seen again, made small,
+// and known to be gone once the server is right. Runs the real program.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <string>
+#include <vector>
+
+namespace nbdspec::conformance {
+namespace {
+
+struct Result {
+  int exit = -1;
+  std::string output;  // Standard output and error.
+
+  [[nodiscard]] bool Says(const std::string& text) const { return output.find(text) != std::string::npos; }
+};
+
+Result Shell(const std::string& command) {
+  Result result;
+  std::FILE* pipe = ::popen(command.c_str(), "r");
+  if (pipe == nullptr) {
+    return result;
+  }
+  std::array<char, 4096> buffer{};
+  while (const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
+    result.output.append(buffer.data(), count);
+  }
+  const int status = ::pclose(pipe);
+  result.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+  return result;
+}
+
+Result Nbdspec(const std::string& words, const std::string& redirection = "2>&1") {
+  return Shell("conformance/cli/nbdspec " + words + " " + redirection);
+}
+
+std::string FileFor(const std::string& name) { return std::string(std::getenv("TEST_TMPDIR")) + "/" + name; }
+
+std::string Contents(const std::string& file) {
+  std::ifstream in(file);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+void Write(const std::string& file, const std::string& text) { std::ofstream(file) << text; }
+
+// A server whose fault can be changed, and what was found of it.
+class FaultyServer {
+ public:
+  FaultyServer(const std::string& name, const std::string& fault)
+      : fault_file_(FileFor(name + ".fault")), findings_(FileFor(name + ".findings")) {
+    Become(fault);
+  }
+  void Become(const std::string& fault) const { Write(fault_file_, fault); }
+  [[nodiscard]] std::string command() const { return "'conformance/peer/faulty_server {socket} " + fault_file_ + "'"; }
+  [[nodiscard]] const std::string& findings() const { return findings_; }
+  [[nodiscard]] Result Fuzz(const std::string& more) const {
+    return Nbdspec("fuzz --spawn " + command() + " --only-offered --findings " + findings_ + " " + more);
+  }
+  [[nodiscard]] std::vector<std::string> Kept() const {
+    std::vector<std::string> kept;
+    for (const auto& entry : std::filesystem::directory_iterator(findings_)) {
+      if (!entry.path().filename().string().starts_with(".")) {
+        kept.push_back(entry.path().string());
+      }
+    }
+    std::ranges::sort(kept);
+    return kept;
+  }
+  // The first whose name begins so.
+  [[nodiscard]] std::string Kept(const std::string& kind) const {
+    for (const std::string& each : Kept()) {
+      if (each.starts_with(findings_ + "/" + kind)) {
+        return each;
+      }
+    }
+    ADD_FAILURE() << "nothing was found of " << kind;
+    return {};
+  }
+
+ private:
+  std::string fault_file_;
+  std::string findings_;
+};
+
+TEST(Replay, AFindingIsReproducedThenDifferentThenFixed) {
+  const FaultyServer server("replay", "loses-writes");
+  const Result fuzz = server.Fuzz("--scripts 20");
+  ASSERT_EQ(fuzz.exit, 1) << fuzz.output;
+  const std::string finding = server.Kept("wrong-data");
+
+  const Result again = Nbdspec("replay " + finding);
+  EXPECT_EQ(again.exit, 1);
+  EXPECT_TRUE(again.Says("REPRODUCED  " + finding)) << again.output;
+  EXPECT_TRUE(again.Says("then      wrong-data")) << again.output;
+  EXPECT_TRUE(again.Says("now       wrong-data")) << again.output;
+
+  server.Become("leaves-at-write");
+  const Result otherwise = Nbdspec("replay " + finding);
+  EXPECT_EQ(otherwise.exit, 1);
+  EXPECT_TRUE(otherwise.Says("DIFFERENT   " + finding)) << otherwise.output;
+  EXPECT_TRUE(otherwise.Says("then      wrong-data")) << otherwise.output;
+  EXPECT_TRUE(otherwise.Says("now       disconnect")) << otherwise.output;
+
+  server.Become("none");
+  const Result fixed = Nbdspec("replay " + finding);
+  EXPECT_EQ(fixed.exit, 0) << fixed.output;
+  EXPECT_TRUE(fixed.Says("FIXED       " + finding)) << fixed.output;
+  EXPECT_TRUE(fixed.Says("then      wrong-data")) << fixed.output;
+
+  const Result elsewhere = Nbdspec("replay " + finding + " --target reference");
+  EXPECT_EQ(elsewhere.exit, 0) << elsewhere.output;
+  EXPECT_TRUE(elsewhere.Says(" then, nbdspec reference server (in process) now")) << elsewhere.output;
+}
+
+TEST(Replay, SeveralGetALineEachAndASummary) {
+  const FaultyServer first("several-1", "claims-zeroes");
+  const FaultyServer second("several-2", "dies-at-trim");
+  ASSERT_EQ(first.Fuzz("--scripts 5").exit, 1);
+  ASSERT_EQ(second.Fuzz("--scripts 5").exit, 1);
+  second.Become("none");
+  const Result result = Nbdspec("replay " + first.findings() + " " + second.findings());
+  EXPECT_EQ(result.exit, 1);
+  const std::size_t count = first.Kept().size() + second.Kept().size();
+  EXPECT_TRUE(result.Says(std::to_string(count) + " replayed: ")) << result.output;
+  EXPECT_TRUE(result.Says(" FIXED\n")) << result.output;
+  EXPECT_EQ(static_cast<std::size_t>(std::ranges::count(result.output, '\n')), count + 1) << result.output;
+}
+
+TEST(Replay, AServerThatDoesNotStartIsUnusable) {
+  const FaultyServer server("unusable", "dies-at-trim");
+  ASSERT_EQ(server.Fuzz("--scripts 5").exit, 1);
+  const Result result = Nbdspec("replay " + server.findings() + " --target '/bin/false {socket}'");
+  EXPECT_EQ(result.exit, 3) << result.output;
+  EXPECT_TRUE(result.Says("UNUSABLE")) << result.output;
+  EXPECT_TRUE(result.Says("status 1")) << result.output;
+}
+
+TEST(Replay, ATornFindingIsRefusedAndTheOthersAreReplayed) {
+  const FaultyServer server("torn", "dies-at-trim");
+  ASSERT_EQ(server.Fuzz("--scripts 5").exit, 1);
+  server.Become("none");
+  const std::string torn = server.findings() + "/torn-1";
+  std::filesystem::copy(server.Kept().front(), torn);
+  Write(torn + "/script.txt", "cut");
+  const Result result = Nbdspec("replay " + server.findings());
+  EXPECT_EQ(result.exit, 2) << result.output;
+  EXPECT_TRUE(result.Says("script.txt is not what was written")) << result.output;
+  EXPECT_TRUE(result.Says("FIXED")) << result.output;
+}
+
+TEST(Replay, CorpusFilesRunInProcessAndShowWhyTheyAreRight) {
+  const Result result = Nbdspec("replay corpus/regressions/extent_map/clear_restores_the_initial_type.script");
+  EXPECT_EQ(result.exit, 0) << result.output;
+  EXPECT_TRUE(result.Says("PASS")) << result.output;
+  EXPECT_TRUE(result.Says("# Why:   Clear returns to the type chosen at construction")) << result.output;
+  const Result all = Nbdspec("replay corpus/regressions/extent_map corpus/seeds");
+  EXPECT_EQ(all.exit, 0) << all.output;
+  EXPECT_TRUE(all.Says(" PASS; ")) << all.output;
+  EXPECT_TRUE(all.Says("c_api has a program of its own, for it replaces operator new")) << all.output;
+}
+
+// A case that says nbdkit deviates where it does not: its comparison fails.
+TEST(Replay, ACorpusFileThatDisagreesFails) {
+  const std::string folder = FileFor("corpus/regressions/nbdkit_extents");
+  std::filesystem::create_directories(folder);
+  Write(folder + "/stale.script",
+        "# nbdspec script\n# stack:\n# reach: extent\n# deviates: killed by SIGABRT\nsize 64K\ninitial data\n"
+        "foreach 0 +100\n");
+  const Result result = Nbdspec("replay " + folder);
+  EXPECT_EQ(result.exit, 1) << result.output;
+  EXPECT_TRUE(result.Says("expected killed by SIGABRT; saw no deviation")) << result.output;
+}
+
+TEST(Replay, ScriptsRunOnTheMapOnTheReferenceServerOrOnATarget) {
+  const std::string map = FileFor("map.script");
+  Write(map, "# nbdspec script\nsize 64K\nadd 0 +1K data\nforeach 0 +64K\n");
+  const Result on_map = Nbdspec("replay " + map);
+  EXPECT_EQ(on_map.exit, 0) << on_map.output;
+  EXPECT_TRUE(on_map.Says("extent_map")) << on_map.output;
+  EXPECT_EQ(Nbdspec("replay " + map + " --target reference").exit, 2);
+
+  const std::string wire = FileFor("wire.script");
+  Write(wire, "# nbdspec script\nsize 64K\nwrite 0 +1K pattern 3\nwait\nread 0 +64K\nstatus 0 +64K\n");
+  const Result on_reference = Nbdspec("replay " + wire);
+  EXPECT_EQ(on_reference.exit, 0) << on_reference.output;
+  EXPECT_TRUE(on_reference.Says("reference server")) << on_reference.output;
+  const FaultyServer server("script", "loses-writes");
+  const Result on_faulty = Nbdspec("replay " + wire + " --target " + server.command());
+  EXPECT_EQ(on_faulty.exit, 1) << on_faulty.output;
+  EXPECT_TRUE(on_faulty.Says("FAIL")) << on_faulty.output;
+  EXPECT_TRUE(on_faulty.Says("wrong-data")) << on_faulty.output;
+}
+
+TEST(Replay, AnythingElseGetsOneSentence) {
+  const std::string bytes = FileFor("some_bytes");
+  Write(bytes, "\x01\x02");
+  const std::string broken = FileFor("broken.script");
+  Write(broken, "# nbdspec script\nsize 64\nadd 0 1\n");
+  std::filesystem::create_directory(FileFor("empty"));
+  struct Refused {
+    std::string words;
+    std::string says;
+  };
+  for (const Refused& refused : {Refused{"", "paths"}, Refused{"/no/such/file", "is not there"},
+                                 Refused{bytes, "Name the target whose input it is: --as"},
+                                 Refused{bytes + " --as nosuch", "none of block_status_exchange"},
+                                 Refused{broken, "line 3, column"}, Refused{FileFor("empty"), "holds nothing"},
+                                 Refused{bytes + " --as c_api", "bazel run //fuzz/targets:c_api_fuzz"},
+                                 Refused{broken + " --as extent_map", "line 3, column"}}) {
+    const Result result = Nbdspec("replay " + refused.words);
+    EXPECT_EQ(result.exit, 2) << refused.words << ": " << result.output;
+    EXPECT_TRUE(result.Says(refused.says)) << refused.words << ": " << result.output;
+  }
+  EXPECT_EQ(Nbdspec("replay " + bytes + " --as wire_decode").exit, 0);
+}
+
+TEST(Shrink, AScriptThatFailsOnAServerBecomesSmall) {
+  const std::string script = FileFor("long.script");
+  std::string text = "# nbdspec script\n# Why:  writes are there once they are answered\nsize 256K\n";
+  for (int i = 0; i < 40; ++i) {
+    text += "zero " + std::to_string(i) + "K +4K\nstatus 0 +64K\n";
+  }
+  Write(script, text + "write 70000 +512 pattern 7\nwait\nread 64K +64K\nflush\n");
+  const FaultyServer server("shrink", "loses-writes");
+  const std::string out = FileFor("small.script");
+  const Result result = Nbdspec("shrink " + script + " --target " + server.command() + " -o " + out);
+  ASSERT_EQ(result.exit, 0) << result.output;
+  EXPECT_TRUE(result.Says("before  84 steps\nafter   3 steps\n")) << result.output;
+  const std::string small = Contents(out);
+  EXPECT_NE(small.find("# Why:  writes are there once they are answered"), std::string::npos) << small;
+  EXPECT_EQ(Nbdspec("replay " + out + " --target " + server.command()).exit, 1);
+
+  // The same again, to standard output.
+  const Result again = Nbdspec("shrink " + script + " --target " + server.command(), "2>/dev/null");
+  EXPECT_EQ(again.exit, 0);
+  EXPECT_EQ(again.output, small);
+}
+
+TEST(Shrink, WhatPassesIsNotShrunk) {
+  const std::string script = FileFor("right.script");
+  Write(script, "# nbdspec script\nsize 64K\nread 0 +512\n");
+  const std::string out = FileFor("not_written.script");
+  const Result result = Nbdspec("shrink " + script + " -o " + out);
+  EXPECT_EQ(result.exit, 1) << result.output;
+  EXPECT_TRUE(result.Says("nothing is wrong with it")) << result.output;
+  EXPECT_FALSE(std::filesystem::exists(out));
+  EXPECT_EQ(Nbdspec("shrink corpus/regressions/extent_map/length_zero_splits_nothing.script").exit, 1);
+}
+
+TEST(Shrink, WhereNothingCanBeWrittenIsOurTrouble) {
+  const FaultyServer server("nowhere", "loses-writes");
+  const std::string script = FileFor("nowhere.script");
+  Write(script, "# nbdspec script\nsize 64K\nwrite 0 +512 pattern 7\nwait\nread 0 +512\n");
+  const Result result = Nbdspec("shrink " + script + " --target " + server.command() + " -o /no/such/dir/x");
+  EXPECT_EQ(result.exit, 5) << result.output;
+  EXPECT_TRUE(result.Says("/no/such/dir/x")) << result.output;
+}
+
+// What was printed is on the disk whenever nbdspec is killed, whole, and shows again.
+TEST(Replay, NothingThatWasFoundIsLostToAKill) {
+  const FaultyServer server("killed", "dies-at-trim");
+  std::size_t printed = 0;
+  for (const char* moment : {"0.1", "0.3", "0.6", "1.2", "2.4", "4.8"}) {
+    std::filesystem::remove_all(server.findings());
+    const Result run =
+        Shell("conformance/cli/nbdspec fuzz --spawn " + server.command() + " --only-offered --findings " +
+              server.findings() + " & pid=$!; sleep " + moment + "; kill -KILL $pid; wait $pid");
+    std::size_t at = 0;
+    while ((at = run.output.find("kept in   ", at)) != std::string::npos) {
+      at += std::string("kept in   ").size();
+      const std::string directory = run.output.substr(at, run.output.find('\n', at) - at);
+      const Result replay = Nbdspec("replay " + directory);
+      EXPECT_TRUE(replay.Says("REPRODUCED")) << "killed after " << moment << ": " << replay.output;
+      ++printed;
+    }
+    // Whatever else was kept is whole too.
+    if (std::filesystem::exists(server.findings()) && !server.Kept().empty()) {
+      const Result all = Nbdspec("replay " + server.findings() + " --tries 1");
+      EXPECT_FALSE(all.Says("torn")) << all.output;
+      EXPECT_NE(all.exit, 2) << all.output;
+    }
+  }
+  EXPECT_GT(printed, 0U);  // At least the last moments came after something was found.
+}
+
+}  // namespace
+}  // namespace nbdspec::conformance

@@ -1,0 +1,168 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The reference server on a unix socket, right or wrong in one way, for tests: faulty_server SOCKET FAULT-FILE
+//
+// The file holds the fault's name, so that the same command is another server once the file has changed: "none",
+// "loses-writes" (answers, and does nothing), "claims-zeroes" (of all there is), "leaves-at-write" (closes the
+// connection), "dies-at-trim" (aborts).
+
+#include <poll.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <array>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/server/export.h"
+#include "engine/server/interposer.h"
+#include "engine/server/server.h"
+#include "engine/wire/payloads.h"
+#include "engine/wire/protocol.h"
+
+namespace {
+
+using nbdspec::engine::Chunk;
+using nbdspec::engine::ChunkType;
+using nbdspec::engine::CommandType;
+using nbdspec::engine::Request;
+
+constexpr std::uint64_t kExportBytes = 256 << 10;
+
+class Fault : public nbdspec::engine::Interposer {
+ public:
+  explicit Fault(std::string name) : name_(std::move(name)) {}
+
+  bool BeforeServer(nbdspec::engine::ClientMessage& heard, const nbdspec::engine::ConnectionState&) override {
+    auto* const request = std::get_if<Request>(&heard);
+    if (request == nullptr) {
+      return true;
+    }
+    if (request->type == CommandType::kTrim && name_ == "dies-at-trim") {
+      std::fputs("faulty_server: a trim!\n", stderr);
+      std::abort();
+    }
+    leaves_ = leaves_ || (request->type == CommandType::kWrite && name_ == "leaves-at-write");
+    if (request->type == CommandType::kWrite && name_ == "loses-writes") {
+      *request = {.type = CommandType::kFlush, .cookie = request->cookie};
+    }
+    return true;
+  }
+
+  void AfterServer(const nbdspec::engine::ClientMessage*, const nbdspec::engine::ConnectionState&,
+                   std::vector<nbdspec::engine::ServerMessage>& said) override {
+    for (auto& each : said) {
+      auto* const chunk = std::get_if<Chunk>(&each);
+      if (name_ != "claims-zeroes" || chunk == nullptr || chunk->type != ChunkType::kBlockStatus) {
+        continue;
+      }
+      auto status = nbdspec::engine::DecodeBlockStatus(chunk->payload);
+      for (auto& descriptor : status->descriptors) {
+        descriptor.status = 3;
+      }
+      chunk->payload = EncodePayload(*status);
+    }
+  }
+
+  [[nodiscard]] bool leaves() const { return leaves_; }
+
+ private:
+  std::string name_;
+  bool leaves_ = false;
+};
+
+struct Connection {
+  int fd;
+  std::unique_ptr<Fault> fault;
+  std::unique_ptr<nbdspec::engine::Server> server;
+};
+
+int Listen(const char* path) {
+  sockaddr_un address = {};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 || listen(fd, 16) != 0) {
+    std::perror("listen");
+    std::exit(4);
+  }
+  return fd;
+}
+
+bool SendAll(int fd, const nbdspec::engine::Bytes& bytes) {
+  for (std::size_t sent = 0; sent < bytes.size();) {
+    const ssize_t count = send(fd, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
+    if (count <= 0) {
+      return false;
+    }
+    sent += static_cast<std::size_t>(count);
+  }
+  return true;
+}
+
+// Says all there is to say. Returns whether the connection goes on.
+bool Talk(Connection& connection) {
+  for (;;) {
+    const auto said = connection.server->TakeOutput();
+    if (said.empty()) {
+      return !connection.server->closed();
+    }
+    if (connection.fault->leaves() || !SendAll(connection.fd, said)) {
+      return false;
+    }
+  }
+}
+
+bool HearAndTalk(Connection& connection) {
+  std::array<std::uint8_t, 65536> buffer;
+  const ssize_t count = recv(connection.fd, buffer.data(), buffer.size(), 0);
+  if (count <= 0) {
+    return false;
+  }
+  connection.server->Receive({buffer.data(), static_cast<std::size_t>(count)});
+  return Talk(connection);
+}
+
+[[noreturn]] void Serve(int listening, const std::string& fault) {
+  nbdspec::engine::Export served({.name = ""}, nbdspec::engine::Disk(kExportBytes));
+  std::vector<Connection> connections;
+  for (;;) {
+    std::vector<pollfd> waiting = {{.fd = listening, .events = POLLIN, .revents = 0}};
+    for (const Connection& each : connections) {
+      waiting.push_back({.fd = each.fd, .events = POLLIN, .revents = 0});
+    }
+    poll(waiting.data(), waiting.size(), -1);
+    for (std::size_t i = connections.size(); i > 0; --i) {
+      if (waiting[i].revents != 0 && !HearAndTalk(connections[i - 1])) {
+        close(connections[i - 1].fd);
+        connections.erase(connections.begin() + static_cast<std::ptrdiff_t>(i) - 1);
+      }
+    }
+    if (waiting[0].revents != 0) {
+      Connection made = {
+          .fd = accept(listening, nullptr, nullptr), .fault = std::make_unique<Fault>(fault), .server = {}};
+      made.server = std::make_unique<nbdspec::engine::Server>(nbdspec::engine::ServerOptions{}, std::vector{&served},
+                                                              made.fault.get());
+      Talk(made);
+      connections.push_back(std::move(made));
+    }
+  }
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc != 3) {
+    std::fputs("usage: faulty_server SOCKET FAULT-FILE\n", stderr);
+    return 2;
+  }
+  std::string fault;
+  std::ifstream(argv[2]) >> fault;
+  Serve(Listen(argv[1]), fault);
+}
