@@ -91,19 +91,20 @@ std::optional<Arguments> ParseArguments(int argc, char** argv) {
   return arguments;
 }
 
-// A file that means to be a script but is none would be run as bytes, and then prove nothing.
+// A file that means to be a script but is none would be run as bytes, and then prove nothing. What a fuzzer made has no
+// such name, and may be broken on purpose.
 bool IsBrokenScript(const fs::path& path, const Bytes& input) {
-  const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
-  const bool is_script = text.starts_with(engine::kScriptHeader);
-  if (!is_script && path.extension() != ".script") {
+  if (path.extension() != ".script") {
     return false;
   }
+  const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
+  const bool has_header = text.starts_with(engine::kScriptHeader);
   const auto script = engine::ParseScript(text);
-  if (is_script && script) {
+  if (has_header && script) {
     return false;
   }
   const std::string why =
-      is_script ? script.error().sentence : "its first line must be " + std::string(engine::kScriptHeader);
+      has_header ? script.error().sentence : "its first line must be " + std::string(engine::kScriptHeader);
   std::fprintf(stderr, "%s: %s\n", path.c_str(), why.c_str());
   return true;
 }

@@ -8,6 +8,7 @@ printf 'hello' >corpus/inner/good
 printf '# nbdspec script\nsize 64\n' >corpus/good.script
 printf 'boos' >bad
 printf '# nbdspec script\nsize many\n' >broken.script
+printf '# nbdspec script\nsize many\n' >5e884898da28
 printf 'size 64\n' >headless.script
 
 failures=0
@@ -31,6 +32,7 @@ expect 0 "--runs=100 --seed=7" --runs=100 --seed=7
 expect 134 "replay bad" corpus bad
 expect 134 "" bad --runs=1000  # Replayed before anything random.
 expect 2 "broken.script: line 2, column 6" broken.script
+expect 0 "replay 5e884898da28" 5e884898da28
 expect 2 "headless.script: its first line must be" headless.script
 expect 2 "absent: no such file" absent
 expect 2 "--runs=x: no such file or option" --runs=x
