@@ -166,10 +166,14 @@ void ReplyJudge::Start(const engine::RequestStep& request, const Offer& offer, b
   status_.chunks.clear();
   status_.simple_reply.reset();
   data_.clear();
+  types_.clear();
 }
 
 std::optional<Wrong> ReplyJudge::Hear(const ReplyView& reply, ConcurrentModel::Ticket ticket,
                                       const ConcurrentModel& model) {
+  if (keeps_data_) {
+    types_.push_back(reply.is_simple ? kSimpleReplyType : reply.type);
+  }
   if (reply.is_simple) {
     return HearSimple(reply, ticket, model);
   }
@@ -500,7 +504,11 @@ void ReplyJudge::ForgetHoles(ConcurrentModel& model) const {
 }
 
 Answer ReplyJudge::TakeAnswer() {
-  return {.came = is_done_, .error = error_, .data = std::move(data_), .chunks = std::move(status_.chunks)};
+  return {.came = is_done_,
+          .error = error_,
+          .data = std::move(data_),
+          .chunks = std::move(status_.chunks),
+          .types = std::move(types_)};
 }
 
 }  // namespace nbdspec::fuzz

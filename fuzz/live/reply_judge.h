@@ -48,7 +48,9 @@ struct Answer {
   std::uint32_t error = 0;
   engine::Bytes data = {};                 // Of a READ.
   std::vector<engine::Chunk> chunks = {};  // Of a BLOCK_STATUS.
+  std::vector<std::uint16_t> types = {};   // Of each message: a chunk's, or kSimpleReplyType.
 };
+inline constexpr std::uint16_t kSimpleReplyType = 0x7fff;  // No chunk's.
 
 class ReplyJudge {
  public:
@@ -97,6 +99,7 @@ class ReplyJudge {
   std::optional<Wrong> wrong_data_;  // Counts only when no error comes after it.
   engine::StatusExchange status_;
   engine::Bytes data_;
+  std::vector<std::uint16_t> types_;
 };
 
 }  // namespace nbdspec::fuzz
