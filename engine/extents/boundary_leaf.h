@@ -4,8 +4,8 @@
 // A boundary is an offset, its key, where a run of bytes of one state begins. The first line says everything about
 // the leaf but its keys; the other five hold these, in one of two encodings:
 //
-//   narrow  64 keys of 32 bits: base + (delta << shift). Keys that are multiples of 2^shift apart, 2^32 of them at most.
-//   wide    32 keys of 64 bits: the keys themselves. What is left: keys that are far apart and not aligned.
+//   narrow  64 keys of 32 bits: base + (delta << shift). Keys that are multiples of 2^shift apart, 2^32 of them at
+//   most. wide    32 keys of 64 bits: the keys themselves. What is left: keys that are far apart and not aligned.
 //
 // A line of slots stays free, so that keys move in whole lines. All free slots hold kPad, which is above every key, so
 // that a search reads whole lines and never branches. The pivots are copies of the first key of each line but the
@@ -307,9 +307,8 @@ class BoundaryLeaf {
     if (is_wide_) {
       return Walk(begin, end, limit, visit, [this](unsigned index) { return wide_[index]; });
     }
-    return Walk(begin, end, limit, visit, [this](unsigned index) {
-      return base_ + (std::uint64_t{narrow_[index]} << shift_);
-    });
+    return Walk(begin, end, limit, visit,
+                [this](unsigned index) { return base_ + (std::uint64_t{narrow_[index]} << shift_); });
   }
 
   // Asks for the lines from memory before they are needed.
@@ -349,8 +348,8 @@ class BoundaryLeaf {
   // The boundaries [from, to) lie in [begin, end] and go; up to two come. Branches that data decide cost more than all
   // the rest, so there are few.
   template <typename Encoding>
-  [[gnu::always_inline]] bool Splice(typename Encoding::Keys& keys, typename Encoding::Pivots& pivots, const Overwrite& change,
-              EncodedRange<typename Encoding::Keys::value_type> range) {
+  [[gnu::always_inline]] bool Splice(typename Encoding::Keys& keys, typename Encoding::Pivots& pivots,
+                                     const Overwrite& change, EncodedRange<typename Encoding::Keys::value_type> range) {
     const unsigned from = Encoding::CountBelow(keys, pivots, range.begin);
     const unsigned to = Encoding::CountBelow(keys, pivots, range.past_end);
     const unsigned after = StateAt(to - 1);
@@ -372,7 +371,8 @@ class BoundaryLeaf {
     for (unsigned bit = 0; bit < 2; ++bit) {
       const std::uint64_t plane = planes_[bit];
       const std::uint64_t fresh = (begin_state >> bit & 1) | (end_state >> bit & 1) << (has_begin ? 1U : 0U);
-      planes_[bit] = (plane & BitsBelow(from)) | ShiftLeft(fresh, from) | ShiftLeft(plane >> (to - 1) >> 1, from + added);
+      planes_[bit] =
+          (plane & BitsBelow(from)) | ShiftLeft(fresh, from) | ShiftLeft(plane >> (to - 1) >> 1, from + added);
     }
     count_ = static_cast<std::uint8_t>(count);
     return true;

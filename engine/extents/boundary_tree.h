@@ -35,23 +35,23 @@ namespace nbdspec::engine {
 
 // What can happen to the structure. Shape::Note hears of each.
 enum class TreeEvent : std::uint8_t {
-  kBecameNarrow,      // A leaf's encoding changes.
+  kBecameNarrow,  // A leaf's encoding changes.
   kBecameWide,
-  kShiftChanged,      // Narrow both before and after.
-  kLeafAppended,      // A new last leaf.
-  kLeafSplit,         // One leaf became more.
-  kLeafSplitInMore,   // Three or four.
-  kLeafTrimmed,       // An overwrite that began before the leaf took its first boundaries.
-  kLeafErased,        // All of them.
+  kShiftChanged,     // Narrow both before and after.
+  kLeafAppended,     // A new last leaf.
+  kLeafSplit,        // One leaf became more.
+  kLeafSplitInMore,  // Three or four.
+  kLeafTrimmed,      // An overwrite that began before the leaf took its first boundaries.
+  kLeafErased,       // All of them.
   kLeavesJoined,
-  kInnerAppended,     // A new last inner node.
+  kInnerAppended,  // A new last inner node.
   kInnerSplit,
   kInnerErased,
   kInnersJoined,
-  kSubtreeErased,     // An inner node and all below it.
+  kSubtreeErased,  // An inner node and all below it.
   kRootGrown,
   kRootShrunk,
-  kBackInTheMap,      // The last leaf is in the map again.
+  kBackInTheMap,  // The last leaf is in the map again.
   kScanCrossedLeaf,
   kScanCrossedInner,
   kPrefetchedAcross,  // A scan looked ahead past its inner node,
@@ -124,7 +124,8 @@ class BoundaryTree {
   // no memory.
   bool CopyFrom(const BoundaryTree& other);
 
-  // Gives [begin, end) the state if that is an append, the quick case; any numbers may be asked. Returns: whether it was.
+  // Gives [begin, end) the state if that is an append, the quick case; any numbers may be asked. Returns: whether it
+  // was.
   [[gnu::always_inline]] bool Append(std::uint64_t begin, std::uint64_t end, std::uint8_t state) {
     if (!append_.Fits(begin, end, state)) {
       return false;
@@ -217,7 +218,7 @@ class BoundaryTree {
     std::uint64_t limit_;
     std::uint64_t node_limit_;
     const Leaf* leaf_;
-    const Inner* upcoming_ = nullptr;  // What follows path_[0].node on its level, while it is needed.
+    const Inner* upcoming_ = nullptr;    // What follows path_[0].node on its level, while it is needed.
     std::array<Step, kHeightMax> path_;  // From level 1, just above the leaves, up to the root.
   };
 
@@ -263,9 +264,9 @@ class BoundaryTree {
   std::uint64_t size_;
   std::uint64_t boundary_count_ = 1;
   Inner* root_ = nullptr;
-  Leaf* tail_ = &root_leaf_;          // The last leaf.
+  Leaf* tail_ = &root_leaf_;         // The last leaf.
   typename Leaf::Tail append_ = {};  // Of tail_. What changes that leaf in another way forgets it.
-  unsigned height_ = 0;   // 0: root_leaf_ is the only leaf.
+  unsigned height_ = 0;              // 0: root_leaf_ is the only leaf.
   Leaf root_leaf_;
   NodePool<Leaf> leaves_;
   NodePool<Inner> inners_;
