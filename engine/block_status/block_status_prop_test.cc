@@ -146,6 +146,38 @@ TEST(BlockStatusProperty, WhatIsBuiltIsTheDefinitionCutToTheCount) {
   }));
 }
 
+TEST(BlockStatusProperty, TheWireFormIsThatOfTheDescriptors) {
+  EXPECT_TRUE(rc::check([] {
+    const Built built = AnyBuilt();
+    Bytes expected = EncodePayload(BlockStatus{.context_id = kAllocationId, .descriptors = built.descriptors});
+    Bytes payload(expected.begin(), expected.begin() + 4);  // The id of the context: what is there stays.
+    AppendDescriptors(built.truth, built.exchange.asked, built.options, payload);
+    RC_ASSERT(payload == expected);
+  }));
+}
+
+TEST(BlockStatusWireForm, OfManyExtentsOfAnyLengthIsThatOfTheDescriptors) {
+  // Whole leaves of the map, narrow and wide; runs of more than 4 GiB; requests that begin and end inside of runs.
+  for (const std::uint64_t unit : {std::uint64_t{1}, std::uint64_t{4096}, std::uint64_t{100'000'007}}) {
+    ExtentMap truth(5000 * unit);
+    for (std::uint64_t i = 0; i < 4000; ++i) {
+      const std::uint64_t at = i * i * 31 % 4900;
+      ASSERT_TRUE(truth.Add(at * unit, (1 + i % 3) * unit, static_cast<ExtentType>(i * 7 % 4)));
+    }
+    ASSERT_GT(truth.extent_count(), 1000U);
+    for (const ByteRange asked : {truth.range(), ByteRange{.begin = 1, .end = truth.size() - 1},
+                                  ByteRange{.begin = 2000 * unit, .end = 2001 * unit}}) {
+      for (const std::uint32_t count_max : {kDescriptorCountMax, 1U, 100U, 777U}) {
+        const BuildOptions options = {.descriptor_count_max = count_max};
+        const BlockStatus status = {.context_id = 0, .descriptors = BuildDescriptors(truth, asked, options)};
+        Bytes payload(4);
+        AppendDescriptors(truth, asked, options, payload);
+        EXPECT_EQ(payload, EncodePayload(status)) << unit << " " << asked.begin << " " << count_max;
+      }
+    }
+  }
+}
+
 // What a server may make of a right reply. `extend` may claim zeroes that are not there, but breaks no MUST.
 struct Degraded {
   Descriptors descriptors;

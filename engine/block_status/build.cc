@@ -39,7 +39,7 @@ class Builder {
   // Takes the extent that begins where the last one ended. Returns whether more are wanted.
   bool Take(Extent extent) {
     std::uint64_t begin = extent.range.begin;
-    if (begin % alignment_ != 0) {
+    if ((begin & (alignment_ - 1)) != 0) {
       block_type_ = Both(block_type_, extent.type);
       const std::uint64_t block_end = RoundDown(begin) + alignment_;
       if (extent.range.end < block_end) {
@@ -66,7 +66,7 @@ class Builder {
 
  private:
   [[nodiscard]] bool full() const { return descriptors_.size() >= count_max_; }
-  [[nodiscard]] std::uint64_t RoundDown(std::uint64_t offset) const { return offset - offset % alignment_; }
+  [[nodiscard]] std::uint64_t RoundDown(std::uint64_t offset) const { return offset & ~(alignment_ - 1); }
 
   // Claims `type` from the end of the last claim up to `end`.
   void Claim(std::uint64_t end, ExtentType type) {

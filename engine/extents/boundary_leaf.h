@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// BoundaryLeaf: a sorted list of a few boundaries in six cache lines. docs/extent_map.md has the picture.
+// BoundaryLeaf: a sorted list of a few boundaries in five cache lines. docs/extent_map.md has the picture.
 //
 // A boundary is an offset, its key, where a run of bytes of one state begins. The first line says everything about
 // the leaf but its keys; the other five hold these, in one of two encodings:
@@ -42,9 +42,8 @@ struct Overwrite {
   std::uint8_t state = 0;
 };
 
-// `value` shifted left by `count`, which may be 64.
-constexpr std::uint64_t ShiftLeft(std::uint64_t value, unsigned count) { return count < 64 ? value << count : 0; }
-constexpr std::uint64_t BitsBelow(unsigned count) { return ~ShiftLeft(~std::uint64_t{0}, count); }
+// Range: count below 64.
+constexpr std::uint64_t BitsBelow(unsigned count) { return (std::uint64_t{1} << count) - 1; }
 
 // How many of kPerLine keys are below `bound`.
 template <unsigned kPerLine, typename Key>
@@ -76,12 +75,13 @@ inline unsigned CountBelowInLine<16, std::uint32_t>(const std::uint32_t* keys, s
 }
 #endif
 
-// Five lines of keys of one width, ascending, with the pivots and the pads described above.
+// Four lines of keys of one width, ascending, with the pivots and the pads described above.
 template <typename Key, unsigned kPerLine>
 struct LeafKeys {
-  static constexpr unsigned kLines = 5;
+  static constexpr unsigned kLines = 4;
   static constexpr unsigned kSlots = kLines * kPerLine;
-  static constexpr unsigned kCapacity = kSlots - kPerLine;
+  static constexpr unsigned kFree = kPerLine < 4 ? 1 : kPerLine / 4;  // Always, at the least.
+  static constexpr unsigned kCapacity = kSlots - kFree;
   static constexpr Key kPad = std::numeric_limits<Key>::max();
   using Keys = std::array<Key, kSlots>;
   using Pivots = std::array<Key, kLines - 1>;
@@ -123,8 +123,8 @@ struct LeafKeys {
     }
     const unsigned past = count - from + to;
     static constexpr Keys kPads = PadKeys();
-    std::memcpy(keys.data() + past, kPads.data(), kPerLine * sizeof(Key));
-    if (past + kPerLine < count) [[unlikely]] {
+    std::memcpy(keys.data() + past, kPads.data(), kFree * sizeof(Key));
+    if (past + kFree < count) [[unlikely]] {
       std::fill(keys.begin() + past, keys.begin() + count, kPad);
     }
   }
@@ -138,7 +138,7 @@ class BoundaryLeaf {
  public:
   static constexpr unsigned kNarrowMax = Narrow::kCapacity;
   static constexpr unsigned kWideMax = Wide::kCapacity;
-  static_assert(kNarrowMax <= 64, "A plane has one bit for each key.");
+  static_assert(kNarrowMax < 64, "A plane has one bit for each key.");
 
   // The leaf of one boundary, at `base`, narrow, ready for keys that are multiples of 2^shift away.
   void Reset(std::uint64_t base, std::uint8_t state, unsigned shift) {
@@ -216,6 +216,8 @@ class BoundaryLeaf {
     unsigned shift = 0;           // and how many these are.
     std::uint8_t after = 0;       // The state of the last run,
     std::uint8_t before = 0;      // and of the one before.
+    // For each state: what changes in the planes from the last run on when a run of that state comes before it.
+    std::array<std::array<std::uint8_t, 2>, 4> flips = {};
     bool operator==(const Tail&) const = default;
 
     [[nodiscard]] bool Fits(std::uint64_t from, std::uint64_t to, std::uint8_t state) const {
@@ -225,39 +227,22 @@ class BoundaryLeaf {
   };
 
   // Of this leaf, the last of a map that ends at `size`.
-  [[nodiscard]] Tail MakeTail(std::uint64_t size) const {
-    if (is_wide_ || count_ < 2 || count_ == kNarrowMax) {
-      return {};
-    }
-    constexpr unsigned kShiftMax = 30;  // So that `reach` does not overflow. Above it, any end fits.
-    const std::uint64_t reach = std::uint64_t{Narrow::kPad} << std::min<unsigned>(shift_, kShiftMax);
-    return {.begin = KeyAt(count_ - 1U),
-            .limit = shift_ > kShiftMax || size - base_ <= reach ? size : base_ + reach,
-            .base = base_,
-            .unaligned = (std::uint64_t{1} << shift_) - 1,
-            .shift = shift_,
-            .after = StateAt(count_ - 1U),
-            .before = StateAt(count_ - 2U)};
-  }
+  [[nodiscard]] Tail MakeTail(std::uint64_t size) const;
 
   // Gives the bytes from the begin of the last run to `end` the state. Range: `tail` fits them.
   void Append(std::uint64_t end, std::uint8_t state, Tail& tail) {
-    // The last run moves up by one, and in its place comes the new one.
     const unsigned index = count_;
-    const unsigned differs = tail.after ^ state;
-    planes_[0] ^= std::uint64_t{(differs & 1U) | (tail.after & 1U) << 1} << (index - 1);
-    planes_[1] ^= std::uint64_t{(differs >> 1) | (tail.after & 2U)} << (index - 1);
+    planes_[0] ^= std::uint64_t{tail.flips[state][0]} << (index - 1);
+    planes_[1] ^= std::uint64_t{tail.flips[state][1]} << (index - 1);
     const auto key = static_cast<std::uint32_t>((end - tail.base) >> tail.shift);
     narrow_[index] = key;
+    if (index % Shape::kNarrowPerLine == 0) {
+      narrow_pivots_[index / Shape::kNarrowPerLine - 1] = key;
+    }
     count_ = static_cast<std::uint8_t>(index + 1);
     tail.begin = end;
     tail.before = state;
-    if (index % Shape::kNarrowPerLine == 0) {
-      narrow_pivots_[index / Shape::kNarrowPerLine - 1U] = key;
-    }
-    if (index + 1 == kNarrowMax) {
-      tail.limit = 0;
-    }
+    tail.limit = index + 1 < kNarrowMax ? tail.limit : 0;
   }
 
   // Erases the last boundary, not the only one.
@@ -310,6 +295,17 @@ class BoundaryLeaf {
     return Walk(begin, end, limit, visit,
                 [this](unsigned index) { return base_ + (std::uint64_t{narrow_[index]} << shift_); });
   }
+
+  // All runs at once, for those who want to look at many in the shortest time. Of what is past count(), nothing is
+  // said.
+  struct Runs {
+    std::array<std::uint32_t, Narrow::kSlots> lengths;
+    std::array<std::uint32_t, Narrow::kSlots> states;
+  };
+
+  // Writes the runs, the last of which ends at `limit`. Returns: whether it did; not if the leaf is wide, or a run is
+  // (about) 4 GiB long or longer.
+  bool DecodeRuns(std::uint64_t limit, Runs& runs) const;
 
   // Asks for the lines from memory before they are needed.
   void Prefetch() const {
@@ -371,8 +367,7 @@ class BoundaryLeaf {
     for (unsigned bit = 0; bit < 2; ++bit) {
       const std::uint64_t plane = planes_[bit];
       const std::uint64_t fresh = (begin_state >> bit & 1) | (end_state >> bit & 1) << (has_begin ? 1U : 0U);
-      planes_[bit] =
-          (plane & BitsBelow(from)) | ShiftLeft(fresh, from) | ShiftLeft(plane >> (to - 1) >> 1, from + added);
+      planes_[bit] = (plane & BitsBelow(from)) | fresh << from | plane >> to << (from + added);
     }
     count_ = static_cast<std::uint8_t>(count);
     return true;
@@ -402,6 +397,7 @@ class BoundaryLeaf {
   std::uint8_t count_;
   std::uint8_t shift_;  // Narrow only.
   bool is_wide_;
+  std::uint64_t unused_ = 0;  // Keys begin at a line.
   union {
     typename Narrow::Pivots narrow_pivots_;
     typename Wide::Pivots wide_pivots_;

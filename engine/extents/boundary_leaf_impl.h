@@ -34,6 +34,63 @@ int BoundaryLeaf<Shape>::NarrowShift(std::span<const Boundary> boundaries) {
 }
 
 template <typename Shape>
+typename BoundaryLeaf<Shape>::Tail BoundaryLeaf<Shape>::MakeTail(std::uint64_t size) const {
+  if (is_wide_ || count_ < 2 || count_ == kNarrowMax) {
+    return {};
+  }
+  constexpr unsigned kShiftMax = 30;  // So that `reach` does not overflow. Above it, any end fits.
+  const std::uint64_t reach = std::uint64_t{Narrow::kPad} << std::min<unsigned>(shift_, kShiftMax);
+  Tail tail = {.begin = KeyAt(count_ - 1U),
+               .limit = shift_ > kShiftMax || size - base_ <= reach ? size : base_ + reach,
+               .base = base_,
+               .unaligned = (std::uint64_t{1} << shift_) - 1,
+               .shift = shift_,
+               .after = StateAt(count_ - 1U),
+               .before = StateAt(count_ - 2U)};
+  for (unsigned state = 0; state < 4; ++state) {
+    for (unsigned bit = 0; bit < 2; ++bit) {
+      const unsigned old_run = tail.after >> bit & 1U;
+      const unsigned new_run = state >> bit & 1U;
+      tail.flips[state][bit] = static_cast<std::uint8_t>((old_run ^ new_run) | old_run << 1);
+    }
+  }
+  return tail;
+}
+
+template <typename Shape>
+bool BoundaryLeaf<Shape>::DecodeRuns(std::uint64_t limit, Runs& runs) const {
+  const std::uint64_t last_length = limit - KeyAt(count_ - 1U);
+  if (is_wide_ || last_length > UINT32_MAX) {
+    return false;
+  }
+  std::uint32_t bits = 0;
+  for (unsigned i = 0; i + 1 < count_; ++i) {
+    bits |= narrow_[i + 1] - narrow_[i];
+  }
+  if (std::uint64_t{bits} << shift_ > UINT32_MAX) {
+    return false;
+  }
+  for (unsigned i = 0; i + 1 < Narrow::kSlots; ++i) {
+    runs.lengths[i] = (narrow_[i + 1] - narrow_[i]) << shift_;
+  }
+  runs.lengths[count_ - 1U] = static_cast<std::uint32_t>(last_length);
+  // Four bits of a plane become four numbers.
+  static constexpr auto kSpread = [] {
+    std::array<std::array<std::uint32_t, 4>, 16> spread{};
+    for (unsigned bits_of_four = 0; bits_of_four < 16; ++bits_of_four) {
+      for (unsigned i = 0; i < 4; ++i) {
+        spread[bits_of_four][i] = bits_of_four >> i & 1;
+      }
+    }
+    return spread;
+  }();
+  for (unsigned i = 0; i < Narrow::kSlots; ++i) {
+    runs.states[i] = kSpread[planes_[0] >> (i & ~3U) & 15][i & 3] | kSpread[planes_[1] >> (i & ~3U) & 15][i & 3] << 1;
+  }
+  return true;
+}
+
+template <typename Shape>
 void BoundaryLeaf<Shape>::Encode(std::span<const Boundary> boundaries) {
   const int shift = boundaries.size() <= kNarrowMax ? NarrowShift(boundaries) : -1;
   base_ = boundaries.front().key;

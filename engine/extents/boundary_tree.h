@@ -127,9 +127,16 @@ class BoundaryTree {
   // Range: begin below end, end at most size(). Returns: whether every call returned true.
   template <typename Visit>
   bool ForEach(std::uint64_t begin, std::uint64_t end, Visit&& visit) const {
+    return ForEachLeaf(begin, end,
+                       [&](const Leaf& leaf, std::uint64_t limit) { return leaf.ForEach(begin, end, limit, visit); });
+  }
+
+  // The same for whole leaves: calls `visit(leaf, limit)`; `limit` is where the last run of the leaf ends.
+  template <typename Visit>
+  bool ForEachLeaf(std::uint64_t begin, std::uint64_t end, Visit&& visit) const {
     Scan scan(*this, begin, end);
     do {
-      if (!scan.leaf().ForEach(begin, end, scan.limit(), visit)) {
+      if (!visit(scan.leaf(), scan.limit())) {
         return false;
       }
     } while (scan.limit() < end && scan.Next());

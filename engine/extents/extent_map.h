@@ -67,6 +67,8 @@ class ExtentMap {
   void CheckInvariants() const;
 
  private:
+  friend class DescriptorWriter;  // Of engine/block_status: takes whole leaves, for speed.
+
   // Add, when it is not the quick case of appending.
   [[gnu::noinline]] std::expected<void, ErrorCode> Overwrite(std::uint64_t offset, std::uint64_t length,
                                                              ExtentType type);

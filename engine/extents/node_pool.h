@@ -13,8 +13,8 @@
 
 namespace nbdspec::engine {
 
-// Nodes of whole cache lines begin at lines. They hold what their last user left there. Slabs go back to the system with
-// Clear and the destructor only, so a pool is as large as its tree was at its largest.
+// Nodes of whole cache lines begin at lines. They hold what their last user left there. Slabs go back to the system
+// with Clear and the destructor only, so a pool is as large as its tree was at its largest.
 template <typename Node>
 class NodePool {
   static_assert(std::is_trivially_destructible_v<Node> && sizeof(Node) >= sizeof(void*));
@@ -79,8 +79,7 @@ class NodePool {
 
   // Called when fewer than `count` nodes are free: those are released, so that one slab at a time is untouched.
   bool AddSlab(std::size_t count) {
-    const std::size_t nodes =
-        std::max(count, std::clamp(node_count_ / 2, kSlabNodesMin, kSlabBytesMax / sizeof(Node)));
+    const std::size_t nodes = std::max(count, std::clamp(node_count_ / 2, kSlabNodesMin, kSlabBytesMax / sizeof(Node)));
     void* memory = ::operator new(sizeof(Slab) + kLineBytes + nodes * sizeof(Node), std::nothrow);
     if (memory == nullptr) {
       return false;

@@ -63,8 +63,8 @@ class ShapedExtentMap {
   bool ForEach(ByteRange bounds, Visit&& visit) const {
     const ByteRange clip = Intersect(bounds, {.begin = 0, .end = size()});
     return clip.empty() || tree_.ForEach(clip.begin, clip.end, [&visit](auto begin, auto end, auto state) {
-             return visit(Extent{.range = {.begin = begin, .end = end}, .type = static_cast<ExtentType>(state)});
-           });
+      return visit(Extent{.range = {.begin = begin, .end = end}, .type = static_cast<ExtentType>(state)});
+    });
   }
 
   [[nodiscard]] Extent Lookup(std::uint64_t offset) const {

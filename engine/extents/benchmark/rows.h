@@ -296,9 +296,7 @@ void AppendReply(const Subject& subject, std::uint64_t end, Bytes& out) {
 
 // What engine/block_status offers.
 inline void AppendReply(const ExtentMapSubject& subject, std::uint64_t end, Bytes& out) {
-  const BlockStatus status{.context_id = 1,
-                           .descriptors = BuildDescriptors(subject.map(), {.begin = 0, .end = end}, BuildOptions())};
-  out = EncodePayload(status);
+  AppendDescriptors(subject.map(), {.begin = 0, .end = end}, {.descriptor_count_max = UINT32_MAX}, out);
 }
 
 template <typename Subject>
