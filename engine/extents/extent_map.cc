@@ -6,6 +6,7 @@
 
 namespace nbdspec::engine {
 
+template class BoundaryLeaf<CacheLineShape>;
 template class BoundaryTree<CacheLineShape>;
 
 namespace {
