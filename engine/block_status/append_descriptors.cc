@@ -5,7 +5,6 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <limits>
 
 #include "engine/base/check.h"
@@ -27,10 +26,10 @@ constexpr std::size_t kDescriptorBytes = 8;
 constexpr std::uint64_t kLengthMax = std::numeric_limits<std::uint32_t>::max();
 constexpr std::uint64_t kPieceBytes = kLengthMax / 512 * 512;  // As BuildDescriptors cuts.
 
-constexpr std::uint32_t BigEndian(std::uint32_t value) {
-  static_assert(std::endian::native == std::endian::little || std::endian::native == std::endian::big);
-  return std::endian::native == std::endian::big ? value : __builtin_bswap32(value);
-}
+constexpr bool kIsBigEndian = std::endian::native == std::endian::big;
+constexpr std::uint32_t BigEndian(std::uint32_t value) { return kIsBigEndian ? value : __builtin_bswap32(value); }
+// The same for values below 256, which is less work.
+constexpr std::uint32_t BigEndianOfByte(std::uint32_t value) { return kIsBigEndian ? value : value << 24; }
 
 }  // namespace
 
@@ -53,10 +52,16 @@ class DescriptorWriter {
     Tree::Leaf::Runs runs;
     const bool is_whole = leaf.base() >= asked_.begin && limit <= asked_.end;
     if (is_whole && leaf.count() <= room_ && leaf.DecodeRuns(limit, runs)) {
+      for (std::uint32_t& length : runs.lengths) {
+        length = BigEndian(length);
+      }
+      for (std::uint32_t& state : runs.states) {
+        state = BigEndianOfByte(state);
+      }
       std::array<std::uint32_t, 2 * runs.lengths.size()> words;
       for (std::size_t i = 0; i < runs.lengths.size(); ++i) {
-        words[2 * i] = BigEndian(runs.lengths[i]);
-        words[2 * i + 1] = BigEndian(runs.states[i]);
+        words[2 * i] = runs.lengths[i];
+        words[2 * i + 1] = runs.states[i];
       }
       Append(words.data(), leaf.count());
     } else {
@@ -79,9 +84,8 @@ class DescriptorWriter {
   }
 
   void Append(const std::uint32_t* words, std::size_t count) {
-    const std::size_t at = payload_.size();
-    payload_.resize(at + count * kDescriptorBytes);
-    std::memcpy(payload_.data() + at, words, count * kDescriptorBytes);
+    const auto* bytes = reinterpret_cast<const std::uint8_t*>(words);
+    payload_.insert(payload_.end(), bytes, bytes + count * kDescriptorBytes);
     room_ -= count;
   }
 

@@ -161,7 +161,7 @@ TEST(BlockStatusWireForm, OfManyExtentsOfAnyLengthIsThatOfTheDescriptors) {
   for (const std::uint64_t unit : {std::uint64_t{1}, std::uint64_t{4096}, std::uint64_t{100'000'007}}) {
     ExtentMap truth(5000 * unit);
     for (std::uint64_t i = 0; i < 4000; ++i) {
-      const std::uint64_t at = i * i * 31 % 4900;
+      const std::uint64_t at = i * 1237 % 4900;
       ASSERT_TRUE(truth.Add(at * unit, (1 + i % 3) * unit, static_cast<ExtentType>(i * 7 % 4)));
     }
     ASSERT_GT(truth.extent_count(), 1000U);

@@ -63,12 +63,15 @@ bool BoundaryLeaf<Shape>::DecodeRuns(std::uint64_t limit, Runs& runs) const {
   if (is_wide_ || last_length > UINT32_MAX) {
     return false;
   }
-  std::uint32_t bits = 0;
-  for (unsigned i = 0; i + 1 < count_; ++i) {
-    bits |= narrow_[i + 1] - narrow_[i];
-  }
-  if (std::uint64_t{bits} << shift_ > UINT32_MAX) {
-    return false;
+  if (std::uint64_t{narrow_[count_ - 1U]} << shift_ >
+      UINT32_MAX) {  // All runs together; then each of them is looked at.
+    std::uint32_t bits = 0;
+    for (unsigned i = 0; i + 1 < count_; ++i) {
+      bits |= narrow_[i + 1] - narrow_[i];
+    }
+    if (std::uint64_t{bits} << shift_ > UINT32_MAX) {
+      return false;
+    }
   }
   for (unsigned i = 0; i + 1 < Narrow::kSlots; ++i) {
     runs.lengths[i] = (narrow_[i + 1] - narrow_[i]) << shift_;
@@ -84,8 +87,12 @@ bool BoundaryLeaf<Shape>::DecodeRuns(std::uint64_t limit, Runs& runs) const {
     }
     return spread;
   }();
-  for (unsigned i = 0; i < Narrow::kSlots; ++i) {
-    runs.states[i] = kSpread[planes_[0] >> (i & ~3U) & 15][i & 3] | kSpread[planes_[1] >> (i & ~3U) & 15][i & 3] << 1;
+  for (unsigned i = 0; i < Narrow::kSlots; i += 4) {
+    const std::array<std::uint32_t, 4>& low = kSpread[planes_[0] >> i & 15];
+    const std::array<std::uint32_t, 4>& high = kSpread[planes_[1] >> i & 15];
+    for (unsigned j = 0; j < 4; ++j) {
+      runs.states[i + j] = low[j] | high[j] << 1;
+    }
   }
   return true;
 }
