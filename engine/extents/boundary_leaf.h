@@ -2,13 +2,13 @@
 // BoundaryLeaf: a sorted list of a few boundaries in five cache lines. docs/extent_map.md has the picture.
 //
 // A boundary is an offset, its key, where a run of bytes of one state begins. The first line says everything about
-// the leaf but its keys; the other five hold these, in one of two encodings:
+// the leaf but its keys; the other four hold these, in one of two encodings:
 //
-//   narrow  64 keys of 32 bits: base + (delta << shift). Keys that are multiples of 2^shift apart, 2^32 of them at
-//   most. wide    32 keys of 64 bits: the keys themselves. What is left: keys that are far apart and not aligned.
+//   narrow  60 keys of 32 bits: base + (delta << shift). What are multiples of 2^shift apart, 2^32 of them at most.
+//   wide    30 keys of 64 bits: the keys themselves. The rest: keys that are far apart and not aligned.
 //
-// A line of slots stays free, so that keys move in whole lines. All free slots hold kPad, which is above every key, so
-// that a search reads whole lines and never branches. The pivots are copies of the first key of each line but the
+// Free slots hold kPad, which is above every key, so that a search reads whole lines and never branches; there are
+// always a few, so that pads are written without counting. The pivots are copies of the first key of each line but the
 // first: a search reads them, and then a single line of keys.
 
 #pragma once

@@ -6,7 +6,7 @@
 // unless s was before a already, and (b, what was there) unless that is s. Coalescing is not a step, it is what the
 // list cannot help. The rest is where the list is kept:
 //
-//   leaves   boundary_leaf.h: 2^5 or 2^6 boundaries in five cache lines. The only leaf of a small map is in the map.
+//   leaves   boundary_leaf.h: up to 60 boundaries in five cache lines. The only leaf of a small map is in the map.
 //   inner    nodes of the first key of each child and pointers to them. These keys are exact, so a search that ends at
 //            the last boundary of a leaf knows where the next one is without a look at it.
 //   tail     the last leaf is remembered: appending needs no search, and fills leaves to the brim.
