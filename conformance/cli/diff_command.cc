@@ -90,8 +90,8 @@ int DiffCommand(const DiffCommandOptions& options) {
   CatchInterrupts();
   const fuzz::DiffReport report = fuzz::Diff(**first, **second, diff);
   Print(report, options);
-  const bool is_bad = report.count(fuzz::DifferenceKind::kSoundness) > 0 ||
-                      report.count(fuzz::DifferenceKind::kDisconnect) > 0;
+  const bool is_bad =
+      report.count(fuzz::DifferenceKind::kSoundness) > 0 || report.count(fuzz::DifferenceKind::kDisconnect) > 0;
   if (report.trouble) {
     const int exit = report.is_unusable ? reports::ExitCode::kTargetUnusable : reports::ExitCode::kOurError;
     return Refuse(report.trouble->sentence, is_bad ? reports::ExitCode::kNewFailure : exit);

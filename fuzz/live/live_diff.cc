@@ -145,7 +145,8 @@ std::optional<engine::Trouble> Differ::RunScripts() {
   if (common.info.size == 0 && !options_.script) {
     return engine::Trouble{"An export is empty: there is nothing to compare. Give a script with --script."};
   }
-  const ByteRange window = {.begin = 0, .end = std::min<std::uint64_t>(common.info.size, servers_[0]->windows()[0].end)};
+  const ByteRange window = {.begin = 0,
+                            .end = std::min<std::uint64_t>(common.info.size, servers_[0]->windows()[0].end)};
   while (report_.script_count < scripts && (options_.cancelled == nullptr || !options_.cancelled->load())) {
     const engine::Script script =
         options_.script ? *options_.script
@@ -213,8 +214,8 @@ void Differ::Compare(const engine::Script& script, const std::array<RunResult, 2
   for (const RunResult& result : results) {
     if (result.finding) {
       const std::size_t step = std::min(result.finding->step, script.steps.size() - 1);
-      Add(KindOf(result.finding->kind), script.steps.empty() ? "" : Print(script.steps[step]),
-          fine(results[0].finding), fine(results[1].finding));
+      Add(KindOf(result.finding->kind), script.steps.empty() ? "" : Print(script.steps[step]), fine(results[0].finding),
+          fine(results[1].finding));
       return;
     }
   }
@@ -225,8 +226,8 @@ void Differ::CompareStatus(const engine::RequestStep& request, const Answer& fir
   const Claims b = ClaimsOf(second, request);
   const std::uint64_t end = std::min({a.described_to, b.described_to, request.offset + request.length});
   std::array<std::string, 2> more;
-  for (const auto& [flag, word] : {std::pair{engine::AllocationFlag::kZero, "zero"},
-                                   {engine::AllocationFlag::kHole, "hole"}}) {
+  for (const auto& [flag, word] :
+       {std::pair{engine::AllocationFlag::kZero, "zero"}, {engine::AllocationFlag::kHole, "hole"}}) {
     const std::array<std::uint64_t, 2> bytes = {MoreClaimed(a, b, flag, end), MoreClaimed(b, a, flag, end)};
     for (std::size_t i = 0; i < bytes.size(); ++i) {
       if (bytes[i] > 0) {

@@ -33,7 +33,7 @@ std::string_view Name(DifferenceKind kind);  // "soundness"
 struct Difference {
   DifferenceKind kind = DifferenceKind::kPrecision;
   std::uint64_t script_number = 0;
-  std::string step = {};  // As text.
+  std::string step = {};   // As text.
   std::string first = {};  // What the first server did, and the second.
   std::string second = {};
 };
