@@ -241,7 +241,8 @@ TEST(ConcurrentModel, OneAtATimeItIsAnArrayOfBytes) {
   for (int i = 0; i < 5000; ++i) {
     const std::uint64_t begin = below(64);
     const ByteRange range = {.begin = begin, .end = begin + 1 + below(static_cast<std::uint32_t>(64 - begin))};
-    const Effect effect = below(3) == 0 ? kZeroes : Effect{Effect::Kind::kPattern, static_cast<std::uint8_t>(below(256))};
+    const Effect effect =
+        below(3) == 0 ? kZeroes : Effect{Effect::Kind::kPattern, static_cast<std::uint8_t>(below(256))};
     WriteAlone(model, Write(range, effect));
     for (std::uint64_t offset = range.begin; offset < range.end; ++offset) {
       naive[offset] = *effect.ByteAt(offset);
