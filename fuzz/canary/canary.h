@@ -35,7 +35,7 @@ testing::AssertionResult HasFound(const CanaryRuns& runs, const FindBytesDisagre
 // Success if `find` disagrees with none of them: the right subject is not accused.
 testing::AssertionResult HasAccusedNobody(const CanaryRuns& runs, const FindBytesDisagreement& find);
 
-// The inputs in corpus/seeds/TARGET, in the order of their names, for CanaryRuns::start.
+// The inputs in corpus/seeds/TARGET that people named, in the order of their names, for CanaryRuns::start.
 std::vector<engine::Bytes> SeedsOf(const std::string& target);
 
 }  // namespace nbdspec::fuzz

@@ -54,6 +54,7 @@ std::vector<CorpusTarget> MakeTargets() {
        .limits = kExchangeLimits},
       {.name = "block_status_reply",
        .find_in_bytes = [](ByteView input) { return FindBlockStatusDisagreement(input); }},
+      {.name = "boundary_tree", .elsewhere = "the nodes of its map are small, which is for tests only"},
       {.name = "c_api", .elsewhere = "it replaces operator new"},
       {.name = "extent_map",
        .find_in_script =
