@@ -363,10 +363,11 @@ std::optional<Finding> Reproduce(conformance::Target& target, const Finding& fin
   reproducer.CutCoarsely(*best);
   const auto fails = [&](const Script& script) {
     auto found = reproducer.Try(script);
-    if (found) {
-      best = std::move(found);
+    if (!found) {
+      return false;
     }
-    return found.has_value();
+    best = std::move(found);
+    return true;
   };
   if (best->script.steps.size() > kFineStepsMax || !reproducer.has_budget()) {
     return best;
