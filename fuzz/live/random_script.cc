@@ -191,7 +191,7 @@ class ScriptMaker {
         break;
       default:
         request.offset = OneIn(4)
-                             ? std::numeric_limits<std::uint64_t>::max() - Below(2 * 4096)
+                             ? std::numeric_limits<std::uint64_t>::max() - Below(8192)
                              : Aligned(offer_.info.size - std::min<std::uint64_t>(offer_.info.size, Below(2) * block_));
         request.length = std::max<std::uint32_t>(std::min<std::uint32_t>(request.length, 8192), 2 * block_);
         break;
