@@ -109,7 +109,8 @@ std::expected<ReplaySubject, Trouble> ReadSubject(const std::string& path, std::
   }
   const std::string text(input->begin(), input->end());
   const bool is_text = text.starts_with(engine::kScriptHeader);
-  const std::string_view folder = as.empty() ? CorpusFolderOf(fs::absolute(path, error).string()) : as;
+  const std::string absolute = fs::absolute(path, error).string();
+  const std::string_view folder = as.empty() ? CorpusFolderOf(absolute) : as;
   if (folder.empty() && is_text) {
     return ReadScriptSubject(path, *std::move(input), text);
   }
