@@ -55,7 +55,6 @@ std::vector<CorpusTarget> MakeTargets() {
       {.name = "block_status_reply",
        .find_in_bytes = [](ByteView input) { return FindBlockStatusDisagreement(input); }},
       {.name = "boundary_tree", .elsewhere = "the nodes of its map are small, which is for tests only"},
-      {.name = "boundary_tree", .elsewhere = "its tree has the small nodes of a test"},
       {.name = "c_api", .elsewhere = "it replaces operator new"},
       {.name = "extent_map",
        .find_in_script =
