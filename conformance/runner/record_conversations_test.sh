@@ -1,0 +1,19 @@
+#!/usr/bin/env bash
+# Both directions of a conversation are written down, each as it was said.
+set -euo pipefail
+recorder=$1
+said=$(mktemp --directory "$TEST_TMPDIR/said.XXXX")
+"$recorder" reference "$said"
+
+clients=$(ls "$said" | grep --count '\.client$')
+[ "$clients" -ge 50 ] || { echo "only $clients conversations"; exit 1; }
+[ "$clients" -eq "$(ls "$said" | grep --count '\.server$')" ] || { echo "a direction is missing"; exit 1; }
+for server in "$said"/*.server; do
+  [ "$(head --bytes=16 "$server")" = NBDMAGICIHAVEOPT ] || { echo "$server is no greeting"; exit 1; }
+done
+grep --quiet --text 'IHAVEOPT.*base:allocation' "$said"/*.client || { echo "no client asked for a context"; exit 1; }
+grep --quiet --text 'base:allocation' "$said"/*.server || { echo "no server has a context"; exit 1; }
+
+status=0
+"$recorder" reference "$said/nowhere" || status=$?
+[ $status -eq 2 ] || { echo "a folder that is not there: exit status $status"; exit 1; }
