@@ -51,13 +51,62 @@ Script ScriptMutator::Fresh(std::size_t count) {
   std::ranges::generate(head, [this] { return static_cast<std::uint8_t>(random_()); });
   Script script = engine::DecodeScript(head, limits_);
   script.steps = LikelySteps(script, std::min(count, limits_.steps_max));
+  if (random_.OneIn(3)) {
+    Comb(script);
+  }
+  if (limits_.kinds.option && limits_.kinds.request && random_.OneIn(2)) {
+    // What servers are set up with comes before what they are asked.
+    std::vector<Step> requests;
+    std::vector<Step> others;
+    for (Step& step : script.steps) {
+      (std::holds_alternative<engine::RequestStep>(step) ? requests : others).push_back(std::move(step));
+    }
+    script.steps = std::move(others);
+    fuzz::Insert(script.steps, script.steps.size(), requests);
+  }
   return script;
+}
+
+// Ranges of one length at regular distances, in some order: a map gets large by nothing as soon as by these.
+void ScriptMutator::Comb(Script& script) {
+  constexpr std::array kUnits = {0, 0, 0, 9, 16, 31, 32};  // Powers of two.
+  const std::uint64_t distance = (1 + random_.Below(4)) << kUnits[random_.Below(kUnits.size())];
+  const std::uint64_t length = random_.OneIn(2) ? distance : 1 + random_.Below(distance);
+  const std::uint64_t begin = random_.OneIn(2) ? 0 : random_.Below(distance + 1);
+  std::vector<Step*> teeth;
+  for (Step& step : script.steps) {
+    if (std::holds_alternative<engine::ClearStep>(step) && limits_.kinds.add) {
+      step = engine::AddStep{};
+    }
+    if (std::holds_alternative<engine::AddStep>(step) || std::holds_alternative<engine::RequestStep>(step)) {
+      teeth.push_back(&step);
+    }
+  }
+  if (random_.OneIn(2)) {
+    std::ranges::shuffle(teeth, random_);
+  } else if (random_.OneIn(2)) {
+    std::ranges::reverse(teeth);
+  }
+  std::uint64_t offset = begin;
+  for (Step* tooth : teeth) {
+    auto* add = std::get_if<engine::AddStep>(tooth);
+    if (add != nullptr) {  // Neighbours differ.
+      add->type =
+          static_cast<engine::ExtentType>((offset / distance + random_.Below(2) * 2) % engine::kExtentTypeCount);
+    } else if (!random_.OneIn(2)) {  // Others ask about several.
+      continue;
+    }
+    engine::SetRange(*tooth, {.offset = offset, .length = length});
+    offset += distance;
+  }
+  const std::uint64_t tail = random_.Below(2) * random_.Below(600);
+  script.size = std::min({std::max(script.size, offset + tail), limits_.export_bytes_max, engine::kExportBytesMax});
 }
 
 void ScriptMutator::MutateBeyondLimits(Script& script) {
   // What grows step by step from nothing stays short for long, and many bugs want length.
   constexpr std::size_t kFreshStepsMax = 64;
-  if (script.steps.empty() || random_.OneIn(8)) {
+  if (script.steps.empty() || random_.OneIn(3)) {
     script = Fresh(1 + random_.Below(std::clamp<std::size_t>(limits_.steps_max, 1, kFreshStepsMax)));
     return;
   }

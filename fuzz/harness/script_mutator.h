@@ -64,6 +64,7 @@ class ScriptMutator {
 
   ScriptMutation ChangeOnce(engine::Script& script);
   bool Change(ScriptMutation mutation, engine::Script& script);
+  void Comb(engine::Script& script);
   bool Insert(engine::Script& script);
   bool Delete(engine::Script& script);
   bool Swap(engine::Script& script);

@@ -6,6 +6,7 @@
 
 #include "fuzz/harness/block_status_differential.h"
 #include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/input_mutator.h"
 
 namespace nbdspec::fuzz {
 
@@ -13,6 +14,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   AbortOnDisagreement("block_status_reply", {data, size},
                       [](engine::ByteView input) { return FindBlockStatusDisagreement(input); });
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
+                                               unsigned seed) {
+  return MutateInput({.bytes_max = size_max}, data, size, size_max, seed);
 }
 
 }  // namespace nbdspec::fuzz

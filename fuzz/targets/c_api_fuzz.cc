@@ -6,12 +6,18 @@
 
 #include "fuzz/harness/c_api_differential.h"
 #include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/input_mutator.h"
 
 namespace nbdspec::fuzz {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   AbortOnDisagreement("c_api", {data, size}, [](engine::ByteView input) { return FindCApiDisagreement(input); });
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
+                                               unsigned seed) {
+  return MutateInput({.bytes_max = size_max}, data, size, size_max, seed);
 }
 
 }  // namespace nbdspec::fuzz

@@ -5,6 +5,7 @@
 #include <cstdint>
 
 #include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/input_mutator.h"
 #include "fuzz/harness/meta_context_differential.h"
 
 namespace nbdspec::fuzz {
@@ -13,6 +14,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   AbortOnDisagreement("meta_context", {data, size},
                       [](engine::ByteView input) { return FindMetaContextDisagreement(input); });
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
+                                               unsigned seed) {
+  return MutateInput({.bytes_max = size_max}, data, size, size_max, seed);
 }
 
 }  // namespace nbdspec::fuzz

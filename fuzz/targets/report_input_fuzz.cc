@@ -5,6 +5,8 @@
 #include <cstdint>
 
 #include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/fresh_inputs.h"
+#include "fuzz/harness/input_mutator.h"
 #include "fuzz/harness/report_input_differential.h"
 
 namespace nbdspec::fuzz {
@@ -13,6 +15,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   AbortOnDisagreement("report_input", {data, size},
                       [](engine::ByteView input) { return FindReportInputDisagreement(input); });
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
+                                               unsigned seed) {
+  return MutateInput({.bytes_max = size_max, .fresh = FreshReportText}, data, size, size_max, seed);
 }
 
 }  // namespace nbdspec::fuzz

@@ -6,6 +6,8 @@
 #include <cstdint>
 
 #include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/fresh_inputs.h"
+#include "fuzz/harness/input_mutator.h"
 #include "fuzz/harness/session_decode_differential.h"
 
 namespace nbdspec::fuzz {
@@ -14,6 +16,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   AbortOnDisagreement("session_decode", {data, size},
                       [](engine::ByteView input) { return FindSessionDecodeDisagreement(input); });
   return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
+                                               unsigned seed) {
+  return MutateInput({.bytes_max = size_max, .fresh = FreshSessionDecodeInput}, data, size, size_max, seed);
 }
 
 }  // namespace nbdspec::fuzz
