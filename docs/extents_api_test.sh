@@ -9,7 +9,7 @@ c_headers="$root/engine/extents/extents_c.h $root/engine/extents/nbdkit_extents_
 has_test() {
   local file=$1 name=$2
   case $file in
-    *_canary_test.cc) grep --quiet --fixed-strings "{NBDSPEC_BUG($name)," "$file" ;;
+    *_canaries.cc) grep --quiet --fixed-strings "{NBDSPEC_BUG($name)," "$file" ;;
     *.cc) grep --quiet --extended-regexp "^TEST(_F|_P)?\(${name%%.*}, ${name#*.}\)" "$file" ;;
     *.c) grep --quiet "^static void $name(void)" "$file" && grep --quiet "^  $name();" "$file" ;;
     *) return 1 ;;
@@ -23,7 +23,7 @@ complaints_about() {
     name=${link%%]*} file=${link##*\(}
     tests=$((tests + 1))
     has_test "$root/docs/$file" "$name" || echo "no test $name in $file"
-  done < <(grep '^|' "$page" | grep --only-matching --extended-regexp '\[[A-Z][A-Za-z0-9]*(\.[A-Za-z0-9]+)?\]\([^)]*_test\.cc?' | cut -c 2-)
+  done < <(grep '^|' "$page" | grep --only-matching --extended-regexp '\[[A-Z][A-Za-z0-9]*(\.[A-Za-z0-9]+)?\]\([^)]*(_test|_canaries)\.cc?' | cut -c 2-)
   [ "$tests" -ge 25 ] || echo "only $tests tests are named"
   grep '^| .* | *|$' "$page" | sed 's/^/no test for /' || true
 

@@ -4,38 +4,90 @@
 // To add canaries to the target wire_decode:
 // 1. Make a subject that is wrong in named ways, best as a thin wrapper of the right one (mutant_extent_map.h): who
 //    and how, one enumerator and one line of code each. Nothing of it goes into the engine.
-// 2. wire_decode_canary_test.cc calls the target's comparison, the function that LLVMFuzzerTestOneInput calls, with
-//    that subject, and asks HasFound with the bug's own limit, about five times what the slowest seed needed.
-// 3. The same test asks HasAccusedNobody of the right subject, in as many runs.
+// 2. wire_decode_canaries.cc has a row for it: its name, its family, and the bug's own limit, about five times what the
+//    slowest seed needed. What the row looks for is the target's comparison, the function that LLVMFuzzerTestOneInput
+//    calls, with that subject.
+// 3. tools/canaries measures it, and writes docs/canaries.md anew.
+// canaries_test then asks that each be found in time, and that the right subject be accused of nothing in as many runs.
 
 #pragma once
 
-#include <gtest/gtest.h>
-
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/bytes.h"
 #include "fuzz/harness/disagreement.h"
+#include "fuzz/harness/input_mutator.h"
 
 namespace nbdspec::fuzz {
 
-struct CanaryRuns {
-  std::uint64_t runs_max = 0;  // For each seed.
-  std::size_t bytes_max = 512;
-  std::vector<engine::Bytes> start = {};  // See RandomInputs.
+// What kind of mistake it is.
+enum class Family : std::uint8_t {
+  kBits,        // A flag or type is another one.
+  kClip,        // What is outside counts, or what is inside does not.
+  kCoalesce,    // What is one comes as two, or two as one.
+  kEdge,        // Off by one.
+  kError,       // The wrong error, none, or what is left after it.
+  kLost,        // Something is missing.
+  kMemory,      // What happens when there is none, and who frees it.
+  kOrder,       // Right, but in the wrong order or place.
+  kReqOne,      // REQ_ONE is misread.
+  kRule,        // Some rule of the interface is broken.
+  kShape,       // Wrong only once the subject has a certain size or shape.
+  kStale,       // Something of before survives.
+  kWidth,       // A number is cut to fewer bits.
+  kEquivalent,  // No bug: other code with the same behaviour. Nobody may find it.
+};
+std::string_view NameOf(Family family);
+
+struct Canary {
+  std::string name;  // Who and how.
+  Family family = Family::kRule;
+  std::uint64_t inputs_max = 0;  // Inputs of LikelyInputs within which it is found, for each of three seeds.
+  FindBytesDisagreement find;
+  std::function<void()> property = {};  // What RapidCheck tries. Without it: `find`, with any bytes.
+  bool has_notes = false;               // Whether the subject says when its bug is reached and triggered.
 };
 
-// Success if, for each of three fixed seeds, `find` disagrees with one of the first runs_max random inputs. The
-// message says which run it was, or which seed found nothing.
-testing::AssertionResult HasFound(const CanaryRuns& runs, const FindBytesDisagreement& find);
+struct CanaryTarget {
+  std::string name;
+  InputKind inputs;
+  std::vector<FindBytesDisagreement> right;  // The unmodified subjects: they are not accused.
+  std::uint64_t right_runs = 5000;
+  bool counts_states = false;  // Whether the subjects have state_counters.h.
+  std::vector<Canary> canaries = {};
+};
 
-// Success if `find` disagrees with none of them: the right subject is not accused.
-testing::AssertionResult HasAccusedNobody(const CanaryRuns& runs, const FindBytesDisagreement& find);
+// A row of a table of canaries that differ in an enumerator.
+template <typename Bug>
+struct PlantedBug {
+  Bug bug;
+  const char* name;
+  Family family;
+  std::uint64_t inputs_max;
+};
 
-// The inputs in corpus/seeds/TARGET that people named, in the order of their names, for CanaryRuns::start.
-std::vector<engine::Bytes> SeedsOf(const std::string& target);
+// The rows as canaries; `with_bug` gives the comparison for a bug.
+template <typename Bug, typename WithBug>
+std::vector<Canary> CanariesOf(std::span<const PlantedBug<Bug>> rows, const WithBug& with_bug) {
+  std::vector<Canary> canaries;
+  for (const PlantedBug<Bug>& row : rows) {
+    canaries.push_back(
+        {.name = row.name, .family = row.family, .inputs_max = row.inputs_max, .find = with_bug(row.bug)});
+  }
+  return canaries;
+}
+
+// What a subject says of its bug, in one run of one thread: whether its code ran, and whether that made a difference.
+struct CanaryNotes {
+  bool is_reached = false;
+  bool is_triggered = false;
+};
+inline CanaryNotes canary_notes;
 
 }  // namespace nbdspec::fuzz

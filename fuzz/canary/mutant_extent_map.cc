@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "fuzz/canary/state_counters.h"
+
 namespace nbdspec::fuzz {
 
 using engine::ByteRange;
@@ -19,6 +21,7 @@ constexpr std::uint8_t Bits(ExtentType type) { return static_cast<std::uint8_t>(
 MutantExtentMap::MutantExtentMap(MapBug bug, std::uint64_t size, ExtentType initial) : bug_(bug), map_(size, initial) {}
 
 std::expected<void, ErrorCode> MutantExtentMap::Add(std::uint64_t offset, std::uint64_t length, ExtentType type) {
+  CountState(0, kExtentCounters, map_.extent_count());
   is_cleared_ = false;
   const auto range = ByteRange::From({.offset = offset, .length = length});
   if (!range || !engine::IsExtentType(Bits(type))) {
@@ -65,15 +68,53 @@ std::expected<void, ErrorCode> MutantExtentMap::Add(std::uint64_t offset, std::u
         return {};
       }
       break;
-    case MapBug::kAddIsLostAtTenExtents:
-      if (map_.extent_count() == 10) {
-        return {};
+    case MapBug::kAddAt65ExtentsLosesTheFirst:
+      if (map_.extent_count() == 65) {
+        const Extent first = map_.Lookup(0);
+        (void)map_.Add(0, first.range.length(), map_.Lookup(first.range.end).type);
       }
       break;
+    case MapBug::kAddOverTenExtentsLeavesOne:
+      if (is_inside && map_.extent_count() > 10) {
+        return AddLeavingOne(*range, type);
+      }
+      break;
+    case MapBug::kAddIsSaidTwice:
+      (void)map_.Add(offset, length, type);
+      break;
+    case MapBug::kAddIsSaidInTwoHalves:
+      (void)map_.Add(offset, length / 2, type);
+      return map_.Add(offset + length / 2, length - length / 2, type);
     default:
       break;
   }
-  return map_.Add(offset, length, type);
+  return is_inside && IsLost(*range) ? std::expected<void, ErrorCode>() : map_.Add(offset, length, type);
+}
+
+bool MutantExtentMap::IsLost(ByteRange added) const {
+  switch (bug_) {
+    case MapBug::kAddIsLostAtTenExtents:
+      return map_.extent_count() == 10;
+    case MapBug::kAddIsLostAtFortyExtents:
+      return map_.extent_count() == 40;
+    case MapBug::kWideAddIsLostAt32Extents:
+      return map_.extent_count() == 32 && added.length() >= 1ULL << 32;
+    case MapBug::kAppendIsLostAtSixtyExtents:
+      return map_.extent_count() == 60 && added.begin > map_.Lookup(map_.size() - 1).range.begin;
+    default:
+      return false;
+  }
+}
+
+std::expected<void, ErrorCode> MutantExtentMap::AddLeavingOne(ByteRange range, ExtentType type) {
+  std::uint64_t count = 0;
+  Extent tenth;
+  map_.ForEach(range, [&](const Extent& extent) {
+    tenth = extent;
+    return ++count != 10;
+  });
+  const auto added = map_.Add(range.begin, range.length(), type);
+  return count == 10 && added ? map_.Add(tenth.range.begin, tenth.range.length(), tenth.type) : added;
 }
 
 void MutantExtentMap::Clear() {
@@ -83,6 +124,10 @@ void MutantExtentMap::Clear() {
     const Extent tail = map_.Lookup(size - 1);
     map_.Clear();
     (void)map_.Add(tail.range.begin, tail.range.length(), tail.type);
+    return;
+  }
+  if (bug_ == MapBug::kClearIsAnAddOfTheWhole) {
+    (void)map_.Add(0, size, map_.initial_type());
     return;
   }
   map_.Clear();
@@ -105,6 +150,13 @@ bool MutantExtentMap::ForEach(ByteRange bounds, const std::function<bool(Extent)
     case MapBug::kForEachDoesNotClipTheEnd:
       return map_.ForEach(bounds, [&](Extent extent) {
         extent.range.end = std::max(extent.range.end, map_.Lookup(extent.range.begin).range.end);
+        return visit(extent);
+      });
+    case MapBug::kForEachLosesABitAtIndex63:
+      return map_.ForEach(bounds, [&, index = 0](Extent extent) mutable {
+        if (bounds.begin == 0 && ++index == 64) {
+          extent.type = static_cast<ExtentType>(Bits(extent.type) & 1);
+        }
         return visit(extent);
       });
     case MapBug::kForEachVisitsEmptyBounds:
@@ -150,6 +202,9 @@ Extent MutantExtentMap::Lookup(std::uint64_t offset) const {
 }
 
 std::uint64_t MutantExtentMap::extent_count() const {
+  if (bug_ == MapBug::kExtentCountWrapsAt64) {
+    return map_.extent_count() % 64;
+  }
   const bool is_wrong = bug_ == MapBug::kExtentCountIsOneTooHighAfterClear && is_cleared_;
   return map_.extent_count() + (is_wrong ? 1 : 0);
 }

@@ -45,6 +45,18 @@ enum class MapBug {
   kLookupAtABeginFindsTheExtentBefore,
   kLookupDoesNotExtendToTheBegin,
   kExtentCountIsOneTooHighAfterClear,
+  // Once the map has so many extents.
+  kAddIsLostAtFortyExtents,
+  kForEachLosesABitAtIndex63,
+  kExtentCountWrapsAt64,
+  kAddAt65ExtentsLosesTheFirst,
+  kWideAddIsLostAt32Extents,
+  kAddOverTenExtentsLeavesOne,
+  kAppendIsLostAtSixtyExtents,
+  // No bugs.
+  kAddIsSaidTwice,
+  kAddIsSaidInTwoHalves,
+  kClearIsAnAddOfTheWhole,
 };
 
 class MutantExtentMap {
@@ -59,6 +71,8 @@ class MutantExtentMap {
   void CheckInvariants() const { map_.CheckInvariants(); }
 
  private:
+  bool IsLost(engine::ByteRange added) const;  // For its size.
+  std::expected<void, engine::ErrorCode> AddLeavingOne(engine::ByteRange range, engine::ExtentType type);
   bool ForEachUncoalesced(engine::ByteRange bounds, const std::function<bool(engine::Extent)>& visit) const;
 
   MapBug bug_;

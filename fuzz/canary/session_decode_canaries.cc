@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Sessions that are wrong in one way each are found by the comparison of the fuzz target session_decode, in time.
-
-#include <gtest/gtest.h>
+// The planted bugs of the target session_decode: sessions that are wrong in one way each.
 
 #include <algorithm>
 #include <cstdint>
@@ -16,6 +14,8 @@
 #include "conformance/session/session.h"
 #include "conformance/session/transcript.h"
 #include "fuzz/canary/canary.h"
+#include "fuzz/canary/registry.h"
+#include "fuzz/harness/fresh_inputs.h"
 #include "fuzz/harness/session_decode_differential.h"
 
 namespace nbdspec::fuzz {
@@ -235,45 +235,41 @@ class WritesSilenceDown : public Session {  // In the transcript, as if the serv
   Transcript& transcript_;
 };
 
-CanaryRuns Runs(std::uint64_t runs_max) { return {.runs_max = runs_max, .start = SeedsOf("session_decode")}; }
-
 template <typename Subject>
-testing::AssertionResult IsFoundWithin(std::uint64_t runs_max) {
-  return HasFound(Runs(runs_max), [](engine::ByteView input) { return FindSessionDecodeDisagreement<Subject>(input); });
-}
-
-TEST(SessionDecodeCanary, TheRightSessionIsNotAccused) {
-  EXPECT_TRUE(
-      HasAccusedNobody(Runs(5000), [](engine::ByteView input) { return FindSessionDecodeDisagreement(input); }));
-}
-
-TEST(SessionDecodeCanary, BytesThatAreLostAndEndingsThatAreMixedUpAreFound) {
-  using ClosedForReset = TakesEndingForAnother<Ending::kReset, Ending::kClosed>;
-  using ClosedForSilence = TakesEndingForAnother<Ending::kTimedOut, Ending::kClosed>;
-  EXPECT_TRUE(IsFoundWithin<Over<ClosedForReset>>(150));
-  EXPECT_TRUE(IsFoundWithin<Over<ClosedForSilence>>(100));
-  EXPECT_TRUE(IsFoundWithin<Over<LosesTheLastByteOfLongPieces>>(100));
-  EXPECT_TRUE(IsFoundWithin<Over<TakesAPieceForAnEndOfLine>>(100));
-}
-
-TEST(SessionDecodeCanary, LimitsThatAreMissingAreFound) {
-  EXPECT_TRUE(IsFoundWithin<HasNoLimitOfMessages>(300));
-  EXPECT_TRUE(IsFoundWithin<HasNoLimitOfAnswerBytes>(950));
-  EXPECT_TRUE(IsFoundWithin<HasNoLimitOfReceivedBytes>(100));
-}
-
-TEST(SessionDecodeCanary, WrongAnswersAreFound) {
-  EXPECT_TRUE(IsFoundWithin<TakesTheNextReplyForTheAnswer>(100));
-  EXPECT_TRUE(IsFoundWithin<LosesStrays>(150));
-  EXPECT_TRUE(IsFoundWithin<GivesChunksInReverse>(200));
-  EXPECT_TRUE(IsFoundWithin<ForgetsThatAReadWasSaid>(200));
-  EXPECT_TRUE(IsFoundWithin<GoesOnAfterAnErrorReply>(1000));
-  EXPECT_TRUE(IsFoundWithin<HearsNothingInHalfAMessage>(100));
-  EXPECT_TRUE(IsFoundWithin<ReadsThePadWhereThereIsNone>(250));
-  EXPECT_TRUE(IsFoundWithin<ListensOnAfterTheEnd>(100));
-  EXPECT_TRUE(IsFoundWithin<CountsHalfAMessageTwice>(100));
-  EXPECT_TRUE(IsFoundWithin<WritesSilenceDown>(100));
+FindBytesDisagreement With() {
+  return [](engine::ByteView input) { return FindSessionDecodeDisagreement<Subject>(input); };
 }
 
 }  // namespace
+
+CanaryTarget SessionDecodeCanaries() {
+  return {
+      .name = "session_decode",
+      .inputs = {.bytes_max = 256, .fresh = FreshSessionDecodeInput},
+      .right = {[](engine::ByteView input) { return FindSessionDecodeDisagreement(input); }},
+      .canaries =
+          {
+              {"TakesResetForClosed", Family::kRule, 800,
+               With<Over<TakesEndingForAnother<Ending::kReset, Ending::kClosed>>>()},
+              {"TakesSilenceForClosed", Family::kRule, 850,
+               With<Over<TakesEndingForAnother<Ending::kTimedOut, Ending::kClosed>>>()},
+              {"LosesTheLastByteOfLongPieces", Family::kEdge, 7500, With<Over<LosesTheLastByteOfLongPieces>>()},
+              {"TakesAPieceForAnEndOfLine", Family::kRule, 1000, With<Over<TakesAPieceForAnEndOfLine>>()},
+              {"HasNoLimitOfMessages", Family::kRule, 7000, With<HasNoLimitOfMessages>()},
+              {"HasNoLimitOfAnswerBytes", Family::kRule, 2000, With<HasNoLimitOfAnswerBytes>()},
+              {"HasNoLimitOfReceivedBytes", Family::kRule, 1500, With<HasNoLimitOfReceivedBytes>()},
+              {"TakesTheNextReplyForTheAnswer", Family::kRule, 650, With<TakesTheNextReplyForTheAnswer>()},
+              {"LosesStrays", Family::kLost, 150, With<LosesStrays>()},
+              {"GivesChunksInReverse", Family::kOrder, 15'000, With<GivesChunksInReverse>()},
+              {"ForgetsThatAReadWasSaid", Family::kLost, 5500, With<ForgetsThatAReadWasSaid>()},
+              {"GoesOnAfterAnErrorReply", Family::kError, 2000, With<GoesOnAfterAnErrorReply>()},
+              {"HearsNothingInHalfAMessage", Family::kLost, 100, With<HearsNothingInHalfAMessage>()},
+              {"ReadsThePadWhereThereIsNone", Family::kRule, 400, With<ReadsThePadWhereThereIsNone>()},
+              {"ListensOnAfterTheEnd", Family::kRule, 100, With<ListensOnAfterTheEnd>()},
+              {"CountsHalfAMessageTwice", Family::kRule, 400, With<CountsHalfAMessageTwice>()},
+              {"WritesSilenceDown", Family::kRule, 100, With<WritesSilenceDown>()},
+          },
+  };
+}
+
 }  // namespace nbdspec::fuzz

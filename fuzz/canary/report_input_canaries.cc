@@ -1,18 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Readers of files that are wrong in one way each are found by the comparison of the fuzz target report_input, in time.
-
-#include <gtest/gtest.h>
+// The planted bugs of the target report_input: readers of files that are wrong in one way each.
 
 #include <algorithm>
 #include <cstdint>
 #include <functional>
-#include <ostream>
 #include <string>
 #include <string_view>
 #include <utility>
 
 #include "conformance/requirements/catalogue.h"
 #include "fuzz/canary/canary.h"
+#include "fuzz/canary/registry.h"
+#include "fuzz/harness/fresh_inputs.h"
 #include "fuzz/harness/report_input_differential.h"
 #include "fuzz/live/nbdkit_case.h"
 
@@ -133,62 +132,59 @@ std::expected<NbdkitCase, Trouble> NamesNoLine(std::string_view text) {
   return read;
 }
 
-struct PlantedBug {
+struct WrongReaders {
   const char* name;
+  Family family;
+  std::uint64_t inputs_max;
   ReportReaders readers;
-  std::uint64_t inputs_max;  // Random inputs within which the fuzz target finds it.
 };
 
-void PrintTo(const PlantedBug& planted, std::ostream* out) { *out << planted.name; }
-
-const PlantedBug kPlantedBugs[] = {
-    {"CatalogueLosesALastLineWithoutEnd", {.parse_catalogue = LosesALastLineWithoutEnd}, 100},
-    {"CatalogueDropsCarriageReturns", {.parse_catalogue = DropsCarriageReturns}, 1400},
-    {"CatalogueEndsAtTheSecondComment", {.parse_catalogue = EndsAtTheSecondComment}, 100},
-    {"CatalogueCountsLinesWithoutComments", {.parse_catalogue = CountsLinesWithoutComments}, 100},
-    {"CatalogueQuotesRawBytes", {.parse_catalogue = QuotesRawBytes}, 100},
-    {"CatalogueTakesAnIdTwice", {.parse_catalogue = Forgives("repeats the id")}, 3600},
-    {"CatalogueTakesUnknownWords", {.parse_catalogue = Forgives("an unknown level")}, 100},
-    {"CatalogueTakesSpacesAtTheEnds", {.parse_catalogue = Forgives("has a space")}, 800},
-    {"CatalogueTakesAnyId", {.parse_catalogue = Forgives("has the id")}, 1300},
-    {"CatalogueTakesRowsCutShort", {.parse_catalogue = Forgives("columns instead")}, 150},
-    {"CaseForgetsItsReach", WithCases([](NbdkitCase& read) { read.reach = "extent"; }), 850},
-    {"CaseHasItsStackUpsideDown", WithCases([](NbdkitCase& read) { std::ranges::reverse(read.stack); }), 900},
-    {"CaseForgetsALayer", WithCases([](NbdkitCase& read) { read.stack.resize(read.stack.empty() ? 0 : 1); }), 900},
-    {"CaseIgnoresUnknownLayers", {.parse_case = IgnoresUnknownLayers}, 100},
-    {"CaseTakesStacksThatDoNotFit", {.parse_case = TakesStacksThatDoNotFit}, 3700},
-    {"CaseNamesNoLine", {.parse_case = NamesNoLine}, 100},
-    {"CasePrintsNumbersIn32Bits", PrintsCases([](NbdkitCase& read) {
+const WrongReaders kWrongReaders[] = {
+    {"CatalogueLosesALastLineWithoutEnd", Family::kLost, 550, {.parse_catalogue = LosesALastLineWithoutEnd}},
+    {"CatalogueDropsCarriageReturns", Family::kLost, 400, {.parse_catalogue = DropsCarriageReturns}},
+    {"CatalogueEndsAtTheSecondComment", Family::kRule, 100, {.parse_catalogue = EndsAtTheSecondComment}},
+    {"CatalogueCountsLinesWithoutComments", Family::kLost, 100, {.parse_catalogue = CountsLinesWithoutComments}},
+    {"CatalogueQuotesRawBytes", Family::kRule, 100, {.parse_catalogue = QuotesRawBytes}},
+    {"CatalogueTakesAnIdTwice", Family::kRule, 5500, {.parse_catalogue = Forgives("repeats the id")}},
+    {"CatalogueTakesUnknownWords", Family::kRule, 650, {.parse_catalogue = Forgives("an unknown level")}},
+    {"CatalogueTakesSpacesAtTheEnds", Family::kRule, 100, {.parse_catalogue = Forgives("has a space")}},
+    {"CatalogueTakesAnyId", Family::kRule, 150, {.parse_catalogue = Forgives("has the id")}},
+    {"CatalogueTakesRowsCutShort", Family::kRule, 300, {.parse_catalogue = Forgives("columns instead")}},
+    {"CaseForgetsItsReach", Family::kLost, 150, WithCases([](NbdkitCase& read) { read.reach = "extent"; })},
+    {"CaseHasItsStackUpsideDown", Family::kOrder, 650,
+     WithCases([](NbdkitCase& read) { std::ranges::reverse(read.stack); })},
+    {"CaseForgetsALayer", Family::kLost, 150,
+     WithCases([](NbdkitCase& read) { read.stack.resize(read.stack.empty() ? 0 : 1); })},
+    {"CaseIgnoresUnknownLayers", Family::kRule, 700, {.parse_case = IgnoresUnknownLayers}},
+    {"CaseTakesStacksThatDoNotFit", Family::kRule, 200, {.parse_case = TakesStacksThatDoNotFit}},
+    {"CaseNamesNoLine", Family::kRule, 100, {.parse_case = NamesNoLine}},
+    {"CasePrintsNumbersIn32Bits", Family::kWidth, 400, PrintsCases([](NbdkitCase& read) {
        for (Layer& layer : read.stack) {
          layer.a = static_cast<std::uint32_t>(layer.a);
        }
-     }),
-     2250},
-    {"CasePrintsNoDeviation", PrintsCases([](NbdkitCase& read) { read.deviates.clear(); }), 2150},
-    {"CasePrintsADeviationUpToAColon", PrintsCases([](NbdkitCase& read) {
+     })},
+    {"CasePrintsNoDeviation", Family::kBits, 150, PrintsCases([](NbdkitCase& read) { read.deviates.clear(); })},
+    {"CasePrintsADeviationUpToAColon", Family::kBits, 150, PrintsCases([](NbdkitCase& read) {
        read.deviates.resize(std::min(read.deviates.find(':'), read.deviates.size()));
-     }),
-     2150},
+     })},
 };
 
-CanaryRuns Runs(std::uint64_t runs_max) { return {.runs_max = runs_max, .start = SeedsOf("report_input")}; }
-
-TEST(ReportInputCanary, TheRightReadersAreNotAccused) {
-  EXPECT_TRUE(HasAccusedNobody(Runs(5000), [](engine::ByteView input) { return FindReportInputDisagreement(input); }));
-}
-
-class ReportInputCanary : public testing::TestWithParam<PlantedBug> {};
-
-TEST_P(ReportInputCanary, IsFoundByTheFuzzTarget) {
-  const auto found = HasFound(Runs(GetParam().inputs_max), [](engine::ByteView input) {
-    return FindReportInputDisagreement(input, GetParam().readers);
-  });
-  EXPECT_TRUE(found);
-  RecordProperty("found", found.message());
-}
-
-INSTANTIATE_TEST_SUITE_P(AllBugs, ReportInputCanary, testing::ValuesIn(kPlantedBugs),
-                         [](const auto& info) { return std::string(info.param.name); });
-
 }  // namespace
+
+CanaryTarget ReportInputCanaries() {
+  CanaryTarget target = {
+      .name = "report_input",
+      .inputs = {.bytes_max = 512, .fresh = FreshReportText},
+      .right = {[](engine::ByteView input) { return FindReportInputDisagreement(input); }},
+  };
+  for (const WrongReaders& wrong : kWrongReaders) {
+    target.canaries.push_back(
+        {.name = wrong.name,
+         .family = wrong.family,
+         .inputs_max = wrong.inputs_max,
+         .find = [&wrong](engine::ByteView input) { return FindReportInputDisagreement(input, wrong.readers); }});
+  }
+  return target;
+}
+
 }  // namespace nbdspec::fuzz

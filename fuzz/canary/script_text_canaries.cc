@@ -1,8 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Every planted bug of a printer or parser of scripts is found by the comparison of the fuzz target script_text, in
-// time.
-
-#include <gtest/gtest.h>
+// The planted bugs of the target script_text: printers and parsers of scripts that are wrong in one way each.
 
 #include <algorithm>
 #include <expected>
@@ -13,6 +10,8 @@
 
 #include "engine/script/script.h"
 #include "fuzz/canary/canary.h"
+#include "fuzz/canary/registry.h"
+#include "fuzz/harness/fresh_inputs.h"
 #include "fuzz/harness/script_text_differential.h"
 
 namespace nbdspec::fuzz {
@@ -123,38 +122,35 @@ struct ErrorIsTheLastOne : EngineScriptText {
   }
 };
 
-CanaryRuns Runs(std::uint64_t runs_max) { return {.runs_max = runs_max, .start = SeedsOf("script_text")}; }
-
 template <typename Text>
-testing::AssertionResult IsFoundIn(std::uint64_t runs_max) {
-  return HasFound(Runs(runs_max), [](engine::ByteView input) { return FindScriptTextDisagreement<Text>(input); });
-}
-
-TEST(ScriptTextCanary, TheEngineIsNotAccused) {
-  EXPECT_TRUE(HasAccusedNobody(Runs(5000), [](engine::ByteView input) { return FindScriptTextDisagreement(input); }));
-}
-
-TEST(ScriptTextCanary, PrinterBugsAreFound) {
-  EXPECT_TRUE(IsFoundIn<PrintForgetsTheConnection>(20));
-  EXPECT_TRUE(IsFoundIn<PrintForgetsUnknownFlags>(50));
-  EXPECT_TRUE(IsFoundIn<PrintCutsLengthsTo32Bits>(20));
-  EXPECT_TRUE(IsFoundIn<PrintOfAnIllegalFlushHasNoRange>(700));
-  EXPECT_TRUE(IsFoundIn<PrintDoesNotEscapeBlanks>(400));
-  EXPECT_TRUE(IsFoundIn<PrintSaysEmptyNamesAsNothing>(150));
-}
-
-TEST(ScriptTextCanary, ParserBugsAreFound) {
-  EXPECT_TRUE(IsFoundIn<ParseTakesKiloFor1000>(300));
-  EXPECT_TRUE(IsFoundIn<ParseIgnoresALastLineWithoutEnd>(50));
-  EXPECT_TRUE(IsFoundIn<ParseForgetsWhichCallToRefuse>(3000));
-  EXPECT_TRUE(IsFoundIn<TeraIs1000GigaBothWays>(600));
-}
-
-TEST(ScriptTextCanary, WrongPlacesOfErrorsAreFound) {
-  EXPECT_TRUE(IsFoundIn<ErrorIsOneLineLate>(20));
-  EXPECT_TRUE(IsFoundIn<ErrorAtTheEndIsOneColumnLate>(700));
-  EXPECT_TRUE(IsFoundIn<ErrorIsTheLastOne>(300));
+FindBytesDisagreement With() {
+  return [](engine::ByteView input) { return FindScriptTextDisagreement<Text>(input); };
 }
 
 }  // namespace
+
+CanaryTarget ScriptTextCanaries() {
+  return {
+      .name = "script_text",
+      .inputs = {.bytes_max = 512, .fresh = FreshScriptText},
+      .right = {[](engine::ByteView input) { return FindScriptTextDisagreement(input); }},
+      .canaries =
+          {
+              {"PrintForgetsTheConnection", Family::kLost, 100, With<PrintForgetsTheConnection>()},
+              {"PrintForgetsUnknownFlags", Family::kBits, 100, With<PrintForgetsUnknownFlags>()},
+              {"PrintCutsLengthsTo32Bits", Family::kWidth, 100, With<PrintCutsLengthsTo32Bits>()},
+              {"PrintOfAnIllegalFlushHasNoRange", Family::kRule, 450, With<PrintOfAnIllegalFlushHasNoRange>()},
+              {"PrintDoesNotEscapeBlanks", Family::kRule, 200, With<PrintDoesNotEscapeBlanks>()},
+              {"PrintSaysEmptyNamesAsNothing", Family::kLost, 300, With<PrintSaysEmptyNamesAsNothing>()},
+              {"ParseTakesKiloFor1000", Family::kRule, 100, With<ParseTakesKiloFor1000>()},
+              {"ParseIgnoresALastLineWithoutEnd", Family::kLost, 100, With<ParseIgnoresALastLineWithoutEnd>()},
+              {"ParseForgetsWhichCallToRefuse", Family::kError, 2000, With<ParseForgetsWhichCallToRefuse>()},
+              {"TeraIs1000GigaBothWays", Family::kRule, 650, With<TeraIs1000GigaBothWays>()},
+              {"ErrorIsOneLineLate", Family::kEdge, 100, With<ErrorIsOneLineLate>()},
+              {"ErrorAtTheEndIsOneColumnLate", Family::kEdge, 8000, With<ErrorAtTheEndIsOneColumnLate>()},
+              {"ErrorIsTheLastOne", Family::kError, 50'000, With<ErrorIsTheLastOne>()},
+          },
+  };
+}
+
 }  // namespace nbdspec::fuzz

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Planted bugs of builders and judges of block-status replies. Each is found by the fuzz target's comparison.
-
-#include <gtest/gtest.h>
+// The planted bugs of the target block_status_reply: builders and judges of replies that are wrong in one way each.
 
 #include <algorithm>
 #include <cstdint>
-#include <fstream>
-#include <iterator>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -17,6 +13,7 @@
 #include "engine/block_status/judge.h"
 #include "engine/wire/payloads.h"
 #include "fuzz/canary/canary.h"
+#include "fuzz/canary/registry.h"
 #include "fuzz/harness/block_status_differential.h"
 
 namespace nbdspec::fuzz {
@@ -33,13 +30,12 @@ using engine::StatusExchange;
 using Breaches = std::vector<Breach>;
 using Descriptors = std::vector<Descriptor>;
 
-struct PlantedBug {
-  const char* name;  // Who and how.
-  std::uint64_t runs_max;
+struct WrongSubject {
+  const char* name;
+  Family family;
+  std::uint64_t inputs_max;
   BlockStatusSubject subject;
 };
-
-void PrintTo(const PlantedBug& planted, std::ostream* out) { *out << planted.name; }
 
 // --- Builders -------------------------------------------------------------------------------------------------
 
@@ -78,51 +74,73 @@ BlockStatusSubject BuilderThatForgetsTheRestOfTheLastBlock() {
   }};
 }
 
+// No bug: what the truth is does not depend on how it came about.
+BlockStatusSubject BuilderThatAsksACopyMadeBackwards() {
+  return {.build = [](const ExtentMap& truth, ByteRange asked, const BuildOptions& options) {
+    std::vector<engine::Extent> extents;
+    truth.ForEach(truth.range(), [&extents](const engine::Extent& extent) {
+      extents.push_back(extent);
+      return true;
+    });
+    std::ranges::reverse(extents);
+    ExtentMap copy(truth.size());
+    for (const engine::Extent& extent : extents) {
+      (void)copy.Add(extent.range.begin, extent.range.length(), extent.type);
+    }
+    return BuildDescriptors(copy, asked, options);
+  }};
+}
+
 std::uint32_t WithBitsSwapped(std::uint32_t status) { return (status & 1U) << 1 | (status & 2U) >> 1; }
 
-std::vector<PlantedBug> Builders() {
+std::vector<WrongSubject> Builders() {
   return {
-      {"BuilderEndsWithLengthZero", 100, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
+      {"BuilderEndsWithLengthZero", Family::kEdge, 100, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
          built.push_back({.length = 0, .status = 0});
        })},
-      {"BuilderEndsOneByteLate", 100,
+      {"BuilderEndsOneByteLate", Family::kEdge, 100,
        Builder([](Descriptors& built, ByteRange, const BuildOptions&) { ++built.back().length; })},
-      {"BuilderLosesTheLastOfSeveral", 100, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
+      {"BuilderLosesTheLastOfSeveral", Family::kLost, 250,
+       Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
          if (built.size() > 1) {
            built.pop_back();
          }
        })},
-      {"BuilderAddsOneWhereTheRequestEnds", 100,
+      {"BuilderAddsOneWhereTheRequestEnds", Family::kRule, 150,
        Builder([](Descriptors& built, ByteRange, const BuildOptions& options) {
          if (!options.req_one) {
            built.push_back({.length = 1, .status = built.back().status ^ 1U});
          }
        })},
-      {"BuilderSplitsOneInTwo", 400, Builder([](Descriptors& built, ByteRange, const BuildOptions& options) {
+      {"BuilderSplitsOneInTwo", Family::kCoalesce, 2000,
+       Builder([](Descriptors& built, ByteRange, const BuildOptions& options) {
          Descriptor& last = built.back();
          if (!options.req_one && last.length % 1024 == 0) {
            last.length /= 2;
            built.push_back(last);
          }
        })},
-      {"BuilderSwapsHoleAndZero", 100, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
+      {"BuilderSwapsHoleAndZero", Family::kOrder, 100, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
          for (Descriptor& descriptor : built) {
            descriptor.status = WithBitsSwapped(descriptor.status);
          }
        })},
-      {"BuilderLosesLengthsAbove31Bits", 200, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
+      {"BuilderLosesLengthsAbove31Bits", Family::kWidth, 200,
+       Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
          for (Descriptor& descriptor : built) {
            descriptor.length &= std::numeric_limits<std::int32_t>::max();
          }
        })},
-      {"BuilderClaimsZeroInTheLast", 100, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
+      {"BuilderClaimsZeroInTheLast", Family::kBits, 100,
+       Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
          built.back().status |= engine::AllocationFlag::kZero;
        })},
-      {"BuilderSetsAReservedBit", 100,
+      {"BuilderSetsAReservedBit", Family::kBits, 100,
        Builder([](Descriptors& built, ByteRange, const BuildOptions&) { built.back().status |= 4; })},
-      {"BuilderMisreadsReqOne", 400, BuilderThatMisreadsReqOne()},
-      {"BuilderIgnoresAlignment", 100, BuilderThatIgnoresAlignment()},
-      {"BuilderForgetsTheRestOfTheLastBlock", 500, BuilderThatForgetsTheRestOfTheLastBlock()},
+      {"BuilderMisreadsReqOne", Family::kReqOne, 150, BuilderThatMisreadsReqOne()},
+      {"BuilderIgnoresAlignment", Family::kRule, 150, BuilderThatIgnoresAlignment()},
+      {"BuilderForgetsTheRestOfTheLastBlock", Family::kLost, 500, BuilderThatForgetsTheRestOfTheLastBlock()},
+      {"BuilderAsksACopyMadeBackwards", Family::kEquivalent, 0, BuilderThatAsksACopyMadeBackwards()},
   };
 }
 
@@ -200,70 +218,73 @@ BlockStatusSubject JudgeThatRemembers() {
   }};
 }
 
-std::vector<PlantedBug> WrongJudges() {
+std::vector<WrongSubject> WrongJudges() {
   constexpr std::string_view kSum = "block-status.sum-before-last";
   constexpr std::string_view kCap = "block-status.req-one.length-cap";
   return {
-      {"JudgeAllowsTheSumToEqualTheRequest", 300,
+      {"JudgeAllowsTheSumToEqualTheRequest", Family::kEdge, 350,
        RuleMisreader(kSum, [](StatusExchange& exchange) { ++exchange.asked.end; })},
-      {"JudgeAccusesTheSumOneByteEarly", 500,
+      {"JudgeAccusesTheSumOneByteEarly", Family::kEdge, 9000,
        RuleMisreader(kSum,
                      [](StatusExchange& exchange) { exchange.asked.end -= exchange.asked.length() > 1 ? 1 : 0; })},
-      {"JudgeSumsTheLastToo", 100,
+      {"JudgeSumsTheLastToo", Family::kRule, 150,
        RuleMisreader(kSum,
                      [](StatusExchange& exchange) {
                        SpoilStatus(exchange, [](auto& status) { status.descriptors.push_back({.length = 1}); });
                      })},
-      {"JudgeSumsIn32Bits", 1100, JudgeThatSumsIn32Bits()},
-      {"JudgeForgetsThatReqOneHasNoSum", 100,
+      {"JudgeSumsIn32Bits", Family::kWidth, 550, JudgeThatSumsIn32Bits()},
+      {"JudgeForgetsThatReqOneHasNoSum", Family::kReqOne, 100,
        RuleMisreader(kSum, [](StatusExchange& exchange) { exchange.req_one = false; })},
-      {"JudgeCapsWithoutReqOne", 200, RuleMisreader(kCap, [](StatusExchange& exchange) { exchange.req_one = true; })},
-      {"JudgeCapsOneByteEarly", 100,
+      {"JudgeCapsWithoutReqOne", Family::kReqOne, 1500,
+       RuleMisreader(kCap, [](StatusExchange& exchange) { exchange.req_one = true; })},
+      {"JudgeCapsOneByteEarly", Family::kEdge, 100,
        RuleMisreader(kCap,
                      [](StatusExchange& exchange) { exchange.asked.end -= exchange.asked.length() > 1 ? 1 : 0; })},
-      {"JudgeAccusesFragmentsBeforeAnError", 200, Misreader([](StatusExchange& exchange) {
+      {"JudgeAccusesFragmentsBeforeAnError", Family::kError, 100, Misreader([](StatusExchange& exchange) {
          std::erase_if(exchange.chunks, [](const Chunk& chunk) { return chunk.is_error(); });
        })},
-      {"JudgeWantsTheFirstContextOnly", 100, Misreader([](StatusExchange& exchange) {
+      {"JudgeWantsTheFirstContextOnly", Family::kRule, 400, Misreader([](StatusExchange& exchange) {
          exchange.contexts.resize(std::min<std::size_t>(1, exchange.contexts.size()));
        })},
-      {"JudgeAccusesAnswersToNothing", 100,
+      {"JudgeAccusesAnswersToNothing", Family::kLost, 350,
        Misreader([](StatusExchange& exchange) { exchange.asked.end += exchange.asked.empty() ? 1 : 0; })},
-      {"JudgeReadsHoleAsZero", 100, Misreader([](StatusExchange& exchange) {
+      {"JudgeReadsHoleAsZero", Family::kBits, 100, Misreader([](StatusExchange& exchange) {
          SpoilStatus(exchange, [](auto& status) {
            for (Descriptor& descriptor : status.descriptors) {
              descriptor.status = WithBitsSwapped(descriptor.status);
            }
          });
        })},
-      {"JudgeBelievesAnyContext", 1100, Misreader([](StatusExchange& exchange) {
+      {"JudgeBelievesAnyContext", Family::kRule, 2000, Misreader([](StatusExchange& exchange) {
          for (engine::MetaContext& context : exchange.contexts) {
            context.name = engine::kBaseAllocation;
          }
        })},
-      {"JudgeRemembersTheLastCall", 100, JudgeThatRemembers()},
+      {"JudgeRemembersTheLastCall", Family::kStale, 100, JudgeThatRemembers()},
   };
 }
 
 // One judge for each rule that the target's naive judge knows too: it lacks that rule.
-std::vector<PlantedBug> ForgetfulJudges() {
+std::vector<WrongSubject> ForgetfulJudges() {
   return {
-      {"JudgeForgetsReplyStructured", 200, JudgeWithout("block-status.reply-structured")},
-      {"JudgeForgetsReqOneSingle", 100, JudgeWithout("block-status.req-one.single")},
-      {"JudgeForgetsMaxPayload", 200, JudgeWithout("structured.chunk.max-payload")},
-      {"JudgeForgetsLengthForm", 100, JudgeWithout("block-status.chunk.length-form")},
-      {"JudgeForgetsExactlyOnePerId", 100, JudgeWithout("block-status.chunk.exactly-one-per-id")},
-      {"JudgeForgetsKnownId", 100, JudgeWithout("block-status.chunk.known-id")},
-      {"JudgeForgetsNonzeroLength", 100, JudgeWithout("block-status.extent.nonzero-length")},
-      {"JudgeForgetsReqOneLengthCap", 600, JudgeWithout("block-status.req-one.length-cap")},
-      {"JudgeForgetsSumBeforeLast", 200, JudgeWithout("block-status.sum-before-last")},
-      {"JudgeForgetsAtLeastOne", 100, JudgeWithout("block-status.at-least-one")},
-      {"JudgeForgetsExtendedGated", 100, JudgeWithout("ext.block-status-ext.gated")},
+      {"JudgeForgetsReplyStructured", Family::kLost, 350, JudgeWithout("block-status.reply-structured")},
+      {"JudgeForgetsReqOneSingle", Family::kReqOne, 100, JudgeWithout("block-status.req-one.single")},
+      {"JudgeForgetsMaxPayload", Family::kLost, 100, JudgeWithout("structured.chunk.max-payload")},
+      {"JudgeForgetsLengthForm", Family::kLost, 100, JudgeWithout("block-status.chunk.length-form")},
+      {"JudgeForgetsExactlyOnePerId", Family::kLost, 300, JudgeWithout("block-status.chunk.exactly-one-per-id")},
+      {"JudgeForgetsKnownId", Family::kLost, 100, JudgeWithout("block-status.chunk.known-id")},
+      {"JudgeForgetsNonzeroLength", Family::kLost, 100, JudgeWithout("block-status.extent.nonzero-length")},
+      {"JudgeForgetsReqOneLengthCap", Family::kReqOne, 200, JudgeWithout("block-status.req-one.length-cap")},
+      {"JudgeForgetsSumBeforeLast", Family::kLost, 150, JudgeWithout("block-status.sum-before-last")},
+      {"JudgeForgetsAtLeastOne", Family::kLost, 250, JudgeWithout("block-status.at-least-one")},
+      {"JudgeForgetsExtendedGated", Family::kLost, 100, JudgeWithout("ext.block-status-ext.gated")},
       {"JudgeForgetsZeroClaims",
-       200,
+       Family::kBits,
+       700,
        {.judge_zero_claims = [](const StatusExchange&, const ExtentMap&) { return Breaches{}; }}},
       {"ClaimedZeroesReachOneByteTooFar",
-       200,
+       Family::kEdge,
+       1500,
        {.claimed_zeroes =
             [](const StatusExchange& exchange, ByteRange within) {
               within.end += within.end < std::numeric_limits<std::uint64_t>::max() ? 1 : 0;
@@ -272,28 +293,26 @@ std::vector<PlantedBug> ForgetfulJudges() {
   };
 }
 
-FindBytesDisagreement FindWith(const BlockStatusSubject& subject) {
-  return [&subject](engine::ByteView input) { return FindBlockStatusDisagreement(input, subject); };
-}
-
-class BlockStatusCanary : public testing::TestWithParam<PlantedBug> {};
-
-TEST_P(BlockStatusCanary, IsFoundByTheFuzzTarget) {
-  const auto found =
-      HasFound({.runs_max = GetParam().runs_max, .start = SeedsOf("block_status_reply")}, FindWith(GetParam().subject));
-  EXPECT_TRUE(found);
-  RecordProperty("found", found.message());
-}
-
-const auto kNameOf = [](const auto& info) { return std::string(info.param.name); };
-INSTANTIATE_TEST_SUITE_P(WrongBuilders, BlockStatusCanary, testing::ValuesIn(Builders()), kNameOf);
-INSTANTIATE_TEST_SUITE_P(WrongJudges, BlockStatusCanary, testing::ValuesIn(WrongJudges()), kNameOf);
-INSTANTIATE_TEST_SUITE_P(ForgetfulJudges, BlockStatusCanary, testing::ValuesIn(ForgetfulJudges()), kNameOf);
-
-TEST(BlockStatusCanary, RightBuilderAndJudgeAreNotAccused) {
-  EXPECT_TRUE(
-      HasAccusedNobody({.runs_max = 20000, .start = SeedsOf("block_status_reply")}, FindWith(BlockStatusSubject{})));
-}
-
 }  // namespace
+
+CanaryTarget BlockStatusReplyCanaries() {
+  CanaryTarget target = {
+      .name = "block_status_reply",
+      .inputs = {.bytes_max = 334},  // The head, and 16 steps of a script.
+      .right = {[](engine::ByteView input) { return FindBlockStatusDisagreement(input, BlockStatusSubject{}); }},
+      .right_runs = 20'000,
+  };
+  for (const auto& wrong : {Builders(), WrongJudges(), ForgetfulJudges()}) {
+    for (const WrongSubject& each : wrong) {
+      target.canaries.push_back({.name = each.name,
+                                 .family = each.family,
+                                 .inputs_max = each.inputs_max,
+                                 .find = [subject = each.subject](engine::ByteView input) {
+                                   return FindBlockStatusDisagreement(input, subject);
+                                 }});
+    }
+  }
+  return target;
+}
+
 }  // namespace nbdspec::fuzz

@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// canaries: every planted bug, by name, and how soon each generator finds it. tools/canaries runs it for the docs.
+//
+//   canaries list
+//   canaries run --generator ours --trials 10 --seconds 60 [--bug extent_map/ClearMakesAHole]...   a line for each
+//   trial canaries page RESULTS docs/canaries.md
+//
+// Built with -fsanitize=fuzzer, it is a libFuzzer target with a command line of its own: each trial is a process, which
+// becomes the next one, so that each begins with nothing. Otherwise it has only the generators that need no libFuzzer.
+
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <cstdio>
+#include <cstdlib>
+#include <fstream>
+#include <iostream>
+#include <iterator>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "fuzz/canary/canaries_page.h"
+#include "fuzz/canary/canary.h"
+#include "fuzz/canary/registry.h"
+#include "fuzz/canary/state_counters.h"
+#include "fuzz/canary/trial.h"
+#include "fuzz/harness/script_mutator.h"
+
+// libFuzzer's own mutator; without libFuzzer there is none.
+extern "C" __attribute__((weak)) std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size,
+                                                              std::size_t size_max);
+
+namespace nbdspec::fuzz {
+namespace {
+
+struct Planted {
+  const CanaryTarget* target;
+  const Canary* canary;
+};
+
+struct Arguments {
+  std::vector<std::string> bugs = {};  // NAME or TARGET/NAME; all without any.
+  std::string generator = "ours";
+  std::uint64_t trials = 10;
+  TrialOptions options = {};
+  std::uint64_t from = 0;  // Trials before it are done.
+  std::string results = {};
+};
+
+bool IsAsked(const Planted& planted, const std::vector<std::string>& bugs) {
+  const std::string& name = planted.canary->name;
+  return bugs.empty() || std::ranges::any_of(bugs, [&](const std::string& bug) {
+           return bug == name || bug == planted.target->name + "/" + name || bug == planted.target->name;
+         });
+}
+
+std::vector<Planted> AllAsked(const std::vector<std::string>& bugs) {
+  std::vector<Planted> all;
+  for (const CanaryTarget& target : CanaryTargets()) {
+    for (const Canary& canary : target.canaries) {
+      if (const Planted planted = {.target = &target, .canary = &canary}; IsAsked(planted, bugs)) {
+        all.push_back(planted);
+      }
+    }
+  }
+  return all;
+}
+
+int List() {
+  for (const auto& [target, canary] : AllAsked({})) {
+    std::cout << target->name << "/" << canary->name << "\t" << NameOf(canary->family) << "\t" << canary->inputs_max
+              << "\n";
+  }
+  return 0;
+}
+
+void PrintResult(const Planted& planted, const TrialOptions& options, const TrialResult& result) {
+  std::cout << planted.target->name << "/" << planted.canary->name << "\t" << NameOf(options.generator) << "\t"
+            << options.seed << "\t" << options.seconds_max << "\t" << result.is_found << "\t" << result.inputs << "\t"
+            << result.seconds << "\t" << (result.is_found || result.notes.is_reached) << "\t"
+            << (result.is_found || result.notes.is_triggered) << std::endl;
+}
+
+// The trial that this process is, under libFuzzer.
+struct RunningTrial {
+  Planted planted;
+  TrialOptions options;
+  Trial trial;
+  std::vector<std::string> next_words;  // The command of the next trial.
+};
+std::optional<RunningTrial> running;
+
+[[noreturn]] void BecomeNext() {
+  std::vector<char*> words;
+  for (std::string& word : running->next_words) {
+    words.push_back(word.data());
+  }
+  words.push_back(nullptr);
+  execv("/proc/self/exe", words.data());
+  std::perror("execv");
+  std::_Exit(1);
+}
+
+// Whether libFuzzer is to go on, as *argv says.
+bool RunOrBegin(Arguments& arguments, int* argc, char*** argv) {
+  const std::vector<Planted> all = AllAsked(arguments.bugs);
+  TrialOptions& options = arguments.options;
+  options.generator = *GeneratorNamed(arguments.generator);
+  const std::uint64_t first_seed = options.seed;
+  for (std::uint64_t at = arguments.from; at < all.size() * arguments.trials; ++at) {
+    const Planted& planted = all[at / arguments.trials];
+    options.seed = first_seed + at % arguments.trials;
+    if (!NeedsLibfuzzer(options.generator)) {
+      PrintResult(planted, options, RunTrial(*planted.target, *planted.canary, options));
+      continue;
+    }
+    std::vector<std::string> next(*argv, *argv + *argc);
+    if (const auto from = std::ranges::find(next, "--from"); from != next.end()) {
+      next.erase(from, from + 2);
+    }
+    next.insert(next.end(), {"--from", std::to_string(at + 1)});
+    counts_states = UsesCounters(options.generator);
+    static std::vector<std::string> words = {"-verbosity=0",
+                                             "-print_funcs=0",
+                                             "-len_control=0",
+                                             "-detect_leaks=0",
+                                             "-rss_limit_mb=2048",
+                                             "-timeout=0",
+                                             "-max_len=" + std::to_string(planted.target->inputs.bytes_max),
+                                             "-seed=" + std::to_string(options.seed)};
+    static std::vector<char*> pointers = {**argv};  // libFuzzer wants argv[0] to stay.
+    std::ranges::transform(words, std::back_inserter(pointers), [](std::string& word) { return word.data(); });
+    pointers.push_back(nullptr);
+    *argc = static_cast<int>(pointers.size() - 1);
+    *argv = pointers.data();
+    running.emplace(planted, options, Trial(*planted.canary, options), std::move(next));
+    return true;
+  }
+  return false;
+}
+
+int WritePage(const std::string& results) {
+  std::ifstream file(results);
+  const auto page = CanariesPage(file);
+  if (!page) {
+    std::cerr << results << ": " << page.error().sentence << "\n";
+    return 1;
+  }
+  std::cout << *page;
+  return 0;
+}
+
+// Ends the program, but for a trial that libFuzzer is to run.
+void RunProgram(int* argc, char*** argv) {
+  CLI::App app("Planted bugs, and how soon each generator finds them.");
+  app.require_subcommand(1);
+  Arguments arguments;
+  const CLI::App* list = app.add_subcommand("list", "Prints every bug, its family and its limit of inputs.");
+  CLI::App* run = app.add_subcommand("run", "Prints a line for each trial.");
+  run->add_option("--bug", arguments.bugs, "NAME, TARGET/NAME or TARGET; again for more.");
+  run->add_option("--generator", arguments.generator)->check([](const std::string& name) {
+    const bool is_there =
+        GeneratorNamed(name) && (LLVMFuzzerMutate != nullptr || !NeedsLibfuzzer(*GeneratorNamed(name)));
+    return is_there ? ""
+                    : "uniform, rapidcheck, likely; with --define=fuzzing_engine=libfuzzer also ours, mutator, "
+                      "counters, libfuzzer";
+  });
+  run->add_option("--trials", arguments.trials)->check(CLI::PositiveNumber);
+  run->add_option("--seconds", arguments.options.seconds_max, "Of processor time, for each trial.");
+  run->add_option("--inputs", arguments.options.inputs_max, "For each trial.");
+  run->add_option("--seed", arguments.options.seed, "Of the first trial; each has the next one.");
+  run->add_option("--from", arguments.from, "How many trials are done.");
+  CLI::App* page = app.add_subcommand("page", "Prints docs/canaries.md.");
+  page->add_option("RESULTS", arguments.results, "The lines of all runs.")->required();
+  try {
+    app.parse(*argc, *argv);
+  } catch (const CLI::ParseError& error) {
+    std::exit(app.exit(error));
+  }
+  if (run->parsed() && RunOrBegin(arguments, argc, argv)) {
+    return;
+  }
+  std::exit(list->parsed() ? List() : page->parsed() ? WritePage(arguments.results) : 0);
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
+  RunProgram(argc, argv);
+  return 0;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (running->trial.Try({data, size})) {
+    PrintResult(running->planted, running->options, running->trial.result());
+    BecomeNext();
+  }
+  return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
+                                               unsigned seed) {
+  return UsesMutator(running->options.generator)
+             ? MutateInput(running->planted.target->inputs, data, size, size_max, seed)
+             : LLVMFuzzerMutate(data, size, size_max);
+}
+
+extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
+                                                 const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
+                                                 std::size_t size_max, unsigned seed) {
+  const InputKind& kind = running->planted.target->inputs;
+  return UsesMutator(running->options.generator) && kind.script
+             ? CrossScriptInputs({one, one_size}, {other, other_size}, {out, size_max}, seed, *kind.script)
+             : 0;  // Then libFuzzer tries something else.
+}
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Every planted bug there is, by target: what canaries_test, the program `canaries` and docs/canaries.md share.
+
+#pragma once
+
+#include <vector>
+
+#include "fuzz/canary/canary.h"
+
+namespace nbdspec::fuzz {
+
+// Each is in the file of its name.
+CanaryTarget BlockStatusExchangeCanaries();
+CanaryTarget BlockStatusReplyCanaries();
+CanaryTarget BoundaryTreeCanaries();
+CanaryTarget CApiCanaries();
+CanaryTarget ExtentMapCanaries();
+CanaryTarget LayerStackCanaries();
+CanaryTarget LibnbdClientCanaries();
+CanaryTarget MetaContextCanaries();
+CanaryTarget ReportInputCanaries();
+CanaryTarget ScriptTextCanaries();
+CanaryTarget ServerSessionCanaries();
+CanaryTarget SessionDecodeCanaries();
+CanaryTarget WireDecodeCanaries();
+
+// All of them, made once.
+const std::vector<CanaryTarget>& CanaryTargets();
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A trial: one generator looks for one planted bug, from nothing, until it finds it or its time is over.
+
+#pragma once
+
+#include <cstdint>
+#include <ctime>
+#include <limits>
+#include <optional>
+#include <string_view>
+
+#include "engine/base/bytes.h"
+#include "fuzz/canary/canary.h"
+
+namespace nbdspec::fuzz {
+
+enum class Generator : std::uint8_t {
+  kOurs,        // libFuzzer with the target's mutator and counters of its states.
+  kMutator,     // libFuzzer with the mutator.
+  kCounters,    // libFuzzer with the counters.
+  kLibfuzzer,   // libFuzzer with neither.
+  kUniform,     // Random bytes of random lengths.
+  kRapidcheck,  // The target's property if it has one, else RapidCheck's own vectors of bytes.
+  kLikely,      // LikelyInputs: what the target's mutator finds without coverage.
+};
+std::string_view NameOf(Generator generator);
+std::optional<Generator> GeneratorNamed(std::string_view name);
+constexpr bool UsesMutator(Generator generator) {
+  return generator == Generator::kOurs || generator == Generator::kMutator;
+}
+constexpr bool UsesCounters(Generator generator) {
+  return generator == Generator::kOurs || generator == Generator::kCounters;
+}
+constexpr bool NeedsLibfuzzer(Generator generator) {
+  return UsesMutator(generator) || UsesCounters(generator) || generator == Generator::kLibfuzzer;
+}
+
+struct TrialOptions {
+  Generator generator = Generator::kLikely;
+  std::uint64_t seed = 1;
+  double seconds_max = 60;  // Of processor time.
+  std::uint64_t inputs_max = std::numeric_limits<std::uint64_t>::max();
+};
+
+struct TrialResult {
+  bool is_found = false;
+  std::uint64_t inputs = 0;  // Tried in all, the last one found it.
+  double seconds = 0;
+  CanaryNotes notes = {};
+};
+
+// A trial that is fed from outside, as by libFuzzer.
+class Trial {
+ public:
+  Trial(const Canary& canary, const TrialOptions& options);
+
+  // Tries an input. Whether the trial is over.
+  bool Try(engine::ByteView input);
+  [[nodiscard]] const TrialResult& result() const { return result_; }
+
+ private:
+  const Canary& canary_;
+  TrialOptions options_;
+  std::clock_t start_;
+  TrialResult result_;
+};
+
+// Range: a generator that does not need libFuzzer.
+TrialResult RunTrial(const CanaryTarget& target, const Canary& canary, const TrialOptions& options);
+
+}  // namespace nbdspec::fuzz
