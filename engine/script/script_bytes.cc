@@ -88,37 +88,50 @@ constexpr auto kExportNames = std::to_array<std::string_view>({"", "", "", "othe
 // Takes bytes from the front; zeroes once there are none.
 class Input {
  public:
-  explicit Input(ByteView bytes) : bytes_(bytes) {}
+  explicit Input(ByteView bytes) : here_(bytes.data()), end_(bytes.data() + bytes.size()) {}
 
-  std::uint8_t Byte() {
-    if (bytes_.empty()) {
-      return 0;
-    }
-    const std::uint8_t byte = bytes_.front();
-    bytes_ = bytes_.subspan(1);
-    return byte;
-  }
+  std::uint8_t Byte() { return here_ == end_ ? std::uint8_t{0} : *here_++; }
 
   std::uint64_t Value(std::size_t length = 8) {
-    std::uint64_t value = 0;
-    const std::size_t there = std::min(length, bytes_.size());
-    for (std::size_t i = 0; i < there; ++i) {
-      value |= std::uint64_t{bytes_[i]} << (8 * i);
-    }
-    bytes_ = bytes_.subspan(there);
-    return value;
+    const std::size_t there = std::min(length, static_cast<std::size_t>(end_ - here_));
+    const std::uint8_t* bytes = here_;
+    here_ += there;
+    // The usual count is a constant of its own, which makes this one load.
+    return there == 8 ? LittleEndian(bytes, 8) : LittleEndian(bytes, there);
   }
 
  private:
-  ByteView bytes_;
+  static std::uint64_t LittleEndian(const std::uint8_t* bytes, std::size_t count) {
+    std::uint64_t value = 0;
+    for (std::size_t i = 0; i < count; ++i) {
+      value |= std::uint64_t{bytes[i]} << (8 * i);
+    }
+    return value;
+  }
+
+  const std::uint8_t* here_;
+  const std::uint8_t* end_;
+};
+
+// Codes, for a byte to choose from. A fuzzer decodes often enough for an allocation to matter.
+class Codes {
+ public:
+  void Add(Code code, std::size_t count) {
+    std::fill_n(codes_.begin() + size_, count, code);
+    size_ += count;
+  }
+  [[nodiscard]] bool empty() const { return size_ == 0; }
+  [[nodiscard]] Code ChosenBy(std::uint8_t byte) const { return codes_[byte % size_]; }
+
+ private:
+  std::array<Code, 20> codes_ = {};
+  std::size_t size_ = 0;
 };
 
 // The codes that records which are no literal ones stand for, each as often as is good.
-std::vector<Code> LikelyCodes(const StepKinds& kinds) {
-  std::vector<Code> codes;
-  const auto add = [&codes](bool is_wanted, Code code, std::size_t count) {
-    codes.insert(codes.end(), is_wanted ? count : 0, code);
-  };
+Codes LikelyCodes(const StepKinds& kinds) {
+  Codes codes;
+  const auto add = [&codes](bool is_wanted, Code code, std::size_t count) { codes.Add(code, is_wanted ? count : 0); };
   add(kinds.add, Code::kAdd, 5);
   add(kinds.for_each, Code::kForEach, 1);
   add(kinds.lookup, Code::kLookup, 1);
@@ -173,7 +186,7 @@ class Decoder {
         break;
       }
       input_ = Input(bytes_.subspan(1, kScriptRecordBytes - 1));
-      DecodeStep(literal.value_or(likely_codes_[bytes_[0] % likely_codes_.size()]), literal.has_value());
+      DecodeStep(literal ? *literal : likely_codes_.ChosenBy(bytes_[0]), literal.has_value());
     }
     return std::move(script_);
   }
@@ -248,19 +261,19 @@ class Decoder {
         const std::uint8_t detail = input_.Byte();
         const ByteRange::OffsetAndLength range = Range();
         const std::uint64_t end = range.length > kMax - range.offset ? kMax : range.offset + range.length;
-        script_.steps.push_back(
+        script_.steps.emplace_back(
             ForEachStep{.bounds = {.begin = range.offset, .end = end}, .stop_at = LikelyDetail(detail, is_literal)});
         return;
       }
       case Code::kLookup:
         (void)input_.Byte();
-        script_.steps.push_back(LookupStep{.offset = Range().offset});
+        script_.steps.emplace_back(LookupStep{.offset = Range().offset});
         return;
       case Code::kRequest:
         DecodeRequest(is_literal);
         return;
       case Code::kWait:
-        script_.steps.push_back(WaitStep{});
+        script_.steps.emplace_back(WaitStep{});
         return;
       case Code::kOption:
         DecodeOption(is_literal);
@@ -277,12 +290,12 @@ class Decoder {
   void DecodeAdd(Code code, bool is_literal) {
     const std::uint8_t detail = LikelyDetail(input_.Byte(), is_literal);
     if (code == Code::kClearOrAdd && limits_.kinds.clear && (detail == 0 || !limits_.kinds.add)) {
-      script_.steps.push_back(ClearStep{});
+      script_.steps.emplace_back(ClearStep{});
       return;
     }
     const ByteRange::OffsetAndLength range = Range();
     AddEdges(range);
-    script_.steps.push_back(
+    script_.steps.emplace_back(
         AddStep{.offset = range.offset, .length = range.length, .type = static_cast<ExtentType>(detail)});
   }
 
@@ -305,7 +318,7 @@ class Decoder {
     step.offset = range.offset;
     step.length = static_cast<std::uint32_t>(range.length);
     AddEdges(range);
-    script_.steps.push_back(step);
+    script_.steps.emplace_back(step);
   }
 
   // Most requests are inside of the export, not empty, and have flags that go with their command.
@@ -327,7 +340,7 @@ class Decoder {
     (void)input_.Value(2);
     const std::uint64_t value = input_.Value();
     if (is_literal) {
-      script_.steps.push_back(OptionStep{.option = static_cast<std::uint32_t>(value)});
+      script_.steps.emplace_back(OptionStep{.option = static_cast<std::uint32_t>(value)});
       return;
     }
     OptionStep step{.option = kOptions[detail % kOptions.size()]};
@@ -361,29 +374,26 @@ class Decoder {
   ByteView bytes_;
   Input input_{ByteView()};
   ScriptLimits limits_;
-  std::vector<Code> likely_codes_;
+  Codes likely_codes_;
   Script script_;
   std::vector<std::uint64_t> edges_;
 };
 
-void AppendValue(std::uint64_t value, Bytes& bytes) {
-  std::array<std::uint8_t, 8> little_endian{};
-  for (std::size_t i = 0; i < little_endian.size(); ++i) {
-    little_endian[i] = static_cast<std::uint8_t>(value >> (8 * i));
+void PutValue(std::uint64_t value, std::uint8_t* into) {
+  for (std::size_t i = 0; i < 8; ++i) {
+    into[i] = static_cast<std::uint8_t>(value >> (8 * i));
   }
-  bytes.insert(bytes.end(), little_endian.begin(), little_endian.end());
 }
 
 struct StepEncoder {
   Bytes& bytes;
 
   void Record(Code code, std::uint8_t detail, std::uint64_t offset, std::uint64_t length) const {
-    bytes.push_back(static_cast<std::uint8_t>(code));
-    bytes.push_back(detail);
-    bytes.push_back(kLiteralByte);
-    bytes.push_back(kLiteralByte);
-    AppendValue(offset, bytes);
-    AppendValue(length, bytes);
+    std::array<std::uint8_t, kScriptRecordBytes> record = {static_cast<std::uint8_t>(code), detail, kLiteralByte,
+                                                           kLiteralByte};
+    PutValue(offset, record.data() + 4);
+    PutValue(length, record.data() + 12);
+    bytes.insert(bytes.end(), record.begin(), record.end());
   }
 
   // The whole of `name`, in as many records as it takes.
@@ -424,25 +434,30 @@ struct StepEncoder {
   }
 };
 
+std::string_view AsText(ByteView input) { return {reinterpret_cast<const char*>(input.data()), input.size()}; }
+
 }  // namespace
 
 Script DecodeScript(ByteView bytes, const ScriptLimits& limits) { return Decoder(bytes, limits).Decode(); }
 
 Bytes EncodeScript(const Script& script) {
-  Bytes bytes = {static_cast<std::uint8_t>(static_cast<unsigned>(SizeChoice::kLiteral) * 4 |
-                                           static_cast<unsigned>(script.initial))};
+  Bytes bytes;
   bytes.reserve(kScriptHeadBytes + script.steps.size() * kScriptRecordBytes);
-  AppendValue(script.size, bytes);
+  bytes.resize(kScriptHeadBytes);
+  bytes[0] = static_cast<std::uint8_t>(static_cast<unsigned>(SizeChoice::kLiteral) * 4 |
+                                       static_cast<unsigned>(script.initial));
+  PutValue(script.size, bytes.data() + 1);
   for (const Step& step : script.steps) {
     std::visit(StepEncoder{bytes}, step);
   }
   return bytes;
 }
 
+bool BeginsAsText(ByteView input) { return AsText(input).starts_with(kScriptHeader); }
+
 Script ReadScript(ByteView input, const ScriptLimits& limits) {
-  const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
-  if (text.starts_with(kScriptHeader)) {
-    if (auto script = ParseScript(text)) {
+  if (BeginsAsText(input)) {
+    if (auto script = ParseScript(AsText(input))) {
       return *std::move(script);
     }
   }

@@ -58,6 +58,9 @@ inline constexpr ScriptLimits kNoScriptLimits = {
 // Bytes that decode to `script`, given limits that allow it: how a script people wrote becomes a fuzzer's seed.
 [[nodiscard]] Bytes EncodeScript(const Script& script);
 
+// Whether `input` begins as text does.
+[[nodiscard]] bool BeginsAsText(ByteView input);
+
 // The script in `input`: text if it begins with kScriptHeader and parses, bytes otherwise. Text has no limits.
 [[nodiscard]] Script ReadScript(ByteView input, const ScriptLimits& limits);
 

@@ -2,7 +2,10 @@
 #include "fuzz/harness/cell_oracle.h"
 
 #include <algorithm>
-#include <bit>
+
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
 
 #include "engine/base/check.h"
 #include "fuzz/harness/uninstrumented.h"
@@ -18,11 +21,8 @@ namespace {
 // Up to it there is a cell for each byte: that needs no sorting.
 constexpr std::uint64_t kByteCellsMax = 64;
 
-constexpr std::size_t kWordBytes = sizeof(std::uint64_t);
-constexpr std::uint64_t kEachByte = 0x0101010101010101;
+constexpr std::size_t kStartsMax = 64;
 constexpr std::uint8_t kNoType = 0xff;
-
-static_assert(std::endian::native == std::endian::little, "the first byte of a word is its lowest");
 
 // The index of the first of `places`, ascending, that is not below `place`; `count` if there is none.
 NBDSPEC_UNINSTRUMENTED std::size_t LowerBound(const std::uint64_t* places, std::size_t count, std::uint64_t place) {
@@ -43,9 +43,7 @@ NBDSPEC_UNINSTRUMENTED std::size_t Insert(std::uint64_t* places, std::size_t cou
   if (at < count && places[at] == place) {
     return count;
   }
-  for (std::size_t i = count; i > at; --i) {
-    places[i] = places[i - 1];
-  }
+  __builtin_memmove(places + at + 1, places + at, (count - at) * sizeof *places);
   places[at] = place;
   return count + 1;
 }
@@ -56,38 +54,57 @@ NBDSPEC_UNINSTRUMENTED void Fill(std::uint8_t* begin, const std::uint8_t* end, s
   }
 }
 
-// The index of the first cell after `cell` that is of another type. There is one: kNoType after the last.
-NBDSPEC_UNINSTRUMENTED std::size_t RunEnd(const std::uint8_t* cells, std::size_t cell) {
-  const std::uint64_t same = kEachByte * cells[cell];
-  for (std::size_t i = cell + 1;; i += kWordBytes) {
-    std::uint64_t word;
-    __builtin_memcpy(&word, cells + i, kWordBytes);
-    if (word != same) {
-      return i + static_cast<std::size_t>(__builtin_ctzll(word ^ same)) / 8;
-    }
-  }
-}
-
 struct Cells {
   const std::uint64_t* places;
   const std::uint8_t* types;
+  std::size_t count;
 };
+
+#if defined(__SSE2__)
+constexpr std::size_t kAtOnce = 16;
+
+// Bit i: whether types[i] is not types[i - 1], for kAtOnce types.
+NBDSPEC_UNINSTRUMENTED inline std::uint64_t StartsAtOnce(const std::uint8_t* types) {
+  const __m128i here = _mm_loadu_si128(reinterpret_cast<const __m128i*>(types));
+  const __m128i before = _mm_loadu_si128(reinterpret_cast<const __m128i*>(types - 1));
+  return static_cast<std::uint64_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(here, before))) ^ 0xffff;
+}
+#else
+constexpr std::size_t kAtOnce = 1;
+
+NBDSPEC_UNINSTRUMENTED inline std::uint64_t StartsAtOnce(const std::uint8_t* types) { return types[0] != types[-1]; }
+#endif
+
+// Bit i: whether types[i] is not types[i - 1], for all before `past`, at most 64; then some more, that mean nothing.
+NBDSPEC_UNINSTRUMENTED inline std::uint64_t RunStarts(const std::uint8_t* types, const std::uint8_t* past) {
+  std::uint64_t starts = 0;
+  for (std::size_t i = 0; i < kStartsMax && types + i < past; i += kAtOnce) {
+    starts |= StartsAtOnce(types + i) << i;
+  }
+  return starts;
+}
 
 // Writes the maximal extents in [begin, end), which is not empty, to `out`; `cell` holds `begin`. Returns their count.
 NBDSPEC_UNINSTRUMENTED std::size_t WriteExtents(Cells cells, std::size_t cell, std::uint64_t begin, std::uint64_t end,
                                                 Extent* out) {
-  std::size_t count = 0;
-  while (begin < end) {
-    const std::size_t next = RunEnd(cells.types, cell);
-    const std::uint64_t run_end = cells.places[next] < end ? cells.places[next] : end;
-    out[count].range.begin = begin;
-    out[count].range.end = run_end;
-    out[count].type = static_cast<ExtentType>(cells.types[cell]);
-    ++count;
-    begin = run_end;
-    cell = next;
+  Extent* here = out;
+  here->range.begin = begin;
+  here->type = static_cast<ExtentType>(cells.types[cell]);
+  // There is a start at cells.count, which ends the last run.
+  for (std::size_t from = cell + 1;; from += kStartsMax) {
+    std::uint64_t starts = RunStarts(cells.types + from, cells.types + cells.count + 1);
+    for (; starts != 0; starts &= starts - 1) {
+      const std::size_t next = from + static_cast<std::size_t>(__builtin_ctzll(starts));
+      if (cells.places[next] >= end) {
+        here->range.end = end;
+        return static_cast<std::size_t>(here - out) + 1;
+      }
+      here->range.end = cells.places[next];
+      ++here;
+      here->range.begin = cells.places[next];
+      here->type = static_cast<ExtentType>(cells.types[next]);
+    }
   }
-  return count;
 }
 
 }  // namespace
@@ -111,10 +128,10 @@ NBDSPEC_UNINSTRUMENTED CellOracle::CellOracle(const engine::Script& script)
     }
   }
   places_[count_] = size_;
-  cells_ = std::make_unique_for_overwrite<std::uint8_t[]>(count_ + kWordBytes);
+  cells_ = std::make_unique_for_overwrite<std::uint8_t[]>(count_ + kAtOnce);
   extents_ = std::make_unique_for_overwrite<Extent[]>(count_);
   Clear();
-  Fill(&cells_[count_], &cells_[count_] + kWordBytes, kNoType);
+  Fill(&cells_[count_], &cells_[count_] + kAtOnce, kNoType);
 }
 
 NBDSPEC_UNINSTRUMENTED std::size_t CellOracle::CellFrom(std::uint64_t offset) const {
@@ -146,9 +163,9 @@ NBDSPEC_UNINSTRUMENTED std::span<const Extent> CellOracle::Extents(engine::ByteR
   if (bounds.begin >= end) {
     return {};
   }
-  const std::size_t from = CellFrom(bounds.begin);
+  const std::size_t from = bounds.begin == 0 ? 0 : CellFrom(bounds.begin);
   const std::size_t cell = from < count_ && places_[from] == bounds.begin ? from : from - 1;
-  const Cells cells = {.places = places_.get(), .types = cells_.get()};
+  const Cells cells = {.places = places_.get(), .types = cells_.get(), .count = count_};
   return {extents_.get(), WriteExtents(cells, cell, bounds.begin, end, extents_.get())};
 }
 
