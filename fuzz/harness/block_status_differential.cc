@@ -83,6 +83,21 @@ std::string WhereOf(const TruthInput& input) {
          " descriptors, of " + extents;
 }
 
+// Appended to what stands there already, the descriptors are those of `expected`.
+std::optional<Disagreement> FindInWireForm(const TruthInput& input, const ExtentMap& truth,
+                                           const engine::Chunk& expected, const BlockStatusSubject& subject) {
+  constexpr std::size_t kContextIdBytes = 4;
+  engine::Chunk appended = expected;
+  appended.payload.resize(kContextIdBytes);
+  subject.append(truth, input.asked, input.options, appended.payload);
+  if (appended.payload != expected.payload) {
+    return Disagreement{.where = WhereOf(input) + "in wire form",
+                        .expected = engine::Describe(engine::ServerMessage(expected)),
+                        .saw = engine::Describe(engine::ServerMessage(appended))};
+  }
+  return std::nullopt;
+}
+
 std::optional<Disagreement> FindInBuilt(const TruthInput& input, const BlockStatusSubject& subject) {
   const ExtentMap truth = MapOf(input);
   const std::vector<Descriptor> built = subject.build(truth, input.asked, input.options);
@@ -100,7 +115,7 @@ std::optional<Disagreement> FindInBuilt(const TruthInput& input, const BlockStat
   if (built != expected) {
     return Disagreement{.where = WhereOf(input), .expected = ListText(expected), .saw = ListText(built)};
   }
-  return std::nullopt;
+  return FindInWireForm(input, truth, exchange.chunks.front(), subject);
 }
 
 std::string WhereOf(const StatusExchange& exchange) {

@@ -20,6 +20,8 @@ struct BlockStatusSubject {
   std::function<std::vector<engine::Descriptor>(const engine::ExtentMap&, engine::ByteRange,
                                                 const engine::BuildOptions&)>
       build = engine::BuildDescriptors;
+  std::function<void(const engine::ExtentMap&, engine::ByteRange, const engine::BuildOptions&, engine::Bytes&)> append =
+      engine::AppendDescriptors;
   std::function<std::vector<engine::Breach>(const engine::StatusExchange&)> judge = engine::Judge;
   std::function<std::vector<engine::Breach>(const engine::StatusExchange&, const engine::ExtentMap&)>
       judge_zero_claims = engine::JudgeZeroClaims;
