@@ -309,6 +309,30 @@ TEST(ScriptMutator, CrossTakesTheBeginOfOneAndTheEndOfTheOther) {
   EXPECT_EQ(begins.size(), Typical().steps.size() + 1);
 }
 
+TEST(ScriptMutator, InputsWithoutOptionsCrossWithoutBeingDecoded) {
+  constexpr ScriptLimits kMap = {.steps_max = 6};
+  const Script one = {.size = 99, .steps = std::vector<Step>(5, engine::LookupStep{.offset = 1})};
+  const Script other = {.size = 77, .steps = std::vector<Step>(4, engine::LookupStep{.offset = 2})};
+  std::set<std::size_t> begins;
+  std::set<std::size_t> ends;
+  std::set<std::uint64_t> sizes;
+  for (unsigned seed = 1; seed <= 500; ++seed) {
+    Bytes out(engine::kScriptHeadBytes + 8 * engine::kScriptRecordBytes);
+    out.resize(CrossScriptInputs(engine::EncodeScript(one), engine::EncodeScript(other), out, seed, kMap));
+    const Script child = engine::DecodeScript(out, engine::kNoScriptLimits);
+    const auto cut = std::ranges::find(child.steps, other.steps[0]);
+    EXPECT_TRUE(std::all_of(child.steps.begin(), cut, [&](const Step& step) { return step == one.steps[0]; }));
+    EXPECT_TRUE(std::all_of(cut, child.steps.end(), [&](const Step& step) { return step == other.steps[0]; }));
+    EXPECT_LE(child.steps.size(), kMap.steps_max);
+    begins.insert(static_cast<std::size_t>(cut - child.steps.begin()));
+    ends.insert(static_cast<std::size_t>(child.steps.end() - cut));
+    sizes.insert(child.size);
+  }
+  EXPECT_EQ(begins.size(), one.steps.size() + 1);
+  EXPECT_EQ(ends.size(), other.steps.size() + 1);
+  EXPECT_EQ(sizes, (std::set<std::uint64_t>{77, 99}));
+}
+
 TEST(ScriptMutator, TheSameSeedGivesTheSameScript) {
   std::set<std::string> texts;
   for (std::uint64_t seed = 1; seed <= 100; ++seed) {
