@@ -4,8 +4,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "engine/script/script_bytes.h"
+#include "engine/server/export.h"
+#include "fuzz/exchange/answer_counters.h"
 #include "fuzz/exchange/block_status_exchange.h"
 #include "fuzz/harness/disagreement.h"
 #include "fuzz/harness/script_mutator.h"
@@ -14,7 +17,10 @@ namespace nbdspec::fuzz {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   AbortOnDisagreement("block_status_exchange", engine::ReadScript({data, size}, kExchangeLimits),
-                      [](const engine::Script& script) { return FindBlockStatusExchangeDisagreement(script); });
+                      [](const engine::Script& script) {
+                        return FindBlockStatusExchangeDisagreement(
+                            script, [](engine::Export&, std::uint8_t) { return std::make_unique<AnswerCounters>(); });
+                      });
   return 0;
 }
 

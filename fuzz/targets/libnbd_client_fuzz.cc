@@ -3,8 +3,11 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 
 #include "engine/script/script_bytes.h"
+#include "engine/server/interposer.h"
+#include "fuzz/exchange/answer_counters.h"
 #include "fuzz/harness/disagreement.h"
 #include "fuzz/harness/script_mutator.h"
 #include "fuzz/live/libnbd/libnbd_client_differential.h"
@@ -13,7 +16,11 @@ namespace nbdspec::fuzz {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   AbortOnDisagreement("libnbd_client", engine::ReadScript({data, size}, kLibnbdLimits),
-                      [](const engine::Script& script) { return FindLibnbdClientDisagreement(script); });
+                      [](const engine::Script& script) {
+                        return FindLibnbdClientDisagreement(script, {.make_liar = [](engine::Interposer& recorder) {
+                                                              return std::make_unique<AnswerCounters>(&recorder);
+                                                            }});
+                      });
   return 0;
 }
 

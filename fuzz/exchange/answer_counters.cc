@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/exchange/answer_counters.h"
+
+#include <algorithm>
+#include <bit>
+#include <cstddef>
+#include <cstdint>
+#include <initializer_list>
+#include <iterator>
+#include <variant>
+
+#include "engine/wire/big_endian.h"
+#include "engine/wire/protocol.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using engine::Chunk;
+using engine::ConnectionState;
+using engine::Request;
+
+// Large for that two kinds seldom meet. Volatile, or the stores would be optimised away.
+__attribute__((section("__libfuzzer_extra_counters"), used)) volatile std::uint8_t kinds_seen[1 << 12];
+
+enum Domain : std::uint64_t { kOption, kRequest, kMessage, kStatus };
+
+void Count(std::initializer_list<std::uint64_t> facts) {
+  std::uint64_t mixed = 0;
+  for (const std::uint64_t fact : facts) {
+    mixed = (mixed ^ fact) * 0x9e37'79b9'7f4a'7c15;
+    mixed ^= mixed >> 29;
+  }
+  kinds_seen[mixed % std::size(kinds_seen)] = 1;
+}
+
+// The context, how many descriptors, and the statuses of the first and the last.
+void CountStatus(const Request& request, const Chunk& chunk) {
+  constexpr std::size_t kIdBytes = 4;
+  constexpr std::size_t kDescriptorBytes = 8;
+  const engine::ByteView payload(chunk.payload);
+  if (payload.size() < kIdBytes + kDescriptorBytes) {
+    return;
+  }
+  const std::size_t count = (payload.size() - kIdBytes) / kDescriptorBytes;
+  Count({kStatus, request.flags, payload[kIdBytes - 1], std::min<std::size_t>(count, 16),
+         payload[kIdBytes + kDescriptorBytes - 1], payload.back()});
+}
+
+void CountAnswer(const Request& request, const ConnectionState& state, const std::vector<engine::ServerMessage>& said) {
+  std::uint64_t error = 0;
+  std::uint64_t before = 0;
+  for (const engine::ServerMessage& message : said) {
+    if (const auto* chunk = std::get_if<Chunk>(&message)) {
+      Count({kMessage, request.type, before, chunk->type, chunk->flags});
+      before = chunk->type;
+      if (chunk->type == engine::ChunkType::kBlockStatus) {
+        CountStatus(request, *chunk);
+      } else if (chunk->is_error() && chunk->payload.size() >= sizeof(std::uint32_t)) {
+        error = engine::GetBigEndian<std::uint32_t>(chunk->payload);
+      }
+    } else if (const auto* reply = std::get_if<engine::SimpleReply>(&message)) {
+      error = reply->error;
+    }
+  }
+  Count({kRequest, request.type, request.flags, error, state.structured_replies, state.contexts.size(),
+         static_cast<std::uint64_t>(std::bit_width(said.size()))});
+}
+
+}  // namespace
+
+bool AnswerCounters::BeforeServer(engine::ClientMessage& heard, const ConnectionState& state) {
+  return inner_ == nullptr || inner_->BeforeServer(heard, state);
+}
+
+void AnswerCounters::AfterServer(const engine::ClientMessage* heard, const ConnectionState& state,
+                                 std::vector<engine::ServerMessage>& said) {
+  if (inner_ != nullptr) {
+    inner_->AfterServer(heard, state, said);
+  }
+  if (heard == nullptr) {
+    return;
+  }
+  if (const auto* request = std::get_if<Request>(heard)) {
+    CountAnswer(*request, state, said);
+    return;
+  }
+  for (const engine::ServerMessage& message : said) {
+    if (const auto* reply = std::get_if<engine::OptionReply>(&message)) {
+      Count({kOption, reply->option, reply->type, state.structured_replies, state.contexts.size(), said.size()});
+    }
+  }
+}
+
+}  // namespace nbdspec::fuzz
