@@ -207,13 +207,35 @@ constexpr std::string_view kSummaryHead =
     "mean of median inputs |";
 constexpr std::string_view kSummaryRule = "|---|---|---|---|---|---|";
 
+bool IsBug(const CanaryTarget& /*target*/, const Canary& canary) { return canary.family != Family::kEquivalent; }
+
+std::string ByTarget(const Results& results) {
+  std::string page = "\nBugs found in all trials, by target (in brackets those found in none):\n\n| target | bugs";
+  for (const Generator generator : kColumns) {
+    page += " | " + std::string(NameOf(generator));
+  }
+  page += " |\n|---|---|---|---|---|---|\n";
+  for (const CanaryTarget& target : CanaryTargets()) {
+    page += "| " + target.name + " | " +
+            std::to_string(
+                std::ranges::count_if(target.canaries, [&](const Canary& canary) { return IsBug(target, canary); }));
+    for (const Generator generator : kColumns) {
+      const Tally tally = TallyOf(results, generator, [&](const CanaryTarget& other, const Canary& canary) {
+        return &other == &target && IsBug(target, canary);
+      });
+      page += " | " + std::to_string(tally.always) + (tally.never > 0 ? " (" + std::to_string(tally.never) + ")" : "");
+    }
+    page += " |\n";
+  }
+  return page;
+}
+
 std::string Summaries(const Results& results) {
-  const auto is_bug = [](const CanaryTarget&, const Canary& canary) { return canary.family != Family::kEquivalent; };
   std::string page = std::string(kSummaryHead) + " found of what is no bug |\n" + std::string(kSummaryRule) + "---|\n";
   for (const Generator generator : kColumns) {
-    const Tally tally = TallyOf(results, generator, is_bug);
+    const Tally tally = TallyOf(results, generator, IsBug);
     const Tally equivalents =
-        TallyOf(results, generator, [&](const auto& target, const auto& canary) { return !is_bug(target, canary); });
+        TallyOf(results, generator, [&](const auto& target, const auto& canary) { return !IsBug(target, canary); });
     if (tally.bugs > 0) {
       page += SummaryRow(generator, tally,
                          " " + std::to_string(equivalents.bugs - equivalents.never) + " of " +
@@ -227,7 +249,7 @@ std::string Summaries(const Results& results) {
   for (const Generator generator :
        {Generator::kOurs, Generator::kMutator, Generator::kCounters, Generator::kLibfuzzer}) {
     const Tally tally = TallyOf(results, generator, [&](const CanaryTarget& target, const Canary& canary) {
-      return target.counts_states && is_bug(target, canary);
+      return target.counts_states && IsBug(target, canary);
     });
     if (tally.bugs > 0) {
       page += SummaryRow(generator, tally, "");
@@ -243,7 +265,7 @@ std::expected<std::string, Trouble> CanariesPage(std::istream& lines) {
   if (!results) {
     return std::unexpected(results.error());
   }
-  std::string page = std::string(kIntroduction) + Summaries(*results);
+  std::string page = std::string(kIntroduction) + Summaries(*results) + ByTarget(*results);
   page +=
       "\nBelow, for each generator: in how many trials the bug was reached (its code ran), triggered (it made a\n"
       "difference) and detected (the target reported it), `?` where the subject cannot tell; the medians of inputs and "
