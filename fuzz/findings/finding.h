@@ -58,6 +58,8 @@ struct Finding {
   FindingState state = FindingState::kObserved;
 
   engine::Script script = {};
+  // The same after all that was sent to that server before, as long as nobody knows that `script` shows it alone.
+  std::optional<engine::Script> whole = {};
   std::size_t step = 0;                         // Which step of the script it was seen at.
   std::vector<std::string> transcript = {};     // Decoded, with offsets; a line each.
   std::vector<FindingStream> connections = {};  // The first is connection 1.

@@ -14,6 +14,7 @@
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <system_error>
 #include <utility>
 
@@ -29,6 +30,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr const char* kAbout = "about.json";
 constexpr const char* kScript = "script.txt";
+constexpr const char* kWhole = "whole.txt";
 constexpr const char* kTranscript = "transcript.txt";
 constexpr const char* kStderr = "stderr.txt";
 constexpr std::string_view kBefore = ".before";
@@ -115,6 +117,9 @@ Json AboutOf(const Finding& finding, const Files& files, const std::string& dire
 
 Files FilesOf(const Finding& finding) {
   Files files = {{kScript, Print(finding.script)}, {kStderr, finding.server_stderr}};
+  if (finding.whole) {
+    files[kWhole] = Print(*finding.whole);
+  }
   std::string& transcript = files[kTranscript];
   for (const std::string& line : finding.transcript) {
     transcript += line + "\n";
@@ -181,7 +186,7 @@ std::uint64_t NumberIn(const Json& about, const char* name) {
 // The contents of every file that about.json names. Errors: one is missing, or is not what was written.
 std::expected<Files, Trouble> ReadFiles(const std::string& directory, const Json& about) {
   const auto listed = about.find("files");
-  if (listed == about.end() || !listed->is_object() || listed->size() > 2 * kConnectionsMax + 3) {
+  if (listed == about.end() || !listed->is_object() || listed->size() > 2 * kConnectionsMax + 4) {
     return Torn(directory, "about.json lists no files");
   }
   Files files;
@@ -306,6 +311,14 @@ std::expected<Finding, Trouble> ReadFinding(const std::string& directory) {
   if (!script) {
     return Torn(directory, "script.txt, " + script.error().sentence);
   }
+  std::optional<engine::Script> whole;
+  if (const auto text_of_whole = files->find(kWhole); text_of_whole != files->end()) {
+    auto parsed = engine::ParseScript(text_of_whole->second);
+    if (!parsed) {
+      return Torn(directory, "whole.txt, " + parsed.error().sentence);
+    }
+    whole = *std::move(parsed);
+  }
   return Finding{.kind = *kind,
                  .rule = TextIn(about, "rule"),
                  .place = TextIn(about, "place"),
@@ -314,6 +327,7 @@ std::expected<Finding, Trouble> ReadFinding(const std::string& directory) {
                  .known = TextIn(about, "known"),
                  .state = *state,
                  .script = *std::move(script),
+                 .whole = std::move(whole),
                  .step = static_cast<std::size_t>(NumberIn(about, "step")),
                  .transcript = LinesIn((*files)[kTranscript]),
                  .connections = StreamsIn(about, *files),

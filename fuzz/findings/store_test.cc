@@ -67,6 +67,20 @@ TEST(FindingStore, WhatIsSavedIsReadAgain) {
   EXPECT_EQ(*read, finding);
 }
 
+TEST(FindingStore, WhatWasSentBeforeIsKeptToo) {
+  FindingStore store = OpenStore(FreshDirectory());
+  Finding finding = Example();
+  finding.saw = "byte 0";
+  finding.whole = finding.script;
+  finding.whole->steps.emplace_back(engine::WaitStep{});
+  const std::string saved = *store.Save(finding);
+  EXPECT_EQ(*ReadFinding(saved), finding);
+  finding.whole.reset();
+  ASSERT_TRUE(store.Replace(saved, finding));
+  EXPECT_EQ(*ReadFinding(saved), finding);
+  EXPECT_FALSE(fs::exists(saved + "/whole.txt"));
+}
+
 TEST(FindingStore, TheKeyNamesTheDirectoryAndTheSecondGetsItsOwn) {
   const std::string directory = FreshDirectory();
   FindingStore store = OpenStore(directory);

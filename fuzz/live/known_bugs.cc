@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/live/known_bugs.h"
 
+#include <algorithm>
 #include <array>
-#include <string_view>
 
 namespace nbdspec::fuzz {
 
@@ -14,6 +14,7 @@ struct KnownBug {
   FindingKind kind;
   std::string_view rule;     // Empty: any.
   std::string_view symptom;  // In the server's last words; empty: any.
+  bool is_race = false;
 };
 
 constexpr std::array kBugs = {
@@ -22,6 +23,15 @@ constexpr std::array kBugs = {
     KnownBug{"CVE-2025-47711", "nbdkit", FindingKind::kCrash, "", "extents->next <= extents->end"},
     // 1.32.4 to 1.33.10 abort when many requests are in flight and the client leaves without reading.
     KnownBug{"rhbz#2173054", "nbdkit", FindingKind::kCrash, "", "sock >= 0"},
+    // Extents are those below, though the bytes are in the cache.
+    KnownBug{"nbdkit-cache-extents", "--filter=cache ", FindingKind::kFalseClaim, "base-allocation.zero.reads-zero",
+             ""},
+    // A part of a block is read, changed and written back while all of it is written.
+    KnownBug{"nbdkit-cow-lost-write", "--filter=cow ", FindingKind::kWrongData, "transmission.write.then-reply", "",
+             /*is_race=*/true},
+    // Zeroing or discarding frees a cluster that a write in flight still holds: qemu's commit b8bfb1478d61.
+    KnownBug{"qemu-b8bfb1478d61", "qcow2", FindingKind::kWrongData, "transmission.write.then-reply", "",
+             /*is_race=*/true},
 };
 
 }  // namespace
@@ -35,6 +45,10 @@ std::string PublicNameOf(const Finding& finding) {
     }
   }
   return {};
+}
+
+bool IsRace(std::string_view public_name) {
+  return std::ranges::any_of(kBugs, [&](const KnownBug& bug) { return bug.is_race && bug.name == public_name; });
 }
 
 }  // namespace nbdspec::fuzz

@@ -7,6 +7,7 @@
 
 #include "engine/script/shrink.h"
 #include "fuzz/findings/store.h"
+#include "fuzz/live/known_bugs.h"
 #include "fuzz/live/random_script.h"
 
 namespace nbdspec::fuzz {
@@ -19,6 +20,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kHistoryStepsMax = 20000;
+constexpr std::size_t kOneAtATimeStepsMax = 4000;
 constexpr std::size_t kFineStepsMax = 512;  // Of a longer one a try for each step would take too long.
 constexpr int kTriesAtOnce = 2;             // A race needs more than one.
 
@@ -44,13 +46,13 @@ std::vector<std::vector<engine::OptionStep>> Hagglings(const Offer& offer) {
   return {{structured, base}, {structured, base}, {structured, all}, {structured, base}, {engine::OptionStep{}}};
 }
 
-// One after the other: what was sent before the last script may be what it needs.
-Script Joined(const std::vector<Script>& history) {
+// One after the other: what was sent before the last script may be what it needs. At most about `steps_max`.
+Script Joined(const std::vector<Script>& history, std::size_t steps_max) {
   Script joined = history.back();
   joined.steps.clear();
   std::size_t count = 0;
   auto first = history.end();
-  while (first != history.begin() && count + std::prev(first)->steps.size() <= kHistoryStepsMax) {
+  while (first != history.begin() && count + std::prev(first)->steps.size() <= steps_max) {
     count += std::prev(first)->steps.size() + 1;
     --first;
   }
@@ -170,6 +172,7 @@ class Fuzzer {
   std::optional<Trouble> Take(Finding finding, std::uint64_t number);
   std::optional<Trouble> TakeNew(Finding finding, const std::string& key);
   void Shrink(Finding& finding);
+  [[nodiscard]] bool ShowsOneAtATime(const Finding& finding) const;
   void WriteCounts();
   [[nodiscard]] bool IsOver(Clock::time_point begun) const {
     const bool is_late = options_.time.count() > 0 && Clock::now() - begun >= options_.time;
@@ -195,6 +198,7 @@ std::optional<Trouble> Fuzzer::RunScripts(Clock::time_point begun) {
     }
     store_ = *std::move(store);
   }
+  report_.is_unusable = true;
   auto server = LiveServer::Start(target_, options_.live);
   if (!server) {
     return server.error();
@@ -206,6 +210,7 @@ std::optional<Trouble> Fuzzer::RunScripts(Clock::time_point begun) {
   if (server_->offer().info.size == 0) {
     return Trouble{"The export is empty: there is nothing to fuzz. Serve one with some bytes."};
   }
+  report_.is_unusable = false;
   while (!IsOver(begun)) {
     if (auto trouble = RunOne(report_.script_count)) {
       return trouble;
@@ -270,6 +275,9 @@ std::optional<Trouble> Fuzzer::Take(Finding finding, std::uint64_t number) {
   finding.seed = options_.seed;
   finding.script_number = number;
   finding.version = options_.version;
+  if (IsRace(finding.known) && ShowsOneAtATime(finding)) {
+    finding.known.clear();
+  }
   const std::string key = finding.known.empty() ? KeyOf(finding) : finding.known;
   if (const auto same = by_key_.find(key); same != by_key_.end()) {
     report_.findings[same->second].finding.count += finding.count;
@@ -281,12 +289,18 @@ std::optional<Trouble> Fuzzer::Take(Finding finding, std::uint64_t number) {
 // First to the disk; then it may take its time.
 std::optional<Trouble> Fuzzer::TakeNew(Finding finding, const std::string& key) {
   std::string directory;
+  if (history_.size() > 1) {
+    finding.whole = Joined(history_, kHistoryStepsMax);
+  }
   if (store_) {
     auto saved = store_->Save(finding);
     if (!saved) {
       return saved.error();
     }
     directory = *saved;
+    if (options_.on_saved) {
+      options_.on_saved(finding, directory);
+    }
   }
   if (finding.known.empty()) {
     Shrink(finding);
@@ -315,14 +329,9 @@ std::optional<Trouble> Fuzzer::TakeNew(Finding finding, const std::string& key) 
   return {};
 }
 
-// Makes `finding` as small as can be, with all that was sent since the server was started when it needs that.
+// Makes `finding` as small as can be.
 void Fuzzer::Shrink(Finding& finding) {
   auto smallest = Reproduce(target_, finding, options_);
-  if (!smallest && history_.size() > 1) {
-    Finding with_history = finding;
-    with_history.script = Joined(history_);
-    smallest = Reproduce(target_, with_history, options_);
-  }
   finding.state = smallest ? FindingState::kReproduced : FindingState::kNotReproduced;
   if (smallest) {
     smallest->state = finding.state;
@@ -330,8 +339,19 @@ void Fuzzer::Shrink(Finding& finding) {
     smallest->script_number = finding.script_number;
     smallest->version = finding.version;
     smallest->count = finding.count;
+    smallest->known = finding.known;
     finding = *std::move(smallest);
   }
+}
+
+// Whether no race is needed: requests that do not overlap in time, those before included, spoil bytes too.
+bool Fuzzer::ShowsOneAtATime(const Finding& finding) const {
+  LiveOptions live = options_.live;
+  live.keep_answers = false;
+  const auto ran = RunOnFreshServer(target_, OneAtATime(Joined(history_, kOneAtATimeStepsMax)), live);
+  const bool is_wrong = ran && ran->finding;
+  return is_wrong && (IsSameFinding(*ran->finding, finding) || ran->finding->kind == FindingKind::kWrongData ||
+                      ran->finding->kind == FindingKind::kFalseClaim);
 }
 
 void Fuzzer::WriteCounts() {
@@ -351,11 +371,25 @@ bool FuzzReport::HasNew() const {
   return std::ranges::any_of(findings, [](const Found& found) { return found.finding.known.empty(); });
 }
 
+Script OneAtATime(Script script) {
+  const std::vector<engine::Step> steps = std::exchange(script.steps, {});
+  for (const engine::Step& step : steps) {
+    script.steps.push_back(step);
+    if (std::holds_alternative<engine::RequestStep>(step)) {
+      script.steps.emplace_back(engine::WaitStep{});
+    }
+  }
+  return script;
+}
+
 bool IsSameFinding(const Finding& a, const Finding& b) { return a.kind == b.kind && a.rule == b.rule; }
 
 std::optional<Finding> Reproduce(conformance::Target& target, const Finding& finding, const FuzzOptions& options) {
   Reproducer reproducer(target, finding, options);
   auto best = reproducer.Try(finding.script);
+  if (!best && finding.whole) {
+    best = reproducer.Try(*finding.whole);
+  }
   if (!best) {
     return {};
   }

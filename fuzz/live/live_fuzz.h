@@ -33,8 +33,9 @@ struct FuzzOptions {
   std::string findings_directory = {};  // Empty: nothing is kept.
   std::string version = {};
   LiveOptions live = {};
-  // Called after each script, and with each new finding once more is known of it.
+  // Called after each script; with each new finding once it is on the disk; and again once more is known of it.
   std::function<void(std::uint64_t scripts, std::uint64_t commands)> on_script = {};
+  std::function<void(const Finding& finding, const std::string& directory)> on_saved = {};
   std::function<void(const Finding& finding, const std::string& directory)> on_finding = {};
 };
 
@@ -48,6 +49,7 @@ struct FuzzReport {
   std::uint64_t command_count = 0;
   double seconds = 0;
   std::optional<engine::Trouble> trouble;  // What ended the run before its time.
+  bool is_unusable = false;                // The trouble is the server's, which nothing could be asked.
 
   // Whether there is one without a public name.
   [[nodiscard]] bool HasNew() const;
@@ -56,10 +58,14 @@ struct FuzzReport {
 // `target` may be written to: the caller has asked.
 FuzzReport Fuzz(conformance::Target& target, const FuzzOptions& options);
 
+// The same requests, each after the answer to the one before: no two overlap in time.
+engine::Script OneAtATime(engine::Script script);
+
 // Whether `a` and `b` are the same wrong; the place may differ once a script is shorter.
 bool IsSameFinding(const Finding& a, const Finding& b);
 
-// What `finding` shows, on fresh servers, with the smallest script found; nothing when it does not show there.
+// What `finding` shows, on fresh servers, with the smallest script found; nothing when it does not show there, not even
+// after what was sent before.
 // Takes at most options.tries_max runs and options.shrink_time.
 std::optional<Finding> Reproduce(conformance::Target& target, const Finding& finding, const FuzzOptions& options);
 

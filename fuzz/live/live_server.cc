@@ -384,12 +384,13 @@ std::optional<LiveServer::Stop> LiveServer::HearReply(Lane& lane, const ReplyVie
   return stop;
 }
 
-// What is wrong ends the run, unless it is known and the reply was whole all the same.
+// What is wrong ends the run, unless it is known, the reply was whole all the same, and the bytes are as they should
+// be.
 std::optional<LiveServer::Stop> LiveServer::StopOr(Wrong wrong, const Slot& slot, RunResult& result) {
   Stop stop{.wrong = std::move(wrong), .step = slot.step, .place = PlaceOf(slot.judge.request())};
   Finding symptom{.kind = stop.wrong->kind, .rule = std::string(stop.wrong->rule), .target = target_.Describe()};
   const std::string known = slot.judge.is_done() ? PublicNameOf(symptom) : "";
-  if (known.empty()) {
+  if (known.empty() || IsRace(known)) {
     return stop;
   }
   if (known_seen_.insert(known).second) {

@@ -31,6 +31,9 @@ struct CorpusTarget {
 
 const std::vector<CorpusTarget>& CorpusTargets();
 
+// The folder in corpus/regressions whose scripts are for servers: no target's.
+inline constexpr std::string_view kLiveFolder = "live";
+
 // Null when there is none of that name.
 const CorpusTarget* CorpusTargetNamed(std::string_view name);
 

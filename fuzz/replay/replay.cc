@@ -50,6 +50,14 @@ bool IsCancelled(const LiveOptions& live) { return live.cancelled != nullptr && 
 
 std::string TriesText(int tries) { return std::to_string(tries) + (tries == 1 ? " try" : " tries"); }
 
+std::string NoteOn(int tried, bool is_whole) {
+  std::string note = tried == 1 ? "" : "at the try number " + std::to_string(tried);
+  if (is_whole) {
+    note += std::string(note.empty() ? "" : ", ") + "with what was sent to that server before";
+  }
+  return note;
+}
+
 // Leaves out pieces of `bytes`, halves first, then makes what is left zero, as long as it still fails.
 engine::Bytes ShrinkBytes(engine::Bytes bytes, const std::function<bool(engine::ByteView)>& fails) {
   int tries_left = kByteTriesMax;
@@ -88,17 +96,24 @@ std::string WrongText(const Finding& finding) {
 Replayed ReplayFinding(conformance::Target& target, const Finding& finding, const ReplayOptions& options) {
   std::optional<Finding> other;
   for (int tried = 1; tried <= std::max(1, options.tries) && !IsCancelled(options.live); ++tried) {
-    auto ran = RunOnFreshServer(target, finding.script, options.live);
-    if (!ran) {
-      return {.verdict = ReplayVerdict::kUnusable, .now = ran.error().sentence};
+    for (const Script* script : {&finding.script, finding.whole ? &*finding.whole : nullptr}) {
+      if (script == nullptr) {
+        continue;
+      }
+      auto ran = RunOnFreshServer(target, *script, options.live);
+      if (!ran) {
+        return {.verdict = ReplayVerdict::kUnusable, .now = ran.error().sentence};
+      }
+      Shown shown = ShownBy(*std::move(ran), finding);
+      if (shown.wanted) {
+        return {.verdict = ReplayVerdict::kReproduced,
+                .now = WrongText(*shown.wanted),
+                .note = NoteOn(tried, script != &finding.script)};
+      }
+      if (!other) {
+        other = std::move(shown.other);
+      }
     }
-    Shown shown = ShownBy(*std::move(ran), finding);
-    if (shown.wanted) {
-      return {.verdict = ReplayVerdict::kReproduced,
-              .now = WrongText(*shown.wanted),
-              .note = tried == 1 ? "" : "at the try number " + std::to_string(tried)};
-    }
-    other = other ? std::move(other) : std::move(shown.other);
   }
   if (other) {
     return {.verdict = ReplayVerdict::kDifferent, .now = WrongText(*other)};

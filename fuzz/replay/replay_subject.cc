@@ -111,7 +111,7 @@ std::expected<ReplaySubject, Trouble> ReadSubject(const std::string& path, std::
   const bool is_text = text.starts_with(engine::kScriptHeader);
   const std::string absolute = fs::absolute(path, error).string();
   const std::string_view folder = as.empty() ? CorpusFolderOf(absolute) : as;
-  if (folder.empty() && is_text) {
+  if (is_text && (folder.empty() || folder == kLiveFolder)) {
     return ReadScriptSubject(path, *std::move(input), text);
   }
   if (folder.empty()) {

@@ -90,6 +90,24 @@ TEST(Replay, AnotherRuleOrKindIsDifferent) {
   EXPECT_EQ(ReplayFinding(*Losing([](int) { return true; }), finding, {}).verdict, ReplayVerdict::kDifferent);
 }
 
+TEST(Replay, DifferentTellsWhatIsWrongHoweverOftenItWasTried) {
+  Finding finding = LostWrite();
+  finding.rule = "structured.offset-hole.reads-zero";
+  const Replayed replayed = ReplayFinding(*Losing([](int) { return true; }), finding, {.tries = 3});
+  EXPECT_EQ(replayed.verdict, ReplayVerdict::kDifferent);
+  EXPECT_NE(replayed.now.find("wrong-data of transmission.write.then-reply: expected byte"), std::string::npos)
+      << replayed.now;
+}
+
+TEST(Replay, WhatNeedsWhatWasSentBeforeIsReproducedWithIt) {
+  Finding finding = LostWrite();
+  finding.whole = finding.script;
+  finding.script.steps = {engine::RequestStep{.command = engine::Command::kRead, .length = 512}};
+  const Replayed replayed = ReplayFinding(*Losing([](int) { return true; }), finding, {.tries = 1});
+  EXPECT_EQ(replayed.verdict, ReplayVerdict::kReproduced) << replayed.now;
+  EXPECT_EQ(replayed.note, "with what was sent to that server before");
+}
+
 TEST(Replay, ReproducedComesBeforeDifferent) {
   Finding finding = LostWrite();
   finding.script.steps.pop_back();  // The place does not matter.
