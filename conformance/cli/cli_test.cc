@@ -2,9 +2,7 @@
 // The command from outside: exit codes, sentences, reports. It runs the real program.
 #include <gtest/gtest.h>
 
-#include <array>
 #include <chrono>
-#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -13,40 +11,10 @@
 #include <string>
 #include <thread>
 
+#include "conformance/cli/program_for_tests.h"
+
 namespace nbdspec::conformance {
 namespace {
-
-struct Result {
-  int exit = -1;
-  std::string output;  // Standard output and error.
-};
-
-Result Shell(const std::string& command) {
-  Result result;
-  std::FILE* pipe = ::popen(command.c_str(), "r");
-  if (pipe == nullptr) {
-    return result;
-  }
-  std::array<char, 4096> buffer{};
-  while (const std::size_t count = std::fread(buffer.data(), 1, buffer.size(), pipe)) {
-    result.output.append(buffer.data(), count);
-  }
-  const int status = ::pclose(pipe);
-  result.exit = WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
-  return result;
-}
-
-// Runs `nbdspec WORDS` in a shell.
-Result Nbdspec(const std::string& words, const std::string& redirection = "2>&1") {
-  return Shell("conformance/cli/nbdspec " + words + " " + redirection);
-}
-
-std::string FileFor(const std::string& name) { return std::string(std::getenv("TEST_TMPDIR")) + "/" + name; }
-
-std::string Contents(const std::string& file) {
-  std::ifstream in(file);
-  return {std::istreambuf_iterator<char>(in), {}};
-}
 
 TEST(Command, WithoutATargetChecksTheReferenceServer) {
   const Result result = Nbdspec("check");
@@ -196,18 +164,6 @@ TEST(Command, UnderNohupAHangupDoesNotEndTheRun) {
       "trap '' HUP; conformance/cli/nbdspec check nbdkit handshake.magic & pid=$!; sleep 0.1; kill -HUP $pid; "
       "wait $pid");
   EXPECT_EQ(result.exit, 0) << result.output;
-}
-
-// The processes whose command line holds `word`, this test's own and its shell aside.
-std::string ProcessesWith(const std::string& word) {
-  std::string found;
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    const std::string line = Contents(entry.path() / "cmdline");
-    if (line.find(word) != std::string::npos && line.find("kill -") == std::string::npos) {
-      found += entry.path().filename().string() + " ";
-    }
-  }
-  return found;
 }
 
 // nbdspec is killed while servers run; within a bounded wait nothing of them is left.

@@ -7,10 +7,14 @@
 #include <cstdio>
 #include <fstream>
 #include <iterator>
+#include <nlohmann/json.hpp>
+#include <system_error>
 #include <utility>
 
 #include "conformance/cli/commands.h"
 #include "conformance/cli/interrupt.h"
+#include "conformance/cli/output_file.h"
+#include "conformance/cli/run_cli.h"
 #include "engine/wire/messages.h"
 #include "fuzz/live/live_diff.h"
 #include "reports/model/run.h"
@@ -22,25 +26,6 @@ namespace {
 int Refuse(const std::string& sentence, int exit) {
   std::fputs(fmt::format("nbdspec: {}\n", sentence).c_str(), stderr);
   return exit;
-}
-
-std::expected<std::unique_ptr<Target>, engine::Trouble> TargetFor(const std::string& word, bool allow_write) {
-  CheckOptions options;
-  if (word.find("{socket}") != std::string::npos) {
-    options.spawn = word;
-  } else {
-    options.words = {word};
-  }
-  auto target = TakeTarget(options);
-  if (target && !options.words.empty()) {
-    return std::unexpected(
-        engine::Trouble{"there is no server " + engine::Quoted(word, 200) + "; `nbdspec diff --help` names them"});
-  }
-  if (target && !(*target)->IsOurs() && !allow_write) {
-    return std::unexpected(engine::Trouble{"a script overwrites the export at " + (*target)->Describe() +
-                                           ": say --allow-write if it may"});
-  }
-  return target;
 }
 
 std::expected<engine::Script, engine::Trouble> ReadScriptFile(const std::string& file) {
@@ -66,11 +51,66 @@ void Print(const fuzz::DiffReport& report, const DiffCommandOptions& options) {
   std::fputs((text + "\n").c_str(), stdout);
 }
 
+// docs/json.md describes it.
+std::string JsonOf(const fuzz::DiffReport& report, const DiffCommandOptions& options, int exit) {
+  using Json = nlohmann::ordered_json;
+  Json counts;
+  for (int kind = 0; kind < fuzz::kDifferenceKindCount; ++kind) {
+    counts[Name(static_cast<fuzz::DifferenceKind>(kind))] = report.counts[static_cast<std::size_t>(kind)];
+  }
+  Json differences = Json::array();
+  for (const fuzz::Difference& each : report.differences) {
+    differences.push_back({{"kind", Name(each.kind)},
+                           {"script", each.script_number},
+                           {"step", each.step},
+                           {"first", each.first},
+                           {"second", each.second}});
+  }
+  const Json json = {{"format", 1},
+                     {"tool", "nbdspec"},
+                     {"version", kVersion},
+                     {"targets", options.targets},
+                     {"seed", options.seed},
+                     {"scripts", report.script_count},
+                     {"commands", report.command_count},
+                     {"counts", counts},
+                     {"differences", differences},
+                     {"trouble", report.trouble ? report.trouble->sentence : ""},
+                     {"exit", exit}};
+  return json.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n";
+}
+
+int ExitOf(const fuzz::DiffReport& report) {
+  if (report.count(fuzz::DifferenceKind::kSoundness) > 0 || report.count(fuzz::DifferenceKind::kDisconnect) > 0) {
+    return reports::ExitCode::kNewFailure;
+  }
+  if (report.trouble) {
+    return report.is_unusable ? reports::ExitCode::kTargetUnusable : reports::ExitCode::kOurError;
+  }
+  return InterruptSignal() != 0 ? 128 + InterruptSignal() : reports::ExitCode::kNothingNew;
+}
+
+// Returns the exit code.
+int Tell(const fuzz::DiffReport& report, const DiffCommandOptions& options) {
+  const int exit = ExitOf(report);
+  if (options.json != "-") {
+    Print(report, options);
+  }
+  if (report.trouble) {
+    Refuse(report.trouble->sentence, exit);
+  }
+  const int error = options.json.empty() ? 0 : WriteOutput(options.json, JsonOf(report, options, exit));
+  return error == 0 ? exit
+                    : Refuse("cannot write " + engine::Quoted(options.json, 200) + ": " +
+                                 std::generic_category().message(error),
+                             reports::ExitCode::kOurError);
+}
+
 }  // namespace
 
 int DiffCommand(const DiffCommandOptions& options) {
-  const auto first = TargetFor(options.targets[0], options.allow_write);
-  const auto second = first ? TargetFor(options.targets[1], options.allow_write) : std::unexpected(first.error());
+  const auto first = TargetFromWord(options.targets[0], options.allow_write);
+  const auto second = first ? TargetFromWord(options.targets[1], options.allow_write) : std::unexpected(first.error());
   if (!second) {
     return Refuse(second.error().sentence, reports::ExitCode::kUsage);
   }
@@ -88,18 +128,7 @@ int DiffCommand(const DiffCommandOptions& options) {
     diff.script = *std::move(script);
   }
   CatchInterrupts();
-  const fuzz::DiffReport report = fuzz::Diff(**first, **second, diff);
-  Print(report, options);
-  const bool is_bad =
-      report.count(fuzz::DifferenceKind::kSoundness) > 0 || report.count(fuzz::DifferenceKind::kDisconnect) > 0;
-  if (report.trouble) {
-    const int exit = report.is_unusable ? reports::ExitCode::kTargetUnusable : reports::ExitCode::kOurError;
-    return Refuse(report.trouble->sentence, is_bad ? reports::ExitCode::kNewFailure : exit);
-  }
-  if (InterruptSignal() != 0) {
-    return 128 + InterruptSignal();
-  }
-  return is_bad ? reports::ExitCode::kNewFailure : reports::ExitCode::kNothingNew;
+  return Tell(fuzz::Diff(**first, **second, diff), options);
 }
 
 }  // namespace nbdspec::conformance

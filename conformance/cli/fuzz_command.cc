@@ -73,6 +73,9 @@ fuzz::FuzzOptions FuzzOptionsFrom(const FuzzCommandOptions& options) {
     fuzz.time = FromSeconds(kDefaultSeconds);
   }
   fuzz.on_script = ShowProgress;
+  fuzz.on_saved = [](const fuzz::Finding& finding, const std::string& directory) {
+    Print(fmt::format("saved  {}  {}\n", KeyOf(finding), directory));
+  };
   fuzz.on_finding = [](const fuzz::Finding& finding, const std::string& directory) {
     Print(TextOf(finding, directory));
   };
@@ -121,10 +124,8 @@ int FuzzCommand(FuzzCommandOptions options) {
   }
   PrintSummary(report, options);
   if (report.trouble) {
-    const bool has_run = report.script_count > 0;
-    Refuse(report.trouble->sentence, 0);
-    return report.HasNew() ? reports::ExitCode::kNewFailure
-                           : (has_run ? reports::ExitCode::kOurError : reports::ExitCode::kTargetUnusable);
+    const int exit = report.is_unusable ? reports::ExitCode::kTargetUnusable : reports::ExitCode::kOurError;
+    return Refuse(report.trouble->sentence, report.HasNew() ? reports::ExitCode::kNewFailure : exit);
   }
   if (InterruptSignal() != 0) {
     return 128 + InterruptSignal();

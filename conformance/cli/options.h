@@ -63,6 +63,7 @@ struct FuzzCommandOptions {
 struct DiffCommandOptions {
   std::vector<std::string> targets = {};  // Two: as TakeTarget has them, or a command with {socket}.
   std::string script_file = {};
+  std::string json = {};  // Where to write the report for programs; "-" is standard output.
   std::uint64_t seed = 1;
   std::uint64_t script_count = 100;
   double reply_timeout_s = 5;

@@ -114,7 +114,8 @@ constexpr char kFuzzFooter[] =
     "TARGET is as for check; it is written to, so a URI needs --allow-write. Each finding is a directory: script, "
     "bytes\n"
     "both ways, transcript, the server's last words, and the line that replays it. Bugs that are public already are\n"
-    "told by name and do not count for the exit code.\n\n"
+    "told by name and do not count for the exit code.\n"
+    "Exit codes: 0 nothing new, 1 a finding, 2 usage, 3 the server was never usable, 5 nbdspec's own error.\n\n"
     "  nbdspec fuzz nbdkit --time 10m\n"
     "  nbdspec fuzz --spawn 'my-server --socket {socket} {image}' --scripts 1000 --seed 7";
 
@@ -151,7 +152,8 @@ void AddFuzz(CLI::App& app, FuzzCommandOptions& options, int& exit) {
 
 constexpr char kDiffFooter[] =
     "A and B are servers by name, URIs, or commands that have {socket} in them. Both are written to.\n"
-    "Exit code 1 when one is unsound or ends the connection; errors and precision may differ.\n\n"
+    "Exit codes: 0 errors and precision may differ, 1 one is unsound or ends the connection, 2 usage, 3 a server was\n"
+    "not usable, 5 nbdspec's own error.\n\n"
     "  nbdspec diff nbdkit qemu-nbd --seed 7\n"
     "  nbdspec diff qemu-nbd 'nbdkit -f -U {socket} memory 8M' --script FILE";
 
@@ -160,6 +162,9 @@ void AddDiff(CLI::App& app, DiffCommandOptions& options, int& exit) {
   diff->footer(kDiffFooter);
   diff->add_option("targets", options.targets, "A B")->option_text(" ")->expected(2)->required();
   diff->add_option("--script", options.script_file, "Run this script instead of random ones")
+      ->option_text("FILE")
+      ->check(RefuseEmpty);
+  diff->add_option("--json", options.json, "Write what differs as JSON ('-': standard output)")
       ->option_text("FILE")
       ->check(RefuseEmpty);
   diff->add_option("--seed", options.seed, "Seed of everything random")->capture_default_str()->check(RefuseNoSeed);

@@ -3,7 +3,8 @@
 //
 // The file holds the fault's name, so that the same command is another server once the file has changed: "none",
 // "loses-writes" (answers, and does nothing), "claims-zeroes" (of all there is), "leaves-at-write" (closes the
-// connection), "dies-at-trim" (aborts).
+// connection), "dies-at-trim" (aborts). Two that are right: "refuses-writes" (with EIO), "claims-nothing" (of any
+// byte).
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -49,7 +50,8 @@ class Fault : public nbdspec::engine::Interposer {
       std::abort();
     }
     leaves_ = leaves_ || (request->type == CommandType::kWrite && name_ == "leaves-at-write");
-    if (request->type == CommandType::kWrite && name_ == "loses-writes") {
+    refuses_ = request->type == CommandType::kWrite && name_ == "refuses-writes";
+    if (refuses_ || (request->type == CommandType::kWrite && name_ == "loses-writes")) {
       *request = {.type = CommandType::kFlush, .cookie = request->cookie};
     }
     return true;
@@ -59,15 +61,22 @@ class Fault : public nbdspec::engine::Interposer {
                    std::vector<nbdspec::engine::ServerMessage>& said) override {
     for (auto& each : said) {
       auto* const chunk = std::get_if<Chunk>(&each);
-      if (name_ != "claims-zeroes" || chunk == nullptr || chunk->type != ChunkType::kBlockStatus) {
+      if (chunk == nullptr) {
         continue;
       }
-      auto status = nbdspec::engine::DecodeBlockStatus(chunk->payload);
-      for (auto& descriptor : status->descriptors) {
-        descriptor.status = 3;
+      if (refuses_) {
+        chunk->type = ChunkType::kError;
+        chunk->payload = EncodePayload(nbdspec::engine::ErrorPayload{.error = nbdspec::engine::NbdError::kEio});
       }
-      chunk->payload = EncodePayload(*status);
+      if (chunk->type == ChunkType::kBlockStatus && (name_ == "claims-zeroes" || name_ == "claims-nothing")) {
+        auto status = nbdspec::engine::DecodeBlockStatus(chunk->payload);
+        for (auto& descriptor : status->descriptors) {
+          descriptor.status = name_ == "claims-zeroes" ? 3 : 0;
+        }
+        chunk->payload = EncodePayload(*status);
+      }
     }
+    refuses_ = false;
   }
 
   [[nodiscard]] bool leaves() const { return leaves_; }
@@ -75,6 +84,7 @@ class Fault : public nbdspec::engine::Interposer {
  private:
   std::string name_;
   bool leaves_ = false;
+  bool refuses_ = false;  // What is answered now.
 };
 
 struct Connection {

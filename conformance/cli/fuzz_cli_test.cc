@@ -1,0 +1,317 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `nbdspec fuzz` and `nbdspec diff` from outside: exit codes, what is on the disk when, and what a kill leaves.
+// Runs the real program.
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <chrono>
+#include <cstdio>
+#include <filesystem>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "conformance/cli/program_for_tests.h"
+
+namespace nbdspec::conformance {
+namespace {
+
+struct Refused {
+  std::string words;
+  int exit;
+  std::string says;
+};
+
+void ExpectRefused(const Refused& refused) {
+  const Result result = Nbdspec(refused.words);
+  EXPECT_EQ(result.exit, refused.exit) << refused.words << ": " << result.output;
+  EXPECT_TRUE(result.Says(refused.says)) << refused.words << ": " << result.output;
+}
+
+// "seed 7: 20 scripts, 612 commands", without how long it took.
+std::string SummaryOf(const Result& result) {
+  const std::size_t begin = result.output.rfind("seed ");
+  return begin == std::string::npos ? "" : result.output.substr(begin, result.output.find(" in ", begin) - begin);
+}
+
+TEST(Fuzz, OfARightServerFindsNothing) {
+  const FaultyServer server("right", "none");
+  const Result result = server.Fuzz("--scripts 20");
+  EXPECT_EQ(result.exit, 0) << result.output;
+  EXPECT_TRUE(result.Says("seed 1: 20 scripts, ")) << result.output;
+  EXPECT_TRUE(result.Says("; 0 found, 0 known\n")) << result.output;
+  EXPECT_TRUE(server.Kept().empty());
+}
+
+TEST(Fuzz, EachWayToRefuseHasItsExitCode) {
+  const std::string taken = FileFor("taken");
+  Write(taken, "a file where a directory should be");
+  for (const Refused& refused : {
+           Refused{"fuzz", 2, "fuzz needs a TARGET"},
+           Refused{"fuzz nosuch", 2, "nosuch"},
+           Refused{"fuzz reference qemu-nbd", 2, "qemu-nbd"},
+           Refused{"fuzz reference --no-such-flag", 2, "--no-such-flag"},
+           Refused{"fuzz reference --seed -1", 2, "--seed"},
+           Refused{"fuzz reference --time -1", 2, "--time"},
+           Refused{"fuzz reference --scripts x", 2, "--scripts"},
+           Refused{"fuzz reference --steps 0", 2, "--steps"},
+           Refused{"fuzz reference --in-flight 65", 2, "--in-flight"},
+           Refused{"fuzz reference --connections 9", 2, "--connections"},
+           Refused{"fuzz reference --reply-timeout 0", 2, "--reply-timeout"},
+           Refused{"fuzz reference --findings ''", 2, "--findings"},
+           Refused{"fuzz --spawn true", 2, "{socket}"},
+           Refused{"fuzz --spawn 'true {socket}' reference", 2, "both name a server"},
+           Refused{"fuzz 'nbd+unix:///?socket=/no/such'", 2, "--allow-write"},
+           Refused{"fuzz 'nbd+unix:///?socket=/no/such' --allow-write --findings " + FileFor("f1"), 3, "/no/such"},
+           Refused{"fuzz --spawn '/bin/false {socket}' --findings " + FileFor("f2"), 3, "status 1"},
+           Refused{"fuzz reference --scripts 1 --findings " + taken, 5, taken},
+       }) {
+    ExpectRefused(refused);
+  }
+}
+
+TEST(Fuzz, HelpTellsEveryOptionAndExitCode) {
+  const Result result = Nbdspec("fuzz --help");
+  EXPECT_EQ(result.exit, 0);
+  for (const char* each :
+       {"TARGET", "--spawn COMMAND", "--export NAME", "--seed", "--time", "--scripts", "--steps", "--in-flight",
+        "--connections", "--reply-timeout", "--findings", "--allow-write", "--only-offered", "0 nothing new",
+        "1 a finding", "2 usage", "3 the server", "5 nbdspec's"}) {
+    EXPECT_TRUE(result.Says(each)) << each;
+  }
+}
+
+// --- What a kill leaves ---
+
+// `nbdspec WORDS`, whose lines are read as they come, and which is killed in between.
+class RunToKill {
+ public:
+  explicit RunToKill(const std::string& words)
+      : pipe_(::popen(("echo $$; exec conformance/cli/nbdspec " + words + " 2>&1").c_str(), "r")) {
+    pid_ = std::stoi(NextLine());
+  }
+  ~RunToKill() { Kill(); }
+  RunToKill(const RunToKill&) = delete;
+  RunToKill& operator=(const RunToKill&) = delete;
+
+  // Without its end; "" when there is none any more.
+  std::string NextLine() {
+    std::string line;
+    for (int c = std::fgetc(pipe_); c != EOF && c != '\n'; c = std::fgetc(pipe_)) {
+      line += static_cast<char>(c);
+    }
+    return line;
+  }
+
+  // The lines that were still on their way come too.
+  std::vector<std::string> Kill() {
+    std::vector<std::string> rest;
+    if (pipe_ != nullptr) {
+      ::kill(pid_, SIGKILL);
+      for (std::string line = NextLine(); !line.empty(); line = NextLine()) {
+        rest.push_back(line);
+      }
+      ::pclose(pipe_);
+      pipe_ = nullptr;
+    }
+    return rest;
+  }
+
+ private:
+  std::FILE* pipe_;
+  pid_t pid_ = 0;
+};
+
+// Of "saved  KEY  DIRECTORY".
+std::string DirectoryIn(const std::string& line) { return line.substr(line.rfind(' ') + 1); }
+
+std::string LeftOf(const FaultyServer& server) {
+  std::string left = "?";
+  for (int i = 0; i < 100 && !left.empty(); ++i) {
+    left = ProcessesWith(server.fault_file());
+    if (!left.empty()) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    }
+  }
+  return left;
+}
+
+// The second server never comes up, so nothing can be tried again when the line has been read.
+TEST(Fuzz, AFindingIsSavedBeforeItIsMadeSmall) {
+  const FaultyServer server("first", "loses-writes");
+  const std::string only_one = "sh -c \"mkdir " + FileFor("once") +
+                               " && exec conformance/peer/faulty_server {socket} " + server.fault_file() +
+                               " || exec sleep 600\"";
+  RunToKill run("fuzz --spawn '" + only_one + "' --only-offered --findings " + server.findings());
+  const std::string line = run.NextLine();
+  ASSERT_TRUE(line.starts_with("saved  ")) << line;
+  run.Kill();
+  const auto about = nlohmann::json::parse(Contents(DirectoryIn(line) + "/about.json"), nullptr, false);
+  ASSERT_FALSE(about.is_discarded());
+  EXPECT_EQ(about["state"], "observed");
+  EXPECT_EQ(LeftOf(server), "");
+  const Result replay = Nbdspec("replay " + DirectoryIn(line) + " --target " + server.command());
+  EXPECT_TRUE(replay.Says("REPRODUCED")) << replay.output;
+}
+
+// One request at a time, so that nothing depends on which of two comes first.
+TEST(Fuzz, TheSeedItPrintsGivesTheSameRunAgain) {
+  const std::string words = "--scripts 20 --in-flight 1 --connections 1 --seed ";
+  const FaultyServer right("seed-right", "none");
+  const std::string summary = SummaryOf(right.Fuzz(words + "7"));
+  ASSERT_TRUE(summary.starts_with("seed 7: 20 scripts, ")) << summary;
+  const std::string printed = summary.substr(5, summary.find(':') - 5);
+  EXPECT_EQ(SummaryOf(right.Fuzz(words + printed)), summary);
+  const std::string other = SummaryOf(right.Fuzz(words + "8"));
+  EXPECT_NE(other.substr(other.find(':')), summary.substr(summary.find(':')));
+
+  const auto first_finding = [&](const std::string& name) {
+    const FaultyServer wrong(name, "loses-writes");
+    RunToKill run(wrong.FuzzWords(words + printed));
+    const std::string line = run.NextLine();
+    run.Kill();
+    return line.substr(0, line.rfind(' ')) + "\n" + Contents(DirectoryIn(line) + "/script.txt");
+  };
+  const std::string found = first_finding("seed-1");
+  EXPECT_TRUE(found.starts_with("saved  ")) << found;
+  EXPECT_EQ(first_finding("seed-2"), found);
+}
+
+struct Moment {
+  int lines;     // Killed when so many have been read,
+  int pause_ms;  // and so long after.
+};
+
+class KilledFuzz : public testing::TestWithParam<Moment> {};
+
+TEST_P(KilledFuzz, LosesNothingItToldAndLeavesNoServer) {
+  const std::string name = "killed-" + std::to_string(GetParam().lines) + "-" + std::to_string(GetParam().pause_ms);
+  const FaultyServer server(name, "loses-writes");
+  RunToKill run(server.FuzzWords("--time 60m"));
+  std::vector<std::string> lines;
+  while (std::ssize(lines) < GetParam().lines) {
+    lines.push_back(run.NextLine());
+    ASSERT_NE(lines.back(), "") << "it ended by itself after " << lines.size() << " lines";
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(GetParam().pause_ms));
+  const std::vector<std::string> rest = run.Kill();
+  lines.insert(lines.end(), rest.begin(), rest.end());
+  EXPECT_EQ(LeftOf(server), "");
+
+  ASSERT_TRUE(lines.front().starts_with("saved  ")) << lines.front();
+  const Result replay = Nbdspec("replay " + server.findings());
+  EXPECT_EQ(replay.exit, 1) << replay.output;  // Nothing is torn, something shows.
+  bool has_found = false;
+  for (const std::string& line : lines) {
+    has_found = has_found || line.starts_with("FOUND");
+    if (line.starts_with("saved  ")) {
+      const std::string directory = DirectoryIn(line);
+      // While it is replaced it is DIRECTORY.before; one that came out the same as another is not kept.
+      EXPECT_TRUE(replay.Says("REPRODUCED  " + directory) || (has_found && !std::filesystem::exists(directory)))
+          << directory << "\n"
+          << replay.output;
+    }
+  }
+  EXPECT_TRUE(replay.Says("REPRODUCED"));
+}
+
+INSTANTIATE_TEST_SUITE_P(Moments, KilledFuzz,
+                         testing::Values(Moment{1, 0}, Moment{1, 2}, Moment{1, 10}, Moment{1, 50}, Moment{1, 200},
+                                         Moment{2, 0}, Moment{8, 0}),
+                         [](const auto& param) {
+                           return std::to_string(param.param.lines) + "LinesAnd" +
+                                  std::to_string(param.param.pause_ms) + "Ms";
+                         });
+
+// --- diff ---
+
+TEST(Diff, OfTheSameServerFindsNothing) {
+  const FaultyServer server("same", "none");
+  const Result result = Nbdspec("diff " + server.command() + " " + server.command() + " --scripts 5 --seed 3");
+  EXPECT_EQ(result.exit, 0) << result.output;
+  EXPECT_TRUE(result.Says("5 scripts, ")) << result.output;
+  EXPECT_TRUE(result.Says(": 0 soundness, 0 disconnect, 0 error-code, 0 precision\n")) << result.output;
+  const Result again = Nbdspec("diff " + server.command() + " " + server.command() + " --scripts 5 --seed 3");
+  EXPECT_EQ(again.output, result.output);
+}
+
+TEST(Diff, EachClassIsToldForProgramsToo) {
+  const FaultyServer right("diff-right", "none");
+  struct Fault {
+    const char* name;
+    const char* kind;
+  };
+  for (const Fault& fault : {Fault{"loses-writes", "soundness"}, Fault{"leaves-at-write", "disconnect"},
+                             Fault{"refuses-writes", "error-code"}, Fault{"claims-nothing", "precision"}}) {
+    const FaultyServer wrong(std::string("diff-") + fault.name, fault.name);
+    const bool is_bad = fault.kind == std::string("soundness") || fault.kind == std::string("disconnect");
+    const std::string json = FileFor(std::string(fault.name) + ".json");
+    const Result result = Nbdspec("diff " + right.command() + " " + wrong.command() + " --scripts 10 --json " + json);
+    EXPECT_EQ(result.exit, is_bad ? 1 : 0) << fault.name << ": " << result.output;
+    EXPECT_TRUE(result.Says(std::string(fault.kind) + "  script ")) << fault.name << ": " << result.output;
+    const auto report = nlohmann::json::parse(Contents(json), nullptr, false);
+    ASSERT_FALSE(report.is_discarded()) << fault.name;
+    EXPECT_EQ(report["exit"], result.exit);
+    EXPECT_EQ(report["scripts"], 10);
+    EXPECT_GT(report["counts"][fault.kind], 0) << fault.name;
+    EXPECT_EQ(report["counts"].size(), 4U);
+    ASSERT_FALSE(report["differences"].empty());
+    for (const auto& difference : report["differences"]) {
+      EXPECT_TRUE(report["counts"].contains(difference["kind"].get<std::string>()));
+      EXPECT_LT(difference["script"], 10);
+      for (const char* key : {"step", "first", "second"}) {
+        EXPECT_FALSE(difference[key].get<std::string>().empty()) << key;
+      }
+    }
+  }
+}
+
+TEST(Diff, JsonOnStandardOutputIsNothingButJson) {
+  const Result result = Nbdspec("diff reference reference --scripts 1 --json -", "2>/dev/null");
+  EXPECT_EQ(result.exit, 0);
+  EXPECT_TRUE(nlohmann::json::accept(result.output)) << result.output;
+}
+
+TEST(Diff, JsonSaysWhyNothingCouldBeCompared) {
+  const Result result = Nbdspec("diff reference '/bin/false {socket}' --json -", "2>/dev/null");
+  EXPECT_EQ(result.exit, 3);
+  const auto report = nlohmann::json::parse(result.output, nullptr, false);
+  ASSERT_FALSE(report.is_discarded()) << result.output;
+  EXPECT_EQ(report["exit"], 3);
+  EXPECT_NE(report["trouble"], "");
+}
+
+TEST(Diff, EachWayToRefuseHasItsExitCode) {
+  const std::string broken = FileFor("broken.script");
+  Write(broken, "# nbdspec script\nsize 64\nread 0 1\n");
+  for (const Refused& refused : {
+           Refused{"diff reference", 2, "targets"},
+           Refused{"diff reference nosuch", 2, "nosuch"},
+           Refused{"diff nosuch reference", 2, "nosuch"},
+           Refused{"diff reference reference --seed x", 2, "--seed"},
+           Refused{"diff reference reference --steps 0", 2, "--steps"},
+           Refused{"diff reference reference --json ''", 2, "--json"},
+           Refused{"diff reference reference --script /no/such", 2, "/no/such"},
+           Refused{"diff reference reference --script " + broken, 2, "line 3"},
+           Refused{"diff reference 'nbd+unix:///?socket=/no/such'", 2, "--allow-write"},
+           Refused{"diff reference '/bin/false {socket}'", 3, "status 1"},
+           Refused{"diff reference reference --scripts 1 --json /no/such/dir/x", 5, "/no/such/dir/x"},
+       }) {
+    ExpectRefused(refused);
+  }
+}
+
+TEST(Diff, HelpTellsEveryOptionAndExitCode) {
+  const Result result = Nbdspec("diff --help");
+  EXPECT_EQ(result.exit, 0);
+  for (const char* each :
+       {"A B", "--script FILE", "--json FILE", "--seed", "--scripts", "--steps", "--reply-timeout", "--allow-write",
+        "0 errors and precision", "1 one is unsound", "2 usage", "3 a server", "5 nbdspec's"}) {
+    EXPECT_TRUE(result.Says(each)) << each;
+  }
+}
+
+}  // namespace
+}  // namespace nbdspec::conformance
