@@ -45,6 +45,15 @@ TEST(Fuzz, OfARightServerFindsNothing) {
   EXPECT_TRUE(server.Kept().empty());
 }
 
+// TRIM with FUA, TRIM among others: the assertion that failed tells that it is one thing.
+TEST(Fuzz, OneAssertionIsOneFinding) {
+  const FaultyServer server("assertion", "dies-at-trim");
+  const Result result = server.Fuzz("--scripts 20");
+  EXPECT_EQ(result.exit, 1) << result.output;
+  EXPECT_TRUE(result.Says("; 1 found, 0 known\n")) << result.output;
+  EXPECT_EQ(server.Kept().size(), 1U);
+}
+
 TEST(Fuzz, EachWayToRefuseHasItsExitCode) {
   const std::string taken = FileFor("taken");
   Write(taken, "a file where a directory should be");

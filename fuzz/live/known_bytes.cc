@@ -12,6 +12,8 @@ using engine::ByteRange;
 
 namespace {
 
+constexpr std::size_t kPageBytes = 16 << 10;
+
 // As iterators want it.
 std::ptrdiff_t Signed(std::size_t index) { return static_cast<std::ptrdiff_t>(index); }
 
@@ -33,7 +35,8 @@ KnownBytes::KnownBytes(const std::vector<ByteRange>& windows) {
   for (const ByteRange range : windows) {
     windows_.push_back({.range = range,
                         .bytes = engine::Bytes(range.length()),
-                        .knowledge = std::vector<Knowledge>(range.length(), Knowledge::kNone)});
+                        .knowledge = std::vector<Knowledge>(range.length(), Knowledge::kNone),
+                        .pages = std::vector<Page>(range.length() / kPageBytes + 1, Page::kCells)});
   }
 }
 
@@ -45,9 +48,9 @@ std::vector<ByteRange> KnownBytes::windows() const {
   return ranges;
 }
 
-template <typename Self, typename Visit>
-void KnownBytes::ForEachPart(Self& self, ByteRange range, Visit visit) {
-  for (auto& window : self.windows_) {
+template <typename Visit>
+void KnownBytes::ForEachPart(ByteRange range, Visit visit) const {
+  for (Window& window : windows_) {
     const ByteRange part = Intersect(window.range, range);
     if (!part.empty()) {
       visit(window, static_cast<std::size_t>(part.begin - window.range.begin), static_cast<std::size_t>(part.length()));
@@ -55,8 +58,32 @@ void KnownBytes::ForEachPart(Self& self, ByteRange range, Visit visit) {
   }
 }
 
+template <typename Visit>
+void KnownBytes::ForEachPage(Window& window, std::size_t at, std::size_t count, Visit visit) {
+  for (const std::size_t end = at + count; at < end;) {
+    const std::size_t next = std::min(end, (at / kPageBytes + 1) * kPageBytes);
+    visit(window.pages[at / kPageBytes], at, next - at);
+    at = next;
+  }
+}
+
+void KnownBytes::Settle(Window& window, std::size_t at, std::size_t count) {
+  ForEachPage(window, at, count, [&](Page& page, std::size_t begin, std::size_t) {
+    if (page == Page::kCells) {
+      return;
+    }
+    const std::size_t first = begin / kPageBytes * kPageBytes;
+    const std::size_t size = std::min(kPageBytes, window.bytes.size() - first);
+    std::fill_n(window.bytes.begin() + Signed(first), size, std::uint8_t{0});
+    std::fill_n(window.knowledge.begin() + Signed(first), size,
+                page == Page::kZeroes ? Knowledge::kWritten : Knowledge::kNone);
+    page = Page::kCells;
+  });
+}
+
 void KnownBytes::Learn(std::uint64_t offset, engine::ByteView bytes) {
-  ForEachPart(*this, {.begin = offset, .end = offset + bytes.size()}, [&](Window& window, std::size_t at, auto count) {
+  ForEachPart({.begin = offset, .end = offset + bytes.size()}, [&](Window& window, std::size_t at, auto count) {
+    Settle(window, at, count);
     const auto skipped = static_cast<std::size_t>(window.range.begin + at - offset);
     std::memcpy(window.bytes.data() + at, bytes.data() + skipped, count);
     std::fill_n(window.knowledge.begin() + Signed(at), count, Knowledge::kRead);
@@ -64,32 +91,42 @@ void KnownBytes::Learn(std::uint64_t offset, engine::ByteView bytes) {
 }
 
 void KnownBytes::Apply(ByteRange range, Effect effect) {
-  ForEachPart(*this, range, [&](Window& window, std::size_t at, std::size_t count) {
-    const std::span<std::uint8_t> bytes(window.bytes.data() + at, count);
-    if (effect.kind == Effect::Kind::kPattern) {
-      engine::FillWithPattern(effect.pattern, window.range.begin + at, bytes);
-    } else {
-      std::ranges::fill(bytes, std::uint8_t{0});
-    }
-    const bool is_known = effect.kind != Effect::Kind::kUnknown;
-    std::fill_n(window.knowledge.begin() + Signed(at), count, is_known ? Knowledge::kWritten : Knowledge::kNone);
+  const bool is_known = effect.kind != Effect::Kind::kUnknown;
+  ForEachPart(range, [&](Window& window, std::size_t at, std::size_t count) {
+    ForEachPage(window, at, count, [&](Page& page, std::size_t begin, std::size_t size) {
+      if (size == kPageBytes && effect.kind != Effect::Kind::kPattern) {
+        page = is_known ? Page::kZeroes : Page::kUnknown;
+        return;
+      }
+      Settle(window, begin, size);
+      const std::span<std::uint8_t> bytes(window.bytes.data() + begin, size);
+      if (effect.kind == Effect::Kind::kPattern) {
+        engine::FillWithPattern(effect.pattern, window.range.begin + begin, bytes);
+      } else {
+        std::ranges::fill(bytes, std::uint8_t{0});
+      }
+      std::fill_n(window.knowledge.begin() + Signed(begin), size, is_known ? Knowledge::kWritten : Knowledge::kNone);
+    });
   });
 }
 
 void KnownBytes::ForgetRead(ByteRange range) {
-  ForEachPart(*this, range, [](Window& window, std::size_t at, std::size_t count) {
-    for (std::size_t i = at; i < at + count; ++i) {
-      if (window.knowledge[i] == Knowledge::kRead) {
-        window.knowledge[i] = Knowledge::kNone;
-        window.bytes[i] = 0;
+  ForEachPart(range, [](Window& window, std::size_t at, std::size_t count) {
+    ForEachPage(window, at, count, [&](const Page& page, std::size_t begin, std::size_t size) {
+      for (std::size_t i = begin; page == Page::kCells && i < begin + size; ++i) {
+        if (window.knowledge[i] == Knowledge::kRead) {
+          window.knowledge[i] = Knowledge::kNone;
+          window.bytes[i] = 0;
+        }
       }
-    }
+    });
   });
 }
 
 std::optional<std::uint8_t> KnownBytes::At(std::uint64_t offset) const {
   std::optional<std::uint8_t> byte;
-  ForEachPart(*this, {.begin = offset, .end = offset + 1}, [&](const Window& window, std::size_t at, std::size_t) {
+  ForEachPart({.begin = offset, .end = offset + 1}, [&](Window& window, std::size_t at, std::size_t count) {
+    Settle(window, at, count);
     if (window.knowledge[at] != Knowledge::kNone) {
       byte = window.bytes[at];
     }
@@ -100,8 +137,9 @@ std::optional<std::uint8_t> KnownBytes::At(std::uint64_t offset) const {
 std::optional<std::uint64_t> KnownBytes::FirstDifference(std::uint64_t offset, engine::ByteView bytes,
                                                          std::uint64_t from) const {
   std::optional<std::uint64_t> found;
-  ForEachPart(*this, {.begin = std::max(offset, from), .end = offset + bytes.size()},
-              [&](const Window& window, std::size_t at, std::size_t count) {
+  ForEachPart({.begin = std::max(offset, from), .end = offset + bytes.size()},
+              [&](Window& window, std::size_t at, std::size_t count) {
+                Settle(window, at, count);
                 const std::uint8_t* seen = bytes.data() + (window.range.begin + at - offset);
                 if (found || std::memcmp(window.bytes.data() + at, seen, count) == 0) {
                   return;
@@ -118,14 +156,17 @@ std::optional<std::uint64_t> KnownBytes::FirstDifference(std::uint64_t offset, e
 
 std::optional<std::uint64_t> KnownBytes::FirstNonZero(ByteRange range) const {
   std::optional<std::uint64_t> found;
-  ForEachPart(*this, range, [&](const Window& window, std::size_t at, std::size_t count) {
-    const std::uint8_t* begin = window.bytes.data() + at;
-    // Where nothing is known a zero stands; memcmp with itself shifted is the fastest way to see only zeroes.
-    if (found || (*begin == 0 && std::memcmp(begin, begin + 1, count - 1) == 0)) {
-      return;
-    }
-    found = window.range.begin + at +
-            static_cast<std::uint64_t>(std::find_if(begin, begin + count, [](auto byte) { return byte != 0; }) - begin);
+  ForEachPart(range, [&](Window& window, std::size_t at, std::size_t count) {
+    ForEachPage(window, at, count, [&](const Page& page, std::size_t first, std::size_t size) {
+      const std::uint8_t* begin = window.bytes.data() + first;
+      // Where nothing is known a zero stands; memcmp with itself shifted is the fastest way to see only zeroes.
+      if (found || page != Page::kCells || (*begin == 0 && std::memcmp(begin, begin + 1, size - 1) == 0)) {
+        return;
+      }
+      found =
+          window.range.begin + first +
+          static_cast<std::uint64_t>(std::find_if(begin, begin + size, [](auto byte) { return byte != 0; }) - begin);
+    });
   });
   return found;
 }
@@ -134,7 +175,8 @@ void KnownBytes::Copy(ByteRange range, engine::Bytes& bytes, std::vector<Knowled
   const std::size_t begin = bytes.size();
   bytes.resize(begin + range.length());
   knowledge.resize(begin + range.length(), Knowledge::kNone);
-  ForEachPart(*this, range, [&](const Window& window, std::size_t at, std::size_t count) {
+  ForEachPart(range, [&](Window& window, std::size_t at, std::size_t count) {
+    Settle(window, at, count);
     const auto to = begin + static_cast<std::size_t>(window.range.begin + at - range.begin);
     std::copy_n(window.bytes.begin() + Signed(at), count, bytes.begin() + Signed(to));
     std::copy_n(window.knowledge.begin() + Signed(at), count, knowledge.begin() + Signed(to));

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // KnownBytes: what must stand at each byte of an export, as far as the protocol lets a client know it.
 //
-// One cell per byte, for the parts of an export that are fuzzed (windows); nothing is known outside of them.
+// One cell per byte, for the parts of an export that are fuzzed (windows); nothing is known outside of them. Where a
+// whole page became zero or unknown only that is noted, and its cells are filled when they are looked at: requests for
+// megabytes of either are frequent, and cheap for a server.
 
 #pragma once
 
@@ -68,17 +70,30 @@ class KnownBytes {
   void Copy(engine::ByteRange range, engine::Bytes& bytes, std::vector<Knowledge>& knowledge) const;
 
  private:
+  enum class Page : std::uint8_t {
+    kCells,
+    kUnknown,
+    kZeroes
+  };  // As its cells tell, or all of it and its cells do not.
   struct Window {
     engine::ByteRange range;
     engine::Bytes bytes;  // 0 where nothing is known.
     std::vector<Knowledge> knowledge;
+    std::vector<Page> pages;
   };
 
-  // Calls visit(window, index of the first byte in it, count) for each part of `range` that is in a window.
-  template <typename Self, typename Visit>
-  static void ForEachPart(Self& self, engine::ByteRange range, Visit visit);
+  // Calls visit(page, index of its first byte in range, count) for each page of [at, at + count).
+  template <typename Visit>
+  static void ForEachPage(Window& window, std::size_t at, std::size_t count, Visit visit);
 
-  std::vector<Window> windows_;
+  // Makes the cells tell.
+  static void Settle(Window& window, std::size_t at, std::size_t count);
+
+  // Calls visit(window, index of the first byte in it, count) for each part of `range` that is in a window.
+  template <typename Visit>
+  void ForEachPart(engine::ByteRange range, Visit visit) const;
+
+  mutable std::vector<Window> windows_;  // Looking settles cells.
 };
 
 }  // namespace nbdspec::fuzz

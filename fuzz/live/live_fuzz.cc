@@ -2,6 +2,7 @@
 #include "fuzz/live/live_fuzz.h"
 
 #include <algorithm>
+#include <iterator>
 #include <map>
 #include <utility>
 
@@ -67,6 +68,26 @@ Script Joined(const std::vector<Script>& history, std::size_t steps_max) {
     joined.steps.emplace_back(engine::WaitStep{});
   }
   return joined;
+}
+
+// What a server that died said of it, when an assertion failed: then it matters little what it was asked.
+std::string AssertionOf(const Finding& finding) {
+  const std::string& words = finding.server_stderr;
+  const std::size_t at = finding.kind == FindingKind::kCrash ? words.rfind("ssertion") : std::string::npos;
+  const std::size_t line = at == std::string::npos ? at : words.rfind('\n', at) + 1;
+  return at == std::string::npos ? "" : words.substr(line, words.find('\n', at) - line);
+}
+
+// What finds the same again, each.
+std::vector<std::string> KeysOf(const Finding& finding) {
+  if (!finding.known.empty()) {
+    return {finding.known};
+  }
+  std::vector<std::string> keys = {KeyOf(finding)};
+  if (std::string assertion = AssertionOf(finding); !assertion.empty()) {
+    keys.push_back(std::move(assertion));
+  }
+  return keys;
 }
 
 // Runs scripts on fresh servers until its budget is used up.
@@ -170,7 +191,8 @@ class Fuzzer {
   std::optional<Trouble> RunOne(std::uint64_t number);
   std::optional<Trouble> StartAgain();
   std::optional<Trouble> Take(Finding finding, std::uint64_t number);
-  std::optional<Trouble> TakeNew(Finding finding, const std::string& key);
+  std::optional<Trouble> TakeNew(Finding finding);
+  bool Fold(const Finding& finding, const std::vector<std::string>& keys);
   void Shrink(Finding& finding);
   [[nodiscard]] bool ShowsOneAtATime(const Finding& finding) const;
   void WriteCounts();
@@ -278,16 +300,27 @@ std::optional<Trouble> Fuzzer::Take(Finding finding, std::uint64_t number) {
   if (IsRace(finding.known) && ShowsOneAtATime(finding)) {
     finding.known.clear();
   }
-  const std::string key = finding.known.empty() ? KeyOf(finding) : finding.known;
-  if (const auto same = by_key_.find(key); same != by_key_.end()) {
-    report_.findings[same->second].finding.count += finding.count;
-    return {};
+  return Fold(finding, KeysOf(finding)) ? std::nullopt : TakeNew(std::move(finding));
+}
+
+// Counts `finding` with the one that has one of `keys`. Returns whether there is one; then it has all of them.
+bool Fuzzer::Fold(const Finding& finding, const std::vector<std::string>& keys) {
+  const auto has_come = [&](const std::string& key) { return by_key_.contains(key); };
+  const auto same = std::ranges::find_if(keys, has_come);
+  if (same == keys.end()) {
+    return false;
   }
-  return TakeNew(std::move(finding), key);
+  const std::size_t index = by_key_.at(*same);
+  report_.findings[index].finding.count += finding.count;
+  for (const std::string& key : keys) {
+    by_key_.emplace(key, index);
+  }
+  return true;
 }
 
 // First to the disk; then it may take its time.
-std::optional<Trouble> Fuzzer::TakeNew(Finding finding, const std::string& key) {
+std::optional<Trouble> Fuzzer::TakeNew(Finding finding) {
+  std::vector<std::string> keys = KeysOf(finding);
   std::string directory;
   if (history_.size() > 1) {
     finding.whole = Joined(history_, kHistoryStepsMax);
@@ -306,10 +339,8 @@ std::optional<Trouble> Fuzzer::TakeNew(Finding finding, const std::string& key) 
     Shrink(finding);
   }
   // What was seen in several places may be one thing once it is small.
-  const auto same = finding.known.empty() ? by_key_.find(KeyOf(finding)) : by_key_.end();
-  if (same != by_key_.end()) {
-    by_key_.emplace(key, same->second);
-    report_.findings[same->second].finding.count += finding.count;
+  std::ranges::copy(KeysOf(finding), std::back_inserter(keys));
+  if (Fold(finding, keys)) {
     if (store_) {
       store_->Remove(directory);
     }
@@ -323,8 +354,9 @@ std::optional<Trouble> Fuzzer::TakeNew(Finding finding, const std::string& key) 
   if (options_.on_finding) {
     options_.on_finding(finding, directory);
   }
-  by_key_.emplace(key, report_.findings.size());
-  by_key_.emplace(KeyOf(finding), report_.findings.size());
+  for (const std::string& key : keys) {
+    by_key_.emplace(key, report_.findings.size());
+  }
   report_.findings.push_back({.finding = std::move(finding), .directory = directory});
   return {};
 }

@@ -22,6 +22,7 @@ constexpr std::uint64_t kRecordBytesMax = 256 << 20;
 constexpr std::chrono::milliseconds kSlice{100};      // How long to wait before looking whether the run is cancelled.
 constexpr std::chrono::milliseconds kSharedSlice{1};  // The same where other connections may have something.
 constexpr std::chrono::milliseconds kDrainTimeout{500};
+constexpr std::chrono::seconds kDeathTimeout{2};
 
 std::vector<engine::OptionStep> DefaultHaggling() {
   return {{.option = engine::OptionType::kStructuredReply},
@@ -208,7 +209,7 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script) 
   script_ = &script;
   std::optional<Stop> stop;
   if (const auto entered = EnterLanes(script); !entered) {
-    const auto ended = peer_->Ended();
+    const auto ended = Ended();
     if (!ended) {
       return std::unexpected(entered.error());
     }
@@ -420,7 +421,7 @@ std::optional<LiveServer::Stop> LiveServer::Disconnected(Lane& lane) {
     first = slot.in_use && (first == nullptr || slot.step < first->step) ? &slot : first;
     is_allowed = is_allowed || (slot.in_use && slot.judge.legality() != Legality::kLegal);
   }
-  const auto ended = peer_->Ended();
+  const auto ended = Ended();
   if (is_allowed && !ended) {
     return Stop{};
   }
@@ -434,6 +435,27 @@ std::optional<LiveServer::Stop> LiveServer::Disconnected(Lane& lane) {
     stop.place = lane.in_flight == 1 ? PlaceOf(first->judge.request()) : "";
   }
   return stop;
+}
+
+// How the server ended, if it has. The news of a death may come long after the end of its connections, on a busy
+// machine; but who is dead greets nobody.
+std::optional<std::string> LiveServer::Ended() {
+  auto ended = peer_->Ended();
+  if (ended || !target_.IsOurs() || Greets()) {
+    return ended;
+  }
+  const auto deadline = Clock::now() + kDeathTimeout;
+  while (!ended && Clock::now() < deadline) {
+    ended = peer_->Ended();  // Waits a little.
+  }
+  return ended;
+}
+
+bool LiveServer::Greets() {
+  const auto deadline = Clock::now() + kDeathTimeout;
+  const auto transport = peer_->Connect(deadline);
+  engine::Bytes greeting;
+  return transport && (*transport)->Receive(greeting, /*bytes_max=*/1, deadline) == Ending::kNone;
 }
 
 LiveServer::Stop LiveServer::Hung() {

@@ -109,6 +109,8 @@ class LiveServer {
   std::optional<Stop> HearReply(Lane& lane, const ReplyView& reply, RunResult& result);
   std::optional<Stop> StopOr(Wrong wrong, const Slot& slot, RunResult& result);
   std::optional<Stop> Disconnected(Lane& lane);
+  std::optional<std::string> Ended();
+  [[nodiscard]] bool Greets();
   Stop Hung();
   std::optional<Stop> FlushLanes();
   std::optional<Stop> JudgeRest();

@@ -46,7 +46,7 @@ class Fault : public nbdspec::engine::Interposer {
       return true;
     }
     if (request->type == CommandType::kTrim && name_ == "dies-at-trim") {
-      std::fputs("faulty_server: a trim!\n", stderr);
+      std::fputs("faulty_server: Assertion `no trim' failed.\n", stderr);
       std::abort();
     }
     leaves_ = leaves_ || (request->type == CommandType::kWrite && name_ == "leaves-at-write");
