@@ -74,6 +74,17 @@ BlockStatusSubject BuilderThatForgetsTheRestOfTheLastBlock() {
   }};
 }
 
+// Spoils what the right builder appended, from its first byte on.
+template <typename Spoil>
+BlockStatusSubject Appender(Spoil spoil) {
+  return {
+      .append = [spoil](const ExtentMap& truth, ByteRange asked, const BuildOptions& options, engine::Bytes& payload) {
+        const std::size_t from = payload.size();
+        AppendDescriptors(truth, asked, options, payload);
+        spoil(payload, from);
+      }};
+}
+
 // No bug: what the truth is does not depend on how it came about.
 BlockStatusSubject BuilderThatAsksACopyMadeBackwards() {
   return {.build = [](const ExtentMap& truth, ByteRange asked, const BuildOptions& options) {
@@ -141,6 +152,21 @@ std::vector<WrongSubject> Builders() {
       {"BuilderIgnoresAlignment", Family::kRule, 150, BuilderThatIgnoresAlignment()},
       {"BuilderForgetsTheRestOfTheLastBlock", Family::kLost, 500, BuilderThatForgetsTheRestOfTheLastBlock()},
       {"BuilderAsksACopyMadeBackwards", Family::kEquivalent, 0, BuilderThatAsksACopyMadeBackwards()},
+  };
+}
+
+std::vector<WrongSubject> Appenders() {
+  return {
+      {"AppenderForgetsTheIdBefore", Family::kOrder, 100, Appender([](engine::Bytes& payload, std::size_t from) {
+         payload.erase(payload.begin(), payload.begin() + static_cast<std::ptrdiff_t>(from));
+       })},
+      {"AppenderLosesTheLastOfSeveral", Family::kLost, 250, Appender([](engine::Bytes& payload, std::size_t from) {
+         if (payload.size() > from + 8) {
+           payload.resize(payload.size() - 8);
+         }
+       })},
+      {"AppenderCutsLengthsTo24Bits", Family::kWidth, 250,
+       Appender([](engine::Bytes& payload, std::size_t from) { payload[from] = 0; })},
   };
 }
 
@@ -302,7 +328,7 @@ CanaryTarget BlockStatusReplyCanaries() {
       .right = {[](engine::ByteView input) { return FindBlockStatusDisagreement(input, BlockStatusSubject{}); }},
       .right_runs = 20'000,
   };
-  for (const auto& wrong : {Builders(), WrongJudges(), ForgetfulJudges()}) {
+  for (const auto& wrong : {Builders(), Appenders(), WrongJudges(), ForgetfulJudges()}) {
     for (const WrongSubject& each : wrong) {
       target.canaries.push_back({.name = each.name,
                                  .family = each.family,
