@@ -70,6 +70,11 @@ class LiveServer {
   [[nodiscard]] std::vector<engine::ByteRange> windows() const { return model_->bytes().windows(); }
 
  private:
+  static constexpr std::chrono::milliseconds kDrainTimeout{500};
+
+  // Cookies that are not counted up, so that a server which makes up one is not right by accident.
+  static std::uint64_t CookieFrom(std::uint64_t count) { return count * 0x9e37'79b9'7f4a'7c15 ^ 0x4e42'4453'5045'4321; }
+
   using Clock = conformance::Transport::Clock;
 
   struct Slot {
