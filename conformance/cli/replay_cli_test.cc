@@ -75,7 +75,7 @@ TEST(Replay, ATornFindingIsRefusedAndTheOthersAreReplayed) {
   Write(torn + "/script.txt", "cut");
   const Result result = Nbdspec("replay " + server.findings());
   EXPECT_EQ(result.exit, 2) << result.output;
-  EXPECT_TRUE(result.Says("script.txt is not what was written")) << result.output;
+  EXPECT_TRUE(result.Says("\"script.txt\" is not what was written")) << result.output;
   EXPECT_TRUE(result.Says("FIXED")) << result.output;
 }
 

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -11,6 +12,7 @@
 #include "conformance/requirements/catalogue.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
+#include "fuzz/findings/about.h"
 #include "fuzz/harness/fresh_inputs.h"
 #include "fuzz/harness/report_input_differential.h"
 #include "fuzz/live/nbdkit_case.h"
@@ -132,6 +134,39 @@ std::expected<NbdkitCase, Trouble> NamesNoLine(std::string_view text) {
   return read;
 }
 
+using ChangeAbout = std::function<void(About&)>;
+
+ReportReaders WithAbouts(const ChangeAbout& change) {
+  return {.parse_about = [change](std::string_view text) {
+    auto read = ParseAbout(text);
+    if (read) {
+      change(*read);
+    }
+    return read;
+  }};
+}
+
+ReportReaders PrintsAbouts(const ChangeAbout& change) {
+  return {.print_about = [change](About read) {
+    change(read);
+    return Print(read);
+  }};
+}
+
+std::expected<About, Trouble> TakesNamesWithSlashes(std::string_view text) {
+  std::string plain(text);
+  std::erase(plain, '/');
+  return ParseAbout(plain);
+}
+
+std::expected<About, Trouble> QuotesAboutRaw(std::string_view text) {
+  auto read = ParseAbout(text);
+  if (!read) {
+    return std::unexpected(Trouble{read.error().sentence + ": " + std::string(text.substr(0, 80))});
+  }
+  return read;
+}
+
 struct WrongReaders {
   const char* name;
   Family family;
@@ -141,16 +176,16 @@ struct WrongReaders {
 
 const WrongReaders kWrongReaders[] = {
     {"CatalogueLosesALastLineWithoutEnd", Family::kLost, 550, {.parse_catalogue = LosesALastLineWithoutEnd}},
-    {"CatalogueDropsCarriageReturns", Family::kLost, 400, {.parse_catalogue = DropsCarriageReturns}},
+    {"CatalogueDropsCarriageReturns", Family::kLost, 450, {.parse_catalogue = DropsCarriageReturns}},
     {"CatalogueEndsAtTheSecondComment", Family::kRule, 100, {.parse_catalogue = EndsAtTheSecondComment}},
     {"CatalogueCountsLinesWithoutComments", Family::kLost, 100, {.parse_catalogue = CountsLinesWithoutComments}},
     {"CatalogueQuotesRawBytes", Family::kRule, 100, {.parse_catalogue = QuotesRawBytes}},
-    {"CatalogueTakesAnIdTwice", Family::kRule, 5500, {.parse_catalogue = Forgives("repeats the id")}},
+    {"CatalogueTakesAnIdTwice", Family::kRule, 11500, {.parse_catalogue = Forgives("repeats the id")}},
     {"CatalogueTakesUnknownWords", Family::kRule, 650, {.parse_catalogue = Forgives("an unknown level")}},
-    {"CatalogueTakesSpacesAtTheEnds", Family::kRule, 100, {.parse_catalogue = Forgives("has a space")}},
+    {"CatalogueTakesSpacesAtTheEnds", Family::kRule, 200, {.parse_catalogue = Forgives("has a space")}},
     {"CatalogueTakesAnyId", Family::kRule, 150, {.parse_catalogue = Forgives("has the id")}},
-    {"CatalogueTakesRowsCutShort", Family::kRule, 300, {.parse_catalogue = Forgives("columns instead")}},
-    {"CaseForgetsItsReach", Family::kLost, 150, WithCases([](NbdkitCase& read) { read.reach = "extent"; })},
+    {"CatalogueTakesRowsCutShort", Family::kRule, 900, {.parse_catalogue = Forgives("columns instead")}},
+    {"CaseForgetsItsReach", Family::kLost, 200, WithCases([](NbdkitCase& read) { read.reach = "extent"; })},
     {"CaseHasItsStackUpsideDown", Family::kOrder, 650,
      WithCases([](NbdkitCase& read) { std::ranges::reverse(read.stack); })},
     {"CaseForgetsALayer", Family::kLost, 150,
@@ -158,15 +193,26 @@ const WrongReaders kWrongReaders[] = {
     {"CaseIgnoresUnknownLayers", Family::kRule, 700, {.parse_case = IgnoresUnknownLayers}},
     {"CaseTakesStacksThatDoNotFit", Family::kRule, 200, {.parse_case = TakesStacksThatDoNotFit}},
     {"CaseNamesNoLine", Family::kRule, 100, {.parse_case = NamesNoLine}},
-    {"CasePrintsNumbersIn32Bits", Family::kWidth, 400, PrintsCases([](NbdkitCase& read) {
+    {"CasePrintsNumbersIn32Bits", Family::kWidth, 550, PrintsCases([](NbdkitCase& read) {
        for (Layer& layer : read.stack) {
          layer.a = static_cast<std::uint32_t>(layer.a);
        }
      })},
-    {"CasePrintsNoDeviation", Family::kBits, 150, PrintsCases([](NbdkitCase& read) { read.deviates.clear(); })},
-    {"CasePrintsADeviationUpToAColon", Family::kBits, 150, PrintsCases([](NbdkitCase& read) {
+    {"CasePrintsNoDeviation", Family::kBits, 350, PrintsCases([](NbdkitCase& read) { read.deviates.clear(); })},
+    {"CasePrintsADeviationUpToAColon", Family::kBits, 600, PrintsCases([](NbdkitCase& read) {
        read.deviates.resize(std::min(read.deviates.find(':'), read.deviates.size()));
      })},
+    {"AboutForgetsALastFile", Family::kLost, 1100, WithAbouts([](About& read) {
+       if (read.files.size() > 1) {
+         read.files.erase(std::prev(read.files.end()));
+       }
+     })},
+    {"AboutReadsSeedsIn32Bits", Family::kWidth, 5500,
+     WithAbouts([](About& read) { read.finding.seed = static_cast<std::uint32_t>(read.finding.seed); })},
+    {"AboutPrintsNoConnections", Family::kBits, 900,
+     PrintsAbouts([](About& read) { read.finding.connections.clear(); })},
+    {"AboutTakesNamesWithSlashes", Family::kRule, 2000, {.parse_about = TakesNamesWithSlashes}},
+    {"AboutQuotesRawBytes", Family::kRule, 550, {.parse_about = QuotesAboutRaw}},
 };
 
 }  // namespace

@@ -11,14 +11,13 @@
 #include <filesystem>
 #include <fstream>
 #include <iterator>
-#include <limits>
 #include <map>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <system_error>
 #include <utility>
 
 #include "engine/wire/messages.h"
+#include "fuzz/findings/about.h"
 
 namespace nbdspec::fuzz {
 
@@ -26,7 +25,6 @@ namespace {
 
 using engine::Trouble;
 using Files = std::map<std::string, std::string>;  // Contents by name.
-using Json = nlohmann::ordered_json;
 
 constexpr const char* kAbout = "about.json";
 constexpr const char* kScript = "script.txt";
@@ -35,7 +33,6 @@ constexpr const char* kTranscript = "transcript.txt";
 constexpr const char* kStderr = "stderr.txt";
 constexpr std::string_view kBefore = ".before";
 constexpr int kNamesMax = 100000;
-constexpr std::size_t kConnectionsMax = 64;
 constexpr std::uintmax_t kFileBytesMax = std::uintmax_t{1} << 30;
 
 // FNV-1a. It is for files torn by accident, not by an enemy.
@@ -87,33 +84,7 @@ bool SyncDirectory(const std::string& path) {
   return is_synced;
 }
 
-Json AboutOf(const Finding& finding, const Files& files, const std::string& directory) {
-  Json about = {{"kind", Name(finding.kind)},
-                {"rule", finding.rule},
-                {"place", finding.place},
-                {"expected", finding.expected},
-                {"saw", finding.saw},
-                {"known", finding.known},
-                {"state", Name(finding.state)},
-                {"replay", "nbdspec replay " + directory},
-                {"target", finding.target},
-                {"target_words", finding.target_words},
-                {"version", finding.version},
-                {"seed", finding.seed},
-                {"script_number", finding.script_number},
-                {"step", finding.step},
-                {"count", finding.count},
-                {"server_ended", finding.server_ended},
-                {"connections", Json::array()},
-                {"files", Json::object()}};
-  for (const FindingStream& stream : finding.connections) {
-    about["connections"].push_back({{"sent_offset", stream.sent_offset}, {"received_offset", stream.received_offset}});
-  }
-  for (const auto& [name, text] : files) {
-    about["files"][name] = {{"bytes", text.size()}, {"fnv1a", Checksum(text)}};
-  }
-  return about;
-}
+FileFacts FactsOf(std::string_view text) { return {.bytes = text.size(), .fnv1a = Checksum(text)}; }
 
 Files FilesOf(const Finding& finding) {
   Files files = {{kScript, Print(finding.script)}, {kStderr, finding.server_stderr}};
@@ -144,10 +115,11 @@ bool WriteFiles(const Finding& finding, const std::string& path, const std::stri
       return false;
     }
   }
-  // What a server said is no valid UTF-8 unless it wants to.
-  const std::string about =
-      AboutOf(finding, files, name).dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace);
-  return WriteSynced(path + "/" + kAbout, about + "\n") && SyncDirectory(path);
+  About about = {.finding = finding, .replay = "nbdspec replay " + name};
+  for (const auto& [file, text] : files) {
+    about.files[file] = FactsOf(text);
+  }
+  return WriteSynced(path + "/" + kAbout, Print(about)) && SyncDirectory(path);
 }
 
 std::string InProgress(const std::string& name) {
@@ -171,57 +143,20 @@ std::optional<std::string> ReadWhole(const std::string& path) {
   return stream.bad() ? std::nullopt : std::optional(std::move(text));
 }
 
-// --- about.json, whatever stands in it ---
-
-std::string TextIn(const Json& about, const char* name) {
-  const auto found = about.find(name);
-  return found != about.end() && found->is_string() ? found->get<std::string>() : "";
-}
-
-std::uint64_t NumberIn(const Json& about, const char* name) {
-  const auto found = about.find(name);
-  return found != about.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
-}
-
 // The contents of every file that about.json names. Errors: one is missing, or is not what was written.
-std::expected<Files, Trouble> ReadFiles(const std::string& directory, const Json& about) {
-  const auto listed = about.find("files");
-  if (listed == about.end() || !listed->is_object() || listed->size() > 2 * kConnectionsMax + 4) {
-    return Torn(directory, "about.json lists no files");
-  }
+std::expected<Files, Trouble> ReadFiles(const std::string& directory, const About& about) {
   Files files;
-  for (const auto& [name, facts] : listed->items()) {
-    if (name.find('/') != std::string::npos || !facts.is_object()) {
-      return Torn(directory, "about.json lists " + engine::Quoted(name));
-    }
+  for (const auto& [name, facts] : about.files) {
     auto text = ReadWhole(directory + "/" + name);
     if (!text) {
-      return Torn(directory, name + " cannot be read");
+      return Torn(directory, engine::Quoted(name) + " cannot be read");
     }
-    if (text->size() != NumberIn(facts, "bytes") || Checksum(*text) != NumberIn(facts, "fnv1a")) {
-      return Torn(directory, name + " is not what was written");
+    if (FactsOf(*text) != facts) {
+      return Torn(directory, engine::Quoted(name) + " is not what was written");
     }
     files.emplace(name, std::move(*text));
   }
   return files;
-}
-
-std::vector<FindingStream> StreamsIn(const Json& about, Files& files) {
-  std::vector<FindingStream> streams;
-  const auto listed = about.find("connections");
-  if (listed == about.end() || !listed->is_array()) {
-    return streams;
-  }
-  for (std::size_t i = 0; i < std::min(listed->size(), kConnectionsMax); ++i) {
-    const Json& facts = (*listed)[i];
-    FindingStream& stream = streams.emplace_back(FindingStream{.sent = BytesOf(files[Numbered("sent", i)]),
-                                                               .received = BytesOf(files[Numbered("received", i)])});
-    if (facts.is_object()) {
-      stream.sent_offset = NumberIn(facts, "sent_offset");
-      stream.received_offset = NumberIn(facts, "received_offset");
-    }
-  }
-  return streams;
 }
 
 std::vector<std::string> LinesIn(std::string_view text) {
@@ -297,48 +232,34 @@ std::expected<Finding, Trouble> ReadFinding(const std::string& directory) {
     return std::unexpected(Trouble{"There is no finding in " + engine::Quoted(directory, 200) +
                                    ": its about.json cannot be read. Name the directory of one."});
   }
-  const Json about = Json::parse(*text, nullptr, /*allow_exceptions=*/false);
-  const auto kind = about.is_object() ? FindingKindFrom(TextIn(about, "kind")) : std::nullopt;
-  const auto state = about.is_object() ? FindingStateFrom(TextIn(about, "state")) : std::nullopt;
-  if (!kind || !state) {
-    return Torn(directory, "about.json is no description of a finding");
+  auto about = ParseAbout(*text);
+  if (!about) {
+    return Torn(directory, about.error().sentence);
   }
-  auto files = ReadFiles(directory, about);
+  auto files = ReadFiles(directory, *about);
   if (!files) {
     return std::unexpected(files.error());
   }
+  Finding& finding = about->finding;
   auto script = engine::ParseScript((*files)[kScript]);
   if (!script) {
     return Torn(directory, "script.txt, " + script.error().sentence);
   }
-  std::optional<engine::Script> whole;
   if (const auto text_of_whole = files->find(kWhole); text_of_whole != files->end()) {
     auto parsed = engine::ParseScript(text_of_whole->second);
     if (!parsed) {
       return Torn(directory, "whole.txt, " + parsed.error().sentence);
     }
-    whole = *std::move(parsed);
+    finding.whole = *std::move(parsed);
   }
-  return Finding{.kind = *kind,
-                 .rule = TextIn(about, "rule"),
-                 .place = TextIn(about, "place"),
-                 .expected = TextIn(about, "expected"),
-                 .saw = TextIn(about, "saw"),
-                 .known = TextIn(about, "known"),
-                 .state = *state,
-                 .script = *std::move(script),
-                 .whole = std::move(whole),
-                 .step = static_cast<std::size_t>(NumberIn(about, "step")),
-                 .transcript = LinesIn((*files)[kTranscript]),
-                 .connections = StreamsIn(about, *files),
-                 .server_ended = TextIn(about, "server_ended"),
-                 .server_stderr = (*files)[kStderr],
-                 .seed = NumberIn(about, "seed"),
-                 .script_number = NumberIn(about, "script_number"),
-                 .count = NumberIn(about, "count"),
-                 .target = TextIn(about, "target"),
-                 .target_words = TextIn(about, "target_words"),
-                 .version = TextIn(about, "version")};
+  finding.script = *std::move(script);
+  finding.transcript = LinesIn((*files)[kTranscript]);
+  finding.server_stderr = (*files)[kStderr];
+  for (std::size_t i = 0; i < finding.connections.size(); ++i) {
+    finding.connections[i].sent = BytesOf((*files)[Numbered("sent", i)]);
+    finding.connections[i].received = BytesOf((*files)[Numbered("received", i)]);
+  }
+  return std::move(about->finding);
 }
 
 std::vector<std::string> ListFindings(const std::string& directory) {

@@ -5,11 +5,15 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
 #include <thread>
+
+#include "fuzz/findings/about.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -192,7 +196,7 @@ TEST(FindingStore, AChangedByteIsTold) {
   Overwrite(saved + "/sent.bin", std::string("\x01\x02\x04", 3));
   const auto read = ReadFinding(saved);
   ASSERT_FALSE(read);
-  EXPECT_NE(read.error().sentence.find("sent.bin is not what was written"), std::string::npos);
+  EXPECT_NE(read.error().sentence.find("\"sent.bin\" is not what was written"), std::string::npos);
 }
 
 TEST(FindingStore, AnyAboutIsSurvived) {
@@ -207,6 +211,49 @@ TEST(FindingStore, AnyAboutIsSurvived) {
     Overwrite(saved + "/about.json", text);
     EXPECT_FALSE(ReadFinding(saved)) << text;
   }
+}
+
+TEST(FindingStore, ANameInAnAboutIsEscapedWhenShown) {
+  const std::string saved = *OpenStore(FreshDirectory()).Save(Example());
+  for (const char* name : {"no\\u001b[2Jfile", "\\n"}) {
+    Overwrite(saved + "/about.json",
+              R"({"kind":"crash","state":"observed","files":{")" + std::string(name) + R"(":{}}})");
+    const auto read = ReadFinding(saved);
+    ASSERT_FALSE(read) << name;
+    EXPECT_NE(read.error().sentence.find("cannot be read"), std::string::npos) << read.error().sentence;
+    EXPECT_TRUE(std::ranges::all_of(read.error().sentence, [](char c) { return c >= ' ' && c <= '~'; }));
+  }
+}
+
+TEST(About, AnyNumbersAndTextsReadBack) {
+  const About about = {.finding = {.kind = FindingKind::kHang,
+                                   .rule = "a\"b\\\n\x01\xc3\xa9",
+                                   .state = FindingState::kReproduced,
+                                   .connections = {{.sent_offset = ~std::uint64_t{0}}, {.received_offset = 1}},
+                                   .seed = ~std::uint64_t{0}},
+                       .replay = "nbdspec replay x",
+                       .files = {{"sent.bin", {.bytes = 7, .fnv1a = ~std::uint64_t{0}}}, {"", {}}}};
+  const auto read = ParseAbout(Print(about));
+  ASSERT_TRUE(read) << read.error().sentence;
+  EXPECT_EQ(*read, about);
+}
+
+TEST(About, TakesAsManyFilesAsConnectionsNeedAndNoMore) {
+  About about;
+  for (int i = 0; i < 132; ++i) {
+    about.files[std::to_string(i)] = {};
+  }
+  EXPECT_TRUE(ParseAbout(Print(about)));
+  about.files["more"] = {};
+  EXPECT_FALSE(ParseAbout(Print(about)));
+}
+
+TEST(About, HasALengthAndADepthThatAreSurvived) {
+  const std::string about = Print(About{});
+  EXPECT_TRUE(ParseAbout(about + std::string((std::size_t{16} << 20) - about.size(), ' ')));
+  EXPECT_FALSE(ParseAbout(about + std::string((std::size_t{16} << 20) - about.size() + 1, ' ')));
+  EXPECT_FALSE(ParseAbout(std::string(1 << 20, '[')));
+  EXPECT_FALSE(ParseAbout(std::string(1 << 20, '[') + std::string(1 << 20, ']')));
 }
 
 TEST(FindingStore, ADirectoryThatCannotBeWrittenIsRefused) {

@@ -192,6 +192,45 @@ std::string AnyCase(Random& random) {
   return text + (random.OneIn(2) ? "add 0 +4K data\nforeach 0 +64K\n" : "lookup 0\n");
 }
 
+// --- What a finding is ---
+
+std::string AnyFiles(Random& random) {
+  constexpr std::string_view kNames[] = {"script.txt", "sent.bin", "stderr.txt", "a/b", "\\u001b[31m", "\\n", ""};
+  constexpr std::string_view kFacts[] = {R"({"bytes":7,"fnv1a":18446744073709551615})", R"({"bytes":-1})", "{}", "7"};
+  std::string text;
+  for (std::uint64_t left = random.Below(4); left > 0; --left) {
+    const std::string_view name = random.OneIn(3) ? Word(kNames, random) : kNames[random.Below(3)];
+    const std::string_view facts = random.OneIn(3) ? Word(kFacts, random) : kFacts[0];
+    text += (text.empty() ? "" : ",") + ("\"" + std::string(name) + "\":" + std::string(facts));
+  }
+  return "{" + text + "}";
+}
+
+std::string AnyAbout(Random& random) {
+  constexpr std::string_view kKinds[] = {"wrong-data", "false-claim", "broken-rule", "wrong-success", "wrong-error",
+                                         "disconnect", "crash",       "hang",        "Crash",         "\\u001b[31m"};
+  constexpr std::string_view kStates[] = {"observed", "reproduced", "not-reproduced", "observed", "reproduced", ""};
+  constexpr std::string_view kMembers[] = {"rule",   "place",         "expected",     "saw",     "known",
+                                           "replay", "target",        "target_words", "version", "server_ended",
+                                           "seed",   "script_number", "step",         "count",   "unknown"};
+  constexpr std::string_view kValues[] = {
+      "\"a\"", R"("\u0000\n\u00e9")", R"("\\\"")", "18446744073709551615", "4294967296", "-1", "1e3", "null", "[[]]"};
+  constexpr std::string_view kConnections[] = {"[]", "[{},7]", R"([{"sent_offset":1,"received_offset":4294967297}])",
+                                               "{}"};
+  std::string text = "{\"kind\":\"" + std::string(Word(kKinds, random)) + "\"";
+  text += ",\"state\":\"" + std::string(Word(kStates, random)) + "\"";
+  for (std::uint64_t left = random.Below(6); left > 0; --left) {
+    text += ",\"" + std::string(Word(kMembers, random)) + "\":" + std::string(Word(kValues, random));
+  }
+  if (random.OneIn(2)) {
+    text += ",\"connections\":" + std::string(Word(kConnections, random));
+  }
+  if (!random.OneIn(12)) {
+    text += ",\"files\":" + AnyFiles(random);
+  }
+  return text + (random.OneIn(12) ? "" : "}");
+}
+
 }  // namespace
 
 Bytes FreshScriptText(Random& random) {
@@ -251,6 +290,11 @@ Bytes FreshSessionDecodeInput(Random& random) {
   return input;
 }
 
-Bytes FreshReportText(Random& random) { return FromText(random.OneIn(2) ? AnyCase(random) : AnyRequirements(random)); }
+Bytes FreshReportText(Random& random) {
+  if (random.OneIn(4)) {
+    return FromText(AnyAbout(random));
+  }
+  return FromText(random.OneIn(2) ? AnyCase(random) : AnyRequirements(random));
+}
 
 }  // namespace nbdspec::fuzz

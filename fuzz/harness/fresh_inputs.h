@@ -21,7 +21,7 @@ engine::Bytes FreshSessionInput(Random& random);
 // For session_decode: steps, and messages that are whole.
 engine::Bytes FreshSessionDecodeInput(Random& random);
 
-// For report_input: requirements, or a case for nbdkit.
+// For report_input: requirements, a case for nbdkit, or what a finding is.
 engine::Bytes FreshReportText(Random& random);
 
 }  // namespace nbdspec::fuzz

@@ -14,6 +14,7 @@
 #include "engine/script/script_bytes.h"
 #include "engine/wire/client_decoder.h"
 #include "engine/wire/server_decoder.h"
+#include "fuzz/findings/about.h"
 #include "fuzz/harness/input_mutator.h"
 
 namespace nbdspec::fuzz {
@@ -73,12 +74,16 @@ TEST(FreshInputs, WireInputsOfBothSidesAreMessages) {
   EXPECT_GT(server_messages, kInputs / 8);
 }
 
-TEST(FreshInputs, ReportTextsAreOfBothKinds) {
+TEST(FreshInputs, ReportTextsAreOfEveryKind) {
   Random random(1);
   std::set<bool> are_cases;
+  int abouts = 0;
   for (int i = 0; i < kInputs; ++i) {
-    are_cases.insert(Text(FreshReportText(random)).starts_with(engine::kScriptHeader));
+    const std::string text = Text(FreshReportText(random));
+    are_cases.insert(text.starts_with(engine::kScriptHeader));
+    abouts += ParseAbout(text) ? 1 : 0;
   }
+  EXPECT_GT(abouts, kInputs / 12);
   EXPECT_EQ(are_cases.size(), 2U);
 }
 

@@ -5,6 +5,7 @@
 #include <array>
 #include <charconv>
 #include <cstddef>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <vector>
 
@@ -14,6 +15,7 @@ namespace nbdspec::fuzz {
 namespace {
 
 using conformance::Requirement;
+using Json = nlohmann::json;
 using Lines = std::vector<std::string_view>;
 
 constexpr std::size_t kSentenceBytesMax = 400;
@@ -229,10 +231,81 @@ std::optional<Disagreement> FindInCase(std::string_view text, const ReportReader
   return std::nullopt;
 }
 
+// --- What a finding is ---
+
+constexpr std::size_t kConnectionsMax = 64;
+
+// The member `name`, or null.
+Json In(const Json& json, const std::string& name) { return json.is_object() ? json.value(name, Json()) : Json(); }
+
+bool IsAbout(const Json& text) {
+  const Json kind = In(text, "kind");
+  const Json state = In(text, "state");
+  const Json files = In(text, "files");
+  const auto is_file = [](const auto& file) {
+    return file.key().find('/') == std::string::npos && file.value().is_object();
+  };
+  const auto listed = files.items();
+  return kind.is_string() && state.is_string() &&
+         IsOneOf(kind.get<std::string>(), {"wrong-data", "false-claim", "broken-rule", "wrong-success", "wrong-error",
+                                           "disconnect", "crash", "hang"}) &&
+         IsOneOf(state.get<std::string>(), {"observed", "reproduced", "not-reproduced"}) && files.is_object() &&
+         files.size() <= 2 * kConnectionsMax + 4 && std::all_of(listed.begin(), listed.end(), is_file);
+}
+
+// Whether `printed` says what `text` does: each member that is there with the right type, and nothing for another.
+bool SaysTheSame(const Json& printed, const Json& text) {
+  if (printed.is_string()) {
+    return printed == (text.is_string() ? text : Json(""));
+  }
+  if (printed.is_number_unsigned()) {
+    return printed == (text.is_number_unsigned() ? text : Json(0U));
+  }
+  if (printed.is_array()) {
+    bool is_same = printed.size() == (text.is_array() ? std::min(text.size(), kConnectionsMax) : 0);
+    for (std::size_t i = 0; is_same && i < printed.size(); ++i) {
+      is_same = SaysTheSame(printed[i], text[i]);
+    }
+    return is_same;
+  }
+  const auto members = printed.items();
+  return printed.is_object() && std::all_of(members.begin(), members.end(), [&text](const auto& member) {
+           return SaysTheSame(member.value(), In(text, member.key()));
+         });
+}
+
+std::optional<Disagreement> FindInAbout(std::string_view text, const ReportReaders& readers) {
+  const Json naive = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto read = readers.parse_about(text);
+  if (read.has_value() != IsAbout(naive)) {
+    return Disagreement{.where = "whether it is the about.json of a finding",
+                        .expected = read ? "an error" : "a value",
+                        .saw = read ? readers.print_about(*read) : read.error().sentence};
+  }
+  if (!read) {
+    return FindInSentence(read.error().sentence);
+  }
+  const std::string printed = readers.print_about(*read);
+  const Json shown = Json::parse(printed, nullptr, /*allow_exceptions=*/false);
+  if (!SaysTheSame(shown, naive) || In(shown, "files").size() != In(naive, "files").size()) {
+    return Disagreement{.where = "about.json", .expected = std::string(text), .saw = printed};
+  }
+  const auto again = readers.parse_about(printed);
+  if (!again || *again != *read) {
+    return Disagreement{.where = "about.json, printed and read",
+                        .expected = printed,
+                        .saw = again ? readers.print_about(*again) : again.error().sentence};
+  }
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<Disagreement> FindReportInputDisagreement(engine::ByteView input, const ReportReaders& readers) {
   const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
+  if (text.starts_with('{')) {
+    return FindInAbout(text, readers);
+  }
   return text.starts_with(engine::kScriptHeader) ? FindInCase(text, readers) : FindInCatalogue(text, readers);
 }
 
