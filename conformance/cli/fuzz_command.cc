@@ -110,7 +110,7 @@ int FuzzCommand(FuzzCommandOptions options) {
     return Refuse(target.error().sentence, reports::ExitCode::kUsage);
   }
   if (!options.target.words.empty()) {
-    return Refuse("there is no server " + options.target.words.front() + "; `nbdspec fuzz --help` names them",
+    return Refuse("there is no server " + options.target.words.front() + "; `nbdspec check --help` names them",
                   reports::ExitCode::kUsage);
   }
   if (!(*target)->IsOurs() && !options.target.allow_write) {

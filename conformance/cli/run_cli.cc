@@ -40,7 +40,7 @@ CLI::Option* AddSeconds(CLI::App& app, const std::string& name, double& value, c
   const std::map<std::string, double> units = {{"ms", 0.001}, {"s", 1}, {"m", 60}};
   return app.add_option(name, value, what)
       ->transform(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_SENSITIVE, "SECONDS"))
-      ->capture_default_str();
+      ->option_text(fmt::format("SECONDS, or as 500ms, 30s, 10m [{}]", value));
 }
 
 // An empty word is most often a variable that is not set. Returns what is wrong, as CLI11 wants it.
