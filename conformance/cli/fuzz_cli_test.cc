@@ -24,10 +24,20 @@ struct Refused {
   std::string says;
 };
 
-void ExpectRefused(const Refused& refused) {
-  const Result result = Nbdspec(refused.words);
-  EXPECT_EQ(result.exit, refused.exit) << refused.words << ": " << result.output;
-  EXPECT_TRUE(result.Says(refused.says)) << refused.words << ": " << result.output;
+void ExpectRefused(const std::vector<Refused>& all) {
+  for (const Refused& refused : all) {
+    const Result result = Nbdspec(refused.words);
+    EXPECT_EQ(result.exit, refused.exit) << refused.words << ": " << result.output;
+    EXPECT_TRUE(result.Says(refused.says)) << refused.words << ": " << result.output;
+  }
+}
+
+void ExpectHelp(const std::string& command, const std::vector<std::string>& all) {
+  const Result result = Nbdspec(command + " --help");
+  EXPECT_EQ(result.exit, 0);
+  for (const std::string& each : all) {
+    EXPECT_TRUE(result.Says(each)) << each;
+  }
 }
 
 // "seed 7: 20 scripts, 612 commands", without how long it took.
@@ -57,39 +67,32 @@ TEST(Fuzz, OneAssertionIsOneFinding) {
 TEST(Fuzz, EachWayToRefuseHasItsExitCode) {
   const std::string taken = FileFor("taken");
   Write(taken, "a file where a directory should be");
-  for (const Refused& refused : {
-           Refused{"fuzz", 2, "fuzz needs a TARGET"},
-           Refused{"fuzz nosuch", 2, "nosuch"},
-           Refused{"fuzz reference qemu-nbd", 2, "qemu-nbd"},
-           Refused{"fuzz reference --no-such-flag", 2, "--no-such-flag"},
-           Refused{"fuzz reference --seed -1", 2, "--seed"},
-           Refused{"fuzz reference --time -1", 2, "--time"},
-           Refused{"fuzz reference --scripts x", 2, "--scripts"},
-           Refused{"fuzz reference --steps 0", 2, "--steps"},
-           Refused{"fuzz reference --in-flight 65", 2, "--in-flight"},
-           Refused{"fuzz reference --connections 9", 2, "--connections"},
-           Refused{"fuzz reference --reply-timeout 0", 2, "--reply-timeout"},
-           Refused{"fuzz reference --findings ''", 2, "--findings"},
-           Refused{"fuzz --spawn true", 2, "{socket}"},
-           Refused{"fuzz --spawn 'true {socket}' reference", 2, "both name a server"},
-           Refused{"fuzz 'nbd+unix:///?socket=/no/such'", 2, "--allow-write"},
-           Refused{"fuzz 'nbd+unix:///?socket=/no/such' --allow-write --findings " + FileFor("f1"), 3, "/no/such"},
-           Refused{"fuzz --spawn '/bin/false {socket}' --findings " + FileFor("f2"), 3, "status 1"},
-           Refused{"fuzz reference --scripts 1 --findings " + taken, 5, taken},
-       }) {
-    ExpectRefused(refused);
-  }
+  ExpectRefused({
+      {"fuzz", 2, "fuzz needs a TARGET"},
+      {"fuzz nosuch", 2, "nosuch"},
+      {"fuzz reference qemu-nbd", 2, "qemu-nbd"},
+      {"fuzz reference --no-such-flag", 2, "--no-such-flag"},
+      {"fuzz reference --seed -1", 2, "--seed"},
+      {"fuzz reference --time -1", 2, "--time"},
+      {"fuzz reference --scripts x", 2, "--scripts"},
+      {"fuzz reference --steps 0", 2, "--steps"},
+      {"fuzz reference --in-flight 65", 2, "--in-flight"},
+      {"fuzz reference --connections 9", 2, "--connections"},
+      {"fuzz reference --reply-timeout 0", 2, "--reply-timeout"},
+      {"fuzz reference --findings ''", 2, "--findings"},
+      {"fuzz --spawn true", 2, "{socket}"},
+      {"fuzz --spawn 'true {socket}' reference", 2, "both name a server"},
+      {"fuzz 'nbd+unix:///?socket=/no/such'", 2, "--allow-write"},
+      {"fuzz 'nbd+unix:///?socket=/no/such' --allow-write --findings " + FileFor("f1"), 3, "/no/such"},
+      {"fuzz --spawn '/bin/false {socket}' --findings " + FileFor("f2"), 3, "status 1"},
+      {"fuzz reference --scripts 1 --findings " + taken, 5, taken},
+  });
 }
 
 TEST(Fuzz, HelpTellsEveryOptionAndExitCode) {
-  const Result result = Nbdspec("fuzz --help");
-  EXPECT_EQ(result.exit, 0);
-  for (const char* each :
-       {"TARGET", "--spawn COMMAND", "--export NAME", "--seed", "--time", "--scripts", "--steps", "--in-flight",
-        "--connections", "--reply-timeout", "--findings", "--allow-write", "--only-offered", "0 nothing new",
-        "1 a finding", "2 usage", "3 the server", "5 nbdspec's"}) {
-    EXPECT_TRUE(result.Says(each)) << each;
-  }
+  ExpectHelp("fuzz", {"TARGET", "--spawn COMMAND", "--export NAME", "--seed", "--time", "--scripts", "--steps",
+                      "--in-flight", "--connections", "--reply-timeout", "--findings", "--allow-write",
+                      "--only-offered", "0 nothing new", "1 a finding", "2 usage", "3 the server", "5 nbdspec's"});
 }
 
 // --- What a kill leaves ---
@@ -295,31 +298,25 @@ TEST(Diff, JsonSaysWhyNothingCouldBeCompared) {
 TEST(Diff, EachWayToRefuseHasItsExitCode) {
   const std::string broken = FileFor("broken.script");
   Write(broken, "# nbdspec script\nsize 64\nread 0 1\n");
-  for (const Refused& refused : {
-           Refused{"diff reference", 2, "targets"},
-           Refused{"diff reference nosuch", 2, "nosuch"},
-           Refused{"diff nosuch reference", 2, "nosuch"},
-           Refused{"diff reference reference --seed x", 2, "--seed"},
-           Refused{"diff reference reference --steps 0", 2, "--steps"},
-           Refused{"diff reference reference --json ''", 2, "--json"},
-           Refused{"diff reference reference --script /no/such", 2, "/no/such"},
-           Refused{"diff reference reference --script " + broken, 2, "line 3"},
-           Refused{"diff reference 'nbd+unix:///?socket=/no/such'", 2, "--allow-write"},
-           Refused{"diff reference '/bin/false {socket}'", 3, "status 1"},
-           Refused{"diff reference reference --scripts 1 --json /no/such/dir/x", 5, "/no/such/dir/x"},
-       }) {
-    ExpectRefused(refused);
-  }
+  ExpectRefused({
+      {"diff reference", 2, "targets"},
+      {"diff reference nosuch", 2, "nosuch"},
+      {"diff nosuch reference", 2, "nosuch"},
+      {"diff reference reference --seed x", 2, "--seed"},
+      {"diff reference reference --steps 0", 2, "--steps"},
+      {"diff reference reference --json ''", 2, "--json"},
+      {"diff reference reference --script /no/such", 2, "/no/such"},
+      {"diff reference reference --script " + broken, 2, "line 3"},
+      {"diff reference 'nbd+unix:///?socket=/no/such'", 2, "--allow-write"},
+      {"diff reference '/bin/false {socket}'", 3, "status 1"},
+      {"diff reference reference --scripts 1 --json /no/such/dir/x", 5, "/no/such/dir/x"},
+  });
 }
 
 TEST(Diff, HelpTellsEveryOptionAndExitCode) {
-  const Result result = Nbdspec("diff --help");
-  EXPECT_EQ(result.exit, 0);
-  for (const char* each :
-       {"A B", "--script FILE", "--json FILE", "--seed", "--scripts", "--steps", "--reply-timeout", "--allow-write",
-        "0 errors and precision", "1 one is unsound", "2 usage", "3 a server", "5 nbdspec's"}) {
-    EXPECT_TRUE(result.Says(each)) << each;
-  }
+  ExpectHelp("diff",
+             {"A B", "--script FILE", "--json FILE", "--seed", "--scripts", "--steps", "--reply-timeout",
+              "--allow-write", "0 errors and precision", "1 one is unsound", "2 usage", "3 a server", "5 nbdspec's"});
 }
 
 }  // namespace
