@@ -75,14 +75,4 @@ void RandomInputs::Mutate(Bytes& input) {
   }
 }
 
-std::optional<std::uint64_t> FirstFailingRun(RandomInputs& inputs, std::uint64_t runs,
-                                             const std::function<bool(engine::ByteView)>& fails) {
-  for (std::uint64_t run = 1; run <= runs; ++run) {
-    if (fails(inputs.Next())) {
-      return run;
-    }
-  }
-  return std::nullopt;
-}
-
 }  // namespace nbdspec::fuzz

@@ -1,15 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Random inputs that are the same for the same seed everywhere: the little fuzzer that is always there.
 //
-// It has no coverage feedback and is no rival to libFuzzer. It lets plain `bazel test` try some inputs, and lets
-// canary tests count how many inputs a planted bug survives.
+// It has no coverage feedback and is no rival to libFuzzer. It lets plain `bazel test` try some inputs.
 
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
-#include <optional>
 #include <random>
 #include <vector>
 
@@ -39,9 +36,5 @@ class RandomInputs {
   Options options_;
   std::mt19937_64 random_;
 };
-
-// Tries `runs` inputs; returns the number (from 1) of the first that `fails`, or none.
-std::optional<std::uint64_t> FirstFailingRun(RandomInputs& inputs, std::uint64_t runs,
-                                             const std::function<bool(engine::ByteView)>& fails);
 
 }  // namespace nbdspec::fuzz

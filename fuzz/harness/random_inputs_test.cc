@@ -10,7 +10,6 @@ namespace nbdspec::fuzz {
 namespace {
 
 using engine::Bytes;
-using engine::ByteView;
 
 std::vector<Bytes> Take(RandomInputs inputs, int count) {
   std::vector<Bytes> taken;
@@ -45,15 +44,6 @@ TEST(RandomInputs, StartInputsAreMutatedNotRepeated) {
   }
   EXPECT_GT(alike, 500);
   EXPECT_GT(std::set<Bytes>(taken.begin(), taken.end()).size(), 700U);
-}
-
-TEST(FirstFailingRun, CountsFromOneAndGivesUp) {
-  RandomInputs inputs({});
-  int calls = 0;
-  const auto third = [&](ByteView) { return ++calls == 3; };
-  EXPECT_EQ(FirstFailingRun(inputs, 10, third), 3U);
-  calls = 0;
-  EXPECT_EQ(FirstFailingRun(inputs, 2, third), std::nullopt);
 }
 
 }  // namespace
