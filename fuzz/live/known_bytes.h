@@ -71,10 +71,10 @@ class KnownBytes {
 
  private:
   enum class Page : std::uint8_t {
-    kCells,
-    kUnknown,
-    kZeroes
-  };  // As its cells tell, or all of it and its cells do not.
+    kCells,    // As its cells tell.
+    kUnknown,  // All of it is, whatever its cells tell.
+    kZeroes,   // Likewise.
+  };
   struct Window {
     engine::ByteRange range;
     engine::Bytes bytes;  // 0 where nothing is known.
