@@ -25,8 +25,8 @@
 #include "fuzz/canary/canaries_page.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/canary/state_counters.h"
 #include "fuzz/canary/trial.h"
+#include "fuzz/harness/map_states.h"
 #include "fuzz/harness/script_mutator.h"
 
 // libFuzzer's own mutator; without libFuzzer there is none.

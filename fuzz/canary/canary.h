@@ -59,7 +59,7 @@ struct CanaryTarget {
   InputKind inputs;
   std::vector<FindBytesDisagreement> right;  // The unmodified subjects: they are not accused.
   std::uint64_t right_runs = 5000;
-  bool counts_states = false;  // Whether the subjects have state_counters.h.
+  bool counts_states = false;  // Whether the subjects count theirs (fuzz/harness/map_states.h).
   std::vector<Canary> canaries = {};
 };
 

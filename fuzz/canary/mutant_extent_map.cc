@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "fuzz/canary/state_counters.h"
+#include "fuzz/harness/map_states.h"
 
 namespace nbdspec::fuzz {
 
@@ -21,7 +21,7 @@ constexpr std::uint8_t Bits(ExtentType type) { return static_cast<std::uint8_t>(
 MutantExtentMap::MutantExtentMap(MapBug bug, std::uint64_t size, ExtentType initial) : bug_(bug), map_(size, initial) {}
 
 std::expected<void, ErrorCode> MutantExtentMap::Add(std::uint64_t offset, std::uint64_t length, ExtentType type) {
-  CountState(0, kExtentCounters, map_.extent_count());
+  CountExtents(map_.extent_count());
   is_cleared_ = false;
   const auto range = ByteRange::From({.offset = offset, .length = length});
   if (!range || !engine::IsExtentType(Bits(type))) {

@@ -4,7 +4,6 @@
 #include <utility>
 
 #include "fuzz/canary/canary.h"
-#include "fuzz/canary/state_counters.h"
 
 namespace nbdspec::fuzz {
 
@@ -70,23 +69,14 @@ std::expected<void, ErrorCode> MutantTree::Add(std::uint64_t offset, std::uint64
   stale_separator_ = kNowhere;
   before_ = engine::tree_event_counts;
   const auto result = map_.Add(offset, length, type);
-  CountStates();
+  CountExtents(map_.extent_count());
+  CountTree(before_, map_.height());
   if (map_.height() > 0) {
     append_place_ = added.end;
   }
   SpoilLeaves(added);
   SpoilInners(added);
   return result;
-}
-
-void MutantTree::CountStates() const {
-  CountState(0, kExtentCounters, map_.extent_count());
-  CountState(kExtentCounters + kEventCounters, kHeightCounters, map_.height());
-  for (std::size_t event = 0; event < before_.size(); ++event) {
-    if (engine::tree_event_counts[event] != before_[event]) {
-      CountState(kExtentCounters, kEventCounters, event);
-    }
-  }
 }
 
 void MutantTree::SpoilLeaves(ByteRange added) {

@@ -16,6 +16,7 @@
 #include "engine/extents/boundary_tree.h"
 #include "engine/extents/extent.h"
 #include "engine/extents/small_shape.h"
+#include "fuzz/harness/map_states.h"
 
 namespace nbdspec::fuzz {
 
@@ -70,11 +71,9 @@ class MutantTree {
 
  private:
   using Tree = engine::ShapedExtentMap<engine::SmallShape>;
-  using Events = decltype(engine::tree_event_counts);
 
   // Whether `bug` is the one planted, and `event` has happened since `before`.
   [[nodiscard]] bool Has(TreeBug bug, engine::TreeEvent event) const;
-  void CountStates() const;  // For libFuzzer.
   void SpoilLeaves(engine::ByteRange added);
   void SpoilInners(engine::ByteRange added);
   // The extent that holds `offset` becomes one with the one before it; the first changes its type.
@@ -86,7 +85,7 @@ class MutantTree {
   TreeBug bug_;
   Tree map_;
   engine::ExtentType initial_;
-  mutable Events before_ = {};
+  mutable TreeEventCounts before_ = {};
   engine::ExtentType old_last_ = {};    // Of the last byte added over, before that.
   engine::ExtentType old_middle_ = {};  // Of one in the middle.
   std::uint64_t too_many_ = 0;

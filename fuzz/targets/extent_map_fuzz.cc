@@ -1,24 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fuzzes ExtentMap: one script, the map and a naive oracle, the same answers after every step.
 
-#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <expected>
-#include <iterator>
 
 #include "engine/extents/extent_map.h"
 #include "engine/script/script_bytes.h"
 #include "fuzz/harness/disagreement.h"
 #include "fuzz/harness/extent_map_differential.h"
+#include "fuzz/harness/map_states.h"
 #include "fuzz/harness/script_mutator.h"
 
 namespace nbdspec::fuzz {
 namespace {
-
-// libFuzzer counts these as coverage: the code of a map is soon covered, its states are not. Volatile, or the stores
-// would be optimised away.
-__attribute__((section("__libfuzzer_extra_counters"), used)) volatile std::uint8_t extent_counts_seen[64];
 
 class ObservedMap : public engine::ExtentMap {
  public:
@@ -26,7 +21,7 @@ class ObservedMap : public engine::ExtentMap {
 
   std::expected<void, engine::ErrorCode> Add(std::uint64_t offset, std::uint64_t length, engine::ExtentType type) {
     const auto result = ExtentMap::Add(offset, length, type);
-    extent_counts_seen[std::min<std::uint64_t>(extent_count(), std::size(extent_counts_seen) - 1)] = 1;
+    CountExtents(extent_count());
     return result;
   }
 };
