@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <memory>
+#include <system_error>
 #include <utility>
 
 #include "engine/script/script.h"
@@ -63,7 +66,7 @@ std::string QemuIo(const PreparedImage& image, const std::vector<Cluster>& clust
       writes += WriteCommand(image, i, clusters[i]);
     }
   }
-  return writes.empty() ? "" : "qemu-io -f qcow2" + writes + " " + file + " >/dev/null && ";
+  return writes.empty() ? "" : "qemu-io -t unsafe -f qcow2" + writes + " " + file + " >/dev/null && ";
 }
 
 std::string PrintRuns(const std::vector<std::pair<ByteRange, std::uint32_t>>& runs) {
@@ -251,17 +254,19 @@ PreparedTruth TruthOfQcow2(const PreparedImage& image) {
   return truth;
 }
 
-std::string CommandsForSparseFile(const PreparedImage& image, const std::string& directory) {
-  const std::string file = directory + "/" + kPreparedFile;
-  std::string text = "rm -f " + file + " && truncate -s " + std::to_string(image.size) + " " + file;
+bool WriteSparseFile(const PreparedImage& image, const std::string& directory) {
+  std::ofstream file(directory + "/" + kPreparedFile, std::ios::binary | std::ios::trunc);
   for (std::size_t i = 0; i < image.top.size(); ++i) {
     if (image.top[i] == Cluster::kData) {
-      const std::string count = std::to_string(RangeOf(image, i).length() / 512);
-      text += " && yes | dd of=" + file + " bs=512 seek=" + std::to_string(i * kPreparedCluster / 512) +
-              " count=" + count + " iflag=fullblock conv=notrunc status=none";
+      const ByteRange range = RangeOf(image, i);
+      file.seekp(static_cast<std::streamoff>(range.begin));
+      file << std::string(range.length(), '\x55');
     }
   }
-  return text;
+  file.close();
+  std::error_code error;
+  std::filesystem::resize_file(directory + "/" + kPreparedFile, image.size, error);
+  return file && !error;
 }
 
 std::string CommandsForQcow2(const PreparedImage& image, const std::string& directory) {
@@ -276,7 +281,8 @@ std::string CommandsForQcow2(const PreparedImage& image, const std::string& dire
   }
   text += "qemu-img create -q -f qcow2 " + (image.backing.empty() ? "" : "-b " + backing + " -F qcow2 ") + file + " " +
           size + " && " + QemuIo(image, image.top, file, clean);
-  return text + "qemu-img bitmap --add --enable " + file + " " + kPreparedBitmap + " && " +
+  const std::string unsynced = "driver=qcow2,cache.no-flush=on,file.driver=file,file.cache.no-flush=on,file.filename=";
+  return text + "qemu-img bitmap --add --enable --image-opts " + unsynced + file + " " + kPreparedBitmap + " && " +
          QemuIo(image, image.top, file, image.dirty) + "true";
 }
 

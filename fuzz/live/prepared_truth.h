@@ -47,10 +47,11 @@ using PreparedTruth = std::map<std::string, std::vector<std::uint32_t>>;
 PreparedTruth TruthOfSparseFile(const PreparedImage& image);
 PreparedTruth TruthOfQcow2(const PreparedImage& image);
 
-// Commands that make the image in `directory`, for a shell: the file's name is kPreparedFile.
+// What makes the image in `directory`: the file's name is kPreparedFile. As little is synced as can be: that takes long
+// on a busy disk.
 inline constexpr const char* kPreparedFile = "image";
-std::string CommandsForSparseFile(const PreparedImage& image, const std::string& directory);
-std::string CommandsForQcow2(const PreparedImage& image, const std::string& directory);
+[[nodiscard]] bool WriteSparseFile(const PreparedImage& image, const std::string& directory);
+std::string CommandsForQcow2(const PreparedImage& image, const std::string& directory);  // For a shell.
 
 // Starts `target`, selects the contexts of `truth`, asks for the whole export and for random parts of it, and compares
 // descriptors, merged, with the truth. The first difference; also a server that does not answer.

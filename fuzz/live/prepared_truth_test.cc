@@ -30,9 +30,12 @@ class Prepared {
     directory_ = std::string(base != nullptr ? base : "/tmp") + "/prepared";
     std::filesystem::remove_all(directory_);
     std::filesystem::create_directories(directory_);
-    const std::string commands =
-        is_qcow2 ? CommandsForQcow2(image_, directory_) : CommandsForSparseFile(image_, directory_);
-    EXPECT_EQ(std::system(commands.c_str()), 0) << commands;
+    if (is_qcow2) {
+      const std::string commands = CommandsForQcow2(image_, directory_);
+      EXPECT_EQ(std::system(commands.c_str()), 0) << commands;
+    } else {
+      EXPECT_TRUE(WriteSparseFile(image_, directory_)) << directory_;
+    }
   }
   [[nodiscard]] const PreparedImage& image() const { return image_; }
   // `command` has IMAGE in it.
@@ -49,7 +52,7 @@ class Prepared {
 };
 
 constexpr const char* kNbdkitFile = "nbdkit -f --threads=1 -U {socket} file IMAGE";
-constexpr const char* kQemuRaw = "qemu-nbd -t --shared=0 -k {socket} -x '' -f raw IMAGE";
+constexpr const char* kQemuRaw = "qemu-nbd -t --shared=0 -k {socket} -x '' --cache=unsafe -f raw IMAGE";
 constexpr const char* kQemuQcow2 = "qemu-nbd -t --shared=0 -k {socket} -x '' -r -f qcow2 -A -B b0 IMAGE";
 
 void ExpectEqual(const Prepared& prepared, const char* command, const PreparedTruth& truth, std::uint64_t seed) {
