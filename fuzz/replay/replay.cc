@@ -50,12 +50,31 @@ bool IsCancelled(const LiveOptions& live) { return live.cancelled != nullptr && 
 
 std::string TriesText(int tries) { return std::to_string(tries) + (tries == 1 ? " try" : " tries"); }
 
-std::string NoteOn(int tried, bool is_whole) {
+std::string NoteOn(int tried, const std::string& what) {
   std::string note = tried == 1 ? "" : "at the try number " + std::to_string(tried);
-  if (is_whole) {
-    note += std::string(note.empty() ? "" : ", ") + "with what was sent to that server before";
+  return note + (note.empty() || what.empty() ? "" : ", ") + what;
+}
+
+struct Attempt {
+  Script script;
+  std::string what;  // What differs from the script that is kept.
+};
+
+std::vector<Attempt> AttemptsOf(const Finding& finding) {
+  std::vector<Attempt> attempts = {{.script = finding.script, .what = ""}};
+  if (finding.whole) {
+    attempts.push_back({.script = *finding.whole, .what = "with what was sent to that server before"});
   }
-  return note;
+  return attempts;
+}
+
+std::vector<Attempt> AttemptsOneAtATime(const Finding& finding) {
+  std::vector<Attempt> attempts = AttemptsOf(finding);
+  for (Attempt& attempt : attempts) {
+    attempt.script = OneAtATime(std::move(attempt.script));
+    attempt.what += (attempt.what.empty() ? "" : ", ") + std::string("one request at a time");
+  }
+  return attempts;
 }
 
 // Leaves out pieces of `bytes`, halves first, then makes what is left zero, as long as it still fails.
@@ -95,24 +114,34 @@ std::string WrongText(const Finding& finding) {
 
 Replayed ReplayFinding(conformance::Target& target, const Finding& finding, const ReplayOptions& options) {
   std::optional<Finding> other;
-  for (int tried = 1; tried <= std::max(1, options.tries) && !IsCancelled(options.live); ++tried) {
-    for (const Script* script : {&finding.script, finding.whole ? &*finding.whole : nullptr}) {
-      if (script == nullptr) {
-        continue;
-      }
-      auto ran = RunOnFreshServer(target, *script, options.live);
+  const auto try_all = [&](const std::vector<Attempt>& attempts, int tried) -> std::optional<Replayed> {
+    for (const Attempt& attempt : attempts) {
+      auto ran = RunOnFreshServer(target, attempt.script, options.live);
       if (!ran) {
-        return {.verdict = ReplayVerdict::kUnusable, .now = ran.error().sentence};
+        return Replayed{.verdict = ReplayVerdict::kUnusable, .now = ran.error().sentence};
       }
       Shown shown = ShownBy(*std::move(ran), finding);
       if (shown.wanted) {
-        return {.verdict = ReplayVerdict::kReproduced,
-                .now = WrongText(*shown.wanted),
-                .note = NoteOn(tried, script != &finding.script)};
+        return Replayed{.verdict = ReplayVerdict::kReproduced,
+                        .now = WrongText(*shown.wanted),
+                        .note = NoteOn(tried, attempt.what)};
       }
       if (!other) {
         other = std::move(shown.other);
       }
+    }
+    return {};
+  };
+  const int tries = std::max(1, options.tries);
+  for (int tried = 1; tried <= tries && !IsCancelled(options.live); ++tried) {
+    if (auto replayed = try_all(AttemptsOf(finding), tried)) {
+      return *std::move(replayed);
+    }
+  }
+  // What was seen when an answer came just in time may need every answer in time.
+  if (!IsCancelled(options.live)) {
+    if (auto replayed = try_all(AttemptsOneAtATime(finding), 1)) {
+      return *std::move(replayed);
     }
   }
   if (other) {
