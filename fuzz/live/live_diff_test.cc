@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <fstream>
 #include <memory>
 #include <string>
@@ -16,6 +17,7 @@ namespace {
 
 using conformance::Target;
 
+constexpr std::chrono::seconds kPatience{60};  // A busy disk is no finding.
 constexpr char kNbdkitMemory[] = "nbdkit -f --threads=1 -U {socket} memory 8M";
 
 std::unique_ptr<Target> Named(const std::string& name) {
@@ -31,7 +33,8 @@ std::unique_ptr<Target> Spawned(const std::string& command) {
 }
 
 TEST(LiveDiff, TwoRightServersDifferInPrecisionOnly) {
-  const auto report = Diff(*Named("nbdkit"), *Named("qemu-nbd"), {.seed = 1, .scripts_max = 15});
+  const auto report =
+      Diff(*Named("nbdkit"), *Named("qemu-nbd"), {.seed = 1, .scripts_max = 15, .reply_timeout = kPatience});
   ASSERT_FALSE(report.trouble) << report.trouble->sentence;
   EXPECT_EQ(report.script_count, 15U);
   EXPECT_EQ(report.count(DifferenceKind::kSoundness), 0U);
@@ -41,7 +44,7 @@ TEST(LiveDiff, TwoRightServersDifferInPrecisionOnly) {
 TEST(LiveDiff, AFileAndMemoryDifferInHowTheyTellHoles) {
   engine::Script script{.size = 8 << 20,
                         .steps = {engine::RequestStep{.command = engine::Command::kStatus, .length = 8 << 20}}};
-  const auto report = Diff(*Spawned(kNbdkitMemory), *Named("qemu-nbd"), {.script = script});
+  const auto report = Diff(*Spawned(kNbdkitMemory), *Named("qemu-nbd"), {.script = script, .reply_timeout = kPatience});
   ASSERT_FALSE(report.trouble) << report.trouble->sentence;
   ASSERT_EQ(report.count(DifferenceKind::kPrecision), 1U);
   EXPECT_EQ(report.differences.front().step, "status 0 +8M");

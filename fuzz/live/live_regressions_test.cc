@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -42,9 +43,12 @@ Regression Read(const std::string& name) {
   return regression;
 }
 
+constexpr std::chrono::seconds kPatience{60};  // A busy disk is no finding.
+
 // What is wrong with the answers to `script`, by its public name; "" when nothing is.
 std::string WrongOf(conformance::Target& target, const engine::Script& script) {
-  const auto ran = RunOnFreshServer(target, script, {.in_flight = kInFlightMax});
+  const auto ran = RunOnFreshServer(
+      target, script, {.in_flight = kInFlightMax, .reply_timeout = kPatience, .start_timeout = kPatience});
   if (!ran) {
     return "trouble: " + ran.error().sentence;
   }
