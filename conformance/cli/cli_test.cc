@@ -150,9 +150,10 @@ TEST(Command, UnderBazelRunFilesAreWhereTheUserStands) {
 
 TEST(Command, AnInterruptedRunStillReports) {
   const std::string file = FileFor("interrupted.json");
-  // A server that never answers, so that the run is under way when the signal comes.
-  const Result result =
-      Nbdspec("check nbdkit --reply-timeout 5s --json " + file + " & pid=$!; sleep 0.3; kill -INT $pid; wait $pid");
+  const std::string started = FileFor("interrupted.started");
+  const Result result = Nbdspec(
+      "check --spawn \"sh -c 'touch " + started + "; exec nbdkit -f -U {socket} memory 8M'\" --json " + file +
+      " & pid=$!; for i in $(seq 600); do [ -e " + started + " ] && break; sleep 0.1; done; kill -INT $pid; wait $pid");
   const auto run = nlohmann::json::parse(Contents(file), nullptr, /*allow_exceptions=*/false);
   ASSERT_FALSE(run.is_discarded());
   EXPECT_TRUE(result.exit == 130 || run["trouble"].get<std::string>().empty()) << result.exit;
@@ -174,7 +175,7 @@ void KilledRunLeavesNothing(const std::string& signal) {
   Nbdspec("check nbd-server --reply-timeout 5s & pid=$!; sleep 0.7; kill -" + signal + " $pid; wait $pid");
   ::unsetenv("TMPDIR");
   std::string left = "?";
-  for (int i = 0; i < 100 && !left.empty(); ++i) {
+  for (int i = 0; i < 600 && !left.empty(); ++i) {
     left = ProcessesWith(directory);
     for (const auto& entry : std::filesystem::directory_iterator(directory)) {
       left += entry.path().string() + " ";
