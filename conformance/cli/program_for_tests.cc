@@ -9,7 +9,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
+#include <sstream>
 
 namespace nbdspec::conformance {
 
@@ -34,9 +34,11 @@ Result Nbdspec(const std::string& words, const std::string& redirection) {
 
 std::string FileFor(const std::string& name) { return std::string(std::getenv("TEST_TMPDIR")) + "/" + name; }
 
+// Not by the stream's iterators, which throw when a process ends whose file in /proc is read.
 std::string Contents(const std::string& file) {
-  std::ifstream in(file);
-  return {std::istreambuf_iterator<char>(in), {}};
+  std::ostringstream text;
+  text << std::ifstream(file).rdbuf();
+  return text.str();
 }
 
 void Write(const std::string& file, const std::string& text) { std::ofstream(file) << text; }
