@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
@@ -30,7 +31,8 @@ int Refuse(const std::string& sentence, int exit) {
 
 std::expected<engine::Script, engine::Trouble> ReadScriptFile(const std::string& file) {
   std::ifstream stream(file, std::ios::binary);
-  if (!stream) {
+  std::error_code error;
+  if (!stream || std::filesystem::is_directory(file, error)) {
     return std::unexpected(engine::Trouble{"cannot read the script " + engine::Quoted(file, 200)});
   }
   return engine::ParseScript(std::string{std::istreambuf_iterator<char>(stream), {}});

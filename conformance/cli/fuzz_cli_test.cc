@@ -310,6 +310,7 @@ TEST(Diff, EachWayToRefuseHasItsExitCode) {
       {"diff reference reference --steps 0", 2, "--steps"},
       {"diff reference reference --json ''", 2, "--json"},
       {"diff reference reference --script /no/such", 2, "/no/such"},
+      {"diff reference reference --script /proc", 2, "/proc"},
       {"diff reference reference --script " + broken, 2, "line 3"},
       {"diff reference 'nbd+unix:///?socket=/no/such'", 2, "--allow-write"},
       {"diff reference '/bin/false {socket}'", 3, "status 1"},
