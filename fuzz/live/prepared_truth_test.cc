@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Live: what real servers say of images that the harness laid out is exactly what was laid out. Fails where nbdkit or
-// qemu-utils is not installed. NBDSPEC_LIVE_SCRIPTS: how many layouts of each kind.
+// qemu-utils is not installed. NBDSPEC_LIVE_LAYOUTS: how many layouts of each kind.
 
 #include "fuzz/live/prepared_truth.h"
 
@@ -18,7 +18,7 @@ namespace {
 using conformance::Target;
 
 std::uint64_t Layouts() {
-  const char* const text = std::getenv("NBDSPEC_LIVE_SCRIPTS");
+  const char* const text = std::getenv("NBDSPEC_LIVE_LAYOUTS");
   return text == nullptr ? 8 : std::strtoull(text, nullptr, 10);
 }
 
