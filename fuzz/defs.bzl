@@ -20,6 +20,7 @@ Test:    bazel test //fuzz/targets/...   (replays both corpora, and some random 
 load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
 
 _STANDALONE_MAIN = "//fuzz/harness:standalone_main"
+_ASAN_OPTIONS = "//fuzz/harness:asan_options"
 
 def cc_fuzz_target(name, deps, srcs = None, dictionary = None, max_len = 512, random_runs = 2000, random_seed = 1):
     """Declares a fuzz target.
@@ -52,6 +53,7 @@ def cc_fuzz_target(name, deps, srcs = None, dictionary = None, max_len = 512, ra
     cc_binary(
         name = name,
         testonly = True,
+        srcs = [_ASAN_OPTIONS],
         args = select({
             "//fuzz:libfuzzer": flags,
             "//conditions:default": [],

@@ -14,7 +14,10 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <span>
+#include <vector>
 
+#include "engine/base/byte_range.h"
 #include "engine/base/bytes.h"
 #include "engine/script/script.h"
 
@@ -57,11 +60,28 @@ inline constexpr ScriptLimits kNoScriptLimits = {
 
 // Bytes that decode to `script`, given limits that allow it: how a script people wrote becomes a fuzzer's seed.
 [[nodiscard]] Bytes EncodeScript(const Script& script);
+void EncodeScript(const Script& script, Bytes& bytes);  // In the place of what `bytes` holds.
 
 // Whether `input` begins as text does.
 [[nodiscard]] bool BeginsAsText(ByteView input);
 
 // The script in `input`: text if it begins with kScriptHeader and parses, bytes otherwise. Text has no limits.
 [[nodiscard]] Script ReadScript(ByteView input, const ScriptLimits& limits);
+
+// Decodes one script after another without new memory for each: a fuzz target reads millions.
+class ScriptDecoder {
+ public:
+  // As DecodeScript and ReadScript, in the place of what `script` holds.
+  void Decode(ByteView bytes, const ScriptLimits& limits, Script& script);
+  void Read(ByteView input, const ScriptLimits& limits, Script& script);
+
+  // Appends what `records` become in a script of that size, after steps of the ranges `earlier`: as many as there are
+  // steps up to limits.steps_max.
+  void DecodeSteps(ByteView records, const ScriptLimits& limits, std::span<const ByteRange::OffsetAndLength> earlier,
+                   Script& script);
+
+ private:
+  std::vector<std::uint64_t> edges_;
+};
 
 }  // namespace nbdspec::engine

@@ -213,7 +213,7 @@ extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::s
                                                  std::size_t size_max, unsigned seed) {
   const InputKind& kind = running->planted.target->inputs;
   return UsesMutator(running->options.generator) && kind.script
-             ? CrossScriptInputs({one, one_size}, {other, other_size}, {out, size_max}, seed, *kind.script)
+             ? ScriptInputs(*kind.script).Cross({one, one_size}, {other, other_size}, {out, size_max}, seed)
              : 0;  // Then libFuzzer tries something else.
 }
 

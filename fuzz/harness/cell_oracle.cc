@@ -8,7 +8,6 @@
 #endif
 
 #include "engine/base/check.h"
-#include "fuzz/harness/uninstrumented.h"
 
 namespace nbdspec::fuzz {
 
@@ -25,7 +24,7 @@ constexpr std::size_t kStartsMax = 64;
 constexpr std::uint8_t kNoType = 0xff;
 
 // The index of the first of `places`, ascending, that is not below `place`; `count` if there is none.
-NBDSPEC_UNINSTRUMENTED std::size_t LowerBound(const std::uint64_t* places, std::size_t count, std::uint64_t place) {
+std::size_t LowerBound(const std::uint64_t* places, std::size_t count, std::uint64_t place) {
   const std::uint64_t* base = places;
   std::size_t left = count;
   while (left > 0) {
@@ -38,17 +37,19 @@ NBDSPEC_UNINSTRUMENTED std::size_t LowerBound(const std::uint64_t* places, std::
 }
 
 // Puts `place` where it belongs, unless it is there. Returns the new count.
-NBDSPEC_UNINSTRUMENTED std::size_t Insert(std::uint64_t* places, std::size_t count, std::uint64_t place) {
+std::size_t Insert(std::uint64_t* places, std::size_t count, std::uint64_t place) {
   const std::size_t at = LowerBound(places, count, place);
   if (at < count && places[at] == place) {
     return count;
   }
-  __builtin_memmove(places + at + 1, places + at, (count - at) * sizeof *places);
+  for (std::size_t i = count; i > at; --i) {
+    places[i] = places[i - 1];
+  }
   places[at] = place;
   return count + 1;
 }
 
-NBDSPEC_UNINSTRUMENTED void Fill(std::uint8_t* begin, const std::uint8_t* end, std::uint8_t type) {
+void Fill(std::uint8_t* begin, const std::uint8_t* end, std::uint8_t type) {
   for (; begin < end; ++begin) {
     *begin = type;
   }
@@ -64,7 +65,7 @@ struct Cells {
 constexpr std::size_t kAtOnce = 16;
 
 // Bit i: whether types[i] is not types[i - 1], for kAtOnce types.
-NBDSPEC_UNINSTRUMENTED inline std::uint64_t StartsAtOnce(const std::uint8_t* types) {
+inline std::uint64_t StartsAtOnce(const std::uint8_t* types) {
   const __m128i here = _mm_loadu_si128(reinterpret_cast<const __m128i*>(types));
   const __m128i before = _mm_loadu_si128(reinterpret_cast<const __m128i*>(types - 1));
   return static_cast<std::uint64_t>(_mm_movemask_epi8(_mm_cmpeq_epi8(here, before))) ^ 0xffff;
@@ -72,11 +73,11 @@ NBDSPEC_UNINSTRUMENTED inline std::uint64_t StartsAtOnce(const std::uint8_t* typ
 #else
 constexpr std::size_t kAtOnce = 1;
 
-NBDSPEC_UNINSTRUMENTED inline std::uint64_t StartsAtOnce(const std::uint8_t* types) { return types[0] != types[-1]; }
+inline std::uint64_t StartsAtOnce(const std::uint8_t* types) { return types[0] != types[-1]; }
 #endif
 
 // Bit i: whether types[i] is not types[i - 1], for all before `past`, at most 64; then some more, that mean nothing.
-NBDSPEC_UNINSTRUMENTED inline std::uint64_t RunStarts(const std::uint8_t* types, const std::uint8_t* past) {
+inline std::uint64_t RunStarts(const std::uint8_t* types, const std::uint8_t* past) {
   std::uint64_t starts = 0;
   for (std::size_t i = 0; i < kStartsMax && types + i < past; i += kAtOnce) {
     starts |= StartsAtOnce(types + i) << i;
@@ -85,8 +86,7 @@ NBDSPEC_UNINSTRUMENTED inline std::uint64_t RunStarts(const std::uint8_t* types,
 }
 
 // Writes the maximal extents in [begin, end), which is not empty, to `out`; `cell` holds `begin`. Returns their count.
-NBDSPEC_UNINSTRUMENTED std::size_t WriteExtents(Cells cells, std::size_t cell, std::uint64_t begin, std::uint64_t end,
-                                                Extent* out) {
+std::size_t WriteExtents(Cells cells, std::size_t cell, std::uint64_t begin, std::uint64_t end, Extent* out) {
   Extent* here = out;
   here->range.begin = begin;
   here->type = static_cast<ExtentType>(cells.types[cell]);
@@ -109,10 +109,23 @@ NBDSPEC_UNINSTRUMENTED std::size_t WriteExtents(Cells cells, std::size_t cell, s
 
 }  // namespace
 
-NBDSPEC_UNINSTRUMENTED CellOracle::CellOracle(const engine::Script& script)
-    : size_(script.size), initial_(static_cast<std::uint8_t>(script.initial)) {
+void CellOracle::Begin(const engine::Script& script) {
+  size_ = script.size;
+  initial_ = static_cast<std::uint8_t>(script.initial);
   const std::size_t count_max = size_ <= kByteCellsMax ? static_cast<std::size_t>(size_) : 1 + 2 * script.steps.size();
-  places_ = std::make_unique_for_overwrite<std::uint64_t[]>(count_max + 1);
+  if (places_ == nullptr || room_ < count_max) {
+    places_ = std::make_unique_for_overwrite<std::uint64_t[]>(count_max + 1);
+    cells_ = std::make_unique_for_overwrite<std::uint8_t[]>(count_max + kAtOnce);
+    extents_ = std::make_unique_for_overwrite<Extent[]>(count_max);
+    room_ = count_max;
+  }
+  MakeCells(script);
+  Clear();
+  Fill(&cells_[count_], &cells_[count_] + kAtOnce, kNoType);
+}
+
+void CellOracle::MakeCells(const engine::Script& script) {
+  count_ = 0;
   if (size_ <= kByteCellsMax) {
     for (; count_ < size_; ++count_) {
       places_[count_] = count_;
@@ -128,18 +141,13 @@ NBDSPEC_UNINSTRUMENTED CellOracle::CellOracle(const engine::Script& script)
     }
   }
   places_[count_] = size_;
-  cells_ = std::make_unique_for_overwrite<std::uint8_t[]>(count_ + kAtOnce);
-  extents_ = std::make_unique_for_overwrite<Extent[]>(count_);
-  Clear();
-  Fill(&cells_[count_], &cells_[count_] + kAtOnce, kNoType);
 }
 
-NBDSPEC_UNINSTRUMENTED std::size_t CellOracle::CellFrom(std::uint64_t offset) const {
+std::size_t CellOracle::CellFrom(std::uint64_t offset) const {
   return size_ <= kByteCellsMax ? static_cast<std::size_t>(offset) : LowerBound(places_.get(), count_, offset);
 }
 
-NBDSPEC_UNINSTRUMENTED std::expected<void, ErrorCode> CellOracle::Add(std::uint64_t offset, std::uint64_t length,
-                                                                      ExtentType type) {
+std::expected<void, ErrorCode> CellOracle::Add(std::uint64_t offset, std::uint64_t length, ExtentType type) {
   if (static_cast<int>(type) > 3) {
     return std::unexpected(ErrorCode::kInvalidType);
   }
@@ -156,9 +164,9 @@ NBDSPEC_UNINSTRUMENTED std::expected<void, ErrorCode> CellOracle::Add(std::uint6
   return {};
 }
 
-NBDSPEC_UNINSTRUMENTED void CellOracle::Clear() { Fill(cells_.get(), cells_.get() + count_, initial_); }
+void CellOracle::Clear() { Fill(cells_.get(), cells_.get() + count_, initial_); }
 
-NBDSPEC_UNINSTRUMENTED std::span<const Extent> CellOracle::Extents(engine::ByteRange bounds) const {
+std::span<const Extent> CellOracle::Extents(engine::ByteRange bounds) const {
   const std::uint64_t end = std::min(bounds.end, size_);
   if (bounds.begin >= end) {
     return {};

@@ -23,7 +23,11 @@ namespace nbdspec::fuzz {
 class CellOracle {
  public:
   // For the steps of `script`, and no other Adds. Cost: O(n^2) for n steps, with a tiny constant.
-  explicit CellOracle(const engine::Script& script);
+  explicit CellOracle(const engine::Script& script) { Begin(script); }
+  CellOracle() = default;
+
+  // Anew, for another script; it keeps its memory.
+  void Begin(const engine::Script& script);
 
   // As ExtentMap's. The range is one of the script's.
   std::expected<void, engine::ErrorCode> Add(std::uint64_t offset, std::uint64_t length, engine::ExtentType type);
@@ -35,12 +39,14 @@ class CellOracle {
   [[nodiscard]] std::uint64_t size() const { return size_; }
 
  private:
+  void MakeCells(const engine::Script& script);
   // The first cell that begins at `offset` or later.
   [[nodiscard]] std::size_t CellFrom(std::uint64_t offset) const;
 
-  std::uint64_t size_;
-  std::uint8_t initial_;
+  std::uint64_t size_ = 0;
+  std::uint8_t initial_ = 0;
   std::size_t count_ = 0;                      // Of cells; 0 when the export is empty.
+  std::size_t room_ = 0;                       // For so many cells.
   std::unique_ptr<std::uint64_t[]> places_;    // Where each cell begins, ascending; then size_.
   std::unique_ptr<std::uint8_t[]> cells_;      // Their types; then eight times no type.
   std::unique_ptr<engine::Extent[]> extents_;  // Room for the answer of Extents.

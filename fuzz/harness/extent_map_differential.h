@@ -156,10 +156,11 @@ class ExtentMapDifferential {
   Oracle& oracle_;
 };
 
-// The first disagreement between `map` and an oracle. `map` has the script's size and initial type, unchanged.
+// The first disagreement between `map` and `oracle`. `map` has the script's size and initial type, unchanged; of the
+// oracle, which begins anew, only the memory is used.
 template <typename Map>
-std::optional<Disagreement> FindExtentMapDisagreement(const engine::Script& script, Map map) {
-  CellOracle oracle(script);
+std::optional<Disagreement> FindExtentMapDisagreement(const engine::Script& script, Map map, CellOracle& oracle) {
+  oracle.Begin(script);
   ExtentMapDifferential<Map, CellOracle> both(map, oracle);
   if (auto found = both.CompareWhole()) {
     found->where = "before the first step: " + found->where;
@@ -173,6 +174,12 @@ std::optional<Disagreement> FindExtentMapDisagreement(const engine::Script& scri
     }
   }
   return std::nullopt;
+}
+
+template <typename Map>
+std::optional<Disagreement> FindExtentMapDisagreement(const engine::Script& script, Map map) {
+  CellOracle oracle;
+  return FindExtentMapDisagreement(script, std::move(map), oracle);
 }
 
 }  // namespace nbdspec::fuzz

@@ -65,7 +65,7 @@ Bytes FreshInput(const InputKind& kind, Random& random) {
 std::size_t MutateInput(const InputKind& kind, std::uint8_t* data, std::size_t size, std::size_t size_max,
                         unsigned seed) {
   if (kind.script) {
-    return MutateScriptInput(data, size, size_max, seed, *kind.script);
+    return ScriptInputs(*kind.script).Mutate(data, size, size_max, seed);
   }
   Random random(seed);
   if (LLVMFuzzerMutate != nullptr && size > 0 && !random.OneIn(3)) {

@@ -28,7 +28,7 @@ namespace {
 // How often each comes: steps that touch others find most, and long scripts find the rest.
 constexpr auto kWeighted = std::to_array<ScriptMutation>(
     {ScriptMutation::kInsert, ScriptMutation::kInsert, ScriptMutation::kInsert, ScriptMutation::kInsert,
-     ScriptMutation::kInsert, ScriptMutation::kTouchEdge, ScriptMutation::kTouchEdge, ScriptMutation::kDelete,
+     ScriptMutation::kTouchEdge, ScriptMutation::kTouchEdge, ScriptMutation::kDelete, ScriptMutation::kDelete,
      ScriptMutation::kSwap, ScriptMutation::kDuplicate, ScriptMutation::kNudge, ScriptMutation::kSplit,
      ScriptMutation::kWiden, ScriptMutation::kRetype, ScriptMutation::kHead, ScriptMutation::kRecord});
 
@@ -37,8 +37,8 @@ constexpr std::uint64_t kSmallMax = 64;
 
 auto At(std::vector<Step>& steps, std::size_t index) { return steps.begin() + static_cast<std::ptrdiff_t>(index); }
 
-void Insert(std::vector<Step>& into, std::size_t index, const std::vector<Step>& steps) {
-  into.insert(At(into, index), steps.begin(), steps.end());
+void Insert(std::vector<Step>& into, std::size_t index, std::span<Step> steps) {
+  into.insert(At(into, index), std::make_move_iterator(steps.begin()), std::make_move_iterator(steps.end()));
 }
 
 }  // namespace
@@ -47,10 +47,16 @@ ScriptMutator::ScriptMutator(const engine::ScriptLimits& limits, std::uint64_t s
     : limits_(limits), random_(seed), mutate_record_(std::move(mutate_record)) {}
 
 Script ScriptMutator::Fresh(std::size_t count) {
-  Bytes head(kScriptHeadBytes);
+  Script script;
+  MakeFresh(count, script);
+  return script;
+}
+
+void ScriptMutator::MakeFresh(std::size_t count, Script& script) {
+  std::array<std::uint8_t, kScriptHeadBytes> head;
   std::ranges::generate(head, [this] { return static_cast<std::uint8_t>(random_()); });
-  Script script = engine::DecodeScript(head, limits_);
-  script.steps = LikelySteps(script, std::min(count, limits_.steps_max));
+  decoder_.Decode(head, limits_, script);
+  fuzz::Insert(script.steps, 0, LikelySteps(script, std::min(count, limits_.steps_max)));
   if (random_.OneIn(3)) {
     Comb(script);
   }
@@ -64,7 +70,6 @@ Script ScriptMutator::Fresh(std::size_t count) {
     script.steps = std::move(others);
     fuzz::Insert(script.steps, script.steps.size(), requests);
   }
-  return script;
 }
 
 // Ranges of one length at regular distances, in some order: a map gets large by nothing as soon as by these.
@@ -73,22 +78,22 @@ void ScriptMutator::Comb(Script& script) {
   const std::uint64_t distance = (1 + random_.Below(4)) << kUnits[random_.Below(kUnits.size())];
   const std::uint64_t length = random_.OneIn(2) ? distance : 1 + random_.Below(distance);
   const std::uint64_t begin = random_.OneIn(2) ? 0 : random_.Below(distance + 1);
-  std::vector<Step*> teeth;
+  teeth_.clear();
   for (Step& step : script.steps) {
     if (std::holds_alternative<engine::ClearStep>(step) && limits_.kinds.add) {
       step = engine::AddStep{};
     }
     if (std::holds_alternative<engine::AddStep>(step) || std::holds_alternative<engine::RequestStep>(step)) {
-      teeth.push_back(&step);
+      teeth_.push_back(&step);
     }
   }
   if (random_.OneIn(2)) {
-    std::ranges::shuffle(teeth, random_);
+    std::ranges::shuffle(teeth_, random_);
   } else if (random_.OneIn(2)) {
-    std::ranges::reverse(teeth);
+    std::ranges::reverse(teeth_);
   }
   std::uint64_t offset = begin;
-  for (Step* tooth : teeth) {
+  for (Step* tooth : teeth_) {
     auto* add = std::get_if<engine::AddStep>(tooth);
     if (add != nullptr) {  // Neighbours differ.
       add->type =
@@ -104,10 +109,12 @@ void ScriptMutator::Comb(Script& script) {
 }
 
 void ScriptMutator::MutateBeyondLimits(Script& script) {
-  // What grows step by step from nothing stays short for long, and many bugs want length.
+  // What grows step by step from nothing stays short for long, and many bugs want length; most want none, and short
+  // scripts run sooner.
   constexpr std::size_t kFreshStepsMax = 64;
   if (script.steps.empty() || random_.OneIn(3)) {
-    script = Fresh(1 + random_.Below(std::clamp<std::size_t>(limits_.steps_max, 1, kFreshStepsMax)));
+    MakeFresh(1 + random_.Below(1 + random_.Below(std::clamp<std::size_t>(limits_.steps_max, 1, kFreshStepsMax))),
+              script);
     return;
   }
   for (std::uint64_t left = 1 + random_.Below(3); left > 0; --left) {
@@ -175,9 +182,10 @@ Script ScriptMutator::Cross(const Script& one, const Script& other) {
   Script child = random_.OneIn(2) ? one : other;
   child.steps.assign(one.steps.begin(),
                      one.steps.begin() + static_cast<std::ptrdiff_t>(random_.Below(one.steps.size() + 1)));
-  child.steps.insert(child.steps.end(),
-                     other.steps.begin() + static_cast<std::ptrdiff_t>(random_.Below(other.steps.size() + 1)),
-                     other.steps.end());
+  const std::size_t skipped = random_.Below(other.steps.size() + 1);
+  const auto from = other.steps.begin() + static_cast<std::ptrdiff_t>(skipped);
+  const auto count = static_cast<std::ptrdiff_t>(random_.Below(other.steps.size() - skipped + 1));
+  child.steps.insert(child.steps.end(), from, from + count);
   KeepToLimits(child);
   return child;
 }
@@ -218,9 +226,9 @@ bool ScriptMutator::Duplicate(Script& script) {
     return false;
   }
   const std::size_t index = random_.Below(size);
-  const std::size_t run = 1 + random_.Below(std::min(size - index, limits_.steps_max - size));
-  const std::vector<Step> again(At(script.steps, index), At(script.steps, index + run));
-  fuzz::Insert(script.steps, index + run + random_.Below(size - index - run + 1), again);
+  const std::size_t run = 1 + random_.Below(1 + random_.Below(std::min(size - index, limits_.steps_max - size)));
+  likely_.steps.assign(At(script.steps, index), At(script.steps, index + run));
+  fuzz::Insert(script.steps, index + run + random_.Below(size - index - run + 1), likely_.steps);
   return true;
 }
 
@@ -320,7 +328,7 @@ bool ScriptMutator::Retype(Script& script) {
       return true;
     }
   }
-  std::vector<Step> likely = LikelySteps(script, 1);
+  const std::span<Step> likely = LikelySteps(script, 1);
   if (likely.empty()) {
     return false;
   }
@@ -408,34 +416,33 @@ bool ScriptMutator::Record(Script& script) {
       record[random_.Below(record.size())] ^= static_cast<std::uint8_t>(1U << random_.Below(8));
     }
   }
-  const std::vector<Step> steps = StepsOf(script, records);
+  const std::span<Step> steps = StepsOf(script, records);
   script.steps.erase(At(script.steps, index));
   fuzz::Insert(script.steps, index, steps);
   return true;
 }
 
-std::vector<Step> ScriptMutator::LikelySteps(const Script& script, std::size_t count) {
-  Bytes records(count * kScriptRecordBytes);
-  std::ranges::generate(records, [this] { return static_cast<std::uint8_t>(random_()); });
-  return StepsOf(script, records);
+std::span<Step> ScriptMutator::LikelySteps(const Script& script, std::size_t count) {
+  records_.resize(count * kScriptRecordBytes);
+  std::ranges::generate(records_, [this] { return static_cast<std::uint8_t>(random_()); });
+  return StepsOf(script, records_);
 }
 
-std::vector<Step> ScriptMutator::StepsOf(const Script& script, engine::ByteView records) {
+std::span<Step> ScriptMutator::StepsOf(const Script& script, engine::ByteView records) {
   // The edges of a few steps will do.
-  constexpr int kEdgesOf = 4;
-  Script around{.size = script.size};
-  for (int left = kEdgesOf; left > 0; --left) {
+  std::array<Range, 4> ranges;
+  std::size_t count = 0;
+  for (std::size_t left = ranges.size(); left > 0; --left) {
     if (const auto index = AnyRange(script)) {
-      around.steps.push_back(script.steps[*index]);
+      ranges[count++] = *engine::RangeOf(script.steps[*index]);
     }
   }
-  Bytes bytes = engine::EncodeScript(around);
-  bytes.insert(bytes.end(), records.begin(), records.end());
+  likely_.size = std::min(script.size, limits_.export_bytes_max);
+  likely_.steps.clear();
   engine::ScriptLimits limits = limits_;
-  limits.steps_max = around.steps.size() + records.size() / kScriptRecordBytes;
-  Script decoded = engine::DecodeScript(bytes, limits);
-  const std::size_t known = std::min(around.steps.size(), decoded.steps.size());
-  return {std::make_move_iterator(At(decoded.steps, known)), std::make_move_iterator(decoded.steps.end())};
+  limits.steps_max = records.size() / kScriptRecordBytes;
+  decoder_.DecodeSteps(records, limits, std::span(ranges).first(count), likely_);
+  return likely_.steps;
 }
 
 std::optional<std::size_t> ScriptMutator::AnyRange(const Script& script) {
@@ -481,67 +488,67 @@ void ScriptMutator::KeepToLimits(Script& script) const {
 
 namespace {
 
-// The script's bytes, as many whole records of them as there is room for.
-std::size_t Write(const Script& script, std::span<std::uint8_t> out) {
-  const Bytes bytes = engine::EncodeScript(script);
-  std::size_t length = std::min(bytes.size(), out.size());
-  if (length < bytes.size() && length > kScriptHeadBytes) {
-    length -= (length - kScriptHeadBytes) % kScriptRecordBytes;
+ScriptMutator::MutateRecord OfLibFuzzer() {
+  if (LLVMFuzzerMutate == nullptr) {
+    return {};
   }
-  std::copy_n(bytes.begin(), length, out.begin());
-  return length;
-}
-
-// What ScriptMutator::Cross does, on bytes, where a record is a step: half of what libFuzzer makes comes from here.
-std::size_t CrossRecords(engine::ByteView one, engine::ByteView other, std::span<std::uint8_t> out, unsigned seed,
-                         const engine::ScriptLimits& limits) {
-  Random random(seed);
-  const auto records = [](engine::ByteView input) { return (input.size() - kScriptHeadBytes) / kScriptRecordBytes; };
-  const std::size_t room = out.size() < kScriptHeadBytes ? 0 : (out.size() - kScriptHeadBytes) / kScriptRecordBytes;
-  const std::size_t count_max = std::min(room, limits.steps_max);
-  const std::size_t from_one = std::min(random.Below(records(one) + 1), count_max);
-  const std::size_t skipped = random.Below(records(other) + 1);
-  const std::size_t from_other = std::min(records(other) - skipped, count_max - from_one);
-  const engine::ByteView head = (random.OneIn(2) ? one : other).first(kScriptHeadBytes);
-  Bytes child(head.begin(), head.end());
-  child.reserve(kScriptHeadBytes + (from_one + from_other) * kScriptRecordBytes);
-  const auto append = [&child](engine::ByteView input, std::size_t begin, std::size_t count) {
-    const engine::ByteView taken =
-        input.subspan(kScriptHeadBytes + begin * kScriptRecordBytes, count * kScriptRecordBytes);
-    child.insert(child.end(), taken.begin(), taken.end());
-  };
-  append(one, 0, from_one);
-  append(other, skipped, from_other);
-  child.resize(std::min(child.size(), out.size()));
-  std::ranges::copy(child, out.begin());
-  return child.size();
+  return [](std::span<std::uint8_t> record) { LLVMFuzzerMutate(record.data(), record.size(), record.size()); };
 }
 
 }  // namespace
 
-std::size_t MutateScriptInput(std::uint8_t* data, std::size_t size, std::size_t size_max, unsigned seed,
-                              const engine::ScriptLimits& limits) {
-  Script script = engine::ReadScript({data, size}, limits);
-  ScriptMutator::MutateRecord mutate_record;
-  if (LLVMFuzzerMutate != nullptr) {
-    mutate_record = [](std::span<std::uint8_t> record) {
-      LLVMFuzzerMutate(record.data(), record.size(), record.size());
-    };
-  }
+ScriptInputs::ScriptInputs(const engine::ScriptLimits& limits) : limits_(limits), mutator_(limits, 0, OfLibFuzzer()) {}
+
+std::size_t ScriptInputs::Mutate(std::uint8_t* data, std::size_t size, std::size_t size_max, unsigned seed) {
+  decoder_.Read({data, size}, limits_, script_);
+  mutator_.Seed(seed);
   // Whoever reads the bytes keeps to the limits.
-  ScriptMutator(limits, seed, std::move(mutate_record)).MutateBeyondLimits(script);
-  return Write(script, {data, size_max});
+  mutator_.MutateBeyondLimits(script_);
+  engine::EncodeScript(script_, bytes_);
+  return Write({data, size_max});
 }
 
-std::size_t CrossScriptInputs(engine::ByteView one, engine::ByteView other, std::span<std::uint8_t> out, unsigned seed,
-                              const engine::ScriptLimits& limits) {
+std::size_t ScriptInputs::Cross(engine::ByteView one, engine::ByteView other, std::span<std::uint8_t> out,
+                                unsigned seed) {
   const bool are_bytes = !engine::BeginsAsText(one) && !engine::BeginsAsText(other);
-  if (are_bytes && !limits.kinds.option && std::min(one.size(), other.size()) >= kScriptHeadBytes) {
-    return CrossRecords(one, other, out, seed, limits);
+  if (are_bytes && !limits_.kinds.option && std::min(one.size(), other.size()) >= kScriptHeadBytes) {
+    CrossRecords(one, other, out.size(), seed);
+  } else {
+    mutator_.Seed(seed);
+    const Script child = mutator_.Cross(engine::ReadScript(one, limits_), engine::ReadScript(other, limits_));
+    engine::EncodeScript(child, bytes_);
   }
-  const Script child =
-      ScriptMutator(limits, seed).Cross(engine::ReadScript(one, limits), engine::ReadScript(other, limits));
-  return Write(child, out);
+  return Write(out);
+}
+
+// What ScriptMutator::Cross does, on bytes, where a record is a step: half of what libFuzzer makes comes from here.
+void ScriptInputs::CrossRecords(engine::ByteView one, engine::ByteView other, std::size_t size_max, unsigned seed) {
+  Random random(seed);
+  const auto records = [](engine::ByteView input) { return (input.size() - kScriptHeadBytes) / kScriptRecordBytes; };
+  const std::size_t room = size_max < kScriptHeadBytes ? 0 : (size_max - kScriptHeadBytes) / kScriptRecordBytes;
+  const std::size_t count_max = std::min(room, limits_.steps_max);
+  const std::size_t from_one = std::min(random.Below(records(one) + 1), count_max);
+  const std::size_t skipped = random.Below(records(other) + 1);
+  const std::size_t from_other = std::min(random.Below(records(other) - skipped + 1), count_max - from_one);
+  const engine::ByteView head = (random.OneIn(2) ? one : other).first(kScriptHeadBytes);
+  bytes_.assign(head.begin(), head.end());
+  const auto append = [this](engine::ByteView input, std::size_t begin, std::size_t count) {
+    const engine::ByteView taken =
+        input.subspan(kScriptHeadBytes + begin * kScriptRecordBytes, count * kScriptRecordBytes);
+    bytes_.insert(bytes_.end(), taken.begin(), taken.end());
+  };
+  append(one, 0, from_one);
+  append(other, skipped, from_other);
+}
+
+// As many whole records of the script's bytes as there is room for.
+std::size_t ScriptInputs::Write(std::span<std::uint8_t> out) const {
+  std::size_t length = std::min(bytes_.size(), out.size());
+  if (length < bytes_.size() && length > kScriptHeadBytes) {
+    length -= (length - kScriptHeadBytes) % kScriptRecordBytes;
+  }
+  std::copy_n(bytes_.begin(), length, out.begin());
+  return length;
 }
 
 }  // namespace nbdspec::fuzz

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Changes scripts step by step, so that a step is added, moved, split or widened rather than torn.
 //
-// It is for everything that makes up scripts: libFuzzer (script_mutator's last two functions are what a target's
-// LLVMFuzzerCustomMutator and LLVMFuzzerCustomCrossOver call), the standalone main, live runs. Everything depends on
-// the seed alone, unless libFuzzer's own mutator takes part.
+// It is for everything that makes up scripts: libFuzzer (ScriptInputs), the standalone main, live runs. Everything
+// depends on the seed alone, unless libFuzzer's own mutator takes part.
 
 #pragma once
 
@@ -43,6 +42,9 @@ class ScriptMutator {
   // What it makes keeps to `limits`. Without `mutate_record`, random bits of a record change.
   ScriptMutator(const engine::ScriptLimits& limits, std::uint64_t seed, MutateRecord mutate_record = {});
 
+  // From here on as if it had been made with `seed`; it keeps its memory.
+  void Seed(std::uint64_t seed) { random_ = Random(seed); }
+
   // A new script of `count` likely steps.
   engine::Script Fresh(std::size_t count);
 
@@ -56,7 +58,7 @@ class ScriptMutator {
   // Changes it in that way. False, and unchanged, if it has nothing that could be changed so.
   bool Apply(ScriptMutation mutation, engine::Script& script);
 
-  // The begin of one and the end of the other, cut between steps.
+  // The begin of one, and a run of steps of the other.
   engine::Script Cross(const engine::Script& one, const engine::Script& other);
 
  private:
@@ -64,6 +66,7 @@ class ScriptMutator {
 
   ScriptMutation ChangeOnce(engine::Script& script);
   bool Change(ScriptMutation mutation, engine::Script& script);
+  void MakeFresh(std::size_t count, engine::Script& script);
   void Comb(engine::Script& script);
   bool Insert(engine::Script& script);
   bool Delete(engine::Script& script);
@@ -77,9 +80,9 @@ class ScriptMutator {
   bool Head(engine::Script& script);
   bool Record(engine::Script& script);
 
-  // What random records, or those given, decode to beside steps of `script`.
-  std::vector<engine::Step> LikelySteps(const engine::Script& script, std::size_t count);
-  std::vector<engine::Step> StepsOf(const engine::Script& script, engine::ByteView records);
+  // What random records, or those given, decode to beside steps of `script`. Holds until the next call.
+  std::span<engine::Step> LikelySteps(const engine::Script& script, std::size_t count);
+  std::span<engine::Step> StepsOf(const engine::Script& script, engine::ByteView records);
   // The index of a step that has a range; none after some tries.
   std::optional<std::size_t> AnyRange(const engine::Script& script);
   std::uint64_t AnyEdge(const engine::Script& script, std::size_t but_of);
@@ -92,15 +95,35 @@ class ScriptMutator {
   engine::ScriptLimits limits_;
   Random random_;
   MutateRecord mutate_record_;
+  // What is kept for its memory.
+  engine::ScriptDecoder decoder_;
+  engine::Script likely_;
+  engine::Bytes records_;
+  std::vector<engine::Step*> teeth_;
 };
 
-// The bytes form, for LLVMFuzzerCustomMutator: mutates the script in the first `size` bytes of `data` in place. A seed
-// that people wrote as text goes on as bytes. Returns the new size, at most size_max.
-std::size_t MutateScriptInput(std::uint8_t* data, std::size_t size, std::size_t size_max, unsigned seed,
-                              const engine::ScriptLimits& limits);
+// What a target's LLVMFuzzerCustomMutator and LLVMFuzzerCustomCrossOver call: a ScriptMutator for the bytes form.
+class ScriptInputs {
+ public:
+  explicit ScriptInputs(const engine::ScriptLimits& limits);
 
-// For LLVMFuzzerCustomCrossOver: writes the script to `out`. Returns its size, at most that of `out`.
-std::size_t CrossScriptInputs(engine::ByteView one, engine::ByteView other, std::span<std::uint8_t> out, unsigned seed,
-                              const engine::ScriptLimits& limits);
+  // Mutates the script in the first `size` bytes of `data` in place. A seed that people wrote as text goes on as bytes.
+  // Returns the new size, at most size_max.
+  std::size_t Mutate(std::uint8_t* data, std::size_t size, std::size_t size_max, unsigned seed);
+
+  // Writes the script to `out`, which may be one of the others. Returns its size, at most that of `out`.
+  std::size_t Cross(engine::ByteView one, engine::ByteView other, std::span<std::uint8_t> out, unsigned seed);
+
+ private:
+  void CrossRecords(engine::ByteView one, engine::ByteView other, std::size_t size_max, unsigned seed);
+  std::size_t Write(std::span<std::uint8_t> out) const;
+
+  engine::ScriptLimits limits_;
+  ScriptMutator mutator_;
+  // What is kept for its memory.
+  engine::ScriptDecoder decoder_;
+  engine::Script script_;
+  engine::Bytes bytes_;
+};
 
 }  // namespace nbdspec::fuzz

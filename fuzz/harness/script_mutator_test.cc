@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/script/step_range.h"
@@ -283,7 +284,7 @@ TEST(ScriptMutator, LongScriptsComeSoon) {
   ScriptMutator mutator({.steps_max = 40}, 1);
   Script script;
   std::size_t longest = 0;
-  for (int i = 0; i < 30; ++i) {
+  for (int i = 0; i < 100; ++i) {
     mutator.Mutate(script);
     EXPECT_FALSE(i == 0 && script.steps.empty());
     longest = std::max(longest, script.steps.size());
@@ -291,22 +292,28 @@ TEST(ScriptMutator, LongScriptsComeSoon) {
   EXPECT_GT(longest, 30U);
 }
 
-TEST(ScriptMutator, CrossTakesTheBeginOfOneAndTheEndOfTheOther) {
-  Script other = Typical();
-  other.size = 77;
-  for (Step& step : other.steps) {
-    step = engine::LookupStep{.offset = 1234};
+TEST(ScriptMutator, CrossTakesTheBeginOfOneAndARunOfTheOther) {
+  const Script one = Typical();
+  Script other = {.size = 77};
+  for (std::uint64_t i = 0; i < 5; ++i) {
+    other.steps.emplace_back(engine::LookupStep{.offset = 1000 + i});
   }
   std::set<std::size_t> begins;
-  for (std::uint64_t seed = 1; seed <= 500; ++seed) {
-    const Script child = ScriptMutator(kWire, seed).Cross(Typical(), other);
-    const auto cut = std::ranges::find(child.steps, other.steps[0]);
-    const Script one = Typical();
-    EXPECT_TRUE(std::equal(child.steps.begin(), cut, one.steps.begin()));
-    EXPECT_TRUE(std::all_of(cut, child.steps.end(), [&](const Step& step) { return step == other.steps[0]; }));
-    begins.insert(static_cast<std::size_t>(cut - child.steps.begin()));
+  std::set<std::pair<std::size_t, std::size_t>> runs;
+  for (std::uint64_t seed = 1; seed <= 2000; ++seed) {
+    const Script child = ScriptMutator(kWire, seed).Cross(one, other);
+    const auto [cut, rest] = std::ranges::mismatch(child.steps, one.steps);
+    begins.insert(static_cast<std::size_t>(rest - one.steps.begin()));
+    if (cut != child.steps.end()) {
+      const auto from = std::ranges::find(other.steps, *cut);
+      const auto length = child.steps.end() - cut;
+      ASSERT_LE(length, other.steps.end() - from);
+      EXPECT_TRUE(std::equal(cut, child.steps.end(), from));
+      runs.emplace(from - other.steps.begin(), length);
+    }
   }
-  EXPECT_EQ(begins.size(), Typical().steps.size() + 1);
+  EXPECT_EQ(begins.size(), one.steps.size() + 1);
+  EXPECT_EQ(runs.size(), 15U);  // Each begin with each length.
 }
 
 TEST(ScriptMutator, InputsWithoutOptionsCrossWithoutBeingDecoded) {
@@ -318,7 +325,7 @@ TEST(ScriptMutator, InputsWithoutOptionsCrossWithoutBeingDecoded) {
   std::set<std::uint64_t> sizes;
   for (unsigned seed = 1; seed <= 500; ++seed) {
     Bytes out(engine::kScriptHeadBytes + 8 * engine::kScriptRecordBytes);
-    out.resize(CrossScriptInputs(engine::EncodeScript(one), engine::EncodeScript(other), out, seed, kMap));
+    out.resize(ScriptInputs(kMap).Cross(engine::EncodeScript(one), engine::EncodeScript(other), out, seed));
     const Script child = engine::DecodeScript(out, engine::kNoScriptLimits);
     const auto cut = std::ranges::find(child.steps, other.steps[0]);
     EXPECT_TRUE(std::all_of(child.steps.begin(), cut, [&](const Step& step) { return step == one.steps[0]; }));
@@ -348,14 +355,15 @@ TEST(ScriptMutator, TheSameSeedGivesTheSameScript) {
 
 TEST(ScriptMutator, InputsKeepToTheirSizeAndAreScripts) {
   Random random(1);
+  ScriptInputs inputs(kWire);
   for (std::size_t size_max = 0; size_max < 300; ++size_max) {
     Bytes data(size_max);
     std::ranges::generate(data, [&] { return static_cast<std::uint8_t>(random()); });
     const Bytes before = data;
     const std::size_t size = random.Below(size_max + 1);
     const auto seed = static_cast<unsigned>(size_max);
-    ASSERT_LE(MutateScriptInput(data.data(), size, size_max, seed, kWire), size_max);
-    const std::size_t crossed = CrossScriptInputs(before, data, data, seed, kWire);
+    ASSERT_LE(inputs.Mutate(data.data(), size, size_max, seed), size_max);
+    const std::size_t crossed = inputs.Cross(before, data, data, seed);
     ASSERT_LE(crossed, size_max);
     EXPECT_TRUE(crossed < engine::kScriptHeadBytes ||
                 (crossed - engine::kScriptHeadBytes) % engine::kScriptRecordBytes == 0);
@@ -366,7 +374,7 @@ TEST(ScriptMutator, ASeedWrittenAsTextGoesOnAsBytes) {
   const std::string text = Print(Typical());
   Bytes data(1000);
   std::ranges::copy(text, data.begin());
-  const std::size_t size = MutateScriptInput(data.data(), text.size(), data.size(), 1, kWire);
+  const std::size_t size = ScriptInputs(kWire).Mutate(data.data(), text.size(), data.size(), 1);
   Script expected = Typical();
   ScriptMutator(kWire, 1).Mutate(expected);
   EXPECT_EQ(engine::DecodeScript({data.data(), size}, kWire), expected);

@@ -90,13 +90,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
                                                unsigned seed) {
-  return MutateScriptInput(data, size, size_max, seed, TheServer().session->limits());
+  return ScriptInputs(TheServer().session->limits()).Mutate(data, size, size_max, seed);
 }
 
 extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
                                                  const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
                                                  std::size_t size_max, unsigned seed) {
-  return CrossScriptInputs({one, one_size}, {other, other_size}, {out, size_max}, seed, TheServer().session->limits());
+  return ScriptInputs(TheServer().session->limits()).Cross({one, one_size}, {other, other_size}, {out, size_max}, seed);
 }
 
 }  // namespace nbdspec::fuzz

@@ -29,24 +29,31 @@ class ObservedTree : public engine::ShapedExtentMap<engine::SmallShape> {
   }
 };
 
+// Kept from one input to the next for their memory.
+engine::ScriptDecoder decoder;
+engine::Script script;
+CellOracle oracle;
+ScriptInputs inputs(kLimits);
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  AbortOnDisagreement("boundary_tree", engine::ReadScript({data, size}, kLimits), [](const engine::Script& script) {
-    return FindExtentMapDisagreement(script, ObservedTree(script.size, script.initial));
+  decoder.Read({data, size}, kLimits, script);
+  AbortOnDisagreement("boundary_tree", script, [](const engine::Script& candidate) {
+    return FindExtentMapDisagreement(candidate, ObservedTree(candidate.size, candidate.initial), oracle);
   });
   return 0;
 }
 
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
                                                unsigned seed) {
-  return MutateScriptInput(data, size, size_max, seed, kLimits);
+  return inputs.Mutate(data, size, size_max, seed);
 }
 
 extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
                                                  const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
                                                  std::size_t size_max, unsigned seed) {
-  return CrossScriptInputs({one, one_size}, {other, other_size}, {out, size_max}, seed, kLimits);
+  return inputs.Cross({one, one_size}, {other, other_size}, {out, size_max}, seed);
 }
 
 }  // namespace nbdspec::fuzz

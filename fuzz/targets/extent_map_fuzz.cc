@@ -26,25 +26,31 @@ class ObservedMap : public engine::ExtentMap {
   }
 };
 
+// Kept from one input to the next for their memory.
+engine::ScriptDecoder decoder;
+engine::Script script;
+CellOracle oracle;
+ScriptInputs inputs(kExtentMapLimits);
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  AbortOnDisagreement("extent_map", engine::ReadScript({data, size}, kExtentMapLimits),
-                      [](const engine::Script& script) {
-                        return FindExtentMapDisagreement(script, ObservedMap(script.size, script.initial));
-                      });
+  decoder.Read({data, size}, kExtentMapLimits, script);
+  AbortOnDisagreement("extent_map", script, [](const engine::Script& candidate) {
+    return FindExtentMapDisagreement(candidate, ObservedMap(candidate.size, candidate.initial), oracle);
+  });
   return 0;
 }
 
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
                                                unsigned seed) {
-  return MutateScriptInput(data, size, size_max, seed, kExtentMapLimits);
+  return inputs.Mutate(data, size, size_max, seed);
 }
 
 extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
                                                  const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
                                                  std::size_t size_max, unsigned seed) {
-  return CrossScriptInputs({one, one_size}, {other, other_size}, {out, size_max}, seed, kExtentMapLimits);
+  return inputs.Cross({one, one_size}, {other, other_size}, {out, size_max}, seed);
 }
 
 }  // namespace nbdspec::fuzz

@@ -13,6 +13,11 @@
 #include "fuzz/live/libnbd/libnbd_client_differential.h"
 
 namespace nbdspec::fuzz {
+namespace {
+
+ScriptInputs inputs(kLibnbdLimits);
+
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   AbortOnDisagreement("libnbd_client", engine::ReadScript({data, size}, kLibnbdLimits),
@@ -26,13 +31,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
                                                unsigned seed) {
-  return MutateScriptInput(data, size, size_max, seed, kLibnbdLimits);
+  return inputs.Mutate(data, size, size_max, seed);
 }
 
 extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
                                                  const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
                                                  std::size_t size_max, unsigned seed) {
-  return CrossScriptInputs({one, one_size}, {other, other_size}, {out, size_max}, seed, kLibnbdLimits);
+  return inputs.Cross({one, one_size}, {other, other_size}, {out, size_max}, seed);
 }
 
 }  // namespace nbdspec::fuzz

@@ -11,6 +11,11 @@
 #include "fuzz/harness/script_shrink_differential.h"
 
 namespace nbdspec::fuzz {
+namespace {
+
+ScriptInputs inputs(kShrinkLimits);
+
+}  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   AbortOnDisagreement(
@@ -21,13 +26,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
                                                unsigned seed) {
-  return MutateScriptInput(data, size, size_max, seed, kShrinkLimits);
+  return inputs.Mutate(data, size, size_max, seed);
 }
 
 extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
                                                  const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
                                                  std::size_t size_max, unsigned seed) {
-  return CrossScriptInputs({one, one_size}, {other, other_size}, {out, size_max}, seed, kShrinkLimits);
+  return inputs.Cross({one, one_size}, {other, other_size}, {out, size_max}, seed);
 }
 
 }  // namespace nbdspec::fuzz
