@@ -187,32 +187,5 @@ TEST(Shrink, WhereNothingCanBeWrittenIsOurTrouble) {
   EXPECT_TRUE(result.Says("/no/such/dir/x")) << result.output;
 }
 
-// What was printed is on the disk whenever nbdspec is killed, whole, and shows again.
-TEST(Replay, NothingThatWasFoundIsLostToAKill) {
-  const FaultyServer server("killed", "dies-at-trim");
-  std::size_t printed = 0;
-  for (const char* moment : {"0.1", "0.3", "0.6", "1.2", "2.4", "4.8"}) {
-    std::filesystem::remove_all(server.findings());
-    const Result run =
-        Shell("conformance/cli/nbdspec fuzz --spawn " + server.command() + " --only-offered --findings " +
-              server.findings() + " & pid=$!; sleep " + moment + "; kill -KILL $pid; wait $pid");
-    std::size_t at = 0;
-    while ((at = run.output.find("kept in   ", at)) != std::string::npos) {
-      at += std::string("kept in   ").size();
-      const std::string directory = run.output.substr(at, run.output.find('\n', at) - at);
-      const Result replay = Nbdspec("replay " + directory);
-      EXPECT_TRUE(replay.Says("REPRODUCED")) << "killed after " << moment << ": " << replay.output;
-      ++printed;
-    }
-    // Whatever else was kept is whole too.
-    if (std::filesystem::exists(server.findings()) && !server.Kept().empty()) {
-      const Result all = Nbdspec("replay " + server.findings() + " --tries 1");
-      EXPECT_FALSE(all.Says("torn")) << all.output;
-      EXPECT_NE(all.exit, 2) << all.output;
-    }
-  }
-  EXPECT_GT(printed, 0U);  // At least the last moments came after something was found.
-}
-
 }  // namespace
 }  // namespace nbdspec::conformance
