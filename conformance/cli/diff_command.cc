@@ -5,9 +5,6 @@
 
 #include <chrono>
 #include <cstdio>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <nlohmann/json.hpp>
 #include <system_error>
 #include <utility>
@@ -17,6 +14,7 @@
 #include "conformance/cli/output_file.h"
 #include "conformance/cli/run_cli.h"
 #include "engine/wire/messages.h"
+#include "fuzz/findings/read_file.h"
 #include "fuzz/live/live_diff.h"
 #include "reports/model/run.h"
 
@@ -24,18 +22,16 @@ namespace nbdspec::conformance {
 
 namespace {
 
+constexpr std::uint64_t kScriptBytesMax = std::uint64_t{64} << 20;
+
 int Refuse(const std::string& sentence, int exit) {
   std::fputs(fmt::format("nbdspec: {}\n", sentence).c_str(), stderr);
   return exit;
 }
 
 std::expected<engine::Script, engine::Trouble> ReadScriptFile(const std::string& file) {
-  std::ifstream stream(file, std::ios::binary);
-  std::error_code error;
-  if (!stream || std::filesystem::is_directory(file, error)) {
-    return std::unexpected(engine::Trouble{"cannot read the script " + engine::Quoted(file, 200)});
-  }
-  return engine::ParseScript(std::string{std::istreambuf_iterator<char>(stream), {}});
+  const auto text = fuzz::ReadFile(file, kScriptBytesMax);
+  return text ? engine::ParseScript(*text) : std::unexpected(text.error());
 }
 
 void Print(const fuzz::DiffReport& report, const DiffCommandOptions& options) {

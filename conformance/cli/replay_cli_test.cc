@@ -128,16 +128,20 @@ TEST(Replay, AnythingElseGetsOneSentence) {
   const std::string broken = FileFor("broken.script");
   Write(broken, "# nbdspec script\nsize 64\nadd 0 1\n");
   std::filesystem::create_directory(FileFor("empty"));
+  std::filesystem::create_directories(FileFor("unreadable/one"));
+  std::filesystem::create_symlink("/proc/self/mem", FileFor("unreadable/one/about.json"));  // Reading it is EIO.
   struct Refused {
     std::string words;
     std::string says;
   };
-  for (const Refused& refused : {Refused{"", "paths"}, Refused{"/no/such/file", "is not there"},
-                                 Refused{bytes, "Name the target whose input it is: --as"},
-                                 Refused{bytes + " --as nosuch", "none of block_status_exchange"},
-                                 Refused{broken, "line 3, column"}, Refused{FileFor("empty"), "holds nothing"},
-                                 Refused{bytes + " --as c_api", "bazel run //fuzz/targets:c_api_fuzz"},
-                                 Refused{broken + " --as extent_map", "line 3, column"}}) {
+  for (const Refused& refused :
+       {Refused{"", "paths"}, Refused{"/no/such/file", "is not there"},
+        Refused{bytes, "Name the target whose input it is: --as"},
+        Refused{bytes + " --as nosuch", "none of block_status_exchange"}, Refused{broken, "line 3, column"},
+        Refused{FileFor("empty"), "holds nothing"}, Refused{"/proc/self/mem", "Input/output error"},
+        Refused{FileFor("unreadable"), "its about.json cannot be read"},
+        Refused{bytes + " --as c_api", "bazel run //fuzz/targets:c_api_fuzz"},
+        Refused{broken + " --as extent_map", "line 3, column"}}) {
     const Result result = Nbdspec("replay " + refused.words);
     EXPECT_EQ(result.exit, 2) << refused.words << ": " << result.output;
     EXPECT_TRUE(result.Says(refused.says)) << refused.words << ": " << result.output;
@@ -176,6 +180,15 @@ TEST(Shrink, WhatPassesIsNotShrunk) {
   EXPECT_TRUE(result.Says("nothing is wrong with it")) << result.output;
   EXPECT_FALSE(std::filesystem::exists(out));
   EXPECT_EQ(Nbdspec("shrink corpus/regressions/extent_map/length_zero_splits_nothing.script").exit, 1);
+}
+
+TEST(Shrink, WhatCannotBeReadGetsOneSentence) {
+  const Result file = Nbdspec("shrink /proc/self/mem");  // It opens, and reading it is EIO.
+  EXPECT_EQ(file.exit, 2) << file.output;
+  EXPECT_TRUE(file.Says("cannot read \"/proc/self/mem\": Input/output error")) << file.output;
+  const Result directory = Nbdspec("shrink /proc");
+  EXPECT_EQ(directory.exit, 2) << directory.output;
+  EXPECT_TRUE(directory.Says("There is no finding in \"/proc\"")) << directory.output;
 }
 
 TEST(Shrink, WhereNothingCanBeWrittenIsOurTrouble) {

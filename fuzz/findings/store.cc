@@ -9,8 +9,6 @@
 #include <cerrno>
 #include <cstdio>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <map>
 #include <optional>
 #include <system_error>
@@ -18,6 +16,7 @@
 
 #include "engine/wire/messages.h"
 #include "fuzz/findings/about.h"
+#include "fuzz/findings/read_file.h"
 
 namespace nbdspec::fuzz {
 
@@ -33,7 +32,7 @@ constexpr const char* kTranscript = "transcript.txt";
 constexpr const char* kStderr = "stderr.txt";
 constexpr std::string_view kBefore = ".before";
 constexpr int kNamesMax = 100000;
-constexpr std::uintmax_t kFileBytesMax = std::uintmax_t{1} << 30;
+constexpr std::uint64_t kFileBytesMax = std::uint64_t{1} << 30;
 
 // FNV-1a. It is for files torn by accident, not by an enemy.
 std::uint64_t Checksum(std::string_view text) {
@@ -134,13 +133,11 @@ std::unexpected<Trouble> Torn(const std::string& path, std::string_view why) {
 
 std::optional<std::string> ReadWhole(const std::string& path) {
   std::error_code error;
-  const std::uintmax_t size = std::filesystem::file_size(path, error);
-  if (error || size > kFileBytesMax) {
+  if (!std::filesystem::is_regular_file(path, error)) {  // Of a pipe the end may never come.
     return {};
   }
-  std::ifstream stream(path, std::ios::binary);
-  std::string text{std::istreambuf_iterator<char>(stream), std::istreambuf_iterator<char>()};
-  return stream.bad() ? std::nullopt : std::optional(std::move(text));
+  auto text = ReadFile(path, kFileBytesMax);
+  return text ? std::optional(*std::move(text)) : std::nullopt;
 }
 
 // The contents of every file that about.json names. Errors: one is missing, or is not what was written.
@@ -269,10 +266,12 @@ std::vector<std::string> ListFindings(const std::string& directory) {
     const std::string name = each->path().filename().string();
     const bool is_whole = !name.starts_with(".");
     // While one is replaced the older is beside it; it counts when the newer did not get its place.
-    const bool is_replaced = name.ends_with(kBefore) && std::filesystem::exists(each->path().string().substr(
-                                                            0, each->path().string().size() - kBefore.size()));
-    if (is_whole && !is_replaced && std::filesystem::exists(each->path() / kAbout, error)) {
-      found.push_back(each->path().string());
+    const std::string path = each->path().string();
+    std::error_code unseen;
+    const bool is_replaced =
+        name.ends_with(kBefore) && std::filesystem::exists(path.substr(0, path.size() - kBefore.size()), unseen);
+    if (is_whole && !is_replaced && std::filesystem::exists(each->path() / kAbout, unseen)) {
+      found.push_back(path);
     }
   }
   std::ranges::sort(found);

@@ -191,6 +191,36 @@ TEST(FindingStore, ATornFileIsTold) {
   }
 }
 
+// A directory and /proc/self/mem, where the first read fails, in place of each file.
+TEST(FindingStore, AFileThatCannotBeReadIsTold) {
+  for (const char* name : {"script.txt", "sent.bin", "about.json"}) {
+    const std::string saved = *OpenStore(FreshDirectory()).Save(Example());
+    const std::string file = saved + "/" + name;
+    fs::remove(file);
+    fs::create_symlink("/proc/self/mem", file);
+    const auto unread = ReadFinding(saved);
+    ASSERT_FALSE(unread) << name;
+    EXPECT_NE(unread.error().sentence.find("cannot be read"), std::string::npos) << unread.error().sentence;
+    fs::remove(file);
+    fs::create_directory(file);
+    const auto directory = ReadFinding(saved);
+    ASSERT_FALSE(directory) << name;
+    EXPECT_EQ(directory.error().sentence, unread.error().sentence);
+  }
+}
+
+// A link to itself cannot be followed: it is none, and what comes before and after it is still listed.
+TEST(FindingStore, WhatCannotBeLookedAtHidesNoOther) {
+  const std::string directory = FreshDirectory();
+  const std::string saved = *OpenStore(directory).Save(Example());
+  for (const char* name : {"a", "z", "wrong"}) {
+    fs::create_symlink(name, directory + "/" + name);
+  }
+  fs::rename(saved, directory + "/wrong.before");
+  fs::create_directory_symlink("z", directory + "/y");
+  EXPECT_EQ(ListFindings(directory), std::vector<std::string>{directory + "/wrong.before"});
+}
+
 TEST(FindingStore, AChangedByteIsTold) {
   const std::string saved = *OpenStore(FreshDirectory()).Save(Example());
   Overwrite(saved + "/sent.bin", std::string("\x01\x02\x04", 3));

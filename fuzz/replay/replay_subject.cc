@@ -3,12 +3,11 @@
 
 #include <algorithm>
 #include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
 #include <utility>
 
 #include "engine/wire/messages.h"
+#include "fuzz/findings/read_file.h"
 #include "fuzz/findings/store.h"
 
 namespace nbdspec::fuzz {
@@ -20,7 +19,7 @@ using engine::Trouble;
 namespace {
 
 constexpr std::size_t kPathShownMax = 200;
-constexpr std::uintmax_t kInputBytesMax = std::uintmax_t{64} << 20;
+constexpr std::uint64_t kInputBytesMax = std::uint64_t{64} << 20;
 
 std::unexpected<Trouble> CannotUse(const std::string& path, const std::string& why) {
   return std::unexpected(Trouble{Quoted(path, kPathShownMax) + " " + why});
@@ -32,15 +31,11 @@ std::expected<engine::Bytes, Trouble> ReadInput(const std::string& path) {
   if (!fs::is_regular_file(path, error)) {
     return CannotUse(path, fs::exists(path, error) ? "is no file" : "is not there");
   }
-  if (fs::file_size(path, error) > kInputBytesMax || error) {
-    return CannotUse(path, "is larger than any input is: 64 MiB at most");
+  const auto text = ReadFile(path, kInputBytesMax);
+  if (!text) {
+    return std::unexpected(text.error());
   }
-  std::ifstream file(path, std::ios::binary);
-  engine::Bytes input{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-  if (!file) {
-    return CannotUse(path, "cannot be read");
-  }
-  return input;
+  return engine::Bytes(text->begin(), text->end());
 }
 
 std::string NamesOfTargets() {
