@@ -55,6 +55,38 @@ TEST(Fuzz, OfARightServerFindsNothing) {
   EXPECT_TRUE(server.Kept().empty());
 }
 
+// The line after "replay", of the first finding.
+std::string ReplayLineOf(const Result& result) {
+  const std::string before = "\n  replay    ";
+  const std::size_t begin = result.output.find(before);
+  EXPECT_NE(begin, std::string::npos) << result.output;
+  const std::size_t end = result.output.find('\n', begin + before.size());
+  return begin == std::string::npos ? "" : result.output.substr(begin + before.size(), end - begin - before.size());
+}
+
+TEST(Fuzz, TheReplayLineHasTheOptionsThatMatter) {
+  const FaultyServer server("replay-line", "dies-at-trim");
+  struct Row {
+    std::string given;
+    std::string kept;
+  };
+  for (const Row& row :
+       {Row{"--in-flight 16 --reply-timeout 5s", ""}, Row{"--in-flight 3", " --in-flight 3"},
+        Row{"--reply-timeout 5500ms --connections 2", " --reply-timeout 5.5s"},
+        Row{"--allow-write --reply-timeout 1m --in-flight 64", " --in-flight 64 --reply-timeout 60s --allow-write"}}) {
+    std::filesystem::remove_all(server.findings());
+    const Result result = server.Fuzz("--scripts 5 " + row.given);
+    ASSERT_EQ(result.exit, 1) << result.output;
+    const std::string line = ReplayLineOf(result);
+    EXPECT_EQ(line, "nbdspec replay " + server.Kept().front() + row.kept);
+    const auto about = nlohmann::json::parse(Contents(server.Kept().front() + "/about.json"), nullptr, false);
+    ASSERT_FALSE(about.is_discarded());
+    EXPECT_EQ(about["replay"], line);
+    const Result replay = Nbdspec(line.substr(std::string("nbdspec ").size()));
+    EXPECT_TRUE(replay.Says("REPRODUCED")) << line << "\n" << replay.output;
+  }
+}
+
 // TRIM with FUA, TRIM among others: the assertion that failed tells that it is one thing.
 TEST(Fuzz, OneAssertionIsOneFinding) {
   const FaultyServer server("assertion", "dies-at-trim");

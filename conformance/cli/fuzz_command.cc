@@ -47,7 +47,7 @@ std::string TextOf(const fuzz::Finding& finding, const std::string& directory) {
     text += fmt::format("  script    {} steps, {}\n", finding.script.steps.size(), Name(finding.state));
   }
   if (!directory.empty()) {
-    text += fmt::format("  kept in   {}\n  replay    nbdspec replay {}\n", directory, directory);
+    text += fmt::format("  kept in   {}\n  replay    {}\n", directory, ReplayLine(finding, directory));
   }
   return text;
 }
@@ -55,6 +55,22 @@ std::string TextOf(const fuzz::Finding& finding, const std::string& directory) {
 void Print(const std::string& text) {
   std::fputs(text.c_str(), stdout);
   std::fflush(stdout);
+}
+
+// What `nbdspec replay` does otherwise by itself. The connections are in the script.
+std::string ReplayOptionsFrom(const FuzzCommandOptions& options) {
+  const ReplayCommandOptions by_itself;
+  std::string words;
+  if (options.in_flight != by_itself.in_flight) {
+    words += fmt::format(" --in-flight {}", options.in_flight);
+  }
+  if (options.reply_timeout_s != by_itself.reply_timeout_s) {
+    words += fmt::format(" --reply-timeout {}s", options.reply_timeout_s);
+  }
+  if (options.target.allow_write) {
+    words += " --allow-write";
+  }
+  return words.empty() ? "" : words.substr(1);
 }
 
 fuzz::FuzzOptions FuzzOptionsFrom(const FuzzCommandOptions& options) {
@@ -65,6 +81,7 @@ fuzz::FuzzOptions FuzzOptionsFrom(const FuzzCommandOptions& options) {
                          .only_offered = options.only_offered,
                          .connections = options.connections,
                          .findings_directory = options.findings,
+                         .replay_options = ReplayOptionsFrom(options),
                          .version = kVersion,
                          .live = {.in_flight = options.in_flight,
                                   .reply_timeout = FromSeconds(options.reply_timeout_s),

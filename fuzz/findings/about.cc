@@ -96,6 +96,7 @@ std::expected<About, Trouble> ParseAbout(std::string_view text) {
                            .count = NumberIn(about, "count"),
                            .target = TextIn(about, "target"),
                            .target_words = TextIn(about, "target_words"),
+                           .replay_options = TextIn(about, "replay_options"),
                            .version = TextIn(about, "version")},
                .replay = TextIn(about, "replay"),
                .files = *std::move(files)};
@@ -113,6 +114,7 @@ std::string Print(const About& about) {
                {"replay", about.replay},
                {"target", finding.target},
                {"target_words", finding.target_words},
+               {"replay_options", finding.replay_options},
                {"version", finding.version},
                {"seed", finding.seed},
                {"script_number", finding.script_number},

@@ -71,4 +71,8 @@ std::string KeyOf(const Finding& finding) {
   return key.substr(0, kKeyBytesMax);
 }
 
+std::string ReplayLine(const Finding& finding, const std::string& directory) {
+  return "nbdspec replay " + directory + (finding.replay_options.empty() ? "" : " " + finding.replay_options);
+}
+
 }  // namespace nbdspec::fuzz

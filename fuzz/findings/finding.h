@@ -71,6 +71,7 @@ struct Finding {
   std::uint64_t count = 1;          // How often the same was seen.
   std::string target = {};          // "nbdkit 1.32.5 (file)"
   std::string target_words = {};    // How a command line names it.
+  std::string replay_options = {};  // What `nbdspec replay` has to be given to do the same: "--in-flight 1".
   std::string version = {};         // Of nbdspec.
   bool operator==(const Finding&) const = default;
 };
@@ -78,5 +79,8 @@ struct Finding {
 // What makes two findings the same: kind, rule and place. Also a file name: lower case, digits, '-' and '.'.
 // Example: "wrong-data.read.df", "broken-rule.block-status.sum-before-last.status".
 std::string KeyOf(const Finding& finding);
+
+// The command that replays `finding`, which is kept in `directory`.
+std::string ReplayLine(const Finding& finding, const std::string& directory);
 
 }  // namespace nbdspec::fuzz

@@ -114,7 +114,7 @@ bool WriteFiles(const Finding& finding, const std::string& path, const std::stri
       return false;
     }
   }
-  About about = {.finding = finding, .replay = "nbdspec replay " + name};
+  About about = {.finding = finding, .replay = ReplayLine(finding, name)};
   for (const auto& [file, text] : files) {
     about.files[file] = FactsOf(text);
   }

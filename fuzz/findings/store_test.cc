@@ -49,6 +49,7 @@ Finding Example() {
           .count = 3,
           .target = "nbdkit 1.32.5 (file)",
           .target_words = "nbdkit",
+          .replay_options = "--in-flight 7",
           .version = "0.1.0"};
 }
 
@@ -102,7 +103,7 @@ TEST(FindingStore, EveryFileIsThereForPeople) {
   }
   std::ifstream about(saved + "/about.json");
   const std::string text{std::istreambuf_iterator<char>(about), {}};
-  EXPECT_NE(text.find("nbdspec replay " + saved), std::string::npos);
+  EXPECT_NE(text.find("\"nbdspec replay " + saved + " --in-flight 7\""), std::string::npos);
 }
 
 TEST(FindingStore, ReplacingLeavesOnlyTheNewOne) {

@@ -330,6 +330,7 @@ std::optional<Trouble> Fuzzer::StartAgain() {
 std::optional<Trouble> Fuzzer::Take(Finding finding, std::uint64_t number) {
   finding.seed = options_.seed;
   finding.script_number = number;
+  finding.replay_options = options_.replay_options;
   finding.version = options_.version;
   if (IsRace(finding.known) && ShowsOneAtATime(finding)) {
     finding.known.clear();
@@ -403,6 +404,7 @@ void Fuzzer::Shrink(Finding& finding) {
     smallest->state = finding.state;
     smallest->seed = finding.seed;
     smallest->script_number = finding.script_number;
+    smallest->replay_options = finding.replay_options;
     smallest->version = finding.version;
     smallest->count = finding.count;
     smallest->known = finding.known;

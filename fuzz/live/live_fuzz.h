@@ -31,6 +31,7 @@ struct FuzzOptions {
   int tries_max = 200;                     // Runs to reproduce and shrink one finding.
   std::chrono::milliseconds shrink_time{20000};
   std::string findings_directory = {};  // Empty: nothing is kept.
+  std::string replay_options = {};      // Of each finding, as is the next.
   std::string version = {};
   LiveOptions live = {};
   // Called after each script; with each new finding once it is on the disk; and again once more is known of it.
