@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -114,7 +115,8 @@ TEST(KnownBugs, WhatShowsOneAtATimeIsNoRace) {
 // Also once it was reproduced, when it looks like the race again.
 TEST(KnownBugs, WhatShowsOneAtATimeStaysNewWhenItIsSmall) {
   Named target(kQcow2, {.interposers = [] { return std::make_unique<LosesWrites>(); }});
-  const FuzzReport report = Fuzz(target, {.seed = 1, .scripts_max = 5, .tries_max = 20});
+  const FuzzReport report =
+      Fuzz(target, {.seed = 1, .scripts_max = 5, .tries_max = 20, .shrink_time = std::chrono::hours(1)});
   ASSERT_FALSE(report.findings.empty());
   EXPECT_EQ(report.findings.front().finding.state, FindingState::kReproduced);
   EXPECT_TRUE(report.HasNew());

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <string>
@@ -66,7 +67,11 @@ std::unique_ptr<conformance::Target> Faulty(std::function<Change()> make) {
 }
 
 FuzzOptions Options(std::uint64_t seed, std::uint64_t scripts) {
-  return {.seed = seed, .scripts_max = scripts, .tries_max = 0, .live = {.in_flight = 16}};
+  return {.seed = seed,
+          .scripts_max = scripts,
+          .tries_max = 0,
+          .shrink_time = std::chrono::hours(1),  // The tries are the limit, also on a machine that is slow.
+          .live = {.in_flight = 16}};
 }
 
 // --- Ways to be wrong ---

@@ -8,6 +8,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdio>
 #include <cstdlib>
 #include <memory>
@@ -23,6 +24,7 @@ namespace {
 
 using conformance::Target;
 
+constexpr std::chrono::seconds kPatience{60};  // A busy disk is no finding.
 constexpr char kNbdkitMemory[] = "nbdkit -f --threads=1 -U {socket} memory 8M";
 
 std::uint64_t FromEnvironment(const char* name, std::uint64_t otherwise) {
@@ -33,7 +35,7 @@ std::uint64_t FromEnvironment(const char* name, std::uint64_t otherwise) {
 constexpr const char* kWays[] = {"guided", "blind", "fresh"};
 
 FeedbackReport Loop(Target& target, const FeedbackOptions& options) {
-  auto session = LiveSession::Start(target, {});
+  auto session = LiveSession::Start(target, {.live = {.reply_timeout = kPatience, .start_timeout = kPatience}});
   EXPECT_TRUE(session) << session.error().sentence;
   auto report = RunFeedback(**session, options);
   EXPECT_TRUE(report) << report.error().sentence;

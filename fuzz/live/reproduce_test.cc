@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -53,6 +54,9 @@ class LeavesAtFlush : public engine::Interposer {
   int leaves_at_ = 5;
 };
 
+// As many tries as it takes, also on a machine that is slow.
+const FuzzOptions kPatient = {.shrink_time = std::chrono::hours(1)};
+
 // Sent at once, the read may see either: it was seen when the answer to the write came just in time.
 TEST(Reproduce, WhatNeedsAnswersInTimeOneRequestAtATime) {
   const auto target = conformance::ReferenceTarget({.interposers = [] { return std::make_unique<LosesWrites>(); }});
@@ -60,7 +64,7 @@ TEST(Reproduce, WhatNeedsAnswersInTimeOneRequestAtATime) {
                      .rule = "transmission.write.then-reply",
                      .script = engine::ParseScript("size 4M\nwrite 0 +512 pattern 7\nread 0 +512\n").value()};
   ASSERT_FALSE(RunOnFreshServer(*target, seen.script, {})->finding);
-  const auto smallest = Reproduce(*target, seen, {});
+  const auto smallest = Reproduce(*target, seen, kPatient);
   ASSERT_TRUE(smallest);
   for (int i = 0; i < 10; ++i) {
     EXPECT_TRUE(RunOnFreshServer(*target, smallest->script, {})->finding) << Print(smallest->script);
@@ -74,11 +78,11 @@ TEST(Reproduce, WhatShowsEachTimeIsMadeSmallerOnlyWhileItDoes) {
   Finding seen{.kind = FindingKind::kDisconnect,
                .rule = "transmission.disconnect.only-allowed.server",
                .script = {.size = 8 << 20, .steps = {20, engine::RequestStep{.command = engine::Command::kFlush}}}};
-  const auto reliable = Reproduce(*target, seen, {});
+  const auto reliable = Reproduce(*target, seen, kPatient);
   ASSERT_TRUE(reliable);
   EXPECT_EQ(reliable->script.steps.size(), 5U) << Print(reliable->script);
   seen.script.steps.resize(4);
-  const auto at_times = Reproduce(*target, seen, {});
+  const auto at_times = Reproduce(*target, seen, kPatient);
   ASSERT_TRUE(at_times);
   EXPECT_EQ(at_times->script.steps.size(), 1U) << Print(at_times->script);
 }
