@@ -3,8 +3,7 @@
 // what is known, not only allowed by it.
 //
 //   sparse file     data and holes, by nbdkit's file plugin and by qemu-nbd
-//   qcow2           clusters with data, with zeroes, or none, over a backing file that has the same, and a dirty
-//   bitmap;
+//   qcow2           clusters with data, with zeroes, or none, over a backing file that has the same, with a bitmap;
 //                   by qemu-nbd, with base:allocation, qemu:allocation-depth and qemu:dirty-bitmap:NAME
 //
 // (Scripts inside nbdkit with the engine's plugin are nbdkit_differential.h.)
