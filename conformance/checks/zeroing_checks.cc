@@ -9,7 +9,6 @@
 namespace nbdspec::conformance {
 
 using engine::ByteRange;
-using engine::Bytes;
 using engine::CommandFlag;
 using engine::CommandType;
 using engine::NbdError;

@@ -16,7 +16,6 @@
 namespace nbdspec::fuzz {
 
 using engine::ByteRange;
-using engine::Bytes;
 using engine::ByteView;
 using engine::CommandFlag;
 using engine::CommandType;
