@@ -75,8 +75,8 @@ class ScriptDecoder {
   void Decode(ByteView bytes, const ScriptLimits& limits, Script& script);
   void Read(ByteView input, const ScriptLimits& limits, Script& script);
 
-  // Appends what `records` become in a script of that size, after steps of the ranges `earlier`: as many as there are
-  // steps up to limits.steps_max.
+  // Appends what `records` become in `script`, whose size and the ranges `earlier` have the edges that they touch,
+  // until it has limits.steps_max steps.
   void DecodeSteps(ByteView records, const ScriptLimits& limits, std::span<const ByteRange::OffsetAndLength> earlier,
                    Script& script);
 

@@ -179,6 +179,42 @@ TEST(ScriptBytes, RandomBytesReachTheInterestingNumbers) {
   EXPECT_GT(clears, 500);
 }
 
+TEST(ScriptDecoder, LeavesNothingForTheNextScript) {
+  std::mt19937_64 random(4);
+  ScriptDecoder decoder;
+  Script script;
+  for (std::size_t i = 0; i < 20000; ++i) {
+    const ScriptLimits limits = i % 2 == 0 ? ScriptLimits{} : kNoScriptLimits;
+    Bytes input = RandomBytes(random, random() % 700);
+    if (i % 8 == 0) {
+      const std::string text = Print(DecodeScript(input, limits));
+      input.assign(text.begin(), text.end());
+    }
+    decoder.Read(input, limits, script);
+    ASSERT_EQ(script, ReadScript(input, limits)) << i;
+  }
+}
+
+TEST(ScriptDecoder, StepsTouchTheEdgesThatAreGivenAndKeepToTheLimit) {
+  const ScriptLimits limits = {.steps_max = 3};
+  std::mt19937_64 random(5);
+  ScriptDecoder decoder;
+  std::set<std::uint64_t> offsets;
+  for (int i = 0; i < 2000; ++i) {
+    const Bytes records = RandomBytes(random, 5 * kScriptRecordBytes);
+    Script script = {.size = 1000, .steps = {ClearStep{}}};
+    decoder.DecodeSteps(records, limits, std::array<ByteRange::OffsetAndLength, 1>{{{.offset = 300, .length = 40}}},
+                        script);
+    ASSERT_EQ(script.size, 1000U);
+    ASSERT_EQ(script.steps.size(), 3U);
+    ASSERT_EQ(script.steps[0], Step(ClearStep{}));
+    if (const auto* add = std::get_if<AddStep>(&script.steps[1])) {
+      offsets.insert(add->offset);
+    }
+  }
+  EXPECT_TRUE(offsets.contains(300) && offsets.contains(340) && offsets.contains(1000));
+}
+
 TEST(ScriptBytes, ReadTakesTextAndBytes) {
   const Script script{.size = 64, .initial = ExtentType::kHole, .steps = {ClearStep{}}};
   const std::string text = Print(script);

@@ -48,7 +48,7 @@ class CellOracle {
   std::size_t count_ = 0;                      // Of cells; 0 when the export is empty.
   std::size_t room_ = 0;                       // For so many cells.
   std::unique_ptr<std::uint64_t[]> places_;    // Where each cell begins, ascending; then size_.
-  std::unique_ptr<std::uint8_t[]> cells_;      // Their types; then eight times no type.
+  std::unique_ptr<std::uint8_t[]> cells_;      // Their types; then no type, sixteen times at most.
   std::unique_ptr<engine::Extent[]> extents_;  // Room for the answer of Extents.
 };
 

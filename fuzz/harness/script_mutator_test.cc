@@ -370,6 +370,28 @@ TEST(ScriptMutator, InputsKeepToTheirSizeAndAreScripts) {
   }
 }
 
+// As libFuzzer keeps it: what it makes of an input does not depend on those before.
+TEST(ScriptMutator, InputsLeaveNothingForTheNext) {
+  for (const ScriptLimits& limits : {ScriptLimits{}, kWire}) {
+    Random random(1);
+    ScriptInputs kept(limits);
+    for (unsigned seed = 0; seed < 2000; ++seed) {
+      const Bytes one = engine::EncodeScript(ScriptMutator(limits, random()).Fresh(random.Below(16)));
+      const Bytes other = engine::EncodeScript(ScriptMutator(limits, random()).Fresh(random.Below(16)));
+      const auto made_by = [&](ScriptInputs& inputs) {
+        Bytes mutated = one;
+        mutated.resize(one.size() + 400);
+        mutated.resize(inputs.Mutate(mutated.data(), one.size(), mutated.size(), seed));
+        Bytes crossed(one.size() + 400);
+        crossed.resize(inputs.Cross(one, other, crossed, seed));
+        return std::pair(mutated, crossed);
+      };
+      ScriptInputs anew(limits);
+      ASSERT_EQ(made_by(kept), made_by(anew)) << seed;
+    }
+  }
+}
+
 TEST(ScriptMutator, ASeedWrittenAsTextGoesOnAsBytes) {
   const std::string text = Print(Typical());
   Bytes data(1000);
