@@ -148,7 +148,7 @@ Replayed ReplayFinding(conformance::Target& target, const Finding& finding, cons
     return {.verdict = ReplayVerdict::kDifferent, .now = WrongText(*other)};
   }
   return {.verdict = ReplayVerdict::kFixed,
-          .now = "every answer is allowed, in " + TriesText(std::max(1, options.tries)),
+          .now = "every answer is allowed, in " + TriesText(tries) + " and one of one request at a time",
           .note = finding.state == FindingState::kReproduced
                       ? ""
                       : "it was not reproduced when it was found either: it may need what was sent before"};

@@ -75,7 +75,7 @@ TEST(Replay, ARightServerIsFixed) {
   finding.state = FindingState::kReproduced;
   const Replayed replayed = ReplayFinding(*target, finding, {.tries = 2});
   EXPECT_EQ(replayed.verdict, ReplayVerdict::kFixed);
-  EXPECT_EQ(replayed.now, "every answer is allowed, in 2 tries");
+  EXPECT_EQ(replayed.now, "every answer is allowed, in 2 tries and one of one request at a time");
   EXPECT_EQ(replayed.note, "");
   finding.state = FindingState::kNotReproduced;
   EXPECT_NE(ReplayFinding(*target, finding, {}).note, "");
