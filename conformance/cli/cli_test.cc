@@ -161,11 +161,15 @@ TEST(Command, AnInterruptedRunStillReports) {
 }
 
 TEST(Command, UnderNohupAHangupDoesNotEndTheRun) {
-  const Result result = Shell(
-      "trap '' HUP; conformance/cli/nbdspec check nbdkit handshake.magic --reply-timeout 1m --case-timeout 5m & "
-      "pid=$!; sleep 0.1; kill -HUP $pid; "
-      "wait $pid");
+  const std::string started = FileFor("nohup.started");
+  const std::string told = FileFor("nohup.told");  // Until then there is no server, and the run is under way.
+  const std::string server = "sh -c 'touch " + started + "; while [ ! -e " + told +
+                             " ]; do sleep 0.05; done; exec nbdkit -f -U {socket} memory 8M'";
+  const Result result = Shell("trap '' HUP; conformance/cli/nbdspec check --spawn \"" + server +
+                              "\" handshake.magic & pid=$!; for i in $(seq 600); do [ -e " + started +
+                              " ] && break; sleep 0.1; done; kill -HUP $pid && touch " + told + "; wait $pid");
   EXPECT_EQ(result.exit, 0) << result.output;
+  EXPECT_TRUE(std::filesystem::exists(told)) << "it had ended before";
 }
 
 // nbdspec is killed while servers run; within a bounded wait nothing of them is left.
