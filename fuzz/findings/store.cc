@@ -219,8 +219,11 @@ std::expected<void, Trouble> FindingStore::Replace(const std::string& saved, con
 }
 
 void FindingStore::Remove(const std::string& saved) {
+  const std::string unseen = InProgress(saved);  // Half of it would look like a torn finding after a kill.
   std::error_code error;
-  std::filesystem::remove_all(saved, error);
+  std::filesystem::remove_all(unseen, error);
+  std::filesystem::rename(saved, unseen, error);
+  std::filesystem::remove_all(unseen, error);
 }
 
 std::expected<Finding, Trouble> ReadFinding(const std::string& directory) {

@@ -34,7 +34,7 @@ class FindingStore {
   // Replaces what Save made. Either the old or the new finding is on the disk at any moment.
   std::expected<void, engine::Trouble> Replace(const std::string& saved, const Finding& finding);
 
-  // Removes what Save made: it is the same as another.
+  // Removes what Save made: it is the same as another. At any moment it is whole on the disk, or not to be seen.
   void Remove(const std::string& saved);
 
   [[nodiscard]] const std::string& directory() const { return directory_; }

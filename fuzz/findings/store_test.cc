@@ -171,6 +171,31 @@ TEST(FindingStore, WhatIsRemovedIsGone) {
   EXPECT_EQ(ListFindings(directory), std::vector<std::string>{second});
 }
 
+// Saves and removes until it is killed from the side.
+void RemoveUntilKilled(const std::string& directory, std::chrono::microseconds delay) {
+  std::thread killer([delay] {
+    std::this_thread::sleep_for(delay);
+    kill(getpid(), SIGKILL);
+  });
+  FindingStore store = OpenStore(directory);
+  while (const auto saved = store.Save(Example())) {
+    store.Remove(*saved);
+  }
+  killer.join();
+}
+
+TEST(FindingStoreDeathTest, AKillAtAnyMomentOfRemovingTearsNothing) {
+  for (int delay_us = 0; delay_us < 3000; delay_us += 150) {
+    const std::string directory = FreshDirectory();
+    EXPECT_EXIT(RemoveUntilKilled(directory, std::chrono::microseconds(delay_us)), testing::KilledBySignal(SIGKILL),
+                "");
+    for (const std::string& found : ListFindings(directory)) {
+      const auto read = ReadFinding(found);
+      EXPECT_TRUE(read) << read.error().sentence;
+    }
+  }
+}
+
 TEST(FindingStore, WhatWasBeingReplacedStillCountsWhenTheNewOneIsNotThere) {
   const std::string directory = FreshDirectory();
   const std::string saved = *OpenStore(directory).Save(Example());
