@@ -93,6 +93,9 @@ fuzz::FuzzOptions FuzzOptionsFrom(const FuzzCommandOptions& options) {
   fuzz.on_saved = [](const fuzz::Finding& finding, const std::string& directory) {
     Print(fmt::format("saved  {}  {}\n", KeyOf(finding), directory));
   };
+  fuzz.on_same = [](const fuzz::Finding& finding, const std::string& directory, const std::string& kept) {
+    Print(fmt::format("same   {}  {}, as {}\n", KeyOf(finding), directory, kept));
+  };
   fuzz.on_finding = [](const fuzz::Finding& finding, const std::string& directory) {
     Print(TextOf(finding, directory));
   };

@@ -226,7 +226,7 @@ class Fuzzer {
   std::optional<Trouble> StartAgain();
   std::optional<Trouble> Take(Finding finding, std::uint64_t number);
   std::optional<Trouble> TakeNew(Finding finding);
-  bool Fold(const Finding& finding, const std::vector<std::string>& keys);
+  const FuzzReport::Found* Fold(const Finding& finding, const std::vector<std::string>& keys);
   void Shrink(Finding& finding);
   [[nodiscard]] bool ShowsOneAtATime(const Finding& finding) const;
   void WriteCounts();
@@ -335,22 +335,23 @@ std::optional<Trouble> Fuzzer::Take(Finding finding, std::uint64_t number) {
   if (IsRace(finding.known) && ShowsOneAtATime(finding)) {
     finding.known.clear();
   }
-  return Fold(finding, KeysOf(finding)) ? std::nullopt : TakeNew(std::move(finding));
+  return Fold(finding, KeysOf(finding)) != nullptr ? std::nullopt : TakeNew(std::move(finding));
 }
 
-// Counts `finding` with the one that has one of `keys`. Returns whether there is one; then it has all of them.
-bool Fuzzer::Fold(const Finding& finding, const std::vector<std::string>& keys) {
+// Counts `finding` with the one that has one of `keys`, which then has all of them. Returns it; null when there is
+// none.
+const FuzzReport::Found* Fuzzer::Fold(const Finding& finding, const std::vector<std::string>& keys) {
   const auto has_come = [&](const std::string& key) { return by_key_.contains(key); };
   const auto same = std::ranges::find_if(keys, has_come);
   if (same == keys.end()) {
-    return false;
+    return nullptr;
   }
   const std::size_t index = by_key_.at(*same);
   report_.findings[index].finding.count += finding.count;
   for (const std::string& key : keys) {
     by_key_.emplace(key, index);
   }
-  return true;
+  return &report_.findings[index];
 }
 
 // First to the disk; then it may take its time.
@@ -375,8 +376,11 @@ std::optional<Trouble> Fuzzer::TakeNew(Finding finding) {
   }
   // What was seen in several places may be one thing once it is small.
   std::ranges::copy(KeysOf(finding), std::back_inserter(keys));
-  if (Fold(finding, keys)) {
+  if (const auto* const same = Fold(finding, keys)) {
     if (store_) {
+      if (options_.on_same) {
+        options_.on_same(finding, directory, same->directory);
+      }
       store_->Remove(directory);
     }
     return {};

@@ -34,9 +34,11 @@ struct FuzzOptions {
   std::string replay_options = {};      // Of each finding, as is the next.
   std::string version = {};
   LiveOptions live = {};
-  // Called after each script; with each new finding once it is on the disk; and again once more is known of it.
+  // Called after each script; with each new finding once it is on the disk; and again once more is known of it: it is
+  // the same as the one in `kept`, and `directory` goes next, or it is one of its own.
   std::function<void(std::uint64_t scripts, std::uint64_t commands)> on_script = {};
   std::function<void(const Finding& finding, const std::string& directory)> on_saved = {};
+  std::function<void(const Finding& finding, const std::string& directory, const std::string& kept)> on_same = {};
   std::function<void(const Finding& finding, const std::string& directory)> on_finding = {};
 };
 

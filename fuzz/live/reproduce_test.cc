@@ -3,12 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "conformance/peer/reference_target.h"
+#include "fuzz/findings/store.h"
 #include "fuzz/live/live_fuzz.h"
 
 namespace nbdspec::fuzz {
@@ -85,6 +88,33 @@ TEST(Reproduce, WhatShowsEachTimeIsMadeSmallerOnlyWhileItDoes) {
   const auto at_times = Reproduce(*target, seen, kPatient);
   ASSERT_TRUE(at_times);
   EXPECT_EQ(at_times->script.steps.size(), 1U) << Print(at_times->script);
+}
+
+// In the tenth script a status with REQ_ONE shows what one without it had shown before: small, they are the same.
+TEST(Fuzz, WhatComesOutTheSameIsToldBeforeItGoes) {
+  const auto target = conformance::ReferenceTarget({.interposers = [] { return std::make_unique<LosesWrites>(); }});
+  FuzzOptions options = kPatient;
+  options.seed = 7;
+  options.scripts_max = 10;
+  options.only_offered = true;
+  options.connections = 1;
+  options.live.in_flight = 1;
+  options.findings_directory = testing::TempDir() + "same";
+  std::vector<std::string> gone;
+  std::vector<std::string> kept;
+  options.on_same = [&](const Finding&, const std::string& directory, const std::string& other) {
+    EXPECT_TRUE(ReadFinding(directory)) << directory;
+    gone.push_back(directory);
+    kept.push_back(other);
+  };
+  const FuzzReport report = Fuzz(*target, options);
+  EXPECT_FALSE(gone.empty());
+  const std::vector<std::string> left = ListFindings(options.findings_directory);
+  EXPECT_EQ(left.size(), report.findings.size());
+  for (std::size_t i = 0; i < gone.size(); ++i) {
+    EXPECT_EQ(std::ranges::count(left, gone[i]), 0) << gone[i];
+    EXPECT_EQ(std::ranges::count(left, kept[i]), 1) << kept[i];
+  }
 }
 
 }  // namespace
