@@ -70,6 +70,14 @@ Script Joined(const std::vector<Script>& history, std::size_t steps_max) {
   return joined;
 }
 
+// Leaves out the steps of [begin, end) that are no options.
+void LeaveOut(Script& script, std::size_t begin, std::size_t end) {
+  const auto from = script.steps.begin() + static_cast<std::ptrdiff_t>(begin);
+  const auto to = script.steps.begin() + static_cast<std::ptrdiff_t>(end);
+  const auto is_no_option = [](const engine::Step& step) { return !std::holds_alternative<engine::OptionStep>(step); };
+  script.steps.erase(std::remove_if(from, to, is_no_option), to);
+}
+
 // What a server that died said of it, when an assertion failed: then it matters little what it was asked.
 std::string AssertionOf(const Finding& finding) {
   const std::string& words = finding.server_stderr;
@@ -107,7 +115,9 @@ class Reproducer {
       candidates.push_back(*wanted_.whole);
     }
     for (std::size_t i = 0, count = candidates.size(); i < count; ++i) {
-      candidates.push_back(OneAtATime(candidates[i]));
+      Script last = candidates[i];  // A slow server takes its time for each.
+      LeaveOut(last, 0, last.steps.size() - std::min(last.steps.size(), kOneAtATimeStepsMax));
+      candidates.push_back(OneAtATime(std::move(last)));
     }
     for (const Script& candidate : candidates) {
       auto first = TryOnce(candidate);
@@ -154,12 +164,7 @@ class Reproducer {
     for (std::size_t piece = best.script.steps.size() / 2; piece > 1; piece /= 2) {
       for (std::size_t begin = 0; begin < best.script.steps.size();) {
         Script candidate = best.script;
-        const auto from = candidate.steps.begin() + static_cast<std::ptrdiff_t>(begin);
-        const auto to = from + static_cast<std::ptrdiff_t>(std::min(piece, candidate.steps.size() - begin));
-        candidate.steps.erase(
-            std::remove_if(from, to,
-                           [](const engine::Step& step) { return !std::holds_alternative<engine::OptionStep>(step); }),
-            to);
+        LeaveOut(candidate, begin, std::min(begin + piece, candidate.steps.size()));
         auto found = candidate.steps.size() < best.script.steps.size() ? Try(candidate) : std::nullopt;
         if (found) {
           best = *std::move(found);

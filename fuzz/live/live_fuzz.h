@@ -68,7 +68,7 @@ engine::Script OneAtATime(engine::Script script);
 bool IsSameFinding(const Finding& a, const Finding& b);
 
 // What `finding` shows, on fresh servers, with the smallest script found; nothing when it does not show there, not even
-// after what was sent before, nor one request at a time.
+// after what was sent before, nor one request at a time (then of what was sent before only the last is tried).
 // Takes at most options.tries_max runs and options.shrink_time.
 std::optional<Finding> Reproduce(conformance::Target& target, const Finding& finding, const FuzzOptions& options);
 
