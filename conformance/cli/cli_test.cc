@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The command from outside: exit codes, sentences, reports. It runs the real program.
 #include <gtest/gtest.h>
+#include <signal.h>
 
 #include <chrono>
 #include <cstdlib>
@@ -174,11 +175,16 @@ TEST(Command, UnderNohupAHangupDoesNotEndTheRun) {
 
 // nbdspec is killed while servers run; within a bounded wait nothing of them is left.
 void KilledRunLeavesNothing(const std::string& signal) {
-  const std::string directory = FileFor("tmp-" + signal);
-  std::filesystem::create_directory(directory);
+  std::string directory = "/tmp/nbdspec-test-XXXXXX";  // Short: of a long TMPDIR no socket can be made.
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
   ::setenv("TMPDIR", directory.c_str(), 1);
-  Nbdspec("check nbd-server --reply-timeout 5s & pid=$!; sleep 0.7; kill -" + signal + " $pid; wait $pid");
+  const std::string started = FileFor("started-" + signal);
+  const Result result = Nbdspec(
+      "check --spawn \"sh -c 'touch " + started + "; exec nbdkit -f -U {socket} memory 8M'\" & pid=$!; " +
+      "for i in $(seq 600); do [ -e " + started + " ] && break; sleep 0.1; done; kill -" + signal + " $pid; wait $pid");
   ::unsetenv("TMPDIR");
+  EXPECT_TRUE(std::filesystem::exists(started)) << result.output;
+  EXPECT_EQ(result.exit, signal == "KILL" ? 128 + SIGKILL : 128 + SIGINT) << result.output;
   std::string left = "?";
   for (int i = 0; i < 600 && !left.empty(); ++i) {
     left = ProcessesWith(directory);
@@ -190,6 +196,7 @@ void KilledRunLeavesNothing(const std::string& signal) {
     }
   }
   EXPECT_EQ(left, "") << "after SIG" << signal;
+  std::filesystem::remove_all(directory);
 }
 
 TEST(Command, LeavesNoProcessAndNoFileWhenKilled) { KilledRunLeavesNothing("KILL"); }
