@@ -9,11 +9,12 @@ bad=$(mktemp -d)
 trap 'rm -rf "$bad"' EXIT
 mkdir -p "$bad"/{engine/base,reports/model,conformance/checks,fuzz/targets,docs,stray}
 printf '#include "conformance/checks/check.h"\n#include <fstream>\n' >"$bad/engine/base/bad_helper.h"
-printf '// SPDX-License-Identifier: BSD-3-Clause\n#include <poll.h>\n// TO''DO\n' >"$bad/fuzz/targets/bad.cc"
+printf '// SPDX-License-Identifier: BSD-3-Clause\n#include <poll.h>\n#include "fuzz/other.cc"\nusing engine::Bytes;\n// TO''DO\n' >"$bad/fuzz/targets/bad.cc"
 printf 'struct Twice {\nstruct Twice : A {\n' >"$bad/fuzz/targets/twice.h"
 printf '[gone](gone.md)\n' >"$bad/docs/page.md"
 complaints=$(tools/tidy "$bad") && { echo "tidy praised a bad tree"; exit 1; }
 for expected in 'may not include "conformance/checks/check.h"' 'begins without its licence' 'no #pragma once' \
-  'name that says nothing' 'touches sockets' 'no I/O' 'TO''DO' 'which is not there' 'does not belong' 'Twice twice'; do
+  'name that says nothing' 'touches sockets' 'no I/O' 'TO''DO' 'which is not there' 'does not belong' 'Twice twice' \
+  'which is no header' 'names Bytes, and does not use it'; do
   grep --quiet --fixed-strings -- "$expected" <<<"$complaints" || { echo "tidy did not complain: $expected"; exit 1; }
 done
