@@ -68,8 +68,7 @@ std::vector<Attempt> AttemptsOf(const Finding& finding) {
   return attempts;
 }
 
-std::vector<Attempt> AttemptsOneAtATime(const Finding& finding) {
-  std::vector<Attempt> attempts = AttemptsOf(finding);
+std::vector<Attempt> MadeOneAtATime(std::vector<Attempt> attempts) {
   for (Attempt& attempt : attempts) {
     attempt.script = OneAtATime(std::move(attempt.script));
     attempt.what += (attempt.what.empty() ? "" : ", ") + std::string("one request at a time");
@@ -114,8 +113,8 @@ std::string WrongText(const Finding& finding) {
 
 Replayed ReplayFinding(conformance::Target& target, const Finding& finding, const ReplayOptions& options) {
   std::optional<Finding> other;
-  const auto try_all = [&](const std::vector<Attempt>& attempts, int tried) -> std::optional<Replayed> {
-    for (const Attempt& attempt : attempts) {
+  const auto try_all = [&](const std::vector<Attempt>& all, int tried) -> std::optional<Replayed> {
+    for (const Attempt& attempt : all) {
       auto ran = RunOnFreshServer(target, attempt.script, options.live);
       if (!ran) {
         return Replayed{.verdict = ReplayVerdict::kUnusable, .now = ran.error().sentence};
@@ -132,15 +131,16 @@ Replayed ReplayFinding(conformance::Target& target, const Finding& finding, cons
     }
     return {};
   };
+  std::vector<Attempt> attempts = AttemptsOf(finding);
   const int tries = std::max(1, options.tries);
   for (int tried = 1; tried <= tries && !IsCancelled(options.live); ++tried) {
-    if (auto replayed = try_all(AttemptsOf(finding), tried)) {
+    if (auto replayed = try_all(attempts, tried)) {
       return *std::move(replayed);
     }
   }
   // What was seen when an answer came just in time may need every answer in time.
   if (!IsCancelled(options.live)) {
-    if (auto replayed = try_all(AttemptsOneAtATime(finding), 1)) {
+    if (auto replayed = try_all(MadeOneAtATime(std::move(attempts)), 1)) {
       return *std::move(replayed);
     }
   }
