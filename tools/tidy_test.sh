@@ -7,14 +7,16 @@ tools/tidy "$root"
 # A tree with one fault of each kind: every one must be named.
 bad=$(mktemp -d)
 trap 'rm -rf "$bad"' EXIT
-mkdir -p "$bad"/{engine/base,reports/model,conformance/checks,fuzz/targets,docs,stray}
+mkdir -p "$bad"/{command,engine/base,engine/spec,reports/model,conformance/checks,fuzz/targets,docs,stray}
 printf '#include "conformance/checks/check.h"\n#include <fstream>\n' >"$bad/engine/base/bad_helper.h"
 printf '// SPDX-License-Identifier: BSD-3-Clause\n#include <poll.h>\n#include "fuzz/other.cc"\nusing engine::Bytes;\n// TO''DO\n' >"$bad/fuzz/targets/bad.cc"
 printf 'struct Twice {\nstruct Twice : A {\n' >"$bad/fuzz/targets/twice.h"
+printf 'a.b-c\tSection\n' >"$bad/engine/spec/requirements.tsv"
+printf '// SPDX-License-Identifier: BSD-3-Clause\nauto a = "a.b-c";\nauto b = "a.b-c/sub";\n' >"$bad/fuzz/targets/ids.cc"
 printf '[gone](gone.md)\n' >"$bad/docs/page.md"
 complaints=$(tools/tidy "$bad") && { echo "tidy praised a bad tree"; exit 1; }
 for expected in 'may not include "conformance/checks/check.h"' 'begins without its licence' 'no #pragma once' \
   'name that says nothing' 'touches sockets' 'no I/O' 'TO''DO' 'which is not there' 'does not belong' 'Twice twice' \
-  'which is no header' 'names Bytes, and does not use it'; do
+  'ids.cc:2: spells' 'ids.cc:3: spells' 'which is no header' 'names Bytes, and does not use it'; do
   grep --quiet --fixed-strings -- "$expected" <<<"$complaints" || { echo "tidy did not complain: $expected"; exit 1; }
 done

@@ -13,6 +13,7 @@
 #include "conformance/checks/status_asking.h"
 #include "engine/base/check.h"
 #include "engine/block_status/judge.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -52,52 +53,54 @@ struct RuleCheck {
 };
 
 constexpr auto kRuleChecks = std::to_array<RuleCheck>({
-    {.id = "block-status.reply-structured",
+    {.id = spec::kBlockStatusReplyStructured,
      .claim = "Status comes in chunks, never in a simple reply.",
      .allowed = "a structured reply"},
-    {.id = "base-allocation.reserved.zero",
+    {.id = spec::kBaseAllocationReservedZero,
      .claim = "No status of base:allocation has other bits than HOLE and ZERO.",
      .allowed = "bits 0 (HOLE) and 1 (ZERO)"},
-    {.id = "block-status.req-one.single",
+    {.id = spec::kBlockStatusReqOneSingle,
      .claim = "With REQ_ONE each context has one descriptor.",
      .allowed = "one descriptor"},
-    {.id = "block-status.chunk.length-form",
+    {.id = spec::kBlockStatusChunkLengthForm,
      .claim = "A status chunk has an id of 4 bytes and descriptors of 8.",
      .allowed = "4 plus a positive multiple of 8 bytes"},
-    {.id = "block-status.chunk.exactly-one-per-id",
+    {.id = spec::kBlockStatusChunkExactlyOnePerId,
      .claim = "Each selected context has one status chunk.",
      .allowed = "one status chunk for each context selected"},
-    {.id = "block-status.chunk.known-id",
+    {.id = spec::kBlockStatusChunkKnownId,
      .claim = "Status chunks are for contexts that were selected.",
      .allowed = "ids that SET_META_CONTEXT gave"},
-    {.id = "block-status.extent.nonzero-length", .claim = "No descriptor has length 0.", .allowed = "a length above 0"},
-    {.id = "block-status.req-one.length-cap",
+    {.id = spec::kBlockStatusExtentNonzeroLength,
+     .claim = "No descriptor has length 0.",
+     .allowed = "a length above 0"},
+    {.id = spec::kBlockStatusReqOneLengthCap,
      .claim = "With REQ_ONE no descriptor is longer than the request.",
      .allowed = "a length up to the request's"},
-    {.id = "block-status.sum-before-last",
+    {.id = spec::kBlockStatusSumBeforeLast,
      .claim = "All descriptors but the last sum to less than the request.",
      .allowed = "no descriptor after the one that reaches the end of the request"},
-    {.id = "block-status.max-extents",
+    {.id = spec::kBlockStatusMaxExtents,
      .claim = "No chunk has more than 2^20 descriptors.",
      .allowed = "up to 1048576 descriptors"},
-    {.id = "block-status.at-least-one",
+    {.id = spec::kBlockStatusAtLeastOne,
      .claim = "No status chunk of a success is empty.",
      .allowed = "at least one descriptor"},
-    {.id = "block-status.extent.within-export",
+    {.id = spec::kBlockStatusExtentWithinExport,
      .claim = "No descriptor reaches past the end of the export.",
      .allowed = "parts of the export"},
-    {.id = "block-status.distinct-status",
+    {.id = spec::kBlockStatusDistinctStatus,
      .claim = "Neighbouring descriptors have different status.",
      .allowed = "one descriptor for neighbours of equal status"},
-    {.id = "block-status.length.multiple-of-512",
+    {.id = spec::kBlockStatusLengthMultipleOf512,
      .claim = "Aligned requests get lengths that are multiples of 512.",
      .allowed = "multiples of 512 away from the ends of unaligned requests and images"},
-    {.id = "block-status.length.multiple-of-min-block",
+    {.id = spec::kBlockStatusLengthMultipleOfMinBlock,
      .claim = "Lengths are multiples of the advertised minimum block size.",
      .allowed = "multiples of the minimum block size but at the end of an unaligned image",
      .needs = {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kMinimumAboveOne},
      .setup = Setup::kStrictBlockSize},
-    {.id = "ext.block-status-ext.gated",
+    {.id = spec::kExtBlockStatusExtGated,
      .claim = "Without extended headers no chunk has the 64-bit form.",
      .allowed = "chunks of type 5"},
 });
@@ -131,7 +134,7 @@ Judgement HugeRequests(CheckContext& context) {
     }
     asked = true;
     NBDSPEC_TRY(exchange, asker.Ask(request));
-    const std::string breach = FirstBreach("block-status.sum-before-last", exchange);
+    const std::string breach = FirstBreach(spec::kBlockStatusSumBeforeLast, exchange);
     if (!breach.empty()) {
       return Broken(fmt::format("asked {}: {}", Text(request), breach),
                     "no descriptor after the one that reaches the end of the request");
@@ -158,7 +161,7 @@ std::vector<Check> ChecksOfRules(std::index_sequence<kIndex...>) {
 
 // Asks for status though `queries` select nothing. EINVAL is asked for; the end of the connection is another answer.
 Judgement NoContext(CheckContext& context, bool with_set) {
-  constexpr std::string_view kId = "block-status.no-context-einval";
+  constexpr std::string_view kId = spec::kBlockStatusNoContextEinval;
   NBDSPEC_TRY(session, context.HaggleStructured());
   if (with_set) {
     NBDSPEC_TRY(
@@ -218,7 +221,7 @@ Judgement OutOfBounds(CheckContext& context) {
     if (!exchange) {
       return Broken(fmt::format("asked {}: {}", Text({.asked = outside}), exchange.error().text), "NBD_EINVAL");
     }
-    const std::string breach = FirstBreach("block-status.out-of-bounds", *exchange);
+    const std::string breach = FirstBreach(spec::kBlockStatusOutOfBounds, *exchange);
     return breach.empty() ? Holds() : Broken(breach, "NBD_EINVAL");
   });
 }
@@ -232,7 +235,7 @@ Judgement ErrorChunk(CheckContext& context) {
     if (IsSuccess(*exchange)) {
       return NotApplicable("a request past the end of the export is no error here");
     }
-    const std::string breach = FirstBreach("block-status.error.error-chunk", *exchange);
+    const std::string breach = FirstBreach(spec::kBlockStatusErrorErrorChunk, *exchange);
     return breach.empty() ? Holds()
                           : Broken(fmt::format("asked {}: {}", Text({.asked = outside}), breach), "an error chunk");
   });
@@ -322,35 +325,35 @@ Judgement Consecutive(CheckContext& context) {
 std::vector<Check> BlockStatusChecks() {
   std::vector<Check> checks = ChecksOfRules(std::make_index_sequence<kRuleChecks.size()>());
   const std::vector<Check> others = {
-      {.id = "block-status.no-context-einval",
+      {.id = spec::kBlockStatusNoContextEinval,
        .needs = {Feature::kStructuredReplies},
        .claim = "BLOCK_STATUS without SET_META_CONTEXT gets EINVAL.",
        .run = NoSet},
-      {.id = "block-status.no-context-einval/set-nothing",
+      {.id = spec::kSub<spec::kBlockStatusNoContextEinval, "set-nothing">,
        .needs = {Feature::kStructuredReplies, Feature::kMetaContexts},
        .claim = "BLOCK_STATUS after a SET_META_CONTEXT that selects nothing gets EINVAL.",
        .run = SetOfNothing},
-      {.id = "block-status.sum-before-last/huge",
+      {.id = spec::kSub<spec::kBlockStatusSumBeforeLast, "huge">,
        .needs = kBase,
        .claim = "So it is with requests of 2 GiB and 4 GiB.",
        .run = HugeRequests},
-      {.id = "block-status.only-for-cmd",
+      {.id = spec::kBlockStatusOnlyForCmd,
        .needs = kBase,
        .claim = "READ, FLUSH and CACHE are not answered with status chunks.",
        .run = OnlyForBlockStatus},
-      {.id = "block-status.zero-length.no-disconnect",
+      {.id = spec::kBlockStatusZeroLengthNoDisconnect,
        .needs = kBase,
        .claim = "After a status request of length 0 a READ is answered.",
        .run = ZeroLengthKeepsConnection},
-      {.id = "block-status.extent.consecutive",
+      {.id = spec::kBlockStatusExtentConsecutive,
        .needs = kBase,
        .claim = "Descriptors laid end to end from the request's offset agree with a query at each place and with READ.",
        .run = Consecutive},
-      {.id = "block-status.error.error-chunk",
+      {.id = spec::kBlockStatusErrorErrorChunk,
        .needs = kBase,
        .claim = "An error comes in an error chunk.",
        .run = ErrorChunk},
-      {.id = "block-status.out-of-bounds",
+      {.id = spec::kBlockStatusOutOfBounds,
        .needs = kBase,
        .claim = "A request past the end of the export gets EINVAL.",
        .run = OutOfBounds},

@@ -7,6 +7,8 @@
 
 #include "conformance/checks/check.h"
 #include "conformance/checks/haggling.h"
+#include "engine/base/quoted.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -147,31 +149,31 @@ Judgement SameAsGo(CheckContext& context) {
 
 std::vector<Check> ExportNameChecks() {
   return {
-      {.id = "handshake.flags.no-zeroes",
+      {.id = spec::kHandshakeFlagsNoZeroes,
        .needs = {Feature::kNoZeroes},
        .claim = "Both sides set NO_ZEROES: no pad follows the ten bytes of the EXPORT_NAME reply.",
        .run = NoPadWhenAgreed},
-      {.id = "handshake.flags.no-unilateral-change",
+      {.id = spec::kHandshakeFlagsNoUnilateralChange,
        .needs = {Feature::kNoZeroes},
        .claim = "The pad is not left out for a client that did not set NO_ZEROES.",
        .run = PadNotOmittedUnasked},
-      {.id = "option.export-name.reply-layout",
+      {.id = spec::kOptionExportNameReplyLayout,
        .claim = "EXPORT_NAME is answered by size and flags, without an option reply header.",
        .run = ReplyLayout},
-      {.id = "option.export-name.zero-pad",
+      {.id = spec::kOptionExportNameZeroPad,
        .claim = "Without NO_ZEROES exactly 124 zero bytes end the EXPORT_NAME reply.",
        .run = ZeroPad},
-      {.id = "option.export-name.unknown-terminates",
+      {.id = spec::kOptionExportNameUnknownTerminates,
        .claim = "EXPORT_NAME for an export that INFO does not know ends the session, without a byte.",
        .run = UnknownTerminates},
-      {.id = "session.mandated.hard-if-no-soft.server",
+      {.id = spec::kSessionMandatedHardIfNoSoftServer,
        .claim = "EXPORT_NAME for an export that INFO does not know ends in a disconnect, not in silence.",
        .run = HardWhereNoSoft},
-      {.id = "interop.export-name.server",
+      {.id = spec::kInteropExportNameServer,
        .needs = {Feature::kGo},
        .claim = "A server with default block sizes serves the export by EXPORT_NAME too.",
        .run = ServedByName},
-      {.id = "rep.info.export.same-as-export-name",
+      {.id = spec::kRepInfoExportSameAsExportName,
        .needs = {Feature::kGo},
        .claim = "GO and EXPORT_NAME give the same size and flags.",
        .run = SameAsGo},

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "engine/base/quoted.h"
 #include "engine/wire/big_endian.h"
 
 namespace nbdspec::conformance {

@@ -7,6 +7,8 @@
 
 #include "conformance/checks/check.h"
 #include "conformance/checks/haggling.h"
+#include "engine/base/quoted.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -229,47 +231,47 @@ Judgement UnknownIsForExports(CheckContext& context) {
 
 std::vector<Check> OptionReplyChecks() {
   return {
-      {.id = "general.string.utf8.server",
+      {.id = spec::kGeneralStringUtf8Server,
        .needs = {Feature::kFixedNewstyle},
        .claim = "Names, descriptions and texts of errors are UTF-8.",
        .run = StringsAreUtf8},
-      {.id = "general.string.no-nul.server",
+      {.id = spec::kGeneralStringNoNulServer,
        .needs = {Feature::kFixedNewstyle},
        .claim = "Names, descriptions and texts of errors have no NUL in them.",
        .run = StringsHaveNoNul},
-      {.id = "general.string.max-4096.server",
+      {.id = spec::kGeneralStringMax4096Server,
        .needs = {Feature::kFixedNewstyle},
        .claim = "Names, descriptions and texts of errors have at most 4096 bytes.",
        .run = StringsAreShort},
-      {.id = "general.string.soft-256.server",
+      {.id = spec::kGeneralStringSoft256Server,
        .needs = {Feature::kFixedNewstyle},
        .claim = "Names, descriptions and texts of errors have at most 256 bytes.",
        .run = StringsAreHandy},
-      {.id = "rep.ack.no-data",
+      {.id = spec::kRepAckNoData,
        .needs = {Feature::kFixedNewstyle},
        .claim = "ACK carries no data, whatever it acknowledges.",
        .run = AckHasNoData},
-      {.id = "rep.server.trailing-text",
+      {.id = spec::kRepServerTrailingText,
        .needs = {Feature::kList},
        .claim = "What follows the name in SERVER is text.",
        .run = TrailingTextIsString},
-      {.id = "rep.err.bit31",
+      {.id = spec::kRepErrBit31,
        .needs = {Feature::kFixedNewstyle},
        .claim = "No reply has a type without bit 31 that is not defined.",
        .run = UnknownTypesAreErrors},
-      {.id = "rep.err.text-string",
+      {.id = spec::kRepErrTextString,
        .needs = {Feature::kFixedNewstyle},
        .claim = "What error replies carry is text.",
        .run = ErrorTextIsString},
-      {.id = "rep.err.unsup",
+      {.id = spec::kRepErrUnsup,
        .needs = {Feature::kInfo},
        .claim = "INFO, once acknowledged, is not unknown when asked for another export.",
        .run = UnsupIsForUnknown},
-      {.id = "rep.err.invalid",
+      {.id = spec::kRepErrInvalid,
        .needs = {Feature::kFixedNewstyle},
        .claim = "Well-formed options asked for the first time are not invalid.",
        .run = InvalidIsForInvalid},
-      {.id = "rep.err.unknown",
+      {.id = spec::kRepErrUnknown,
        .needs = {Feature::kFixedNewstyle},
        .claim = "Options that name no export do not get ERR_UNKNOWN.",
        .run = UnknownIsForExports},

@@ -5,6 +5,7 @@
 
 #include "conformance/checks/check.h"
 #include "conformance/checks/haggling.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -149,31 +150,31 @@ Judgement OneModeOnly(CheckContext& context) {
 
 std::vector<Check> StarttlsChecks() {
   return {
-      {.id = "tls.needs-fixed.server",
+      {.id = spec::kTlsNeedsFixedServer,
        .needs = {Feature::kFixedNewstyle},
        .claim = "STARTTLS is not acknowledged to a client that has not set C_FIXED_NEWSTYLE.",
        .run = NoTlsWithoutFixed},
-      {.id = "tls.mode.one-of-three",
+      {.id = spec::kTlsModeOneOfThree,
        .needs = {Feature::kFixedNewstyle},
        .claim = "The answers to LIST, INFO and STARTTLS fit one of the three modes.",
        .run = OneOfThreeModes},
-      {.id = "tls.mode.consistent",
+      {.id = spec::kTlsModeConsistent,
        .needs = {Feature::kFixedNewstyle},
        .claim = "INFO and STARTTLS asked again fit the same mode.",
        .run = OneModeOnly},
-      {.id = "tls.mode.notls-without-fixed",
+      {.id = spec::kTlsModeNotlsWithoutFixed,
        .needs = {Feature::kFixedNewstyle},
        .claim = "A client that has not set C_FIXED_NEWSTYLE is not asked for TLS, nor given it.",
        .run = NoModeWithoutFixed},
-      {.id = "tls.notls.starttls-error",
+      {.id = spec::kTlsNotlsStarttlsError,
        .needs = {Feature::kFixedNewstyle},
        .claim = "A server without TLS answers STARTTLS with an error that fits.",
        .run = RefusesStarttls},
-      {.id = "tls.notls.no-tls-reqd",
+      {.id = spec::kTlsNotlsNoTlsReqd,
        .needs = {Feature::kFixedNewstyle},
        .claim = "A server that refuses STARTTLS answers no option with ERR_TLS_REQD.",
        .run = NeverAsksForTls},
-      {.id = "option.starttls.reply",
+      {.id = spec::kOptionStarttlsReply,
        .needs = {Feature::kFixedNewstyle},
        .claim = "STARTTLS is answered with ACK or an error.",
        .run = StarttlsAnswered},

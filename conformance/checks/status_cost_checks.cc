@@ -9,6 +9,7 @@
 
 #include "conformance/checks/check.h"
 #include "conformance/checks/status_asking.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -72,7 +73,7 @@ Judgement AnswersQuickly(CheckContext& context) {
 }  // namespace
 
 std::vector<Check> StatusCostChecks() {
-  return {{.id = "extents-proposal.answer-quickly",
+  return {{.id = spec::kExtentsProposalAnswerQuickly,
            .needs = {Feature::kBaseAllocation},
            .claim = "Block status costs in proportion to what is answered, not to how much is asked of.",
            .run = AnswersQuickly}};

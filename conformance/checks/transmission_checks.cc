@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "conformance/checks/survey.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -318,35 +319,35 @@ Judgement DiscHandlesOutstanding(CheckContext& context) {
 
 std::vector<Check> TransmissionChecks() {
   return {
-      {.id = "transmission.reply-per-request",
+      {.id = spec::kTransmissionReplyPerRequest,
        .claim = "Each request is answered once.",
        .run = InBothModes<ReplyPerRequest>},
-      {.id = "transmission.cookie.echo",
+      {.id = spec::kTransmissionCookieEcho,
        .claim = "No reply has a cookie that was not sent.",
        .run = InBothModes<CookieEcho>},
-      {.id = "transmission.cookie.opaque",
+      {.id = spec::kTransmissionCookieOpaque,
        .claim = "READ succeeds with the cookies 0 and 2^64-1 as with others.",
        .run = CookieOpaque},
-      {.id = "transmission.simple.magic", .claim = "A simple reply begins with its magic.", .run = SimpleMagic},
-      {.id = "transmission.simple.mandatory-without-structured",
+      {.id = spec::kTransmissionSimpleMagic, .claim = "A simple reply begins with its magic.", .run = SimpleMagic},
+      {.id = spec::kTransmissionSimpleMandatoryWithoutStructured,
        .claim = "Without structured replies nothing is answered with a chunk.",
        .run = OverSimpleReplies<OnlySimple>},
-      {.id = "transmission.magic.reserved.server",
+      {.id = spec::kTransmissionMagicReservedServer,
        .claim = "No reply begins with a reserved magic.",
        .run = InBothModes<MagicReserved>},
-      {.id = "transmission.magic.extended-gated.server",
+      {.id = spec::kTransmissionMagicExtendedGatedServer,
        .claim = "No reply begins with the magic of extended headers, which were not agreed.",
        .run = InBothModes<MagicExtended>},
-      {.id = "transmission.disconnect.only-allowed.server",
+      {.id = spec::kTransmissionDisconnectOnlyAllowedServer,
        .claim = "Legal requests do not end the connection.",
        .run = InBothModes<OnlyAllowedDisconnect>},
-      {.id = "baseline.simple-replies.server",
+      {.id = spec::kBaselineSimpleRepliesServer,
        .claim = "READ and WRITE get simple replies unless others were agreed.",
        .run = BaselineSimple},
-      {.id = "baseline.disc.server", .claim = "DISC ends the connection without a reply.", .run = BaselineDisc},
-      {.id = "disc.no-reply", .claim = "DISC gets no reply.", .run = DiscNoReply},
-      {.id = "disc.server-closes-tcp", .claim = "After DISC the server closes the connection.", .run = DiscCloses},
-      {.id = "disc.handle-outstanding",
+      {.id = spec::kBaselineDiscServer, .claim = "DISC ends the connection without a reply.", .run = BaselineDisc},
+      {.id = spec::kDiscNoReply, .claim = "DISC gets no reply.", .run = DiscNoReply},
+      {.id = spec::kDiscServerClosesTcp, .claim = "After DISC the server closes the connection.", .run = DiscCloses},
+      {.id = spec::kDiscHandleOutstanding,
        .needs = {Feature::kWritable},
        .claim = "WRITEs in flight when DISC is said are done.",
        .run = DiscHandlesOutstanding},

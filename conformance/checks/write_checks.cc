@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "conformance/checks/exchange.h"
+#include "engine/spec/ids.h"
 #include "engine/wire/encode.h"
 
 namespace nbdspec::conformance {
@@ -147,40 +148,40 @@ Judgement FuaVisible(CheckContext& context) {
 
 std::vector<Check> WriteChecks() {
   return {
-      {.id = "baseline.write.server",
+      {.id = spec::kBaselineWriteServer,
        .needs = {Feature::kWritable},
        .claim = "WRITE is not refused as an unknown command.",
        .run = Baseline},
-      {.id = "transmission.write.zero-no-disconnect",
+      {.id = spec::kTransmissionWriteZeroNoDisconnect,
        .needs = {Feature::kWritable},
        .claim = "After a WRITE of length 0 the connection goes on.",
        .run = ZeroLength},
-      {.id = "transmission.write.then-reply",
+      {.id = spec::kTransmissionWriteThenReply,
        .needs = {Feature::kWritable},
        .claim = "READ after the reply to WRITE gives what was written.",
        .run = ThenReply},
-      {.id = "transmission.write.consume-on-error",
+      {.id = spec::kTransmissionWriteConsumeOnError,
        .needs = {Feature::kWritable},
        .claim = "The data of a WRITE past the end of the export is no request.",
        .run = Consume},
-      {.id = "transmission.write.consume-on-error/read-only",
+      {.id = spec::kSub<spec::kTransmissionWriteConsumeOnError, "read-only">,
        .needs = {Feature::kReadOnly},
        .setup = Setup::kReadOnly,
        .claim = "The data of a WRITE to a read-only export is no request.",
        .run = Consume},
-      {.id = "cache.no-semantic-change",
+      {.id = spec::kCacheNoSemanticChange,
        .needs = {Feature::kCache},
        .claim = "CACHE changes no bytes.",
        .run = CacheChangesNothing},
-      {.id = "cache.reject-unknown-flags",
+      {.id = spec::kCacheRejectUnknownFlags,
        .needs = {Feature::kCache},
        .claim = "CACHE with flag bit 15 fails.",
        .run = CacheRejectsFlags},
-      {.id = "eflags.multi-conn.flush-visible",
+      {.id = spec::kEflagsMultiConnFlushVisible,
        .needs = {Feature::kMultiConn, Feature::kFlush, Feature::kWritable},
        .claim = "After FLUSH on any connection all see what was written.",
        .run = FlushVisible},
-      {.id = "eflags.multi-conn.fua-visible",
+      {.id = spec::kEflagsMultiConnFuaVisible,
        .needs = {Feature::kMultiConn, Feature::kFua, Feature::kWritable},
        .claim = "What was written with FUA is seen by all connections.",
        .run = FuaVisible},

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "conformance/checks/exchange.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -134,43 +135,43 @@ constexpr Features kFastZero = {Feature::kWriteZeroes, Feature::kFastZero, Featu
 
 std::vector<Check> ZeroingChecks() {
   return {
-      {.id = "trim.zero-no-disconnect",
+      {.id = spec::kTrimZeroNoDisconnect,
        .needs = {Feature::kTrim, Feature::kWritable},
        .claim = "After a TRIM of length 0 the connection goes on.",
        .run = ZeroTrim},
-      {.id = "write-zeroes.zero-no-disconnect",
+      {.id = spec::kWriteZeroesZeroNoDisconnect,
        .needs = kWriteZeroes,
        .claim = "After a WRITE_ZEROES of length 0 the connection goes on.",
        .run = ZeroWriteZeroes},
-      {.id = "write-zeroes.reads-zero",
+      {.id = spec::kWriteZeroesReadsZero,
        .needs = kWriteZeroes,
        .claim = "READ after the reply to WRITE_ZEROES gives zeroes.",
        .run = ReadsZero<0>},
-      {.id = "write-zeroes.reads-zero/no-hole",
+      {.id = spec::kSub<spec::kWriteZeroesReadsZero, "no-hole">,
        .needs = kWriteZeroes,
        .claim = "So it does after WRITE_ZEROES with NO_HOLE.",
        .run = ReadsZero<CommandFlag::kNoHole>},
-      {.id = "write-zeroes.reads-zero/fast",
+      {.id = spec::kSub<spec::kWriteZeroesReadsZero, "fast">,
        .needs = kFastZero,
        .claim = "So it does after WRITE_ZEROES with FAST_ZERO that succeeds.",
        .run = ReadsZero<CommandFlag::kFastZero>},
-      {.id = "write-zeroes.no-fast.no-enotsup",
+      {.id = spec::kWriteZeroesNoFastNoEnotsup,
        .needs = kFastZero,
        .claim = "WRITE_ZEROES without FAST_ZERO does not get NBD_ENOTSUP.",
        .run = NoEnotsupWhenNotFast},
-      {.id = "write-zeroes.fast.no-eoverflow",
+      {.id = spec::kWriteZeroesFastNoEoverflow,
        .needs = kFastZero,
        .claim = "A long WRITE_ZEROES with FAST_ZERO does not get NBD_EOVERFLOW.",
        .run = FastNoEoverflow},
-      {.id = "write-zeroes.fast.no-alter",
+      {.id = spec::kWriteZeroesFastNoAlter,
        .needs = kFastZero,
        .claim = "WRITE_ZEROES with FAST_ZERO that gets NBD_ENOTSUP changes nothing.",
        .run = FastNoAlter},
-      {.id = "write-zeroes.unadvertised.no-enotsup",
+      {.id = spec::kWriteZeroesUnadvertisedNoEnotsup,
        .needs = kWriteZeroes,
        .claim = "Where FAST_ZERO is not offered WRITE_ZEROES does not get NBD_ENOTSUP.",
        .run = UnadvertisedNoEnotsup},
-      {.id = "write-zeroes.unadvertised.einval",
+      {.id = spec::kWriteZeroesUnadvertisedEinval,
        .needs = kWriteZeroes,
        .claim = "Where FAST_ZERO is not offered it gets NBD_EINVAL.",
        .run = UnadvertisedEinval},

@@ -5,6 +5,7 @@
 
 #include "conformance/faulty/fault.h"
 #include "conformance/faulty/info_lies.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -52,7 +53,7 @@ Fault FailsBy(std::string_view name, std::string_view check, std::uint16_t comma
 // Zeroes the whole block that an unaligned WRITE is in, and refuses it.
 Fault WritesAndRefuses() {
   return HearsAndSaysWrong(
-      "server_zeroes_block_of_refused_write", "block-size.server.no-corruption",
+      "server_zeroes_block_of_refused_write", spec::kBlockSizeServerNoCorruption,
       [](ClientMessage& heard, const ConnectionState&) {
         auto* request = std::get_if<Request>(&heard);
         if (request != nullptr && request->type == CommandType::kWrite && IsUnaligned(*request)) {
@@ -94,21 +95,22 @@ std::vector<Fault> AlignmentFaults() {
                                     .type = engine::ChunkType::kError,
                                     .payload = EncodePayload(engine::ErrorPayload{.error = NbdError::kEio})};
   return {
-      AnswersUnaligned("server_closes_on_unaligned_read", "block-size.server.clean-error", CommandType::kRead,
+      AnswersUnaligned("server_closes_on_unaligned_read", spec::kBlockSizeServerCleanError, CommandType::kRead,
                        HardDisconnect{}),
-      AnswersUnaligned("server_reads_wrong_byte_unaligned", "block-size.server.clean-error", CommandType::kRead,
+      AnswersUnaligned("server_reads_wrong_byte_unaligned", spec::kBlockSizeServerCleanError, CommandType::kRead,
                        wrong_byte),
-      AnswersUnaligned("server_closes_on_unaligned_write", "block-size.server.clean-error/write", CommandType::kWrite,
-                       HardDisconnect{}),
+      AnswersUnaligned("server_closes_on_unaligned_write", spec::kSub<spec::kBlockSizeServerCleanError, "write">,
+                       CommandType::kWrite, HardDisconnect{}),
       WritesAndRefuses(),
-      AnswersUnaligned("server_trusts_a_client_that_did_not_ask", "option.info.unsolicited-no-assumption",
+      AnswersUnaligned("server_trusts_a_client_that_did_not_ask", spec::kOptionInfoUnsolicitedNoAssumption,
                        CommandType::kRead, HardDisconnect{}),
-      AnswersUnaligned("server_fails_unaligned_read_by_eio", "block-size.server.unaligned-einval", CommandType::kRead,
+      AnswersUnaligned("server_fails_unaligned_read_by_eio", spec::kBlockSizeServerUnalignedEinval, CommandType::kRead,
                        failure),
-      AnswersUnaligned("server_takes_unaligned_write", "block-size.server.unaligned-einval/write", CommandType::kWrite,
-                       success),
-      AnswersUnaligned("server_fails_unaligned_status_by_eio", "block-size.server.unaligned-einval/block-status",
-                       CommandType::kBlockStatus, failure_chunk),
+      AnswersUnaligned("server_takes_unaligned_write", spec::kSub<spec::kBlockSizeServerUnalignedEinval, "write">,
+                       CommandType::kWrite, success),
+      AnswersUnaligned("server_fails_unaligned_status_by_eio",
+                       spec::kSub<spec::kBlockSizeServerUnalignedEinval, "block-status">, CommandType::kBlockStatus,
+                       failure_chunk),
   };
 }
 
@@ -117,19 +119,19 @@ std::vector<Fault> AlignmentFaults() {
 std::vector<Fault> BlockLimitFaults() {
   std::vector<Fault> faults = AlignmentFaults();
   faults.push_back(
-      ClosesAbove1MiB("server_closes_on_large_write", "block-size.dos.not-under-32m.server", CommandType::kWrite));
+      ClosesAbove1MiB("server_closes_on_large_write", spec::kBlockSizeDosNotUnder32mServer, CommandType::kWrite));
   faults.push_back(
-      ClosesAbove1MiB("server_closes_on_large_cache", "block-size.server.effect-no-disconnect", CommandType::kCache));
+      ClosesAbove1MiB("server_closes_on_large_cache", spec::kBlockSizeServerEffectNoDisconnect, CommandType::kCache));
   faults.push_back(
-      ClosesAbove1MiB("server_closes_on_large_trim", "block-size.server.effect-no-disconnect", CommandType::kTrim));
-  faults.push_back(ClosesAbove1MiB("server_closes_on_large_write_zeroes", "block-size.server.effect-no-disconnect",
+      ClosesAbove1MiB("server_closes_on_large_trim", spec::kBlockSizeServerEffectNoDisconnect, CommandType::kTrim));
+  faults.push_back(ClosesAbove1MiB("server_closes_on_large_write_zeroes", spec::kBlockSizeServerEffectNoDisconnect,
                                    CommandType::kWriteZeroes));
   faults.push_back(DescribesWrong(
-      "server_gives_req_one_two_descriptors", "block-size.server.command-limits",
+      "server_gives_req_one_two_descriptors", spec::kBlockSizeServerCommandLimits,
       [](const Request&, engine::BlockStatus& status) { status.descriptors.push_back({.length = 512}); }));
-  faults.push_back(FailsBy("server_fails_read_past_end_by_eio", "transmission.bounds.server-einval", CommandType::kRead,
-                           NbdError::kEio));
-  faults.push_back(FailsBy("server_accepts_write_past_end", "transmission.bounds.server-einval/write",
+  faults.push_back(FailsBy("server_fails_read_past_end_by_eio", spec::kTransmissionBoundsServerEinval,
+                           CommandType::kRead, NbdError::kEio));
+  faults.push_back(FailsBy("server_accepts_write_past_end", spec::kSub<spec::kTransmissionBoundsServerEinval, "write">,
                            CommandType::kWrite, NbdError::kOk));
   return faults;
 }

@@ -5,6 +5,7 @@
 
 #include "conformance/faulty/fault.h"
 #include "conformance/faulty/info_lies.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -66,43 +67,43 @@ void ClaimsToBeLarge(std::vector<ServerMessage>& said) {
 
 std::vector<Fault> AdvertisingFaults() {
   return {
-      HidesBlockSize("server_enforces_untold_limits", "block-size.server.advertise"),
-      HidesBlockSize("server_enforces_limits_hidden_from_go", "block-size.server.advertise-unless-oob"),
-      HidesBlockSize("server_ignores_request_for_block_size", "rep.info.block-size.required"),
-      SaysWrong("server_has_512_as_untold_minimum", "block-size.default.min-1",
+      HidesBlockSize("server_enforces_untold_limits", spec::kBlockSizeServerAdvertise),
+      HidesBlockSize("server_enforces_limits_hidden_from_go", spec::kBlockSizeServerAdvertiseUnlessOob),
+      HidesBlockSize("server_ignores_request_for_block_size", spec::kRepInfoBlockSizeRequired),
+      SaysWrong("server_has_512_as_untold_minimum", spec::kBlockSizeDefaultMin1,
                 LiesAndMisbehaves(WithholdBlockSize, RefusesUnaligned)),
-      SaysWrong("server_refuses_32m", "block-size.default.max-32m",
+      SaysWrong("server_refuses_32m", spec::kBlockSizeDefaultMax32m,
                 LiesAndMisbehaves(ClaimsToBeLarge, [](const Request&, std::vector<ServerMessage>&) {})),
-      SaysWrong("server_closes_on_32m", "block-size.default.max-32m",
+      SaysWrong("server_closes_on_32m", spec::kBlockSizeDefaultMax32m,
                 LiesAndMisbehaves(ClaimsToBeLarge,
                                   [](const Request& to, std::vector<ServerMessage>& said) {
                                     if (to.length > (1 << 24)) {
                                       said = {engine::HardDisconnect{}};
                                     }
                                   })),
-      AdvertisesWrong("server_advertises_minimum_0", "block-size.min.power-of-2",
+      AdvertisesWrong("server_advertises_minimum_0", spec::kBlockSizeMinPowerOf2,
                       [](InfoBlockSize& block) { block.minimum = 0; }),
-      AdvertisesWrong("server_advertises_minimum_3", "block-size.min.power-of-2",
+      AdvertisesWrong("server_advertises_minimum_3", spec::kBlockSizeMinPowerOf2,
                       [](InfoBlockSize& block) { block.minimum = 3; }),
-      AdvertisesWrong("server_advertises_odd_strict_minimum", "block-size.min.power-of-2/strict",
+      AdvertisesWrong("server_advertises_odd_strict_minimum", spec::kSub<spec::kBlockSizeMinPowerOf2, "strict">,
                       [](InfoBlockSize& block) { block.minimum += 512; }),
-      AdvertisesWrong("server_advertises_minimum_131072", "block-size.min.cap-65536",
+      AdvertisesWrong("server_advertises_minimum_131072", spec::kBlockSizeMinCap65536,
                       [](InfoBlockSize& block) { block.minimum = 131072; }),
-      SaysWrong("server_has_part_of_a_block", "block-size.export-size.multiple-of-min",
+      SaysWrong("server_has_part_of_a_block", spec::kBlockSizeExportSizeMultipleOfMin,
                 LiesAndMisbehaves(
                     [](std::vector<ServerMessage>& said) {
                       ChangeInfo(said, [](engine::InfoExport& info) { info.size -= 512; }, {});
                     },
                     [](const Request&, std::vector<ServerMessage>&) {})),
-      AdvertisesWrong("server_prefers_3000", "block-size.preferred.power-of-2",
+      AdvertisesWrong("server_prefers_3000", spec::kBlockSizePreferredPowerOf2,
                       [](InfoBlockSize& block) { block.preferred = 3000; }),
-      AdvertisesWrong("server_prefers_256", "block-size.preferred.floor",
+      AdvertisesWrong("server_prefers_256", spec::kBlockSizePreferredFloor,
                       [](InfoBlockSize& block) { block.preferred = 256; }),
-      AdvertisesWrong("server_prefers_less_than_minimum", "block-size.preferred.floor/strict",
+      AdvertisesWrong("server_prefers_less_than_minimum", spec::kSub<spec::kBlockSizePreferredFloor, "strict">,
                       [](InfoBlockSize& block) { block.preferred = block.minimum / 2; }),
-      AdvertisesWrong("server_has_maximum_below_preferred", "block-size.max.floor-preferred",
+      AdvertisesWrong("server_has_maximum_below_preferred", spec::kBlockSizeMaxFloorPreferred,
                       [](InfoBlockSize& block) { block.maximum = block.preferred - 1; }),
-      AdvertisesWrong("server_has_64k_as_maximum", "block-size.max.floor-1m",
+      AdvertisesWrong("server_has_64k_as_maximum", spec::kBlockSizeMaxFloor1m,
                       [](InfoBlockSize& block) { block.maximum = 1 << 16; }),
   };
 }
@@ -111,15 +112,15 @@ std::vector<Fault> AdvertisingFaults() {
 
 std::vector<Fault> BlockSizeFaults() {
   std::vector<Fault> faults = AdvertisingFaults();
-  faults.push_back(RequiresBlockSize("server_requires_block_size_of_who_asks", "option.info.bsreq-not-if-asked",
+  faults.push_back(RequiresBlockSize("server_requires_block_size_of_who_asks", spec::kOptionInfoBsreqNotIfAsked,
                                      /*informs=*/true, /*always=*/true));
-  faults.push_back(RequiresBlockSize("server_requires_default_block_size", "option.info.bsreq-not-default",
+  faults.push_back(RequiresBlockSize("server_requires_default_block_size", spec::kOptionInfoBsreqNotDefault,
                                      /*informs=*/true));
-  faults.push_back(RequiresBlockSize("server_refuses_for_default_block_size", "block-size.server.no-needless-refusal",
+  faults.push_back(RequiresBlockSize("server_refuses_for_default_block_size", spec::kBlockSizeServerNoNeedlessRefusal,
                                      /*informs=*/true));
   faults.push_back(
-      RequiresBlockSize("server_requires_untold_block_size", "option.info.bsreq-info-first", /*informs=*/false));
-  faults.push_back(RequiresBlockSize("server_requires_block_size", "interop.block-size.server-not-required",
+      RequiresBlockSize("server_requires_untold_block_size", spec::kOptionInfoBsreqInfoFirst, /*informs=*/false));
+  faults.push_back(RequiresBlockSize("server_requires_block_size", spec::kInteropBlockSizeServerNotRequired,
                                      /*informs=*/true));
   return faults;
 }

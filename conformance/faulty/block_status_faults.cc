@@ -4,6 +4,7 @@
 
 #include "conformance/faulty/answer_changes.h"
 #include "conformance/faulty/fault.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -106,33 +107,33 @@ void CountIn32Bits(const ClientMessage* heard, const ConnectionState& state, Sai
 
 std::vector<Fault> StatusChunkFaults() {
   return {
-      AnswersWrong("server_answers_status_simply", "block-status.reply-structured", kStatus,
+      AnswersWrong("server_answers_status_simply", spec::kBlockStatusReplyStructured, kStatus,
                    [](const Request& to, Said& said) { said = {engine::SimpleReply{.cookie = to.cookie}}; }),
-      ChunksWrong("server_cuts_last_descriptor", "block-status.chunk.length-form", kStatus,
+      ChunksWrong("server_cuts_last_descriptor", spec::kBlockStatusChunkLengthForm, kStatus,
                   [](const Request&, Chunk& chunk) { chunk.payload.resize(chunk.payload.size() - 4); }),
-      ChunksWrong("server_pads_status_chunk", "block-status.chunk.length-form", kStatus,
+      ChunksWrong("server_pads_status_chunk", spec::kBlockStatusChunkLengthForm, kStatus,
                   [](const Request&, Chunk& chunk) { chunk.payload.resize(chunk.payload.size() + 4); }),
-      AnswersWrong("server_sends_status_chunk_twice", "block-status.chunk.exactly-one-per-id", kStatus,
+      AnswersWrong("server_sends_status_chunk_twice", spec::kBlockStatusChunkExactlyOnePerId, kStatus,
                    [](const Request&, Said& said) {
                      ServerMessage again = said.front();
                      std::get<Chunk>(again).flags = 0;
                      said.insert(said.begin(), again);
                    }),
-      AnswersWrong("server_forgets_a_context", "block-status.chunk.exactly-one-per-id", kStatus,
+      AnswersWrong("server_forgets_a_context", spec::kBlockStatusChunkExactlyOnePerId, kStatus,
                    [](const Request&, Said& said) { said.erase(said.begin(), said.end() - 1); }),
-      DescribesWrong("server_uses_id_zero_of_list", "block-status.chunk.known-id",
+      DescribesWrong("server_uses_id_zero_of_list", spec::kBlockStatusChunkKnownId,
                      [](const Request&, BlockStatus& status) { status.context_id = 0; }),
-      DescribesWrong("server_sends_chunk_without_descriptors", "block-status.at-least-one",
+      DescribesWrong("server_sends_chunk_without_descriptors", spec::kBlockStatusAtLeastOne,
                      [](const Request&, BlockStatus& status) { status.descriptors.clear(); }),
-      DescribesWrong("server_sends_too_many_descriptors", "block-status.max-extents",
+      DescribesWrong("server_sends_too_many_descriptors", spec::kBlockStatusMaxExtents,
                      [](const Request& to, BlockStatus& status) {
                        if (to.length == 512) {  // Not always: megabytes take time.
                          status.descriptors.assign(engine::kDescriptorCountMax + 1, {.length = 1});
                        }
                      }),
-      ChunksWrong("server_uses_64_bit_chunks_unasked", "ext.block-status-ext.gated", kStatus,
+      ChunksWrong("server_uses_64_bit_chunks_unasked", spec::kExtBlockStatusExtGated, kStatus,
                   [](const Request&, Chunk& chunk) { chunk.type = ChunkType::kBlockStatusExt; }),
-      AnswersWrong("server_adds_status_to_reads", "block-status.only-for-cmd", CommandType::kRead,
+      AnswersWrong("server_adds_status_to_reads", spec::kBlockStatusOnlyForCmd, CommandType::kRead,
                    [](const Request& to, Said& said) {
                      said.insert(said.begin(), Chunk{.type = ChunkType::kBlockStatus,
                                                      .cookie = to.cookie,
@@ -144,60 +145,60 @@ std::vector<Fault> StatusChunkFaults() {
 
 std::vector<Fault> DescriptorFaults() {
   return {
-      DescribesWrong("server_sets_reserved_status_bit", "base-allocation.reserved.zero",
+      DescribesWrong("server_sets_reserved_status_bit", spec::kBaseAllocationReservedZero,
                      [](const Request&, BlockStatus& status) { status.descriptors.front().status |= 4; }),
-      DescribesWrong("server_ignores_req_one", "block-status.req-one.single",
+      DescribesWrong("server_ignores_req_one", spec::kBlockStatusReqOneSingle,
                      [](const Request& to, BlockStatus& status) {
                        if (IsReqOne(to)) {
                          status.descriptors.push_back({.length = 512});
                        }
                      }),
-      DescribesWrong("server_sends_zero_length_descriptor", "block-status.extent.nonzero-length",
+      DescribesWrong("server_sends_zero_length_descriptor", spec::kBlockStatusExtentNonzeroLength,
                      [](const Request&, BlockStatus& status) { status.descriptors.push_back({.length = 0}); }),
-      DescribesWrong("server_sends_zero_length_descriptor_at_end", "block-status.extent.nonzero-length",
+      DescribesWrong("server_sends_zero_length_descriptor_at_end", spec::kBlockStatusExtentNonzeroLength,
                      [](const Request& to, BlockStatus& status) {
                        if (to.offset + to.length == (4U << 20)) {
                          status.descriptors.back().length = 0;
                        }
                      }),
-      DescribesWrong("server_sends_whole_extent_with_req_one", "block-status.req-one.length-cap",
+      DescribesWrong("server_sends_whole_extent_with_req_one", spec::kBlockStatusReqOneLengthCap,
                      [](const Request& to, BlockStatus& status) {
                        if (IsReqOne(to)) {
                          status.descriptors.front().length = to.length + 512;
                        }
                      }),
-      DescribesWrong("server_sends_one_descriptor_too_many", "block-status.sum-before-last", AddOneTooMany),
-      DescribesWrong("server_sends_one_descriptor_too_many_at_boundary", "block-status.sum-before-last",
+      DescribesWrong("server_sends_one_descriptor_too_many", spec::kBlockStatusSumBeforeLast, AddOneTooMany),
+      DescribesWrong("server_sends_one_descriptor_too_many_at_boundary", spec::kBlockStatusSumBeforeLast,
                      AddOneTooManyAtBoundary),
-      SaysWrong("server_counts_status_in_32_bits", "block-status.sum-before-last/huge", CountIn32Bits),
-      DescribesWrong("server_describes_past_end_of_export", "block-status.extent.within-export",
+      SaysWrong("server_counts_status_in_32_bits", spec::kSub<spec::kBlockStatusSumBeforeLast, "huge">, CountIn32Bits),
+      DescribesWrong("server_describes_past_end_of_export", spec::kBlockStatusExtentWithinExport,
                      [](const Request&, BlockStatus& status) { status.descriptors.back().length += 8U << 20; }),
-      DescribesWrong("server_splits_equal_extents", "block-status.distinct-status",
+      DescribesWrong("server_splits_equal_extents", spec::kBlockStatusDistinctStatus,
                      [](const Request& to, BlockStatus& status) { SplitLast(to, status, 512); }),
-      DescribesWrong("server_describes_parts_of_sectors", "block-status.length.multiple-of-512",
+      DescribesWrong("server_describes_parts_of_sectors", spec::kBlockStatusLengthMultipleOf512,
                      [](const Request& to, BlockStatus& status) { SplitLast(to, status, 100); }),
-      DescribesWrong("server_describes_parts_of_blocks", "block-status.length.multiple-of-min-block",
+      DescribesWrong("server_describes_parts_of_blocks", spec::kBlockStatusLengthMultipleOfMinBlock,
                      [](const Request& to, BlockStatus& status) { SplitLast(to, status, 512); }),
-      HearsWrong("server_describes_from_block_begin", "block-status.extent.consecutive", RoundDown),
+      HearsWrong("server_describes_from_block_begin", spec::kBlockStatusExtentConsecutive, RoundDown),
   };
 }
 
 std::vector<Fault> RefusalFaults() {
   return {
-      FailsSimply("server_succeeds_without_context", "block-status.no-context-einval", NbdError::kOk),
-      DropsAtError("server_drops_client_without_context", "block-status.no-context-einval"),
-      FailsSimply("server_calls_empty_selection_unsupported", "block-status.no-context-einval/set-nothing",
-                  NbdError::kEnotsup),
-      AnswersWrong("server_drops_client_at_zero_length", "block-status.zero-length.no-disconnect", kStatus,
+      FailsSimply("server_succeeds_without_context", spec::kBlockStatusNoContextEinval, NbdError::kOk),
+      DropsAtError("server_drops_client_without_context", spec::kBlockStatusNoContextEinval),
+      FailsSimply("server_calls_empty_selection_unsupported",
+                  spec::kSub<spec::kBlockStatusNoContextEinval, "set-nothing">, NbdError::kEnotsup),
+      AnswersWrong("server_drops_client_at_zero_length", spec::kBlockStatusZeroLengthNoDisconnect, kStatus,
                    [](const Request& to, Said& said) {
                      if (to.length == 0) {
                        said = {engine::HardDisconnect{}};
                      }
                    }),
-      FailsSimply("server_reports_status_error_simply", "block-status.error.error-chunk", NbdError::kEinval),
-      AnswersWithError("server_calls_status_out_of_bounds_no_space", "block-status.out-of-bounds", kStatus,
+      FailsSimply("server_reports_status_error_simply", spec::kBlockStatusErrorErrorChunk, NbdError::kEinval),
+      AnswersWithError("server_calls_status_out_of_bounds_no_space", spec::kBlockStatusOutOfBounds, kStatus,
                        /*of_errors=*/true, NbdError::kEnospc),
-      DropsAtError("server_drops_client_at_status_out_of_bounds", "block-status.out-of-bounds"),
+      DropsAtError("server_drops_client_at_status_out_of_bounds", spec::kBlockStatusOutOfBounds),
   };
 }
 

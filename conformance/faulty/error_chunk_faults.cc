@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults for error_chunk_checks.cc.
 #include "conformance/faulty/answer_changes.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -71,51 +72,52 @@ Fault AddsToErrors(std::string_view name, std::string_view check, std::uint16_t 
 std::vector<Fault> ErrorChunkFaults() {
   const ErrorPayload plain{.error = engine::NbdError::kEinval};
   return {
-      ErrorWrong("server_sends_errors_without_bit_15", "structured.error.bit15", [](Chunk& chunk) { chunk.type = 3; }),
-      ErrorWrong("server_sends_short_error_of_its_own", "structured.error.bit15",
+      ErrorWrong("server_sends_errors_without_bit_15", spec::kStructuredErrorBit15,
+                 [](Chunk& chunk) { chunk.type = 3; }),
+      ErrorWrong("server_sends_short_error_of_its_own", spec::kStructuredErrorBit15,
                  [](Chunk& chunk) {
                    chunk.type = ChunkType::kErrorBit + 77;
                    chunk.payload.resize(4);
                  }),
-      ErrorWrong("server_cuts_error_message", "structured.error.header-length",
+      ErrorWrong("server_cuts_error_message", spec::kStructuredErrorHeaderLength,
                  [](Chunk& chunk) { chunk.payload.pop_back(); }),
-      ErrorWrong("server_sends_error_without_message_length", "structured.error.length-min",
+      ErrorWrong("server_sends_error_without_message_length", spec::kStructuredErrorLengthMin,
                  [](Chunk& chunk) { chunk.payload.resize(4); }),
-      ErrorWrong("server_sends_error_zero", "structured.error.nonzero",
+      ErrorWrong("server_sends_error_zero", spec::kStructuredErrorNonzero,
                  [](Chunk& chunk) { chunk.payload = EncodePayload(ErrorPayload{}); }),
-      ErrorWrong("server_sends_message_length_in_host_order", "structured.error.message-fits",
+      ErrorWrong("server_sends_message_length_in_host_order", spec::kStructuredErrorMessageFits,
                  [](Chunk& chunk) { SetMessageLength(chunk, chunk.payload[kMessageLengthAt + 1], 0); }),
-      ErrorWrong("server_sends_endless_error_message", "structured.error.message-cap",
+      ErrorWrong("server_sends_endless_error_message", spec::kStructuredErrorMessageCap,
                  [](Chunk& chunk) {
                    chunk.payload = EncodePayload(ErrorPayload{.error = 22, .message = std::string(4097, 'e')});
                  }),
-      ErrorWrong("server_counts_terminator_of_message", "structured.error.message-displayable",
+      ErrorWrong("server_counts_terminator_of_message", spec::kStructuredErrorMessageDisplayable,
                  [](Chunk& chunk) {
                    chunk.payload = EncodePayload(ErrorPayload{.error = 22, .message = std::string("no\0", 3)});
                  }),
       ErrorWrong(
-          "server_sends_error_message_in_latin_1", "structured.error.message-displayable",
+          "server_sends_error_message_in_latin_1", spec::kStructuredErrorMessageDisplayable,
           [](Chunk& chunk) { chunk.payload = EncodePayload(ErrorPayload{.error = 22, .message = "\xe9t\xe9"}); }),
-      AddsToErrors("server_sends_generic_error_twice", "structured.error.once", ChunkType::kError, plain),
-      ErrorOffsetWrong("server_sends_error_offset_without_offset", "structured.error-offset.length-min",
+      AddsToErrors("server_sends_generic_error_twice", spec::kStructuredErrorOnce, ChunkType::kError, plain),
+      ErrorOffsetWrong("server_sends_error_offset_without_offset", spec::kStructuredErrorOffsetLengthMin,
                        [](const Request&, Chunk& chunk) { chunk.payload.resize(10); }),
-      ErrorOffsetWrong("server_sends_error_offset_with_error_zero", "structured.error-offset.nonzero",
+      ErrorOffsetWrong("server_sends_error_offset_with_error_zero", spec::kStructuredErrorOffsetNonzero,
                        [](const Request&, Chunk& chunk) { chunk.payload[3] = 0; }),
-      ErrorOffsetWrong("server_lets_message_run_into_offset", "structured.error-offset.message-fits",
+      ErrorOffsetWrong("server_lets_message_run_into_offset", spec::kStructuredErrorOffsetMessageFits,
                        [](const Request&, Chunk& chunk) { SetMessageLength(chunk, 0, 5); }),
-      ErrorOffsetWrong("server_sends_error_offset_past_the_request", "structured.error-offset.in-bounds",
+      ErrorOffsetWrong("server_sends_error_offset_past_the_request", spec::kStructuredErrorOffsetInBounds,
                        [](const Request& to, Chunk& chunk) {
                          chunk.payload = EncodePayload(
                              ErrorPayload{.error = engine::NbdError::kEinval, .offset = to.offset + to.length + 1});
                        }),
-      AddsErrorsAt("server_repeats_error_offset", "structured.error-offset.distinct", {0, 0}),
-      AddsErrorsAt("server_sends_two_errors_in_one_chunk", "structured.error-offset.one-per-chunk", {0, 5}),
-      AnswersWrong("server_flushes_with_error_offset", "structured.error-offset.commands", CommandType::kFlush,
+      AddsErrorsAt("server_repeats_error_offset", spec::kStructuredErrorOffsetDistinct, {0, 0}),
+      AddsErrorsAt("server_sends_two_errors_in_one_chunk", spec::kStructuredErrorOffsetOnePerChunk, {0, 5}),
+      AnswersWrong("server_flushes_with_error_offset", spec::kStructuredErrorOffsetCommands, CommandType::kFlush,
                    [](const Request& to, Said& said) {
                      const ErrorPayload error{.error = engine::NbdError::kEio, .offset = 0};
                      said = {ChunkFor(to, ChunkType::kErrorOffset, EncodePayload(error), engine::ChunkFlag::kDone)};
                    }),
-      AddsToErrors("server_mixes_errors_with_and_without_offset", "structured.read.no-mixed-errors",
+      AddsToErrors("server_mixes_errors_with_and_without_offset", spec::kStructuredReadNoMixedErrors,
                    ChunkType::kErrorOffset, plain),
   };
 }

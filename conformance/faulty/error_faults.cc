@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults for error_checks.cc.
 #include "conformance/faulty/answer_changes.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -47,27 +48,28 @@ std::vector<Fault> ErrorFaults() {
   constexpr std::uint16_t kRead = CommandType::kRead;
   constexpr std::uint16_t kZero = CommandType::kWriteZeroes;
   return {
-      FailsWith("server_leaks_errno_of_its_host", "error.code.allowed-set", kRead, kEnoent),
-      FailsWith("server_says_enomem", "error.no-enomem", kRead, NbdError::kEnomem),
-      FailsWith("server_overflows_on_unknown_command", "error.eoverflow.limited", kUnknown, NbdError::kEoverflow),
-      FailsWith("server_does_not_support_unknown_command", "error.enotsup.limited", kUnknown, NbdError::kEnotsup),
-      FailsWith("server_says_eio_to_unknown_command", "error.unknown-command", kUnknown, NbdError::kEio),
-      FailsWith("server_takes_unknown_command", "error.unknown-command", kUnknown, NbdError::kOk),
-      IgnoresFlags("server_ignores_unknown_flag_of_read", "error.unknown-flag", kRead),
-      IgnoresFlags("server_ignores_unknown_flag_of_write", "error.unknown-flag/write", kWrite),
-      IgnoresFlags("server_ignores_req_one_of_read", "error.inapplicable-flag", kRead),
-      IgnoresFlags("server_ignores_df_of_write", "error.inapplicable-flag/write", kWrite),
-      IgnoresFlags("server_ignores_no_hole_of_block_status", "error.inapplicable-flag/block-status",
+      FailsWith("server_leaks_errno_of_its_host", spec::kErrorCodeAllowedSet, kRead, kEnoent),
+      FailsWith("server_says_enomem", spec::kErrorNoEnomem, kRead, NbdError::kEnomem),
+      FailsWith("server_overflows_on_unknown_command", spec::kErrorEoverflowLimited, kUnknown, NbdError::kEoverflow),
+      FailsWith("server_does_not_support_unknown_command", spec::kErrorEnotsupLimited, kUnknown, NbdError::kEnotsup),
+      FailsWith("server_says_eio_to_unknown_command", spec::kErrorUnknownCommand, kUnknown, NbdError::kEio),
+      FailsWith("server_takes_unknown_command", spec::kErrorUnknownCommand, kUnknown, NbdError::kOk),
+      IgnoresFlags("server_ignores_unknown_flag_of_read", spec::kErrorUnknownFlag, kRead),
+      IgnoresFlags("server_ignores_unknown_flag_of_write", spec::kSub<spec::kErrorUnknownFlag, "write">, kWrite),
+      IgnoresFlags("server_ignores_req_one_of_read", spec::kErrorInapplicableFlag, kRead),
+      IgnoresFlags("server_ignores_df_of_write", spec::kSub<spec::kErrorInapplicableFlag, "write">, kWrite),
+      IgnoresFlags("server_ignores_no_hole_of_block_status", spec::kSub<spec::kErrorInapplicableFlag, "block-status">,
                    CommandType::kBlockStatus),
-      FailsWith("server_says_eio_past_the_end", "transmission.read.out-of-bounds", kRead, NbdError::kEio),
-      MovesInside("server_reads_past_the_end", "transmission.read.out-of-bounds", kRead),
-      FailsWith("server_says_eio_to_write_past_the_end", "transmission.write.out-of-bounds", kWrite, NbdError::kEio),
-      FailsWith("server_writes_past_the_end", "transmission.write.out-of-bounds", kWrite, NbdError::kOk),
-      FailsWith("server_says_enospc_to_trim", "transmission.trim.out-of-bounds", CommandType::kTrim, NbdError::kEnospc),
-      FailsWith("server_zeroes_past_the_end", "write-zeroes.out-of-bounds", kZero, NbdError::kOk),
-      FailsWith("server_fails_write_with_errno_of_its_host", "transmission.write.error-code", kWrite, kEnoent),
-      FailsWith("server_fails_cache_with_errno_of_its_host", "cache.error-code", CommandType::kCache, kEnoent),
-      FailsWith("server_fails_write_zeroes_with_errno_of_its_host", "write-zeroes.error-code", kZero, kEnoent),
+      FailsWith("server_says_eio_past_the_end", spec::kTransmissionReadOutOfBounds, kRead, NbdError::kEio),
+      MovesInside("server_reads_past_the_end", spec::kTransmissionReadOutOfBounds, kRead),
+      FailsWith("server_says_eio_to_write_past_the_end", spec::kTransmissionWriteOutOfBounds, kWrite, NbdError::kEio),
+      FailsWith("server_writes_past_the_end", spec::kTransmissionWriteOutOfBounds, kWrite, NbdError::kOk),
+      FailsWith("server_says_enospc_to_trim", spec::kTransmissionTrimOutOfBounds, CommandType::kTrim,
+                NbdError::kEnospc),
+      FailsWith("server_zeroes_past_the_end", spec::kWriteZeroesOutOfBounds, kZero, NbdError::kOk),
+      FailsWith("server_fails_write_with_errno_of_its_host", spec::kTransmissionWriteErrorCode, kWrite, kEnoent),
+      FailsWith("server_fails_cache_with_errno_of_its_host", spec::kCacheErrorCode, CommandType::kCache, kEnoent),
+      FailsWith("server_fails_write_zeroes_with_errno_of_its_host", spec::kWriteZeroesErrorCode, kZero, kEnoent),
   };
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults for flag_checks.cc.
 #include "conformance/faulty/answer_changes.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -36,40 +37,42 @@ Fault ReadOnlyWrong(std::string_view name, std::string_view check, std::uint16_t
 
 std::vector<Fault> FlagFaults() {
   return {
-      AdvertisesFlags("server_clears_has_flags", "eflags.has-flags", [](std::uint16_t& flags) { flags &= 0xfffe; }),
-      RefusesFlag("server_offers_df_and_refuses_it", "eflags.unsupported-clear", CommandType::kRead, CommandFlag::kDf),
-      AnswersWithError("server_offers_trim_and_refuses_it", "eflags.unsupported-clear", CommandType::kTrim, kOfSuccess,
-                       NbdError::kEinval),
-      AnswersWithError("server_does_not_know_flush", "eflags.flush.works", CommandType::kFlush, kOfSuccess,
-                       NbdError::kEinval),
-      RefusesFlag("server_refuses_fua_of_write", "eflags.fua.works", CommandType::kWrite, CommandFlag::kFua),
-      AnswersWithError("server_does_not_know_trim", "eflags.trim.works", CommandType::kTrim, kOfSuccess,
-                       NbdError::kEinval),
-      AnswersWithError("server_does_not_know_write_zeroes", "eflags.write-zeroes.works", CommandType::kWriteZeroes,
+      AdvertisesFlags("server_clears_has_flags", spec::kEflagsHasFlags, [](std::uint16_t& flags) { flags &= 0xfffe; }),
+      RefusesFlag("server_offers_df_and_refuses_it", spec::kEflagsUnsupportedClear, CommandType::kRead,
+                  CommandFlag::kDf),
+      AnswersWithError("server_offers_trim_and_refuses_it", spec::kEflagsUnsupportedClear, CommandType::kTrim,
                        kOfSuccess, NbdError::kEinval),
-      RefusesFlag("server_does_not_know_no_hole", "eflags.write-zeroes.works", CommandType::kWriteZeroes,
+      AnswersWithError("server_does_not_know_flush", spec::kEflagsFlushWorks, CommandType::kFlush, kOfSuccess,
+                       NbdError::kEinval),
+      RefusesFlag("server_refuses_fua_of_write", spec::kEflagsFuaWorks, CommandType::kWrite, CommandFlag::kFua),
+      AnswersWithError("server_does_not_know_trim", spec::kEflagsTrimWorks, CommandType::kTrim, kOfSuccess,
+                       NbdError::kEinval),
+      AnswersWithError("server_does_not_know_write_zeroes", spec::kEflagsWriteZeroesWorks, CommandType::kWriteZeroes,
+                       kOfSuccess, NbdError::kEinval),
+      RefusesFlag("server_does_not_know_no_hole", spec::kEflagsWriteZeroesWorks, CommandType::kWriteZeroes,
                   CommandFlag::kNoHole),
-      AdvertisesFlags("server_offers_df_without_structured_replies", "eflags.df.clear-without-structured",
+      AdvertisesFlags("server_offers_df_without_structured_replies", spec::kEflagsDfClearWithoutStructured,
                       [](std::uint16_t& flags) { flags |= TransmissionFlag::kSendDf; }),
       AdvertisesFlags(
-          "server_offers_fast_zero_alone", "eflags.fast-zero.needs-write-zeroes",
+          "server_offers_fast_zero_alone", spec::kEflagsFastZeroNeedsWriteZeroes,
           [](std::uint16_t& flags) { flags &= static_cast<std::uint16_t>(~TransmissionFlag::kSendWriteZeroes); }),
-      AnswersWithError("server_writes_read_only_export", "eflags.read-only.error-writes", CommandType::kWrite,
+      AnswersWithError("server_writes_read_only_export", spec::kEflagsReadOnlyErrorWrites, CommandType::kWrite,
                        /*of_errors=*/true, NbdError::kOk),
-      ReadOnlyWrong("server_trims_read_only_export", "eflags.read-only.error-writes", CommandType::kTrim,
+      ReadOnlyWrong("server_trims_read_only_export", spec::kEflagsReadOnlyErrorWrites, CommandType::kTrim,
                     NbdError::kOk),
-      AnswersWithError("server_refuses_write_of_read_only_export_with_eio", "transmission.write.read-only",
+      AnswersWithError("server_refuses_write_of_read_only_export_with_eio", spec::kTransmissionWriteReadOnly,
                        CommandType::kWrite, /*of_errors=*/true, NbdError::kEio),
-      ReadOnlyWrong("server_refuses_trim_of_read_only_export_with_eio", "transmission.trim.read-only",
+      ReadOnlyWrong("server_refuses_trim_of_read_only_export_with_eio", spec::kTransmissionTrimReadOnly,
                     CommandType::kTrim, NbdError::kEio),
-      ReadOnlyWrong("server_refuses_write_zeroes_of_read_only_export_with_eio", "write-zeroes.read-only",
+      ReadOnlyWrong("server_refuses_write_zeroes_of_read_only_export_with_eio", spec::kWriteZeroesReadOnly,
                     CommandType::kWriteZeroes, NbdError::kEio),
-      RefusesFlag("server_refuses_fua_of_read", "cmdflag.fua.accept-all", CommandType::kRead, CommandFlag::kFua),
-      RefusesFlag("server_refuses_fua_of_flush", "cmdflag.fua.accept-all", CommandType::kFlush, CommandFlag::kFua),
-      RefusesFlag("server_refuses_no_hole", "cmdflag.no-hole.support", CommandType::kWriteZeroes, CommandFlag::kNoHole),
-      AdvertisesFlags("server_offers_no_fua", "interop.flush-fua.server",
+      RefusesFlag("server_refuses_fua_of_read", spec::kCmdflagFuaAcceptAll, CommandType::kRead, CommandFlag::kFua),
+      RefusesFlag("server_refuses_fua_of_flush", spec::kCmdflagFuaAcceptAll, CommandType::kFlush, CommandFlag::kFua),
+      RefusesFlag("server_refuses_no_hole", spec::kCmdflagNoHoleSupport, CommandType::kWriteZeroes,
+                  CommandFlag::kNoHole),
+      AdvertisesFlags("server_offers_no_fua", spec::kInteropFlushFuaServer,
                       [](std::uint16_t& flags) { flags &= static_cast<std::uint16_t>(~TransmissionFlag::kSendFua); }),
-      AdvertisesFlags("server_offers_no_flush", "interop.flush-fua.server",
+      AdvertisesFlags("server_offers_no_flush", spec::kInteropFlushFuaServer,
                       [](std::uint16_t& flags) { flags &= static_cast<std::uint16_t>(~TransmissionFlag::kSendFlush); }),
   };
 }

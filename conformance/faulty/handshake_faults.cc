@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "conformance/faulty/fault.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -17,7 +18,7 @@ using engine::OptionReplyType;
 using engine::OptionType;
 using engine::ServerMessage;
 
-constexpr std::string_view kByteOrderOfReplies = "general.byte-order.server/option-reply";
+constexpr std::string_view kByteOrderOfReplies = spec::kSub<spec::kGeneralByteOrderServer, "option-reply">;
 
 namespace {
 
@@ -43,9 +44,9 @@ Saying LosesPatience() {
 
 std::vector<Fault> ByteOrderFaults() {
   return {
-      GreetsWrong("server_swaps_first_magic", "general.byte-order.server",
+      GreetsWrong("server_swaps_first_magic", spec::kGeneralByteOrderServer,
                   [](Greeting& greeting) { greeting.magic = std::byteswap(greeting.magic); }),
-      GreetsWrong("server_swaps_second_magic", "general.byte-order.server",
+      GreetsWrong("server_swaps_second_magic", spec::kGeneralByteOrderServer,
                   [](Greeting& greeting) { greeting.option_magic = std::byteswap(greeting.option_magic); }),
       RepliesWrong("server_swaps_option_reply_magic", kByteOrderOfReplies, 0,
                    [](const engine::Option&, engine::OptionReply& reply) { reply.magic = std::byteswap(reply.magic); }),
@@ -60,13 +61,14 @@ std::vector<Fault> ByteOrderFaults() {
                        std::swap(reply.payload[0], reply.payload[1]);
                      }
                    }),
-      AnswersWrong("server_swaps_error_of_simple_reply", "general.byte-order.server/error", engine::CommandType::kRead,
+      AnswersWrong("server_swaps_error_of_simple_reply", spec::kSub<spec::kGeneralByteOrderServer, "error">,
+                   engine::CommandType::kRead,
                    [](const engine::Request&, std::vector<ServerMessage>& said) {
                      if (auto* reply = std::get_if<engine::SimpleReply>(&said.front())) {
                        reply->error = std::byteswap(reply->error);
                      }
                    }),
-      AnswersWrong("server_swaps_text_length_in_error_chunk", "general.byte-order.server/error-chunk",
+      AnswersWrong("server_swaps_text_length_in_error_chunk", spec::kSub<spec::kGeneralByteOrderServer, "error-chunk">,
                    engine::CommandType::kRead,
                    [](const engine::Request&, std::vector<ServerMessage>& said) {
                      auto* chunk = std::get_if<engine::Chunk>(&said.front());
@@ -79,41 +81,42 @@ std::vector<Fault> ByteOrderFaults() {
 
 std::vector<Fault> GreetingFaults() {
   return {
-      GreetsWrong("server_greets_with_swapped_magic", "handshake.magic",
+      GreetsWrong("server_greets_with_swapped_magic", spec::kHandshakeMagic,
                   [](Greeting& greeting) { greeting.magic = 0x434947414d44424e; }),
-      SaysWrong("server_talks_before_client_flags", "handshake.flags.width",
+      SaysWrong("server_talks_before_client_flags", spec::kHandshakeFlagsWidth,
                 [](const ClientMessage* heard, const ConnectionState&, std::vector<engine::ServerMessage>& said) {
                   if (heard == nullptr) {
                     said.emplace_back(engine::OptionReply{});
                   }
                 }),
-      GreetsWrong("server_sets_unknown_handshake_flag", "handshake.flags.no-other",
+      GreetsWrong("server_sets_unknown_handshake_flag", spec::kHandshakeFlagsNoOther,
                   [](Greeting& greeting) { greeting.flags |= 1 << 7; }),
-      HearsWrong("server_ignores_unknown_client_flag", "handshake.client-flags.drop-unknown", Ignores(1U << 2)),
-      HearsWrong("server_ignores_high_client_flag", "handshake.client-flags.drop-unknown/high", Ignores(1U << 31)),
-      GreetsWrong("server_accepts_unoffered_no_zeroes", "handshake.client-flags.drop-unoffered",
+      HearsWrong("server_ignores_unknown_client_flag", spec::kHandshakeClientFlagsDropUnknown, Ignores(1U << 2)),
+      HearsWrong("server_ignores_high_client_flag", spec::kSub<spec::kHandshakeClientFlagsDropUnknown, "high">,
+                 Ignores(1U << 31)),
+      GreetsWrong("server_accepts_unoffered_no_zeroes", spec::kHandshakeClientFlagsDropUnoffered,
                   [](Greeting& greeting) { greeting.flags &= ~engine::HandshakeFlag::kNoZeroes; }),
-      GreetsWrong("server_greets_with_wrong_option_magic", "handshake.magic.ihaveopt",
+      GreetsWrong("server_greets_with_wrong_option_magic", spec::kHandshakeMagicIhaveopt,
                   [](Greeting& greeting) { greeting.option_magic += 1; }),
-      GreetsWrong("server_haggles_without_fixed_newstyle", "handshake.flags.fixed-newstyle",
+      GreetsWrong("server_haggles_without_fixed_newstyle", spec::kHandshakeFlagsFixedNewstyle,
                   [](Greeting& greeting) { greeting.flags &= ~engine::HandshakeFlag::kFixedNewstyle; }),
-      GreetsWrong("server_answers_info_without_fixed_newstyle", "option.export-name.others-need-fixed",
+      GreetsWrong("server_answers_info_without_fixed_newstyle", spec::kOptionExportNameOthersNeedFixed,
                   [](Greeting& greeting) { greeting.flags &= ~engine::HandshakeFlag::kFixedNewstyle; }),
-      GreetsWrong("server_is_not_fixed", "baseline.fixed-newstyle.server",
+      GreetsWrong("server_is_not_fixed", spec::kBaselineFixedNewstyleServer,
                   [](Greeting& greeting) { greeting.flags &= ~engine::HandshakeFlag::kFixedNewstyle; }),
-      AnswersOptionWrong("server_closes_on_list", "baseline.fixed-newstyle.server", OptionType::kList,
+      AnswersOptionWrong("server_closes_on_list", spec::kBaselineFixedNewstyleServer, OptionType::kList,
                          [](const engine::Option&, std::vector<ServerMessage>& said) { said = {HardDisconnect{}}; }),
-      AnswersOptionWrong("server_closes_on_structured_reply", "session.hard.only-when-allowed.server",
+      AnswersOptionWrong("server_closes_on_structured_reply", spec::kSessionHardOnlyWhenAllowedServer,
                          OptionType::kStructuredReply,
                          [](const engine::Option&, std::vector<ServerMessage>& said) { said = {HardDisconnect{}}; }),
-      AnswersOptionWrong("server_closes_after_an_error", "session.hard.only-when-allowed.server", 0,
+      AnswersOptionWrong("server_closes_after_an_error", spec::kSessionHardOnlyWhenAllowedServer, 0,
                          [](const engine::Option&, std::vector<ServerMessage>& said) {
                            if (const auto* reply = std::get_if<engine::OptionReply>(&said.front());
                                reply != nullptr && reply->is_error()) {
                              said = {HardDisconnect{}};
                            }
                          }),
-      SaysWrong("server_closes_after_three_errors", "session.server.error-unwelcome", LosesPatience()),
+      SaysWrong("server_closes_after_three_errors", spec::kSessionServerErrorUnwelcome, LosesPatience()),
   };
 }
 

@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "conformance/faulty/fault.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -106,22 +107,25 @@ Fault TakesFor(std::string_view name, std::string_view check, std::uint32_t from
 
 std::vector<Fault> QueryFaults() {
   return {
-      HearsWrong("server_reads_name_past_the_data", "option.info.syntax-invalid", ParsesAnything),
-      HearsWrong("server_reads_requests_past_the_data", "option.info.syntax-invalid/count", ParsesAnything),
-      HearsWrong("server_accepts_two_bytes_of_query", "option.info.syntax-invalid/short", ParsesAnything),
-      RefusesQuery("server_refuses_unknown_request", "option.info.ignore-unknown-request", OptionReplyType::kErrInvalid,
+      HearsWrong("server_reads_name_past_the_data", spec::kOptionInfoSyntaxInvalid, ParsesAnything),
+      HearsWrong("server_reads_requests_past_the_data", spec::kSub<spec::kOptionInfoSyntaxInvalid, "count">,
+                 ParsesAnything),
+      HearsWrong("server_accepts_two_bytes_of_query", spec::kSub<spec::kOptionInfoSyntaxInvalid, "short">,
+                 ParsesAnything),
+      RefusesQuery("server_refuses_unknown_request", spec::kOptionInfoIgnoreUnknownRequest,
+                   OptionReplyType::kErrInvalid,
                    [](const engine::InfoQuery& query) { return std::ranges::count(query.requests, 0xfffe) > 0; }),
-      RefusesQuery("server_calls_empty_name_invalid", "option.info.empty-name-default", OptionReplyType::kErrInvalid,
+      RefusesQuery("server_calls_empty_name_invalid", spec::kOptionInfoEmptyNameDefault, OptionReplyType::kErrInvalid,
                    [](const engine::InfoQuery& query) { return query.name.empty(); }),
-      RefusesQuery("server_calls_unknown_name_invalid", "option.info.unknown-export", OptionReplyType::kErrInvalid,
+      RefusesQuery("server_calls_unknown_name_invalid", spec::kOptionInfoUnknownExport, OptionReplyType::kErrInvalid,
                    [](const engine::InfoQuery& query) { return !query.name.empty(); }),
-      AnswersOptionWrong("server_closes_on_info_for_unknown_name", "option.info.unknown-export", OptionType::kInfo,
+      AnswersOptionWrong("server_closes_on_info_for_unknown_name", spec::kOptionInfoUnknownExport, OptionType::kInfo,
                          [](const Option&, std::vector<ServerMessage>& said) {
                            if (IsRefused(said)) {
                              said = {HardDisconnect{}};
                            }
                          }),
-      AnswersOptionWrong("server_informs_about_unknown_export", "option.info.unknown-no-info", OptionType::kInfo,
+      AnswersOptionWrong("server_informs_about_unknown_export", spec::kOptionInfoUnknownNoInfo, OptionType::kInfo,
                          [](const Option& to, std::vector<ServerMessage>& said) {
                            if (IsRefused(said)) {
                              said.insert(said.begin(),
@@ -130,15 +134,17 @@ std::vector<Fault> QueryFaults() {
                                                      .payload = EncodePayload(engine::InfoExport{.flags = 1})});
                            }
                          }),
-      RepliesBy("server_does_not_know_info", "baseline.info-go.server", OptionType::kInfo, OptionReplyType::kErrUnsup),
-      RepliesBy("server_does_not_know_go", "baseline.info-go.server/go", OptionType::kGo, OptionReplyType::kErrUnsup),
-      TakesFor("server_takes_info_for_go", "option.info.stays-in-haggling", OptionType::kInfo, OptionType::kGo),
-      TakesFor("server_takes_go_for_info", "option.go.enters-transmission", OptionType::kGo, OptionType::kInfo),
-      AnswersOptionWrong("server_pads_after_go", "option.go.no-pad", OptionType::kGo,
+      RepliesBy("server_does_not_know_info", spec::kBaselineInfoGoServer, OptionType::kInfo,
+                OptionReplyType::kErrUnsup),
+      RepliesBy("server_does_not_know_go", spec::kSub<spec::kBaselineInfoGoServer, "go">, OptionType::kGo,
+                OptionReplyType::kErrUnsup),
+      TakesFor("server_takes_info_for_go", spec::kOptionInfoStaysInHaggling, OptionType::kInfo, OptionType::kGo),
+      TakesFor("server_takes_go_for_info", spec::kOptionGoEntersTransmission, OptionType::kGo, OptionType::kInfo),
+      AnswersOptionWrong("server_pads_after_go", spec::kOptionGoNoPad, OptionType::kGo,
                          [](const Option&, std::vector<ServerMessage>& said) {
                            said.emplace_back(engine::RawBytes{.bytes = engine::Bytes(engine::kExportNamePadBytes)});
                          }),
-      AnswersOptionWrong("server_closes_after_refused_go", "option.go.error-stays-in-haggling", OptionType::kGo,
+      AnswersOptionWrong("server_closes_after_refused_go", spec::kOptionGoErrorStaysInHaggling, OptionType::kGo,
                          [](const Option&, std::vector<ServerMessage>& said) {
                            if (IsRefused(said)) {
                              said.emplace_back(HardDisconnect{});
@@ -149,32 +155,33 @@ std::vector<Fault> QueryFaults() {
 
 std::vector<Fault> InformationFaults() {
   return {
-      Withholds("server_informs_without_export", "option.info.ack-needs-export", OptionType::kInfo, InfoType::kExport),
-      Withholds("server_goes_without_export", "option.info.ack-needs-export/go", OptionType::kGo, InfoType::kExport),
-      InformsWrong("server_goes_with_other_size", "option.go.same-as-info", OptionType::kGo, InfoType::kExport,
+      Withholds("server_informs_without_export", spec::kOptionInfoAckNeedsExport, OptionType::kInfo, InfoType::kExport),
+      Withholds("server_goes_without_export", spec::kSub<spec::kOptionInfoAckNeedsExport, "go">, OptionType::kGo,
+                InfoType::kExport),
+      InformsWrong("server_goes_with_other_size", spec::kOptionGoSameAsInfo, OptionType::kGo, InfoType::kExport,
                    [](engine::Bytes& payload) { payload[6] ^= 1; }),
-      InformsWrong("server_goes_with_other_flags", "option.go.same-as-info", OptionType::kGo, InfoType::kExport,
+      InformsWrong("server_goes_with_other_flags", spec::kOptionGoSameAsInfo, OptionType::kGo, InfoType::kExport,
                    [](engine::Bytes& payload) { payload[11] ^= engine::TransmissionFlag::kSendFua; }),
-      Withholds("server_goes_without_name", "option.go.same-as-info", OptionType::kGo, InfoType::kName),
-      AnswersOptionWrong("server_informs_twice", "rep.info.once", OptionType::kInfo,
+      Withholds("server_goes_without_name", spec::kOptionGoSameAsInfo, OptionType::kGo, InfoType::kName),
+      AnswersOptionWrong("server_informs_twice", spec::kRepInfoOnce, OptionType::kInfo,
                          [](const Option&, std::vector<ServerMessage>& said) {
                            if (IsAck(said.back())) {
                              said.insert(said.begin(), ServerMessage(said.front()));
                            }
                          }),
-      InformsWrong("server_sends_longer_info_export", "rep.info.export.length", OptionType::kGo, InfoType::kExport,
+      InformsWrong("server_sends_longer_info_export", spec::kRepInfoExportLength, OptionType::kGo, InfoType::kExport,
                    [](engine::Bytes& payload) { payload.push_back(0); }),
-      InformsWrong("server_sends_shorter_info_export", "rep.info.export.length", OptionType::kGo, InfoType::kExport,
+      InformsWrong("server_sends_shorter_info_export", spec::kRepInfoExportLength, OptionType::kGo, InfoType::kExport,
                    [](engine::Bytes& payload) { payload.resize(10); }),
-      InformsWrong("server_sends_name_without_type", "rep.info.name.length", OptionType::kGo, InfoType::kName,
+      InformsWrong("server_sends_name_without_type", spec::kRepInfoNameLength, OptionType::kGo, InfoType::kName,
                    [](engine::Bytes& payload) { payload.resize(1); }),
-      InformsWrong("server_sends_description_without_type", "rep.info.description.length", OptionType::kGo,
+      InformsWrong("server_sends_description_without_type", spec::kRepInfoDescriptionLength, OptionType::kGo,
                    InfoType::kDescription, [](engine::Bytes& payload) { payload.clear(); }),
-      InformsWrong("server_sends_two_block_sizes", "rep.info.block-size.length", OptionType::kGo, InfoType::kBlockSize,
+      InformsWrong("server_sends_two_block_sizes", spec::kRepInfoBlockSizeLength, OptionType::kGo, InfoType::kBlockSize,
                    [](engine::Bytes& payload) { payload.resize(10); }),
-      InformsWrong("server_names_what_it_does_not_list", "rep.info.name.matches-list", OptionType::kInfo,
+      InformsWrong("server_names_what_it_does_not_list", spec::kRepInfoNameMatchesList, OptionType::kInfo,
                    InfoType::kName, [](engine::Bytes& payload) { payload.push_back('x'); }),
-      RepliesWrong("server_describes_in_two_ways", "rep.info.description.matches-list", OptionType::kList,
+      RepliesWrong("server_describes_in_two_ways", spec::kRepInfoDescriptionMatchesList, OptionType::kList,
                    [](const Option&, OptionReply& reply) {
                      if (reply.type == OptionReplyType::kServer) {
                        reply.payload.insert(reply.payload.end(), {'d', 'i', 's', 'k'});

@@ -5,6 +5,7 @@
 #include <memory>
 
 #include "conformance/faulty/fault.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -92,69 +93,69 @@ Fault ListsWrong(std::string_view name, std::string_view check, std::function<vo
 
 std::vector<Fault> ReplyFaults() {
   return {
-      AnswersUnknown("server_ignores_unknown_option", "option.reply.for-every-option", {}),
-      RepliesWrong("server_sends_wrong_option_reply_magic", "option.reply.magic", 0,
+      AnswersUnknown("server_ignores_unknown_option", spec::kOptionReplyForEveryOption, {}),
+      RepliesWrong("server_sends_wrong_option_reply_magic", spec::kOptionReplyMagic, 0,
                    [](const Option&, OptionReply& reply) { reply.magic += 1; }),
-      RepliesWrong("server_replies_for_option_0", "option.reply.echo-option", OptionType::kStructuredReply,
+      RepliesWrong("server_replies_for_option_0", spec::kOptionReplyEchoOption, OptionType::kStructuredReply,
                    [](const Option&, OptionReply& reply) { reply.option = 0; }),
-      RepliesWrong("server_cuts_high_option_number", "option.reply.echo-option", 0,
+      RepliesWrong("server_cuts_high_option_number", spec::kOptionReplyEchoOption, 0,
                    [](const Option&, OptionReply& reply) { reply.option &= 0x7fffffff; }),
-      ListsWrong("server_announces_longer_reply", "option.reply.length-accurate",
+      ListsWrong("server_announces_longer_reply", spec::kOptionReplyLengthAccurate,
                  [](OptionReply& reply) { reply.length_field = static_cast<std::uint32_t>(reply.payload.size() + 4); }),
-      ListsWrong("server_announces_shorter_reply", "option.reply.length-accurate",
+      ListsWrong("server_announces_shorter_reply", spec::kOptionReplyLengthAccurate,
                  [](OptionReply& reply) { reply.length_field = static_cast<std::uint32_t>(reply.payload.size() - 1); }),
-      RepliesWrong("server_announces_data_after_ack", "option.reply.length-accurate", OptionType::kGo,
+      RepliesWrong("server_announces_data_after_ack", spec::kOptionReplyLengthAccurate, OptionType::kGo,
                    [](const Option&, OptionReply& reply) {
                      if (reply.type == OptionReplyType::kAck) {
                        reply.length_field = 8;
                      }
                    }),
-      AnswersUnknown("server_refuses_unknown_option_by_policy", "baseline.unsup",
+      AnswersUnknown("server_refuses_unknown_option_by_policy", spec::kBaselineUnsup,
                      {Refusal(0, OptionReplyType::kErrPolicy)}),
-      AnswersUnknown("server_acknowledges_unknown_option", "baseline.unsup", {OptionReply{}}),
-      AnswersUnknown("server_closes_on_unknown_option", "baseline.unsup", {HardDisconnect{}}),
-      SaysWrong("server_does_not_skip_unknown_data", "baseline.unsup-resync", LosesItsPlace()),
+      AnswersUnknown("server_acknowledges_unknown_option", spec::kBaselineUnsup, {OptionReply{}}),
+      AnswersUnknown("server_closes_on_unknown_option", spec::kBaselineUnsup, {HardDisconnect{}}),
+      SaysWrong("server_does_not_skip_unknown_data", spec::kBaselineUnsupResync, LosesItsPlace()),
   };
 }
 
 std::vector<Fault> AbortFaults() {
   return {
-      AnswersAlways("server_closes_on_abort", "option.abort.ack", OptionType::kAbort, {HardDisconnect{}}),
-      AnswersAlways("server_refuses_abort", "option.abort.ack", OptionType::kAbort,
+      AnswersAlways("server_closes_on_abort", spec::kOptionAbortAck, OptionType::kAbort, {HardDisconnect{}}),
+      AnswersAlways("server_refuses_abort", spec::kOptionAbortAck, OptionType::kAbort,
                     {Refusal(OptionType::kAbort, OptionReplyType::kErrPolicy)}),
-      AnswersAlways("server_does_not_know_abort", "baseline.abort.server", OptionType::kAbort,
+      AnswersAlways("server_does_not_know_abort", spec::kBaselineAbortServer, OptionType::kAbort,
                     {Refusal(OptionType::kAbort, OptionReplyType::kErrUnsup)}),
-      AnswersAlways("server_ignores_abort", "baseline.abort.server", OptionType::kAbort, {}),
-      AnswersOptionWrong("server_refuses_abort_with_data", "option.abort.ignore-data", OptionType::kAbort,
+      AnswersAlways("server_ignores_abort", spec::kBaselineAbortServer, OptionType::kAbort, {}),
+      AnswersOptionWrong("server_refuses_abort_with_data", spec::kOptionAbortIgnoreData, OptionType::kAbort,
                          [](const Option& to, std::vector<ServerMessage>& said) {
                            if (!to.payload.empty()) {
                              said = {Refusal(to.option, OptionReplyType::kErrInvalid)};
                            }
                          }),
-      SaysWrong("server_falls_over_abort", "option.abort.server-tolerates-close", FallsOverAbort()),
+      SaysWrong("server_falls_over_abort", spec::kOptionAbortServerToleratesClose, FallsOverAbort()),
   };
 }
 
 std::vector<Fault> ListFaults() {
   return {
-      ListsWrong("server_lists_by_info", "option.list.reply-shape",
+      ListsWrong("server_lists_by_info", spec::kOptionListReplyShape,
                  [](OptionReply& reply) { reply.type = OptionReplyType::kInfo; }),
-      AnswersOptionWrong("server_does_not_end_its_list", "option.list.reply-shape", OptionType::kList,
+      AnswersOptionWrong("server_does_not_end_its_list", spec::kOptionListReplyShape, OptionType::kList,
                          [](const Option&, std::vector<ServerMessage>& said) { said.pop_back(); }),
       AnswersOptionWrong(
-          "server_lists_an_export_twice", "option.list.one-per-export", OptionType::kList,
+          "server_lists_an_export_twice", spec::kOptionListOnePerExport, OptionType::kList,
           [](const Option&, std::vector<ServerMessage>& said) { said.insert(said.begin(), ServerMessage(said[0])); }),
-      HearsWrong("server_lists_despite_data", "option.list.data-invalid", ListsDespiteData),
-      AnswersAlways("server_forbids_list_with_data", "option.list.data-invalid", OptionType::kList,
+      HearsWrong("server_lists_despite_data", spec::kOptionListDataInvalid, ListsDespiteData),
+      AnswersAlways("server_forbids_list_with_data", spec::kOptionListDataInvalid, OptionType::kList,
                     {Refusal(OptionType::kList, OptionReplyType::kErrPolicy)}),
-      AnswersAlways("server_does_not_know_list", "baseline.list.server", OptionType::kList,
+      AnswersAlways("server_does_not_know_list", spec::kBaselineListServer, OptionType::kList,
                     {Refusal(OptionType::kList, OptionReplyType::kErrUnsup)}),
-      ListsWrong("server_announces_longer_name", "rep.server.name-length",
+      ListsWrong("server_announces_longer_name", spec::kRepServerNameLength,
                  [](OptionReply& reply) { reply.payload[3] += 1; }),
-      ListsWrong("server_lists_without_name_length", "rep.server.name-length",
+      ListsWrong("server_lists_without_name_length", spec::kRepServerNameLength,
                  [](OptionReply& reply) { reply.payload.resize(3); }),
       ListsWrong(
-          "server_lists_a_name_it_does_not_know", "rep.server.name-usable",
+          "server_lists_a_name_it_does_not_know", spec::kRepServerNameUsable,
           [](OptionReply& reply) { reply.payload = EncodePayload(engine::ListedExport{.name = "no longer there"}); }),
   };
 }

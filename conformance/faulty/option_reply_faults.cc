@@ -4,6 +4,7 @@
 #include <iterator>
 
 #include "conformance/faulty/fault.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -75,22 +76,22 @@ std::vector<Fault> StringFaults() {
   const std::string nul(1, '\0');
   const std::string latin1 = "na\xefve";
   return {
-      Lists("server_lists_latin1_name", "general.string.utf8.server", {.name = latin1}),
-      Lists("server_lists_latin1_description", "general.string.utf8.server", {.name = "", .description = latin1}),
-      Informs("server_describes_in_latin1", "general.string.utf8.server", engine::InfoType::kDescription, latin1),
-      RefusesSaying("server_refuses_in_latin1", "general.string.utf8.server", latin1),
-      ListsContext("server_lists_latin1_context", "general.string.utf8.server", "x-nbdspec:" + latin1),
-      FailsSaying("server_fails_in_latin1", "general.string.utf8.server", latin1),
-      Lists("server_ends_name_with_nul", "general.string.no-nul.server", {.name = "d" + nul}),
-      RefusesSaying("server_ends_error_with_nul", "general.string.no-nul.server", "no" + nul),
-      FailsSaying("server_ends_text_of_error_chunk_with_nul", "general.string.no-nul.server", "no" + nul),
-      Lists("server_lists_endless_name", "general.string.max-4096.server", {.name = std::string(4097, 'x')}),
-      RefusesSaying("server_refuses_endlessly", "general.string.max-4096.server", std::string(5000, 'x')),
-      Informs("server_describes_at_length", "general.string.soft-256.server", engine::InfoType::kDescription,
+      Lists("server_lists_latin1_name", spec::kGeneralStringUtf8Server, {.name = latin1}),
+      Lists("server_lists_latin1_description", spec::kGeneralStringUtf8Server, {.name = "", .description = latin1}),
+      Informs("server_describes_in_latin1", spec::kGeneralStringUtf8Server, engine::InfoType::kDescription, latin1),
+      RefusesSaying("server_refuses_in_latin1", spec::kGeneralStringUtf8Server, latin1),
+      ListsContext("server_lists_latin1_context", spec::kGeneralStringUtf8Server, "x-nbdspec:" + latin1),
+      FailsSaying("server_fails_in_latin1", spec::kGeneralStringUtf8Server, latin1),
+      Lists("server_ends_name_with_nul", spec::kGeneralStringNoNulServer, {.name = "d" + nul}),
+      RefusesSaying("server_ends_error_with_nul", spec::kGeneralStringNoNulServer, "no" + nul),
+      FailsSaying("server_ends_text_of_error_chunk_with_nul", spec::kGeneralStringNoNulServer, "no" + nul),
+      Lists("server_lists_endless_name", spec::kGeneralStringMax4096Server, {.name = std::string(4097, 'x')}),
+      RefusesSaying("server_refuses_endlessly", spec::kGeneralStringMax4096Server, std::string(5000, 'x')),
+      Informs("server_describes_at_length", spec::kGeneralStringSoft256Server, engine::InfoType::kDescription,
               std::string(257, 'x')),
-      RefusesSaying("server_sends_garbage_with_error", "rep.err.text-string", "\x01\x02\xff\xfe"),
-      RefusesSaying("server_ends_text_of_error_with_nul", "rep.err.text-string", "no" + nul),
-      Lists("server_sends_number_after_name", "rep.server.trailing-text", {.name = "d", .description = nul + "\x40"}),
+      RefusesSaying("server_sends_garbage_with_error", spec::kRepErrTextString, "\x01\x02\xff\xfe"),
+      RefusesSaying("server_ends_text_of_error_with_nul", spec::kRepErrTextString, "no" + nul),
+      Lists("server_sends_number_after_name", spec::kRepServerTrailingText, {.name = "d", .description = nul + "\x40"}),
   };
 }
 
@@ -109,23 +110,23 @@ Saying ForgetsInfo() {
 
 std::vector<Fault> OptionReplyFaults() {
   std::vector<Fault> faults = StringFaults();
-  faults.push_back(RepliesWrong("server_sends_data_with_ack", "rep.ack.no-data", OptionType::kStructuredReply,
+  faults.push_back(RepliesWrong("server_sends_data_with_ack", spec::kRepAckNoData, OptionType::kStructuredReply,
                                 [](const Option&, OptionReply& reply) { reply.payload = {0}; }));
-  faults.push_back(RepliesWrong("server_sends_data_with_ack_of_go", "rep.ack.no-data", OptionType::kGo,
+  faults.push_back(RepliesWrong("server_sends_data_with_ack_of_go", spec::kRepAckNoData, OptionType::kGo,
                                 [](const Option&, OptionReply& reply) {
                                   if (reply.type == OptionReplyType::kAck) {
                                     reply.payload.resize(12);
                                   }
                                 }));
-  faults.push_back(RepliesBy("server_refuses_by_type_5", "rep.err.bit31", OptionType::kStructuredReply, 5));
-  faults.push_back(RepliesBy("server_lists_by_type_0", "rep.err.bit31", OptionType::kList, 0));
-  faults.push_back(SaysWrong("server_forgets_info", "rep.err.unsup", ForgetsInfo()));
+  faults.push_back(RepliesBy("server_refuses_by_type_5", spec::kRepErrBit31, OptionType::kStructuredReply, 5));
+  faults.push_back(RepliesBy("server_lists_by_type_0", spec::kRepErrBit31, OptionType::kList, 0));
+  faults.push_back(SaysWrong("server_forgets_info", spec::kRepErrUnsup, ForgetsInfo()));
   faults.push_back(
-      RepliesBy("server_calls_list_invalid", "rep.err.invalid", OptionType::kList, OptionReplyType::kErrInvalid));
-  faults.push_back(RepliesBy("server_calls_set_meta_context_invalid", "rep.err.invalid", OptionType::kSetMetaContext,
+      RepliesBy("server_calls_list_invalid", spec::kRepErrInvalid, OptionType::kList, OptionReplyType::kErrInvalid));
+  faults.push_back(RepliesBy("server_calls_set_meta_context_invalid", spec::kRepErrInvalid, OptionType::kSetMetaContext,
                              OptionReplyType::kErrInvalid));
-  faults.push_back(
-      RepliesBy("server_finds_no_export_to_list", "rep.err.unknown", OptionType::kList, OptionReplyType::kErrUnknown));
+  faults.push_back(RepliesBy("server_finds_no_export_to_list", spec::kRepErrUnknown, OptionType::kList,
+                             OptionReplyType::kErrUnknown));
   return faults;
 }
 

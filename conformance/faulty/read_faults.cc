@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults for read_checks.cc.
 #include "conformance/faulty/answer_changes.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -68,7 +69,7 @@ Fault HangsUpOnNothing(std::string_view name, std::string_view check) {
 
 // A server that answers structured as soon as it was asked for structured replies, even wrongly.
 Fault AnswersStructuredUnasked() {
-  return AnswersWrong("server_sends_chunks_though_it_refused", "structured.only-if-negotiated", kRead,
+  return AnswersWrong("server_sends_chunks_though_it_refused", spec::kStructuredOnlyIfNegotiated, kRead,
                       [](const Request& to, Said& said) {
                         if (!IsStructured(said)) {
                           said = {Data(to, to.offset, Bytes(to.length), ChunkFlag::kDone)};
@@ -78,7 +79,7 @@ Fault AnswersStructuredUnasked() {
 
 // Advertises a maximum payload of 4096 bytes and ignores it.
 Fault IgnoresItsMaximum() {
-  return RepliesWrong("server_sends_more_than_its_maximum_payload", "structured.chunk.max-payload",
+  return RepliesWrong("server_sends_more_than_its_maximum_payload", spec::kStructuredChunkMaxPayload,
                       engine::OptionType::kGo, [](const engine::Option&, engine::OptionReply& reply) {
                         if (auto size = engine::DecodeInfoBlockSize(reply.payload)) {
                           size->maximum = 4096;
@@ -91,74 +92,74 @@ Fault IgnoresItsMaximum() {
 
 std::vector<Fault> ReadFaults() {
   return {
-      AnswersWithError("server_cannot_read", "baseline.read.server", kRead, /*of_errors=*/false, NbdError::kEio),
-      SimpleReadWrong("server_sends_a_byte_too_many", "transmission.simple.read-payload-length",
+      AnswersWithError("server_cannot_read", spec::kBaselineReadServer, kRead, /*of_errors=*/false, NbdError::kEio),
+      SimpleReadWrong("server_sends_a_byte_too_many", spec::kTransmissionSimpleReadPayloadLength,
                       [](SimpleReply& reply) { reply.data.push_back(0); }),
-      SimpleReadWrong("server_sends_a_byte_too_few", "transmission.simple.read-payload-length",
+      SimpleReadWrong("server_sends_a_byte_too_few", spec::kTransmissionSimpleReadPayloadLength,
                       [](SimpleReply& reply) { reply.data.resize(reply.data.empty() ? 0 : reply.data.size() - 1); }),
-      AnswersWrong("server_sends_data_after_simple_error", "transmission.simple.no-payload-on-error", kRead,
+      AnswersWrong("server_sends_data_after_simple_error", spec::kTransmissionSimpleNoPayloadOnError, kRead,
                    [](const Request& to, Said& said) {
                      if (!Succeeds(said)) {
                        said.emplace_back(engine::RawBytes{Bytes(to.length)});
                      }
                    }),
-      AnswersWithError("server_fails_simple_read_with_errno_of_its_host", "transmission.read.simple-error-code", kRead,
+      AnswersWithError("server_fails_simple_read_with_errno_of_its_host", spec::kTransmissionReadSimpleErrorCode, kRead,
                        /*of_errors=*/true, 61),
-      HangsUpOnNothing("server_hangs_up_on_empty_read", "transmission.read.zero-no-disconnect"),
+      HangsUpOnNothing("server_hangs_up_on_empty_read", spec::kTransmissionReadZeroNoDisconnect),
       AnswersStructuredUnasked(),
-      AnswersWrong("server_fails_structured_read_simply", "structured.read.no-simple", kRead,
+      AnswersWrong("server_fails_structured_read_simply", spec::kStructuredReadNoSimple, kRead,
                    [](const Request& to, Said& said) {
                      if (!Succeeds(said)) {
                        said = {SimpleReply{.error = NbdError::kEinval, .cookie = to.cookie}};
                      }
                    }),
-      StructuredReadWrong("server_never_ends_its_chunks", "structured.read.chunks",
+      StructuredReadWrong("server_never_ends_its_chunks", spec::kStructuredReadChunks,
                           [](const Request&, Said& said) { std::get<Chunk>(said.back()).flags = 0; }),
       StructuredReadWrong(
-          "server_answers_structured_read_simply", "structured.read.chunks",
+          "server_answers_structured_read_simply", spec::kStructuredReadChunks,
           [](const Request& to, Said& said) { said = {SimpleReply{.cookie = to.cookie, .data = Bytes(to.length)}}; }),
-      StructuredReadWrong("server_sends_chunks_of_500_bytes", "structured.read.align-512",
+      StructuredReadWrong("server_sends_chunks_of_500_bytes", spec::kStructuredReadAlign512,
                           [](const Request& to, Said& said) { said = InPieces(to, 500); }),
-      StructuredReadWrong("server_sends_chunks_of_64_bytes", "structured.chunks.minimise",
+      StructuredReadWrong("server_sends_chunks_of_64_bytes", spec::kStructuredChunksMinimise,
                           [](const Request& to, Said& said) { said = InPieces(to, 64); }),
       IgnoresItsMaximum(),
-      StructuredReadWrong("server_leaves_out_the_last_chunk", "structured.read.full-coverage",
+      StructuredReadWrong("server_leaves_out_the_last_chunk", spec::kStructuredReadFullCoverage,
                           [](const Request& to, Said& said) {
                             said.pop_back();
                             said.emplace_back(ChunkFor(to, ChunkType::kNone, {}, ChunkFlag::kDone));
                           }),
-      AnswersWrong("server_leaves_out_what_it_cannot_read", "structured.read.error-chunk", kRead,
+      AnswersWrong("server_leaves_out_what_it_cannot_read", spec::kStructuredReadErrorChunk, kRead,
                    [](const Request& to, Said& said) {
                      if (!Succeeds(said)) {
                        said = {ChunkFor(to, ChunkType::kNone, {}, ChunkFlag::kDone)};
                      }
                    }),
-      StructuredReadWrong("server_calls_data_a_hole", "structured.offset-hole.reads-zero",
+      StructuredReadWrong("server_calls_data_a_hole", spec::kStructuredOffsetHoleReadsZero,
                           [](const Request& to, Said& said) {
                             const engine::OffsetHole hole{.offset = to.offset, .length = to.length};
                             said = {ChunkFor(to, ChunkType::kOffsetHole, EncodePayload(hole), ChunkFlag::kDone)};
                           }),
-      StructuredReadWrong("server_ignores_df", "structured.read.df.one-content",
+      StructuredReadWrong("server_ignores_df", spec::kStructuredReadDfOneContent,
                           [](const Request& to, Said& said) { said = InPieces(to, 4096); }),
-      StructuredReadWrong("server_sends_a_hole_with_df", "structured.read.df.mixed-as-data",
+      StructuredReadWrong("server_sends_a_hole_with_df", spec::kStructuredReadDfMixedAsData,
                           [](const Request& to, Said& said) {
                             if (HasDf(to)) {
                               const engine::OffsetHole hole{.offset = to.offset, .length = to.length};
                               said = {ChunkFor(to, ChunkType::kOffsetHole, EncodePayload(hole), ChunkFlag::kDone)};
                             }
                           }),
-      StructuredReadWrong("server_sends_only_the_data_with_df", "structured.read.df.mixed-as-data",
+      StructuredReadWrong("server_sends_only_the_data_with_df", spec::kStructuredReadDfMixedAsData,
                           [](const Request& to, Said& said) {
                             if (HasDf(to)) {
                               said = {Data(to, to.offset, {1}, ChunkFlag::kDone)};
                             }
                           }),
-      StructuredReadWrong("server_overflows_after_content", "structured.read.df.eoverflow-no-content",
+      StructuredReadWrong("server_overflows_after_content", spec::kStructuredReadDfEoverflowNoContent,
                           [](const Request& to, Said& said) {
                             const engine::ErrorPayload error{.error = NbdError::kEoverflow};
                             AddLast(ChunkFor(to, ChunkType::kError, EncodePayload(error)), said);
                           }),
-      AnswersWrong("server_overflows_at_64_kib", "structured.read.df.64k", kRead,
+      AnswersWrong("server_overflows_at_64_kib", spec::kStructuredReadDf64k, kRead,
                    [](const Request& to, Said& said) {
                      if (HasDf(to) && to.length >= 1 << 16) {
                        AnswerWith(to, NbdError::kEoverflow, said);

@@ -8,10 +8,10 @@
 #include "conformance/checks/check.h"
 #include "conformance/faulty/fault.h"
 #include "conformance/peer/reference_target.h"
-#include "conformance/requirements/catalogue.h"
 #include "conformance/runner/runner.h"
 #include "conformance/runner/worker.h"
 #include "engine/base/check.h"
+#include "engine/spec/catalogue.h"
 
 namespace nbdspec::conformance {
 
@@ -28,7 +28,7 @@ SelfTestRow Meet(const Fault& fault, const Check& check, std::uint64_t seed) {
   worker.Prepare(check.setup);
   faulty = true;
   reports::Outcome outcome = worker.Run(check);
-  const Requirement* requirement = TheCatalogue().Find(check.requirement());
+  const spec::Requirement* requirement = spec::TheCatalogue().Find(check.requirement());
   NBDSPEC_CHECK(requirement != nullptr);
   return {.fault = fault.name,
           .check = fault.check,

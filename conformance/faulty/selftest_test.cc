@@ -11,7 +11,7 @@
 
 #include "conformance/checks/check.h"
 #include "conformance/faulty/fault.h"
-#include "conformance/requirements/catalogue.h"
+#include "engine/spec/catalogue.h"
 
 namespace nbdspec::conformance {
 namespace {
@@ -25,9 +25,9 @@ TEST(SelfTest, EveryCheckAsksARequirementThatCanBeBroken) {
   std::set<std::string_view> ids;
   for (const Check& check : AllChecks()) {
     EXPECT_TRUE(ids.insert(check.id).second) << check.id << " is there twice";
-    const Requirement* requirement = TheCatalogue().Find(check.requirement());
+    const spec::Requirement* requirement = spec::TheCatalogue().Find(check.requirement());
     ASSERT_NE(requirement, nullptr) << check.id << " asks a requirement that is not in the catalogue";
-    EXPECT_NE(requirement->level, reports::Level::kMay) << check.id << " asks a permission";
+    EXPECT_NE(requirement->level, spec::Level::kMay) << check.id << " asks a permission";
     EXPECT_EQ(requirement->role, Role::kServer) << check.id;
     EXPECT_FALSE(check.claim.empty()) << check.id;
   }
@@ -38,7 +38,7 @@ TEST(SelfTest, EveryRequirementHasACheckOrAReasonAndNotBoth) {
   for (const Check& check : AllChecks()) {
     asked.insert(check.requirement());
   }
-  for (const Requirement& requirement : TheCatalogue().all()) {
+  for (const spec::Requirement& requirement : spec::TheCatalogue().all()) {
     EXPECT_NE(asked.contains(requirement.id), !requirement.untested.empty()) << requirement.id;
   }
 }

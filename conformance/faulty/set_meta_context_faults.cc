@@ -4,6 +4,7 @@
 
 #include "conformance/faulty/context_faults.h"
 #include "conformance/faulty/fault.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -22,7 +23,7 @@ constexpr std::uint32_t kSet = OptionType::kSetMetaContext;
 // Selects what the queries before the malformed one ask for, and says ERR_INVALID all the same.
 Fault KeepsPartOfFailedSet() {
   return HearsAndSaysWrong(
-      "server_keeps_part_of_failed_set", "option.set-meta-context.partial-failure",
+      "server_keeps_part_of_failed_set", spec::kOptionSetMetaContextPartialFailure,
       [](ClientMessage& heard, const ConnectionState&) {
         if (IsContextOption(&heard, kSet)) {
           std::get<engine::Option>(heard).payload = EncodePayload(
@@ -39,7 +40,7 @@ Fault KeepsPartOfFailedSet() {
 
 // Answers for what was selected before, too.
 Fault AddsToSelection() {
-  return AnswersWrong("server_adds_to_selection", "option.set-meta-context.replaces/other",
+  return AnswersWrong("server_adds_to_selection", spec::kSub<spec::kOptionSetMetaContextReplaces, "other">,
                       engine::CommandType::kBlockStatus, [](const engine::Request&, std::vector<ServerMessage>& said) {
                         ServerMessage stale = said.front();
                         std::get<engine::Chunk>(stale).flags = 0;
@@ -48,7 +49,7 @@ Fault AddsToSelection() {
 }
 
 Fault IgnoresExportOfContexts() {
-  return HearsWrong("server_ignores_export_of_contexts", "option.set-meta-context.other-export",
+  return HearsWrong("server_ignores_export_of_contexts", spec::kOptionSetMetaContextOtherExport,
                     [](ClientMessage& heard, const ConnectionState&) {
                       if (IsContextOption(&heard, kSet)) {
                         auto& option = std::get<engine::Option>(heard);
@@ -63,7 +64,7 @@ Fault IgnoresExportOfContexts() {
 
 Fault SelectsWithoutStructured() {
   return SaysWrong(
-      "server_selects_without_structured_replies", "option.set-meta-context.err-without-structured",
+      "server_selects_without_structured_replies", spec::kOptionSetMetaContextErrWithoutStructured,
       [](const ClientMessage* heard, const ConnectionState& state, std::vector<ServerMessage>& said) {
         if (IsContextOption(heard, kSet) && !state.structured_replies) {
           said = {
@@ -77,7 +78,7 @@ Fault SelectsWithoutStructured() {
 
 // Leaves one of several contexts out.
 Fault LeavesOneOut() {
-  return SaysWrong("server_leaves_one_context_out", "option.set-meta-context.reply-per-context",
+  return SaysWrong("server_leaves_one_context_out", spec::kOptionSetMetaContextReplyPerContext,
                    [](const ClientMessage* heard, const ConnectionState&, std::vector<ServerMessage>& said) {
                      if (IsContextOption(heard, kSet) && said.size() > 2) {
                        said.erase(said.begin());
@@ -86,7 +87,7 @@ Fault LeavesOneOut() {
 }
 
 Fault NamesEachTwice() {
-  return SaysWrong("server_names_selected_context_twice", "option.set-meta-context.reply-per-context",
+  return SaysWrong("server_names_selected_context_twice", spec::kOptionSetMetaContextReplyPerContext,
                    [](const ClientMessage* heard, const ConnectionState&, std::vector<ServerMessage>& said) {
                      if (IsContextOption(heard, kSet) && said.size() > 1) {
                        const ServerMessage again = said.front();
@@ -96,7 +97,7 @@ Fault NamesEachTwice() {
 }
 
 Fault NeverEndsSet() {
-  return SaysWrong("server_never_ends_set", "option.set-meta-context.final-ack",
+  return SaysWrong("server_never_ends_set", spec::kOptionSetMetaContextFinalAck,
                    [](const ClientMessage* heard, const ConnectionState&, std::vector<ServerMessage>& said) {
                      if (IsContextOption(heard, kSet)) {
                        said.pop_back();
@@ -108,40 +109,42 @@ Fault NeverEndsSet() {
 
 std::vector<Fault> SetMetaContextFaults() {
   return {
-      KeepsSelection("server_keeps_selection_after_set_of_nothing", "option.set-meta-context.replaces",
+      KeepsSelection("server_keeps_selection_after_set_of_nothing", spec::kOptionSetMetaContextReplaces,
                      OptionReplyType::kAck),
-      KeepsSelection("server_keeps_selection_after_set_without_match", "option.set-meta-context.replaces/no-match",
-                     OptionReplyType::kAck),
+      KeepsSelection("server_keeps_selection_after_set_without_match",
+                     spec::kSub<spec::kOptionSetMetaContextReplaces, "no-match">, OptionReplyType::kAck),
       AddsToSelection(),
-      KeepsSelection("server_keeps_selection_after_unknown_export", "option.set-meta-context.replaces-on-failure",
+      KeepsSelection("server_keeps_selection_after_unknown_export", spec::kOptionSetMetaContextReplacesOnFailure,
                      OptionReplyType::kErrUnknown),
       KeepsSelection("server_keeps_selection_after_query_overrun",
-                     "option.set-meta-context.replaces-on-failure/query-overrun", OptionReplyType::kErrInvalid),
+                     spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "query-overrun">,
+                     OptionReplyType::kErrInvalid),
       KeepsSelection("server_keeps_selection_after_name_overrun",
-                     "option.set-meta-context.replaces-on-failure/name-overrun", OptionReplyType::kErrInvalid),
+                     spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "name-overrun">,
+                     OptionReplyType::kErrInvalid),
       KeepsSelection("server_keeps_selection_after_set_without_data",
-                     "option.set-meta-context.replaces-on-failure/no-data", OptionReplyType::kErrInvalid),
+                     spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "no-data">, OptionReplyType::kErrInvalid),
       KeepsPartOfFailedSet(),
       SelectsWithoutStructured(),
-      Acknowledges("server_takes_malformed_set", "option.set-meta-context.syntax-invalid", kSet),
-      EndsWrong("server_refuses_unknown_namespace_in_set", "option.set-meta-context.unknown-namespace", kSet,
+      Acknowledges("server_takes_malformed_set", spec::kOptionSetMetaContextSyntaxInvalid, kSet),
+      EndsWrong("server_refuses_unknown_namespace_in_set", spec::kOptionSetMetaContextUnknownNamespace, kSet,
                 OptionReplyType::kErrInvalid),
-      ForgetsContexts("server_stops_at_unknown_namespace_in_set", "option.set-meta-context.unknown-namespace", kSet),
-      GivesContext("server_selects_all_for_no_queries", "option.set-meta-context.zero-queries", kSet,
+      ForgetsContexts("server_stops_at_unknown_namespace_in_set", spec::kOptionSetMetaContextUnknownNamespace, kSet),
+      GivesContext("server_selects_all_for_no_queries", spec::kOptionSetMetaContextZeroQueries, kSet,
                    {.id = 9, .name = std::string(engine::kBaseAllocation)}),
-      EndsWrong("server_refuses_set_without_queries", "option.set-meta-context.zero-queries", kSet,
+      EndsWrong("server_refuses_set_without_queries", spec::kOptionSetMetaContextZeroQueries, kSet,
                 OptionReplyType::kErrInvalid),
       LeavesOneOut(),
       NamesEachTwice(),
-      RepeatsForEachQuery("server_selects_context_for_each_query", "option.set-meta-context.duplicate-query", kSet),
-      NamesWrong("server_uses_ids_of_list_in_set", "option.set-meta-context.unique-id", kSet,
+      RepeatsForEachQuery("server_selects_context_for_each_query", spec::kOptionSetMetaContextDuplicateQuery, kSet),
+      NamesWrong("server_uses_ids_of_list_in_set", spec::kOptionSetMetaContextUniqueId, kSet,
                  [](MetaContext& context) { context.id = 0; }),
       NeverEndsSet(),
-      EndsWrong("server_ends_set_with_info", "option.set-meta-context.final-ack", kSet, OptionReplyType::kInfo),
-      GivesContext("server_selects_unasked", "option.set-meta-context.no-unqueried", kSet,
+      EndsWrong("server_ends_set_with_info", spec::kOptionSetMetaContextFinalAck, kSet, OptionReplyType::kInfo),
+      GivesContext("server_selects_unasked", spec::kOptionSetMetaContextNoUnqueried, kSet,
                    {.id = 9, .name = "qemu:allocation-depth"}),
       IgnoresExportOfContexts(),
-      RefusesStatusAfter("server_forgets_selection_at_export_name", "option.set-meta-context.via-export-name",
+      RefusesStatusAfter("server_forgets_selection_at_export_name", spec::kOptionSetMetaContextViaExportName,
                          OptionType::kExportName),
   };
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults for starttls_checks.cc.
 #include "conformance/faulty/fault.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -45,30 +46,30 @@ void WantsTlsForListOnly(const ClientMessage* heard, const ConnectionState&, std
 
 std::vector<Fault> StarttlsFaults() {
   return {
-      AnswersBy("server_starts_tls_without_fixed_newstyle", "tls.needs-fixed.server", OptionType::kStarttls,
+      AnswersBy("server_starts_tls_without_fixed_newstyle", spec::kTlsNeedsFixedServer, OptionType::kStarttls,
                 OptionReplyType::kAck),
-      AnswersBy("server_wants_tls_for_info_but_has_none", "tls.mode.one-of-three", OptionType::kInfo,
+      AnswersBy("server_wants_tls_for_info_but_has_none", spec::kTlsModeOneOfThree, OptionType::kInfo,
                 OptionReplyType::kErrTlsReqd),
-      SaysWrong("server_wants_tls_for_list_only", "tls.mode.one-of-three", WantsTlsForListOnly),
-      SaysWrong("server_wants_tls_later", "tls.mode.consistent",
+      SaysWrong("server_wants_tls_for_list_only", spec::kTlsModeOneOfThree, WantsTlsForListOnly),
+      SaysWrong("server_wants_tls_later", spec::kTlsModeConsistent,
                 AnswersLaterBy(OptionType::kInfo, OptionReplyType::kErrTlsReqd)),
-      SaysWrong("server_has_tls_later", "tls.mode.consistent",
+      SaysWrong("server_has_tls_later", spec::kTlsModeConsistent,
                 AnswersLaterBy(OptionType::kStarttls, OptionReplyType::kAck)),
-      AnswersBy("server_wants_tls_without_fixed_newstyle", "tls.mode.notls-without-fixed", OptionType::kList,
+      AnswersBy("server_wants_tls_without_fixed_newstyle", spec::kTlsModeNotlsWithoutFixed, OptionType::kList,
                 OptionReplyType::kErrTlsReqd),
-      AnswersBy("server_has_tls_without_fixed_newstyle", "tls.mode.notls-without-fixed", OptionType::kStarttls,
+      AnswersBy("server_has_tls_without_fixed_newstyle", spec::kTlsModeNotlsWithoutFixed, OptionType::kStarttls,
                 OptionReplyType::kAck),
-      AnswersBy("server_knows_no_export_starttls", "tls.notls.starttls-error", OptionType::kStarttls,
+      AnswersBy("server_knows_no_export_starttls", spec::kTlsNotlsStarttlsError, OptionType::kStarttls,
                 OptionReplyType::kErrUnknown),
-      AnswersBy("server_lists_for_starttls", "tls.notls.starttls-error", OptionType::kStarttls,
+      AnswersBy("server_lists_for_starttls", spec::kTlsNotlsStarttlsError, OptionType::kStarttls,
                 OptionReplyType::kServer),
-      AnswersOptionWrong("server_is_silent_about_starttls", "tls.notls.starttls-error", OptionType::kStarttls,
+      AnswersOptionWrong("server_is_silent_about_starttls", spec::kTlsNotlsStarttlsError, OptionType::kStarttls,
                          [](const Option&, std::vector<ServerMessage>& said) { said.clear(); }),
-      AnswersBy("server_without_tls_wants_it_for_list", "tls.notls.no-tls-reqd", OptionType::kList,
+      AnswersBy("server_without_tls_wants_it_for_list", spec::kTlsNotlsNoTlsReqd, OptionType::kList,
                 OptionReplyType::kErrTlsReqd),
-      AnswersBy("server_informs_about_starttls", "option.starttls.reply", OptionType::kStarttls,
+      AnswersBy("server_informs_about_starttls", spec::kOptionStarttlsReply, OptionType::kStarttls,
                 OptionReplyType::kInfo),
-      AnswersBy("server_answers_starttls_by_type_99", "option.starttls.reply", OptionType::kStarttls, 99),
+      AnswersBy("server_answers_starttls_by_type_99", spec::kOptionStarttlsReply, OptionType::kStarttls, 99),
   };
 }
 

@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults for status_cost_checks.cc.
 #include "conformance/faulty/fault.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
 std::vector<Fault> StatusCostFaults() {
-  return {HearsWrong("server_looks_at_each_byte_to_tell_status", "extents-proposal.answer-quickly",
+  return {HearsWrong("server_looks_at_each_byte_to_tell_status", spec::kExtentsProposalAnswerQuickly,
                      [](engine::ClientMessage& heard, const engine::ConnectionState&) {
                        const auto* request = std::get_if<engine::Request>(&heard);
                        if (request != nullptr && request->type == engine::CommandType::kBlockStatus) {

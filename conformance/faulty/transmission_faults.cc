@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults for transmission_checks.cc.
 #include "conformance/faulty/answer_changes.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -55,7 +56,7 @@ Fault IgnoresDisc(std::string_view name, std::string_view check) {
 
 // Does the first WRITE of a connection only: the others would have been in flight.
 Fault ForgetsWritesInFlight() {
-  return HearsWrong("server_forgets_writes_in_flight_at_disc", "disc.handle-outstanding",
+  return HearsWrong("server_forgets_writes_in_flight_at_disc", spec::kDiscHandleOutstanding,
                     [writes = 0](ClientMessage& heard, const ConnectionState&) mutable {
                       const auto* request = std::get_if<Request>(&heard);
                       return request == nullptr || request->type != CommandType::kWrite || ++writes == 1;
@@ -66,39 +67,39 @@ Fault ForgetsWritesInFlight() {
 
 std::vector<Fault> TransmissionFaults() {
   return {
-      AnswersWrong("server_never_answers_flush", "transmission.reply-per-request", CommandType::kFlush,
+      AnswersWrong("server_never_answers_flush", spec::kTransmissionReplyPerRequest, CommandType::kFlush,
                    [](const Request&, Said& said) { said.clear(); }),
-      AnswersWrong("server_answers_cache_twice", "transmission.reply-per-request", CommandType::kCache,
+      AnswersWrong("server_answers_cache_twice", spec::kTransmissionReplyPerRequest, CommandType::kCache,
                    [](const Request&, Said& said) { said.push_back(said.back()); }),
-      CookieWrong("server_swaps_halves_of_cookies", "transmission.cookie.echo",
+      CookieWrong("server_swaps_halves_of_cookies", spec::kTransmissionCookieEcho,
                   [](std::uint64_t& cookie) { cookie = cookie << 32 | cookie >> 32; }),
-      CookieWrong("server_keeps_63_bits_of_cookies", "transmission.cookie.opaque",
+      CookieWrong("server_keeps_63_bits_of_cookies", spec::kTransmissionCookieOpaque,
                   [](std::uint64_t& cookie) { cookie &= ~std::uint64_t{0} >> 1; }),
-      EveryAnswerWrong("server_refuses_cookie_zero", "transmission.cookie.opaque",
+      EveryAnswerWrong("server_refuses_cookie_zero", spec::kTransmissionCookieOpaque,
                        [](const Request& to, bool, Said& said) {
                          if (to.cookie == 0) {
                            AnswerWith(to, engine::NbdError::kEinval, said);
                          }
                        }),
-      AnswersWrong("server_sends_swapped_simple_magic", "transmission.simple.magic", CommandType::kRead,
+      AnswersWrong("server_sends_swapped_simple_magic", spec::kTransmissionSimpleMagic, CommandType::kRead,
                    [](const Request&, Said& said) {
                      if (auto* simple = std::get_if<engine::SimpleReply>(&said.front())) {
                        simple->magic = 0x98664467;
                      }
                    }),
-      AnswersWrong("server_flushes_in_chunks_unasked", "transmission.simple.mandatory-without-structured",
+      AnswersWrong("server_flushes_in_chunks_unasked", spec::kTransmissionSimpleMandatoryWithoutStructured,
                    CommandType::kFlush, AnswerInChunks),
-      MagicWrong("server_sends_historic_reply_magic", "transmission.magic.reserved.server", 0x96744668),
-      MagicWrong("server_sends_extended_chunks_unasked", "transmission.magic.extended-gated.server",
+      MagicWrong("server_sends_historic_reply_magic", spec::kTransmissionMagicReservedServer, 0x96744668),
+      MagicWrong("server_sends_extended_chunks_unasked", spec::kTransmissionMagicExtendedGatedServer,
                  engine::kExtendedChunkMagic),
-      AnswersWrong("server_hangs_up_on_flush", "transmission.disconnect.only-allowed.server", CommandType::kFlush,
+      AnswersWrong("server_hangs_up_on_flush", spec::kTransmissionDisconnectOnlyAllowedServer, CommandType::kFlush,
                    [](const Request&, Said& said) { said = {engine::HardDisconnect{}}; }),
-      AnswersWrong("server_writes_in_chunks_unasked", "baseline.simple-replies.server", CommandType::kWrite,
+      AnswersWrong("server_writes_in_chunks_unasked", spec::kBaselineSimpleRepliesServer, CommandType::kWrite,
                    AnswerInChunks),
-      AnswersDisc("server_answers_disc", "disc.no-reply"),
-      IgnoresDisc("server_ignores_disc", "disc.server-closes-tcp"),
-      AnswersDisc("server_answers_disc_and_closes", "baseline.disc.server"),
-      IgnoresDisc("server_does_not_know_disc", "baseline.disc.server"),
+      AnswersDisc("server_answers_disc", spec::kDiscNoReply),
+      IgnoresDisc("server_ignores_disc", spec::kDiscServerClosesTcp),
+      AnswersDisc("server_answers_disc_and_closes", spec::kBaselineDiscServer),
+      IgnoresDisc("server_does_not_know_disc", spec::kBaselineDiscServer),
       ForgetsWritesInFlight(),
   };
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults for write_checks.cc.
 #include "conformance/faulty/answer_changes.h"
+#include "engine/spec/ids.h"
 #include "engine/wire/big_endian.h"
 
 namespace nbdspec::conformance {
@@ -47,15 +48,15 @@ Fault TakesDataForRequest(std::string_view name, std::string_view check) {
 
 std::vector<Fault> WriteFaults() {
   return {
-      AnswersWithError("server_does_not_know_write", "baseline.write.server", kWrite, /*of_errors=*/false,
+      AnswersWithError("server_does_not_know_write", spec::kBaselineWriteServer, kWrite, /*of_errors=*/false,
                        NbdError::kEinval),
-      AnswersWrong("server_hangs_up_on_empty_write", "transmission.write.zero-no-disconnect", kWrite,
+      AnswersWrong("server_hangs_up_on_empty_write", spec::kTransmissionWriteZeroNoDisconnect, kWrite,
                    [](const Request& to, Said& said) {
                      if (to.length == 0) {
                        said = {engine::HardDisconnect{}};
                      }
                    }),
-      HearsWrong("server_writes_all_but_the_last_byte", "transmission.write.then-reply",
+      HearsWrong("server_writes_all_but_the_last_byte", spec::kTransmissionWriteThenReply,
                  [](ClientMessage& heard, const ConnectionState&) {
                    auto* request = std::get_if<Request>(&heard);
                    if (request != nullptr && request->type == kWrite && !request->payload.empty()) {
@@ -63,10 +64,10 @@ std::vector<Fault> WriteFaults() {
                    }
                    return true;
                  }),
-      TakesDataForRequest("server_takes_data_past_the_end_for_a_request", "transmission.write.consume-on-error"),
+      TakesDataForRequest("server_takes_data_past_the_end_for_a_request", spec::kTransmissionWriteConsumeOnError),
       TakesDataForRequest("server_takes_data_for_read_only_export_for_a_request",
-                          "transmission.write.consume-on-error/read-only"),
-      HearsWrong("server_clears_what_it_caches", "cache.no-semantic-change",
+                          spec::kSub<spec::kTransmissionWriteConsumeOnError, "read-only">),
+      HearsWrong("server_clears_what_it_caches", spec::kCacheNoSemanticChange,
                  [](ClientMessage& heard, const ConnectionState&) {
                    auto* request = std::get_if<Request>(&heard);
                    if (request != nullptr && request->type == CommandType::kCache) {
@@ -75,7 +76,7 @@ std::vector<Fault> WriteFaults() {
                    }
                    return true;
                  }),
-      HearsWrong("server_ignores_unknown_flag_of_cache", "cache.reject-unknown-flags",
+      HearsWrong("server_ignores_unknown_flag_of_cache", spec::kCacheRejectUnknownFlags,
                  [](ClientMessage& heard, const ConnectionState&) {
                    auto* request = std::get_if<Request>(&heard);
                    if (request != nullptr && request->type == CommandType::kCache) {
@@ -83,8 +84,8 @@ std::vector<Fault> WriteFaults() {
                    }
                    return true;
                  }),
-      KeepsWhatItRead("server_caches_per_connection_through_flush", "eflags.multi-conn.flush-visible"),
-      KeepsWhatItRead("server_caches_per_connection_through_fua", "eflags.multi-conn.fua-visible"),
+      KeepsWhatItRead("server_caches_per_connection_through_flush", spec::kEflagsMultiConnFlushVisible),
+      KeepsWhatItRead("server_caches_per_connection_through_fua", spec::kEflagsMultiConnFuaVisible),
   };
 }
 

@@ -2,6 +2,7 @@
 // Faults for zero_claim_checks.cc.
 #include "conformance/faulty/answer_changes.h"
 #include "conformance/faulty/fault.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -62,7 +63,8 @@ std::function<bool(const Request&)> IsUnaligned(std::uint16_t command) {
 
 // With REQ_ONE the first extent's status stands for all of the request.
 Fault StretchesFirstStatus() {
-  return DescribesWrong("server_stretches_first_status_with_req_one", "base-allocation.zero.reads-zero/battery",
+  return DescribesWrong("server_stretches_first_status_with_req_one",
+                        spec::kSub<spec::kBaseAllocationZeroReadsZero, "battery">,
                         [](const Request& to, engine::BlockStatus& status) {
                           if ((to.flags & CommandFlag::kReqOne) != 0) {
                             status.descriptors = {{.length = to.length, .status = status.descriptors.front().status}};
@@ -74,34 +76,38 @@ Fault StretchesFirstStatus() {
 
 std::vector<Fault> ZeroClaimFaults() {
   return {
-      AnswersWithError("server_has_no_space_for_data", "base-allocation.not-hole.no-enospc", CommandType::kWrite,
+      AnswersWithError("server_has_no_space_for_data", spec::kBaseAllocationNotHoleNoEnospc, CommandType::kWrite,
                        /*of_errors=*/false, engine::NbdError::kEnospc),
-      DescribesWrong("server_claims_zeroes_over_data", "base-allocation.zero.reads-zero",
+      DescribesWrong("server_claims_zeroes_over_data", spec::kBaseAllocationZeroReadsZero,
                      [](const Request&, engine::BlockStatus& status) {
                        for (engine::Descriptor& each : status.descriptors) {
                          each.status |= kHoleAndZero;
                        }
                      }),
       StretchesFirstStatus(),
-      ClaimsZeroes("server_claims_zeroes_over_fresh_data", "base-allocation.zero.reads-zero/after-write",
-                   Is(CommandType::kWrite)),
-      ClaimsZeroes("server_forgets_unaligned_write", "base-allocation.zero.reads-zero/after-unaligned-write",
+      ClaimsZeroes("server_claims_zeroes_over_fresh_data",
+                   spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-write">, Is(CommandType::kWrite)),
+      ClaimsZeroes("server_forgets_unaligned_write",
+                   spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-unaligned-write">,
                    IsUnaligned(CommandType::kWrite)),
-      ClaimsZeroes("server_zeroes_more_than_asked_in_words", "base-allocation.zero.reads-zero/after-write-zeroes",
-                   Is(CommandType::kWriteZeroes)),
+      ClaimsZeroes("server_zeroes_more_than_asked_in_words",
+                   spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-write-zeroes">, Is(CommandType::kWriteZeroes)),
       ClaimsZeroes("server_punches_hole_in_words_where_it_may_not",
-                   "base-allocation.zero.reads-zero/after-no-hole-zeroes",
+                   spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-no-hole-zeroes">,
                    [](const Request& request) { return (request.flags & CommandFlag::kNoHole) != 0; }),
-      ClaimsZeroes("server_rounds_zeroed_range_outwards", "base-allocation.zero.reads-zero/after-unaligned-zeroes",
+      ClaimsZeroes("server_rounds_zeroed_range_outwards",
+                   spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-unaligned-zeroes">,
                    IsUnaligned(CommandType::kWriteZeroes)),
-      ClaimsZeroes("server_trims_more_than_asked_in_words", "base-allocation.zero.reads-zero/after-trim",
-                   Is(CommandType::kTrim)),
-      ClaimsZeroes("server_rounds_trimmed_range_outwards", "base-allocation.zero.reads-zero/after-unaligned-trim",
+      ClaimsZeroes("server_trims_more_than_asked_in_words",
+                   spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-trim">, Is(CommandType::kTrim)),
+      ClaimsZeroes("server_rounds_trimmed_range_outwards",
+                   spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-unaligned-trim">,
                    IsUnaligned(CommandType::kTrim)),
-      ClaimsZeroes("server_claims_zeroes_for_cached_data", "base-allocation.zero.reads-zero/after-cache",
-                   Is(CommandType::kCache)),
-      ClaimsZeroes("server_caches_status_for_each_connection", "base-allocation.zero.reads-zero/second-connection",
-                   Is(CommandType::kWrite), /*came=*/false),
+      ClaimsZeroes("server_claims_zeroes_for_cached_data",
+                   spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-cache">, Is(CommandType::kCache)),
+      ClaimsZeroes("server_caches_status_for_each_connection",
+                   spec::kSub<spec::kBaseAllocationZeroReadsZero, "second-connection">, Is(CommandType::kWrite),
+                   /*came=*/false),
   };
 }
 

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults for zeroing_checks.cc.
 #include "conformance/faulty/answer_changes.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -57,20 +58,22 @@ std::vector<Fault> ZeroingFaults() {
   constexpr std::uint16_t kNoHole = CommandFlag::kNoHole;
   constexpr std::uint16_t kFast = CommandFlag::kFastZero;
   return {
-      HangsUpOnNothing("server_hangs_up_on_empty_trim", "trim.zero-no-disconnect", CommandType::kTrim),
-      HangsUpOnNothing("server_hangs_up_on_empty_write_zeroes", "write-zeroes.zero-no-disconnect", kZero),
-      ZeroesTooLittle("server_zeroes_one_sector", "write-zeroes.reads-zero", 0),
-      ZeroesTooLittle("server_zeroes_one_sector_with_no_hole", "write-zeroes.reads-zero/no-hole", kNoHole),
-      ZeroesTooLittle("server_zeroes_one_sector_with_fast_zero", "write-zeroes.reads-zero/fast", kFast),
-      Says("server_does_not_support_slow_zeroes", "write-zeroes.no-fast.no-enotsup", 0, NbdError::kEnotsup),
-      Says("server_does_not_support_no_hole", "write-zeroes.no-fast.no-enotsup", kNoHole, NbdError::kEnotsup),
-      Says("server_overflows_on_fast_zero", "write-zeroes.fast.no-eoverflow", kFast, NbdError::kEoverflow),
-      Says("server_zeroes_though_it_is_not_fast", "write-zeroes.fast.no-alter", kFast, NbdError::kEnotsup),
+      HangsUpOnNothing("server_hangs_up_on_empty_trim", spec::kTrimZeroNoDisconnect, CommandType::kTrim),
+      HangsUpOnNothing("server_hangs_up_on_empty_write_zeroes", spec::kWriteZeroesZeroNoDisconnect, kZero),
+      ZeroesTooLittle("server_zeroes_one_sector", spec::kWriteZeroesReadsZero, 0),
+      ZeroesTooLittle("server_zeroes_one_sector_with_no_hole", spec::kSub<spec::kWriteZeroesReadsZero, "no-hole">,
+                      kNoHole),
+      ZeroesTooLittle("server_zeroes_one_sector_with_fast_zero", spec::kSub<spec::kWriteZeroesReadsZero, "fast">,
+                      kFast),
+      Says("server_does_not_support_slow_zeroes", spec::kWriteZeroesNoFastNoEnotsup, 0, NbdError::kEnotsup),
+      Says("server_does_not_support_no_hole", spec::kWriteZeroesNoFastNoEnotsup, kNoHole, NbdError::kEnotsup),
+      Says("server_overflows_on_fast_zero", spec::kWriteZeroesFastNoEoverflow, kFast, NbdError::kEoverflow),
+      Says("server_zeroes_though_it_is_not_fast", spec::kWriteZeroesFastNoAlter, kFast, NbdError::kEnotsup),
+      WithoutFastZero(Says("server_without_fast_zero_says_enotsup", spec::kWriteZeroesUnadvertisedNoEnotsup, 0,
+                           NbdError::kEnotsup)),
       WithoutFastZero(
-          Says("server_without_fast_zero_says_enotsup", "write-zeroes.unadvertised.no-enotsup", 0, NbdError::kEnotsup)),
-      WithoutFastZero(
-          Says("server_without_fast_zero_takes_it", "write-zeroes.unadvertised.einval", kFast, NbdError::kOk)),
-      WithoutFastZero(Says("server_without_fast_zero_says_enotsup_to_it", "write-zeroes.unadvertised.einval", kFast,
+          Says("server_without_fast_zero_takes_it", spec::kWriteZeroesUnadvertisedEinval, kFast, NbdError::kOk)),
+      WithoutFastZero(Says("server_without_fast_zero_says_enotsup_to_it", spec::kWriteZeroesUnadvertisedEinval, kFast,
                            NbdError::kEnotsup)),
   };
 }

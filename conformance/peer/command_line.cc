@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {

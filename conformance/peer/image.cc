@@ -10,6 +10,7 @@
 
 #include "conformance/peer/file_descriptor.h"
 #include "engine/base/bytes.h"
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {

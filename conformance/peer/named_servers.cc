@@ -22,6 +22,7 @@
 #include "conformance/peer/process.h"
 #include "conformance/peer/started_peer.h"
 #include "conformance/peer/target.h"
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {

@@ -6,6 +6,7 @@
 #include <system_error>
 #include <vector>
 
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {

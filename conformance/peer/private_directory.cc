@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "conformance/peer/socket_transport.h"
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {

@@ -15,6 +15,7 @@
 #include <cstring>
 #include <system_error>
 
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {

@@ -10,6 +10,7 @@
 #include "conformance/peer/image.h"
 #include "conformance/peer/process.h"
 #include "conformance/peer/socket_transport.h"
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {

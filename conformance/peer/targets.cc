@@ -10,6 +10,7 @@
 #include "conformance/peer/started_peer.h"
 #include "conformance/peer/target.h"
 #include "conformance/peer/uri.h"
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {

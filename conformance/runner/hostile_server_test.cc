@@ -13,6 +13,7 @@
 #include "conformance/peer/reference_target.h"
 #include "conformance/runner/runner.h"
 #include "engine/base/bytes.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 namespace {
@@ -22,9 +23,9 @@ using engine::ByteView;
 
 // A few checks that go deep: greeting, haggling, contexts, block status, reads.
 std::vector<Check> DeepChecks() {
-  constexpr std::string_view kIds[] = {"handshake.magic",           "handshake.client-flags.drop-unknown",
-                                       "option.abort.ack",          "option.set-meta-context.final-ack",
-                                       "block-status.at-least-one", "structured.read.full-coverage"};
+  constexpr std::string_view kIds[] = {spec::kHandshakeMagic,        spec::kHandshakeClientFlagsDropUnknown,
+                                       spec::kOptionAbortAck,        spec::kOptionSetMetaContextFinalAck,
+                                       spec::kBlockStatusAtLeastOne, spec::kStructuredReadFullCoverage};
   std::vector<Check> checks;
   for (const std::string_view id : kIds) {
     const auto check = std::ranges::find(AllChecks(), id, &Check::id);

@@ -9,9 +9,9 @@
 #include <thread>
 #include <vector>
 
-#include "conformance/requirements/catalogue.h"
 #include "conformance/runner/worker.h"
 #include "engine/base/check.h"
+#include "engine/spec/catalogue.h"
 
 namespace nbdspec::conformance {
 
@@ -31,7 +31,7 @@ class Runner {
   reports::Run Run() {
     const auto start = Transport::Clock::now();
     reports::Run run{.version = options_.version,
-                     .spec = fmt::format("proto.md {} ({})", kSpecRevision, kSpecDate),
+                     .spec = fmt::format("proto.md {} ({})", spec::kSpecRevision, spec::kSpecDate),
                      .seed = options_.seed,
                      .target = target_.Describe()};
     Worker first(target_, options_, deadline_);

@@ -8,8 +8,9 @@
 #include <thread>
 
 #include "conformance/peer/reference_target.h"
-#include "conformance/requirements/catalogue.h"
 #include "conformance/runner/worker.h"
+#include "engine/spec/catalogue.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 namespace {
@@ -49,9 +50,9 @@ std::string SanityOf(const reports::Run& run) {
 }
 
 // Any requirement of each kind.
-constexpr std::string_view kMust = "handshake.magic";
-constexpr std::string_view kShould = "option.list.data-invalid";
-constexpr std::string_view kAmbiguousMust = "option.list.one-per-export";
+constexpr std::string_view kMust = spec::kHandshakeMagic;
+constexpr std::string_view kShould = spec::kOptionListDataInvalid;
+constexpr std::string_view kAmbiguousMust = spec::kOptionListOnePerExport;
 
 reports::Run RunOne(std::string_view id, Judgement (*run)(CheckContext&), RunOptions options = {},
                     Features needs = {}) {
@@ -63,7 +64,7 @@ reports::Run RunOne(std::string_view id, Judgement (*run)(CheckContext&), RunOpt
 TEST(Runner, LevelAndAmbiguityDecideHowBadABreachIs) {
   EXPECT_EQ(RunOne(kMust, AlwaysBroken).outcomes[0].verdict, Verdict::kFail);
   EXPECT_EQ(RunOne(kShould, AlwaysBroken).outcomes[0].verdict, Verdict::kWarn);
-  ASSERT_TRUE(TheCatalogue().Find(kAmbiguousMust)->ambiguous);
+  ASSERT_TRUE(spec::TheCatalogue().Find(kAmbiguousMust)->ambiguous);
   EXPECT_EQ(RunOne(kAmbiguousMust, AlwaysBroken).outcomes[0].verdict, Verdict::kWarn);
 }
 

@@ -8,10 +8,10 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/spec/catalogue.h"
 
 namespace nbdspec::conformance {
 
-using reports::Level;
 using reports::Verdict;
 
 namespace {
@@ -47,7 +47,7 @@ std::string MissingFor(const Check& check, Features features) {
 
 }  // namespace
 
-Verdict VerdictFor(Judgement::Kind kind, const Requirement& requirement) {
+Verdict VerdictFor(Judgement::Kind kind, const spec::Requirement& requirement) {
   switch (kind) {
     case Judgement::Kind::kHolds:
       return Verdict::kPass;
@@ -55,10 +55,8 @@ Verdict VerdictFor(Judgement::Kind kind, const Requirement& requirement) {
       return Verdict::kNotApplicable;
     case Judgement::Kind::kInconclusive:
       return Verdict::kInconclusive;
-    case Judgement::Kind::kBroken: {
-      const bool is_must = requirement.level == Level::kMust || requirement.level == Level::kMustNot;
-      return is_must && !requirement.ambiguous ? Verdict::kFail : Verdict::kWarn;
-    }
+    case Judgement::Kind::kBroken:
+      return SeverityOf(requirement, spec::Role::kServer) == spec::Severity::kFailure ? Verdict::kFail : Verdict::kWarn;
   }
   engine::CheckFailed("unknown Judgement::Kind");
 }
@@ -141,7 +139,7 @@ void Worker::AddAftermath(Trial& trial, Place& place, Setup setup) {
 }
 
 void Worker::Conclude(const Check& check, Place& place, reports::Outcome& outcome) {
-  const Requirement& requirement = *TheCatalogue().Find(check.requirement());
+  const spec::Requirement& requirement = spec::RequirementOf(check.id);
   const auto verdict_of = [&](const Trial& trial) {
     return trial.died ? Verdict::kFail : VerdictFor(trial.judgement.kind, requirement);
   };
@@ -177,13 +175,12 @@ void Worker::Conclude(const Check& check, Place& place, reports::Outcome& outcom
 }
 
 reports::Outcome BlankOutcome(const Check& check) {
-  const Requirement* requirement = TheCatalogue().Find(check.requirement());
-  NBDSPEC_CHECK(requirement != nullptr);
+  const spec::Requirement& requirement = spec::RequirementOf(check.id);
   return {.id = std::string(check.id),
-          .requirement = std::string(requirement->id),
-          .level = requirement->level,
-          .statement = std::string(requirement->statement),
-          .section = std::string(requirement->section)};
+          .requirement = std::string(requirement.id),
+          .level = requirement.level,
+          .statement = std::string(requirement.statement),
+          .section = std::string(requirement.section)};
 }
 
 reports::Outcome Worker::Run(const Check& check) {

@@ -10,8 +10,8 @@
 #include <string>
 
 #include "conformance/checks/check.h"
-#include "conformance/requirements/catalogue.h"
 #include "conformance/runner/runner.h"
+#include "engine/spec/catalogue.h"
 
 namespace nbdspec::conformance {
 
@@ -69,6 +69,6 @@ class Worker {
 reports::Outcome BlankOutcome(const Check& check);
 
 // The verdict for a judgement on `requirement`: its level and whether its reading is open decide how bad a breach is.
-reports::Verdict VerdictFor(Judgement::Kind kind, const Requirement& requirement);
+reports::Verdict VerdictFor(Judgement::Kind kind, const spec::Requirement& requirement);
 
 }  // namespace nbdspec::conformance

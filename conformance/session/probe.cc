@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "engine/base/check.h"
+#include "engine/base/quoted.h"
 
 namespace nbdspec::conformance {
 

@@ -13,6 +13,7 @@
 #include "engine/block_status/build.h"
 #include "engine/block_status/judge.h"
 #include "engine/block_status/status_exchanges.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::engine {
 namespace {
@@ -99,7 +100,7 @@ TEST(BlockStatusProperty, WhatIsBuiltIsAccusedOfNothing) {
     const Built built = AnyBuilt();
     // Below 512 the truth's own edges may stand anywhere.
     const bool is_fine_grained = built.options.alignment < 512;
-    AssertOnlyBreaks(built.exchange, is_fine_grained ? std::set<std::string_view>{"block-status.length.multiple-of-512"}
+    AssertOnlyBreaks(built.exchange, is_fine_grained ? std::set<std::string_view>{spec::kBlockStatusLengthMultipleOf512}
                                                      : std::set<std::string_view>{});
     RC_ASSERT(JudgeZeroClaims(built.exchange, built.truth).empty());
   }));
@@ -210,8 +211,8 @@ TEST(BlockStatusProperty, LegalDegradationBreaksNoMust) {
     const Built built = AnyBuilt();
     const Degraded degraded = AnyDegradation(built);
     const StatusExchange exchange = Answered(built.exchange, degraded.descriptors);
-    AssertOnlyBreaks(exchange, {"block-status.extent.within-export", "block-status.distinct-status",
-                                "block-status.length.multiple-of-512", "block-status.length.multiple-of-min-block"});
+    AssertOnlyBreaks(exchange, {spec::kBlockStatusExtentWithinExport, spec::kBlockStatusDistinctStatus,
+                                spec::kBlockStatusLengthMultipleOf512, spec::kBlockStatusLengthMultipleOfMinBlock});
     RC_ASSERT(degraded.is_extended || JudgeZeroClaims(exchange, built.truth).empty());
   }));
 }

@@ -11,6 +11,7 @@
 #include <map>
 
 #include "engine/block_status/status_chunk.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::engine {
 namespace {
@@ -76,7 +77,7 @@ std::string InsteadOfEinval(const StatusExchange& exchange) {
 
 // --- The rules, in the order of the catalogue -----------------------------------------------------------------
 
-constexpr std::string_view kNoContextEinval = "block-status.no-context-einval";
+constexpr std::string_view kNoContextEinval = spec::kBlockStatusNoContextEinval;
 void NoContextEinval(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   if (IsJudged(exchange) && exchange.contexts.empty() && !MayBeEinval(exchange)) {
     breaches.push_back(
@@ -84,14 +85,14 @@ void NoContextEinval(const StatusExchange& exchange, std::vector<Breach>& breach
   }
 }
 
-constexpr std::string_view kReplyStructured = "block-status.reply-structured";
+constexpr std::string_view kReplyStructured = spec::kBlockStatusReplyStructured;
 void ReplyStructured(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   if (IsJudged(exchange) && exchange.simple_reply && exchange.simple_reply->error == NbdError::kOk) {
     breaches.push_back({.requirement = kReplyStructured, .saw = "a simple reply says that the request succeeded"});
   }
 }
 
-constexpr std::string_view kReservedZero = "base-allocation.reserved.zero";
+constexpr std::string_view kReservedZero = spec::kBaseAllocationReservedZero;
 void ReservedZero(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   JudgeDescriptors(
       exchange, kReservedZero,
@@ -103,7 +104,7 @@ void ReservedZero(const StatusExchange& exchange, std::vector<Breach>& breaches)
       breaches);
 }
 
-constexpr std::string_view kReqOneSingle = "block-status.req-one.single";
+constexpr std::string_view kReqOneSingle = spec::kBlockStatusReqOneSingle;
 void ReqOneSingle(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
     if (exchange.req_one && chunk.descriptor_count() > 1) {
@@ -114,7 +115,7 @@ void ReqOneSingle(const StatusExchange& exchange, std::vector<Breach>& breaches)
   }
 }
 
-constexpr std::string_view kMaxPayload = "structured.chunk.max-payload";
+constexpr std::string_view kMaxPayload = spec::kStructuredChunkMaxPayload;
 void MaxPayload(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
     const std::uint64_t size = std::uint64_t{chunk.descriptor_count()} * StatusChunk::kDescriptorBytes;
@@ -127,7 +128,7 @@ void MaxPayload(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   }
 }
 
-constexpr std::string_view kLengthForm = "block-status.chunk.length-form";
+constexpr std::string_view kLengthForm = spec::kBlockStatusChunkLengthForm;
 void LengthForm(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   if (!IsJudged(exchange)) {
     return;
@@ -144,7 +145,7 @@ void LengthForm(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   }
 }
 
-constexpr std::string_view kExactlyOnePerId = "block-status.chunk.exactly-one-per-id";
+constexpr std::string_view kExactlyOnePerId = spec::kBlockStatusChunkExactlyOnePerId;
 void ExactlyOnePerId(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   if (!IsJudged(exchange) || exchange.simple_reply || IsFailure(exchange)) {
     return;
@@ -173,7 +174,7 @@ void ExactlyOnePerId(const StatusExchange& exchange, std::vector<Breach>& breach
   }
 }
 
-constexpr std::string_view kKnownId = "block-status.chunk.known-id";
+constexpr std::string_view kKnownId = spec::kBlockStatusChunkKnownId;
 void KnownId(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
     const std::uint32_t id = chunk.context_id();
@@ -185,14 +186,14 @@ void KnownId(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   }
 }
 
-constexpr std::string_view kNonzeroLength = "block-status.extent.nonzero-length";
+constexpr std::string_view kNonzeroLength = spec::kBlockStatusExtentNonzeroLength;
 void NonzeroLength(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   JudgeDescriptors(
       exchange, kNonzeroLength, [](const Place& place) { return place.descriptor().length == 0; },
       [](const Place&) { return "has length 0"; }, breaches);
 }
 
-constexpr std::string_view kReqOneLengthCap = "block-status.req-one.length-cap";
+constexpr std::string_view kReqOneLengthCap = spec::kBlockStatusReqOneLengthCap;
 void ReqOneLengthCap(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   JudgeDescriptors(
       exchange, kReqOneLengthCap,
@@ -207,7 +208,7 @@ void ReqOneLengthCap(const StatusExchange& exchange, std::vector<Breach>& breach
       breaches);
 }
 
-constexpr std::string_view kSumBeforeLast = "block-status.sum-before-last";
+constexpr std::string_view kSumBeforeLast = spec::kBlockStatusSumBeforeLast;
 void SumBeforeLast(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   if (exchange.req_one) {
     return;
@@ -231,7 +232,7 @@ void SumBeforeLast(const StatusExchange& exchange, std::vector<Breach>& breaches
   }
 }
 
-constexpr std::string_view kMaxExtents = "block-status.max-extents";
+constexpr std::string_view kMaxExtents = spec::kBlockStatusMaxExtents;
 void MaxExtents(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
     if (chunk.descriptor_count() > kDescriptorCountMax) {
@@ -243,7 +244,7 @@ void MaxExtents(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   }
 }
 
-constexpr std::string_view kAtLeastOne = "block-status.at-least-one";
+constexpr std::string_view kAtLeastOne = spec::kBlockStatusAtLeastOne;
 void AtLeastOne(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   if (IsFailure(exchange)) {
     return;
@@ -256,7 +257,7 @@ void AtLeastOne(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   }
 }
 
-constexpr std::string_view kWithinExport = "block-status.extent.within-export";
+constexpr std::string_view kWithinExport = spec::kBlockStatusExtentWithinExport;
 void WithinExport(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   if (exchange.asked.end > exchange.export_bytes) {
     return;  // Asking for what is outside is out-of-bounds' business.
@@ -270,7 +271,7 @@ void WithinExport(const StatusExchange& exchange, std::vector<Breach>& breaches)
       breaches);
 }
 
-constexpr std::string_view kDistinctStatus = "block-status.distinct-status";
+constexpr std::string_view kDistinctStatus = spec::kBlockStatusDistinctStatus;
 void DistinctStatus(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   JudgeDescriptors(
       exchange, kDistinctStatus,
@@ -307,21 +308,21 @@ void JudgeMultiples(const StatusExchange& exchange, std::string_view requirement
       breaches);
 }
 
-constexpr std::string_view kMultipleOf512 = "block-status.length.multiple-of-512";
+constexpr std::string_view kMultipleOf512 = spec::kBlockStatusLengthMultipleOf512;
 void MultipleOf512(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   if (exchange.block_bytes_min < kUnit) {  // From 512 on, multiple-of-min-block asks for all of it.
     JudgeMultiples(exchange, kMultipleOf512, kUnit, breaches);
   }
 }
 
-constexpr std::string_view kMultipleOfMinBlock = "block-status.length.multiple-of-min-block";
+constexpr std::string_view kMultipleOfMinBlock = spec::kBlockStatusLengthMultipleOfMinBlock;
 void MultipleOfMinBlock(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   if (std::has_single_bit(exchange.block_bytes_min)) {  // A size that is no power of two is another rule's finding.
     JudgeMultiples(exchange, kMultipleOfMinBlock, exchange.block_bytes_min, breaches);
   }
 }
 
-constexpr std::string_view kErrorChunk = "block-status.error.error-chunk";
+constexpr std::string_view kErrorChunk = spec::kBlockStatusErrorErrorChunk;
 void ErrorChunk(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   // A selected context says that structured replies are in force.
   if (IsJudged(exchange) && !exchange.contexts.empty() && exchange.simple_reply &&
@@ -332,7 +333,7 @@ void ErrorChunk(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   }
 }
 
-constexpr std::string_view kOutOfBounds = "block-status.out-of-bounds";
+constexpr std::string_view kOutOfBounds = spec::kBlockStatusOutOfBounds;
 void OutOfBounds(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   if (IsJudged(exchange) && exchange.asked.end > exchange.export_bytes && !MayBeEinval(exchange)) {
     breaches.push_back({.requirement = kOutOfBounds,
@@ -341,7 +342,7 @@ void OutOfBounds(const StatusExchange& exchange, std::vector<Breach>& breaches) 
   }
 }
 
-constexpr std::string_view kExtendedGated = "ext.block-status-ext.gated";
+constexpr std::string_view kExtendedGated = spec::kExtBlockStatusExtGated;
 void ExtendedGated(const StatusExchange& exchange, std::vector<Breach>& breaches) {
   const bool has_extended =
       std::ranges::any_of(exchange.chunks, [](const Chunk& c) { return c.type == ChunkType::kBlockStatusExt; });

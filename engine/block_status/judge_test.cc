@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "engine/block_status/status_exchanges.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::engine {
 namespace {
@@ -69,47 +70,46 @@ struct Wrong {
 
 const std::vector<Wrong>& WrongReplies() {
   static const std::vector<Wrong> replies = {
-      {"block-status.no-context-einval",
+      {spec::kBlockStatusNoContextEinval,
        WithChunks(WithContexts(AnswerTo(kFirstPage, {}), {}), {Chunk{.type = ChunkType::kNone}}),
        "no context is selected, but the reply is a success, not EINVAL"},
-      {"block-status.reply-structured", WithSimpleReply(AnswerTo(kFirstPage, {}), NbdError::kOk),
+      {spec::kBlockStatusReplyStructured, WithSimpleReply(AnswerTo(kFirstPage, {}), NbdError::kOk),
        "a simple reply says that the request succeeded"},
-      {"base-allocation.reserved.zero", AnswerTo(kFirstPage, {{512, 0}, {512, 4}, {3072, 0x80000000}}),
+      {spec::kBaseAllocationReservedZero, AnswerTo(kFirstPage, {{512, 0}, {512, 4}, {3072, 0x80000000}}),
        "descriptor 1 of context 7 has status 4, above 3 (and 1 more)"},
-      {"block-status.req-one.single", WithReqOne(AnswerTo(kFirstPage, {{512, kHole}, {3584, 0}})),
+      {spec::kBlockStatusReqOneSingle, WithReqOne(AnswerTo(kFirstPage, {{512, kHole}, {3584, 0}})),
        "context 7 has 2 descriptors; REQ_ONE asks for one"},
-      {"structured.chunk.max-payload", WithPayloadMax(AnswerTo(kFirstPage, {{512, kHole}, {3584, 0}}), 15),
+      {spec::kStructuredChunkMaxPayload, WithPayloadMax(AnswerTo(kFirstPage, {{512, kHole}, {3584, 0}}), 15),
        "the descriptors of context 7 are 16 bytes; the maximum payload is 15"},
-      {"block-status.chunk.length-form", WithPayload(AnswerTo(kFirstPage, {}), {0, 0, 0, 7, 0, 0, 16, 0, 0, 0, 0}),
+      {spec::kBlockStatusChunkLengthForm, WithPayload(AnswerTo(kFirstPage, {}), {0, 0, 0, 7, 0, 0, 16, 0, 0, 0, 0}),
        "a status chunk has 11 bytes, not 4 plus a positive multiple of 8"},
-      {"block-status.chunk.exactly-one-per-id", WithContexts(AnswerTo(kFirstPage, kWhole), TwoContexts()),
+      {spec::kBlockStatusChunkExactlyOnePerId, WithContexts(AnswerTo(kFirstPage, kWhole), TwoContexts()),
        "context 0 has no status chunk"},
-      {"block-status.chunk.known-id",
+      {spec::kBlockStatusChunkKnownId,
        WithChunks(AnswerTo(kFirstPage, {}), {StatusChunkOf(kAllocationId, kWhole), StatusChunkOf(8, kWhole)}),
        "a status chunk is for context 8, never selected"},
-      {"block-status.extent.nonzero-length", AnswerTo(kFirstPage, {{512, kZero}, {0, kHole}, {3584, 0}}),
+      {spec::kBlockStatusExtentNonzeroLength, AnswerTo(kFirstPage, {{512, kZero}, {0, kHole}, {3584, 0}}),
        "descriptor 1 of context 7 has length 0"},
-      {"block-status.req-one.length-cap", WithReqOne(AnswerTo(kFirstPage, {{4608, 0}})),
+      {spec::kBlockStatusReqOneLengthCap, WithReqOne(AnswerTo(kFirstPage, {{4608, 0}})),
        "descriptor 0 of context 7 has length 4608, more than the request of 4096 bytes with REQ_ONE"},
-      {"block-status.sum-before-last", AnswerTo(kFirstPage, {{4096, kZero}, {512, 0}}),
+      {spec::kBlockStatusSumBeforeLast, AnswerTo(kFirstPage, {{4096, kZero}, {512, 0}}),
        "the descriptors of context 7 before the last sum to 4096, not less than the request of 4096 bytes"},
-      {"block-status.max-extents", ManyDescriptors(kDescriptorCountMax + 1),
+      {spec::kBlockStatusMaxExtents, ManyDescriptors(kDescriptorCountMax + 1),
        "context 7 has 1048577 descriptors, more than 1048576"},
-      {"block-status.at-least-one", AnswerTo(kFirstPage, {}), "context 7 has no descriptor"},
-      {"block-status.extent.within-export", WithExportSize(AnswerTo(kFirstPage, {{4608, 0}}), 4096),
+      {spec::kBlockStatusAtLeastOne, AnswerTo(kFirstPage, {}), "context 7 has no descriptor"},
+      {spec::kBlockStatusExtentWithinExport, WithExportSize(AnswerTo(kFirstPage, {{4608, 0}}), 4096),
        "descriptor 0 of context 7 is about [0, 4608), past the end of the export at 4096"},
-      {"block-status.distinct-status", AnswerTo(kFirstPage, {{512, kZero}, {512, kZero}, {512, 0}}),
+      {spec::kBlockStatusDistinctStatus, AnswerTo(kFirstPage, {{512, kZero}, {512, kZero}, {512, 0}}),
        "descriptor 1 of context 7 has status 2 like the one before it"},
-      {"block-status.length.multiple-of-512", AnswerTo(kFirstPage, {{512, 0}, {513, kZero}}),
+      {spec::kBlockStatusLengthMultipleOf512, AnswerTo(kFirstPage, {{512, 0}, {513, kZero}}),
        "descriptor 1 of context 7 has length 513, no multiple of 512"},
-      {"block-status.length.multiple-of-min-block",
-       WithBlockSize(AnswerTo(kFirstPage, {{512, 0}, {3584, kZero}}), 4096),
+      {spec::kBlockStatusLengthMultipleOfMinBlock, WithBlockSize(AnswerTo(kFirstPage, {{512, 0}, {3584, kZero}}), 4096),
        "descriptor 0 of context 7 has length 512, no multiple of 4096 (and 1 more)"},
-      {"block-status.error.error-chunk", WithSimpleReply(AnswerTo(kFirstPage, {}), NbdError::kEio),
+      {spec::kBlockStatusErrorErrorChunk, WithSimpleReply(AnswerTo(kFirstPage, {}), NbdError::kEio),
        "error 5 came in a simple reply, not in an error chunk"},
-      {"block-status.out-of-bounds", WithExportSize(AnswerTo(kFirstPage, {{2048, 0}}), 2048),
+      {spec::kBlockStatusOutOfBounds, WithExportSize(AnswerTo(kFirstPage, {{2048, 0}}), 2048),
        "[0, 4096) reaches past the end of the export at 2048, but the reply is a success, not EINVAL"},
-      {"ext.block-status-ext.gated", WithChunks(AnswerTo(kFirstPage, {}), {Chunk{.type = ChunkType::kBlockStatusExt}}),
+      {spec::kExtBlockStatusExtGated, WithChunks(AnswerTo(kFirstPage, {}), {Chunk{.type = ChunkType::kBlockStatusExt}}),
        "a chunk has type 6, but headers are not extended"},
   };
   return replies;
@@ -156,9 +156,9 @@ TEST(Judge, OnlyTheLastMayPassTheRequest) {
   EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{1 << 20, 0}})), kNothing);
   EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{3584, 0}, {8192, kZero}})), kNothing);
   EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{3584, 0}, {512, kZero}, {512, 0}})),
-            Requirements{"block-status.sum-before-last"});
+            Requirements{spec::kBlockStatusSumBeforeLast});
   EXPECT_EQ(RequirementsOf(AnswerTo({.begin = 0, .end = 1}, {{512, 0}, {512, kZero}})),
-            Requirements{"block-status.sum-before-last"});
+            Requirements{spec::kBlockStatusSumBeforeLast});
 }
 
 TEST(Judge, ReqOneMayBeShorterThanTheRequest) {
@@ -182,20 +182,20 @@ TEST(Judge, AnythingFramedAnswersARequestOfNothing) {
 }
 
 TEST(Judge, LengthZeroIsTheFindingOfOneRule) {
-  const Requirements only = {"block-status.extent.nonzero-length"};
+  const Requirements only = {spec::kBlockStatusExtentNonzeroLength};
   EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{4096, 0}, {0, kZero}})), only);
   EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{0, 0}, {512, 0}, {0, 0}})), only);
   EXPECT_EQ(RequirementsOf(WithReqOne(AnswerTo(kFirstPage, {{0, 0}}))), only);
 }
 
 TEST(Judge, SecondDescriptorOfReqOneIsTheFindingOfOneRule) {
-  const Requirements only = {"block-status.req-one.single"};
+  const Requirements only = {spec::kBlockStatusReqOneSingle};
   EXPECT_EQ(RequirementsOf(WithReqOne(AnswerTo(kFirstPage, {{8192, 0}, {512, kZero}}))), only);
   EXPECT_EQ(RequirementsOf(WithReqOne(AnswerTo(kFirstPage, {{512, 0}, {8192, kZero}}))), only);
 }
 
 TEST(Judge, MultiplesOfALargeBlockAreTheFindingOfOneRule) {
-  const Requirements only = {"block-status.length.multiple-of-min-block"};
+  const Requirements only = {spec::kBlockStatusLengthMultipleOfMinBlock};
   EXPECT_EQ(RequirementsOf(WithBlockSize(AnswerTo(kFirstPage, {{100, 0}}), 512)), only);
   EXPECT_EQ(RequirementsOf(WithBlockSize(AnswerTo(kFirstPage, {{100, 0}}), 4096)), only);
 }
@@ -218,13 +218,13 @@ TEST(Judge, ContextsMayAnswerInAnyOrderAndWithDifferentTotals) {
 TEST(Judge, TwoChunksForOneContextAreOneTooMany) {
   const Chunk chunk = StatusChunkOf(kAllocationId, kWhole);
   const StatusExchange twice = WithChunks(AnswerTo(kFirstPage, {}), {chunk, chunk});
-  EXPECT_EQ(RequirementsOf(twice), Requirements{"block-status.chunk.exactly-one-per-id"});
+  EXPECT_EQ(RequirementsOf(twice), Requirements{spec::kBlockStatusChunkExactlyOnePerId});
   EXPECT_EQ(FirstSaw(twice), "context 7 has 2 status chunks");
 }
 
 TEST(Judge, SuccessWithoutStatusMissesEveryContext) {
   const StatusExchange bare = WithChunks(WithContexts(AnswerTo(kFirstPage, {}), TwoContexts()), {Chunk{}});
-  EXPECT_EQ(RequirementsOf(bare), Requirements(2, "block-status.chunk.exactly-one-per-id"));
+  EXPECT_EQ(RequirementsOf(bare), Requirements(2, spec::kBlockStatusChunkExactlyOnePerId));
 }
 
 TEST(Judge, StatusBeforeAnErrorIsAFragment) {
@@ -241,11 +241,11 @@ TEST(Judge, FragmentsStillHaveTheFormOfStatusChunks) {
   const StatusExchange failed = AnswerTo(kFirstPage, {});
   const Chunk error = ErrorChunkOf(NbdError::kEio);
   EXPECT_EQ(RequirementsOf(WithChunks(failed, {StatusChunkOf(kAllocationId, {}), error})),
-            Requirements{"block-status.chunk.length-form"});
+            Requirements{spec::kBlockStatusChunkLengthForm});
   EXPECT_EQ(RequirementsOf(WithChunks(failed, {StatusChunkOf(kAllocationId, {{0, 0}}), error})),
-            Requirements{"block-status.extent.nonzero-length"});
+            Requirements{spec::kBlockStatusExtentNonzeroLength});
   EXPECT_EQ(RequirementsOf(WithChunks(failed, {StatusChunkOf(9, kWhole), error})),
-            Requirements{"block-status.chunk.known-id"});
+            Requirements{spec::kBlockStatusChunkKnownId});
 }
 
 TEST(Judge, AnErrorMayBeReplacedByOneDescriptorOfTheRequest) {
@@ -257,7 +257,7 @@ TEST(Judge, EqualNeighboursThatFitNoLengthAreAllowed) {
       AnswerTo({.begin = 0, .end = std::uint64_t{1} << 40}, {{kLengthMax - 511, 0}, {512, 0}}), std::uint64_t{1} << 40);
   EXPECT_EQ(RequirementsOf(huge), kNothing);
   EXPECT_EQ(RequirementsOf(WithChunks(huge, {StatusChunkOf(kAllocationId, {{kLengthMax - 1023, 0}, {512, 0}})})),
-            Requirements{"block-status.distinct-status"});
+            Requirements{spec::kBlockStatusDistinctStatus});
 }
 
 TEST(Judge, SumsDoNotWrapAt32Bits) {
@@ -265,18 +265,18 @@ TEST(Judge, SumsDoNotWrapAt32Bits) {
   const std::uint64_t export_bytes = std::uint64_t{1} << 40;
   EXPECT_EQ(
       RequirementsOf(WithExportSize(AnswerTo(kFirstPage, {{1U << 31, 0}, {1U << 31, kZero}, {512, 0}}), export_bytes)),
-      Requirements{"block-status.sum-before-last"});
+      Requirements{spec::kBlockStatusSumBeforeLast});
   EXPECT_EQ(RequirementsOf(AnswerTo(kFirstPage, {{kLengthMax - 511, 0}})),
-            Requirements{"block-status.extent.within-export"});
+            Requirements{spec::kBlockStatusExtentWithinExport});
 }
 
 TEST(Judge, PositionsDoNotWrapAt64Bits) {
   constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
   StatusExchange high = AnswerTo({.begin = kMax - 512, .end = kMax}, {{kLengthMax, 0}, {kLengthMax, kZero}});
   EXPECT_EQ(RequirementsOf(WithExportSize(high, kMax)),
-            Requirements{"block-status.sum-before-last"});  // 2^64-1 is the end: nothing is past it.
+            Requirements{spec::kBlockStatusSumBeforeLast});  // 2^64-1 is the end: nothing is past it.
   EXPECT_EQ(RequirementsOf(WithExportSize(high, 512)),
-            (Requirements{"block-status.sum-before-last", "block-status.out-of-bounds"}));
+            (Requirements{spec::kBlockStatusSumBeforeLast, spec::kBlockStatusOutOfBounds}));
 }
 
 TEST(Judge, MaximalSizesAreAllowed) {
@@ -287,7 +287,7 @@ TEST(Judge, MaximalSizesAreAllowed) {
 TEST(Judge, EndsOfAnUnalignedRequestNeedNotBeMultiples) {
   EXPECT_EQ(RequirementsOf(AnswerTo({.begin = 100, .end = 2000}, {{412, 0}, {1024, kZero}, {464, 0}})), kNothing);
   EXPECT_EQ(RequirementsOf(AnswerTo({.begin = 100, .end = 2000}, {{412, 0}, {1000, kZero}, {488, 0}})),
-            Requirements{"block-status.length.multiple-of-512"});
+            Requirements{spec::kBlockStatusLengthMultipleOf512});
   EXPECT_EQ(RequirementsOf(AnswerTo({.begin = 0, .end = 100}, {{100, 0}})), kNothing);
   EXPECT_EQ(RequirementsOf(WithBlockSize(AnswerTo({.begin = 512, .end = 4096}, {{3584, 0}}), 4096)), kNothing);
 }
@@ -297,12 +297,12 @@ TEST(Judge, TailOfAnUnalignedExportNeedNotBeAMultiple) {
   EXPECT_EQ(RequirementsOf(tail), kNothing);
   EXPECT_EQ(RequirementsOf(WithBlockSize(tail, 4096)), kNothing);
   EXPECT_EQ(RequirementsOf(WithChunks(tail, {StatusChunkOf(kAllocationId, {{400, 0}, {600, kZero}})})),
-            Requirements{"block-status.length.multiple-of-512"});
+            Requirements{spec::kBlockStatusLengthMultipleOf512});
 }
 
 TEST(Judge, PastTheEndOfAnAlignedExportLengthsAreMultiples) {
   EXPECT_EQ(RequirementsOf(WithExportSize(AnswerTo({.begin = 0, .end = 512}, {{1000, 0}}), 512)),
-            (Requirements{"block-status.extent.within-export", "block-status.length.multiple-of-512"}));
+            (Requirements{spec::kBlockStatusExtentWithinExport, spec::kBlockStatusLengthMultipleOf512}));
 }
 
 TEST(Judge, BlockSizesThatMeanNothingAskForNothing) {
@@ -318,7 +318,7 @@ TEST(Judge, OutOfBoundsIsAnsweredWithEinval) {
   const StatusExchange outside = WithExportSize(AnswerTo(kFirstPage, {}), 4095);
   EXPECT_EQ(RequirementsOf(WithChunks(outside, {ErrorChunkOf(NbdError::kEinval)})), kNothing);
   EXPECT_EQ(RequirementsOf(WithChunks(outside, {ErrorChunkOf(NbdError::kEio)})),
-            Requirements{"block-status.out-of-bounds"});
+            Requirements{spec::kBlockStatusOutOfBounds});
   EXPECT_EQ(RequirementsOf(WithChunks(outside, {Chunk{.type = ChunkType::kError}})), kNothing);  // No code to judge.
 }
 
@@ -326,9 +326,9 @@ TEST(Judge, NoContextIsAnsweredWithEinval) {
   const StatusExchange bare = WithContexts(AnswerTo(kFirstPage, {}), {});
   EXPECT_EQ(RequirementsOf(WithSimpleReply(bare, NbdError::kEinval)), kNothing);
   EXPECT_EQ(RequirementsOf(WithChunks(bare, {ErrorChunkOf(NbdError::kEinval)})), kNothing);
-  EXPECT_EQ(RequirementsOf(WithSimpleReply(bare, NbdError::kEio)), Requirements{"block-status.no-context-einval"});
+  EXPECT_EQ(RequirementsOf(WithSimpleReply(bare, NbdError::kEio)), Requirements{spec::kBlockStatusNoContextEinval});
   EXPECT_EQ(RequirementsOf(WithChunks(bare, {StatusChunkOf(0, kWhole)})),
-            (Requirements{"block-status.no-context-einval", "block-status.chunk.known-id"}));
+            (Requirements{spec::kBlockStatusNoContextEinval, spec::kBlockStatusChunkKnownId}));
 }
 
 TEST(Judge, SilenceIsNotJudged) {
@@ -348,7 +348,7 @@ TEST(Judge, MalformedChunkIsTheFindingOfOneRule) {
     exchange.chunks[0].payload.assign(size, 0);
     exchange.contexts[0].id = 0;
     const bool is_malformed = size < 4 || size % 8 != 4;
-    EXPECT_EQ(std::ranges::count(RequirementsOf(exchange), "block-status.chunk.length-form"), is_malformed ? 1 : 0);
+    EXPECT_EQ(std::ranges::count(RequirementsOf(exchange), spec::kBlockStatusChunkLengthForm), is_malformed ? 1 : 0);
     if (is_malformed) {
       EXPECT_EQ(Judge(exchange).size(), 1U) << size;
     }

@@ -7,11 +7,12 @@
 
 #include "engine/block_status/judge.h"
 #include "engine/block_status/status_chunk.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::engine {
 namespace {
 
-constexpr std::string_view kReadsZero = "base-allocation.zero.reads-zero";
+constexpr std::string_view kReadsZero = spec::kBaseAllocationZeroReadsZero;
 
 // Calls visit(index, range) for each ZERO claim of `chunk`, a part of a reply to `asked`, clipped to `limit`.
 template <typename Visit>

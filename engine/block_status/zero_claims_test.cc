@@ -6,6 +6,7 @@
 
 #include "engine/block_status/judge.h"
 #include "engine/block_status/status_exchanges.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::engine {
 namespace {
@@ -18,7 +19,7 @@ constexpr ByteRange kAll = {.begin = 0, .end = std::numeric_limits<std::uint64_t
 using Breaches = std::vector<Breach>;
 using Ranges = std::vector<ByteRange>;
 
-constexpr std::string_view kReadsZero = "base-allocation.zero.reads-zero";
+constexpr std::string_view kReadsZero = spec::kBaseAllocationZeroReadsZero;
 
 // 1 MiB of zeroes but for 100 bytes of data from 1000 on.
 ExtentMap Truth() {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <string_view>
 
+#include "engine/base/quoted.h"
 #include "engine/wire/hex.h"
 #include "engine/wire/payloads.h"
 

@@ -80,29 +80,6 @@ std::string Text(const Request& request) {
          WrongMagic(request.magic, kRequestMagic);
 }
 
-// `byte` as it may stand between double quotes.
-std::string Escaped(std::uint8_t byte) {
-  switch (byte) {
-    case '\n':
-      return "\\n";
-    case '\r':
-      return "\\r";
-    case '\t':
-      return "\\t";
-    case '"':
-      return "\\\"";
-    case '\\':
-      return "\\\\";
-    default:
-      break;
-  }
-  if (0x20 <= byte && byte < 0x7f) {
-    return {static_cast<char>(byte)};
-  }
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  return {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 0xf]};
-}
-
 }  // namespace
 
 std::string Describe(const ServerMessage& message) {
@@ -111,14 +88,6 @@ std::string Describe(const ServerMessage& message) {
 
 std::string Describe(const ClientMessage& message) {
   return std::visit([](const auto& each) { return Text(each); }, message);
-}
-
-std::string Quoted(std::string_view text, std::size_t bytes_max) {
-  std::string quoted = "\"";
-  for (const char byte : text.substr(0, bytes_max)) {
-    quoted += Escaped(static_cast<std::uint8_t>(byte));
-  }
-  return quoted + (text.size() > bytes_max ? "\"..." : "\"");
 }
 
 }  // namespace nbdspec::engine

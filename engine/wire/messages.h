@@ -132,7 +132,4 @@ using ClientMessage = std::variant<ClientFlags, Option, Request>;
 std::string Describe(const ServerMessage& message);
 std::string Describe(const ClientMessage& message);
 
-// `text` in double quotes with control, non-ASCII and quote bytes escaped (\n, \x1b), cut after `bytes_max`.
-std::string Quoted(std::string_view text, std::size_t bytes_max = 80);
-
 }  // namespace nbdspec::engine

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "engine/base/quoted.h"
 #include "engine/wire/payloads.h"
 
 namespace nbdspec::engine {

@@ -11,6 +11,7 @@
 
 #include "engine/block_status/build.h"
 #include "engine/block_status/judge.h"
+#include "engine/spec/ids.h"
 #include "engine/wire/payloads.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
@@ -228,7 +229,7 @@ BlockStatusSubject JudgeThatSumsIn32Bits() {
     });
     Breaches breaches = Judge(exchange);
     std::erase_if(breaches, [is_wrong](const Breach& breach) {
-      return breach.requirement == "block-status.sum-before-last" && !is_wrong;
+      return breach.requirement == spec::kBlockStatusSumBeforeLast && !is_wrong;
     });
     return breaches;
   }};
@@ -245,8 +246,8 @@ BlockStatusSubject JudgeThatRemembers() {
 }
 
 std::vector<WrongSubject> WrongJudges() {
-  constexpr std::string_view kSum = "block-status.sum-before-last";
-  constexpr std::string_view kCap = "block-status.req-one.length-cap";
+  constexpr std::string_view kSum = spec::kBlockStatusSumBeforeLast;
+  constexpr std::string_view kCap = spec::kBlockStatusReqOneLengthCap;
   return {
       {"JudgeAllowsTheSumToEqualTheRequest", Family::kEdge, 350,
        RuleMisreader(kSum, [](StatusExchange& exchange) { ++exchange.asked.end; })},
@@ -293,17 +294,17 @@ std::vector<WrongSubject> WrongJudges() {
 // One judge for each rule that the target's naive judge knows too: it lacks that rule.
 std::vector<WrongSubject> ForgetfulJudges() {
   return {
-      {"JudgeForgetsReplyStructured", Family::kLost, 350, JudgeWithout("block-status.reply-structured")},
-      {"JudgeForgetsReqOneSingle", Family::kReqOne, 100, JudgeWithout("block-status.req-one.single")},
-      {"JudgeForgetsMaxPayload", Family::kLost, 100, JudgeWithout("structured.chunk.max-payload")},
-      {"JudgeForgetsLengthForm", Family::kLost, 100, JudgeWithout("block-status.chunk.length-form")},
-      {"JudgeForgetsExactlyOnePerId", Family::kLost, 300, JudgeWithout("block-status.chunk.exactly-one-per-id")},
-      {"JudgeForgetsKnownId", Family::kLost, 100, JudgeWithout("block-status.chunk.known-id")},
-      {"JudgeForgetsNonzeroLength", Family::kLost, 100, JudgeWithout("block-status.extent.nonzero-length")},
-      {"JudgeForgetsReqOneLengthCap", Family::kReqOne, 200, JudgeWithout("block-status.req-one.length-cap")},
-      {"JudgeForgetsSumBeforeLast", Family::kLost, 150, JudgeWithout("block-status.sum-before-last")},
-      {"JudgeForgetsAtLeastOne", Family::kLost, 250, JudgeWithout("block-status.at-least-one")},
-      {"JudgeForgetsExtendedGated", Family::kLost, 100, JudgeWithout("ext.block-status-ext.gated")},
+      {"JudgeForgetsReplyStructured", Family::kLost, 350, JudgeWithout(spec::kBlockStatusReplyStructured)},
+      {"JudgeForgetsReqOneSingle", Family::kReqOne, 100, JudgeWithout(spec::kBlockStatusReqOneSingle)},
+      {"JudgeForgetsMaxPayload", Family::kLost, 100, JudgeWithout(spec::kStructuredChunkMaxPayload)},
+      {"JudgeForgetsLengthForm", Family::kLost, 100, JudgeWithout(spec::kBlockStatusChunkLengthForm)},
+      {"JudgeForgetsExactlyOnePerId", Family::kLost, 300, JudgeWithout(spec::kBlockStatusChunkExactlyOnePerId)},
+      {"JudgeForgetsKnownId", Family::kLost, 100, JudgeWithout(spec::kBlockStatusChunkKnownId)},
+      {"JudgeForgetsNonzeroLength", Family::kLost, 100, JudgeWithout(spec::kBlockStatusExtentNonzeroLength)},
+      {"JudgeForgetsReqOneLengthCap", Family::kReqOne, 200, JudgeWithout(spec::kBlockStatusReqOneLengthCap)},
+      {"JudgeForgetsSumBeforeLast", Family::kLost, 150, JudgeWithout(spec::kBlockStatusSumBeforeLast)},
+      {"JudgeForgetsAtLeastOne", Family::kLost, 250, JudgeWithout(spec::kBlockStatusAtLeastOne)},
+      {"JudgeForgetsExtendedGated", Family::kLost, 100, JudgeWithout(spec::kExtBlockStatusExtGated)},
       {"JudgeForgetsZeroClaims",
        Family::kBits,
        700,

@@ -9,7 +9,7 @@
 #include <string_view>
 #include <utility>
 
-#include "conformance/requirements/catalogue.h"
+#include "engine/spec/catalogue.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
 #include "fuzz/findings/about.h"
@@ -20,8 +20,8 @@
 namespace nbdspec::fuzz {
 namespace {
 
-using conformance::Catalogue;
 using engine::Trouble;
+using spec::Catalogue;
 
 // A catalogue's views are into its text: what a planted bug reads instead lives as long as the next.
 std::expected<Catalogue, Trouble> ParseInstead(std::string text) {

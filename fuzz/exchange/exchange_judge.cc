@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "engine/server/server.h"
+#include "engine/spec/ids.h"
 #include "engine/wire/big_endian.h"
 #include "engine/wire/payloads.h"
 
@@ -36,8 +37,8 @@ constexpr std::uint64_t kLongRunBytes = 0xffff'ffff - 1024;
 
 // What an unusual answer may do: each is a SHOULD at most.
 constexpr auto kMayBeBroken = std::to_array<std::string_view>(
-    {"block-status.extent.within-export", "block-status.distinct-status", "block-status.length.multiple-of-512",
-     "block-status.length.multiple-of-min-block"});
+    {spec::kBlockStatusExtentWithinExport, spec::kBlockStatusDistinctStatus, spec::kBlockStatusLengthMultipleOf512,
+     spec::kBlockStatusLengthMultipleOfMinBlock});
 
 bool Changes(std::uint16_t command) {
   return command == CommandType::kWrite || command == CommandType::kTrim || command == CommandType::kWriteZeroes;

@@ -6,6 +6,7 @@
 #include <nlohmann/json.hpp>
 #include <optional>
 
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::fuzz {

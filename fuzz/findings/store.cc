@@ -14,6 +14,7 @@
 #include <system_error>
 #include <utility>
 
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 #include "fuzz/findings/about.h"
 #include "fuzz/findings/read_file.h"

@@ -13,6 +13,7 @@
 #include <fstream>
 #include <thread>
 
+#include "engine/spec/ids.h"
 #include "fuzz/findings/about.h"
 
 namespace nbdspec::fuzz {
@@ -30,7 +31,7 @@ std::string FreshDirectory() {
 
 Finding Example() {
   return {.kind = FindingKind::kWrongData,
-          .rule = "transmission.write.then-reply",
+          .rule = spec::kTransmissionWriteThenReply,
           .place = "read df",
           .expected = "byte 7 at 4096",
           .saw = "byte 0, and \xff\n",

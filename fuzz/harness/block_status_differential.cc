@@ -8,6 +8,7 @@
 
 #include "engine/base/check.h"
 #include "engine/extents/extent_map.h"
+#include "engine/spec/ids.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
 #include "fuzz/harness/block_status_input.h"
@@ -22,16 +23,14 @@ using engine::Descriptor;
 using engine::ExtentMap;
 using engine::StatusExchange;
 
-constexpr std::string_view kMultipleOf512 = "block-status.length.multiple-of-512";
+constexpr std::string_view kMultipleOf512 = spec::kBlockStatusLengthMultipleOf512;
 
 // The requirements that a naive judge has no opinion on: SHOULD, and SHOULD NOT.
 const std::set<std::string_view>& AdviceOnly() {
   static const std::set<std::string_view> advice = {
-      "block-status.no-context-einval", "base-allocation.reserved.zero",
-      "block-status.max-extents",       "block-status.extent.within-export",
-      "block-status.distinct-status",   kMultipleOf512,
-      "block-status.error.error-chunk", "block-status.length.multiple-of-min-block",
-      "block-status.out-of-bounds",
+      spec::kBlockStatusNoContextEinval,    spec::kBaseAllocationReservedZero,          spec::kBlockStatusMaxExtents,
+      spec::kBlockStatusExtentWithinExport, spec::kBlockStatusDistinctStatus,           kMultipleOf512,
+      spec::kBlockStatusErrorErrorChunk,    spec::kBlockStatusLengthMultipleOfMinBlock, spec::kBlockStatusOutOfBounds,
   };
   return advice;
 }

@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/quoted.h"
 #include "engine/server/server.h"
 #include "engine/wire/encode.h"
 #include "engine/wire/payloads.h"

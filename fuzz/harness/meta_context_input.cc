@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/base/quoted.h"
 #include "engine/wire/payloads.h"
 
 namespace nbdspec::fuzz {

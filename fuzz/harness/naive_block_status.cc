@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <limits>
 
+#include "engine/spec/ids.h"
+
 namespace nbdspec::fuzz {
 namespace {
 
@@ -57,31 +59,31 @@ void JudgeOne(const StatusExchange& exchange, const Taken& taken, std::set<std::
   const std::vector<Descriptor>& descriptors = taken.descriptors;
   // "A server MUST NOT send a chunk where any variable-length portion [...] is larger than any advertised maximum"
   if (Wide{descriptors.size()} * 8 > exchange.payload_bytes_max) {
-    broken.insert("structured.chunk.max-payload");
+    broken.emplace(spec::kStructuredChunkMaxPayload);
   }
   // "one status chunk per negotiated metadata context ID": no others.
   if (std::ranges::find(exchange.contexts, taken.id, &engine::MetaContext::id) == exchange.contexts.end()) {
-    broken.insert("block-status.chunk.known-id");
+    broken.emplace(spec::kBlockStatusChunkKnownId);
   }
   std::vector<Wide> lengths;
   for (const Descriptor& descriptor : descriptors) {
     // "length of the extent to which the status below applies (unsigned, MUST be nonzero)"
     if (descriptor.length == 0) {
-      broken.insert("block-status.extent.nonzero-length");
+      broken.emplace(spec::kBlockStatusExtentNonzeroLength);
     } else {
       lengths.push_back(descriptor.length);
     }
   }
   // "so long as at least one extent is returned"; "a positive integer multiple" also where nothing succeeded.
   if (descriptors.empty()) {
-    broken.insert(HasError(exchange) ? "block-status.chunk.length-form" : "block-status.at-least-one");
+    broken.emplace(HasError(exchange) ? spec::kBlockStatusChunkLengthForm : spec::kBlockStatusAtLeastOne);
   }
   if (exchange.req_one) {
     // "every reply chunk MUST contain exactly one descriptor, and that descriptor MUST NOT exceed the length"
     if (descriptors.size() > 1) {
-      broken.insert("block-status.req-one.single");
+      broken.emplace(spec::kBlockStatusReqOneSingle);
     } else if (descriptors.size() == 1 && descriptors[0].length > asked) {
-      broken.insert("block-status.req-one.length-cap");
+      broken.emplace(spec::kBlockStatusReqOneLengthCap);
     }
   } else if (!lengths.empty()) {
     // "the sum of the length fields of the first N-1 extents (if any) MUST be less than the requested length"
@@ -90,7 +92,7 @@ void JudgeOne(const StatusExchange& exchange, const Taken& taken, std::set<std::
       sum += lengths[i];
     }
     if (sum >= asked) {
-      broken.insert("block-status.sum-before-last");
+      broken.emplace(spec::kBlockStatusSumBeforeLast);
     }
   }
 }
@@ -108,7 +110,7 @@ void JudgeOnePerId(const StatusExchange& exchange, std::set<std::string>& broken
       count += taken.id == context.id ? 1 : 0;
     }
     if (count > 1 || (count == 0 && !may_be_hidden)) {
-      broken.insert("block-status.chunk.exactly-one-per-id");
+      broken.emplace(spec::kBlockStatusChunkExactlyOnePerId);
     }
   }
 }
@@ -180,10 +182,10 @@ std::set<std::string> NaiveMustBreaches(const StatusExchange& exchange) {
   }
   for (const engine::Chunk& chunk : exchange.chunks) {
     if (chunk.type == 5 && chunk.payload.size() != 4 && !HasLengthForm(chunk.payload)) {
-      broken.insert("block-status.chunk.length-form");
+      broken.emplace(spec::kBlockStatusChunkLengthForm);
     }
     if (chunk.type == 6) {
-      broken.insert("ext.block-status-ext.gated");
+      broken.emplace(spec::kExtBlockStatusExtGated);
     }
   }
   for (const Taken& taken : TakeApart(exchange)) {
@@ -192,7 +194,7 @@ std::set<std::string> NaiveMustBreaches(const StatusExchange& exchange) {
   // "For a successful return, the server MUST use a structured reply"
   if (exchange.simple_reply) {
     if (exchange.simple_reply->error == 0) {
-      broken.insert("block-status.reply-structured");
+      broken.emplace(spec::kBlockStatusReplyStructured);
     }
   } else if (!exchange.chunks.empty() && !HasError(exchange)) {
     JudgeOnePerId(exchange, broken);

@@ -13,6 +13,7 @@
 #include <variant>
 
 #include "engine/base/bytes.h"
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
 #include "fuzz/harness/disagreement.h"

@@ -10,11 +10,12 @@
 #include <vector>
 
 #include "engine/script/script.h"
+#include "engine/spec/catalogue.h"
 
 namespace nbdspec::fuzz {
 namespace {
 
-using conformance::Requirement;
+using spec::Requirement;
 using Json = nlohmann::json;
 using Lines = std::vector<std::string_view>;
 

@@ -14,9 +14,9 @@
 #include <string>
 #include <string_view>
 
-#include "conformance/requirements/catalogue.h"
 #include "engine/base/bytes.h"
 #include "engine/base/error.h"
+#include "engine/spec/catalogue.h"
 #include "fuzz/findings/about.h"
 #include "fuzz/harness/disagreement.h"
 #include "fuzz/live/nbdkit_case.h"
@@ -25,8 +25,8 @@ namespace nbdspec::fuzz {
 
 // The readers under test. Canary tests plant bugs by passing others.
 struct ReportReaders {
-  std::function<std::expected<conformance::Catalogue, engine::Trouble>(std::string_view)> parse_catalogue =
-      conformance::Catalogue::Parse;
+  std::function<std::expected<spec::Catalogue, engine::Trouble>(std::string_view)> parse_catalogue =
+      spec::Catalogue::Parse;
   std::function<std::expected<NbdkitCase, engine::Trouble>(std::string_view)> parse_case = ParseNbdkitCase;
   std::function<std::string(const NbdkitCase&)> print_case = [](const NbdkitCase& read) { return Print(read); };
   std::function<std::expected<About, engine::Trouble>(std::string_view)> parse_about = ParseAbout;

@@ -7,6 +7,7 @@
 #include <map>
 #include <utility>
 
+#include "engine/base/quoted.h"
 #include "engine/server/server.h"
 
 namespace nbdspec::fuzz {

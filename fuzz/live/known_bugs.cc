@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <array>
 
+#include "engine/spec/ids.h"
+
 namespace nbdspec::fuzz {
 
 namespace {
@@ -19,18 +21,18 @@ struct KnownBug {
 
 constexpr std::array kBugs = {
     // One descriptor too many after one that ends exactly where the request does; of 4 GiB extents, an assertion.
-    KnownBug{"CVE-2025-47711", "nbdkit", FindingKind::kBrokenRule, "block-status.sum-before-last", ""},
+    KnownBug{"CVE-2025-47711", "nbdkit", FindingKind::kBrokenRule, spec::kBlockStatusSumBeforeLast, ""},
     KnownBug{"CVE-2025-47711", "nbdkit", FindingKind::kCrash, "", "extents->next <= extents->end"},
     // 1.32.4 to 1.33.10 abort when many requests are in flight and the client leaves without reading.
     KnownBug{"rhbz#2173054", "nbdkit", FindingKind::kCrash, "", "sock >= 0"},
     // Extents are those below, though the bytes are in the cache.
-    KnownBug{"nbdkit-cache-extents", "--filter=cache ", FindingKind::kFalseClaim, "base-allocation.zero.reads-zero",
+    KnownBug{"nbdkit-cache-extents", "--filter=cache ", FindingKind::kFalseClaim, spec::kBaseAllocationZeroReadsZero,
              ""},
     // A part of a block is read, changed and written back while all of it is written.
-    KnownBug{"nbdkit-cow-lost-write", "--filter=cow ", FindingKind::kWrongData, "transmission.write.then-reply", "",
+    KnownBug{"nbdkit-cow-lost-write", "--filter=cow ", FindingKind::kWrongData, spec::kTransmissionWriteThenReply, "",
              /*is_race=*/true},
     // Zeroing or discarding frees a cluster that a write in flight still holds: qemu's commit b8bfb1478d61.
-    KnownBug{"qemu-b8bfb1478d61", "qcow2", FindingKind::kWrongData, "transmission.write.then-reply", "",
+    KnownBug{"qemu-b8bfb1478d61", "qcow2", FindingKind::kWrongData, spec::kTransmissionWriteThenReply, "",
              /*is_race=*/true},
 };
 

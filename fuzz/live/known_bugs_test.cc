@@ -14,6 +14,7 @@
 
 #include "conformance/peer/reference_target.h"
 #include "engine/server/interposer.h"
+#include "engine/spec/ids.h"
 #include "engine/wire/big_endian.h"
 #include "engine/wire/protocol.h"
 #include "fuzz/live/live_fuzz.h"
@@ -138,7 +139,7 @@ TEST(KnownBugs, WhatShowsOneAtATimeIsNewBesideTheRace) {
 
 TEST(KnownBugs, EachNeedsItsServerItsKindAndItsRule) {
   const Finding cache{.kind = FindingKind::kFalseClaim,
-                      .rule = "base-allocation.zero.reads-zero",
+                      .rule = spec::kBaseAllocationZeroReadsZero,
                       .target = "nbdkit -f --filter=cache file x"};
   EXPECT_EQ(PublicNameOf(cache), "nbdkit-cache-extents");
   EXPECT_FALSE(IsRace("nbdkit-cache-extents"));
@@ -149,7 +150,7 @@ TEST(KnownBugs, EachNeedsItsServerItsKindAndItsRule) {
   other.kind = FindingKind::kWrongData;
   EXPECT_EQ(PublicNameOf(other), "");
   other = cache;
-  other.rule = "block-status.req-one.single";
+  other.rule = spec::kBlockStatusReqOneSingle;
   EXPECT_EQ(PublicNameOf(other), "");
   EXPECT_TRUE(IsRace(kQcow2Race));
   EXPECT_FALSE(IsRace(""));

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "conformance/peer/reference_target.h"
+#include "engine/spec/ids.h"
 #include "engine/wire/payloads.h"
 #include "fuzz/live/live_fuzz.h"
 
@@ -128,7 +129,7 @@ std::vector<Fault> DataFaults() {
            }
          });
        },
-       FindingKind::kWrongData, "transmission.write.then-reply"},
+       FindingKind::kWrongData, spec::kTransmissionWriteThenReply},
       {"changes_the_last_byte_of_a_write",
        [] { return HearsOf(CommandType::kWrite, [](Request& heard) { heard.payload.back() ^= 1; }); },
        FindingKind::kWrongData, ""},
@@ -180,7 +181,7 @@ std::vector<Fault> DataFaults() {
                engine::OffsetHole{.offset = data->offset, .length = static_cast<std::uint32_t>(data->data.size())});
          });
        },
-       FindingKind::kWrongData, "structured.offset-hole.reads-zero"},
+       FindingKind::kWrongData, spec::kStructuredOffsetHoleReadsZero},
   };
 }
 
@@ -194,7 +195,7 @@ std::vector<Fault> ClaimFaults() {
            }
          });
        },
-       FindingKind::kFalseClaim, "base-allocation.zero.reads-zero"},
+       FindingKind::kFalseClaim, spec::kBaseAllocationZeroReadsZero},
       {"forgets_in_words_what_was_written_last",
        [] {
          auto wrote = std::make_shared<std::uint64_t>(~0ULL);
@@ -252,7 +253,7 @@ std::vector<Fault> FormFaults() {
            }
          });
        },
-       FindingKind::kBrokenRule, "block-status.req-one.single"},
+       FindingKind::kBrokenRule, spec::kBlockStatusReqOneSingle},
       {"sends_a_descriptor_of_length_0",
        [] { return SaysStatus([](const Request&, auto& status) { status.descriptors.push_back({}); }); },
        FindingKind::kBrokenRule, ""},
@@ -268,7 +269,7 @@ std::vector<Fault> FormFaults() {
            }
          });
        },
-       FindingKind::kBrokenRule, "block-status.sum-before-last"},
+       FindingKind::kBrokenRule, spec::kBlockStatusSumBeforeLast},
       {"answers_for_another_context",
        [] { return SaysStatus([](const Request&, auto& status) { status.context_id += 7; }); },
        FindingKind::kBrokenRule, ""},
@@ -299,7 +300,7 @@ std::vector<Fault> FormFaults() {
            said.emplace_back(second);
          });
        },
-       FindingKind::kBrokenRule, "structured.read.df.one-content"},
+       FindingKind::kBrokenRule, spec::kStructuredReadDfOneContent},
       {"answers_reads_simply",
        [] {
          return Says([](const Request& to, Said& said) {
@@ -308,7 +309,7 @@ std::vector<Fault> FormFaults() {
            }
          });
        },
-       FindingKind::kBrokenRule, "structured.read.no-simple"},
+       FindingKind::kBrokenRule, spec::kStructuredReadNoSimple},
       {"answers_with_the_cookie_of_nobody",
        [] {
          return Says([count = 0](const Request&, Said& said) mutable {
@@ -318,7 +319,7 @@ std::vector<Fault> FormFaults() {
            }
          });
        },
-       FindingKind::kBrokenRule, "transmission.cookie.echo"},
+       FindingKind::kBrokenRule, spec::kTransmissionCookieEcho},
       {"answers_each_flush_twice",
        [] {
          return Says([](const Request& to, Said& said) {
@@ -332,7 +333,7 @@ std::vector<Fault> FormFaults() {
        [] {
          return SaysChunk(CommandType::kTrim, ChunkType::kNone, [](const Request&, Chunk& chunk) { chunk.flags |= 2; });
        },
-       FindingKind::kBrokenRule, "structured.flags.no-other"},
+       FindingKind::kBrokenRule, spec::kStructuredFlagsNoOther},
       {"sends_data_for_a_write",
        [] {
          return Says([](const Request& to, Said& said) {
@@ -344,7 +345,7 @@ std::vector<Fault> FormFaults() {
            }
          });
        },
-       FindingKind::kBrokenRule, "structured.offset-data.read-only-reply"},
+       FindingKind::kBrokenRule, spec::kStructuredOffsetDataReadOnlyReply},
       {"sends_bytes_that_are_no_message",
        [] {
          return Says([](const Request& to, Said& said) {
@@ -353,7 +354,7 @@ std::vector<Fault> FormFaults() {
            }
          });
        },
-       FindingKind::kBrokenRule, "structured.chunk.magic"},
+       FindingKind::kBrokenRule, spec::kStructuredChunkMagic},
   };
 }
 
@@ -370,7 +371,7 @@ std::vector<Fault> EndingFaults() {
            }
          });
        },
-       FindingKind::kWrongError, "write-zeroes.no-fast.no-enotsup"},
+       FindingKind::kWrongError, spec::kWriteZeroesNoFastNoEnotsup},
       {"fails_with_an_errno_of_its_own",
        [] {
          return Says([](const Request& to, Said& said) {
@@ -382,7 +383,7 @@ std::vector<Fault> EndingFaults() {
            }
          });
        },
-       FindingKind::kWrongError, "error.code.allowed-set"},
+       FindingKind::kWrongError, spec::kErrorCodeAllowedSet},
       {"fails_without_an_error",
        [] {
          return Says([](const Request& to, Said& said) {
@@ -394,7 +395,7 @@ std::vector<Fault> EndingFaults() {
            }
          });
        },
-       FindingKind::kWrongError, "structured.error.nonzero"},
+       FindingKind::kWrongError, spec::kStructuredErrorNonzero},
       {"reads_past_the_end",
        [] {
          return Says([](const Request& to, Said& said) {
@@ -408,7 +409,7 @@ std::vector<Fault> EndingFaults() {
            }
          });
        },
-       FindingKind::kWrongSuccess, "transmission.read.out-of-bounds"},
+       FindingKind::kWrongSuccess, spec::kTransmissionReadOutOfBounds},
       {"leaves_when_asked_to_cache",
        [] {
          return Says([](const Request& to, Said& said) {
@@ -417,7 +418,7 @@ std::vector<Fault> EndingFaults() {
            }
          });
        },
-       FindingKind::kDisconnect, "transmission.disconnect.only-allowed.server"},
+       FindingKind::kDisconnect, spec::kTransmissionDisconnectOnlyAllowedServer},
       {"never_answers_each_tenth_status",
        [] {
          return Says([count = 0](const Request& to, Said& said) mutable {
@@ -426,13 +427,13 @@ std::vector<Fault> EndingFaults() {
            }
          });
        },
-       FindingKind::kHang, "transmission.reply-per-request"},
+       FindingKind::kHang, spec::kTransmissionReplyPerRequest},
       {"answers_without_done",
        [] {
          return SaysChunk(CommandType::kRead, ChunkType::kOffsetData,
                           [](const Request& to, Chunk& chunk) { chunk.flags = to.length <= 4096 ? 0 : chunk.flags; });
        },
-       FindingKind::kHang, "transmission.reply-per-request"},
+       FindingKind::kHang, spec::kTransmissionReplyPerRequest},
   };
 }
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/spec/ids.h"
 #include "fuzz/live/known_bugs.h"
 
 namespace nbdspec::fuzz {
@@ -37,7 +38,7 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script) 
       return std::unexpected(entered.error());
     }
     stop = Stop{.wrong = Wrong{.kind = FindingKind::kCrash,
-                               .rule = "transmission.disconnect.only-allowed.server",
+                               .rule = spec::kTransmissionDisconnectOnlyAllowedServer,
                                .expected = "a server that goes on",
                                .saw = "the server " + *ended}};
   }
@@ -174,11 +175,11 @@ std::optional<LiveServer::Stop> LiveServer::HearAll(Lane& lane, RunResult& resul
     }
   }
   if (!lane.connection->undecodable().empty()) {
-    return Stop{
-        .wrong = Wrong{.rule = "structured.chunk.magic", .expected = "a reply", .saw = lane.connection->undecodable()}};
+    return Stop{.wrong = Wrong{
+                    .rule = spec::kStructuredChunkMagic, .expected = "a reply", .saw = lane.connection->undecodable()}};
   }
   if (lane.connection->pending_bytes() > kRecordBytesMax) {
-    return Stop{.wrong = Wrong{.rule = "structured.chunks.minimise",
+    return Stop{.wrong = Wrong{.rule = spec::kStructuredChunksMinimise,
                                .expected = "an end of the answer",
                                .saw = std::to_string(lane.connection->pending_bytes()) + " bytes and no end"}};
   }
@@ -189,7 +190,7 @@ std::optional<LiveServer::Stop> LiveServer::HearReply(Lane& lane, const ReplyVie
   const auto slot =
       std::ranges::find_if(lane.slots, [&](const Slot& each) { return each.in_use && each.cookie == reply.cookie; });
   if (slot == lane.slots.end()) {
-    return Stop{.wrong = Wrong{.rule = "transmission.cookie.echo",
+    return Stop{.wrong = Wrong{.rule = spec::kTransmissionCookieEcho,
                                .expected = "the cookie of a request in flight",
                                .saw = "a reply with the cookie " + std::to_string(reply.cookie)}};
   }
@@ -249,7 +250,7 @@ std::optional<LiveServer::Stop> LiveServer::Disconnected(Lane& lane) {
     return Stop{};
   }
   Stop stop{.wrong = Wrong{.kind = ended ? FindingKind::kCrash : FindingKind::kDisconnect,
-                           .rule = "transmission.disconnect.only-allowed.server",
+                           .rule = spec::kTransmissionDisconnectOnlyAllowedServer,
                            .expected = "a reply to each request in flight",
                            .saw = ended ? "the server " + *ended : "the server ended the connection"}};
   if (first != nullptr) {
@@ -283,7 +284,7 @@ bool LiveServer::Greets() {
 
 LiveServer::Stop LiveServer::Hung() {
   Stop stop{.wrong = Wrong{.kind = FindingKind::kHang,
-                           .rule = "transmission.reply-per-request",
+                           .rule = spec::kTransmissionReplyPerRequest,
                            .expected = "a reply to each request",
                            .saw = "no reply in time"}};
   const Slot* first = nullptr;
@@ -309,7 +310,7 @@ LiveServer::Stop LiveServer::Hung() {
 std::optional<LiveServer::Stop> LiveServer::JudgeRest() {
   for (const Lane& lane : lanes_) {
     if (lane.connection->pending_bytes() > 0) {
-      return Stop{.wrong = Wrong{.rule = "transmission.reply-per-request",
+      return Stop{.wrong = Wrong{.rule = spec::kTransmissionReplyPerRequest,
                                  .expected = "one reply to each request",
                                  .saw = std::to_string(lane.connection->pending_bytes()) + " bytes after the last one"},
                   .step = script_->steps.empty() ? 0 : script_->steps.size() - 1};

@@ -9,6 +9,7 @@
 
 #include "conformance/peer/nbdkit_module.h"
 #include "engine/base/byte_range.h"
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::fuzz {

@@ -14,6 +14,7 @@
 #include "conformance/peer/started_peer.h"
 #include "engine/base/byte_range.h"
 #include "engine/block_status/judge.h"
+#include "engine/spec/ids.h"
 #include "engine/wire/payloads.h"
 #include "engine/wire/protocol.h"
 #include "fuzz/live/export_client.h"
@@ -36,8 +37,8 @@ constexpr std::chrono::seconds kStartWait{30};
 constexpr std::uint64_t kAskedBytesMax = 0xffff0000;
 constexpr std::uint64_t kAskedBytesLimit = 0xffffffff;
 constexpr std::uint64_t kBlockBytes = 65536;  // A multiple of every block size that a layer has.
-constexpr std::string_view kSumBeforeLast = "block-status.sum-before-last";
-constexpr std::string_view kMultipleOf512 = "block-status.length.multiple-of-512";
+constexpr std::string_view kSumBeforeLast = spec::kBlockStatusSumBeforeLast;
+constexpr std::string_view kMultipleOf512 = spec::kBlockStatusLengthMultipleOf512;
 
 bool Has(const NbdkitCase& test_case, Kind kind) {
   return std::ranges::find(test_case.stack, kind, &Layer::kind) != test_case.stack.end();

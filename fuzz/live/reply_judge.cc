@@ -5,6 +5,7 @@
 #include <array>
 #include <utility>
 
+#include "engine/spec/ids.h"
 #include "engine/wire/big_endian.h"
 
 namespace nbdspec::fuzz {
@@ -25,15 +26,15 @@ constexpr std::uint16_t kKnownFlags =
 
 // The rules of engine/block_status whose level is SHOULD: nobody is accused by them here.
 constexpr auto kAdvice = std::to_array<std::string_view>({
-    "block-status.no-context-einval",
-    "base-allocation.reserved.zero",
-    "block-status.max-extents",
-    "block-status.extent.within-export",
-    "block-status.distinct-status",
-    "block-status.length.multiple-of-512",
-    "block-status.length.multiple-of-min-block",
-    "block-status.error.error-chunk",
-    "block-status.out-of-bounds",
+    spec::kBlockStatusNoContextEinval,
+    spec::kBaseAllocationReservedZero,
+    spec::kBlockStatusMaxExtents,
+    spec::kBlockStatusExtentWithinExport,
+    spec::kBlockStatusDistinctStatus,
+    spec::kBlockStatusLengthMultipleOf512,
+    spec::kBlockStatusLengthMultipleOfMinBlock,
+    spec::kBlockStatusErrorErrorChunk,
+    spec::kBlockStatusOutOfBounds,
 });
 
 constexpr auto kErrors =
@@ -179,12 +180,12 @@ std::optional<Wrong> ReplyJudge::Hear(const ReplyView& reply, ConcurrentModel::T
   }
   is_done_ = (reply.flags & engine::ChunkFlag::kDone) != 0;
   if (!offer_->structured_replies) {
-    return Wrong{.rule = "structured.only-if-negotiated",
+    return Wrong{.rule = spec::kStructuredOnlyIfNegotiated,
                  .expected = "a simple reply",
                  .saw = "a chunk, without structured replies"};
   }
   if ((reply.flags & ~engine::ChunkFlag::kDone) != 0) {
-    return Wrong{.rule = "structured.flags.no-other",
+    return Wrong{.rule = spec::kStructuredFlagsNoOther,
                  .expected = "no flag but DONE",
                  .saw = "the flags " + engine::ChunkFlagNames(reply.flags)};
   }
@@ -194,7 +195,7 @@ std::optional<Wrong> ReplyJudge::Hear(const ReplyView& reply, ConcurrentModel::T
   switch (reply.type) {
     case ChunkType::kNone:
       if (!reply.payload.empty() || !is_done_) {
-        return Wrong{.rule = is_done_ ? "structured.none.length-zero" : "structured.none.done",
+        return Wrong{.rule = is_done_ ? spec::kStructuredNoneLengthZero : spec::kStructuredNoneDone,
                      .expected = "an empty chunk NONE with DONE",
                      .saw = "a chunk NONE with " + std::to_string(reply.payload.size()) + " bytes" +
                             (is_done_ ? "" : " and without DONE")};
@@ -206,7 +207,7 @@ std::optional<Wrong> ReplyJudge::Hear(const ReplyView& reply, ConcurrentModel::T
     case ChunkType::kBlockStatus:
     case ChunkType::kBlockStatusExt:
       if (!Is(Command::kStatus)) {
-        return Wrong{.rule = "block-status.only-for-cmd",
+        return Wrong{.rule = spec::kBlockStatusOnlyForCmd,
                      .expected = "no status chunk",
                      .saw = "a chunk " + engine::ChunkName(reply.type)};
       }
@@ -216,7 +217,7 @@ std::optional<Wrong> ReplyJudge::Hear(const ReplyView& reply, ConcurrentModel::T
                                 .payload = {reply.payload.begin(), reply.payload.end()}});
       return {};
     default:
-      return Wrong{.rule = "structured.type.client-unknown",
+      return Wrong{.rule = spec::kStructuredTypeClientUnknown,
                    .expected = "a type of chunk that was negotiated",
                    .saw = "a chunk " + engine::ChunkName(reply.type)};
   }
@@ -228,7 +229,7 @@ std::optional<Wrong> ReplyJudge::HearSimple(const ReplyView& reply, ConcurrentMo
   error_ = reply.error;
   if (Is(Command::kRead)) {
     if (offer_->structured_replies) {
-      return Wrong{.rule = "structured.read.no-simple", .expected = "chunks", .saw = "a simple reply"};
+      return Wrong{.rule = spec::kStructuredReadNoSimple, .expected = "chunks", .saw = "a simple reply"};
     }
     if (error_ == 0) {
       LookAtData(request_.offset, reply.payload, ticket, model);
@@ -252,14 +253,14 @@ std::optional<Wrong> ReplyJudge::HearError(const ReplyView& reply) {
   const auto error = engine::DecodeErrorPayload(reply.type, reply.payload);
   if (!error) {
     error_ = error_ == 0 ? NbdError::kEio : error_;
-    return Wrong{.rule = has_offset ? "structured.error-offset.message-fits" : "structured.error.message-fits",
+    return Wrong{.rule = has_offset ? spec::kStructuredErrorOffsetMessageFits : spec::kStructuredErrorMessageFits,
                  .expected = "an error, the length of its message, the message",
                  .saw = "a chunk " + engine::ChunkName(reply.type) + " with " + std::to_string(reply.payload.size()) +
                         " bytes, which are not that"};
   }
   if (error->error == 0) {
     return Wrong{.kind = FindingKind::kWrongError,
-                 .rule = has_offset ? "structured.error-offset.nonzero" : "structured.error.nonzero",
+                 .rule = has_offset ? spec::kStructuredErrorOffsetNonzero : spec::kStructuredErrorNonzero,
                  .expected = "an error that is not 0",
                  .saw = "an error chunk with error 0"};
   }
@@ -268,7 +269,7 @@ std::optional<Wrong> ReplyJudge::HearError(const ReplyView& reply) {
   const bool is_inside = !has_offset || !error->offset ||
                          (*error->offset >= request_.offset && *error->offset - request_.offset <= request_.length);
   if (!is_inside && legality_ == Legality::kLegal) {
-    return Wrong{.rule = "structured.error-offset.in-bounds",
+    return Wrong{.rule = spec::kStructuredErrorOffsetInBounds,
                  .expected = "an offset inside " + RangeText(RangeOf(request_)),
                  .saw = "the offset " + std::to_string(*error->offset)};
   }
@@ -279,7 +280,7 @@ std::optional<Wrong> ReplyJudge::HearError(const ReplyView& reply) {
 std::optional<Wrong> ReplyJudge::Cover(ByteRange content, bool is_hole) {
   ++content_count_;
   if (!RangeOf(request_).Contains(content)) {
-    return Wrong{.rule = is_hole ? "structured.offset-hole.in-bounds" : "structured.offset-data.in-bounds",
+    return Wrong{.rule = is_hole ? spec::kStructuredOffsetHoleInBounds : spec::kStructuredOffsetDataInBounds,
                  .expected = "content inside " + RangeText(RangeOf(request_)),
                  .saw = "content for " + RangeText(content)};
   }
@@ -287,7 +288,7 @@ std::optional<Wrong> ReplyJudge::Cover(ByteRange content, bool is_hole) {
   const bool overlaps_after = after != content_.end() && after->begin < content.end;
   const bool overlaps_before = after != content_.begin() && std::prev(after)->end > content.begin;
   if (overlaps_after || overlaps_before) {
-    return Wrong{.rule = is_hole ? "structured.offset-hole.no-overlap" : "structured.offset-data.no-overlap",
+    return Wrong{.rule = is_hole ? spec::kStructuredOffsetHoleNoOverlap : spec::kStructuredOffsetDataNoOverlap,
                  .expected = "each byte once",
                  .saw = "content for " + RangeText(content) + " again"};
   }
@@ -299,14 +300,14 @@ std::optional<Wrong> ReplyJudge::HearContent(const ReplyView& reply, ConcurrentM
                                              const ConcurrentModel& model) {
   const bool is_hole = reply.type == ChunkType::kOffsetHole;
   if (!Is(Command::kRead)) {
-    return Wrong{.rule = is_hole ? "structured.offset-hole.read-only-reply" : "structured.offset-data.read-only-reply",
+    return Wrong{.rule = is_hole ? spec::kStructuredOffsetHoleReadOnlyReply : spec::kStructuredOffsetDataReadOnlyReply,
                  .expected = "no content",
                  .saw = "a chunk " + engine::ChunkName(reply.type)};
   }
   const bool has_form = is_hole ? reply.payload.size() == 12 : reply.payload.size() >= 9;
   if (!has_form) {
     return Wrong{
-        .rule = is_hole ? "structured.offset-hole.length-12" : "structured.offset-data.length-min",
+        .rule = is_hole ? spec::kStructuredOffsetHoleLength12 : spec::kStructuredOffsetDataLengthMin,
         .expected = is_hole ? "12 bytes" : "at least 9 bytes",
         .saw = "a chunk " + engine::ChunkName(reply.type) + " with " + std::to_string(reply.payload.size()) + " bytes"};
   }
@@ -314,11 +315,11 @@ std::optional<Wrong> ReplyJudge::HearContent(const ReplyView& reply, ConcurrentM
   const std::uint64_t length =
       is_hole ? engine::GetBigEndian<std::uint32_t>(reply.payload, 8) : reply.payload.size() - 8;
   if (length == 0) {
-    return Wrong{.rule = "structured.offset-hole.nonzero", .expected = "a hole", .saw = "a hole of length 0"};
+    return Wrong{.rule = spec::kStructuredOffsetHoleNonzero, .expected = "a hole", .saw = "a hole of length 0"};
   }
   const auto content = ByteRange::From({.offset = offset, .length = length});
   if (!content) {
-    return Wrong{.rule = is_hole ? "structured.offset-hole.in-bounds" : "structured.offset-data.in-bounds",
+    return Wrong{.rule = is_hole ? spec::kStructuredOffsetHoleInBounds : spec::kStructuredOffsetDataInBounds,
                  .expected = "content inside " + RangeText(RangeOf(request_)),
                  .saw = "content past 2^64"};
   }
@@ -343,7 +344,7 @@ void ReplyJudge::LookAtData(std::uint64_t offset, ByteView data, ConcurrentModel
   if (wrong_at) {
     const auto byte = model.bytes().At(*wrong_at);
     wrong_data_ = {.kind = FindingKind::kWrongData,
-                   .rule = "transmission.write.then-reply",
+                   .rule = spec::kTransmissionWriteThenReply,
                    .expected = "byte " + (byte ? std::to_string(*byte) : "of a write in flight") + " at " +
                                std::to_string(*wrong_at),
                    .saw = "byte " + std::to_string(data[static_cast<std::size_t>(*wrong_at - offset)])};
@@ -357,7 +358,7 @@ void ReplyJudge::LookAtHole(ByteRange hole, ConcurrentModel::Ticket ticket, cons
   const auto wrong_at = wrong_data_ ? std::nullopt : model.RefuteZeroes(ticket, hole);
   if (wrong_at) {
     wrong_data_ = {.kind = FindingKind::kWrongData,
-                   .rule = "structured.offset-hole.reads-zero",
+                   .rule = spec::kStructuredOffsetHoleReadsZero,
                    .expected = "byte " + std::to_string(model.bytes().At(*wrong_at).value_or(0)) + " at " +
                                std::to_string(*wrong_at),
                    .saw = "a hole " + RangeText(hole)};
@@ -377,7 +378,7 @@ std::optional<Wrong> ReplyJudge::Finish(ConcurrentModel::Ticket ticket, Concurre
   const bool changes = Is(Command::kWrite) || Is(Command::kZero);
   if (changes && legality_ == Legality::kOutOfRange && error_ == 0 && request_.length > 0) {
     return Wrong{.kind = FindingKind::kWrongSuccess,
-                 .rule = Is(Command::kWrite) ? "transmission.write.out-of-bounds" : "write-zeroes.out-of-bounds",
+                 .rule = Is(Command::kWrite) ? spec::kTransmissionWriteOutOfBounds : spec::kWriteZeroesOutOfBounds,
                  .expected = "an error",
                  .saw = "success past the end of the export at " + std::to_string(offer_->info.size)};
   }
@@ -391,7 +392,7 @@ std::optional<Wrong> ReplyJudge::JudgeError() const {
   }
   if (std::ranges::find(kErrors, error_) == kErrors.end()) {
     return Wrong{.kind = FindingKind::kWrongError,
-                 .rule = "error.code.allowed-set",
+                 .rule = spec::kErrorCodeAllowedSet,
                  .expected = "an error value of the specification",
                  .saw = engine::ErrorName(error_)};
   }
@@ -401,20 +402,20 @@ std::optional<Wrong> ReplyJudge::JudgeError() const {
   if (Is(Command::kZero) && error_ == NbdError::kEnotsup && !HasFlag(CommandFlag::kFastZero) &&
       offer_->Has(TransmissionFlag::kSendFastZero)) {
     return Wrong{.kind = FindingKind::kWrongError,
-                 .rule = "write-zeroes.no-fast.no-enotsup",
+                 .rule = spec::kWriteZeroesNoFastNoEnotsup,
                  .expected = "success, or another error",
                  .saw = "NBD_ENOTSUP without FAST_ZERO"};
   }
   if (Is(Command::kRead) && HasFlag(CommandFlag::kDf) && error_ == NbdError::kEoverflow) {
     if (content_count_ > 0) {
       return Wrong{.kind = FindingKind::kWrongError,
-                   .rule = "structured.read.df.eoverflow-no-content",
+                   .rule = spec::kStructuredReadDfEoverflowNoContent,
                    .expected = "no content with NBD_EOVERFLOW",
                    .saw = "content before it"};
     }
     if (request_.length <= kDfBytesSupported) {
       return Wrong{.kind = FindingKind::kWrongError,
-                   .rule = "structured.read.df.64k",
+                   .rule = spec::kStructuredReadDf64k,
                    .expected = "a read of " + std::to_string(request_.length) + " bytes in one chunk",
                    .saw = "NBD_EOVERFLOW"};
     }
@@ -428,7 +429,7 @@ std::optional<Wrong> ReplyJudge::FinishRead() const {
   }
   if (legality_ == Legality::kOutOfRange) {
     return Wrong{.kind = FindingKind::kWrongSuccess,
-                 .rule = "transmission.read.out-of-bounds",
+                 .rule = spec::kTransmissionReadOutOfBounds,
                  .expected = "an error",
                  .saw = "success past the end of the export at " + std::to_string(offer_->info.size)};
   }
@@ -443,12 +444,12 @@ std::optional<Wrong> ReplyJudge::FinishRead() const {
     covered_to = content.end;
   }
   if (covered_to != RangeOf(request_).end) {
-    return Wrong{.rule = "structured.read.full-coverage",
+    return Wrong{.rule = spec::kStructuredReadFullCoverage,
                  .expected = "all of " + RangeText(RangeOf(request_)),
                  .saw = "nothing for the byte at " + std::to_string(covered_to)};
   }
   if (HasFlag(CommandFlag::kDf) && legality_ == Legality::kLegal && content_count_ > 1) {
-    return Wrong{.rule = "structured.read.df.one-content",
+    return Wrong{.rule = spec::kStructuredReadDfOneContent,
                  .expected = "one content chunk",
                  .saw = std::to_string(content_count_) + " content chunks"};
   }
@@ -475,7 +476,7 @@ std::optional<Wrong> ReplyJudge::FinishStatus(ConcurrentModel::Ticket ticket, Co
   for (const ByteRange zeroes : ClaimedZeroes(status_, {.begin = 0, .end = status_.export_bytes})) {
     if (const auto wrong_at = model.RefuteZeroes(ticket, zeroes)) {
       return Wrong{.kind = FindingKind::kFalseClaim,
-                   .rule = "base-allocation.zero.reads-zero",
+                   .rule = spec::kBaseAllocationZeroReadsZero,
                    .expected = "no ZERO over byte " + std::to_string(model.bytes().At(*wrong_at).value_or(0)) + " at " +
                                std::to_string(*wrong_at),
                    .saw = "ZERO for " + RangeText(zeroes)};

@@ -6,6 +6,7 @@
 #include <optional>
 #include <utility>
 
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 #include "fuzz/findings/read_file.h"
 #include "fuzz/findings/store.h"

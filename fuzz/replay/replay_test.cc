@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "conformance/peer/reference_target.h"
+#include "engine/spec/ids.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/protocol.h"
 
@@ -83,7 +84,7 @@ TEST(Replay, ARightServerIsFixed) {
 
 TEST(Replay, AnotherRuleOrKindIsDifferent) {
   Finding finding = LostWrite();
-  finding.rule = "transmission.reply-per-request";
+  finding.rule = spec::kTransmissionReplyPerRequest;
   EXPECT_EQ(ReplayFinding(*Losing([](int) { return true; }), finding, {}).verdict, ReplayVerdict::kDifferent);
   finding = LostWrite();
   finding.kind = FindingKind::kHang;
@@ -92,7 +93,7 @@ TEST(Replay, AnotherRuleOrKindIsDifferent) {
 
 TEST(Replay, DifferentTellsWhatIsWrongHoweverOftenItWasTried) {
   Finding finding = LostWrite();
-  finding.rule = "structured.offset-hole.reads-zero";
+  finding.rule = spec::kStructuredOffsetHoleReadsZero;
   const Replayed replayed = ReplayFinding(*Losing([](int) { return true; }), finding, {.tries = 3});
   EXPECT_EQ(replayed.verdict, ReplayVerdict::kDifferent);
   EXPECT_NE(replayed.now.find("wrong-data of transmission.write.then-reply: expected byte"), std::string::npos)

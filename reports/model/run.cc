@@ -31,22 +31,6 @@ std::string_view Word(Verdict verdict) {
   engine::CheckFailed("unknown Verdict");
 }
 
-std::string_view Word(Level level) {
-  switch (level) {
-    case Level::kMust:
-      return "MUST";
-    case Level::kMustNot:
-      return "MUST NOT";
-    case Level::kShould:
-      return "SHOULD";
-    case Level::kShouldNot:
-      return "SHOULD NOT";
-    case Level::kMay:
-      return "MAY";
-  }
-  engine::CheckFailed("unknown Level");
-}
-
 Tally TallyOf(const Run& run) {
   Tally tally;
   for (const Outcome& outcome : run.outcomes) {

@@ -9,10 +9,9 @@
 #include <utility>
 #include <vector>
 
-namespace nbdspec::reports {
+#include "engine/spec/catalogue.h"
 
-// How hard the specification puts a requirement.
-enum class Level { kMust, kMustNot, kShould, kShouldNot, kMay };
+namespace nbdspec::reports {
 
 enum class Verdict {
   kPass,
@@ -30,8 +29,6 @@ inline constexpr int kVerdictCount = 10;
 
 // "pass", "fail", "warn", "n/a", "skip", "inconclusive", "error", "xfail", "xpass", "flaky".
 std::string_view Word(Verdict verdict);
-// "MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY".
-std::string_view Word(Level level);
 
 // What a verdict rests on. Empty strings where there is nothing to say.
 struct Evidence {
@@ -47,7 +44,7 @@ struct Evidence {
 struct Outcome {
   std::string id;           // Of the check.
   std::string requirement;  // Of the clause.
-  Level level = Level::kMust;
+  spec::Level level = spec::Level::kMust;
   std::string statement;  // The clause in our words.
   std::string section;    // Where the specification has it.
   Verdict verdict = Verdict::kPass;

@@ -26,14 +26,6 @@ TEST(Run, EveryVerdictHasItsOwnWord) {
                                                "xpass", "flaky"}));
 }
 
-TEST(Run, EveryLevelIsSpelledAsInTheSpecification) {
-  EXPECT_EQ(Word(Level::kMust), "MUST");
-  EXPECT_EQ(Word(Level::kMustNot), "MUST NOT");
-  EXPECT_EQ(Word(Level::kShould), "SHOULD");
-  EXPECT_EQ(Word(Level::kShouldNot), "SHOULD NOT");
-  EXPECT_EQ(Word(Level::kMay), "MAY");
-}
-
 TEST(Run, TallyCountsEachVerdictApart) {
   const Tally tally = Of({Verdict::kPass, Verdict::kSkip, Verdict::kPass, Verdict::kFlaky});
   int total = 0;

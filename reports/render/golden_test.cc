@@ -9,6 +9,7 @@
 #include <string>
 #include <string_view>
 
+#include "engine/spec/ids.h"
 #include "reports/render/render.h"
 
 namespace nbdspec::reports {
@@ -32,7 +33,8 @@ void ExpectGolden(const std::string& name, const std::string& actual) {
 }
 
 // An outcome whose replay names its id.
-Outcome Make(std::string_view id, Level level, Verdict verdict, std::string_view statement, std::string_view section) {
+Outcome Make(std::string_view id, spec::Level level, Verdict verdict, std::string_view statement,
+             std::string_view section) {
   Outcome outcome;
   outcome.id = id;
   outcome.requirement = outcome.id.substr(0, outcome.id.find('/'));
@@ -46,7 +48,7 @@ Outcome Make(std::string_view id, Level level, Verdict verdict, std::string_view
 }
 
 Outcome Failure() {
-  Outcome outcome = Make("block-status.req-one.single", Level::kMustNot, Verdict::kFail,
+  Outcome outcome = Make(spec::kBlockStatusReqOneSingle, spec::Level::kMustNot, Verdict::kFail,
                          "With REQ_ONE no more than one extent per context is sent", "Command flags");
   outcome.evidence = {
       .sent =
@@ -69,26 +71,27 @@ Outcome Failure() {
 
 std::vector<Outcome> Outcomes() {
   std::vector<Outcome> outcomes = {
-      Make("handshake.magic", Level::kMust, Verdict::kPass,
+      Make(spec::kHandshakeMagic, spec::Level::kMust, Verdict::kPass,
            "First eight bytes from a newstyle server are the ASCII NBDMAGIC constant 0x4e42444d41474943",
            "Newstyle negotiation"),
-      Make("option.abort.ack", Level::kMust, Verdict::kXfail, "ABORT is answered with ACK",
+      Make(spec::kOptionAbortAck, spec::Level::kMust, Verdict::kXfail, "ABORT is answered with ACK",
            "Option types > NBD_OPT_ABORT"),
       Failure(),
-      Make("block-status.distinct-status", Level::kShould, Verdict::kWarn,
+      Make(spec::kBlockStatusDistinctStatus, spec::Level::kShould, Verdict::kWarn,
            "Consecutive descriptors differ in status where feasible", "Request types > NBD_CMD_BLOCK_STATUS"),
-      Make("tls.forced.go", Level::kMust, Verdict::kNotApplicable, "Before TLS GO gets TLS_REQD", "FORCEDTLS mode"),
-      Make("tls.forced.export-name", Level::kMust, Verdict::kNotApplicable,
+      Make(spec::kTlsForcedGo, spec::Level::kMust, Verdict::kNotApplicable, "Before TLS GO gets TLS_REQD",
+           "FORCEDTLS mode"),
+      Make(spec::kTlsForcedExportName, spec::Level::kMust, Verdict::kNotApplicable,
            "Before TLS EXPORT_NAME makes the server end the session", "FORCEDTLS mode"),
-      Make("cache.reject-unknown-flags", Level::kMust, Verdict::kSkip,
+      Make(spec::kCacheRejectUnknownFlags, spec::Level::kMust, Verdict::kSkip,
            "A server that offered SEND_CACHE rejects unknown flags on CACHE", "Request types > NBD_CMD_CACHE"),
-      Make("option.list.reply-shape/empty", Level::kMust, Verdict::kInconclusive,
+      Make(spec::kSub<spec::kOptionListReplyShape, "empty">, spec::Level::kMust, Verdict::kInconclusive,
            "LIST gets zero or more SERVER replies then a final ACK or error", "Option types > NBD_OPT_LIST"),
-      Make("transmission.cookie.echo", Level::kMust, Verdict::kFlaky,
+      Make(spec::kTransmissionCookieEcho, spec::Level::kMust, Verdict::kFlaky,
            "Every reply message carries exactly the cookie of the request it answers", "Transmission"),
-      Make("eflags.has-flags", Level::kMust, Verdict::kXpass, "Bit 0 of transmission flags is always 1",
+      Make(spec::kEflagsHasFlags, spec::Level::kMust, Verdict::kXpass, "Bit 0 of transmission flags is always 1",
            "Transmission flags"),
-      Make("general.string.soft-256.server", Level::kShould, Verdict::kError,
+      Make(spec::kGeneralStringSoft256Server, spec::Level::kShould, Verdict::kError,
            "Strings from the server stay within 256 bytes where practical", "Conventions"),
   };
   outcomes[1].evidence.saw = "the server closed the connection after 18 bytes";

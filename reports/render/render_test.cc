@@ -12,6 +12,7 @@
 #include <regex>
 #include <sstream>
 
+#include "engine/spec/ids.h"
 #include "reports/render/printable.h"
 
 namespace nbdspec::reports {
@@ -146,7 +147,7 @@ TEST(RenderText, WorstComesFirstAndMustBeforeShould) {
   auto run = RunOf({Make("z.warn", Verdict::kWarn), Make("z.xfail", Verdict::kXfail),
                     Make("z.inconclusive", Verdict::kInconclusive), Make("z.fail-should", Verdict::kFail),
                     Make("z.fail-must", Verdict::kFail), Make("z.error", Verdict::kError)});
-  run.outcomes[3].level = Level::kShould;
+  run.outcomes[3].level = spec::Level::kShould;
   const std::string text = RenderText(run, {});
   EXPECT_LT(Find(text, "ERROR  MUST  z.error"), Find(text, "FAIL  MUST  z.fail-must"));
   EXPECT_LT(Find(text, "z.fail-must"), Find(text, "FAIL  SHOULD  z.fail-should"));
@@ -317,10 +318,10 @@ TEST(RenderJunit, EachVerdictHasItsElement) {
 
 TEST(RenderJunit, CaseIsNamedByItsIdUnderItsPartOfTheProtocol) {
   pugi::xml_document document;
-  ASSERT_TRUE(
-      document.load_string(RenderJunit(RunOf({Make("block-status.req-one.single/a", Verdict::kFail, "two")})).c_str()));
+  ASSERT_TRUE(document.load_string(
+      RenderJunit(RunOf({Make(spec::kSub<spec::kBlockStatusReqOneSingle, "a">, Verdict::kFail, "two")})).c_str()));
   const pugi::xml_node node = document.child("testsuite").child("testcase");
-  EXPECT_STREQ(node.attribute("name").value(), "block-status.req-one.single/a");
+  EXPECT_STREQ(node.attribute("name").value(), spec::kSub<spec::kBlockStatusReqOneSingle, "a">);
   EXPECT_STREQ(node.attribute("classname").value(), "nbdspec.block-status");
   EXPECT_STREQ(node.child("failure").attribute("message").value(), "MUST: A clause; saw two");
   EXPECT_STREQ(node.child("failure").attribute("type").value(), "fail");

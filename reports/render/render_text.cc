@@ -26,13 +26,14 @@ constexpr std::array kShown = {Verdict::kError, Verdict::kFail, Verdict::kInconc
 constexpr std::array kNotAsked = {std::pair{Verdict::kNotApplicable, std::string_view("not applicable")},
                                   std::pair{Verdict::kSkip, std::string_view("skipped")}};
 
-constexpr std::array kLevels = {Level::kMust, Level::kMustNot, Level::kShould, Level::kShouldNot, Level::kMay};
+constexpr std::array kLevels = {spec::Level::kMust, spec::Level::kMustNot, spec::Level::kShould,
+                                spec::Level::kShouldNot, spec::Level::kMay};
 
 // Worst first; equally bad ones in the order of the run.
 std::vector<const Outcome*> WorstFirst(const Run& run) {
   std::vector<const Outcome*> out;
   for (const Verdict verdict : kShown) {
-    for (const Level level : kLevels) {
+    for (const spec::Level level : kLevels) {
       for (const Outcome& outcome : run.outcomes) {
         if (outcome.verdict == verdict && outcome.level == level) {
           out.push_back(&outcome);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "engine/base/check.h"
+#include "engine/base/quoted.h"
 #include "engine/server/server.h"
 #include "engine/wire/big_endian.h"
 #include "fuzz/exchange/export_model.h"

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "conformance/cli/run_cli.h"
+#include "command/run_cli.h"
 
 namespace {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/cli/interrupt.h"
+#include "command/interrupt.h"
 
 #include <csignal>
 

@@ -13,13 +13,15 @@
 #include <vector>
 
 #include "engine/base/error.h"
-#include "reports/model/run.h"
 
-namespace nbdspec::conformance {
+namespace nbdspec::spec {
 
 // The commit of NetworkBlockDevice/nbd whose doc/proto.md and doc/uri.md the catalogue was made from, and its date.
 inline constexpr std::string_view kSpecRevision = "6725f91e6a33bc9f62d31d82798c04ec1cde1c73";
 inline constexpr std::string_view kSpecDate = "2025-06-26";
+
+// How hard the specification puts a requirement.
+enum class Level { kMust, kMustNot, kShould, kShouldNot, kMay };
 
 // Whom a requirement binds.
 enum class Role { kServer, kClient };
@@ -40,6 +42,8 @@ enum class Phase {
 // Whether somebody at the other end of the wire can see it broken.
 enum class Observable { kYes, kPartial, kNo };
 
+// "MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY".
+std::string_view Word(Level level);
 // "server", "client".
 std::string_view Word(Role role);
 // "general", "handshake", ..., as the catalogue spells them.
@@ -49,9 +53,9 @@ std::string_view Word(Observable observable);
 
 // One clause. Its text lives as long as the text it was parsed from.
 struct Requirement {
-  std::string_view id;       // Dotted, stable: "block-status.req-one.single".
+  std::string_view id;       // Dotted, stable: block-status.req-one.single.
   std::string_view section;  // Heading of the specification, "[ext-branch] ..." for extended headers.
-  reports::Level level = reports::Level::kMust;
+  Level level = Level::kMust;
   Role role = Role::kServer;
   Phase phase = Phase::kGeneral;
   std::string_view statement;  // The clause in our words.
@@ -62,6 +66,16 @@ struct Requirement {
   bool derived = false;       // [derived]: follows from the text without one of its keywords.
   bool historic = false;      // [historic-deviation]: known servers have differed.
 };
+
+// What a peer in a role deserves that breaks a requirement.
+enum class Severity {
+  kFailure,  // A MUST that binds it, and the text is clear.
+  kWarning,  // A SHOULD or MAY, or a text that can be read in more than one way.
+  kNone,     // The requirement binds the other end.
+};
+
+// The severity of every verdict of every command comes from here.
+Severity SeverityOf(const Requirement& requirement, Role accused);
 
 class Catalogue {
  public:
@@ -83,5 +97,9 @@ class Catalogue {
 const Catalogue& TheCatalogue();
 // The text it is parsed from: requirements.tsv.
 std::string_view CatalogueText();
+// The requirement with an id of ids.h, or of a check ("ID/suffix"). An id that does not exist is our bug and aborts.
+const Requirement& RequirementOf(std::string_view id);
+// SeverityOf for a server that breaks it.
+Severity ServerSeverityOf(std::string_view id);
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::spec

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/cli/run_cli.h"
+#include "command/run_cli.h"
 
 #include <fmt/format.h>
 
@@ -11,8 +11,9 @@
 #include <map>
 #include <system_error>
 
-#include "conformance/cli/commands.h"
-#include "conformance/cli/options.h"
+#include "command/commands.h"
+#include "command/options.h"
+#include "engine/base/quoted.h"
 #include "engine/script/script.h"
 #include "engine/wire/messages.h"
 #include "fuzz/live/live_server.h"

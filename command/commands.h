@@ -5,7 +5,7 @@
 
 #include <string>
 
-#include "conformance/cli/options.h"
+#include "command/options.h"
 
 namespace nbdspec::conformance {
 

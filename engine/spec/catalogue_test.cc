@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/requirements/catalogue.h"
+#include "engine/spec/catalogue.h"
 
 #include <gtest/gtest.h>
 
 #include <set>
 #include <string>
 
-namespace nbdspec::conformance {
+#include "engine/spec/ids.h"
+
+namespace nbdspec::spec {
 namespace {
 
 constexpr std::string_view kColumns = "id\tsection\tlevel\trole\tphase\tstatement\tobservable\thow\tuntested\n";
@@ -75,6 +77,33 @@ TEST(Catalogue, TextNamesTheRevisionItWasMadeFrom) {
   EXPECT_TRUE(CatalogueText().substr(0, 1000).contains(kSpecDate));
 }
 
+TEST(Catalogue, EveryLevelIsSpelledAsInTheSpecification) {
+  EXPECT_EQ(Word(Level::kMust), "MUST");
+  EXPECT_EQ(Word(Level::kMustNot), "MUST NOT");
+  EXPECT_EQ(Word(Level::kShould), "SHOULD");
+  EXPECT_EQ(Word(Level::kShouldNot), "SHOULD NOT");
+  EXPECT_EQ(Word(Level::kMay), "MAY");
+}
+
+TEST(Catalogue, SeverityIsThatOfLevelRoleAndAmbiguity) {
+  const auto of = [](Level level, Role role, bool ambiguous) {
+    return SeverityOf({.level = level, .role = role, .ambiguous = ambiguous}, Role::kServer);
+  };
+  EXPECT_EQ(of(Level::kMust, Role::kServer, false), Severity::kFailure);
+  EXPECT_EQ(of(Level::kMustNot, Role::kServer, false), Severity::kFailure);
+  EXPECT_EQ(of(Level::kMust, Role::kServer, true), Severity::kWarning);
+  EXPECT_EQ(of(Level::kShould, Role::kServer, false), Severity::kWarning);
+  EXPECT_EQ(of(Level::kShouldNot, Role::kServer, false), Severity::kWarning);
+  EXPECT_EQ(of(Level::kMay, Role::kServer, false), Severity::kWarning);
+  EXPECT_EQ(of(Level::kMust, Role::kClient, false), Severity::kNone);
+}
+
+TEST(Catalogue, ConstantsAreTheIds) {
+  static_assert(kHandshakeMagic == "handshake.magic");
+  static_assert(kSub<kHandshakeMagic, "twice"> == "handshake.magic/twice");
+  EXPECT_EQ(RequirementOf(kSub<kHandshakeMagic, "twice">).id, kHandshakeMagic);
+}
+
 TEST(Catalogue, EverySectionIsHeadingOfTheSpecification) {
   constexpr std::string_view kBranch = "[ext-branch] ";
   for (const Requirement& row : TheCatalogue().all()) {
@@ -120,7 +149,7 @@ TEST(Catalogue, RowOfNineCellsIsReadWhole) {
   const Requirement& row = parsed->all()[0];
   EXPECT_EQ(row.id, "a.b-1");
   EXPECT_EQ(row.section, "S > T");
-  EXPECT_EQ(row.level, reports::Level::kShouldNot);
+  EXPECT_EQ(row.level, spec::Level::kShouldNot);
   EXPECT_EQ(row.role, Role::kClient);
   EXPECT_EQ(row.phase, Phase::kTls);
   EXPECT_EQ(row.statement, "Says so");
@@ -178,4 +207,4 @@ TEST(Catalogue, RefusesTextWithoutColumnsOrRows) {
 }
 
 }  // namespace
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::spec

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/cli/program_for_tests.h"
+#include "command/program_for_tests.h"
 
 #include <gtest/gtest.h>
 
@@ -29,7 +29,7 @@ Result Shell(const std::string& command) {
 }
 
 Result Nbdspec(const std::string& words, const std::string& redirection) {
-  return Shell("conformance/cli/nbdspec " + words + " " + redirection);
+  return Shell("command/nbdspec " + words + " " + redirection);
 }
 
 std::string FileFor(const std::string& name) { return std::string(std::getenv("TEST_TMPDIR")) + "/" + name; }

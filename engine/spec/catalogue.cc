@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/requirements/catalogue.h"
+#include "engine/spec/catalogue.h"
 
 #include <algorithm>
 #include <array>
@@ -9,16 +9,16 @@
 #include <utility>
 
 #include "engine/base/check.h"
-#include "engine/wire/messages.h"
+#include "engine/base/quoted.h"
 
-namespace nbdspec::conformance {
+namespace nbdspec::spec {
 namespace {
 
 constexpr std::string_view kColumns = "id\tsection\tlevel\trole\tphase\tstatement\tobservable\thow\tuntested";
 constexpr std::size_t kColumnCount = 9;
 
-constexpr std::array kLevels = {reports::Level::kMust, reports::Level::kMustNot, reports::Level::kShould,
-                                reports::Level::kShouldNot, reports::Level::kMay};
+constexpr std::array kLevels = {spec::Level::kMust, spec::Level::kMustNot, spec::Level::kShould,
+                                spec::Level::kShouldNot, spec::Level::kMay};
 constexpr std::array kRoles = {Role::kServer, Role::kClient};
 constexpr std::array kPhases = {Phase::kGeneral,      Phase::kHandshake,         Phase::kOptions,
                                 Phase::kTls,          Phase::kMetadata,          Phase::kBlockSize,
@@ -28,7 +28,6 @@ constexpr std::array kObservables = {Observable::kYes, Observable::kPartial, Obs
 // The one of `values` that is spelled `word`.
 template <typename T, std::size_t kCount>
 std::optional<T> FromWord(const std::array<T, kCount>& values, std::string_view word) {
-  using reports::Word;
   for (const T value : values) {
     if (Word(value) == word) {
       return value;
@@ -93,6 +92,22 @@ std::expected<Requirement, std::string> ParseRow(std::string_view line) {
 }
 
 }  // namespace
+
+std::string_view Word(Level level) {
+  switch (level) {
+    case Level::kMust:
+      return "MUST";
+    case Level::kMustNot:
+      return "MUST NOT";
+    case Level::kShould:
+      return "SHOULD";
+    case Level::kShouldNot:
+      return "SHOULD NOT";
+    case Level::kMay:
+      return "MAY";
+  }
+  engine::CheckFailed("unknown Level");
+}
 
 std::string_view Word(Role role) {
   switch (role) {
@@ -189,4 +204,20 @@ const Catalogue& TheCatalogue() {
   return catalogue;
 }
 
-}  // namespace nbdspec::conformance
+Severity SeverityOf(const Requirement& requirement, Role accused) {
+  if (requirement.role != accused) {
+    return Severity::kNone;
+  }
+  const bool is_must = requirement.level == Level::kMust || requirement.level == Level::kMustNot;
+  return is_must && !requirement.ambiguous ? Severity::kFailure : Severity::kWarning;
+}
+
+const Requirement& RequirementOf(std::string_view id) {
+  const Requirement* found = TheCatalogue().Find(id.substr(0, id.find('/')));
+  NBDSPEC_CHECK(found != nullptr);
+  return *found;
+}
+
+Severity ServerSeverityOf(std::string_view id) { return SeverityOf(RequirementOf(id), Role::kServer); }
+
+}  // namespace nbdspec::spec

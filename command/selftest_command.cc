@@ -4,9 +4,10 @@
 
 #include <algorithm>
 
-#include "conformance/cli/commands.h"
-#include "conformance/cli/selection.h"
+#include "command/commands.h"
+#include "command/selection.h"
 #include "conformance/faulty/selftest.h"
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 #include "reports/model/run.h"
 

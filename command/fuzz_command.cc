@@ -8,9 +8,9 @@
 #include <cstdio>
 #include <utility>
 
-#include "conformance/cli/commands.h"
-#include "conformance/cli/interrupt.h"
-#include "conformance/cli/run_cli.h"
+#include "command/commands.h"
+#include "command/interrupt.h"
+#include "command/run_cli.h"
 #include "fuzz/live/live_fuzz.h"
 #include "reports/model/run.h"
 

@@ -9,10 +9,10 @@
 #include <utility>
 #include <variant>
 
-#include "conformance/cli/commands.h"
-#include "conformance/cli/interrupt.h"
-#include "conformance/cli/output_file.h"
-#include "conformance/cli/run_cli.h"
+#include "command/commands.h"
+#include "command/interrupt.h"
+#include "command/output_file.h"
+#include "command/run_cli.h"
 #include "conformance/peer/reference_target.h"
 #include "fuzz/replay/replay.h"
 #include "reports/model/run.h"

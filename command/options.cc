@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/cli/options.h"
+#include "command/options.h"
 
 #include <unistd.h>
 
@@ -10,6 +10,7 @@
 
 #include "conformance/peer/command_line.h"
 #include "conformance/peer/reference_target.h"
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {

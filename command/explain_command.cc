@@ -3,11 +3,12 @@
 
 #include <vector>
 
+#include "command/commands.h"
+#include "command/selection.h"
 #include "conformance/checks/check.h"
-#include "conformance/cli/commands.h"
-#include "conformance/cli/selection.h"
 #include "conformance/faulty/fault.h"
-#include "conformance/requirements/catalogue.h"
+#include "engine/base/quoted.h"
+#include "engine/spec/catalogue.h"
 #include "engine/wire/messages.h"
 #include "reports/model/run.h"
 
@@ -33,7 +34,7 @@ void PrintCheck(const Check& check) {
 
 int UnknownId(const std::string& id) {
   std::vector<std::string_view> ids;
-  for (const Requirement& requirement : TheCatalogue().all()) {
+  for (const spec::Requirement& requirement : spec::TheCatalogue().all()) {
     ids.push_back(requirement.id);
   }
   fmt::print(stderr, "nbdspec: there is no check or requirement {}{}\n", engine::Quoted(id), DidYouMean(id, ids));
@@ -43,13 +44,13 @@ int UnknownId(const std::string& id) {
 }  // namespace
 
 int ExplainCommand(const std::string& id) {
-  const Requirement* requirement = TheCatalogue().Find(std::string_view(id).substr(0, id.find('/')));
+  const spec::Requirement* requirement = spec::TheCatalogue().Find(std::string_view(id).substr(0, id.find('/')));
   if (requirement == nullptr) {
     return UnknownId(id);
   }
-  fmt::print("{}\n  {}: {}.\n", requirement->id, reports::Word(requirement->level), requirement->statement);
+  fmt::print("{}\n  {}: {}.\n", requirement->id, Word(requirement->level), requirement->statement);
   fmt::print("  binds    the {}, in {}\n", Word(requirement->role), Word(requirement->phase));
-  fmt::print("  section  {} (proto.md of {})\n", requirement->section, kSpecDate);
+  fmt::print("  section  {} (proto.md of {})\n", requirement->section, spec::kSpecDate);
   fmt::print("  how      {}\n", requirement->how);
   if (requirement->ambiguous) {
     fmt::print("  note     the specification leaves this open: a breach is a warning, never a failure\n");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/cli/output_file.h"
+#include "command/output_file.h"
 
 #include <fmt/format.h>
 #include <unistd.h>

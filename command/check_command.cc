@@ -10,12 +10,13 @@
 #include <filesystem>
 #include <system_error>
 
-#include "conformance/cli/commands.h"
-#include "conformance/cli/interrupt.h"
-#include "conformance/cli/output_file.h"
-#include "conformance/cli/run_cli.h"
-#include "conformance/cli/selection.h"
+#include "command/commands.h"
+#include "command/interrupt.h"
+#include "command/output_file.h"
+#include "command/run_cli.h"
+#include "command/selection.h"
 #include "conformance/runner/runner.h"
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 #include "reports/model/run.h"
 #include "reports/render/render.h"

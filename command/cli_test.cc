@@ -12,7 +12,7 @@
 #include <string>
 #include <thread>
 
-#include "conformance/cli/program_for_tests.h"
+#include "command/program_for_tests.h"
 
 namespace nbdspec::conformance {
 namespace {
@@ -120,7 +120,7 @@ TEST(Command, AReaderThatLeavesEarlyIsNoError) {
   for (const char* words : {"check handshake -v", "list", "coverage --markdown"}) {
     // `true` reads nothing, so every write fails. The exit code goes around it.
     const Result result =
-        Shell(std::string("{ { sleep 0.1; conformance/cli/nbdspec ") + words + " 2>&3; echo $? >&3; } | true; } 3>&1");
+        Shell(std::string("{ { sleep 0.1; command/nbdspec ") + words + " 2>&3; echo $? >&3; } | true; } 3>&1");
     EXPECT_EQ(result.output, "0\n") << words;
   }
 }
@@ -144,7 +144,7 @@ TEST(Command, WhatIsNoPlainFileIsWrittenOnceAndAsItIs) {
 
 TEST(Command, UnderBazelRunFilesAreWhereTheUserStands) {
   const std::string file = FileFor("here.json");
-  const std::string command = "BUILD_WORKING_DIRECTORY=" + FileFor("") + " conformance/cli/nbdspec ";
+  const std::string command = "BUILD_WORKING_DIRECTORY=" + FileFor("") + " command/nbdspec ";
   ASSERT_EQ(Shell(command + "check handshake.magic -q --json here.json").exit, 0);
   EXPECT_TRUE(nlohmann::json::accept(Contents(file)));
 }
@@ -166,7 +166,7 @@ TEST(Command, UnderNohupAHangupDoesNotEndTheRun) {
   const std::string told = FileFor("nohup.told");  // Until then there is no server, and the run is under way.
   const std::string server = "sh -c 'touch " + started + "; while [ ! -e " + told +
                              " ]; do sleep 0.05; done; exec nbdkit -f -U {socket} memory 8M'";
-  const Result result = Shell("trap '' HUP; conformance/cli/nbdspec check --spawn \"" + server +
+  const Result result = Shell("trap '' HUP; command/nbdspec check --spawn \"" + server +
                               "\" handshake.magic & pid=$!; for i in $(seq 600); do [ -e " + started +
                               " ] && break; sleep 0.1; done; kill -HUP $pid && touch " + told + "; wait $pid");
   EXPECT_EQ(result.exit, 0) << result.output;

@@ -9,10 +9,11 @@
 #include <system_error>
 #include <utility>
 
-#include "conformance/cli/commands.h"
-#include "conformance/cli/interrupt.h"
-#include "conformance/cli/output_file.h"
-#include "conformance/cli/run_cli.h"
+#include "command/commands.h"
+#include "command/interrupt.h"
+#include "command/output_file.h"
+#include "command/run_cli.h"
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 #include "fuzz/findings/read_file.h"
 #include "fuzz/live/live_diff.h"

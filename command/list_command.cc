@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <fmt/format.h>
 
+#include "command/commands.h"
+#include "command/selection.h"
 #include "conformance/checks/check.h"
-#include "conformance/cli/commands.h"
-#include "conformance/cli/selection.h"
 #include "conformance/faulty/fault.h"
-#include "conformance/requirements/catalogue.h"
 #include "engine/base/check.h"
+#include "engine/spec/catalogue.h"
 #include "reports/model/run.h"
 
 namespace nbdspec::conformance {
@@ -18,9 +18,9 @@ int ListCommand(const ListOptions& options) {
     return reports::ExitCode::kUsage;
   }
   for (const Check& check : *checks) {
-    const Requirement* requirement = TheCatalogue().Find(check.requirement());
+    const spec::Requirement* requirement = spec::TheCatalogue().Find(check.requirement());
     NBDSPEC_CHECK(requirement != nullptr);
-    fmt::print("{:<10} {}\n           {}\n", reports::Word(requirement->level), check.id, check.claim);
+    fmt::print("{:<10} {}\n           {}\n", Word(requirement->level), check.id, check.claim);
     for (const Fault& fault : AllFaults()) {
       if (options.faults && fault.check == check.id) {
         fmt::print("           catches {}\n", fault.name);

@@ -9,8 +9,8 @@
 #include <utility>
 #include <variant>
 
-#include "conformance/cli/commands.h"
-#include "conformance/cli/interrupt.h"
+#include "command/commands.h"
+#include "command/interrupt.h"
 #include "conformance/peer/reference_target.h"
 #include "fuzz/replay/replay.h"
 #include "reports/model/run.h"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/cli/selection.h"
+#include "command/selection.h"
 
 #include <fmt/format.h>
 #include <fnmatch.h>
@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <numeric>
 
+#include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {

@@ -15,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "conformance/cli/program_for_tests.h"
+#include "command/program_for_tests.h"
 
 namespace nbdspec::conformance {
 namespace {
@@ -135,7 +135,7 @@ TEST(Fuzz, HelpTellsEveryOptionAndExitCode) {
 class RunToKill {
  public:
   explicit RunToKill(const std::string& words)
-      : pipe_(::popen(("echo $$; exec conformance/cli/nbdspec " + words + " 2>&1").c_str(), "r")) {
+      : pipe_(::popen(("echo $$; exec command/nbdspec " + words + " 2>&1").c_str(), "r")) {
     pid_ = std::stoi(NextLine());
   }
   ~RunToKill() { Kill(); }

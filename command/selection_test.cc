@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/cli/selection.h"
+#include "command/selection.h"
 
 #include <gtest/gtest.h>
 
 #include <algorithm>
+
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 namespace {
@@ -21,8 +23,8 @@ std::vector<std::string> IdsFor(const std::vector<std::string>& words) {
 TEST(Selection, NoWordsSelectAll) { EXPECT_EQ(IdsFor({}).size(), AllChecks().size()); }
 
 TEST(Selection, AnIdSelectsOnlyItself) {
-  EXPECT_EQ(IdsFor({"handshake.client-flags.drop-unknown"}),
-            std::vector<std::string>{"handshake.client-flags.drop-unknown"});
+  EXPECT_EQ(IdsFor({spec::kHandshakeClientFlagsDropUnknown}),
+            std::vector<std::string>{spec::kHandshakeClientFlagsDropUnknown});
 }
 
 TEST(Selection, ABeginningSelectsAllThatBeginSo) {
@@ -37,8 +39,8 @@ TEST(Selection, AGlobCrossesDotsAndSlashes) {
 }
 
 TEST(Selection, WordsWithAnExclamationMarkTakeAwayInOrder) {
-  EXPECT_EQ(IdsFor({"handshake.magic", "handshake.flags", "!handshake.flags"}),
-            std::vector<std::string>{"handshake.magic"});
+  EXPECT_EQ(IdsFor({spec::kHandshakeMagic, "handshake.flags", "!handshake.flags"}),
+            std::vector<std::string>{spec::kHandshakeMagic});
   EXPECT_EQ(IdsFor({"!handshake"}).size(), AllChecks().size() - IdsFor({"handshake"}).size());
 }
 

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <string>
 
-#include "conformance/cli/program_for_tests.h"
+#include "command/program_for_tests.h"
 
 namespace nbdspec::conformance {
 namespace {
