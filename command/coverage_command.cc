@@ -64,7 +64,7 @@ void PrintTable(const ChecksByRequirement& checks) {
   std::map<std::string_view, std::map<std::string_view, Count>> phases;
   std::map<std::string_view, Count> totals;
   for (const spec::Requirement& row : spec::TheCatalogue().all()) {
-    if (row.role != Role::kServer) {
+    if (row.role != spec::Role::kServer) {
       continue;
     }
     const std::string_view level = Word(row.level);
