@@ -115,7 +115,7 @@ NaiveCatalogue ReadNaively(std::string_view text) {
 
 std::string Print(const Requirement& row) {
   std::string text;
-  for (const std::string_view cell : {row.id, row.section, reports::Word(row.level), Word(row.role), Word(row.phase),
+  for (const std::string_view cell : {row.id, row.section, Word(row.level), Word(row.role), Word(row.phase),
                                       row.statement, Word(row.observable), row.how, row.untested}) {
     text += std::string(cell) + "\t";
   }

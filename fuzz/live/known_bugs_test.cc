@@ -139,7 +139,7 @@ TEST(KnownBugs, WhatShowsOneAtATimeIsNewBesideTheRace) {
 
 TEST(KnownBugs, EachNeedsItsServerItsKindAndItsRule) {
   const Finding cache{.kind = FindingKind::kFalseClaim,
-                      .rule = spec::kBaseAllocationZeroReadsZero,
+                      .rule = std::string(spec::kBaseAllocationZeroReadsZero),
                       .target = "nbdkit -f --filter=cache file x"};
   EXPECT_EQ(PublicNameOf(cache), "nbdkit-cache-extents");
   EXPECT_FALSE(IsRace("nbdkit-cache-extents"));

@@ -65,7 +65,7 @@ const FuzzOptions kPatient = {.shrink_time = std::chrono::hours(1)};
 TEST(Reproduce, WhatNeedsAnswersInTimeOneRequestAtATime) {
   const auto target = conformance::ReferenceTarget({.interposers = [] { return std::make_unique<LosesWrites>(); }});
   const Finding seen{.kind = FindingKind::kWrongData,
-                     .rule = spec::kTransmissionWriteThenReply,
+                     .rule = std::string(spec::kTransmissionWriteThenReply),
                      .script = engine::ParseScript("size 4M\nwrite 0 +512 pattern 7\nread 0 +512\n").value()};
   ASSERT_FALSE(RunOnFreshServer(*target, seen.script, {})->finding);
   const auto smallest = Reproduce(*target, seen, kPatient);
@@ -80,7 +80,7 @@ TEST(Reproduce, WhatShowsEachTimeIsMadeSmallerOnlyWhileItDoes) {
   const auto target =
       conformance::ReferenceTarget({.interposers = [=] { return std::make_unique<LeavesAtFlush>(connections); }});
   Finding seen{.kind = FindingKind::kDisconnect,
-               .rule = spec::kTransmissionDisconnectOnlyAllowedServer,
+               .rule = std::string(spec::kTransmissionDisconnectOnlyAllowedServer),
                .script = {.size = 8 << 20, .steps = {20, engine::RequestStep{.command = engine::Command::kFlush}}}};
   const auto reliable = Reproduce(*target, seen, kPatient);
   ASSERT_TRUE(reliable);

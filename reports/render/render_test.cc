@@ -20,10 +20,10 @@ namespace {
 
 using Json = nlohmann::json;
 
-Outcome Make(std::string id, Verdict verdict, std::string saw = "") {
+Outcome Make(std::string_view id, Verdict verdict, std::string saw = "") {
   Outcome outcome;
   outcome.requirement = id.substr(0, id.find('/'));
-  outcome.id = std::move(id);
+  outcome.id = id;
   outcome.verdict = verdict;
   outcome.statement = "A clause";
   outcome.section = "A section";
@@ -321,7 +321,7 @@ TEST(RenderJunit, CaseIsNamedByItsIdUnderItsPartOfTheProtocol) {
   ASSERT_TRUE(document.load_string(
       RenderJunit(RunOf({Make(spec::kSub<spec::kBlockStatusReqOneSingle, "a">, Verdict::kFail, "two")})).c_str()));
   const pugi::xml_node node = document.child("testsuite").child("testcase");
-  EXPECT_STREQ(node.attribute("name").value(), spec::kSub<spec::kBlockStatusReqOneSingle, "a">);
+  EXPECT_EQ(node.attribute("name").value(), (spec::kSub<spec::kBlockStatusReqOneSingle, "a">));
   EXPECT_STREQ(node.attribute("classname").value(), "nbdspec.block-status");
   EXPECT_STREQ(node.child("failure").attribute("message").value(), "MUST: A clause; saw two");
   EXPECT_STREQ(node.child("failure").attribute("type").value(), "fail");
