@@ -28,7 +28,7 @@ TEST(SelfTest, EveryCheckAsksARequirementThatCanBeBroken) {
     const spec::Requirement* requirement = spec::TheCatalogue().Find(check.requirement());
     ASSERT_NE(requirement, nullptr) << check.id << " asks a requirement that is not in the catalogue";
     EXPECT_NE(requirement->level, spec::Level::kMay) << check.id << " asks a permission";
-    EXPECT_EQ(requirement->role, Role::kServer) << check.id;
+    EXPECT_EQ(requirement->role, spec::Role::kServer) << check.id;
     EXPECT_FALSE(check.claim.empty()) << check.id;
   }
 }

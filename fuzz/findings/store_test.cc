@@ -31,7 +31,7 @@ std::string FreshDirectory() {
 
 Finding Example() {
   return {.kind = FindingKind::kWrongData,
-          .rule = spec::kTransmissionWriteThenReply,
+          .rule = std::string(spec::kTransmissionWriteThenReply),
           .place = "read df",
           .expected = "byte 7 at 4096",
           .saw = "byte 0, and \xff\n",

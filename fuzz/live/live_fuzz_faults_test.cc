@@ -59,7 +59,7 @@ struct Fault {
   std::string name;
   std::function<Change()> make;  // One for each connection.
   FindingKind kind;
-  std::string rule;  // Empty: any.
+  std::string_view rule;  // Empty: any.
 };
 
 std::unique_ptr<conformance::Target> Faulty(std::function<Change()> make) {
