@@ -16,7 +16,7 @@
 #include "engine/base/quoted.h"
 #include "engine/wire/messages.h"
 #include "fuzz/findings/read_file.h"
-#include "fuzz/live/live_diff.h"
+#include "fuzz/live/run/live_diff.h"
 #include "reports/model/run.h"
 
 namespace nbdspec::conformance {

@@ -11,7 +11,7 @@
 #include "command/commands.h"
 #include "command/interrupt.h"
 #include "command/run_cli.h"
-#include "fuzz/live/live_fuzz.h"
+#include "fuzz/live/run/live_fuzz.h"
 #include "reports/model/run.h"
 
 namespace nbdspec::conformance {

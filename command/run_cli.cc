@@ -16,7 +16,7 @@
 #include "engine/base/quoted.h"
 #include "engine/script/script.h"
 #include "engine/wire/messages.h"
-#include "fuzz/live/live_server.h"
+#include "fuzz/live/run/live_server.h"
 #include "reports/model/run.h"
 
 namespace nbdspec::conformance {

@@ -13,7 +13,7 @@
 #include "engine/wire/payloads.h"
 #include "engine/wire/protocol.h"
 #include "fuzz/harness/random.h"
-#include "fuzz/live/live_connection.h"
+#include "fuzz/live/connection/live_connection.h"
 
 namespace nbdspec::fuzz {
 

@@ -16,7 +16,7 @@
 #include "engine/base/error.h"
 #include "engine/script/script.h"
 #include "fuzz/findings/finding.h"
-#include "fuzz/live/live_fuzz.h"
+#include "fuzz/live/run/live_fuzz.h"
 #include "fuzz/replay/replay_subject.h"
 
 namespace nbdspec::fuzz {

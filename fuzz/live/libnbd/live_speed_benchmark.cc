@@ -22,8 +22,8 @@
 #include "conformance/peer/target.h"
 #include "engine/base/check.h"
 #include "engine/script/script.h"
-#include "fuzz/live/live_server.h"
-#include "fuzz/live/random_script.h"
+#include "fuzz/live/run/live_server.h"
+#include "fuzz/live/run/random_script.h"
 
 namespace nbdspec::fuzz {
 namespace {

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/live/connection/live_connection.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/wire/big_endian.h"
+#include "engine/wire/client_decoder.h"
+#include "engine/wire/encode.h"
+#include "engine/wire/server_decoder.h"
+
+namespace nbdspec::fuzz {
+
+using conformance::Ending;
+using engine::Bytes;
+using engine::ByteView;
+using engine::OptionReply;
+using engine::OptionReplyType;
+using engine::OptionType;
+
+namespace {
+
+constexpr std::size_t kReceiveBytesMax = 1 << 18;
+constexpr std::uint32_t kPayloadBytesMax = 1 << 26;
+constexpr std::uint32_t kOptionPayloadBytesMax = 1 << 16;
+constexpr std::size_t kOptionRepliesMax = 1000;
+constexpr std::size_t kListedMax = 16;
+constexpr std::size_t kRequestHeaderBytes = 28;
+constexpr std::size_t kSimpleHeaderBytes = 16;
+constexpr std::size_t kChunkHeaderBytes = 20;
+constexpr std::size_t kOptionReplyHeaderBytes = 20;
+
+std::string WhyEnded(Ending ending) {
+  switch (ending) {
+    case Ending::kClosed:
+      return "the server closed the connection";
+    case Ending::kReset:
+      return "the server reset the connection";
+    default:
+      return "the server said nothing in time";
+  }
+}
+
+std::size_t WireBytes(const engine::ClientMessage& message) {
+  if (const auto* request = std::get_if<engine::Request>(&message)) {
+    return kRequestHeaderBytes + request->payload.size();
+  }
+  const auto* option = std::get_if<engine::Option>(&message);
+  return option == nullptr ? sizeof(std::uint32_t) : 16 + option->payload.size();
+}
+
+// Of a line: first by the piece it came with, then by its place there.
+std::uint64_t Place(std::uint64_t piece, std::size_t line) { return piece << 24 | (line & 0xff'ffff); }
+
+Bytes OptionPayload(const engine::OptionStep& step, const std::string& export_name) {
+  const std::string& name = step.export_name.empty() ? export_name : step.export_name;
+  switch (step.option) {
+    case OptionType::kInfo:
+    case OptionType::kGo:
+      return EncodePayload(engine::InfoQuery{.name = name, .requests = {engine::InfoType::kBlockSize}});
+    case OptionType::kListMetaContext:
+    case OptionType::kSetMetaContext:
+      return EncodePayload(engine::MetaContextQuery{.export_name = name, .queries = step.names});
+    default:
+      return {};
+  }
+}
+
+}  // namespace
+
+void LiveConnection::NotePiece(bool is_sent, std::size_t end) {
+  (is_sent ? sent_pieces_ : received_pieces_).push_back({.end = end, .order = ++*clock_});
+}
+
+void LiveConnection::StartRecord() {
+  sent_offset_ += sent_count_;
+  sent_.erase(sent_.begin(), sent_.begin() + static_cast<std::ptrdiff_t>(sent_count_));
+  sent_count_ = 0;
+  received_offset_ += taken_;
+  received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(taken_));
+  taken_ = 0;
+  sent_pieces_.clear();
+  received_pieces_.clear();
+  handshake_sent_bytes_ = 0;
+  handshake_received_bytes_ = 0;
+  name_reply_bytes_ = 0;
+}
+
+Ending LiveConnection::Flush(Clock::time_point deadline) {
+  if (unsent_bytes() == 0) {
+    return Ending::kNone;
+  }
+  const Ending ending = transport_->Send(ByteView(sent_).subspan(sent_count_), deadline);
+  sent_count_ = sent_.size();
+  NotePiece(/*is_sent=*/true, sent_count_);
+  return ending;
+}
+
+Ending LiveConnection::Receive(Clock::time_point deadline) {
+  const Ending ending = transport_->Receive(received_, kReceiveBytesMax, deadline);
+  if (ending == Ending::kNone) {
+    NotePiece(/*is_sent=*/false, received_.size());
+  }
+  return ending;
+}
+
+// --- The handshake ---
+
+void LiveConnection::Say(const engine::ClientMessage& message) { Encode(message, sent_); }
+
+// The next `count` bytes from the server, once they are all there.
+std::expected<ByteView, std::string> LiveConnection::Take(std::size_t count, Clock::time_point deadline) {
+  if (const Ending ending = Flush(deadline); ending == Ending::kTimedOut) {
+    return std::unexpected("the server did not take what was sent");
+  }
+  while (pending_bytes() < count) {
+    if (const Ending ending = Receive(deadline); ending != Ending::kNone) {
+      return std::unexpected(WhyEnded(ending));
+    }
+  }
+  taken_ += count;
+  return ByteView(received_).subspan(taken_ - count, count);
+}
+
+std::expected<std::vector<OptionReply>, std::string> LiveConnection::Ask(const engine::Option& option,
+                                                                         Clock::time_point deadline) {
+  Say(option);
+  std::vector<OptionReply> replies;
+  while (replies.size() < kOptionRepliesMax) {
+    const auto header = Take(kOptionReplyHeaderBytes, deadline);
+    if (!header) {
+      return std::unexpected(engine::OptionName(option.option) + ": " + header.error());
+    }
+    OptionReply reply{.magic = engine::GetBigEndian<std::uint64_t>(*header),
+                      .option = engine::GetBigEndian<std::uint32_t>(*header, 8),
+                      .type = engine::GetBigEndian<std::uint32_t>(*header, 12)};
+    const auto length = engine::GetBigEndian<std::uint32_t>(*header, 16);
+    if (reply.magic != engine::kOptionReplyMagic || reply.option != option.option || length > kOptionPayloadBytesMax) {
+      return std::unexpected(engine::OptionName(option.option) + ": what came is no reply to it");
+    }
+    const auto payload = Take(length, deadline);
+    if (!payload) {
+      return std::unexpected(engine::OptionName(option.option) + ": " + payload.error());
+    }
+    reply.payload.assign(payload->begin(), payload->end());
+    const bool is_final = reply.type != OptionReplyType::kServer && reply.type != OptionReplyType::kInfo &&
+                          reply.type != OptionReplyType::kMetaContext;
+    replies.push_back(std::move(reply));
+    if (is_final) {
+      return replies;
+    }
+  }
+  return std::unexpected(engine::OptionName(option.option) + ": no end of replies");
+}
+
+std::expected<void, std::string> LiveConnection::Haggle(const engine::OptionStep& step, const std::string& export_name,
+                                                        Offer& offer, Clock::time_point deadline) {
+  const auto replies = Ask({.option = step.option, .payload = OptionPayload(step, export_name)}, deadline);
+  if (!replies) {
+    return std::unexpected(replies.error());
+  }
+  const bool is_acknowledged = replies->back().type == OptionReplyType::kAck;
+  if (step.option == OptionType::kStructuredReply) {
+    offer.structured_replies = offer.structured_replies || is_acknowledged;
+  }
+  const bool sets = step.option == OptionType::kSetMetaContext;
+  if (sets) {
+    offer.contexts.clear();
+  }
+  for (const OptionReply& reply : *replies) {
+    const auto context = reply.type == OptionReplyType::kMetaContext && is_acknowledged
+                             ? engine::DecodeMetaContext(reply.payload)
+                             : std::nullopt;
+    if (context && sets) {
+      offer.contexts.push_back(*context);
+    } else if (context && offer.listed_contexts.size() < kListedMax) {
+      offer.listed_contexts.push_back(context->name);
+    }
+  }
+  return {};
+}
+
+std::expected<Offer, std::string> LiveConnection::Go(const std::string& name, Offer offer, Clock::time_point deadline) {
+  const auto replies =
+      Ask({.option = OptionType::kGo,
+           .payload = EncodePayload(engine::InfoQuery{.name = name, .requests = {engine::InfoType::kBlockSize}})},
+          deadline);
+  if (!replies) {
+    return std::unexpected(replies.error());
+  }
+  if (replies->back().type == OptionReplyType::kErrUnsup) {
+    return EnterByName(name, std::move(offer), deadline);
+  }
+  if (replies->back().type != OptionReplyType::kAck) {
+    return std::unexpected("NBD_OPT_GO was answered " + engine::OptionReplyName(replies->back().type));
+  }
+  for (const OptionReply& reply : *replies) {
+    if (const auto info = engine::DecodeInfoExport(reply.payload)) {
+      offer.info = *info;
+    }
+    if (const auto size = engine::DecodeInfoBlockSize(reply.payload)) {
+      offer.block_size = *size;
+    }
+  }
+  handshake_received_bytes_ = taken_;
+  return offer;
+}
+
+std::expected<Offer, std::string> LiveConnection::EnterByName(const std::string& name, Offer offer,
+                                                              Clock::time_point deadline) {
+  Say(engine::Option{.option = OptionType::kExportName, .payload = Bytes(name.begin(), name.end())});
+  name_reply_bytes_ = 10 + (no_zeroes_ ? 0 : engine::kExportNamePadBytes);
+  const auto reply = Take(name_reply_bytes_, deadline);
+  if (!reply) {
+    return std::unexpected("NBD_OPT_EXPORT_NAME: " + reply.error());
+  }
+  offer.info = {.size = engine::GetBigEndian<std::uint64_t>(*reply),
+                .flags = engine::GetBigEndian<std::uint16_t>(*reply, 8)};
+  handshake_received_bytes_ = taken_;
+  return offer;
+}
+
+std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine::OptionStep>& options,
+                                                        const std::string& export_name, Clock::time_point deadline) {
+  const auto greeting = Take(18, deadline);
+  if (!greeting) {
+    return std::unexpected("no greeting: " + greeting.error());
+  }
+  if (engine::GetBigEndian<std::uint64_t>(*greeting) != engine::kNbdMagic ||
+      engine::GetBigEndian<std::uint64_t>(*greeting, 8) != engine::kOptionMagic) {
+    return std::unexpected("the greeting is not that of a newstyle server");
+  }
+  const auto flags = engine::GetBigEndian<std::uint16_t>(*greeting, 16);
+  const bool is_fixed = (flags & engine::HandshakeFlag::kFixedNewstyle) != 0;
+  no_zeroes_ = (flags & engine::HandshakeFlag::kNoZeroes) != 0;
+  Say(engine::ClientFlags{.flags = flags & std::uint32_t{3}});
+  Offer offer;
+  bool by_name = !is_fixed;
+  for (const engine::OptionStep& step : options) {
+    by_name = by_name || step.option == OptionType::kExportName;
+    const bool is_last =
+        step.option == OptionType::kExportName || step.option == OptionType::kGo || step.option == OptionType::kAbort;
+    if (!is_last && is_fixed) {
+      if (const auto haggled = Haggle(step, export_name, offer, deadline); !haggled) {
+        return std::unexpected(haggled.error());
+      }
+    }
+  }
+  auto entered =
+      by_name ? EnterByName(export_name, std::move(offer), deadline) : Go(export_name, std::move(offer), deadline);
+  handshake_sent_bytes_ = sent_.size();
+  return entered;
+}
+
+// --- Requests and replies ---
+
+void LiveConnection::Put(const engine::RequestStep& request, std::uint64_t cookie) {
+  engine::PutBigEndian<std::uint32_t>(engine::kRequestMagic, sent_);
+  engine::PutBigEndian<std::uint16_t>(request.flags, sent_);
+  engine::PutBigEndian<std::uint16_t>(static_cast<std::uint16_t>(request.command), sent_);
+  engine::PutBigEndian<std::uint64_t>(cookie, sent_);
+  engine::PutBigEndian<std::uint64_t>(request.offset, sent_);
+  engine::PutBigEndian<std::uint32_t>(request.length, sent_);
+  if (request.command == engine::Command::kWrite) {
+    const std::size_t begin = sent_.size();
+    sent_.resize(begin + request.length);
+    engine::FillWithPattern(request.pattern, request.offset, std::span(sent_).subspan(begin));
+  }
+}
+
+std::optional<ReplyView> LiveConnection::PeekHeader() {
+  const ByteView bytes = ByteView(received_).subspan(taken_);
+  if (!undecodable_.empty() || bytes.size() < sizeof engine::kSimpleReplyMagic) {
+    return {};
+  }
+  const auto magic = engine::GetBigEndian<std::uint32_t>(bytes);
+  if (magic != engine::kSimpleReplyMagic && magic != engine::kChunkMagic) {
+    undecodable_ = "the magic of a reply is " + engine::MagicText(magic) + ", neither " +
+                   engine::MagicText(engine::kSimpleReplyMagic) + " nor " + engine::MagicText(engine::kChunkMagic);
+    return {};
+  }
+  const bool is_simple = magic == engine::kSimpleReplyMagic;
+  if (bytes.size() < (is_simple ? kSimpleHeaderBytes : kChunkHeaderBytes)) {
+    return {};
+  }
+  ReplyView reply{.is_simple = is_simple, .cookie = engine::GetBigEndian<std::uint64_t>(bytes, 8)};
+  if (is_simple) {
+    reply.error = engine::GetBigEndian<std::uint32_t>(bytes, 4);
+  } else {
+    reply.flags = engine::GetBigEndian<std::uint16_t>(bytes, 4);
+    reply.type = engine::GetBigEndian<std::uint16_t>(bytes, 6);
+  }
+  return reply;
+}
+
+std::optional<ReplyView> LiveConnection::TakePayload(ReplyView reply, std::size_t header_bytes, std::uint32_t bytes) {
+  if (bytes > kPayloadBytesMax) {
+    undecodable_ = "a reply would carry " + std::to_string(bytes) + " bytes";
+    return {};
+  }
+  if (pending_bytes() < header_bytes + bytes) {
+    return {};
+  }
+  reply.payload = ByteView(received_).subspan(taken_ + header_bytes, bytes);
+  taken_ += header_bytes + bytes;
+  return reply;
+}
+
+std::optional<ReplyView> LiveConnection::TakeChunk(ReplyView chunk) {
+  return TakePayload(chunk, kChunkHeaderBytes,
+                     engine::GetBigEndian<std::uint32_t>(ByteView(received_).subspan(taken_), 16));
+}
+
+std::optional<ReplyView> LiveConnection::TakeSimple(ReplyView simple, std::uint32_t data_bytes) {
+  return TakePayload(simple, kSimpleHeaderBytes, data_bytes);
+}
+
+void LiveConnection::Leave(Clock::time_point deadline) {
+  Say(engine::Request{.type = engine::CommandType::kDisc});
+  Flush(deadline);
+  transport_->CloseSending();
+}
+
+// --- What passed, for people ---
+
+FindingStream LiveConnection::Record() const {
+  return {.sent = {sent_.begin(), sent_.begin() + static_cast<std::ptrdiff_t>(sent_count_)},
+          .received = received_,
+          .sent_offset = sent_offset_,
+          .received_offset = received_offset_};
+}
+
+// The place among all that passed of the piece in which the byte before `end` came.
+std::uint64_t LiveConnection::OrderOf(bool is_sent, std::size_t end) const {
+  const std::vector<Piece>& pieces = is_sent ? sent_pieces_ : received_pieces_;
+  const auto found = std::ranges::lower_bound(pieces, end, {}, &Piece::end);
+  return found == pieces.end() ? *clock_ : found->order;
+}
+
+void LiveConnection::DecodeSent(std::vector<Line>& lines) const {
+  engine::ClientDecoder decoder({.write_bytes_max = kPayloadBytesMax});
+  const ByteView sent = ByteView(sent_).first(sent_count_);
+  std::size_t at = 0;
+  const auto decode = [&](ByteView bytes) {
+    decoder.Feed(bytes);
+    while (const auto next = decoder.Next()) {
+      const auto* message = std::get_if<engine::ClientMessage>(&*next);
+      if (message == nullptr) {
+        return;
+      }
+      const std::size_t length = WireBytes(*message);
+      lines.push_back({.order = Place(OrderOf(/*is_sent=*/true, at + length), lines.size()),
+                       .text = "C" + std::to_string(number_) + "> @" + std::to_string(sent_offset_ + at) + " +" +
+                               std::to_string(length) + "  " + Describe(*message)});
+      at += length;
+    }
+  };
+  decode(sent.first(std::min(handshake_sent_bytes_, sent.size())));
+  decoder.EnterTransmission();
+  decode(sent.subspan(std::min(handshake_sent_bytes_, sent.size())));
+}
+
+void LiveConnection::DecodeReceived(std::vector<Line>& lines) const {
+  engine::ServerDecoder decoder;
+  const ByteView received = received_;
+  const auto add = [&](std::uint64_t offset, std::uint64_t length, const std::string& text) {
+    lines.push_back(
+        {.order = Place(OrderOf(/*is_sent=*/false, static_cast<std::size_t>(offset + length)), lines.size()),
+         .text = "S" + std::to_string(number_) + "< @" + std::to_string(received_offset_ + offset) + " +" +
+                 std::to_string(length) + "  " + text});
+  };
+  const auto decode = [&](ByteView bytes) {
+    decoder.Feed(bytes);
+    while (const auto next = decoder.Next()) {
+      const auto* placed = std::get_if<engine::PlacedServerMessage>(&*next);
+      if (placed == nullptr) {
+        const auto& bad = std::get<engine::Undecodable>(*next);
+        add(bad.offset, 0, "no message: " + bad.what);
+        return;
+      }
+      add(placed->offset, placed->length, Describe(placed->message));
+    }
+  };
+  const std::size_t handshake = std::min(handshake_received_bytes_, received.size());
+  decode(received.first(handshake - std::min(handshake, name_reply_bytes_)));
+  if (name_reply_bytes_ != 0) {
+    decoder.ExpectExportNameReply(/*pad=*/!no_zeroes_);
+    decode(received.subspan(handshake - name_reply_bytes_, name_reply_bytes_));
+  }
+  decoder.EnterTransmission();
+  // How much data simple replies bring depends on what was asked.
+  for (std::size_t at = handshake_sent_bytes_; at + kRequestHeaderBytes <= sent_count_;) {
+    const ByteView request = ByteView(sent_).subspan(at, kRequestHeaderBytes);
+    const auto type = engine::GetBigEndian<std::uint16_t>(request, 6);
+    const auto length = engine::GetBigEndian<std::uint32_t>(request, 24);
+    if (type == engine::CommandType::kRead) {
+      decoder.ExpectData(engine::GetBigEndian<std::uint64_t>(request, 8), length);
+    }
+    at += kRequestHeaderBytes + (type == engine::CommandType::kWrite ? length : 0);
+  }
+  decode(received.subspan(handshake));
+  if (const ByteView rest = decoder.Pending(); !rest.empty()) {
+    add(decoder.offset(), rest.size(), "the beginning of a message");
+  }
+}
+
+std::vector<LiveConnection::Line> LiveConnection::Transcript() const {
+  std::vector<Line> lines;
+  DecodeSent(lines);
+  DecodeReceived(lines);
+  std::ranges::sort(lines, {}, &Line::order);
+  return lines;
+}
+
+}  // namespace nbdspec::fuzz

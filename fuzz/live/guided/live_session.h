@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// LiveSession: bytes of a fuzzer in, a script run on a real server, kinds of answers out. The server is started once,
+// and again when it has ended.
+
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <vector>
+
+#include "conformance/peer/target.h"
+#include "engine/base/bytes.h"
+#include "engine/base/error.h"
+#include "engine/script/script.h"
+#include "engine/script/script_bytes.h"
+#include "fuzz/findings/finding.h"
+#include "fuzz/live/run/live_server.h"
+
+namespace nbdspec::fuzz {
+
+inline constexpr std::size_t kLiveStepsMax = 32;
+
+class LiveSession {
+ public:
+  struct Options {
+    bool only_offered = true;  // Requests for what the server does not offer are left out.
+    LiveOptions live = {};
+  };
+
+  // `target` outlives it, and may be written to. Errors: as LiveServer::Start.
+  static std::expected<std::unique_ptr<LiveSession>, engine::Trouble> Start(conformance::Target& target,
+                                                                            Options options);
+
+  // What scripts may be: requests inside of the server's export.
+  [[nodiscard]] engine::ScriptLimits limits() const;
+
+  // The script that `input` stands for on this server: text or bytes.
+  [[nodiscard]] engine::Script ScriptOf(engine::ByteView input) const;
+
+  // A random one, as `nbdspec fuzz` makes them.
+  [[nodiscard]] engine::Script Fresh(std::uint64_t seed) const;
+
+  struct Outcome {
+    std::optional<Finding> finding = {};         // Without a public name.
+    std::vector<std::uint32_t> signatures = {};  // See answer_signature.h.
+    std::uint64_t command_count = 0;             // Requests answered.
+  };
+  // Errors: the server cannot be reached, nor started again.
+  std::expected<Outcome, engine::Trouble> Run(const engine::Script& script);
+
+ private:
+  LiveSession(std::unique_ptr<LiveServer> server, Options options) : server_(std::move(server)), options_(options) {}
+
+  std::unique_ptr<LiveServer> server_;
+  Options options_;
+};
+
+// --- The loop of a fuzzer, small enough for a test ---
+
+// Which inputs are changed further; now and then one is made afresh in any case.
+enum class Keep {
+  kNew,      // Those that showed a new signature: guided.
+  kAll,      // Every one: changed as much, and blind.
+  kNothing,  // None: each is made afresh.
+};
+
+struct FeedbackOptions {
+  std::uint64_t runs = 200;
+  std::uint64_t commands_max = ~std::uint64_t{0};  // No further run once so many requests are answered.
+  std::uint64_t seed = 1;
+  Keep keep = Keep::kNew;
+};
+
+struct FeedbackReport {
+  std::vector<std::size_t> seen;  // How many different signatures after each run.
+  std::uint64_t command_count = 0;
+  std::optional<Finding> finding;
+};
+
+// Errors: as LiveSession::Run.
+std::expected<FeedbackReport, engine::Trouble> RunFeedback(LiveSession& session, const FeedbackOptions& options);
+
+}  // namespace nbdspec::fuzz

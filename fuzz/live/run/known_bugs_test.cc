@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Names of public bugs: given where they belong, and to nothing that only looks alike.
+#include "fuzz/live/run/known_bugs.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "conformance/peer/reference_target.h"
+#include "engine/server/interposer.h"
+#include "engine/spec/ids.h"
+#include "engine/wire/big_endian.h"
+#include "engine/wire/protocol.h"
+#include "fuzz/live/run/live_fuzz.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+constexpr std::string_view kQcow2 = "qemu-nbd -t -f qcow2 x";
+constexpr std::string_view kQcow2Race = "qemu-b8bfb1478d61";
+
+// The reference server under another name.
+class Named : public conformance::Target {
+ public:
+  Named(std::string_view name, conformance::ReferenceOptions options)
+      : name_(name), target_(conformance::ReferenceTarget(std::move(options))) {}
+  std::expected<std::unique_ptr<conformance::Peer>, engine::Trouble> Start(
+      conformance::Setup setup, conformance::Transport::Clock::time_point deadline) override {
+    return target_->Start(setup, deadline);
+  }
+  [[nodiscard]] bool CanSetUp(conformance::Setup setup) const override { return target_->CanSetUp(setup); }
+  [[nodiscard]] bool IsOurs() const override { return true; }
+  [[nodiscard]] std::string Describe() const override { return name_; }
+  [[nodiscard]] std::string CommandLine() const override { return name_; }
+  [[nodiscard]] std::string ExportName() const override { return ""; }
+
+ private:
+  std::string name_;
+  std::unique_ptr<conformance::Target> target_;
+};
+
+FuzzOptions Options() { return {.seed = 1, .scripts_max = 30, .tries_max = 0, .live = {.in_flight = 16}}; }
+
+FuzzReport FuzzFor(conformance::Target& target) { return Fuzz(target, Options()); }
+
+// Where each chunk of `bytes` begins; nothing when they are not chunks throughout.
+std::vector<std::size_t> ChunksIn(engine::ByteView bytes) {
+  std::vector<std::size_t> begins;
+  for (std::size_t at = 0; at < bytes.size();) {
+    if (bytes.size() - at < 20 || engine::GetBigEndian<std::uint32_t>(bytes, at) != engine::kChunkMagic) {
+      return {};
+    }
+    begins.push_back(at);
+    at += 20 + engine::GetBigEndian<std::uint32_t>(bytes, at + 16);
+  }
+  return begins;
+}
+
+// Spoils the last byte of a READ whose answer leaves together with that of another request.
+bool SpoilsWhatOverlaps(engine::ByteView bytes, engine::Bytes& arrives) {
+  arrives.assign(bytes.begin(), bytes.end());
+  const std::vector<std::size_t> begins = ChunksIn(bytes);
+  const auto cookie_at = [&](std::size_t at) { return engine::GetBigEndian<std::uint64_t>(bytes, at + 8); };
+  for (std::size_t i = 0; i + 1 < begins.size(); ++i) {
+    const bool is_data = engine::GetBigEndian<std::uint16_t>(bytes, begins[i] + 6) == engine::ChunkType::kOffsetData;
+    if (is_data && cookie_at(begins[i]) != cookie_at(begins[i + 1])) {
+      arrives[begins[i + 1] - 1] ^= 1;
+    }
+  }
+  return true;
+}
+
+class LosesWrites : public engine::Interposer {
+ public:
+  explicit LosesWrites(std::shared_ptr<bool> is_on = std::make_shared<bool>(true)) : is_on_(std::move(is_on)) {}
+  bool BeforeServer(engine::ClientMessage& heard, const engine::ConnectionState&) override {
+    auto* const request = std::get_if<engine::Request>(&heard);
+    if (*is_on_ && request != nullptr && request->type == engine::CommandType::kWrite) {
+      *request = {.type = engine::CommandType::kFlush, .cookie = request->cookie};
+    }
+    return true;
+  }
+
+ private:
+  std::shared_ptr<bool> is_on_;
+};
+
+TEST(KnownBugs, ARaceIsToldByItsNameOnceAndCounted) {
+  Named target(kQcow2, {.wires = [] { return SpoilsWhatOverlaps; }});
+  const FuzzReport report = FuzzFor(target);
+  ASSERT_FALSE(report.trouble) << report.trouble->sentence;
+  const auto is_race = [](const auto& found) { return found.finding.known == kQcow2Race; };
+  ASSERT_EQ(std::ranges::count_if(report.findings, is_race), 1);
+  EXPECT_GT(std::ranges::find_if(report.findings, is_race)->finding.count, 1U);
+  EXPECT_FALSE(report.HasNew());
+}
+
+TEST(KnownBugs, TheSameRaceOfAnotherServerIsNew) {
+  Named target("some-server", {.wires = [] { return SpoilsWhatOverlaps; }});
+  EXPECT_TRUE(FuzzFor(target).HasNew());
+}
+
+TEST(KnownBugs, WhatShowsOneAtATimeIsNoRace) {
+  Named target(kQcow2, {.interposers = [] { return std::make_unique<LosesWrites>(); }});
+  const FuzzReport report = FuzzFor(target);
+  EXPECT_TRUE(report.HasNew());
+  EXPECT_TRUE(std::ranges::none_of(report.findings, [](const auto& found) { return !found.finding.known.empty(); }));
+}
+
+// Also once it was reproduced, when it looks like the race again.
+TEST(KnownBugs, WhatShowsOneAtATimeStaysNewWhenItIsSmall) {
+  Named target(kQcow2, {.interposers = [] { return std::make_unique<LosesWrites>(); }});
+  const FuzzReport report =
+      Fuzz(target, {.seed = 1, .scripts_max = 5, .tries_max = 20, .shrink_time = std::chrono::hours(1)});
+  ASSERT_FALSE(report.findings.empty());
+  EXPECT_EQ(report.findings.front().finding.state, FindingState::kReproduced);
+  EXPECT_TRUE(report.HasNew());
+}
+
+// Both at once: the race does not hide what needs none, though the kind, the rule and the place are the same.
+TEST(KnownBugs, WhatShowsOneAtATimeIsNewBesideTheRace) {
+  auto loses = std::make_shared<bool>(false);
+  Named target(kQcow2, {.interposers = [loses] { return std::make_unique<LosesWrites>(loses); },
+                        .wires = [] { return SpoilsWhatOverlaps; }});
+  FuzzOptions options = Options();
+  options.on_finding = [&](const Finding& finding, const std::string&) {
+    *loses = *loses || finding.known == kQcow2Race;
+  };
+  const FuzzReport report = Fuzz(target, options);
+  EXPECT_TRUE(*loses);
+  EXPECT_TRUE(report.HasNew());
+}
+
+TEST(KnownBugs, EachNeedsItsServerItsKindAndItsRule) {
+  const Finding cache{.kind = FindingKind::kFalseClaim,
+                      .rule = std::string(spec::kBaseAllocationZeroReadsZero),
+                      .target = "nbdkit -f --filter=cache file x"};
+  EXPECT_EQ(PublicNameOf(cache), "nbdkit-cache-extents");
+  EXPECT_FALSE(IsRace("nbdkit-cache-extents"));
+  Finding other = cache;
+  other.target = "nbdkit -f --filter=cacheextents file x";
+  EXPECT_EQ(PublicNameOf(other), "");
+  other = cache;
+  other.kind = FindingKind::kWrongData;
+  EXPECT_EQ(PublicNameOf(other), "");
+  other = cache;
+  other.rule = spec::kBlockStatusReqOneSingle;
+  EXPECT_EQ(PublicNameOf(other), "");
+  EXPECT_TRUE(IsRace(kQcow2Race));
+  EXPECT_FALSE(IsRace(""));
+}
+
+}  // namespace
+}  // namespace nbdspec::fuzz

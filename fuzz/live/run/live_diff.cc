@@ -1,0 +1,264 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/live/run/live_diff.h"
+
+#include <algorithm>
+#include <memory>
+#include <utility>
+
+#include "engine/block_status/judge.h"
+#include "fuzz/live/run/live_server.h"
+#include "fuzz/live/run/random_script.h"
+
+namespace nbdspec::fuzz {
+
+using engine::ByteRange;
+
+namespace {
+
+constexpr std::array<std::string_view, kDifferenceKindCount> kNames = {"soundness", "disconnect", "error-code",
+                                                                       "precision"};
+
+// What both offer: a script for it is polite to both.
+Offer CommonOffer(const Offer& a, const Offer& b) {
+  Offer common = a;
+  common.info.size = std::min(a.info.size, b.info.size);
+  common.info.flags &= b.info.flags;
+  common.block_size.minimum = std::max(a.block_size.minimum, b.block_size.minimum);
+  common.block_size.maximum = std::min(a.block_size.maximum, b.block_size.maximum);
+  common.structured_replies = a.structured_replies && b.structured_replies;
+  common.contexts = common.structured_replies && !b.contexts.empty() ? a.contexts : std::vector<engine::MetaContext>{};
+  return common;
+}
+
+// How the connections of both haggle.
+std::vector<engine::OptionStep> Haggling(const Offer& common) {
+  if (!common.structured_replies) {
+    return {{.option = engine::OptionType::kGo}};
+  }
+  std::vector<engine::OptionStep> haggling = {{.option = engine::OptionType::kStructuredReply}};
+  if (!common.contexts.empty()) {
+    haggling.push_back(
+        {.option = engine::OptionType::kSetMetaContext, .names = {std::string(engine::kBaseAllocation)}});
+  }
+  return haggling;
+}
+
+// A status answer as what it claims of each byte: where something is said, and where ZERO and HOLE are.
+struct Claims {
+  std::uint64_t described_to = 0;  // From the beginning of the request.
+  std::vector<std::pair<ByteRange, std::uint32_t>> parts = {};
+
+  [[nodiscard]] std::uint32_t At(std::uint64_t offset) const {
+    for (const auto& [range, status] : parts) {
+      if (range.Contains(offset)) {
+        return status;
+      }
+    }
+    return 0;
+  }
+};
+
+Claims ClaimsOf(const Answer& answer, const engine::RequestStep& request) {
+  Claims claims{.described_to = request.offset};
+  for (const engine::Chunk& chunk : answer.chunks) {
+    const auto status = chunk.is_error() ? std::nullopt : engine::DecodeBlockStatus(chunk.payload);
+    for (const engine::Descriptor& each : status ? status->descriptors : std::vector<engine::Descriptor>{}) {
+      const std::uint64_t end = claims.described_to + each.length;
+      claims.parts.emplace_back(ByteRange{.begin = claims.described_to, .end = end}, each.status & 3);
+      claims.described_to = end;
+    }
+  }
+  return claims;
+}
+
+// How many bytes, of those that both describe, `a` claims `flag` for and `b` does not.
+std::uint64_t MoreClaimed(const Claims& a, const Claims& b, std::uint32_t flag, std::uint64_t end) {
+  std::vector<std::uint64_t> edges;
+  for (const Claims* claims : {&a, &b}) {
+    for (const auto& [range, status] : claims->parts) {
+      edges.push_back(std::min(range.begin, end));
+      edges.push_back(std::min(range.end, end));
+    }
+  }
+  std::ranges::sort(edges);
+  std::uint64_t bytes = 0;
+  for (std::size_t i = 1; i < edges.size(); ++i) {
+    const bool differs = (a.At(edges[i - 1]) & flag) != 0 && (b.At(edges[i - 1]) & flag) == 0;
+    bytes += differs ? edges[i] - edges[i - 1] : 0;
+  }
+  return bytes;
+}
+
+std::string ErrorText(std::uint32_t error) { return error == 0 ? "success" : engine::ErrorName(error); }
+
+DifferenceKind KindOf(FindingKind kind) {
+  switch (kind) {
+    case FindingKind::kDisconnect:
+    case FindingKind::kCrash:
+    case FindingKind::kHang:
+      return DifferenceKind::kDisconnect;
+    case FindingKind::kWrongError:
+    case FindingKind::kWrongSuccess:
+      return DifferenceKind::kErrorCode;
+    default:
+      return DifferenceKind::kSoundness;
+  }
+}
+
+class Differ {
+ public:
+  Differ(conformance::Target& first, conformance::Target& second, const DiffOptions& options)
+      : targets_{&first, &second}, options_(options) {}
+
+  DiffReport Run() {
+    report_.trouble = RunScripts();
+    report_.is_unusable = report_.trouble && report_.script_count == 0;
+    return std::move(report_);
+  }
+
+ private:
+  std::optional<engine::Trouble> RunScripts();
+  std::optional<engine::Trouble> RunBoth(const engine::Script& script);
+  void Compare(const engine::Script& script, const std::array<RunResult, 2>& results);
+  void CompareStatus(const engine::RequestStep& request, const Answer& first, const Answer& second);
+  void Add(DifferenceKind kind, std::string step, std::string first, std::string second);
+
+  std::array<conformance::Target*, 2> targets_;
+  const DiffOptions& options_;
+  std::array<std::unique_ptr<LiveServer>, 2> servers_;
+  DiffReport report_;
+};
+
+std::optional<engine::Trouble> Differ::RunScripts() {
+  for (std::size_t i = 0; i < servers_.size(); ++i) {
+    auto server = LiveServer::Start(*targets_[i], {.in_flight = 1,
+                                                   .reply_timeout = options_.reply_timeout,
+                                                   .cancelled = options_.cancelled,
+                                                   .keep_answers = true});
+    if (!server) {
+      return server.error();
+    }
+    servers_[i] = *std::move(server);
+  }
+  const Offer common = CommonOffer(servers_[0]->offer(), servers_[1]->offer());
+  const std::uint64_t scripts = options_.script ? 1 : options_.scripts_max;
+  if (common.info.size == 0 && !options_.script) {
+    return engine::Trouble{"An export is empty: there is nothing to compare. Give a script with --script."};
+  }
+  const ByteRange window = {.begin = 0,
+                            .end = std::min<std::uint64_t>(common.info.size, servers_[0]->windows()[0].end)};
+  while (report_.script_count < scripts && (options_.cancelled == nullptr || !options_.cancelled->load())) {
+    const engine::Script script =
+        options_.script ? *options_.script
+                        : RandomScript(options_.seed + report_.script_count * 0x9e37'79b9'7f4a'7c15, common, {window},
+                                       {.steps_max = options_.steps_max, .haggling = Haggling(common)});
+    if (auto trouble = RunBoth(script)) {
+      return trouble;
+    }
+  }
+  return {};
+}
+
+std::optional<engine::Trouble> Differ::RunBoth(const engine::Script& script) {
+  std::array<RunResult, 2> results;
+  for (std::size_t i = 0; i < servers_.size(); ++i) {
+    auto ran = servers_[i]->Run(script);
+    if (!ran) {
+      return ran.error();
+    }
+    results[i] = *std::move(ran);
+  }
+  Compare(script, results);
+  ++report_.script_count;
+  report_.command_count += results[0].command_count;
+  // Both afresh: what one has done since the other stopped would be no disagreement.
+  if (results[0].command_count != results[1].command_count || results[0].finding || results[1].finding) {
+    for (const auto& server : servers_) {
+      if (const auto restarted = server->Restart(); !restarted) {
+        return restarted.error();
+      }
+    }
+  }
+  return {};
+}
+
+void Differ::Compare(const engine::Script& script, const std::array<RunResult, 2>& results) {
+  const auto fine = [](const std::optional<Finding>& finding) {
+    return finding ? std::string(Name(finding->kind)) + ": " + finding->saw + " (expected " + finding->expected + ")"
+                   : std::string("answers as it may");
+  };
+  std::size_t compared = script.steps.size();
+  for (const RunResult& result : results) {
+    if (result.finding) {
+      compared = std::min(compared, result.finding->step);
+    }
+  }
+  for (std::size_t i = 0; i < compared; ++i) {
+    const auto* request = std::get_if<engine::RequestStep>(&script.steps[i]);
+    const Answer& first = results[0].answers[i];
+    const Answer& second = results[1].answers[i];
+    if (request == nullptr || (!first.came && !second.came)) {
+      continue;
+    }
+    if (first.came != second.came) {
+      Add(DifferenceKind::kDisconnect, Print(script.steps[i]), first.came ? ErrorText(first.error) : "no answer",
+          second.came ? ErrorText(second.error) : "no answer");
+      return;
+    }
+    if (first.error != second.error) {
+      Add(DifferenceKind::kErrorCode, Print(script.steps[i]), ErrorText(first.error), ErrorText(second.error));
+    } else if (request->command == engine::Command::kStatus && first.error == 0) {
+      CompareStatus(*request, first, second);
+    }
+  }
+  for (const RunResult& result : results) {
+    if (result.finding) {
+      const std::size_t step = std::min(result.finding->step, script.steps.size() - 1);
+      Add(KindOf(result.finding->kind), script.steps.empty() ? "" : Print(script.steps[step]), fine(results[0].finding),
+          fine(results[1].finding));
+      return;
+    }
+  }
+}
+
+void Differ::CompareStatus(const engine::RequestStep& request, const Answer& first, const Answer& second) {
+  const Claims a = ClaimsOf(first, request);
+  const Claims b = ClaimsOf(second, request);
+  const std::uint64_t end = std::min({a.described_to, b.described_to, request.offset + request.length});
+  std::array<std::string, 2> more;
+  for (const auto& [flag, word] :
+       {std::pair{engine::AllocationFlag::kZero, "zero"}, {engine::AllocationFlag::kHole, "hole"}}) {
+    const std::array<std::uint64_t, 2> bytes = {MoreClaimed(a, b, flag, end), MoreClaimed(b, a, flag, end)};
+    for (std::size_t i = 0; i < bytes.size(); ++i) {
+      if (bytes[i] > 0) {
+        more[i] += (more[i].empty() ? "" : ", ") + std::string(word) + " for " + engine::PrintNumber(bytes[i]) +
+                   " bytes that the other does not claim";
+      }
+    }
+  }
+  if (!more[0].empty() || !more[1].empty()) {
+    Add(DifferenceKind::kPrecision, Print(request), more[0].empty() ? "nothing more" : more[0],
+        more[1].empty() ? "nothing more" : more[1]);
+  }
+}
+
+void Differ::Add(DifferenceKind kind, std::string step, std::string first, std::string second) {
+  const std::uint64_t count = ++report_.counts[static_cast<std::size_t>(kind)];
+  if (count <= DiffReport::kDifferencesMax) {
+    report_.differences.push_back({.kind = kind,
+                                   .script_number = report_.script_count,
+                                   .step = std::move(step),
+                                   .first = std::move(first),
+                                   .second = std::move(second)});
+  }
+}
+
+}  // namespace
+
+std::string_view Name(DifferenceKind kind) { return kNames[static_cast<std::size_t>(kind)]; }
+
+DiffReport Diff(conformance::Target& first, conformance::Target& second, const DiffOptions& options) {
+  return Differ(first, second, options).Run();
+}
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,146 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// LiveServer: a running server, its connections, and what is known of its bytes: what scripts are run on, one after
+// the other.
+//
+//   Target --Start--> Peer <--> LiveConnection, one or several <--> LiveServer --> ReplyJudge, ConcurrentModel
+
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "conformance/peer/peer.h"
+#include "conformance/peer/target.h"
+#include "engine/base/error.h"
+#include "engine/script/script.h"
+#include "fuzz/findings/finding.h"
+#include "fuzz/live/connection/live_connection.h"
+#include "fuzz/live/judge/reply_judge.h"
+#include "fuzz/live/model/concurrent_model.h"
+
+namespace nbdspec::fuzz {
+
+inline constexpr int kInFlightMax = 64;
+
+struct LiveOptions {
+  int in_flight = 16;  // Of each connection; at most kInFlightMax.
+  std::chrono::milliseconds reply_timeout{5000};
+  std::chrono::milliseconds start_timeout{10000};
+  const std::atomic<bool>* cancelled = nullptr;  // When it becomes true, a run ends early and finds nothing.
+  bool keep_answers = false;                     // RunResult::answers.
+};
+
+struct RunResult {
+  std::optional<Finding> finding = {};        // The first that has no public name.
+  std::map<std::string, Finding> known = {};  // By public name, with counts; only the server's first is complete.
+  std::uint64_t command_count = 0;            // Requests answered.
+  std::vector<Answer> answers = {};           // One for each step, when options.keep_answers.
+};
+
+class LiveServer {
+ public:
+  // Starts the server, or connects to it, and reads what is to be known of its bytes. `target` outlives it.
+  // Errors: it cannot be started, entered or read.
+  static std::expected<std::unique_ptr<LiveServer>, engine::Trouble> Start(conformance::Target& target,
+                                                                           const LiveOptions& options);
+  ~LiveServer();
+  LiveServer(const LiveServer&) = delete;
+  LiveServer& operator=(const LiveServer&) = delete;
+
+  // Sends what the script asks and judges what comes. OptionSteps, wherever they stand, say how connections haggle;
+  // without any, structured replies and base:allocation are asked for. Steps on extent maps are skipped.
+  // After a finding a server that nbdspec started has to be started again.
+  // Errors: the server cannot be reached although it did not end.
+  std::expected<RunResult, engine::Trouble> Run(const engine::Script& script);
+
+  // Starts it again with fresh contents; a server that is not ours is only read again.
+  std::expected<void, engine::Trouble> Restart();
+
+  // What the server offers where all of it is asked for.
+  [[nodiscard]] const Offer& offer() const { return offer_; }
+  // The parts of the export whose bytes are known: where scripts should look and write.
+  [[nodiscard]] std::vector<engine::ByteRange> windows() const { return model_->bytes().windows(); }
+
+ private:
+  static constexpr std::chrono::milliseconds kDrainTimeout{500};
+
+  // Cookies that are not counted up, so that a server which makes up one is not right by accident.
+  static std::uint64_t CookieFrom(std::uint64_t count) { return count * 0x9e37'79b9'7f4a'7c15 ^ 0x4e42'4453'5045'4321; }
+
+  using Clock = conformance::Transport::Clock;
+
+  struct Slot {
+    bool in_use = false;
+    std::uint64_t cookie = 0;
+    std::size_t step = 0;
+    ReplyJudge judge = {};
+  };
+  struct Lane {  // A connection and what is in flight on it.
+    std::unique_ptr<LiveConnection> connection = nullptr;
+    Offer offer = {};
+    std::vector<Slot> slots = {};
+    int in_flight = 0;
+    bool is_fresh = true;
+  };
+  // What ends the run of a script: something wrong, or only that it cannot go on.
+  struct Stop {
+    std::optional<Wrong> wrong = {};
+    std::size_t step = 0;
+    std::string place = {};
+  };
+
+  LiveServer(conformance::Target& target, const LiveOptions& options) : target_(target), options_(options) {}
+
+  std::expected<void, engine::Trouble> Learn();
+  std::expected<void, std::string> ReadWindow(LiveConnection& connection, engine::ByteRange window);
+  std::expected<std::unique_ptr<LiveConnection>, engine::Trouble> Connect(int number);
+  std::expected<void, engine::Trouble> EnterLanes(const engine::Script& script);
+  void LeaveLanes();
+
+  std::optional<Stop> RunSteps(const engine::Script& script, RunResult& result);
+  std::optional<Stop> Send(const engine::RequestStep& request, std::size_t step, RunResult& result);
+  std::optional<Stop> WaitForAll(RunResult& result);
+  std::optional<Stop> WaitForSlot(Lane& lane, RunResult& result);
+  std::optional<Stop> ReceiveSome(RunResult& result);
+  std::optional<Stop> HearAll(Lane& lane, RunResult& result);
+  std::optional<Stop> HearReply(Lane& lane, const ReplyView& reply, RunResult& result);
+  std::optional<Stop> StopOr(Wrong wrong, const Slot& slot, RunResult& result);
+  std::optional<Stop> Disconnected(Lane& lane);
+  std::optional<std::string> Ended();
+  [[nodiscard]] bool Greets();
+  Stop Hung();
+  std::optional<Stop> FlushLanes();
+  std::optional<Stop> JudgeRest();
+  [[nodiscard]] ConcurrentModel::Ticket TicketOf(const Lane& lane, const Slot& slot) const;
+  void FinishSlot(Lane& lane, Slot& slot, bool succeeded, RunResult& result);
+  void AbandonInFlight();
+  void Drain();
+  [[nodiscard]] Finding FindingFrom(const Stop& stop, const engine::Script& script) const;
+  [[nodiscard]] bool IsCancelled() const { return options_.cancelled != nullptr && options_.cancelled->load(); }
+
+  conformance::Target& target_;
+  LiveOptions options_;
+  std::unique_ptr<conformance::Peer> peer_;
+  Offer offer_;
+  std::optional<ConcurrentModel> model_;
+  std::vector<engine::OptionStep> haggling_;  // Of the lanes.
+  std::vector<Lane> lanes_;
+  std::set<std::string> known_seen_;
+  std::uint64_t clock_ = 0;  // Of transcripts.
+  std::uint64_t cookie_count_ = 0;
+  const engine::Script* script_ = nullptr;  // While it runs.
+};
+
+// Runs `script` on a server of its own. Errors: as LiveServer::Start and Run.
+std::expected<RunResult, engine::Trouble> RunOnFreshServer(conformance::Target& target, const engine::Script& script,
+                                                           const LiveOptions& options);
+
+}  // namespace nbdspec::fuzz

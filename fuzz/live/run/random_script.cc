@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/live/run/random_script.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <random>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "fuzz/live/judge/reply_judge.h"
+
+namespace nbdspec::fuzz {
+
+using engine::ByteRange;
+using engine::Command;
+using engine::CommandFlag;
+using engine::TransmissionFlag;
+
+namespace {
+
+constexpr std::array<std::uint64_t, 7> kSizes = {1, 512, 4096, 32 << 10, 64 << 10, 128 << 10, 1 << 20};
+constexpr std::uint16_t kUnknownFlag = 0x8000;
+constexpr std::size_t kEdgesMax = 64;
+
+class ScriptMaker {
+ public:
+  ScriptMaker(std::uint64_t seed, const Offer& offer, const std::vector<ByteRange>& windows,
+              const RandomScriptOptions& options)
+      : random_(seed), offer_(offer), options_(options), block_(std::max(1U, offer.block_size.minimum)) {
+    window_ = windows[Below(windows.size())];
+    hot_ = OneIn(3) ? window_ : HotPart();
+    is_polite_ = !OneIn(4) || options.only_offered;
+    wait_one_in_ = std::array<std::uint64_t, 4>{1, 4, 16, 1000}[Below(4)];
+    const bool has_several = options.connections > 1 && offer.Has(TransmissionFlag::kCanMultiConn);
+    connections_ = has_several && OneIn(2) ? static_cast<std::uint64_t>(options.connections) : 1;
+    payload_max_ = std::max<std::uint64_t>(block_, std::min(options.payload_bytes_max, offer.block_size.maximum));
+    if (OneIn(2)) {
+      payload_max_ = std::max<std::uint64_t>(block_, std::min<std::uint64_t>(payload_max_, 8192));
+    }
+    for (const Command command : {Command::kZero, Command::kTrim, Command::kCache, Command::kFlush, Command::kStatus}) {
+      if (LegalityOf({.command = command, .length = command == Command::kFlush ? 0 : block_}, offer) ==
+          Legality::kLegal) {
+        offered_.push_back(command);
+      }
+    }
+  }
+
+  engine::Script Make() {
+    engine::Script script{.size = offer_.info.size, .initial = engine::ExtentType::kData};
+    for (const engine::OptionStep& option : options_.haggling) {
+      script.steps.emplace_back(option);
+    }
+    const auto count = 1 + Below(static_cast<std::uint64_t>(options_.steps_max));
+    for (std::uint64_t i = 0; i < count; ++i) {
+      script.steps.emplace_back(is_polite_ || !OneIn(16) ? Polite() : Impolite());
+      if (OneIn(wait_one_in_)) {
+        script.steps.emplace_back(engine::WaitStep{});
+      }
+    }
+    return script;
+  }
+
+ private:
+  std::uint64_t Below(std::uint64_t bound) { return bound == 0 ? 0 : random_() % bound; }
+  bool OneIn(std::uint64_t count) { return Below(count) == 0; }
+  std::uint16_t Sometimes(std::uint64_t one_in, std::uint16_t flag) { return OneIn(one_in) ? flag : std::uint16_t{0}; }
+  [[nodiscard]] std::uint64_t Aligned(std::uint64_t value) const { return value / block_ * block_; }
+
+  ByteRange HotPart() {
+    const std::uint64_t length = std::min<std::uint64_t>(window_.length(), kSizes[3 + Below(4)]);
+    const std::uint64_t room = window_.length() - length;
+    const std::uint64_t begin = OneIn(4) ? room : Below(room + 1) / 4096 * 4096;
+    return {.begin = window_.begin + begin, .end = window_.begin + begin + length};
+  }
+
+  std::uint64_t Nudge(std::uint64_t value) {
+    switch (Below(6)) {
+      case 0:
+        return value + 1;
+      case 1:
+        return value == 0 ? 0 : value - 1;
+      case 2:
+        return value + kSizes[Below(3)];
+      default:
+        return value;
+    }
+  }
+
+  std::uint64_t Offset() {
+    std::uint64_t offset = 0;
+    if (!edges_.empty() && OneIn(2)) {
+      offset = Nudge(edges_[Below(edges_.size())]);
+    } else if (OneIn(8)) {
+      offset = Nudge(window_.end - std::min(window_.length(), kSizes[Below(kSizes.size())]));
+    } else {
+      const std::uint64_t unit = kSizes[Below(kSizes.size())];
+      offset = Nudge(hot_.begin + Below(hot_.length()) / unit * unit);
+    }
+    return Aligned(std::clamp(offset, window_.begin, window_.end - std::min<std::uint64_t>(block_, window_.length())));
+  }
+
+  // At least a block, and inside the window.
+  std::uint32_t Length(std::uint64_t offset, std::uint64_t length_max) {
+    const std::uint64_t room = std::min(window_.end - offset, length_max);
+    std::uint64_t length = 0;
+    if (OneIn(4)) {
+      length = Below(room) + 1;
+    } else if (!edges_.empty() && OneIn(3)) {
+      const std::uint64_t edge = edges_[Below(edges_.size())];
+      length = edge > offset ? Nudge(edge - offset) : room;
+    } else {
+      length = Nudge(kSizes[Below(kSizes.size())] * (1 + Below(3)));
+    }
+    length = std::clamp<std::uint64_t>(Aligned(std::min(length, room)), block_, std::max<std::uint64_t>(room, block_));
+    return static_cast<std::uint32_t>(
+        std::min<std::uint64_t>(length, Aligned(std::numeric_limits<std::uint32_t>::max())));
+  }
+
+  Command AnyCommand() {
+    constexpr std::uint64_t kOthers = 5;
+    const std::uint64_t choice = Below(10);
+    if (choice < kOthers && !offered_.empty()) {
+      // FLUSH and CACHE change little: they get the share of one.
+      const Command command = offered_[Below(offered_.size())];
+      return (command == Command::kFlush || command == Command::kCache) && OneIn(2) ? Command::kRead : command;
+    }
+    return choice < 8 ? Command::kRead : Command::kWrite;
+  }
+
+  std::uint16_t FlagsOf(Command command) {
+    const std::uint16_t fua = offer_.Has(TransmissionFlag::kSendFua) ? CommandFlag::kFua : std::uint16_t{0};
+    switch (command) {
+      case Command::kRead:
+        return offer_.structured_replies && offer_.Has(TransmissionFlag::kSendDf) ? Sometimes(4, CommandFlag::kDf)
+                                                                                  : std::uint16_t{0};
+      case Command::kZero:
+        return Sometimes(3, CommandFlag::kNoHole) | Sometimes(8, fua) |
+               (offer_.Has(TransmissionFlag::kSendFastZero) ? Sometimes(6, CommandFlag::kFastZero) : 0);
+      case Command::kStatus:
+        return Sometimes(3, CommandFlag::kReqOne);
+      case Command::kWrite:
+      case Command::kTrim:
+        return Sometimes(8, fua);
+      default:
+        return 0;
+    }
+  }
+
+  engine::RequestStep Polite() {
+    engine::RequestStep request{.command = wants_write_ ? Command::kWrite : AnyCommand()};
+    wants_write_ = false;
+    request.connection = static_cast<std::uint8_t>(1 + Below(connections_));
+    request.flags = FlagsOf(request.command);
+    if (request.command == Command::kFlush) {
+      return request;
+    }
+    const bool has_payload = request.command == Command::kRead || request.command == Command::kWrite;
+    if (request.command == Command::kStatus && OneIn(4)) {
+      request.offset = Aligned(window_.begin);
+      request.length = Length(request.offset, window_.length());
+    } else {
+      request.offset = Offset();
+      request.length = Length(request.offset, has_payload ? payload_max_ : window_.length());
+    }
+    if (request.command == Command::kWrite) {
+      request.pattern = static_cast<std::uint8_t>(Below(256));
+    }
+    Remember(request);
+    // A fresh zero or trim is worth a write into it.
+    wants_write_ = (request.command == Command::kZero || request.command == Command::kTrim) && OneIn(4);
+    return request;
+  }
+
+  // What may not be asked, or has no defined answer.
+  engine::RequestStep Impolite() {
+    engine::RequestStep request = Polite();
+    switch (Below(5)) {
+      case 0:
+        request.flags |= kUnknownFlag;
+        break;
+      case 1:
+        request.flags ^= CommandFlag::kReqOne;
+        break;
+      case 2:
+        request.length = 0;
+        break;
+      case 3:
+        request.offset += block_ > 1 ? 1 : 0;
+        request.flags |= request.command == Command::kZero ? CommandFlag::kFastZero : std::uint16_t{0};
+        break;
+      default:
+        request.offset = OneIn(4)
+                             ? std::numeric_limits<std::uint64_t>::max() - Below(8192)
+                             : Aligned(offer_.info.size - std::min<std::uint64_t>(offer_.info.size, Below(2) * block_));
+        request.length = std::max<std::uint32_t>(std::min<std::uint32_t>(request.length, 8192), 2 * block_);
+        break;
+    }
+    if (request.command == Command::kFlush) {
+      request.offset = 0;
+      request.length = 0;
+    }
+    return request;
+  }
+
+  void Remember(const engine::RequestStep& request) {
+    for (const std::uint64_t edge : {request.offset, request.offset + request.length}) {
+      if (edges_.size() < kEdgesMax) {
+        edges_.push_back(edge);
+      } else {
+        edges_[Below(kEdgesMax)] = edge;
+      }
+    }
+  }
+
+  std::mt19937_64 random_;  // Its numbers are the same everywhere, which distributions do not promise.
+  const Offer& offer_;
+  const RandomScriptOptions& options_;
+  std::uint32_t block_;
+  ByteRange window_;
+  ByteRange hot_;
+  bool is_polite_ = true;
+  bool wants_write_ = false;
+  std::uint64_t wait_one_in_ = 1;
+  std::uint64_t connections_ = 1;
+  std::uint64_t payload_max_ = 0;
+  std::vector<Command> offered_;
+  std::vector<std::uint64_t> edges_;
+};
+
+}  // namespace
+
+engine::Script RandomScript(std::uint64_t seed, const Offer& offer, const std::vector<ByteRange>& windows,
+                            const RandomScriptOptions& options) {
+  NBDSPEC_CHECK(!windows.empty() && options.steps_max > 0);
+  return ScriptMaker(seed, offer, windows, options).Make();
+}
+
+}  // namespace nbdspec::fuzz

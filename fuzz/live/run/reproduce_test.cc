@@ -1,0 +1,122 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How findings are made small where what shows depends on timing, or on luck.
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "conformance/peer/reference_target.h"
+#include "engine/spec/ids.h"
+#include "fuzz/findings/store.h"
+#include "fuzz/live/run/live_fuzz.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using engine::CommandType;
+using engine::Request;
+
+// Answers writes, and does nothing.
+class LosesWrites : public engine::Interposer {
+ public:
+  bool BeforeServer(engine::ClientMessage& heard, const engine::ConnectionState&) override {
+    auto* const request = std::get_if<Request>(&heard);
+    if (request != nullptr && request->type == CommandType::kWrite) {
+      *request = {.type = CommandType::kFlush, .cookie = request->cookie};
+    }
+    return true;
+  }
+};
+
+// Ends the connection at the fifth FLUSH; every second one that hears a FLUSH does so at the first.
+class LeavesAtFlush : public engine::Interposer {
+ public:
+  explicit LeavesAtFlush(std::shared_ptr<int> connections) : connections_(std::move(connections)) {}
+  void AfterServer(const engine::ClientMessage* heard, const engine::ConnectionState&,
+                   std::vector<engine::ServerMessage>& said) override {
+    const auto* const request = heard != nullptr ? std::get_if<Request>(heard) : nullptr;
+    if (request == nullptr || request->type != CommandType::kFlush) {
+      return;
+    }
+    ++flushes_;
+    if (flushes_ == 1 && ++*connections_ % 2 == 0) {
+      leaves_at_ = 1;
+    }
+    if (flushes_ >= leaves_at_) {
+      said = {engine::HardDisconnect{}};
+    }
+  }
+
+ private:
+  std::shared_ptr<int> connections_;
+  int flushes_ = 0;
+  int leaves_at_ = 5;
+};
+
+// As many tries as it takes, also on a machine that is slow.
+const FuzzOptions kPatient = {.shrink_time = std::chrono::hours(1)};
+
+// Sent at once, the read may see either: it was seen when the answer to the write came just in time.
+TEST(Reproduce, WhatNeedsAnswersInTimeOneRequestAtATime) {
+  const auto target = conformance::ReferenceTarget({.interposers = [] { return std::make_unique<LosesWrites>(); }});
+  const Finding seen{.kind = FindingKind::kWrongData,
+                     .rule = std::string(spec::kTransmissionWriteThenReply),
+                     .script = engine::ParseScript("size 4M\nwrite 0 +512 pattern 7\nread 0 +512\n").value()};
+  ASSERT_FALSE(RunOnFreshServer(*target, seen.script, {})->finding);
+  const auto smallest = Reproduce(*target, seen, kPatient);
+  ASSERT_TRUE(smallest);
+  for (int i = 0; i < 10; ++i) {
+    EXPECT_TRUE(RunOnFreshServer(*target, smallest->script, {})->finding) << Print(smallest->script);
+  }
+}
+
+TEST(Reproduce, WhatShowsEachTimeIsMadeSmallerOnlyWhileItDoes) {
+  const auto connections = std::make_shared<int>(0);
+  const auto target =
+      conformance::ReferenceTarget({.interposers = [=] { return std::make_unique<LeavesAtFlush>(connections); }});
+  Finding seen{.kind = FindingKind::kDisconnect,
+               .rule = std::string(spec::kTransmissionDisconnectOnlyAllowedServer),
+               .script = {.size = 8 << 20, .steps = {20, engine::RequestStep{.command = engine::Command::kFlush}}}};
+  const auto reliable = Reproduce(*target, seen, kPatient);
+  ASSERT_TRUE(reliable);
+  EXPECT_EQ(reliable->script.steps.size(), 5U) << Print(reliable->script);
+  seen.script.steps.resize(4);
+  const auto at_times = Reproduce(*target, seen, kPatient);
+  ASSERT_TRUE(at_times);
+  EXPECT_EQ(at_times->script.steps.size(), 1U) << Print(at_times->script);
+}
+
+// In the tenth script a status with REQ_ONE shows what one without it had shown before: small, they are the same.
+TEST(Fuzz, WhatComesOutTheSameIsToldBeforeItGoes) {
+  const auto target = conformance::ReferenceTarget({.interposers = [] { return std::make_unique<LosesWrites>(); }});
+  FuzzOptions options = kPatient;
+  options.seed = 7;
+  options.scripts_max = 10;
+  options.only_offered = true;
+  options.connections = 1;
+  options.live.in_flight = 1;
+  options.findings_directory = testing::TempDir() + "same";
+  std::vector<std::string> gone;
+  std::vector<std::string> kept;
+  options.on_same = [&](const Finding&, const std::string& directory, const std::string& other) {
+    EXPECT_TRUE(ReadFinding(directory)) << directory;
+    gone.push_back(directory);
+    kept.push_back(other);
+  };
+  const FuzzReport report = Fuzz(*target, options);
+  EXPECT_FALSE(gone.empty());
+  const std::vector<std::string> left = ListFindings(options.findings_directory);
+  EXPECT_EQ(left.size(), report.findings.size());
+  for (std::size_t i = 0; i < gone.size(); ++i) {
+    EXPECT_EQ(std::ranges::count(left, gone[i]), 0) << gone[i];
+    EXPECT_EQ(std::ranges::count(left, kept[i]), 1) << kept[i];
+  }
+}
+
+}  // namespace
+}  // namespace nbdspec::fuzz
