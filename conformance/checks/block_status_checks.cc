@@ -217,7 +217,7 @@ Judgement AskOutside(CheckContext& context, Judge judge) {
 }
 
 Judgement OutOfBounds(CheckContext& context) {
-  return AskOutside(context, [](ByteRange outside, const Heard<StatusExchange>& exchange) {
+  return AskOutside(context, [](ByteRange outside, const Received<StatusExchange>& exchange) {
     if (!exchange) {
       return Broken(fmt::format("asked {}: {}", Text({.asked = outside}), exchange.error().text), "NBD_EINVAL");
     }
@@ -227,7 +227,7 @@ Judgement OutOfBounds(CheckContext& context) {
 }
 
 Judgement ErrorChunk(CheckContext& context) {
-  return AskOutside(context, [](ByteRange outside, const Heard<StatusExchange>& exchange) {
+  return AskOutside(context, [](ByteRange outside, const Received<StatusExchange>& exchange) {
     if (!exchange) {
       return exchange.error().is_disconnect() ? NotApplicable("the server disconnects rather than report an error")
                                               : AsJudgement(exchange.error());
@@ -270,9 +270,9 @@ Judgement ZeroLengthKeepsConnection(CheckContext& context) {
       std::min(asker.unit(), asker.export_bytes() - asker.export_bytes() % asker.block_bytes_min());
   for (const bool req_one : {false, true}) {
     // Whatever answers it, and whether anything does, is unspecified.
-    asker.session().Say(engine::Request{.flags = req_one ? engine::CommandFlag::kReqOne : std::uint16_t{0},
-                                        .type = CommandType::kBlockStatus,
-                                        .cookie = asker.session().NextCookie()});
+    asker.session().Send(engine::Request{.flags = req_one ? engine::CommandFlag::kReqOne : std::uint16_t{0},
+                                         .type = CommandType::kBlockStatus,
+                                         .cookie = asker.session().NextCookie()});
     const auto read =
         asker.session().Ask(engine::Request{.type = CommandType::kRead, .length = static_cast<std::uint32_t>(length)});
     if (!read) {

@@ -21,7 +21,7 @@ Judgement Inconclusive(std::string why) { return {.kind = Judgement::Kind::kInco
 
 Judgement NotApplicable(std::string why) { return {.kind = Judgement::Kind::kNotApplicable, .saw = std::move(why)}; }
 
-Judgement AsJudgement(const Ended& ended) { return Inconclusive(ended.text); }
+Judgement AsJudgement(const ReceiveError& ended) { return Inconclusive(ended.text); }
 
 Judgement AsJudgement(Judgement judgement) { return judgement; }
 
@@ -97,7 +97,7 @@ std::expected<Session, Judgement> CheckContext::Haggle() {
     return Stop("no greeting: " + greeting.error().text);
   }
   const std::uint32_t known = engine::ClientFlag::kFixedNewstyle | engine::ClientFlag::kNoZeroes;
-  session->Say(engine::ClientFlags{.flags = greeting->flags & known});
+  session->Send(engine::ClientFlags{.flags = greeting->flags & known});
   return session;
 }
 

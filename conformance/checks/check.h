@@ -41,7 +41,7 @@ Judgement NotApplicable(std::string why);
 
 // For NBDSPEC_TRY: a conversation that ended where the check needed it to go on is inconclusive. A check whose
 // requirement is that it goes on says Broken itself.
-Judgement AsJudgement(const Ended& ended);
+Judgement AsJudgement(const ReceiveError& ended);
 Judgement AsJudgement(Judgement judgement);
 
 // Declares `variable` as the value of `expression` (a std::expected), or returns its error as a Judgement.

@@ -52,7 +52,7 @@ Judgement DoneSet(const Survey&, const Exchange& exchange) {
   if (exchange.complete) {
     return Holds();
   }
-  const bool silent = exchange.ended && exchange.ended->how == Ended::How::kTimedOut;
+  const bool silent = exchange.ended && exchange.ended->kind == ReceiveError::kTimedOut;
   return silent ? Broken(fmt::format("{} chunks, none of them with DONE; then {}", exchange.answer.chunks.size(),
                                      exchange.ended->text),
                          "the final chunk has DONE")
@@ -89,12 +89,12 @@ Judgement PreferStructured(const Survey&, const Exchange& exchange) {
 // A client sees framing broken where the next header should stand, so the first header tells of the magic only.
 Judgement ChunkMagic(CheckContext& context) {
   NBDSPEC_TRY(entered, context.Enter({.structured_replies = true}));
-  entered.session.Say(engine::Request{.cookie = 1, .length = static_cast<std::uint32_t>(GridOf(entered))});
+  entered.session.Send(engine::Request{.cookie = 1, .length = static_cast<std::uint32_t>(GridOf(entered))});
   const auto first = entered.session.Next();
   if (first) {
     return std::holds_alternative<Chunk>(*first) ? Holds() : NotApplicable("READ got a simple reply");
   }
-  return first.error().how == Ended::How::kUndecodable
+  return first.error().kind == ReceiveError::kUndecodable
              ? Broken(first.error().text, "a chunk begins with 0x668e33ef (NBD_STRUCTURED_REPLY_MAGIC)")
              : AsJudgement(first.error());
 }
@@ -105,7 +105,7 @@ Judgement LengthAccurate(CheckContext& context) {
     return Inconclusive(survey.ended ? survey.ended->text : "no chunk came");
   }
   for (const Exchange& exchange : survey.batch.exchanges) {
-    if (exchange.ended && exchange.ended->how == Ended::How::kUndecodable) {
+    if (exchange.ended && exchange.ended->kind == ReceiveError::kUndecodable) {
       return Broken(exchange.ended->text, "the next header stands right after the payload whose length was given");
     }
   }

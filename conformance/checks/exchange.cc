@@ -48,13 +48,13 @@ bool AskAll(Session& session, std::span<const Request> requests, bool legal, Bat
   const std::size_t first = batch.exchanges.size();
   for (const Request& request : requests) {
     batch.exchanges.push_back({.request = request, .legal = legal});
-    session.Say(request);
+    session.Send(request);
   }
   const auto unanswered = [&] {
     return std::any_of(batch.exchanges.begin() + static_cast<std::ptrdiff_t>(first), batch.exchanges.end(),
                        [](const Exchange& exchange) { return !exchange.complete; });
   };
-  Ended ended{.how = Ended::How::kFlood, .text = "the server goes on talking"};
+  ReceiveError ended{.kind = ReceiveError::kFlood, .text = "the server goes on talking"};
   for (std::uint32_t heard = 0; heard < session.limits().messages_max && unanswered(); ++heard) {
     auto next = session.Next();
     if (!next) {

@@ -21,9 +21,9 @@ namespace nbdspec::conformance {
 struct Exchange {
   engine::Request request;
   Answer answer = {};
-  bool legal = true;                // Whether a client may send such a request.
-  bool complete = false;            // A simple reply came, or a chunk with DONE.
-  std::optional<Ended> ended = {};  // Why it was not completed.
+  bool legal = true;                       // Whether a client may send such a request.
+  bool complete = false;                   // A simple reply came, or a chunk with DONE.
+  std::optional<ReceiveError> ended = {};  // Why it was not completed.
 
   [[nodiscard]] bool is_read() const { return request.type == engine::CommandType::kRead; }
   [[nodiscard]] bool has_error_chunk() const;
@@ -33,7 +33,7 @@ struct Batch {
   std::vector<Exchange> exchanges;
   std::vector<engine::ServerMessage> late;    // Came for a request whose answer was complete.
   std::vector<engine::ServerMessage> strays;  // Came with a cookie never sent.
-  std::optional<Ended> ended = {};            // Why not everything was answered.
+  std::optional<ReceiveError> ended = {};     // Why not everything was answered.
 };
 
 // Sends `requests` together and hears what answers them, at the end of `batch`. Their cookies differ from each other

@@ -31,7 +31,7 @@ Judgement ReplyLayout(CheckContext& context) {
   if (!answer.reply) {
     const std::size_t came = answer.session.pending().size();
     const std::string& text = answer.reply.error().text;
-    if (answer.reply.error().how == Ended::How::kTimedOut && came > 0 && came < kReplyBytes) {
+    if (answer.reply.error().kind == ReceiveError::kTimedOut && came > 0 && came < kReplyBytes) {
       return Broken(text, allowed);
     }
     return answer.reply.error().is_disconnect() && came == 0 ? NotApplicable(text) : Inconclusive(text);
@@ -43,7 +43,7 @@ Judgement ZeroPad(CheckContext& context) {
   NBDSPEC_TRY(answer, AskByName(context, context.export_name(), ClientFlag::kFixedNewstyle));
   const std::string allowed = "124 zero bytes after size and flags";
   if (!answer.reply) {
-    const Ended& ended = answer.reply.error();
+    const ReceiveError& ended = answer.reply.error();
     const std::size_t came = answer.session.pending().size();
     if (came >= kReplyBytes) {
       return Broken(fmt::format("{} bytes of pad, then {}", came - kReplyBytes, ended.text), allowed);
@@ -53,7 +53,7 @@ Judgement ZeroPad(CheckContext& context) {
   if (!IsAllZeroes(answer.reply->pad)) {
     return Broken("a pad that is not all zeroes", allowed);
   }
-  const auto noise = answer.session.Silence();
+  const auto noise = answer.session.ExpectSilence();
   return noise && !answer.session.pending().empty() ? Broken("after the 124 bytes of pad: " + *noise, allowed)
                                                     : Holds();
 }
@@ -78,7 +78,7 @@ Judgement NoPadWhenAgreed(CheckContext& context) {
   if (!answer.no_zeroes) {
     return NotApplicable("the server does not offer NO_ZEROES this time");
   }
-  const auto noise = answer.session.Silence();
+  const auto noise = answer.session.ExpectSilence();
   if (!noise) {
     return Holds();
   }
@@ -101,7 +101,7 @@ Judgement UnknownTerminates(CheckContext& context) {
                               engine::TransmissionFlagNames(answer.reply->flags), engine::Quoted(name)),
                   allowed);
   }
-  const Ended& ended = answer.reply.error();
+  const ReceiveError& ended = answer.reply.error();
   return ended.is_disconnect() && answer.session.pending().empty() ? Holds() : Broken(ended.text, allowed);
 }
 
@@ -128,7 +128,7 @@ Judgement ServedByName(CheckContext& context) {
   if (answer.reply) {
     return Holds();
   }
-  const Ended& ended = answer.reply.error();
+  const ReceiveError& ended = answer.reply.error();
   return ended.is_disconnect() ? Broken(ended.text, "EXPORT_NAME works next to GO") : AsJudgement(ended);
 }
 

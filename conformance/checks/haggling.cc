@@ -23,7 +23,7 @@ std::expected<Session, Judgement> HaggleWith(CheckContext& context, std::uint32_
   if (!greeting) {
     return std::unexpected(Inconclusive("no greeting: " + greeting.error().text));
   }
-  session->Say(engine::ClientFlags{.flags = greeting->flags & flags});
+  session->Send(engine::ClientFlags{.flags = greeting->flags & flags});
   return session;
 }
 
@@ -206,7 +206,7 @@ std::expected<ExportNameAnswer, Judgement> AskByName(CheckContext& context, cons
     return std::unexpected(Inconclusive("no greeting: " + greeting.error().text));
   }
   const std::uint32_t agreed = greeting->flags & flags;
-  session->Say(engine::ClientFlags{.flags = agreed});
+  session->Send(engine::ClientFlags{.flags = agreed});
   const bool no_zeroes = (agreed & engine::ClientFlag::kNoZeroes) != 0;
   auto reply = session->AskExportName(name, no_zeroes);
   return ExportNameAnswer{.session = std::move(*session), .reply = std::move(reply), .no_zeroes = no_zeroes};
@@ -217,7 +217,7 @@ std::expected<ExportNameAnswer, Judgement> EnterByName(CheckContext& context, st
   if (!answer || answer->reply) {
     return answer;
   }
-  const Ended& ended = answer->reply.error();
+  const ReceiveError& ended = answer->reply.error();
   const std::string saw = "NBD_OPT_EXPORT_NAME: " + ended.text;
   // Bytes before the end are no refusal.
   const bool refused = ended.is_disconnect() && answer->session.pending().empty();

@@ -52,7 +52,7 @@ inline constexpr std::uint64_t kGreetingBytes = 18;
 struct Asked {
   engine::Option option = {};
   std::vector<engine::OptionReply> replies = {};  // With the final one; none when that did not come.
-  std::optional<Ended> ended = {};                // Why it did not.
+  std::optional<ReceiveError> ended = {};         // Why it did not.
   engine::Bytes pending = {};                     // What came then and is no whole message.
   bool at_first_reply = false;                    // It ended before there was any reply on its connection.
 };
@@ -86,7 +86,7 @@ std::expected<GoAnswer, Judgement> EnterByGo(CheckContext& context, std::vector<
 
 struct ExportNameAnswer {
   Session session;
-  Heard<engine::ExportNameReply> reply;
+  Received<engine::ExportNameReply> reply;
   bool no_zeroes = false;  // Agreed.
 };
 

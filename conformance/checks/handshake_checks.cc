@@ -25,8 +25,9 @@ Judgement Magic(CheckContext& context) {
   NBDSPEC_TRY(session, context.Connect());
   const auto greeting = session.Next();
   if (!greeting) {
-    return greeting.error().how == Ended::How::kUndecodable ? Broken(greeting.error().text, "NBDMAGIC, then IHAVEOPT")
-                                                            : AsJudgement(greeting.error());
+    return greeting.error().kind == ReceiveError::kUndecodable
+               ? Broken(greeting.error().text, "NBDMAGIC, then IHAVEOPT")
+               : AsJudgement(greeting.error());
   }
   return Holds();  // A message that does not begin with NBDMAGIC is no greeting.
 }
@@ -37,7 +38,7 @@ Judgement OptionMagic(CheckContext& context) {
   if (!greeting) {
     const bool magic_is_right = session.pending().size() >= sizeof engine::kNbdMagic &&
                                 engine::GetBigEndian<std::uint64_t>(session.pending()) == engine::kNbdMagic;
-    return magic_is_right && greeting.error().how == Ended::How::kUndecodable
+    return magic_is_right && greeting.error().kind == ReceiveError::kUndecodable
                ? Broken(greeting.error().text, "IHAVEOPT after NBDMAGIC")
                : AsJudgement(greeting.error());
   }
@@ -47,7 +48,7 @@ Judgement OptionMagic(CheckContext& context) {
 Judgement FlagsWidth(CheckContext& context) {
   NBDSPEC_TRY(session, context.Connect());
   NBDSPEC_TRY(greeting, session.NextGreeting());
-  const auto noise = session.Silence();
+  const auto noise = session.ExpectSilence();
   return noise ? Broken("after the greeting, before any client flags: " + *noise, "18 bytes, then silence") : Holds();
 }
 
@@ -63,7 +64,7 @@ Judgement NoOtherFlags(CheckContext& context) {
 // After client flags with `extra` set the session must end: neither option replies nor silence will do.
 Judgement Dropped(Session& session, const engine::Greeting& greeting, std::uint32_t extra) {
   const std::string allowed = "the server closes the connection";
-  session.Say(engine::ClientFlags{.flags = greeting.flags | extra});
+  session.Send(engine::ClientFlags{.flags = greeting.flags | extra});
   const auto replies = session.Ask(engine::Option{.option = OptionType::kList});
   if (replies) {
     return Broken("the server goes on: NBD_OPT_LIST was answered " + TypesOf(*replies), allowed);
@@ -99,7 +100,7 @@ Judgement NoHagglingWithoutFlag(CheckContext& context, const engine::Option& opt
   if ((greeting.flags & HandshakeFlag::kFixedNewstyle) != 0) {
     return Holds();
   }
-  session.Say(engine::ClientFlags{.flags = greeting.flags & kAllClientFlags});
+  session.Send(engine::ClientFlags{.flags = greeting.flags & kAllClientFlags});
   const auto replies = session.Ask(option);
   return !replies ? Holds()
                   : Broken("FIXED_NEWSTYLE is not set, and " + engine::OptionName(option.option) + " was answered " +
@@ -128,7 +129,7 @@ Judgement FixedNewstyleServed(CheckContext& context) {
   if ((greeting.flags & HandshakeFlag::kFixedNewstyle) == 0) {
     return Broken("handshake flags " + engine::HandshakeFlagNames(greeting.flags), "FIXED_NEWSTYLE set");
   }
-  session.Say(engine::ClientFlags{.flags = greeting.flags & kAllClientFlags});
+  session.Send(engine::ClientFlags{.flags = greeting.flags & kAllClientFlags});
   const auto replies = session.Ask(engine::Option{.option = OptionType::kList});
   return replies ? Holds() : Broken("NBD_OPT_LIST: " + replies.error().text, "option replies");
 }

@@ -179,7 +179,7 @@ Judgement GoEntersTransmission(CheckContext& context) {
 
 Judgement GoSendsNoPad(CheckContext& context) {
   NBDSPEC_TRY(answer, EnterByGo(context, {InfoType::kBlockSize}, engine::ClientFlag::kFixedNewstyle));
-  const auto noise = answer.session.Silence();
+  const auto noise = answer.session.ExpectSilence();
   if (!noise) {
     return Holds();
   }

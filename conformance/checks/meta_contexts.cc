@@ -59,7 +59,7 @@ std::string ContextReplies::Text() const {
   return text + (text.empty() ? "" : "then ") + engine::OptionReplyName(end());
 }
 
-Heard<ContextReplies> AskRaw(Session& session, std::uint32_t option, engine::Bytes payload) {
+Received<ContextReplies> AskRaw(Session& session, std::uint32_t option, engine::Bytes payload) {
   auto heard = session.Ask(engine::Option{.option = option, .payload = std::move(payload)});
   if (!heard) {
     return std::unexpected(std::move(heard).error());
@@ -183,7 +183,7 @@ Judgement MustBeInvalid(CheckContext& context, std::uint32_t option, const Malfo
              : Broken(fmt::format("with {}: {}", malformed.what, replies->Text()), "NBD_REP_ERR_INVALID");
 }
 
-std::expected<Heard<Answer>, Judgement> EnterAndAskStatus(CheckContext& context, Session& session) {
+std::expected<Received<Answer>, Judgement> EnterAndAskStatus(CheckContext& context, Session& session) {
   const engine::InfoQuery query{.name = context.export_name(), .requests = {engine::InfoType::kBlockSize}};
   engine::Request request{.type = engine::CommandType::kBlockStatus, .cookie = session.NextCookie()};
   const engine::InfoBlockSize& block_size = context.profile().block_size;

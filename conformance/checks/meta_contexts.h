@@ -31,7 +31,7 @@ struct ContextReplies {
 };
 
 // Sends the option with `payload`, well-formed or not.
-Heard<ContextReplies> AskRaw(Session& session, std::uint32_t option, engine::Bytes payload);
+Received<ContextReplies> AskRaw(Session& session, std::uint32_t option, engine::Bytes payload);
 
 // Asks for `queries` of the export under test. Errors: the session ended; the server does not know the option (not
 // applicable); it refuses by policy or for lack of TLS, as it may refuse anything.
@@ -75,7 +75,7 @@ Judgement MustBeInvalid(CheckContext& context, std::uint32_t option, const Malfo
 
 // Enters the export under test on `session` and asks for the status of its first block. The inner error: how the
 // session ended after that was asked.
-std::expected<Heard<Answer>, Judgement> EnterAndAskStatus(CheckContext& context, Session& session);
+std::expected<Received<Answer>, Judgement> EnterAndAskStatus(CheckContext& context, Session& session);
 
 // Whether `answer` is a success with a status chunk.
 bool HasStatus(const Answer& answer);

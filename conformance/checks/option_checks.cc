@@ -26,7 +26,7 @@ namespace {
 Judgement ReplyToEveryOption(CheckContext& context) {
   NBDSPEC_TRY(all, AskEveryOption(context));
   for (const Asked& asked : all) {
-    if (asked.ended && asked.ended->how == Ended::How::kTimedOut && asked.pending.empty()) {
+    if (asked.ended && asked.ended->kind == ReceiveError::kTimedOut && asked.pending.empty()) {
       return Broken(engine::OptionName(asked.option.option) + ": " + asked.ended->text, "at least one reply");
     }
   }
@@ -39,7 +39,7 @@ Judgement ReplyMagic(CheckContext& context) {
     NBDSPEC_TRY(session, context.Haggle());
     const auto replies = session.Ask(Option{.option = option});
     const engine::ByteView came = session.pending();
-    if (!replies && replies.error().how == Ended::How::kUndecodable &&
+    if (!replies && replies.error().kind == ReceiveError::kUndecodable &&
         came.size() >= sizeof engine::kOptionReplyMagic &&
         engine::GetBigEndian<std::uint64_t>(came) != engine::kOptionReplyMagic &&
         session.received_byte_count() - came.size() == kGreetingBytes) {
@@ -81,7 +81,7 @@ Judgement ReplyLength(CheckContext& context) {
 // --- Unknown options ---
 
 // Nothing when `replies` are right for an option that nobody knows.
-std::optional<Judgement> WrongForUnknown(std::uint32_t option, const Heard<std::vector<OptionReply>>& replies) {
+std::optional<Judgement> WrongForUnknown(std::uint32_t option, const Received<std::vector<OptionReply>>& replies) {
   const std::string allowed = "NBD_REP_ERR_UNSUP";
   if (!replies) {
     return Broken(fmt::format("option {:#x}: {}", option, replies.error().text), allowed);
@@ -146,8 +146,8 @@ Judgement AbortIgnoresData(CheckContext& context) {
 Judgement AbortThenClose(CheckContext& context) {
   {
     NBDSPEC_TRY(session, context.Haggle());
-    session.Say(Option{.option = OptionType::kAbort});
-    session.Hang();
+    session.Send(Option{.option = OptionType::kAbort});
+    session.ShutdownSending();
   }  // Closed without a look at the reply.
   NBDSPEC_TRY(session, context.Connect());
   const auto greeting = session.NextGreeting();
@@ -172,7 +172,7 @@ Judgement ListShape(CheckContext& context) {
   const auto replies = session.Ask(Option{.option = OptionType::kList});
   const std::string allowed = "NBD_REP_SERVER, any number, then NBD_REP_ACK or an error";
   if (!replies) {
-    const bool unfinished = replies.error().how == Ended::How::kTimedOut && session.pending().empty();
+    const bool unfinished = replies.error().kind == ReceiveError::kTimedOut && session.pending().empty();
     return unfinished ? Broken("no final reply: " + replies.error().text, allowed) : AsJudgement(replies.error());
   }
   const OptionReply& last = replies->back();

@@ -76,7 +76,7 @@ Judgement Chunks(const Survey&, const Exchange& exchange) {
   if (exchange.complete) {
     return exchange.answer.simple ? Broken("a simple reply", "chunks, the last of them with DONE") : Holds();
   }
-  const bool silent = exchange.ended && exchange.ended->how == Ended::How::kTimedOut;
+  const bool silent = exchange.ended && exchange.ended->kind == ReceiveError::kTimedOut;
   return silent ? Broken(fmt::format("{} chunks without DONE, then {}", exchange.answer.chunks.size(),
                                      exchange.ended->text),
                          "chunks, the last of them with DONE")
@@ -291,7 +291,7 @@ Judgement SimplePayloadLength(CheckContext& context) {
     return failed ? Inconclusive("READ failed") : Holds();
   }
   const bool any = std::ranges::any_of(batch.exchanges, &Exchange::complete);
-  return any && batch.ended->how == Ended::How::kUndecodable
+  return any && batch.ended->kind == ReceiveError::kUndecodable
              ? Broken(batch.ended->text, fmt::format("{} bytes of data, then the next reply", read.length))
              : AsJudgement(*batch.ended);
 }
@@ -318,7 +318,7 @@ Judgement NoPayloadOnError(CheckContext& context) {
   if (after || batch.ended->is_disconnect()) {
     return Holds();
   }
-  return batch.ended->how == Ended::How::kUndecodable
+  return batch.ended->kind == ReceiveError::kUndecodable
              ? Broken("after a simple reply with an error " + batch.ended->text, "no data after an error")
              : AsJudgement(*batch.ended);
 }

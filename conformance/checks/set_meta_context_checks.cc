@@ -211,7 +211,7 @@ Judgement UniqueId(CheckContext& context) {
 Judgement FinalAck(CheckContext& context) {
   NBDSPEC_TRY(session, context.HaggleStructured());
   const engine::MetaContextQuery query{.export_name = context.export_name(), .queries = {kBaseAllocationQuery}};
-  session.Say(engine::Option{.option = kSet, .payload = EncodePayload(query)});
+  session.Send(engine::Option{.option = kSet, .payload = EncodePayload(query)});
   const auto replies = session.NextOptionReplies();
   if (!replies) {
     return Broken("base:allocation asked for: " + replies.error().text, "NBD_REP_META_CONTEXT, then NBD_REP_ACK");

@@ -17,7 +17,7 @@ namespace {
 
 using Replies = std::vector<engine::OptionReply>;
 
-Heard<Replies> AskStarttls(Session& session) { return session.Ask(Option{.option = OptionType::kStarttls}); }
+Received<Replies> AskStarttls(Session& session) { return session.Ask(Option{.option = OptionType::kStarttls}); }
 
 bool IsTlsReqd(const Replies& replies) { return replies.back().type == OptionReplyType::kErrTlsReqd; }
 

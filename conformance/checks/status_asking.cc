@@ -77,7 +77,7 @@ bool StatusAsker::MayAsk(ByteRange range) const {
          range.end % block_bytes_min() == 0 && range.length() <= std::numeric_limits<std::uint32_t>::max();
 }
 
-Heard<engine::StatusExchange> StatusAsker::Ask(const StatusRequest& request) {
+Received<engine::StatusExchange> StatusAsker::Ask(const StatusRequest& request) {
   auto answer =
       session().Ask(engine::Request{.flags = request.req_one ? engine::CommandFlag::kReqOne : std::uint16_t{0},
                                     .type = CommandType::kBlockStatus,
@@ -96,7 +96,7 @@ Heard<engine::StatusExchange> StatusAsker::Ask(const StatusRequest& request) {
                                 .simple_reply = std::move(answer->simple)};
 }
 
-Heard<std::vector<StatusExtent>> StatusAsker::Walk() {
+Received<std::vector<StatusExtent>> StatusAsker::Walk() {
   std::vector<StatusExtent> extents;
   std::uint64_t at = 0;
   for (int i = 0; i < kWalkRequestsMax && extents.size() < kWalkExtentsMax; ++i) {
@@ -124,7 +124,7 @@ Heard<std::vector<StatusExtent>> StatusAsker::Walk() {
   return extents;
 }
 
-Heard<std::vector<StatusRequest>> StatusAsker::Battery(CheckContext& context) {
+Received<std::vector<StatusRequest>> StatusAsker::Battery(CheckContext& context) {
   auto extents = Walk();
   if (!extents) {
     return std::unexpected(std::move(extents).error());
@@ -166,7 +166,7 @@ Heard<std::vector<StatusRequest>> StatusAsker::Battery(CheckContext& context) {
   return battery;
 }
 
-Heard<std::optional<engine::Bytes>> StatusAsker::Read(ByteRange range) {
+Received<std::optional<engine::Bytes>> StatusAsker::Read(ByteRange range) {
   const engine::Request request = RequestFor(CommandType::kRead, range);
   const auto answer = session().Ask(request);
   if (!answer) {
@@ -175,7 +175,7 @@ Heard<std::optional<engine::Bytes>> StatusAsker::Read(ByteRange range) {
   return BytesRead(request, *answer);
 }
 
-Heard<std::optional<std::uint64_t>> StatusAsker::FindNonZero(ByteRange range) {
+Received<std::optional<std::uint64_t>> StatusAsker::FindNonZero(ByteRange range) {
   // Readable, even when a server describes parts of blocks.
   const std::uint64_t block = block_bytes_min();
   const std::uint64_t size = export_bytes() - export_bytes() % block;

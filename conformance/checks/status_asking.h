@@ -47,13 +47,13 @@ class StatusAsker {
   // Whether a client may ask for `range`: inside the export, not empty, whole blocks, its length of 32 bits.
   [[nodiscard]] bool MayAsk(engine::ByteRange range) const;
 
-  Heard<engine::StatusExchange> Ask(const StatusRequest& request);
+  Received<engine::StatusExchange> Ask(const StatusRequest& request);
 
   // The extents of base:allocation from 0 on, as the server tells them when asked for all; neighbours of equal
   // status are merged. Stops early where the server stops making progress, and after kWalkRequestsMax requests.
   // No request is longer than kAskedBytesMax: servers that die of lengths near 2^32 (CVE-2025-47711) should fail the
   // one check that is about them.
-  Heard<std::vector<StatusExtent>> Walk();
+  Received<std::vector<StatusExtent>> Walk();
   static constexpr std::uint64_t kAskedBytesMax = std::uint64_t{1} << 30;
   static constexpr int kWalkRequestsMax = 64;
   static constexpr std::size_t kWalkExtentsMax = 1 << 14;
@@ -61,15 +61,15 @@ class StatusAsker {
   // Requests at the places where servers go wrong, each with and without REQ_ONE: the whole export, its first and
   // last block, and what ends, begins and straddles at boundaries of Walk; unaligned ones where they are legal.
   // At most kBoundariesMax boundaries, chosen by the check's randomness.
-  Heard<std::vector<StatusRequest>> Battery(CheckContext& context);
+  Received<std::vector<StatusRequest>> Battery(CheckContext& context);
   static constexpr std::size_t kBoundariesMax = 8;
 
   // The bytes of `range`; nothing when the server gives an error or not all of it. Range: at most kReadBytesMax.
-  Heard<std::optional<engine::Bytes>> Read(engine::ByteRange range);
+  Received<std::optional<engine::Bytes>> Read(engine::ByteRange range);
   static constexpr std::uint64_t kReadBytesMax = 1 << 20;
 
   // The first byte of `range` that is not zero; nothing when there is none, or reads fail. Reads all of it.
-  Heard<std::optional<std::uint64_t>> FindNonZero(engine::ByteRange range);
+  Received<std::optional<std::uint64_t>> FindNonZero(engine::ByteRange range);
 
  private:
   explicit StatusAsker(Entered entered) : entered_(std::move(entered)) {}

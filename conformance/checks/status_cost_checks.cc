@@ -27,7 +27,7 @@ struct Cost {
   std::size_t descriptor_count = 0;
 };
 
-Heard<Cost> Measure(StatusAsker& asker, ByteRange asked) {
+Received<Cost> Measure(StatusAsker& asker, ByteRange asked) {
   const auto start = Transport::Clock::now();
   const auto exchange = asker.Ask({.asked = asked});
   const std::chrono::duration<double, std::milli> took = Transport::Clock::now() - start;

@@ -18,7 +18,7 @@ struct Survey {
   engine::InfoExport info = {};
   engine::InfoBlockSize block_size = {};
   Batch batch;
-  std::optional<Ended> ended = {};  // Why legal requests were not answered, the first time.
+  std::optional<ReceiveError> ended = {};  // Why legal requests were not answered, the first time.
 };
 
 // Reads all over the export (some with DF), every other command that is offered, small writes where they are allowed,

@@ -34,7 +34,7 @@ Judgement ReplyPerRequest(const Survey& survey) {
   bool any = false;
   for (const Exchange& exchange : survey.batch.exchanges) {
     any = any || exchange.complete;
-    const bool silent = exchange.ended && exchange.ended->how == Ended::How::kTimedOut;
+    const bool silent = exchange.ended && exchange.ended->kind == ReceiveError::kTimedOut;
     if (silent && exchange.answer.chunks.empty() && survey.batch.strays.empty()) {
       return Broken(fmt::format("no reply to {}: {}", engine::Describe(exchange.request), exchange.ended->text),
                     "a reply to each request while the connection is up");
@@ -66,8 +66,8 @@ Judgement AskWithCookies(CheckContext& context, const EnterOptions& options) {
     const std::uint32_t error = batch.exchanges.front().answer.error();
     const bool answered = !batch.ended && error == NbdError::kOk;
     // It has nothing to do with cookies that the disk has a fault, or that replies are cut wrongly.
-    const bool failed_otherwise =
-        batch.ended ? batch.ended->how == Ended::How::kUndecodable && batch.strays.empty() : error != NbdError::kEinval;
+    const bool failed_otherwise = batch.ended ? batch.ended->kind == ReceiveError::kUndecodable && batch.strays.empty()
+                                              : error != NbdError::kEinval;
     if (!answered && (cookie == 1 || failed_otherwise)) {
       return Inconclusive(fmt::format("READ with the cookie {:#x} failed", cookie));
     }
@@ -113,12 +113,12 @@ Judgement SimpleMagic(CheckContext& context) {
   }
   Request read = RequestFor(CommandType::kRead, {.begin = 0, .end = GridOf(entered)});
   read.cookie = entered.session.NextCookie();
-  entered.session.Say(read);
+  entered.session.Send(read);
   const auto first = entered.session.Next();
   if (first) {
     return std::holds_alternative<engine::SimpleReply>(*first) ? Holds() : NotApplicable("READ got no simple reply");
   }
-  return first.error().how == Ended::How::kUndecodable
+  return first.error().kind == ReceiveError::kUndecodable
              ? Broken(first.error().text, "a simple reply begins with 0x67446698")
              : AsJudgement(first.error());
 }
@@ -139,8 +139,8 @@ Judgement BaselineSimple(CheckContext& context) {
   }
   const auto read = entered.session.Ask(RequestFor(CommandType::kRead, *scratch));
   if (!read) {
-    return read.error().how == Ended::How::kUndecodable ? Broken(read.error().text, "a simple reply")
-                                                        : AsJudgement(read.error());
+    return read.error().kind == ReceiveError::kUndecodable ? Broken(read.error().text, "a simple reply")
+                                                           : AsJudgement(read.error());
   }
   if (!read->simple) {
     return Broken("READ: " + engine::Describe(read->chunks.front()), "a simple reply");
@@ -187,13 +187,13 @@ std::expected<Session, Judgement> Disc(CheckContext& context) {
       return std::unexpected(AsJudgement(answer.error()));
     }
   }
-  entered->session.Say(Request{.type = CommandType::kDisc, .cookie = kDiscCookie});
+  entered->session.Send(Request{.type = CommandType::kDisc, .cookie = kDiscCookie});
   return std::move(entered->session);
 }
 
 struct AfterDisc {
   std::optional<engine::ServerMessage> reply = {};
-  Ended ended = {};
+  ReceiveError ended = {};
 };
 
 // What comes after DISC until the connection ends, or nothing more comes.
@@ -222,7 +222,7 @@ Judgement DiscNoReply(CheckContext& context) {
 
 Judgement DiscCloses(CheckContext& context) {
   NBDSPEC_TRY(session, Disc(context));
-  const Ended end = session.NextEnd();
+  const ReceiveError end = session.WaitForEnd();
   return end.is_disconnect() ? Holds() : Broken("after NBD_CMD_DISC " + end.text, "the server closes the connection");
 }
 
@@ -246,9 +246,9 @@ std::vector<std::uint64_t> WriteAndLeave(Session& session, ByteRange range, cons
     const auto bytes = engine::ByteView(data).subspan(i * part, part);
     Request write = WriteOf(range.begin + i * part, {bytes.begin(), bytes.end()});
     write.cookie = kFirstWriteCookie + i;
-    session.Say(write);
+    session.Send(write);
   }
-  session.Say(Request{.type = CommandType::kDisc, .cookie = kFirstWriteCookie + count});
+  session.Send(Request{.type = CommandType::kDisc, .cookie = kFirstWriteCookie + count});
   std::vector<std::uint64_t> refused;
   for (auto heard = session.Next(); heard; heard = session.Next()) {
     const auto* simple = std::get_if<engine::SimpleReply>(&*heard);

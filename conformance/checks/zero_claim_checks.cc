@@ -110,7 +110,7 @@ Judgement BatteryReadsZero(CheckContext& context) {
 // --- After commands -------------------------------------------------------------------------------------------
 
 // Ranges to write to: at both ends and in the middle of what is claimed to be zero, and anywhere.
-Heard<std::vector<ByteRange>> Places(CheckContext& context, StatusAsker& asker) {
+Received<std::vector<ByteRange>> Places(CheckContext& context, StatusAsker& asker) {
   constexpr std::size_t kExtentsMax = 3;
   auto extents = asker.Walk();
   if (!extents) {

@@ -75,7 +75,7 @@ class Conversation {
     Mark(Feature::kFixedNewstyle, (greeting->flags & engine::HandshakeFlag::kFixedNewstyle) != 0);
     Mark(Feature::kNoZeroes, (greeting->flags & engine::HandshakeFlag::kNoZeroes) != 0);
     const std::uint32_t flags = greeting->flags & (engine::ClientFlag::kFixedNewstyle | engine::ClientFlag::kNoZeroes);
-    session_.Say(engine::ClientFlags{.flags = flags});
+    session_.Send(engine::ClientFlags{.flags = flags});
     const auto failed = profile_.features.Has(Feature::kFixedNewstyle) ? Haggle() : EnterByName();
     if (failed) {
       return std::unexpected(ProbeFailure{.sentence = *failed});

@@ -66,7 +66,7 @@ Transport::Clock::time_point Session::Until(std::chrono::milliseconds wait) cons
   return std::min(limits_.deadline, Transport::Clock::now() + wait);
 }
 
-void Session::Say(const engine::ClientMessage& message) {
+void Session::Send(const engine::ClientMessage& message) {
   if (const auto* request = std::get_if<engine::Request>(&message)) {
     if (request->type == engine::CommandType::kRead) {
       decoder_.ExpectData(request->cookie, request->length);
@@ -75,10 +75,10 @@ void Session::Say(const engine::ClientMessage& message) {
       outstanding_.push_back(request->cookie);
     }
   }
-  SayRaw(engine::Encode(message), engine::Describe(message));
+  SendRaw(engine::Encode(message), engine::Describe(message));
 }
 
-void Session::SayRaw(engine::ByteView bytes, std::string what) {
+void Session::SendRaw(engine::ByteView bytes, std::string what) {
   transcript_->Add({.connection = connection_,
                     .direction = Transcript::Direction::kSent,
                     .offset = sent_bytes_,
@@ -90,7 +90,7 @@ void Session::SayRaw(engine::ByteView bytes, std::string what) {
   }
 }
 
-void Session::Hang() {
+void Session::ShutdownSending() {
   Note("we close our side of the connection");
   transport_->CloseSending();
 }
@@ -113,7 +113,7 @@ Ending Session::ReceiveMore(Transport::Clock::time_point deadline) {
   }
 }
 
-Heard<ServerMessage> Session::NextUntil(Transport::Clock::time_point deadline) {
+Received<ServerMessage> Session::NextUntil(Transport::Clock::time_point deadline) {
   for (;;) {
     if (over_) {
       return std::unexpected(*over_);
@@ -128,8 +128,8 @@ Heard<ServerMessage> Session::NextUntil(Transport::Clock::time_point deadline) {
         return std::move(placed->message);
       }
       const auto& bad = std::get<engine::Undecodable>(*next);
-      over_ = Ended{.how = Ended::How::kUndecodable,
-                    .text = fmt::format("{} (byte {} from the server)", bad.what, bad.offset)};
+      over_ = ReceiveError{.kind = ReceiveError::kUndecodable,
+                           .text = fmt::format("{} (byte {} from the server)", bad.what, bad.offset)};
       Note(over_->text);
       continue;
     }
@@ -138,30 +138,30 @@ Heard<ServerMessage> Session::NextUntil(Transport::Clock::time_point deadline) {
     const Ending ending = cancelled ? Ending::kTimedOut : ReceiveMore(deadline);
     if (ending == Ending::kTimedOut) {  // The connection is still up, so this is not the end of the session.
       const std::size_t pending = decoder_.Pending().size();
-      return std::unexpected(Ended{
-          .how = Ended::How::kTimedOut,
+      return std::unexpected(ReceiveError{
+          .kind = ReceiveError::kTimedOut,
           .text = pending == 0 ? "the server said nothing in time"
                                : fmt::format("the server stopped inside a message, after {} bytes of it", pending)});
     }
     if (ending != Ending::kNone) {
       const bool reset = ending == Ending::kReset;
       const std::size_t pending = decoder_.Pending().size();
-      over_ = Ended{
-          .how = reset ? Ended::How::kReset : Ended::How::kClosed,
+      over_ = ReceiveError{
+          .kind = reset ? ReceiveError::kReset : ReceiveError::kClosed,
           .text = fmt::format("the server {} the connection after {} bytes{}", reset ? "reset" : "closed",
                               received_bytes_, pending == 0 ? "" : fmt::format(", {} bytes into a message", pending))};
       Note(over_->text);
     } else if (received_bytes_ > limits_.received_bytes_max) {
-      over_ = Ended{.how = Ended::How::kFlood,
-                    .text = fmt::format("the server sent more than {} bytes", limits_.received_bytes_max)};
+      over_ = ReceiveError{.kind = ReceiveError::kFlood,
+                           .text = fmt::format("the server sent more than {} bytes", limits_.received_bytes_max)};
       Note(over_->text);
     }
   }
 }
 
-Heard<ServerMessage> Session::Next() {
+Received<ServerMessage> Session::Next() {
   auto next = NextUntil(Until(limits_.reply_timeout));
-  if (!next && next.error().how == Ended::How::kTimedOut) {
+  if (!next && next.error().kind == ReceiveError::kTimedOut) {
     Note(next.error().text);
   }
   return next;
@@ -170,22 +170,22 @@ Heard<ServerMessage> Session::Next() {
 namespace {
 
 template <typename Wanted>
-Heard<Wanted> As(Heard<ServerMessage> heard, std::string_view wanted) {
+Received<Wanted> As(Received<ServerMessage> heard, std::string_view wanted) {
   if (!heard) {
     return std::unexpected(heard.error());
   }
   if (auto* found = std::get_if<Wanted>(&*heard)) {
     return std::move(*found);
   }
-  return std::unexpected(
-      Ended{.how = Ended::How::kUnexpected, .text = fmt::format("not {}, but {}", wanted, engine::Describe(*heard))});
+  return std::unexpected(ReceiveError{.kind = ReceiveError::kUnexpected,
+                                      .text = fmt::format("not {}, but {}", wanted, engine::Describe(*heard))});
 }
 
 }  // namespace
 
-Heard<engine::Greeting> Session::NextGreeting() { return As<engine::Greeting>(Next(), "a newstyle greeting"); }
+Received<engine::Greeting> Session::NextGreeting() { return As<engine::Greeting>(Next(), "a newstyle greeting"); }
 
-Heard<std::vector<engine::OptionReply>> Session::NextOptionReplies() {
+Received<std::vector<engine::OptionReply>> Session::NextOptionReplies() {
   std::vector<engine::OptionReply> replies;
   std::uint64_t payload_bytes = 0;
   for (;;) {
@@ -200,19 +200,19 @@ Heard<std::vector<engine::OptionReply>> Session::NextOptionReplies() {
       return replies;
     }
     if (payload_bytes > limits_.option_bytes_max) {
-      return std::unexpected(
-          Ended{.how = Ended::How::kFlood, .text = fmt::format("{} bytes in answer to one option", payload_bytes)});
+      return std::unexpected(ReceiveError{.kind = ReceiveError::kFlood,
+                                          .text = fmt::format("{} bytes in answer to one option", payload_bytes)});
     }
     if (replies.size() >= limits_.messages_max) {
-      return std::unexpected(
-          Ended{.how = Ended::How::kFlood, .text = fmt::format("{} replies to one option and no end", replies.size())});
+      return std::unexpected(ReceiveError{.kind = ReceiveError::kFlood,
+                                          .text = fmt::format("{} replies to one option and no end", replies.size())});
     }
   }
 }
 
-Heard<Answer> Session::NextAnswer(std::uint64_t cookie) {
+Received<Answer> Session::NextAnswer(std::uint64_t cookie) {
   Answer answer;
-  std::uint32_t heard_count = 0;
+  std::uint32_t received_count = 0;
   const auto take = [&](ServerMessage reply) {
     const bool ends = EndsAnswer(reply);
     if (auto* simple = std::get_if<engine::SimpleReply>(&reply)) {
@@ -237,14 +237,14 @@ Heard<Answer> Session::NextAnswer(std::uint64_t cookie) {
     }
   }
   std::uint64_t held_bytes = 0;
-  while (heard_count++ < limits_.messages_max && held_bytes <= limits_.answer_bytes_max) {
+  while (received_count++ < limits_.messages_max && held_bytes <= limits_.answer_bytes_max) {
     auto next = Next();
     if (!next) {
       return std::unexpected(next.error());
     }
     if (!IsReply(*next)) {
       return std::unexpected(
-          Ended{.how = Ended::How::kUnexpected, .text = "not a reply, but " + engine::Describe(*next)});
+          ReceiveError{.kind = ReceiveError::kUnexpected, .text = "not a reply, but " + engine::Describe(*next)});
     }
     held_bytes += PayloadBytes(*next);
     const std::uint64_t of = CookieOf(*next);
@@ -255,58 +255,58 @@ Heard<Answer> Session::NextAnswer(std::uint64_t cookie) {
     } else if (std::ranges::find(outstanding_, of) != outstanding_.end()) {
       early_.push_back(std::move(*next));
     } else {
-      strays_.push_back(std::move(*next));
+      unmatched_.push_back(std::move(*next));
     }
   }
-  return std::unexpected(
-      Ended{.how = Ended::How::kFlood,
-            .text = fmt::format("{} messages with {} bytes, and no end of the reply", heard_count, held_bytes)});
+  return std::unexpected(ReceiveError{
+      .kind = ReceiveError::kFlood,
+      .text = fmt::format("{} messages with {} bytes, and no end of the reply", received_count, held_bytes)});
 }
 
-std::optional<std::string> Session::Silence() {
+std::optional<std::string> Session::ExpectSilence() {
   const auto heard = NextUntil(Until(limits_.quiet_time));
   if (heard) {
     return engine::Describe(*heard);
   }
-  const Ended& ended = heard.error();
-  const bool silent = ended.how == Ended::How::kTimedOut && decoder_.Pending().empty();
+  const ReceiveError& ended = heard.error();
+  const bool silent = ended.kind == ReceiveError::kTimedOut && decoder_.Pending().empty();
   return silent ? std::nullopt : std::optional(ended.text);
 }
 
-Ended Session::NextEnd() {
+ReceiveError Session::WaitForEnd() {
   const auto deadline = Until(limits_.reply_timeout);
-  for (std::uint32_t heard_count = 0; heard_count < limits_.messages_max; ++heard_count) {
+  for (std::uint32_t received_count = 0; received_count < limits_.messages_max; ++received_count) {
     const auto heard = NextUntil(deadline);
     if (!heard) {
       return heard.error();
     }
   }
-  return {.how = Ended::How::kFlood, .text = "the server goes on talking"};
+  return {.kind = ReceiveError::kFlood, .text = "the server goes on talking"};
 }
 
-Heard<std::vector<engine::OptionReply>> Session::Ask(const engine::Option& option) {
-  Say(option);
+Received<std::vector<engine::OptionReply>> Session::Ask(const engine::Option& option) {
+  Send(option);
   return NextOptionReplies();
 }
 
-Heard<Answer> Session::Ask(const engine::Request& request) {
+Received<Answer> Session::Ask(const engine::Request& request) {
   engine::Request numbered = request;
   if (numbered.cookie == 0) {
     numbered.cookie = NextCookie();
   }
-  Say(numbered);
+  Send(numbered);
   return NextAnswer(numbered.cookie);
 }
 
-Heard<engine::ExportNameReply> Session::AskExportName(std::string_view name, bool no_zeroes) {
+Received<engine::ExportNameReply> Session::AskExportName(std::string_view name, bool no_zeroes) {
   decoder_.ExpectExportNameReply(/*pad=*/!no_zeroes);
-  Say(engine::Option{.option = engine::OptionType::kExportName, .payload = engine::Bytes(name.begin(), name.end())});
+  Send(engine::Option{.option = engine::OptionType::kExportName, .payload = engine::Bytes(name.begin(), name.end())});
   return As<engine::ExportNameReply>(Next(), "the answer to NBD_OPT_EXPORT_NAME");
 }
 
 void Session::Disconnect() {
-  Say(engine::Request{.type = engine::CommandType::kDisc, .cookie = NextCookie()});
-  Hang();
+  Send(engine::Request{.type = engine::CommandType::kDisc, .cookie = NextCookie()});
+  ShutdownSending();
 }
 
 }  // namespace nbdspec::conformance

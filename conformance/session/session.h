@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Session: one raw conversation with a server.
 //
-// It sends exactly what it is told, legal or not, decodes what comes with engine/wire, waits no longer than it may,
-// and writes everything in a transcript. It judges nothing: a server's misbehaviour comes back as data.
+// It sends exactly the given messages, legal or not, decodes what it receives with engine/wire, waits no longer than
+// its limits allow, and records everything in a transcript. It judges nothing: a server's misbehaviour is returned as
+// data.
 
 #pragma once
 
@@ -24,25 +25,26 @@
 
 namespace nbdspec::conformance {
 
-// Why a wanted message did not come.
-struct Ended {
-  enum class How {
+// Why a wanted message was not received.
+struct ReceiveError {
+  enum class Kind {
     kClosed,       // The server closed the connection.
     kReset,        // The server reset it.
-    kTimedOut,     // It said nothing in time.
-    kUndecodable,  // What it said is no message.
-    kUnexpected,   // It said a message of another kind than the phase has.
-    kFlood,        // It said more than Limits allow.
+    kTimedOut,     // The server sent nothing in time.
+    kUndecodable,  // The bytes it sent are no message.
+    kUnexpected,   // It sent a message of another kind than the phase has.
+    kFlood,        // It sent more than Limits allow.
   };
-  How how = How::kTimedOut;
+  using enum Kind;
+  Kind kind = kTimedOut;
   std::string text;  // For people: "the server closed the connection after 18 bytes".
 
-  // Whether the connection is over by the server's doing.
-  [[nodiscard]] bool is_disconnect() const { return how == How::kClosed || how == How::kReset; }
+  // Whether the server ended the connection.
+  [[nodiscard]] bool is_disconnect() const { return kind == kClosed || kind == kReset; }
 };
 
 template <typename T>
-using Heard = std::expected<T, Ended>;
+using Received = std::expected<T, ReceiveError>;
 
 // What answers one request: a simple reply, or chunks of which the last has DONE.
 struct Answer {
@@ -57,8 +59,8 @@ struct Answer {
 class Session {
  public:
   struct Limits {
-    std::chrono::milliseconds reply_timeout{2000};  // For each message wanted.
-    std::chrono::milliseconds quiet_time{100};      // How long silence is listened to (see Silence).
+    std::chrono::milliseconds reply_timeout{2000};                                // For each message wanted.
+    std::chrono::milliseconds quiet_time{100};                                    // How long ExpectSilence waits.
     Transport::Clock::time_point deadline = Transport::Clock::time_point::max();  // For all of it.
     std::uint64_t received_bytes_max = 1 << 28;                                   // Of the whole session: 256 MiB.
     std::uint64_t option_bytes_max = 1 << 24;      // Of the payloads that answer one option: 16 MiB, all held at once.
@@ -72,61 +74,60 @@ class Session {
   Session(Session&&) noexcept = default;
   Session& operator=(Session&&) noexcept = default;
 
-  // --- Saying ---
+  // --- Sending ---
 
   // Sends a message as it is. A request's READ length is remembered for its simple reply.
-  // That the server does not take it is found when an answer is wanted.
-  void Say(const engine::ClientMessage& message);
+  // A server that does not take it is noticed when an answer is awaited.
+  void Send(const engine::ClientMessage& message);
 
   // Sends bytes as they are; `what` describes them in the transcript.
-  void SayRaw(engine::ByteView bytes, std::string what);
+  void SendRaw(engine::ByteView bytes, std::string what);
 
   // Closes our sending side.
-  void Hang();
+  void ShutdownSending();
 
   // A cookie not used before in this session.
   std::uint64_t NextCookie() { return ++cookie_; }
 
-  // --- Hearing ---
+  // --- Receiving ---
 
-  Heard<engine::ServerMessage> Next();
+  Received<engine::ServerMessage> Next();
 
   // The greeting of a newstyle server.
-  Heard<engine::Greeting> NextGreeting();
+  Received<engine::Greeting> NextGreeting();
 
   // Replies from the next one up to and with the first that is neither NBD_REP_SERVER, NBD_REP_INFO nor
   // NBD_REP_META_CONTEXT. Never empty.
-  Heard<std::vector<engine::OptionReply>> NextOptionReplies();
+  Received<std::vector<engine::OptionReply>> NextOptionReplies();
 
   // Everything that answers the request with `cookie`. Replies to other cookies that come meanwhile are kept for
-  // their own call; a reply to a cookie never sent is kept in strays(). `is_read` says whether a simple reply
-  // brings data (told by Say).
-  Heard<Answer> NextAnswer(std::uint64_t cookie);
+  // their own call; a reply to a cookie never sent is kept in unmatched().
+  Received<Answer> NextAnswer(std::uint64_t cookie);
 
-  // Listens for quiet_time. Returns nothing when the server stays silent and connected.
-  std::optional<std::string> Silence();
+  // Waits for quiet_time. Returns what came; nothing when the server stays silent and connected.
+  std::optional<std::string> ExpectSilence();
 
-  // Waits for the server to end the connection, ignoring what it says: how it did, or kTimedOut after
+  // Waits for the server to end the connection, ignoring what it sends: how it ended it, or kTimedOut after
   // reply_timeout.
-  Ended NextEnd();
+  ReceiveError WaitForEnd();
 
   // --- Both at once ---
 
-  Heard<std::vector<engine::OptionReply>> Ask(const engine::Option& option);
-  Heard<Answer> Ask(const engine::Request& request);  // request.cookie 0 is replaced by NextCookie().
+  Received<std::vector<engine::OptionReply>> Ask(const engine::Option& option);
+  Received<Answer> Ask(const engine::Request& request);  // request.cookie 0 is replaced by NextCookie().
 
   // EXPORT_NAME: its own form of reply. `no_zeroes`: both sides set NO_ZEROES, so ten bytes are the whole of it.
-  Heard<engine::ExportNameReply> AskExportName(std::string_view name, bool no_zeroes);
+  Received<engine::ExportNameReply> AskExportName(std::string_view name, bool no_zeroes);
 
   // The option GO was acknowledged: from here on NextAnswer.
   void EnterTransmission() { decoder_.EnterTransmission(); }
 
-  // Says DISC and closes. Errors: none; whatever happens is in the transcript.
+  // Sends DISC and closes our sending side. Errors: none; whatever happens is in the transcript.
   void Disconnect();
 
-  // --- Looking ---
+  // --- State ---
 
-  [[nodiscard]] const std::vector<engine::ServerMessage>& strays() const { return strays_; }
+  [[nodiscard]] const std::vector<engine::ServerMessage>& unmatched() const { return unmatched_; }
   [[nodiscard]] std::uint64_t received_byte_count() const { return received_bytes_; }
   // Bytes that came and are no whole message: of one that is not finished, or of what cannot be decoded.
   [[nodiscard]] engine::ByteView pending() const { return decoder_.Pending(); }
@@ -134,7 +135,7 @@ class Session {
 
  private:
   // See session.cc.
-  Heard<engine::ServerMessage> NextUntil(Transport::Clock::time_point deadline);
+  Received<engine::ServerMessage> NextUntil(Transport::Clock::time_point deadline);
   [[nodiscard]] Transport::Clock::time_point Until(std::chrono::milliseconds wait) const;
   Ending ReceiveMore(Transport::Clock::time_point deadline);
   void Note(std::string text);
@@ -147,8 +148,8 @@ class Session {
   std::uint64_t cookie_ = 0;
   std::uint64_t sent_bytes_ = 0;
   std::uint64_t received_bytes_ = 0;
-  std::optional<Ended> over_;  // Set once nothing more can come.
-  std::vector<engine::ServerMessage> strays_;
+  std::optional<ReceiveError> over_;  // Set once nothing more can come.
+  std::vector<engine::ServerMessage> unmatched_;
   std::vector<engine::ServerMessage> early_;  // Replies that came before they were asked for by cookie.
   std::vector<std::uint64_t> outstanding_;    // Cookies sent and not yet wholly answered.
 };

@@ -61,18 +61,18 @@ TEST(Session, RepliesAreTakenUpToTheFinalOne) {
   const auto replies = session.NextOptionReplies();
   ASSERT_TRUE(replies);
   EXPECT_EQ(replies->size(), 4U);
-  EXPECT_EQ(session.NextOptionReplies().error().how, Ended::How::kClosed);
+  EXPECT_EQ(session.NextOptionReplies().error().kind, ReceiveError::kClosed);
 }
 
 TEST(Session, HowAConnectionEndedStaysApart) {
   Transcript transcript;
-  EXPECT_EQ(Hearing({}, transcript, Ending::kClosed).Next().error().how, Ended::How::kClosed);
-  EXPECT_EQ(Hearing({}, transcript, Ending::kReset).Next().error().how, Ended::How::kReset);
-  EXPECT_EQ(Hearing({}, transcript, Ending::kTimedOut).Next().error().how, Ended::How::kTimedOut);
-  EXPECT_EQ(Hearing({engine::RawBytes{.bytes = Bytes(16, 1)}}, transcript).Next().error().how,
-            Ended::How::kUndecodable);
-  EXPECT_EQ(Hearing({engine::Greeting{}, Reply(1)}, transcript).NextOptionReplies().error().how,
-            Ended::How::kUnexpected);
+  EXPECT_EQ(Hearing({}, transcript, Ending::kClosed).Next().error().kind, ReceiveError::kClosed);
+  EXPECT_EQ(Hearing({}, transcript, Ending::kReset).Next().error().kind, ReceiveError::kReset);
+  EXPECT_EQ(Hearing({}, transcript, Ending::kTimedOut).Next().error().kind, ReceiveError::kTimedOut);
+  EXPECT_EQ(Hearing({engine::RawBytes{.bytes = Bytes(16, 1)}}, transcript).Next().error().kind,
+            ReceiveError::kUndecodable);
+  EXPECT_EQ(Hearing({engine::Greeting{}, Reply(1)}, transcript).NextOptionReplies().error().kind,
+            ReceiveError::kUnexpected);
 }
 
 TEST(Session, AMessageCutShortIsSaidToBe) {
@@ -89,15 +89,15 @@ TEST(Session, AnswersAreSortedByCookie) {
                             transcript);
   ASSERT_TRUE(session.NextGreeting());
   session.EnterTransmission();
-  session.Say(engine::Request{.type = engine::CommandType::kFlush, .cookie = 1});
-  session.Say(engine::Request{.type = engine::CommandType::kFlush, .cookie = 2});
+  session.Send(engine::Request{.type = engine::CommandType::kFlush, .cookie = 1});
+  session.Send(engine::Request{.type = engine::CommandType::kFlush, .cookie = 2});
   const auto first = session.NextAnswer(1);
   ASSERT_TRUE(first);
   EXPECT_EQ(first->chunks.size(), 1U);
   const auto second = session.NextAnswer(2);
   ASSERT_TRUE(second);
   EXPECT_EQ(second->chunks.size(), 2U);
-  EXPECT_EQ(session.strays().size(), 1U);
+  EXPECT_EQ(session.unmatched().size(), 1U);
 }
 
 TEST(Session, AFloodEndsIt) {
@@ -106,16 +106,16 @@ TEST(Session, AFloodEndsIt) {
   flood.insert(flood.begin(), engine::Greeting{});
   Session few = Hearing(flood, transcript, Ending::kTimedOut, {.messages_max = 10});
   ASSERT_TRUE(few.NextGreeting());
-  EXPECT_EQ(few.NextOptionReplies().error().how, Ended::How::kFlood);
+  EXPECT_EQ(few.NextOptionReplies().error().kind, ReceiveError::kFlood);
   Session bytes = Hearing(flood, transcript, Ending::kTimedOut, {.received_bytes_max = 100});
   ASSERT_TRUE(bytes.NextGreeting());
-  EXPECT_EQ(bytes.NextOptionReplies().error().how, Ended::How::kFlood);
+  EXPECT_EQ(bytes.NextOptionReplies().error().kind, ReceiveError::kFlood);
   engine::OptionReply large = Reply(engine::OptionReplyType::kServer);
   large.payload.resize(60);
   Session option = Hearing({engine::Greeting{}, large, large, Reply(engine::OptionReplyType::kAck)}, transcript,
                            Ending::kTimedOut, {.option_bytes_max = 100});
   ASSERT_TRUE(option.NextGreeting());
-  EXPECT_EQ(option.NextOptionReplies().error().how, Ended::How::kFlood);
+  EXPECT_EQ(option.NextOptionReplies().error().kind, ReceiveError::kFlood);
 }
 
 TEST(Session, AServerThatAlwaysHasOneMoreByteDoesNotHoldUpACancelledRun) {
@@ -129,15 +129,15 @@ TEST(Session, AServerThatAlwaysHasOneMoreByteDoesNotHoldUpACancelledRun) {
                   transcript);
   const auto greeting = session.NextGreeting();
   ASSERT_FALSE(greeting);
-  EXPECT_EQ(greeting.error().how, Ended::How::kTimedOut);
+  EXPECT_EQ(greeting.error().kind, ReceiveError::kTimedOut);
 }
 
 TEST(Session, SilenceIsSilenceOnlyWhileConnected) {
   Transcript transcript;
-  EXPECT_FALSE(Hearing({}, transcript, Ending::kTimedOut).Silence());
-  EXPECT_TRUE(Hearing({}, transcript, Ending::kClosed).Silence());
-  EXPECT_TRUE(Hearing({engine::Greeting{}}, transcript, Ending::kTimedOut).Silence());
-  EXPECT_TRUE(Hearing({engine::RawBytes{.bytes = {0x4e}}}, transcript, Ending::kTimedOut).Silence());
+  EXPECT_FALSE(Hearing({}, transcript, Ending::kTimedOut).ExpectSilence());
+  EXPECT_TRUE(Hearing({}, transcript, Ending::kClosed).ExpectSilence());
+  EXPECT_TRUE(Hearing({engine::Greeting{}}, transcript, Ending::kTimedOut).ExpectSilence());
+  EXPECT_TRUE(Hearing({engine::RawBytes{.bytes = {0x4e}}}, transcript, Ending::kTimedOut).ExpectSilence());
 }
 
 TEST(Transcript, KeepsBothEndsOfALongConversation) {

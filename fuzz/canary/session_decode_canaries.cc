@@ -22,9 +22,9 @@ namespace nbdspec::fuzz {
 namespace {
 
 using conformance::Answer;
-using conformance::Ended;
 using conformance::Ending;
-using conformance::Heard;
+using conformance::Received;
+using conformance::ReceiveError;
 using conformance::Session;
 using conformance::Transcript;
 using conformance::Transport;
@@ -130,7 +130,7 @@ class HasNoLimitOfReceivedBytes : public Session {
 class TakesTheNextReplyForTheAnswer : public Session {
  public:
   using Session::Session;
-  Heard<Answer> NextAnswer(std::uint64_t /*cookie*/) {
+  Received<Answer> NextAnswer(std::uint64_t /*cookie*/) {
     auto next = Next();
     if (!next) {
       return std::unexpected(next.error());
@@ -139,7 +139,7 @@ class TakesTheNextReplyForTheAnswer : public Session {
       return Answer{.simple = *simple};
     }
     const auto* chunk = std::get_if<engine::Chunk>(&*next);
-    return chunk == nullptr ? Heard<Answer>(std::unexpected(Ended{.how = Ended::How::kUnexpected}))
+    return chunk == nullptr ? Received<Answer>(std::unexpected(ReceiveError{.kind = ReceiveError::kUnexpected}))
                             : Answer{.chunks = {*chunk}};
   }
 };
@@ -147,13 +147,13 @@ class TakesTheNextReplyForTheAnswer : public Session {
 class LosesStrays : public Session {
  public:
   using Session::Session;
-  [[nodiscard]] std::vector<engine::ServerMessage> strays() const { return {}; }
+  [[nodiscard]] std::vector<engine::ServerMessage> unmatched() const { return {}; }
 };
 
 class GivesChunksInReverse : public Session {
  public:
   using Session::Session;
-  Heard<Answer> NextAnswer(std::uint64_t cookie) {
+  Received<Answer> NextAnswer(std::uint64_t cookie) {
     auto answer = Session::NextAnswer(cookie);
     if (answer) {
       std::ranges::reverse(answer->chunks);
@@ -165,17 +165,17 @@ class GivesChunksInReverse : public Session {
 class ForgetsThatAReadWasSaid : public Session {  // So its data is no part of the simple reply.
  public:
   using Session::Session;
-  void Say(const engine::ClientMessage& message) {
+  void Send(const engine::ClientMessage& message) {
     engine::ClientMessage other = message;
     std::get<engine::Request>(other).length = 0;
-    Session::Say(other);
+    Session::Send(other);
   }
 };
 
 class GoesOnAfterAnErrorReply : public Session {
  public:
   using Session::Session;
-  Heard<std::vector<engine::OptionReply>> NextOptionReplies() {
+  Received<std::vector<engine::OptionReply>> NextOptionReplies() {
     auto replies = Session::NextOptionReplies();
     while (replies && replies->back().is_error()) {
       auto more = Session::NextOptionReplies();
@@ -191,8 +191,8 @@ class GoesOnAfterAnErrorReply : public Session {
 class HearsNothingInHalfAMessage : public Session {  // Takes a server that stopped inside of one for a silent one.
  public:
   using Session::Session;
-  std::optional<std::string> Silence() {
-    auto heard = Session::Silence();
+  std::optional<std::string> ExpectSilence() {
+    auto heard = Session::ExpectSilence();
     return pending().empty() ? heard : std::nullopt;
   }
 };
@@ -200,7 +200,7 @@ class HearsNothingInHalfAMessage : public Session {  // Takes a server that stop
 class ReadsThePadWhereThereIsNone : public Session {
  public:
   using Session::Session;
-  Heard<engine::ExportNameReply> AskExportName(std::string_view name, bool /*no_zeroes*/) {
+  Received<engine::ExportNameReply> AskExportName(std::string_view name, bool /*no_zeroes*/) {
     return Session::AskExportName(name, /*no_zeroes=*/false);
   }
 };
@@ -208,9 +208,9 @@ class ReadsThePadWhereThereIsNone : public Session {
 class ListensOnAfterTheEnd : public Session {
  public:
   using Session::Session;
-  Ended NextEnd() {
-    Ended ended = Session::NextEnd();
-    ended.how = ended.how == Ended::How::kUndecodable ? Ended::How::kTimedOut : ended.how;
+  ReceiveError WaitForEnd() {
+    ReceiveError ended = Session::WaitForEnd();
+    ended.kind = ended.kind == ReceiveError::kUndecodable ? ReceiveError::kTimedOut : ended.kind;
     return ended;
   }
 };
@@ -225,8 +225,8 @@ class WritesSilenceDown : public Session {  // In the transcript, as if the serv
  public:
   WritesSilenceDown(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript)
       : Session(std::move(transport), limits, transcript), transcript_(transcript) {}
-  std::optional<std::string> Silence() {
-    auto heard = Session::Silence();
+  std::optional<std::string> ExpectSilence() {
+    auto heard = Session::ExpectSilence();
     transcript_.Add({.direction = Transcript::Direction::kReceived, .text = heard.value_or("nothing")});
     return heard;
   }

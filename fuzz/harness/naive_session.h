@@ -22,7 +22,7 @@ namespace nbdspec::fuzz {
 
 // What one step gave.
 struct SessionOutcome {
-  std::optional<conformance::Ended::How> ended = {};
+  std::optional<conformance::ReceiveError::Kind> ended = {};
   std::vector<engine::ServerMessage> messages = {};
   bool is_silent = false;
   std::uint32_t error = 0;  // Of an answer.
@@ -44,7 +44,7 @@ class NaiveSession {
   [[nodiscard]] bool is_undecodable() const { return over_ == How::kUndecodable; }
 
  private:
-  using How = conformance::Ended::How;
+  using How = conformance::ReceiveError::Kind;
 
   // The next message, or why there is none.
   std::expected<engine::ServerMessage, How> Next();

@@ -51,7 +51,7 @@ class SessionDecodeDifferential {
   static constexpr std::size_t kByteByByteMax = 256;  // Longer ones would only be slow.
 
   using Direction = conformance::Transcript::Direction;
-  using How = conformance::Ended::How;
+  using How = conformance::ReceiveError::Kind;
 
   static bool IsOver(const SessionOutcome& outcome) { return outcome.ended && outcome.ended != How::kUnexpected; }
 
@@ -66,10 +66,10 @@ class SessionDecodeDifferential {
                             .saw = Print(saw)};
       }
     }
-    if (session.strays() != naive_.strays()) {
+    if (session.unmatched() != naive_.strays()) {
       return Disagreement{.where = how + ", strays",
                           .expected = Print(SessionOutcome{.messages = naive_.strays()}),
-                          .saw = Print(SessionOutcome{.messages = session.strays()})};
+                          .saw = Print(SessionOutcome{.messages = session.unmatched()})};
     }
     auto found = CompareTranscript(transcript, how);
     return found || naive_.is_undecodable() ? found : CompareBytes(session, how);
@@ -150,9 +150,9 @@ class SessionDecodeDifferential {
       case SessionAct::kNextAnswer:
         return From(session.NextAnswer(step.cookie));
       case SessionAct::kSilence:
-        return {.is_silent = !session.Silence().has_value()};
+        return {.is_silent = !session.ExpectSilence().has_value()};
       case SessionAct::kNextEnd:
-        return {.ended = session.NextEnd().how};
+        return {.ended = session.WaitForEnd().kind};
       case SessionAct::kAskOption:
         return From(session.Ask(engine::Option{.option = engine::OptionType::kList}));
       case SessionAct::kAskExportName:
@@ -162,10 +162,10 @@ class SessionDecodeDifferential {
       case SessionAct::kAskFlush:
         return From(session.Ask(request(CommandType::kFlush, 0)));
       case SessionAct::kSayRead:
-        session.Say(request(CommandType::kRead, step.cookie));
+        session.Send(request(CommandType::kRead, step.cookie));
         return {};
       case SessionAct::kSayFlush:
-        session.Say(request(CommandType::kFlush, step.cookie));
+        session.Send(request(CommandType::kFlush, step.cookie));
         return {};
       case SessionAct::kEnterTransmission:
         session.EnterTransmission();
@@ -175,9 +175,9 @@ class SessionDecodeDifferential {
   }
 
   template <typename Message>
-  static SessionOutcome From(conformance::Heard<Message> heard) {
+  static SessionOutcome From(conformance::Received<Message> heard) {
     if (!heard) {
-      return {.ended = heard.error().how};
+      return {.ended = heard.error().kind};
     }
     return FromMessage(*std::move(heard));
   }

@@ -42,7 +42,7 @@ std::optional<std::string> ExportClient::Haggle() {
   if (!greeting) {
     return greeting.error().text;
   }
-  session_.Say(engine::ClientFlags{});
+  session_.Send(engine::ClientFlags{});
   const engine::Option options[] = {
       {.option = OptionType::kStructuredReply},
       {.option = OptionType::kSetMetaContext,
