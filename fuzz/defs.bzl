@@ -1,11 +1,11 @@
 """cc_fuzz_target: one line gives the fuzz binary, the test that replays its corpus, and its seed archive.
 
 To add the target wire_decode:
-1. fuzz/targets/wire_decode_fuzz.cc defines LLVMFuzzerTestOneInput, thin, over a function in fuzz/harness that returns
-   std::optional<Disagreement> (harness/disagreement.h): none when subject and reference agree. The target passes it to
+1. fuzz/targets/wire_decode_fuzz.cc defines LLVMFuzzerTestOneInput, thin, over a function in fuzz/comparisons that returns
+   std::optional<Disagreement> (comparisons/disagreement.h): none when subject and reference agree. The target passes it to
    AbortOnDisagreement, because libFuzzer ignores return values. A target that runs scripts takes its input through
    ReadScript (engine/script/script_bytes.h), so that seeds and regressions can be text, and defines
-   LLVMFuzzerCustomMutator and LLVMFuzzerCustomCrossOver by way of harness/script_mutator.h.
+   LLVMFuzzerCustomMutator and LLVMFuzzerCustomCrossOver by way of inputs/script_mutator.h.
 2. corpus/seeds/wire_decode/ has at least one input. Found bugs go to corpus/regressions/wire_decode/, a file
    each, named by what must hold.
 3. fuzz/targets/BUILD: cc_fuzz_target(name = "wire_decode_fuzz", deps = [...]).
@@ -19,8 +19,8 @@ Test:    bazel test //fuzz/targets/...   (replays both corpora, and some random 
 
 load("@rules_cc//cc:defs.bzl", "cc_binary", "cc_library", "cc_test")
 
-_STANDALONE_MAIN = "//fuzz/harness:standalone_main"
-_ASAN_OPTIONS = "//fuzz/harness:asan_options"
+_STANDALONE_MAIN = "//fuzz/targets:standalone_main"
+_ASAN_OPTIONS = "//fuzz/targets:asan_options"
 
 def cc_fuzz_target(name, deps, srcs = None, dictionary = None, max_len = 512, random_runs = 2000, random_seed = 1):
     """Declares a fuzz target.

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/byte_reader.h"
+
 namespace nbdspec::engine {
 namespace {
 
@@ -85,34 +87,6 @@ constexpr auto kNames = std::to_array<std::string_view>(
      "base:allocatio", "base:allocation ", ":", "Base:allocation", ""});
 constexpr auto kExportNames = std::to_array<std::string_view>({"", "", "", "other"});
 
-std::uint64_t LittleEndian(const std::uint8_t* bytes, std::size_t count) {
-  std::uint64_t value = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    value |= std::uint64_t{bytes[i]} << (8 * i);
-  }
-  return value;
-}
-
-// Takes bytes from the front; zeroes once there are none.
-class Input {
- public:
-  explicit Input(ByteView bytes) : here_(bytes.data()), end_(bytes.data() + bytes.size()) {}
-
-  std::uint8_t Byte() { return here_ == end_ ? std::uint8_t{0} : *here_++; }
-
-  std::uint64_t Value(std::size_t length = 8) {
-    const std::size_t there = std::min(length, static_cast<std::size_t>(end_ - here_));
-    const std::uint8_t* bytes = here_;
-    here_ += there;
-    // The usual count is a constant of its own, which makes this one load.
-    return there == 8 ? LittleEndian(bytes, 8) : LittleEndian(bytes, there);
-  }
-
- private:
-  const std::uint8_t* here_;
-  const std::uint8_t* end_;
-};
-
 // Codes, for a byte to choose from. A fuzzer decodes often enough for an allocation to matter.
 class Codes {
  public:
@@ -178,7 +152,7 @@ class Decoder {
       : limits_(limits), likely_codes_(LikelyCodes(limits.kinds)), script_(script), edges_(edges) {}
 
   void DecodeHead(ByteView head) {
-    input_ = Input(head);
+    input_ = ByteReader(head);
     MakeHead();
     edges_.assign({0, script_.size});
   }
@@ -198,7 +172,7 @@ class Decoder {
         AppendAdd({.offset = LittleEndian(&records[4], 8), .length = LittleEndian(&records[12], 8)}, records[1]);
         continue;
       }
-      input_ = Input(records.subspan(1, kScriptRecordBytes - 1));
+      input_ = ByteReader(records.subspan(1, kScriptRecordBytes - 1));
       DecodeStep(literal ? *literal : likely_codes_.ChosenBy(records[0]), literal.has_value());
     }
   }
@@ -206,7 +180,7 @@ class Decoder {
  private:
   void MakeHead() {
     const std::uint8_t head = input_.Byte();
-    const std::uint64_t value = input_.Value();
+    const std::uint64_t value = input_.Number();
     script_.initial = static_cast<ExtentType>(head % 4);
     switch (static_cast<SizeChoice>(head / 4 % 4)) {
       case SizeChoice::kSmall:
@@ -247,8 +221,8 @@ class Decoder {
   ByteRange::OffsetAndLength Range(std::size_t length_bytes = 8) {
     const std::uint8_t offset_choice = input_.Byte();
     const std::uint8_t length_choice = input_.Byte();
-    std::uint64_t offset = Offset(offset_choice, input_.Value());
-    std::uint64_t length = Offset(length_choice, input_.Value(length_bytes));
+    std::uint64_t offset = Offset(offset_choice, input_.Number());
+    std::uint64_t length = Offset(length_choice, input_.Number(length_bytes));
     const Choice choice = kChoices[length_choice % kChoices.size()];
     if (choice == Choice::kEdge || choice == Choice::kInside) {
       const auto [low, high] = std::minmax({offset, length});
@@ -314,7 +288,7 @@ class Decoder {
     const bool is_named = is_literal && std::ranges::find(kCommands, Command{detail}) != kCommands.end();
     RequestStep step{.command = is_named ? Command{detail} : kCommands[detail % kCommands.size()]};
     ByteRange::OffsetAndLength range = Range(4);
-    step.flags = static_cast<std::uint16_t>(input_.Value(2));
+    step.flags = static_cast<std::uint16_t>(input_.Number(2));
     step.pattern = input_.Byte();
     step.connection = static_cast<std::uint8_t>(
         1 + input_.Byte() % std::clamp<unsigned>(limits_.connections_max, 1, kConnectionsMax));
@@ -347,8 +321,8 @@ class Decoder {
 
   void DecodeOption(bool is_literal) {
     const std::uint8_t detail = input_.Byte();
-    (void)input_.Value(2);
-    const std::uint64_t value = input_.Value();
+    (void)input_.Number(2);
+    const std::uint64_t value = input_.Number();
     if (is_literal) {
       script_.steps.emplace_back(OptionStep{.option = static_cast<std::uint32_t>(value)});
       return;
@@ -381,7 +355,7 @@ class Decoder {
     }
   }
 
-  Input input_{ByteView()};
+  ByteReader input_{ByteView()};
   const ScriptLimits& limits_;
   const Codes likely_codes_;
   Script& script_;

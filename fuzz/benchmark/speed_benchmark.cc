@@ -20,9 +20,9 @@
 #include "engine/base/check.h"
 #include "engine/extents/extent_map.h"
 #include "engine/script/script_bytes.h"
+#include "fuzz/comparisons/extent_map_differential.h"
 #include "fuzz/exchange/block_status_exchange.h"
-#include "fuzz/harness/extent_map_differential.h"
-#include "fuzz/live/libnbd/libnbd_client_differential.h"
+#include "fuzz/libnbd/libnbd_client_differential.h"
 
 namespace nbdspec::fuzz {
 namespace {

@@ -15,7 +15,7 @@
 #include "engine/wire/payloads.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/harness/block_status_differential.h"
+#include "fuzz/comparisons/block_status_differential.h"
 
 namespace nbdspec::fuzz {
 namespace {

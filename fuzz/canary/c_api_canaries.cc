@@ -8,8 +8,8 @@
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/mutant_c_api.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/harness/c_api_differential.h"
-#include "fuzz/harness/disagreement.h"
+#include "fuzz/comparisons/c_api_differential.h"
+#include "fuzz/comparisons/disagreement.h"
 
 namespace nbdspec::fuzz {
 namespace {

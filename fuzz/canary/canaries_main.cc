@@ -26,8 +26,8 @@
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
 #include "fuzz/canary/trial.h"
-#include "fuzz/harness/map_states.h"
-#include "fuzz/harness/script_mutator.h"
+#include "fuzz/comparisons/map_states.h"
+#include "fuzz/inputs/script_mutator.h"
 
 // libFuzzer's own mutator; without libFuzzer there is none.
 extern "C" __attribute__((weak)) std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size,

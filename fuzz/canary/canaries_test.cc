@@ -15,7 +15,7 @@
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
 #include "fuzz/canary/trial.h"
-#include "fuzz/harness/input_mutator.h"
+#include "fuzz/inputs/input_mutator.h"
 
 namespace nbdspec::fuzz {
 namespace {

@@ -21,8 +21,8 @@
 #include <vector>
 
 #include "engine/base/bytes.h"
-#include "fuzz/harness/disagreement.h"
-#include "fuzz/harness/input_mutator.h"
+#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/inputs/input_mutator.h"
 
 namespace nbdspec::fuzz {
 
@@ -59,7 +59,7 @@ struct CanaryTarget {
   InputKind inputs;
   std::vector<FindBytesDisagreement> right;  // The unmodified subjects: they are not accused.
   std::uint64_t right_runs = 5000;
-  bool counts_states = false;  // Whether the subjects count theirs (fuzz/harness/map_states.h).
+  bool counts_states = false;  // Whether the subjects count theirs (fuzz/comparisons/map_states.h).
   std::vector<Canary> canaries = {};
 };
 

@@ -7,7 +7,7 @@
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/mutant_extent_map.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/harness/extent_map_differential.h"
+#include "fuzz/comparisons/extent_map_differential.h"
 #include "fuzz/properties/extent_map_model.h"
 
 namespace nbdspec::fuzz {

@@ -8,8 +8,8 @@
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/mutant_layers.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/harness/disagreement.h"
-#include "fuzz/harness/layer_stack_differential.h"
+#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/layer_stack_differential.h"
 
 namespace nbdspec::fuzz {
 namespace {

@@ -9,8 +9,8 @@
 #include "engine/script/script_bytes.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/live/libnbd/libnbd_client_differential.h"
-#include "fuzz/live/libnbd/mutant_libnbd.h"
+#include "fuzz/libnbd/libnbd_client_differential.h"
+#include "fuzz/libnbd/mutant_libnbd.h"
 
 namespace nbdspec::fuzz {
 namespace {

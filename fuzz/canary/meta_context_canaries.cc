@@ -8,8 +8,8 @@
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/mutant_haggling.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/harness/disagreement.h"
-#include "fuzz/harness/meta_context_differential.h"
+#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/meta_context_differential.h"
 
 namespace nbdspec::fuzz {
 namespace {

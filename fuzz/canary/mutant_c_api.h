@@ -3,7 +3,7 @@
 
 #pragma once
 
-#include "fuzz/harness/c_api_differential.h"
+#include "fuzz/comparisons/c_api_differential.h"
 
 namespace nbdspec::fuzz {
 

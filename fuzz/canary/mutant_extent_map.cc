@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "fuzz/harness/map_states.h"
+#include "fuzz/comparisons/map_states.h"
 
 namespace nbdspec::fuzz {
 

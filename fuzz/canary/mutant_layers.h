@@ -3,7 +3,7 @@
 
 #pragma once
 
-#include "fuzz/harness/layer_spec.h"
+#include "fuzz/inputs/layer_spec.h"
 
 namespace nbdspec::fuzz {
 

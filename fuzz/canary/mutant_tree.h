@@ -16,7 +16,7 @@
 #include "engine/extents/boundary_tree.h"
 #include "engine/extents/extent.h"
 #include "engine/extents/small_shape.h"
-#include "fuzz/harness/map_states.h"
+#include "fuzz/comparisons/map_states.h"
 
 namespace nbdspec::fuzz {
 

@@ -12,10 +12,10 @@
 #include "engine/spec/catalogue.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
+#include "fuzz/comparisons/report_input_differential.h"
 #include "fuzz/findings/about.h"
-#include "fuzz/harness/fresh_inputs.h"
-#include "fuzz/harness/report_input_differential.h"
-#include "fuzz/live/nbdkit_case.h"
+#include "fuzz/inputs/fresh_inputs.h"
+#include "fuzz/nbdkit/nbdkit_case.h"
 
 namespace nbdspec::fuzz {
 namespace {

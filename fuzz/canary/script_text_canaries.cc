@@ -11,8 +11,8 @@
 #include "engine/script/script.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/harness/fresh_inputs.h"
-#include "fuzz/harness/script_text_differential.h"
+#include "fuzz/comparisons/script_text_differential.h"
+#include "fuzz/inputs/fresh_inputs.h"
 
 namespace nbdspec::fuzz {
 namespace {

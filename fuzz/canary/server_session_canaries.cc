@@ -10,8 +10,8 @@
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/mutant_session.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/harness/fresh_inputs.h"
-#include "fuzz/harness/server_session_differential.h"
+#include "fuzz/comparisons/server_session_differential.h"
+#include "fuzz/inputs/fresh_inputs.h"
 
 namespace nbdspec::fuzz {
 namespace {

@@ -15,8 +15,8 @@
 #include "conformance/session/transcript.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/harness/fresh_inputs.h"
-#include "fuzz/harness/session_decode_differential.h"
+#include "fuzz/comparisons/session_decode_differential.h"
+#include "fuzz/inputs/fresh_inputs.h"
 
 namespace nbdspec::fuzz {
 namespace {

@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
-#include "fuzz/harness/random.h"
+#include "fuzz/inputs/random.h"
 
 namespace nbdspec::fuzz {
 

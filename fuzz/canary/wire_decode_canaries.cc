@@ -11,8 +11,8 @@
 #include "engine/wire/server_decoder.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/harness/fresh_inputs.h"
-#include "fuzz/harness/wire_decode_differential.h"
+#include "fuzz/comparisons/wire_decode_differential.h"
+#include "fuzz/inputs/fresh_inputs.h"
 
 namespace nbdspec::fuzz {
 namespace {

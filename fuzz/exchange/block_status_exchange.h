@@ -17,7 +17,7 @@
 #include "engine/script/script_bytes.h"
 #include "engine/server/interposer.h"
 #include "engine/server/server.h"
-#include "fuzz/harness/disagreement.h"
+#include "fuzz/comparisons/disagreement.h"
 
 namespace nbdspec::fuzz {
 

@@ -11,7 +11,7 @@
 #include "engine/extents/extent_map.h"
 #include "engine/layers/truncate_filter.h"
 #include "engine/wire/protocol.h"
-#include "fuzz/harness/uninstrumented.h"
+#include "fuzz/oracles/uninstrumented.h"
 
 namespace nbdspec::fuzz {
 

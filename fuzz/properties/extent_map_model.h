@@ -20,7 +20,7 @@
 #include "engine/oracle/bitmap_oracle.h"
 #include "engine/oracle/last_writer_oracle.h"
 #include "engine/script/script.h"
-#include "fuzz/harness/extent_map_differential.h"
+#include "fuzz/comparisons/extent_map_differential.h"
 
 namespace nbdspec::fuzz {
 

@@ -16,7 +16,7 @@
 #include "engine/base/error.h"
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"
-#include "fuzz/harness/disagreement.h"
+#include "fuzz/comparisons/disagreement.h"
 
 namespace nbdspec::fuzz {
 

@@ -8,10 +8,10 @@
 
 #include "engine/script/script_bytes.h"
 #include "engine/server/export.h"
+#include "fuzz/comparisons/disagreement.h"
 #include "fuzz/exchange/answer_counters.h"
 #include "fuzz/exchange/block_status_exchange.h"
-#include "fuzz/harness/disagreement.h"
-#include "fuzz/harness/script_mutator.h"
+#include "fuzz/inputs/script_mutator.h"
 
 namespace nbdspec::fuzz {
 namespace {

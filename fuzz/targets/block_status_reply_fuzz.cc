@@ -4,9 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "fuzz/harness/block_status_differential.h"
-#include "fuzz/harness/disagreement.h"
-#include "fuzz/harness/input_mutator.h"
+#include "fuzz/comparisons/block_status_differential.h"
+#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/inputs/input_mutator.h"
 
 namespace nbdspec::fuzz {
 

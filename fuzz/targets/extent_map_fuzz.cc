@@ -7,10 +7,10 @@
 
 #include "engine/extents/extent_map.h"
 #include "engine/script/script_bytes.h"
-#include "fuzz/harness/disagreement.h"
-#include "fuzz/harness/extent_map_differential.h"
-#include "fuzz/harness/map_states.h"
-#include "fuzz/harness/script_mutator.h"
+#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/extent_map_differential.h"
+#include "fuzz/comparisons/map_states.h"
+#include "fuzz/inputs/script_mutator.h"
 
 namespace nbdspec::fuzz {
 namespace {

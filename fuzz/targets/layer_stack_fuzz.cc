@@ -4,9 +4,9 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "fuzz/harness/disagreement.h"
-#include "fuzz/harness/input_mutator.h"
-#include "fuzz/harness/layer_stack_differential.h"
+#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/layer_stack_differential.h"
+#include "fuzz/inputs/input_mutator.h"
 
 namespace nbdspec::fuzz {
 

@@ -7,10 +7,10 @@
 
 #include "engine/script/script_bytes.h"
 #include "engine/server/interposer.h"
+#include "fuzz/comparisons/disagreement.h"
 #include "fuzz/exchange/answer_counters.h"
-#include "fuzz/harness/disagreement.h"
-#include "fuzz/harness/script_mutator.h"
-#include "fuzz/live/libnbd/libnbd_client_differential.h"
+#include "fuzz/inputs/script_mutator.h"
+#include "fuzz/libnbd/libnbd_client_differential.h"
 
 namespace nbdspec::fuzz {
 namespace {

@@ -4,10 +4,10 @@
 #include <cstddef>
 #include <cstdint>
 
-#include "fuzz/harness/disagreement.h"
-#include "fuzz/harness/fresh_inputs.h"
-#include "fuzz/harness/input_mutator.h"
-#include "fuzz/harness/report_input_differential.h"
+#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/report_input_differential.h"
+#include "fuzz/inputs/fresh_inputs.h"
+#include "fuzz/inputs/input_mutator.h"
 
 namespace nbdspec::fuzz {
 

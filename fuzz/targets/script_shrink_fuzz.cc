@@ -6,9 +6,9 @@
 
 #include "engine/script/script_bytes.h"
 #include "engine/script/shrink.h"
-#include "fuzz/harness/disagreement.h"
-#include "fuzz/harness/script_mutator.h"
-#include "fuzz/harness/script_shrink_differential.h"
+#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/script_shrink_differential.h"
+#include "fuzz/inputs/script_mutator.h"
 
 namespace nbdspec::fuzz {
 namespace {

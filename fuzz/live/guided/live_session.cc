@@ -5,7 +5,7 @@
 #include <set>
 #include <utility>
 
-#include "fuzz/harness/script_mutator.h"
+#include "fuzz/inputs/script_mutator.h"
 #include "fuzz/live/guided/answer_signature.h"
 #include "fuzz/live/run/random_script.h"
 

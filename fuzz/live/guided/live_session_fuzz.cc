@@ -15,7 +15,7 @@
 
 #include "conformance/peer/target.h"
 #include "engine/script/script.h"
-#include "fuzz/harness/script_mutator.h"
+#include "fuzz/inputs/script_mutator.h"
 #include "fuzz/live/guided/answer_signature.h"
 #include "fuzz/live/guided/live_session.h"
 

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/comparisons/block_status_differential.h"
+
+#include <algorithm>
+#include <set>
+#include <string>
+#include <utility>
+
+#include "engine/base/check.h"
+#include "engine/extents/extent_map.h"
+#include "engine/spec/ids.h"
+#include "engine/wire/messages.h"
+#include "engine/wire/payloads.h"
+#include "fuzz/inputs/block_status_input.h"
+#include "fuzz/oracles/naive_block_status.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using engine::Breach;
+using engine::ByteRange;
+using engine::Descriptor;
+using engine::ExtentMap;
+using engine::StatusExchange;
+
+constexpr std::string_view kMultipleOf512 = spec::kBlockStatusLengthMultipleOf512;
+
+// The requirements that a naive judge has no opinion on: SHOULD, and SHOULD NOT.
+const std::set<std::string_view>& AdviceOnly() {
+  static const std::set<std::string_view> advice = {
+      spec::kBlockStatusNoContextEinval,    spec::kBaseAllocationReservedZero,          spec::kBlockStatusMaxExtents,
+      spec::kBlockStatusExtentWithinExport, spec::kBlockStatusDistinctStatus,           kMultipleOf512,
+      spec::kBlockStatusErrorErrorChunk,    spec::kBlockStatusLengthMultipleOfMinBlock, spec::kBlockStatusOutOfBounds,
+  };
+  return advice;
+}
+
+std::string Text(ByteRange range) { return "[" + std::to_string(range.begin) + ", " + std::to_string(range.end) + ")"; }
+std::string Text(const Descriptor& descriptor) {
+  return std::to_string(descriptor.length) + " with status " + std::to_string(descriptor.status);
+}
+std::string Text(const Breach& breach) { return std::string(breach.requirement) + ", " + breach.saw; }
+std::string Text(const std::string& text) { return text; }
+
+template <typename Items>
+std::string ListText(const Items& items) {
+  std::string text;
+  for (const auto& item : items) {
+    text += Text(item) + "; ";
+  }
+  return text + std::to_string(items.size()) + " in all";
+}
+
+ExtentMap MapOf(const TruthInput& input) {
+  ExtentMap map(input.size);
+  for (const engine::Extent& extent : input.truth) {
+    NBDSPEC_CHECK(map.Add(extent.range.begin, extent.range.length(), extent.type).has_value());
+  }
+  return map;
+}
+
+// The only exchange for which `descriptors` are the answer.
+StatusExchange ExchangeOf(const TruthInput& input, std::vector<Descriptor> descriptors) {
+  const engine::BlockStatus status = {.context_id = 1, .descriptors = std::move(descriptors)};
+  return {.asked = input.asked,
+          .req_one = input.options.req_one,
+          .export_bytes = input.size,
+          .contexts = {{.id = 1, .name = std::string(engine::kBaseAllocation)}},
+          .block_bytes_min = input.options.alignment,
+          .chunks = {{.flags = engine::ChunkFlag::kDone,
+                      .type = engine::ChunkType::kBlockStatus,
+                      .payload = engine::EncodePayload(status)}}};
+}
+
+std::string WhereOf(const TruthInput& input) {
+  std::string extents;
+  for (const engine::Extent& extent : input.truth) {
+    extents += Text(extent.range) + " " + std::to_string(static_cast<unsigned>(extent.type)) + ", ";
+  }
+  return "asked " + Text(input.asked) + (input.options.req_one ? " REQ_ONE" : "") + ", alignment " +
+         std::to_string(input.options.alignment) + ", at most " + std::to_string(input.options.descriptor_count_max) +
+         " descriptors, of " + extents;
+}
+
+// Appended to what stands there already, the descriptors are those of `expected`.
+std::optional<Disagreement> FindInWireForm(const TruthInput& input, const ExtentMap& truth,
+                                           const engine::Chunk& expected, const BlockStatusSubject& subject) {
+  constexpr std::size_t kContextIdBytes = 4;
+  engine::Chunk appended = expected;
+  appended.payload.resize(kContextIdBytes);
+  subject.append(truth, input.asked, input.options, appended.payload);
+  if (appended.payload != expected.payload) {
+    return Disagreement{.where = WhereOf(input) + "in wire form",
+                        .expected = engine::Describe(engine::ServerMessage(expected)),
+                        .saw = engine::Describe(engine::ServerMessage(appended))};
+  }
+  return std::nullopt;
+}
+
+std::optional<Disagreement> FindInBuilt(const TruthInput& input, const BlockStatusSubject& subject) {
+  const ExtentMap truth = MapOf(input);
+  const std::vector<Descriptor> built = subject.build(truth, input.asked, input.options);
+  const StatusExchange exchange = ExchangeOf(input, built);
+  std::vector<Breach> accused = subject.judge(exchange);
+  // The truth's own edges need not be multiples of 512; a larger alignment makes them so.
+  if (input.options.alignment < 512) {
+    std::erase_if(accused, [](const Breach& breach) { return breach.requirement == kMultipleOf512; });
+  }
+  std::ranges::copy(subject.judge_zero_claims(exchange, truth), std::back_inserter(accused));
+  if (!accused.empty()) {
+    return Disagreement{.where = WhereOf(input), .expected = "nothing is wrong", .saw = ListText(accused)};
+  }
+  const std::vector<Descriptor> expected = NaiveDescriptors(input.truth, input.asked, input.options);
+  if (built != expected) {
+    return Disagreement{.where = WhereOf(input), .expected = ListText(expected), .saw = ListText(built)};
+  }
+  return FindInWireForm(input, truth, exchange.chunks.front(), subject);
+}
+
+std::string WhereOf(const StatusExchange& exchange) {
+  std::string text = "asked " + Text(exchange.asked) + (exchange.req_one ? " REQ_ONE" : "") + " of " +
+                     std::to_string(exchange.export_bytes) + " bytes, contexts";
+  for (const engine::MetaContext& context : exchange.contexts) {
+    text += " " + std::to_string(context.id) + " " + context.name;
+  }
+  if (exchange.simple_reply) {
+    text += ", " + engine::Describe(engine::ServerMessage(*exchange.simple_reply));
+  }
+  for (const engine::Chunk& chunk : exchange.chunks) {
+    text += ", " + engine::Describe(engine::ServerMessage(chunk));
+  }
+  return text;
+}
+
+std::optional<Disagreement> FindInJudged(const StatusExchange& exchange, const BlockStatusSubject& subject) {
+  const std::vector<Breach> breaches = subject.judge(exchange);
+  if (subject.judge(exchange) != breaches) {
+    return Disagreement{.where = WhereOf(exchange), .expected = ListText(breaches), .saw = "something else, later"};
+  }
+  std::set<std::string> broken;
+  for (const Breach& breach : breaches) {
+    if (!AdviceOnly().contains(breach.requirement)) {
+      broken.insert(std::string(breach.requirement));
+    }
+  }
+  const std::set<std::string> expected = NaiveMustBreaches(exchange);
+  if (broken != expected) {
+    return Disagreement{.where = WhereOf(exchange), .expected = ListText(expected), .saw = ListText(broken)};
+  }
+  return std::nullopt;
+}
+
+std::optional<Disagreement> FindInClaims(const ReplyInput& input, const BlockStatusSubject& subject) {
+  const std::vector<ByteRange> expected = NaiveClaimedZeroes(input.exchange, input.within);
+  const std::vector<ByteRange> claimed = subject.claimed_zeroes(input.exchange, input.within);
+  if (claimed != expected) {
+    return Disagreement{.where = "claims in " + Text(input.within) + ", " + WhereOf(input.exchange),
+                        .expected = ListText(expected),
+                        .saw = ListText(claimed)};
+  }
+  const std::uint64_t size = std::min(input.exchange.export_bytes, engine::kExportBytesMax);
+  ExtentMap truth(size, engine::ExtentType::kHoleZero);
+  bool is_refuted = false;
+  for (const ByteRange data : input.data) {
+    NBDSPEC_CHECK(truth.Add(data.begin, data.length(), engine::ExtentType::kData).has_value());
+    const ByteRange inside = Intersect(data, {.begin = 0, .end = size});
+    is_refuted = is_refuted || (!inside.empty() && !NaiveClaimedZeroes(input.exchange, inside).empty());
+  }
+  const std::vector<Breach> breaches = subject.judge_zero_claims(input.exchange, truth);
+  if (breaches.empty() == is_refuted) {
+    return Disagreement{.where = "data at " + ListText(input.data) + ", " + WhereOf(input.exchange),
+                        .expected = is_refuted ? "a claim of zeroes is refuted" : "no claim is refuted",
+                        .saw = ListText(breaches)};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Disagreement> FindBlockStatusDisagreement(engine::ByteView input, const BlockStatusSubject& subject) {
+  if (!IsReplyInput(input)) {
+    return FindInBuilt(ReadTruthInput(input), subject);
+  }
+  const ReplyInput reply = ReadReplyInput(input);
+  const auto found = FindInJudged(reply.exchange, subject);
+  return found ? found : FindInClaims(reply, subject);
+}
+
+}  // namespace nbdspec::fuzz

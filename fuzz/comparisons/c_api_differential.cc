@@ -1,0 +1,394 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/comparisons/c_api_differential.h"
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "engine/base/byte_range.h"
+#include "engine/extents/extent.h"
+#include "engine/extents/failing_new.h"
+#include "engine/extents/nbdkit_extents_compat.h"
+#include "engine/oracle/last_writer_oracle.h"
+#include "fuzz/inputs/c_api_input.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using engine::Extent;
+using engine::LastWriterOracle;
+
+constexpr int kGarbageErrno = 4321;  // What the error callback leaves: a function must not pass it on.
+constexpr std::size_t kSeenMax = 256;
+
+// In callbacks nothing may be allocated, for the memory there is the library's: so what they see has a place of its
+// own.
+template <typename T>
+class Seen {
+ public:
+  void Add(const T& one) {
+    items_[std::min(count_, kSeenMax - 1)] = one;
+    ++count_;
+  }
+  void Clear() { count_ = 0; }
+  [[nodiscard]] std::size_t count() const { return count_; }
+  [[nodiscard]] std::vector<T> Items() const {
+    return std::vector<T>(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(std::min(count_, kSeenMax)));
+  }
+
+ private:
+  std::array<T, kSeenMax> items_ = {};
+  std::size_t count_ = 0;
+};
+
+// How a call ended, and what its callbacks saw.
+struct Outcome {
+  int result = 0;  // What it returned; for a map 0, for NULL -1.
+  int error = 0;   // errno, where the call failed.
+  std::vector<Extent> visited = {};
+  std::vector<int> told = {};                     // errno of each call of the error callback.
+  std::vector<std::uint64_t> inner_results = {};  // Of what the callback itself called.
+  bool operator==(const Outcome&) const = default;
+};
+
+Outcome FailureWith(int error) { return {.result = -1, .error = error, .told = {error}}; }
+
+std::string Print(const Outcome& outcome) {
+  std::string text = std::to_string(outcome.result);
+  text += outcome.result == 0 ? "" : " with errno " + std::to_string(outcome.error);
+  for (const Extent& extent : outcome.visited) {
+    text += ", [" + std::to_string(extent.range.begin) + ", " + std::to_string(extent.range.end) + ") type " +
+            std::to_string(static_cast<unsigned>(extent.type));
+  }
+  for (const int error : outcome.told) {
+    text += ", told of " + std::to_string(error);
+  }
+  for (const std::uint64_t result : outcome.inner_results) {
+    text += ", inner " + std::to_string(result);
+  }
+  return text;
+}
+
+class CApiDifferential {
+ public:
+  explicit CApiDifferential(const CApi& api) : api_(api), memory_before_(engine::watched_memory()) {}
+  CApiDifferential(const CApiDifferential&) = delete;
+  CApiDifferential& operator=(const CApiDifferential&) = delete;
+
+  ~CApiDifferential() {
+    for (Slot& slot : slots_) {
+      Free(slot);
+    }
+    api_.set_error_callback(nullptr, nullptr);
+  }
+
+  std::optional<Disagreement> Run(const std::vector<CStep>& steps) {
+    for (std::size_t i = 0; i < steps.size(); ++i) {
+      auto found = Take(steps[i]);
+      found = found ? found : CompareWhole(steps[i].slot);
+      found = found ? found : CompareMemory();
+      if (found) {
+        found->where = "call " + std::to_string(i + 1) + ", " + Print(steps[i]) + ": " + found->where;
+        return found;
+      }
+    }
+    for (unsigned slot = 0; slot < kCSlotCount; ++slot) {
+      if (auto found = CompareWhole(slot)) {
+        found->where = "at the end, map " + std::to_string(slot) + ": " + found->where;
+        return found;
+      }
+    }
+    return CompareAfterFree();
+  }
+
+ private:
+  struct Slot {
+    nbdspec_extents_map* map = nullptr;
+    std::optional<LastWriterOracle> oracle;
+  };
+
+  // --- The calls ---
+
+  // Runs `call` as `step` says: with its memory and its error callback. Only here can an allocation fail.
+  template <typename Call>
+  Outcome Watch(const CStep& step, const Call& call) {
+    visited_.Clear();
+    told_.Clear();
+    inner_results_.Clear();
+    step_ = &step;
+    api_.set_error_callback(step.is_told ? OnError : nullptr, step.is_told ? this : nullptr);
+    errno = kGarbageErrno;
+    engine::WatchMemory(true);
+    engine::AllowAllocations(step.allocations);
+    const int result = call();
+    const int error = errno;
+    engine::AllowAllocations(engine::kUnlimited);
+    engine::WatchMemory(false);
+    return {.result = result,
+            .error = result == 0 ? 0 : error,
+            .visited = visited_.Items(),
+            .told = told_.Items(),
+            .inner_results = inner_results_.Items()};
+  }
+
+  std::optional<Disagreement> Take(const CStep& step) {
+    Slot& slot = slots_[step.slot];
+    map_ = step.is_null ? nullptr : slot.map;
+    const std::size_t refused_before = engine::watched_memory().refused;
+    nbdspec_extents_map* made = nullptr;
+    const Outcome saw = Watch(step, [&] { return Call(step, made); });
+    const bool was_refused = engine::watched_memory().refused != refused_before;
+    const bool is_new = step.call <= CCall::kNewCompat;
+    if (is_new && made != nullptr) {
+      Free(slot);
+      slot.map = made;
+    }
+    const bool may_fail = is_new || step.call == CCall::kAdd;  // For want of memory: where the header says ENOMEM.
+    Outcome expected = Expect(step);
+    if (was_refused && may_fail && expected.result == 0 && saw.result == -1) {
+      expected = FailureWith(ENOMEM);
+    }
+    if (!step.is_told) {
+      expected.told.clear();
+    }
+    if (expected.result == 0) {
+      Believe(step, slot);
+    }
+    if (saw != expected) {
+      return Disagreement{.where = "its result", .expected = Print(expected), .saw = Print(saw)};
+    }
+    return std::nullopt;
+  }
+
+  int Call(const CStep& step, nbdspec_extents_map*& made) {
+    switch (step.call) {
+      case CCall::kNewOfType:
+        made = api_.new_of_type(step.offset, step.type);
+        return made == nullptr ? -1 : 0;
+      case CCall::kNew:
+        made = api_.new_hole(step.offset);
+        return made == nullptr ? -1 : 0;
+      case CCall::kNewCompat:
+        // nbdkit_extents_new is inline over the function that is under test.
+        made = api_.new_hole == nbdspec_extents_new ? nbdkit_extents_new() : api_.new_hole(NBDSPEC_EXTENTS_SIZE_MAX);
+        return made == nullptr ? -1 : 0;
+      case CCall::kFree:
+        if (!step.is_null) {
+          slots_[step.slot].map = nullptr;
+        }
+        api_.free(map_);
+        return 0;
+      case CCall::kAdd:
+        return api_.add(map_, step.offset, step.length, step.type);
+      case CCall::kClear:
+        return api_.clear(map_);
+      case CCall::kFill:
+        return Fill(step);
+      case CCall::kForeach:
+        return api_.foreach (map_, step.no_callback ? nullptr : OnExtent, this, step.type, step.offset, step.length);
+    }
+    return -1;
+  }
+
+  int Fill(const CStep& step) {
+    for (unsigned i = 0; i < kFillCount; ++i) {
+      if (const int result = api_.add(map_, FillOffset(i), 1, step.type); result != 0) {
+        return result;
+      }
+    }
+    return 0;
+  }
+
+  static int OnExtent(std::uint64_t offset, std::uint64_t length, std::uint32_t type, void* opaque) {
+    auto& self = *static_cast<CApiDifferential*>(opaque);
+    self.visited_.Add({.range = {.begin = offset, .end = offset + length},
+                       .type = static_cast<engine::ExtentType>(std::min<std::uint32_t>(type, UINT8_MAX))});
+    self.ActInCallback();
+    const bool fails = self.step_->stop_at != 0 && self.visited_.count() >= self.step_->stop_at;
+    errno = fails ? self.step_->callback_error : kGarbageErrno;
+    return fails ? self.step_->callback_result : 0;
+  }
+
+  void ActInCallback() {
+    const auto note = [this](int result) { inner_results_.Add(result == -1 ? static_cast<std::uint64_t>(errno) : 0U); };
+    switch (step_->in_callback) {
+      case InCallback::kNothing:
+        return;
+      case InCallback::kAdd:
+        return note(api_.add(map_, 0, 1, NBDSPEC_EXTENT_TYPE_ZERO));
+      case InCallback::kClear:
+        return note(api_.clear(map_));
+      case InCallback::kForeach: {
+        const auto count = [](std::uint64_t, std::uint64_t, std::uint32_t, void* extents) {
+          ++*static_cast<std::uint64_t*>(extents);
+          return 0;
+        };
+        std::uint64_t extents = 0;
+        (void)api_.foreach (map_, count, &extents, 0, 0, 0);
+        inner_results_.Add(extents);
+      }
+    }
+  }
+
+  static void OnError(int error, const char* message, void* opaque) {
+    const bool is_sentence = message != nullptr && message[0] != '\0';
+    static_cast<CApiDifferential*>(opaque)->told_.Add(is_sentence ? error : -1);
+    errno = kGarbageErrno;
+  }
+
+  void Free(Slot& slot) {
+    engine::WatchMemory(true);
+    api_.free(slot.map);
+    engine::WatchMemory(false);
+    slot.map = nullptr;
+  }
+
+  // --- What they should do ---
+
+  // Given memory enough.
+  [[nodiscard]] Outcome Expect(const CStep& step) const {
+    const bool is_known_type = step.type <= (NBDSPEC_EXTENT_TYPE_HOLE | NBDSPEC_EXTENT_TYPE_ZERO);
+    const bool wraps = step.length > UINT64_MAX - step.offset;
+    switch (step.call) {
+      case CCall::kNewCompat:
+      case CCall::kFree:
+        return {};
+      case CCall::kNew:
+      case CCall::kNewOfType:
+        if (step.offset > NBDSPEC_EXTENTS_SIZE_MAX) {
+          return FailureWith(ERANGE);
+        }
+        return step.call == CCall::kNew || is_known_type ? Outcome{} : FailureWith(EINVAL);
+      case CCall::kAdd:
+        if (map_ == nullptr || !is_known_type) {
+          return FailureWith(EINVAL);
+        }
+        return wraps ? FailureWith(ERANGE) : Outcome{};
+      case CCall::kClear:
+      case CCall::kFill:
+        return map_ == nullptr ? FailureWith(EINVAL) : Outcome{};
+      case CCall::kForeach:
+        if (map_ == nullptr || step.no_callback || step.type > NBDSPEC_EXTENTS_FOREACH_FLAG_RANGE) {
+          return FailureWith(EINVAL);
+        }
+        return step.type != 0 && wraps && step.length != UINT64_MAX ? FailureWith(ERANGE) : ExpectWalk(step);
+    }
+    return {};
+  }
+
+  [[nodiscard]] Outcome ExpectWalk(const CStep& step) const {
+    const LastWriterOracle& oracle = *slots_[step.slot].oracle;
+    const engine::ByteRange whole = {.begin = 0, .end = oracle.size()};
+    engine::ByteRange bounds = whole;
+    if (step.type == NBDSPEC_EXTENTS_FOREACH_FLAG_RANGE) {
+      bounds = {.begin = step.offset, .end = step.length == UINT64_MAX ? UINT64_MAX : step.offset + step.length};
+    }
+    Outcome outcome = {.visited = oracle.Extents(bounds)};
+    if (step.stop_at != 0 && outcome.visited.size() >= step.stop_at) {
+      outcome.visited.resize(step.stop_at);
+      outcome.result = -1;
+      outcome.error = step.callback_error;
+    }
+    const std::size_t calls = outcome.visited.size();
+    if (step.in_callback == InCallback::kForeach) {
+      outcome.inner_results.assign(calls, oracle.Extents(whole).size());
+    } else if (step.in_callback != InCallback::kNothing) {
+      outcome.inner_results.assign(calls, EBUSY);
+      outcome.told.assign(calls, EBUSY);
+    }
+    return outcome;
+  }
+
+  // Takes the oracle through a step that succeeds.
+  void Believe(const CStep& step, Slot& slot) const {
+    switch (step.call) {
+      case CCall::kNewOfType:
+        slot.oracle.emplace(step.offset, static_cast<engine::ExtentType>(step.type));
+        return;
+      case CCall::kNew:
+        slot.oracle.emplace(step.offset, engine::ExtentType::kHole);
+        return;
+      case CCall::kNewCompat:
+        slot.oracle.emplace(NBDSPEC_EXTENTS_SIZE_MAX, engine::ExtentType::kHole);
+        return;
+      case CCall::kFree:
+        if (!step.is_null) {
+          slot.oracle.reset();
+        }
+        return;
+      case CCall::kAdd:
+        (void)slot.oracle->Add(step.offset, step.length, static_cast<engine::ExtentType>(step.type));
+        return;
+      case CCall::kFill:
+        for (unsigned i = 0; i < kFillCount; ++i) {
+          (void)slot.oracle->Add(FillOffset(i), 1, static_cast<engine::ExtentType>(step.type));
+        }
+        return;
+      case CCall::kClear:
+        slot.oracle->Clear();
+        return;
+      case CCall::kForeach:
+        return;
+    }
+  }
+
+  // --- Comparing ---
+
+  // Without flags, so that the range is garbage.
+  std::optional<Disagreement> CompareWhole(unsigned slot) {
+    if (slots_[slot].map == nullptr) {
+      return std::nullopt;
+    }
+    const CStep whole = {.call = CCall::kForeach, .slot = slot, .offset = UINT64_MAX, .length = 3};
+    map_ = slots_[slot].map;
+    const Outcome expected = ExpectWalk(whole);
+    const Outcome saw = Watch(whole, [&] {
+      nbdspec_extents_map* none = nullptr;
+      return Call(whole, none);
+    });
+    if (saw != expected) {
+      return Disagreement{.where = "the whole map", .expected = Print(expected), .saw = Print(saw)};
+    }
+    return std::nullopt;
+  }
+
+  [[nodiscard]] std::optional<Disagreement> CompareMemory() const {
+    if (engine::watched_memory().not_held != memory_before_.not_held) {
+      return Disagreement{.where = "memory", .expected = "freed once", .saw = "freed twice, or never allocated"};
+    }
+    return std::nullopt;
+  }
+
+  std::optional<Disagreement> CompareAfterFree() {
+    for (Slot& slot : slots_) {
+      Free(slot);
+    }
+    const std::size_t held = engine::watched_memory().held;
+    if (held != memory_before_.held) {
+      return Disagreement{.where = "all maps are free",
+                          .expected = std::to_string(memory_before_.held) + " allocations held",
+                          .saw = std::to_string(held)};
+    }
+    return CompareMemory();
+  }
+
+  const CApi& api_;
+  engine::WatchedMemory memory_before_;
+  std::array<Slot, kCSlotCount> slots_;
+  const CStep* step_ = nullptr;         // Under way.
+  nbdspec_extents_map* map_ = nullptr;  // Its map, or NULL.
+  Seen<Extent> visited_;
+  Seen<int> told_;
+  Seen<std::uint64_t> inner_results_;
+};
+
+}  // namespace
+
+std::optional<Disagreement> FindCApiDisagreement(engine::ByteView input, const CApi& api) {
+  return CApiDifferential(api).Run(ReadCApiInput(input));
+}
+
+}  // namespace nbdspec::fuzz

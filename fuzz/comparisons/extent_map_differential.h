@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A map and an oracle, taken through the same steps, and everything that can be asked compared after each.
+//
+// The map is a template parameter so that canary tests can pass one with a planted bug, and another implementation
+// can be checked the same way. It needs Add, Clear, ForEach, Lookup, extent_count and CheckInvariants, as ExtentMap.
+// An oracle needs Add, Clear, Extents and size. Comparing is most of the work, so it allocates nothing.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <variant>
+
+#include "engine/base/byte_range.h"
+#include "engine/base/error.h"
+#include "engine/extents/extent.h"
+#include "engine/script/script.h"
+#include "engine/script/script_bytes.h"
+#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/oracles/cell_oracle.h"
+#include "fuzz/oracles/uninstrumented.h"
+
+namespace nbdspec::fuzz {
+
+// What an input becomes: enough for 129 extents; more steps only slow the run.
+inline constexpr engine::ScriptLimits kExtentMapLimits = {.steps_max = 64};
+
+template <typename Map, typename Oracle>
+class ExtentMapDifferential {
+ public:
+  // Both outlive this, and are equal so far.
+  ExtentMapDifferential(Map& map, Oracle& oracle) : map_(map), oracle_(oracle) {}
+
+  // Takes both through `step`, then compares the whole maps.
+  std::optional<Disagreement> Take(const engine::Step& step) {
+    auto found = std::visit([this](const auto& kind) { return this->Do(kind); }, step);
+    return found ? found : CompareWhole();
+  }
+
+  // The whole map: every extent, their count, and its own idea of what it should be.
+  std::optional<Disagreement> CompareWhole() {
+    map_.CheckInvariants();
+    const engine::ForEachStep whole{.bounds = {.begin = 0, .end = oracle_.size()}};
+    const auto& expected = oracle_.Extents(whole.bounds);
+    if (!Visits(whole, expected)) {
+      return Differs("the whole map", whole);
+    }
+    if (map_.extent_count() != expected.size()) {
+      return Disagreement{.where = "extent_count",
+                          .expected = std::to_string(expected.size()),
+                          .saw = std::to_string(map_.extent_count())};
+    }
+    return std::nullopt;
+  }
+
+ private:
+  using Answer = std::expected<void, engine::ErrorCode>;
+
+  // What a visitor checks: that it is shown `expected` from the first to the last, or to the one it refuses.
+  struct Walk {
+    const engine::Extent* expected;
+    std::size_t count;
+    std::size_t stop_at;
+    std::size_t seen = 0;
+    bool is_right = true;
+
+    NBDSPEC_UNINSTRUMENTED bool Visit(const engine::Extent& extent) {
+      const engine::Extent* here = expected + seen;
+      is_right = is_right && seen < count && extent.range.begin == here->range.begin &&
+                 extent.range.end == here->range.end && extent.type == here->type;
+      ++seen;
+      return seen != stop_at;
+    }
+  };
+
+  std::optional<Disagreement> Do(const engine::AddStep& step) {
+    const Answer expected = oracle_.Add(step.offset, step.length, step.type);
+    const Answer saw = map_.Add(step.offset, step.length, step.type);
+    if (expected != saw) {
+      return Disagreement{.where = "its result", .expected = Describe(expected), .saw = Describe(saw)};
+    }
+    return std::nullopt;
+  }
+
+  std::optional<Disagreement> Do(const engine::ClearStep&) {
+    oracle_.Clear();
+    map_.Clear();
+    return std::nullopt;
+  }
+
+  std::optional<Disagreement> Do(const engine::ForEachStep& step) {
+    if (!Visits(step, oracle_.Extents(step.bounds))) {
+      return Differs("what it visits", step);
+    }
+    return std::nullopt;
+  }
+
+  // What is for servers means nothing to a map.
+  std::optional<Disagreement> Do(const engine::RequestStep&) { return std::nullopt; }
+  std::optional<Disagreement> Do(const engine::WaitStep&) { return std::nullopt; }
+  std::optional<Disagreement> Do(const engine::OptionStep&) { return std::nullopt; }
+
+  std::optional<Disagreement> Do(const engine::LookupStep& step) {
+    if (step.offset >= oracle_.size()) {
+      return std::nullopt;  // ExtentMap aborts on it, as documented.
+    }
+    const engine::Extent saw = map_.Lookup(step.offset);
+    for (const engine::Extent& extent : oracle_.Extents({.begin = 0, .end = oracle_.size()})) {
+      if (extent.range.Contains(step.offset) && extent != saw) {
+        return Disagreement{.where = "its result", .expected = engine::Print(extent), .saw = engine::Print(saw)};
+      }
+    }
+    return std::nullopt;
+  }
+
+  // Whether the map's ForEach shows `extents` to a visitor that stops where `step` says, and says whether it did.
+  bool Visits(const engine::ForEachStep& step, std::span<const engine::Extent> extents) const {
+    const bool stops = step.stop_at != 0 && extents.size() >= step.stop_at;
+    Walk walk = {.expected = extents.data(),
+                 .count = stops ? step.stop_at : extents.size(),
+                 .stop_at = step.stop_at == 0 ? ~std::size_t{0} : step.stop_at};
+    const bool has_ended =
+        map_.ForEach(step.bounds, [&walk](const engine::Extent& extent) { return walk.Visit(extent); });
+    return walk.is_right && walk.seen == walk.count && has_ended == !stops;
+  }
+
+  // The disagreement that Visits found, in words.
+  Disagreement Differs(std::string where, const engine::ForEachStep& step) const {
+    const auto& extents = oracle_.Extents(step.bounds);
+    std::string expected;
+    std::size_t count = 0;
+    for (const engine::Extent& extent : extents) {
+      expected += ++count <= step.stop_at || step.stop_at == 0 ? engine::Print(extent) + "; " : "";
+    }
+    std::string saw;
+    count = 0;
+    const bool has_ended = map_.ForEach(step.bounds, [&](const engine::Extent& extent) {
+      saw += engine::Print(extent) + "; ";
+      return ++count != step.stop_at;
+    });
+    return {.where = std::move(where),
+            .expected = expected + (step.stop_at != 0 && extents.size() >= step.stop_at ? "stopped" : "to the end"),
+            .saw = saw + (has_ended ? "to the end" : "stopped")};
+  }
+
+  static std::string Describe(const Answer& answer) {
+    return answer ? "success" : std::string(engine::Describe(answer.error()));
+  }
+
+  Map& map_;
+  Oracle& oracle_;
+};
+
+// The first disagreement between `map` and `oracle`. `map` has the script's size and initial type, unchanged; of the
+// oracle, which begins anew, only the memory is used.
+template <typename Map>
+std::optional<Disagreement> FindExtentMapDisagreement(const engine::Script& script, Map map, CellOracle& oracle) {
+  oracle.Begin(script);
+  ExtentMapDifferential<Map, CellOracle> both(map, oracle);
+  if (auto found = both.CompareWhole()) {
+    found->where = "before the first step: " + found->where;
+    return found;
+  }
+  for (std::size_t i = 0; i < script.steps.size(); ++i) {
+    if (auto found = both.Take(script.steps[i])) {
+      found->where =
+          "after step " + std::to_string(i + 1) + ", " + engine::Print(script.steps[i]) + ": " + found->where;
+      return found;
+    }
+  }
+  return std::nullopt;
+}
+
+template <typename Map>
+std::optional<Disagreement> FindExtentMapDisagreement(const engine::Script& script, Map map) {
+  CellOracle oracle;
+  return FindExtentMapDisagreement(script, std::move(map), oracle);
+}
+
+}  // namespace nbdspec::fuzz

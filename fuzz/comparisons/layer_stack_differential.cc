@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/comparisons/layer_stack_differential.h"
+
+#include <algorithm>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "engine/layers/layer.h"
+#include "engine/script/script.h"
+#include "engine/wire/protocol.h"
+#include "fuzz/inputs/layer_stack_input.h"
+#include "fuzz/oracles/naive_layers.h"
+#include "fuzz/oracles/watched_layer.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using engine::ByteRange;
+using engine::Bytes;
+using engine::Extent;
+using engine::ExtentType;
+using engine::LayerResult;
+using engine::NbdError;
+
+std::string Show(const LayerResult& result) { return result ? "success" : "error " + std::to_string(result.error()); }
+
+// How many disks a flush reaches: copy on write keeps what was written to itself.
+std::uint64_t FlushCountOf(const LayerSpec& spec) {
+  std::uint64_t count = spec.kind == LayerKind::kDisk ? 1 : 0;
+  for (const LayerSpec& below : spec.below) {
+    count += spec.kind == LayerKind::kCopyOnWrite ? 0 : FlushCountOf(below);
+  }
+  return count;
+}
+
+class Comparison {
+ public:
+  Comparison(const LayerStackInput& input, const MakeLayer& make)
+      : input_(input), stack_(MakeWatchedStack(input.top, make, notes_)), naive_(MakeNaiveStack(input.top)) {}
+
+  std::optional<Disagreement> Run() {
+    cells_ = naive_->Cells();
+    where_ = "at first";
+    ComparePromises();
+    if (!found_) {
+      CompareAll({.begin = 0, .end = cells_.size()});
+    }
+    for (std::size_t i = 0; i < input_.steps.size() && !found_ && !is_over_; ++i) {
+      RunStep(input_.steps[i], i + 1);
+    }
+    return std::move(found_);
+  }
+
+ private:
+  void Fail(const std::string& what, std::string expected, std::string saw) {
+    if (!found_) {
+      found_ = {.where = Print(input_.top) + ": " + where_ + ": " + what,
+                .expected = std::move(expected),
+                .saw = std::move(saw)};
+    }
+  }
+
+  void ComparePromises() {
+    const auto compare = [this](const char* what, std::uint64_t expected, std::uint64_t saw) {
+      if (expected != saw) {
+        Fail(what, std::to_string(expected), std::to_string(saw));
+      }
+    };
+    compare("size", cells_.size(), stack_->size());
+    compare("can_extents", naive_->CanExtents() ? 1U : 0U, stack_->CanExtents() ? 1U : 0U);
+    compare("can_write", naive_->CanWrite() ? 1U : 0U, stack_->CanWrite() ? 1U : 0U);
+  }
+
+  void RunStep(const StackStep& step, std::size_t number) {
+    const std::uint64_t begin = step.offset % (cells_.size() + 1);
+    const ByteRange range = {.begin = begin, .end = begin + step.length % (cells_.size() - begin + 1)};
+    where_ = "step " + std::to_string(number) + ", " + Print(step, range);
+    notes_.calls_to_fault = step.calls_to_fault;
+    notes_.fault_error = step.fault_error;
+    const bool changes = step.call >= StackCall::kWrite && step.call <= StackCall::kTrim;
+    if (changes) {
+      Change(step, range);
+    } else {
+      Ask(step.call, range);
+    }
+    notes_.calls_to_fault = 0;
+    if (std::exchange(notes_.is_fault_raised, false)) {
+      if (changes) {
+        CompareWithItself();  // A part may be done.
+        is_over_ = true;
+      }
+      return;
+    }
+    CompareAll(range);
+  }
+
+  // Whether the call ended as it had to, and with success.
+  bool HasSucceeded(const LayerResult& result, bool has_room = true) {
+    LayerResult expected;
+    if (notes_.is_fault_raised) {
+      expected = std::unexpected(notes_.fault_error);
+    } else if (!has_room) {
+      expected = std::unexpected(NbdError::kEnospc);
+    }
+    if (!notes_.breach.empty()) {
+      Fail("a layer below", "only what is allowed", notes_.breach);
+    } else if (result != expected) {
+      Fail("result", Show(expected), Show(result));
+    }
+    return !found_ && result.has_value();
+  }
+
+  void Change(const StackStep& step, ByteRange range) {
+    if (!stack_->CanWrite()) {
+      return;
+    }
+    LayerResult changed;
+    bool has_room = true;
+    if (step.call == StackCall::kWrite) {
+      Bytes data(range.length());
+      std::uint8_t next = step.fill;
+      std::ranges::generate(data, [&] { return std::exchange(next, static_cast<std::uint8_t>(next * 5U)); });
+      changed = stack_->Write(range.begin, data);
+      has_room = notes_.is_fault_raised || naive_->Write(range.begin, data);
+    } else if (step.call == StackCall::kTrim) {
+      changed = stack_->Trim(range);
+      has_room = notes_.is_fault_raised || naive_->Trim(range);
+    } else {
+      const bool may_punch_hole = step.call == StackCall::kPunchHole;
+      changed = stack_->WriteZeroes(range, may_punch_hole);
+      has_room = notes_.is_fault_raised || naive_->WriteZeroes(range, may_punch_hole);
+    }
+    HasSucceeded(changed, has_room);
+    cells_ = naive_->Cells();
+  }
+
+  void Ask(StackCall call, ByteRange range) {
+    if (call == StackCall::kFlush) {
+      CompareFlush();
+    } else if (call == StackCall::kRead) {
+      CompareRead(range);
+    } else {
+      CompareExtents(range, call == StackCall::kExtentsReqOne);
+    }
+  }
+
+  void CompareFlush() {
+    notes_.flush_count = 0;
+    if (HasSucceeded(stack_->Flush()) && notes_.flush_count != FlushCountOf(input_.top)) {
+      Fail("disks flushed", std::to_string(FlushCountOf(input_.top)), std::to_string(notes_.flush_count));
+    }
+  }
+
+  void CompareAll(ByteRange range) {
+    const ByteRange all = {.begin = 0, .end = cells_.size()};
+    CompareExtents(all, /*req_one=*/false);
+    CompareRead(all);
+    CompareExtents(range, /*req_one=*/false);
+    CompareExtents(range, /*req_one=*/true);
+    CompareRead(range);
+  }
+
+  void CompareRead(ByteRange range) {
+    if (found_) {
+      return;
+    }
+    Bytes saw(range.length(), 0xa5);
+    if (!HasSucceeded(stack_->Read(range.begin, saw))) {
+      return;
+    }
+    for (std::uint64_t i = range.begin; i < range.end; ++i) {
+      if (saw[i - range.begin] != cells_[i].byte) {
+        return Fail("read " + std::to_string(range.begin) + " +" + std::to_string(range.length()),
+                    "byte " + std::to_string(i) + " is " + std::to_string(cells_[i].byte),
+                    std::to_string(saw[i - range.begin]));
+      }
+    }
+  }
+
+  void CompareExtents(ByteRange range, bool req_one) {
+    if (found_ || range.empty()) {
+      return;
+    }
+    const auto answer = engine::AskExtents(*stack_, {.range = range, .req_one = req_one});
+    if (!HasSucceeded(answer ? LayerResult{} : std::unexpected(answer.error()))) {
+      return;
+    }
+    answer->ForEach(range, [&](Extent extent) {
+      for (std::uint64_t i = extent.range.begin; i < extent.range.end; ++i) {
+        const ExtentType right = cells_[i].type;
+        const bool is_sound = (static_cast<unsigned>(extent.type) & ~static_cast<unsigned>(right)) == 0;
+        if (req_one && i > range.begin ? !is_sound : extent.type != right) {
+          Fail("extents " + std::to_string(range.begin) + " +" + std::to_string(range.length()) +
+                   (req_one ? " req_one" : ""),
+               "byte " + std::to_string(i) + " is " + engine::Print(right), engine::Print(extent.type));
+        }
+      }
+      return !found_.has_value();
+    });
+  }
+
+  // What is said to be zero reads as zero, whatever was done.
+  void CompareWithItself() {
+    const ByteRange all = {.begin = 0, .end = cells_.size()};
+    Bytes bytes(all.length());
+    if (found_ || all.empty() || !HasSucceeded(stack_->Read(0, bytes))) {
+      return;
+    }
+    const auto answer = engine::AskExtents(*stack_, {.range = all});
+    if (!HasSucceeded(answer ? LayerResult{} : std::unexpected(answer.error()))) {
+      return;
+    }
+    answer->ForEach(all, [&](Extent extent) {
+      for (std::uint64_t i = extent.range.begin; i < extent.range.end; ++i) {
+        if (engine::IsZero(extent.type) && bytes[i] != 0) {
+          Fail("after the fault", "byte " + std::to_string(i) + " is no zero", engine::Print(extent.type));
+        }
+      }
+      return true;
+    });
+  }
+
+  const LayerStackInput& input_;
+  WatchNotes notes_;
+  std::unique_ptr<engine::Layer> stack_;
+  std::unique_ptr<NaiveLayer> naive_;
+  std::vector<NaiveCell> cells_;  // The naive stack's, now.
+  std::string where_;
+  bool is_over_ = false;
+  std::optional<Disagreement> found_;
+};
+
+}  // namespace
+
+std::optional<Disagreement> FindLayerStackDisagreement(engine::ByteView bytes, const MakeLayer& make) {
+  const LayerStackInput input = ReadLayerStackInput(bytes);
+  return Comparison(input, make).Run();
+}
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,313 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/comparisons/report_input_differential.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <vector>
+
+#include "engine/script/script.h"
+#include "engine/spec/catalogue.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using spec::Requirement;
+using Json = nlohmann::json;
+using Lines = std::vector<std::string_view>;
+
+constexpr std::size_t kSentenceBytesMax = 400;
+
+// Pieces of `text` between separators: one more than there are separators.
+Lines Split(std::string_view text, char separator) {
+  Lines pieces;
+  for (;;) {
+    const std::size_t at = text.find(separator);
+    pieces.push_back(text.substr(0, at));
+    if (at == std::string_view::npos) {
+      return pieces;
+    }
+    text.remove_prefix(at + 1);
+  }
+}
+
+// Without what follows the last end of line, when that is nothing.
+Lines LinesOf(std::string_view text) {
+  Lines lines = Split(text, '\n');
+  if (lines.back().empty()) {
+    lines.pop_back();
+  }
+  return lines;
+}
+
+// The number after "line " in `sentence`.
+std::optional<std::size_t> LineIn(std::string_view sentence) {
+  const std::size_t at = sentence.find("line ");
+  std::size_t line = 0;
+  if (at == std::string_view::npos ||
+      std::from_chars(sentence.data() + at + 5, sentence.data() + sentence.size(), line).ec != std::errc()) {
+    return std::nullopt;
+  }
+  return line;
+}
+
+// A sentence is one short line that a terminal can show, whatever bytes it is about.
+std::optional<Disagreement> FindInSentence(std::string_view sentence) {
+  const auto is_shown = [](char byte) { return byte >= ' ' && byte <= '~'; };
+  if (sentence.empty() || sentence.size() > kSentenceBytesMax || !std::ranges::all_of(sentence, is_shown)) {
+    return Disagreement{
+        .where = "an error", .expected = "a sentence of printable characters", .saw = std::string(sentence)};
+  }
+  return std::nullopt;
+}
+
+// --- Requirements, read naively ---
+
+bool IsOneOf(std::string_view word, std::initializer_list<std::string_view> words) {
+  return std::ranges::count(words, word) > 0;
+}
+
+bool IsRow(const Lines& cells) {
+  const auto is_of_id = [](char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '.' || c == '-'; };
+  const auto is_trimmed = [](std::string_view cell) {
+    return cell.empty() || (cell.front() != ' ' && cell.back() != ' ');
+  };
+  return (cells.size() == 8 || cells.size() == 9) && std::ranges::all_of(cells, is_trimmed) && !cells[0].empty() &&
+         std::ranges::all_of(cells[0], is_of_id) && !cells[1].empty() &&
+         IsOneOf(cells[2], {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY"}) &&
+         IsOneOf(cells[3], {"server", "client"}) &&
+         IsOneOf(cells[4], {"general", "handshake", "options", "tls", "metadata", "block-size", "transmission",
+                            "structured-replies", "extended-headers"}) &&
+         !cells[5].empty() && IsOneOf(cells[6], {"yes", "partial", "no"}) && !cells[7].empty();
+}
+
+struct NaiveCatalogue {
+  std::vector<Lines> rows;
+  std::size_t bad_line = 0;  // From 1; 0 when none is.
+};
+
+NaiveCatalogue ReadNaively(std::string_view text) {
+  constexpr std::string_view kNames = "id\tsection\tlevel\trole\tphase\tstatement\tobservable\thow";
+  NaiveCatalogue read;
+  bool has_names = false;
+  std::set<std::string_view> ids;
+  const Lines lines = LinesOf(text);
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    if (!lines[i].empty() && lines[i][0] == '#') {
+      continue;
+    }
+    const Lines cells = Split(lines[i], '\t');
+    const bool is_names = lines[i] == kNames || lines[i] == std::string(kNames) + "\tuntested";
+    if (has_names ? !IsRow(cells) || !ids.insert(cells[0]).second : !is_names) {
+      read.bad_line = i + 1;
+      return read;
+    }
+    if (has_names) {
+      read.rows.push_back(cells);
+    }
+    has_names = true;
+  }
+  return read;
+}
+
+std::string Print(const Requirement& row) {
+  std::string text;
+  for (const std::string_view cell : {row.id, row.section, Word(row.level), Word(row.role), Word(row.phase),
+                                      row.statement, Word(row.observable), row.how, row.untested}) {
+    text += std::string(cell) + "\t";
+  }
+  text += row.ambiguous ? "ambiguous " : "";
+  text += row.derived ? "derived " : "";
+  return text + (row.historic ? "historic" : "");
+}
+
+std::string Print(const Lines& cells) {
+  std::string text;
+  for (std::size_t i = 0; i < 9; ++i) {
+    text += (i < cells.size() ? std::string(cells[i]) : "") + "\t";
+  }
+  const auto has = [&](const char* tag) { return cells[7].find(tag) != std::string_view::npos; };
+  text += has("[ambiguous]") ? "ambiguous " : "";
+  text += has("[derived]") ? "derived " : "";
+  return text + (has("[historic-deviation]") ? "historic" : "");
+}
+
+std::optional<Disagreement> FindInCatalogue(std::string_view text, const ReportReaders& readers) {
+  const NaiveCatalogue expected = ReadNaively(text);
+  const auto catalogue = readers.parse_catalogue(text);
+  if (!catalogue) {
+    const std::string& sentence = catalogue.error().sentence;
+    const std::size_t line = LineIn(sentence).value_or(0);
+    const bool has_no_rows = expected.bad_line == 0 && expected.rows.empty();
+    if (line != expected.bad_line || (line == 0 && !has_no_rows)) {
+      return Disagreement{.where = "the catalogue's error",
+                          .expected = has_no_rows ? "no rows" : "line " + std::to_string(expected.bad_line),
+                          .saw = sentence};
+    }
+    return FindInSentence(sentence);
+  }
+  if (expected.bad_line != 0 || catalogue->all().size() != expected.rows.size() || expected.rows.empty()) {
+    return Disagreement{.where = "the catalogue",
+                        .expected = expected.bad_line != 0 ? "an error in line " + std::to_string(expected.bad_line)
+                                                           : std::to_string(expected.rows.size()) + " rows",
+                        .saw = std::to_string(catalogue->all().size()) + " rows"};
+  }
+  for (std::size_t i = 0; i < expected.rows.size(); ++i) {
+    const Requirement& row = catalogue->all()[i];
+    const bool is_found = catalogue->Find(row.id) == &row;
+    if (Print(row) != Print(expected.rows[i]) || !is_found) {
+      return Disagreement{.where = "row " + std::to_string(i + 1),
+                          .expected = Print(expected.rows[i]),
+                          .saw = Print(row) + (is_found ? "" : ", which Find does not find")};
+    }
+  }
+  return std::nullopt;
+}
+
+// --- Cases for nbdkit ---
+
+std::size_t CountWordsOfStack(std::string_view text) {
+  std::size_t count = 0;
+  for (std::string_view line : LinesOf(text)) {
+    constexpr std::string_view kStack = "# stack:";
+    if (line.substr(0, kStack.size()) == kStack) {
+      line.remove_prefix(kStack.size());
+      count += Split(line, ' ').size() - 1;  // The first piece is before the first space.
+    }
+  }
+  return count;
+}
+
+// The rest of the last line that begins with `key`, or `otherwise`.
+std::string LastLineAfter(std::string_view key, std::string_view text, std::string_view otherwise) {
+  std::string_view rest = otherwise;
+  for (const std::string_view line : LinesOf(text)) {
+    rest = line.substr(0, key.size()) == key ? line.substr(key.size()) : rest;
+  }
+  return std::string(rest);
+}
+
+bool AreSame(const NbdkitCase& one, const NbdkitCase& other) {
+  return one.script == other.script && one.stack == other.stack && one.reach == other.reach &&
+         one.deviates == other.deviates;
+}
+
+std::optional<Disagreement> FindInCase(std::string_view text, const ReportReaders& readers) {
+  const auto read = readers.parse_case(text);
+  const auto script = engine::ParseScript(text);
+  if (!read) {
+    const std::string& sentence = read.error().sentence;
+    const std::size_t line = LineIn(sentence).value_or(0);
+    const bool is_of_script = !script && sentence != script.error().sentence;
+    if (line == 0 || line > LinesOf(text).size() + 1 || is_of_script) {
+      return Disagreement{.where = "the case's error",
+                          .expected = script ? "a line of the text" : script.error().sentence,
+                          .saw = sentence};
+    }
+    return FindInSentence(sentence);
+  }
+  const std::size_t words = CountWordsOfStack(text);
+  const std::string reach = LastLineAfter("# reach: ", text, NbdkitCase{}.reach);
+  const std::string deviates = LastLineAfter("# deviates: ", text, "");
+  if (!script || *script != read->script || read->stack.size() != words || read->reach != reach ||
+      read->deviates != deviates) {
+    return Disagreement{.where = "the case",
+                        .expected = script ? "its script, " + std::to_string(words) + " layers, reach " + reach +
+                                                 ", deviates " + deviates
+                                           : "an error",
+                        .saw = readers.print_case(*read)};
+  }
+  const std::string printed = readers.print_case(*read);
+  const auto again = readers.parse_case(printed);
+  if (!again || !AreSame(*read, *again)) {
+    return Disagreement{.where = "the case, printed and read",
+                        .expected = printed,
+                        .saw = again ? readers.print_case(*again) : again.error().sentence};
+  }
+  // What it says must also be usable: nothing in it may make its truth abort.
+  (void)TruthOf(*read);
+  return std::nullopt;
+}
+
+// --- What a finding is ---
+
+constexpr std::size_t kConnectionsMax = 64;
+
+// The member `name`, or null.
+Json In(const Json& json, const std::string& name) { return json.is_object() ? json.value(name, Json()) : Json(); }
+
+bool IsAbout(const Json& text) {
+  const Json kind = In(text, "kind");
+  const Json state = In(text, "state");
+  const Json files = In(text, "files");
+  const auto is_file = [](const auto& file) {
+    return file.key().find('/') == std::string::npos && file.value().is_object();
+  };
+  const auto listed = files.items();
+  return kind.is_string() && state.is_string() &&
+         IsOneOf(kind.get<std::string>(), {"wrong-data", "false-claim", "broken-rule", "wrong-success", "wrong-error",
+                                           "disconnect", "crash", "hang"}) &&
+         IsOneOf(state.get<std::string>(), {"observed", "reproduced", "not-reproduced"}) && files.is_object() &&
+         files.size() <= 2 * kConnectionsMax + 4 && std::all_of(listed.begin(), listed.end(), is_file);
+}
+
+// Whether `printed` says what `text` does: each member that is there with the right type, and nothing for another.
+bool SaysTheSame(const Json& printed, const Json& text) {
+  if (printed.is_string()) {
+    return printed == (text.is_string() ? text : Json(""));
+  }
+  if (printed.is_number_unsigned()) {
+    return printed == (text.is_number_unsigned() ? text : Json(0U));
+  }
+  if (printed.is_array()) {
+    bool is_same = printed.size() == (text.is_array() ? std::min(text.size(), kConnectionsMax) : 0);
+    for (std::size_t i = 0; is_same && i < printed.size(); ++i) {
+      is_same = SaysTheSame(printed[i], text[i]);
+    }
+    return is_same;
+  }
+  const auto members = printed.items();
+  return printed.is_object() && std::all_of(members.begin(), members.end(), [&text](const auto& member) {
+           return SaysTheSame(member.value(), In(text, member.key()));
+         });
+}
+
+std::optional<Disagreement> FindInAbout(std::string_view text, const ReportReaders& readers) {
+  const Json naive = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto read = readers.parse_about(text);
+  if (read.has_value() != IsAbout(naive)) {
+    return Disagreement{.where = "whether it is the about.json of a finding",
+                        .expected = read ? "an error" : "a value",
+                        .saw = read ? readers.print_about(*read) : read.error().sentence};
+  }
+  if (!read) {
+    return FindInSentence(read.error().sentence);
+  }
+  const std::string printed = readers.print_about(*read);
+  const Json shown = Json::parse(printed, nullptr, /*allow_exceptions=*/false);
+  if (!SaysTheSame(shown, naive) || In(shown, "files").size() != In(naive, "files").size()) {
+    return Disagreement{.where = "about.json", .expected = std::string(text), .saw = printed};
+  }
+  const auto again = readers.parse_about(printed);
+  if (!again || *again != *read) {
+    return Disagreement{.where = "about.json, printed and read",
+                        .expected = printed,
+                        .saw = again ? readers.print_about(*again) : again.error().sentence};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Disagreement> FindReportInputDisagreement(engine::ByteView input, const ReportReaders& readers) {
+  const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
+  if (text.starts_with('{')) {
+    return FindInAbout(text, readers);
+  }
+  return text.starts_with(engine::kScriptHeader) ? FindInCase(text, readers) : FindInCatalogue(text, readers);
+}
+
+}  // namespace nbdspec::fuzz

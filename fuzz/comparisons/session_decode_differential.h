@@ -1,0 +1,212 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// A hostile server's bytes into a Session: whole and in pieces, against what a NaiveSession makes of them.
+//
+// The session is a template parameter so that canary tests can pass one with a planted bug: it is made as
+// conformance::Session and has its functions.
+
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "conformance/session/session.h"
+#include "conformance/session/transcript.h"
+#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/inputs/session_decode_input.h"
+#include "fuzz/oracles/naive_session.h"
+
+namespace nbdspec::fuzz {
+
+template <typename Session>
+class SessionDecodeDifferential {
+ public:
+  explicit SessionDecodeDifferential(const SessionDecodeInput& input) : input_(input), naive_(input) {
+    // Then whatever is left, so that all bytes are accounted for. No message is shorter than a byte.
+    steps_ = input.steps;
+    for (const SessionStep& step : steps_) {
+      expected_.push_back(naive_.Take(step));
+    }
+    do {
+      steps_.push_back({.act = SessionAct::kNext});
+      expected_.push_back(naive_.Take(steps_.back()));
+    } while (!IsOver(expected_.back()));
+  }
+
+  std::optional<Disagreement> Run() const {
+    auto found = CompareIn({input_.stream.size() + 1, 1}, "whole");
+    found = found ? found : CompareIn(input_.piece_bytes, "in pieces");
+    if (!found && input_.stream.size() <= kByteByByteMax) {
+      found = CompareIn({1, 1}, "byte by byte");
+    }
+    return found ? found : CheckBound();
+  }
+
+ private:
+  static constexpr std::size_t kByteByByteMax = 256;  // Longer ones would only be slow.
+
+  using Direction = conformance::Transcript::Direction;
+  using How = conformance::ReceiveError::Kind;
+
+  static bool IsOver(const SessionOutcome& outcome) { return outcome.ended && outcome.ended != How::kUnexpected; }
+
+  std::optional<Disagreement> CompareIn(std::array<std::size_t, 2> piece_bytes, const std::string& how) const {
+    conformance::Transcript transcript;
+    Session session(std::make_unique<RecitedStream>(input_.stream, piece_bytes, input_.ending), input_.limits,
+                    transcript);
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      if (const SessionOutcome saw = Take(session, steps_[i]); saw != expected_[i]) {
+        return Disagreement{.where = how + ", step " + std::to_string(i + 1) + ", " + Print(steps_[i]),
+                            .expected = Print(expected_[i]),
+                            .saw = Print(saw)};
+      }
+    }
+    if (session.unmatched() != naive_.strays()) {
+      return Disagreement{.where = how + ", strays",
+                          .expected = Print(SessionOutcome{.messages = naive_.strays()}),
+                          .saw = Print(SessionOutcome{.messages = session.unmatched()})};
+    }
+    auto found = CompareTranscript(transcript, how);
+    return found || naive_.is_undecodable() ? found : CompareBytes(session, how);
+  }
+
+  std::optional<Disagreement> CheckBound() const {
+    conformance::Session::Limits limits = input_.limits;
+    limits.received_bytes_max = input_.stream.size() / 2;
+    const std::uint64_t bytes_max = limits.received_bytes_max + std::max(input_.piece_bytes[0], input_.piece_bytes[1]);
+    conformance::Transcript transcript;
+    Session session(std::make_unique<RecitedStream>(input_.stream, input_.piece_bytes, input_.ending), limits,
+                    transcript);
+    for (const SessionStep& step : steps_) {
+      (void)Take(session, step);
+    }
+    if (session.received_byte_count() > bytes_max) {
+      return Disagreement{.where = "with a limit of " + std::to_string(limits.received_bytes_max) + " bytes",
+                          .expected = "at most " + std::to_string(bytes_max) + " bytes received",
+                          .saw = std::to_string(session.received_byte_count())};
+    }
+    return std::nullopt;
+  }
+
+  std::optional<Disagreement> CompareTranscript(const conformance::Transcript& transcript,
+                                                const std::string& how) const {
+    std::string expected;
+    for (const engine::PlacedServerMessage& placed : naive_.decoded()) {
+      expected += PrintLine(placed.offset, placed.length, engine::Describe(placed.message));
+    }
+    std::string saw;
+    std::uint64_t sent_bytes = 0;
+    for (const conformance::Transcript::Line& line : transcript.lines()) {
+      if (line.direction == Direction::kReceived) {
+        saw += PrintLine(line.offset, line.length, line.text);
+      } else if (line.direction == Direction::kSent) {
+        if (line.offset != sent_bytes) {
+          return Disagreement{.where = how + ", transcript of what was sent",
+                              .expected = "offset " + std::to_string(sent_bytes),
+                              .saw = std::to_string(line.offset)};
+        }
+        sent_bytes += line.length;
+      }
+    }
+    if (saw != expected) {
+      return Disagreement{.where = how + ", transcript of what was received", .expected = expected, .saw = saw};
+    }
+    return std::nullopt;
+  }
+
+  std::optional<Disagreement> CompareBytes(const Session& session, const std::string& how) const {
+    const auto print = [](std::size_t received, std::size_t pending) {
+      return std::to_string(received) + " bytes received, " + std::to_string(pending) + " of them in no message";
+    };
+    const std::string expected = print(input_.stream.size(), naive_.pending_bytes());
+    const std::string saw = print(session.received_byte_count(), session.pending().size());
+    if (saw != expected) {
+      return Disagreement{.where = how + ", at the end", .expected = expected, .saw = saw};
+    }
+    return std::nullopt;
+  }
+
+  static std::string PrintLine(std::uint64_t offset, std::uint64_t length, const std::string& text) {
+    return "@" + std::to_string(offset) + " +" + std::to_string(length) + " " + text + "; ";
+  }
+
+  static SessionOutcome Take(Session& session, const SessionStep& step) {
+    using engine::CommandType;
+    const auto request = [&](std::uint16_t type, std::uint64_t cookie) {
+      return engine::Request{.type = type, .cookie = cookie, .length = step.length};
+    };
+    switch (step.act) {
+      case SessionAct::kNextGreeting:
+        return From(session.NextGreeting());
+      case SessionAct::kNext:
+        return From(session.Next());
+      case SessionAct::kNextOptionReplies:
+        return From(session.NextOptionReplies());
+      case SessionAct::kNextAnswer:
+        return From(session.NextAnswer(step.cookie));
+      case SessionAct::kSilence:
+        return {.is_silent = !session.ExpectSilence().has_value()};
+      case SessionAct::kNextEnd:
+        return {.ended = session.WaitForEnd().kind};
+      case SessionAct::kAskOption:
+        return From(session.Ask(engine::Option{.option = engine::OptionType::kList}));
+      case SessionAct::kAskExportName:
+        return From(session.AskExportName("export", step.no_zeroes));
+      case SessionAct::kAskRead:
+        return From(session.Ask(request(CommandType::kRead, 0)));
+      case SessionAct::kAskFlush:
+        return From(session.Ask(request(CommandType::kFlush, 0)));
+      case SessionAct::kSayRead:
+        session.Send(request(CommandType::kRead, step.cookie));
+        return {};
+      case SessionAct::kSayFlush:
+        session.Send(request(CommandType::kFlush, step.cookie));
+        return {};
+      case SessionAct::kEnterTransmission:
+        session.EnterTransmission();
+        return {};
+    }
+    return {};
+  }
+
+  template <typename Message>
+  static SessionOutcome From(conformance::Received<Message> heard) {
+    if (!heard) {
+      return {.ended = heard.error().kind};
+    }
+    return FromMessage(*std::move(heard));
+  }
+
+  static SessionOutcome FromMessage(engine::ServerMessage message) { return {.messages = {std::move(message)}}; }
+
+  static SessionOutcome FromMessage(const std::vector<engine::OptionReply>& replies) {
+    return {.messages = {replies.begin(), replies.end()}};
+  }
+
+  static SessionOutcome FromMessage(const conformance::Answer& answer) {
+    SessionOutcome outcome = {.messages = {answer.chunks.begin(), answer.chunks.end()}, .error = answer.error()};
+    if (answer.simple) {
+      outcome.messages.emplace_back(*answer.simple);
+    }
+    return outcome;
+  }
+
+  const SessionDecodeInput& input_;
+  NaiveSession naive_;
+  std::vector<SessionStep> steps_;
+  std::vector<SessionOutcome> expected_;
+};
+
+// The first thing wrong with what a session makes of `bytes`, read as session_decode_input.h says.
+template <typename Session = conformance::Session>
+std::optional<Disagreement> FindSessionDecodeDisagreement(engine::ByteView bytes) {
+  const SessionDecodeInput input = ReadSessionDecodeInput(bytes);
+  return SessionDecodeDifferential<Session>(input).Run();
+}
+
+}  // namespace nbdspec::fuzz

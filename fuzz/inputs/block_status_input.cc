@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/inputs/block_status_input.h"
+
+#include <algorithm>
+#include <array>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "engine/base/byte_reader.h"
+#include "engine/oracle/last_writer_oracle.h"
+#include "engine/script/script_bytes.h"
+#include "engine/wire/messages.h"
+#include "engine/wire/payloads.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using engine::ByteRange;
+using engine::Chunk;
+using engine::ChunkType;
+using engine::StatusExchange;
+
+constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
+constexpr std::uint32_t kLengthMax = std::numeric_limits<std::uint32_t>::max();
+constexpr std::uint32_t kAllocationId = 7;
+constexpr std::uint32_t kOtherId = 0;
+constexpr std::uint32_t kUnknownId = 9;
+
+std::uint64_t SaturatingAdd(std::uint64_t a, std::uint64_t b) { return b > kMax - a ? kMax : a + b; }
+
+// --- A truth --------------------------------------------------------------------------------------------------
+
+// An edge of an extent, or one byte beside it.
+std::uint64_t Edge(const std::vector<engine::Extent>& truth, std::uint8_t selector, std::uint8_t nudge) {
+  const std::uint64_t index = selector % (truth.size() + 1);
+  const std::uint64_t edge = index < truth.size() ? truth[index].range.begin : truth.back().range.end;
+  return nudge % 4 == 1 ? edge + 1 : nudge % 4 == 2 && edge > 0 ? edge - 1 : edge;
+}
+
+std::vector<engine::Extent> TruthOf(const engine::Script& script) {
+  engine::LastWriterOracle oracle(script.size, script.initial);
+  for (const engine::Step& step : script.steps) {
+    if (const auto* add = std::get_if<engine::AddStep>(&step)) {
+      (void)oracle.Add(add->offset, add->length, add->type);  // One that is refused changes nothing.
+    } else if (std::holds_alternative<engine::ClearStep>(step)) {
+      oracle.Clear();
+    }
+  }
+  return oracle.Extents({.begin = 0, .end = script.size});
+}
+
+// --- A reply --------------------------------------------------------------------------------------------------
+
+constexpr auto kBegins = std::to_array<std::uint64_t>(
+    {0, 0, 512, 100, 4096, std::uint64_t{1} << 32, (std::uint64_t{1} << 63) - 4096, kMax - 600});
+constexpr auto kLengths =
+    std::to_array<std::uint64_t>({512, 4096, 1024, 100, 1, 0, std::uint64_t{1} << 31, kLengthMax});
+constexpr auto kBlockSizes = std::to_array<std::uint32_t>({1, 512, 4096, 64, 0, 3});
+constexpr std::array<std::uint32_t, 4> kErrors = {engine::NbdError::kOk, engine::NbdError::kEinval,
+                                                  engine::NbdError::kOk, engine::NbdError::kEio};
+constexpr auto kPayloadsMax = std::to_array<std::uint32_t>({engine::kPayloadBytesDefaultMax, 32, 15, 0});
+
+std::uint64_t ExportBytes(std::uint8_t selector, ByteRange asked) {
+  const auto choices =
+      std::to_array<std::uint64_t>({SaturatingAdd(asked.end, 1 << 20), asked.end, SaturatingAdd(asked.end, 100),
+                                    asked.end - (asked.end > 0 ? 1 : 0), 512, 0, kMax});
+  return choices[selector % choices.size()];
+}
+
+std::vector<engine::MetaContext> Contexts(std::uint8_t selector) {
+  const engine::MetaContext allocation = {.id = kAllocationId, .name = std::string(engine::kBaseAllocation)};
+  const engine::MetaContext other = {.id = kOtherId, .name = "x-test:other"};
+  switch (selector % 8) {
+    case 0:
+    case 1:
+    case 2:
+      return {allocation};
+    case 3:
+    case 4:
+      return {other, allocation};
+    case 5:
+      return {other};
+    case 6:
+      return {{.id = kUnknownId, .name = std::string(engine::kBaseAllocation)}, allocation};
+    default:
+      return {};
+  }
+}
+
+engine::Descriptor ReadDescriptor(engine::ByteReader& input, std::uint64_t asked) {
+  const auto near = static_cast<std::uint32_t>(std::min<std::uint64_t>(asked, kLengthMax));
+  const auto lengths = std::to_array<std::uint32_t>({512, 512, near, near / 2, near - (near > 0 ? 1 : 0),
+                                                     near + (near < kLengthMax ? 1 : 0), 0, 1, 100, 4096, 1U << 31,
+                                                     kLengthMax - 511, kLengthMax});
+  const std::uint32_t length = input.Choose(lengths);
+  const std::uint8_t status = input.Byte();
+  return {.length = length, .status = (status & 7U) | ((status & 8U) << 28)};
+}
+
+Chunk ReadStatusChunk(engine::ByteReader& input, std::uint8_t id_selector, std::uint64_t asked) {
+  constexpr std::array<std::uint32_t, 4> kIds = {kAllocationId, kAllocationId, kOtherId, kUnknownId};
+  engine::BlockStatus status = {.context_id = kIds[id_selector % kIds.size()], .descriptors = {}};
+  for (unsigned count = input.Byte() % 5U; count > 0; --count) {
+    status.descriptors.push_back(ReadDescriptor(input, asked));
+  }
+  return {.type = ChunkType::kBlockStatus, .payload = engine::EncodePayload(status)};
+}
+
+Chunk Error(std::uint32_t error) {
+  return {.type = ChunkType::kError, .payload = engine::EncodePayload(engine::ErrorPayload{.error = error})};
+}
+
+void ReadMessage(engine::ByteReader& input, StatusExchange& exchange) {
+  const std::uint8_t kind = input.Byte();
+  std::vector<Chunk>& chunks = exchange.chunks;
+  switch (kind % 16) {
+    case 8:
+      return chunks.push_back({.type = ChunkType::kBlockStatus, .payload = engine::Bytes(input.Byte() % 24U)});
+    case 9:
+      return chunks.push_back(Error(engine::NbdError::kEinval));
+    case 10:
+      return chunks.push_back(Error(engine::NbdError::kEio));
+    case 11:
+      return chunks.push_back({.type = ChunkType::kErrorOffset});
+    case 12:
+      return chunks.push_back({.flags = engine::ChunkFlag::kDone});
+    case 13:
+      return chunks.push_back({.type = ChunkType::kBlockStatusExt, .payload = engine::Bytes(12)});
+    case 14:
+      exchange.simple_reply = engine::SimpleReply{.error = kErrors[kind / 16 % kErrors.size()]};
+      return;
+    case 15:
+      return chunks.push_back({.type = static_cast<std::uint16_t>(kind / 16U), .payload = engine::Bytes(12)});
+    default:
+      chunks.push_back(ReadStatusChunk(input, kind / 16, exchange.asked.length()));
+  }
+}
+
+}  // namespace
+
+TruthInput ReadTruthInput(engine::ByteView bytes) {
+  constexpr auto kAlignments = std::to_array<std::uint32_t>({1, 512, 2, 4096, 64, 1U << 16, 1U << 31, 1});
+  constexpr auto kCounts = std::to_array<std::uint32_t>({64, 1, 2, 5});
+  engine::ByteReader input(bytes);
+  const std::uint8_t head = input.Byte();
+  const std::uint8_t begin = input.Byte();
+  const std::uint8_t end = input.Byte();
+  const std::uint8_t nudges = input.Byte();
+  TruthInput read = {.options = {.req_one = (head & 2) != 0, .alignment = kAlignments[head >> 2 & 7U]}};
+  read.options.descriptor_count_max = input.Choose(kCounts);
+  engine::Script script = engine::DecodeScript(input.rest(), {.steps_max = 16});
+  script.size = std::max<std::uint64_t>(script.size, 1);
+  read.size = script.size;
+  read.truth = TruthOf(script);
+  const std::uint64_t offset = std::min(Edge(read.truth, begin, nudges), read.size - 1);
+  read.asked.begin = offset - offset % read.options.alignment;
+  read.asked.end = std::min(Edge(read.truth, end, nudges >> 2 & 3), read.size);
+  if (read.asked.end <= read.asked.begin) {
+    read.asked.end = read.size;
+  }
+  return read;
+}
+
+ReplyInput ReadReplyInput(engine::ByteView bytes) {
+  constexpr std::size_t kChunksMax = 8;
+  engine::ByteReader input(bytes);
+  ReplyInput read;
+  StatusExchange& exchange = read.exchange;
+  const std::uint8_t head = input.Byte();
+  exchange.req_one = (head & 2) != 0;
+  exchange.block_bytes_min = kBlockSizes[(head >> 2 & 7U) % kBlockSizes.size()];
+  exchange.payload_bytes_max = kPayloadsMax[(head >> 6) % kPayloadsMax.size()];
+  exchange.asked.begin = input.Choose(kBegins);
+  exchange.asked.end = SaturatingAdd(exchange.asked.begin, input.Choose(kLengths));
+  exchange.export_bytes = ExportBytes(input.Byte(), exchange.asked);
+  exchange.contexts = Contexts(input.Byte());
+  for (int i = 0; i < 2; ++i) {
+    const std::uint8_t where = input.Byte();  // Up to 15 times 256 bytes from the begin, and 1 to 16 bytes of data.
+    const std::uint64_t begin = SaturatingAdd(exchange.asked.begin, where % 16U * std::uint64_t{256});
+    read.data.push_back({.begin = begin, .end = SaturatingAdd(begin, 1 + where / 16U)});
+  }
+  const std::uint8_t within = input.Byte();
+  read.within.begin = SaturatingAdd(exchange.asked.begin, within % 4U * std::uint64_t{100});
+  read.within.end = SaturatingAdd(read.within.begin, within < 128 ? within * std::uint64_t{64} : kMax);
+  while (!input.rest().empty() && exchange.chunks.size() < kChunksMax) {
+    ReadMessage(input, exchange);
+  }
+  return read;
+}
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/inputs/c_api_input.h"
+
+#include <array>
+#include <cerrno>
+
+#include "engine/base/byte_reader.h"
+#include "engine/extents/extents_c.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+constexpr std::size_t kStepsMax = 24;
+
+class Reader : public engine::ByteReader {
+ public:
+  using ByteReader::ByteReader;
+
+  CStep Step() {
+    constexpr auto kCalls =
+        std::to_array<CCall>({CCall::kAdd, CCall::kAdd, CCall::kAdd, CCall::kAdd, CCall::kForeach, CCall::kForeach,
+                              CCall::kClear, CCall::kNewOfType, CCall::kAdd, CCall::kFill, CCall::kForeach,
+                              CCall::kForeach, CCall::kNewOfType, CCall::kNew, CCall::kFree, CCall::kNewCompat});
+    const std::uint8_t kind = Byte();
+    const std::uint8_t how = Byte();
+    CStep step = {.call = kCalls[kind % kCalls.size()], .slot = kind >> 4 & 1U, .is_null = kind >= 248};
+    step.allocations = (how & 7) < 4 ? how & 3 : -1;
+    step.is_told = (how & 8) == 0;
+    switch (step.call) {
+      case CCall::kAdd:
+        step.offset = Number(sizes_[step.slot]);
+        step.length = Length(step);
+        step.type = Bits();
+        break;
+      case CCall::kForeach:
+        step.type = Flags();
+        step.offset = Number(sizes_[step.slot]);
+        step.length = Length(step);
+        ReadCallback(step, how);
+        break;
+      case CCall::kNewOfType:
+      case CCall::kNew:
+        step.offset = Number(48) + ((how & 16) != 0 ? FillOffset(kFillCount) : 0);
+        step.type = Bits();
+        sizes_[step.slot] = step.offset;
+        break;
+      case CCall::kNewCompat:
+        sizes_[step.slot] = NBDSPEC_EXTENTS_SIZE_MAX;
+        break;
+      case CCall::kFill:
+        step.type = Bits() & 3U;
+        step.allocations = -1;
+        break;
+      case CCall::kFree:
+      case CCall::kClear:
+        break;
+    }
+    return step;
+  }
+
+ private:
+  // Mostly small: edges and overlaps need few bytes. The others are where something could be cut or wrap.
+  std::uint64_t Number(std::uint64_t size) {
+    constexpr auto kEdges = std::to_array<std::uint64_t>(
+        {UINT32_MAX, 1ULL << 32, (1ULL << 32) + 1, (1ULL << 32) + 32, 1ULL << 62, NBDSPEC_EXTENTS_SIZE_MAX - 1,
+         NBDSPEC_EXTENTS_SIZE_MAX, NBDSPEC_EXTENTS_SIZE_MAX + 1, UINT64_MAX - 1, UINT64_MAX, UINT64_MAX, 1ULL << 31});
+    const std::uint8_t byte = Byte();
+    if (byte < 192) {
+      return byte % 64U;
+    }
+    return byte < 216 ? size + byte % 4 - 2 : kEdges[byte % kEdges.size()];
+  }
+
+  std::uint64_t Length(const CStep& step) {
+    const std::uint64_t length = Number(sizes_[step.slot] - step.offset);
+    const bool is_wrap = length == (1ULL << 31);  // Up to 2^64, or one byte less.
+    return is_wrap ? (step.slot == 0 ? ~step.offset : 0 - step.offset) : length;
+  }
+
+  std::uint32_t Bits() {
+    constexpr auto kUnknown = std::to_array<std::uint32_t>({4, 6, 256, 257, 1U << 16, 1U << 31, UINT32_MAX});
+    const std::uint8_t byte = Byte();
+    return byte < 224 ? byte % 4U : kUnknown[byte % kUnknown.size()];
+  }
+
+  std::uint32_t Flags() {
+    constexpr auto kUnknown = std::to_array<std::uint32_t>({2, 3, 256, 1U << 31});
+    const std::uint8_t byte = Byte();
+    return byte < 224 ? (byte % 4 == 0 ? 0U : 1U) : kUnknown[byte % kUnknown.size()];
+  }
+
+  void ReadCallback(CStep& step, std::uint8_t how) {
+    constexpr auto kErrors = std::to_array<int>({EIO, ENOMEM, EINVAL, EBUSY, EOVERFLOW, 0, 9999, ENOSPC});
+    constexpr auto kResults = std::to_array<int>({-1, 1, -2, 256, 1 << 30, -1});
+    const std::uint8_t byte = Byte();
+    step.no_callback = how >= 248;
+    step.in_callback = static_cast<InCallback>(how >> 4 & 3U);
+    step.stop_at = byte % 4;
+    step.callback_error = kErrors[(byte >> 2) % kErrors.size()];
+    step.callback_result = kResults[(byte >> 5) % kResults.size()];
+  }
+
+  std::array<std::uint64_t, kCSlotCount> sizes_ = {};
+};
+
+std::string Print(CCall call) {
+  constexpr auto kNames = std::to_array<std::string_view>(
+      {"new_of_type", "new", "nbdkit_extents_new", "free", "add", "clear", "foreach", "fill"});
+  return std::string(kNames[static_cast<std::size_t>(call)]);
+}
+
+}  // namespace
+
+std::vector<CStep> ReadCApiInput(engine::ByteView input) {
+  Reader reader(input);
+  std::vector<CStep> steps;
+  while (!reader.empty() && steps.size() < kStepsMax) {
+    steps.push_back(reader.Step());
+  }
+  return steps;
+}
+
+std::string Print(const CStep& step) {
+  std::string text = step.is_null ? "NULL: " : "map " + std::to_string(step.slot) + ": ";
+  text += Print(step.call) + " " + std::to_string(step.offset) + " +" + std::to_string(step.length);
+  text += (step.call == CCall::kForeach ? " flags " : " type ") + std::to_string(step.type);
+  if (step.allocations >= 0) {
+    text += ", memory for " + std::to_string(step.allocations) + " allocations";
+  }
+  if (step.call == CCall::kForeach && step.stop_at > 0) {
+    text += ", call " + std::to_string(step.stop_at) + " returns " + std::to_string(step.callback_result) +
+            " with errno " + std::to_string(step.callback_error);
+  }
+  return text;
+}
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,300 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/inputs/fresh_inputs.h"
+
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "engine/script/script.h"
+#include "engine/script/script_bytes.h"
+#include "engine/wire/encode.h"
+#include "engine/wire/messages.h"
+#include "fuzz/inputs/script_mutator.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using engine::Bytes;
+
+template <typename T>
+const T& AnyOf(std::span<const T> choices, Random& random) {
+  return choices[random.Below(choices.size())];
+}
+
+std::string_view Word(std::span<const std::string_view> words, Random& random) { return AnyOf(words, random); }
+
+Bytes FromText(std::string_view text) { return {text.begin(), text.end()}; }
+
+// --- Wire ---
+
+Bytes AnyBytes(std::size_t count, Random& random) {
+  Bytes bytes(count);
+  std::ranges::generate(bytes, [&random] { return static_cast<std::uint8_t>(random()); });
+  return bytes;
+}
+
+// Short ones, and those at the limits of wire_decode.
+Bytes AnyPayload(Random& random) {
+  constexpr std::size_t kLimits[] = {0, 16, 40};
+  return AnyBytes(random.OneIn(2) ? random.Below(24) : AnyOf<std::size_t>(kLimits, random) + random.Below(2), random);
+}
+
+// Right ones for the most part, and any number of its bits at times.
+template <typename Number>
+Number AnyCode(std::uint64_t likely, Random& random) {
+  return static_cast<Number>(random.OneIn(6) ? random() : random.Below(likely));
+}
+
+engine::ServerMessage AnyReply(std::uint8_t data_bytes, Random& random) {
+  if (random.OneIn(2)) {
+    const std::uint64_t cookie = random.Below(3);
+    const std::uint32_t error = random.OneIn(3) ? 5 : 0;
+    return engine::SimpleReply{
+        .error = error, .cookie = cookie, .data = AnyBytes(cookie < 2 && error == 0 ? data_bytes : 0, random)};
+  }
+  constexpr std::uint16_t kTypes[] = {0, 1, 2, 5, 0x8001, 0x8002};
+  return engine::Chunk{
+      .flags = AnyCode<std::uint16_t>(2, random),
+      .type = random.OneIn(6) ? AnyCode<std::uint16_t>(8, random) : AnyOf<std::uint16_t>(kTypes, random),
+      .cookie = random.Below(3),
+      .payload = AnyPayload(random)};
+}
+
+// `phase` as ReadWireInput has it. Those of a server below 2 begin with its greeting.
+void SayAsServer(unsigned phase, std::uint8_t data_bytes, Random& random, Bytes& out) {
+  bool in_transmission = phase == 3;
+  if (phase < 2) {
+    Encode(engine::Greeting{.flags = AnyCode<std::uint16_t>(4, random)}, out);
+  } else if (phase == 2) {
+    Encode(engine::ExportNameReply{.size = random(), .pad = Bytes(data_bytes % 2 == 1 ? 124 : 0)}, out);
+    in_transmission = true;
+  }
+  for (std::uint64_t left = random.Below(8); left > 0; --left) {
+    if (in_transmission) {
+      Encode(AnyReply(data_bytes, random), out);
+      continue;
+    }
+    const auto option = AnyCode<std::uint32_t>(11, random);
+    const std::uint32_t type =
+        random.OneIn(3) ? 0x80000001 + AnyCode<std::uint32_t>(9, random) : 1 + AnyCode<std::uint32_t>(4, random);
+    const engine::OptionReply reply = {.option = option, .type = type, .payload = AnyPayload(random)};
+    Encode(reply, out);
+    if (option == engine::OptionType::kExportName) {
+      Encode(engine::ExportNameReply{.size = random(), .pad = Bytes(reply.is_error() ? 124 : 0)}, out);
+    }
+    in_transmission = option == engine::OptionType::kExportName ||
+                      (option == engine::OptionType::kGo && type == engine::OptionReplyType::kAck);
+  }
+}
+
+void SayAsClient(unsigned phase, Random& random, Bytes& out) {
+  if (phase < 2) {
+    Encode(engine::ClientFlags{.flags = AnyCode<std::uint32_t>(4, random)}, out);
+  }
+  for (std::uint64_t left = random.Below(8); left > 0; --left) {
+    Bytes payload = AnyPayload(random);
+    if (phase < 2) {
+      Encode(engine::Option{.option = AnyCode<std::uint32_t>(11, random), .payload = std::move(payload)}, out);
+      continue;
+    }
+    const auto type = AnyCode<std::uint16_t>(8, random);
+    payload.resize(type == engine::CommandType::kWrite ? payload.size() : 0);
+    Encode(engine::Request{.flags = AnyCode<std::uint16_t>(64, random),
+                           .type = type,
+                           .cookie = random(),
+                           .offset = random(),
+                           .length = payload.empty() ? AnyCode<std::uint32_t>(4096, random)
+                                                     : static_cast<std::uint32_t>(payload.size()),
+                           .payload = std::move(payload)},
+           out);
+  }
+}
+
+// --- Requirements ---
+
+constexpr std::string_view kColumns = "id\tsection\tlevel\trole\tphase\tstatement\tobservable\thow\tuntested";
+
+std::string AnyRow(Random& random) {
+  constexpr std::string_view kIds[] = {"a", "a", "b.c-1", "d.9", "A", "e\x1b[31m", ""};
+  constexpr std::string_view kLevels[] = {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "OUGHT"};
+  constexpr std::string_view kRoles[] = {"server", "client", "server", "peer"};
+  constexpr std::string_view kPhases[] = {"general",      "handshake",          "options",
+                                          "tls",          "metadata",           "block-size",
+                                          "transmission", "structured-replies", "extended-headers"};
+  constexpr std::string_view kObservables[] = {"yes", "partial", "no", "yes", "maybe"};
+  constexpr std::string_view kHows[] = {"h", "ask [ambiguous]", "[derived]", "h [historic-deviation]", ""};
+  constexpr std::string_view kEnds[] = {"", "", "", "no TLS", " ", "\r"};
+  std::string row;
+  row += std::string(Word(kIds, random)) + "\tS" + (random.OneIn(12) ? " \t" : "\t");
+  row += std::string(Word(kLevels, random)) + "\t" + std::string(Word(kRoles, random)) + "\t";
+  row += std::string(Word(kPhases, random)) + "\ts\t" + std::string(Word(kObservables, random)) + "\t";
+  row += Word(kHows, random);
+  if (!random.OneIn(8)) {
+    row += "\t" + std::string(Word(kEnds, random));
+  }
+  return random.OneIn(12) ? row.substr(0, random.Below(row.size() + 1)) : row;
+}
+
+std::string AnyRequirements(Random& random) {
+  std::string text;
+  for (std::uint64_t line = 0, count = 1 + random.Below(5); line < count; ++line) {
+    if (random.OneIn(4)) {
+      text += random.OneIn(2) ? "#\n" : "# Requirements.\n";
+    }
+    text += line == 0 && !random.OneIn(12) ? kColumns : AnyRow(random);
+    text += random.OneIn(10) ? "\r\n" : "\n";
+  }
+  if (random.OneIn(5)) {
+    text.pop_back();
+  }
+  return text;
+}
+
+// --- Cases for nbdkit ---
+
+std::string AnyLayer(Random& random) {
+  constexpr std::string_view kNames[] = {"offset=", "nbdspec-offset=", "truncate=", "round-up=", "minblock="};
+  constexpr std::string_view kPlain[] = {"cacheextents", "cow", "noextents", "xor=5"};
+  constexpr std::string_view kSizes[] = {
+      "0", "1", "512", "4096", "8192", "65536", "4294967296", "4294967808", "9223372036854775807"};
+  if (random.OneIn(3)) {
+    return std::string(Word(kPlain, random));
+  }
+  return std::string(Word(kNames, random)) + std::string(Word(kSizes, random));
+}
+
+std::string AnyCase(Random& random) {
+  constexpr std::string_view kReaches[] = {"extent", "disk", "request", "nowhere"};
+  constexpr std::string_view kDeviations[] = {"killed by SIGABRT", "killed by SIGABRT: once", "says: a: b", ""};
+  constexpr std::string_view kScriptSizes[] = {"size 4K\n", "size 64K\n", "size 1T\n", "size 8E-1\n", ""};
+  std::string text = std::string(engine::kScriptHeader) + "\n";
+  if (!random.OneIn(6)) {
+    text += "# stack:";
+    if (random.OneIn(6)) {
+      text += random.OneIn(2) ? " partition=512+4096" : " partition=4294967296+4294967808";
+    }
+    for (std::uint64_t left = random.Below(4); left > 0; --left) {
+      text += " " + AnyLayer(random);
+    }
+    text += "\n";
+  }
+  if (random.OneIn(2)) {
+    text += "# reach: " + std::string(Word(kReaches, random)) + "\n";
+  }
+  if (random.OneIn(2)) {
+    text += "# deviates: " + std::string(Word(kDeviations, random)) + "\n";
+  }
+  text += Word(kScriptSizes, random);
+  return text + (random.OneIn(2) ? "add 0 +4K data\nforeach 0 +64K\n" : "lookup 0\n");
+}
+
+// --- What a finding is ---
+
+std::string AnyFiles(Random& random) {
+  constexpr std::string_view kNames[] = {"script.txt", "sent.bin", "stderr.txt", "a/b", "\\u001b[31m", "\\n", ""};
+  constexpr std::string_view kFacts[] = {R"({"bytes":7,"fnv1a":18446744073709551615})", R"({"bytes":-1})", "{}", "7"};
+  std::string text;
+  for (std::uint64_t left = random.Below(4); left > 0; --left) {
+    const std::string_view name = random.OneIn(3) ? Word(kNames, random) : kNames[random.Below(3)];
+    const std::string_view facts = random.OneIn(3) ? Word(kFacts, random) : kFacts[0];
+    text += (text.empty() ? "" : ",") + ("\"" + std::string(name) + "\":" + std::string(facts));
+  }
+  return "{" + text + "}";
+}
+
+std::string AnyAbout(Random& random) {
+  constexpr std::string_view kKinds[] = {"wrong-data", "false-claim", "broken-rule", "wrong-success", "wrong-error",
+                                         "disconnect", "crash",       "hang",        "Crash",         "\\u001b[31m"};
+  constexpr std::string_view kStates[] = {"observed", "reproduced", "not-reproduced", "observed", "reproduced", ""};
+  constexpr std::string_view kMembers[] = {"rule",   "place",         "expected",     "saw",     "known",
+                                           "replay", "target",        "target_words", "version", "server_ended",
+                                           "seed",   "script_number", "step",         "count",   "unknown"};
+  constexpr std::string_view kValues[] = {
+      "\"a\"", R"("\u0000\n\u00e9")", R"("\\\"")", "18446744073709551615", "4294967296", "-1", "1e3", "null", "[[]]"};
+  constexpr std::string_view kConnections[] = {"[]", "[{},7]", R"([{"sent_offset":1,"received_offset":4294967297}])",
+                                               "{}"};
+  std::string text = "{\"kind\":\"" + std::string(Word(kKinds, random)) + "\"";
+  text += ",\"state\":\"" + std::string(Word(kStates, random)) + "\"";
+  for (std::uint64_t left = random.Below(6); left > 0; --left) {
+    text += ",\"" + std::string(Word(kMembers, random)) + "\":" + std::string(Word(kValues, random));
+  }
+  if (random.OneIn(2)) {
+    text += ",\"connections\":" + std::string(Word(kConnections, random));
+  }
+  if (!random.OneIn(12)) {
+    text += ",\"files\":" + AnyFiles(random);
+  }
+  return text + (random.OneIn(12) ? "" : "}");
+}
+
+}  // namespace
+
+Bytes FreshScriptText(Random& random) {
+  ScriptMutator mutator(engine::kNoScriptLimits, random());
+  engine::Script script = mutator.Fresh(1 + random.Below(12));
+  for (std::uint64_t left = random.Below(4); left > 0; --left) {
+    (void)mutator.Apply(ScriptMutation::kRetype, script);
+  }
+  return random.OneIn(2) ? engine::EncodeScript(script) : FromText(engine::Print(script));
+}
+
+Bytes FreshWireInput(Random& random) {
+  Bytes input = AnyBytes(4, random);
+  const bool from_server = (input[0] & 1) != 0;
+  const unsigned phase = input[0] >> 1 & 3U;
+  if (from_server) {
+    input[3] = static_cast<std::uint8_t>(input[3] % 16);  // Data of simple replies: little of it.
+    SayAsServer(phase, input[3], random, input);
+  } else {
+    SayAsClient(phase, random, input);
+  }
+  return input;
+}
+
+Bytes FreshSessionInput(Random& random) {
+  constexpr std::uint8_t kKinds = 11;  // Requests that go on.
+  Bytes input = AnyBytes(5, random);
+  input[0] =
+      static_cast<std::uint8_t>(random.OneIn(8) ? input[0] : (input[0] | 1U) & (random.OneIn(4) ? 0xffU : 0xefU));
+  input[3] = static_cast<std::uint8_t>(random.OneIn(8) ? input[3] : 0);
+  // A usual way in, with both contexts.
+  input[4] = static_cast<std::uint8_t>(random.OneIn(4) ? input[4] : (input[4] & 0xe0U) | 7U);
+  for (std::uint64_t left = random.Below(32); left > 0; --left) {
+    const auto kind =
+        static_cast<std::uint8_t>(random.OneIn(24) ? random() : random.Below(kKinds) + 16 * random.Below(12));
+    input.push_back(kind);
+    if (kind % 16 != 9) {  // A flush is a byte.
+      input.push_back(static_cast<std::uint8_t>(random()));
+      input.push_back(static_cast<std::uint8_t>(random.Below(16) + 16 * random.Below(random.OneIn(2) ? 2 : 16)));
+      input.push_back(static_cast<std::uint8_t>(random.Below(13) + 16 * random.Below(random.OneIn(2) ? 2 : 16)));
+    }
+    if (kind % 16 == 1 || kind % 16 == 6) {  // A write has a fill.
+      input.push_back(static_cast<std::uint8_t>(random()));
+    }
+  }
+  return input;
+}
+
+Bytes FreshSessionDecodeInput(Random& random) {
+  Bytes input = AnyBytes(3 + random.Below(250), random);
+  input[0] = static_cast<std::uint8_t>(random.OneIn(8) ? input[0] : input[0] & ~8U);
+  const std::size_t steps = std::min<std::size_t>(input[2] % 32U, 24);
+  for (std::size_t at = 3 + steps; at < input.size(); at += 2) {
+    // A byte by itself tears what follows.
+    input[at] = static_cast<std::uint8_t>((input[at] & 7U) == 7 && !random.OneIn(8) ? input[at] & ~4U : input[at]);
+  }
+  return input;
+}
+
+Bytes FreshReportText(Random& random) {
+  if (random.OneIn(4)) {
+    return FromText(AnyAbout(random));
+  }
+  return FromText(random.OneIn(2) ? AnyCase(random) : AnyRequirements(random));
+}
+
+}  // namespace nbdspec::fuzz

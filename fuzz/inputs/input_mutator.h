@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// How inputs of a target are made up and changed: InputKind says what its bytes are, so that no fuzzer has to find out.
+//
+// MutateInput is what a target's LLVMFuzzerCustomMutator calls. LikelyInputs is the little fuzzer that is always there:
+// the same inputs for the same seed everywhere, without coverage; canary tests count how many a planted bug survives.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include "engine/base/bytes.h"
+#include "engine/script/script_bytes.h"
+#include "fuzz/inputs/random.h"
+
+namespace nbdspec::fuzz {
+
+// Exactly one way: scripts in bytes within `script`, what `fresh` gives, or else any bytes.
+struct InputKind {
+  std::size_t bytes_max = 512;
+  std::optional<engine::ScriptLimits> script = {};
+  std::function<engine::Bytes(Random&)> fresh = {};
+};
+
+// The largest script in bytes that `limits` allow.
+constexpr std::size_t ScriptBytesMax(const engine::ScriptLimits& limits) {
+  return engine::kScriptHeadBytes + limits.steps_max * engine::kScriptRecordBytes;
+}
+
+// An input that owes nothing to others: of any length, so that long ones need not grow.
+engine::Bytes FreshInput(const InputKind& kind, Random& random);
+
+// For LLVMFuzzerCustomMutator: changes the input in the first `size` bytes of `data` in place, with libFuzzer's own
+// mutator where the kind has none; at times makes a fresh one. Returns the new size, at most size_max.
+std::size_t MutateInput(const InputKind& kind, std::uint8_t* data, std::size_t size, std::size_t size_max,
+                        unsigned seed);
+
+class LikelyInputs {
+ public:
+  LikelyInputs(InputKind kind, std::uint64_t seed) : kind_(std::move(kind)), random_(seed) {}
+
+  // A fresh input, or one of the last few changed.
+  const engine::Bytes& Next();
+
+ private:
+  static constexpr std::size_t kKept = 16;
+
+  InputKind kind_;
+  Random random_;
+  std::vector<engine::Bytes> kept_ = {};
+  std::size_t at_ = 0;
+};
+
+}  // namespace nbdspec::fuzz

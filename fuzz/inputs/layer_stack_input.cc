@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/inputs/layer_stack_input.h"
+
+#include <array>
+#include <utility>
+
+#include "engine/base/byte_reader.h"
+#include "engine/wire/protocol.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using engine::ExtentType;
+
+// Small: edges and overlaps need few bytes.
+constexpr std::uint64_t kDiskBytesMax = 48;
+constexpr std::uint64_t kStepsMax = 16;
+constexpr unsigned kFiltersMax = 5;
+
+class Reader : public engine::ByteReader {
+ public:
+  using ByteReader::ByteReader;
+
+  // A stack of filters over a disk, or over a concatenation of `parts_max` stacks at most.
+  LayerSpec Stack(unsigned filters_max, unsigned parts_max) {
+    const std::uint8_t shape = Byte();
+    std::uint64_t filters = shape % (filters_max + 1U);
+    LayerSpec spec;
+    if (parts_max > 0 && shape >= 192) {  // Its parts are up to two layers deep.
+      filters = filters < 2 ? 0 : filters - 2;
+      spec.kind = LayerKind::kConcat;
+      for (std::uint64_t parts = Below(parts_max + 1U); parts > 0; --parts) {
+        spec.below.push_back(Stack(/*filters_max=*/1, /*parts_max=*/0));
+      }
+    } else {
+      spec = Disk();
+    }
+    for (; filters > 0; --filters) {
+      spec = FilterOver(std::move(spec));
+    }
+    return spec;
+  }
+
+  StackStep Step() {
+    constexpr auto kErrors = std::to_array<std::uint32_t>(
+        {engine::NbdError::kEio, engine::NbdError::kEperm, engine::NbdError::kEnomem, engine::NbdError::kEnospc,
+         engine::NbdError::kEinval, engine::NbdError::kEshutdown, 9999, 0xffffffff});
+    const std::uint8_t kind = Byte();
+    StackStep step = {.call = static_cast<StackCall>(kind % 8U), .offset = Byte(), .length = Byte()};
+    if (step.call == StackCall::kWrite) {
+      step.fill = Byte();
+    }
+    if (kind >= 224) {
+      step.calls_to_fault = static_cast<std::uint8_t>(1 + Below(4));
+      step.fault_error = kErrors[step.offset % kErrors.size()];
+    }
+    return step;
+  }
+
+ private:
+  ExtentType Type() { return static_cast<ExtentType>(Below(engine::kExtentTypeCount)); }
+
+  void TakeLiberties(LayerSpec& spec, std::uint8_t byte) {
+    spec.lies_outside = (byte & 16) != 0;
+    spec.takes_req_one = (byte & 32) != 0;
+  }
+
+  LayerSpec Disk() {
+    const std::uint8_t style = Byte();
+    LayerSpec spec = {.kind = LayerKind::kDisk};
+    spec.initial = static_cast<ExtentType>(style % engine::kExtentTypeCount);
+    spec.is_read_only = style >= 224;
+    TakeLiberties(spec, style);
+    spec.disk_bytes = Below(kDiskBytesMax + 1);
+    for (std::uint64_t count = Below(6); count > 0; --count) {
+      const std::uint64_t begin = Below(kDiskBytesMax);
+      const std::uint64_t end = begin + Below(24);
+      spec.extents.push_back({.range = {.begin = begin, .end = end}, .type = Type()});
+    }
+    return spec;
+  }
+
+  LayerSpec FilterOver(LayerSpec below) {
+    constexpr auto kKinds = std::to_array<LayerKind>({LayerKind::kWindow, LayerKind::kTruncate, LayerKind::kCopyOnWrite,
+                                                      LayerKind::kBlockSize, LayerKind::kSparseRead, LayerKind::kWindow,
+                                                      LayerKind::kTruncate, LayerKind::kCopyOnWrite,
+                                                      LayerKind::kBlockSize, LayerKind::kNoExtents});
+    const std::uint8_t style = Byte();
+    LayerSpec spec = {.kind = kKinds[style % kKinds.size()]};
+    TakeLiberties(spec, style);
+    const bool is_sized = style >= 128;
+    switch (spec.kind) {
+      case LayerKind::kWindow:
+        spec.offset = Below(is_sized ? 64 : 16);
+        spec.size = is_sized ? std::optional(Below(64)) : std::nullopt;
+        break;
+      case LayerKind::kTruncate:
+        spec.size = is_sized ? std::optional(Below(80)) : std::nullopt;
+        spec.round_up_to = 1 + Below(16);
+        spec.round_down_to = 1 + Below(16);
+        break;
+      case LayerKind::kCopyOnWrite:
+      case LayerKind::kBlockSize:
+        spec.block_bytes = 1 + Below(16);
+        break;
+      default:
+        break;
+    }
+    spec.below.push_back(std::move(below));
+    return spec;
+  }
+};
+
+}  // namespace
+
+LayerStackInput ReadLayerStackInput(engine::ByteView bytes) {
+  Reader reader(bytes);
+  LayerStackInput input = {.top = reader.Stack(kFiltersMax, /*parts_max=*/3), .steps = {}};
+  while (!reader.empty() && input.steps.size() < kStepsMax) {
+    input.steps.push_back(reader.Step());
+  }
+  return input;
+}
+
+std::string Print(const StackStep& step, engine::ByteRange range) {
+  constexpr auto kNames = std::to_array<std::string_view>(
+      {"read", "extents", "extents req_one", "write", "write_zeroes", "punch_hole", "trim", "flush"});
+  std::string text(kNames[static_cast<std::size_t>(step.call)]);
+  text += " " + std::to_string(range.begin) + " +" + std::to_string(range.length());
+  if (step.calls_to_fault > 0) {
+    text +=
+        ", call " + std::to_string(step.calls_to_fault) + " of a disk fails with " + std::to_string(step.fault_error);
+  }
+  return text;
+}
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,286 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/inputs/server_session_input.h"
+
+#include <algorithm>
+#include <iterator>
+#include <limits>
+#include <string>
+#include <utility>
+
+#include "engine/base/byte_reader.h"
+#include "engine/base/check.h"
+#include "engine/wire/encode.h"
+#include "engine/wire/messages.h"
+#include "engine/wire/payloads.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using engine::Bytes;
+using engine::CommandFlag;
+using engine::CommandType;
+using engine::Option;
+using engine::OptionType;
+using engine::Request;
+
+constexpr std::size_t kHeadBytes = 3;
+constexpr std::uint32_t kSmallLimit = 4096;
+constexpr std::uint32_t kSmallOptionLimit = 256;
+
+// The names a client may ask for, those of MakeSessionExports first: "" is unaligned and spans two 64 KiB blocks.
+constexpr auto kNames =
+    std::to_array<std::string_view>({"", "strict", "ro", "bare", "\xc3\xa9mpty", "none", std::string_view("\0", 1)});
+constexpr auto kSizes = std::to_array<std::uint64_t>({70'001, 1 << 14, 8192, 3000, 0, 0, 0});
+
+class Conversation {
+ public:
+  Conversation(engine::ByteView choices, std::uint16_t handshake_flags)
+      : choices_(choices), handshake_flags_(handshake_flags) {}
+
+  Bytes Write() && {
+    // More would only slow the run.
+    constexpr int kMessagesMax = 64;
+    constexpr std::size_t kBytesMax = 1 << 16;
+    WriteFlags();
+    WriteUsualWayIn(choices_.Byte());
+    for (int count = 0; !choices_.empty() && count < kMessagesMax && out_.size() < kBytesMax; ++count) {
+      size_ ? WriteRequest() : WriteOption();
+    }
+    return std::move(out_);
+  }
+
+ private:
+  void WriteFlags() {
+    const std::uint8_t byte = choices_.Byte();
+    const auto flags = std::to_array<std::uint32_t>({0, engine::ClientFlag::kFixedNewstyle, 4, 1U << 31});
+    Encode(engine::ClientFlags{.flags = byte < 224 ? handshake_flags_ : flags[byte % flags.size()]}, out_);
+  }
+
+  // bit 0: STRUCTURED_REPLY; bit 1: SET_META_CONTEXT, bit 2: of both contexts, bit 3: for another export; bit 4: no
+  // further; bit 5: in by EXPORT_NAME; bits 6-7: the export.
+  void WriteUsualWayIn(std::uint8_t byte) {
+    const std::size_t entered = byte >> 6;
+    if ((byte & 1) != 0) {
+      Put(OptionType::kStructuredReply, {});
+    }
+    if ((byte & 2) != 0) {
+      const std::size_t named = (byte & 8) != 0 ? (entered + 1) % kNames.size() : entered;
+      Put(OptionType::kSetMetaContext, ContextQuery(named, (byte & 4) != 0 ? 3 : 1));
+    }
+    if ((byte & 16) == 0) {
+      (byte & 32) != 0 ? WriteExportName(entered) : WriteInfo(OptionType::kGo, entered, byte >> 1);
+    }
+  }
+
+  void WriteOption() {
+    const std::uint8_t kind = choices_.Byte();
+    const std::size_t name = kind / 16U % kNames.size();
+    switch (kind % 16) {
+      case 0:
+        return WriteInfo(OptionType::kGo, name, choices_.Byte());
+      case 1:
+        return WriteInfo(OptionType::kInfo, name, choices_.Byte());
+      case 2:
+        return Put(OptionType::kStructuredReply, {});
+      case 3:
+      case 4:
+        return Put(OptionType::kSetMetaContext, ContextQuery(name, choices_.Byte()));
+      case 5:
+        return Put(OptionType::kListMetaContext, ContextQuery(name, choices_.Byte()));
+      case 6:
+        return Put(OptionType::kList, {});
+      case 7:
+        return kind < 128 ? WriteExportName(name) : Put(OptionType::kAbort, {});
+      case 8:  // Any option with any short data.
+        return Put(choices_.Byte(), choices_.Take(kind / 16));
+      case 9:  // Data that is cut short, or has a byte too many.
+        return WriteBroken(kind, ContextQuery(name, choices_.Byte()));
+      case 10:
+        return Put(1U + kind / 16U, Bytes(kSmallOptionLimit + choices_.Byte() - 128U));
+      case 11:  // Just above and just below the longest string.
+        return Put(
+            kind < 128 ? OptionType::kInfo : OptionType::kGo,
+            EncodePayload(engine::InfoQuery{.name = std::string(engine::kStringBytesMax + kind / 16U % 2, 'n')}));
+      default:
+        return WriteAnyBytes(kind);
+    }
+  }
+
+  void WriteInfo(std::uint32_t option, std::size_t name, unsigned requests) {
+    engine::InfoQuery query = {.name = std::string(kNames[name])};
+    for (std::uint16_t type = 0; type < 5; ++type) {
+      if ((requests >> type & 1U) != 0) {
+        query.requests.push_back(type);
+      }
+    }
+    Put(option, EncodePayload(query));
+    if (option == OptionType::kGo) {
+      Enter(name);
+    }
+  }
+
+  void WriteExportName(std::size_t name) {
+    Put(OptionType::kExportName, Bytes(kNames[name].begin(), kNames[name].end()));
+    Enter(name);
+  }
+
+  // A client does not know better than that the server will let it in.
+  void Enter(std::size_t name) {
+    if (name < 5) {
+      size_ = kSizes[name];
+    }
+  }
+
+  static Bytes ContextQuery(std::size_t name, std::uint8_t queries) {
+    constexpr auto kQueries = std::to_array<std::string_view>({engine::kBaseAllocation, engine::kBlockIndexContext,
+                                                               "base:", "x-nbdspec:", engine::kBaseAllocation,
+                                                               "qemu:allocation-depth", "nocolon", "\xff"});
+    engine::MetaContextQuery query = {.export_name = std::string(kNames[name])};
+    for (std::size_t i = 0; i < kQueries.size(); ++i) {
+      if ((queries >> i & 1U) != 0) {
+        query.queries.emplace_back(kQueries[i]);
+      }
+    }
+    return EncodePayload(query);
+  }
+
+  void WriteBroken(std::uint8_t kind, Bytes payload) {
+    constexpr std::uint32_t kOptions[] = {OptionType::kSetMetaContext, OptionType::kListMetaContext, OptionType::kGo,
+                                          OptionType::kInfo};
+    const std::uint8_t how = choices_.Byte();
+    if (how < 64 || payload.empty()) {
+      payload.push_back(how);
+    } else if (how < 128) {
+      payload.resize(payload.size() - std::min<std::size_t>(payload.size(), how % 8U));
+    } else {
+      payload[how % payload.size()] = static_cast<std::uint8_t>(payload[how % payload.size()] + how);
+    }
+    Put(kOptions[kind / 16 % 4], std::move(payload));
+  }
+
+  void WriteRequest() {
+    constexpr auto kCommands = std::to_array<std::uint16_t>(
+        {CommandType::kRead, CommandType::kWrite, CommandType::kBlockStatus, CommandType::kWriteZeroes,
+         CommandType::kTrim, CommandType::kRead, CommandType::kWrite, CommandType::kBlockStatus, CommandType::kCache,
+         CommandType::kFlush, CommandType::kBlockStatus, CommandType::kDisc, CommandType::kResize, 0xffff});
+    const std::uint8_t kind = choices_.Byte();
+    if (kind % 16U >= kCommands.size()) {
+      return WriteAnyBytes(kind);
+    }
+    Request request = {.type = kCommands[kind % 16U], .cookie = ++cookie_};
+    if (kind >= 224) {  // The same cookie again, and large ones.
+      request.cookie = std::uint64_t{0} - kind / 16U % 2U;
+    }
+    if (request.type != CommandType::kFlush || kind >= 192) {
+      request.flags = Flags(choices_.Byte());
+      request.offset = Offset(choices_.Byte());
+      request.length = Length(choices_.Byte(), request.offset);
+    }
+    if (request.type == CommandType::kWrite) {
+      WritePayload(choices_.Byte(), request);
+    }
+    Encode(request, out_);
+  }
+
+  static std::uint16_t Flags(std::uint8_t byte) {
+    constexpr auto kFlags =
+        std::to_array<std::uint16_t>({0, 0, 0, CommandFlag::kFua, CommandFlag::kNoHole, CommandFlag::kDf,
+                                      CommandFlag::kReqOne, CommandFlag::kFastZero});
+    return byte < 224 ? kFlags[byte % kFlags.size()] : static_cast<std::uint16_t>(1U << byte % 16U);
+  }
+
+  [[nodiscard]] std::uint64_t Offset(std::uint8_t byte) const {
+    const auto offsets = std::to_array<std::uint64_t>(
+        {0, 1, 100, 511, 512, 1000, 1024, 4096, *size_, *size_ - 1, *size_ - 512, *size_ + 1, (1 << 16) - 1, 1 << 16,
+         std::uint64_t{1} << 32, std::numeric_limits<std::uint64_t>::max()});
+    const std::uint64_t nudge = byte % 16U < 8U ? byte / 16U * 512U : 0U;
+    return offsets[byte % 16U] + nudge;
+  }
+
+  [[nodiscard]] std::uint32_t Length(std::uint8_t byte, std::uint64_t offset) const {
+    const auto lengths = std::to_array<std::uint64_t>({512, 1, 100, 511, 513, 1024, 4096, 0, *size_ - offset,
+                                                       *size_ - offset + 1, *size_, 5000, 1 << 16, (1 << 16) + 1,
+                                                       1U << 31, std::numeric_limits<std::uint32_t>::max()});
+    const std::uint64_t nudge = byte % 16U < 7U ? byte / 16U * 512U : 0U;
+    return static_cast<std::uint32_t>(lengths[byte % 16U] + nudge);
+  }
+
+  // The payload of a WRITE; when it would be very long it ends with the stream, or sooner.
+  static void WritePayload(std::uint8_t fill, Request& request) {
+    constexpr std::uint32_t kPayloadBytesMax = 1 << 13;
+    if (request.length < 1U << 31) {
+      request.length = std::min(request.length, kPayloadBytesMax);
+    }
+    request.payload.resize(std::min(request.length, kPayloadBytesMax));
+    std::uint8_t next = fill;
+    std::ranges::generate(request.payload, [&] { return next = static_cast<std::uint8_t>(next * 5U + fill); });
+  }
+
+  void WriteAnyBytes(std::uint8_t kind) {
+    const Bytes bytes = choices_.Take(kind / 16U);
+    out_.insert(out_.end(), bytes.begin(), bytes.end());
+  }
+
+  void Put(std::uint32_t option, Bytes payload) {
+    Encode(Option{.option = option, .payload = std::move(payload)}, out_);
+  }
+
+  engine::ByteReader choices_;
+  std::uint16_t handshake_flags_;
+  std::optional<std::uint64_t> size_;  // Of the export, once it was asked for: what follows are requests.
+  std::uint64_t cookie_ = 0;
+  Bytes out_;
+};
+
+}  // namespace
+
+SessionInput ReadSessionInput(engine::ByteView input) {
+  constexpr std::uint16_t kBoth = engine::HandshakeFlag::kFixedNewstyle | engine::HandshakeFlag::kNoZeroes;
+  constexpr std::uint16_t kHandshakeFlags[] = {kBoth, kBoth, engine::HandshakeFlag::kFixedNewstyle,
+                                               engine::HandshakeFlag::kNoZeroes};
+  const auto head = [&](std::size_t at) { return at < input.size() ? input[at] : std::uint8_t{0}; };
+  const engine::ByteView rest = input.subspan(std::min(kHeadBytes, input.size()));
+  const bool is_small = (head(0) & 2) != 0;
+  SessionInput read = {
+      .server = {.handshake_flags = kHandshakeFlags[head(0) >> 2 & 3U], .structured_replies = (head(0) >> 4 & 3U) != 3},
+      .payload_bytes_max = is_small ? kSmallLimit : engine::kPayloadBytesDefaultMax,
+      .piece_bytes = {1U + head(1), 1U + head(2) % 8U},
+      .is_read_slowly = (head(0) & 64) != 0,
+      .said = Bytes(rest.begin(), rest.end()),
+  };
+  if (is_small) {
+    read.server.limits = {.option_bytes_max = kSmallOptionLimit, .write_bytes_max = kSmallLimit};
+  }
+  if ((head(0) & 1) != 0) {
+    read.said = Conversation(rest, read.server.handshake_flags).Write();
+  }
+  return read;
+}
+
+std::vector<engine::Export> MakeSessionExports(const SessionInput& input) {
+  std::vector<engine::Export> exports;
+  const auto add = [&](engine::ExportOptions options) -> engine::Export& {
+    const std::size_t index = exports.size();
+    options.name = kNames[index];
+    options.block_size.maximum = input.payload_bytes_max;
+    return exports.emplace_back(std::move(options), engine::Disk(kSizes[index]));
+  };
+  exports.reserve(5);
+  add({.description = "two blocks and a tail"});
+  add({.block_size = {.minimum = 512}});
+  Bytes contents(3000, 'r');
+  NBDSPEC_CHECK(add({.description = "not to be written", .read_only = true}).disk.Write(700, contents).has_value());
+  add({.flush = false,
+       .fua = false,
+       .trim = false,
+       .write_zeroes = false,
+       .fast_zero = false,
+       .cache = false,
+       .df = false,
+       .multi_conn = false,
+       .base_allocation = false});
+  add({});
+  return exports;
+}
+
+}  // namespace nbdspec::fuzz

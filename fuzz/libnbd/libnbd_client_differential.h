@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What libnbd tells its caller against what was said to it, and what the server heard against what libnbd was asked.
+//
+// A script is run by the real libnbd (fuzz/libnbd/libnbd_client.h) on the reference server, whose answers are
+// legal and unusual. A Recorder writes down both directions; an interpreter of a few lines says what libnbd must make
+// of it: the bytes of a read, each call of a callback, every error. That the server itself is right is the business of
+// block_status_exchange.
+
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+
+#include "engine/script/script.h"
+#include "engine/script/script_bytes.h"
+#include "engine/server/interposer.h"
+#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/libnbd/libnbd_client.h"
+
+namespace nbdspec::fuzz {
+
+inline constexpr engine::ScriptLimits kLibnbdLimits = {
+    .export_bytes_max = 1ULL << 34,
+    .steps_max = 48,
+    .kinds = {.add = true, .request = true, .wait = true, .option = true},
+    .payload_bytes_max = 1 << 14};
+
+// What canaries change: what passes between Recorder and libnbd, and what libnbd reports.
+struct LibnbdSpoilers {
+  std::function<std::unique_ptr<engine::Interposer>(engine::Interposer& recorder)> make_liar = {};
+  std::function<void(LibnbdReport&)> spoil = {};
+};
+
+// The options of a script, up to its first request, say what libnbd is to negotiate: structured replies, contexts and
+// the export; everything if there are none. Connections are one. Not for several threads at once.
+std::optional<Disagreement> FindLibnbdClientDisagreement(const engine::Script& script,
+                                                         const LibnbdSpoilers& spoilers = {});
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// NbdkitCase: a script inside real nbdkit, with a stack of filters on top of it: what runs, and what is true of it.
+//
+// As text it is a script (engine/script) whose comments say the rest, from the plugin up:
+//
+//   # stack: offset=4096 blocksize=512
+//   # reach: disk
+
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "engine/script/script.h"
+#include "fuzz/nbdkit/truth.h"
+
+namespace nbdspec::fuzz {
+
+// One filter with its parameters.
+struct Layer {
+  enum class Kind {
+    kOffset,        // nbdkit's: a = offset.
+    kOwnOffset,     // engine/nbdkit's: a = offset.
+    kTruncate,      // a = new size.
+    kRoundUp,       // The truncate filter; a = unit, a power of two.
+    kBlockSize,     // a = minimum block size, a power of two, at most 64 KiB.
+    kCacheExtents,  //
+    kCow,           //
+    kNoExtents,     //
+    kPartition,  // An MBR with one partition: a = its offset, b = its length, multiples of 512. Always the first layer.
+  };
+  Kind kind;
+  std::uint64_t a = 0;
+  std::uint64_t b = 0;
+  bool operator==(const Layer&) const = default;
+};
+
+struct NbdkitCase {
+  engine::Script script;          // Its foreach and lookup steps are what is asked, lookup with REQ_ONE.
+  std::vector<Layer> stack = {};  // From the plugin up. Each kind at most once.
+  std::string reach = "extent";   // The plugin's parameter.
+  std::string deviates = {};      // What nbdkit is known to do wrong with it; empty when nothing.
+};
+
+// What each layer may be put on: the size below it. Others make nbdkit refuse to start.
+bool IsUsable(const NbdkitCase& test_case);
+
+// What is true of the export. Range: IsUsable.
+Truth TruthOf(const NbdkitCase& test_case);
+
+// The words of the command, all but where to listen.
+// Errors: the plugin is not found.
+std::expected<std::vector<std::string>, engine::Trouble> NbdkitWords(const NbdkitCase& test_case);
+
+std::string Print(const NbdkitCase& test_case);
+// Errors: a sentence that begins with the line.
+std::expected<NbdkitCase, engine::Trouble> ParseNbdkitCase(std::string_view text);
+
+// The same for the same seed. Usable, and small enough to be walked through (kWalkedBytesMax) most of the time.
+inline constexpr std::uint64_t kWalkedBytesMax = std::uint64_t{1} << 40;
+NbdkitCase RandomNbdkitCase(std::uint64_t seed);
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/oracles/naive_block_status.h"
+
+#include <algorithm>
+#include <limits>
+
+#include "engine/spec/ids.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+__extension__ using Wide = unsigned __int128;
+
+using engine::ByteRange;
+using engine::Descriptor;
+using engine::Extent;
+using engine::StatusExchange;
+
+// A status chunk, taken apart.
+struct Taken {
+  std::uint32_t id = 0;
+  std::vector<Descriptor> descriptors = {};
+};
+
+std::uint32_t Read32(const engine::Bytes& bytes, std::size_t at) {
+  return std::uint32_t{bytes[at]} << 24 | std::uint32_t{bytes[at + 1]} << 16 | std::uint32_t{bytes[at + 2]} << 8 |
+         std::uint32_t{bytes[at + 3]};
+}
+
+// "length MUST be 4 + (a positive integer multiple of 8)"
+bool HasLengthForm(const engine::Bytes& payload) { return payload.size() >= 12 && (payload.size() - 4) % 8 == 0; }
+
+// The chunks that can be taken apart, those without a descriptor among them.
+std::vector<Taken> TakeApart(const StatusExchange& exchange) {
+  std::vector<Taken> all;
+  for (const engine::Chunk& chunk : exchange.chunks) {
+    if (chunk.type != 5 || (chunk.payload.size() != 4 && !HasLengthForm(chunk.payload))) {
+      continue;
+    }
+    Taken taken = {.id = Read32(chunk.payload, 0)};
+    for (std::size_t at = 4; at < chunk.payload.size(); at += 8) {
+      taken.descriptors.push_back({.length = Read32(chunk.payload, at), .status = Read32(chunk.payload, at + 4)});
+    }
+    all.push_back(taken);
+  }
+  return all;
+}
+
+bool HasError(const StatusExchange& exchange) {
+  bool has_error = exchange.simple_reply && exchange.simple_reply->error != 0;
+  for (const engine::Chunk& chunk : exchange.chunks) {
+    has_error = has_error || chunk.type >= 0x8000;
+  }
+  return has_error;
+}
+
+void JudgeOne(const StatusExchange& exchange, const Taken& taken, std::set<std::string>& broken) {
+  const Wide asked = exchange.asked.end - exchange.asked.begin;
+  const std::vector<Descriptor>& descriptors = taken.descriptors;
+  // "A server MUST NOT send a chunk where any variable-length portion [...] is larger than any advertised maximum"
+  if (Wide{descriptors.size()} * 8 > exchange.payload_bytes_max) {
+    broken.emplace(spec::kStructuredChunkMaxPayload);
+  }
+  // "one status chunk per negotiated metadata context ID": no others.
+  if (std::ranges::find(exchange.contexts, taken.id, &engine::MetaContext::id) == exchange.contexts.end()) {
+    broken.emplace(spec::kBlockStatusChunkKnownId);
+  }
+  std::vector<Wide> lengths;
+  for (const Descriptor& descriptor : descriptors) {
+    // "length of the extent to which the status below applies (unsigned, MUST be nonzero)"
+    if (descriptor.length == 0) {
+      broken.emplace(spec::kBlockStatusExtentNonzeroLength);
+    } else {
+      lengths.push_back(descriptor.length);
+    }
+  }
+  // "so long as at least one extent is returned"; "a positive integer multiple" also where nothing succeeded.
+  if (descriptors.empty()) {
+    broken.emplace(HasError(exchange) ? spec::kBlockStatusChunkLengthForm : spec::kBlockStatusAtLeastOne);
+  }
+  if (exchange.req_one) {
+    // "every reply chunk MUST contain exactly one descriptor, and that descriptor MUST NOT exceed the length"
+    if (descriptors.size() > 1) {
+      broken.emplace(spec::kBlockStatusReqOneSingle);
+    } else if (descriptors.size() == 1 && descriptors[0].length > asked) {
+      broken.emplace(spec::kBlockStatusReqOneLengthCap);
+    }
+  } else if (!lengths.empty()) {
+    // "the sum of the length fields of the first N-1 extents (if any) MUST be less than the requested length"
+    Wide sum = 0;
+    for (std::size_t i = 0; i + 1 < lengths.size(); ++i) {
+      sum += lengths[i];
+    }
+    if (sum >= asked) {
+      broken.emplace(spec::kBlockStatusSumBeforeLast);
+    }
+  }
+}
+
+// "exactly one status chunk per negotiated metadata context ID"
+void JudgeOnePerId(const StatusExchange& exchange, std::set<std::string>& broken) {
+  bool may_be_hidden = false;
+  for (const engine::Chunk& chunk : exchange.chunks) {
+    const bool is_taken = chunk.payload.size() == 4 || HasLengthForm(chunk.payload);
+    may_be_hidden = may_be_hidden || chunk.type == 6 || (chunk.type == 5 && !is_taken);
+  }
+  for (const engine::MetaContext& context : exchange.contexts) {
+    int count = 0;
+    for (const Taken& taken : TakeApart(exchange)) {
+      count += taken.id == context.id ? 1 : 0;
+    }
+    if (count > 1 || (count == 0 && !may_be_hidden)) {
+      broken.emplace(spec::kBlockStatusChunkExactlyOnePerId);
+    }
+  }
+}
+
+// Sorted offsets between which nothing about blocks changes: edges of the extents, moved out to edges of blocks.
+std::set<std::uint64_t> BlockEdges(const std::vector<Extent>& truth, ByteRange asked, std::uint64_t alignment) {
+  std::set<std::uint64_t> edges = {asked.begin, asked.end};
+  for (const Extent& extent : truth) {
+    const std::uint64_t below = extent.range.begin / alignment * alignment;
+    for (const std::uint64_t edge : {below, below + alignment}) {
+      if (asked.Contains(edge)) {
+        edges.insert(edge);
+      }
+    }
+  }
+  return edges;
+}
+
+// What is true of every byte of every block that [begin, end) touches.
+std::uint32_t StatusOf(const std::vector<Extent>& truth, ByteRange range, std::uint64_t alignment) {
+  const std::uint64_t begin = range.begin / alignment * alignment;
+  const Wide end = (Wide{range.end} + alignment - 1) / alignment * alignment;
+  std::uint32_t status = 3;
+  for (const Extent& extent : truth) {
+    if (extent.range.begin < end && extent.range.end > begin) {
+      status &= static_cast<std::uint32_t>(extent.type);
+    }
+  }
+  return status;
+}
+
+}  // namespace
+
+std::vector<Descriptor> NaiveDescriptors(const std::vector<Extent>& truth, ByteRange asked,
+                                         const engine::BuildOptions& options) {
+  struct Run {
+    std::uint64_t length;
+    std::uint32_t status;
+  };
+  std::vector<Run> runs;
+  const std::set<std::uint64_t> edges = BlockEdges(truth, asked, options.alignment);
+  for (auto here = edges.begin(); std::next(here) != edges.end(); ++here) {
+    const ByteRange range = {.begin = *here, .end = *std::next(here)};
+    const std::uint32_t status = StatusOf(truth, range, options.alignment);
+    if (runs.empty() || runs.back().status != status) {
+      runs.push_back({.length = 0, .status = status});
+    }
+    runs.back().length += range.length();
+  }
+  const std::size_t count_max = options.req_one ? 1 : options.descriptor_count_max;
+  const std::uint64_t unit = std::max<std::uint64_t>(options.alignment, 512);
+  std::vector<Descriptor> descriptors;
+  for (Run run : runs) {
+    while (run.length > 0 && descriptors.size() < count_max) {
+      // Pieces end at a multiple, as the last before 2^32.
+      const std::uint64_t length = run.length < std::uint64_t{1} << 32 ? run.length : (std::uint64_t{1} << 32) - unit;
+      descriptors.push_back({.length = static_cast<std::uint32_t>(length), .status = run.status});
+      run.length -= length;
+    }
+  }
+  return descriptors;
+}
+
+std::set<std::string> NaiveMustBreaches(const StatusExchange& exchange) {
+  std::set<std::string> broken;
+  // "the behavior of a server on such a request is unspecified"
+  if (exchange.asked.begin == exchange.asked.end) {
+    return broken;
+  }
+  for (const engine::Chunk& chunk : exchange.chunks) {
+    if (chunk.type == 5 && chunk.payload.size() != 4 && !HasLengthForm(chunk.payload)) {
+      broken.emplace(spec::kBlockStatusChunkLengthForm);
+    }
+    if (chunk.type == 6) {
+      broken.emplace(spec::kExtBlockStatusExtGated);
+    }
+  }
+  for (const Taken& taken : TakeApart(exchange)) {
+    JudgeOne(exchange, taken, broken);
+  }
+  // "For a successful return, the server MUST use a structured reply"
+  if (exchange.simple_reply) {
+    if (exchange.simple_reply->error == 0) {
+      broken.emplace(spec::kBlockStatusReplyStructured);
+    }
+  } else if (!exchange.chunks.empty() && !HasError(exchange)) {
+    JudgeOnePerId(exchange, broken);
+  }
+  return broken;
+}
+
+std::vector<ByteRange> NaiveClaimedZeroes(const StatusExchange& exchange, ByteRange within) {
+  std::set<std::uint64_t> edges;
+  std::vector<ByteRange> claims;
+  if (exchange.asked.begin == exchange.asked.end || HasError(exchange)) {
+    return {};
+  }
+  for (const Taken& taken : TakeApart(exchange)) {
+    Wide begin = exchange.asked.begin;
+    bool is_allocation = false;
+    for (const engine::MetaContext& context : exchange.contexts) {
+      is_allocation = is_allocation || (context.id == taken.id && context.name == "base:allocation");
+    }
+    for (const Descriptor& descriptor : taken.descriptors) {
+      const Wide end = begin + descriptor.length;
+      const Wide low = std::max<Wide>(begin, within.begin);
+      const Wide high = std::min<Wide>(end, within.end);
+      if (is_allocation && (descriptor.status & 2) != 0 && low < high) {
+        claims.push_back({.begin = static_cast<std::uint64_t>(low), .end = static_cast<std::uint64_t>(high)});
+        edges.insert({claims.back().begin, claims.back().end});
+      }
+      begin = end;
+    }
+  }
+  std::vector<ByteRange> zeroes;
+  for (const std::uint64_t edge : edges) {
+    const bool is_claimed = std::ranges::any_of(claims, [edge](ByteRange claim) { return claim.Contains(edge); });
+    const bool is_open = !zeroes.empty() && zeroes.back().end == 0;
+    if (is_claimed && !is_open) {
+      zeroes.push_back({.begin = edge, .end = 0});  // Ends at the next edge where nothing is claimed.
+    } else if (!is_claimed && is_open) {
+      zeroes.back().end = edge;
+    }
+  }
+  return zeroes;
+}
+
+}  // namespace nbdspec::fuzz
