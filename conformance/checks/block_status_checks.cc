@@ -11,7 +11,6 @@
 #include "conformance/checks/check.h"
 #include "conformance/checks/meta_contexts.h"
 #include "conformance/checks/status_asking.h"
-#include "engine/base/check.h"
 #include "engine/block_status/judge.h"
 #include "engine/spec/ids.h"
 
@@ -25,13 +24,11 @@ namespace {
 
 constexpr Features kBase = {Feature::kStructuredReplies, Feature::kBaseAllocation};
 
-// The first breach of the rule for `requirement`; empty when it is kept.
+// How the rule for `requirement` is violated; empty when it is not.
 std::string FirstBreach(std::string_view requirement, const StatusExchange& exchange) {
-  const auto named = std::ranges::find(engine::Rules(), requirement, &engine::NamedRule::requirement);
-  NBDSPEC_CHECK(named != engine::Rules().end());
-  std::vector<engine::Breach> breaches;
-  named->rule(exchange, breaches);
-  return breaches.empty() ? "" : breaches.front().saw;
+  engine::Negotiated agreed;
+  const engine::Ruling ruling = Apply(engine::RuleOf(requirement), AsExchange(exchange, agreed));
+  return ruling.is_violated() ? ruling.saw : "";
 }
 
 std::string ErrorText(const StatusExchange& exchange) {

@@ -12,7 +12,7 @@
 
 #include "engine/block_status/build.h"
 #include "engine/block_status/judge.h"
-#include "engine/block_status/status_exchanges.h"
+#include "engine/exchange/status_exchanges.h"
 #include "engine/spec/ids.h"
 
 namespace nbdspec::engine {

@@ -194,8 +194,15 @@ BlockStatusSubject RuleMisreader(std::string_view requirement, Spoil spoil) {
     StatusExchange spoilt = exchange;
     spoil(spoilt);
     Breaches breaches;
-    for (const engine::NamedRule& named : engine::Rules()) {
-      named.rule(named.requirement == requirement ? spoilt : exchange, breaches);
+    engine::Negotiated agreed;
+    engine::Negotiated agreed_of_spoilt;
+    const engine::Exchange right = AsExchange(exchange, agreed);
+    const engine::Exchange wrong = AsExchange(spoilt, agreed_of_spoilt);
+    for (const engine::Rule& rule : engine::StatusRules()) {
+      const engine::Ruling ruling = Apply(rule, rule.requirement == requirement ? wrong : right);
+      if (ruling.is_violated()) {
+        breaches.push_back({.requirement = rule.requirement, .saw = ruling.saw});
+      }
     }
     return breaches;
   }};

@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "engine/block_status/judge.h"
-#include "engine/block_status/status_exchanges.h"
+#include "engine/exchange/status_exchanges.h"
 #include "engine/spec/ids.h"
 
 namespace nbdspec::engine {

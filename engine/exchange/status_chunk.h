@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the rules read a reply through. Private to this folder.
+// What the rules read the answer to BLOCK_STATUS through.
 //
 // A chunk is read in place: a peer may send megabytes of descriptors, and every rule looks at them.
 
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <limits>
@@ -12,8 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/base/byte_range.h"
-#include "engine/block_status/judge.h"
+#include "engine/exchange/exchange.h"
 #include "engine/wire/big_endian.h"
 
 namespace nbdspec::engine {
@@ -25,7 +25,7 @@ class StatusChunk {
   static constexpr std::size_t kDescriptorBytes = 8;
 
   // Nothing unless `chunk` is a status chunk that can be taken apart.
-  static std::optional<StatusChunk> From(const Chunk& chunk) {
+  static std::optional<StatusChunk> From(const ReplyChunk& chunk) {
     const bool has_form = chunk.payload.size() % kDescriptorBytes == kIdBytes;  // So it is not below 4 either.
     if (chunk.type != ChunkType::kBlockStatus || !has_form) {
       return {};
@@ -46,29 +46,21 @@ class StatusChunk {
   ByteView payload_;
 };
 
-// The status chunks that can be taken apart. None when nothing was asked for: what answers a request of length 0
-// is unspecified, so no rule and no claim is read into it.
-inline std::vector<StatusChunk> StatusChunksOf(const StatusExchange& exchange) {
+// The status chunks that can be taken apart. None when the request has length 0: what answers it is unspecified, so no
+// rule and no claim is read into it.
+inline std::vector<StatusChunk> StatusChunksOf(const Exchange& exchange) {
   std::vector<StatusChunk> all;
-  for (const Chunk& chunk : exchange.chunks) {
+  for (const ReplyChunk& chunk : exchange.answer.chunks()) {
     const std::optional<StatusChunk> status = StatusChunk::From(chunk);
-    if (status && !exchange.asked.empty()) {
+    if (status && exchange.request.length > 0) {
       all.push_back(*status);
     }
   }
   return all;
 }
 
-// Whether the reply says that the request failed. Status chunks before an error are then only fragments.
-inline bool IsFailure(const StatusExchange& exchange) {
-  if (exchange.simple_reply && exchange.simple_reply->error != NbdError::kOk) {
-    return true;
-  }
-  return std::ranges::any_of(exchange.chunks, &Chunk::is_error);
-}
-
-inline bool IsBaseAllocation(const StatusExchange& exchange, std::uint32_t id) {
-  return std::ranges::any_of(exchange.contexts, [&](const MetaContext& context) {
+inline bool IsBaseAllocation(const Exchange& exchange, std::uint32_t id) {
+  return std::ranges::any_of(exchange.negotiated->contexts, [&](const MetaContext& context) {
     return context.id == id && context.name == kBaseAllocation;
   });
 }
@@ -81,10 +73,6 @@ constexpr std::uint64_t SaturatingAdd(std::uint64_t a, std::uint64_t b) {
 
 inline std::string DescriptorText(std::size_t index, std::uint32_t id) {
   return "descriptor " + std::to_string(index) + " of context " + std::to_string(id);
-}
-
-inline std::string RangeText(ByteRange range) {
-  return "[" + std::to_string(range.begin) + ", " + std::to_string(range.end) + ")";
 }
 
 // "" or " (and 3 more)": one wrong chunk is one line, however many descriptors are wrong.

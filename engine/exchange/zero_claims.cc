@@ -1,18 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The claims of base:allocation that bytes can refute: ZERO. Part of judge.h.
-//
-// A reply with an error chunk claims nothing: a client may not build on what came before the error.
+#include "engine/exchange/zero_claims.h"
 
 #include <algorithm>
 
-#include "engine/block_status/judge.h"
-#include "engine/block_status/status_chunk.h"
+#include "engine/exchange/rule_facts.h"
+#include "engine/exchange/status_chunk.h"
 #include "engine/spec/ids.h"
 
 namespace nbdspec::engine {
 namespace {
-
-constexpr std::string_view kReadsZero = spec::kBaseAllocationZeroReadsZero;
 
 // Calls visit(index, range) for each ZERO claim of `chunk`, a part of a reply to `asked`, clipped to `limit`.
 template <typename Visit>
@@ -28,8 +24,8 @@ void ForEachZeroClaim(const StatusChunk& chunk, ByteRange asked, std::uint64_t l
   }
 }
 
-std::vector<StatusChunk> ClaimingChunksOf(const StatusExchange& exchange) {
-  if (IsFailure(exchange)) {
+std::vector<StatusChunk> ClaimingChunksOf(const Exchange& exchange) {
+  if (exchange.answer.has_failed()) {
     return {};
   }
   std::vector<StatusChunk> chunks = StatusChunksOf(exchange);
@@ -39,35 +35,36 @@ std::vector<StatusChunk> ClaimingChunksOf(const StatusExchange& exchange) {
 
 }  // namespace
 
-std::vector<Breach> JudgeZeroClaims(const StatusExchange& exchange, const ExtentMap& truth) {
-  std::vector<Breach> breaches;
-  const std::uint64_t limit = std::min(exchange.export_bytes, truth.size());
+std::optional<Violation> FindRefutedClaim(const Exchange& exchange, const ExtentMap& truth) {
+  const std::uint64_t limit = std::min(exchange.negotiated->info.size, truth.size());
   for (const StatusChunk& chunk : ClaimingChunksOf(exchange)) {
     std::string first;
     std::size_t refuted_count = 0;
-    ForEachZeroClaim(chunk, exchange.asked, limit, [&](std::size_t index, ByteRange claimed) {
+    ForEachZeroClaim(chunk, exchange.request.range(), limit, [&](std::size_t index, ByteRange claimed) {
       truth.ForEach(claimed, [&](Extent extent) {
         if (IsZero(extent.type)) {
           return true;
         }
         if (++refuted_count == 1) {
-          first = DescriptorText(index, chunk.context_id()) + " claims zeroes in " + RangeText(claimed) + ", but " +
-                  RangeText(extent.range) + " may hold other bytes";
+          first = Text(DescriptorText(index, chunk.context_id()), " claims zeroes in ", RangeText(claimed), ", but ",
+                       RangeText(extent.range), " may hold other bytes");
         }
         return false;
       });
     });
     if (refuted_count > 0) {
-      breaches.push_back({.requirement = kReadsZero, .saw = first + MoreText(refuted_count - 1)});
+      return Violation{.requirement = spec::kBaseAllocationZeroReadsZero,
+                       .expected = "ZERO only where every byte reads as zero",
+                       .saw = first + MoreText(refuted_count - 1)};
     }
   }
-  return breaches;
+  return {};
 }
 
-std::vector<ByteRange> ClaimedZeroes(const StatusExchange& exchange, ByteRange within) {
+std::vector<ByteRange> ZeroClaimsOf(const Exchange& exchange, ByteRange within) {
   std::vector<ByteRange> claimed;
   for (const StatusChunk& chunk : ClaimingChunksOf(exchange)) {
-    ForEachZeroClaim(chunk, exchange.asked, within.end, [&](std::size_t, ByteRange range) {
+    ForEachZeroClaim(chunk, exchange.request.range(), within.end, [&](std::size_t, ByteRange range) {
       const ByteRange inside = Intersect(range, within);
       if (!inside.empty()) {
         claimed.push_back(inside);

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which errors come, and for which request. Spec: proto.md, "Error values", "Size constraints", "Request types".
+
+#include <array>
+
+#include "engine/exchange/rule_facts.h"
+#include "engine/spec/ids.h"
+
+namespace nbdspec::engine {
+namespace {
+
+std::string AnswerText(const Answer& answer) {
+  return answer.error() == NbdError::kOk && answer.has_failed() ? "an error chunk with error 0"
+         : answer.error() == NbdError::kOk                      ? "success"
+                                                                : ErrorName(answer.error());
+}
+
+// --- Any request ---
+
+// Violated where an error that came is one that `is_wrong` picks. An error chunk with error 0 is another rule's
+// violation.
+template <typename IsWrong>
+Ruling NoError(const Exchange& exchange, IsWrong is_wrong, std::string_view expected) {
+  const auto judge = [&](std::uint32_t error) {
+    return error != NbdError::kOk && is_wrong(error) ? Violated(std::string(expected), ErrorName(error)) : Kept();
+  };
+  if (exchange.answer.simple()) {
+    return judge(exchange.answer.simple()->error);
+  }
+  bool any = false;
+  for (const ReplyChunk& chunk : exchange.answer.chunks()) {
+    const auto error = chunk.is_error() ? DecodeErrorPayload(chunk.type, chunk.payload) : std::nullopt;
+    any = any || error;
+    Ruling ruling = error ? judge(error->error) : Kept();
+    if (ruling.is_violated()) {
+      return ruling;
+    }
+  }
+  return any ? Kept() : Inapplicable("no error came that can be taken apart");
+}
+
+Ruling IsDefined(const Exchange& exchange) {
+  return NoError(
+      exchange, [](std::uint32_t error) { return !kDefinedErrors.Contains(error); },
+      "one of the errors 1, 5, 12, 22, 28, 75, 95, 108");
+}
+
+Ruling NoEnomem(const Exchange& exchange) {
+  return NoError(
+      exchange, [](std::uint32_t error) { return error == NbdError::kEnomem; }, "another error than NBD_ENOMEM");
+}
+
+// READ may overflow where DF or structured replies are offered; commands without data where they ask for more than the
+// maximum payload.
+Ruling EoverflowLimited(const Exchange& exchange) {
+  const Negotiated& agreed = *exchange.negotiated;
+  const bool may_overflow =
+      exchange.Is(CommandType::kRead)
+          ? agreed.structured_replies || agreed.Has(TransmissionFlag::kSendDf)
+          : !exchange.Is(CommandType::kWrite) && exchange.request.length > agreed.block_size.maximum;
+  return NoError(
+      exchange, [&](std::uint32_t error) { return error == NbdError::kEoverflow && !may_overflow; },
+      "NBD_EOVERFLOW only for READ where DF is offered, or above the maximum payload");
+}
+
+Ruling EnotsupLimited(const Exchange& exchange) {
+  const bool may_be =
+      exchange.Is(CommandType::kWriteZeroes) && exchange.negotiated->Has(TransmissionFlag::kSendFastZero);
+  return NoError(
+      exchange, [&](std::uint32_t error) { return error == NbdError::kEnotsup && !may_be; },
+      "NBD_ENOTSUP only for WRITE_ZEROES where FAST_ZERO is offered");
+}
+
+template <std::uint16_t command>
+Ruling FailsWithAnError(const Exchange& exchange) {
+  const Answer& answer = exchange.answer;
+  if (!exchange.Is(command) || !answer.has_failed()) {
+    return Inapplicable(Text("no ", CommandName(command), " failed"));
+  }
+  return kDefinedErrors.Contains(answer.error()) ? Kept()
+                                                 : Violated("one of the errors of the protocol", AnswerText(answer));
+}
+
+// --- Requests that no client may send ---
+
+// A request that is illegal for `reason` gets an error that the specification names for it.
+template <Reason reason>
+Ruling Refused(const Exchange& exchange) {
+  if (!exchange.legality.Has(reason)) {
+    return Inapplicable("no such request was answered");
+  }
+  const ErrorSet allowed = ErrorsFor(exchange.legality, exchange.request.type);
+  return allowed.Contains(exchange.answer.error()) ? Kept() : Violated(allowed.Text(), AnswerText(exchange.answer));
+}
+
+template <Reason reason, std::uint16_t command>
+Ruling CommandRefused(const Exchange& exchange) {
+  return exchange.Is(command) ? Refused<reason>(exchange)
+                              : Inapplicable(Text("no ", CommandName(command), " was answered"));
+}
+
+// Success is another rule's violation.
+template <std::uint16_t command>
+Ruling ReadOnlyError(const Exchange& exchange) {
+  return exchange.answer.has_failed() ? CommandRefused<Reason::kReadOnly, command>(exchange)
+                                      : Inapplicable(Text(CommandName(command), " succeeded"));
+}
+
+template <Reason reason>
+Ruling Fails(const Exchange& exchange) {
+  if (!exchange.legality.Has(reason)) {
+    return Inapplicable("no such request was answered");
+  }
+  return exchange.answer.has_failed() ? Kept() : Violated("an error", "success");
+}
+
+Ruling CacheFailsForUnknownFlags(const Exchange& exchange) {
+  return exchange.Is(CommandType::kCache) ? Fails<Reason::kUnknownFlag>(exchange)
+                                          : Inapplicable("no NBD_CMD_CACHE was answered");
+}
+
+// --- FAST_ZERO ---
+
+// ENOTSUP without FAST_ZERO; and, where it is not offered, also with it.
+template <bool is_offered>
+Ruling NoEnotsup(const Exchange& exchange) {
+  const bool is_fast = exchange.HasFlag(CommandFlag::kFastZero);
+  if (exchange.negotiated->Has(TransmissionFlag::kSendFastZero) != is_offered || (is_offered && is_fast)) {
+    return Inapplicable(is_offered ? "no WRITE_ZEROES without FAST_ZERO was answered where it is offered"
+                                   : "SEND_FAST_ZERO is set");
+  }
+  return exchange.answer.error() == NbdError::kEnotsup
+             ? Violated("success or another error",
+                        Text("WRITE_ZEROES with the flags ", CommandFlagNames(exchange.request.flags), ": NBD_ENOTSUP"))
+             : Kept();
+}
+
+Ruling FastZeroRefused(const Exchange& exchange) {
+  return exchange.HasFlag(CommandFlag::kFastZero) ? Refused<Reason::kFlagNotOffered>(exchange)
+                                                  : Inapplicable("no WRITE_ZEROES with FAST_ZERO was answered");
+}
+
+Ruling FastZeroNoEoverflow(const Exchange& exchange) {
+  if (!exchange.HasFlag(CommandFlag::kFastZero)) {
+    return Inapplicable("no WRITE_ZEROES with FAST_ZERO was answered");
+  }
+  return exchange.answer.error() == NbdError::kEoverflow
+             ? Violated("success or NBD_ENOTSUP, whatever the length",
+                        Text("WRITE_ZEROES of ", exchange.request.length, " bytes with FAST_ZERO: NBD_EOVERFLOW"))
+             : Kept();
+}
+
+constexpr Facts kDone = Fact::kComplete;
+constexpr Facts kZeroing = Fact::kComplete | Fact::kWriteZeroes;
+constexpr std::uint16_t kRead = CommandType::kRead;
+constexpr std::uint16_t kWrite = CommandType::kWrite;
+constexpr std::uint16_t kTrim = CommandType::kTrim;
+constexpr std::uint16_t kWriteZeroes = CommandType::kWriteZeroes;
+
+constexpr auto kRules = std::to_array<Rule>({
+    {spec::kErrorCodeAllowedSet, Fact::kError, IsDefined},
+    {spec::kErrorNoEnomem, Fact::kError, NoEnomem},
+    {spec::kErrorEoverflowLimited, Fact::kError, EoverflowLimited},
+    {spec::kErrorEnotsupLimited, Fact::kError, EnotsupLimited},
+    {spec::kTransmissionReadSimpleErrorCode, kDone | Fact::kSimple, FailsWithAnError<kRead>},
+    {spec::kTransmissionWriteErrorCode, kDone, FailsWithAnError<kWrite>},
+    {spec::kCacheErrorCode, kDone, FailsWithAnError<CommandType::kCache>},
+    {spec::kWriteZeroesErrorCode, kDone, FailsWithAnError<kWriteZeroes>},
+    {spec::kErrorUnknownCommand, kDone, Refused<Reason::kUnknownCommand>},
+    {spec::kErrorUnknownFlag, kDone, Refused<Reason::kUnknownFlag>},
+    {spec::kErrorInapplicableFlag, kDone, Refused<Reason::kInapplicableFlag>},
+    {spec::kCacheRejectUnknownFlags, kDone, CacheFailsForUnknownFlags},
+    {spec::kTransmissionBoundsServerEinval, kDone, Refused<Reason::kPastEnd>},
+    {spec::kTransmissionReadOutOfBounds, kDone, CommandRefused<Reason::kPastEnd, kRead>},
+    {spec::kTransmissionWriteOutOfBounds, kDone, CommandRefused<Reason::kPastEnd, kWrite>},
+    {spec::kTransmissionTrimOutOfBounds, kDone, CommandRefused<Reason::kPastEnd, kTrim>},
+    {spec::kWriteZeroesOutOfBounds, kDone, CommandRefused<Reason::kPastEnd, kWriteZeroes>},
+    {spec::kBlockSizeServerUnalignedEinval, kDone, Refused<Reason::kMisaligned>},
+    {spec::kEflagsReadOnlyErrorWrites, kDone, Fails<Reason::kReadOnly>},
+    {spec::kTransmissionWriteReadOnly, kDone, ReadOnlyError<kWrite>},
+    {spec::kTransmissionTrimReadOnly, kDone, ReadOnlyError<kTrim>},
+    {spec::kWriteZeroesReadOnly, kDone, ReadOnlyError<kWriteZeroes>},
+    {spec::kWriteZeroesNoFastNoEnotsup, kZeroing, NoEnotsup<true>},
+    {spec::kWriteZeroesUnadvertisedNoEnotsup, kZeroing, NoEnotsup<false>},
+    {spec::kWriteZeroesUnadvertisedEinval, kZeroing, FastZeroRefused},
+    {spec::kWriteZeroesFastNoEoverflow, kZeroing, FastZeroNoEoverflow},
+});
+
+}  // namespace
+
+std::span<const Rule> ErrorRules() { return kRules; }
+
+}  // namespace nbdspec::engine

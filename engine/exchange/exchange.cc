@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "engine/exchange/exchange.h"
+
+#include <algorithm>
+
+#include "engine/wire/big_endian.h"
+
+namespace nbdspec::engine {
+namespace {
+
+constexpr std::size_t kOffsetBytes = 8;
+constexpr std::size_t kHoleBytes = 12;
+
+std::optional<ByteRange::OffsetAndLength> ContentOf(std::uint16_t type, ByteView payload) {
+  if (type == ChunkType::kOffsetData && payload.size() >= kOffsetBytes) {
+    return ByteRange::OffsetAndLength{.offset = GetBigEndian<std::uint64_t>(payload),
+                                      .length = payload.size() - kOffsetBytes};
+  }
+  if (type == ChunkType::kOffsetHole && payload.size() == kHoleBytes) {
+    return ByteRange::OffsetAndLength{.offset = GetBigEndian<std::uint64_t>(payload),
+                                      .length = GetBigEndian<std::uint32_t>(payload, kOffsetBytes)};
+  }
+  return {};
+}
+
+}  // namespace
+
+bool ReplyChunk::operator==(const ReplyChunk& other) const {
+  const bool has_same_content =
+      content.has_value() == other.content.has_value() && (!content || (content->offset == other.content->offset &&  //
+                                                                        content->length == other.content->length));
+  return flags == other.flags && type == other.type && payload_bytes == other.payload_bytes && has_same_content &&
+         payload == other.payload;
+}
+
+void Answer::Clear() {
+  simple_.reset();
+  chunk_count_ = 0;
+  error_ = NbdError::kOk;
+  has_error_chunk_ = false;
+  end_ = End::kNotYet;
+}
+
+void Answer::AddSimple(std::uint32_t error, std::uint64_t data_bytes) {
+  simple_ = {.error = error, .data_bytes = data_bytes};
+  error_ = error;
+  end_ = End::kComplete;
+}
+
+const ReplyChunk& Answer::AddChunk(std::uint16_t flags, std::uint16_t type, ByteView payload) {
+  if (chunk_count_ == chunks_.size()) {
+    chunks_.emplace_back();
+  }
+  ReplyChunk& chunk = chunks_[chunk_count_++];
+  chunk.flags = flags;
+  chunk.type = type;
+  chunk.payload_bytes = payload.size();
+  chunk.content = ContentOf(type, payload);
+  const bool is_status = type == ChunkType::kBlockStatus || type == ChunkType::kBlockStatusExt;
+  if (chunk.is_error() || is_status) {
+    chunk.payload.assign(payload.begin(), payload.end());
+  } else {
+    chunk.payload.clear();
+  }
+  if (chunk.is_error()) {
+    has_error_chunk_ = true;
+    if (error_ == NbdError::kOk) {
+      const auto error = DecodeErrorPayload(type, payload);
+      error_ = error ? error->error : NbdError::kEio;
+    }
+  }
+  end_ = chunk.is_done() ? End::kComplete : End::kNotYet;
+  return chunk;
+}
+
+void Answer::EndWith(End end) { end_ = is_complete() ? end_ : end; }
+
+void Exchange::Start(const RequestHead& head, const Negotiated& agreed) {
+  request = head;
+  negotiated = &agreed;
+  legality = LegalityOf(head, agreed);
+  answer.Clear();
+}
+
+bool Exchange::Asks(const ByteRange::OffsetAndLength& content) const {
+  return content.offset >= request.offset && content.length <= request.length &&
+         content.offset - request.offset <= request.length - content.length;
+}
+
+std::optional<std::uint64_t> FirstUncovered(const Exchange& exchange) {
+  std::vector<ByteRange> ranges;
+  for (const ReplyChunk& chunk : exchange.answer.chunks()) {
+    const auto range = chunk.content ? ByteRange::From(*chunk.content) : std::unexpected(ErrorCode::kOutOfRange);
+    if (range) {
+      ranges.push_back(*range);
+    }
+  }
+  if (!std::ranges::is_sorted(ranges, {}, &ByteRange::begin)) {
+    std::ranges::sort(ranges, {}, &ByteRange::begin);
+  }
+  std::uint64_t covered = exchange.request.offset;
+  for (const ByteRange& range : ranges) {
+    if (range.begin > covered) {
+      break;
+    }
+    covered = std::max(covered, range.end);
+  }
+  return covered - exchange.request.offset < exchange.request.length ? std::optional(covered) : std::nullopt;
+}
+
+}  // namespace nbdspec::engine

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "engine/exchange/legality.h"
+
+#include <algorithm>
+
+namespace nbdspec::engine {
+namespace {
+
+constexpr std::uint16_t kKnownFlags =
+    CommandFlag::kFua | CommandFlag::kNoHole | CommandFlag::kDf | CommandFlag::kReqOne | CommandFlag::kFastZero;
+
+// What the specification gives to a command, and which transmission flag offers it (0: nothing needs to).
+struct CommandRow {
+  std::uint16_t command;
+  std::uint16_t offered_by;
+  std::uint16_t flags;  // That belong to it.
+};
+constexpr CommandRow kCommands[] = {
+    {CommandType::kRead, 0, CommandFlag::kDf},
+    {CommandType::kWrite, 0, 0},
+    {CommandType::kDisc, 0, 0},
+    {CommandType::kFlush, TransmissionFlag::kSendFlush, 0},
+    {CommandType::kTrim, TransmissionFlag::kSendTrim, 0},
+    {CommandType::kCache, TransmissionFlag::kSendCache, 0},
+    {CommandType::kWriteZeroes, TransmissionFlag::kSendWriteZeroes, CommandFlag::kNoHole | CommandFlag::kFastZero},
+    {CommandType::kBlockStatus, 0, CommandFlag::kReqOne},
+};
+
+const CommandRow* RowOf(std::uint16_t command) {
+  const auto* row = std::ranges::find(kCommands, command, &CommandRow::command);
+  return row == std::end(kCommands) ? nullptr : row;
+}
+
+void AddReasonsOfFlags(const RequestHead& request, const Negotiated& negotiated, Legality& legality) {
+  const std::uint16_t wrong = request.flags & ~FlagsOffered(request.type, negotiated);
+  const CommandRow* row = RowOf(request.type);
+  // FUA belongs to every command: cmdflag.fua.accept-all
+  const std::uint16_t applicable = CommandFlag::kFua | (row != nullptr ? row->flags : std::uint16_t{0});
+  if ((wrong & ~kKnownFlags) != 0) {
+    legality.Add(Reason::kUnknownFlag);
+  }
+  if ((wrong & kKnownFlags & ~applicable) != 0) {
+    legality.Add(Reason::kInapplicableFlag);
+  }
+  if ((wrong & applicable) != 0) {
+    legality.Add(Reason::kFlagNotOffered);
+  }
+}
+
+void AddReasonsOfRange(const RequestHead& request, const Negotiated& negotiated, Legality& legality) {
+  const std::uint64_t size = negotiated.info.size;
+  if (request.offset > size || request.length > size - request.offset) {
+    legality.Add(Reason::kPastEnd);
+  }
+  const std::uint32_t block = std::max(1U, negotiated.block_size.minimum);
+  if (request.offset % block != 0 || request.length % block != 0) {
+    legality.Add(Reason::kMisaligned);
+  }
+  const bool has_payload = request.type == CommandType::kRead || request.type == CommandType::kWrite;
+  if (has_payload && request.length > std::max(block, negotiated.block_size.maximum)) {
+    legality.Add(Reason::kTooLong);
+  }
+}
+
+}  // namespace
+
+std::string Describe(const RequestHead& request) {
+  return CommandName(request.type) + " at " + std::to_string(request.offset) + ", " + std::to_string(request.length) +
+         " bytes" + (request.flags != 0 ? ", with " + CommandFlagNames(request.flags) : "");
+}
+
+std::string ErrorSet::Text() const {
+  std::string text;
+  for (std::uint32_t error = 1; error < 128; ++error) {
+    if (Contains(error)) {
+      text += (text.empty() ? "" : " or ") + ErrorName(error);
+    }
+  }
+  return text;
+}
+
+std::uint16_t FlagsOffered(std::uint16_t command, const Negotiated& negotiated) {
+  const CommandRow* row = RowOf(command);
+  std::uint16_t flags = CommandFlag::kFua | (row != nullptr ? row->flags : std::uint16_t{0});
+  const auto needs = [&](bool offered, std::uint16_t flag) {
+    flags &= offered ? ~std::uint16_t{0} : static_cast<std::uint16_t>(~flag);
+  };
+  needs(negotiated.Has(TransmissionFlag::kSendFua), CommandFlag::kFua);
+  needs(negotiated.structured_replies && negotiated.Has(TransmissionFlag::kSendDf), CommandFlag::kDf);
+  needs(negotiated.Has(TransmissionFlag::kSendFastZero), CommandFlag::kFastZero);
+  return flags;
+}
+
+Legality LegalityOf(const RequestHead& request, const Negotiated& negotiated) {
+  Legality legality;
+  const CommandRow* row = RowOf(request.type);
+  if (row == nullptr) {
+    legality.Add(Reason::kUnknownCommand);
+  } else if (row->offered_by != 0 && !negotiated.Has(row->offered_by)) {
+    legality.Add(Reason::kNotOffered);
+  }
+  AddReasonsOfFlags(request, negotiated, legality);
+  if (Changes(request.type) && negotiated.Has(TransmissionFlag::kReadOnly)) {
+    legality.Add(Reason::kReadOnly);
+  }
+  if (request.type == CommandType::kBlockStatus && (!negotiated.structured_replies || negotiated.contexts.empty())) {
+    legality.Add(Reason::kNoContext);
+  }
+  const bool is_flush = request.type == CommandType::kFlush;
+  if (is_flush ? request.offset != 0 || request.length != 0 : request.length == 0) {
+    legality.Add(Reason::kUnspecified);
+  } else if (!is_flush) {
+    AddReasonsOfRange(request, negotiated, legality);
+  }
+  return legality;
+}
+
+ErrorSet ErrorsFor(Reason reason, std::uint16_t command) {
+  const bool grows = command == CommandType::kWrite || command == CommandType::kWriteZeroes;
+  switch (reason) {
+    case Reason::kReadOnly:
+      return {NbdError::kEperm};
+    case Reason::kPastEnd:  // "Error values" asks for ENOSPC there, "Size constraints" for EINVAL.
+      return grows ? ErrorSet{NbdError::kEnospc, NbdError::kEinval} : ErrorSet{NbdError::kEinval};
+    default:
+      return {NbdError::kEinval};
+  }
+}
+
+ErrorSet ErrorsFor(const Legality& legality, std::uint16_t command) {
+  ErrorSet errors;
+  for (int i = 0; i < kReasonCount; ++i) {
+    if (legality.Has(static_cast<Reason>(i))) {
+      errors.Add(ErrorsFor(static_cast<Reason>(i), command));
+    }
+  }
+  return errors;
+}
+
+}  // namespace nbdspec::engine

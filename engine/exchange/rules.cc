@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "engine/exchange/rules.h"
+
+#include <algorithm>
+#include <array>
+#include <bit>
+
+#include "engine/base/check.h"
+#include "engine/exchange/rule_facts.h"
+#include "engine/spec/catalogue.h"
+
+namespace nbdspec::engine {
+namespace {
+
+// What is missing where a fact does not hold, in the order of the bits.
+constexpr auto kMissing = std::to_array<std::string_view>({
+    "structured replies were not agreed",
+    "structured replies were agreed",
+    "nothing was answered",
+    "no answer was complete",
+    "the answer was cut off",
+    "no client may send such a request",
+    "the request has length 0",
+    "no READ was answered",
+    "only READ was answered",
+    "no BLOCK_STATUS was answered",
+    "only BLOCK_STATUS was answered",
+    "no WRITE_ZEROES was answered",
+    "no READ with DF was answered",
+    "no BLOCK_STATUS with REQ_ONE was answered",
+    "no request succeeded",
+    "no error came",
+    "no simple reply came",
+    "no chunk came",
+    "no NBD_REPLY_TYPE_NONE came",
+    "no NBD_REPLY_TYPE_OFFSET_DATA came",
+    "no NBD_REPLY_TYPE_OFFSET_HOLE came",
+    "no content chunk came",
+    "no error chunk came",
+    "no NBD_REPLY_TYPE_ERROR came",
+    "no NBD_REPLY_TYPE_ERROR_OFFSET came",
+    "no NBD_REPLY_TYPE_BLOCK_STATUS came",
+});
+
+Facts FactsOf(const ReplyChunk& chunk) {
+  switch (chunk.type) {
+    case ChunkType::kNone:
+      return Fact::kNone;
+    case ChunkType::kOffsetData:
+      return Fact::kData | Fact::kContent;
+    case ChunkType::kOffsetHole:
+      return Fact::kHole | Fact::kContent;
+    case ChunkType::kBlockStatus:
+      return Fact::kStatusChunk;
+    case ChunkType::kError:
+      return Fact::kErrorChunk | Fact::kGenericError;
+    case ChunkType::kErrorOffset:
+      return Fact::kErrorChunk | Fact::kErrorOffset;
+    default:
+      return chunk.is_error() ? Fact::kErrorChunk : 0;
+  }
+}
+
+Facts FactsOfRequest(const Exchange& exchange) {
+  Facts facts = exchange.negotiated->structured_replies ? Fact::kStructured : Fact::kNotStructured;
+  facts |= exchange.legality.is_legal() ? Fact::kLegal : 0;
+  facts |= exchange.request.length != 0 ? Fact::kNonEmpty : 0;
+  facts |= exchange.Is(CommandType::kRead) ? Fact::kRead : Fact::kNotRead;
+  facts |= exchange.Is(CommandType::kBlockStatus) ? Fact::kStatus : Fact::kNotStatus;
+  facts |= exchange.Is(CommandType::kWriteZeroes) ? Fact::kWriteZeroes : 0;
+  facts |= exchange.HasFlag(CommandFlag::kDf) ? Fact::kDf : 0;
+  facts |= exchange.HasFlag(CommandFlag::kReqOne) ? Fact::kReqOne : 0;
+  return facts;
+}
+
+// Those rules of AllRules() for which the catalogue fails a server.
+std::span<const Rule> FailureRules() {
+  static const std::vector<Rule> rules = [] {
+    std::vector<Rule> failures;
+    std::ranges::copy_if(AllRules(), std::back_inserter(failures), [](const Rule& rule) {
+      return spec::ServerSeverityOf(rule.requirement) == spec::Severity::kFailure;
+    });
+    return failures;
+  }();
+  return rules;
+}
+
+Violation ViolationOf(const Rule& rule, Ruling ruling) {
+  return {.requirement = rule.requirement, .expected = std::move(ruling.expected), .saw = std::move(ruling.saw)};
+}
+
+}  // namespace
+
+Facts FactsOf(const Exchange& exchange) {
+  const Answer& answer = exchange.answer;
+  Facts facts = FactsOfRequest(exchange);
+  facts |= answer.is_empty() ? 0 : Fact::kAnswered;
+  facts |= answer.is_complete() ? Fact::kComplete | Fact::kSettled : 0;
+  facts |= answer.end() == Answer::End::kSilent ? Fact::kSettled : 0;
+  facts |= answer.is_complete() && !answer.has_failed() ? Fact::kSucceeded : 0;
+  facts |= answer.error() != NbdError::kOk ? Fact::kError : 0;
+  facts |= answer.simple() ? Fact::kSimple : 0;
+  facts |= answer.chunks().empty() ? 0 : Fact::kChunks;
+  for (const ReplyChunk& chunk : answer.chunks()) {
+    facts |= FactsOf(chunk);
+  }
+  return facts;
+}
+
+std::span<const Rule> AllRules() {
+  static const std::vector<Rule> rules = [] {
+    std::vector<Rule> all;
+    for (const auto part : {ReplyRules(), ErrorChunkRules(), ReadRules(), StatusRules(), ErrorRules()}) {
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    return all;
+  }();
+  return rules;
+}
+
+const Rule& RuleOf(std::string_view requirement) {
+  const auto rule = std::ranges::find(AllRules(), requirement, &Rule::requirement);
+  NBDSPEC_CHECK(rule != AllRules().end());
+  return *rule;
+}
+
+Ruling Apply(const Rule& rule, const Exchange& exchange) {
+  const Facts missing = rule.needs & ~FactsOf(exchange);
+  if (missing != 0) {
+    return Inapplicable(std::string(kMissing[static_cast<std::size_t>(std::countr_zero(missing))]));
+  }
+  return rule.judge(exchange);
+}
+
+std::vector<Violation> FindViolations(const Exchange& exchange, std::span<const Rule> rules) {
+  std::vector<Violation> violations;
+  const Facts facts = FactsOf(exchange);
+  for (const Rule& rule : rules) {
+    if ((rule.needs & ~facts) == 0) {
+      Ruling ruling = rule.judge(exchange);
+      if (ruling.is_violated()) {
+        violations.push_back(ViolationOf(rule, std::move(ruling)));
+      }
+    }
+  }
+  return violations;
+}
+
+std::optional<Violation> FirstFailure(const Exchange& exchange) {
+  const Facts facts = FactsOf(exchange);
+  for (const Rule& rule : FailureRules()) {
+    if ((rule.needs & ~facts) == 0) {
+      Ruling ruling = rule.judge(exchange);
+      if (ruling.is_violated()) {
+        return ViolationOf(rule, std::move(ruling));
+      }
+    }
+  }
+  return {};
+}
+
+}  // namespace nbdspec::engine

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The rules about answers: which clauses of the specification does what a server sent keep, and which does it violate?
+//
+// The reference is a relation, not a function: many answers are right. Each rule is one pure function over an
+// Exchange, has the id of the clause it judges, and says whether the clause was kept, was violated, or cannot be judged
+// from this exchange. How bad a violation is stands in the catalogue (engine/spec), and nowhere else.
+//
+// Rules are independent, and divide what can be wrong between them, so that one wrong is mostly one rule's violation:
+// a chunk that cannot be taken apart violates the rule about its form alone.
+
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/exchange/exchange.h"
+
+namespace nbdspec::engine {
+
+// A clause that was violated.
+struct Violation {
+  std::string_view requirement;  // Its id in the catalogue.
+  std::string expected;          // For people: "at most one content chunk with DF".
+  std::string saw;               // "3 content chunks".
+  bool operator==(const Violation&) const = default;
+};
+
+// What one rule says of one exchange.
+struct Ruling {
+  enum class Kind {
+    kKept,
+    kViolated,      // `expected` and `saw` say how.
+    kInapplicable,  // `saw` says what is missing.
+  };
+  Kind kind = Kind::kKept;
+  std::string expected = {};
+  std::string saw = {};
+
+  [[nodiscard]] bool is_violated() const { return kind == Kind::kViolated; }
+};
+
+// What must be true of an exchange for a rule to be asked, as bits. Rules are many, and most need something that most
+// exchanges lack.
+using Facts = std::uint32_t;
+Facts FactsOf(const Exchange& exchange);
+
+struct Rule {
+  std::string_view requirement;
+  Facts needs = 0;
+  Ruling (*judge)(const Exchange&) = nullptr;
+};
+
+// The rules by subject, each in the order of the catalogue.
+std::span<const Rule> ReplyRules();       // Which kind of reply comes, and the form of chunks.
+std::span<const Rule> ErrorChunkRules();  // The payloads of error chunks.
+std::span<const Rule> ReadRules();        // Content chunks, and what answers READ.
+std::span<const Rule> StatusRules();      // What answers BLOCK_STATUS. None accuses the answer to a length of 0.
+std::span<const Rule> ErrorRules();       // Which errors come, and for which request.
+// All of them.
+std::span<const Rule> AllRules();
+
+// The rule for a requirement; no such rule is our bug and aborts.
+const Rule& RuleOf(std::string_view requirement);
+
+Ruling Apply(const Rule& rule, const Exchange& exchange);
+
+// Every violation of `rules`.
+std::vector<Violation> FindViolations(const Exchange& exchange, std::span<const Rule> rules);
+
+// The first violation of AllRules() for which the catalogue fails a server. Cost: some tens of nanoseconds for an
+// answer that keeps them all.
+std::optional<Violation> FirstFailure(const Exchange& exchange);
+
+}  // namespace nbdspec::engine

@@ -1,0 +1,350 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What answers BLOCK_STATUS. Spec: proto.md, "NBD_CMD_BLOCK_STATUS", "NBD_REPLY_TYPE_BLOCK_STATUS".
+//
+// A chunk that cannot be taken apart violates length-form alone; a descriptor of length 0 violates nonzero-length, and
+// counts nowhere else but among the descriptors of REQ_ONE. What answers a request of length 0 is unspecified.
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <map>
+
+#include "engine/exchange/rule_facts.h"
+#include "engine/exchange/status_chunk.h"
+#include "engine/spec/ids.h"
+
+namespace nbdspec::engine {
+namespace {
+
+constexpr std::uint32_t kAllocationFlags = AllocationFlag::kHole | AllocationFlag::kZero;
+constexpr std::uint32_t kUnit = 512;  // Of length.multiple-of-512.
+
+std::string CountText(std::uint64_t bytes) { return Text(bytes, bytes == 1 ? " byte" : " bytes"); }
+
+std::string AskedText(const Exchange& exchange) { return Text("the request of ", CountText(exchange.request.length)); }
+
+std::uint64_t ExportBytes(const Exchange& exchange) { return exchange.negotiated->info.size; }
+
+// A descriptor in its reply.
+struct Located {
+  StatusChunk chunk;
+  std::size_t index = 0;
+  ByteRange range = {};  // In the export.
+
+  [[nodiscard]] Descriptor descriptor() const { return chunk.descriptor(index); }
+};
+
+// Violated by the first chunk with a descriptor that `is_wrong`; `text` goes on after "descriptor 2 of context 0".
+template <typename IsWrong, typename Say>
+Ruling JudgeDescriptors(const Exchange& exchange, std::string expected, IsWrong is_wrong, Say text) {
+  for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
+    std::string first;
+    std::size_t wrong_count = 0;
+    std::uint64_t begin = exchange.request.offset;
+    for (std::size_t i = 0; i < chunk.descriptor_count(); ++i) {
+      const std::uint64_t end = SaturatingAdd(begin, chunk.descriptor(i).length);
+      const Located located = {.chunk = chunk, .index = i, .range = {.begin = begin, .end = end}};
+      if (is_wrong(located) && ++wrong_count == 1) {
+        first = Text(DescriptorText(i, chunk.context_id()), " ", text(located));
+      }
+      begin = end;
+    }
+    if (wrong_count > 0) {
+      return Violated(std::move(expected), first + MoreText(wrong_count - 1));
+    }
+  }
+  return Kept();
+}
+
+// The same for whole chunks; `judge` says what is wrong with one, or nothing.
+template <typename Judge>
+Ruling JudgeChunks(const Exchange& exchange, std::string_view expected, Judge judge) {
+  for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
+    if (std::string saw = judge(chunk); !saw.empty()) {
+      return Violated(std::string(expected), std::move(saw));
+    }
+  }
+  return Kept();
+}
+
+// Whether the answer is the error EINVAL, or an error chunk too short to say which.
+bool MayBeEinval(const Exchange& exchange) {
+  const auto& simple = exchange.answer.simple();
+  return (simple && simple->error == NbdError::kEinval) ||
+         std::ranges::any_of(exchange.answer.chunks(), [](const ReplyChunk& chunk) {
+           return chunk.is_error() &&
+                  (chunk.payload.size() < 4 || GetBigEndian<std::uint32_t>(chunk.payload) == NbdError::kEinval);
+         });
+}
+
+std::string InsteadOfEinval(const Exchange& exchange) {
+  return exchange.answer.has_failed() ? "the error is not EINVAL" : "the reply is a success, not EINVAL";
+}
+
+// --- The rules, in the order of the catalogue -----------------------------------------------------------------
+
+Ruling NoContextEinval(const Exchange& exchange) {
+  return !exchange.negotiated->contexts.empty() || MayBeEinval(exchange)
+             ? Kept()
+             : Violated("NBD_EINVAL", Text("no context is selected, but ", InsteadOfEinval(exchange)));
+}
+
+Ruling SuccessIsStructured(const Exchange& exchange) {
+  const auto& simple = exchange.answer.simple();
+  return simple && simple->error == NbdError::kOk
+             ? Violated("a structured reply", "a simple reply says that the request succeeded")
+             : Kept();
+}
+
+Ruling ReservedBitsAreZero(const Exchange& exchange) {
+  return JudgeDescriptors(
+      exchange, "bits 0 (HOLE) and 1 (ZERO)",
+      [&](const Located& located) {
+        return (located.descriptor().status & ~kAllocationFlags) != 0 &&
+               IsBaseAllocation(exchange, located.chunk.context_id());
+      },
+      [](const Located& located) { return Text("has status ", located.descriptor().status, ", above 3"); });
+}
+
+Ruling ReqOneIsSingle(const Exchange& exchange) {
+  return JudgeChunks(exchange, "one descriptor", [](const StatusChunk& chunk) {
+    return chunk.descriptor_count() > 1 ? Text("context ", chunk.context_id(), " has ", chunk.descriptor_count(),
+                                               " descriptors; REQ_ONE asks for one")
+                                        : "";
+  });
+}
+
+Ruling HasForm(const Exchange& exchange) {
+  for (const ReplyChunk& chunk : exchange.answer.chunks()) {
+    // In a success a chunk without descriptors violates at-least-one.
+    const bool is_empty = exchange.answer.has_failed() && chunk.payload.size() == StatusChunk::kIdBytes;
+    if (chunk.type == ChunkType::kBlockStatus && (is_empty || !StatusChunk::From(chunk))) {
+      return Violated(
+          "4 plus a positive multiple of 8 bytes",
+          Text("a status chunk has ", CountText(chunk.payload_bytes), ", not 4 plus a positive multiple of 8"));
+    }
+  }
+  return Kept();
+}
+
+Ruling ExactlyOnePerId(const Exchange& exchange) {
+  if (exchange.answer.simple()) {
+    return Kept();
+  }
+  std::map<std::uint32_t, std::size_t> count_of;
+  for (const MetaContext& context : exchange.negotiated->contexts) {
+    count_of[context.id] = 0;
+  }
+  for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
+    const auto found = count_of.find(chunk.context_id());
+    if (found != count_of.end()) {
+      ++found->second;
+    }
+  }
+  // A chunk that cannot be taken apart may be the one that seems to be missing: it violates another rule.
+  const bool may_be_hidden = std::ranges::any_of(exchange.answer.chunks(), [](const ReplyChunk& chunk) {
+    return chunk.type == ChunkType::kBlockStatusExt ||
+           (chunk.type == ChunkType::kBlockStatus && !StatusChunk::From(chunk));
+  });
+  for (const auto& [id, count] : count_of) {
+    if (count > 1 || (count == 0 && !may_be_hidden)) {
+      return Violated("one status chunk for each context selected",
+                      count == 0 ? Text("context ", id, " has no status chunk")
+                                 : Text("context ", id, " has ", count, " status chunks"));
+    }
+  }
+  return Kept();
+}
+
+Ruling IdIsKnown(const Exchange& exchange) {
+  return JudgeChunks(exchange, "ids that SET_META_CONTEXT gave", [&](const StatusChunk& chunk) {
+    const std::uint32_t id = chunk.context_id();
+    const auto& contexts = exchange.negotiated->contexts;
+    const bool is_known = std::ranges::any_of(contexts, [id](const MetaContext& c) { return c.id == id; });
+    return is_known ? "" : Text("a status chunk is for context ", id, ", never selected");
+  });
+}
+
+Ruling LengthIsNotZero(const Exchange& exchange) {
+  return JudgeDescriptors(
+      exchange, "a length above 0", [](const Located& located) { return located.descriptor().length == 0; },
+      [](const Located&) { return "has length 0"; });
+}
+
+Ruling ReqOneIsCapped(const Exchange& exchange) {
+  return JudgeDescriptors(
+      exchange, "a length up to the request's",
+      [&](const Located& located) {
+        return located.chunk.descriptor_count() == 1 && located.descriptor().length > exchange.request.length;
+      },
+      [&](const Located& located) {
+        return Text("has length ", located.descriptor().length, ", more than ", AskedText(exchange), " with REQ_ONE");
+      });
+}
+
+Ruling SumBeforeLastIsLess(const Exchange& exchange) {
+  if (exchange.HasFlag(CommandFlag::kReqOne)) {
+    return Kept();
+  }
+  constexpr std::string_view kExpected = "no descriptor after the one that reaches the end of the request";
+  return JudgeChunks(exchange, kExpected, [&](const StatusChunk& chunk) {
+    std::uint64_t sum = 0;
+    std::uint32_t last = 0;
+    for (std::size_t i = 0; i < chunk.descriptor_count(); ++i) {
+      const std::uint32_t length = chunk.descriptor(i).length;
+      if (length > 0) {
+        sum = SaturatingAdd(sum, last);
+        last = length;
+      }
+    }
+    return sum < exchange.request.length
+               ? ""
+               : Text("the descriptors of context ", chunk.context_id(), " before the last sum to ", sum,
+                      ", not less than ", AskedText(exchange));
+  });
+}
+
+Ruling DescriptorsAreFew(const Exchange& exchange) {
+  return JudgeChunks(exchange, "up to 1048576 descriptors", [](const StatusChunk& chunk) {
+    return chunk.descriptor_count() <= kDescriptorCountMax
+               ? ""
+               : Text("context ", chunk.context_id(), " has ", chunk.descriptor_count(), " descriptors, more than ",
+                      kDescriptorCountMax);
+  });
+}
+
+Ruling AtLeastOne(const Exchange& exchange) {
+  return JudgeChunks(exchange, "at least one descriptor", [](const StatusChunk& chunk) {
+    return chunk.descriptor_count() > 0 ? "" : Text("context ", chunk.context_id(), " has no descriptor");
+  });
+}
+
+Ruling WithinExport(const Exchange& exchange) {
+  const std::uint64_t size = ExportBytes(exchange);
+  if (exchange.request.range().end > size) {
+    return Kept();  // A request of what is outside is out-of-bounds' business.
+  }
+  return JudgeDescriptors(
+      exchange, "parts of the export", [&](const Located& located) { return located.range.end > size; },
+      [&](const Located& located) {
+        return Text("is about ", RangeText(located.range), ", past the end of the export at ", size);
+      });
+}
+
+Ruling NeighboursDiffer(const Exchange& exchange) {
+  return JudgeDescriptors(
+      exchange, "one descriptor for neighbours of equal status",
+      [](const Located& located) {
+        if (located.index == 0) {
+          return false;
+        }
+        const Descriptor before = located.chunk.descriptor(located.index - 1);
+        const Descriptor here = located.descriptor();
+        // Two that do not fit one length of 32 bits cannot be joined.
+        const bool fits = here.length <= std::numeric_limits<std::uint32_t>::max() - before.length;
+        return before.length > 0 && here.length > 0 && before.status == here.status && fits;
+      },
+      [](const Located& located) {
+        return Text("has status ", located.descriptor().status, " like the one before it");
+      });
+}
+
+// Both rules about multiples: they exempt the ends of an unaligned request, and the tail of an unaligned export.
+Ruling JudgeMultiples(const Exchange& exchange, std::uint64_t unit) {
+  const ByteRange asked = exchange.request.range();
+  const std::uint64_t size = ExportBytes(exchange);
+  const bool is_aligned = asked.begin % unit == 0 && asked.end % unit == 0;
+  return JudgeDescriptors(
+      exchange, Text("multiples of ", unit, " away from the ends of unaligned requests and images"),
+      [&](const Located& located) {
+        const bool is_end = located.index == 0 || located.index + 1 == located.chunk.descriptor_count();
+        const bool is_tail = size % unit != 0 && located.range.end >= size;
+        return located.descriptor().length % unit != 0 && (is_aligned || !is_end) && !is_tail;
+      },
+      [&](const Located& located) {
+        return Text("has length ", located.descriptor().length, ", no multiple of ", unit);
+      });
+}
+
+// From 512 on, multiple-of-min-block asks for all of it.
+Ruling MultipleOf512(const Exchange& exchange) {
+  return exchange.negotiated->block_size.minimum < kUnit ? JudgeMultiples(exchange, kUnit) : Kept();
+}
+
+// A block size that is no power of two violates another rule.
+Ruling MultipleOfMinBlock(const Exchange& exchange) {
+  const std::uint32_t minimum = exchange.negotiated->block_size.minimum;
+  return std::has_single_bit(minimum) ? JudgeMultiples(exchange, minimum) : Kept();
+}
+
+// A selected context says that structured replies are in force.
+Ruling ErrorIsChunk(const Exchange& exchange) {
+  const auto& simple = exchange.answer.simple();
+  return !exchange.negotiated->contexts.empty() && simple && simple->error != NbdError::kOk
+             ? Violated("an error chunk",
+                        Text("error ", simple->error, " came in a simple reply, not in an error chunk"))
+             : Kept();
+}
+
+Ruling OutOfBounds(const Exchange& exchange) {
+  const ByteRange asked = exchange.request.range();
+  return asked.end <= ExportBytes(exchange) || MayBeEinval(exchange)
+             ? Kept()
+             : Violated("NBD_EINVAL", Text(RangeText(asked), " reaches past the end of the export at ",
+                                           ExportBytes(exchange), ", but ", InsteadOfEinval(exchange)));
+}
+
+// --- Of chunks in general ---
+
+// The part of variable length: data, descriptors.
+Ruling WithinMaximumPayload(const Exchange& exchange, const ReplyChunk& chunk) {
+  const bool is_data = chunk.type == ChunkType::kOffsetData && chunk.content;
+  const auto status = StatusChunk::From(chunk);
+  const std::uint64_t bytes = is_data  ? chunk.content->length
+                              : status ? status->descriptor_count() * StatusChunk::kDescriptorBytes
+                                       : 0;
+  const std::uint64_t maximum = exchange.negotiated->block_size.maximum;
+  if (bytes <= maximum) {
+    return Kept();
+  }
+  return Violated(Text("at most ", maximum, " bytes of data, as advertised"),
+                  status ? Text("the descriptors of context ", status->context_id(), " are ", CountText(bytes),
+                                "; the maximum payload is ", maximum)
+                         : ContentText(chunk));
+}
+
+Ruling NotExtended(const Exchange&, const ReplyChunk& chunk) {
+  return Violated("chunks of type 5", Text("a chunk has type ", chunk.type, ", but headers are not extended"));
+}
+
+constexpr Facts kAnswered = Fact::kStatus | Fact::kNonEmpty | Fact::kAnswered;
+constexpr Facts kStatuses = Fact::kStatus | Fact::kNonEmpty | Fact::kStatusChunk;
+
+constexpr auto kRules = std::to_array<Rule>({
+    {spec::kBlockStatusNoContextEinval, kAnswered, NoContextEinval},
+    {spec::kBlockStatusReplyStructured, kAnswered, SuccessIsStructured},
+    {spec::kBaseAllocationReservedZero, kStatuses, ReservedBitsAreZero},
+    {spec::kBlockStatusReqOneSingle, kStatuses | Fact::kReqOne, ReqOneIsSingle},
+    {spec::kStructuredChunkMaxPayload, Fact::kNonEmpty | Fact::kChunks, Each<IsAny, WithinMaximumPayload>},
+    {spec::kBlockStatusChunkLengthForm, kStatuses, HasForm},
+    {spec::kBlockStatusChunkExactlyOnePerId, kAnswered | Fact::kSucceeded | Fact::kChunks, ExactlyOnePerId},
+    {spec::kBlockStatusChunkKnownId, kStatuses, IdIsKnown},
+    {spec::kBlockStatusExtentNonzeroLength, kStatuses, LengthIsNotZero},
+    {spec::kBlockStatusReqOneLengthCap, kStatuses | Fact::kReqOne, ReqOneIsCapped},
+    {spec::kBlockStatusSumBeforeLast, kStatuses, SumBeforeLastIsLess},
+    {spec::kBlockStatusMaxExtents, kStatuses, DescriptorsAreFew},
+    {spec::kBlockStatusAtLeastOne, kStatuses | Fact::kSucceeded, AtLeastOne},
+    {spec::kBlockStatusExtentWithinExport, kStatuses, WithinExport},
+    {spec::kBlockStatusDistinctStatus, kStatuses, NeighboursDiffer},
+    {spec::kBlockStatusLengthMultipleOf512, kStatuses, MultipleOf512},
+    {spec::kBlockStatusLengthMultipleOfMinBlock, kStatuses, MultipleOfMinBlock},
+    {spec::kBlockStatusErrorErrorChunk, kAnswered, ErrorIsChunk},
+    {spec::kBlockStatusOutOfBounds, kAnswered, OutOfBounds},
+    {spec::kExtBlockStatusExtGated, Fact::kNonEmpty | Fact::kChunks, EachOf<ChunkType::kBlockStatusExt, NotExtended>},
+});
+
+}  // namespace
+
+std::span<const Rule> StatusRules() { return kRules; }
+
+}  // namespace nbdspec::engine
