@@ -11,7 +11,6 @@
 #include "engine/extents/extent_map.h"
 #include "engine/layers/truncate_filter.h"
 #include "engine/wire/protocol.h"
-#include "fuzz/oracles/uninstrumented.h"
 
 namespace nbdspec::fuzz {
 
@@ -27,7 +26,7 @@ constexpr std::uint64_t kSectorBytes = 512;
 constexpr auto kBoth = static_cast<std::uint8_t>(ExtentType::kHoleZero);  // What is grown.
 
 // What is true of each of `count` bytes.
-NBDSPEC_UNINSTRUMENTED std::uint8_t AllOf(const std::uint8_t* types, std::size_t count) {
+std::uint8_t AllOf(const std::uint8_t* types, std::size_t count) {
   std::uint8_t all = kBoth;
   for (std::size_t i = 0; i < count; ++i) {
     all &= types[i];
@@ -35,7 +34,7 @@ NBDSPEC_UNINSTRUMENTED std::uint8_t AllOf(const std::uint8_t* types, std::size_t
   return all;
 }
 
-NBDSPEC_UNINSTRUMENTED bool IsZeroes(const std::uint8_t* bytes, std::size_t count) {
+bool IsZeroes(const std::uint8_t* bytes, std::size_t count) {
   std::uint8_t any = 0;
   for (std::size_t i = 0; i < count; ++i) {
     any |= bytes[i];
@@ -43,16 +42,8 @@ NBDSPEC_UNINSTRUMENTED bool IsZeroes(const std::uint8_t* bytes, std::size_t coun
   return any == 0;
 }
 
-NBDSPEC_UNINSTRUMENTED bool AreEqual(const std::uint8_t* a, const std::uint8_t* b, std::size_t count) {
-  std::uint8_t differing = 0;
-  for (std::size_t i = 0; i < count; ++i) {
-    differing |= a[i] ^ b[i];
-  }
-  return differing == 0;
-}
-
 // Whether each of `count` blocks has `status`, exactly or among others.
-NBDSPEC_UNINSTRUMENTED bool EachHas(const std::uint8_t* blocks, std::size_t count, std::uint8_t status, bool exactly) {
+bool EachHas(const std::uint8_t* blocks, std::size_t count, std::uint8_t status, bool exactly) {
   bool all = true;
   for (std::size_t i = 0; i < count; ++i) {
     all &= (exactly ? blocks[i] : blocks[i] & status) == status;
@@ -164,7 +155,7 @@ bool ExportModel::Takes(std::uint64_t offset, ByteView payload) const {
 bool ExportModel::Holds(std::uint64_t offset, ByteView data) const {
   const ByteRange here = Held({.begin = offset, .end = offset + data.size()});
   const std::size_t held_count = here.length();
-  return (here.empty() || AreEqual(&contents_[here.begin], data.data(), held_count)) &&
+  return (here.empty() || std::memcmp(&contents_[here.begin], data.data(), held_count) == 0) &&
          IsZeroes(data.data() + held_count, data.size() - held_count);
 }
 
