@@ -110,7 +110,7 @@ int CoverageCommand(const CoverageOptions& options) {
   } else {
     PrintTable(checks);
   }
-  return reports::ExitCode::kNothingNew;
+  return reports::ExitCode::kSuccess;
 }
 
 }  // namespace nbdspec::conformance

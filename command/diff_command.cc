@@ -81,12 +81,12 @@ std::string JsonOf(const fuzz::DiffReport& report, const DiffCommandOptions& opt
 
 int ExitOf(const fuzz::DiffReport& report) {
   if (report.count(fuzz::DifferenceKind::kSoundness) > 0 || report.count(fuzz::DifferenceKind::kDisconnect) > 0) {
-    return reports::ExitCode::kNewFailure;
+    return reports::ExitCode::kFailure;
   }
   if (report.trouble) {
     return report.is_unusable ? reports::ExitCode::kTargetUnusable : reports::ExitCode::kOurError;
   }
-  return InterruptSignal() != 0 ? 128 + InterruptSignal() : reports::ExitCode::kNothingNew;
+  return InterruptSignal() != 0 ? 128 + InterruptSignal() : reports::ExitCode::kSuccess;
 }
 
 // Returns the exit code.

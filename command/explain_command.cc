@@ -68,7 +68,7 @@ int ExplainCommand(const std::string& id) {
   if (found == 0) {
     fmt::print("  no check asks it: {}\n", requirement->untested.empty() ? "not yet" : requirement->untested);
   }
-  return reports::ExitCode::kNothingNew;
+  return reports::ExitCode::kSuccess;
 }
 
 }  // namespace nbdspec::conformance

@@ -145,12 +145,12 @@ int FuzzCommand(FuzzCommandOptions options) {
   PrintSummary(report, options);
   if (report.trouble) {
     const int exit = report.is_unusable ? reports::ExitCode::kTargetUnusable : reports::ExitCode::kOurError;
-    return Refuse(report.trouble->sentence, report.HasNew() ? reports::ExitCode::kNewFailure : exit);
+    return Refuse(report.trouble->sentence, report.HasNew() ? reports::ExitCode::kFailure : exit);
   }
   if (InterruptSignal() != 0) {
     return 128 + InterruptSignal();
   }
-  return report.HasNew() ? reports::ExitCode::kNewFailure : reports::ExitCode::kNothingNew;
+  return report.HasNew() ? reports::ExitCode::kFailure : reports::ExitCode::kSuccess;
 }
 
 }  // namespace nbdspec::conformance

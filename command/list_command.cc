@@ -27,7 +27,7 @@ int ListCommand(const ListOptions& options) {
       }
     }
   }
-  return reports::ExitCode::kNothingNew;
+  return reports::ExitCode::kSuccess;
 }
 
 }  // namespace nbdspec::conformance

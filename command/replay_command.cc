@@ -209,13 +209,13 @@ class Replayer {
       return 128 + InterruptSignal();
     }
     if (Count(ReplayVerdict::kFail) + Count(ReplayVerdict::kReproduced) + Count(ReplayVerdict::kDifferent) > 0) {
-      return reports::ExitCode::kNewFailure;
+      return reports::ExitCode::kFailure;
     }
     if (Count(ReplayVerdict::kUnusable) > 0) {
       return reports::ExitCode::kTargetUnusable;
     }
     const bool has_replayed = Count(ReplayVerdict::kPass) + Count(ReplayVerdict::kFixed) > 0;
-    return refused_count_ > 0 || !has_replayed ? reports::ExitCode::kUsage : reports::ExitCode::kNothingNew;
+    return refused_count_ > 0 || !has_replayed ? reports::ExitCode::kUsage : reports::ExitCode::kSuccess;
   }
 
   const ReplayCommandOptions& options_;

@@ -259,7 +259,7 @@ int RunCli(std::span<const std::string> arguments) {
   ReplayCommandOptions replay;
   ShrinkCommandOptions shrink;
   std::string id;
-  int exit = reports::ExitCode::kNothingNew;
+  int exit = reports::ExitCode::kSuccess;
   AddCheck(app, check, exit);
   AddFuzz(app, fuzz_options, exit);
   AddDiff(app, diff_options, exit);
@@ -278,9 +278,9 @@ int RunCli(std::span<const std::string> arguments) {
       return CannotPrint(std::generic_category().message(errno));
     }
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? reports::ExitCode::kNothingNew : reports::ExitCode::kUsage;
+    return app.exit(error) == 0 ? reports::ExitCode::kSuccess : reports::ExitCode::kUsage;
   } catch (const std::system_error& error) {  // From fmt::print. Who reads only the beginning has read enough.
-    return error.code().value() == EPIPE ? reports::ExitCode::kNothingNew : CannotPrint(error.code().message());
+    return error.code().value() == EPIPE ? reports::ExitCode::kSuccess : CannotPrint(error.code().message());
   }
   return exit;
 }

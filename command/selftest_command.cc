@@ -47,7 +47,7 @@ int SelfTestCommand(const SelfTestOptions& options) {
   fmt::print("\n{} faults, {} caught by their check, {} missed; {} checks without a fault; {} false alarms\n",
              result.rows.size(), std::ssize(result.rows) - missed, missed, result.checks_unproven.size(),
              result.false_alarms.size());
-  return result.holds() ? reports::ExitCode::kNothingNew : reports::ExitCode::kNewFailure;
+  return result.holds() ? reports::ExitCode::kSuccess : reports::ExitCode::kFailure;
 }
 
 }  // namespace nbdspec::conformance

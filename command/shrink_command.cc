@@ -95,7 +95,7 @@ class Shrinker {
   static std::string Steps(std::size_t count) { return fmt::format("{} step{}", count, count == 1 ? "" : "s"); }
 
   static int RefuseWhatPasses() {
-    return Refuse("nothing is wrong with it, so there is nothing to shrink", reports::ExitCode::kNewFailure);
+    return Refuse("nothing is wrong with it, so there is nothing to shrink", reports::ExitCode::kFailure);
   }
 
   int ShrinkOn(Target& target, const fuzz::Finding& finding, std::vector<std::string> comments) {
@@ -106,7 +106,7 @@ class Shrinker {
     if (!smallest) {
       const auto usable = target.Start(Setup::kWritable, Transport::Clock::now() + fuzz_.live.start_timeout);
       return usable ? Refuse("it does not show on " + target.Describe() + ", so there is nothing to shrink",
-                             reports::ExitCode::kNewFailure)
+                             reports::ExitCode::kFailure)
                     : Refuse(usable.error().sentence, reports::ExitCode::kTargetUnusable);
     }
     if (comments.empty()) {
@@ -121,7 +121,7 @@ class Shrinker {
     std::fputs(fmt::format("before  {}\nafter   {}\nwrong   {}\n", before, after, wrong).c_str(), stderr);
     const int error = WriteOutput(options_.output, text);
     return error == 0
-               ? reports::ExitCode::kNothingNew
+               ? reports::ExitCode::kSuccess
                : Refuse(fmt::format("cannot write {}: {}", options_.output, std::generic_category().message(error)),
                         reports::ExitCode::kOurError);
   }

@@ -20,40 +20,37 @@ enum class Verdict {
   kNotApplicable,  // The server does not offer what it needs; the evidence shows that.
   kSkip,           // The user's choice.
   kInconclusive,   // Offered, but could not be judged. Counts as a failure.
-  kError,          // Ours.
-  kXfail,          // A failure that the baseline expects.
-  kXpass,          // A pass where the baseline expects a failure.
-  kFlaky,          // Run again, it came out differently.
+  kFlaky,          // A second run came out differently. Counts as a failure.
 };
-inline constexpr int kVerdictCount = 10;
+inline constexpr int kVerdictCount = 7;
 
-// "pass", "fail", "warn", "n/a", "skip", "inconclusive", "error", "xfail", "xpass", "flaky".
+// "pass", "fail", "warn", "n/a", "skip", "inconclusive", "flaky".
 std::string_view Word(Verdict verdict);
 
 // What a verdict rests on. Empty strings where there is nothing to say.
 struct Evidence {
-  std::string sent;                     // What was asked.
+  std::string sent;                     // What nbdspec sent.
   std::string allowed;                  // What the clause allows.
   std::string saw;                      // What came back.
   std::string place;                    // Where in the transcript: "line 14, byte 1342 from the server".
   std::vector<std::string> transcript;  // The conversation, one line each.
-  std::string standard_error;           // The server's last words, when nbdspec started it.
+  std::string standard_error;           // The end of the server's, when nbdspec started it.
 };
 
-// What came of one check.
+// The result of one check.
 struct Outcome {
   std::string id;           // Of the check.
   std::string requirement;  // Of the clause.
   spec::Level level = spec::Level::kMust;
   std::string statement;  // The clause in our words.
-  std::string section;    // Where the specification has it.
+  std::string section;    // Of the specification.
   Verdict verdict = Verdict::kPass;
   Evidence evidence;
-  std::string replay;  // The line to paste that runs it again.
+  std::string replay;  // The command line that runs it again.
   double duration_ms = 0;
 };
 
-// What the server said of itself: ordered pairs for people and machines, e.g. {"size", "8388608"}.
+// What the server advertised: ordered pairs for people and machines, e.g. {"size", "8388608"}.
 using Advertised = std::vector<std::pair<std::string, std::string>>;
 
 struct Run {
@@ -78,16 +75,15 @@ Tally TallyOf(const Run& run);
 
 // Exit codes of the command.
 struct ExitCode {
-  static constexpr int kNothingNew = 0;
-  static constexpr int kNewFailure = 1;
+  static constexpr int kSuccess = 0;
+  static constexpr int kFailure = 1;
   static constexpr int kUsage = 2;
   static constexpr int kTargetUnusable = 3;
-  static constexpr int kStaleBaseline = 4;
   static constexpr int kOurError = 5;
 };
 
-// The exit code the outcomes call for: 5 with an error, else 1 with a fail, inconclusive, flaky or xpass, else 0.
-// (2, 3 and 4 are for the command to say.)
+// The exit code that the outcomes call for: kFailure with a fail, inconclusive or flaky, else kSuccess. The command knows
+// when it is another one.
 int ExitFor(const Tally& tally);
 
 }  // namespace nbdspec::reports

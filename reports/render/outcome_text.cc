@@ -4,6 +4,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <cmath>
 #include <cstddef>
@@ -85,8 +86,6 @@ Paint PaintOf(Verdict verdict) {
   switch (verdict) {
     case Verdict::kFail:
     case Verdict::kInconclusive:
-    case Verdict::kError:
-    case Verdict::kXpass:
     case Verdict::kFlaky:
       return Paint::kBad;
     case Verdict::kWarn:
@@ -95,7 +94,6 @@ Paint PaintOf(Verdict verdict) {
       return Paint::kGood;
     case Verdict::kNotApplicable:
     case Verdict::kSkip:
-    case Verdict::kXfail:
       return Paint::kFaint;
   }
   return Paint::kBad;
@@ -105,22 +103,8 @@ std::string Painted(Paint paint, std::string_view text, bool color) {
   if (!color) {
     return std::string(text);
   }
-  const auto code = [&]() -> std::string_view {
-    switch (paint) {
-      case Paint::kBad:
-        return "1;31";
-      case Paint::kWarning:
-        return "33";
-      case Paint::kGood:
-        return "32";
-      case Paint::kFaint:
-        return "2";
-      case Paint::kBold:
-        return "1";
-    }
-    return "0";
-  }();
-  return fmt::format("\x1b[{}m{}\x1b[0m", code, text);
+  constexpr std::array kCodes = {"1;31", "33", "32", "2", "1"};  // In the order of Paint.
+  return fmt::format("\x1b[{}m{}\x1b[0m", kCodes[static_cast<std::size_t>(paint)], text);
 }
 
 std::string Field(std::string_view label, std::string_view text, const TextOptions& options) {
@@ -140,8 +124,7 @@ std::string OutcomeDetails(const Outcome& outcome, const TextOptions& options) {
   std::string out = Field("clause", outcome.statement, options) + Field("spec", outcome.section, options) +
                     Field("sent", evidence.sent, options) + Field("allowed", evidence.allowed, options) +
                     Field("saw", evidence.saw, options) + Field("place", evidence.place, options);
-  const bool is_short = outcome.verdict == Verdict::kWarn || outcome.verdict == Verdict::kXfail;
-  if (options.verbose || !is_short) {
+  if (options.verbose || outcome.verdict != Verdict::kWarn) {
     out += Tail("talk", evidence.transcript, kTranscriptLinesShown, options) +
            Tail("stderr", LinesOf(evidence.standard_error), kErrorLinesShown, options);
   }
@@ -158,7 +141,7 @@ std::string Reason(const Outcome& outcome) {
       return Printable(*text);
     }
   }
-  return "no reason was given";
+  return "no reason given";
 }
 
 std::string Seconds(double milliseconds, int digits) {

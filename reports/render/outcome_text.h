@@ -15,7 +15,7 @@ namespace nbdspec::reports {
 std::string OutcomeHeading(const Outcome& outcome, const TextOptions& options);
 
 // A labelled line or more for everything there is to say: clause, spec, sent, allowed, saw, place, talk, stderr,
-// replay. Unless verbose, only the ends of long ones, and neither talk nor stderr for a warn or xfail. No line is wider
+// replay. Unless verbose, only the ends of long ones, and neither talk nor stderr for a warn. No line is wider
 // than 100 columns but the replay line, which is for pasting.
 std::string OutcomeDetails(const Outcome& outcome, const TextOptions& options);
 
@@ -25,7 +25,7 @@ std::string Field(std::string_view label, std::string_view text, const TextOptio
 // Why an outcome is n/a or skip, in one line.
 std::string Reason(const Outcome& outcome);
 
-// Milliseconds as seconds, with `digits` after the point; what is no time is 0.
+// Milliseconds as seconds, with `digits` after the point; 0 for what is not a time.
 std::string Seconds(double milliseconds, int digits);
 
 // The escape sequences of terminals, of which a report uses these.

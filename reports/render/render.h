@@ -20,7 +20,7 @@ std::string RenderText(const Run& run, const TextOptions& options);
 // For programs: see docs/json.md.
 std::string RenderJson(const Run& run);
 
-// For CI: JUnit XML that is valid against Maven Surefire's schema. A fail is a <failure>, an inconclusive or error
+// For CI: JUnit XML that is valid against Maven Surefire's schema. A fail or flaky is a <failure>, an inconclusive
 // an <error>, n/a and skip <skipped>; a warn passes with its text in <system-out>.
 std::string RenderJunit(const Run& run);
 

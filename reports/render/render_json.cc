@@ -61,7 +61,6 @@ std::string RenderJson(const Run& run) {
       {"version", run.version},
       {"spec", run.spec},
       {"target", run.target},
-      // A string: many readers of JSON keep only 53 bits of a number.
       {"seed", run.seed},
       {"advertised", advertised},
       {"exit", run.exit},

@@ -29,15 +29,12 @@ Kind KindOf(Verdict verdict) {
     case Verdict::kWarn:
       return Kind::kPassed;
     case Verdict::kFail:
-    case Verdict::kXpass:
     case Verdict::kFlaky:
       return Kind::kFailure;
     case Verdict::kInconclusive:
-    case Verdict::kError:
       return Kind::kError;
     case Verdict::kNotApplicable:
     case Verdict::kSkip:
-    case Verdict::kXfail:
       return Kind::kSkipped;
   }
   return Kind::kError;
@@ -97,7 +94,7 @@ void AppendOutcome(pugi::xml_node suite, const Outcome& outcome) {
     SetAttribute(node.append_child("skipped"), "message",
                  fmt::format("{}: {}", Word(outcome.verdict), Reason(outcome)));
   }
-  if (outcome.verdict == Verdict::kWarn || outcome.verdict == Verdict::kXfail) {
+  if (outcome.verdict == Verdict::kWarn) {
     AppendText(node, "system-out", details);
   }
 }

@@ -20,8 +20,7 @@ namespace nbdspec::reports {
 namespace {
 
 // What is shown with its evidence, worst first.
-constexpr std::array kShown = {Verdict::kError, Verdict::kFail, Verdict::kInconclusive, Verdict::kFlaky,
-                               Verdict::kXpass, Verdict::kWarn, Verdict::kXfail};
+constexpr std::array kShown = {Verdict::kFail, Verdict::kInconclusive, Verdict::kFlaky, Verdict::kWarn};
 // What was not asked, with the heading of its list.
 constexpr std::array kNotAsked = {std::pair{Verdict::kNotApplicable, std::string_view("not applicable")},
                                   std::pair{Verdict::kSkip, std::string_view("skipped")}};
@@ -126,11 +125,10 @@ std::string Counts(const Run& run, const Tally& tally, bool color) {
   return out + "\n";
 }
 
-std::string NewFailures(const Tally& tally) {
+std::string Failures(const Tally& tally) {
   constexpr std::array kPhrases = {std::pair{Verdict::kFail, "failed"},
                                    std::pair{Verdict::kInconclusive, "could not be judged"},
-                                   std::pair{Verdict::kFlaky, "came out differently when run again"},
-                                   std::pair{Verdict::kXpass, "passed although the baseline expects a failure"}};
+                                   std::pair{Verdict::kFlaky, "came out differently when run again"}};
   std::string out;
   for (const auto& [verdict, phrase] : kPhrases) {
     if (tally.of(verdict) > 0) {
@@ -142,16 +140,14 @@ std::string NewFailures(const Tally& tally) {
 
 std::string WhyThisExit(const Run& run, const Tally& tally) {
   switch (run.exit) {
-    case ExitCode::kNothingNew:
-      return tally.of(Verdict::kXfail) > 0 ? "nothing failed that the baseline does not expect" : "nothing failed";
-    case ExitCode::kNewFailure:
-      return NewFailures(tally);
+    case ExitCode::kSuccess:
+      return "nothing failed";
+    case ExitCode::kFailure:
+      return Failures(tally);
     case ExitCode::kUsage:
       return "the command was not understood, or selected nothing";
     case ExitCode::kTargetUnusable:
       return "the target was never usable";
-    case ExitCode::kStaleBaseline:
-      return "nothing failed, but the baseline expects failures that did not come; update it";
     case ExitCode::kOurError:
       return "an error of nbdspec itself; please report it with the lines above";
     default:
@@ -170,7 +166,7 @@ std::string Footer(const Run& run, bool color) {
     }
   }
   out += Counts(run, tally, color);
-  const Paint paint = run.exit == ExitCode::kNothingNew ? Paint::kGood : Paint::kBad;
+  const Paint paint = run.exit == ExitCode::kSuccess ? Paint::kGood : Paint::kBad;
   return out + Painted(paint, fmt::format("Exit {}: {}.", run.exit, WhyThisExit(run, tally)), color) + "\n";
 }
 
