@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ByteReader: takes choices from a fuzzer's bytes, front to back; zeroes once there are none, so every input means
+// ByteReader: takes choices from a fuzzer's bytes, front to back; zeroes past the end, so every input means
 // something.
 
 #pragma once

@@ -59,8 +59,8 @@ typedef int (*nbdspec_extents_callback)(uint64_t offset, uint64_t length, uint32
 int nbdspec_extents_foreach(const struct nbdspec_extents_map* map, nbdspec_extents_callback fn, void* opaque,
                             uint32_t flags, uint64_t range_offset, uint64_t range_length);
 
-// Is told of each error above as it happens, with its errno and a sentence that lives as long as the call; not of a
-// failure of `fn`, which speaks for itself. What a plugin passes to nbdkit_error. errno is kept whatever it does.
+// Receives each error above as it happens, with its errno and a sentence that is valid during the call, but no failure
+// of `fn`. A plugin passes the sentence to nbdkit_error. The callback cannot change the caller's errno.
 typedef void (*nbdspec_extents_error_callback)(int error, const char* message, void* opaque);
 
 // One for the process; NULL is none, as at the start. Set it before other threads use maps.

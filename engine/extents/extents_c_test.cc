@@ -50,7 +50,7 @@ int Add(const Map& map, std::uint64_t offset, std::uint64_t length, std::uint32_
   return nbdspec_extent_add(map.get(), offset, length, type);
 }
 
-// What the error callback was told since construction.
+// What the error callback received since construction.
 class ErrorRecorder {
  public:
   ErrorRecorder() {

@@ -51,7 +51,7 @@ class Exhaustive {
   }
 
  private:
-  // Tries every step on the map, and every script of one step fewer on what comes of it.
+  // Tries every step on the map, and every script of one step fewer on its result.
   void Explore(const ExtentMap& map, const BitmapOracle& oracle, int steps_left) {
     if (testing::Test::HasFailure() ||
         !explored_[static_cast<std::size_t>(steps_left)].insert(CellsOf(oracle)).second) {

@@ -44,7 +44,7 @@
 
 namespace nbdspec::engine {
 
-// The first line that Print writes, by which a file of text is told from bytes.
+// The first line that Print writes. It distinguishes a text file from bytes.
 inline constexpr std::string_view kScriptHeader = "# nbdspec script";
 
 // ExtentMap::Add: every offset, length and type bits, legal or not.

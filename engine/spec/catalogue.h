@@ -61,7 +61,7 @@ struct Requirement {
   std::string_view statement;  // The clause in our words.
   Observable observable = Observable::kYes;
   std::string_view how;       // How to see it broken, with the tags.
-  std::string_view untested;  // Why no check asks it; empty where one does, or nobody has said.
+  std::string_view untested;  // Why no check asks it; empty where one does, or no reason is recorded.
   bool ambiguous = false;     // [ambiguous]: never fails a peer on its own.
   bool derived = false;       // [derived]: follows from the text without one of its keywords.
   bool historic = false;      // [historic-deviation]: known servers have differed.
