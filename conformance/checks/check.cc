@@ -3,8 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <array>
-#include <utility>
+#include <algorithm>
 
 namespace nbdspec::conformance {
 
@@ -13,67 +12,61 @@ using engine::OptionType;
 
 Judgement Holds() { return {}; }
 
-Judgement Broken(std::string saw, std::string allowed) {
-  return {.kind = Judgement::Kind::kBroken, .saw = std::move(saw), .allowed = std::move(allowed)};
+Judgement Broken(std::string saw, std::string_view allowed) {
+  return {.kind = Judgement::Kind::kBroken, .saw = std::move(saw), .allowed = std::string(allowed)};
 }
 
 Judgement Inconclusive(std::string why) { return {.kind = Judgement::Kind::kInconclusive, .saw = std::move(why)}; }
 
 Judgement NotApplicable(std::string why) { return {.kind = Judgement::Kind::kNotApplicable, .saw = std::move(why)}; }
 
+Judgement Require(bool holds, std::string saw, std::string_view allowed) {
+  return holds ? Holds() : Broken(std::move(saw), allowed);
+}
+
 Judgement AsJudgement(const ReceiveError& ended) { return Inconclusive(ended.text); }
 
 Judgement AsJudgement(Judgement judgement) { return judgement; }
 
-namespace {
-
-std::unexpected<Judgement> Stop(std::string why) { return std::unexpected(Inconclusive(std::move(why))); }
-
-// Enters by GO on a session that is ready for it.
-std::expected<Entered, Judgement> Go(Session session, const std::string& name,
-                                     std::vector<engine::MetaContext> contexts) {
-  const auto replies = session.Ask(engine::Option{
-      .option = OptionType::kGo,
-      .payload = EncodePayload(engine::InfoQuery{.name = name, .requests = {engine::InfoType::kBlockSize}})});
-  if (!replies) {
-    return Stop("NBD_OPT_GO got no answer: " + replies.error().text);
+Judgement AsJudgement(engine::Ruling ruling) {
+  if (ruling.kind == engine::Ruling::Kind::kInapplicable) {
+    return NotApplicable(std::move(ruling.saw));
   }
-  if (replies->back().type != OptionReplyType::kAck) {
-    return Stop("NBD_OPT_GO was answered " + engine::OptionReplyName(replies->back().type));
-  }
-  session.EnterTransmission();
-  Entered entered{.session = std::move(session), .contexts = std::move(contexts)};
-  for (const engine::OptionReply& reply : *replies) {
-    if (const auto info = engine::DecodeInfoExport(reply.payload)) {
-      entered.info = *info;
-    }
-    if (const auto size = engine::DecodeInfoBlockSize(reply.payload)) {
-      entered.block_size = *size;
-    }
-  }
-  return entered;
+  return Require(!ruling.is_violated(), std::move(ruling.saw), ruling.expected);
 }
 
-// Selects contexts on a session with structured replies; which, as the server says.
-std::expected<std::vector<engine::MetaContext>, Judgement> Select(Session& session, const std::string& name,
-                                                                  const std::vector<std::string>& queries) {
-  const auto replies = session.Ask(
-      engine::Option{.option = OptionType::kSetMetaContext,
-                     .payload = EncodePayload(engine::MetaContextQuery{.export_name = name, .queries = queries})});
+namespace {
+
+// Asks for what the check cannot do without.
+std::expected<Replies, Judgement> MustAcknowledge(Session& session, const engine::Option& option) {
+  auto replies = session.Ask(option);
+  const std::string name = engine::OptionName(option.option);
   if (!replies) {
-    return Stop("NBD_OPT_SET_META_CONTEXT got no answer: " + replies.error().text);
+    return Stop(Inconclusive(fmt::format("{} got no answer: {}", name, replies.error().text)));
   }
-  if (replies->back().type != OptionReplyType::kAck) {
-    return Stop("NBD_OPT_SET_META_CONTEXT was answered " + engine::OptionReplyName(replies->back().type));
+  const std::uint32_t type = replies->back().type;
+  if (type != OptionReplyType::kAck) {
+    return Stop(Inconclusive(fmt::format("{} was answered {}", name, engine::OptionReplyName(type))));
   }
-  std::vector<engine::MetaContext> contexts;
+  return *std::move(replies);
+}
+
+// Enters by GO on a session that is ready for it.
+std::expected<void, Judgement> Go(Session& session, const std::string& name, engine::Negotiated& agreed) {
+  const engine::InfoQuery query{.name = name, .requests = {engine::InfoType::kBlockSize}};
+  auto replies = MustAcknowledge(session, {.option = OptionType::kGo, .payload = EncodePayload(query)});
+  if (!replies) {
+    return std::unexpected(std::move(replies).error());
+  }
+  session.EnterTransmission();
   for (const engine::OptionReply& reply : *replies) {
-    if (auto context = engine::DecodeMetaContext(reply.payload);
-        context && reply.type == OptionReplyType::kMetaContext) {
-      contexts.push_back(std::move(*context));
+    agreed.info = engine::DecodeInfoExport(reply.payload).value_or(agreed.info);
+    if (const auto size = engine::DecodeInfoBlockSize(reply.payload)) {
+      agreed.block_size = *size;
+      agreed.has_block_size = true;
     }
   }
-  return contexts;
+  return {};
 }
 
 }  // namespace
@@ -81,64 +74,81 @@ std::expected<std::vector<engine::MetaContext>, Judgement> Select(Session& sessi
 std::expected<Session, Judgement> CheckContext::Connect() {
   auto transport = peer_.Connect(Transport::Clock::now() + limits_.reply_timeout);
   if (!transport) {
-    return Stop(transport.error().sentence);
+    return Stop(Inconclusive(transport.error().sentence));
   }
   ++connection_count_;
   return Session(std::move(*transport), limits_, transcript_, connection_count_);
 }
 
-std::expected<Session, Judgement> CheckContext::Haggle() {
-  auto session = Connect();
-  if (!session) {
-    return session;
-  }
-  const auto greeting = session->NextGreeting();
+std::expected<Session, Judgement> CheckContext::Haggle(std::uint32_t flags) {
+  NBDSPEC_TRY(session, Connect());
+  const auto greeting = session.NextGreeting();
   if (!greeting) {
-    return Stop("no greeting: " + greeting.error().text);
+    return Stop(Inconclusive("no greeting: " + greeting.error().text));
   }
-  const std::uint32_t known = engine::ClientFlag::kFixedNewstyle | engine::ClientFlag::kNoZeroes;
-  session->Send(engine::ClientFlags{.flags = greeting->flags & known});
-  return session;
+  session.Send(engine::ClientFlags{.flags = greeting->flags & flags});
+  return std::move(session);
 }
 
 std::expected<Session, Judgement> CheckContext::HaggleStructured() {
-  auto session = Haggle();
-  if (!session) {
-    return session;
-  }
-  const auto replies = session->Ask(engine::Option{.option = OptionType::kStructuredReply});
+  NBDSPEC_TRY(session, Haggle());
+  NBDSPEC_TRY(replies, MustAcknowledge(session, {.option = OptionType::kStructuredReply}));
+  return std::move(session);
+}
+
+std::expected<Replies, Judgement> CheckContext::AskOption(const engine::Option& option) {
+  NBDSPEC_TRY(session, Haggle());
+  auto replies = session.Ask(option);
   if (!replies) {
-    return Stop("NBD_OPT_STRUCTURED_REPLY got no answer: " + replies.error().text);
+    return Stop(
+        Inconclusive(fmt::format("{} got no answer: {}", engine::OptionName(option.option), replies.error().text)));
   }
-  if (replies->back().type != OptionReplyType::kAck) {
-    return Stop("NBD_OPT_STRUCTURED_REPLY was answered " + engine::OptionReplyName(replies->back().type));
-  }
-  return session;
+  return *std::move(replies);
 }
 
 std::expected<Entered, Judgement> CheckContext::Enter(const EnterOptions& options) {
-  auto session = options.structured_replies ? HaggleStructured() : Haggle();
-  if (!session) {
-    return std::unexpected(std::move(session).error());
-  }
-  std::vector<engine::MetaContext> contexts;
+  NBDSPEC_TRY(session, options.structured_replies ? HaggleStructured() : Haggle());
+  Entered entered{.session = std::move(session)};
+  engine::Negotiated& agreed = *entered.agreed;
+  agreed.structured_replies = options.structured_replies;
+  agreed.export_name = export_name_;
   if (!options.contexts.empty()) {
-    auto selected = Select(*session, export_name_, options.contexts);
-    if (!selected) {
-      return std::unexpected(std::move(selected).error());
+    const engine::MetaContextQuery query{.export_name = export_name_, .queries = options.contexts};
+    NBDSPEC_TRY(replies, MustAcknowledge(entered.session,
+                                         {.option = OptionType::kSetMetaContext, .payload = EncodePayload(query)}));
+    agreed.context_export = export_name_;
+    for (const engine::OptionReply& reply : replies) {
+      if (auto context = engine::DecodeMetaContext(reply.payload);
+          context && reply.type == OptionReplyType::kMetaContext) {
+        agreed.contexts.push_back(std::move(*context));
+      }
     }
-    contexts = std::move(*selected);
   }
-  if (!options.by_name && profile_.features.Has(Feature::kGo)) {
-    return Go(std::move(*session), export_name_, std::move(contexts));
+  agreed.transmission = true;
+  if (!options.by_name && Offers(Feature::kGo)) {
+    if (auto gone = Go(entered.session, export_name_, agreed); !gone) {
+      return Stop(std::move(gone).error());
+    }
+    return entered;
   }
-  const auto reply = session->AskExportName(export_name_, profile_.features.Has(Feature::kNoZeroes));
+  const auto reply = entered.session.AskExportName(export_name_, Offers(Feature::kNoZeroes));
   if (!reply) {
-    return Stop("NBD_OPT_EXPORT_NAME got no answer: " + reply.error().text);
+    return Stop(Inconclusive("NBD_OPT_EXPORT_NAME got no answer: " + reply.error().text));
   }
-  return Entered{.session = std::move(*session),
-                 .info = {.size = reply->size, .flags = reply->flags},
-                 .contexts = std::move(contexts)};
+  agreed.info = {.size = reply->size, .flags = reply->flags};
+  return entered;
+}
+
+std::expected<Entered, Judgement> CheckContext::EnterWithChunks() {
+  return Enter({.structured_replies = Offers(Feature::kStructuredReplies)});
+}
+
+std::expected<Entered, Judgement> CheckContext::EnterWithAll() {
+  EnterOptions options{.structured_replies = Offers(Feature::kStructuredReplies)};
+  if (options.structured_replies && Offers(Feature::kBaseAllocation)) {
+    options.contexts = {std::string(engine::kBaseAllocation)};
+  }
+  return Enter(options);
 }
 
 std::string CheckContext::UnknownName() {
@@ -148,14 +158,9 @@ std::string CheckContext::UnknownName() {
 std::span<const Check> AllChecks() {
   static const std::vector<Check> kAll = [] {
     std::vector<Check> all;
-    for (const auto checks :
-         {HandshakeChecks,      ExportNameChecks,  OptionChecks,     StarttlsChecks,    OptionReplyChecks,
-          InfoChecks,           BlockSizeChecks,   BlockLimitChecks, MetaContextChecks, ListMetaContextChecks,
-          SetMetaContextChecks, BlockStatusChecks, ZeroClaimChecks,  StatusCostChecks,  TransmissionChecks,
-          FlagChecks,           ErrorChecks,       ChunkChecks,      ErrorChunkChecks,  ReadChecks,
-          WriteChecks,          ZeroingChecks}) {
-      std::ranges::move(checks(), std::back_inserter(all));
-    }
+#define NBDSPEC_ADD(Name) std::ranges::move(Name##Checks(), std::back_inserter(all));
+    NBDSPEC_CHECK_FILES(NBDSPEC_ADD)
+#undef NBDSPEC_ADD
     return all;
   }();
   return kAll;

@@ -1,23 +1,27 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Check: code that asks one requirement of a server, and what it may use for that.
 //
-// A check talks to the server through its CheckContext and returns a Judgement. It never says how bad a breach is:
+// A check talks to the server through its CheckContext and returns a Judgement. It never says how bad a violation is:
 // the level stands in the requirement catalogue. docs/howto/add_a_check.md shows how to write one.
 
 #pragma once
 
 #include <cstdint>
 #include <expected>
+#include <memory>
 #include <random>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "conformance/peer/peer.h"
 #include "conformance/peer/target.h"
 #include "conformance/session/probe.h"
 #include "conformance/session/session.h"
+#include "engine/exchange/rules.h"
+#include "engine/negotiation/negotiated.h"
 
 namespace nbdspec::conformance {
 
@@ -32,25 +36,51 @@ struct Judgement {
   Kind kind = Kind::kHolds;
   std::string saw = {};
   std::string allowed = {};
+
+  [[nodiscard]] bool holds() const { return kind == Kind::kHolds; }
+  [[nodiscard]] bool is_broken() const { return kind == Kind::kBroken; }
 };
 
 Judgement Holds();
-Judgement Broken(std::string saw, std::string allowed);
+Judgement Broken(std::string saw, std::string_view allowed);
 Judgement Inconclusive(std::string why);
 Judgement NotApplicable(std::string why);
+
+// Holds, or else Broken.
+Judgement Require(bool holds, std::string saw, std::string_view allowed);
 
 // For NBDSPEC_TRY: a conversation that ended where the check needed it to go on is inconclusive. A check whose
 // requirement is that it goes on says Broken itself.
 Judgement AsJudgement(const ReceiveError& ended);
 Judgement AsJudgement(Judgement judgement);
+Judgement AsJudgement(engine::Ruling ruling);
 
-// Declares `variable` as the value of `expression` (a std::expected), or returns its error as a Judgement.
-#define NBDSPEC_TRY(variable, expression)                                         \
-  auto variable##_or = (expression);                                              \
-  if (!variable##_or) {                                                           \
-    return ::nbdspec::conformance::AsJudgement(std::move(variable##_or).error()); \
-  }                                                                               \
+// A judgement that ends the function that returns it.
+struct Stop {
+  Judgement judgement;
+  operator Judgement() && { return std::move(judgement); }  // Implicit on purpose.
+  template <typename T>
+  operator std::expected<T, Judgement>() && {
+    return std::unexpected(std::move(judgement));
+  }
+};
+
+// Declares `variable` as the value of `expression` (a std::expected), or returns its error as a Judgement, from a
+// function that returns a Judgement or std::expected<T, Judgement>.
+#define NBDSPEC_TRY(variable, expression)                                                                       \
+  auto variable##_or = (expression);                                                                            \
+  if (!variable##_or) {                                                                                         \
+    return ::nbdspec::conformance::Stop(::nbdspec::conformance::AsJudgement(std::move(variable##_or).error())); \
+  }                                                                                                             \
   [[maybe_unused]] auto& variable = *variable##_or
+
+// The same for an expression without a value.
+#define NBDSPEC_DO(expression)                                              \
+  do {                                                                      \
+    if (auto nbdspec_done = (expression); !nbdspec_done) {                  \
+      return ::nbdspec::conformance::Stop(std::move(nbdspec_done).error()); \
+    }                                                                       \
+  } while (false)
 
 // How to enter the export under test.
 struct EnterOptions {
@@ -62,38 +92,57 @@ struct EnterOptions {
 // A session in the transmission phase.
 struct Entered {
   Session session;
-  engine::InfoExport info = {};
-  engine::InfoBlockSize block_size = {};
-  std::vector<engine::MetaContext> contexts = {};  // Selected, as the server said.
+  std::shared_ptr<engine::Negotiated> agreed = std::make_shared<engine::Negotiated>();  // Exchanges point to it.
+
+  [[nodiscard]] std::uint64_t size() const { return agreed->info.size; }
+  [[nodiscard]] const engine::InfoBlockSize& block_size() const { return agreed->block_size; }
+  [[nodiscard]] bool Has(std::uint16_t transmission_flag) const { return agreed->Has(transmission_flag); }
 };
+
+using Replies = std::vector<engine::OptionReply>;
 
 class CheckContext {
  public:
-  CheckContext(Peer& peer, const Profile& profile, std::string export_name, Session::Limits limits, std::uint64_t seed,
-               Transcript& transcript)
+  CheckContext(Peer& peer, const Profile& profile, std::string export_name, Session::Limits limits,
+               std::string_view requirement, std::uint64_t seed, Transcript& transcript)
       : peer_(peer),
         profile_(profile),
         export_name_(std::move(export_name)),
         limits_(limits),
+        requirement_(requirement),
         random_(seed),
         transcript_(transcript) {}
 
-  // A new connection on which nothing was said or heard.
+  // A new connection on which nothing was sent or received.
   std::expected<Session, Judgement> Connect();
 
-  // A new connection in option haggling: greeting heard, client flags sent (those the server offers).
-  std::expected<Session, Judgement> Haggle();
+  // A new connection in option haggling: greeting received, client flags sent (those of `flags` that the server
+  // offers).
+  std::expected<Session, Judgement> Haggle(std::uint32_t flags = engine::ClientFlag::kFixedNewstyle |
+                                                                 engine::ClientFlag::kNoZeroes);
 
   // The same with structured replies agreed.
   std::expected<Session, Judgement> HaggleStructured();
 
+  // Asks one option on a connection of its own.
+  std::expected<Replies, Judgement> AskOption(const engine::Option& option);
+
   // A new connection in transmission on the export under test.
   std::expected<Entered, Judgement> Enter(const EnterOptions& options = {});
 
+  // The same with structured replies where the server has them.
+  std::expected<Entered, Judgement> EnterWithChunks();
+
+  // The same, and with base:allocation where the server has that.
+  std::expected<Entered, Judgement> EnterWithAll();
+
   [[nodiscard]] const Profile& profile() const { return profile_; }
+  [[nodiscard]] bool Offers(Feature feature) const { return profile_.features.Has(feature); }
   [[nodiscard]] const std::string& export_name() const { return export_name_; }
   [[nodiscard]] std::mt19937_64& random() { return random_; }
   [[nodiscard]] const Session::Limits& limits() const { return limits_; }
+  // The rule about answers that judges the requirement of the check.
+  [[nodiscard]] const engine::Rule& rule() const { return engine::RuleOf(requirement_); }
 
   // An export name that no server has: long and random. Servers that take any name must be expected.
   std::string UnknownName();
@@ -103,6 +152,7 @@ class CheckContext {
   const Profile& profile_;
   std::string export_name_;
   Session::Limits limits_;
+  std::string_view requirement_;
   std::mt19937_64 random_;
   Transcript& transcript_;
   int connection_count_ = 0;
@@ -111,13 +161,13 @@ class CheckContext {
 struct Check {
   // The id of its requirement; "REQUIREMENT/suffix" where one requirement takes several checks.
   std::string_view id;
+  // One sentence: what is done and what must come of it.
+  std::string_view claim;
+  Judgement (*run)(CheckContext&);
   // Without one of these it does not apply.
   Features needs = {};
   // The server must be set up so; without that it does not apply.
   Setup setup = Setup::kWritable;
-  // One sentence: what is done and what must come of it.
-  std::string_view claim;
-  Judgement (*run)(CheckContext&);
 
   // `id` up to the slash.
   [[nodiscard]] std::string_view requirement() const { return id.substr(0, id.find('/')); }
@@ -126,28 +176,13 @@ struct Check {
 // Every check, in the order of the specification. Built once.
 std::span<const Check> AllChecks();
 
-// One function for each file of checks.
-std::vector<Check> HandshakeChecks();        // handshake_checks.cc
-std::vector<Check> ExportNameChecks();       // export_name_checks.cc
-std::vector<Check> OptionChecks();           // option_checks.cc: haggling in general, unknown options, ABORT, LIST
-std::vector<Check> StarttlsChecks();         // starttls_checks.cc: what a server without TLS owes
-std::vector<Check> OptionReplyChecks();      // option_reply_checks.cc: what replies carry, above all strings
-std::vector<Check> InfoChecks();             // info_checks.cc: INFO, GO and their replies
-std::vector<Check> BlockSizeChecks();        // block_size_checks.cc: how they are told
-std::vector<Check> BlockLimitChecks();       // block_limit_checks.cc: how they are enforced
-std::vector<Check> MetaContextChecks();      // meta_context_checks.cc: STRUCTURED_REPLY, names of contexts, base:
-std::vector<Check> ListMetaContextChecks();  // list_meta_context_checks.cc
-std::vector<Check> SetMetaContextChecks();   // set_meta_context_checks.cc
-std::vector<Check> BlockStatusChecks();      // block_status_checks.cc
-std::vector<Check> ZeroClaimChecks();        // zero_claim_checks.cc: whether base:allocation says what is so
-std::vector<Check> StatusCostChecks();       // status_cost_checks.cc: whether block status is quick
-std::vector<Check> TransmissionChecks();     // transmission_checks.cc: requests, simple replies, DISC
-std::vector<Check> FlagChecks();             // flag_checks.cc: transmission flags and command flags
-std::vector<Check> ErrorChecks();            // error_checks.cc: which errors come, and when
-std::vector<Check> ChunkChecks();            // chunk_checks.cc: structured replies: chunks and content
-std::vector<Check> ErrorChunkChecks();       // error_chunk_checks.cc: structured replies: errors
-std::vector<Check> ReadChecks();             // read_checks.cc: READ
-std::vector<Check> WriteChecks();            // write_checks.cc: WRITE, FLUSH, CACHE, several connections
-std::vector<Check> ZeroingChecks();          // zeroing_checks.cc: TRIM and WRITE_ZEROES
+// The files of checks, in that order: XChecks() is in x_checks.cc.
+#define NBDSPEC_CHECK_FILES(Each)                                                                                     \
+  Each(Handshake) Each(ExportName) Each(Option) Each(Starttls) Each(OptionReply) Each(Info) Each(BlockSize)           \
+      Each(BlockLimit) Each(MetaContext) Each(ListMetaContext) Each(SetMetaContext) Each(BlockStatus) Each(ZeroClaim) \
+          Each(StatusCost) Each(Transmission) Each(Flag) Each(Error) Each(Chunk) Each(Read) Each(Write) Each(Zeroing)
+#define NBDSPEC_DECLARE(Name) std::vector<Check> Name##Checks();
+NBDSPEC_CHECK_FILES(NBDSPEC_DECLARE)
+#undef NBDSPEC_DECLARE
 
 }  // namespace nbdspec::conformance

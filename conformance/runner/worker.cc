@@ -101,7 +101,7 @@ Worker::Trial Worker::Try(const Check& check, Place& place) {
   const Profile unknown;
   const Session::Limits limits = LimitsFor(options_.case_timeout);
   CheckContext context(*place.peer, place.profile ? *place.profile : unknown, target_.ExportName(), limits,
-                       SeedFor(options_.seed, check.id), transcript);
+                       check.requirement(), SeedFor(options_.seed, check.id), transcript);
   Judgement judgement = check.run(context);
   Trial trial{.out_of_time = Transport::Clock::now() >= limits.deadline};
   if (trial.out_of_time && judgement.kind != Judgement::Kind::kNotApplicable) {

@@ -1,0 +1,284 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Checks of the greeting, the client flags and the order of bytes. Spec: proto.md, "Newstyle negotiation",
+// "Handshake flags", "Termination of the session during option haggling".
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+
+#include "conformance/checks/options/haggling.h"
+#include "engine/exchange/legality.h"
+#include "engine/spec/ids.h"
+#include "engine/wire/big_endian.h"
+
+namespace nbdspec::conformance {
+
+using engine::ClientFlag;
+using engine::HandshakeFlag;
+using engine::InfoType;
+using engine::OptionReplyType;
+using engine::OptionType;
+
+namespace {
+
+// A connection and the greeting that it began with.
+struct Greeted {
+  Session session;
+  engine::Greeting greeting;
+};
+
+std::expected<Greeted, Judgement> Greet(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Connect());
+  NBDSPEC_TRY(greeting, session.NextGreeting());
+  return Greeted{.session = std::move(session), .greeting = greeting};
+}
+
+Judgement Magic(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Connect());
+  const auto greeting = session.Next();
+  if (!greeting && greeting.error().kind == ReceiveError::kUndecodable) {
+    return Broken(greeting.error().text, "NBDMAGIC, then IHAVEOPT");
+  }
+  return greeting ? Holds() : AsJudgement(greeting.error());  // What does not begin with NBDMAGIC is no greeting.
+}
+
+Judgement OptionMagic(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Connect());
+  const auto greeting = session.Next();
+  if (!greeting) {
+    const bool magic_is_right = session.pending().size() >= sizeof engine::kNbdMagic &&
+                                engine::GetBigEndian<std::uint64_t>(session.pending()) == engine::kNbdMagic;
+    return magic_is_right && greeting.error().kind == ReceiveError::kUndecodable
+               ? Broken(greeting.error().text, "IHAVEOPT after NBDMAGIC")
+               : AsJudgement(greeting.error());
+  }
+  return std::holds_alternative<engine::OldstyleGreeting>(*greeting) ? NotApplicable("an oldstyle greeting") : Holds();
+}
+
+Judgement FlagsWidth(CheckContext& context) {
+  NBDSPEC_TRY(greeted, Greet(context));
+  const auto noise = greeted.session.ExpectSilence();
+  return noise ? Broken("after the greeting, before any client flags: " + *noise, "18 bytes, then silence") : Holds();
+}
+
+Judgement NoOtherFlags(CheckContext& context) {
+  NBDSPEC_TRY(greeted, Greet(context));
+  const std::uint16_t flags = greeted.greeting.flags;
+  return Require((flags & ~unsigned{HandshakeFlag::kFixedNewstyle | HandshakeFlag::kNoZeroes}) == 0,
+                 "handshake flags " + engine::HandshakeFlagNames(flags),
+                 "no bits but FIXED_NEWSTYLE (0) and NO_ZEROES (1)");
+}
+
+// After client flags with `extra` set, which the greeting does not offer, the session must end: neither option replies
+// nor silence will do.
+template <std::uint32_t extra>
+Judgement Drops(CheckContext& context) {
+  NBDSPEC_TRY(greeted, Greet(context));
+  if ((greeted.greeting.flags & extra) != 0) {
+    return NotApplicable("the server offers both flags there are");
+  }
+  constexpr std::string_view kAllowed = "the server closes the connection";
+  greeted.session.Send(engine::ClientFlags{.flags = greeted.greeting.flags | extra});
+  const auto replies = greeted.session.Ask(engine::Option{.option = OptionType::kList});
+  return replies ? Broken("the server goes on: NBD_OPT_LIST was answered " + TypesOf(*replies), kAllowed)
+                 : MayDisconnect(replies.error(), kAllowed);
+}
+
+// Asks `option` of a server whose greeting has FIXED_NEWSTYLE clear: only one that has the flag set may haggle.
+Judgement NoHagglingWithoutFlag(CheckContext& context, const engine::Option& option) {
+  NBDSPEC_TRY(greeted, Greet(context));
+  if ((greeted.greeting.flags & HandshakeFlag::kFixedNewstyle) != 0) {
+    return Holds();
+  }
+  greeted.session.Send(engine::ClientFlags{.flags = greeted.greeting.flags & kAllClientFlags});
+  const auto replies = greeted.session.Ask(option);
+  return !replies ? Holds()
+                  : Broken("FIXED_NEWSTYLE is not set, and " + engine::OptionName(option.option) + " was answered " +
+                               TypesOf(*replies),
+                           "a server that answers options sets FIXED_NEWSTYLE");
+}
+
+Judgement FixedNewstyleServed(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Connect());
+  const auto received = session.Next();
+  if (received && std::holds_alternative<engine::OldstyleGreeting>(*received)) {
+    return Broken("an oldstyle greeting", "a newstyle greeting with FIXED_NEWSTYLE set");
+  }
+  if (!received || !std::holds_alternative<engine::Greeting>(*received)) {
+    return Inconclusive(received ? "no greeting" : received.error().text);
+  }
+  const std::uint16_t flags = std::get<engine::Greeting>(*received).flags;
+  if ((flags & HandshakeFlag::kFixedNewstyle) == 0) {
+    return Broken("handshake flags " + engine::HandshakeFlagNames(flags), "FIXED_NEWSTYLE set");
+  }
+  session.Send(engine::ClientFlags{.flags = flags & kAllClientFlags});
+  const auto replies = session.Ask(engine::Option{.option = OptionType::kList});
+  return replies ? Holds() : Broken("NBD_OPT_LIST: " + replies.error().text, "option replies");
+}
+
+// --- Byte order ---
+
+constexpr std::string_view kBigEndian = "integers in network order";
+
+// Whether the 8 bytes of `bytes` at `at` are `magic`, the wrong way round.
+bool IsSwapped(engine::ByteView bytes, std::size_t at, std::uint64_t magic) {
+  return bytes.size() >= at + sizeof magic && engine::GetBigEndian<std::uint64_t>(bytes, at) == std::byteswap(magic);
+}
+
+bool IsKnownReply(std::uint32_t type) {
+  return (type >= OptionReplyType::kAck && type <= OptionReplyType::kMetaContext) ||
+         (type >= OptionReplyType::kErrUnsup && type <= OptionReplyType::kErrExtHeaderReqd);
+}
+
+bool IsSwappedError(std::uint32_t error) {
+  return error != 0 && !engine::kDefinedErrors.Contains(error) && engine::kDefinedErrors.Contains(std::byteswap(error));
+}
+
+Judgement ByteOrderOfGreeting(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Connect());
+  const auto greeting = session.Next();
+  if (greeting) {
+    return Holds();
+  }
+  const engine::ByteView came = session.pending();
+  const bool swapped = IsSwapped(came, 0, engine::kNbdMagic) || IsSwapped(came, 8, engine::kOptionMagic);
+  return swapped ? Broken(greeting.error().text, kBigEndian) : AsJudgement(greeting.error());
+}
+
+// Which integer of `reply` is the wrong way round.
+std::optional<std::string> SwappedIn(const engine::Option& to, const engine::OptionReply& reply) {
+  if (reply.option != to.option && reply.option == std::byteswap(to.option)) {
+    return fmt::format("option {:#x} in a reply to {:#x}", reply.option, to.option);
+  }
+  if (!IsKnownReply(reply.type) && IsKnownReply(std::byteswap(reply.type))) {
+    return fmt::format("reply type {:#x}", reply.type);
+  }
+  const auto info = reply.type == OptionReplyType::kInfo ? engine::DecodeInfoType(reply.payload) : std::nullopt;
+  if (info && *info > InfoType::kBlockSize && std::byteswap(*info) <= InfoType::kBlockSize) {
+    return fmt::format("information type {:#x}", *info);
+  }
+  return {};
+}
+
+Judgement ByteOrderOfReplies(CheckContext& context) {
+  NBDSPEC_TRY(all, AskEveryOption(context));
+  for (const Asked& asked : all) {
+    if (asked.ended && asked.at_first_reply && IsSwapped(asked.pending, 0, engine::kOptionReplyMagic)) {
+      return Broken(asked.ended->text, kBigEndian);
+    }
+    for (const engine::OptionReply& reply : asked.replies) {
+      if (const auto swapped = SwappedIn(asked.option, reply)) {
+        return Broken(*swapped, kBigEndian);
+      }
+    }
+  }
+  return Holds();
+}
+
+// A READ past the end is a client's fault, so the server may answer it by closing.
+std::expected<Answer, Judgement> ReadPastEnd(CheckContext& context, bool structured) {
+  NBDSPEC_TRY(entered, context.Enter({.structured_replies = structured}));
+  auto answer = entered.session.Ask(engine::Request{.offset = entered.size(), .length = 512});
+  if (!answer) {
+    return Stop(NotApplicable("a READ past the end: " + answer.error().text));
+  }
+  return *std::move(answer);
+}
+
+Judgement ByteOrderOfError(CheckContext& context) {
+  NBDSPEC_TRY(answer, ReadPastEnd(context, /*structured=*/false));
+  return answer.simple ? Require(!IsSwappedError(answer.simple->error),
+                                 fmt::format("error {:#x}", answer.simple->error), kBigEndian)
+                       : NotApplicable("not a simple reply");
+}
+
+Judgement ByteOrderOfErrorChunk(CheckContext& context) {
+  NBDSPEC_TRY(answer, ReadPastEnd(context, /*structured=*/true));
+  constexpr std::size_t kFixedBytes = 6;  // A 32-bit error and the 16-bit length of its text.
+  const auto chunk = std::ranges::find_if(
+      answer.chunks, [](const engine::Chunk& each) { return each.is_error() && each.payload.size() >= kFixedBytes; });
+  if (chunk == answer.chunks.end()) {
+    return NotApplicable("a READ past the end got no error chunk");
+  }
+  const auto error = engine::GetBigEndian<std::uint32_t>(chunk->payload);
+  const auto length = engine::GetBigEndian<std::uint16_t>(chunk->payload, 4);
+  const std::size_t room = chunk->payload.size() - kFixedBytes;
+  if (IsSwappedError(error)) {
+    return Broken(fmt::format("error {:#x}", error), kBigEndian);
+  }
+  return Require(length <= room || std::byteswap(length) > room,
+                 fmt::format("{} bytes of text announced where {} follow", length, room), kBigEndian);
+}
+
+// --- The end of a session ---
+
+Judgement NoNeedlessEnd(CheckContext& context) {
+  NBDSPEC_TRY(all, AskEveryOption(context));
+  for (const Asked& asked : all) {
+    if (asked.ended && asked.ended->is_disconnect()) {
+      return Broken(engine::OptionName(asked.option.option) + ": " + asked.ended->text,
+                    "a reply; the server may not disconnect for it");
+    }
+  }
+  return Holds();
+}
+
+// Sixteen options are no denial of service: nbdkit, with the lowest limit known, takes 32.
+Judgement ErrorsToTheUnwelcome(CheckContext& context) {
+  constexpr int kTimes = 16;
+  const std::string name = context.UnknownName();
+  const bool go = context.Offers(Feature::kGo) && LacksExport(context, name) == true;
+  const engine::Option refused = go ? InfoOption(OptionType::kGo, name) : engine::Option{.option = kUnknownOption};
+  NBDSPEC_TRY(session, context.Haggle());
+  for (int i = 1; i <= kTimes; ++i) {
+    const auto replies = session.Ask(refused);
+    if (!replies && replies.error().is_disconnect()) {
+      return Broken(fmt::format("{} for the {}. time: {}", engine::OptionName(refused.option), i, replies.error().text),
+                    "an error each time");
+    }
+    if (!replies || !replies->back().is_error()) {
+      return replies ? NotApplicable(engine::OptionName(refused.option) + " was answered " + TypesOf(*replies))
+                     : AsJudgement(replies.error());
+    }
+  }
+  return Holds();
+}
+
+}  // namespace
+
+std::vector<Check> HandshakeChecks() {
+  constexpr Features kFixed = {Feature::kFixedNewstyle};
+  return {
+      {spec::kGeneralByteOrderServer, "The magics of the greeting are in network order.", ByteOrderOfGreeting},
+      {spec::kSub<spec::kGeneralByteOrderServer, "option-reply">,
+       "The integers of option replies are in network order.", ByteOrderOfReplies, kFixed},
+      {spec::kSub<spec::kGeneralByteOrderServer, "error">,
+       "The error in the simple reply to a READ past the end is in network order.", ByteOrderOfError},
+      {spec::kSub<spec::kGeneralByteOrderServer, "error-chunk">,
+       "The error chunk for a READ past the end has its integers in network order.",
+       ByteOrderOfErrorChunk,
+       {Feature::kStructuredReplies}},
+      {spec::kHandshakeMagic, "The first 16 bytes are NBDMAGIC and IHAVEOPT.", Magic},
+      {spec::kHandshakeMagicIhaveopt, "IHAVEOPT follows NBDMAGIC.", OptionMagic},
+      {spec::kHandshakeFlagsWidth, "After 18 bytes of greeting the server waits for the client flags.", FlagsWidth},
+      {spec::kHandshakeFlagsNoOther, "Handshake flags have no unknown bits.", NoOtherFlags},
+      {spec::kHandshakeClientFlagsDropUnknown, "A client that sets flag bit 2 is dropped.", Drops<1U << 2>},
+      {spec::kSub<spec::kHandshakeClientFlagsDropUnknown, "high">, "A client that sets flag bit 31 is dropped.",
+       Drops<1U << 31>},
+      {spec::kHandshakeClientFlagsDropUnoffered, "A client that sets NO_ZEROES where it was not offered is dropped.",
+       Drops<ClientFlag::kNoZeroes>},
+      {spec::kHandshakeFlagsFixedNewstyle, "A server that answers LIST has FIXED_NEWSTYLE set.",
+       [](CheckContext& context) { return NoHagglingWithoutFlag(context, {.option = OptionType::kList}); }},
+      {spec::kOptionExportNameOthersNeedFixed, "A server that answers INFO has FIXED_NEWSTYLE set.",
+       [](CheckContext& context) {
+         return NoHagglingWithoutFlag(context, InfoOption(OptionType::kInfo, context.export_name(), {}));
+       }},
+      {spec::kBaselineFixedNewstyleServer, "FIXED_NEWSTYLE is set, and LIST gets option replies.", FixedNewstyleServed},
+      {spec::kSessionHardOnlyWhenAllowedServer,
+       "None of the options that a client may send makes the server disconnect.", NoNeedlessEnd, kFixed},
+      {spec::kSessionServerErrorUnwelcome, "The server refuses an option 16 times without a disconnect.",
+       ErrorsToTheUnwelcome, kFixed},
+  };
+}
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Asking for metadata contexts, for the checks of LIST_ and SET_META_CONTEXT.
+
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "conformance/checks/transmission/asking.h"
+
+namespace nbdspec::conformance {
+
+// In a namespace that no server knows.
+inline constexpr std::string_view kUnknownNamespaceQuery = "x-nbdspec-none:leaf";
+inline const std::string kBaseAllocationQuery(engine::kBaseAllocation);
+
+// What an option about contexts was answered.
+struct ContextReplies {
+  Replies replies = {};                            // Never empty.
+  std::vector<engine::MetaContext> contexts = {};  // Of those that are META_CONTEXT and can be taken apart.
+
+  [[nodiscard]] std::uint32_t end() const { return replies.back().type; }
+  [[nodiscard]] bool is_ack() const { return end() == engine::OptionReplyType::kAck; }
+  [[nodiscard]] std::ptrdiff_t CountOf(std::string_view name) const;
+  // For people: "NBD_REP_META_CONTEXT "base:allocation", then NBD_REP_ACK".
+  [[nodiscard]] std::string Text() const;
+};
+
+// The payload of LIST_ and SET_META_CONTEXT for the export under test.
+engine::Bytes QueryPayload(const CheckContext& context, const std::vector<std::string>& queries);
+
+// Sends the option with `payload`, well-formed or not.
+Received<ContextReplies> AskRaw(Session& session, std::uint32_t option, engine::Bytes payload);
+
+// Asks for `queries` of the export under test. Errors: the session ended; the server does not know the option (not
+// applicable); it refuses by policy or for lack of TLS, as it may refuse anything.
+std::expected<ContextReplies, Judgement> AskContexts(CheckContext& context, Session& session, std::uint32_t option,
+                                                     const std::vector<std::string>& queries);
+
+// The same on a new connection with structured replies.
+std::expected<ContextReplies, Judgement> AskContexts(CheckContext& context, std::uint32_t option,
+                                                     const std::vector<std::string>& queries);
+
+// Holds when `replies` is a success that gives `name`, or a record "ns:" of its namespace in its place where
+// `record_will_do`.
+Judgement MustGive(const ContextReplies& replies, std::string_view name, bool record_will_do);
+
+// Holds when `replies` is a lone ACK.
+Judgement MustBeLoneAck(const ContextReplies& replies);
+
+// "ns:" of "ns:leaf"; the whole of a name without a colon.
+std::string_view NamespaceOf(std::string_view name);
+
+// Names from the server's list that may be selected: base:allocation first, then others that have a leaf, at most
+// kSelectedMax (servers bound the options of one handshake).
+std::vector<std::string> SelectableNames(const Profile& profile);
+inline constexpr std::size_t kSelectedMax = 8;
+
+// Payloads that cannot be taken apart.
+struct MalformedQuery {
+  std::string_view what;  // "a query of 4096 bytes in 4".
+  engine::Bytes payload;
+};
+MalformedQuery QueryOverrun(const std::string& export_name);
+// The same behind a query for base:allocation.
+MalformedQuery SecondQueryOverrun(const std::string& export_name);
+MalformedQuery NameOverrun();
+MalformedQuery CountOverrun(const std::string& export_name);
+MalformedQuery NoData();
+MalformedQuery NoCount(const std::string& export_name);
+
+// Judges what malformed data was answered: ERR_INVALID, or the end of the connection.
+Judgement MustBeInvalid(CheckContext& context, std::uint32_t option, const MalformedQuery& malformed);
+
+// Enters the export under test on `session` and asks for the status of its first block: a batch of one. To the rules no
+// context is selected.
+std::expected<Batch, Judgement> EnterAndAskStatus(CheckContext& context, Session session);
+
+// How many status chunks the first answer of `batch` has, when it is a success.
+std::ptrdiff_t StatusCount(const Batch& batch);
+
+// Holds when the first answer of `batch` has the status that is due to a client with base:allocation selected, which it
+// selected as `when` says. Where an ordinary client is refused too, a broken plugin's doing, the refusal shows nothing.
+Judgement MustHaveStatus(CheckContext& context, const Batch& batch, const std::string& when, std::string_view allowed);
+
+// Enters and asks for status, as a client that has nothing selected must not: holds unless the server answers it.
+// `why`: why nothing is selected.
+Judgement MustHaveNothingSelected(CheckContext& context, Session session, const std::string& why);
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Checks of SET_META_CONTEXT: what it answers, and what is selected after it.
+// Spec: proto.md, "NBD_OPT_SET_META_CONTEXT".
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "conformance/checks/metadata/meta_contexts.h"
+#include "conformance/checks/options/haggling.h"
+#include "engine/base/quoted.h"
+#include "engine/spec/ids.h"
+
+namespace nbdspec::conformance {
+
+using engine::OptionReplyType;
+using engine::OptionType;
+using engine::Quoted;
+
+namespace {
+
+constexpr std::uint32_t kSet = OptionType::kSetMetaContext;
+
+// A session with base:allocation selected.
+std::expected<Session, Judgement> WithBaseAllocation(CheckContext& context) {
+  NBDSPEC_TRY(session, context.HaggleStructured());
+  NBDSPEC_TRY(set, AskContexts(context, session, kSet, {kBaseAllocationQuery}));
+  if (!set.is_ack() || set.CountOf(engine::kBaseAllocation) == 0) {
+    return Stop(Inconclusive("NBD_OPT_SET_META_CONTEXT with base:allocation: " + set.Text()));
+  }
+  return std::move(session);
+}
+
+// --- What replaces a selection --------------------------------------------------------------------------------
+
+Judgement ReplacedBy(CheckContext& context, const std::vector<std::string>& queries) {
+  NBDSPEC_TRY(session, WithBaseAllocation(context));
+  NBDSPEC_TRY(again, AskContexts(context, session, kSet, queries));
+  if (!again.contexts.empty()) {
+    return Inconclusive("the second SET selects something: " + again.Text());
+  }
+  return MustHaveNothingSelected(context, std::move(session),
+                                 queries.empty() ? "base:allocation was selected, then nothing"
+                                                 : "base:allocation was selected, then a context that the server does "
+                                                   "not have");
+}
+
+Judgement ReplacedByNoMatch(CheckContext& context) {
+  return ReplacedBy(context, {std::string(kUnknownNamespaceQuery)});
+}
+
+Judgement ReplacedByOther(CheckContext& context) {
+  NBDSPEC_TRY(session, WithBaseAllocation(context));
+  for (const std::string& name : SelectableNames(context.profile())) {
+    if (name == engine::kBaseAllocation) {
+      continue;
+    }
+    NBDSPEC_TRY(set, AskContexts(context, session, kSet, {name}));
+    if (!set.is_ack() || set.contexts.size() != 1) {
+      continue;
+    }
+    NBDSPEC_TRY(status, EnterAndAskStatus(context, std::move(session)));
+    if (!status.endings.empty()) {
+      return AsJudgement(status.endings.back());
+    }
+    return Require(
+        StatusCount(status) <= 1,
+        fmt::format("base:allocation was selected, then {} alone: {} status chunks", Quoted(name), StatusCount(status)),
+        "one status chunk");
+  }
+  return NotApplicable("no other context can be selected by its name alone");
+}
+
+// After a SET on `session` that fails, since its payload names an unknown export or is malformed, nothing is selected.
+Judgement NothingAfterFailure(CheckContext& context, Session session, const MalformedQuery& failing) {
+  const auto set = AskRaw(session, kSet, failing.payload);
+  if (!set) {
+    return set.error().is_disconnect() ? NotApplicable(fmt::format("with {} the server disconnects", failing.what))
+                                       : AsJudgement(set.error());
+  }
+  if (set->is_ack()) {
+    return NotApplicable(fmt::format("with {} the server acknowledges", failing.what));
+  }
+  return MustHaveNothingSelected(
+      context, std::move(session),
+      fmt::format("a SET with {} was answered {}", failing.what, engine::OptionReplyName(set->end())));
+}
+
+Judgement ReplacedByFailure(CheckContext& context, const MalformedQuery& failing) {
+  NBDSPEC_TRY(session, WithBaseAllocation(context));
+  return NothingAfterFailure(context, std::move(session), failing);
+}
+
+Judgement ReplacedByUnknownExport(CheckContext& context) {
+  const engine::MetaContextQuery query{.export_name = context.UnknownName(), .queries = {kBaseAllocationQuery}};
+  return ReplacedByFailure(context, {.what = "an unknown export", .payload = EncodePayload(query)});
+}
+
+Judgement PartialFailure(CheckContext& context) {
+  NBDSPEC_TRY(session, context.HaggleStructured());
+  return NothingAfterFailure(context, std::move(session), SecondQueryOverrun(context.export_name()));
+}
+
+// --- Errors ---------------------------------------------------------------------------------------------------
+
+Judgement WithoutStructured(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Haggle());
+  const auto replies = AskRaw(session, kSet, QueryPayload(context, {kBaseAllocationQuery}));
+  return replies ? Require(replies->replies.back().is_error() && replies->contexts.empty(),
+                           "without structured replies: " + replies->Text(), "NBD_REP_ERR_INVALID")
+                 : MayDisconnect(replies.error(), "NBD_REP_ERR_INVALID");
+}
+
+Judgement SyntaxInvalid(CheckContext& context) {
+  for (const MalformedQuery& malformed :
+       {QueryOverrun(context.export_name()), SecondQueryOverrun(context.export_name()), NameOverrun(),
+        CountOverrun(context.export_name()), NoData(), NoCount(context.export_name())}) {
+    Judgement judgement = MustBeInvalid(context, kSet, malformed);
+    if (!judgement.holds()) {
+      return judgement;
+    }
+  }
+  return Holds();
+}
+
+Judgement SetUnknownNamespace(CheckContext& context) {
+  NBDSPEC_TRY(replies, AskContexts(context, kSet, {std::string(kUnknownNamespaceQuery), kBaseAllocationQuery}));
+  return MustGive(replies, engine::kBaseAllocation, /*record_will_do=*/false);
+}
+
+// --- What is selected -----------------------------------------------------------------------------------------
+
+Judgement SetZeroQueries(CheckContext& context) {
+  NBDSPEC_TRY(replies, AskContexts(context, kSet, {}));
+  return MustBeLoneAck(replies);
+}
+
+Judgement ReplyPerContext(CheckContext& context) {
+  NBDSPEC_TRY(session, context.HaggleStructured());
+  std::vector<std::string> selectable;
+  for (const std::string& name : SelectableNames(context.profile())) {
+    NBDSPEC_TRY(alone, AskContexts(context, session, kSet, {name}));
+    if (name == engine::kBaseAllocation || (alone.is_ack() && alone.CountOf(name) > 0)) {
+      selectable.push_back(name);
+    }
+  }
+  NBDSPEC_TRY(replies, AskContexts(context, session, kSet, selectable));
+  if (replies.end() == OptionReplyType::kErrTooBig && selectable.size() > 1) {
+    return NotApplicable("the server does not select so many contexts at once");
+  }
+  for (const std::string& name : selectable) {
+    if (replies.CountOf(name) != 1) {
+      return Broken(fmt::format("{} contexts were asked for, each once; {} comes {} times", selectable.size(),
+                                Quoted(name), replies.CountOf(name)),
+                    "one NBD_REP_META_CONTEXT for each");
+    }
+  }
+  return Holds();
+}
+
+Judgement DuplicateQuery(CheckContext& context) {
+  NBDSPEC_TRY(replies, AskContexts(context, kSet, {kBaseAllocationQuery, kBaseAllocationQuery}));
+  return Require(replies.CountOf(engine::kBaseAllocation) <= 1,
+                 "base:allocation asked for twice in one option: " + replies.Text(),
+                 "one reply for the context, however often it is asked for");
+}
+
+Judgement UniqueId(CheckContext& context) {
+  NBDSPEC_TRY(replies, AskContexts(context, kSet, SelectableNames(context.profile())));
+  if (!replies.is_ack() || replies.contexts.size() < 2) {
+    return NotApplicable("no two contexts are selected at once: " + replies.Text());
+  }
+  for (const engine::MetaContext& each : replies.contexts) {
+    const auto same = std::ranges::find_if(replies.contexts, [&](const engine::MetaContext& other) {
+      return other.id == each.id && other.name != each.name;
+    });
+    if (same != replies.contexts.end()) {
+      return Broken(fmt::format("{} and {} both have the id {}", Quoted(each.name), Quoted(same->name), each.id),
+                    "a different id for each context");
+    }
+  }
+  return Holds();
+}
+
+Judgement FinalAck(CheckContext& context) {
+  NBDSPEC_TRY(session, context.HaggleStructured());
+  const auto replies = AskRaw(session, kSet, QueryPayload(context, {kBaseAllocationQuery}));
+  return Require(replies && replies->is_ack(),
+                 "base:allocation asked for: " + (replies ? replies->Text() : replies.error().text),
+                 "NBD_REP_META_CONTEXT, then NBD_REP_ACK");
+}
+
+Judgement NoUnqueried(CheckContext& context) {
+  NBDSPEC_TRY(replies, AskContexts(context, kSet, {kBaseAllocationQuery}));
+  const auto other = std::ranges::find_if(
+      replies.contexts, [](const engine::MetaContext& each) { return each.name != engine::kBaseAllocation; });
+  return other == replies.contexts.end()
+             ? Holds()
+             : Broken("only base:allocation was asked for, but the server selects " + Quoted(other->name),
+                      "contexts that were asked for");
+}
+
+// --- Which export ---------------------------------------------------------------------------------------------
+
+// The size of the export `name`, when the server says.
+std::optional<std::uint64_t> SizeOf(Session& session, const std::string& name) {
+  const auto replies = session.Ask(InfoOption(OptionType::kInfo, name));
+  const auto* reply = replies && IsAcknowledged(*replies) ? FindInfo(*replies, engine::InfoType::kExport) : nullptr;
+  const auto info = reply != nullptr ? engine::DecodeInfoExport(reply->payload) : std::nullopt;
+  return info ? std::optional(info->size) : std::nullopt;
+}
+
+// An export that is certainly not the one under test. The empty name may be another name of a listed export, so there
+// the sizes must differ.
+std::optional<std::string> OtherExport(CheckContext& context, Session& session) {
+  const std::string& own = context.export_name();
+  constexpr std::size_t kTriedMax = 4;
+  std::size_t tried = 0;
+  for (const engine::ListedExport& listed : context.profile().exports) {
+    if (listed.name == own || ++tried > kTriedMax) {
+      continue;
+    }
+    const std::optional<std::uint64_t> size = SizeOf(session, listed.name);
+    const bool may_be_same = own.empty() || listed.name.empty();
+    if (size && (!may_be_same || *size != context.profile().info.size)) {
+      return listed.name;
+    }
+  }
+  return {};
+}
+
+Judgement OtherExportsSelection(CheckContext& context) {
+  NBDSPEC_TRY(session, context.HaggleStructured());
+  const auto other = OtherExport(context, session);
+  if (!other) {
+    return NotApplicable("the server lists no second export that is certainly another");
+  }
+  const engine::MetaContextQuery query{.export_name = *other, .queries = {kBaseAllocationQuery}};
+  NBDSPEC_TRY(set, AskRaw(session, kSet, EncodePayload(query)));
+  if (!set.is_ack() || set.contexts.empty()) {
+    return NotApplicable("nothing can be selected for the second export: " + set.Text());
+  }
+  return MustHaveNothingSelected(context, std::move(session),
+                                 "base:allocation was selected for the export " + Quoted(*other));
+}
+
+Judgement ViaExportName(CheckContext& context) {
+  NBDSPEC_TRY(entered,
+              context.Enter({.structured_replies = true, .contexts = {kBaseAllocationQuery}, .by_name = true}));
+  const std::uint64_t length =
+      std::min<std::uint64_t>(entered.size(), std::max(512U, context.profile().block_size.minimum));
+  if (length == 0) {
+    return NotApplicable("the export is empty");
+  }
+  return MustHaveStatus(
+      context, AskOnce(entered, RequestFor(engine::CommandType::kBlockStatus, {.begin = 0, .end = length})),
+      "entered by NBD_OPT_EXPORT_NAME:", "status of base:allocation, which was selected for this export");
+}
+
+}  // namespace
+
+std::vector<Check> SetMetaContextChecks() {
+  constexpr Features kContexts = {Feature::kStructuredReplies, Feature::kMetaContexts};
+  constexpr Features kBase = {Feature::kStructuredReplies, Feature::kBaseAllocation};
+  constexpr Features kTwo = {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kSecondContext};
+  return {
+      {spec::kOptionSetMetaContextReplaces, "A SET without queries drops what was selected before.",
+       [](CheckContext& context) { return ReplacedBy(context, {}); }, kBase},
+      {spec::kSub<spec::kOptionSetMetaContextReplaces, "no-match">,
+       "A SET that matches nothing drops what was selected before.", ReplacedByNoMatch, kBase},
+      {spec::kSub<spec::kOptionSetMetaContextReplaces, "other">,
+       "A SET of another context drops what was selected before.", ReplacedByOther, kTwo},
+      {spec::kOptionSetMetaContextReplacesOnFailure,
+       "A SET that fails for its unknown export drops what was selected before.", ReplacedByUnknownExport, kBase},
+      {spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "query-overrun">,
+       "A SET that fails for a query longer than the option drops what was selected before.",
+       [](CheckContext& context) { return ReplacedByFailure(context, QueryOverrun(context.export_name())); }, kBase},
+      {spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "name-overrun">,
+       "A SET that fails for a name longer than the option drops what was selected before.",
+       [](CheckContext& context) { return ReplacedByFailure(context, NameOverrun()); }, kBase},
+      {spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "no-data">,
+       "A SET that fails for want of data drops what was selected before.",
+       [](CheckContext& context) { return ReplacedByFailure(context, NoData()); }, kBase},
+      {spec::kOptionSetMetaContextPartialFailure, "A SET that fails at its second query leaves nothing selected.",
+       PartialFailure, kBase},
+      {spec::kOptionSetMetaContextErrWithoutStructured, "SET without structured replies is an error.",
+       WithoutStructured, kContexts},
+      {spec::kOptionSetMetaContextSyntaxInvalid, "Malformed SET data is ERR_INVALID.", SyntaxInvalid, kContexts},
+      {spec::kOptionSetMetaContextUnknownNamespace,
+       "A query in an unknown namespace is ignored beside base:allocation.", SetUnknownNamespace, kBase},
+      {spec::kOptionSetMetaContextZeroQueries, "SET without queries gets a lone ACK.", SetZeroQueries, kContexts},
+      {spec::kOptionSetMetaContextReplyPerContext, "Each context that is selected is named once.", ReplyPerContext,
+       kBase},
+      {spec::kOptionSetMetaContextDuplicateQuery, "A context asked for twice in one SET is named once.", DuplicateQuery,
+       kBase},
+      {spec::kOptionSetMetaContextUniqueId, "Contexts selected together have different ids.", UniqueId, kTwo},
+      {spec::kOptionSetMetaContextFinalAck, "A SET that selects base:allocation ends with ACK.", FinalAck, kBase},
+      {spec::kOptionSetMetaContextNoUnqueried, "A SET of base:allocation selects nothing else.", NoUnqueried,
+       kContexts},
+      {spec::kOptionSetMetaContextOtherExport,
+       "What was selected for another export does not hold for the one that is entered.",
+       OtherExportsSelection,
+       {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kInfo}},
+      {spec::kOptionSetMetaContextViaExportName,
+       "What was selected for an export holds when it is entered by EXPORT_NAME.", ViaExportName, kBase},
+  };
+}
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,309 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Checks of what base:allocation claims: ZERO must read as zeroes, whatever was done before and through whatever
+// request it is claimed; where HOLE is clear there must be space. Spec: proto.md, "base:allocation metadata context".
+//
+// A claim is refuted by one byte that READ gives, and by nothing else: a server that drops what is written to it
+// breaks other requirements, but may go on claiming zeroes.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+#include <utility>
+
+#include "conformance/checks/metadata/status_asking.h"
+#include "engine/exchange/zero_claims.h"
+#include "engine/spec/ids.h"
+
+namespace nbdspec::conformance {
+
+using engine::AllocationFlag;
+using engine::ByteRange;
+using engine::CommandFlag;
+using engine::CommandType;
+
+namespace {
+
+constexpr std::uint64_t kReadBytesMax = 8 << 20;  // By one check.
+constexpr std::uint64_t kSampleBytes = 64 << 10;  // Of a claim too long to be read.
+constexpr std::uint64_t kPlaceUnits = 8;          // Of what is written at one place.
+constexpr std::string_view kAllowed = "ZERO only where every byte reads as zero";
+
+// Nothing, or why to stop.
+using Step = std::expected<void, Judgement>;
+
+// Reads `claimed`, or samples of it, and judges.
+Step RefuteByReading(CheckContext& context, StatusAsker& asker, ByteRange claimed, const std::string& by,
+                     std::uint64_t& read_bytes) {
+  std::vector<ByteRange> parts = {claimed};
+  if (claimed.length() > 3 * kSampleBytes && read_bytes + claimed.length() > kReadBytesMax) {
+    const std::uint64_t middle = claimed.begin + context.random()() % (claimed.length() - kSampleBytes);
+    parts = {{.begin = claimed.begin, .end = claimed.begin + kSampleBytes},
+             {.begin = middle, .end = middle + kSampleBytes},
+             {.begin = claimed.end - kSampleBytes, .end = claimed.end}};
+  }
+  for (const ByteRange part : parts) {
+    read_bytes += part.length();
+    NBDSPEC_TRY(found, asker.FindNonZero(part));
+    if (found) {
+      return Stop(Broken(fmt::format("{} claims that [{}, {}) reads as zeroes, but byte {} is not zero", by,
+                                     claimed.begin, claimed.end, *found),
+                         kAllowed));
+    }
+  }
+  return {};
+}
+
+// At most `count_max` of `ranges`, chosen by the check's randomness.
+template <typename Ranges>
+void Sample(CheckContext& context, std::size_t count_max, Ranges& ranges) {
+  std::ranges::shuffle(ranges, context.random());
+  ranges.resize(std::min(ranges.size(), count_max));
+}
+
+// Extents of the export where HOLE or ZERO, as `flag` says, is set or clear.
+std::expected<std::vector<StatusExtent>, Judgement> ExtentsWith(StatusAsker& asker, std::uint32_t flag, bool is_set) {
+  NBDSPEC_TRY(extents, asker.Walk());
+  std::erase_if(extents, [&](const StatusExtent& each) { return ((each.status & flag) != 0) != is_set; });
+  return std::move(extents);
+}
+
+Judgement WalkReadsZero(CheckContext& context) {
+  constexpr std::size_t kClaimsMax = 256;  // Servers that run a script for each read are slow.
+  NBDSPEC_TRY(asker, StatusAsker::Enter(context));
+  NBDSPEC_TRY(extents, ExtentsWith(asker, AllocationFlag::kZero, true));
+  if (extents.empty()) {
+    return NotApplicable("no part of the export is claimed to read as zeroes");
+  }
+  Sample(context, kClaimsMax, extents);
+  std::uint64_t read_bytes = 0;
+  for (const StatusExtent& each : extents) {
+    if (read_bytes >= kReadBytesMax) {
+      break;
+    }
+    NBDSPEC_DO(RefuteByReading(context, asker, each.range, "a query of the whole export", read_bytes));
+  }
+  return Holds();
+}
+
+// Claims in the replies to many kinds of request, each read at its beginning and its end.
+Judgement BatteryReadsZero(CheckContext& context) {
+  constexpr std::size_t kClaimsMax = 8;  // Of one reply.
+  constexpr std::uint64_t kEdgeBytes = 4 << 10;
+  NBDSPEC_TRY(asker, StatusAsker::Enter(context));
+  NBDSPEC_TRY(battery, asker.Battery(context));
+  std::uint64_t read_bytes = 0;
+  bool has_claim = false;
+  for (const StatusRequest& request : battery) {
+    NBDSPEC_TRY(exchange, asker.Ask(request));
+    std::vector<ByteRange> claims = ZeroClaimsOf(exchange, {.begin = 0, .end = asker.export_bytes()});
+    Sample(context, kClaimsMax, claims);
+    for (const ByteRange claimed : claims) {
+      has_claim = true;
+      const std::uint64_t edge = std::min(kEdgeBytes, claimed.length());
+      for (const ByteRange part : {ByteRange{.begin = claimed.begin, .end = claimed.begin + edge},
+                                   ByteRange{.begin = claimed.end - edge, .end = claimed.end}}) {
+        NBDSPEC_DO(RefuteByReading(context, asker, part, "the answer to " + Text(request), read_bytes));
+      }
+    }
+  }
+  return has_claim ? Holds() : NotApplicable("no part of the export is claimed to read as zeroes");
+}
+
+// --- After commands -------------------------------------------------------------------------------------------
+
+// Ranges to write to: at both ends and in the middle of what is claimed to be zero, and anywhere.
+// Errors: the export is too small.
+std::expected<std::vector<ByteRange>, Judgement> Places(CheckContext& context, StatusAsker& asker) {
+  constexpr std::size_t kExtentsMax = 3;
+  NBDSPEC_TRY(extents, ExtentsWith(asker, AllocationFlag::kZero, true));
+  Sample(context, kExtentsMax, extents);
+  const std::uint64_t unit = asker.unit();
+  const std::uint64_t length = kPlaceUnits * unit;
+  std::vector<ByteRange> places;
+  if (asker.export_bytes() < length || length > asker.entered().block_size().maximum) {
+    return Stop(NotApplicable(fmt::format("the export of {} bytes has no room for the check", asker.export_bytes())));
+  }
+  const auto add = [&](std::uint64_t begin) {
+    const std::uint64_t fitting = std::min(begin, asker.export_bytes() - length);
+    places.push_back(ByteRange::From({.offset = fitting - fitting % unit, .length = length}).value());
+  };
+  for (const StatusExtent& each : extents) {
+    add(each.range.begin);
+    add(each.range.begin + each.range.length() / 2);
+    add(each.range.end - std::min(each.range.end, length));
+  }
+  for (int i = 0; i < 2; ++i) {
+    add(context.random()() % asker.export_bytes());
+  }
+  return places;
+}
+
+// Does `request`, with bytes none of which is zero when it is a WRITE.
+Step Do(StatusAsker& asker, engine::Request request, ByteRange range) {
+  request.offset = range.begin;
+  request.length = static_cast<std::uint32_t>(range.length());
+  if (request.type == CommandType::kWrite) {
+    request.payload = Pattern(range.length(), range.begin);
+  }
+  NBDSPEC_TRY(answer, asker.session().Ask(request));
+  if (answer.error() == 0) {
+    return {};
+  }
+  const std::string saw = engine::Describe(request) + ": " + engine::ErrorName(answer.error());
+  return Stop(answer.error() == engine::NbdError::kEnospc ? NotApplicable(saw) : Inconclusive(saw));
+}
+
+// Asks for what is at and around `place` in many ways, and reads back what is claimed there.
+Step JudgeAround(CheckContext& context, StatusAsker& asker, ByteRange place, const std::string& after) {
+  const std::uint64_t unit = asker.unit();
+  const std::uint64_t begin = place.begin;
+  const std::uint64_t end = place.end;
+  const ByteRange around = {.begin = begin - std::min(begin, unit), .end = std::min(end + unit, asker.export_bytes())};
+  const StatusRequest requests[] = {
+      {.asked = place},
+      {.asked = place, .req_one = true},
+      {.asked = around},
+      {.asked = around, .req_one = true},
+      {.asked = {.begin = begin, .end = begin + unit}},
+      {.asked = {.begin = end - unit, .end = end}},
+      {.asked = {.begin = begin + 1, .end = end - 1}},
+      {.asked = {.begin = 0, .end = end}},
+  };
+  std::uint64_t read_bytes = 0;
+  for (const StatusRequest& request : requests) {
+    if (!asker.MayAsk(request.asked) || request.asked.length() > StatusAsker::kAskedBytesMax) {
+      continue;
+    }
+    NBDSPEC_TRY(exchange, asker.Ask(request));
+    for (const ByteRange claimed : ZeroClaimsOf(exchange, around)) {
+      NBDSPEC_DO(RefuteByReading(context, asker, claimed, fmt::format("{}, the answer to {}", after, Text(request)),
+                                 read_bytes));
+    }
+  }
+  return {};
+}
+
+// Writes at one place, then does `command` inside of it, then writes there again; judges after each.
+// `shift` makes the edges of `command` unaligned by as many bytes.
+Step JudgeCommandAt(CheckContext& context, StatusAsker& asker, ByteRange place, const engine::Request& command,
+                    std::uint64_t shift) {
+  const std::uint64_t unit = asker.unit();
+  const ByteRange inner = {.begin = place.begin + 2 * unit + shift, .end = place.begin + 5 * unit + 3 * shift};
+  const engine::Request write = {.type = CommandType::kWrite};
+  std::vector<std::pair<engine::Request, ByteRange>> steps = {{write, place}, {command, inner}, {write, inner}};
+  if (command.type == CommandType::kWrite) {
+    steps = {{write, inner}};  // Into what may be a hole.
+  }
+  for (const auto& [request, range] : steps) {
+    NBDSPEC_DO(Do(asker, request, range));
+    NBDSPEC_DO(JudgeAround(context, asker, place, "after " + engine::CommandName(request.type)));
+  }
+  return {};
+}
+
+template <std::uint16_t command, std::uint16_t flags = 0, std::uint64_t shift = 0>
+Judgement After(CheckContext& context) {
+  NBDSPEC_TRY(asker, StatusAsker::Enter(context));
+  if (shift % asker.block_bytes_min() != 0) {
+    return NotApplicable("the minimum block size is above 1: nothing may be unaligned");
+  }
+  NBDSPEC_TRY(places, Places(context, asker));
+  for (const ByteRange place : places) {
+    NBDSPEC_DO(JudgeCommandAt(context, asker, place, {.flags = flags, .type = command}, shift));
+  }
+  return Holds();
+}
+
+// A second connection, which has asked before, must not claim zeroes over what the first wrote and flushed.
+Judgement SecondConnection(CheckContext& context) {
+  NBDSPEC_TRY(writer, StatusAsker::Enter(context));
+  NBDSPEC_TRY(reader, StatusAsker::Enter(context));
+  NBDSPEC_TRY(places, Places(context, reader));
+  for (const ByteRange place : places) {
+    NBDSPEC_TRY(before, reader.Ask({.asked = place}));
+    NBDSPEC_DO(Do(writer, {.type = CommandType::kWrite}, place));
+    NBDSPEC_DO(Do(writer, {.type = CommandType::kFlush}, {}));
+    NBDSPEC_DO(JudgeAround(context, reader, place, "after a WRITE and a FLUSH of another connection"));
+  }
+  return Holds();
+}
+
+// --- HOLE -----------------------------------------------------------------------------------------------------
+
+// Writes what is there already to places where HOLE is clear.
+Judgement NotHoleHasSpace(CheckContext& context) {
+  constexpr std::size_t kPlacesMax = 8;
+  NBDSPEC_TRY(asker, StatusAsker::Enter(context));
+  NBDSPEC_TRY(extents, ExtentsWith(asker, AllocationFlag::kHole, false));
+  Sample(context, kPlacesMax, extents);
+  std::size_t written = 0;
+  for (const StatusExtent& each : extents) {
+    const ByteRange place = {.begin = each.range.begin,
+                             .end = each.range.begin + std::min(each.range.length(), asker.unit())};
+    if (!asker.MayAsk(place)) {
+      continue;
+    }
+    NBDSPEC_TRY(data, asker.Read(place));
+    if (!data) {
+      continue;
+    }
+    NBDSPEC_TRY(answer, asker.session().Ask(WriteOf(place.begin, *data)));
+    ++written;
+    if (answer.error() == engine::NbdError::kEnospc) {
+      return Broken(fmt::format("HOLE is clear in [{}, {}), but a WRITE of [{}, {}) gives NBD_ENOSPC", each.range.begin,
+                                each.range.end, place.begin, place.end),
+                    "space for what is not a hole");
+    }
+  }
+  return written > 0 ? Holds() : NotApplicable("all of the export that can be written is holes");
+}
+
+}  // namespace
+
+std::vector<Check> ZeroClaimChecks() {
+  constexpr std::uint16_t kZero = CommandType::kWriteZeroes;
+  constexpr Features kBase = {Feature::kStructuredReplies, Feature::kBaseAllocation};
+  constexpr Features kWritable = {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kWritable};
+  constexpr Features kZeroing = {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kWritable,
+                                 Feature::kWriteZeroes};
+  constexpr Features kTrim = {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kWritable,
+                              Feature::kTrim};
+  return {
+      {spec::kBaseAllocationNotHoleNoEnospc, "A WRITE where HOLE is clear does not fail for want of space.",
+       NotHoleHasSpace, kWritable},
+      {spec::kBaseAllocationZeroReadsZero, "What a query of the whole export claims to be zero reads as zeroes.",
+       WalkReadsZero, kBase},
+      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "battery">,
+       "What short, unaligned and REQ_ONE queries claim to be zero reads as zeroes.", BatteryReadsZero, kBase},
+      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-write">,
+       "After a WRITE its bytes are not claimed to be zero.", After<CommandType::kWrite>, kWritable},
+      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-unaligned-write">,
+       "After an unaligned WRITE its bytes are not claimed to be zero.", After<CommandType::kWrite, 0, 1>, kWritable},
+      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-write-zeroes">,
+       "After WRITE_ZEROES neither the data around it nor what is written over it is claimed to be zero.", After<kZero>,
+       kZeroing},
+      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-no-hole-zeroes">,
+       "After WRITE_ZEROES with NO_HOLE neither the data around it nor what is written over it is claimed to be zero.",
+       After<kZero, CommandFlag::kNoHole>, kZeroing},
+      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-unaligned-zeroes">,
+       "After an unaligned WRITE_ZEROES neither the data around it nor what is written over it is claimed to be zero.",
+       After<kZero, 0, 1>, kZeroing},
+      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-trim">,
+       "After TRIM the data around it is not claimed to be zero, and what is claimed reads as zeroes.",
+       After<CommandType::kTrim>, kTrim},
+      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-unaligned-trim">,
+       "After an unaligned TRIM the data around it is not claimed to be zero, and what is claimed reads as zeroes.",
+       After<CommandType::kTrim, 0, 1>, kTrim},
+      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-cache">,
+       "After a WRITE and CACHE the bytes written are not claimed to be zero.",
+       After<CommandType::kCache>,
+       {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kWritable, Feature::kCache}},
+      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "second-connection">,
+       "No connection claims zeroes where another one wrote and flushed.",
+       SecondConnection,
+       {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kWritable, Feature::kMultiConn,
+        Feature::kFlush}},
+  };
+}
+
+}  // namespace nbdspec::conformance

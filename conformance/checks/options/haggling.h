@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Haggling: conversations before transmission that several files of checks hold, and words for what came of them.
+
+#pragma once
+
+#include <cstdint>
+#include <expected>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "conformance/checks/check.h"
+
+namespace nbdspec::conformance {
+
+// Options that the specification does not define and is not likely to.
+inline constexpr std::uint32_t kUnknownOption = 0x7ffffff0;
+inline constexpr std::uint32_t kHighUnknownOption = 0xfffffffe;
+
+// --- One option ---
+
+// INFO or GO with a request for block sizes, or for others.
+engine::Option InfoOption(std::uint32_t option, const std::string& name,
+                          std::vector<std::uint16_t> requests = {engine::InfoType::kBlockSize});
+
+// "NBD_REP_INFO, NBD_REP_ACK"; many are counted.
+std::string TypesOf(std::span<const engine::OptionReply> replies);
+
+inline bool EndsIn(const Replies& replies, std::uint32_t type) { return replies.back().type == type; }
+inline bool IsAcknowledged(const Replies& replies) { return EndsIn(replies, engine::OptionReplyType::kAck); }
+
+// The first INFO reply of `type` among `replies`; nullptr when there is none.
+const engine::OptionReply* FindInfo(std::span<const engine::OptionReply> replies, std::uint16_t type);
+
+// The exports that `replies` to LIST name.
+std::vector<engine::ListedExport> ListedIn(const Replies& replies);
+
+// The payload as text.
+std::string TextOf(const engine::OptionReply& reply);
+
+// Broken when no reply came, unless the server ended the connection: it may with a client that breaks a rule.
+Judgement MayDisconnect(const ReceiveError& ended, std::string_view allowed);
+
+// Whether the server has no export of the name it is asked for by INFO: nothing when it does not say so or otherwise
+// (it has no INFO, or hides what it has).
+std::optional<bool> LacksExport(CheckContext& context, const std::string& name);
+
+// What a session has received before the first option reply.
+inline constexpr std::uint64_t kGreetingBytes = 18;
+
+// --- Every option ---
+
+// An option and what came of it.
+struct Asked {
+  engine::Option option = {};
+  Replies replies = {};                    // With the final one; none when that did not come.
+  std::optional<ReceiveError> ended = {};  // Why it did not.
+  engine::Bytes pending = {};              // What came then and is no whole message.
+  bool at_first_reply = false;             // It ended before there was any reply on its connection.
+};
+
+// Asks a legal client's options, GO the last, on one connection, or on more where the server ends it. Options for
+// metadata contexts are asked only once structured replies are agreed.
+std::expected<std::vector<Asked>, Judgement> AskEveryOption(CheckContext& context);
+
+// Judges each reply that AskEveryOption gets: `wrong` says what is wrong with it, or nothing.
+using SaysWhatIsWrong = std::optional<std::string> (*)(const engine::Option& to, const engine::OptionReply& reply);
+Judgement JudgeEveryReply(CheckContext& context, SaysWhatIsWrong wrong, std::string_view allowed);
+
+// --- Into transmission ---
+
+struct GoAnswer {
+  Session session;  // In transmission if `acknowledged`.
+  Replies replies = {};
+  bool acknowledged = false;
+  engine::InfoExport info = {};
+  std::optional<engine::InfoBlockSize> block_size = {};
+};
+
+inline constexpr std::uint32_t kAllClientFlags = engine::ClientFlag::kFixedNewstyle | engine::ClientFlag::kNoZeroes;
+
+// Asks GO on a new connection. Errors: no reply.
+std::expected<GoAnswer, Judgement> AskGo(CheckContext& context, std::vector<std::uint16_t> requests,
+                                         std::uint32_t flags = kAllClientFlags);
+
+// The same where only a session in transmission can be judged. Errors: GO is refused; not applicable when for want of a
+// request for block sizes, as a server may.
+std::expected<GoAnswer, Judgement> EnterByGo(CheckContext& context, std::vector<std::uint16_t> requests,
+                                             std::uint32_t flags = kAllClientFlags);
+
+struct ExportNameAnswer {
+  Session session;
+  Received<engine::ExportNameReply> reply;
+  bool no_zeroes = false;  // Agreed.
+};
+
+// Asks EXPORT_NAME on a new connection. Errors: it cannot be asked.
+std::expected<ExportNameAnswer, Judgement> AskByName(CheckContext& context, const std::string& name,
+                                                     std::uint32_t flags = kAllClientFlags);
+
+// The same where only a session in transmission can be judged. Errors: not applicable when the server closes the
+// connection, as it may where block sizes or TLS are required.
+std::expected<ExportNameAnswer, Judgement> EnterByName(CheckContext& context);
+
+}  // namespace nbdspec::conformance

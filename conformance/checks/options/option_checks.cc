@@ -1,0 +1,267 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Checks of option haggling in general, unknown options, ABORT and LIST. Spec: proto.md, "Fixed newstyle negotiation",
+// "Option types", "Baseline".
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "conformance/checks/options/haggling.h"
+#include "engine/base/quoted.h"
+#include "engine/spec/ids.h"
+#include "engine/wire/big_endian.h"
+
+namespace nbdspec::conformance {
+
+using engine::Option;
+using engine::OptionReply;
+using engine::OptionReplyType;
+using engine::OptionType;
+
+namespace {
+
+const Option kList{.option = OptionType::kList};
+
+// --- Option replies in general ---
+
+Judgement ReplyToEveryOption(CheckContext& context) {
+  NBDSPEC_TRY(all, AskEveryOption(context));
+  for (const Asked& asked : all) {
+    if (asked.ended && asked.ended->kind == ReceiveError::kTimedOut && asked.pending.empty()) {
+      return Broken(engine::OptionName(asked.option.option) + ": " + asked.ended->text, "at least one reply");
+    }
+  }
+  return Holds();
+}
+
+bool HasMagic(engine::ByteView came) {
+  return came.size() >= sizeof engine::kOptionReplyMagic &&
+         engine::GetBigEndian<std::uint64_t>(came) == engine::kOptionReplyMagic;
+}
+
+// Only where no reply went before can it be told that the magic is wrong, and not the length before it.
+Judgement ReplyMagic(CheckContext& context) {
+  for (const std::uint32_t option : {OptionType::kList, kUnknownOption, OptionType::kStructuredReply}) {
+    NBDSPEC_TRY(session, context.Haggle());
+    const auto replies = session.Ask(Option{.option = option});
+    const engine::ByteView came = session.pending();
+    if (!replies && replies.error().kind == ReceiveError::kUndecodable &&
+        came.size() >= sizeof engine::kOptionReplyMagic && !HasMagic(came) &&
+        session.received_byte_count() - came.size() == kGreetingBytes) {
+      return Broken(engine::OptionName(option) + ": " + replies.error().text, "the option reply magic");
+    }
+  }
+  return Holds();
+}
+
+Judgement ReplyEchoesOption(CheckContext& context) {
+  return JudgeEveryReply(
+      context,
+      [](const Option& to, const OptionReply& reply) -> std::optional<std::string> {
+        if (reply.option == to.option) {
+          return {};
+        }
+        return fmt::format("a reply for {} to {}", engine::OptionName(reply.option), engine::OptionName(to.option));
+      },
+      "the number of the option asked");
+}
+
+// After each reply another option is asked: its reply must begin where the one before it ended.
+Judgement ReplyLength(CheckContext& context) {
+  NBDSPEC_TRY(all, AskEveryOption(context));
+  for (const Asked& asked : all) {
+    if (asked.ended && !asked.pending.empty() && (HasMagic(asked.pending) || !asked.at_first_reply)) {
+      return Broken(engine::OptionName(asked.option.option) + ": " + asked.ended->text, "replies as long as they say");
+    }
+  }
+  return Holds();
+}
+
+// --- Unknown options ---
+
+// ERR_UNSUP alone; ERR_TLS_REQD and ERR_SHUTDOWN say nothing of the option, but of the session.
+Judgement UnknownIsUnsup(CheckContext& context) {
+  constexpr std::string_view kAllowed = "NBD_REP_ERR_UNSUP";
+  NBDSPEC_TRY(session, context.Haggle());
+  for (const std::uint32_t option : {kUnknownOption, 0xffffffffU}) {
+    const auto replies = session.Ask(Option{.option = option});
+    if (!replies) {
+      return Broken(fmt::format("option {:#x}: {}", option, replies.error().text), kAllowed);
+    }
+    const bool is_of_session =
+        EndsIn(*replies, OptionReplyType::kErrTlsReqd) || EndsIn(*replies, OptionReplyType::kErrShutdown);
+    if (!is_of_session && (replies->size() > 1 || !EndsIn(*replies, OptionReplyType::kErrUnsup))) {
+      return Broken(fmt::format("option {:#x} was answered {}", option, TypesOf(*replies)), kAllowed);
+    }
+  }
+  return Holds();
+}
+
+Judgement ResyncAfterUnknown(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Haggle());
+  NBDSPEC_TRY(unknown, session.Ask(Option{.option = kUnknownOption, .payload = engine::Bytes(1000, 0x5a)}));
+  const auto replies = session.Ask(kList);
+  return Require(
+      replies && replies->back().option == OptionType::kList,
+      replies ? "a reply for " + engine::OptionName(replies->back().option) : "NBD_OPT_LIST: " + replies.error().text,
+      "LIST is answered after an unknown option with 1000 bytes of data");
+}
+
+// --- ABORT ---
+
+Judgement AbortAcknowledged(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Haggle());
+  const auto replies = session.Ask(Option{.option = OptionType::kAbort});
+  return Require(replies && replies->front().type == OptionReplyType::kAck,
+                 replies ? TypesOf(*replies) : replies.error().text, "NBD_REP_ACK");
+}
+
+// Servers that close without an ACK break option.abort.ack, and nothing else.
+Judgement AbortIgnoresData(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Haggle());
+  const auto replies = session.Ask(Option{.option = OptionType::kAbort, .payload = engine::Bytes(16, 0x5a)});
+  constexpr std::string_view kAllowed = "the data is ignored";
+  return replies ? Require(!replies->back().is_error(), TypesOf(*replies), kAllowed)
+                 : MayDisconnect(replies.error(), kAllowed);
+}
+
+Judgement AbortThenClose(CheckContext& context) {
+  {
+    NBDSPEC_TRY(session, context.Haggle());
+    session.Send(Option{.option = OptionType::kAbort});
+    session.ShutdownSending();
+  }  // Closed without a look at the reply.
+  NBDSPEC_TRY(session, context.Connect());
+  const auto greeting = session.NextGreeting();
+  return greeting ? Holds()
+                  : Broken("the next client: " + greeting.error().text, "the server goes on serving other clients");
+}
+
+// --- LIST ---
+
+Judgement ListShape(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Haggle());
+  const auto replies = session.Ask(kList);
+  constexpr std::string_view kAllowed = "NBD_REP_SERVER, any number, then NBD_REP_ACK or an error";
+  if (!replies) {
+    const bool unfinished = replies.error().kind == ReceiveError::kTimedOut && session.pending().empty();
+    return unfinished ? Broken("no final reply: " + replies.error().text, kAllowed) : AsJudgement(replies.error());
+  }
+  const bool only_servers = std::all_of(replies->begin(), replies->end() - 1, [](const OptionReply& reply) {
+    return reply.type == OptionReplyType::kServer;
+  });
+  return Require(only_servers && (IsAcknowledged(*replies) || replies->back().is_error()), TypesOf(*replies), kAllowed);
+}
+
+// An export that is not listed is no finding where the server serves any name, nor is the default export, which may
+// stand for a listed one.
+Judgement ListIsComplete(CheckContext& context) {
+  NBDSPEC_TRY(replies, context.AskOption(kList));
+  constexpr std::string_view kAllowed = "one reply for each export";
+  std::set<std::string> names;
+  for (const engine::ListedExport& listed : ListedIn(replies)) {
+    if (!names.insert(listed.name).second) {
+      return Broken("the export " + engine::Quoted(listed.name) + " twice", kAllowed);
+    }
+  }
+  const std::string& name = context.export_name();
+  const bool lacks_it = !name.empty() && !names.contains(name) && LacksExport(context, context.UnknownName()) == true &&
+                        LacksExport(context, name) == false;
+  return Require(!lacks_it, fmt::format("{} exports, without {}, which INFO knows", names.size(), engine::Quoted(name)),
+                 kAllowed);
+}
+
+// Data is a client's fault, so closing the connection is allowed.
+Judgement ListRefusesData(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Haggle());
+  constexpr std::string_view kAllowed = "NBD_REP_ERR_INVALID, then the next option is answered";
+  const auto replies = session.Ask(Option{.option = OptionType::kList, .payload = {0, 0, 0, 0}});
+  if (!replies) {
+    return MayDisconnect(replies.error(), kAllowed);
+  }
+  if (!EndsIn(*replies, OptionReplyType::kErrInvalid) || replies->size() > 1) {
+    return Broken(TypesOf(*replies), kAllowed);
+  }
+  const auto after = session.Ask(Option{.option = kUnknownOption});
+  return after ? Require(after->back().option == kUnknownOption,
+                         "the next option: a reply for " + engine::OptionName(after->back().option), kAllowed)
+               : MayDisconnect(after.error(), kAllowed);
+}
+
+Judgement ListIsServed(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Haggle());
+  const auto replies = session.Ask(kList);
+  if (!replies) {
+    return replies.error().is_disconnect() ? Broken(replies.error().text, "a reply to LIST")
+                                           : AsJudgement(replies.error());
+  }
+  return Require(!EndsIn(*replies, OptionReplyType::kErrUnsup), "NBD_REP_ERR_UNSUP", "servers implement LIST");
+}
+
+Judgement ListedNamesParse(CheckContext& context) {
+  NBDSPEC_TRY(replies, context.AskOption(kList));
+  for (const OptionReply& reply : replies) {
+    if (reply.type == OptionReplyType::kServer && !engine::DecodeListedExport(reply.payload)) {
+      const std::string length =
+          reply.payload.size() < 4 ? "no name length"
+                                   : fmt::format("name length {}", engine::GetBigEndian<std::uint32_t>(reply.payload));
+      return Broken(fmt::format("NBD_REP_SERVER of {} bytes with {}", reply.payload.size(), length),
+                    "a name length of at most the reply's length - 4");
+    }
+  }
+  return ListedIn(replies).empty() ? NotApplicable("no export is listed") : Holds();
+}
+
+// Few names on each connection: servers limit the options of one.
+Judgement ListedNamesWork(CheckContext& context) {
+  constexpr std::size_t kAskedMax = 8;
+  NBDSPEC_TRY(session, context.Haggle());
+  NBDSPEC_TRY(replies, session.Ask(kList));
+  const auto listed = ListedIn(replies);
+  for (const engine::ListedExport& each : std::span(listed).first(std::min(listed.size(), kAskedMax))) {
+    NBDSPEC_TRY(info, session.Ask(InfoOption(OptionType::kInfo, each.name)));
+    if (EndsIn(info, OptionReplyType::kErrUnknown)) {
+      return Broken("INFO for the listed export " + engine::Quoted(each.name) + ": NBD_REP_ERR_UNKNOWN",
+                    "listed names work in INFO");
+    }
+  }
+  return listed.empty() ? NotApplicable("no export is listed") : Holds();
+}
+
+}  // namespace
+
+std::vector<Check> OptionChecks() {
+  constexpr Features kFixed = {Feature::kFixedNewstyle};
+  constexpr Features kHasList = {Feature::kList};
+  return {
+      {spec::kOptionReplyForEveryOption, "Each option gets a reply.", ReplyToEveryOption, kFixed},
+      {spec::kOptionReplyMagic, "The first option reply on a connection begins with the option reply magic.",
+       ReplyMagic, kFixed},
+      {spec::kOptionReplyEchoOption, "Each option reply repeats the number of the option, known or not.",
+       ReplyEchoesOption, kFixed},
+      {spec::kOptionReplyLengthAccurate, "Each option reply begins where the length of the one before it says.",
+       ReplyLength, kFixed},
+      {spec::kBaselineUnsup, "Unknown options get ERR_UNSUP.", UnknownIsUnsup, kFixed},
+      {spec::kBaselineUnsupResync, "LIST is answered after an unknown option with data.", ResyncAfterUnknown, kFixed},
+      {spec::kOptionAbortAck, "ABORT gets ACK.", AbortAcknowledged, kFixed},
+      {spec::kBaselineAbortServer, "The server implements ABORT and its response.", AbortAcknowledged, kFixed},
+      {spec::kOptionAbortIgnoreData, "ABORT with 16 bytes of data is not refused.", AbortIgnoresData, kFixed},
+      {spec::kOptionAbortServerToleratesClose,
+       "A client that sends ABORT and closes at once does not keep the server from the next one.", AbortThenClose,
+       kFixed},
+      {spec::kOptionListReplyShape, "LIST gets SERVER replies, then ACK or an error.", ListShape, kFixed},
+      {spec::kOptionListOnePerExport,
+       "LIST names no export twice, and the export under test if the server is choosy about names.", ListIsComplete,
+       kHasList},
+      {spec::kOptionListDataInvalid, "LIST with data gets ERR_INVALID, and the next option is understood.",
+       ListRefusesData, kHasList},
+      {spec::kBaselineListServer, "The server knows LIST.", ListIsServed, kFixed},
+      {spec::kRepServerNameLength, "The names in SERVER replies lie inside of them.", ListedNamesParse, kHasList},
+      {spec::kRepServerNameUsable,
+       "INFO knows the names that LIST gives.",
+       ListedNamesWork,
+       {Feature::kList, Feature::kInfo}},
+  };
+}
+
+}  // namespace nbdspec::conformance

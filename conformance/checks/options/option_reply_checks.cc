@@ -1,0 +1,225 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Checks of what replies to options carry: strings, types, the meaning of errors. Spec: proto.md, "Conventions",
+// "Option reply types".
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "conformance/checks/options/haggling.h"
+#include "engine/base/quoted.h"
+#include "engine/spec/ids.h"
+
+namespace nbdspec::conformance {
+
+using engine::Option;
+using engine::OptionReply;
+using engine::OptionReplyType;
+using engine::OptionType;
+using engine::Quoted;
+
+namespace {
+
+// --- Strings ---
+
+struct ReceivedString {
+  std::string what;  // "the name in NBD_REP_SERVER"
+  std::string text;
+};
+
+void AddStringsOf(const OptionReply& reply, std::vector<ReceivedString>& strings) {
+  if (reply.is_error()) {
+    strings.push_back({"the text of " + engine::OptionReplyName(reply.type), TextOf(reply)});
+  } else if (reply.type == OptionReplyType::kServer) {
+    if (const auto listed = engine::DecodeListedExport(reply.payload)) {
+      strings.push_back({"the name in NBD_REP_SERVER", listed->name});
+      strings.push_back({"the description in NBD_REP_SERVER", listed->description});
+    }
+  } else if (reply.type == OptionReplyType::kMetaContext) {
+    if (const auto listed = engine::DecodeMetaContext(reply.payload)) {
+      strings.push_back({"the name in NBD_REP_META_CONTEXT", listed->name});
+    }
+  } else if (reply.type == OptionReplyType::kInfo) {
+    const auto info = engine::DecodeInfoText(reply.payload);
+    if (info && (info->type == engine::InfoType::kName || info->type == engine::InfoType::kDescription)) {
+      strings.push_back({engine::InfoName(info->type), info->text});
+    }
+  }
+}
+
+// A READ past the end is a client's fault; a server that closes the connection for it has no text to judge.
+void AddErrorTexts(CheckContext& context, std::vector<ReceivedString>& strings) {
+  auto entered = context.Enter({.structured_replies = true});
+  if (!entered) {
+    return;
+  }
+  const auto answer = entered->session.Ask(engine::Request{.offset = entered->size(), .length = 512});
+  for (const engine::Chunk& chunk : answer ? answer->chunks : std::vector<engine::Chunk>{}) {
+    const auto error = chunk.is_error() ? engine::DecodeErrorPayload(chunk.type, chunk.payload) : std::nullopt;
+    if (error) {
+      strings.push_back({"the text of an error chunk", error->message});
+    }
+  }
+}
+
+// What is wrong with a string; empty when nothing.
+using StringRule = std::string (*)(const std::string& text);
+
+// NUL is general.string.no-nul.server's.
+std::string NotUtf8(const std::string& text) {
+  std::string without_nul = text;
+  std::ranges::replace(without_nul, '\0', ' ');
+  return engine::IsValidString(without_nul) ? "" : "is " + Quoted(text) + ", which is not UTF-8";
+}
+
+std::string HasNul(const std::string& text) {
+  const std::size_t at = text.find('\0');
+  return at == std::string::npos ? "" : fmt::format("is {}, with a NUL at byte {}", Quoted(text), at);
+}
+
+template <std::size_t bytes_max>
+std::string IsLong(const std::string& text) {
+  return text.size() <= bytes_max ? ""
+                                  : fmt::format("has {} bytes, more than {}: {}", text.size(), bytes_max, Quoted(text));
+}
+
+// Judges every string that the server sends.
+template <StringRule rule>
+Judgement JudgeEveryString(CheckContext& context) {
+  NBDSPEC_TRY(all, AskEveryOption(context));
+  std::vector<ReceivedString> strings;
+  for (const Asked& asked : all) {
+    for (const OptionReply& reply : asked.replies) {
+      AddStringsOf(reply, strings);
+    }
+  }
+  if (context.Offers(Feature::kStructuredReplies)) {
+    AddErrorTexts(context, strings);
+  }
+  for (const ReceivedString& string : strings) {
+    if (const std::string saw = rule(string.text); !saw.empty()) {
+      return Broken(fmt::format("{} {}", string.what, saw), "UTF-8 without NUL, of at most 4096 bytes, better 256");
+    }
+  }
+  return strings.empty() ? NotApplicable("the server sends no string") : Holds();
+}
+
+// What is wrong with one reply; empty when nothing.
+using ReplyRule = std::string (*)(const Option& to, const OptionReply& reply);
+
+template <ReplyRule rule>
+Judgement JudgeReplies(CheckContext& context) {
+  return JudgeEveryReply(
+      context,
+      [](const Option& to, const OptionReply& reply) {
+        std::string saw = rule(to, reply);
+        return saw.empty() ? std::nullopt : std::optional(std::move(saw));
+      },
+      "what the specification gives to such a reply");
+}
+
+std::string NotForDisplay(const std::string& text) {
+  const std::string nul = HasNul(text);
+  return nul.empty() ? NotUtf8(text) : nul;
+}
+
+std::string ErrorTextIsNoString(const Option&, const OptionReply& reply) {
+  return reply.is_error() ? NotForDisplay(TextOf(reply)) : "";
+}
+
+std::string TrailingTextIsNoString(const Option&, const OptionReply& reply) {
+  const auto listed = engine::DecodeListedExport(reply.payload);
+  return reply.type == OptionReplyType::kServer && listed ? NotForDisplay(listed->description) : "";
+}
+
+// --- Types ---
+
+std::string AckHasData(const Option& to, const OptionReply& reply) {
+  return reply.type == OptionReplyType::kAck && !reply.payload.empty()
+             ? fmt::format("NBD_REP_ACK for {} with {} bytes", engine::OptionName(to.option), reply.payload.size())
+             : "";
+}
+
+std::string IsUndefinedType(const Option& to, const OptionReply& reply) {
+  const bool is_success = reply.type >= OptionReplyType::kAck && reply.type <= OptionReplyType::kMetaContext;
+  return reply.is_error() || is_success
+             ? ""
+             : fmt::format("reply type {:#x} for {}", reply.type, engine::OptionName(to.option));
+}
+
+std::string UnknownWithoutExport(const Option& to, const OptionReply& reply) {
+  const bool names_export =
+      to.option != OptionType::kList && to.option != OptionType::kStructuredReply && to.option != kHighUnknownOption;
+  return reply.type != OptionReplyType::kErrUnknown || names_export
+             ? ""
+             : engine::OptionName(to.option) + ", which names no export, was answered NBD_REP_ERR_UNKNOWN";
+}
+
+// UNSUP for INFO, which was answered just before.
+Judgement UnsupIsForUnknown(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Haggle());
+  NBDSPEC_TRY(first, session.Ask(InfoOption(OptionType::kInfo, context.export_name())));
+  if (!IsAcknowledged(first)) {
+    return NotApplicable("INFO was answered " + TypesOf(first));
+  }
+  NBDSPEC_TRY(second, session.Ask(InfoOption(OptionType::kInfo, context.UnknownName())));
+  return Require(!EndsIn(second, OptionReplyType::kErrUnsup),
+                 "INFO, acknowledged before, was answered NBD_REP_ERR_UNSUP for another export",
+                 "NBD_REP_ERR_UNSUP only for an option that the server does not know");
+}
+
+// Each of these is asked for the first time on its connection, and well formed.
+Judgement InvalidIsForInvalid(CheckContext& context) {
+  const engine::MetaContextQuery contexts{.export_name = context.export_name()};
+  const std::vector<Option> options = {{.option = OptionType::kList},
+                                       InfoOption(OptionType::kInfo, context.export_name()),
+                                       {.option = OptionType::kStructuredReply},
+                                       {.option = OptionType::kListMetaContext, .payload = EncodePayload(contexts)},
+                                       {.option = OptionType::kSetMetaContext, .payload = EncodePayload(contexts)}};
+  NBDSPEC_TRY(session, context.Haggle());
+  for (const Option& option : options) {
+    NBDSPEC_TRY(replies, session.Ask(option));
+    if (EndsIn(replies, OptionReplyType::kErrInvalid)) {
+      return Broken(
+          engine::OptionName(option.option) + " was answered NBD_REP_ERR_INVALID " + Quoted(TextOf(replies.back())),
+          "NBD_REP_ERR_INVALID only for what is not well formed");
+    }
+    if (option.option == OptionType::kStructuredReply && !IsAcknowledged(replies)) {
+      break;  // What follows needs it.
+    }
+  }
+  return Holds();
+}
+
+}  // namespace
+
+std::vector<Check> OptionReplyChecks() {
+  constexpr Features kFixed = {Feature::kFixedNewstyle};
+  return {
+      {spec::kGeneralStringUtf8Server, "Names, descriptions and texts of errors are UTF-8.", JudgeEveryString<NotUtf8>,
+       kFixed},
+      {spec::kGeneralStringNoNulServer, "Names, descriptions and texts of errors have no NUL in them.",
+       JudgeEveryString<HasNul>, kFixed},
+      {spec::kGeneralStringMax4096Server, "Names, descriptions and texts of errors have at most 4096 bytes.",
+       JudgeEveryString<IsLong<engine::kStringBytesMax>>, kFixed},
+      {spec::kGeneralStringSoft256Server, "Names, descriptions and texts of errors have at most 256 bytes.",
+       JudgeEveryString<IsLong<256>>, kFixed},
+      {spec::kRepAckNoData, "ACK carries no data, whatever it acknowledges.", JudgeReplies<AckHasData>, kFixed},
+      {spec::kRepServerTrailingText,
+       "What follows the name in SERVER is text.",
+       JudgeReplies<TrailingTextIsNoString>,
+       {Feature::kList}},
+      {spec::kRepErrBit31, "No reply has a type without bit 31 that is not defined.", JudgeReplies<IsUndefinedType>,
+       kFixed},
+      {spec::kRepErrTextString, "What error replies carry is text.", JudgeReplies<ErrorTextIsNoString>, kFixed},
+      {spec::kRepErrUnsup,
+       "A server that knows INFO for one export knows it for another.",
+       UnsupIsForUnknown,
+       {Feature::kInfo}},
+      {spec::kRepErrInvalid, "Well-formed options asked for the first time are not invalid.", InvalidIsForInvalid,
+       kFixed},
+      {spec::kRepErrUnknown, "Options that name no export do not get ERR_UNKNOWN.", JudgeReplies<UnknownWithoutExport>,
+       kFixed},
+  };
+}
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,240 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Checks of transmission flags and command flags. Spec: proto.md, "Transmission flags", "Command flags".
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "conformance/checks/transmission/asking.h"
+#include "engine/spec/ids.h"
+
+namespace nbdspec::conformance {
+
+using engine::ByteRange;
+using engine::CommandFlag;
+using engine::CommandType;
+using engine::NbdError;
+using engine::Request;
+using engine::TransmissionFlag;
+
+namespace {
+
+std::string FlagsText(const Entered& entered) {
+  return "transmission flags " + engine::TransmissionFlagNames(entered.agreed->info.flags);
+}
+
+// A small request that is legal where its command is offered. Errors: there is no place for it, or it would write where
+// that is not allowed.
+std::expected<Request, Judgement> SmallRequest(CheckContext& context, const Entered& entered, std::uint16_t command,
+                                               std::uint16_t flags) {
+  if (command == CommandType::kFlush) {
+    return RequestFor(command, {}, flags);
+  }
+  NBDSPEC_TRY(scratch, ScratchRange(entered, 1));
+  if (engine::Changes(command) && !context.Offers(Feature::kWritable)) {
+    return Stop(NotApplicable("the export may not be written to"));
+  }
+  return command == CommandType::kWrite ? WriteOf(scratch.begin, Pattern(scratch.length(), context.random()()), flags)
+                                        : RequestFor(command, scratch, flags);
+}
+
+// That a flag of the server is set means that it knows the command or flag: NBD_EINVAL denies it.
+Judgement NotInvalid(CheckContext& context, Entered& entered, std::uint16_t command, std::uint16_t flags) {
+  NBDSPEC_TRY(request, SmallRequest(context, entered, command, flags));
+  NBDSPEC_TRY(answer, entered.session.Ask(request));
+  return Require(answer.error() != NbdError::kEinval,
+                 fmt::format("{}: NBD_EINVAL, with {}", engine::Describe(request), FlagsText(entered)),
+                 "what is offered is known");
+}
+
+template <std::uint16_t command, std::uint16_t... flags>
+Judgement Works(CheckContext& context) {
+  for (const std::uint16_t each : {flags...}) {
+    NBDSPEC_TRY(entered, context.EnterWithChunks());
+    Judgement judgement = NotInvalid(context, entered, command, each);
+    if (!judgement.holds()) {
+      return judgement;
+    }
+  }
+  return Holds();
+}
+
+Judgement UnsupportedClear(CheckContext& context) {
+  struct Offer {
+    std::uint16_t flag, command, command_flags;
+  };
+  constexpr Offer kOffers[] = {
+      {TransmissionFlag::kSendFlush, CommandType::kFlush, 0},
+      {TransmissionFlag::kSendFua, CommandType::kWrite, CommandFlag::kFua},
+      {TransmissionFlag::kSendTrim, CommandType::kTrim, 0},
+      {TransmissionFlag::kSendWriteZeroes, CommandType::kWriteZeroes, 0},
+      {TransmissionFlag::kSendWriteZeroes, CommandType::kWriteZeroes, CommandFlag::kNoHole},
+      {TransmissionFlag::kSendFastZero, CommandType::kWriteZeroes, CommandFlag::kFastZero},
+      {TransmissionFlag::kSendDf, CommandType::kRead, CommandFlag::kDf},
+  };
+  NBDSPEC_TRY(entered, context.EnterWithChunks());
+  bool any = false;
+  for (const Offer& offer : kOffers) {
+    if (!entered.Has(offer.flag)) {
+      continue;
+    }
+    Judgement judgement = NotInvalid(context, entered, offer.command, offer.command_flags);
+    if (judgement.is_broken() || judgement.kind == Judgement::Kind::kInconclusive) {
+      return judgement;
+    }
+    any = any || judgement.holds();
+  }
+  return any ? Holds() : NotApplicable("no flag is set whose feature could be tried: " + FlagsText(entered));
+}
+
+Judgement HasFlags(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.Enter());
+  return Require(entered.Has(TransmissionFlag::kHasFlags), FlagsText(entered), "HAS_FLAGS is set");
+}
+
+Judgement DfClearWithoutStructured(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.Enter());
+  return Require(!entered.Has(TransmissionFlag::kSendDf), FlagsText(entered) + " without structured replies",
+                 "SEND_DF is clear");
+}
+
+Judgement FastZeroNeedsWriteZeroes(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.EnterWithChunks());
+  return entered.Has(TransmissionFlag::kSendFastZero)
+             ? Require(entered.Has(TransmissionFlag::kSendWriteZeroes), FlagsText(entered),
+                       "SEND_FAST_ZERO only with SEND_WRITE_ZEROES")
+             : NotApplicable("SEND_FAST_ZERO is clear");
+}
+
+Judgement FlushAndFua(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.Enter());
+  return entered.Has(TransmissionFlag::kReadOnly)
+             ? NotApplicable("the export is read-only")
+             : Require(entered.Has(TransmissionFlag::kSendFlush) && entered.Has(TransmissionFlag::kSendFua),
+                       FlagsText(entered), "SEND_FLUSH and SEND_FUA where data can be written");
+}
+
+// A command that succeeds without FUA must not be refused for it.
+Judgement FuaAcceptAll(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.EnterWithAll());
+  bool any = false;
+  for (std::uint16_t command = CommandType::kRead; command <= CommandType::kBlockStatus; ++command) {
+    if (command == CommandType::kDisc || LegalityOf({.type = command}, *entered.agreed).is_illegal()) {
+      continue;
+    }
+    const auto plain = SmallRequest(context, entered, command, 0);
+    if (!plain) {
+      continue;
+    }
+    NBDSPEC_TRY(answer, entered.session.Ask(*plain));
+    if (answer.error() != NbdError::kOk) {
+      continue;
+    }
+    any = true;
+    Judgement judgement = NotInvalid(context, entered, command, CommandFlag::kFua);
+    if (!judgement.holds()) {
+      return judgement;
+    }
+  }
+  return any ? Holds() : NotApplicable("no command succeeded even without FUA");
+}
+
+// --- Read-only exports -----------------------------------------------------------------------------------------
+
+// A range of one cell that reads as zeroes, from some cells spread over the export.
+std::expected<ByteRange, Judgement> FindZeroes(Entered& entered) {
+  constexpr std::uint64_t kPlaces = 64;
+  const std::uint64_t grid = GridOf(entered);
+  const std::uint64_t usable = UsableBytes(entered);
+  const std::uint64_t stride = std::max(grid, usable / kPlaces / grid * grid);
+  for (std::uint64_t begin = 0; begin < usable; begin += stride) {
+    NBDSPEC_TRY(bytes, ReadBytes(entered.session, CellAt(entered, begin)));
+    if (std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; })) {
+      return CellAt(entered, begin);
+    }
+  }
+  return Stop(NotApplicable("the export has no zeroes where a write would do no harm"));
+}
+
+// A write that changes nothing even if the server does it in spite of READ_ONLY.
+std::expected<Request, Judgement> HarmlessWrite(Entered& entered, std::uint16_t command) {
+  if (!entered.Has(TransmissionFlag::kReadOnly) ||
+      LegalityOf({.type = command}, *entered.agreed).Has(engine::Reason::kNotOffered)) {
+    return Stop(NotApplicable("the export is not read-only, or does not offer " + engine::CommandName(command)));
+  }
+  if (command == CommandType::kWrite && UsableBytes(entered) > 0) {
+    NBDSPEC_TRY(bytes, ReadBytes(entered.session, CellAt(entered)));
+    return WriteOf(0, std::move(bytes));
+  }
+  NBDSPEC_TRY(zeroes, FindZeroes(entered));
+  return RequestFor(command, zeroes);
+}
+
+// How the write of a read-only export is answered, by the rule of the check.
+template <std::uint16_t... commands>
+Judgement ReadOnly(CheckContext& context) {
+  Judgement result = NotApplicable("no write could be tried");
+  for (const std::uint16_t command : {commands...}) {
+    NBDSPEC_TRY(entered, context.EnterWithChunks());
+    const auto write = HarmlessWrite(entered, command);
+    if (!write) {
+      result = result.holds() ? result : write.error();
+      continue;
+    }
+    const Batch batch = AskOnce(entered, *write);
+    Judgement judgement = JudgeFirst(context, batch);
+    if (judgement.is_broken() || judgement.kind == Judgement::Kind::kInconclusive) {
+      return judgement;
+    }
+    // To end the connection is not to do the write, but shows nothing of the error that is due.
+    const bool is_other_refusal = !batch.endings.empty() && sizeof...(commands) > 1;
+    result = judgement.holds() || is_other_refusal || result.holds() ? Holds() : judgement;
+  }
+  return result;
+}
+
+}  // namespace
+
+std::vector<Check> FlagChecks() {
+  constexpr Features kReadOnly = {Feature::kReadOnly};
+  constexpr Features kZeroing = {Feature::kWriteZeroes, Feature::kWritable};
+  constexpr std::uint16_t kWrite = CommandType::kWrite;
+  constexpr std::uint16_t kTrim = CommandType::kTrim;
+  constexpr std::uint16_t kZero = CommandType::kWriteZeroes;
+  return {
+      {spec::kEflagsHasFlags, "HAS_FLAGS is set.", HasFlags},
+      {spec::kEflagsUnsupportedClear, "No command or flag that is offered gets NBD_EINVAL.", UnsupportedClear},
+      {spec::kEflagsFlushWorks,
+       "FLUSH is known where SEND_FLUSH is set.",
+       Works<CommandType::kFlush, 0>,
+       {Feature::kFlush}},
+      {spec::kEflagsFuaWorks,
+       "WRITE takes FUA where SEND_FUA is set.",
+       Works<kWrite, CommandFlag::kFua>,
+       {Feature::kFua, Feature::kWritable}},
+      {spec::kEflagsTrimWorks,
+       "TRIM is known where SEND_TRIM is set.",
+       Works<kTrim, 0>,
+       {Feature::kTrim, Feature::kWritable}},
+      {spec::kEflagsWriteZeroesWorks, "WRITE_ZEROES and NO_HOLE are known where SEND_WRITE_ZEROES is set.",
+       Works<kZero, 0, CommandFlag::kNoHole>, kZeroing},
+      {spec::kEflagsDfClearWithoutStructured, "SEND_DF is clear without structured replies.", DfClearWithoutStructured},
+      {spec::kEflagsFastZeroNeedsWriteZeroes, "SEND_FAST_ZERO is set only with SEND_WRITE_ZEROES.",
+       FastZeroNeedsWriteZeroes},
+      {spec::kEflagsReadOnlyErrorWrites, "No write succeeds on a read-only export.", ReadOnly<kWrite, kTrim, kZero>,
+       kReadOnly, Setup::kReadOnly},
+      {spec::kTransmissionWriteReadOnly, "WRITE to a read-only export gets NBD_EPERM.", ReadOnly<kWrite>, kReadOnly,
+       Setup::kReadOnly},
+      {spec::kTransmissionTrimReadOnly, "TRIM of a read-only export gets NBD_EPERM.", ReadOnly<kTrim>, kReadOnly,
+       Setup::kReadOnly},
+      {spec::kWriteZeroesReadOnly, "WRITE_ZEROES to a read-only export gets NBD_EPERM.", ReadOnly<kZero>, kReadOnly,
+       Setup::kReadOnly},
+      {spec::kCmdflagFuaAcceptAll,
+       "No command is refused for FUA where SEND_FUA is set.",
+       FuaAcceptAll,
+       {Feature::kFua}},
+      {spec::kCmdflagNoHoleSupport, "WRITE_ZEROES takes NO_HOLE.", Works<kZero, CommandFlag::kNoHole>, kZeroing},
+      {spec::kInteropFlushFuaServer, "An export that can be written offers FLUSH and FUA.", FlushAndFua},
+  };
+}
+
+}  // namespace nbdspec::conformance

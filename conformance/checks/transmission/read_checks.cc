@@ -1,0 +1,242 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Checks of READ. Spec: proto.md, "Request types", NBD_CMD_READ; "Simple reply message".
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "conformance/checks/transmission/survey.h"
+#include "engine/spec/ids.h"
+
+namespace nbdspec::conformance {
+
+using engine::ChunkType;
+using engine::CommandFlag;
+using engine::CommandType;
+using engine::Exchange;
+using engine::NbdError;
+using engine::ReplyChunk;
+using engine::Request;
+
+namespace {
+
+// --- Structured replies ----------------------------------------------------------------------------------------
+
+// Structured replies are asked for wrongly, so that they are refused; then READ must be answered simply.
+Judgement OnlyIfNegotiated(CheckContext& context) {
+  NBDSPEC_TRY(session, context.Haggle());
+  const engine::Option with_data{.option = engine::OptionType::kStructuredReply, .payload = engine::Bytes(4)};
+  const auto refused = session.Ask(with_data);
+  if (!refused || refused->back().type == engine::OptionReplyType::kAck) {
+    return NotApplicable("NBD_OPT_STRUCTURED_REPLY with data was not refused by a reply");
+  }
+  const engine::InfoQuery query{.name = context.export_name(), .requests = {engine::InfoType::kBlockSize}};
+  NBDSPEC_TRY(go, session.Ask(engine::Option{.option = engine::OptionType::kGo, .payload = EncodePayload(query)}));
+  if (go.back().type != engine::OptionReplyType::kAck) {
+    return Inconclusive("NBD_OPT_GO was answered " + engine::OptionReplyName(go.back().type));
+  }
+  session.EnterTransmission();
+  Entered entered{.session = std::move(session)};
+  entered.agreed->info = context.profile().info;
+  entered.agreed->block_size = context.profile().block_size;
+  NBDSPEC_TRY(read, FirstRead(entered));
+  return JudgeFirst(context, AskOnce(entered, read));
+}
+
+Judgement MaxPayload(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.Enter({.structured_replies = true}));
+  const std::uint64_t maximum = entered.block_size().maximum;
+  const std::uint64_t length = std::min(UsableBytes(entered), (maximum / GridOf(entered) + 1) * GridOf(entered));
+  if (length <= maximum || length > UINT32_MAX) {
+    return NotApplicable(fmt::format("no READ can ask for more than the maximum payload, {} bytes", maximum));
+  }
+  const Batch batch = AskOnce(entered, RequestFor(CommandType::kRead, {.begin = 0, .end = length}));
+  Judgement judgement = JudgeFirst(context, batch);
+  return judgement.kind == Judgement::Kind::kNotApplicable && batch.endings.empty() ? Holds() : judgement;
+}
+
+// --- DF --------------------------------------------------------------------------------------------------------
+
+bool Has(const Exchange& exchange, std::uint16_t type) {
+  return std::ranges::count(exchange.answer.chunks(), type, &ReplyChunk::type) > 0;
+}
+
+// Whether a READ without DF brought both data and a hole.
+bool IsMixed(const Exchange& exchange) {
+  return exchange.Is(CommandType::kRead) && exchange.legality.is_legal() && exchange.answer.is_complete() &&
+         !exchange.HasFlag(CommandFlag::kDf) && exchange.answer.error() == NbdError::kOk &&
+         Has(exchange, ChunkType::kOffsetData) && Has(exchange, ChunkType::kOffsetHole);
+}
+
+// The same range is asked for with DF by the request after it, when the survey asks with DF.
+Judgement DfMixedAsData(CheckContext&, const Survey& survey) {
+  const auto& exchanges = survey.batch.exchanges;
+  bool any = false;
+  for (std::size_t i = 0; i + 1 < exchanges.size(); ++i) {
+    const Exchange& whole = exchanges[i + 1];
+    const engine::Answer& answer = whole.answer;
+    if (!IsMixed(exchanges[i]) || !whole.HasFlag(CommandFlag::kDf) || !answer.is_complete() || answer.error() != 0) {
+      continue;
+    }
+    any = true;
+    const auto content = std::ranges::find_if(answer.chunks(), &ReplyChunk::is_content);
+    const bool has_content = content != answer.chunks().end();
+    if (!has_content || content->type != ChunkType::kOffsetData || FirstUncovered(whole)) {
+      return Broken(
+          "for a range with data and holes " + (has_content ? engine::ChunkName(content->type) : "no content"),
+          "with DF one OFFSET_DATA with all of it");
+    }
+  }
+  return any ? Holds() : NotApplicable("no READ met both data and a hole and then succeeded with DF");
+}
+
+// DF may be refused with EOVERFLOW, so the longest READ that is allowed is asked for.
+Judgement DfOverflow(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.Enter({.structured_replies = true}));
+  const std::uint64_t length =
+      std::min<std::uint64_t>(UsableBytes(entered), entered.block_size().maximum) / GridOf(entered) * GridOf(entered);
+  if (length > engine::kPayloadBytesDefaultMax || length == 0) {
+    return NotApplicable(fmt::format("a READ with DF would take {} bytes", length));
+  }
+  return JudgeFirst(context,
+                    AskOnce(entered, RequestFor(CommandType::kRead, {.begin = 0, .end = length}, CommandFlag::kDf)));
+}
+
+Judgement Df64k(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.Enter({.structured_replies = true}));
+  constexpr std::uint64_t kLength = 1 << 16;
+  if (UsableBytes(entered) < kLength || entered.block_size().maximum < kLength) {
+    return NotApplicable("the export or its maximum payload is below 65536 bytes");
+  }
+  NBDSPEC_TRY(answer,
+              entered.session.Ask(RequestFor(CommandType::kRead, {.begin = 0, .end = kLength}, CommandFlag::kDf)));
+  return Require(answer.error() == NbdError::kOk, "READ of 65536 bytes with DF: " + engine::ErrorName(answer.error()),
+                 "it succeeds");
+}
+
+Judgement HoleReadsZero(CheckContext& context, const Survey& survey) {
+  NBDSPEC_TRY(simple, context.Enter());
+  bool any = false;
+  for (const Exchange& exchange : survey.batch.exchanges) {
+    if (!exchange.Is(CommandType::kRead) || !exchange.legality.is_legal() || !Has(exchange, ChunkType::kOffsetHole)) {
+      continue;
+    }
+    any = true;
+    const std::uint64_t begin = exchange.request.offset;
+    NBDSPEC_TRY(bytes, ReadBytes(simple.session, exchange.request.range()));
+    for (const ReplyChunk& chunk : exchange.answer.chunks()) {
+      if (chunk.type != ChunkType::kOffsetHole || !chunk.content || !exchange.Asks(*chunk.content)) {
+        continue;
+      }
+      const auto within = engine::ByteView(bytes).subspan(chunk.content->offset - begin, chunk.content->length);
+      Judgement judgement = Compare({within.begin(), within.end()}, engine::Bytes(within.size()), chunk.content->offset,
+                                    "a hole reads as zeroes in a simple READ too");
+      if (judgement.is_broken()) {
+        return judgement;
+      }
+    }
+  }
+  return any ? Holds() : NotApplicable("no hole chunk came");
+}
+
+// --- Simple replies --------------------------------------------------------------------------------------------
+
+// Several at once, so that data of a wrong length makes the next header stand in a wrong place.
+Judgement SimplePayloadLength(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.Enter());
+  NBDSPEC_TRY(read, FirstRead(entered));
+  std::vector<Request> reads(3, read);
+  for (Request& each : reads) {
+    each.cookie = entered.session.NextCookie();
+  }
+  Batch batch;
+  if (AskAll(entered, reads, batch)) {
+    const bool failed = std::ranges::any_of(batch.exchanges, [](const Exchange& e) { return e.answer.error() != 0; });
+    return failed ? Inconclusive("READ failed") : Holds();
+  }
+  return batch.any_complete() && batch.endings.back().kind == ReceiveError::kUndecodable
+             ? Broken(batch.endings.back().text, fmt::format("{} bytes of data, then the next reply", read.length))
+             : AsJudgement(batch.endings.back());
+}
+
+Request PastEnd(const Entered& entered) {
+  return RequestFor(CommandType::kRead, CellAt(entered, UsableBytes(entered) + GridOf(entered)));
+}
+
+Judgement NoPayloadOnError(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.Enter());
+  NBDSPEC_TRY(read, FirstRead(entered));
+  read.cookie = entered.session.NextCookie();
+  Batch batch = AskOnce(entered, PastEnd(entered));
+  if (!batch.endings.empty()) {
+    return batch.endings.back().is_disconnect() ? Holds() : AsJudgement(batch.endings.back());
+  }
+  const bool after = AskAll(entered, {&read, 1}, batch);
+  if (batch.first().error() == NbdError::kOk) {
+    return NotApplicable("a READ past the end of the export succeeded");
+  }
+  if (after || batch.endings.back().is_disconnect()) {
+    return Holds();
+  }
+  return batch.endings.back().kind == ReceiveError::kUndecodable
+             ? Broken("after a simple reply with an error " + batch.endings.back().text, "no data after an error")
+             : AsJudgement(batch.endings.back());
+}
+
+Judgement SimpleErrorCode(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.Enter());
+  NBDSPEC_TRY(read, FirstRead(entered));
+  return JudgeFirst(context, AskOnce(entered, PastEnd(entered)));
+}
+
+// --- Any reply -------------------------------------------------------------------------------------------------
+
+Judgement Baseline(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.EnterWithChunks());
+  NBDSPEC_TRY(read, FirstRead(entered));
+  NBDSPEC_TRY(answer, entered.session.Ask(read));
+  return Require(answer.error() == NbdError::kOk,
+                 fmt::format("READ of {} bytes at 0: {}", read.length, engine::ErrorName(answer.error())),
+                 "READ works");
+}
+
+}  // namespace
+
+std::vector<Check> ReadChecks() {
+  constexpr auto kRule = OverStructuredReplies;
+  constexpr Features kChunks = {Feature::kStructuredReplies};
+  constexpr Features kDf = {Feature::kStructuredReplies, Feature::kDf};
+  return {
+      {spec::kBaselineReadServer, "A small READ at 0 succeeds.", Baseline},
+      {spec::kTransmissionSimpleReadPayloadLength, "The next reply begins right after the data of a simple reply.",
+       SimplePayloadLength},
+      {spec::kTransmissionSimpleNoPayloadOnError, "A simple reply with an error has no data.", NoPayloadOnError},
+      {spec::kTransmissionReadSimpleErrorCode, "A READ that fails gets one of the errors of the protocol.",
+       SimpleErrorCode},
+      {spec::kTransmissionReadZeroNoDisconnect, "After a READ of length 0 the connection goes on.",
+       [](CheckContext& context) { return JudgeZeroLength(context, CommandType::kRead); }},
+      {spec::kStructuredOnlyIfNegotiated,
+       "READ gets a simple reply after structured replies were refused.",
+       OnlyIfNegotiated,
+       {Feature::kGo}},
+      {spec::kStructuredReadNoSimple, "No READ gets a simple reply, not even with an error.", kRule, kChunks},
+      {spec::kStructuredReadChunks, "READ gets chunks up to one with DONE.", kRule, kChunks},
+      {spec::kStructuredReadAlign512, "Content chunks begin and end at multiples of 512 inside of the range.", kRule,
+       kChunks},
+      {spec::kStructuredChunksMinimise, "READ does not get many tiny chunks.", kRule, kChunks},
+      {spec::kStructuredChunkMaxPayload,
+       "No chunk has more data than the maximum payload.",
+       MaxPayload,
+       {Feature::kStructuredReplies, Feature::kBlockSize}},
+      {spec::kStructuredReadFullCoverage, "A READ that succeeds returns the whole requested range.", kRule, kChunks},
+      {spec::kStructuredReadErrorChunk, "A READ past the end of the export gets an error chunk.", kRule, kChunks},
+      {spec::kStructuredOffsetHoleReadsZero, "Where a hole was sent a simple READ returns zeroes.",
+       WithStructured<HoleReadsZero>, kChunks},
+      {spec::kStructuredReadDfOneContent, "With DF at most one content chunk comes.", kRule, kDf},
+      {spec::kStructuredReadDfMixedAsData, "With DF a range with data and holes comes as data.",
+       WithStructured<DfMixedAsData>, kDf},
+      {spec::kStructuredReadDfEoverflowNoContent, "NBD_EOVERFLOW in answer to DF brings no content.", DfOverflow, kDf},
+      {spec::kStructuredReadDf64k, "READ of 65536 bytes with DF succeeds.", Df64k, kDf},
+  };
+}
+
+}  // namespace nbdspec::conformance

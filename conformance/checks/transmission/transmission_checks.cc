@@ -1,0 +1,295 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Checks of requests and replies in general, and of DISC. Spec: proto.md, "Transmission" and its parts.
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "conformance/checks/transmission/survey.h"
+#include "engine/spec/ids.h"
+
+namespace nbdspec::conformance {
+
+using engine::ByteRange;
+using engine::CommandType;
+using engine::Exchange;
+using engine::NbdError;
+using engine::Request;
+using engine::ServerMessage;
+
+namespace {
+
+// --- Which replies come ----------------------------------------------------------------------------------------
+
+bool EndsReply(const ServerMessage& message) {
+  const auto* chunk = std::get_if<engine::Chunk>(&message);
+  return chunk == nullptr || chunk->is_done();
+}
+
+// What a survey shows of which no reply is wrong.
+Judgement HoldsWhereAnswered(const Survey& survey) {
+  return survey.batch.any_complete() ? Holds()
+                                     : Inconclusive(survey.ended ? survey.ended->text : "nothing was answered");
+}
+
+Judgement ReplyPerRequest(CheckContext&, const Survey& survey) {
+  const auto second = std::ranges::find_if(survey.batch.late, EndsReply);
+  if (second != survey.batch.late.end()) {
+    return Broken(fmt::format("{}, for a request that was answered already", engine::Describe(*second)),
+                  "one reply to each request");
+  }
+  for (const Exchange& exchange : survey.batch.exchanges) {
+    const bool silent = exchange.answer.end() == engine::Answer::End::kSilent;
+    if (silent && exchange.answer.chunks().empty() && survey.batch.strays.empty()) {
+      return Broken(fmt::format("no reply to {}", Describe(exchange.request)),
+                    "a reply to each request while the connection is up");
+    }
+  }
+  return HoldsWhereAnswered(survey);
+}
+
+Judgement CookieEcho(CheckContext&, const Survey& survey) {
+  const auto& strays = survey.batch.strays;
+  return strays.empty() ? HoldsWhereAnswered(survey)
+                        : Broken(fmt::format("{}, with a cookie never sent", engine::Describe(strays.front())),
+                                 "the cookie of the request in each reply");
+}
+
+// READs one after the other, the first with an ordinary cookie. Each must succeed as that one did.
+Judgement AskWithCookies(Entered& entered) {
+  NBDSPEC_TRY(read, FirstRead(entered));
+  const std::uint64_t cookies[] = {1, 0, ~std::uint64_t{0}, std::uint64_t{1} << 63, engine::kRequestMagic};
+  for (const std::uint64_t cookie : cookies) {
+    read.cookie = cookie;
+    Batch batch;
+    const bool whole = AskAll(entered, {&read, 1}, batch);
+    const std::uint32_t error = batch.first().error();
+    if (whole && error == NbdError::kOk) {
+      continue;
+    }
+    // It has nothing to do with cookies that the disk has a fault, or that replies are cut wrongly.
+    const bool failed_otherwise = whole
+                                      ? error != NbdError::kEinval
+                                      : batch.endings.back().kind == ReceiveError::kUndecodable && batch.strays.empty();
+    if (cookie == 1 || failed_otherwise) {
+      return Inconclusive(fmt::format("READ with the cookie {:#x} failed", cookie));
+    }
+    return Broken(fmt::format("READ with the cookie {:#x}: {}{}", cookie,
+                              whole ? engine::ErrorName(error) : batch.endings.back().text,
+                              batch.strays.empty() ? "" : ", but " + engine::Describe(batch.strays.front())),
+                  "any cookie will do");
+  }
+  return Holds();
+}
+
+Judgement CookieOpaque(CheckContext& context) {
+  NBDSPEC_TRY(simple, context.Enter());
+  Judgement judgement = AskWithCookies(simple);
+  if (!judgement.holds() || !context.Offers(Feature::kStructuredReplies)) {
+    return judgement;
+  }
+  NBDSPEC_TRY(structured, context.EnterWithChunks());
+  return AskWithCookies(structured);
+}
+
+// --- Magics ----------------------------------------------------------------------------------------------------
+
+// Whether some reply begins with one of `magics`: the decoder's words for a header it cannot take.
+template <std::uint32_t... magics>
+Judgement NoMagicOf(CheckContext&, const Survey& survey) {
+  for (const ReceiveError& ended : survey.batch.endings) {
+    for (const std::uint32_t magic : {magics...}) {
+      if (ended.text.starts_with("reply magic is " + engine::MagicText(magic))) {
+        return Broken(ended.text, "magics that the specification gives to replies");
+      }
+    }
+  }
+  return HoldsWhereAnswered(survey);
+}
+
+Judgement SimpleMagic(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.Enter());
+  NBDSPEC_TRY(read, FirstRead(entered));
+  read.cookie = entered.session.NextCookie();
+  entered.session.Send(read);
+  const auto first = entered.session.Next();
+  if (first) {
+    return std::holds_alternative<engine::SimpleReply>(*first) ? Holds() : NotApplicable("READ got no simple reply");
+  }
+  return first.error().kind == ReceiveError::kUndecodable
+             ? Broken(first.error().text, "a simple reply begins with 0x67446698")
+             : AsJudgement(first.error());
+}
+
+// READ, and a WRITE of what was read.
+Judgement BaselineSimple(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.Enter());
+  NBDSPEC_TRY(scratch, ScratchRange(entered, 1));
+  const auto read = entered.session.Ask(RequestFor(CommandType::kRead, scratch));
+  if (!read) {
+    return read.error().kind == ReceiveError::kUndecodable ? Broken(read.error().text, "a simple reply")
+                                                           : AsJudgement(read.error());
+  }
+  if (!read->simple) {
+    return Broken("READ: " + engine::Describe(read->chunks.front()), "a simple reply");
+  }
+  if (!context.Offers(Feature::kWritable) || read->simple->error != NbdError::kOk) {
+    return Holds();
+  }
+  NBDSPEC_TRY(write, entered.session.Ask(WriteOf(scratch.begin, read->simple->data)));
+  return write.simple ? Holds() : Broken("WRITE: " + engine::Describe(write.chunks.front()), "a simple reply");
+}
+
+// --- How it ends -----------------------------------------------------------------------------------------------
+
+Judgement OnlyAllowedDisconnect(CheckContext&, const Survey& survey) {
+  const auto& ended = survey.ended;
+  if (!ended || !ended->is_disconnect()) {
+    return ended ? AsJudgement(*ended) : Holds();
+  }
+  // There is no other way to report in a simple reply that a READ failed after its header.
+  const bool excused = !survey.structured && std::ranges::any_of(survey.batch.exchanges, [](const Exchange& exchange) {
+    return exchange.Is(CommandType::kRead) && (!exchange.answer.is_complete() || exchange.answer.has_failed());
+  });
+  return excused ? Inconclusive("it may be how the server says that a READ failed: " + ended->text)
+                 : Broken("after legal requests " + ended->text, "the connection goes on");
+}
+
+constexpr std::uint64_t kDiscCookie = 0x6469736e62640001;
+
+// A connection on which a READ was answered and then DISC was sent.
+std::expected<Session, Judgement> Disc(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.EnterWithChunks());
+  if (const auto read = FirstRead(entered)) {
+    NBDSPEC_TRY(answer, entered.session.Ask(*read));
+  }
+  entered.session.Send(Request{.type = CommandType::kDisc, .cookie = kDiscCookie});
+  return std::move(entered.session);
+}
+
+// The reply to DISC, or how the connection ended, or that nothing more came.
+std::expected<ServerMessage, ReceiveError> AnswerToDisc(Session& session) {
+  for (;;) {
+    auto received = session.Next();
+    const auto* simple = received ? std::get_if<engine::SimpleReply>(&*received) : nullptr;
+    const auto* chunk = received ? std::get_if<engine::Chunk>(&*received) : nullptr;
+    if (!received || (simple != nullptr && simple->cookie == kDiscCookie) ||
+        (chunk != nullptr && chunk->cookie == kDiscCookie)) {
+      return received;
+    }
+  }
+}
+
+Judgement DiscNoReply(CheckContext& context) {
+  NBDSPEC_TRY(session, Disc(context));
+  const auto reply = AnswerToDisc(session);
+  return reply ? Broken("after NBD_CMD_DISC " + engine::Describe(*reply), "no reply") : Holds();
+}
+
+Judgement DiscCloses(CheckContext& context) {
+  NBDSPEC_TRY(session, Disc(context));
+  const ReceiveError end = session.WaitForEnd();
+  return Require(end.is_disconnect(), "after NBD_CMD_DISC " + end.text, "the server closes the connection");
+}
+
+Judgement BaselineDisc(CheckContext& context) {
+  NBDSPEC_TRY(session, Disc(context));
+  const auto reply = AnswerToDisc(session);
+  return Require(!reply && reply.error().is_disconnect(),
+                 "after NBD_CMD_DISC " + (reply ? engine::Describe(*reply) : reply.error().text),
+                 "no reply, and the end of the connection");
+}
+
+constexpr std::uint64_t kWrites = 6;
+
+// Writes `data` at `range` in parts at once, sends DISC, and receives all until the end.
+// Returns the parts that were refused: the client knows of those.
+std::vector<std::uint64_t> WriteAndLeave(Session& session, ByteRange range, engine::ByteView data) {
+  constexpr std::uint64_t kFirstCookie = 1000;
+  const std::uint64_t part = range.length() / kWrites;
+  for (std::uint64_t i = 0; i < kWrites; ++i) {
+    const auto bytes = data.subspan(i * part, part);
+    Request write = WriteOf(range.begin + i * part, {bytes.begin(), bytes.end()});
+    write.cookie = kFirstCookie + i;
+    session.Send(write);
+  }
+  session.Send(Request{.type = CommandType::kDisc, .cookie = kFirstCookie + kWrites});
+  std::vector<std::uint64_t> refused;
+  for (auto received = session.Next(); received; received = session.Next()) {
+    const auto* simple = std::get_if<engine::SimpleReply>(&*received);
+    if (simple != nullptr && simple->error != NbdError::kOk) {
+      refused.push_back(simple->cookie - kFirstCookie);
+    }
+  }
+  return refused;
+}
+
+// How many WRITEs of one connection were neither refused nor are to be seen on the next one.
+// Errors: nothing was written.
+std::expected<std::uint64_t, Judgement> LostWrites(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.Enter());
+  NBDSPEC_TRY(range, ScratchRange(entered, kWrites));
+  const engine::Bytes data = Pattern(range.length(), context.random()());
+  const std::vector<std::uint64_t> refused = WriteAndLeave(entered.session, range, data);
+  if (refused.size() >= kWrites) {
+    return Stop(NotApplicable("every WRITE in flight was refused"));
+  }
+  NBDSPEC_TRY(again, context.Enter());
+  NBDSPEC_TRY(found, ReadBytes(again.session, range));
+  std::uint64_t lost = 0;
+  const std::uint64_t part = range.length() / kWrites;
+  for (std::uint64_t i = 0; i < kWrites; ++i) {
+    const bool same = std::ranges::equal(engine::ByteView(found).subspan(i * part, part),
+                                         engine::ByteView(data).subspan(i * part, part));
+    lost += same || std::ranges::count(refused, i) > 0 ? 0 : 1;
+  }
+  return lost;
+}
+
+// A server may keep the writes of each connection apart (copy on write): then nothing can be seen.
+Judgement DiscHandlesOutstanding(CheckContext& context) {
+  NBDSPEC_TRY(lost, LostWrites(context));
+  if (lost == 0) {
+    return Holds();
+  }
+  NBDSPEC_TRY(entered, context.Enter());
+  NBDSPEC_TRY(range, ScratchRange(entered, 1));
+  const engine::Bytes data = Pattern(range.length(), context.random()());
+  NBDSPEC_TRY(written, entered.session.Ask(WriteOf(range.begin, data)));
+  entered.session.Disconnect();
+  NBDSPEC_TRY(again, context.Enter());
+  NBDSPEC_TRY(found, ReadBytes(again.session, range));
+  return found == data ? Broken(fmt::format("{} of {} WRITEs in flight at NBD_CMD_DISC are lost", lost, kWrites),
+                                "the server handles all of them, then disconnects")
+                       : NotApplicable("what one connection writes is never there on the next one");
+}
+
+}  // namespace
+
+std::vector<Check> TransmissionChecks() {
+  return {
+      {spec::kTransmissionReplyPerRequest, "Each request gets one reply.", InBothModes<ReplyPerRequest>},
+      {spec::kTransmissionCookieEcho, "No reply has a cookie that was not sent.", InBothModes<CookieEcho>},
+      {spec::kTransmissionCookieOpaque, "READ succeeds with the cookies 0 and 2^64-1 as with others.", CookieOpaque},
+      {spec::kTransmissionSimpleMagic, "A simple reply begins with its magic.", SimpleMagic},
+      {spec::kTransmissionSimpleMandatoryWithoutStructured, "Without structured replies no request gets a chunk.",
+       OverSimpleReplies},
+      {spec::kTransmissionMagicReservedServer, "No reply begins with a reserved magic.",
+       InBothModes<NoMagicOf<0x12560953, 0x96744668, 0x25609514>>},
+      {spec::kTransmissionMagicExtendedGatedServer,
+       "No reply begins with the magic of extended headers, which were not agreed.",
+       InBothModes<NoMagicOf<engine::kExtendedChunkMagic>>},
+      {spec::kTransmissionDisconnectOnlyAllowedServer, "Legal requests do not end the connection.",
+       InBothModes<OnlyAllowedDisconnect>},
+      {spec::kBaselineSimpleRepliesServer, "READ and WRITE get simple replies unless others were agreed.",
+       BaselineSimple},
+      {spec::kBaselineDiscServer, "DISC ends the connection without a reply.", BaselineDisc},
+      {spec::kDiscNoReply, "DISC gets no reply.", DiscNoReply},
+      {spec::kDiscServerClosesTcp, "After DISC the server closes the connection.", DiscCloses},
+      {spec::kDiscHandleOutstanding,
+       "WRITEs in flight when DISC is sent are done.",
+       DiscHandlesOutstanding,
+       {Feature::kWritable}},
+  };
+}
+
+}  // namespace nbdspec::conformance
