@@ -30,12 +30,12 @@ struct RunOptions {
   std::string version = {};
   std::string replay_flags = {};  // Added to each replay line: " --reply-timeout 500".
   const std::atomic<bool>* cancelled = nullptr;
-  // Called with each outcome as soon as it is there, from one thread at a time.
+  // Called with each outcome as soon as it is known, from one thread at a time.
   std::function<void(const reports::Outcome&)> on_outcome = {};
 };
 
 // Runs `checks` in order and returns everything there is to report, with `exit` set. Run::exit is kTargetUnusable,
-// with Run::trouble, when the server never said a word.
+// with Run::trouble, when the server could never be reached.
 reports::Run RunChecks(Target& target, std::span<const Check> checks, const RunOptions& options);
 
 }  // namespace nbdspec::conformance

@@ -74,7 +74,7 @@ ProbeOptions Worker::ProbeOptionsNow() const {
           .limits = LimitsFor(options_.case_timeout)};
 }
 
-Worker::Place Worker::MakePlace(Setup setup) {
+Worker::Server Worker::StartServer(Setup setup) {
   auto peer = target_.Start(setup, LimitsFor(options_.case_timeout).deadline);
   if (!peer) {
     return {.peer = nullptr,
@@ -85,34 +85,34 @@ Worker::Place Worker::MakePlace(Setup setup) {
   return {.peer = std::move(*peer), .profile = std::move(profile)};
 }
 
-Worker::Place& Worker::PlaceFor(Setup setup) {
+Worker::Server& Worker::ServerFor(Setup setup) {
   const Setup possible = target_.CanSetUp(setup) ? setup : Setup::kWritable;
-  auto place = places_.find(possible);
-  if (place == places_.end()) {
-    place = places_.emplace(possible, MakePlace(possible)).first;
+  auto server = servers_.find(possible);
+  if (server == servers_.end()) {
+    server = servers_.emplace(possible, StartServer(possible)).first;
   }
-  return place->second;
+  return server->second;
 }
 
-std::expected<Profile, ProbeFailure> Worker::Open() { return PlaceFor(Setup::kWritable).profile; }
+std::expected<Profile, ProbeFailure> Worker::Open() { return ServerFor(Setup::kWritable).profile; }
 
-Worker::Trial Worker::Try(const Check& check, Place& place) {
+Worker::Trial Worker::Try(const Check& check, Server& server) {
   Transcript transcript;
   const Profile unknown;
   const Session::Limits limits = LimitsFor(options_.case_timeout);
-  CheckContext context(*place.peer, place.profile ? *place.profile : unknown, target_.ExportName(), limits,
+  CheckContext context(*server.peer, server.profile ? *server.profile : unknown, target_.ExportName(), limits,
                        check.requirement(), SeedFor(options_.seed, check.id), transcript);
   Judgement judgement = check.run(context);
   Trial trial{.out_of_time = Transport::Clock::now() >= limits.deadline};
   if (trial.out_of_time && judgement.kind != Judgement::Kind::kNotApplicable) {
-    // Silence that was not listened to for its whole time proves nothing, neither for the server nor against it.
+    // Silence that was cut short proves nothing, neither for the server nor against it.
     judgement.kind = Judgement::Kind::kInconclusive;
     judgement.saw = fmt::format("the time for this check was over{}{}",
                                 judgement.saw.empty() ? "" : "; until then: ", judgement.saw);
   }
   trial.evidence = EvidenceOf(judgement, transcript);
   trial.judgement = std::move(judgement);
-  if (const auto ended = place.peer->Ended()) {
+  if (const auto ended = server.peer->Ended()) {
     trial.died = true;
     trial.judgement.kind = Judgement::Kind::kBroken;
     trial.evidence.saw += fmt::format("{}the server {}", trial.evidence.saw.empty() ? "" : "; then ", *ended);
@@ -122,28 +122,28 @@ Worker::Trial Worker::Try(const Check& check, Place& place) {
 }
 
 // What did not hold may have left the server in any state: look, say so, and begin anew.
-void Worker::AddAftermath(Trial& trial, Place& place, Setup setup) {
-  trial.evidence.standard_error = place.peer->StandardError();
+void Worker::AddAftermath(Trial& trial, Server& server, Setup setup) {
+  trial.evidence.standard_error = server.peer->StandardError();
   if (!trial.died) {
     Transcript transcript;
-    const auto after = Probe(*place.peer, ProbeOptionsNow(), transcript);
-    if (!after && place.profile) {
+    const auto after = Probe(*server.peer, ProbeOptionsNow(), transcript);
+    if (!after && server.profile) {
       trial.evidence.saw += "; afterwards the server no longer answers: " + after.error().sentence;
     }
   }
   if (target_.IsOurs()) {
-    if (!place.peer->Restart()) {
-      places_.erase(target_.CanSetUp(setup) ? setup : Setup::kWritable);  // PlaceFor starts another one.
+    if (!server.peer->Restart()) {
+      servers_.erase(target_.CanSetUp(setup) ? setup : Setup::kWritable);  // ServerFor starts another one.
     }
   }
 }
 
-void Worker::Conclude(const Check& check, Place& place, reports::Outcome& outcome) {
+void Worker::Conclude(const Check& check, Server& server, reports::Outcome& outcome) {
   const spec::Requirement& requirement = spec::RequirementOf(check.id);
   const auto verdict_of = [&](const Trial& trial) {
     return trial.died ? Verdict::kFail : VerdictFor(trial.judgement.kind, requirement);
   };
-  Trial first = Try(check, place);
+  Trial first = Try(check, server);
   outcome.verdict = verdict_of(first);
   if (outcome.verdict == Verdict::kPass || outcome.verdict == Verdict::kNotApplicable) {
     outcome.evidence = std::move(first.evidence);
@@ -152,8 +152,8 @@ void Worker::Conclude(const Check& check, Place& place, reports::Outcome& outcom
   if (Cancelled()) {
     return;
   }
-  AddAftermath(first, place, check.setup);
-  Place& again = PlaceFor(check.setup);
+  AddAftermath(first, server, check.setup);
+  Server& again = ServerFor(check.setup);
   if (again.peer != nullptr) {
     Trial second = Try(check, again);
     const Verdict confirmed = verdict_of(second);
@@ -188,20 +188,20 @@ reports::Outcome Worker::Run(const Check& check) {
   reports::Outcome outcome = BlankOutcome(check);
   outcome.replay = fmt::format("nbdspec check {} {} --seed {}{}", target_.CommandLine(), check.id, options_.seed,
                                options_.replay_flags);
-  Place& place = PlaceFor(check.setup);
-  const std::string missing = place.profile ? MissingFor(check, place.profile->features) : "";
+  Server& server = ServerFor(check.setup);
+  const std::string missing = server.profile ? MissingFor(check, server.profile->features) : "";
   const bool needs_something = !MissingFor(check, {}).empty();
   if (start >= deadline_) {
     outcome.verdict = Verdict::kInconclusive;
     outcome.evidence.saw = "the run's deadline passed before this check";
-  } else if (place.peer == nullptr || (!place.profile && needs_something)) {
+  } else if (server.peer == nullptr || (!server.profile && needs_something)) {
     outcome.verdict = Verdict::kInconclusive;
-    outcome.evidence.saw = "the sanity conversation failed: " + place.profile.error().sentence;
+    outcome.evidence.saw = "the sanity conversation failed: " + server.profile.error().sentence;
   } else if (!missing.empty()) {
     outcome.verdict = Verdict::kNotApplicable;
     outcome.evidence.saw = missing;
   } else {
-    Conclude(check, place, outcome);
+    Conclude(check, server, outcome);
   }
   outcome.duration_ms = std::chrono::duration<double, std::milli>(Transport::Clock::now() - start).count();
   return outcome;
@@ -209,12 +209,12 @@ reports::Outcome Worker::Run(const Check& check) {
 
 std::optional<std::string> Worker::Close() {
   std::optional<std::string> held;
-  for (auto& [setup, place] : places_) {
-    if (place.peer == nullptr || !place.profile) {
+  for (auto& [setup, server] : servers_) {
+    if (server.peer == nullptr || !server.profile) {
       continue;  // It was never sane, and every outcome says so.
     }
     Transcript transcript;
-    const auto after = Probe(*place.peer, ProbeOptionsNow(), transcript);
+    const auto after = Probe(*server.peer, ProbeOptionsNow(), transcript);
     if (Transport::Clock::now() >= deadline_) {
       return {};
     }

@@ -26,7 +26,7 @@ class Worker {
   std::expected<Profile, ProbeFailure> Open();
 
   // Starts a server set up so, if there is none yet. Run does so by itself.
-  void Prepare(Setup setup) { PlaceFor(setup); }
+  void Prepare(Setup setup) { ServerFor(setup); }
 
   // Runs `check`, if it applies, and again if it does not hold.
   reports::Outcome Run(const Check& check);
@@ -37,7 +37,7 @@ class Worker {
 
  private:
   // A server and what it offers.
-  struct Place {
+  struct Server {
     std::unique_ptr<Peer> peer;
     std::expected<Profile, ProbeFailure> profile;
   };
@@ -50,25 +50,26 @@ class Worker {
     bool out_of_time = false;  // Some wait may have been cut short.
   };
 
-  Place& PlaceFor(Setup setup);
-  Place MakePlace(Setup setup);
-  Trial Try(const Check& check, Place& place);
-  void AddAftermath(Trial& trial, Place& place, Setup setup);
+  Server& ServerFor(Setup setup);
+  Server StartServer(Setup setup);
+  Trial Try(const Check& check, Server& server);
+  void AddAftermath(Trial& trial, Server& server, Setup setup);
   [[nodiscard]] bool Cancelled() const { return options_.cancelled != nullptr && options_.cancelled->load(); }
   [[nodiscard]] Session::Limits LimitsFor(std::chrono::milliseconds wait) const;
   [[nodiscard]] ProbeOptions ProbeOptionsNow() const;
-  void Conclude(const Check& check, Place& place, reports::Outcome& outcome);
+  void Conclude(const Check& check, Server& server, reports::Outcome& outcome);
 
   Target& target_;
   const RunOptions& options_;
   Transport::Clock::time_point deadline_;
-  std::map<Setup, Place> places_;
+  std::map<Setup, Server> servers_;
 };
 
 // An outcome of `check` with what is known before it runs.
 reports::Outcome BlankOutcome(const Check& check);
 
-// The verdict for a judgement on `requirement`: its level and whether its reading is open decide how bad a breach is.
+// The verdict for a judgement on `requirement`: its level and whether its reading is open decide how bad a violation
+// is.
 reports::Verdict VerdictFor(Judgement::Kind kind, const spec::Requirement& requirement);
 
 }  // namespace nbdspec::conformance
