@@ -1,28 +1,125 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "engine/wire/payloads.h"
 
+#include <concepts>
 #include <limits>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/utf8.h"
 #include "engine/wire/big_endian.h"
 
 namespace nbdspec::engine {
 namespace {
 
-// Takes a payload apart from the front. What is not there is taken as empty, and remembered: see ok().
+// Appends fields to a payload.
+class Writer {
+ public:
+  explicit Writer(Bytes& out) : out_(out) {}
+
+  template <std::unsigned_integral Unsigned>
+  void Number(Unsigned number) {
+    PutBigEndian<Unsigned>(number, out_);
+  }
+
+  template <std::unsigned_integral Unsigned>
+  void Constant(Unsigned number) {
+    Number(number);
+  }
+
+  // The length of `text` as a Size, then the text.
+  template <std::unsigned_integral Size>
+  void Text(const std::string& text) {
+    NumberOf<Size>(text);
+    Rest(text);
+  }
+
+  // The count of `items` as a Count, then each item.
+  template <std::unsigned_integral Count, typename Items, typename PutItem>
+  void List(const Items& items, PutItem put_item) {
+    NumberOf<Count>(items);
+    ListToEnd(items, put_item);
+  }
+
+  template <typename Items, typename PutItem>
+  void ListToEnd(const Items& items, PutItem put_item) {
+    for (const auto& item : items) {
+      put_item(item);
+    }
+  }
+
+  template <typename Sequence>
+  void Rest(const Sequence& bytes) {
+    out_.insert(out_.end(), bytes.begin(), bytes.end());
+  }
+
+ private:
+  template <typename Unsigned, typename Sized>
+  void NumberOf(const Sized& sized) {
+    NBDSPEC_CHECK(sized.size() <= std::numeric_limits<Unsigned>::max());
+    Number(static_cast<Unsigned>(sized.size()));
+  }
+
+  Bytes& out_;
+};
+
+// Takes fields from the front of a payload, as Writer puts them. A field that is missing is empty, and ok() says so.
 class Reader {
  public:
   explicit Reader(ByteView payload) : rest_(payload) {}
 
-  template <typename Unsigned>
-  Unsigned Take() {
-    const ByteView bytes = TakeBytes(sizeof(Unsigned));
-    return ok_ ? GetBigEndian<Unsigned>(bytes) : Unsigned{0};
+  template <std::unsigned_integral Unsigned>
+  void Number(Unsigned& number) {
+    const ByteView bytes = Take(sizeof number);
+    number = ok_ ? GetBigEndian<Unsigned>(bytes) : Unsigned{0};
   }
 
-  ByteView TakeBytes(std::size_t count) {
+  template <std::unsigned_integral Unsigned>
+  void Constant(Unsigned expected) {
+    Unsigned number = 0;
+    Number(number);
+    ok_ = ok_ && number == expected;
+  }
+
+  template <std::unsigned_integral Size>
+  void Text(std::string& text) {
+    Size size = 0;
+    Number(size);
+    const ByteView bytes = Take(size);
+    text.assign(bytes.begin(), bytes.end());
+  }
+
+  template <std::unsigned_integral Count, typename Items, typename TakeItem>
+  void List(Items& items, TakeItem take_item) {
+    Count count = 0;
+    Number(count);
+    for (Count i = 0; i < count && ok_; ++i) {  // Ends with the payload, whatever `count` claims.
+      take_item(items.emplace_back());
+    }
+  }
+
+  template <typename Items, typename TakeItem>
+  void ListToEnd(Items& items, TakeItem take_item) {
+    items.reserve(rest_.size() / sizeof(typename Items::value_type));
+    while (ok_ && !rest_.empty()) {
+      take_item(items.emplace_back());
+    }
+  }
+
+  template <typename Sequence>
+  void Rest(Sequence& bytes) {
+    const ByteView rest = Take(rest_.size());
+    bytes.assign(rest.begin(), rest.end());
+  }
+
+  // Whether every field was there.
+  [[nodiscard]] bool ok() const { return ok_; }
+  [[nodiscard]] bool ok_to_the_end() const { return ok_ && rest_.empty(); }
+
+ private:
+  ByteView Take(std::size_t count) {
     ok_ = ok_ && count <= rest_.size();
     if (!ok_) {
       return {};
@@ -32,282 +129,155 @@ class Reader {
     return bytes;
   }
 
-  std::string TakeString(std::size_t count) {
-    const ByteView bytes = TakeBytes(count);
-    return {bytes.begin(), bytes.end()};
-  }
-
-  ByteView TakeRest() { return TakeBytes(rest_.size()); }
-  std::string TakeRestAsString() { return TakeString(rest_.size()); }
-
-  // Whether everything taken was there.
-  [[nodiscard]] bool ok() const { return ok_; }
-  // Also, nothing is left.
-  [[nodiscard]] bool ok_to_the_end() const { return ok_ && rest_.empty(); }
-
- private:
   ByteView rest_;
   bool ok_ = true;
 };
 
-void PutText(std::string_view text, Bytes& out) { out.insert(out.end(), text.begin(), text.end()); }
+// The layout of each payload, once: `io` is a Writer or a Reader.
+template <typename Given, typename Payload>
+concept Of = std::same_as<std::remove_const_t<Given>, Payload>;
 
-// The length of `text` or `list` in the width of its field.
-template <typename Unsigned, typename Sized>
-void PutSize(const Sized& sized, Bytes& out) {
-  NBDSPEC_CHECK(sized.size() <= std::numeric_limits<Unsigned>::max());
-  PutBigEndian<Unsigned>(static_cast<Unsigned>(sized.size()), out);
+template <typename Io>
+void Fields(Io& io, Of<InfoQuery> auto& query) {
+  io.template Text<std::uint32_t>(query.name);
+  io.template List<std::uint16_t>(query.requests, [&io](auto& request) { io.Number(request); });
 }
 
-// The bytes after the first of a UTF-8 sequence, and the smallest code point that needs as many.
-struct Utf8Sequence {
-  std::size_t more_bytes;
-  std::uint32_t code_point_min;
-  std::uint32_t first_bits;
-};
-
-std::optional<Utf8Sequence> StartUtf8Sequence(std::uint8_t first) {
-  if (first < 0x80) {
-    return Utf8Sequence{.more_bytes = 0, .code_point_min = 0, .first_bits = first};
-  }
-  if (first >> 5 == 0b110) {
-    return Utf8Sequence{.more_bytes = 1, .code_point_min = 0x80, .first_bits = first & 0x1fU};
-  }
-  if (first >> 4 == 0b1110) {
-    return Utf8Sequence{.more_bytes = 2, .code_point_min = 0x800, .first_bits = first & 0x0fU};
-  }
-  if (first >> 3 == 0b11110) {
-    return Utf8Sequence{.more_bytes = 3, .code_point_min = 0x10000, .first_bits = first & 0x07U};
-  }
-  return std::nullopt;
+template <typename Io>
+void Fields(Io& io, Of<MetaContextQuery> auto& query) {
+  io.template Text<std::uint32_t>(query.export_name);
+  io.template List<std::uint32_t>(query.queries, [&io](auto& each) { io.template Text<std::uint32_t>(each); });
 }
 
-// Takes one code point from the front of `text`; nothing when there is no valid one.
-std::optional<std::uint32_t> TakeCodePoint(std::string_view& text) {
-  const auto sequence = StartUtf8Sequence(static_cast<std::uint8_t>(text.front()));
-  if (!sequence || text.size() <= sequence->more_bytes) {
-    return std::nullopt;
+template <typename Io>
+void Fields(Io& io, Of<ListedExport> auto& listed) {
+  io.template Text<std::uint32_t>(listed.name);
+  io.Rest(listed.description);
+}
+
+template <typename Io>
+void Fields(Io& io, Of<MetaContext> auto& context) {
+  io.Number(context.id);
+  io.Rest(context.name);
+}
+
+template <typename Io>
+void Fields(Io& io, Of<InfoExport> auto& info) {
+  io.Constant(InfoType::kExport);
+  io.Number(info.size);
+  io.Number(info.flags);
+}
+
+template <typename Io>
+void Fields(Io& io, Of<InfoBlockSize> auto& info) {
+  io.Constant(InfoType::kBlockSize);
+  io.Number(info.minimum);
+  io.Number(info.preferred);
+  io.Number(info.maximum);
+}
+
+template <typename Io>
+void Fields(Io& io, Of<InfoText> auto& info) {
+  io.Number(info.type);
+  io.Rest(info.text);
+}
+
+template <typename Io>
+void Fields(Io& io, Of<OffsetData> auto& data) {
+  io.Number(data.offset);
+  io.Rest(data.data);
+}
+
+template <typename Io>
+void Fields(Io& io, Of<OffsetHole> auto& hole) {
+  io.Number(hole.offset);
+  io.Number(hole.length);
+}
+
+template <typename Io>
+void Fields(Io& io, Of<BlockStatus> auto& status) {
+  io.Number(status.context_id);
+  io.ListToEnd(status.descriptors, [&io](auto& descriptor) {
+    io.Number(descriptor.length);
+    io.Number(descriptor.status);
+  });
+}
+
+template <typename Io>
+void Fields(Io& io, Of<ErrorPayload> auto& error) {
+  io.Number(error.error);
+  io.template Text<std::uint16_t>(error.message);
+  if (error.offset) {
+    io.Number(*error.offset);
   }
-  std::uint32_t code_point = sequence->first_bits;
-  for (const char each : text.substr(1, sequence->more_bytes)) {
-    const auto byte = static_cast<std::uint8_t>(each);
-    if (byte >> 6 != 0b10) {
-      return std::nullopt;
-    }
-    code_point = code_point << 6 | (byte & 0x3fU);
-  }
-  const bool is_surrogate = 0xd800 <= code_point && code_point < 0xe000;
-  if (code_point < sequence->code_point_min || is_surrogate || code_point > 0x10ffff) {
-    return std::nullopt;
-  }
-  text.remove_prefix(1 + sequence->more_bytes);
-  return code_point;
+}
+
+template <typename Payload>
+Bytes Encoded(const Payload& payload) {
+  Bytes out;
+  Writer writer(out);
+  Fields(writer, payload);
+  return out;
+}
+
+// Nothing unless the fields fill `bytes` exactly.
+template <typename Payload>
+std::optional<Payload> Decoded(ByteView bytes) {
+  Reader reader(bytes);
+  Payload payload;
+  Fields(reader, payload);
+  return reader.ok_to_the_end() ? std::optional(std::move(payload)) : std::nullopt;
 }
 
 }  // namespace
 
-Bytes EncodePayload(const InfoQuery& query) {
-  Bytes out;
-  PutSize<std::uint32_t>(query.name, out);
-  PutText(query.name, out);
-  PutSize<std::uint16_t>(query.requests, out);
-  for (const std::uint16_t request : query.requests) {
-    PutBigEndian<std::uint16_t>(request, out);
-  }
-  return out;
-}
+Bytes EncodePayload(const InfoQuery& query) { return Encoded(query); }
+Bytes EncodePayload(const MetaContextQuery& query) { return Encoded(query); }
+Bytes EncodePayload(const ListedExport& listed) { return Encoded(listed); }
+Bytes EncodePayload(const MetaContext& context) { return Encoded(context); }
+Bytes EncodePayload(const InfoExport& info) { return Encoded(info); }
+Bytes EncodePayload(const InfoBlockSize& info) { return Encoded(info); }
+Bytes EncodePayload(const InfoText& info) { return Encoded(info); }
+Bytes EncodePayload(const OffsetData& data) { return Encoded(data); }
+Bytes EncodePayload(const OffsetHole& hole) { return Encoded(hole); }
+Bytes EncodePayload(const BlockStatus& status) { return Encoded(status); }
+Bytes EncodePayload(const ErrorPayload& error) { return Encoded(error); }
 
-std::optional<InfoQuery> DecodeInfoQuery(ByteView payload) {
-  Reader reader(payload);
-  InfoQuery query{.name = reader.TakeString(reader.Take<std::uint32_t>())};
-  const auto count = reader.Take<std::uint16_t>();
-  for (std::uint16_t i = 0; i < count && reader.ok(); ++i) {
-    query.requests.push_back(reader.Take<std::uint16_t>());
-  }
-  return reader.ok_to_the_end() ? std::optional(query) : std::nullopt;
-}
-
-Bytes EncodePayload(const MetaContextQuery& query) {
-  Bytes out;
-  PutSize<std::uint32_t>(query.export_name, out);
-  PutText(query.export_name, out);
-  PutSize<std::uint32_t>(query.queries, out);
-  for (const std::string& each : query.queries) {
-    PutSize<std::uint32_t>(each, out);
-    PutText(each, out);
-  }
-  return out;
-}
-
-std::optional<MetaContextQuery> DecodeMetaContextQuery(ByteView payload) {
-  Reader reader(payload);
-  MetaContextQuery query{.export_name = reader.TakeString(reader.Take<std::uint32_t>())};
-  const auto count = reader.Take<std::uint32_t>();
-  for (std::uint32_t i = 0; i < count && reader.ok(); ++i) {  // Ends with the payload, whatever `count` claims.
-    query.queries.push_back(reader.TakeString(reader.Take<std::uint32_t>()));
-  }
-  return reader.ok_to_the_end() ? std::optional(query) : std::nullopt;
-}
-
-Bytes EncodePayload(const ListedExport& listed) {
-  Bytes out;
-  PutSize<std::uint32_t>(listed.name, out);
-  PutText(listed.name, out);
-  PutText(listed.description, out);
-  return out;
-}
-
-std::optional<ListedExport> DecodeListedExport(ByteView payload) {
-  Reader reader(payload);
-  ListedExport listed{.name = reader.TakeString(reader.Take<std::uint32_t>())};
-  listed.description = reader.TakeRestAsString();
-  return reader.ok() ? std::optional(listed) : std::nullopt;
-}
-
-Bytes EncodePayload(const MetaContext& context) {
-  Bytes out;
-  PutBigEndian<std::uint32_t>(context.id, out);
-  PutText(context.name, out);
-  return out;
-}
-
-std::optional<MetaContext> DecodeMetaContext(ByteView payload) {
-  Reader reader(payload);
-  MetaContext context{.id = reader.Take<std::uint32_t>(), .name = reader.TakeRestAsString()};
-  return reader.ok() ? std::optional(context) : std::nullopt;
-}
+std::optional<InfoQuery> DecodeInfoQuery(ByteView payload) { return Decoded<InfoQuery>(payload); }
+std::optional<MetaContextQuery> DecodeMetaContextQuery(ByteView payload) { return Decoded<MetaContextQuery>(payload); }
+std::optional<ListedExport> DecodeListedExport(ByteView payload) { return Decoded<ListedExport>(payload); }
+std::optional<MetaContext> DecodeMetaContext(ByteView payload) { return Decoded<MetaContext>(payload); }
+std::optional<InfoExport> DecodeInfoExport(ByteView payload) { return Decoded<InfoExport>(payload); }
+std::optional<InfoBlockSize> DecodeInfoBlockSize(ByteView payload) { return Decoded<InfoBlockSize>(payload); }
+std::optional<InfoText> DecodeInfoText(ByteView payload) { return Decoded<InfoText>(payload); }
+std::optional<OffsetData> DecodeOffsetData(ByteView payload) { return Decoded<OffsetData>(payload); }
+std::optional<OffsetHole> DecodeOffsetHole(ByteView payload) { return Decoded<OffsetHole>(payload); }
+std::optional<BlockStatus> DecodeBlockStatus(ByteView payload) { return Decoded<BlockStatus>(payload); }
 
 std::optional<std::uint16_t> DecodeInfoType(ByteView payload) {
   Reader reader(payload);
-  const auto type = reader.Take<std::uint16_t>();
+  std::uint16_t type = 0;
+  reader.Number(type);
   return reader.ok() ? std::optional(type) : std::nullopt;
-}
-
-Bytes EncodePayload(const InfoExport& info) {
-  Bytes out;
-  PutBigEndian<std::uint16_t>(InfoType::kExport, out);
-  PutBigEndian<std::uint64_t>(info.size, out);
-  PutBigEndian<std::uint16_t>(info.flags, out);
-  return out;
-}
-
-std::optional<InfoExport> DecodeInfoExport(ByteView payload) {
-  Reader reader(payload);
-  const auto type = reader.Take<std::uint16_t>();
-  const InfoExport info{.size = reader.Take<std::uint64_t>(), .flags = reader.Take<std::uint16_t>()};
-  return reader.ok_to_the_end() && type == InfoType::kExport ? std::optional(info) : std::nullopt;
-}
-
-Bytes EncodePayload(const InfoBlockSize& info) {
-  Bytes out;
-  PutBigEndian<std::uint16_t>(InfoType::kBlockSize, out);
-  PutBigEndian<std::uint32_t>(info.minimum, out);
-  PutBigEndian<std::uint32_t>(info.preferred, out);
-  PutBigEndian<std::uint32_t>(info.maximum, out);
-  return out;
-}
-
-std::optional<InfoBlockSize> DecodeInfoBlockSize(ByteView payload) {
-  Reader reader(payload);
-  const auto type = reader.Take<std::uint16_t>();
-  const InfoBlockSize info{.minimum = reader.Take<std::uint32_t>(),
-                           .preferred = reader.Take<std::uint32_t>(),
-                           .maximum = reader.Take<std::uint32_t>()};
-  return reader.ok_to_the_end() && type == InfoType::kBlockSize ? std::optional(info) : std::nullopt;
-}
-
-Bytes EncodePayload(const InfoText& info) {
-  Bytes out;
-  PutBigEndian<std::uint16_t>(info.type, out);
-  PutText(info.text, out);
-  return out;
-}
-
-std::optional<InfoText> DecodeInfoText(ByteView payload) {
-  Reader reader(payload);
-  InfoText info{.type = reader.Take<std::uint16_t>(), .text = reader.TakeRestAsString()};
-  return reader.ok() ? std::optional(info) : std::nullopt;
-}
-
-Bytes EncodePayload(const OffsetData& data) {
-  Bytes out;
-  out.reserve(sizeof data.offset + data.data.size());
-  PutBigEndian<std::uint64_t>(data.offset, out);
-  out.insert(out.end(), data.data.begin(), data.data.end());
-  return out;
-}
-
-std::optional<OffsetData> DecodeOffsetData(ByteView payload) {
-  Reader reader(payload);
-  OffsetData data{.offset = reader.Take<std::uint64_t>()};
-  const ByteView rest = reader.TakeRest();
-  data.data.assign(rest.begin(), rest.end());
-  return reader.ok() ? std::optional(std::move(data)) : std::nullopt;
-}
-
-Bytes EncodePayload(const OffsetHole& hole) {
-  Bytes out;
-  PutBigEndian<std::uint64_t>(hole.offset, out);
-  PutBigEndian<std::uint32_t>(hole.length, out);
-  return out;
-}
-
-std::optional<OffsetHole> DecodeOffsetHole(ByteView payload) {
-  Reader reader(payload);
-  const OffsetHole hole{.offset = reader.Take<std::uint64_t>(), .length = reader.Take<std::uint32_t>()};
-  return reader.ok_to_the_end() ? std::optional(hole) : std::nullopt;
-}
-
-Bytes EncodePayload(const BlockStatus& status) {
-  Bytes out;
-  out.reserve(4 + 8 * status.descriptors.size());
-  PutBigEndian<std::uint32_t>(status.context_id, out);
-  for (const Descriptor& descriptor : status.descriptors) {
-    PutBigEndian<std::uint32_t>(descriptor.length, out);
-    PutBigEndian<std::uint32_t>(descriptor.status, out);
-  }
-  return out;
-}
-
-std::optional<BlockStatus> DecodeBlockStatus(ByteView payload) {
-  if (payload.size() % 8 != 4) {
-    return std::nullopt;
-  }
-  Reader reader(payload);
-  BlockStatus status{.context_id = reader.Take<std::uint32_t>()};
-  status.descriptors.reserve(payload.size() / 8);
-  while (!reader.ok_to_the_end()) {
-    status.descriptors.push_back({.length = reader.Take<std::uint32_t>(), .status = reader.Take<std::uint32_t>()});
-  }
-  return status;
-}
-
-Bytes EncodePayload(const ErrorPayload& error) {
-  Bytes out;
-  PutBigEndian<std::uint32_t>(error.error, out);
-  PutSize<std::uint16_t>(error.message, out);
-  PutText(error.message, out);
-  if (error.offset) {
-    PutBigEndian<std::uint64_t>(*error.offset, out);
-  }
-  return out;
 }
 
 std::optional<ErrorPayload> DecodeErrorPayload(std::uint16_t chunk_type, ByteView payload) {
   Reader reader(payload);
-  ErrorPayload error{.error = reader.Take<std::uint32_t>()};
-  error.message = reader.TakeString(reader.Take<std::uint16_t>());
+  ErrorPayload error;
   if (chunk_type == ChunkType::kErrorOffset) {
-    error.offset = reader.Take<std::uint64_t>();
+    error.offset = 0;
   }
-  return reader.ok() ? std::optional(error) : std::nullopt;
+  Fields(reader, error);
+  return reader.ok() ? std::optional(std::move(error)) : std::nullopt;
 }
 
 bool IsValidString(std::string_view text) {
   while (!text.empty()) {
-    if (TakeCodePoint(text).value_or(0) == 0) {
+    const CodePoint first = FirstCodePoint(text);
+    if (first.length == 0 || first.value == 0) {
       return false;
     }
+    text.remove_prefix(first.length);
   }
   return true;
 }

@@ -8,6 +8,8 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/base/utf8.h"
+
 namespace nbdspec::reports {
 namespace {
 
@@ -16,7 +18,7 @@ struct CodePointRange {
   std::uint32_t last;
 };
 
-// Controls, and what is invisible, changes direction, breaks lines, or is no character at all.
+// Controls, and what is invisible, changes direction, breaks lines, or is not a character.
 constexpr std::array kHarmful = {
     CodePointRange{0x0000, 0x001f},    // C0 controls.
     CodePointRange{0x007f, 0x009f},    // DEL and C1 controls; 0x9b starts an escape sequence.
@@ -39,40 +41,6 @@ bool IsHarmful(std::uint32_t code_point) {
          });
 }
 
-struct Decoded {
-  std::uint32_t code_point = 0;
-  std::size_t length = 0;  // In bytes; 0 when `text` does not begin with a character in UTF-8.
-};
-
-// Decodes the first character of `text`, which is not empty.
-Decoded FirstCharacter(std::string_view text) {
-  const auto byte = [&](std::size_t index) {
-    return static_cast<std::uint32_t>(static_cast<unsigned char>(text[index]));
-  };
-  const std::uint32_t lead = byte(0);
-  if (lead < 0x80) {
-    return {.code_point = lead, .length = 1};
-  }
-  const std::size_t length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : 2;
-  if (lead < 0xc2 || lead > 0xf4 || text.size() < length) {
-    return {};
-  }
-  std::uint32_t code_point = lead & (0x7fU >> length);
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((byte(i) & 0xc0) != 0x80) {
-      return {};
-    }
-    code_point = (code_point << 6) | (byte(i) & 0x3f);
-  }
-  constexpr std::array<std::uint32_t, 5> kSmallest = {0, 0, 0x80, 0x800,
-                                                      0x10000};  // By length: shorter forms exist below.
-  const bool is_surrogate = 0xd800 <= code_point && code_point <= 0xdfff;
-  if (code_point < kSmallest[length] || is_surrogate || code_point > 0x10ffff) {
-    return {};
-  }
-  return {.code_point = code_point, .length = length};
-}
-
 std::string Escaped(std::uint32_t code_point) {
   switch (code_point) {
     case '\n':
@@ -90,12 +58,12 @@ std::string Escape(std::string_view text, bool keep_line_feeds) {
   std::string out;
   out.reserve(text.size());
   while (!text.empty()) {
-    const Decoded character = FirstCharacter(text);
+    const engine::CodePoint character = engine::FirstCodePoint(text);
     const std::size_t length = std::max<std::size_t>(character.length, 1);
     if (character.length == 0) {
       out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text.front()));
-    } else if (IsHarmful(character.code_point) && !(keep_line_feeds && character.code_point == '\n')) {
-      out += Escaped(character.code_point);
+    } else if (IsHarmful(character.value) && !(keep_line_feeds && character.value == '\n')) {
+      out += Escaped(character.value);
     } else {
       out += text.substr(0, length);
     }
