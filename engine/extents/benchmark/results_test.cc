@@ -57,7 +57,7 @@ TEST(Results, JsonKeepsEverything) {
   }
 }
 
-TEST(Results, WhatIsNotOursIsRefused) {
+TEST(Results, RefusesForeignJson) {
   EXPECT_FALSE(FromJson(""));
   EXPECT_FALSE(FromJson("{}"));
   EXPECT_FALSE(FromJson("[1]"));
@@ -98,7 +98,7 @@ TEST(Tables, PlainColumnsAreAligned) {
                   "  1e6         100   144        -       llvm    1.44x\n"));
 }
 
-TEST(Plot, HasAPanelForRowsOfSeveralSizesOnly) {
+TEST(Plot, HasAPanelOnlyForRowsOfSeveralSizes) {
   const std::string svg = RenderPlot(Measured());
   EXPECT_TRUE(Has(svg, ">random in words<"));
   EXPECT_FALSE(Has(svg, "reply in words"));
@@ -113,7 +113,7 @@ TEST(Plot, HigherCostIsHigherUpAndOursIsThick) {
                   "stroke-width=\"3\"/>"));
 }
 
-TEST(Plot, NothingMeasuredIsAnEmptyPicture) {
+TEST(Plot, WithoutResultsIsAnEmptyPicture) {
   EXPECT_TRUE(Has(RenderPlot({}), "</svg>"));
   EXPECT_EQ(RenderTables({}, TableForm::kPlain), "");
 }
