@@ -44,7 +44,7 @@ class ByteReader {
     const std::size_t there = Available(count);
     const std::uint8_t* bytes = here_;
     here_ += there;
-    // The usual count is a constant of its own, which makes this one load.
+    // For the usual count the constant makes this one load.
     return there == 8 ? LittleEndian(bytes, 8) : LittleEndian(bytes, there);
   }
 

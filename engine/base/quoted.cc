@@ -6,7 +6,7 @@
 namespace nbdspec::engine {
 namespace {
 
-// `byte` as it may stand between double quotes.
+// `byte`, escaped for a double-quoted string.
 std::string Escaped(std::uint8_t byte) {
   switch (byte) {
     case '\n':

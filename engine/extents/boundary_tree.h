@@ -16,7 +16,7 @@
 // overwrites of more than a leaf. Memory is reserved before anything changes. Leaves are never empty; one that becomes
 // small joins a neighbour when both fit.
 //
-// `Shape` says how many keys a line holds and hears of events. Tests have a shape of very small nodes, which gets high
+// `Shape` sets how many keys a line holds and receives events. Tests have a shape of very small nodes, which gets high
 // with few boundaries.
 
 #pragma once
@@ -34,7 +34,7 @@
 
 namespace nbdspec::engine {
 
-// What can happen to the structure. Shape::Note hears of each.
+// What can happen to the structure. Shape::Note receives each.
 enum class TreeEvent : std::uint8_t {
   kBecameNarrow,  // A leaf's encoding changes.
   kBecameWide,

@@ -24,7 +24,7 @@ class ExtentMap {
   // Errors: none; nothing is allocated.
   explicit ExtentMap(std::uint64_t size, ExtentType initial = ExtentType::kHole);
 
-  // Maps can be large: copying one is said, with Clone.
+  // Maps can be large, so copying one is explicit: Clone.
   ExtentMap(ExtentMap&&) noexcept = default;
   ExtentMap& operator=(ExtentMap&&) noexcept = default;
 

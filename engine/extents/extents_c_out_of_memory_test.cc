@@ -53,7 +53,7 @@ TEST(ExtentsCOutOfMemory, EveryFailedAddLeavesTheMapUnchanged) {
   EXPECT_EQ(most_needed, 2) << "the first split takes a slab of leaves and one of inner nodes";
 }
 
-TEST(ExtentsCOutOfMemory, AFailedNewIsNullAndTold) {
+TEST(ExtentsCOutOfMemory, AFailedNewIsNullAndReported) {
   int told = 0;
   nbdspec_extents_set_error_callback([](int error, const char*, void* opaque) { *static_cast<int*>(opaque) = error; },
                                      &told);

@@ -200,7 +200,7 @@ TEST(ExtentsC, ForeachOfLengthMinusOneGoesToTheEnd) {
   EXPECT_EQ(InRange(map, UINT64_MAX, static_cast<std::uint64_t>(-1)), Visited{});
 }
 
-TEST(ExtentsC, ForeachOfNothingOrOutsideTheDiskVisitsNothing) {
+TEST(ExtentsC, ForeachOfAnEmptyRangeOrOutsideTheDiskVisitsNothing) {
   const Map map = New(100);
   EXPECT_EQ(InRange(map, 10, 0), Visited{});
   EXPECT_EQ(InRange(map, 100, 10), Visited{});
@@ -300,7 +300,7 @@ TEST(ExtentsC, NullIsAnErrorAndNeverACrash) {
   EXPECT_TRUE(visited.empty());
 }
 
-TEST(ExtentsC, WithoutAnErrorCallbackErrnoTellsAll) {
+TEST(ExtentsC, WithoutAnErrorCallbackErrnoHasTheError) {
   nbdspec_extents_set_error_callback(nullptr, nullptr);
   const Map map = New(100);
   errno = 0;

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A replaced operator new that fails when told to, for tests of what running out of memory does.
+// A replaced operator new that fails on demand, for tests of running out of memory.
 //
 // It replaces the program's own, so a test that uses it is a binary of its own. Each thread is set by itself, so
 // that a fuzzer's own threads go on unharmed.

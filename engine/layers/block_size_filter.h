@@ -2,7 +2,7 @@
 // BlockSizeFilter: lets anything be asked of a layer that takes only whole blocks.
 //
 // The last block is what is left of the layer. An access that cuts a block reads it, and writes it whole. Extents are
-// on the grid: a block says only what is true of all of it, so no hole is made up where one is not.
+// on the grid: a block claims only what is true of all of it, so it never claims a hole where there is none.
 
 #pragma once
 

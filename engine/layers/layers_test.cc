@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What each layer says, reads as and asks of the layer below. Random stacks are fuzz/targets/layer_stack_fuzz.cc's.
+// The extents and bytes of each layer, and its calls to the layer below. Random stacks are
+// fuzz/targets/layer_stack_fuzz.cc's.
 
 #include <gtest/gtest.h>
 
@@ -162,7 +163,7 @@ class Chatty : public Layer {
   LayerResult Read(std::uint64_t, std::span<std::uint8_t>) override { return {}; }
 };
 
-TEST(Filters, WhatAnAnswerSaysOutsideOfTheRangeIsIgnored) {
+TEST(Filters, IgnoreExtentsOutsideOfTheRange) {
   WindowFilter window(std::make_unique<Chatty>(), {.offset = 4, .length = 8});
   ExtentMap extents(window.size(), ExtentType::kData);
   ASSERT_TRUE(window.Extents({.range = {.begin = 2, .end = 5}}, extents));
@@ -277,7 +278,7 @@ TEST(TruncateFilter, TakesOnlyZeroesPastTheEndAndWritesNothingElse) {
   EXPECT_EQ(Says(grown), "D...");
 }
 
-TEST(TruncateFilter, AHoleIsKnownEvenOverWhatOffersNoExtents) {
+TEST(TruncateFilter, GrowsByAHoleEvenOverALayerWithoutExtents) {
   TruncateFilter grown(std::make_unique<NoExtentsFilter>(Over("..")), {.size = 4});
   EXPECT_TRUE(grown.CanExtents());
   EXPECT_EQ(Says(grown), "DD..");
@@ -343,7 +344,7 @@ struct BlockCase {
   const char* says;
 };
 
-TEST(BlockSizeFilter, ABlockSaysWhatIsTrueOfAllOfIt) {
+TEST(BlockSizeFilter, ABlockClaimsWhatIsTrueOfAllOfIt) {
   const std::vector<BlockCase> cases = {{"", ""},
                                         {".", "."},
                                         {"....", "...."},
@@ -451,7 +452,7 @@ TEST(ConcatPlugin, IsItsPartsInOrder) {
   EXPECT_EQ(Reads(concat), (Bytes{0, 9, 8, 0, 0, 0, 0}));
 }
 
-TEST(ConcatPlugin, OfNothingIsEmpty) {
+TEST(ConcatPlugin, WithoutPartsIsEmpty) {
   ConcatPlugin concat({});
   EXPECT_EQ(concat.size(), 0U);
   EXPECT_FALSE(concat.CanExtents());

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ProbeLayer: a disk for tests, which notes what is asked of it and fails when told to.
+// ProbeLayer: a disk for tests, which records each call and fails on demand.
 
 #pragma once
 

@@ -33,7 +33,7 @@ TEST(ScriptDisk, LeavesOutStepsThatTheMapRefuses) {
   EXPECT_EQ(disk.extents().extent_count(), 3U);
 }
 
-TEST(ScriptDisk, ReadsZeroExactlyWhereAnExtentSaysZero) {
+TEST(ScriptDisk, ReadsZeroExactlyWhereAnExtentIsZero) {
   const ScriptDisk disk = DiskOf("size 16K\ninitial hole,zero\nadd 1 +4095 data\nadd 8K +10 hole\nadd 8202 +1 zero");
   for (std::uint64_t offset = 0; offset < disk.size(); ++offset) {
     const bool is_zero = IsZero(disk.extents().Lookup(offset).type);

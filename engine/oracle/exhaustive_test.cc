@@ -119,7 +119,7 @@ class Exhaustive {
     }
   }
 
-  // What the oracle says of all bounds that Compare asks for, in that order, and then of the whole. Kept, for many
+  // The oracle's answers for all bounds that Compare asks for, in that order, and for the whole. Cached, because many
   // scripts lead to the same cells.
   const Answers& AnswersOf(const BitmapOracle& oracle) {
     Answers& answers = answers_[CellsOf(oracle)];

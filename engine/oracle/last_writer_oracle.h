@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // LastWriterOracle: the type of one byte of an export of any size, from the list of everything that was done to it.
 //
-// Naive on purpose: the type of a byte is what the last Add that covers it said, so it keeps all Adds and looks for
+// Naive on purpose: the type of a byte is that of the last Add that covers it, so it keeps all Adds and looks for
 // that one. Right at any 64-bit offset, where one cell per byte is not possible; it shares no code with ExtentMap.
 // Each answer costs time in proportion to the number of Adds, and Extents the square of it.
 

@@ -86,7 +86,7 @@ enum class Command : std::uint16_t {
 
 inline constexpr std::uint8_t kConnectionsMax = 8;
 
-// A request to a server, legal or not: whoever runs it knows what the protocol demands of one that is not. It is sent
+// A request to a server, legal or not: the runner knows what the protocol demands for an illegal one. It is sent
 // without awaiting the replies to those before it.
 struct RequestStep {
   Command command = Command::kRead;
@@ -111,7 +111,7 @@ struct OptionStep {
   bool operator==(const OptionStep&) const = default;
 };
 
-// What stands at `offset` after a write of `pattern` over it, whatever the offset of the write. Two patterns differ
+// The byte at `offset` after a write of `pattern` over it, whatever the offset of the write. Two patterns differ
 // everywhere; a shift shows, for the period is a prime.
 constexpr std::uint8_t PatternByteAt(std::uint8_t pattern, std::uint64_t offset) {
   return static_cast<std::uint8_t>(pattern + 31 * (offset % 251));

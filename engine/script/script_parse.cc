@@ -13,7 +13,7 @@ namespace {
 
 constexpr std::string_view kBlanks = " \t\r";
 
-// What may stand in an error message of what was read: printable, short.
+// A word of the input for an error message: printable, short.
 std::string Shown(std::string_view word) {
   constexpr std::size_t kShownMax = 40;
   std::string shown;

@@ -64,7 +64,7 @@ TEST(Shrink, GivesUpAfterItsTries) {
   EXPECT_EQ(small, Shrink(LongScript(), fails, 10));
 }
 
-TEST(Shrink, WithTriesToSpareNothingIsLeftOfWhatDoesNotMatter) {
+TEST(Shrink, WithEnoughTriesRemovesEverythingIrrelevant) {
   EXPECT_EQ(Shrink(LongScript(), [](const Script&) { return true; }), Script{});
 }
 

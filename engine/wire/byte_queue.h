@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ByteQueue: bytes of a stream that have come and are not yet part of a message.
+// ByteQueue: received bytes of a stream that are not yet part of a message.
 //
-// Both decoders append at its back and drop at its front. It knows where in the stream its front stands.
+// Both decoders append at its back and drop at its front. It knows the offset of its front in the stream.
 
 #pragma once
 

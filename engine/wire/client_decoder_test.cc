@@ -64,7 +64,7 @@ TEST(ClientDecoder, SessionIsTheSameForEveryPieceSize) {
   }
 }
 
-TEST(ClientDecoder, NothingComesBeforeTheLastByte) {
+TEST(ClientDecoder, ReturnsNoMessageBeforeItsLastByte) {
   const Bytes bytes = EncodeAll(SentSession());
   std::size_t begin = 0;
   ClientDecoder decoder(kLimits);
@@ -136,7 +136,7 @@ TEST(ClientDecoder, UndecodableStays) {
   EXPECT_EQ(decoder.Next(), first);
 }
 
-TEST(ClientDecoder, LimitOfNothingStillKeepsItsPlace) {
+TEST(ClientDecoder, ALimitOfZeroStillKeepsItsPlace) {
   const std::vector<ClientMessage> sent = {
       ClientFlags{},
       Option{.option = OptionType::kGo, .payload = {1}},

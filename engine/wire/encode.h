@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Messages to bytes, exactly as the message says: an illegal message gives illegal bytes.
+// Messages to bytes, field by field: an illegal message gives illegal bytes.
 
 #pragma once
 

@@ -85,7 +85,7 @@ struct RawBytes {
   bool operator==(const RawBytes&) const = default;
 };
 
-// The end of the connection, after everything said before it.
+// The end of the connection, after everything sent before it.
 struct HardDisconnect {
   bool operator==(const HardDisconnect&) const = default;
 };

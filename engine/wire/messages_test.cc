@@ -14,7 +14,7 @@ constexpr std::size_t kDescriptionMax = 320;  // "At most some 300 characters."
 std::string OfServer(const ServerMessage& message) { return Describe(message); }
 std::string OfClient(const ClientMessage& message) { return Describe(message); }
 
-TEST(Describe, NegotiationIsToldByTheSpecificationsNames) {
+TEST(Describe, NegotiationUsesTheSpecificationsNames) {
   EXPECT_EQ(OfServer(Greeting{}), "greeting FIXED_NEWSTYLE|NO_ZEROES");
   EXPECT_EQ(OfClient(ClientFlags{}), "client flags C_FIXED_NEWSTYLE|C_NO_ZEROES");
   EXPECT_EQ(OfClient(Option{.option = OptionType::kGo,
@@ -29,7 +29,7 @@ TEST(Describe, NegotiationIsToldByTheSpecificationsNames) {
             "reply to NBD_OPT_EXPORT_NAME, size 1, HAS_FLAGS, 124 bytes of padding");
 }
 
-TEST(Describe, TransmissionIsToldByTheSpecificationsNames) {
+TEST(Describe, TransmissionUsesTheSpecificationsNames) {
   EXPECT_EQ(OfClient(Request{.flags = CommandFlag::kReqOne,
                              .type = CommandType::kBlockStatus,
                              .cookie = 16,

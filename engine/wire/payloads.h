@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What stands inside the payloads of messages: names, queries, information, descriptors, error texts.
+// The contents of payloads: names, queries, information, descriptors, error texts.
 //
 // Each Decode returns nothing when the payload cannot be taken apart (a length that points outside of it, a fixed
 // part that is missing); it judges nothing else. Encode and Decode are inverse on what Encode can make.

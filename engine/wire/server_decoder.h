@@ -2,8 +2,8 @@
 // Bytes from a server to messages, incrementally: what a client reads.
 //
 // What the bytes mean depends on what was asked, so the client tells the decoder: an EXPORT_NAME was sent, the
-// transmission phase was entered, a simple reply with this cookie would carry so much data. Nothing is forgiven and
-// nothing is judged: a message with a wrong option number or an unknown type is decoded as it is; only what
+// transmission phase was entered, a simple reply with this cookie would carry so much data. It repairs nothing and
+// judges nothing: a message with a wrong option number or an unknown type is decoded as it is; only what
 // cannot be framed (a wrong magic, a payload above the limit) is Undecodable.
 
 #pragma once

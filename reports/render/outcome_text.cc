@@ -54,7 +54,7 @@ std::string Clipped(std::string_view text, bool verbose) {
   if (verbose || text.size() <= kFieldBytesShown) {
     return std::string(text);
   }
-  // A character cut in two would look like the peer's fault.
+  // Half a character would look like the peer's fault.
   std::size_t kept = kFieldBytesShown;
   while (kept > kFieldBytesShown - 4 && (static_cast<unsigned char>(text[kept]) & 0xc0) == 0x80) {
     --kept;
@@ -71,7 +71,7 @@ std::string Tail(std::string_view label, std::span<const std::string> lines, std
     lines = lines.last(shown);
   }
   for (const std::string& line : lines) {
-    // A wrapped line's rest is set in, so that it cannot pass for a line of its own.
+    // The rest of a wrapped line is indented, so that it cannot look like another line.
     const std::vector<std::string> pieces = Wrap(Printable(Clipped(line, options.verbose)), kColumns - kIndent - 2);
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       out.push_back((i == 0 ? "" : "  ") + pieces[i]);

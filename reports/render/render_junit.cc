@@ -48,7 +48,7 @@ void AppendText(pugi::xml_node node, const char* name, std::string_view text) {
   node.append_child(name).text().set(PrintableLines(text).c_str());
 }
 
-// The part of the protocol an id belongs to: what stands before its first dot.
+// The part of the protocol an id belongs to: the part before its first dot.
 std::string ClassOf(std::string_view id) { return fmt::format("nbdspec.{}", id.substr(0, id.find_first_of("./"))); }
 
 std::string Message(const Outcome& outcome) {

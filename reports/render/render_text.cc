@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The report for people: who was asked, what did not pass (worst first), what was not asked and why, the count, the
-// exit.
+// The report for people: the target, what did not pass (worst first), what did not run and why, the counts, the exit
+// code.
 
 #include <fmt/core.h>
 
@@ -19,9 +19,9 @@
 namespace nbdspec::reports {
 namespace {
 
-// What is shown with its evidence, worst first.
+// The verdicts that are shown with their evidence, worst first.
 constexpr std::array kShown = {Verdict::kFail, Verdict::kInconclusive, Verdict::kFlaky, Verdict::kWarn};
-// What was not asked, with the heading of its list.
+// The verdicts of checks that did not run, with the heading of their list.
 constexpr std::array kNotAsked = {std::pair{Verdict::kNotApplicable, std::string_view("not applicable")},
                                   std::pair{Verdict::kSkip, std::string_view("skipped")}};
 
