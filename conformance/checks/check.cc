@@ -54,12 +54,9 @@ std::expected<Replies, Judgement> MustAcknowledge(Session& session, const engine
 // Enters by GO on a session that is ready for it.
 std::expected<void, Judgement> Go(Session& session, const std::string& name, engine::Negotiated& agreed) {
   const engine::InfoQuery query{.name = name, .requests = {engine::InfoType::kBlockSize}};
-  auto replies = MustAcknowledge(session, {.option = OptionType::kGo, .payload = EncodePayload(query)});
-  if (!replies) {
-    return std::unexpected(std::move(replies).error());
-  }
+  NBDSPEC_TRY(replies, MustAcknowledge(session, {.option = OptionType::kGo, .payload = EncodePayload(query)}));
   session.EnterTransmission();
-  for (const engine::OptionReply& reply : *replies) {
+  for (const engine::OptionReply& reply : replies) {
     agreed.info = engine::DecodeInfoExport(reply.payload).value_or(agreed.info);
     if (const auto size = engine::DecodeInfoBlockSize(reply.payload)) {
       agreed.block_size = *size;
@@ -124,11 +121,14 @@ std::expected<Entered, Judgement> CheckContext::Enter(const EnterOptions& option
       }
     }
   }
+  return EnterOn(std::move(entered), options.by_name);
+}
+
+std::expected<Entered, Judgement> CheckContext::EnterOn(Entered entered, bool by_name) {
+  engine::Negotiated& agreed = *entered.agreed;
   agreed.transmission = true;
-  if (!options.by_name && Offers(Feature::kGo)) {
-    if (auto gone = Go(entered.session, export_name_, agreed); !gone) {
-      return Stop(std::move(gone).error());
-    }
+  if (!by_name && Offers(Feature::kGo)) {
+    NBDSPEC_DO(Go(entered.session, export_name_, agreed));
     return entered;
   }
   const auto reply = entered.session.AskExportName(export_name_, Offers(Feature::kNoZeroes));

@@ -130,7 +130,10 @@ class CheckContext {
   // A new connection in transmission on the export under test.
   std::expected<Entered, Judgement> Enter(const EnterOptions& options = {});
 
-  // The same with structured replies where the server has them.
+  // Enters the export under test on a session in option haggling, with what it has agreed.
+  std::expected<Entered, Judgement> EnterOn(Entered entered, bool by_name = false);
+
+  // A new connection in transmission with structured replies where the server has them.
   std::expected<Entered, Judgement> EnterWithChunks();
 
   // The same, and with base:allocation where the server has that.

@@ -174,25 +174,12 @@ Judgement MustBeInvalid(CheckContext& context, std::uint32_t option, const Malfo
 }
 
 std::expected<Batch, Judgement> EnterAndAskStatus(CheckContext& context, Session session) {
-  const Profile& profile = context.profile();
-  Entered entered{.session = std::move(session)};
-  entered.agreed->structured_replies = true;
-  entered.agreed->info = profile.info;
-  entered.agreed->block_size = profile.block_size;
-  const std::uint64_t length = std::min<std::uint64_t>(std::max(512U, profile.block_size.minimum), profile.info.size);
+  Entered haggling{.session = std::move(session)};
+  haggling.agreed->structured_replies = true;
+  NBDSPEC_TRY(entered, context.EnterOn(std::move(haggling)));
+  const std::uint64_t length = std::min<std::uint64_t>(std::max(512U, entered.block_size().minimum), entered.size());
   if (length == 0) {
     return Stop(NotApplicable("the export is empty"));
-  }
-  if (context.Offers(Feature::kGo)) {
-    const engine::InfoQuery query{.name = context.export_name(), .requests = {engine::InfoType::kBlockSize}};
-    NBDSPEC_TRY(replies,
-                entered.session.Ask(engine::Option{.option = OptionType::kGo, .payload = EncodePayload(query)}));
-    if (replies.back().type != OptionReplyType::kAck) {
-      return Stop(Inconclusive("NBD_OPT_GO was answered " + engine::OptionReplyName(replies.back().type)));
-    }
-    entered.session.EnterTransmission();
-  } else {
-    NBDSPEC_TRY(reply, entered.session.AskExportName(context.export_name(), context.Offers(Feature::kNoZeroes)));
   }
   return AskOnce(entered, RequestFor(engine::CommandType::kBlockStatus, {.begin = 0, .end = length}));
 }

@@ -44,6 +44,10 @@ Judgement JudgeByRule(std::string_view requirement, const Batch& batch);
 
 // Asks `command` with length 0, then a READ: the connection must last that long.
 Judgement JudgeZeroLength(CheckContext& context, std::uint16_t command);
+template <std::uint16_t command>
+Judgement JudgeZeroLength(CheckContext& context) {
+  return JudgeZeroLength(context, command);
+}
 
 // --- Places in an export ---------------------------------------------------------------------------------------
 

@@ -29,15 +29,7 @@ Judgement OnlyIfNegotiated(CheckContext& context) {
   if (!refused || refused->back().type == engine::OptionReplyType::kAck) {
     return NotApplicable("NBD_OPT_STRUCTURED_REPLY with data was not refused by a reply");
   }
-  const engine::InfoQuery query{.name = context.export_name(), .requests = {engine::InfoType::kBlockSize}};
-  NBDSPEC_TRY(go, session.Ask(engine::Option{.option = engine::OptionType::kGo, .payload = EncodePayload(query)}));
-  if (go.back().type != engine::OptionReplyType::kAck) {
-    return Inconclusive("NBD_OPT_GO was answered " + engine::OptionReplyName(go.back().type));
-  }
-  session.EnterTransmission();
-  Entered entered{.session = std::move(session)};
-  entered.agreed->info = context.profile().info;
-  entered.agreed->block_size = context.profile().block_size;
+  NBDSPEC_TRY(entered, context.EnterOn({.session = std::move(session)}));
   NBDSPEC_TRY(read, FirstRead(entered));
   return JudgeFirst(context, AskOnce(entered, read));
 }
@@ -213,7 +205,7 @@ std::vector<Check> ReadChecks() {
       {spec::kTransmissionReadSimpleErrorCode, "A READ that fails gets one of the errors of the protocol.",
        SimpleErrorCode},
       {spec::kTransmissionReadZeroNoDisconnect, "After a READ of length 0 the connection goes on.",
-       [](CheckContext& context) { return JudgeZeroLength(context, CommandType::kRead); }},
+       JudgeZeroLength<CommandType::kRead>},
       {spec::kStructuredOnlyIfNegotiated,
        "READ gets a simple reply after structured replies were refused.",
        OnlyIfNegotiated,

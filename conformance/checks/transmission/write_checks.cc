@@ -106,7 +106,7 @@ std::vector<Check> WriteChecks() {
   return {
       {spec::kBaselineWriteServer, "WRITE is not refused as an unknown command.", Baseline, kWritable},
       {spec::kTransmissionWriteZeroNoDisconnect, "After a WRITE of length 0 the connection goes on.",
-       [](CheckContext& context) { return JudgeZeroLength(context, CommandType::kWrite); }, kWritable},
+       JudgeZeroLength<CommandType::kWrite>, kWritable},
       {spec::kTransmissionWriteThenReply, "READ after the reply to WRITE returns what was written.", ThenReply,
        kWritable},
       {spec::kTransmissionWriteConsumeOnError, "The data of a WRITE past the end of the export is no request.",

@@ -78,11 +78,6 @@ Judgement FastNoEoverflow(CheckContext& context) {
                                                 CommandFlag::kFastZero)));
 }
 
-template <std::uint16_t command>
-Judgement ZeroLength(CheckContext& context) {
-  return JudgeZeroLength(context, command);
-}
-
 }  // namespace
 
 std::vector<Check> ZeroingChecks() {
@@ -93,10 +88,10 @@ std::vector<Check> ZeroingChecks() {
   return {
       {spec::kTrimZeroNoDisconnect,
        "After a TRIM of length 0 the connection goes on.",
-       ZeroLength<CommandType::kTrim>,
+       JudgeZeroLength<CommandType::kTrim>,
        {Feature::kTrim, Feature::kWritable}},
       {spec::kWriteZeroesZeroNoDisconnect, "After a WRITE_ZEROES of length 0 the connection goes on.",
-       ZeroLength<CommandType::kWriteZeroes>, kZeroing},
+       JudgeZeroLength<CommandType::kWriteZeroes>, kZeroing},
       {spec::kWriteZeroesReadsZero, "READ after the reply to WRITE_ZEROES returns zeroes.", ReadsZero<0>, kZeroing},
       {spec::kSub<spec::kWriteZeroesReadsZero, "no-hole">,
        "READ after the reply to WRITE_ZEROES with NO_HOLE returns zeroes.", ReadsZero<kNoHole>, kZeroing},
