@@ -134,7 +134,7 @@ int FuzzCommand(FuzzCommandOptions options) {
                   reports::ExitCode::kUsage);
   }
   if (!(*target)->IsOurs() && !options.target.allow_write) {
-    return Refuse("fuzzing overwrites the export at " + (*target)->Describe() + ": say --allow-write if it may",
+    return Refuse("fuzzing overwrites the export at " + (*target)->Describe() + ": pass --allow-write to permit this",
                   reports::ExitCode::kUsage);
   }
   CatchInterrupts();

@@ -28,7 +28,7 @@ std::expected<std::unique_ptr<Target>, engine::Trouble> WritableTarget(CheckOpti
   }
   if (target && !(*target)->IsOurs() && !allow_write) {
     return std::unexpected(engine::Trouble{"a script overwrites the export at " + (*target)->Describe() +
-                                           ": say --allow-write if it may"});
+                                           ": pass --allow-write to permit this"});
   }
   return target;
 }

@@ -14,7 +14,7 @@
 namespace nbdspec::conformance {
 
 // Everything the guardian needs, made before the fork: nothing may be allocated after it, since another thread of
-// nbdspec may hold the allocator's lock for ever.
+// nbdspec may hold the allocator's lock and never release it.
 struct GuardianPlan {
   const char* executable;
   char* const* arguments;

@@ -5,7 +5,7 @@
 //   client pipelines many requests and leaves (rhbz#2173054), which would hide everything else; use --spawn to meet
 //   it. Without --exit-with-parent, which would replace the guardian's SIGKILL by a SIGTERM that nbdkit puts off.
 // - nbdkit:extents: the same server with our own plugin (engine/nbdkit), which answers from the engine's ExtentMap.
-// - qemu-nbd: -t, or our first connection would be its last; --shared=0, or a second client would wait for ever.
+// - qemu-nbd: -t, or our first connection would be its last; --shared=0, or a second client would wait without end.
 // - nbd-server: its exports have names only, so ours is "d"; flush, FUA and trim are off unless asked for.
 
 #include <fcntl.h>

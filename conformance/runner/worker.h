@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Worker: runs one check at a time on servers of its own, one for each setup, and judges what came of it.
+// Worker: runs one check at a time on servers of its own, one for each setup, and judges its result.
 
 #pragma once
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Takes the payload of a message apart and puts it together again: the same bytes, exactly when the specification's
-// layout fits them; and what people are told of it is one short line.
+// layout fits them; and its description is one short line.
 //
 // The codec is a template parameter so that tests can pass one with a planted bug.
 

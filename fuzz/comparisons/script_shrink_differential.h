@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Shrinks a script for reasons whose smallest script is known, or that oracles of the map decide: what is left must
-// still fail, be as small as can be told, and be the same each time.
+// still fail, be as small as the test can verify, and be the same each time.
 
 #pragma once
 

@@ -29,7 +29,7 @@ class ExchangeClient {
   ExchangeClient(engine::Export& served, engine::Export& other, std::uint8_t connection,
                  std::unique_ptr<engine::Interposer> wrong);
 
-  // Haggles: `options`, then what is missing; all that is to be had if there are none.
+  // Haggles: `options`, then what is missing; everything on offer if there are none.
   std::optional<Objection> Haggle(std::span<const engine::OptionStep* const> options);
 
   // Sends `requests`, whose cookies are their indices from `cookie` on, and takes everything that is said to them:

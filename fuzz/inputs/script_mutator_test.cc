@@ -202,7 +202,7 @@ TEST(ScriptMutator, RetypeKeepsTheRange) {
   std::set<std::size_t> changed;
   EXPECT_GT(ForEachResult(ScriptMutation::kRetype,
                           [&](const Script& before, const Script& after) {
-                            // An option made of what was none may be followed by names: no more than that.
+                            // Names may follow an option made of another step, and nothing else.
                             ASSERT_LE(after.steps.size(), before.steps.size());
                             const auto places = Differences(after, before);
                             ASSERT_LE(places.size(), 1U) << Print(after);

@@ -107,7 +107,7 @@ std::expected<std::unique_ptr<LibnbdClient>, Trouble> LibnbdClient::Connect(cons
         Trouble{std::string("no socket pair: ") + std::strerror(errno) + "; are there too many open files?"});
   }
   conformance::FileDescriptor wire(ends[0]);
-  if (nbd_aio_connect_socket(handle.get(), ends[1]) != 0) {  // It owns its end, whatever comes of it.
+  if (nbd_aio_connect_socket(handle.get(), ends[1]) != 0) {  // It owns its end, also when it fails.
     return std::unexpected(TroubleOfLibnbd("connecting"));
   }
   return std::unique_ptr<LibnbdClient>(new LibnbdClient(std::move(handle), std::move(wire), server));

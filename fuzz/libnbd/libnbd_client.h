@@ -3,7 +3,7 @@
 //
 // libnbd speaks through one end of a socket pair, by its asynchronous API; at the other end this hands the bytes to a
 // Server in memory, back and forth, until nothing moves any more. No waiting, no poll: what does not come at once never
-// comes. What libnbd tells its caller is written down as it is told, and judged by others.
+// comes. It records what libnbd reports to its caller; others judge it.
 
 #pragma once
 
@@ -45,7 +45,7 @@ struct LibnbdReport {
     std::uint64_t offset = 0;
     std::uint64_t length = 0;
     unsigned status = 0;      // LIBNBD_READ_*: 1 data, 2 hole, 3 error.
-    int error = 0;            // As the callback was told: of this chunk if it is an error, else so far.
+    int error = 0;            // As the callback received it: of this chunk if it is an error, else so far.
     bool is_in_place = true;  // Whether it pointed to where the offset belongs in the buffer.
     bool operator==(const Chunk&) const = default;
   };
@@ -61,7 +61,7 @@ struct LibnbdReport {
 
   std::int64_t cookie = -1;  // -1: libnbd did not take the command.
   int completion_count = 0;  // Calls of the callback for completion.
-  int completion_error = 0;  // As it was told; an errno, so the others.
+  int completion_error = 0;  // As the callback received it; an errno, like the others.
   int error = 0;             // Of nbd_aio_command_completed.
   engine::Bytes data = {};   // Of a read.
   std::vector<Chunk> chunks = {};

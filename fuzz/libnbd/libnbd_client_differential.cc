@@ -239,7 +239,7 @@ class LibnbdRun {
     return options;
   }
 
-  // libnbd is ready, and knows what it was told.
+  // libnbd is ready, and knows what the server sent.
   std::optional<Disagreement> JudgeHaggling(const LibnbdOptions& options) const {
     if (!client_->IsReady()) {
       return Disagreement{.where = "haggling", .expected = "libnbd is ready", .saw = LibnbdClient::LastError()};

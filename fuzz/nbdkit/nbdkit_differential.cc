@@ -277,7 +277,7 @@ Found Conversation::CheckClaimsByReading() {
 // --- Commands that change the export ---
 
 Found Conversation::Change() {
-  // Whose blocks change what a command does cannot be told once they are shifted, nor what a grown disk takes.
+  // A shift hides which blocks change the effect of a command, and what a grown disk takes.
   const bool has_blocks = Has(case_, Kind::kBlockSize) || Has(case_, Kind::kCow);
   const bool is_grown = Has(case_, Kind::kTruncate) || Has(case_, Kind::kRoundUp);
   if (truth_.size() == 0 || is_grown || (has_blocks && case_.stack.size() > 1)) {
@@ -332,7 +332,7 @@ Found Conversation::ChangeOnce(ByteRange range, std::uint64_t choice) {
     return Lost(where, done.error());
   }
   truth_ = truth_.With(range, Has(case_, Kind::kNoExtents) ? ExtentType::kData : way.becomes);
-  // What was told is told anew.
+  // Asks again for what the command changed.
   if (auto found = Ask({.begin = range.begin, .end = std::min(truth_.size(), range.begin + kAskedBytesMax)}, false)) {
     found->where = where + ", then " + found->where;
     return found;

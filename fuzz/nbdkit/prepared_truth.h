@@ -41,7 +41,7 @@ PreparedImage RandomQcow2(std::uint64_t seed);
 
 inline constexpr const char* kPreparedBitmap = "b0";
 
-// The status that must be told for each cluster, by metadata context.
+// The status that the server must report for each cluster, by metadata context.
 using PreparedTruth = std::map<std::string, std::vector<std::uint32_t>>;
 PreparedTruth TruthOfSparseFile(const PreparedImage& image);
 PreparedTruth TruthOfQcow2(const PreparedImage& image);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// SessionJudge: what a client may demand of every answer in a session, from what it said and what it was told.
+// SessionJudge: what a client may demand of every answer in a session, from what it sent and what it received.
 //
 // A second opinion: it knows the specification and what the exports offer, keeps the bytes it wrote itself, and shares
 // with the server only the codec, which has a target of its own. It demands a relation, not a text: any permitted

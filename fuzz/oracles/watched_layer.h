@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // WatchedLayer: stands over one layer of a stack and notes what the one above may not do.
 //
-// It also takes the liberties that LayerSpec allows each layer, and lets a disk fail when it is told to.
+// It also takes the liberties that LayerSpec allows each layer, and lets a disk fail on demand.
 
 #pragma once
 

@@ -22,7 +22,7 @@ std::string TextOf(const Disagreement& found) {
   return found.where + ": expected " + found.expected + "; saw " + found.saw;
 }
 
-// Whether what came of a run shows `wanted`, and what else it shows.
+// Whether the result of a run shows `wanted`, and what else it shows.
 struct Shown {
   std::optional<Finding> wanted;
   std::optional<Finding> other;  // Without a public name: what is known is no news.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Haggling: conversations before transmission that several files of checks hold, and words for what came of them.
+// Haggling: conversations before transmission that several files of checks share, and words for their results.
 
 #pragma once
 
@@ -52,7 +52,7 @@ inline constexpr std::uint64_t kGreetingBytes = 18;
 
 // --- Every option ---
 
-// An option and what came of it.
+// An option and its replies.
 struct Asked {
   engine::Option option = {};
   Replies replies = {};                    // With the final one; none when that did not come.

@@ -212,7 +212,7 @@ Judgement EachTypeOnce(CheckContext& context) {
 }
 
 // The information of `type` that GO returns for a request for it alone must have `bytes` bytes, or at least 2, which is
-// its type, where `bytes` is 0. A reply too short for a type can only be told by what was asked.
+// its type, where `bytes` is 0. Only the request identifies a reply that is too short for a type.
 template <std::uint16_t type, std::size_t bytes>
 Judgement HasLength(CheckContext& context) {
   NBDSPEC_TRY(answer, AskGo(context, {type}));

@@ -39,7 +39,7 @@ bool HasMagic(engine::ByteView came) {
          engine::GetBigEndian<std::uint64_t>(came) == engine::kOptionReplyMagic;
 }
 
-// Only where no reply went before can it be told that the magic is wrong, and not the length before it.
+// Only before the first reply is it certain that the magic is wrong, and not the length before it.
 Judgement ReplyMagic(CheckContext& context) {
   for (const std::uint32_t option : {OptionType::kList, kUnknownOption, OptionType::kStructuredReply}) {
     NBDSPEC_TRY(session, context.Haggle());

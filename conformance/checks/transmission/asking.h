@@ -16,7 +16,7 @@
 
 namespace nbdspec::conformance {
 
-// Requests and what came of them, on one connection or several.
+// Requests and their replies, on one connection or several.
 struct Batch {
   std::vector<engine::Exchange> exchanges;
   std::vector<engine::ServerMessage> late;                  // Came for a request whose answer was complete.

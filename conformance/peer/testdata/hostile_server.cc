@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A server for tests that does what it is told: hostile_server SOCKET WORD...
+// A server for tests that obeys its arguments: hostile_server SOCKET WORD...
 //
 // Each WORD is done in order; those that serve never return. "exit": says why and exits with status 3. "hang": never
 // listens. "ignore-sigterm". "daemonise": forks twice into a session of its own. "chatter": fills standard error.

@@ -276,7 +276,7 @@ std::optional<Wrong> ReplyJudge::HearError(const ReplyView& reply) {
   return {};
 }
 
-// Notes that `content` was told, once.
+// Notes that `content` was received, once.
 std::optional<Wrong> ReplyJudge::Cover(ByteRange content, bool is_hole) {
   ++content_count_;
   if (!RangeOf(request_).Contains(content)) {

@@ -45,7 +45,7 @@ class ConcurrentModel {
   // Whether `data` at `offset` may be shown by the request `ticket`. Returns the first offset where it may not.
   [[nodiscard]] std::optional<std::uint64_t> Refute(Ticket ticket, std::uint64_t offset, engine::ByteView data) const;
 
-  // Whether the request `ticket` may be told that `range` reads as zeroes. Returns the first offset where it may not.
+  // Whether the reply to `ticket` may claim that `range` reads as zeroes. Returns the first offset where it may not.
   [[nodiscard]] std::optional<std::uint64_t> RefuteZeroes(Ticket ticket, engine::ByteRange range) const;
 
   // What the bytes are when nothing is in flight.

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Bugs of servers that are public already: they are told apart from what is new. docs/servers.md explains them.
+// Bugs of servers that are public already: they are distinguished from new ones. docs/servers.md explains them.
 
 #pragma once
 

@@ -125,7 +125,7 @@ std::optional<LiveServer::Stop> LiveServer::FlushLanes() {
     const Ending ending = lane.connection->Flush(Clock::now() + options_.reply_timeout);
     if (ending == Ending::kTimedOut) {
       return Hung();
-    }  // A connection that ended is told of when its last bytes are received.
+    }  // The end of a connection is reported after its last bytes.
   }
   return {};
 }
