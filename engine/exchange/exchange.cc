@@ -25,14 +25,6 @@ std::optional<ByteRange::OffsetAndLength> ContentOf(std::uint16_t type, ByteView
 
 }  // namespace
 
-bool ReplyChunk::operator==(const ReplyChunk& other) const {
-  const bool has_same_content =
-      content.has_value() == other.content.has_value() && (!content || (content->offset == other.content->offset &&  //
-                                                                        content->length == other.content->length));
-  return flags == other.flags && type == other.type && payload_bytes == other.payload_bytes && has_same_content &&
-         payload == other.payload;
-}
-
 void Answer::Clear() {
   simple_.reset();
   chunk_count_ = 0;

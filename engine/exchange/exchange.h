@@ -30,7 +30,6 @@ struct ReplyChunk {
   // Which bytes a content chunk (OFFSET_DATA, OFFSET_HOLE) describes; nothing when its payload has no such form.
   std::optional<ByteRange::OffsetAndLength> content = {};
   Bytes payload = {};  // Of error and status chunks; empty for others.
-  bool operator==(const ReplyChunk& other) const;
 
   [[nodiscard]] bool is_error() const { return (type & ChunkType::kErrorBit) != 0; }
   [[nodiscard]] bool is_done() const { return (flags & ChunkFlag::kDone) != 0; }

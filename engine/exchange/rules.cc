@@ -85,8 +85,18 @@ std::span<const Rule> FailureRules() {
   return rules;
 }
 
-Violation ViolationOf(const Rule& rule, Ruling ruling) {
-  return {.requirement = rule.requirement, .expected = std::move(ruling.expected), .saw = std::move(ruling.saw)};
+// Calls take(violation) for each violation of `rules`, until it returns false.
+template <typename Take>
+void ForEachViolation(const Exchange& exchange, std::span<const Rule> rules, Take take) {
+  const Facts facts = FactsOf(exchange);
+  for (const Rule& rule : rules) {
+    Ruling ruling = (rule.needs & ~facts) == 0 ? rule.judge(exchange) : Ruling();
+    if (ruling.is_violated() &&
+        !take(Violation{
+            .requirement = rule.requirement, .expected = std::move(ruling.expected), .saw = std::move(ruling.saw)})) {
+      return;
+    }
+  }
 }
 
 }  // namespace
@@ -134,29 +144,20 @@ Ruling Apply(const Rule& rule, const Exchange& exchange) {
 
 std::vector<Violation> FindViolations(const Exchange& exchange, std::span<const Rule> rules) {
   std::vector<Violation> violations;
-  const Facts facts = FactsOf(exchange);
-  for (const Rule& rule : rules) {
-    if ((rule.needs & ~facts) == 0) {
-      Ruling ruling = rule.judge(exchange);
-      if (ruling.is_violated()) {
-        violations.push_back(ViolationOf(rule, std::move(ruling)));
-      }
-    }
-  }
+  ForEachViolation(exchange, rules, [&](Violation violation) {
+    violations.push_back(std::move(violation));
+    return true;
+  });
   return violations;
 }
 
 std::optional<Violation> FirstFailure(const Exchange& exchange) {
-  const Facts facts = FactsOf(exchange);
-  for (const Rule& rule : FailureRules()) {
-    if ((rule.needs & ~facts) == 0) {
-      Ruling ruling = rule.judge(exchange);
-      if (ruling.is_violated()) {
-        return ViolationOf(rule, std::move(ruling));
-      }
-    }
-  }
-  return {};
+  std::optional<Violation> first;
+  ForEachViolation(exchange, FailureRules(), [&](Violation violation) {
+    first = std::move(violation);
+    return false;
+  });
+  return first;
 }
 
 }  // namespace nbdspec::engine

@@ -213,14 +213,9 @@ Judgement ByteOrderOfErrorChunk(CheckContext& context) {
 // --- The end of a session ---
 
 Judgement NoNeedlessEnd(CheckContext& context) {
-  NBDSPEC_TRY(all, AskEveryOption(context));
-  for (const Asked& asked : all) {
-    if (asked.ended && asked.ended->is_disconnect()) {
-      return Broken(engine::OptionName(asked.option.option) + ": " + asked.ended->text,
-                    "a reply; the server may not disconnect for it");
-    }
-  }
-  return Holds();
+  return JudgeEveryEnd(
+      context, [](const Asked&, const ReceiveError& ended) { return ended.is_disconnect(); },
+      "a reply; the server may not disconnect for it");
 }
 
 // Sixteen options are no denial of service: nbdkit, with the lowest limit known, takes 32.

@@ -28,17 +28,30 @@ std::string SizesText(const InfoBlockSize& block) {
 
 // --- What is advertised ---
 
-using SizesRule = bool (*)(const InfoBlockSize& block, std::uint64_t export_size);
+// What block sizes break on an export of so many bytes: what is expected instead; empty when nothing.
+using SizesRule = std::string_view (*)(const InfoBlockSize& block, std::uint64_t export_size);
 
-bool MinimumIsPowerOf2(const InfoBlockSize& block, std::uint64_t) { return std::has_single_bit(block.minimum); }
-bool MinimumIsSmall(const InfoBlockSize& block, std::uint64_t) { return block.minimum <= 65536; }
-bool PreferredIsPowerOf2(const InfoBlockSize& block, std::uint64_t) { return std::has_single_bit(block.preferred); }
-bool PreferredIsLarge(const InfoBlockSize& block, std::uint64_t) {
-  return block.preferred >= std::max(block.minimum, 512U);
+std::string_view MinimumIsPowerOf2(const InfoBlockSize& block, std::uint64_t) {
+  return std::has_single_bit(block.minimum) ? "" : "a power of 2 as minimum";
 }
-bool MaximumHoldsPreferred(const InfoBlockSize& block, std::uint64_t) { return block.maximum >= block.preferred; }
-bool MaximumIsLarge(const InfoBlockSize& block, std::uint64_t) { return block.maximum >= kMiB; }
-bool SizeIsWholeBlocks(const InfoBlockSize& block, std::uint64_t size) { return size % block.minimum == 0; }
+std::string_view MinimumIsSmall(const InfoBlockSize& block, std::uint64_t) {
+  return block.minimum <= 65536 ? "" : "a minimum of at most 65536";
+}
+std::string_view PreferredIsPowerOf2(const InfoBlockSize& block, std::uint64_t) {
+  return std::has_single_bit(block.preferred) ? "" : "a power of 2 as preferred size";
+}
+std::string_view PreferredIsLarge(const InfoBlockSize& block, std::uint64_t) {
+  return block.preferred >= std::max(block.minimum, 512U) ? "" : "a preferred size of at least 512 and the minimum";
+}
+std::string_view MaximumHoldsPreferred(const InfoBlockSize& block, std::uint64_t) {
+  return block.maximum >= block.preferred ? "" : "a maximum not below preferred";
+}
+std::string_view MaximumIsLarge(const InfoBlockSize& block, std::uint64_t) {
+  return block.maximum >= kMiB ? "" : "a maximum of at least 1048576";
+}
+std::string_view SizeIsWholeBlocks(const InfoBlockSize& block, std::uint64_t size) {
+  return size % block.minimum == 0 ? "" : "a multiple of the minimum";
+}
 
 // Judges the block sizes that GO returns by `rule`, on an export of at least `size_min` bytes.
 template <SizesRule rule, std::uint64_t size_min = 0>
@@ -48,14 +61,12 @@ Judgement SizesKeep(CheckContext& context) {
     return NotApplicable("GO with a request for block sizes: " + TypesOf(answer.replies) +
                          ", without an NBD_INFO_BLOCK_SIZE of 14 bytes");
   }
-  const InfoBlockSize& block = *answer.block_size;
-  const std::string saw = fmt::format("size {}, {}", answer.info.size, SizesText(block));
-  if (answer.info.size < size_min || (rule == SizeIsWholeBlocks && block.minimum == 0)) {
+  const std::string saw = fmt::format("size {}, {}", answer.info.size, SizesText(*answer.block_size));
+  if (answer.info.size < size_min || (rule == SizeIsWholeBlocks && answer.block_size->minimum == 0)) {
     return NotApplicable(saw);
   }
-  return Require(rule(block, answer.info.size), saw,
-                 "minimum: a power of 2 up to 65536 that divides the size; preferred: a power of 2 from 512 and the "
-                 "minimum on; maximum: the preferred size and 1048576 at least");
+  const std::string_view expected = rule(*answer.block_size, answer.info.size);
+  return Require(expected.empty(), saw, expected);
 }
 
 // --- What must be advertised ---

@@ -138,18 +138,28 @@ std::expected<std::vector<Asked>, Judgement> AskEveryOption(CheckContext& contex
   return std::move(asker.asked());
 }
 
-Judgement JudgeEveryReply(CheckContext& context, SaysWhatIsWrong wrong, std::string_view allowed) {
+Judgement JudgeEveryReply(CheckContext& context, ReplyRule rule, std::string_view allowed) {
   NBDSPEC_TRY(all, AskEveryOption(context));
   bool any = false;
   for (const Asked& asked : all) {
     for (const OptionReply& reply : asked.replies) {
       any = true;
-      if (const auto saw = wrong(asked.option, reply)) {
-        return Broken(*saw, allowed);
+      if (std::string saw = rule(asked.option, reply); !saw.empty()) {
+        return Broken(std::move(saw), allowed);
       }
     }
   }
   return any ? Holds() : Inconclusive("no option got a reply");
+}
+
+Judgement JudgeEveryEnd(CheckContext& context, EndRule is_wrong, std::string_view allowed) {
+  NBDSPEC_TRY(all, AskEveryOption(context));
+  for (const Asked& asked : all) {
+    if (asked.ended && is_wrong(asked, *asked.ended)) {
+      return Broken(engine::OptionName(asked.option.option) + ": " + asked.ended->text, allowed);
+    }
+  }
+  return Holds();
 }
 
 std::expected<GoAnswer, Judgement> AskGo(CheckContext& context, std::vector<std::uint16_t> requests,

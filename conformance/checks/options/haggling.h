@@ -65,9 +65,13 @@ struct Asked {
 // metadata contexts are asked only once structured replies are agreed.
 std::expected<std::vector<Asked>, Judgement> AskEveryOption(CheckContext& context);
 
-// Judges each reply that AskEveryOption gets: `wrong` says what is wrong with it, or nothing.
-using SaysWhatIsWrong = std::optional<std::string> (*)(const engine::Option& to, const engine::OptionReply& reply);
-Judgement JudgeEveryReply(CheckContext& context, SaysWhatIsWrong wrong, std::string_view allowed);
+// Judges each reply that AskEveryOption gets by a rule that says what is wrong with it: empty when nothing.
+using ReplyRule = std::string (*)(const engine::Option& to, const engine::OptionReply& reply);
+Judgement JudgeEveryReply(CheckContext& context, ReplyRule rule, std::string_view allowed);
+
+// Broken when AskEveryOption ends for an option as `is_wrong` says.
+using EndRule = bool (*)(const Asked& asked, const ReceiveError& ended);
+Judgement JudgeEveryEnd(CheckContext& context, EndRule is_wrong, std::string_view allowed);
 
 // --- Into transmission ---
 

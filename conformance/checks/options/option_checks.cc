@@ -25,13 +25,12 @@ const Option kList{.option = OptionType::kList};
 // --- Option replies in general ---
 
 Judgement ReplyToEveryOption(CheckContext& context) {
-  NBDSPEC_TRY(all, AskEveryOption(context));
-  for (const Asked& asked : all) {
-    if (asked.ended && asked.ended->kind == ReceiveError::kTimedOut && asked.pending.empty()) {
-      return Broken(engine::OptionName(asked.option.option) + ": " + asked.ended->text, "at least one reply");
-    }
-  }
-  return Holds();
+  return JudgeEveryEnd(
+      context,
+      [](const Asked& asked, const ReceiveError& ended) {
+        return ended.kind == ReceiveError::kTimedOut && asked.pending.empty();
+      },
+      "at least one reply");
 }
 
 bool HasMagic(engine::ByteView came) {
@@ -54,27 +53,20 @@ Judgement ReplyMagic(CheckContext& context) {
   return Holds();
 }
 
-Judgement ReplyEchoesOption(CheckContext& context) {
-  return JudgeEveryReply(
-      context,
-      [](const Option& to, const OptionReply& reply) -> std::optional<std::string> {
-        if (reply.option == to.option) {
-          return {};
-        }
-        return fmt::format("a reply for {} to {}", engine::OptionName(reply.option), engine::OptionName(to.option));
-      },
-      "the number of the option asked");
+std::string IsForOtherOption(const Option& to, const OptionReply& reply) {
+  return reply.option == to.option
+             ? ""
+             : fmt::format("a reply for {} to {}", engine::OptionName(reply.option), engine::OptionName(to.option));
 }
 
 // After each reply another option is asked: its reply must begin where the one before it ended.
 Judgement ReplyLength(CheckContext& context) {
-  NBDSPEC_TRY(all, AskEveryOption(context));
-  for (const Asked& asked : all) {
-    if (asked.ended && !asked.pending.empty() && (HasMagic(asked.pending) || !asked.at_first_reply)) {
-      return Broken(engine::OptionName(asked.option.option) + ": " + asked.ended->text, "replies as long as they say");
-    }
-  }
-  return Holds();
+  return JudgeEveryEnd(
+      context,
+      [](const Asked& asked, const ReceiveError&) {
+        return !asked.pending.empty() && (HasMagic(asked.pending) || !asked.at_first_reply);
+      },
+      "replies as long as they say");
 }
 
 // --- Unknown options ---
@@ -238,7 +230,10 @@ std::vector<Check> OptionChecks() {
       {spec::kOptionReplyMagic, "The first option reply on a connection begins with the option reply magic.",
        ReplyMagic, kFixed},
       {spec::kOptionReplyEchoOption, "Each option reply repeats the number of the option, known or not.",
-       ReplyEchoesOption, kFixed},
+       [](CheckContext& context) {
+         return JudgeEveryReply(context, IsForOtherOption, "the number of the option asked");
+       },
+       kFixed},
       {spec::kOptionReplyLengthAccurate, "Each option reply begins where the length of the one before it says.",
        ReplyLength, kFixed},
       {spec::kBaselineUnsup, "Unknown options get ERR_UNSUP.", UnknownIsUnsup, kFixed},

@@ -83,8 +83,7 @@ std::string IsLong(const std::string& text) {
 }
 
 // Judges every string that the server sends.
-template <StringRule rule>
-Judgement JudgeEveryString(CheckContext& context) {
+Judgement JudgeEveryString(CheckContext& context, StringRule rule, std::string_view allowed) {
   NBDSPEC_TRY(all, AskEveryOption(context));
   std::vector<ReceivedString> strings;
   for (const Asked& asked : all) {
@@ -97,24 +96,10 @@ Judgement JudgeEveryString(CheckContext& context) {
   }
   for (const ReceivedString& string : strings) {
     if (const std::string saw = rule(string.text); !saw.empty()) {
-      return Broken(fmt::format("{} {}", string.what, saw), "UTF-8 without NUL, of at most 4096 bytes, better 256");
+      return Broken(fmt::format("{} {}", string.what, saw), allowed);
     }
   }
   return strings.empty() ? NotApplicable("the server sends no string") : Holds();
-}
-
-// What is wrong with one reply; empty when nothing.
-using ReplyRule = std::string (*)(const Option& to, const OptionReply& reply);
-
-template <ReplyRule rule>
-Judgement JudgeReplies(CheckContext& context) {
-  return JudgeEveryReply(
-      context,
-      [](const Option& to, const OptionReply& reply) {
-        std::string saw = rule(to, reply);
-        return saw.empty() ? std::nullopt : std::optional(std::move(saw));
-      },
-      "what the specification gives to such a reply");
 }
 
 std::string NotForDisplay(const std::string& text) {
@@ -195,29 +180,43 @@ Judgement InvalidIsForInvalid(CheckContext& context) {
 std::vector<Check> OptionReplyChecks() {
   constexpr Features kFixed = {Feature::kFixedNewstyle};
   return {
-      {spec::kGeneralStringUtf8Server, "Names, descriptions and texts of errors are UTF-8.", JudgeEveryString<NotUtf8>,
-       kFixed},
+      {spec::kGeneralStringUtf8Server, "Names, descriptions and texts of errors are UTF-8.",
+       [](CheckContext& context) { return JudgeEveryString(context, NotUtf8, "UTF-8"); }, kFixed},
       {spec::kGeneralStringNoNulServer, "Names, descriptions and texts of errors have no NUL in them.",
-       JudgeEveryString<HasNul>, kFixed},
+       [](CheckContext& context) { return JudgeEveryString(context, HasNul, "no NUL in a string"); }, kFixed},
       {spec::kGeneralStringMax4096Server, "Names, descriptions and texts of errors have at most 4096 bytes.",
-       JudgeEveryString<IsLong<engine::kStringBytesMax>>, kFixed},
+       [](CheckContext& context) { return JudgeEveryString(context, IsLong<4096>, "at most 4096 bytes"); }, kFixed},
       {spec::kGeneralStringSoft256Server, "Names, descriptions and texts of errors have at most 256 bytes.",
-       JudgeEveryString<IsLong<256>>, kFixed},
-      {spec::kRepAckNoData, "ACK carries no data, whatever it acknowledges.", JudgeReplies<AckHasData>, kFixed},
+       [](CheckContext& context) { return JudgeEveryString(context, IsLong<256>, "at most 256 bytes"); }, kFixed},
+      {spec::kRepAckNoData, "ACK carries no data, whatever it acknowledges.",
+       [](CheckContext& context) { return JudgeEveryReply(context, AckHasData, "no data in NBD_REP_ACK"); }, kFixed},
       {spec::kRepServerTrailingText,
        "What follows the name in SERVER is text.",
-       JudgeReplies<TrailingTextIsNoString>,
+       [](CheckContext& context) {
+         return JudgeEveryReply(context, TrailingTextIsNoString, "text for people after the name in NBD_REP_SERVER");
+       },
        {Feature::kList}},
-      {spec::kRepErrBit31, "No reply has a type without bit 31 that is not defined.", JudgeReplies<IsUndefinedType>,
+      {spec::kRepErrBit31, "No reply has a type without bit 31 that is not defined.",
+       [](CheckContext& context) {
+         return JudgeEveryReply(context, IsUndefinedType, "errors have bit 31 set; the types without it are 1 to 4");
+       },
        kFixed},
-      {spec::kRepErrTextString, "What error replies carry is text.", JudgeReplies<ErrorTextIsNoString>, kFixed},
+      {spec::kRepErrTextString, "What error replies carry is text.",
+       [](CheckContext& context) {
+         return JudgeEveryReply(context, ErrorTextIsNoString, "text for people in an error reply");
+       },
+       kFixed},
       {spec::kRepErrUnsup,
        "A server that knows INFO for one export knows it for another.",
        UnsupIsForUnknown,
        {Feature::kInfo}},
       {spec::kRepErrInvalid, "Well-formed options asked for the first time are not invalid.", InvalidIsForInvalid,
        kFixed},
-      {spec::kRepErrUnknown, "Options that name no export do not get ERR_UNKNOWN.", JudgeReplies<UnknownWithoutExport>,
+      {spec::kRepErrUnknown, "Options that name no export do not get ERR_UNKNOWN.",
+       [](CheckContext& context) {
+         return JudgeEveryReply(context, UnknownWithoutExport,
+                                "NBD_REP_ERR_UNKNOWN only for an option that names an export");
+       },
        kFixed},
   };
 }
