@@ -6,8 +6,8 @@
 #include "command/commands.h"
 #include "command/selection.h"
 #include "conformance/checks/check.h"
-#include "conformance/faulty/fault.h"
 #include "engine/base/quoted.h"
+#include "engine/faults/fault.h"
 #include "engine/spec/catalogue.h"
 #include "engine/wire/messages.h"
 #include "reports/model/run.h"
@@ -24,10 +24,8 @@ void PrintCheck(const Check& check) {
       fmt::print("  needs    {}\n", Describe(feature));
     }
   }
-  for (const Fault& fault : AllFaults()) {
-    if (fault.check == check.id) {
-      fmt::print("  catches  {}\n", fault.name);
-    }
+  for (const auto& caught : engine::faults::DetectionsBy(engine::faults::Detector::Kind::kCheck, check.id)) {
+    fmt::print("  catches  {}\n", caught.fault.name);
   }
   fmt::print("  run it   nbdspec check TARGET '{}'\n", check.id);
 }

@@ -195,7 +195,7 @@ std::string LeftOf(const FaultyServer& server) {
 
 // The second server never comes up, so nothing can be tried again when the line has been read.
 TEST(Fuzz, AFindingIsSavedBeforeItIsMadeSmall) {
-  const FaultyServer server("first", "loses-writes");
+  const FaultyServer server("first", "server_forgets_writes");
   const std::string only_one = "sh -c \"mkdir " + FileFor("once") +
                                " && exec conformance/peer/faulty_server {socket} " + server.fault_file() +
                                " || exec sleep 600\"";
@@ -223,7 +223,7 @@ TEST(Fuzz, TheSeedItPrintsGivesTheSameRunAgain) {
   EXPECT_NE(other.substr(other.find(':')), summary.substr(summary.find(':')));
 
   const auto first_finding = [&](const std::string& name) {
-    const FaultyServer wrong(name, "loses-writes");
+    const FaultyServer wrong(name, "server_forgets_writes");
     RunToKill run(wrong.FuzzWords(words + printed));
     const std::string line = run.NextLine();
     run.Kill();
@@ -236,7 +236,7 @@ TEST(Fuzz, TheSeedItPrintsGivesTheSameRunAgain) {
 
 // In the tenth script a status with REQ_ONE shows what one without it had shown before: small, they are the same.
 TEST(Fuzz, EachSavedFindingIsKeptOrNamesTheOneThatIs) {
-  const FaultyServer server("same-as", "loses-writes");
+  const FaultyServer server("same-as", "server_forgets_writes");
   const Result result = server.Fuzz("--scripts 10 --in-flight 1 --connections 1 --seed 7");
   std::vector<std::string> lines;
   std::istringstream text(result.output);
@@ -267,7 +267,7 @@ class KilledFuzz : public testing::TestWithParam<Moment> {};
 
 TEST_P(KilledFuzz, LosesNothingItToldAndLeavesNoServer) {
   const std::string name = "killed-" + std::to_string(GetParam().lines) + "-" + std::to_string(GetParam().pause_ms);
-  const FaultyServer server(name, "loses-writes");
+  const FaultyServer server(name, "server_forgets_writes");
   RunToKill run(server.FuzzWords(std::string("--time 60m --connections 1") + kNoRace));
   std::vector<std::string> lines;
   while (std::ssize(lines) < GetParam().lines) {
@@ -317,7 +317,7 @@ TEST(Diff, EachClassIsToldForProgramsToo) {
     const char* name;
     const char* kind;
   };
-  for (const Fault& fault : {Fault{"loses-writes", "soundness"}, Fault{"leaves-at-write", "disconnect"},
+  for (const Fault& fault : {Fault{"server_forgets_writes", "soundness"}, Fault{"leaves-at-write", "disconnect"},
                              Fault{"refuses-writes", "error-code"}, Fault{"claims-nothing", "precision"}}) {
     const FaultyServer wrong(std::string("diff-") + fault.name, fault.name);
     const bool is_bad = fault.kind == std::string("soundness") || fault.kind == std::string("disconnect");

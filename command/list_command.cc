@@ -4,8 +4,8 @@
 #include "command/commands.h"
 #include "command/selection.h"
 #include "conformance/checks/check.h"
-#include "conformance/faulty/fault.h"
 #include "engine/base/check.h"
+#include "engine/faults/fault.h"
 #include "engine/spec/catalogue.h"
 #include "reports/model/run.h"
 
@@ -21,9 +21,9 @@ int ListCommand(const ListOptions& options) {
     const spec::Requirement* requirement = spec::TheCatalogue().Find(check.requirement());
     NBDSPEC_CHECK(requirement != nullptr);
     fmt::print("{:<10} {}\n           {}\n", Word(requirement->level), check.id, check.claim);
-    for (const Fault& fault : AllFaults()) {
-      if (options.faults && fault.check == check.id) {
-        fmt::print("           catches {}\n", fault.name);
+    if (options.faults) {
+      for (const auto& caught : engine::faults::DetectionsBy(engine::faults::Detector::Kind::kCheck, check.id)) {
+        fmt::print("           catches {}\n", caught.fault.name);
       }
     }
   }

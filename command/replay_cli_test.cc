@@ -14,7 +14,7 @@ namespace nbdspec::conformance {
 namespace {
 
 TEST(Replay, AFindingIsReproducedThenDifferentThenFixed) {
-  const FaultyServer server("replay", "loses-writes");
+  const FaultyServer server("replay", "server_forgets_writes");
   const Result fuzz = server.Fuzz("--scripts 20");
   ASSERT_EQ(fuzz.exit, 1) << fuzz.output;
   const std::string finding = server.Kept("wrong-data");
@@ -44,7 +44,7 @@ TEST(Replay, AFindingIsReproducedThenDifferentThenFixed) {
 }
 
 TEST(Replay, SeveralGetALineEachAndASummary) {
-  const FaultyServer first("several-1", "claims-zeroes");
+  const FaultyServer first("several-1", "server_claims_zeroes_over_data");
   const FaultyServer second("several-2", "dies-at-trim");
   ASSERT_EQ(first.Fuzz("--scripts 5").exit, 1);
   ASSERT_EQ(second.Fuzz("--scripts 5").exit, 1);
@@ -115,7 +115,7 @@ TEST(Replay, ScriptsRunOnTheMapOnTheReferenceServerOrOnATarget) {
   const Result on_reference = Nbdspec("replay " + wire);
   EXPECT_EQ(on_reference.exit, 0) << on_reference.output;
   EXPECT_TRUE(on_reference.Says("reference server")) << on_reference.output;
-  const FaultyServer server("script", "loses-writes");
+  const FaultyServer server("script", "server_forgets_writes");
   const Result on_faulty = Nbdspec("replay " + wire + " --target " + server.command());
   EXPECT_EQ(on_faulty.exit, 1) << on_faulty.output;
   EXPECT_TRUE(on_faulty.Says("FAIL")) << on_faulty.output;
@@ -156,7 +156,7 @@ TEST(Shrink, AScriptThatFailsOnAServerBecomesSmall) {
     text += "zero " + std::to_string(i) + "K +4K\nstatus 0 +64K\n";
   }
   Write(script, text + "write 70000 +512 pattern 7\nwait\nread 64K +64K\nflush\n");
-  const FaultyServer server("shrink", "loses-writes");
+  const FaultyServer server("shrink", "server_forgets_writes");
   const std::string out = FileFor("small.script");
   const Result result = Nbdspec("shrink " + script + " --target " + server.command() + " -o " + out);
   ASSERT_EQ(result.exit, 0) << result.output;
@@ -192,7 +192,7 @@ TEST(Shrink, WhatCannotBeReadGetsOneSentence) {
 }
 
 TEST(Shrink, WhereNothingCanBeWrittenIsOurTrouble) {
-  const FaultyServer server("nowhere", "loses-writes");
+  const FaultyServer server("nowhere", "server_forgets_writes");
   const std::string script = FileFor("nowhere.script");
   Write(script, "# nbdspec script\nsize 64K\nwrite 0 +512 pattern 7\nwait\nread 0 +512\n");
   const Result result = Nbdspec("shrink " + script + " --target " + server.command() + " -o /no/such/dir/x");

@@ -3,11 +3,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <string>
+#include <vector>
 
 #include "command/commands.h"
 #include "command/selection.h"
-#include "conformance/faulty/selftest.h"
+#include "conformance/selftest/selftest.h"
 #include "engine/base/quoted.h"
+#include "engine/faults/fault.h"
 #include "engine/wire/messages.h"
 #include "reports/model/run.h"
 
@@ -15,9 +18,24 @@ namespace nbdspec::conformance {
 
 namespace {
 
-std::string Mark(bool good, bool color) {
-  const std::string word = good ? "caught" : "MISSED";
-  return color ? fmt::format(fmt::fg(good ? fmt::terminal_color::green : fmt::terminal_color::red), "{}", word) : word;
+using engine::faults::Detector;
+
+// "caught", "MISSED"; "tests" where only the project's tests run the detectors.
+std::string Mark(const SelfTestRow& row, bool color) {
+  const std::string word = row.catches.empty() ? "tests " : row.caught() ? "caught" : "MISSED";
+  const auto shade = row.caught() ? fmt::terminal_color::green : fmt::terminal_color::red;
+  return color && !row.catches.empty() ? fmt::format(fmt::fg(shade), "{}", word) : word;
+}
+
+// "handshake.magic, target server_session, fuzz wrong-data".
+std::string NamesOf(const std::vector<Detector>& detectors) {
+  std::string names;
+  for (const Detector& each : detectors) {
+    names += names.empty() ? "" : ", ";
+    names += each.kind == Detector::Kind::kTarget ? "target " : each.kind == Detector::Kind::kFuzz ? "fuzz " : "";
+    names += each.kind == Detector::Kind::kFuzz ? each.finding : each.id;
+  }
+  return names;
 }
 
 }  // namespace
@@ -31,9 +49,12 @@ int SelfTestCommand(const SelfTestOptions& options) {
     return reports::ExitCode::kUsage;
   }
   for (const SelfTestRow& row : result.rows) {
-    fmt::print("{}  {:<12} {:<55} {}\n", Mark(row.caught(), color), reports::Word(row.got), row.check, row.fault);
-    if (!row.caught()) {
-      fmt::print("        should be {}; {}\n", reports::Word(row.expected), row.saw);
+    fmt::print("{}  {:<52} {}\n", Mark(row, color), row.fault.name, NamesOf(row.fault.detectors));
+    for (const Catch& each : row.catches) {
+      if (!each.caught()) {
+        fmt::print("        {} says {} and not {}: {}\n", each.check, reports::Word(each.got),
+                   reports::Word(each.expected), each.saw);
+      }
     }
   }
   for (const std::string_view check : result.checks_unproven) {
@@ -44,9 +65,12 @@ int SelfTestCommand(const SelfTestOptions& options) {
                outcome.evidence.saw);
   }
   const auto missed = std::ranges::count_if(result.rows, [](const SelfTestRow& row) { return !row.caught(); });
-  fmt::print("\n{} faults, {} caught by their check, {} missed; {} checks without a fault; {} false alarms\n",
-             result.rows.size(), std::ssize(result.rows) - missed, missed, result.checks_unproven.size(),
-             result.false_alarms.size());
+  const auto others = std::ranges::count_if(result.rows, [](const SelfTestRow& row) { return row.catches.empty(); });
+  fmt::print(
+      "\n{} faults, {} caught by each of their checks, {} missed, {} for fuzzing alone, which only tests run; "
+      "{} checks without a fault; {} false alarms\n",
+      result.rows.size(), std::ssize(result.rows) - missed - others, missed, others, result.checks_unproven.size(),
+      result.false_alarms.size());
   return result.holds() ? reports::ExitCode::kSuccess : reports::ExitCode::kFailure;
 }
 

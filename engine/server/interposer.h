@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Interposer: sits between the reference server and its wire, and may change what passes.
 //
-// The reference server is right; conformance/faulty makes it wrong, one named way at a time, by changing what the
+// The reference server is right; engine/faults makes it wrong, one named way at a time, by changing what the
 // server hears or says. Keeping that in one place leaves the server itself free of tests.
 
 #pragma once

@@ -182,8 +182,8 @@ constexpr std::string_view kIntroduction =
     R"(<!-- Written by tools/canaries; canaries_test compares its bugs with those there are. -->
 # Planted bugs, and how soon they are found
 
-Each of these bugs is planted in a copy or wrapper of a subject ([`fuzz/canary`](../fuzz/canary)), switchable by its
-name in one program that no release links (`bazel run //fuzz/canary:canaries -- list`), and behind the comparison that
+Each of these bugs is planted in a copy or wrapper of a subject ([`fuzz/canary`](../fuzz/canary)), or is a fault of
+the reference server ([`engine/faults`](../engine/faults)), switchable by its name in one program that no release links (`bazel run //fuzz/canary:canaries -- list`), and behind the comparison that
 the fuzz target itself uses. Every trial begins with an empty corpus and another seed, and has one core. Generators:
 
 - **ours**: libFuzzer with the mutator of the target (`MutateInput`) and, for the maps, counters of their states:

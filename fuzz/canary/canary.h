@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Canaries: planted bugs, and how many inputs each may survive. A target that misses one is blind, however green.
 //
+// The bugs of servers are faults of the catalogue: docs/howto/add_a_fault.md. Here are those of maps, codecs, parsers,
+// layers and filters.
+//
 // To add canaries to the target wire_decode:
 // 1. Make a subject that is wrong in named ways, best as a thin wrapper of the right one (mutant_extent_map.h): who
 //    and how, one enumerator and one line of code each. Nothing of it goes into the engine.
@@ -21,29 +24,13 @@
 #include <vector>
 
 #include "engine/base/bytes.h"
+#include "engine/faults/fault.h"
 #include "fuzz/comparisons/disagreement.h"
 #include "fuzz/inputs/input_mutator.h"
 
 namespace nbdspec::fuzz {
 
-// What kind of mistake it is.
-enum class Family : std::uint8_t {
-  kBits,        // A flag or type is another one.
-  kClip,        // What is outside counts, or what is inside does not.
-  kCoalesce,    // What is one comes as two, or two as one.
-  kEdge,        // Off by one.
-  kError,       // The wrong error, none, or what is left after it.
-  kLost,        // Something is missing.
-  kMemory,      // What happens when there is none, and who frees it.
-  kOrder,       // Right, but in the wrong order or place.
-  kReqOne,      // REQ_ONE is misread.
-  kRule,        // Some rule of the interface is broken.
-  kShape,       // Wrong only once the subject has a certain size or shape.
-  kStale,       // Something of before survives.
-  kWidth,       // A number is cut to fewer bits.
-  kEquivalent,  // No bug: other code with the same behaviour. Nobody may find it.
-};
-std::string_view NameOf(Family family);
+using engine::faults::Family;
 
 struct Canary {
   std::string name;  // Who and how.

@@ -9,7 +9,7 @@
 
 namespace nbdspec::fuzz {
 
-// Each is in the file of its name.
+// Each is in the file of its name; those of servers are in faulty_server_canaries.cc.
 CanaryTarget BlockStatusExchangeCanaries();
 CanaryTarget BlockStatusReplyCanaries();
 CanaryTarget BoundaryTreeCanaries();

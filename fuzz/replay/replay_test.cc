@@ -9,37 +9,18 @@
 #include <utility>
 
 #include "conformance/peer/reference_target.h"
+#include "engine/faults/fault.h"
 #include "engine/spec/ids.h"
-#include "engine/wire/messages.h"
-#include "engine/wire/protocol.h"
 
 namespace nbdspec::fuzz {
 namespace {
-
-using engine::CommandType;
-using engine::Request;
-
-// Answers writes, and does nothing.
-class LosesWrites : public engine::Interposer {
- public:
-  explicit LosesWrites(bool is_faulty) : is_faulty_(is_faulty) {}
-  bool BeforeServer(engine::ClientMessage& heard, const engine::ConnectionState&) override {
-    auto* const request = std::get_if<Request>(&heard);
-    if (is_faulty_ && request != nullptr && request->type == CommandType::kWrite) {
-      *request = {.type = CommandType::kFlush, .cookie = request->cookie};
-    }
-    return true;
-  }
-
- private:
-  bool is_faulty_;
-};
 
 // Its connection number N, from 1, is faulty when `is_faulty(N)` says so.
 std::unique_ptr<conformance::Target> Losing(std::function<bool(int)> is_faulty) {
   auto count = std::make_shared<int>(0);
   return conformance::ReferenceTarget({.interposers = [is_faulty = std::move(is_faulty), count = std::move(count)] {
-    return std::make_unique<LosesWrites>(is_faulty(++*count));
+    using engine::faults::FaultNamed;
+    return is_faulty(++*count) ? engine::faults::Interpose(FaultNamed("server_forgets_writes").change) : nullptr;
   }});
 }
 

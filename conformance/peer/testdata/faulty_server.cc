@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The reference server on a unix socket, right or wrong in one way, for tests: faulty_server SOCKET FAULT-FILE
 //
-// The file holds the fault's name, so that the same command is another server once the file has changed: "none",
-// "loses-writes" (answers, and does nothing), "claims-zeroes" (of all there is), "leaves-at-write" (closes the
-// connection), "dies-at-trim" (aborts). Two that are right: "refuses-writes" (with EIO), "claims-nothing" (of any
-// byte).
+// The file holds the fault's name, so that the same command is another server once the file has changed: "none", a name
+// of the catalogue (engine/faults), "dies-at-trim" (aborts), "leaves-at-write" (disconnects). Two that are right:
+// "refuses-writes" (with EIO), "claims-nothing" (of any byte).
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -21,75 +20,47 @@
 #include <utility>
 #include <vector>
 
+#include "engine/faults/answer_changes.h"
+#include "engine/faults/fault.h"
 #include "engine/server/export.h"
-#include "engine/server/interposer.h"
 #include "engine/server/server.h"
-#include "engine/wire/payloads.h"
-#include "engine/wire/protocol.h"
 
 namespace {
 
-using nbdspec::engine::Chunk;
-using nbdspec::engine::ChunkType;
-using nbdspec::engine::CommandType;
-using nbdspec::engine::Request;
+namespace faults = nbdspec::engine::faults;
 
 constexpr std::uint64_t kExportBytes = 256 << 10;
 
-class Fault : public nbdspec::engine::Interposer {
- public:
-  explicit Fault(std::string name) : name_(std::move(name)) {}
-
-  bool BeforeServer(nbdspec::engine::ClientMessage& heard, const nbdspec::engine::ConnectionState&) override {
-    auto* const request = std::get_if<Request>(&heard);
-    if (request == nullptr) {
-      return true;
-    }
-    if (request->type == CommandType::kTrim && name_ == "dies-at-trim") {
+faults::Change ChangeNamed(const std::string& name) {
+  if (name == "none") {
+    return {};
+  }
+  if (name == "dies-at-trim") {
+    return faults::ChangesRequest(faults::kTrim, [](nbdspec::engine::Request&) {
       std::fputs("faulty_server: Assertion `no trim' failed.\n", stderr);
       std::abort();
-    }
-    leaves_ = leaves_ || (request->type == CommandType::kWrite && name_ == "leaves-at-write");
-    refuses_ = request->type == CommandType::kWrite && name_ == "refuses-writes";
-    if (refuses_ || (request->type == CommandType::kWrite && name_ == "loses-writes")) {
-      *request = {.type = CommandType::kFlush, .cookie = request->cookie};
-    }
-    return true;
+    });
   }
-
-  void AfterServer(const nbdspec::engine::ClientMessage*, const nbdspec::engine::ConnectionState&,
-                   std::vector<nbdspec::engine::ServerMessage>& said) override {
-    for (auto& each : said) {
-      auto* const chunk = std::get_if<Chunk>(&each);
-      if (chunk == nullptr) {
-        continue;
-      }
-      if (refuses_) {
-        chunk->type = ChunkType::kError;
-        chunk->payload = EncodePayload(nbdspec::engine::ErrorPayload{.error = nbdspec::engine::NbdError::kEio});
-      }
-      if (chunk->type == ChunkType::kBlockStatus && (name_ == "claims-zeroes" || name_ == "claims-nothing")) {
-        auto status = nbdspec::engine::DecodeBlockStatus(chunk->payload);
-        for (auto& descriptor : status->descriptors) {
-          descriptor.status = name_ == "claims-zeroes" ? 3 : 0;
-        }
-        chunk->payload = EncodePayload(*status);
-      }
-    }
-    refuses_ = false;
+  if (name == "leaves-at-write") {
+    return faults::Disconnects(faults::kWrite);
   }
-
-  [[nodiscard]] bool leaves() const { return leaves_; }
-
- private:
-  std::string name_;
-  bool leaves_ = false;
-  bool refuses_ = false;  // What is answered now.
-};
+  if (name == "refuses-writes") {
+    return Both(faults::Forgets(faults::kWrite),
+                faults::Fails(faults::kWrite, nbdspec::engine::NbdError::kEio, faults::Always));
+  }
+  if (name == "claims-nothing") {
+    return faults::ChangesStatus([](nbdspec::engine::BlockStatus& status) {
+      for (auto& descriptor : status.descriptors) {
+        descriptor.status = 0;
+      }
+    });
+  }
+  return faults::FaultNamed(name).change;
+}
 
 struct Connection {
   int fd;
-  std::unique_ptr<Fault> fault;
+  std::unique_ptr<nbdspec::engine::Interposer> fault;
   std::unique_ptr<nbdspec::engine::Server> server;
 };
 
@@ -123,7 +94,7 @@ bool Talk(Connection& connection) {
     if (said.empty()) {
       return !connection.server->closed();
     }
-    if (connection.fault->leaves() || !SendAll(connection.fd, said)) {
+    if (!SendAll(connection.fd, said)) {
       return false;
     }
   }
@@ -139,7 +110,7 @@ bool HearAndTalk(Connection& connection) {
   return Talk(connection);
 }
 
-[[noreturn]] void Serve(int listening, const std::string& fault) {
+[[noreturn]] void Serve(int listening, const faults::Change& fault) {
   nbdspec::engine::Export served({.name = ""}, nbdspec::engine::Disk(kExportBytes));
   std::vector<Connection> connections;
   for (;;) {
@@ -155,8 +126,7 @@ bool HearAndTalk(Connection& connection) {
       }
     }
     if (waiting[0].revents != 0) {
-      Connection made = {
-          .fd = accept(listening, nullptr, nullptr), .fault = std::make_unique<Fault>(fault), .server = {}};
+      Connection made = {.fd = accept(listening, nullptr, nullptr), .fault = faults::Interpose(fault), .server = {}};
       made.server = std::make_unique<nbdspec::engine::Server>(nbdspec::engine::ServerOptions{}, std::vector{&served},
                                                               made.fault.get());
       Talk(made);
@@ -174,5 +144,5 @@ int main(int argc, char** argv) {
   }
   std::string fault;
   std::ifstream(argv[2]) >> fault;
-  Serve(Listen(argv[1]), fault);
+  Serve(Listen(argv[1]), ChangeNamed(fault));
 }

@@ -15,8 +15,7 @@
 #include <string>
 
 #include "conformance/peer/reference_target.h"
-#include "engine/wire/payloads.h"
-#include "engine/wire/protocol.h"
+#include "engine/faults/fault.h"
 #include "fuzz/live/guided/answer_signature.h"
 
 namespace nbdspec::fuzz {
@@ -113,26 +112,10 @@ TEST(LiveSession, AnswersOfAnotherKindHaveOtherSignatures) {
   EXPECT_EQ(of("read 0 +1K\n"), of("read 1K +1K\n"));  // The same kind.
 }
 
-// Claims ZERO everywhere.
-class ClaimsZeroes : public engine::Interposer {
- public:
-  void AfterServer(const engine::ClientMessage*, const engine::ConnectionState&,
-                   std::vector<engine::ServerMessage>& said) override {
-    for (auto& each : said) {
-      auto* const chunk = std::get_if<engine::Chunk>(&each);
-      if (chunk != nullptr && chunk->type == engine::ChunkType::kBlockStatus) {
-        auto status = engine::DecodeBlockStatus(chunk->payload);
-        for (auto& descriptor : status->descriptors) {
-          descriptor.status = 3;
-        }
-        chunk->payload = EncodePayload(*status);
-      }
-    }
-  }
-};
-
 TEST(LiveSession, APlantedBugIsFound) {
-  const auto target = conformance::ReferenceTarget({.interposers = [] { return std::make_unique<ClaimsZeroes>(); }});
+  const auto& fault = engine::faults::FaultNamed("server_claims_zeroes_over_data");
+  const auto target =
+      conformance::ReferenceTarget({.interposers = [&] { return engine::faults::Interpose(fault.change); }});
   const auto session = LiveSession::Start(*target, {}).value();
   const auto report = RunFeedback(*session, {.runs = 200, .seed = 1}).value();
   ASSERT_TRUE(report.finding);

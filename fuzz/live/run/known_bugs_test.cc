@@ -13,7 +13,7 @@
 #include <vector>
 
 #include "conformance/peer/reference_target.h"
-#include "engine/server/interposer.h"
+#include "engine/faults/fault.h"
 #include "engine/spec/ids.h"
 #include "engine/wire/big_endian.h"
 #include "engine/wire/protocol.h"
@@ -76,20 +76,13 @@ bool SpoilsWhatOverlaps(engine::ByteView bytes, engine::Bytes& arrives) {
   return true;
 }
 
-class LosesWrites : public engine::Interposer {
- public:
-  explicit LosesWrites(std::shared_ptr<bool> is_on = std::make_shared<bool>(true)) : is_on_(std::move(is_on)) {}
-  bool BeforeServer(engine::ClientMessage& heard, const engine::ConnectionState&) override {
-    auto* const request = std::get_if<engine::Request>(&heard);
-    if (*is_on_ && request != nullptr && request->type == engine::CommandType::kWrite) {
-      *request = {.type = engine::CommandType::kFlush, .cookie = request->cookie};
-    }
-    return true;
-  }
-
- private:
-  std::shared_ptr<bool> is_on_;
-};
+std::unique_ptr<engine::Interposer> LosesWrites(std::shared_ptr<bool> is_on = std::make_shared<bool>(true)) {
+  const engine::faults::Change& loses = engine::faults::FaultNamed("server_forgets_writes").change;
+  return engine::faults::Interpose(
+      {.received = [=](engine::ClientMessage& received, const engine::faults::Connection& on) {
+        return !*is_on || loses.received(received, on);
+      }});
+}
 
 TEST(KnownBugs, ARaceIsToldByItsNameOnceAndCounted) {
   Named target(kQcow2, {.wires = [] { return SpoilsWhatOverlaps; }});
@@ -107,7 +100,7 @@ TEST(KnownBugs, TheSameRaceOfAnotherServerIsNew) {
 }
 
 TEST(KnownBugs, WhatShowsOneAtATimeIsNoRace) {
-  Named target(kQcow2, {.interposers = [] { return std::make_unique<LosesWrites>(); }});
+  Named target(kQcow2, {.interposers = [] { return LosesWrites(); }});
   const FuzzReport report = FuzzFor(target);
   EXPECT_TRUE(report.HasNew());
   EXPECT_TRUE(std::ranges::none_of(report.findings, [](const auto& found) { return !found.finding.known.empty(); }));
@@ -115,7 +108,7 @@ TEST(KnownBugs, WhatShowsOneAtATimeIsNoRace) {
 
 // Also once it was reproduced, when it looks like the race again.
 TEST(KnownBugs, WhatShowsOneAtATimeStaysNewWhenItIsSmall) {
-  Named target(kQcow2, {.interposers = [] { return std::make_unique<LosesWrites>(); }});
+  Named target(kQcow2, {.interposers = [] { return LosesWrites(); }});
   const FuzzReport report =
       Fuzz(target, {.seed = 1, .scripts_max = 5, .tries_max = 20, .shrink_time = std::chrono::hours(1)});
   ASSERT_FALSE(report.findings.empty());
@@ -126,8 +119,8 @@ TEST(KnownBugs, WhatShowsOneAtATimeStaysNewWhenItIsSmall) {
 // Both at once: the race does not hide what needs none, though the kind, the rule and the place are the same.
 TEST(KnownBugs, WhatShowsOneAtATimeIsNewBesideTheRace) {
   auto loses = std::make_shared<bool>(false);
-  Named target(kQcow2, {.interposers = [loses] { return std::make_unique<LosesWrites>(loses); },
-                        .wires = [] { return SpoilsWhatOverlaps; }});
+  Named target(kQcow2,
+               {.interposers = [loses] { return LosesWrites(loses); }, .wires = [] { return SpoilsWhatOverlaps; }});
   FuzzOptions options = Options();
   options.on_finding = [&](const Finding& finding, const std::string&) {
     *loses = *loses || finding.known == kQcow2Race;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "conformance/peer/reference_target.h"
+#include "engine/faults/fault.h"
 #include "engine/spec/ids.h"
 #include "fuzz/findings/store.h"
 #include "fuzz/live/run/live_fuzz.h"
@@ -21,17 +22,11 @@ namespace {
 using engine::CommandType;
 using engine::Request;
 
-// Answers writes, and does nothing.
-class LosesWrites : public engine::Interposer {
- public:
-  bool BeforeServer(engine::ClientMessage& heard, const engine::ConnectionState&) override {
-    auto* const request = std::get_if<Request>(&heard);
-    if (request != nullptr && request->type == CommandType::kWrite) {
-      *request = {.type = CommandType::kFlush, .cookie = request->cookie};
-    }
-    return true;
-  }
-};
+std::unique_ptr<conformance::Target> LosesWrites() {
+  return conformance::ReferenceTarget({.interposers = [] {
+    return engine::faults::Interpose(engine::faults::FaultNamed("server_forgets_writes").change);
+  }});
+}
 
 // Ends the connection at the fifth FLUSH; every second one that hears a FLUSH does so at the first.
 class LeavesAtFlush : public engine::Interposer {
@@ -63,7 +58,7 @@ const FuzzOptions kPatient = {.shrink_time = std::chrono::hours(1)};
 
 // Sent at once, the read may see either: it was seen when the answer to the write came just in time.
 TEST(Reproduce, WhatNeedsAnswersInTimeOneRequestAtATime) {
-  const auto target = conformance::ReferenceTarget({.interposers = [] { return std::make_unique<LosesWrites>(); }});
+  const auto target = LosesWrites();
   const Finding seen{.kind = FindingKind::kWrongData,
                      .rule = std::string(spec::kTransmissionWriteThenReply),
                      .script = engine::ParseScript("size 4M\nwrite 0 +512 pattern 7\nread 0 +512\n").value()};
@@ -93,7 +88,7 @@ TEST(Reproduce, WhatShowsEachTimeIsMadeSmallerOnlyWhileItDoes) {
 
 // In the tenth script a status with REQ_ONE shows what one without it had shown before: small, they are the same.
 TEST(Fuzz, WhatComesOutTheSameIsToldBeforeItGoes) {
-  const auto target = conformance::ReferenceTarget({.interposers = [] { return std::make_unique<LosesWrites>(); }});
+  const auto target = LosesWrites();
   FuzzOptions options = kPatient;
   options.seed = 7;
   options.scripts_max = 10;

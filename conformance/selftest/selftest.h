@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Self-test: shows that every check can fail, by running it against the faults it must catch.
+
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/faults/fault.h"
+#include "reports/model/run.h"
+
+namespace nbdspec::conformance {
+
+// What a check that must catch a fault made of it.
+struct Catch {
+  std::string_view check;
+  reports::Verdict expected = reports::Verdict::kFail;  // By the level of the check's requirement: fail or warn.
+  reports::Verdict got = reports::Verdict::kPass;
+  std::string saw;  // The evidence, for people.
+  [[nodiscard]] bool caught() const { return got == expected; }
+};
+
+struct SelfTestRow {
+  const engine::faults::Fault& fault;
+  std::vector<Catch> catches = {};  // None where only fuzz targets and `nbdspec fuzz` must detect the fault.
+  [[nodiscard]] bool caught() const { return std::ranges::all_of(catches, &Catch::caught); }
+};
+
+struct SelfTest {
+  std::vector<SelfTestRow> rows;                  // In the order of the catalogue.
+  std::vector<std::string_view> checks_unproven;  // Checks without a fault.
+  std::vector<reports::Outcome> false_alarms;     // Checks that accuse the reference server without faults.
+
+  // Whether every check catches each of its faults, and accuses nobody else.
+  [[nodiscard]] bool holds() const;
+};
+
+// Runs it all, in this process. `prefix` selects checks by the start of their ids; "" for all.
+SelfTest RunSelfTest(std::uint64_t seed, std::string_view prefix = "");
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The self-test as a test. While writing checks: bazel test //conformance/selftest:selftest_test
+// --test_env=NBDSPEC_PREFIX=block-status --test_output=all
+#include "conformance/selftest/selftest.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <iostream>
+#include <set>
+
+#include "conformance/checks/check.h"
+#include "engine/spec/catalogue.h"
+
+namespace nbdspec::conformance {
+namespace {
+
+std::string_view Prefix() {
+  const char* prefix = std::getenv("NBDSPEC_PREFIX");
+  return prefix == nullptr ? "" : prefix;
+}
+
+TEST(SelfTest, EveryCheckAsksARequirementThatCanBeBroken) {
+  std::set<std::string_view> ids;
+  for (const Check& check : AllChecks()) {
+    EXPECT_TRUE(ids.insert(check.id).second) << check.id << " is there twice";
+    const spec::Requirement* requirement = spec::TheCatalogue().Find(check.requirement());
+    ASSERT_NE(requirement, nullptr) << check.id << " asks a requirement that is not in the catalogue";
+    EXPECT_NE(requirement->level, spec::Level::kMay) << check.id << " asks a permission";
+    EXPECT_EQ(requirement->role, spec::Role::kServer) << check.id;
+    EXPECT_FALSE(check.claim.empty()) << check.id;
+  }
+}
+
+TEST(SelfTest, EveryRequirementHasACheckOrAReasonAndNotBoth) {
+  std::set<std::string_view> asked;
+  for (const Check& check : AllChecks()) {
+    asked.insert(check.requirement());
+  }
+  for (const spec::Requirement& requirement : spec::TheCatalogue().all()) {
+    EXPECT_NE(asked.contains(requirement.id), !requirement.untested.empty()) << requirement.id;
+  }
+}
+
+TEST(SelfTest, EveryCheckCatchesItsFaultsAndAccusesNobodyElse) {
+  const SelfTest result = RunSelfTest(/*seed=*/1, Prefix());
+  for (const SelfTestRow& row : result.rows) {
+    for (const Catch& each : row.catches) {
+      EXPECT_TRUE(each.caught()) << row.fault.name << ": " << each.check << " says " << reports::Word(each.got)
+                                 << " and not " << reports::Word(each.expected) << ": " << each.saw;
+    }
+  }
+  for (const std::string_view check : result.checks_unproven) {
+    ADD_FAILURE() << check << " has no fault that shows it can fail";
+  }
+  for (const reports::Outcome& outcome : result.false_alarms) {
+    ADD_FAILURE() << outcome.id << ": the reference server gets " << reports::Word(outcome.verdict) << ": "
+                  << outcome.evidence.saw;
+    for (const std::string& line : outcome.evidence.transcript) {
+      std::cout << "    " << line << "\n";
+    }
+  }
+  EXPECT_FALSE(result.rows.empty());
+}
+
+}  // namespace
+}  // namespace nbdspec::conformance

@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Change: what makes the reference server wrong, as two functions between it and its wire.
+//
+// A function may keep state, which is of one connection. option_changes.h and answer_changes.h make changes of usual
+// kinds.
+
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "engine/layers/layer.h"
+#include "engine/server/interposer.h"
+
+namespace nbdspec::engine::faults {
+
+using Messages = std::vector<ServerMessage>;
+
+// What a change may know of the connection it is made on.
+struct Connection {
+  std::uint64_t number = 0;                     // Of the connection at its server, from 0.
+  Layer* layer = nullptr;                       // What the server serves, where the tester says it.
+  const ConnectionState* negotiated = nullptr;  // Set whenever a change is made.
+  std::uint64_t export_bytes = 0;               // Of the export that the client has entered.
+  std::uint64_t request_count = 0;              // With the one that is answered.
+  Request previous = {};                        // The request before that one, without its payload.
+  Bytes overwritten = {};                       // What the layer had where the last WRITE wrote.
+};
+
+struct Change {
+  // Changes a message from the client. Returns whether the server receives it; if not, the server sends nothing.
+  std::function<bool(ClientMessage& received, const Connection& on)> received = {};
+  // Changes what the server sends in answer to `to` as the client sent it (nullptr: the greeting).
+  std::function<void(const ClientMessage* to, const Connection& on, Messages& sent)> sent = {};
+};
+
+// A function that changes a `Changed`. It may also take the message before it, and the connection after it.
+template <typename Message, typename Changed>
+class Changing {
+ public:
+  template <typename Function>
+  Changing(Function function) {  // Implicit on purpose.
+    if constexpr (std::is_invocable_v<Function&, const Message&, Changed&, const Connection&>) {
+      call_ = std::move(function);
+    } else if constexpr (std::is_invocable_v<Function&, const Message&, Changed&>) {
+      call_ = [function = std::move(function)](const Message& to, Changed& changed, const Connection&) mutable {
+        function(to, changed);
+      };
+    } else {
+      call_ = [function = std::move(function)](const Message&, Changed& changed, const Connection&) mutable {
+        function(changed);
+      };
+    }
+  }
+
+  void operator()(const Message& to, Changed& changed, const Connection& on) const { call_(to, changed, on); }
+
+ private:
+  std::function<void(const Message& to, Changed& changed, const Connection& on)> call_;
+};
+
+// The reference server's connection, changed. `number` and `layer` as in Connection; the layer outlives it.
+std::unique_ptr<Interposer> Interpose(const Change& change, std::uint64_t number = 0, Layer* layer = nullptr);
+
+// First the one, then the other.
+Change Both(Change first, Change second);
+
+Change ChangesGreeting(std::function<void(Greeting& greeting)> change);
+// The server takes none of `flags` for set in the client's.
+Change IgnoresClientFlags(std::uint32_t flags);
+
+// Calls `change` for each message that is a `Message`.
+template <typename Message, typename Function>
+void ForEach(Messages& sent, Function change) {
+  for (ServerMessage& each : sent) {
+    if (auto* message = std::get_if<Message>(&each)) {
+      change(*message);
+    }
+  }
+}
+
+}  // namespace nbdspec::engine::faults

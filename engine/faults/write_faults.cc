@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Faults of what changes an export: WRITE, TRIM, WRITE_ZEROES, CACHE, FLUSH, and the flags they take.
+#include <algorithm>
+#include <optional>
+
+#include "engine/faults/answer_changes.h"
+#include "engine/faults/fault_tables.h"
+#include "engine/faults/option_changes.h"
+#include "engine/spec/ids.h"
+#include "engine/wire/big_endian.h"
+
+namespace nbdspec::engine::faults {
+
+namespace {
+
+using enum Family;
+
+constexpr std::uint32_t kSectorBytes = 512;
+constexpr std::uint16_t kFua = CommandFlag::kFua;
+constexpr std::uint16_t kNoHole = CommandFlag::kNoHole;
+constexpr std::uint16_t kFastZero = CommandFlag::kFastZero;
+constexpr std::size_t kCookieAt = 8;  // In a request.
+constexpr Detector kWrongBytes = Fuzz(kWrongData, spec::kTransmissionWriteThenReply);
+
+// Changes a request for some bytes.
+Change ChangesRange(std::uint16_t command, std::function<void(Request& request)> change) {
+  return ChangesRequest(command, [change = std::move(change)](Request& request) {
+    if (request.length > 0) {
+      change(request);
+    }
+  });
+}
+
+Change RoundsOutwards(std::uint16_t command) {
+  return ChangesRange(command, [](Request& request) {
+    const std::uint64_t end = (EndOf(request) + 4095) / 4096 * 4096;
+    request.offset = request.offset / 4096 * 4096;
+    request.length = static_cast<std::uint32_t>(end - request.offset);
+  });
+}
+
+// Answers the data of a WRITE that it refuses as if they were a request.
+Change TakesDataForRequest() {
+  return ChangesAnswer(kWrite, OnError, [](const Request& to, Messages& sent) {
+    if (to.payload.size() >= kCookieAt + 8) {
+      sent.emplace_back(NoneChunk({.cookie = GetBigEndian<std::uint64_t>(to.payload, kCookieAt)}));
+    }
+  });
+}
+
+bool IsLate(const Connection& on, const Request& request) {
+  return request.type == kWrite && EndOf(request) <= std::min<std::uint64_t>(on.export_bytes, 1 << 16);
+}
+
+// Applies a WRITE after the next request.
+Change WritesLate() {
+  return Both(ChangesRequest(kWrite, [](const Connection& on,
+                                        Request& request) { request.type = IsLate(on, request) ? kCache : kWrite; }),
+              ChangesAnswer(kAnyCommand, [late = std::optional<Request>()](const Request& to, Messages&,
+                                                                           const Connection& on) mutable {
+                if (late) {
+                  (void)on.layer->Write(late->offset, late->payload);
+                }
+                late = IsLate(on, to) ? std::optional(to) : std::nullopt;
+              }));
+}
+
+Change WithoutFastZero(Change change) {
+  return Both(ChangesFlags(0, TransmissionFlag::kSendFastZero), std::move(change));
+}
+
+}  // namespace
+
+std::vector<Fault> WriteDataFaults() {
+  return {
+      {"server_does_not_know_write", spec::kBaselineWriteServer, Fails(kWrite, kEinval, OnSuccess)},
+      {"server_has_no_space_for_data", spec::kBaseAllocationNotHoleNoEnospc, Fails(kWrite, kEnospc, OnSuccess)},
+      {"server_forgets_writes", kWrongBytes, Forgets(kWrite)},
+      {"server_forgets_each_third_write", kWrongBytes,
+       ChangesRange(kWrite,
+                    [count = 0](Request& request) mutable { request.type = ++count % 3 == 0 ? kCache : kWrite; })},
+      {"server_forgets_write_with_fua", Exchange(kLost, 100),
+       ChangesRequest(kWrite, [](Request& request) { request.type = request.flags == kFua ? kCache : kWrite; })},
+      {"server_writes_late", Exchange(kOrder, 350), WritesLate()},
+      {"server_writes_wrong_last_byte", By(spec::kTransmissionWriteThenReply, kWrongBytes),
+       ChangesRange(kWrite, [](Request& request) { request.payload.back() ^= 1; })},
+      {"server_writes_wrong_last_byte_unaligned", By(Session(kEdge, 2000), Exchange(kEdge, 400)),
+       ChangesRange(kWrite,
+                    [](Request& request) { request.payload.back() ^= request.offset % kSectorBytes != 0 ? 0x55 : 0; })},
+      {"server_swaps_first_and_last_byte_of_write", kWrongBytes,
+       ChangesRange(kWrite, [](Request& request) { std::swap(request.payload.front(), request.payload.back()); })},
+      {"server_forgets_what_passes_64_kib_of_write", kWrongBytes,
+       ChangesRange(kWrite,
+                    [](Request& request) {
+                      request.length = std::min(request.length, 65536U);
+                      request.payload.resize(request.length);
+                    })},
+      {"server_writes_at_sector_begin", kWrongBytes,
+       ChangesRange(kWrite, [](Request& request) { request.offset = request.offset / kSectorBytes * kSectorBytes; })},
+      {"server_takes_data_of_refused_write_for_a_request",
+       By(spec::kTransmissionWriteConsumeOnError, spec::kSub<spec::kTransmissionWriteConsumeOnError, "read-only">),
+       TakesDataForRequest()},
+      {"server_clears_what_it_caches", By(spec::kCacheNoSemanticChange, kWrongBytes),
+       ChangesRange(kCache,
+                    [](Request& request) {
+                      request.type = kWrite;
+                      request.payload.assign(request.length, 0xcc);
+                    })},
+      {"server_does_not_know_flush", spec::kEflagsFlushWorks, Fails(kFlush, kEinval, OnSuccess)},
+      {"server_refuses_fua_of_write", spec::kEflagsFuaWorks, Fails(kWrite, kEinval, OnFlag(kFua))},
+      {"server_refuses_fua_of_read", spec::kCmdflagFuaAcceptAll, Fails(kRead, kEinval, OnFlag(kFua))},
+      {"server_refuses_fua_of_flush", spec::kCmdflagFuaAcceptAll, Fails(kFlush, kEinval, OnFlag(kFua))},
+      {"server_offers_df_and_refuses_it", spec::kEflagsUnsupportedClear,
+       Fails(kRead, kEinval, OnFlag(CommandFlag::kDf))},
+  };
+}
+
+std::vector<Fault> ZeroingFaults() {
+  return {
+      {"server_does_not_know_trim", By(spec::kEflagsTrimWorks, spec::kEflagsUnsupportedClear),
+       Fails(kTrim, kEinval, OnSuccess)},
+      {"server_forgets_trim", By(Session(kLost, 650), Exchange(kLost, 300)), Forgets(kTrim)},
+      {"server_trims_a_byte_more", Exchange(kEdge, 600),
+       ChangesRequest(kTrim, [](const Connection& on,
+                                Request& request) { request.length += EndOf(request) < on.export_bytes ? 1 : 0; })},
+      {"server_trims_all_but_the_first_byte", Exchange(kEdge, 300),
+       ChangesRequest(kTrim,
+                      [](Request& request) {
+                        const std::uint32_t kept = request.length > 1 ? 1 : 0;
+                        request.offset += kept;
+                        request.length -= kept;
+                      })},
+      {"server_rounds_trim_outwards", Fuzz(kFalseClaim, spec::kBaseAllocationZeroReadsZero), RoundsOutwards(kTrim)},
+      {"server_does_not_know_write_zeroes", spec::kEflagsWriteZeroesWorks, Fails(kWriteZeroes, kEinval, OnSuccess)},
+      {"server_refuses_no_hole", By(spec::kEflagsWriteZeroesWorks, spec::kCmdflagNoHoleSupport),
+       Fails(kWriteZeroes, kEinval, OnFlag(kNoHole))},
+      {"server_forgets_write_zeroes", Fuzz(kWrongData, spec::kWriteZeroesReadsZero), Forgets(kWriteZeroes)},
+      {"server_zeroes_one_sector",
+       By(spec::kWriteZeroesReadsZero, spec::kSub<spec::kWriteZeroesReadsZero, "no-hole">,
+          spec::kSub<spec::kWriteZeroesReadsZero, "fast">),
+       ChangesRequest(kWriteZeroes, [](Request& request) { request.length = std::min(request.length, kSectorBytes); })},
+      {"server_zeroes_all_but_the_last_byte", Fuzz(kWrongData, spec::kWriteZeroesReadsZero),
+       ChangesRange(kWriteZeroes, [](Request& request) { request.length -= request.length > 1 ? 1 : 0; })},
+      {"server_rounds_zeroes_outwards", kWrongBytes, RoundsOutwards(kWriteZeroes)},
+      {"server_cuts_length_of_zeroes_to_16_bits", Exchange(kWidth, 2000),
+       ChangesRequest(kWriteZeroes, [](Request& request) { request.length &= 0xffff; })},
+      {"server_forgets_no_hole", By(Session(kBits, 9000), Exchange(kBits, 700)),
+       ClearsRequestFlags(kWriteZeroes, kNoHole)},
+      {"server_does_not_support_slow_zeroes",
+       By(spec::kWriteZeroesNoFastNoEnotsup, Fuzz(kWrongError, spec::kWriteZeroesNoFastNoEnotsup)),
+       Fails(kWriteZeroes, kEnotsup, OnFlags(0))},
+      {"server_does_not_support_no_hole", spec::kWriteZeroesNoFastNoEnotsup,
+       Fails(kWriteZeroes, kEnotsup, OnFlags(kNoHole))},
+      {"server_overflows_on_fast_zero", spec::kWriteZeroesFastNoEoverflow,
+       Fails(kWriteZeroes, kEoverflow, OnFlags(kFastZero))},
+      {"server_zeroes_though_it_is_not_fast", spec::kWriteZeroesFastNoAlter,
+       Fails(kWriteZeroes, kEnotsup, OnFlags(kFastZero))},
+      {"server_without_fast_zero_returns_enotsup", spec::kWriteZeroesUnadvertisedNoEnotsup,
+       WithoutFastZero(Fails(kWriteZeroes, kEnotsup, OnFlags(0)))},
+      {"server_without_fast_zero_takes_it", spec::kWriteZeroesUnadvertisedEinval,
+       WithoutFastZero(Fails(kWriteZeroes, kOk, OnFlags(kFastZero)))},
+      {"server_without_fast_zero_returns_enotsup_to_it", spec::kWriteZeroesUnadvertisedEinval,
+       WithoutFastZero(Fails(kWriteZeroes, kEnotsup, OnFlags(kFastZero)))},
+  };
+}
+
+}  // namespace nbdspec::engine::faults

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The planted bugs of the targets whose subject is a server: the faults of engine/faults that they must detect.
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "engine/base/bytes.h"
+#include "engine/faults/fault.h"
+#include "engine/script/script_bytes.h"
+#include "fuzz/canary/canary.h"
+#include "fuzz/canary/registry.h"
+#include "fuzz/comparisons/meta_context_differential.h"
+#include "fuzz/comparisons/server_session_differential.h"
+#include "fuzz/exchange/block_status_exchange.h"
+#include "fuzz/inputs/fresh_inputs.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using engine::faults::Change;
+using engine::faults::Interpose;
+
+// `with` gives the comparison for a changed server.
+CanaryTarget Canaries(std::string_view name, InputKind inputs, FindBytesDisagreement (*with)(const Change& change)) {
+  CanaryTarget target{.name = std::string(name), .inputs = std::move(inputs), .right = {with({})}};
+  for (const auto& [fault, detector] : engine::faults::DetectionsBy(engine::faults::Detector::Kind::kTarget, name)) {
+    target.canaries.push_back({.name = std::string(fault.name),
+                               .family = detector.family,
+                               .inputs_max = detector.inputs_max,
+                               .find = with(fault.change)});
+  }
+  return target;
+}
+
+}  // namespace
+
+CanaryTarget ServerSessionCanaries() {
+  return Canaries(engine::faults::kServerSession, {.bytes_max = 512, .fresh = FreshSessionInput},
+                  [](const Change& change) -> FindBytesDisagreement {
+                    return [change](engine::ByteView input) {
+                      std::uint64_t number = 0;
+                      return FindServerSessionDisagreement(input, [&] { return Interpose(change, number++); });
+                    };
+                  });
+}
+
+CanaryTarget MetaContextCanaries() {
+  CanaryTarget target =
+      Canaries(engine::faults::kMetaContext, {.bytes_max = 64}, [](const Change& change) -> FindBytesDisagreement {
+        return [change](engine::ByteView input) {
+          const auto interposer = Interpose(change);
+          return FindMetaContextDisagreement(input, interposer.get());
+        };
+      });
+  target.right.emplace_back([](engine::ByteView input) { return FindMetaContextDisagreement(input); });
+  return target;
+}
+
+CanaryTarget BlockStatusExchangeCanaries() {
+  const InputKind inputs{.bytes_max = ScriptBytesMax(kExchangeLimits), .script = kExchangeLimits};
+  return Canaries(engine::faults::kBlockStatusExchange, inputs, [](const Change& change) -> FindBytesDisagreement {
+    return [change](engine::ByteView input) {
+      return FindBlockStatusExchangeDisagreement(
+          engine::ReadScript(input, kExchangeLimits),
+          [&](engine::Export& served, std::uint8_t) { return Interpose(change, 0, &served.layer()); });
+    };
+  });
+}
+
+}  // namespace nbdspec::fuzz
