@@ -52,6 +52,7 @@ Judgement Require(bool holds, std::string saw, std::string_view allowed);
 // For NBDSPEC_TRY: a conversation that ended where the check needed it to go on is inconclusive. A check whose
 // requirement is that it goes on says Broken itself.
 Judgement AsJudgement(const ReceiveError& ended);
+Judgement AsJudgement(std::string why);
 Judgement AsJudgement(Judgement judgement);
 Judgement AsJudgement(engine::Ruling ruling);
 
@@ -118,8 +119,7 @@ class CheckContext {
 
   // A new connection in option haggling: greeting received, client flags sent (those of `flags` that the server
   // offers).
-  std::expected<Session, Judgement> Haggle(std::uint32_t flags = engine::ClientFlag::kFixedNewstyle |
-                                                                 engine::ClientFlag::kNoZeroes);
+  std::expected<Session, Judgement> Haggle(std::uint32_t flags = Session::kClientFlags);
 
   // The same with structured replies agreed.
   std::expected<Session, Judgement> HaggleStructured();
@@ -130,10 +130,10 @@ class CheckContext {
   // A new connection in transmission on the export under test.
   std::expected<Entered, Judgement> Enter(const EnterOptions& options = {});
 
-  // Enters the export under test on a session in option haggling, with what it has agreed.
-  std::expected<Entered, Judgement> EnterOn(Entered entered, bool by_name = false);
+  // The same on a session in option haggling.
+  std::expected<Entered, Judgement> EnterExport(Session session, bool by_name = false);
 
-  // A new connection in transmission with structured replies where the server has them.
+  // The same with structured replies where the server has them.
   std::expected<Entered, Judgement> EnterWithChunks();
 
   // The same, and with base:allocation where the server has that.

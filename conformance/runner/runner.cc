@@ -38,7 +38,7 @@ class Runner {
     const auto profile = first.Open();
     if (profile) {
       run.advertised = profile->Advertised();
-    } else if (profile.error().unreachable && !Cancelled()) {
+    } else if (profile.error().is_unreachable && !Cancelled()) {
       run.trouble = profile.error().sentence;
       run.exit = reports::ExitCode::kTargetUnusable;
       return run;

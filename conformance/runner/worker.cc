@@ -78,7 +78,7 @@ Worker::Server Worker::StartServer(Setup setup) {
   auto peer = target_.Start(setup, LimitsFor(options_.case_timeout).deadline);
   if (!peer) {
     return {.peer = nullptr,
-            .profile = std::unexpected(ProbeFailure{.unreachable = true, .sentence = peer.error().sentence})};
+            .profile = std::unexpected(ProbeError{.is_unreachable = true, .sentence = peer.error().sentence})};
   }
   Transcript transcript;
   auto profile = Probe(**peer, ProbeOptionsNow(), transcript);
@@ -94,7 +94,7 @@ Worker::Server& Worker::ServerFor(Setup setup) {
   return server->second;
 }
 
-std::expected<Profile, ProbeFailure> Worker::Open() { return ServerFor(Setup::kWritable).profile; }
+std::expected<Profile, ProbeError> Worker::Open() { return ServerFor(Setup::kWritable).profile; }
 
 Worker::Trial Worker::Try(const Check& check, Server& server) {
   Transcript transcript;

@@ -23,7 +23,7 @@ class Worker {
 
   // Starts the ordinary server and holds the sanity conversation.
   // Returns what it offers, or why it cannot be talked to.
-  std::expected<Profile, ProbeFailure> Open();
+  std::expected<Profile, ProbeError> Open();
 
   // Starts a server set up so, if there is none yet. Run does so by itself.
   void Prepare(Setup setup) { ServerFor(setup); }
@@ -39,7 +39,7 @@ class Worker {
   // A server and what it offers.
   struct Server {
     std::unique_ptr<Peer> peer;
-    std::expected<Profile, ProbeFailure> profile;
+    std::expected<Profile, ProbeError> profile;
   };
 
   // One run of a check and all that was seen.

@@ -60,36 +60,36 @@ constexpr FlagFeature kFlagFeatures[] = {
 
 constexpr std::size_t kListedMax = 1000;  // Exports and contexts remembered; a server may list any number.
 
-// One probe on one connection.
+std::vector<std::uint16_t> InfoRequests() {
+  return {engine::InfoType::kBlockSize, engine::InfoType::kName, engine::InfoType::kDescription};
+}
+
+// One probe on one connection. Each step returns why the conversation cannot go on.
 class Conversation {
  public:
   Conversation(Session session, const ProbeOptions& options) : session_(std::move(session)), options_(options) {}
 
-  std::expected<Profile, ProbeFailure> Run() {
-    const auto greeting = session_.NextGreeting();
+  std::expected<Profile, ProbeError> Run() {
+    const auto greeting = session_.Greet();
     if (!greeting) {
-      return std::unexpected(ProbeFailure{.unreachable = session_.received_byte_count() == 0,
-                                          .sentence = "no greeting: " + greeting.error().text});
+      return std::unexpected(
+          ProbeError{.is_unreachable = session_.received_byte_count() == 0, .sentence = greeting.error()});
     }
     profile_.greeting = *greeting;
-    Mark(Feature::kFixedNewstyle, (greeting->flags & engine::HandshakeFlag::kFixedNewstyle) != 0);
+    Mark(Feature::kFixedNewstyle, session_.negotiated().is_fixed_newstyle());
     Mark(Feature::kNoZeroes, (greeting->flags & engine::HandshakeFlag::kNoZeroes) != 0);
-    const std::uint32_t flags = greeting->flags & (engine::ClientFlag::kFixedNewstyle | engine::ClientFlag::kNoZeroes);
-    session_.Send(engine::ClientFlags{.flags = flags});
-    const auto failed = profile_.features.Has(Feature::kFixedNewstyle) ? Haggle() : EnterByName();
-    if (failed) {
-      return std::unexpected(ProbeFailure{.sentence = *failed});
-    }
-    NoteFlags();
-    if (const auto unreadable = ReadSome()) {
-      return std::unexpected(ProbeFailure{.sentence = *unreadable});
+    for (const Step step : {&Conversation::AskOptions, &Conversation::Enter, &Conversation::ReadSome}) {
+      if (const auto done = (this->*step)(); !done) {
+        return std::unexpected(ProbeError{.sentence = done.error()});
+      }
     }
     session_.Disconnect();
     return profile_;
   }
 
  private:
-  using Failed = std::optional<std::string>;
+  using Done = std::expected<void, std::string>;
+  using Step = Done (Conversation::*)();
 
   void Mark(Feature feature, bool offered) {
     if (offered) {
@@ -97,71 +97,40 @@ class Conversation {
     }
   }
 
-  // Asks; nothing when the conversation broke (why is in broke_).
-  std::optional<std::vector<engine::OptionReply>> Ask(std::uint32_t option, engine::Bytes payload = {}) {
-    auto replies = session_.Ask(engine::Option{.option = option, .payload = std::move(payload)});
-    if (!replies) {
-      broke_ = fmt::format("{} got no answer: {}", engine::OptionName(option), replies.error().text);
+  // Asks an option of the export under test.
+  std::expected<engine::OptionReplies, std::string> Ask(std::uint32_t option, std::vector<std::string> queries = {}) {
+    return session_.Try(engine::MakeOption(
+        option, {.export_name = options_.export_name, .requests = InfoRequests(), .queries = std::move(queries)}));
+  }
+
+  // Where a server knows options.
+  Done AskOptions() {
+    if (!profile_.features.Has(Feature::kFixedNewstyle)) {
       return {};
     }
-    return std::move(*replies);
-  }
-
-  Failed Haggle() {
-    if (!AskList() || !AskStructured() || !AskContexts()) {
-      return broke_;
+    if (auto listed = AskList(); !listed) {
+      return listed;
     }
-    const engine::InfoQuery query{
-        .name = options_.export_name,
-        .requests = {engine::InfoType::kBlockSize, engine::InfoType::kName, engine::InfoType::kDescription}};
-    const auto info = Ask(OptionType::kInfo, EncodePayload(query));
+    const auto structured = Ask(OptionType::kStructuredReply);
+    if (!structured) {
+      return std::unexpected(structured.error());
+    }
+    Mark(Feature::kStructuredReplies, session_.negotiated().structured_replies);
+    if (auto contexts = AskContexts(); !contexts) {
+      return contexts;
+    }
+    const auto info = Ask(OptionType::kInfo);
     if (!info) {
-      return broke_;
+      return std::unexpected(info.error());
     }
     Mark(Feature::kInfo, info->back().type != OptionReplyType::kErrUnsup);
-    const auto go = Ask(OptionType::kGo, EncodePayload(query));
-    if (!go) {
-      return broke_;
-    }
-    const engine::OptionReply& last = go->back();
-    if (last.type == OptionReplyType::kErrUnsup) {
-      return EnterByName();
-    }
-    if (last.type != OptionReplyType::kAck) {
-      return fmt::format("NBD_OPT_GO for the export {} was answered {}{}", engine::Quoted(options_.export_name),
-                         engine::OptionReplyName(last.type), Text(last));
-    }
-    Mark(Feature::kGo, true);
-    session_.EnterTransmission();
-    return TakeInfo(*go);
+    return {};
   }
 
-  static std::string Text(const engine::OptionReply& reply) {
-    const std::string_view text(reinterpret_cast<const char*>(reply.payload.data()), reply.payload.size());
-    return text.empty() ? "" : " " + engine::Quoted(text);
-  }
-
-  Failed TakeInfo(const std::vector<engine::OptionReply>& replies) {
-    bool has_export = false;
-    for (const engine::OptionReply& reply : replies) {
-      if (const auto info = engine::DecodeInfoExport(reply.payload); info && reply.type == OptionReplyType::kInfo) {
-        profile_.info = *info;
-        has_export = true;
-      }
-      const auto size = engine::DecodeInfoBlockSize(reply.payload);
-      if (size && reply.type == OptionReplyType::kInfo) {
-        profile_.block_size = *size;
-        Mark(Feature::kBlockSize, true);
-        Mark(Feature::kMinimumAboveOne, size->minimum > 1);
-      }
-    }
-    return has_export ? Failed{} : "NBD_OPT_GO was acknowledged without NBD_INFO_EXPORT";
-  }
-
-  bool AskList() {
+  Done AskList() {
     const auto replies = Ask(OptionType::kList);
     if (!replies) {
-      return false;
+      return std::unexpected(replies.error());
     }
     Mark(Feature::kList, replies->back().type == OptionReplyType::kAck);
     for (const engine::OptionReply& reply : *replies) {
@@ -170,94 +139,84 @@ class Conversation {
         profile_.exports.push_back(*listed);
       }
     }
-    return true;
-  }
-
-  bool AskStructured() {
-    const auto replies = Ask(OptionType::kStructuredReply);
-    if (!replies) {
-      return false;
-    }
-    Mark(Feature::kStructuredReplies, replies->back().type == OptionReplyType::kAck);
-    return true;
-  }
-
-  bool AskContexts() {
-    if (!profile_.features.Has(Feature::kStructuredReplies)) {
-      return true;
-    }
-    const auto listed =
-        Ask(OptionType::kListMetaContext, EncodePayload(engine::MetaContextQuery{.export_name = options_.export_name}));
-    if (!listed) {
-      return false;
-    }
-    for (const engine::OptionReply& reply : *listed) {
-      const auto context = engine::DecodeMetaContext(reply.payload);
-      if (reply.type == OptionReplyType::kMetaContext && context && profile_.contexts.size() < kListedMax) {
-        profile_.contexts.push_back(context->name);
-      }
-    }
-    std::vector<std::string> wanted = profile_.contexts;
-    if (!std::ranges::count(wanted, engine::kBaseAllocation)) {
-      wanted.emplace_back(engine::kBaseAllocation);
-    }
-    return SelectContexts(std::move(wanted));
-  }
-
-  bool SelectContexts(std::vector<std::string> wanted) {
-    const engine::MetaContextQuery query{.export_name = options_.export_name, .queries = std::move(wanted)};
-    const auto set = Ask(OptionType::kSetMetaContext, EncodePayload(query));
-    if (!set) {
-      return false;
-    }
-    Mark(Feature::kMetaContexts, set->back().type != OptionReplyType::kErrUnsup);
-    int others = 0;
-    for (const engine::OptionReply& reply : *set) {
-      const auto context = engine::DecodeMetaContext(reply.payload);
-      if (reply.type == OptionReplyType::kMetaContext && context) {
-        const bool is_base = context->name == engine::kBaseAllocation;
-        Mark(Feature::kBaseAllocation, is_base);
-        others += is_base ? 0 : 1;
-      }
-    }
-    Mark(Feature::kSecondContext, profile_.features.Has(Feature::kBaseAllocation) && others > 0);
-    return true;
-  }
-
-  Failed EnterByName() {
-    const auto reply =
-        session_.AskExportName(options_.export_name, /*no_zeroes=*/profile_.features.Has(Feature::kNoZeroes));
-    if (!reply) {
-      return fmt::format("NBD_OPT_EXPORT_NAME for {}: {}", engine::Quoted(options_.export_name), reply.error().text);
-    }
-    profile_.info = {.size = reply->size, .flags = reply->flags};
     return {};
   }
 
-  void NoteFlags() {
-    for (const FlagFeature& each : kFlagFeatures) {
-      Mark(each.feature, (profile_.info.flags & each.flag) != 0);
+  // Lists contexts, then selects all of them and base:allocation.
+  Done AskContexts() {
+    if (!profile_.features.Has(Feature::kStructuredReplies)) {
+      return {};
     }
-    const bool read_only = profile_.features.Has(Feature::kReadOnly);
-    Mark(Feature::kWritable, options_.may_write && !read_only);
-    Mark(Feature::kNoFastZero,
-         profile_.features.Has(Feature::kWriteZeroes) && !profile_.features.Has(Feature::kFastZero));
+    const auto listed = Ask(OptionType::kListMetaContext);
+    if (!listed) {
+      return std::unexpected(listed.error());
+    }
+    profile_.contexts = ContextNames(*listed, kListedMax);
+    std::vector<std::string> wanted = profile_.contexts;
+    if (std::ranges::count(wanted, engine::kBaseAllocation) == 0) {
+      wanted.emplace_back(engine::kBaseAllocation);
+    }
+    const auto set = Ask(OptionType::kSetMetaContext, std::move(wanted));
+    if (!set) {
+      return std::unexpected(set.error());
+    }
+    Mark(Feature::kMetaContexts, set->back().type != OptionReplyType::kErrUnsup);
+    const std::vector<std::string> selected = ContextNames(*set, set->size());
+    const auto base_count = std::ranges::count(selected, engine::kBaseAllocation);
+    Mark(Feature::kBaseAllocation, base_count > 0);
+    Mark(Feature::kSecondContext, base_count > 0 && std::cmp_greater(selected.size(), base_count));
+    return {};
   }
 
-  Failed ReadSome() {
+  static std::vector<std::string> ContextNames(const engine::OptionReplies& replies, std::size_t count_max) {
+    std::vector<std::string> names;
+    for (const engine::OptionReply& reply : replies) {
+      const auto context = engine::DecodeMetaContext(reply.payload);
+      if (reply.type == OptionReplyType::kMetaContext && context && names.size() < count_max) {
+        names.push_back(context->name);
+      }
+    }
+    return names;
+  }
+
+  Done Enter() {
+    const auto entered_by = session_.EnterByGoOrName(options_.export_name, InfoRequests());
+    if (!entered_by) {
+      return std::unexpected("the export " + engine::Quoted(options_.export_name) +
+                             " cannot be entered: " + entered_by.error());
+    }
+    const engine::Negotiated& negotiated = session_.negotiated();
+    if (!negotiated.has_info) {
+      return std::unexpected("NBD_OPT_GO was acknowledged without NBD_INFO_EXPORT");
+    }
+    profile_.info = negotiated.info;
+    profile_.block_size = negotiated.block_size;
+    Mark(Feature::kGo, *entered_by == OptionType::kGo);
+    Mark(Feature::kBlockSize, negotiated.has_block_size);
+    Mark(Feature::kMinimumAboveOne, negotiated.block_size.minimum > 1);
+    for (const FlagFeature& each : kFlagFeatures) {
+      Mark(each.feature, negotiated.Has(each.flag));
+    }
+    Mark(Feature::kWritable, options_.may_write && !negotiated.Has(TransmissionFlag::kReadOnly));
+    Mark(Feature::kNoFastZero,
+         negotiated.Has(TransmissionFlag::kSendWriteZeroes) && !negotiated.Has(TransmissionFlag::kSendFastZero));
+    return {};
+  }
+
+  Done ReadSome() {
     const std::uint64_t length =
         std::min<std::uint64_t>(profile_.info.size, std::max(512U, profile_.block_size.minimum));
     if (length == 0 || length > (1U << 20)) {
       return {};  // An empty export, or a minimum block size that no server may advertise: for the checks to judge.
     }
     const auto answer = session_.Ask(engine::Request{.length = static_cast<std::uint32_t>(length)});
-    return answer ? Failed{} : fmt::format("a READ of {} bytes got no answer: {}", length, answer.error().text);
+    return answer ? Done()
+                  : std::unexpected(fmt::format("a READ of {} bytes got no answer: {}", length, answer.error().text));
   }
 
   Session session_;
   const ProbeOptions& options_;
   Profile profile_;
-  std::string broke_;
 };
 
 }  // namespace
@@ -288,10 +247,10 @@ reports::Advertised Profile::Advertised() const {
   return advertised;
 }
 
-std::expected<Profile, ProbeFailure> Probe(Peer& peer, const ProbeOptions& options, Transcript& transcript) {
+std::expected<Profile, ProbeError> Probe(Peer& peer, const ProbeOptions& options, Transcript& transcript) {
   auto transport = peer.Connect(Transport::Clock::now() + options.limits.reply_timeout);
   if (!transport) {
-    return std::unexpected(ProbeFailure{.unreachable = true, .sentence = transport.error().sentence});
+    return std::unexpected(ProbeError{.is_unreachable = true, .sentence = transport.error().sentence});
   }
   return Conversation(Session(std::move(*transport), options.limits, transcript), options).Run();
 }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Probe: the sanity conversation. It shows that a server can be talked to, and learns what it offers.
 //
-// Held before the first check and after the last. What a server does not offer decides which checks do not apply; so
-// the probe only takes notes, and leaves it to the checks to find fault.
+// It runs before the first check and after the last. What a server does not offer decides which checks do not apply;
+// the probe only takes notes, and leaves it to the checks to find violations.
 
 #pragma once
 
@@ -84,13 +84,13 @@ struct ProbeOptions {
   Session::Limits limits;
 };
 
-// Why the conversation failed, and whether it was before the server said anything (nothing can be tested then).
-struct ProbeFailure {
-  bool unreachable = false;
+// Why the conversation failed, and whether that was before the server sent anything (nothing can be tested then).
+struct ProbeError {
+  bool is_unreachable = false;
   std::string sentence;
 };
 
 // Holds the conversation. Every message is in `transcript`.
-std::expected<Profile, ProbeFailure> Probe(Peer& peer, const ProbeOptions& options, Transcript& transcript);
+std::expected<Profile, ProbeError> Probe(Peer& peer, const ProbeOptions& options, Transcript& transcript);
 
 }  // namespace nbdspec::conformance

@@ -18,11 +18,6 @@ namespace {
 constexpr std::size_t kReceiveBytesMax = 1 << 18;
 constexpr std::chrono::milliseconds kCancelLatency{200};
 
-bool IsFinal(const engine::OptionReply& reply) {
-  return reply.type != engine::OptionReplyType::kServer && reply.type != engine::OptionReplyType::kInfo &&
-         reply.type != engine::OptionReplyType::kMetaContext;
-}
-
 std::uint64_t CookieOf(const ServerMessage& reply) {
   const auto* simple = std::get_if<engine::SimpleReply>(&reply);
   return simple != nullptr ? simple->cookie : std::get<engine::Chunk>(reply).cookie;
@@ -58,7 +53,11 @@ std::uint32_t Answer::error() const {
 }
 
 Session::Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript, int connection)
-    : transport_(std::move(transport)), limits_(limits), transcript_(&transcript), connection_(connection) {}
+    : ClientNegotiation({.bytes_max = limits.option_bytes_max, .messages_max = limits.messages_max}),
+      transport_(std::move(transport)),
+      limits_(limits),
+      transcript_(&transcript),
+      connection_(connection) {}
 
 void Session::Note(std::string text) { transcript_->Add({.connection = connection_, .text = std::move(text)}); }
 
@@ -66,7 +65,7 @@ Transport::Clock::time_point Session::Until(std::chrono::milliseconds wait) cons
   return std::min(limits_.deadline, Transport::Clock::now() + wait);
 }
 
-void Session::Send(const engine::ClientMessage& message) {
+void Session::SendMessage(const engine::ClientMessage& message) {
   if (const auto* request = std::get_if<engine::Request>(&message)) {
     if (request->type == engine::CommandType::kRead) {
       decoder_.ExpectData(request->cookie, request->length);
@@ -167,49 +166,6 @@ Received<ServerMessage> Session::Next() {
   return next;
 }
 
-namespace {
-
-template <typename Wanted>
-Received<Wanted> As(Received<ServerMessage> heard, std::string_view wanted) {
-  if (!heard) {
-    return std::unexpected(heard.error());
-  }
-  if (auto* found = std::get_if<Wanted>(&*heard)) {
-    return std::move(*found);
-  }
-  return std::unexpected(ReceiveError{.kind = ReceiveError::kUnexpected,
-                                      .text = fmt::format("not {}, but {}", wanted, engine::Describe(*heard))});
-}
-
-}  // namespace
-
-Received<engine::Greeting> Session::NextGreeting() { return As<engine::Greeting>(Next(), "a newstyle greeting"); }
-
-Received<std::vector<engine::OptionReply>> Session::NextOptionReplies() {
-  std::vector<engine::OptionReply> replies;
-  std::uint64_t payload_bytes = 0;
-  for (;;) {
-    auto reply = As<engine::OptionReply>(Next(), "an option reply");
-    if (!reply) {
-      return std::unexpected(reply.error());
-    }
-    const bool is_final = IsFinal(*reply);
-    payload_bytes += reply->payload.size();
-    replies.push_back(std::move(*reply));
-    if (is_final) {
-      return replies;
-    }
-    if (payload_bytes > limits_.option_bytes_max) {
-      return std::unexpected(ReceiveError{.kind = ReceiveError::kFlood,
-                                          .text = fmt::format("{} bytes in answer to one option", payload_bytes)});
-    }
-    if (replies.size() >= limits_.messages_max) {
-      return std::unexpected(ReceiveError{.kind = ReceiveError::kFlood,
-                                          .text = fmt::format("{} replies to one option and no end", replies.size())});
-    }
-  }
-}
-
 Received<Answer> Session::NextAnswer(std::uint64_t cookie) {
   Answer answer;
   std::uint32_t received_count = 0;
@@ -284,11 +240,6 @@ ReceiveError Session::WaitForEnd() {
   return {.kind = ReceiveError::kFlood, .text = "the server goes on talking"};
 }
 
-Received<std::vector<engine::OptionReply>> Session::Ask(const engine::Option& option) {
-  Send(option);
-  return NextOptionReplies();
-}
-
 Received<Answer> Session::Ask(const engine::Request& request) {
   engine::Request numbered = request;
   if (numbered.cookie == 0) {
@@ -296,12 +247,6 @@ Received<Answer> Session::Ask(const engine::Request& request) {
   }
   Send(numbered);
   return NextAnswer(numbered.cookie);
-}
-
-Received<engine::ExportNameReply> Session::AskExportName(std::string_view name, bool no_zeroes) {
-  decoder_.ExpectExportNameReply(/*pad=*/!no_zeroes);
-  Send(engine::Option{.option = engine::OptionType::kExportName, .payload = engine::Bytes(name.begin(), name.end())});
-  return As<engine::ExportNameReply>(Next(), "the answer to NBD_OPT_EXPORT_NAME");
 }
 
 void Session::Disconnect() {

@@ -10,7 +10,6 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
-#include <expected>
 #include <memory>
 #include <optional>
 #include <string>
@@ -19,32 +18,14 @@
 #include "conformance/peer/transport.h"
 #include "conformance/session/transcript.h"
 #include "engine/base/bytes.h"
+#include "engine/negotiation/client_negotiation.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
-#include "engine/wire/server_decoder.h"
 
 namespace nbdspec::conformance {
 
-// Why a wanted message was not received.
-struct ReceiveError {
-  enum class Kind {
-    kClosed,       // The server closed the connection.
-    kReset,        // The server reset it.
-    kTimedOut,     // The server sent nothing in time.
-    kUndecodable,  // The bytes it sent are no message.
-    kUnexpected,   // It sent a message of another kind than the phase has.
-    kFlood,        // It sent more than Limits allow.
-  };
-  using enum Kind;
-  Kind kind = kTimedOut;
-  std::string text;  // For people: "the server closed the connection after 18 bytes".
-
-  // Whether the server ended the connection.
-  [[nodiscard]] bool is_disconnect() const { return kind == kClosed || kind == kReset; }
-};
-
-template <typename T>
-using Received = std::expected<T, ReceiveError>;
+using engine::Received;
+using engine::ReceiveError;
 
 // What answers one request: a simple reply, or chunks of which the last has DONE.
 struct Answer {
@@ -56,7 +37,7 @@ struct Answer {
   [[nodiscard]] std::uint32_t error() const;
 };
 
-class Session {
+class Session : public engine::ClientNegotiation {
  public:
   struct Limits {
     std::chrono::milliseconds reply_timeout{2000};                                // For each message wanted.
@@ -71,14 +52,9 @@ class Session {
 
   // `transcript` outlives the session. `connection` is its number there.
   Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript, int connection = 1);
-  Session(Session&&) noexcept = default;
-  Session& operator=(Session&&) noexcept = default;
 
-  // --- Sending ---
-
-  // Sends a message as it is. A request's READ length is remembered for its simple reply.
-  // A server that does not take it is noticed when an answer is awaited.
-  void Send(const engine::ClientMessage& message);
+  // --- Sending. See Send as well: the length of a READ is remembered for its simple reply, and a server that does not
+  // take what is sent is noticed when an answer is awaited ---
 
   // Sends bytes as they are; `what` describes them in the transcript.
   void SendRaw(engine::ByteView bytes, std::string what);
@@ -93,13 +69,6 @@ class Session {
 
   Received<engine::ServerMessage> Next();
 
-  // The greeting of a newstyle server.
-  Received<engine::Greeting> NextGreeting();
-
-  // Replies from the next one up to and with the first that is neither NBD_REP_SERVER, NBD_REP_INFO nor
-  // NBD_REP_META_CONTEXT. Never empty.
-  Received<std::vector<engine::OptionReply>> NextOptionReplies();
-
   // Everything that answers the request with `cookie`. Replies to other cookies that come meanwhile are kept for
   // their own call; a reply to a cookie never sent is kept in unmatched().
   Received<Answer> NextAnswer(std::uint64_t cookie);
@@ -113,13 +82,10 @@ class Session {
 
   // --- Both at once ---
 
-  Received<std::vector<engine::OptionReply>> Ask(const engine::Option& option);
+  using ClientNegotiation::Ask;
   Received<Answer> Ask(const engine::Request& request);  // request.cookie 0 is replaced by NextCookie().
 
-  // EXPORT_NAME: its own form of reply. `no_zeroes`: both sides set NO_ZEROES, so ten bytes are the whole of it.
-  Received<engine::ExportNameReply> AskExportName(std::string_view name, bool no_zeroes);
-
-  // The option GO was acknowledged: from here on NextAnswer.
+  // For a conversation that is not begun by Ask or AskExportName: from here on NextAnswer.
   void EnterTransmission() { decoder_.EnterTransmission(); }
 
   // Sends DISC and closes our sending side. Errors: none; whatever happens is in the transcript.
@@ -134,6 +100,9 @@ class Session {
   [[nodiscard]] const Limits& limits() const { return limits_; }
 
  private:
+  void SendMessage(const engine::ClientMessage& message) override;
+  Received<engine::ServerMessage> ReceiveMessage() override { return Next(); }
+
   // See session.cc.
   Received<engine::ServerMessage> NextUntil(Transport::Clock::time_point deadline);
   [[nodiscard]] Transport::Clock::time_point Until(std::chrono::milliseconds wait) const;
@@ -144,7 +113,6 @@ class Session {
   Limits limits_;
   Transcript* transcript_;
   int connection_;
-  engine::ServerDecoder decoder_;
   std::uint64_t cookie_ = 0;
   std::uint64_t sent_bytes_ = 0;
   std::uint64_t received_bytes_ = 0;

@@ -195,7 +195,7 @@ TEST(Probe, AnUnknownExportIsASentenceWithItsName) {
   Transcript transcript;
   const auto profile = Probe(**peer, {.export_name = "no\nsuch", .may_write = false, .limits = {}}, transcript);
   ASSERT_FALSE(profile);
-  EXPECT_FALSE(profile.error().unreachable);
+  EXPECT_FALSE(profile.error().is_unreachable);
   EXPECT_NE(profile.error().sentence.find("\"no\\nsuch\""), std::string::npos) << profile.error().sentence;
 }
 

@@ -9,8 +9,9 @@ namespace nbdspec::engine {
 
 Server::Server(const ServerOptions& options, std::vector<Export*> exports, Interposer* interposer)
     : options_(options), exports_(std::move(exports)), interposer_(interposer), decoder_(options.limits) {
-  state_.handshake_flags = options_.handshake_flags;
-  Say(nullptr, {Greeting{.flags = options_.handshake_flags}});
+  const Greeting greeting{.flags = options_.handshake_flags};
+  state_.Apply(greeting);
+  Send(nullptr, {greeting});
 }
 
 void Server::Receive(ByteView bytes) {
@@ -37,46 +38,36 @@ void Server::Pump() {
       closed_ = true;  // session.violation.may-hard.server: there is no telling where the next message begins.
       return;
     }
-    Hear(std::get<ClientMessage>(std::move(*next)));
+    Handle(std::get<ClientMessage>(std::move(*next)));
   }
 }
 
-void Server::Hear(ClientMessage heard) {
-  const ClientMessage as_it_came = interposer_ != nullptr ? heard : ClientMessage{};
-  Said said;
-  if (interposer_ == nullptr || interposer_->BeforeServer(heard, state_)) {
-    if (const auto* flags = std::get_if<ClientFlags>(&heard)) {
-      said = AnswerFlags(*flags);
-    } else if (const auto* option = std::get_if<Option>(&heard)) {
-      said = AnswerOption(*option);
+void Server::Handle(ClientMessage received) {
+  const ClientMessage as_it_came = interposer_ != nullptr ? received : ClientMessage{};
+  Messages messages;
+  if (interposer_ == nullptr || interposer_->BeforeServer(received, state_)) {
+    if (const auto* flags = std::get_if<ClientFlags>(&received)) {
+      messages = AnswerFlags(*flags);
+    } else if (const auto* option = std::get_if<Option>(&received)) {
+      messages = AnswerOption(*option);
     } else {
-      said = AnswerRequest(std::get<Request>(heard));
+      messages = AnswerRequest(std::get<Request>(received));
     }
   }
-  Say(&as_it_came, std::move(said));
+  Send(&as_it_came, std::move(messages));
 }
 
-void Server::Say(const ClientMessage* heard, Said said) {
+void Server::Send(const ClientMessage* received, Messages messages) {
   if (interposer_ != nullptr) {
-    interposer_->AfterServer(heard, state_, said);
+    interposer_->AfterServer(received, state_, messages);
   }
-  for (const ServerMessage& message : said) {
+  for (const ServerMessage& message : messages) {
     if (std::holds_alternative<HardDisconnect>(message)) {
       closed_ = true;
       return;
     }
     Encode(message, output_);
   }
-}
-
-void Server::Enter(Export& entered) {
-  entered_ = &entered;
-  state_.transmission = true;
-  state_.export_name = entered.options.name;
-  if (state_.context_export != entered.options.name) {
-    state_.contexts.clear();  // option.set-meta-context.other-export
-  }
-  decoder_.EnterTransmission();
 }
 
 }  // namespace nbdspec::engine

@@ -14,6 +14,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/extents/extent_map.h"
+#include "engine/negotiation/negotiated.h"
 #include "engine/server/export.h"
 #include "engine/server/interposer.h"
 #include "engine/wire/client_decoder.h"
@@ -41,52 +42,52 @@ class Server {
   // Takes bytes from the client, any number. Bytes after the end of the connection are ignored.
   void Receive(ByteView bytes);
 
-  // Takes what the server has to say; the greeting is there from the start. Requests wait while more than
-  // kOutputBytesMax is not taken, so call it until it gives nothing.
+  // Takes the bytes to send; the greeting is there from the start. Requests wait while more than kOutputBytesMax is not
+  // taken, so call it until it returns nothing.
   [[nodiscard]] Bytes TakeOutput();
 
-  // Whether the server has closed the connection, once TakeOutput gives nothing.
+  // Whether the server has closed the connection, once TakeOutput returns nothing.
   [[nodiscard]] bool closed() const { return closed_; }
 
-  [[nodiscard]] const ConnectionState& state() const { return state_; }
+  [[nodiscard]] const Negotiated& state() const { return state_; }
 
   // Above it the server answers nothing more until output is taken; one answer may pass it.
   static constexpr std::size_t kOutputBytesMax = 1 << 20;
 
  private:
-  using Said = std::vector<ServerMessage>;
+  using Messages = std::vector<ServerMessage>;
 
   void Pump();
-  void Hear(ClientMessage heard);
-  void Say(const ClientMessage* heard, Said said);
-  void Enter(Export& entered);
+  void Handle(ClientMessage received);
+  void Send(const ClientMessage* received, Messages messages);
 
-  // server_options.cc: option haggling.
-  Said AnswerFlags(const ClientFlags& flags);
-  Said AnswerOption(const Option& option);
-  Said AnswerExportName(const Option& option);
-  Said AnswerList(const Option& option);
-  Said AnswerInfoOrGo(const Option& option);
-  Said AnswerStructuredReply(const Option& option);
-  Said AnswerMetaContext(const Option& option);
+  // server_options.cc: option haggling. What an answer means for `state_` is in engine/negotiation.
+  Messages AnswerFlags(const ClientFlags& flags);
+  Messages AnswerOption(const Option& option);
+  Messages AnswerExportName(const Option& option);
+  OptionReplies RepliesTo(const Option& option);
+  [[nodiscard]] OptionReplies AnswerList(const Option& option) const;
+  OptionReplies AnswerInfoOrGo(const Option& option);
+  [[nodiscard]] OptionReplies AnswerStructuredReply(const Option& option) const;
+  OptionReplies AnswerMetaContext(const Option& option);
   [[nodiscard]] Export* FindExport(std::string_view name) const;
   [[nodiscard]] std::uint16_t TransmissionFlagsOf(const Export& of) const;
 
   // server_commands.cc: transmission.
-  Said AnswerRequest(const Request& request);
+  Messages AnswerRequest(const Request& request);
   [[nodiscard]] std::uint32_t Refusal(const Request& request) const;
-  Said Execute(const Request& request);
-  Said AnswerRead(const Request& request) const;
+  Messages Execute(const Request& request);
+  Messages AnswerRead(const Request& request) const;
   [[nodiscard]] std::optional<ExtentMap> ExtentsForRead(const Request& request) const;
-  Said AnswerBlockStatus(const Request& request) const;
-  [[nodiscard]] Said Done(const Request& request) const;
-  [[nodiscard]] Said Failed(const Request& request, std::uint32_t error) const;
+  Messages AnswerBlockStatus(const Request& request) const;
+  [[nodiscard]] Messages Done(const Request& request) const;
+  [[nodiscard]] Messages Failed(const Request& request, std::uint32_t error) const;
 
   ServerOptions options_;
   std::vector<Export*> exports_;
   Interposer* interposer_;
   ClientDecoder decoder_;
-  ConnectionState state_;
+  Negotiated state_;
   Export* entered_ = nullptr;
   std::uint32_t context_id_last_ = 0;
   Bytes output_;

@@ -70,7 +70,7 @@ std::uint64_t RoundUp(std::uint64_t value, std::uint64_t to) { return (value + t
 
 }  // namespace
 
-Server::Said Server::AnswerRequest(const Request& request) {
+Server::Messages Server::AnswerRequest(const Request& request) {
   if (request.type == CommandType::kDisc) {
     return {HardDisconnect{}};  // disc.no-reply: everything before it is answered already.
   }
@@ -112,7 +112,7 @@ std::uint32_t Server::Refusal(const Request& request) const {
   return NbdError::kOk;
 }
 
-Server::Said Server::Execute(const Request& request) {
+Server::Messages Server::Execute(const Request& request) {
   Layer& layer = entered_->layer();
   const ByteRange range = HasRange(request.type) ? RangeOf(request) : ByteRange{};
   LayerResult done;
@@ -145,18 +145,18 @@ Server::Said Server::Execute(const Request& request) {
 }
 
 // Holes are sent as such where they are whole sectors and DF does not ask for one chunk. structured.read.align-512
-Server::Said Server::AnswerRead(const Request& request) const {
+Server::Messages Server::AnswerRead(const Request& request) const {
   const ByteRange asked = RangeOf(request);
   Layer& layer = entered_->layer();
   if (!state_.structured_replies) {
     SimpleReply reply{.cookie = request.cookie, .data = Bytes(asked.length())};
     const auto read = layer.Read(asked.begin, reply.data);
-    return read ? Said{std::move(reply)} : Failed(request, read.error());
+    return read ? Messages{std::move(reply)} : Failed(request, read.error());
   }
   if (asked.empty()) {
     return Done(request);
   }
-  Said said;
+  Messages said;
   LayerResult read;
   const auto add = [&](std::uint16_t type, Bytes payload) {
     said.emplace_back(Chunk{.type = type, .cookie = request.cookie, .payload = std::move(payload)});
@@ -199,7 +199,7 @@ std::optional<ExtentMap> Server::ExtentsForRead(const Request& request) const {
   return extents ? std::optional(std::move(*extents)) : std::nullopt;
 }
 
-Server::Said Server::AnswerBlockStatus(const Request& request) const {
+Server::Messages Server::AnswerBlockStatus(const Request& request) const {
   const ByteRange asked = RangeOf(request);
   const bool req_one = (request.flags & CommandFlag::kReqOne) != 0;
   // From the grid on, so that an unaligned begin makes only the first length odd; whole blocks, for a block claims what
@@ -211,7 +211,7 @@ Server::Said Server::AnswerBlockStatus(const Request& request) const {
   if (!extents) {
     return Failed(request, extents.error());
   }
-  Said said;
+  Messages said;
   for (const MetaContext& context : state_.contexts) {
     BlockStatus status{.context_id = context.id, .descriptors = {}};
     if (context.name == kBlockIndexContext) {
@@ -231,14 +231,14 @@ Server::Said Server::AnswerBlockStatus(const Request& request) const {
   return said;
 }
 
-Server::Said Server::Done(const Request& request) const {
+Server::Messages Server::Done(const Request& request) const {
   if (!state_.structured_replies) {
     return {SimpleReply{.cookie = request.cookie}};
   }
   return {Chunk{.flags = ChunkFlag::kDone, .type = ChunkType::kNone, .cookie = request.cookie}};
 }
 
-Server::Said Server::Failed(const Request& request, std::uint32_t error) const {
+Server::Messages Server::Failed(const Request& request, std::uint32_t error) const {
   if (!state_.structured_replies) {
     return {SimpleReply{.error = error, .cookie = request.cookie}};
   }

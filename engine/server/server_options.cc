@@ -34,8 +34,8 @@ bool Matches(std::string_view query, std::string_view name, bool listing) {
 
 }  // namespace
 
-Server::Said Server::AnswerFlags(const ClientFlags& flags) {
-  state_.client_flags = flags.flags;
+Server::Messages Server::AnswerFlags(const ClientFlags& flags) {
+  state_.Apply(flags);
   // Client flag bits mirror the handshake flag bits. handshake.client-flags.drop-unknown, .drop-unoffered
   if ((flags.flags & ~static_cast<std::uint32_t>(options_.handshake_flags)) != 0) {
     return {HardDisconnect{}};
@@ -43,24 +43,46 @@ Server::Said Server::AnswerFlags(const ClientFlags& flags) {
   return {};
 }
 
-Server::Said Server::AnswerOption(const Option& option) {
-  if ((options_.handshake_flags & HandshakeFlag::kFixedNewstyle) == 0 && option.option != OptionType::kExportName) {
+Server::Messages Server::AnswerOption(const Option& option) {
+  if (option.option == OptionType::kExportName) {
+    return AnswerExportName(option);
+  }
+  if (!state_.is_fixed_newstyle()) {
     return {HardDisconnect{}};  // option.export-name.others-need-fixed: there are no replies to options.
   }
-  if (option.option == OptionType::kSetMetaContext) {
-    state_.contexts.clear();  // option.set-meta-context.replaces-on-failure: whatever the failure is.
-    state_.context_export.clear();
+  const OptionReplies replies = RepliesTo(option);
+  state_.Apply(option, replies);
+  if (state_.transmission) {
+    decoder_.EnterTransmission();
   }
-  // EXPORT_NAME has no replies, and what comes with ABORT is ignored. option.abort.ignore-data
-  const bool may_refuse = option.option != OptionType::kExportName && option.option != OptionType::kAbort;
-  if (option.too_long && may_refuse) {
+  Messages messages(replies.begin(), replies.end());
+  if (option.option == OptionType::kAbort) {
+    messages.emplace_back(HardDisconnect{});
+  }
+  return messages;
+}
+
+Server::Messages Server::AnswerExportName(const Option& option) {
+  entered_ = FindExport({reinterpret_cast<const char*>(option.payload.data()), option.payload.size()});
+  if (option.too_long || entered_ == nullptr) {
+    return {HardDisconnect{}};  // option.export-name.unknown-terminates: there is no way to say so.
+  }
+  const ExportNameReply reply{.size = entered_->layer().size(),
+                              .flags = TransmissionFlagsOf(*entered_),
+                              .pad = Bytes(state_.pads_export_name_reply() ? kExportNamePadBytes : 0)};
+  state_.Apply(option, reply);
+  decoder_.EnterTransmission();
+  return {reply};
+}
+
+OptionReplies Server::RepliesTo(const Option& option) {
+  if (option.option == OptionType::kAbort) {
+    return {Reply(option, OptionReplyType::kAck)};  // option.abort.ignore-data
+  }
+  if (option.too_long) {
     return {Refuse(option, OptionReplyType::kErrTooBig, "the option's data is too long")};
   }
   switch (option.option) {
-    case OptionType::kExportName:
-      return AnswerExportName(option);
-    case OptionType::kAbort:
-      return {Reply(option, OptionReplyType::kAck), HardDisconnect{}};
     case OptionType::kList:
       return AnswerList(option);
     case OptionType::kInfo:
@@ -76,34 +98,19 @@ Server::Said Server::AnswerOption(const Option& option) {
   }
 }
 
-Server::Said Server::AnswerExportName(const Option& option) {
-  Export* found = FindExport({reinterpret_cast<const char*>(option.payload.data()), option.payload.size()});
-  if (option.too_long || found == nullptr) {
-    return {HardDisconnect{}};  // option.export-name.unknown-terminates: there is no way to say so.
-  }
-  Enter(*found);
-  const bool no_zeroes =
-      (options_.handshake_flags & HandshakeFlag::kNoZeroes) != 0 && (state_.client_flags & ClientFlag::kNoZeroes) != 0;
-  return {ExportNameReply{
-      .size = found->layer().size(),
-      .flags = TransmissionFlagsOf(*found),
-      .pad = Bytes(no_zeroes ? 0 : kExportNamePadBytes),
-  }};
-}
-
-Server::Said Server::AnswerList(const Option& option) {
+OptionReplies Server::AnswerList(const Option& option) const {
   if (!option.payload.empty()) {
     return {Refuse(option, OptionReplyType::kErrInvalid, "NBD_OPT_LIST takes no data")};
   }
-  Said said;
+  OptionReplies replies;
   for (const Export* each : exports_) {
-    said.emplace_back(Reply(option, OptionReplyType::kServer, EncodePayload(ListedExport{.name = each->options.name})));
+    replies.push_back(Reply(option, OptionReplyType::kServer, EncodePayload(ListedExport{.name = each->options.name})));
   }
-  said.emplace_back(Reply(option, OptionReplyType::kAck));
-  return said;
+  replies.push_back(Reply(option, OptionReplyType::kAck));
+  return replies;
 }
 
-Server::Said Server::AnswerInfoOrGo(const Option& option) {
+OptionReplies Server::AnswerInfoOrGo(const Option& option) {
   const auto query = DecodeInfoQuery(option.payload);
   if (!query || !IsStringOfTheProtocol(query->name)) {
     return {Refuse(option, OptionReplyType::kErrInvalid, "the option's data does not parse")};
@@ -114,9 +121,9 @@ Server::Said Server::AnswerInfoOrGo(const Option& option) {
   }
   const ExportOptions& offered = found->options;
   const auto asked_for = [&](std::uint16_t type) { return std::ranges::count(query->requests, type) > 0; };
-  Said said;
+  OptionReplies replies;
   const auto inform = [&](Bytes payload) {
-    said.emplace_back(Reply(option, OptionReplyType::kInfo, std::move(payload)));
+    replies.push_back(Reply(option, OptionReplyType::kInfo, std::move(payload)));
   };
   inform(EncodePayload(InfoExport{.size = found->layer().size(), .flags = TransmissionFlagsOf(*found)}));
   if (asked_for(InfoType::kName)) {
@@ -128,25 +135,24 @@ Server::Said Server::AnswerInfoOrGo(const Option& option) {
   if (asked_for(InfoType::kBlockSize) || offered.block_size != InfoBlockSize{}) {
     inform(EncodePayload(offered.block_size));
   }
-  said.emplace_back(Reply(option, OptionReplyType::kAck));
+  replies.push_back(Reply(option, OptionReplyType::kAck));
   if (option.option == OptionType::kGo) {
-    Enter(*found);
+    entered_ = found;
   }
-  return said;
+  return replies;
 }
 
-Server::Said Server::AnswerStructuredReply(const Option& option) {
+OptionReplies Server::AnswerStructuredReply(const Option& option) const {
   if (!options_.structured_replies) {
     return {Refuse(option, OptionReplyType::kErrUnsup, "structured replies are not offered")};
   }
   if (!option.payload.empty()) {
     return {Refuse(option, OptionReplyType::kErrInvalid, "NBD_OPT_STRUCTURED_REPLY takes no data")};
   }
-  state_.structured_replies = true;
   return {Reply(option, OptionReplyType::kAck)};
 }
 
-Server::Said Server::AnswerMetaContext(const Option& option) {
+OptionReplies Server::AnswerMetaContext(const Option& option) {
   const bool listing = option.option == OptionType::kListMetaContext;
   if (!options_.structured_replies) {
     return {Refuse(option, OptionReplyType::kErrUnsup, "metadata contexts are not offered")};
@@ -171,16 +177,12 @@ Server::Said Server::AnswerMetaContext(const Option& option) {
       picked.push_back({.id = listing ? 0 : ++context_id_last_, .name = std::string(name)});
     }
   }
-  Said said;
+  OptionReplies replies;
   for (const MetaContext& context : picked) {
-    said.emplace_back(Reply(option, OptionReplyType::kMetaContext, EncodePayload(context)));
+    replies.push_back(Reply(option, OptionReplyType::kMetaContext, EncodePayload(context)));
   }
-  said.emplace_back(Reply(option, OptionReplyType::kAck));
-  if (!listing) {
-    state_.contexts = std::move(picked);
-    state_.context_export = query->export_name;
-  }
-  return said;
+  replies.push_back(Reply(option, OptionReplyType::kAck));
+  return replies;
 }
 
 Export* Server::FindExport(std::string_view name) const {

@@ -174,9 +174,7 @@ Judgement MustBeInvalid(CheckContext& context, std::uint32_t option, const Malfo
 }
 
 std::expected<Batch, Judgement> EnterAndAskStatus(CheckContext& context, Session session) {
-  Entered haggling{.session = std::move(session)};
-  haggling.agreed->structured_replies = true;
-  NBDSPEC_TRY(entered, context.EnterOn(std::move(haggling)));
+  NBDSPEC_TRY(entered, context.EnterExport(std::move(session)));
   const std::uint64_t length = std::min<std::uint64_t>(std::max(512U, entered.block_size().minimum), entered.size());
   if (length == 0) {
     return Stop(NotApplicable("the export is empty"));

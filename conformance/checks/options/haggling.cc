@@ -15,7 +15,7 @@ using engine::OptionReplyType;
 using engine::OptionType;
 
 Option InfoOption(std::uint32_t option, const std::string& name, std::vector<std::uint16_t> requests) {
-  return {.option = option, .payload = EncodePayload(engine::InfoQuery{.name = name, .requests = std::move(requests)})};
+  return engine::MakeOption(option, {.export_name = name, .requests = std::move(requests)});
 }
 
 std::string TypesOf(std::span<const OptionReply> replies) {
@@ -165,15 +165,9 @@ Judgement JudgeEveryEnd(CheckContext& context, EndRule is_wrong, std::string_vie
 std::expected<GoAnswer, Judgement> AskGo(CheckContext& context, std::vector<std::uint16_t> requests,
                                          std::uint32_t flags) {
   NBDSPEC_TRY(session, context.Haggle(flags));
-  auto replies = session.Ask(InfoOption(OptionType::kGo, context.export_name(), std::move(requests)));
-  if (!replies) {
-    return Stop(Inconclusive("NBD_OPT_GO got no answer: " + replies.error().text));
-  }
-  GoAnswer answer{.session = std::move(session), .replies = std::move(*replies)};
+  NBDSPEC_TRY(replies, session.Try(InfoOption(OptionType::kGo, context.export_name(), std::move(requests))));
+  GoAnswer answer{.session = std::move(session), .replies = std::move(replies)};
   answer.acknowledged = IsAcknowledged(answer.replies);
-  if (answer.acknowledged) {
-    answer.session.EnterTransmission();
-  }
   if (const auto* reply = FindInfo(answer.replies, InfoType::kExport)) {
     answer.info = engine::DecodeInfoExport(reply->payload).value_or(engine::InfoExport{});
   }
@@ -195,14 +189,8 @@ std::expected<GoAnswer, Judgement> EnterByGo(CheckContext& context, std::vector<
 
 std::expected<ExportNameAnswer, Judgement> AskByName(CheckContext& context, const std::string& name,
                                                      std::uint32_t flags) {
-  NBDSPEC_TRY(session, context.Connect());
-  const auto greeting = session.NextGreeting();
-  if (!greeting) {
-    return Stop(Inconclusive("no greeting: " + greeting.error().text));
-  }
-  const std::uint32_t agreed = greeting->flags & flags;
-  session.Send(engine::ClientFlags{.flags = agreed});
-  const bool no_zeroes = (agreed & engine::ClientFlag::kNoZeroes) != 0;
+  NBDSPEC_TRY(session, context.Haggle(flags));
+  const bool no_zeroes = !session.negotiated().pads_export_name_reply();
   auto reply = session.AskExportName(name, no_zeroes);
   return ExportNameAnswer{.session = std::move(session), .reply = std::move(reply), .no_zeroes = no_zeroes};
 }

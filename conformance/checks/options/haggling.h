@@ -83,7 +83,7 @@ struct GoAnswer {
   std::optional<engine::InfoBlockSize> block_size = {};
 };
 
-inline constexpr std::uint32_t kAllClientFlags = engine::ClientFlag::kFixedNewstyle | engine::ClientFlag::kNoZeroes;
+inline constexpr std::uint32_t kAllClientFlags = Session::kClientFlags;
 
 // Asks GO on a new connection. Errors: no reply.
 std::expected<GoAnswer, Judgement> AskGo(CheckContext& context, std::vector<std::uint16_t> requests,

@@ -29,7 +29,7 @@ Judgement OnlyIfNegotiated(CheckContext& context) {
   if (!refused || refused->back().type == engine::OptionReplyType::kAck) {
     return NotApplicable("NBD_OPT_STRUCTURED_REPLY with data was not refused by a reply");
   }
-  NBDSPEC_TRY(entered, context.EnterOn({.session = std::move(session)}));
+  NBDSPEC_TRY(entered, context.EnterExport(std::move(session)));
   NBDSPEC_TRY(read, FirstRead(entered));
   return JudgeFirst(context, AskOnce(entered, read));
 }
@@ -205,7 +205,7 @@ std::vector<Check> ReadChecks() {
       {spec::kTransmissionReadSimpleErrorCode, "A READ that fails gets one of the errors of the protocol.",
        SimpleErrorCode},
       {spec::kTransmissionReadZeroNoDisconnect, "After a READ of length 0 the connection goes on.",
-       JudgeZeroLength<CommandType::kRead>},
+       [](CheckContext& context) { return JudgeZeroLength(context, CommandType::kRead); }},
       {spec::kStructuredOnlyIfNegotiated,
        "READ gets a simple reply after structured replies were refused.",
        OnlyIfNegotiated,

@@ -6,7 +6,6 @@
 
 #include "engine/wire/big_endian.h"
 #include "engine/wire/client_decoder.h"
-#include "engine/wire/encode.h"
 #include "engine/wire/server_decoder.h"
 
 namespace nbdspec::fuzz {
@@ -22,22 +21,19 @@ namespace {
 
 constexpr std::size_t kReceiveBytesMax = 1 << 18;
 constexpr std::uint32_t kPayloadBytesMax = 1 << 26;
-constexpr std::uint32_t kOptionPayloadBytesMax = 1 << 16;
-constexpr std::size_t kOptionRepliesMax = 1000;
 constexpr std::size_t kListedMax = 16;
 constexpr std::size_t kRequestHeaderBytes = 28;
 constexpr std::size_t kSimpleHeaderBytes = 16;
 constexpr std::size_t kChunkHeaderBytes = 20;
-constexpr std::size_t kOptionReplyHeaderBytes = 20;
 
-std::string WhyEnded(Ending ending) {
+engine::ReceiveError WhyEnded(Ending ending) {
   switch (ending) {
     case Ending::kClosed:
-      return "the server closed the connection";
+      return {.kind = engine::ReceiveError::kClosed, .text = "the server closed the connection"};
     case Ending::kReset:
-      return "the server reset the connection";
+      return {.kind = engine::ReceiveError::kReset, .text = "the server reset the connection"};
     default:
-      return "the server said nothing in time";
+      return {.kind = engine::ReceiveError::kTimedOut, .text = "the server sent nothing in time"};
   }
 }
 
@@ -51,20 +47,6 @@ std::size_t WireBytes(const engine::ClientMessage& message) {
 
 // Of a line: first by the piece it came with, then by its place there.
 std::uint64_t Place(std::uint64_t piece, std::size_t line) { return piece << 24 | (line & 0xff'ffff); }
-
-Bytes OptionPayload(const engine::OptionStep& step, const std::string& export_name) {
-  const std::string& name = step.export_name.empty() ? export_name : step.export_name;
-  switch (step.option) {
-    case OptionType::kInfo:
-    case OptionType::kGo:
-      return EncodePayload(engine::InfoQuery{.name = name, .requests = {engine::InfoType::kBlockSize}});
-    case OptionType::kListMetaContext:
-    case OptionType::kSetMetaContext:
-      return EncodePayload(engine::MetaContextQuery{.export_name = name, .queries = step.names});
-    default:
-      return {};
-  }
-}
 
 }  // namespace
 
@@ -106,150 +88,65 @@ Ending LiveConnection::Receive(Clock::time_point deadline) {
 
 // --- The handshake ---
 
-void LiveConnection::Say(const engine::ClientMessage& message) { Encode(message, sent_); }
-
-// The next `count` bytes from the server, once they are all there.
-std::expected<ByteView, std::string> LiveConnection::Take(std::size_t count, Clock::time_point deadline) {
-  if (const Ending ending = Flush(deadline); ending == Ending::kTimedOut) {
-    return std::unexpected("the server did not take what was sent");
+engine::Received<engine::ServerMessage> LiveConnection::ReceiveMessage() {
+  if (Flush(deadline_) == Ending::kTimedOut) {
+    return std::unexpected(engine::ReceiveError{.text = "the server did not take what was sent"});
   }
-  while (pending_bytes() < count) {
-    if (const Ending ending = Receive(deadline); ending != Ending::kNone) {
+  for (;;) {
+    if (auto next = decoder_.Next()) {
+      auto* const placed = std::get_if<engine::PlacedServerMessage>(&*next);
+      if (placed == nullptr) {
+        return std::unexpected(engine::ReceiveError{.kind = engine::ReceiveError::kUndecodable,
+                                                    .text = std::get<engine::Undecodable>(*next).what});
+      }
+      taken_ += placed->length;
+      name_reply_bytes_ = std::holds_alternative<engine::ExportNameReply>(placed->message) ? placed->length : 0;
+      return std::move(placed->message);
+    }
+    const std::size_t before = received_.size();
+    if (const Ending ending = Receive(deadline_); ending != Ending::kNone) {
       return std::unexpected(WhyEnded(ending));
     }
+    decoder_.Feed(ByteView(received_).subspan(before));
   }
-  taken_ += count;
-  return ByteView(received_).subspan(taken_ - count, count);
-}
-
-std::expected<std::vector<OptionReply>, std::string> LiveConnection::Ask(const engine::Option& option,
-                                                                         Clock::time_point deadline) {
-  Say(option);
-  std::vector<OptionReply> replies;
-  while (replies.size() < kOptionRepliesMax) {
-    const auto header = Take(kOptionReplyHeaderBytes, deadline);
-    if (!header) {
-      return std::unexpected(engine::OptionName(option.option) + ": " + header.error());
-    }
-    OptionReply reply{.magic = engine::GetBigEndian<std::uint64_t>(*header),
-                      .option = engine::GetBigEndian<std::uint32_t>(*header, 8),
-                      .type = engine::GetBigEndian<std::uint32_t>(*header, 12)};
-    const auto length = engine::GetBigEndian<std::uint32_t>(*header, 16);
-    if (reply.magic != engine::kOptionReplyMagic || reply.option != option.option || length > kOptionPayloadBytesMax) {
-      return std::unexpected(engine::OptionName(option.option) + ": what came is no reply to it");
-    }
-    const auto payload = Take(length, deadline);
-    if (!payload) {
-      return std::unexpected(engine::OptionName(option.option) + ": " + payload.error());
-    }
-    reply.payload.assign(payload->begin(), payload->end());
-    const bool is_final = reply.type != OptionReplyType::kServer && reply.type != OptionReplyType::kInfo &&
-                          reply.type != OptionReplyType::kMetaContext;
-    replies.push_back(std::move(reply));
-    if (is_final) {
-      return replies;
-    }
-  }
-  return std::unexpected(engine::OptionName(option.option) + ": no end of replies");
-}
-
-std::expected<void, std::string> LiveConnection::Haggle(const engine::OptionStep& step, const std::string& export_name,
-                                                        Offer& offer, Clock::time_point deadline) {
-  const auto replies = Ask({.option = step.option, .payload = OptionPayload(step, export_name)}, deadline);
-  if (!replies) {
-    return std::unexpected(replies.error());
-  }
-  const bool is_acknowledged = replies->back().type == OptionReplyType::kAck;
-  if (step.option == OptionType::kStructuredReply) {
-    offer.structured_replies = offer.structured_replies || is_acknowledged;
-  }
-  const bool sets = step.option == OptionType::kSetMetaContext;
-  if (sets) {
-    offer.contexts.clear();
-  }
-  for (const OptionReply& reply : *replies) {
-    const auto context = reply.type == OptionReplyType::kMetaContext && is_acknowledged
-                             ? engine::DecodeMetaContext(reply.payload)
-                             : std::nullopt;
-    if (context && sets) {
-      offer.contexts.push_back(*context);
-    } else if (context && offer.listed_contexts.size() < kListedMax) {
-      offer.listed_contexts.push_back(context->name);
-    }
-  }
-  return {};
-}
-
-std::expected<Offer, std::string> LiveConnection::Go(const std::string& name, Offer offer, Clock::time_point deadline) {
-  const auto replies =
-      Ask({.option = OptionType::kGo,
-           .payload = EncodePayload(engine::InfoQuery{.name = name, .requests = {engine::InfoType::kBlockSize}})},
-          deadline);
-  if (!replies) {
-    return std::unexpected(replies.error());
-  }
-  if (replies->back().type == OptionReplyType::kErrUnsup) {
-    return EnterByName(name, std::move(offer), deadline);
-  }
-  if (replies->back().type != OptionReplyType::kAck) {
-    return std::unexpected("NBD_OPT_GO was answered " + engine::OptionReplyName(replies->back().type));
-  }
-  for (const OptionReply& reply : *replies) {
-    if (const auto info = engine::DecodeInfoExport(reply.payload)) {
-      offer.info = *info;
-    }
-    if (const auto size = engine::DecodeInfoBlockSize(reply.payload)) {
-      offer.block_size = *size;
-    }
-  }
-  handshake_received_bytes_ = taken_;
-  return offer;
-}
-
-std::expected<Offer, std::string> LiveConnection::EnterByName(const std::string& name, Offer offer,
-                                                              Clock::time_point deadline) {
-  Say(engine::Option{.option = OptionType::kExportName, .payload = Bytes(name.begin(), name.end())});
-  name_reply_bytes_ = 10 + (no_zeroes_ ? 0 : engine::kExportNamePadBytes);
-  const auto reply = Take(name_reply_bytes_, deadline);
-  if (!reply) {
-    return std::unexpected("NBD_OPT_EXPORT_NAME: " + reply.error());
-  }
-  offer.info = {.size = engine::GetBigEndian<std::uint64_t>(*reply),
-                .flags = engine::GetBigEndian<std::uint16_t>(*reply, 8)};
-  handshake_received_bytes_ = taken_;
-  return offer;
 }
 
 std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine::OptionStep>& options,
                                                         const std::string& export_name, Clock::time_point deadline) {
-  const auto greeting = Take(18, deadline);
-  if (!greeting) {
-    return std::unexpected("no greeting: " + greeting.error());
+  deadline_ = deadline;
+  if (const auto greeting = Greet(); !greeting) {
+    return std::unexpected(greeting.error());
   }
-  if (engine::GetBigEndian<std::uint64_t>(*greeting) != engine::kNbdMagic ||
-      engine::GetBigEndian<std::uint64_t>(*greeting, 8) != engine::kOptionMagic) {
-    return std::unexpected("the greeting is not that of a newstyle server");
-  }
-  const auto flags = engine::GetBigEndian<std::uint16_t>(*greeting, 16);
-  const bool is_fixed = (flags & engine::HandshakeFlag::kFixedNewstyle) != 0;
-  no_zeroes_ = (flags & engine::HandshakeFlag::kNoZeroes) != 0;
-  Say(engine::ClientFlags{.flags = flags & std::uint32_t{3}});
-  Offer offer;
-  bool by_name = !is_fixed;
+  std::vector<std::string> listed_contexts;
+  bool by_name = false;
   for (const engine::OptionStep& step : options) {
     by_name = by_name || step.option == OptionType::kExportName;
     const bool is_last =
         step.option == OptionType::kExportName || step.option == OptionType::kGo || step.option == OptionType::kAbort;
-    if (!is_last && is_fixed) {
-      if (const auto haggled = Haggle(step, export_name, offer, deadline); !haggled) {
-        return std::unexpected(haggled.error());
+    if (is_last || !negotiated().is_fixed_newstyle()) {
+      continue;
+    }
+    const auto replies =
+        Try(engine::MakeOption(step.option, {.export_name = step.export_name.empty() ? export_name : step.export_name,
+                                             .requests = {engine::InfoType::kBlockSize},
+                                             .queries = step.names}));
+    if (!replies) {
+      return std::unexpected(replies.error());
+    }
+    if (step.option == OptionType::kListMetaContext && replies->back().type == OptionReplyType::kAck) {
+      for (const OptionReply& reply : *replies) {
+        const auto context = engine::DecodeMetaContext(reply.payload);
+        if (context && reply.type == OptionReplyType::kMetaContext && listed_contexts.size() < kListedMax) {
+          listed_contexts.push_back(context->name);
+        }
       }
     }
   }
-  auto entered =
-      by_name ? EnterByName(export_name, std::move(offer), deadline) : Go(export_name, std::move(offer), deadline);
+  const auto entered = by_name ? EnterByName(export_name) : EnterByGoOrName(export_name);
   handshake_sent_bytes_ = sent_.size();
-  return entered;
+  handshake_received_bytes_ = taken_;
+  return entered ? std::expected<Offer, std::string>(Offer{negotiated(), std::move(listed_contexts)})
+                 : std::unexpected(entered.error());
 }
 
 // --- Requests and replies ---
@@ -316,7 +213,7 @@ std::optional<ReplyView> LiveConnection::TakeSimple(ReplyView simple, std::uint3
 }
 
 void LiveConnection::Leave(Clock::time_point deadline) {
-  Say(engine::Request{.type = engine::CommandType::kDisc});
+  Send(engine::Request{.type = engine::CommandType::kDisc});
   Flush(deadline);
   transport_->CloseSending();
 }
@@ -384,7 +281,7 @@ void LiveConnection::DecodeReceived(std::vector<Line>& lines) const {
   const std::size_t handshake = std::min(handshake_received_bytes_, received.size());
   decode(received.first(handshake - std::min(handshake, name_reply_bytes_)));
   if (name_reply_bytes_ != 0) {
-    decoder.ExpectExportNameReply(/*pad=*/!no_zeroes_);
+    decoder.ExpectExportNameReply(negotiated().pads_export_name_reply());
     decode(received.subspan(handshake - name_reply_bytes_, name_reply_bytes_));
   }
   decoder.EnterTransmission();

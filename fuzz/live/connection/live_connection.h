@@ -15,23 +15,20 @@
 
 #include "conformance/peer/transport.h"
 #include "engine/base/bytes.h"
+#include "engine/negotiation/client_negotiation.h"
+#include "engine/negotiation/negotiated.h"
 #include "engine/script/script.h"
+#include "engine/wire/encode.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
 #include "fuzz/findings/finding.h"
 
 namespace nbdspec::fuzz {
 
-// What an export offers on a connection, as haggled.
-struct Offer {
-  engine::InfoExport info = {};
-  engine::InfoBlockSize block_size = {.minimum = 1};  // The specification's defaults where nothing was sent.
-  bool structured_replies = false;
-  std::vector<engine::MetaContext> contexts = {};
-  std::vector<std::string> listed_contexts = {};  // By LIST_META_CONTEXT, when it was asked.
+// What a connection has negotiated, and what else the server told.
+struct Offer : engine::Negotiated {
+  std::vector<std::string> listed_contexts = {};  // By LIST_META_CONTEXT, where that was sent.
   bool operator==(const Offer&) const = default;
-
-  [[nodiscard]] bool Has(std::uint16_t transmission_flag) const { return (info.flags & transmission_flag) != 0; }
 };
 
 // A reply message in place: its payload is valid until more is received.
@@ -44,13 +41,16 @@ struct ReplyView {
   engine::ByteView payload = {};
 };
 
-class LiveConnection {
+class LiveConnection : private engine::ClientNegotiation {
  public:
   using Clock = conformance::Transport::Clock;
 
   // `number` is its name in transcripts. `clock` outlives it: the connections of a run share one.
   LiveConnection(std::unique_ptr<conformance::Transport> transport, int number, std::uint64_t& clock)
-      : transport_(std::move(transport)), number_(number), clock_(&clock) {}
+      : ClientNegotiation({.bytes_max = 1 << 20, .messages_max = 1000}),
+        transport_(std::move(transport)),
+        number_(number),
+        clock_(&clock) {}
 
   // Haggles as the OptionSteps among `steps` say, then enters `export_name`.
   // Errors: why it did not get that far.
@@ -83,7 +83,7 @@ class LiveConnection {
   [[nodiscard]] std::size_t pending_bytes() const { return received_.size() - taken_; }
   [[nodiscard]] std::uint64_t received_byte_count() const { return received_offset_ + received_.size(); }
 
-  // Says DISC and closes our side.
+  // Sends DISC and closes our side.
   void Leave(Clock::time_point deadline);
 
   [[nodiscard]] FindingStream Record() const;
@@ -101,14 +101,8 @@ class LiveConnection {
     std::uint64_t order = 0;
   };
 
-  void Say(const engine::ClientMessage& message);
-  std::expected<engine::ByteView, std::string> Take(std::size_t count, Clock::time_point deadline);
-  std::expected<std::vector<engine::OptionReply>, std::string> Ask(const engine::Option& option,
-                                                                   Clock::time_point deadline);
-  std::expected<void, std::string> Haggle(const engine::OptionStep& step, const std::string& export_name, Offer& offer,
-                                          Clock::time_point deadline);
-  std::expected<Offer, std::string> Go(const std::string& name, Offer offer, Clock::time_point deadline);
-  std::expected<Offer, std::string> EnterByName(const std::string& name, Offer offer, Clock::time_point deadline);
+  void SendMessage(const engine::ClientMessage& message) override { Encode(message, sent_); }
+  engine::Received<engine::ServerMessage> ReceiveMessage() override;
 
   [[nodiscard]] std::optional<ReplyView> PeekHeader();
   [[nodiscard]] std::optional<ReplyView> TakeChunk(ReplyView chunk);
@@ -132,7 +126,7 @@ class LiveConnection {
   std::vector<Piece> sent_pieces_;  // Both ascending.
   std::vector<Piece> received_pieces_;
   std::string undecodable_;
-  bool no_zeroes_ = false;
+  Clock::time_point deadline_;                // Of the handshake.
   std::size_t handshake_sent_bytes_ = 0;      // At the beginning of sent_; 0 when it is not kept any more.
   std::size_t handshake_received_bytes_ = 0;  // The same of received_,
   std::size_t name_reply_bytes_ = 0;          // and how many of these answer EXPORT_NAME.

@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "engine/negotiation/client_negotiation.h"
+
+#include <utility>
+
+#include "engine/base/quoted.h"
+
+namespace nbdspec::engine {
+
+namespace {
+
+template <typename Wanted>
+Received<Wanted> As(Received<ServerMessage> received, std::string_view wanted) {
+  if (!received) {
+    return std::unexpected(std::move(received).error());
+  }
+  if (auto* found = std::get_if<Wanted>(&*received)) {
+    return std::move(*found);
+  }
+  return std::unexpected(ReceiveError{.kind = ReceiveError::kUnexpected,
+                                      .text = "not " + std::string(wanted) + ", but " + Describe(*received)});
+}
+
+std::unexpected<ReceiveError> Flood(std::uint64_t count, std::string_view of) {
+  return std::unexpected(
+      ReceiveError{.kind = ReceiveError::kFlood, .text = std::to_string(count) + " " + std::string(of)});
+}
+
+Option GoFor(std::string_view name, std::vector<std::uint16_t> requests) {
+  return MakeOption(OptionType::kGo, {.export_name = std::string(name), .requests = std::move(requests)});
+}
+
+std::unexpected<std::string> Refused(const OptionReplies& replies) {
+  const OptionReply& last = replies.back();
+  const std::string text(last.payload.begin(), last.payload.end());
+  return std::unexpected(OptionName(last.option) + " was answered " + OptionReplyName(last.type) +
+                         (text.empty() ? "" : " " + Quoted(text)));
+}
+
+}  // namespace
+
+void ClientNegotiation::Send(const ClientMessage& message) {
+  if (const auto* flags = std::get_if<ClientFlags>(&message)) {
+    negotiated_.Apply(*flags);
+  }
+  SendMessage(message);
+}
+
+Received<Greeting> ClientNegotiation::NextGreeting() {
+  auto greeting = As<Greeting>(ReceiveMessage(), "a newstyle greeting");
+  if (greeting) {
+    negotiated_.Apply(*greeting);
+  }
+  return greeting;
+}
+
+Received<OptionReplies> ClientNegotiation::NextOptionReplies() {
+  OptionReplies replies;
+  std::uint64_t payload_bytes = 0;
+  for (;;) {
+    auto reply = As<OptionReply>(ReceiveMessage(), "an option reply");
+    if (!reply) {
+      return std::unexpected(std::move(reply).error());
+    }
+    payload_bytes += reply->payload.size();
+    replies.push_back(*std::move(reply));
+    if (IsFinal(replies.back())) {
+      return replies;
+    }
+    if (payload_bytes > reply_limits_.bytes_max) {
+      return Flood(payload_bytes, "bytes in answer to one option");
+    }
+    if (replies.size() >= reply_limits_.messages_max) {
+      return Flood(replies.size(), "replies to one option and no end");
+    }
+  }
+}
+
+Received<OptionReplies> ClientNegotiation::Ask(const Option& option) {
+  Send(option);
+  auto replies = NextOptionReplies();
+  if (replies) {
+    negotiated_.Apply(option, *replies);
+    if (negotiated_.transmission) {
+      decoder_.EnterTransmission();
+    }
+  }
+  return replies;
+}
+
+Received<ExportNameReply> ClientNegotiation::AskExportName(std::string_view name, bool no_zeroes) {
+  decoder_.ExpectExportNameReply(/*pad=*/!no_zeroes);
+  const Option option = MakeOption(OptionType::kExportName, {.export_name = std::string(name)});
+  Send(option);
+  auto reply = As<ExportNameReply>(ReceiveMessage(), "the answer to NBD_OPT_EXPORT_NAME");
+  if (reply) {
+    negotiated_.Apply(option, *reply);
+  }
+  return reply;
+}
+
+std::expected<Greeting, std::string> ClientNegotiation::Greet(std::uint32_t flags) {
+  auto greeting = NextGreeting();
+  if (!greeting) {
+    return std::unexpected("no greeting: " + greeting.error().text);
+  }
+  Send(ClientFlags{.flags = greeting->flags & flags});
+  return *std::move(greeting);
+}
+
+std::expected<OptionReplies, std::string> ClientNegotiation::Try(const Option& option) {
+  auto replies = Ask(option);
+  if (!replies) {
+    return std::unexpected(OptionName(option.option) + " got no answer: " + replies.error().text);
+  }
+  return *std::move(replies);
+}
+
+std::expected<OptionReplies, std::string> ClientNegotiation::Require(const Option& option) {
+  auto replies = Try(option);
+  return !replies || replies->back().type == OptionReplyType::kAck ? replies : Refused(*replies);
+}
+
+ClientNegotiation::EnteredBy ClientNegotiation::EnterByGo(std::string_view name, InfoRequests requests) {
+  const auto replies = Require(GoFor(name, std::move(requests)));
+  return replies ? EnteredBy(OptionType::kGo) : std::unexpected(replies.error());
+}
+
+ClientNegotiation::EnteredBy ClientNegotiation::EnterByName(std::string_view name) {
+  const auto reply = AskExportName(name, /*no_zeroes=*/!negotiated_.pads_export_name_reply());
+  return reply ? EnteredBy(OptionType::kExportName)
+               : std::unexpected("NBD_OPT_EXPORT_NAME got no answer: " + reply.error().text);
+}
+
+ClientNegotiation::EnteredBy ClientNegotiation::EnterByGoOrName(std::string_view name, InfoRequests requests) {
+  if (!negotiated_.is_fixed_newstyle()) {
+    return EnterByName(name);
+  }
+  const auto replies = Try(GoFor(name, std::move(requests)));
+  if (!replies) {
+    return std::unexpected(replies.error());
+  }
+  if (negotiated_.transmission) {
+    return OptionType::kGo;
+  }
+  return replies->back().type == OptionReplyType::kErrUnsup ? EnterByName(name) : EnteredBy(Refused(*replies));
+}
+
+}  // namespace nbdspec::engine
