@@ -32,20 +32,6 @@ const OptionStep kSetAll = {.option = OptionType::kSetMetaContext,
                             .names = {std::string(engine::kBaseAllocation), std::string(engine::kBlockIndexContext)}};
 const OptionStep kGo = {.option = OptionType::kGo};
 
-bool NamesContexts(std::uint32_t option) {
-  return option == OptionType::kSetMetaContext || option == OptionType::kListMetaContext;
-}
-
-Bytes PayloadOf(const OptionStep& step) {
-  if (NamesContexts(step.option)) {
-    return EncodePayload(engine::MetaContextQuery{.export_name = step.export_name, .queries = step.names});
-  }
-  if (step.option == OptionType::kInfo || step.option == OptionType::kGo) {
-    return EncodePayload(engine::InfoQuery{.name = step.export_name});
-  }
-  return step.option == OptionType::kExportName ? Bytes(step.export_name.begin(), step.export_name.end()) : Bytes();
-}
-
 bool IsGoodString(const std::string& text) {
   return text.size() <= engine::kStringBytesMax && engine::IsValidString(text);
 }
@@ -58,7 +44,8 @@ Objection Object(std::string expected, const std::optional<ServerMessage>& saw) 
 
 ExchangeClient::ExchangeClient(engine::Export& served, engine::Export& other, std::uint8_t connection,
                                std::unique_ptr<engine::Interposer> wrong)
-    : served_(served),
+    : ClientNegotiation(Limits{}),
+      served_(served),
       other_(other),
       is_plain_(connection == 1),
       connection_(connection),
@@ -69,8 +56,10 @@ ExchangeClient::ExchangeClient(engine::Export& served, engine::Export& other, st
 // --- Haggling -------------------------------------------------------------------------------------------------
 
 ExchangeClient::Found ExchangeClient::Haggle(std::span<const OptionStep* const> options) {
-  if (auto found = Greet()) {
-    return found;
+  const auto greeting = Greet();
+  if (!greeting || *greeting != engine::Greeting{}) {
+    return Objection{.expected = "a greeting",
+                     .saw = greeting ? engine::Describe(ServerMessage(*greeting)) : greeting.error()};
   }
   const OptionStep* const usual[] = {&kStructuredReply, &kSetAll};
   for (const OptionStep* option : options.empty() ? std::span<const OptionStep* const>(usual) : options) {
@@ -84,80 +73,61 @@ ExchangeClient::Found ExchangeClient::Haggle(std::span<const OptionStep* const> 
   return is_over_ || entered_ != nullptr ? std::nullopt : Do(kGo);
 }
 
-ExchangeClient::Found ExchangeClient::Greet() {
-  said_.clear();
-  Encode(ClientMessage(engine::ClientFlags{}), said_);
-  Say(said_);
-  const auto greeting = Next();
-  if (!greeting || *greeting != ServerMessage(engine::Greeting{})) {
-    return Object("a greeting", greeting);
-  }
-  return std::nullopt;
-}
-
-ExchangeClient::Found ExchangeClient::Do(const OptionStep& option) {
-  said_.clear();
-  Encode(ClientMessage(engine::Option{.option = option.option, .payload = PayloadOf(option)}), said_);
-  engine::Export* const named = Find(option.export_name);
-  if (option.option == OptionType::kExportName) {
-    decoder_.ExpectExportNameReply(/*pad=*/false);
-  }
-  Say(said_);
-  if (option.option == OptionType::kExportName) {
-    return DoExportName(named);
-  }
-  return TakeOptionReplies(option, named);
-}
-
-ExchangeClient::Found ExchangeClient::DoExportName(engine::Export* named) {
-  is_over_ = named == nullptr;  // option.export-name.unknown-terminates
-  if (is_over_) {
+ExchangeClient::Found ExchangeClient::Do(const OptionStep& step) {
+  engine::Export* const named = Find(step.export_name);
+  const engine::Option option =
+      engine::MakeOption(step.option, {.export_name = step.export_name, .queries = step.names});
+  if (step.option == OptionType::kExportName && named == nullptr) {
+    Send(option);
+    is_over_ = true;  // option.export-name.unknown-terminates
     return std::nullopt;
   }
-  const auto reply = Next();
-  const auto* entered = reply ? std::get_if<engine::ExportNameReply>(&*reply) : nullptr;
-  if (entered == nullptr || entered->size != named->layer().size()) {
-    return Object("the size of the export", reply);
+  if (step.option == OptionType::kExportName) {
+    const auto entered = EnterByName(step.export_name);
+    return entered ? EnterNamed(*named) : Found({.expected = "the size of the export", .saw = entered.error()});
   }
-  return Enter(*named);
+  const auto replies = Ask(option);
+  if (!replies) {
+    return Objection{.expected = "replies to " + engine::OptionName(step.option), .saw = replies.error().text};
+  }
+  for (const OptionReply& reply : *replies) {
+    if (reply.option != step.option) {
+      return Object("a reply to " + engine::OptionName(step.option), reply);
+    }
+    if (reply.type == OptionReplyType::kMetaContext && !engine::DecodeMetaContext(reply.payload)) {
+      return Object("a context", reply);
+    }
+    const auto info = engine::DecodeInfoExport(reply.payload);
+    if (reply.type == OptionReplyType::kInfo && info && (named == nullptr || info->size != named->layer().size())) {
+      return Object("the size of the export", reply);
+    }
+  }
+  const OptionReply& last = replies->back();
+  const bool is_acknowledged = last.type == OptionReplyType::kAck;
+  if (IsAcceptable(step, named) ? !is_acknowledged : !last.is_error()) {
+    return Object(IsAcceptable(step, named) ? "an ACK" : "an error", last);
+  }
+  if (!is_acknowledged) {
+    return std::nullopt;
+  }
+  is_over_ = step.option == OptionType::kAbort;
+  if (step.option == OptionType::kGo) {
+    return EnterNamed(*named);
+  }
+  return step.option == OptionType::kSetMetaContext ? JudgeSelection(step) : std::nullopt;
 }
 
-ExchangeClient::Found ExchangeClient::TakeOptionReplies(const OptionStep& option, engine::Export* named) {
-  std::vector<MetaContext> given;
-  for (;;) {
-    const auto message = Next();
-    const auto* reply = message ? std::get_if<OptionReply>(&*message) : nullptr;
-    if (reply == nullptr || reply->option != option.option) {
-      return Object("a reply to " + engine::OptionName(option.option), message);
-    }
-    if (reply->type == OptionReplyType::kMetaContext) {
-      const auto context = engine::DecodeMetaContext(reply->payload);
-      if (!context) {
-        return Object("a context", message);
-      }
-      given.push_back(*context);
-    } else if (const auto info = engine::DecodeInfoExport(reply->payload);
-               reply->type == OptionReplyType::kInfo && info) {
-      if (named == nullptr || info->size != named->layer().size()) {
-        return Object("the size of the export", message);
-      }
-    } else if (reply->type == OptionReplyType::kAck || reply->is_error()) {
-      const bool is_acked = !reply->is_error();
-      if (option.option == OptionType::kSetMetaContext) {
-        negotiated_.contexts.clear();  // option.set-meta-context.replaces-on-failure
-        context_export_.clear();
-      }
-      if (is_acked != IsAcceptable(option, named)) {
-        return Object(is_acked ? "an error" : "an ACK", message);
-      }
-      return is_acked ? Conclude(option, named, std::move(given)) : std::nullopt;
-    }
-  }
+ExchangeClient::Found ExchangeClient::EnterNamed(engine::Export& named) {
+  entered_ = &named;
+  const std::uint64_t size = negotiated().info.size;
+  return size == named.layer().size()
+             ? std::nullopt
+             : Found({.expected = "the size of the export", .saw = std::to_string(size) + " bytes"});
 }
 
 // Whether the option is to be acknowledged.
-bool ExchangeClient::IsAcceptable(const OptionStep& option, const engine::Export* named) const {
-  switch (option.option) {
+bool ExchangeClient::IsAcceptable(const OptionStep& step, const engine::Export* named) const {
+  switch (step.option) {
     case OptionType::kAbort:
     case OptionType::kList:
     case OptionType::kStructuredReply:
@@ -167,35 +137,20 @@ bool ExchangeClient::IsAcceptable(const OptionStep& option, const engine::Export
       return named != nullptr;
     case OptionType::kSetMetaContext:
     case OptionType::kListMetaContext:
-      return named != nullptr && negotiated_.structured && std::ranges::all_of(option.names, IsGoodString);
+      return named != nullptr && negotiated().structured_replies && std::ranges::all_of(step.names, IsGoodString);
     default:
       return false;
   }
 }
 
-// What an acknowledged option means from now on.
-ExchangeClient::Found ExchangeClient::Conclude(const OptionStep& option, engine::Export* named,
-                                               std::vector<MetaContext> given) {
-  switch (option.option) {
-    case OptionType::kAbort:
-      is_over_ = true;
-      return std::nullopt;
-    case OptionType::kStructuredReply:
-      negotiated_.structured = true;
-      return std::nullopt;
-    case OptionType::kGo:
-      decoder_.EnterTransmission();
-      return Enter(*named);
-    case OptionType::kSetMetaContext:
-      break;
-    default:
-      return std::nullopt;
-  }
+// Each known context that was asked for must be selected once, and nothing else.
+ExchangeClient::Found ExchangeClient::JudgeSelection(const OptionStep& step) const {
+  const std::vector<MetaContext>& given = negotiated().contexts;
   std::size_t expected = 0;
   for (const std::string_view name : kContexts) {
-    expected += std::ranges::count(option.names, name) > 0 ? 1 : 0;
+    expected += std::ranges::count(step.names, name) > 0 ? 1 : 0;
     const auto same_name = std::ranges::count(given, name, &MetaContext::name);
-    if (same_name != (std::ranges::count(option.names, name) > 0 ? 1 : 0)) {
+    if (same_name != (std::ranges::count(step.names, name) > 0 ? 1 : 0)) {
       return Objection{.expected = "each context that was asked for once",
                        .saw = std::to_string(same_name) + " " + std::string(name)};
     }
@@ -204,16 +159,6 @@ ExchangeClient::Found ExchangeClient::Conclude(const OptionStep& option, engine:
   if (given.size() != expected || share_an_id) {
     return Objection{.expected = std::to_string(expected) + " contexts with ids of their own",
                      .saw = std::to_string(given.size()) + (share_an_id ? " with one id" : "")};
-  }
-  negotiated_.contexts = std::move(given);
-  context_export_ = option.export_name;
-  return std::nullopt;
-}
-
-ExchangeClient::Found ExchangeClient::Enter(engine::Export& entered) {
-  entered_ = &entered;
-  if (context_export_ != entered.options.name) {
-    negotiated_.contexts.clear();  // option.set-meta-context.other-export
   }
   return std::nullopt;
 }
@@ -226,10 +171,10 @@ engine::Export* ExchangeClient::Find(const std::string& name) {
 
 ExchangeClient::Found ExchangeClient::Exchange(std::span<const Request> requests, std::uint64_t cookie,
                                                std::vector<ExchangeAnswer>& answers) {
-  said_.clear();
+  to_send_.clear();
   for (const Request& request : requests) {
-    Encode(ClientMessage(request), said_);
-    if (!negotiated_.structured && request.type == engine::CommandType::kRead) {
+    Encode(ClientMessage(request), to_send_);
+    if (!negotiated().structured_replies && request.type == engine::CommandType::kRead) {
       decoder_.ExpectData(request.cookie, request.length);
     }
   }
@@ -242,7 +187,7 @@ ExchangeClient::Found ExchangeClient::Exchange(std::span<const Request> requests
   if (unusual_) {
     unusual_->HoldAnswers(requests.size());
   }
-  Say(said_);
+  Deliver(to_send_);
   while (auto message = Next()) {
     const auto* simple = std::get_if<engine::SimpleReply>(&*message);
     auto* chunk = std::get_if<Chunk>(&*message);
@@ -267,8 +212,20 @@ ExchangeClient::Found ExchangeClient::Exchange(std::span<const Request> requests
   return std::nullopt;
 }
 
-// All at once, or in pieces of sizes that depend on what is said.
-void ExchangeClient::Say(engine::ByteView bytes) {
+void ExchangeClient::SendMessage(const ClientMessage& message) {
+  to_send_.clear();
+  Encode(message, to_send_);
+  Deliver(to_send_);
+}
+
+engine::Received<ServerMessage> ExchangeClient::ReceiveMessage() {
+  auto message = Next();
+  return message ? engine::Received<ServerMessage>(*std::move(message))
+                 : std::unexpected(engine::ReceiveError{.text = "nothing that can be read"});
+}
+
+// Sends all at once, or in pieces of sizes that depend on what is sent; then receives what answers it.
+void ExchangeClient::Deliver(engine::ByteView bytes) {
   std::size_t piece = bytes.size();
   while (!bytes.empty()) {
     if (!is_plain_) {
@@ -277,12 +234,8 @@ void ExchangeClient::Say(engine::ByteView bytes) {
     server_.Receive(bytes.first(piece));
     bytes = bytes.subspan(piece);
   }
-  Hear();
-}
-
-void ExchangeClient::Hear() {
-  for (Bytes bytes = server_.TakeOutput(); !bytes.empty(); bytes = server_.TakeOutput()) {
-    decoder_.Feed(bytes);
+  for (Bytes output = server_.TakeOutput(); !output.empty(); output = server_.TakeOutput()) {
+    decoder_.Feed(output);
   }
 }
 

@@ -96,7 +96,7 @@ ExchangeJudge::Found ExchangeJudge::JudgeForm(const Request& request, const Nego
                                               const ExchangeAnswer& answer, std::uint32_t& error) const {
   if (answer.simple) {
     const bool needs_chunks =
-        negotiated.structured && (request.type == CommandType::kRead || request.type == CommandType::kBlockStatus);
+        negotiated.structured_replies && (request.type == CommandType::kRead || request.type == CommandType::kBlockStatus);
     if (needs_chunks || !answer.chunks.empty()) {
       return Objection{.expected = "chunks alone", .saw = DescribeAll(answer)};
     }
@@ -105,7 +105,7 @@ ExchangeJudge::Found ExchangeJudge::JudgeForm(const Request& request, const Nego
   }
   for (std::size_t i = 0; i < answer.chunks.size(); ++i) {
     const bool is_last = i + 1 == answer.chunks.size();
-    if (!negotiated.structured) {
+    if (!negotiated.structured_replies) {
       return Objection{.expected = "a simple reply", .saw = DescribeAll(answer)};
     }
     if (auto found = JudgeChunkForm(request, answer.chunks[i], is_last, error)) {
@@ -184,7 +184,7 @@ ExchangeJudge::Permitted ExchangeJudge::PermittedFor(const Request& request, con
 std::uint16_t ExchangeJudge::FlagsFor(std::uint16_t command, const Negotiated& negotiated) const {
   switch (command) {
     case CommandType::kRead:
-      return CommandFlag::kFua | (negotiated.structured ? CommandFlag::kDf : std::uint16_t{0});
+      return CommandFlag::kFua | (negotiated.structured_replies ? CommandFlag::kDf : std::uint16_t{0});
     case CommandType::kWriteZeroes:
       return CommandFlag::kFua | CommandFlag::kNoHole | CommandFlag::kFastZero;
     case CommandType::kBlockStatus:

@@ -12,17 +12,14 @@
 #include <vector>
 
 #include "engine/block_status/judge.h"
+#include "engine/negotiation/negotiated.h"
 #include "engine/server/export.h"
 #include "engine/wire/messages.h"
 #include "fuzz/exchange/export_model.h"
 
 namespace nbdspec::fuzz {
 
-// What a connection has negotiated, as its client knows it.
-struct Negotiated {
-  bool structured = false;
-  std::vector<engine::MetaContext> contexts = {};
-};
+using engine::Negotiated;
 
 // Everything that answers one request: a simple reply, or chunks up to the one with DONE.
 struct ExchangeAnswer {
