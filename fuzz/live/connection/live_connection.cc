@@ -11,7 +11,6 @@
 namespace nbdspec::fuzz {
 
 using conformance::Ending;
-using engine::Bytes;
 using engine::ByteView;
 using engine::OptionReply;
 using engine::OptionReplyType;
