@@ -24,7 +24,7 @@ namespace nbdspec::fuzz {
 
 class ExchangeClient : private engine::ClientNegotiation {
  public:
-  using ClientNegotiation::negotiated;
+  [[nodiscard]] const Negotiated& negotiated() const { return ClientNegotiation::negotiated(); }
 
   // To `served` and `other`, an export by another name; both outlive this, as does nothing else. `wrong` may be null.
   // Not plain: answers are unusual, and bytes come in pieces.
