@@ -8,7 +8,7 @@
 #include <cstdlib>
 #include <utility>
 
-#include "conformance/peer/command_line.h"
+#include "conformance/peer/process/command_line.h"
 #include "conformance/peer/reference_target.h"
 #include "engine/base/quoted.h"
 #include "engine/wire/messages.h"

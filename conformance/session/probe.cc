@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "engine/base/check.h"
+#include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 
 namespace nbdspec::conformance {
@@ -108,32 +109,19 @@ class Conversation {
     if (!profile_.features.Has(Feature::kFixedNewstyle)) {
       return {};
     }
-    if (auto listed = AskList(); !listed) {
-      return listed;
-    }
-    const auto structured = Ask(OptionType::kStructuredReply);
-    if (!structured) {
-      return std::unexpected(structured.error());
-    }
+    NBDSPEC_RETURN_IF_ERROR(AskList());
+    NBDSPEC_RETURN_IF_ERROR(Ask(OptionType::kStructuredReply));
     Mark(Feature::kStructuredReplies, session_.negotiated().structured_replies);
-    if (auto contexts = AskContexts(); !contexts) {
-      return contexts;
-    }
-    const auto info = Ask(OptionType::kInfo);
-    if (!info) {
-      return std::unexpected(info.error());
-    }
-    Mark(Feature::kInfo, info->back().type != OptionReplyType::kErrUnsup);
+    NBDSPEC_RETURN_IF_ERROR(AskContexts());
+    NBDSPEC_ASSIGN_OR_RETURN(info, Ask(OptionType::kInfo));
+    Mark(Feature::kInfo, info.back().type != OptionReplyType::kErrUnsup);
     return {};
   }
 
   Done AskList() {
-    const auto replies = Ask(OptionType::kList);
-    if (!replies) {
-      return std::unexpected(replies.error());
-    }
-    Mark(Feature::kList, replies->back().type == OptionReplyType::kAck);
-    for (const engine::OptionReply& reply : *replies) {
+    NBDSPEC_ASSIGN_OR_RETURN(replies, Ask(OptionType::kList));
+    Mark(Feature::kList, replies.back().type == OptionReplyType::kAck);
+    for (const engine::OptionReply& reply : replies) {
       const auto listed = engine::DecodeListedExport(reply.payload);
       if (reply.type == OptionReplyType::kServer && listed && profile_.exports.size() < kListedMax) {
         profile_.exports.push_back(*listed);
@@ -147,21 +135,15 @@ class Conversation {
     if (!profile_.features.Has(Feature::kStructuredReplies)) {
       return {};
     }
-    const auto listed = Ask(OptionType::kListMetaContext);
-    if (!listed) {
-      return std::unexpected(listed.error());
-    }
-    profile_.contexts = ContextNames(*listed, kListedMax);
+    NBDSPEC_ASSIGN_OR_RETURN(listed, Ask(OptionType::kListMetaContext));
+    profile_.contexts = ContextNames(listed, kListedMax);
     std::vector<std::string> wanted = profile_.contexts;
     if (std::ranges::count(wanted, engine::kBaseAllocation) == 0) {
       wanted.emplace_back(engine::kBaseAllocation);
     }
-    const auto set = Ask(OptionType::kSetMetaContext, std::move(wanted));
-    if (!set) {
-      return std::unexpected(set.error());
-    }
-    Mark(Feature::kMetaContexts, set->back().type != OptionReplyType::kErrUnsup);
-    const std::vector<std::string> selected = ContextNames(*set, set->size());
+    NBDSPEC_ASSIGN_OR_RETURN(set, Ask(OptionType::kSetMetaContext, std::move(wanted)));
+    Mark(Feature::kMetaContexts, set.back().type != OptionReplyType::kErrUnsup);
+    const std::vector<std::string> selected = ContextNames(set, set.size());
     const auto base_count = std::ranges::count(selected, engine::kBaseAllocation);
     Mark(Feature::kBaseAllocation, base_count > 0);
     Mark(Feature::kSecondContext, base_count > 0 && std::cmp_greater(selected.size(), base_count));

@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 
 namespace nbdspec::engine {
@@ -58,12 +59,9 @@ Received<OptionReplies> ClientNegotiation::NextOptionReplies() {
   OptionReplies replies;
   std::uint64_t payload_bytes = 0;
   for (;;) {
-    auto reply = As<OptionReply>(ReceiveMessage(), "an option reply");
-    if (!reply) {
-      return std::unexpected(std::move(reply).error());
-    }
-    payload_bytes += reply->payload.size();
-    replies.push_back(*std::move(reply));
+    NBDSPEC_ASSIGN_OR_RETURN(reply, As<OptionReply>(ReceiveMessage(), "an option reply"));
+    payload_bytes += reply.payload.size();
+    replies.push_back(std::move(reply));
     if (IsFinal(replies.back())) {
       return replies;
     }
@@ -136,14 +134,11 @@ ClientNegotiation::EnteredBy ClientNegotiation::EnterByGoOrName(std::string_view
   if (!negotiated_.is_fixed_newstyle()) {
     return EnterByName(name);
   }
-  const auto replies = Try(GoFor(name, std::move(requests)));
-  if (!replies) {
-    return std::unexpected(replies.error());
-  }
+  NBDSPEC_ASSIGN_OR_RETURN(replies, Try(GoFor(name, std::move(requests))));
   if (negotiated_.transmission) {
     return OptionType::kGo;
   }
-  return replies->back().type == OptionReplyType::kErrUnsup ? EnterByName(name) : EnteredBy(Refused(*replies));
+  return replies.back().type == OptionReplyType::kErrUnsup ? EnterByName(name) : EnteredBy(Refused(replies));
 }
 
 }  // namespace nbdspec::engine

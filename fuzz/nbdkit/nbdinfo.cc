@@ -6,7 +6,7 @@
 #include <optional>
 #include <utility>
 
-#include "conformance/peer/process.h"
+#include "conformance/peer/process/process.h"
 
 namespace nbdspec::fuzz {
 

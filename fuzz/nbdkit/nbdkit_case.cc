@@ -7,7 +7,7 @@
 #include <optional>
 #include <utility>
 
-#include "conformance/peer/nbdkit_module.h"
+#include "conformance/peer/targets/nbdkit_module.h"
 #include "engine/base/byte_range.h"
 #include "engine/base/quoted.h"
 #include "engine/wire/messages.h"

@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "conformance/peer/peer.h"
-#include "conformance/peer/started_peer.h"
+#include "conformance/peer/targets/started_peer.h"
 #include "engine/base/byte_range.h"
 #include "engine/block_status/judge.h"
 #include "engine/spec/ids.h"

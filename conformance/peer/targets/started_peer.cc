@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/started_peer.h"
+#include "conformance/peer/targets/started_peer.h"
 
 #include <algorithm>
 #include <optional>
@@ -7,11 +7,11 @@
 #include <system_error>
 #include <utility>
 
-#include "conformance/peer/image.h"
-#include "conformance/peer/process.h"
-#include "conformance/peer/socket_transport.h"
+#include "conformance/peer/process/process.h"
+#include "conformance/peer/socket/socket_transport.h"
+#include "conformance/peer/targets/image.h"
+#include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
 
@@ -67,28 +67,14 @@ class StartedPeer final : public Peer {
 };
 
 std::expected<void, Trouble> StartedPeer::StartProcess() {
-  auto directory = PrivateDirectory::Make();
-  if (!directory) {
-    return std::unexpected(directory.error());
-  }
-  const auto address = UnixSocketAddress(directory->socket_path());
-  if (!address) {
-    return std::unexpected(address.error());
-  }
-  address_ = *address;
-  const std::string image = directory->PathOf("image");
-  if (const auto written = WriteImage(image); !written) {
-    return std::unexpected(written.error());
-  }
-  const auto words = recipe_.command(*directory, image);
-  if (!words) {
-    return std::unexpected(words.error());
-  }
-  auto process = ServerProcess::Start(*words, *std::move(directory));
-  if (!process) {
-    return std::unexpected(process.error());
-  }
-  process_ = *std::move(process);
+  NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
+  NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(directory.socket_path()));
+  address_ = address;
+  const std::string image = directory.PathOf("image");
+  NBDSPEC_RETURN_IF_ERROR(WriteImage(image));
+  NBDSPEC_ASSIGN_OR_RETURN(words, recipe_.command(directory, image));
+  NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory)));
+  process_ = std::move(process);
   return {};
 }
 
@@ -161,9 +147,7 @@ std::expected<std::unique_ptr<Peer>, Trouble> StartPeer(ServerRecipe recipe, Clo
   const auto given = deadline - Clock::now();
   auto peer = std::make_unique<StartedPeer>(
       std::move(recipe), std::clamp<std::chrono::nanoseconds>(given, kRestartWaitMin, kRestartWaitMax));
-  if (const auto started = peer->Start(deadline); !started) {
-    return std::unexpected(started.error());
-  }
+  NBDSPEC_RETURN_IF_ERROR(peer->Start(deadline));
   return peer;
 }
 

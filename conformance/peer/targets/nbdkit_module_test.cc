@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/nbdkit_module.h"
+#include "conformance/peer/targets/nbdkit_module.h"
 
 #include <gtest/gtest.h>
 

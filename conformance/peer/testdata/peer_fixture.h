@@ -10,14 +10,14 @@
 #include <optional>
 #include <string>
 
-#include "conformance/peer/private_directory.h"
+#include "conformance/peer/process/private_directory.h"
 #include "conformance/peer/target.h"
 #include "engine/base/bytes.h"
 
 namespace nbdspec::conformance {
 
 // Gives each test a TMPDIR of its own and adopts every orphan; TearDown asks that neither has anything left.
-class SandboxForPeers : public testing::Test {
+class PeerFixture : public testing::Test {
  protected:
   void SetUp() override;
   void TearDown() override;

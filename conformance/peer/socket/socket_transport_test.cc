@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/socket_transport.h"
+#include "conformance/peer/socket/socket_transport.h"
 
 #include <gtest/gtest.h>
 #include <netinet/in.h>

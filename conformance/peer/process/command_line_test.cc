@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/command_line.h"
+#include "conformance/peer/process/command_line.h"
 
 #include <gtest/gtest.h>
 

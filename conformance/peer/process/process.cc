@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/process.h"
+#include "conformance/peer/process/process.h"
 
 #include <fcntl.h>
 #include <poll.h>
@@ -16,7 +16,6 @@
 #include <system_error>
 
 #include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
 

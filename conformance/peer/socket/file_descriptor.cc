@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/file_descriptor.h"
+#include "conformance/peer/socket/file_descriptor.h"
 
 #include <poll.h>
 #include <unistd.h>

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/private_directory.h"
+#include "conformance/peer/process/private_directory.h"
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "conformance/peer/socket_transport.h"
+#include "conformance/peer/socket/socket_transport.h"
 
 namespace nbdspec::conformance {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/socket_transport.h"
+#include "conformance/peer/socket/socket_transport.h"
 
 #include <fcntl.h>
 #include <netdb.h>
@@ -17,7 +17,6 @@
 
 #include "engine/base/check.h"
 #include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
 

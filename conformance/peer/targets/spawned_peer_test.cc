@@ -12,9 +12,9 @@
 #include <set>
 #include <thread>
 
-#include "conformance/peer/file_descriptor.h"
+#include "conformance/peer/socket/file_descriptor.h"
 #include "conformance/peer/target.h"
-#include "conformance/peer/testdata/sandbox_for_peers.h"
+#include "conformance/peer/testdata/peer_fixture.h"
 
 namespace nbdspec::conformance {
 namespace {
@@ -28,7 +28,7 @@ std::expected<std::unique_ptr<Peer>, Trouble> Spawn(const std::string& words, Tr
       ->Start(Setup::kWritable, deadline);
 }
 
-class SpawnedPeer : public SandboxForPeers {
+class SpawnedPeer : public PeerFixture {
  protected:
   // Starts a server that is expected to come up.
   static std::unique_ptr<Peer> MustSpawn(const std::string& words) {

@@ -7,9 +7,9 @@
 #include <optional>
 #include <string>
 
-#include "conformance/peer/file_descriptor.h"
-#include "conformance/peer/private_directory.h"
-#include "conformance/peer/socket_transport.h"
+#include "conformance/peer/process/private_directory.h"
+#include "conformance/peer/socket/file_descriptor.h"
+#include "conformance/peer/socket/socket_transport.h"
 #include "conformance/peer/target.h"
 
 namespace nbdspec::conformance {

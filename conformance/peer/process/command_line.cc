@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/command_line.h"
+#include "conformance/peer/process/command_line.h"
 
 #include <algorithm>
 
+#include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
 
@@ -113,10 +113,7 @@ std::expected<std::vector<std::string>, Trouble> Splitter::Split() {
   }
   while (at_ < command_.size()) {
     const char c = command_[at_];
-    const auto taken = c == '\'' ? TakeSingleQuoted() : c == '"' ? TakeDoubleQuoted() : TakeUnquoted();
-    if (!taken) {
-      return std::unexpected(taken.error());
-    }
+    NBDSPEC_RETURN_IF_ERROR(c == '\'' ? TakeSingleQuoted() : c == '"' ? TakeDoubleQuoted() : TakeUnquoted());
   }
   EndWord();
   if (words_.empty()) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/image.h"
+#include "conformance/peer/targets/image.h"
 
 #include <fcntl.h>
 #include <unistd.h>
@@ -8,10 +8,9 @@
 #include <cerrno>
 #include <system_error>
 
-#include "conformance/peer/file_descriptor.h"
+#include "conformance/peer/socket/file_descriptor.h"
 #include "engine/base/bytes.h"
 #include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/nbdkit_module.h"
+#include "conformance/peer/targets/nbdkit_module.h"
 
 #include <cstdlib>
 #include <filesystem>
@@ -7,9 +7,14 @@
 #include <vector>
 
 #include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
+
+namespace {
+
+constexpr std::string_view kBuiltIn = "engine/nbdkit";
+
+}  // namespace
 
 std::expected<std::string, engine::Trouble> FindNbdkitModule(std::string_view file) {
   namespace fs = std::filesystem;
@@ -21,8 +26,12 @@ std::expected<std::string, engine::Trouble> FindNbdkitModule(std::string_view fi
   } else {
     const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
     folders.push_back(program.parent_path());
-    // Programs and tests are all two folders deep in Bazel's output tree.
-    folders.push_back(program.parent_path().parent_path().parent_path() / "engine" / "nbdkit");
+    // In Bazel's output tree a program is some folders below the one that also holds engine/nbdkit.
+    fs::path above = program.parent_path();
+    while (above.has_relative_path() && !fs::is_directory(above / kBuiltIn, ignored)) {
+      above = above.parent_path();
+    }
+    folders.push_back(above / kBuiltIn);
   }
   std::string looked;
   for (const fs::path& folder : folders) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/testdata/sandbox_for_peers.h"
+#include "conformance/peer/testdata/peer_fixture.h"
 
 #include <sys/prctl.h>
 #include <sys/wait.h>
@@ -12,30 +12,30 @@
 #include <iterator>
 #include <thread>
 
-#include "conformance/peer/file_descriptor.h"
+#include "conformance/peer/socket/file_descriptor.h"
 
 namespace nbdspec::conformance {
 
-void SandboxForPeers::SetUp() {
+void PeerFixture::SetUp() {
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   unsetenv("TMPDIR");
   directory_.emplace(PrivateDirectory::Make().value());
   setenv("TMPDIR", tmpdir().c_str(), 1);
 }
 
-void SandboxForPeers::TearDown() {
+void PeerFixture::TearDown() {
   EXPECT_EQ(FileCount(tmpdir()), 0U) << "a directory was left behind";
   EXPECT_TRUE(waitpid(-1, nullptr, WNOHANG) == -1 && errno == ECHILD) << "a process was left behind";
   unsetenv("TMPDIR");
 }
 
-std::size_t SandboxForPeers::FileCount(const std::string& directory) {
+std::size_t PeerFixture::FileCount(const std::string& directory) {
   const std::filesystem::directory_iterator files(directory);
   return static_cast<std::size_t>(std::distance(begin(files), end(files)));
 }
 
-void SandboxForPeers::KillOwnerOfPeers(const std::function<std::vector<std::unique_ptr<Peer>>()>& start_peers,
-                                       int signal_number) {
+void PeerFixture::KillOwnerOfPeers(const std::function<std::vector<std::unique_ptr<Peer>>()>& start_peers,
+                                   int signal_number) {
   int ends[2];
   ASSERT_EQ(pipe(ends), 0);
   const FileDescriptor read_end(ends[0]);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/uri.h"
+#include "conformance/peer/targets/uri.h"
 
 #include <gtest/gtest.h>
 

@@ -12,9 +12,9 @@
 #include <string_view>
 #include <vector>
 
-#include "conformance/peer/file_descriptor.h"
-#include "conformance/peer/guardian.h"
-#include "conformance/peer/private_directory.h"
+#include "conformance/peer/process/guardian.h"
+#include "conformance/peer/process/private_directory.h"
+#include "conformance/peer/socket/file_descriptor.h"
 #include "conformance/peer/transport.h"
 #include "engine/base/error.h"
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/image.h"
+#include "conformance/peer/targets/image.h"
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -8,8 +8,8 @@
 #include <fstream>
 #include <iterator>
 
-#include "conformance/peer/file_descriptor.h"
-#include "conformance/peer/private_directory.h"
+#include "conformance/peer/process/private_directory.h"
+#include "conformance/peer/socket/file_descriptor.h"
 
 namespace nbdspec::conformance {
 namespace {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/private_directory.h"
+#include "conformance/peer/process/private_directory.h"
 
 #include <cerrno>
 #include <cstdlib>
@@ -7,9 +7,8 @@
 #include <system_error>
 #include <utility>
 
-#include "conformance/peer/socket_transport.h"
+#include "conformance/peer/socket/socket_transport.h"
 #include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
 

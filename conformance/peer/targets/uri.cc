@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/uri.h"
+#include "conformance/peer/targets/uri.h"
 
 #include <arpa/inet.h>
 
@@ -7,9 +7,10 @@
 #include <charconv>
 #include <optional>
 
-#include "conformance/peer/socket_transport.h"
+#include "conformance/peer/socket/socket_transport.h"
+#include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
+#include "engine/wire/protocol.h"
 
 namespace nbdspec::conformance {
 
@@ -18,11 +19,8 @@ namespace {
 using engine::Quoted;
 using engine::Trouble;
 
-// The longest string of the protocol.
-constexpr std::size_t kNameBytesMax = 4096;
-
-// What is wrong, to follow "The NBD URI ... cannot be used: ".
-using Wrong = std::unexpected<std::string>;
+// The error is what is wrong, to follow "The NBD URI ... cannot be used: ".
+using Error = std::unexpected<std::string>;
 template <typename T>
 using Parsed = std::expected<T, std::string>;
 
@@ -52,14 +50,14 @@ Parsed<std::string> PercentDecode(const std::string& part, std::string_view text
       const std::string_view digits = text.substr(i + 1, 2);
       const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, 16);
       if (digits.size() != 2 || error != std::errc() || stop != digits.data() + 2) {
-        return Wrong(part + " has a % that two hexadecimal digits do not follow; write a percent sign as %25");
+        return Error(part + " has a % that two hexadecimal digits do not follow; write a percent sign as %25");
       }
       decoded += static_cast<char>(value);
       i += 2;
     } else if (IsAlphanumeric(text[i]) || std::string_view("-._~!$&'()*+,;=:@/?").contains(text[i])) {
       decoded += text[i];
     } else {
-      return Wrong(part + " has the character " + Quoted(text.substr(i, 1)) +
+      return Error(part + " has the character " + Quoted(text.substr(i, 1)) +
                    ", which a URI cannot hold as it is; write it as % and two hexadecimal digits");
     }
   }
@@ -73,7 +71,7 @@ Parsed<std::uint16_t> ParsePort(std::string_view text) {
   std::uint16_t port = 0;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), port);
   if (error != std::errc() || stop != text.data() + text.size() || port == 0) {
-    return Wrong("the port " + Quoted(text) + " is not a number from 1 to 65535");
+    return Error("the port " + Quoted(text) + " is not a number from 1 to 65535");
   }
   return port;
 }
@@ -82,58 +80,52 @@ Parsed<std::string> ParseHostName(std::string_view text) {
   Parsed<std::string> host = PercentDecode("the host", text);
   if (host &&
       !std::ranges::all_of(*host, [](char c) { return IsAlphanumeric(c) || c == '-' || c == '.' || c == '_'; })) {
-    return Wrong("the host " + Quoted(*host) + " is no host name; write an IPv6 address in brackets, as in [::1]");
+    return Error("the host " + Quoted(*host) + " is no host name; write an IPv6 address in brackets, as in [::1]");
   }
   return host;
 }
 
 Parsed<void> ParseAuthority(std::string_view authority, NbdUri& uri) {
   if (authority.contains('@')) {
-    return Wrong("the user name before @ is for TLS, which is not supported yet");
+    return Error("the user name before @ is for TLS, which is not supported yet");
   }
   std::optional<std::string_view> port;
   if (authority.starts_with('[')) {
     const auto [literal, rest] = SplitAt(authority.substr(1), ']');
     if (!rest) {
-      return Wrong("the IPv6 address in the host has no closing bracket");
+      return Error("the IPv6 address in the host has no closing bracket");
     }
     if (!rest->empty() && !rest->starts_with(':')) {
-      return Wrong("only :port may follow the closing bracket of the host");
+      return Error("only :port may follow the closing bracket of the host");
     }
     uri.host = literal;
     in6_addr ignored = {};
     if (uri.host.contains('\0') || inet_pton(AF_INET6, uri.host.c_str(), &ignored) != 1) {
-      return Wrong("the host " + Quoted(literal) + " in brackets is no IPv6 address");
+      return Error("the host " + Quoted(literal) + " in brackets is no IPv6 address");
     }
     port = rest->empty() ? *rest : rest->substr(1);
   } else {
     const auto [name, after] = SplitAt(authority, ':');
-    Parsed<std::string> host = ParseHostName(name);
-    if (!host) {
-      return Wrong(host.error());
-    }
-    if (!host->empty()) {
-      uri.host = *host;
+    NBDSPEC_ASSIGN_OR_RETURN(host, ParseHostName(name));
+    if (!host.empty()) {
+      uri.host = host;
     }
     port = after.value_or("");
   }
-  const Parsed<std::uint16_t> number = ParsePort(*port);
-  if (!number) {
-    return Wrong(number.error());
-  }
-  uri.port = *number;
+  NBDSPEC_ASSIGN_OR_RETURN(number, ParsePort(*port));
+  uri.port = number;
   return {};
 }
 
 Parsed<void> CheckSocketPath(std::string_view path) {
   if (path.empty() || path == std::string_view("\0", 1)) {
-    return Wrong("the socket parameter is empty; write ?socket=PATH");
+    return Error("the socket parameter is empty; write ?socket=PATH");
   }
   if (path.substr(1).contains('\0')) {
-    return Wrong("the socket parameter has a %00 that is not its first character");
+    return Error("the socket parameter has a %00 that is not its first character");
   }
   if (path.size() > kUnixPathBytesMax) {
-    return Wrong("the socket parameter has " + std::to_string(path.size()) + " bytes, more than the " +
+    return Error("the socket parameter has " + std::to_string(path.size()) + " bytes, more than the " +
                  std::to_string(kUnixPathBytesMax) + " of a unix socket's path");
   }
   return {};
@@ -142,27 +134,21 @@ Parsed<void> CheckSocketPath(std::string_view path) {
 // Takes one KEY=VALUE of the query, of which only "socket" means anything here.
 Parsed<void> ParseParameter(std::string_view parameter, bool is_unix, NbdUri& uri) {
   const auto [key_text, value_text] = SplitAt(parameter, '=');
-  const Parsed<std::string> key = PercentDecode("the name of a query parameter", key_text);
-  if (!key) {
-    return Wrong(key.error());
+  NBDSPEC_ASSIGN_OR_RETURN(key, PercentDecode("the name of a query parameter", key_text));
+  if (key.starts_with("tls-")) {
+    return Error("the query parameter " + Quoted(key) + " is for TLS, which is not supported yet");
   }
-  if (key->starts_with("tls-")) {
-    return Wrong("the query parameter " + Quoted(*key) + " is for TLS, which is not supported yet");
-  }
-  if (*key != "socket") {
-    return Wrong("the query parameter " + Quoted(*key) + " is not known; only socket is");
+  if (key != "socket") {
+    return Error("the query parameter " + Quoted(key) + " is not known; only socket is");
   }
   if (!is_unix) {
-    return Wrong("the socket parameter goes with nbd+unix://, not with nbd://");
+    return Error("the socket parameter goes with nbd+unix://, not with nbd://");
   }
   if (!uri.socket_path.empty()) {
-    return Wrong("the socket parameter is given twice");
+    return Error("the socket parameter is given twice");
   }
-  const Parsed<std::string> path = PercentDecode("the socket parameter", value_text.value_or(""));
-  if (!path) {
-    return Wrong(path.error());
-  }
-  uri.socket_path = *path;
+  NBDSPEC_ASSIGN_OR_RETURN(path, PercentDecode("the socket parameter", value_text.value_or("")));
+  uri.socket_path = path;
   return CheckSocketPath(uri.socket_path);
 }
 
@@ -173,28 +159,23 @@ Parsed<void> ParseQuery(std::string_view query, bool is_unix, NbdUri& uri) {
     if (parameter.empty()) {
       continue;
     }
-    if (Parsed<void> parsed = ParseParameter(parameter, is_unix, uri); !parsed) {
-      return parsed;
-    }
+    NBDSPEC_RETURN_IF_ERROR(ParseParameter(parameter, is_unix, uri));
   }
   if (is_unix && uri.socket_path.empty()) {
-    return Wrong("it has no socket parameter; write nbd+unix:///[export]?socket=PATH");
+    return Error("it has no socket parameter; write nbd+unix:///[export]?socket=PATH");
   }
   return {};
 }
 
 Parsed<void> ParseExportName(std::string_view text, NbdUri& uri) {
-  const Parsed<std::string> name = PercentDecode("the export name", text);
-  if (!name) {
-    return Wrong(name.error());
+  NBDSPEC_ASSIGN_OR_RETURN(name, PercentDecode("the export name", text));
+  if (name.contains('\0')) {
+    return Error("the export name has a %00, which no export name may have");
   }
-  if (name->contains('\0')) {
-    return Wrong("the export name has a %00, which no export name may have");
+  if (name.size() > engine::kStringBytesMax) {
+    return Error("the export name has " + std::to_string(name.size()) + " bytes, more than the 4096 of the protocol");
   }
-  if (name->size() > kNameBytesMax) {
-    return Wrong("the export name has " + std::to_string(name->size()) + " bytes, more than the 4096 of the protocol");
-  }
-  uri.export_name = *name;
+  uri.export_name = name;
   return {};
 }
 
@@ -206,43 +187,34 @@ Parsed<bool> ParseScheme(std::string_view text) {
     return scheme == "nbd+unix";
   }
   if (scheme == "nbds" || scheme == "nbds+unix") {
-    return Wrong("its scheme " + scheme + " asks for TLS, which is not supported yet");
+    return Error("its scheme " + scheme + " asks for TLS, which is not supported yet");
   }
   if (scheme == "nbd+vsock" || scheme == "nbds+vsock") {
-    return Wrong("its scheme " + scheme + " asks for a vsock, which is not supported yet");
+    return Error("its scheme " + scheme + " asks for a vsock, which is not supported yet");
   }
-  return Wrong("its scheme " + Quoted(text) + " is not known; nbd and nbd+unix are");
+  return Error("its scheme " + Quoted(text) + " is not known; nbd and nbd+unix are");
 }
 
 Parsed<NbdUri> Parse(std::string_view text) {
   const std::size_t scheme_end = text.find("://");
   if (scheme_end == std::string_view::npos) {
-    return Wrong("it has no scheme; write nbd://host[:port]/[export] or nbd+unix:///[export]?socket=PATH");
+    return Error("it has no scheme; write nbd://host[:port]/[export] or nbd+unix:///[export]?socket=PATH");
   }
-  const Parsed<bool> is_unix = ParseScheme(text.substr(0, scheme_end));
-  if (!is_unix) {
-    return Wrong(is_unix.error());
-  }
+  NBDSPEC_ASSIGN_OR_RETURN(is_unix, ParseScheme(text.substr(0, scheme_end)));
   const std::string_view rest = text.substr(scheme_end + 3);
   if (rest.contains('#')) {
-    return Wrong("it has a fragment (#), which NBD URIs do not have; write a number sign as %23");
+    return Error("it has a fragment (#), which NBD URIs do not have; write a number sign as %23");
   }
   const auto [hierarchy, query] = SplitAt(rest, '?');
   const auto [authority, path] = SplitAt(hierarchy, '/');
-  if (*is_unix && !authority.empty()) {
-    return Wrong("it has a host, " + Quoted(authority) +
+  if (is_unix && !authority.empty()) {
+    return Error("it has a host, " + Quoted(authority) +
                  ", where a unix socket has none; write three slashes: nbd+unix:///[export]?socket=PATH");
   }
   NbdUri uri;
-  if (const Parsed<void> parsed = ParseAuthority(authority, uri); !parsed) {
-    return Wrong(parsed.error());
-  }
-  if (const Parsed<void> parsed = ParseExportName(path.value_or(""), uri); !parsed) {
-    return Wrong(parsed.error());
-  }
-  if (const Parsed<void> parsed = ParseQuery(query.value_or(""), *is_unix, uri); !parsed) {
-    return Wrong(parsed.error());
-  }
+  NBDSPEC_RETURN_IF_ERROR(ParseAuthority(authority, uri));
+  NBDSPEC_RETURN_IF_ERROR(ParseExportName(path.value_or(""), uri));
+  NBDSPEC_RETURN_IF_ERROR(ParseQuery(query.value_or(""), is_unix, uri));
   return uri;
 }
 

@@ -16,14 +16,14 @@
 #include <optional>
 #include <utility>
 
-#include "conformance/peer/command_line.h"
-#include "conformance/peer/image.h"
-#include "conformance/peer/nbdkit_module.h"
-#include "conformance/peer/process.h"
-#include "conformance/peer/started_peer.h"
+#include "conformance/peer/process/command_line.h"
+#include "conformance/peer/process/process.h"
 #include "conformance/peer/target.h"
+#include "conformance/peer/targets/image.h"
+#include "conformance/peer/targets/nbdkit_module.h"
+#include "conformance/peer/targets/started_peer.h"
+#include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
 
@@ -81,11 +81,8 @@ std::string ImageScript() {
 
 std::expected<Words, Trouble> NbdkitExtentsCommand(Setup setup, const PrivateDirectory& directory,
                                                    const std::string& /*image*/) {
-  const auto plugin = FindNbdkitModule(kExtentsPlugin);
-  if (!plugin) {
-    return std::unexpected(plugin.error());
-  }
-  return NbdkitWith({*plugin, "script-text=" + ImageScript()}, setup, directory);
+  NBDSPEC_ASSIGN_OR_RETURN(plugin, FindNbdkitModule(kExtentsPlugin));
+  return NbdkitWith({plugin, "script-text=" + ImageScript()}, setup, directory);
 }
 
 std::expected<Words, Trouble> QemuNbdCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {

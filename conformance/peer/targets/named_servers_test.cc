@@ -5,9 +5,9 @@
 #include <csignal>
 #include <cstdlib>
 
-#include "conformance/peer/image.h"
 #include "conformance/peer/target.h"
-#include "conformance/peer/testdata/sandbox_for_peers.h"
+#include "conformance/peer/targets/image.h"
+#include "conformance/peer/testdata/peer_fixture.h"
 
 namespace nbdspec::conformance {
 namespace {
@@ -98,7 +98,7 @@ Bytes ImageBytes(std::uint64_t offset, std::uint64_t length) {
   return bytes;
 }
 
-class NamedServers : public SandboxForPeers {
+class NamedServers : public PeerFixture {
  protected:
   static constexpr const char* kNames[] = {"nbdkit", "nbdkit:extents", "qemu-nbd", "nbd-server"};
 

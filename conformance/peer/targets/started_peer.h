@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "conformance/peer/peer.h"
-#include "conformance/peer/private_directory.h"
+#include "conformance/peer/process/private_directory.h"
 #include "engine/base/error.h"
 
 namespace nbdspec::conformance {

@@ -5,13 +5,13 @@
 #include <system_error>
 #include <utility>
 
-#include "conformance/peer/command_line.h"
-#include "conformance/peer/socket_transport.h"
-#include "conformance/peer/started_peer.h"
+#include "conformance/peer/process/command_line.h"
+#include "conformance/peer/socket/socket_transport.h"
 #include "conformance/peer/target.h"
-#include "conformance/peer/uri.h"
+#include "conformance/peer/targets/started_peer.h"
+#include "conformance/peer/targets/uri.h"
+#include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
 
@@ -66,11 +66,8 @@ class UriTarget final : public Target {
       return std::unexpected(Trouble{"Cannot make the server at " + text_ + " read-only: nbdspec did not start it. " +
                                      "Start it read-only by hand, under another URI."});
     }
-    const auto addresses = Addresses();
-    if (!addresses) {
-      return std::unexpected(addresses.error());
-    }
-    return std::make_unique<UriPeer>(text_, is_unix(), *addresses);
+    NBDSPEC_ASSIGN_OR_RETURN(addresses, Addresses());
+    return std::make_unique<UriPeer>(text_, is_unix(), addresses);
   }
   [[nodiscard]] bool CanSetUp(Setup setup) const override { return setup == Setup::kWritable; }
   [[nodiscard]] bool IsOurs() const override { return false; }
@@ -84,11 +81,8 @@ class UriTarget final : public Target {
     if (!is_unix()) {
       return ResolveTcp(uri_.host, uri_.port);
     }
-    const auto address = UnixSocketAddress(uri_.socket_path);
-    if (!address) {
-      return std::unexpected(address.error());
-    }
-    return std::vector{*address};
+    NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(uri_.socket_path));
+    return std::vector{address};
   }
 
   std::string text_;  // Parsed, so without control characters.
@@ -149,24 +143,18 @@ class SpawnTarget final : public Target {
 }  // namespace
 
 std::expected<std::unique_ptr<Target>, Trouble> TargetFromUri(std::string_view uri) {
-  auto parsed = ParseNbdUri(uri);
-  if (!parsed) {
-    return std::unexpected(parsed.error());
-  }
-  return std::make_unique<UriTarget>(std::string(uri), *std::move(parsed));
+  NBDSPEC_ASSIGN_OR_RETURN(parsed, ParseNbdUri(uri));
+  return std::make_unique<UriTarget>(std::string(uri), std::move(parsed));
 }
 
 std::expected<std::unique_ptr<Target>, Trouble> TargetFromSpawn(std::string_view command,
                                                                 std::string_view export_name) {
-  auto words = SplitCommand(command);
-  if (!words) {
-    return std::unexpected(words.error());
-  }
-  if (std::ranges::none_of(*words, [](const std::string& word) { return word.contains(kSocketPlaceholder); })) {
+  NBDSPEC_ASSIGN_OR_RETURN(words, SplitCommand(command));
+  if (std::ranges::none_of(words, [](const std::string& word) { return word.contains(kSocketPlaceholder); })) {
     return std::unexpected(Trouble{"The command " + engine::Quoted(command, 200) + " has no {socket}: write it where " +
                                    "the server takes the path of the unix socket to listen on."});
   }
-  return std::make_unique<SpawnTarget>(command, *std::move(words), export_name);
+  return std::make_unique<SpawnTarget>(command, std::move(words), export_name);
 }
 
 }  // namespace nbdspec::conformance

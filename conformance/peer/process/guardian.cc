@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Only async-signal-safe calls here, and no allocation: see GuardianPlan.
-#include "conformance/peer/guardian.h"
+#include "conformance/peer/process/guardian.h"
 
 #include <fcntl.h>
 #include <linux/close_range.h>

@@ -13,7 +13,7 @@
 #include <string_view>
 #include <vector>
 
-#include "conformance/peer/file_descriptor.h"
+#include "conformance/peer/socket/file_descriptor.h"
 #include "conformance/peer/transport.h"
 #include "engine/base/error.h"
 
