@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -20,7 +21,6 @@
 namespace nbdspec::fuzz {
 namespace {
 
-using engine::Breach;
 using engine::BuildOptions;
 using engine::ByteRange;
 using engine::Chunk;
@@ -28,15 +28,8 @@ using engine::Descriptor;
 using engine::ExtentMap;
 using engine::StatusExchange;
 
-using Breaches = std::vector<Breach>;
+using Violations = std::vector<engine::Violation>;
 using Descriptors = std::vector<Descriptor>;
-
-struct WrongSubject {
-  const char* name;
-  Family family;
-  std::uint64_t inputs_max;
-  BlockStatusSubject subject;
-};
 
 // --- Builders -------------------------------------------------------------------------------------------------
 
@@ -105,7 +98,7 @@ BlockStatusSubject BuilderThatAsksACopyMadeBackwards() {
 
 std::uint32_t WithBitsSwapped(std::uint32_t status) { return (status & 1U) << 1 | (status & 2U) >> 1; }
 
-std::vector<WrongSubject> Builders() {
+std::vector<WrongSubject<BlockStatusSubject>> Builders() {
   return {
       {"BuilderEndsWithLengthZero", Family::kEdge, 100, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
          built.push_back({.length = 0, .status = 0});
@@ -156,7 +149,7 @@ std::vector<WrongSubject> Builders() {
   };
 }
 
-std::vector<WrongSubject> Appenders() {
+std::vector<WrongSubject<BlockStatusSubject>> Appenders() {
   return {
       {"AppenderForgetsTheIdBefore", Family::kOrder, 100, Appender([](engine::Bytes& payload, std::size_t from) {
          payload.erase(payload.begin(), payload.begin() + static_cast<std::ptrdiff_t>(from));
@@ -180,9 +173,11 @@ BlockStatusSubject Misreader(Spoil spoil) {
     spoil(exchange);
     return exchange;
   };
-  return {.judge = [misread](const StatusExchange& exchange) { return Judge(misread(exchange)); },
-          .judge_zero_claims = [misread](const StatusExchange& exchange,
-                                         const ExtentMap& truth) { return JudgeZeroClaims(misread(exchange), truth); },
+  return {.judge = [misread](const StatusExchange& exchange) { return JudgeByAllRules(misread(exchange)); },
+          .find_refuted_claim =
+              [misread](const StatusExchange& exchange, const ExtentMap& truth) {
+                return FindRefutedStatusClaim(misread(exchange), truth);
+              },
           .claimed_zeroes = [misread](const StatusExchange& exchange,
                                       ByteRange within) { return ClaimedZeroes(misread(exchange), within); }};
 }
@@ -193,18 +188,18 @@ BlockStatusSubject RuleMisreader(std::string_view requirement, Spoil spoil) {
   return {.judge = [requirement, spoil](const StatusExchange& exchange) {
     StatusExchange spoilt = exchange;
     spoil(spoilt);
-    Breaches breaches;
+    Violations violations;
     engine::Negotiated agreed;
     engine::Negotiated agreed_of_spoilt;
     const engine::Exchange right = AsExchange(exchange, agreed);
     const engine::Exchange wrong = AsExchange(spoilt, agreed_of_spoilt);
-    for (const engine::Rule& rule : engine::StatusRules()) {
+    for (const engine::Rule& rule : engine::AllRules()) {
       const engine::Ruling ruling = Apply(rule, rule.requirement == requirement ? wrong : right);
       if (ruling.is_violated()) {
-        breaches.push_back({.requirement = rule.requirement, .saw = ruling.saw});
+        violations.push_back({.requirement = rule.requirement, .expected = ruling.expected, .saw = ruling.saw});
       }
     }
-    return breaches;
+    return violations;
   }};
 }
 
@@ -234,25 +229,25 @@ BlockStatusSubject JudgeThatSumsIn32Bits() {
       }
       return sum >= exchange.asked.length();
     });
-    Breaches breaches = Judge(exchange);
-    std::erase_if(breaches, [is_wrong](const Breach& breach) {
-      return breach.requirement == spec::kBlockStatusSumBeforeLast && !is_wrong;
+    Violations violations = JudgeByAllRules(exchange);
+    std::erase_if(violations, [is_wrong](const engine::Violation& violation) {
+      return violation.requirement == spec::kBlockStatusSumBeforeLast && !is_wrong;
     });
-    return breaches;
+    return violations;
   }};
 }
 
 BlockStatusSubject JudgeThatRemembers() {
   return {.judge = [calls = 0](const StatusExchange& exchange) mutable {
-    Breaches breaches = Judge(exchange);
-    if (++calls % 2 == 0 && !breaches.empty()) {
-      breaches.pop_back();
+    Violations violations = JudgeByAllRules(exchange);
+    if (++calls % 2 == 0 && !violations.empty()) {
+      violations.pop_back();
     }
-    return breaches;
+    return violations;
   }};
 }
 
-std::vector<WrongSubject> WrongJudges() {
+std::vector<WrongSubject<BlockStatusSubject>> WrongJudges() {
   constexpr std::string_view kSum = spec::kBlockStatusSumBeforeLast;
   constexpr std::string_view kCap = spec::kBlockStatusReqOneLengthCap;
   return {
@@ -299,7 +294,7 @@ std::vector<WrongSubject> WrongJudges() {
 }
 
 // One judge for each rule that the target's naive judge knows too: it lacks that rule.
-std::vector<WrongSubject> ForgetfulJudges() {
+std::vector<WrongSubject<BlockStatusSubject>> ForgetfulJudges() {
   return {
       {"JudgeForgetsReplyStructured", Family::kLost, 350, JudgeWithout(spec::kBlockStatusReplyStructured)},
       {"JudgeForgetsReqOneSingle", Family::kReqOne, 100, JudgeWithout(spec::kBlockStatusReqOneSingle)},
@@ -315,7 +310,8 @@ std::vector<WrongSubject> ForgetfulJudges() {
       {"JudgeForgetsZeroClaims",
        Family::kBits,
        700,
-       {.judge_zero_claims = [](const StatusExchange&, const ExtentMap&) { return Breaches{}; }}},
+       {.find_refuted_claim = [](const StatusExchange&,
+                                 const ExtentMap&) { return std::optional<engine::Violation>(); }}},
       {"ClaimedZeroesReachOneByteTooFar",
        Family::kEdge,
        1500,
@@ -330,21 +326,10 @@ std::vector<WrongSubject> ForgetfulJudges() {
 }  // namespace
 
 CanaryTarget BlockStatusReplyCanaries() {
-  CanaryTarget target = {
-      .name = "block_status_reply",
-      .inputs = {.bytes_max = 334},  // The head, and 16 steps of a script.
-      .right = {[](engine::ByteView input) { return FindBlockStatusDisagreement(input, BlockStatusSubject{}); }},
-      .right_runs = 20'000,
-  };
+  CanaryTarget target = CanariesFor(BlockStatusReplyTarget(), {});
+  target.right_runs = 20'000;
   for (const auto& wrong : {Builders(), Appenders(), WrongJudges(), ForgetfulJudges()}) {
-    for (const WrongSubject& each : wrong) {
-      target.canaries.push_back({.name = each.name,
-                                 .family = each.family,
-                                 .inputs_max = each.inputs_max,
-                                 .find = [subject = each.subject](engine::ByteView input) {
-                                   return FindBlockStatusDisagreement(input, subject);
-                                 }});
-    }
+    std::ranges::copy(CanariesOf(wrong, FindBlockStatusDisagreement), std::back_inserter(target.canaries));
   }
   return target;
 }

@@ -5,8 +5,8 @@
 // layers and filters.
 //
 // To add canaries to the target wire_decode:
-// 1. Make a subject that is wrong in named ways, best as a thin wrapper of the right one (mutant_extent_map.h): who
-//    and how, one enumerator and one line of code each. Nothing of it goes into the engine.
+// 1. Make a subject that is wrong in named ways, best as a thin wrapper of the right one (extent_map_canaries.cc): who
+//    and how, one name and one line of code each. Nothing of it goes into the engine.
 // 2. wire_decode_canaries.cc has a row for it: its name, its family, and the bug's own limit, about five times what the
 //    slowest seed needed. What the row looks for is the target's comparison, the function that LLVMFuzzerTestOneInput
 //    calls, with that subject.
@@ -18,14 +18,16 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/base/bytes.h"
 #include "engine/faults/fault.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/fuzz_target.h"
 #include "fuzz/inputs/input_mutator.h"
 
 namespace nbdspec::fuzz {
@@ -50,24 +52,66 @@ struct CanaryTarget {
   std::vector<Canary> canaries = {};
 };
 
-// A row of a table of canaries that differ in an enumerator.
-template <typename Bug>
-struct PlantedBug {
-  Bug bug;
-  const char* name;
+// A planted bug by its name, so that it can stand in a switch: "ClearMakesAHole"_bug.
+using Bug = std::uint64_t;
+inline constexpr Bug kNoBug = 0;
+constexpr Bug BugNamed(std::string_view name) {
+  std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a.
+  for (const char c : name) {
+    hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
+  }
+  return hash;
+}
+consteval Bug operator""_bug(const char* name, std::size_t length) { return BugNamed({name, length}); }
+
+// A row of a table of canaries that differ in the bug of one subject.
+struct NamedBug {
+  std::string_view name;
   Family family;
   std::uint64_t inputs_max;
 };
 
+inline Canary CanaryOf(const NamedBug& row, FindBytesDisagreement find) {
+  return {.name = std::string(row.name), .family = row.family, .inputs_max = row.inputs_max, .find = std::move(find)};
+}
+
 // The rows as canaries; `with_bug` gives the comparison for a bug.
-template <typename Bug, typename WithBug>
-std::vector<Canary> CanariesOf(std::span<const PlantedBug<Bug>> rows, const WithBug& with_bug) {
+template <typename WithBug>
+std::vector<Canary> CanariesOf(std::span<const NamedBug> rows, const WithBug& with_bug) {
   std::vector<Canary> canaries;
-  for (const PlantedBug<Bug>& row : rows) {
-    canaries.push_back(
-        {.name = row.name, .family = row.family, .inputs_max = row.inputs_max, .find = with_bug(row.bug)});
+  for (const NamedBug& row : rows) {
+    canaries.push_back(CanaryOf(row, with_bug(BugNamed(row.name))));
   }
   return canaries;
+}
+
+// A row of a table of wrong subjects, each a value of its own.
+template <typename Subject>
+struct WrongSubject {
+  std::string_view name;
+  Family family;
+  std::uint64_t inputs_max;
+  Subject subject;
+};
+
+// The rows as canaries; `find` is the comparison.
+template <typename Subject>
+std::vector<Canary> CanariesOf(const std::vector<WrongSubject<Subject>>& rows,
+                               std::optional<Disagreement> (*find)(engine::ByteView, const Subject&)) {
+  std::vector<Canary> canaries;
+  for (const auto& [name, family, inputs_max, subject] : rows) {
+    canaries.push_back(
+        CanaryOf({name, family, inputs_max}, [find, subject](engine::ByteView input) { return find(input, subject); }));
+  }
+  return canaries;
+}
+
+// The canaries of `target`, whose own subject is not accused.
+inline CanaryTarget CanariesFor(const FuzzTarget& target, std::vector<Canary> canaries) {
+  return {.name = std::string(target.name),
+          .inputs = target.inputs,
+          .right = {[target](engine::ByteView input) { return Find(target, input); }},
+          .canaries = std::move(canaries)};
 }
 
 // What a subject says of its bug, in one run of one thread: whether its code ran, and whether that made a difference.

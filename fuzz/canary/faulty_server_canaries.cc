@@ -15,7 +15,6 @@
 #include "fuzz/comparisons/meta_context_differential.h"
 #include "fuzz/comparisons/server_session_differential.h"
 #include "fuzz/exchange/block_status_exchange.h"
-#include "fuzz/inputs/fresh_inputs.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -24,9 +23,11 @@ using engine::faults::Change;
 using engine::faults::Interpose;
 
 // `with` gives the comparison for a changed server.
-CanaryTarget Canaries(std::string_view name, InputKind inputs, FindBytesDisagreement (*with)(const Change& change)) {
-  CanaryTarget target{.name = std::string(name), .inputs = std::move(inputs), .right = {with({})}};
-  for (const auto& [fault, detector] : engine::faults::DetectionsBy(engine::faults::Detector::Kind::kTarget, name)) {
+CanaryTarget Canaries(const FuzzTarget& row, FindBytesDisagreement (*with)(const Change& change)) {
+  CanaryTarget target = CanariesFor(row, {});
+  target.right.push_back(with({}));
+  for (const auto& [fault, detector] :
+       engine::faults::DetectionsBy(engine::faults::Detector::Kind::kTarget, row.name)) {
     target.canaries.push_back({.name = std::string(fault.name),
                                .family = detector.family,
                                .inputs_max = detector.inputs_max,
@@ -38,30 +39,26 @@ CanaryTarget Canaries(std::string_view name, InputKind inputs, FindBytesDisagree
 }  // namespace
 
 CanaryTarget ServerSessionCanaries() {
-  return Canaries(engine::faults::kServerSession, {.bytes_max = 512, .fresh = FreshSessionInput},
-                  [](const Change& change) -> FindBytesDisagreement {
-                    return [change](engine::ByteView input) {
-                      std::uint64_t number = 0;
-                      return FindServerSessionDisagreement(input, [&] { return Interpose(change, number++); });
-                    };
-                  });
+  return Canaries(ServerSessionTarget(), [](const Change& change) -> FindBytesDisagreement {
+    return [change](engine::ByteView input) {
+      std::uint64_t number = 0;
+      return FindServerSessionDisagreement(input, [&] { return Interpose(change, number++); });
+    };
+  });
 }
 
 CanaryTarget MetaContextCanaries() {
-  CanaryTarget target =
-      Canaries(engine::faults::kMetaContext, {.bytes_max = 64}, [](const Change& change) -> FindBytesDisagreement {
-        return [change](engine::ByteView input) {
-          const auto interposer = Interpose(change);
-          return FindMetaContextDisagreement(input, interposer.get());
-        };
-      });
-  target.right.emplace_back([](engine::ByteView input) { return FindMetaContextDisagreement(input); });
+  CanaryTarget target = Canaries(MetaContextTarget(), [](const Change& change) -> FindBytesDisagreement {
+    return [change](engine::ByteView input) {
+      const auto interposer = Interpose(change);
+      return FindMetaContextDisagreement(input, interposer.get());
+    };
+  });
   return target;
 }
 
 CanaryTarget BlockStatusExchangeCanaries() {
-  const InputKind inputs{.bytes_max = ScriptBytesMax(kExchangeLimits), .script = kExchangeLimits};
-  return Canaries(engine::faults::kBlockStatusExchange, inputs, [](const Change& change) -> FindBytesDisagreement {
+  return Canaries(BlockStatusExchangeTarget(), [](const Change& change) -> FindBytesDisagreement {
     return [change](engine::ByteView input) {
       return FindBlockStatusExchangeDisagreement(
           engine::ReadScript(input, kExchangeLimits),

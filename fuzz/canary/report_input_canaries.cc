@@ -8,13 +8,13 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "engine/spec/catalogue.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/report_input_differential.h"
 #include "fuzz/findings/about.h"
-#include "fuzz/inputs/fresh_inputs.h"
 #include "fuzz/nbdkit/nbdkit_case.h"
 
 namespace nbdspec::fuzz {
@@ -167,14 +167,7 @@ std::expected<About, Trouble> QuotesAboutRaw(std::string_view text) {
   return read;
 }
 
-struct WrongReaders {
-  const char* name;
-  Family family;
-  std::uint64_t inputs_max;
-  ReportReaders readers;
-};
-
-const WrongReaders kWrongReaders[] = {
+const std::vector<WrongSubject<ReportReaders>> kWrongReaders = {
     {"CatalogueLosesALastLineWithoutEnd", Family::kLost, 550, {.parse_catalogue = LosesALastLineWithoutEnd}},
     {"CatalogueDropsCarriageReturns", Family::kLost, 450, {.parse_catalogue = DropsCarriageReturns}},
     {"CatalogueEndsAtTheSecondComment", Family::kRule, 100, {.parse_catalogue = EndsAtTheSecondComment}},
@@ -218,19 +211,7 @@ const WrongReaders kWrongReaders[] = {
 }  // namespace
 
 CanaryTarget ReportInputCanaries() {
-  CanaryTarget target = {
-      .name = "report_input",
-      .inputs = {.bytes_max = 512, .fresh = FreshReportText},
-      .right = {[](engine::ByteView input) { return FindReportInputDisagreement(input); }},
-  };
-  for (const WrongReaders& wrong : kWrongReaders) {
-    target.canaries.push_back(
-        {.name = wrong.name,
-         .family = wrong.family,
-         .inputs_max = wrong.inputs_max,
-         .find = [&wrong](engine::ByteView input) { return FindReportInputDisagreement(input, wrong.readers); }});
-  }
-  return target;
+  return CanariesFor(ReportInputTarget(), CanariesOf(kWrongReaders, FindReportInputDisagreement));
 }
 
 }  // namespace nbdspec::fuzz

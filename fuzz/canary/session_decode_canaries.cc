@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -16,7 +17,6 @@
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/session_decode_differential.h"
-#include "fuzz/inputs/fresh_inputs.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -89,38 +89,15 @@ class Over : public Session {
 
 // --- What limits it ---
 
-class HasNoLimitOfMessages : public Session {
+template <auto kLimit>
+class Without : public Session {
  public:
-  HasNoLimitOfMessages(std::unique_ptr<Transport> transport, Limits limits, Transcript& transcript)
-      : Session(std::move(transport), Without(limits), transcript) {}
+  Without(std::unique_ptr<Transport> transport, Limits limits, Transcript& transcript)
+      : Session(std::move(transport), Unlimited(limits), transcript) {}
 
  private:
-  static Limits& Without(Limits& limits) {
-    limits.messages_max = std::numeric_limits<std::uint32_t>::max();
-    return limits;
-  }
-};
-
-class HasNoLimitOfAnswerBytes : public Session {
- public:
-  HasNoLimitOfAnswerBytes(std::unique_ptr<Transport> transport, Limits limits, Transcript& transcript)
-      : Session(std::move(transport), Without(limits), transcript) {}
-
- private:
-  static Limits& Without(Limits& limits) {
-    limits.answer_bytes_max = std::numeric_limits<std::uint64_t>::max();
-    return limits;
-  }
-};
-
-class HasNoLimitOfReceivedBytes : public Session {
- public:
-  HasNoLimitOfReceivedBytes(std::unique_ptr<Transport> transport, Limits limits, Transcript& transcript)
-      : Session(std::move(transport), Without(limits), transcript) {}
-
- private:
-  static Limits& Without(Limits& limits) {
-    limits.received_bytes_max = std::numeric_limits<std::uint64_t>::max();
+  static Limits& Unlimited(Limits& limits) {
+    limits.*kLimit = std::numeric_limits<std::remove_reference_t<decltype(limits.*kLimit)>>::max();
     return limits;
   }
 };
@@ -243,33 +220,29 @@ FindBytesDisagreement With() {
 }  // namespace
 
 CanaryTarget SessionDecodeCanaries() {
-  return {
-      .name = "session_decode",
-      .inputs = {.bytes_max = 256, .fresh = FreshSessionDecodeInput},
-      .right = {[](engine::ByteView input) { return FindSessionDecodeDisagreement(input); }},
-      .canaries =
-          {
-              {"TakesResetForClosed", Family::kRule, 800,
-               With<Over<TakesEndingForAnother<Ending::kReset, Ending::kClosed>>>()},
-              {"TakesSilenceForClosed", Family::kRule, 850,
-               With<Over<TakesEndingForAnother<Ending::kTimedOut, Ending::kClosed>>>()},
-              {"LosesTheLastByteOfLongPieces", Family::kEdge, 7500, With<Over<LosesTheLastByteOfLongPieces>>()},
-              {"TakesAPieceForAnEndOfLine", Family::kRule, 1000, With<Over<TakesAPieceForAnEndOfLine>>()},
-              {"HasNoLimitOfMessages", Family::kRule, 7000, With<HasNoLimitOfMessages>()},
-              {"HasNoLimitOfAnswerBytes", Family::kRule, 2000, With<HasNoLimitOfAnswerBytes>()},
-              {"HasNoLimitOfReceivedBytes", Family::kRule, 1500, With<HasNoLimitOfReceivedBytes>()},
-              {"TakesTheNextReplyForTheAnswer", Family::kRule, 650, With<TakesTheNextReplyForTheAnswer>()},
-              {"LosesStrays", Family::kLost, 150, With<LosesStrays>()},
-              {"GivesChunksInReverse", Family::kOrder, 15'000, With<GivesChunksInReverse>()},
-              {"ForgetsThatAReadWasSaid", Family::kLost, 5500, With<ForgetsThatAReadWasSaid>()},
-              {"GoesOnAfterAnErrorReply", Family::kError, 2000, With<GoesOnAfterAnErrorReply>()},
-              {"HearsNothingInHalfAMessage", Family::kLost, 100, With<HearsNothingInHalfAMessage>()},
-              {"ReadsThePadWhereThereIsNone", Family::kRule, 400, With<ReadsThePadWhereThereIsNone>()},
-              {"ListensOnAfterTheEnd", Family::kRule, 100, With<ListensOnAfterTheEnd>()},
-              {"CountsHalfAMessageTwice", Family::kRule, 400, With<CountsHalfAMessageTwice>()},
-              {"WritesSilenceDown", Family::kRule, 100, With<WritesSilenceDown>()},
-          },
-  };
+  return CanariesFor(
+      SessionDecodeTarget(),
+      {
+          {"TakesResetForClosed", Family::kRule, 800,
+           With<Over<TakesEndingForAnother<Ending::kReset, Ending::kClosed>>>()},
+          {"TakesSilenceForClosed", Family::kRule, 850,
+           With<Over<TakesEndingForAnother<Ending::kTimedOut, Ending::kClosed>>>()},
+          {"LosesTheLastByteOfLongPieces", Family::kEdge, 7500, With<Over<LosesTheLastByteOfLongPieces>>()},
+          {"TakesAPieceForAnEndOfLine", Family::kRule, 1000, With<Over<TakesAPieceForAnEndOfLine>>()},
+          {"HasNoLimitOfMessages", Family::kRule, 7000, With<Without<&Session::Limits::messages_max>>()},
+          {"HasNoLimitOfAnswerBytes", Family::kRule, 2000, With<Without<&Session::Limits::answer_bytes_max>>()},
+          {"HasNoLimitOfReceivedBytes", Family::kRule, 1500, With<Without<&Session::Limits::received_bytes_max>>()},
+          {"TakesTheNextReplyForTheAnswer", Family::kRule, 650, With<TakesTheNextReplyForTheAnswer>()},
+          {"LosesStrays", Family::kLost, 150, With<LosesStrays>()},
+          {"GivesChunksInReverse", Family::kOrder, 15'000, With<GivesChunksInReverse>()},
+          {"ForgetsThatAReadWasSaid", Family::kLost, 5500, With<ForgetsThatAReadWasSaid>()},
+          {"GoesOnAfterAnErrorReply", Family::kError, 2000, With<GoesOnAfterAnErrorReply>()},
+          {"HearsNothingInHalfAMessage", Family::kLost, 100, With<HearsNothingInHalfAMessage>()},
+          {"ReadsThePadWhereThereIsNone", Family::kRule, 400, With<ReadsThePadWhereThereIsNone>()},
+          {"ListensOnAfterTheEnd", Family::kRule, 100, With<ListensOnAfterTheEnd>()},
+          {"CountsHalfAMessageTwice", Family::kRule, 400, With<CountsHalfAMessageTwice>()},
+          {"WritesSilenceDown", Family::kRule, 100, With<WritesSilenceDown>()},
+      });
 }
 
 }  // namespace nbdspec::fuzz

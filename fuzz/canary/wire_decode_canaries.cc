@@ -12,7 +12,6 @@
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/wire_decode_differential.h"
-#include "fuzz/inputs/fresh_inputs.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -128,20 +127,16 @@ FindBytesDisagreement WithServerDecoder() {
 }  // namespace
 
 CanaryTarget WireDecodeCanaries() {
-  return {
-      .name = "wire_decode",
-      .inputs = {.bytes_max = 512, .fresh = FreshWireInput},
-      .right = {WithClientDecoder<engine::ClientDecoder>()},
-      .canaries =
-          {
-              {"LosesByteAfterHeader", Family::kEdge, 100, WithClientDecoder<LosesByteAfterHeader>()},
-              {"ZeroesLastByteOfTornMagic", Family::kEdge, 100, WithClientDecoder<ZeroesLastByteOfTornMagic>()},
-              {"KeepsOverlongPayload", Family::kStale, 400, WithClientDecoder<KeepsOverlongPayload>()},
-              {"ReadsFlagsAsByte", Family::kWidth, 250, WithClientDecoder<ReadsFlagsAsByte>()},
-              {"ZeroesLastByteThatComesAlone", Family::kEdge, 100, WithServerDecoder<ZeroesLastByteThatComesAlone>()},
-              {"ForgetsPadInOffset", Family::kLost, 350, WithServerDecoder<ForgetsPadInOffset>()},
-          },
-  };
+  return CanariesFor(
+      WireDecodeTarget(),
+      {
+          {"LosesByteAfterHeader", Family::kEdge, 100, WithClientDecoder<LosesByteAfterHeader>()},
+          {"ZeroesLastByteOfTornMagic", Family::kEdge, 100, WithClientDecoder<ZeroesLastByteOfTornMagic>()},
+          {"KeepsOverlongPayload", Family::kStale, 400, WithClientDecoder<KeepsOverlongPayload>()},
+          {"ReadsFlagsAsByte", Family::kWidth, 250, WithClientDecoder<ReadsFlagsAsByte>()},
+          {"ZeroesLastByteThatComesAlone", Family::kEdge, 100, WithServerDecoder<ZeroesLastByteThatComesAlone>()},
+          {"ForgetsPadInOffset", Family::kLost, 350, WithServerDecoder<ForgetsPadInOffset>()},
+      });
 }
 
 }  // namespace nbdspec::fuzz

@@ -8,6 +8,7 @@
 
 #include "engine/base/check.h"
 #include "engine/extents/extent_map.h"
+#include "engine/spec/catalogue.h"
 #include "engine/spec/ids.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
@@ -17,29 +18,19 @@
 namespace nbdspec::fuzz {
 namespace {
 
-using engine::Breach;
 using engine::ByteRange;
 using engine::Descriptor;
 using engine::ExtentMap;
 using engine::StatusExchange;
+using engine::Violation;
 
 constexpr std::string_view kMultipleOf512 = spec::kBlockStatusLengthMultipleOf512;
-
-// The requirements that a naive judge has no opinion on: SHOULD, and SHOULD NOT.
-const std::set<std::string_view>& AdviceOnly() {
-  static const std::set<std::string_view> advice = {
-      spec::kBlockStatusNoContextEinval,    spec::kBaseAllocationReservedZero,          spec::kBlockStatusMaxExtents,
-      spec::kBlockStatusExtentWithinExport, spec::kBlockStatusDistinctStatus,           kMultipleOf512,
-      spec::kBlockStatusErrorErrorChunk,    spec::kBlockStatusLengthMultipleOfMinBlock, spec::kBlockStatusOutOfBounds,
-  };
-  return advice;
-}
 
 std::string Text(ByteRange range) { return "[" + std::to_string(range.begin) + ", " + std::to_string(range.end) + ")"; }
 std::string Text(const Descriptor& descriptor) {
   return std::to_string(descriptor.length) + " with status " + std::to_string(descriptor.status);
 }
-std::string Text(const Breach& breach) { return std::string(breach.requirement) + ", " + breach.saw; }
+std::string Text(const Violation& violation) { return std::string(violation.requirement) + ", " + violation.saw; }
 std::string Text(const std::string& text) { return text; }
 
 template <typename Items>
@@ -101,12 +92,16 @@ std::optional<Disagreement> FindInBuilt(const TruthInput& input, const BlockStat
   const ExtentMap truth = MapOf(input);
   const std::vector<Descriptor> built = subject.build(truth, input.asked, input.options);
   const StatusExchange exchange = ExchangeOf(input, built);
-  std::vector<Breach> accused = subject.judge(exchange);
-  // The truth's own edges need not be multiples of 512; a larger alignment makes them so.
-  if (input.options.alignment < 512) {
-    std::erase_if(accused, [](const Breach& breach) { return breach.requirement == kMultipleOf512; });
+  std::vector<Violation> accused = subject.judge(exchange);
+  // The truth's own edges need not be multiples of 512; a larger alignment makes them so. What is asked may end
+  // anywhere.
+  std::erase_if(accused, [&](const Violation& violation) {
+    return (violation.requirement == kMultipleOf512 && input.options.alignment < 512) ||
+           violation.requirement == spec::kBlockSizeServerUnalignedEinval;
+  });
+  if (auto refuted = subject.find_refuted_claim(exchange, truth)) {
+    accused.push_back(*std::move(refuted));
   }
-  std::ranges::copy(subject.judge_zero_claims(exchange, truth), std::back_inserter(accused));
   if (!accused.empty()) {
     return Disagreement{.where = WhereOf(input), .expected = "nothing is wrong", .saw = ListText(accused)};
   }
@@ -133,19 +128,23 @@ std::string WhereOf(const StatusExchange& exchange) {
 }
 
 std::optional<Disagreement> FindInJudged(const StatusExchange& exchange, const BlockStatusSubject& subject) {
-  const std::vector<Breach> breaches = subject.judge(exchange);
-  if (subject.judge(exchange) != breaches) {
-    return Disagreement{.where = WhereOf(exchange), .expected = ListText(breaches), .saw = "something else, later"};
+  const std::vector<Violation> violations = subject.judge(exchange);
+  if (subject.judge(exchange) != violations) {
+    return Disagreement{.where = WhereOf(exchange), .expected = ListText(violations), .saw = "something else, later"};
   }
-  std::set<std::string> broken;
-  for (const Breach& breach : breaches) {
-    if (!AdviceOnly().contains(breach.requirement)) {
-      broken.insert(std::string(breach.requirement));
-    }
+  std::set<std::string> violated;
+  for (const Violation& violation : violations) {
+    violated.emplace(violation.requirement);
   }
-  const std::set<std::string> expected = NaiveMustBreaches(exchange);
-  if (broken != expected) {
-    return Disagreement{.where = WhereOf(exchange), .expected = ListText(expected), .saw = ListText(broken)};
+  // The naive judge knows what fails a server, and has no opinion on advice.
+  std::set<std::string> expected = NaiveViolations(exchange);
+  const auto fails_no_server = [](const std::string& id) {
+    return spec::ServerSeverityOf(id) != spec::Severity::kFailure;
+  };
+  std::erase_if(violated, fails_no_server);
+  std::erase_if(expected, fails_no_server);
+  if (violated != expected) {
+    return Disagreement{.where = WhereOf(exchange), .expected = ListText(expected), .saw = ListText(violated)};
   }
   return std::nullopt;
 }
@@ -166,16 +165,26 @@ std::optional<Disagreement> FindInClaims(const ReplyInput& input, const BlockSta
     const ByteRange inside = Intersect(data, {.begin = 0, .end = size});
     is_refuted = is_refuted || (!inside.empty() && !NaiveClaimedZeroes(input.exchange, inside).empty());
   }
-  const std::vector<Breach> breaches = subject.judge_zero_claims(input.exchange, truth);
-  if (breaches.empty() == is_refuted) {
+  const auto violation = subject.find_refuted_claim(input.exchange, truth);
+  if (violation.has_value() != is_refuted) {
     return Disagreement{.where = "data at " + ListText(input.data) + ", " + WhereOf(input.exchange),
                         .expected = is_refuted ? "a claim of zeroes is refuted" : "no claim is refuted",
-                        .saw = ListText(breaches)};
+                        .saw = violation ? Text(*violation) : "no violation"};
   }
   return std::nullopt;
 }
 
 }  // namespace
+
+std::vector<Violation> JudgeByAllRules(const StatusExchange& exchange) {
+  engine::Negotiated agreed;
+  return engine::FindViolations(AsExchange(exchange, agreed), engine::AllRules());
+}
+
+std::optional<Violation> FindRefutedStatusClaim(const StatusExchange& exchange, const ExtentMap& truth) {
+  engine::Negotiated agreed;
+  return engine::FindRefutedClaim(AsExchange(exchange, agreed), truth);
+}
 
 std::optional<Disagreement> FindBlockStatusDisagreement(engine::ByteView input, const BlockStatusSubject& subject) {
   if (!IsReplyInput(input)) {
@@ -184,6 +193,14 @@ std::optional<Disagreement> FindBlockStatusDisagreement(engine::ByteView input, 
   const ReplyInput reply = ReadReplyInput(input);
   const auto found = FindInJudged(reply.exchange, subject);
   return found ? found : FindInClaims(reply, subject);
+}
+
+FuzzTarget BlockStatusReplyTarget() {
+  return {.name = "block_status_reply",
+          .subject = "the builder of a reply, and the rules about replies",
+          .against = "a naive judge",
+          .inputs = {.bytes_max = 334},  // The head, and 16 steps of a script.
+          .find_in_bytes = [](engine::ByteView input) { return FindBlockStatusDisagreement(input); }};
 }
 
 }  // namespace nbdspec::fuzz

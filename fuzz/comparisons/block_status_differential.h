@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Builds replies from a truth, and judges any replies: against the definitions in naive_block_status.h, and builder
-// and judge against each other.
+// Builds replies to BLOCK_STATUS from a truth, and holds the rule book (engine/exchange) against any replies: against
+// the definitions in naive_block_status.h, and builder and rules against each other.
 
 #pragma once
 
@@ -11,9 +11,13 @@
 #include "engine/base/bytes.h"
 #include "engine/block_status/build.h"
 #include "engine/block_status/judge.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/fuzz_target.h"
 
 namespace nbdspec::fuzz {
+
+std::vector<engine::Violation> JudgeByAllRules(const engine::StatusExchange& exchange);
+std::optional<engine::Violation> FindRefutedStatusClaim(const engine::StatusExchange& exchange,
+                                                        const engine::ExtentMap& truth);
 
 // What is checked. Canary tests replace a member by one with a planted bug.
 struct BlockStatusSubject {
@@ -22,14 +26,16 @@ struct BlockStatusSubject {
       build = engine::BuildDescriptors;
   std::function<void(const engine::ExtentMap&, engine::ByteRange, const engine::BuildOptions&, engine::Bytes&)> append =
       engine::AppendDescriptors;
-  std::function<std::vector<engine::Breach>(const engine::StatusExchange&)> judge = engine::Judge;
-  std::function<std::vector<engine::Breach>(const engine::StatusExchange&, const engine::ExtentMap&)>
-      judge_zero_claims = engine::JudgeZeroClaims;
+  std::function<std::vector<engine::Violation>(const engine::StatusExchange&)> judge = JudgeByAllRules;
+  std::function<std::optional<engine::Violation>(const engine::StatusExchange&, const engine::ExtentMap&)>
+      find_refuted_claim = FindRefutedStatusClaim;
   std::function<std::vector<engine::ByteRange>(const engine::StatusExchange&, engine::ByteRange)> claimed_zeroes =
       engine::ClaimedZeroes;
 };
 
 // The first thing wrong with what the subject makes of `input`, read as block_status_input.h says.
 std::optional<Disagreement> FindBlockStatusDisagreement(engine::ByteView input, const BlockStatusSubject& subject = {});
+
+FuzzTarget BlockStatusReplyTarget();
 
 }  // namespace nbdspec::fuzz

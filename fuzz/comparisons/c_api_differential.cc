@@ -391,4 +391,12 @@ std::optional<Disagreement> FindCApiDisagreement(engine::ByteView input, const C
   return CApiDifferential(api).Run(ReadCApiInput(input));
 }
 
+FuzzTarget CApiTarget() {
+  return {.name = "c_api",
+          .subject = "the C functions, with memory that runs out and callbacks that fail",
+          .against = "the last writer, and `extents_c.h`",
+          .inputs = {.bytes_max = 160},
+          .find_in_bytes = [](engine::ByteView input) { return FindCApiDisagreement(input); }};
+}
+
 }  // namespace nbdspec::fuzz

@@ -7,7 +7,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/extents/extents_c.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/fuzz_target.h"
 
 namespace nbdspec::fuzz {
 
@@ -25,5 +25,7 @@ struct CApi {
 // The first thing that is not as extents_c.h says when the calls that `input` stands for (c_api_input.h) are made.
 // Memory runs out where they say so: the program's operator new is that of engine/extents/failing_new.h.
 std::optional<Disagreement> FindCApiDisagreement(engine::ByteView input, const CApi& api = {});
+
+FuzzTarget CApiTarget();
 
 }  // namespace nbdspec::fuzz

@@ -21,7 +21,7 @@
 #include "engine/extents/extent.h"
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/fuzz_target.h"
 #include "fuzz/oracles/cell_oracle.h"
 
 namespace nbdspec::fuzz {
@@ -178,5 +178,8 @@ std::optional<Disagreement> FindExtentMapDisagreement(const engine::Script& scri
   CellOracle oracle;
   return FindExtentMapDisagreement(script, std::move(map), oracle);
 }
+
+FuzzTarget ExtentMapTarget();
+FuzzTarget BoundaryTreeTarget();
 
 }  // namespace nbdspec::fuzz

@@ -239,4 +239,13 @@ std::optional<Disagreement> FindLayerStackDisagreement(engine::ByteView bytes, c
   return Comparison(input, make).Run();
 }
 
+FuzzTarget LayerStackTarget() {
+  return {.name = "layer_stack",
+          .subject = "plugins and filters, stacked",
+          .against = "the bitmap, transformed naively",
+          .inputs = {.bytes_max = 128},
+          .find_in_bytes = [](engine::ByteView input) { return FindLayerStackDisagreement(input); },
+          .check_runs = 20'000};
+}
+
 }  // namespace nbdspec::fuzz

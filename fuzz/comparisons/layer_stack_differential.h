@@ -6,7 +6,7 @@
 #include <optional>
 
 #include "engine/base/bytes.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/fuzz_target.h"
 #include "fuzz/inputs/layer_spec.h"
 
 namespace nbdspec::fuzz {
@@ -18,5 +18,7 @@ namespace nbdspec::fuzz {
 // - What fails at the bottom reaches the top as the error it failed with.
 // - No layer asks another one for what it may not (watched_layer.h).
 std::optional<Disagreement> FindLayerStackDisagreement(engine::ByteView input, const MakeLayer& make = MakeRightLayer);
+
+FuzzTarget LayerStackTarget();
 
 }  // namespace nbdspec::fuzz

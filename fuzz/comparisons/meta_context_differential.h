@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Haggling about metadata contexts with the reference server against a small model of what is negotiated.
-//
-// The model knows from the steps, not from bytes, what each reply must be and which contexts with which ids are
-// selected once transmission begins; each BLOCK_STATUS is then answered with exactly those, or refused. Where the
-// specification leaves the server a choice, the model holds the reference server to the one it made.
+// Haggling about metadata contexts with the reference server: each reply, and which contexts with which ids each
+// BLOCK_STATUS is then answered with, as SessionJudge demands of every conversation.
 
 #pragma once
 
@@ -11,7 +8,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/server/interposer.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/fuzz_target.h"
 
 namespace nbdspec::fuzz {
 
@@ -19,5 +16,7 @@ namespace nbdspec::fuzz {
 // null; canary tests plant bugs with it.
 std::optional<Disagreement> FindMetaContextDisagreement(engine::ByteView input,
                                                         engine::Interposer* interposer = nullptr);
+
+FuzzTarget MetaContextTarget();
 
 }  // namespace nbdspec::fuzz

@@ -11,6 +11,7 @@
 
 #include "engine/script/script.h"
 #include "engine/spec/catalogue.h"
+#include "fuzz/inputs/fresh_inputs.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -308,6 +309,15 @@ std::optional<Disagreement> FindReportInputDisagreement(engine::ByteView input, 
     return FindInAbout(text, readers);
   }
   return text.starts_with(engine::kScriptHeader) ? FindInCase(text, readers) : FindInCatalogue(text, readers);
+}
+
+FuzzTarget ReportInputTarget() {
+  return {.name = "report_input",
+          .subject = "the other files that nbdspec reads: requirements, cases for nbdkit, findings",
+          .against = "naive readers; printing and reading again",
+          .inputs = {.fresh = FreshReportText},
+          .find_in_bytes = [](engine::ByteView input) { return FindReportInputDisagreement(input); },
+          .dictionary = "report_input.dict"};
 }
 
 }  // namespace nbdspec::fuzz

@@ -17,7 +17,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/error.h"
 #include "engine/spec/catalogue.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/fuzz_target.h"
 #include "fuzz/findings/about.h"
 #include "fuzz/nbdkit/nbdkit_case.h"
 
@@ -35,5 +35,7 @@ struct ReportReaders {
 
 // The first thing wrong with what a reader makes of `input`.
 std::optional<Disagreement> FindReportInputDisagreement(engine::ByteView input, const ReportReaders& readers = {});
+
+FuzzTarget ReportInputTarget();
 
 }  // namespace nbdspec::fuzz

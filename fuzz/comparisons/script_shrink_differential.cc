@@ -10,6 +10,7 @@
 
 #include "engine/oracle/bitmap_oracle.h"
 #include "engine/oracle/last_writer_oracle.h"
+#include "engine/script/shrink.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -153,6 +154,17 @@ std::optional<Disagreement> FindScriptShrinkDisagreement(const Script& script, c
   auto found = script.steps.empty() ? std::nullopt : FindByKind(script, shrink);
   found = found ? found : FindByLastEnd(script, shrink);
   return found ? found : FindByExtentCount(script, shrink);
+}
+
+FuzzTarget ScriptShrinkTarget() {
+  return {.name = "script_shrink",
+          .subject = "making scripts smaller",
+          .against = "what must be left of them, where that is known",
+          .inputs = ScriptKind(kShrinkLimits),
+          .find_in_script =
+              [](const engine::Script& script) { return FindScriptShrinkDisagreement(script, engine::Shrink); },
+          .test_runs = 500,
+          .check_runs = 10'000};
 }
 
 }  // namespace nbdspec::fuzz

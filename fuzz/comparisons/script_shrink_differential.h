@@ -9,7 +9,7 @@
 
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/fuzz_target.h"
 
 namespace nbdspec::fuzz {
 
@@ -22,5 +22,7 @@ using ShrinkScript = std::function<engine::Script(
 
 // The first thing wrong with what `script` shrinks to.
 std::optional<Disagreement> FindScriptShrinkDisagreement(const engine::Script& script, const ShrinkScript& shrink);
+
+FuzzTarget ScriptShrinkTarget();
 
 }  // namespace nbdspec::fuzz

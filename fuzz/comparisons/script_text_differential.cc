@@ -5,6 +5,9 @@
 #include <charconv>
 #include <limits>
 
+#include "engine/script/script_bytes.h"
+#include "fuzz/inputs/fresh_inputs.h"
+
 namespace nbdspec::fuzz {
 namespace {
 
@@ -105,6 +108,72 @@ std::string WithNumbersWrittenOut(std::string_view text) {
     text.remove_prefix(std::min(line_end + 1, text.size()));
   }
   return plain;
+}
+
+namespace {
+
+std::optional<Disagreement> FindInParsed(std::string_view text, const engine::Script& script,
+                                         const ScriptText& subject) {
+  const std::string plain = WithNumbersWrittenOut(text);
+  if (const auto again = subject.parse(plain); !again || *again != script) {
+    return Disagreement{.where = "the text with numbers written out",
+                        .expected = engine::Print(script),
+                        .saw = again ? subject.print(*again) : again.error().sentence};
+  }
+  return std::nullopt;
+}
+
+// What must hold of every script.
+std::optional<Disagreement> FindInPrinted(const engine::Script& script, const ScriptText& subject) {
+  const std::string text = subject.print(script);
+  const auto parsed = subject.parse(text);
+  if (!parsed || *parsed != script) {
+    return Disagreement{.where = "what a script's text parses to",
+                        .expected = engine::Print(script),
+                        .saw = parsed ? engine::Print(*parsed) : text + parsed.error().sentence};
+  }
+  if (engine::DecodeScript(engine::EncodeScript(script), engine::kNoScriptLimits) != script) {
+    return Disagreement{.where = "what a script's bytes decode to", .expected = text, .saw = "another script"};
+  }
+  return FindInParsed(text, script, subject);
+}
+
+std::optional<Disagreement> FindInError(std::string_view text, const engine::Trouble& error,
+                                        const ScriptText& subject) {
+  const auto place = PlaceOf(error);
+  const auto end = place ? EndOfLineAt(text, *place) : std::nullopt;
+  if (!end) {
+    return Disagreement{.where = "an error", .expected = "a place inside the text", .saw = error.sentence};
+  }
+  // It is about the first mistake: what comes after its line changes nothing.
+  const auto shorter = subject.parse(text.substr(0, *end));
+  if (shorter || shorter.error().sentence != error.sentence) {
+    return Disagreement{.where = "the text up to the line of its error",
+                        .expected = error.sentence,
+                        .saw = shorter ? "no error" : shorter.error().sentence};
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+std::optional<Disagreement> FindScriptTextDisagreement(engine::ByteView input, const ScriptText& subject) {
+  const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
+  const auto parsed = subject.parse(text);
+  auto found = parsed ? FindInParsed(text, *parsed, subject) : FindInError(text, parsed.error(), subject);
+  if (!found && parsed) {
+    found = FindInPrinted(*parsed, subject);
+  }
+  return found ? found : FindInPrinted(engine::DecodeScript(input, engine::kNoScriptLimits), subject);
+}
+
+FuzzTarget ScriptTextTarget() {
+  return {.name = "script_text",
+          .subject = "the text form of scripts",
+          .against = "printing and parsing again",
+          .inputs = {.fresh = FreshScriptText},
+          .find_in_bytes = [](engine::ByteView input) { return FindScriptTextDisagreement(input); },
+          .dictionary = "script.dict"};
 }
 
 }  // namespace nbdspec::fuzz

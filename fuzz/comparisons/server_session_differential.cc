@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/server/server.h"
+#include "fuzz/inputs/fresh_inputs.h"
 #include "fuzz/inputs/server_session_input.h"
 #include "fuzz/oracles/server_session_judge.h"
 
@@ -28,8 +29,8 @@ struct Session {
 void TakeAll(engine::Server& server, Session& session) {
   for (engine::Bytes bytes = server.TakeOutput(); !bytes.empty(); bytes = server.TakeOutput()) {
     session.taken_bytes_max = std::max(session.taken_bytes_max, bytes.size());
-    engine::Bytes& heard = session.transcript.heard;
-    heard.insert(heard.end(), bytes.begin(), bytes.end());
+    engine::Bytes& received = session.transcript.received;
+    received.insert(received.end(), bytes.begin(), bytes.end());
   }
 }
 
@@ -64,7 +65,8 @@ std::optional<Disagreement> FindServerSessionDisagreement(engine::ByteView bytes
   const SessionInput input = ReadSessionInput(bytes);
   const PieceBytes whole = {input.said.size(), 1};
   const Session session = Converse(input, whole, /*is_read_slowly=*/true, make_interposer);
-  if (auto found = SessionJudge(input).Judge(session.transcript, session.exports)) {
+  std::vector<engine::Export> before = MakeSessionExports(input);
+  if (auto found = SessionJudge(input, before).Judge(session.transcript, session.exports)) {
     return found;
   }
   const Session again = Converse(input, input.piece_bytes, input.is_read_slowly, make_interposer);
@@ -72,12 +74,13 @@ std::optional<Disagreement> FindServerSessionDisagreement(engine::ByteView bytes
     return "in pieces of " + std::to_string(input.piece_bytes[0]) + " and " + std::to_string(input.piece_bytes[1]) +
            " bytes";
   };
-  if (again.transcript.heard != session.transcript.heard || again.transcript.closed != session.transcript.closed) {
-    const auto differ = std::ranges::mismatch(again.transcript.heard, session.transcript.heard);
+  if (again.transcript.received != session.transcript.received ||
+      again.transcript.closed != session.transcript.closed) {
+    const auto differ = std::ranges::mismatch(again.transcript.received, session.transcript.received);
     return Disagreement{.where = in_pieces(),
-                        .expected = std::to_string(session.transcript.heard.size()) + " bytes, as for the whole",
-                        .saw = std::to_string(again.transcript.heard.size()) + " bytes, other ones from " +
-                               std::to_string(differ.in1 - again.transcript.heard.begin()) + " on"};
+                        .expected = std::to_string(session.transcript.received.size()) + " bytes, as for the whole",
+                        .saw = std::to_string(again.transcript.received.size()) + " bytes, other ones from " +
+                               std::to_string(differ.in1 - again.transcript.received.begin()) + " on"};
   }
   const std::size_t taken_bytes_max = std::max(session.taken_bytes_max, again.taken_bytes_max);
   if (taken_bytes_max > engine::Server::kOutputBytesMax + kAnswerBytesMax) {
@@ -87,6 +90,16 @@ std::optional<Disagreement> FindServerSessionDisagreement(engine::ByteView bytes
         .saw = std::to_string(taken_bytes_max)};
   }
   return std::nullopt;
+}
+
+FuzzTarget ServerSessionTarget() {
+  return {.name = "server_session",
+          .subject = "the reference server, by any bytes",
+          .against = "a judge of each answer",
+          .inputs = {.fresh = FreshSessionInput},
+          .find_in_bytes = [](engine::ByteView input) { return FindServerSessionDisagreement(input); },
+          .dictionary = "nbd.dict",
+          .check_runs = 15'000};
 }
 
 }  // namespace nbdspec::fuzz

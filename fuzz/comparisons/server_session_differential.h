@@ -9,7 +9,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/server/interposer.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/fuzz_target.h"
 
 namespace nbdspec::fuzz {
 
@@ -19,5 +19,7 @@ using MakeInterposer = std::function<std::unique_ptr<engine::Interposer>()>;
 // The first thing wrong with what the server makes of `input`, read as server_session_input.h says.
 std::optional<Disagreement> FindServerSessionDisagreement(engine::ByteView input,
                                                           const MakeInterposer& make_interposer = {});
+
+FuzzTarget ServerSessionTarget();
 
 }  // namespace nbdspec::fuzz

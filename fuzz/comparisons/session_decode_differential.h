@@ -17,7 +17,7 @@
 
 #include "conformance/session/session.h"
 #include "conformance/session/transcript.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/fuzz_target.h"
 #include "fuzz/inputs/session_decode_input.h"
 #include "fuzz/oracles/naive_session.h"
 
@@ -208,5 +208,7 @@ std::optional<Disagreement> FindSessionDecodeDisagreement(engine::ByteView bytes
   const SessionDecodeInput input = ReadSessionDecodeInput(bytes);
   return SessionDecodeDifferential<Session>(input).Run();
 }
+
+FuzzTarget SessionDecodeTarget();
 
 }  // namespace nbdspec::fuzz

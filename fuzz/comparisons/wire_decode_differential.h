@@ -21,7 +21,7 @@
 #include "engine/wire/encode.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/server_decoder.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/fuzz_target.h"
 #include "fuzz/comparisons/payload_differential.h"
 
 namespace nbdspec::fuzz {
@@ -260,5 +260,7 @@ std::optional<Disagreement> FindWireDecodeDisagreement(engine::ByteView bytes) {
   }
   return WireDecodeDifferential<ServerDecoder>(std::move(decoder), input, held_max).Run();
 }
+
+FuzzTarget WireDecodeTarget();
 
 }  // namespace nbdspec::fuzz

@@ -7,9 +7,10 @@
 #include <utility>
 #include <vector>
 
+#include "fuzz/exchange/answer_counters.h"
 #include "fuzz/exchange/exchange_client.h"
-#include "fuzz/exchange/exchange_judge.h"
-#include "fuzz/exchange/export_model.h"
+#include "fuzz/oracles/export_model.h"
+#include "fuzz/oracles/reference_judge.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -27,7 +28,7 @@ constexpr std::uint32_t kPayloadBytesMax = 1 << 20;  // A script of people's may
 struct Buffers {
   std::array<std::vector<Request>, engine::kConnectionsMax> requests;  // Not yet sent, by connection.
   std::array<std::size_t, engine::kConnectionsMax> counts = {};        // Of them; what is past it is to be used again.
-  std::vector<ExchangeAnswer> answers;
+  std::vector<ReceivedAnswer> answers;
   ExportModel model;
 };
 
@@ -110,7 +111,7 @@ class ExchangeRun {
       client = std::make_unique<ExchangeClient>(served_, other_, number,
                                                 make_interposer_ ? make_interposer_(served_, number) : nullptr);
       if (auto found = client->Haggle(options_)) {
-        return Differ("haggling on connection " + std::to_string(number), std::move(*found));
+        return At("haggling on connection " + std::to_string(number), std::move(*found));
       }
     }
     if (client->entered() == nullptr) {
@@ -124,7 +125,7 @@ class ExchangeRun {
       request.cookie = cookie_++;
     }
     if (auto found = client->Exchange(requests, cookie, buffers_.answers)) {
-      return Differ("requests " + std::to_string(cookie) + " to " + std::to_string(cookie_ - 1), std::move(*found));
+      return At("requests " + std::to_string(cookie) + " to " + std::to_string(cookie_ - 1), std::move(*found));
     }
     return Judge(*client, requests);
   }
@@ -135,39 +136,37 @@ class ExchangeRun {
     buffers_.model.Reset(
         entered_ == &served_ ? script_ : engine::Script{.size = kOtherBytes, .initial = engine::ExtentType::kHoleZero},
         *entered_);
-    judge_.emplace(buffers_.model, entered_->options);
   }
 
   std::optional<Disagreement> Judge(const ExchangeClient& client, std::span<const Request> requests) {
     for (std::size_t i = 0; i < requests.size(); ++i) {
-      bool has_changed = false;
-      if (auto found =
-              judge_->Judge(requests[i], client.negotiated(), client.is_plain(), buffers_.answers[i], has_changed)) {
-        return Differ("request " + std::to_string(requests[i].cookie) + ", " +
-                          engine::Describe(engine::ClientMessage(requests[i])) +
-                          (client.is_plain() ? "" : ", answered unusually"),
-                      std::move(*found));
+      if (auto found = judge_.Judge(requests[i], client.agreed(), client.is_plain(), buffers_.answers[i])) {
+        return At("request " + std::to_string(requests[i].cookie) + ", " +
+                      engine::Describe(engine::ClientMessage(requests[i])) +
+                      (client.is_plain() ? "" : ", answered unusually"),
+                  std::move(*found));
       }
-      if (has_changed) {
+      if (judge_.has_succeeded()) {
         buffers_.model.Apply(requests[i]);
       }
     }
     return std::nullopt;
   }
 
-  static Disagreement Differ(std::string where, Objection found) {
-    return {.where = std::move(where), .expected = std::move(found.expected), .saw = std::move(found.saw)};
+  static Disagreement At(std::string where, Disagreement found) {
+    found.where = std::move(where);
+    return found;
   }
 
   const engine::Script& script_;
   const MakeExchangeInterposer& make_interposer_;
   Buffers& buffers_;
+  ReferenceJudge judge_{buffers_.model};
   engine::Export served_;
   engine::Export other_ = {.disk = engine::Disk(kOtherBytes)};
   engine::Export* entered_ = nullptr;
   std::vector<const OptionStep*> options_;
   std::array<std::unique_ptr<ExchangeClient>, engine::kConnectionsMax> clients_;
-  std::optional<ExchangeJudge> judge_;
   std::uint64_t cookie_ = 1;
 };
 
@@ -177,6 +176,19 @@ std::optional<Disagreement> FindBlockStatusExchangeDisagreement(const engine::Sc
                                                                 const MakeExchangeInterposer& make_interposer) {
   static Buffers buffers;
   return ExchangeRun(script, make_interposer, buffers).Run();
+}
+
+FuzzTarget BlockStatusExchangeTarget() {
+  return {.name = "block_status_exchange",
+          .subject = "whole exchanges with the reference server",
+          .against = "a model of the export, and the rules",
+          .inputs = ScriptKind(kExchangeLimits),
+          .find_in_script =
+              [](const engine::Script& script) {
+                return FindBlockStatusExchangeDisagreement(
+                    script, [](engine::Export&, std::uint8_t) { return std::make_unique<AnswerCounters>(); });
+              },
+          .check_runs = 20'000};
 }
 
 }  // namespace nbdspec::fuzz

@@ -17,7 +17,7 @@
 #include "engine/script/script_bytes.h"
 #include "engine/server/interposer.h"
 #include "engine/server/server.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/fuzz_target.h"
 
 namespace nbdspec::fuzz {
 
@@ -36,5 +36,7 @@ using MakeExchangeInterposer =
 // The first answer that is not permitted. Not for several threads at once: buffers are used again.
 std::optional<Disagreement> FindBlockStatusExchangeDisagreement(const engine::Script& script,
                                                                 const MakeExchangeInterposer& make_interposer = {});
+
+FuzzTarget BlockStatusExchangeTarget();
 
 }  // namespace nbdspec::fuzz

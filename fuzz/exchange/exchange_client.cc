@@ -36,7 +36,7 @@ bool IsGoodString(const std::string& text) {
   return text.size() <= engine::kStringBytesMax && engine::IsValidString(text);
 }
 
-Objection Object(std::string expected, const std::optional<ServerMessage>& saw) {
+Disagreement Object(std::string expected, const std::optional<ServerMessage>& saw) {
   return {.expected = std::move(expected), .saw = saw ? engine::Describe(*saw) : "nothing that can be read"};
 }
 
@@ -58,8 +58,8 @@ ExchangeClient::ExchangeClient(engine::Export& served, engine::Export& other, st
 ExchangeClient::Found ExchangeClient::Haggle(std::span<const OptionStep* const> options) {
   const auto greeting = Greet();
   if (!greeting || *greeting != engine::Greeting{}) {
-    return Objection{.expected = "a greeting",
-                     .saw = greeting ? engine::Describe(ServerMessage(*greeting)) : greeting.error()};
+    return Disagreement{.expected = "a greeting",
+                        .saw = greeting ? engine::Describe(ServerMessage(*greeting)) : greeting.error()};
   }
   const OptionStep* const usual[] = {&kStructuredReply, &kSetAll};
   for (const OptionStep* option : options.empty() ? std::span<const OptionStep* const>(usual) : options) {
@@ -88,7 +88,7 @@ ExchangeClient::Found ExchangeClient::Do(const OptionStep& step) {
   }
   const auto replies = Ask(option);
   if (!replies) {
-    return Objection{.expected = "replies to " + engine::OptionName(step.option), .saw = replies.error().text};
+    return Disagreement{.expected = "replies to " + engine::OptionName(step.option), .saw = replies.error().text};
   }
   for (const OptionReply& reply : *replies) {
     if (reply.option != step.option) {
@@ -119,6 +119,8 @@ ExchangeClient::Found ExchangeClient::Do(const OptionStep& step) {
 
 ExchangeClient::Found ExchangeClient::EnterNamed(engine::Export& named) {
   entered_ = &named;
+  agreed_ = negotiated();
+  agreed_.block_size = named.options.block_size;
   const std::uint64_t size = negotiated().info.size;
   return size == named.layer().size()
              ? std::nullopt
@@ -151,14 +153,14 @@ ExchangeClient::Found ExchangeClient::JudgeSelection(const OptionStep& step) con
     expected += std::ranges::count(step.names, name) > 0 ? 1 : 0;
     const auto same_name = std::ranges::count(given, name, &MetaContext::name);
     if (same_name != (std::ranges::count(step.names, name) > 0 ? 1 : 0)) {
-      return Objection{.expected = "each context that was asked for once",
-                       .saw = std::to_string(same_name) + " " + std::string(name)};
+      return Disagreement{.expected = "each context that was asked for once",
+                          .saw = std::to_string(same_name) + " " + std::string(name)};
     }
   }
   const bool share_an_id = given.size() == 2 && given[0].id == given[1].id;
   if (given.size() != expected || share_an_id) {
-    return Objection{.expected = std::to_string(expected) + " contexts with ids of their own",
-                     .saw = std::to_string(given.size()) + (share_an_id ? " with one id" : "")};
+    return Disagreement{.expected = std::to_string(expected) + " contexts with ids of their own",
+                        .saw = std::to_string(given.size()) + (share_an_id ? " with one id" : "")};
   }
   return std::nullopt;
 }
@@ -170,7 +172,7 @@ engine::Export* ExchangeClient::Find(const std::string& name) {
 // --- Transmission ---------------------------------------------------------------------------------------------
 
 ExchangeClient::Found ExchangeClient::Exchange(std::span<const Request> requests, std::uint64_t cookie,
-                                               std::vector<ExchangeAnswer>& answers) {
+                                               std::vector<ReceivedAnswer>& answers) {
   to_send_.clear();
   for (const Request& request : requests) {
     Encode(ClientMessage(request), to_send_);
@@ -179,7 +181,7 @@ ExchangeClient::Found ExchangeClient::Exchange(std::span<const Request> requests
     }
   }
   answers.resize(requests.size());
-  for (ExchangeAnswer& answer : answers) {
+  for (ReceivedAnswer& answer : answers) {
     answer.simple.reset();
     answer.chunks.clear();
     answer.is_whole = false;
@@ -195,7 +197,7 @@ ExchangeClient::Found ExchangeClient::Exchange(std::span<const Request> requests
     if ((simple == nullptr && chunk == nullptr) || index >= answers.size() || answers[index].is_whole) {
       return Object("an answer to a request that waits for one", message);
     }
-    ExchangeAnswer& answer = answers[index];
+    ReceivedAnswer& answer = answers[index];
     if (simple != nullptr) {
       answer.simple = std::move(*std::get_if<engine::SimpleReply>(&*message));
       answer.is_whole = true;
@@ -205,9 +207,9 @@ ExchangeClient::Found ExchangeClient::Exchange(std::span<const Request> requests
     }
   }
   if (!decoder_.Pending().empty() || server_.closed()) {
-    return Objection{.expected = "whole messages, and an open connection",
-                     .saw = std::to_string(decoder_.Pending().size()) + " bytes more" +
-                            (server_.closed() ? ", and the end of the connection" : "")};
+    return Disagreement{.expected = "whole messages, and an open connection",
+                        .saw = std::to_string(decoder_.Pending().size()) + " bytes more" +
+                               (server_.closed() ? ", and the end of the connection" : "")};
   }
   return std::nullopt;
 }

@@ -31,12 +31,7 @@ constexpr std::size_t kPiecesMax = 6;
 constexpr std::uint16_t kUnknownInfo = 0x7777;
 constexpr std::size_t kOffsetBytes = 8;
 
-// splitmix64.
-std::uint64_t Mix(std::uint64_t number) {
-  number = (number ^ number >> 30) * 0xbf58476d1ce4e5b9;
-  number = (number ^ number >> 27) * 0x94d049bb133111eb;
-  return number ^ number >> 31;
-}
+std::uint64_t Mix(std::uint64_t number) { return Random(number - 0x9e3779b97f4a7c15)(); }
 
 bool IsZeroes(ByteView bytes) {
   return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
@@ -73,7 +68,7 @@ void UnusualAnswers::AfterServer(const engine::ClientMessage* heard, const engin
   if (!IsTransmission(state, request)) {
     return;
   }
-  random_ = Mix(seed_ ^ Mix(request->cookie ^ Mix(request->offset ^ std::uint64_t{request->length} << 32)));
+  random_ = Random(Mix(seed_ ^ Mix(request->cookie ^ Mix(request->offset ^ std::uint64_t{request->length} << 32))));
   if (state.structured_replies && !said.empty()) {
     if (request->type == CommandType::kRead) {
       ChangeRead(*request, said);
@@ -281,11 +276,6 @@ void UnusualAnswers::Release(Said& said) {
     said.push_back(std::move(held_[index][taken[index]++]));
   }
   held_.clear();
-}
-
-std::uint64_t UnusualAnswers::Choose(std::uint64_t count) {
-  random_ += 0x9e3779b97f4a7c15;
-  return count == 0 ? 0 : Mix(random_) % count;
 }
 
 void UnusualAnswers::Shuffle(Said& said) {

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/server/interposer.h"
+#include "fuzz/inputs/random.h"
 
 namespace nbdspec::fuzz {
 
@@ -42,13 +43,13 @@ class UnusualAnswers : public engine::Interposer {
   void Release(Said& said);
 
   [[nodiscard]] std::uint32_t IdFor(std::uint32_t id) const;
-  std::uint64_t Choose(std::uint64_t count);  // From 0 to count - 1.
+  std::uint64_t Choose(std::uint64_t count) { return count == 0 ? 0 : random_.Below(count); }
   bool OneIn(std::uint64_t count) { return Choose(count) == 0; }
   void Shuffle(Said& said);
 
   std::uint64_t seed_;
   engine::Interposer* inner_;
-  std::uint64_t random_ = 0;
+  Random random_{0};
   std::size_t to_hold_ = 0;
   std::vector<Said> held_;
 };

@@ -80,7 +80,16 @@ std::size_t MutateInput(const InputKind& kind, std::uint8_t* data, std::size_t s
   return input.size();
 }
 
+LikelyInputs::LikelyInputs(InputKind kind, std::uint64_t seed, std::vector<Bytes> start)
+    : kind_(std::move(kind)), random_(seed), start_(std::move(start)) {
+  // Longer ones would only be cut, mostly in the same place.
+  std::erase_if(start_, [this](const Bytes& input) { return input.size() > kind_.bytes_max; });
+}
+
 const Bytes& LikelyInputs::Next() {
+  if (!start_.empty() && !random_.OneIn(4)) {
+    return changed_ = Mutated(start_[random_.Below(start_.size())]);
+  }
   if (kept_.empty() || random_.OneIn(2)) {
     kept_.resize(std::max(kept_.size(), std::min(kKept, at_ + 1)));
     Bytes& here = kept_[at_++ % kKept];
@@ -88,14 +97,16 @@ const Bytes& LikelyInputs::Next() {
     return here;
   }
   Bytes& here = kept_[random_.Below(kept_.size())];
-  if (kind_.script) {
-    engine::Script script = engine::DecodeScript(here, *kind_.script);
-    ScriptMutator(*kind_.script, random_()).Mutate(script);
-    here = engine::EncodeScript(script);
-  } else {
-    here = Changed(std::move(here), kind_.bytes_max, random_);
+  return here = Mutated(std::move(here));
+}
+
+Bytes LikelyInputs::Mutated(Bytes input) {
+  if (!kind_.script) {
+    return Changed(std::move(input), kind_.bytes_max, random_);
   }
-  return here;
+  engine::Script script = engine::ReadScript(input, *kind_.script);
+  ScriptMutator(*kind_.script, random_()).Mutate(script);
+  return engine::EncodeScript(script);
 }
 
 }  // namespace nbdspec::fuzz

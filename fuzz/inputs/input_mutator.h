@@ -31,6 +31,10 @@ constexpr std::size_t ScriptBytesMax(const engine::ScriptLimits& limits) {
   return engine::kScriptHeadBytes + limits.steps_max * engine::kScriptRecordBytes;
 }
 
+inline InputKind ScriptKind(const engine::ScriptLimits& limits) {
+  return {.bytes_max = ScriptBytesMax(limits), .script = limits};
+}
+
 // An input that owes nothing to others: of any length, so that long ones need not grow.
 engine::Bytes FreshInput(const InputKind& kind, Random& random);
 
@@ -41,16 +45,21 @@ std::size_t MutateInput(const InputKind& kind, std::uint8_t* data, std::size_t s
 
 class LikelyInputs {
  public:
-  LikelyInputs(InputKind kind, std::uint64_t seed) : kind_(std::move(kind)), random_(seed) {}
+  // `start` may be empty: inputs to change most of the time; those longer than the kind's are left out.
+  LikelyInputs(InputKind kind, std::uint64_t seed, std::vector<engine::Bytes> start = {});
 
-  // A fresh input, or one of the last few changed.
+  // A fresh input, or one of the last few changed, or one of the start's.
   const engine::Bytes& Next();
 
  private:
   static constexpr std::size_t kKept = 16;
 
+  [[nodiscard]] engine::Bytes Mutated(engine::Bytes input);
+
   InputKind kind_;
   Random random_;
+  std::vector<engine::Bytes> start_;
+  engine::Bytes changed_ = {};  // From start_.
   std::vector<engine::Bytes> kept_ = {};
   std::size_t at_ = 0;
 };

@@ -12,9 +12,10 @@
 #include "engine/base/quoted.h"
 #include "engine/server/server.h"
 #include "engine/wire/big_endian.h"
-#include "fuzz/exchange/export_model.h"
+#include "fuzz/exchange/answer_counters.h"
 #include "fuzz/exchange/unusual_answers.h"
 #include "fuzz/libnbd/recorder.h"
+#include "fuzz/oracles/export_model.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -383,6 +384,21 @@ class LibnbdRun {
 std::optional<Disagreement> FindLibnbdClientDisagreement(const engine::Script& script, const LibnbdSpoilers& spoilers) {
   static Buffers buffers;
   return LibnbdRun(script, spoilers, buffers).Run();
+}
+
+FuzzTarget LibnbdClientTarget() {
+  return {.name = "libnbd_client",
+          .subject = "libnbd, by legal but unusual answers",
+          .against = "what was sent",
+          .inputs = ScriptKind(kLibnbdLimits),
+          .find_in_script =
+              [](const engine::Script& script) {
+                return FindLibnbdClientDisagreement(script, {.make_liar = [](engine::Interposer& recorder) {
+                                                      return std::make_unique<AnswerCounters>(&recorder);
+                                                    }});
+              },
+          .test_runs = 1000,
+          .check_runs = 20'000};
 }
 
 }  // namespace nbdspec::fuzz

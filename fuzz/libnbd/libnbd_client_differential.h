@@ -15,7 +15,7 @@
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"
 #include "engine/server/interposer.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/fuzz_target.h"
 #include "fuzz/libnbd/libnbd_client.h"
 
 namespace nbdspec::fuzz {
@@ -36,5 +36,7 @@ struct LibnbdSpoilers {
 // the export; everything if there are none. Connections are one. Not for several threads at once.
 std::optional<Disagreement> FindLibnbdClientDisagreement(const engine::Script& script,
                                                          const LibnbdSpoilers& spoilers = {});
+
+FuzzTarget LibnbdClientTarget();
 
 }  // namespace nbdspec::fuzz

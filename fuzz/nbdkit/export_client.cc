@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <chrono>
 #include <utility>
-#include <vector>
 
 #include "engine/wire/payloads.h"
 #include "engine/wire/protocol.h"
@@ -29,15 +28,16 @@ ExportClient::ExportClient(std::unique_ptr<conformance::Transport> transport)
     : session_(std::move(transport), kLimits, transcript_) {}
 
 std::expected<std::unique_ptr<ExportClient>, std::string> ExportClient::Enter(
-    std::unique_ptr<conformance::Transport> transport) {
+    std::unique_ptr<conformance::Transport> transport, const std::string& export_name,
+    std::vector<std::string> contexts) {
   std::unique_ptr<ExportClient> client(new ExportClient(std::move(transport)));
-  if (const auto trouble = client->Haggle()) {
+  if (const auto trouble = client->Haggle(export_name, std::move(contexts))) {
     return std::unexpected("handshake: " + *trouble);
   }
   return client;
 }
 
-std::optional<std::string> ExportClient::Haggle() {
+std::optional<std::string> ExportClient::Haggle(const std::string& export_name, std::vector<std::string> contexts) {
   const auto greeting = session_.NextGreeting();
   if (!greeting) {
     return greeting.error().text;
@@ -46,9 +46,8 @@ std::optional<std::string> ExportClient::Haggle() {
   const engine::Option options[] = {
       {.option = OptionType::kStructuredReply},
       {.option = OptionType::kSetMetaContext,
-       .payload = EncodePayload(
-           engine::MetaContextQuery{.export_name = "", .queries = {std::string(engine::kBaseAllocation)}})},
-      {.option = OptionType::kGo, .payload = EncodePayload(engine::InfoQuery{.name = ""})},
+       .payload = EncodePayload(engine::MetaContextQuery{.export_name = export_name, .queries = std::move(contexts)})},
+      {.option = OptionType::kGo, .payload = EncodePayload(engine::InfoQuery{.name = export_name})},
   };
   for (const engine::Option& option : options) {
     const auto replies = session_.Ask(option);
@@ -61,7 +60,7 @@ std::optional<std::string> ExportClient::Haggle() {
     for (const engine::OptionReply& reply : *replies) {
       if (const auto context = engine::DecodeMetaContext(reply.payload);
           context && reply.type == OptionReplyType::kMetaContext) {
-        context_ = *context;
+        contexts_.push_back(*context);
       }
       if (const auto info = engine::DecodeInfoExport(reply.payload); info && reply.type == OptionReplyType::kInfo) {
         info_ = *info;
@@ -85,7 +84,7 @@ std::expected<engine::StatusExchange, std::string> ExportClient::Status(engine::
   return engine::StatusExchange{.asked = asked,
                                 .req_one = req_one,
                                 .export_bytes = info_.size,
-                                .contexts = {context_},
+                                .contexts = contexts_,
                                 .chunks = std::move(answer->chunks),
                                 .simple_reply = std::move(answer->simple)};
 }

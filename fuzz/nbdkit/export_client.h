@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ExportClient: one connection to the default export of a server, with base:allocation selected.
+// ExportClient: one connection to an export of a server, with structured replies and some contexts selected.
 
 #pragma once
 
@@ -8,6 +8,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "conformance/peer/transport.h"
 #include "conformance/session/session.h"
@@ -24,7 +25,8 @@ class ExportClient {
  public:
   // Errors, here and below: a sentence that says what the server did.
   static std::expected<std::unique_ptr<ExportClient>, std::string> Enter(
-      std::unique_ptr<conformance::Transport> transport);
+      std::unique_ptr<conformance::Transport> transport, const std::string& export_name = "",
+      std::vector<std::string> contexts = {std::string(engine::kBaseAllocation)});
 
   ~ExportClient() { session_.Disconnect(); }
   ExportClient(const ExportClient&) = delete;
@@ -39,17 +41,18 @@ class ExportClient {
   std::expected<void, std::string> Command(engine::Request request);
 
   [[nodiscard]] std::uint64_t size() const { return info_.size; }
+  [[nodiscard]] const std::vector<engine::MetaContext>& contexts() const { return contexts_; }
   // Whether the transmission flag (engine::TransmissionFlag) is set.
   [[nodiscard]] bool Offers(std::uint16_t flag) const { return (info_.flags & flag) != 0; }
 
  private:
   explicit ExportClient(std::unique_ptr<conformance::Transport> transport);
-  std::optional<std::string> Haggle();
+  std::optional<std::string> Haggle(const std::string& export_name, std::vector<std::string> contexts);
 
   conformance::Transcript transcript_;
   conformance::Session session_;
   engine::InfoExport info_;
-  engine::MetaContext context_;
+  std::vector<engine::MetaContext> contexts_;
 };
 
 }  // namespace nbdspec::fuzz

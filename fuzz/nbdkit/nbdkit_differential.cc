@@ -350,4 +350,17 @@ Found FindNbdkitDisagreement(const NbdkitCase& test_case, const Truth& truth) {
   return Conversation(test_case, truth).Run();
 }
 
+Found FindNbdkitCaseDisagreement(engine::ByteView text) {
+  const auto test_case = ParseNbdkitCase({reinterpret_cast<const char*>(text.data()), text.size()});
+  if (!test_case) {
+    return Disagreement{.where = "the text", .expected = "a case for nbdkit", .saw = test_case.error().sentence};
+  }
+  auto found = FindNbdkitDisagreement(*test_case);
+  const std::string saw = found ? found->where + ": " + found->expected + ": " + found->saw : "no deviation";
+  if (test_case->deviates.empty() || saw.contains(test_case->deviates)) {
+    return test_case->deviates.empty() ? found : Found();
+  }
+  return Disagreement{.where = "how nbdkit deviates", .expected = test_case->deviates, .saw = saw};
+}
+
 }  // namespace nbdspec::fuzz

@@ -5,6 +5,7 @@
 
 #include <optional>
 
+#include "engine/base/bytes.h"
 #include "fuzz/comparisons/disagreement.h"
 #include "fuzz/nbdkit/nbdkit_case.h"
 
@@ -19,5 +20,9 @@ std::optional<Disagreement> FindNbdkitDisagreement(const NbdkitCase& test_case);
 
 // The same against another truth than the case's: how a test shows that a difference is found.
 std::optional<Disagreement> FindNbdkitDisagreement(const NbdkitCase& test_case, const Truth& truth);
+
+// Of a case as text, as in corpus/regressions/nbdkit_extents. One that says how nbdkit deviates agrees when nbdkit
+// does.
+std::optional<Disagreement> FindNbdkitCaseDisagreement(engine::ByteView text);
 
 }  // namespace nbdspec::fuzz

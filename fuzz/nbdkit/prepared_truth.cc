@@ -13,11 +13,10 @@
 #include "engine/wire/payloads.h"
 #include "engine/wire/protocol.h"
 #include "fuzz/inputs/random.h"
-#include "fuzz/live/connection/live_connection.h"
+#include "fuzz/nbdkit/export_client.h"
 
 namespace nbdspec::fuzz {
 
-using conformance::Ending;
 using engine::ByteRange;
 using Found = std::optional<Disagreement>;
 using Clock = conformance::Transport::Clock;
@@ -115,22 +114,22 @@ class Asker {
     if (!transport) {
       return Lost("connect", transport.error().sentence);
     }
-    connection_ = std::make_unique<LiveConnection>(*std::move(transport), 1, clock_);
-    engine::OptionStep contexts{.option = engine::OptionType::kSetMetaContext};
+    std::vector<std::string> contexts;
     for (const auto& [name, statuses] : truth_) {
-      contexts.names.push_back(name);
+      contexts.push_back(name);
     }
-    auto offer =
-        connection_->Enter({{.option = engine::OptionType::kStructuredReply}, contexts}, target.ExportName(), deadline);
-    if (!offer) {
-      return Lost("handshake", offer.error());
+    auto client = ExportClient::Enter(*std::move(transport), target.ExportName(), std::move(contexts));
+    if (!client) {
+      return Lost("handshake", client.error());
     }
-    offer_ = *std::move(offer);
-    if (offer_.info.size != image_.size || offer_.contexts.size() != truth_.size()) {
-      return Disagreement{
-          .where = "the export",
-          .expected = std::to_string(image_.size) + " bytes, " + std::to_string(truth_.size()) + " contexts",
-          .saw = std::to_string(offer_.info.size) + " bytes, " + std::to_string(offer_.contexts.size()) + " contexts"};
+    client_ = *std::move(client);
+    if (client_->size() != image_.size || client_->contexts().size() != truth_.size()) {
+      const auto text = [](std::uint64_t size, std::size_t count) {
+        return std::to_string(size) + " bytes, " + std::to_string(count) + " contexts";
+      };
+      return Disagreement{.where = "the export",
+                          .expected = text(image_.size, truth_.size()),
+                          .saw = text(client_->size(), client_->contexts().size())};
     }
     return {};
   }
@@ -138,23 +137,17 @@ class Asker {
   Found Ask(ByteRange asked, bool req_one) {
     const std::string where = "status of [" + engine::PrintNumber(asked.begin) + ", " + engine::PrintNumber(asked.end) +
                               ")" + (req_one ? " req-one" : "");
-    connection_->Put({.command = engine::Command::kStatus,
-                      .offset = asked.begin,
-                      .length = static_cast<std::uint32_t>(asked.length()),
-                      .flags = req_one ? engine::CommandFlag::kReqOne : std::uint16_t{0}},
-                     ++cookie_);
+    const auto exchange = client_->Status(asked, req_one);
+    if (!exchange) {
+      return Lost(where, exchange.error());
+    }
     std::size_t answered = 0;
-    for (bool is_done = false; !is_done;) {
-      const auto reply = NextReply();
-      if (!reply) {
-        return Lost(where, "no reply");
-      }
-      is_done = reply->is_simple || (reply->flags & engine::ChunkFlag::kDone) != 0;
-      if (reply->is_simple || reply->type == engine::ChunkType::kNone) {
+    for (const engine::Chunk& chunk : exchange->chunks) {
+      if (chunk.type == engine::ChunkType::kNone) {
         continue;
       }
-      const auto status = engine::DecodeBlockStatus(reply->payload);
-      if (!status || reply->type != engine::ChunkType::kBlockStatus) {
+      const auto status = engine::DecodeBlockStatus(chunk.payload);
+      if (!status || chunk.type != engine::ChunkType::kBlockStatus) {
         return Lost(where, "a chunk that is no status");
       }
       ++answered;
@@ -166,21 +159,9 @@ class Asker {
   }
 
  private:
-  std::optional<ReplyView> NextReply() {
-    const auto deadline = Clock::now() + kWait;
-    for (;;) {
-      if (auto reply = connection_->Next([](std::uint64_t) { return 0U; })) {
-        return reply;
-      }
-      if (connection_->Flush(deadline) != Ending::kNone || connection_->Receive(deadline) != Ending::kNone) {
-        return {};
-      }
-    }
-  }
-
   Found Compare(const std::string& where, ByteRange asked, const engine::BlockStatus& status) {
-    const auto context = std::ranges::find(offer_.contexts, status.context_id, &engine::MetaContext::id);
-    if (context == offer_.contexts.end() || !truth_.contains(context->name)) {
+    const auto context = std::ranges::find(client_->contexts(), status.context_id, &engine::MetaContext::id);
+    if (context == client_->contexts().end() || !truth_.contains(context->name)) {
       return Lost(where, "a context that was not selected");
     }
     Runs runs;
@@ -207,10 +188,7 @@ class Asker {
   const PreparedImage& image_;
   const PreparedTruth& truth_;
   std::unique_ptr<conformance::Peer> peer_;
-  std::uint64_t clock_ = 0;
-  std::uint64_t cookie_ = 0;
-  std::unique_ptr<LiveConnection> connection_;
-  Offer offer_;
+  std::unique_ptr<ExportClient> client_;  // It ends before its server.
 };
 
 }  // namespace

@@ -54,36 +54,36 @@ bool HasError(const StatusExchange& exchange) {
   return has_error;
 }
 
-void JudgeOne(const StatusExchange& exchange, const Taken& taken, std::set<std::string>& broken) {
+void JudgeOne(const StatusExchange& exchange, const Taken& taken, std::set<std::string>& violated) {
   const Wide asked = exchange.asked.end - exchange.asked.begin;
   const std::vector<Descriptor>& descriptors = taken.descriptors;
   // "A server MUST NOT send a chunk where any variable-length portion [...] is larger than any advertised maximum"
   if (Wide{descriptors.size()} * 8 > exchange.payload_bytes_max) {
-    broken.emplace(spec::kStructuredChunkMaxPayload);
+    violated.emplace(spec::kStructuredChunkMaxPayload);
   }
   // "one status chunk per negotiated metadata context ID": no others.
   if (std::ranges::find(exchange.contexts, taken.id, &engine::MetaContext::id) == exchange.contexts.end()) {
-    broken.emplace(spec::kBlockStatusChunkKnownId);
+    violated.emplace(spec::kBlockStatusChunkKnownId);
   }
   std::vector<Wide> lengths;
   for (const Descriptor& descriptor : descriptors) {
     // "length of the extent to which the status below applies (unsigned, MUST be nonzero)"
     if (descriptor.length == 0) {
-      broken.emplace(spec::kBlockStatusExtentNonzeroLength);
+      violated.emplace(spec::kBlockStatusExtentNonzeroLength);
     } else {
       lengths.push_back(descriptor.length);
     }
   }
   // "so long as at least one extent is returned"; "a positive integer multiple" also where nothing succeeded.
   if (descriptors.empty()) {
-    broken.emplace(HasError(exchange) ? spec::kBlockStatusChunkLengthForm : spec::kBlockStatusAtLeastOne);
+    violated.emplace(HasError(exchange) ? spec::kBlockStatusChunkLengthForm : spec::kBlockStatusAtLeastOne);
   }
   if (exchange.req_one) {
     // "every reply chunk MUST contain exactly one descriptor, and that descriptor MUST NOT exceed the length"
     if (descriptors.size() > 1) {
-      broken.emplace(spec::kBlockStatusReqOneSingle);
+      violated.emplace(spec::kBlockStatusReqOneSingle);
     } else if (descriptors.size() == 1 && descriptors[0].length > asked) {
-      broken.emplace(spec::kBlockStatusReqOneLengthCap);
+      violated.emplace(spec::kBlockStatusReqOneLengthCap);
     }
   } else if (!lengths.empty()) {
     // "the sum of the length fields of the first N-1 extents (if any) MUST be less than the requested length"
@@ -92,13 +92,13 @@ void JudgeOne(const StatusExchange& exchange, const Taken& taken, std::set<std::
       sum += lengths[i];
     }
     if (sum >= asked) {
-      broken.emplace(spec::kBlockStatusSumBeforeLast);
+      violated.emplace(spec::kBlockStatusSumBeforeLast);
     }
   }
 }
 
 // "exactly one status chunk per negotiated metadata context ID"
-void JudgeOnePerId(const StatusExchange& exchange, std::set<std::string>& broken) {
+void JudgeOnePerId(const StatusExchange& exchange, std::set<std::string>& violated) {
   bool may_be_hidden = false;
   for (const engine::Chunk& chunk : exchange.chunks) {
     const bool is_taken = chunk.payload.size() == 4 || HasLengthForm(chunk.payload);
@@ -110,7 +110,66 @@ void JudgeOnePerId(const StatusExchange& exchange, std::set<std::string>& broken
       count += taken.id == context.id ? 1 : 0;
     }
     if (count > 1 || (count == 0 && !may_be_hidden)) {
-      broken.emplace(spec::kBlockStatusChunkExactlyOnePerId);
+      violated.emplace(spec::kBlockStatusChunkExactlyOnePerId);
+    }
+  }
+}
+
+// What is wrong with single chunks, whatever the request asks, and with chunks that no BLOCK_STATUS is answered with.
+void JudgeChunks(const StatusExchange& exchange, std::set<std::string>& violated) {
+  int data_chunks = 0;
+  int error_chunks = 0;
+  for (const engine::Chunk& chunk : exchange.chunks) {
+    const engine::Bytes& payload = chunk.payload;
+    switch (chunk.type) {
+      case 0:
+        // "MUST always be used with the NBD_REPLY_FLAG_DONE bit set"; "length MUST be 0"
+        if ((chunk.flags & 1) == 0) {
+          violated.emplace(spec::kStructuredNoneDone);
+        }
+        if (!payload.empty()) {
+          violated.emplace(spec::kStructuredNoneLengthZero);
+        }
+        break;
+      case 1:
+        // "valid as a reply to NBD_CMD_READ"; "any data MUST NOT overlap"; all of these begin at 0.
+        violated.emplace(spec::kStructuredOffsetDataReadOnlyReply);
+        if (payload.size() < 9) {
+          violated.emplace(spec::kStructuredOffsetDataLengthMin);
+        } else if (++data_chunks > 1) {
+          violated.emplace(spec::kStructuredOffsetDataNoOverlap);
+        }
+        if (payload.size() > 8 + exchange.payload_bytes_max && exchange.asked.begin != exchange.asked.end) {
+          violated.emplace(spec::kStructuredChunkMaxPayload);
+        }
+        break;
+      case 2:
+        // "valid as a reply to NBD_CMD_READ"; "length (MUST be exactly 12)"; "hole size (MUST be nonzero)"
+        violated.emplace(spec::kStructuredOffsetHoleReadOnlyReply);
+        if (payload.size() != 12) {
+          violated.emplace(spec::kStructuredOffsetHoleLength12);
+        } else if (Read32(payload, 8) == 0) {
+          violated.emplace(spec::kStructuredOffsetHoleNonzero);
+        }
+        break;
+      case 5:
+        break;
+      case 0x8001:
+        // "MUST NOT be sent more than once"
+        if (++error_chunks > 1) {
+          violated.emplace(spec::kStructuredErrorOnce);
+        }
+        break;
+      case 0x8002:
+        // "length MUST be at least 14"
+        if (payload.size() < 14) {
+          violated.emplace(spec::kStructuredErrorOffsetLengthMin);
+          violated.emplace(spec::kStructuredErrorHeaderLength);
+        }
+        break;
+      default:
+        // A client can make nothing of any other type; only errors may be unknown to it.
+        violated.emplace(spec::kStructuredErrorBit15);
     }
   }
 }
@@ -174,32 +233,33 @@ std::vector<Descriptor> NaiveDescriptors(const std::vector<Extent>& truth, ByteR
   return descriptors;
 }
 
-std::set<std::string> NaiveMustBreaches(const StatusExchange& exchange) {
-  std::set<std::string> broken;
+std::set<std::string> NaiveViolations(const StatusExchange& exchange) {
+  std::set<std::string> violated;
+  JudgeChunks(exchange, violated);
   // "the behavior of a server on such a request is unspecified"
   if (exchange.asked.begin == exchange.asked.end) {
-    return broken;
+    return violated;
   }
   for (const engine::Chunk& chunk : exchange.chunks) {
     if (chunk.type == 5 && chunk.payload.size() != 4 && !HasLengthForm(chunk.payload)) {
-      broken.emplace(spec::kBlockStatusChunkLengthForm);
+      violated.emplace(spec::kBlockStatusChunkLengthForm);
     }
     if (chunk.type == 6) {
-      broken.emplace(spec::kExtBlockStatusExtGated);
+      violated.emplace(spec::kExtBlockStatusExtGated);
     }
   }
   for (const Taken& taken : TakeApart(exchange)) {
-    JudgeOne(exchange, taken, broken);
+    JudgeOne(exchange, taken, violated);
   }
   // "For a successful return, the server MUST use a structured reply"
   if (exchange.simple_reply) {
     if (exchange.simple_reply->error == 0) {
-      broken.emplace(spec::kBlockStatusReplyStructured);
+      violated.emplace(spec::kBlockStatusReplyStructured);
     }
   } else if (!exchange.chunks.empty() && !HasError(exchange)) {
-    JudgeOnePerId(exchange, broken);
+    JudgeOnePerId(exchange, violated);
   }
-  return broken;
+  return violated;
 }
 
 std::vector<ByteRange> NaiveClaimedZeroes(const StatusExchange& exchange, ByteRange within) {

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Block status once more, naively: what engine/block_status is checked against.
+// BLOCK_STATUS and the rules about replies once more: what engine/block_status and engine/exchange are checked against.
 //
-// Written from the specification's sentences, one after the other, and sharing none of the engine's code beyond its
-// plain values: payloads are taken apart here, and sums are made in 128 bits, where they cannot wrap.
+// Naive and independent on purpose. It is written from the specification's sentences, one after the other, and shares
+// none of the engine's code beyond its plain values: payloads are taken apart here, and sums are made in 128 bits,
+// where they cannot wrap. It is the one place where rules of the rule book are written a second time.
 
 #pragma once
 
@@ -22,8 +23,8 @@ namespace nbdspec::fuzz {
 std::vector<engine::Descriptor> NaiveDescriptors(const std::vector<engine::Extent>& truth, engine::ByteRange asked,
                                                  const engine::BuildOptions& options);
 
-// The MUST and MUST NOT requirements that the exchange breaks.
-std::set<std::string> NaiveMustBreaches(const engine::StatusExchange& exchange);
+// The MUST and MUST NOT requirements that the exchange violates.
+std::set<std::string> NaiveViolations(const engine::StatusExchange& exchange);
 
 // What ClaimedZeroes must return.
 std::vector<engine::ByteRange> NaiveClaimedZeroes(const engine::StatusExchange& exchange, engine::ByteRange within);

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The session as a whole, and option haggling. Spec: proto.md, "Option types", "Option reply types".
+// Spec: proto.md, "Option types", "Option reply types".
 #include "fuzz/oracles/server_session_judge.h"
 
 #include <algorithm>
 #include <cstring>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "engine/base/quoted.h"
@@ -44,12 +45,9 @@ std::vector<std::string_view> ContextsOf(const engine::Export& of) {
 
 }  // namespace
 
-SessionJudge::SessionJudge(const SessionInput& input)
-    : input_(input), exports_(MakeSessionExports(input)), client_(input.server.limits) {}
-
 std::optional<Disagreement> SessionJudge::Judge(const SessionTranscript& transcript,
                                                 const std::vector<engine::Export>& after) {
-  server_.Feed(transcript.heard);
+  server_.Feed(transcript.received);
   where_ = "greeting";
   if (const auto greeting = TakeMessage("a greeting"); greeting) {
     const engine::Greeting expected = {.flags = input_.server.handshake_flags};
@@ -80,7 +78,7 @@ std::optional<Disagreement> SessionJudge::Judge(const SessionTranscript& transcr
 
 void SessionJudge::JudgeMessage(const engine::ClientMessage& message) {
   if (const auto* flags = std::get_if<engine::ClientFlags>(&message)) {
-    client_flags_ = flags->flags;
+    negotiated_.client_flags = flags->flags;
     is_over_ = (flags->flags & ~std::uint32_t{input_.server.handshake_flags}) != 0;
   } else if (const auto* option = std::get_if<Option>(&message)) {
     JudgeOption(*option);
@@ -101,9 +99,10 @@ void SessionJudge::JudgeEnd(const SessionTranscript& transcript, const std::vect
   }
   for (std::size_t i = 0; i < exports_.size(); ++i) {
     const engine::ByteRange all = after[i].disk.extents().range();
-    const engine::ByteView expected = &exports_[i] == entered_ ? shadow_.bytes : exports_[i].disk.Read(all);
+    const engine::ByteView expected = &exports_[i] == entered_ ? model_.contents() : exports_[i].disk.Read(all);
     const engine::ByteView held = after[i].disk.Read(all);
-    if (!expected.empty() && std::memcmp(expected.data(), held.data(), expected.size()) != 0) {
+    if (!expected.empty() && expected.data() != held.data() &&
+        std::memcmp(expected.data(), held.data(), expected.size()) != 0) {
       Fail("the export holds what was written", "export " + engine::Quoted(after[i].options.name) + " differs");
     }
   }
@@ -162,12 +161,11 @@ void SessionJudge::JudgeOption(const Option& option) {
     return;
   }
   if (option.option == OptionType::kSetMetaContext) {
-    contexts_.clear();  // option.set-meta-context.replaces-on-failure
-    context_export_.clear();
+    negotiated_.contexts.clear();  // option.set-meta-context.replaces-on-failure
+    negotiated_.context_export.clear();
   }
   if (option.too_long) {
-    return DemandError(replies,
-                       {OptionReplyType::kErrTooBig, OptionReplyType::kErrInvalid, OptionReplyType::kErrUnsup});
+    return DemandError(replies, {OptionReplyType::kErrTooBig});
   }
   switch (option.option) {
     case OptionType::kList:
@@ -188,13 +186,13 @@ void SessionJudge::JudgeOption(const Option& option) {
 }
 
 void SessionJudge::JudgeExportName(const Option& option) {
-  const engine::Export* found = option.too_long ? nullptr : FindExport(TextOf(option.payload));
+  engine::Export* found = option.too_long ? nullptr : FindExport(TextOf(option.payload));
   if (found == nullptr) {
     is_over_ = true;  // option.export-name.unknown-terminates
     return;
   }
   const bool is_padded = (input_.server.handshake_flags & engine::HandshakeFlag::kNoZeroes) == 0 ||
-                         (client_flags_ & engine::ClientFlag::kNoZeroes) == 0;
+                         (negotiated_.client_flags & engine::ClientFlag::kNoZeroes) == 0;
   server_.ExpectExportNameReply(is_padded);
   const engine::ExportNameReply expected = {.size = found->disk.size(),
                                             .flags = TransmissionFlagsOf(found->options),
@@ -232,10 +230,9 @@ void SessionJudge::JudgeInfoOrGo(const Option& option, const std::vector<OptionR
     return DemandError(replies, {OptionReplyType::kErrInvalid});
   }
   if (!IsGoodString(query->name)) {
-    return DemandError(replies,
-                       {OptionReplyType::kErrInvalid, OptionReplyType::kErrUnknown, OptionReplyType::kErrTooBig});
+    return DemandError(replies, {OptionReplyType::kErrInvalid, OptionReplyType::kErrTooBig});
   }
-  const engine::Export* found = FindExport(query->name);
+  engine::Export* found = FindExport(query->name);
   if (found == nullptr) {
     return DemandError(replies, {OptionReplyType::kErrUnknown});
   }
@@ -294,24 +291,23 @@ void SessionJudge::JudgeStructuredReply(const Option& option, const std::vector<
   if (!option.payload.empty()) {
     return DemandError(replies, {OptionReplyType::kErrInvalid});
   }
-  if (is_structured_ && replies.back().type == OptionReplyType::kErrInvalid) {
+  if (negotiated_.structured_replies && replies.back().type == OptionReplyType::kErrInvalid) {
     return;  // option.state.repeat-may-fail
   }
-  is_structured_ = DemandAck(replies);
+  negotiated_.structured_replies = DemandAck(replies);
 }
 
 void SessionJudge::JudgeMetaContext(const Option& option, const std::vector<OptionReply>& replies) {
   const bool listing = option.option == OptionType::kListMetaContext;
   if (!input_.server.structured_replies) {
-    return DemandError(replies, {OptionReplyType::kErrUnsup, OptionReplyType::kErrInvalid});
+    return DemandError(replies, {OptionReplyType::kErrUnsup});
   }
   const auto query = engine::DecodeMetaContextQuery(option.payload);
-  if (!query || !is_structured_) {
+  if (!query || !negotiated_.structured_replies) {
     return DemandError(replies, {OptionReplyType::kErrInvalid});
   }
   if (!IsGoodString(query->export_name) || !std::ranges::all_of(query->queries, IsGoodString)) {
-    return DemandError(replies,
-                       {OptionReplyType::kErrInvalid, OptionReplyType::kErrUnknown, OptionReplyType::kErrTooBig});
+    return DemandError(replies, {OptionReplyType::kErrInvalid, OptionReplyType::kErrTooBig});
   }
   const engine::Export* found = FindExport(query->export_name);
   if (found == nullptr) {
@@ -352,8 +348,8 @@ void SessionJudge::JudgeContexts(const engine::Export& of, const engine::MetaCon
     Fail(listing ? "ids are 0" : "ids differ", Describe(replies));
   }
   if (!listing) {
-    contexts_ = std::move(given);
-    context_export_ = query.export_name;
+    negotiated_.contexts = std::move(given);
+    negotiated_.context_export = query.export_name;
   }
 }
 
@@ -376,18 +372,18 @@ bool SessionJudge::DemandAck(const std::vector<OptionReply>& replies) {
   return is_acked;
 }
 
-void SessionJudge::Enter(const engine::Export& entered) {
+void SessionJudge::Enter(engine::Export& entered) {
   entered_ = &entered;
-  if (context_export_ != entered.options.name) {
-    contexts_.clear();  // option.set-meta-context.other-export
+  if (negotiated_.context_export != entered.options.name) {
+    negotiated_.contexts.clear();  // option.set-meta-context.other-export
   }
+  negotiated_.info = {.size = entered.disk.size(), .flags = TransmissionFlagsOf(entered.options)};
+  negotiated_.block_size = entered.options.block_size;
   client_.EnterTransmission();
-  const engine::ByteView bytes = entered.disk.Read(entered.disk.extents().range());
-  shadow_.bytes.assign(bytes.begin(), bytes.end());
-  shadow_.provisioned.assign(bytes.size(), 0);
+  model_.Reset(entered);
 }
 
-const engine::Export* SessionJudge::FindExport(std::string_view name) const {
+engine::Export* SessionJudge::FindExport(std::string_view name) {
   const auto found = std::ranges::find(exports_, name, [](const engine::Export& each) { return each.options.name; });
   return found == exports_.end() ? nullptr : &*found;
 }
@@ -401,7 +397,7 @@ std::uint16_t SessionJudge::TransmissionFlagsOf(const engine::ExportOptions& off
       {!offered.read_only && offered.trim, TransmissionFlag::kSendTrim},
       {!offered.read_only && offered.write_zeroes, TransmissionFlag::kSendWriteZeroes},
       {!offered.read_only && offered.write_zeroes && offered.fast_zero, TransmissionFlag::kSendFastZero},
-      {is_structured_ && offered.df, TransmissionFlag::kSendDf},  // eflags.df.clear-without-structured
+      {negotiated_.structured_replies && offered.df, TransmissionFlag::kSendDf},  // eflags.df.clear-without-structured
       {offered.multi_conn, TransmissionFlag::kCanMultiConn},
       {offered.cache, TransmissionFlag::kSendCache},
   };
@@ -410,6 +406,52 @@ std::uint16_t SessionJudge::TransmissionFlagsOf(const engine::ExportOptions& off
     set |= is_set ? flag : std::uint16_t{0};
   }
   return set;
+}
+
+// --- Transmission ---------------------------------------------------------------------------------------------
+
+void SessionJudge::JudgeRequest(const engine::Request& request) {
+  if (request.type == engine::CommandType::kDisc) {
+    is_over_ = true;  // disc.no-reply
+    return;
+  }
+  if (!negotiated_.structured_replies && request.type == engine::CommandType::kRead) {
+    server_.ExpectData(request.cookie, request.length);
+  }
+  const auto answer = TakeAnswer(request);
+  if (!answer) {
+    return;
+  }
+  if (auto found = judge_.Judge(request, negotiated_, /*is_plain=*/true, *answer)) {
+    return Fail(std::move(found->expected), std::move(found->saw));
+  }
+  if (judge_.has_succeeded()) {
+    model_.Apply(request);
+  }
+}
+
+std::optional<ReceivedAnswer> SessionJudge::TakeAnswer(const engine::Request& request) {
+  ReceivedAnswer answer;
+  while (!answer.is_whole) {
+    auto message = TakeMessage("an answer to the request");
+    if (!message) {
+      return std::nullopt;
+    }
+    auto* simple = std::get_if<engine::SimpleReply>(&*message);
+    auto* chunk = std::get_if<engine::Chunk>(&*message);
+    const std::uint64_t cookie = simple != nullptr ? simple->cookie : chunk != nullptr ? chunk->cookie : 0;
+    if ((simple == nullptr && chunk == nullptr) || cookie != request.cookie) {
+      Fail("a reply with the request's cookie", engine::Describe(*message));
+      return std::nullopt;
+    }
+    answer.is_whole = simple != nullptr || chunk->is_done();
+    if (simple != nullptr) {
+      answer.simple = std::move(*simple);
+    } else {
+      answer.chunks.push_back(std::move(*chunk));
+    }
+  }
+  return answer;
 }
 
 void SessionJudge::Fail(std::string expected, std::string saw) {

@@ -31,12 +31,14 @@ engine::Export MakeExport(const engine::Script& script);
 
 class ExportModel {
  public:
-  // What `of` holds now, and the types that the Adds of `script` gave it; buffers are used again. `of` is writable and
-  // has a minimum block size that is a power of two.
+  // What `of` holds now; buffers are used again. Its types are those that the Adds of `script` gave it, or what its
+  // disk says. The minimum block size of `of` is a power of two.
   void Reset(const engine::Script& script, engine::Export& of);
+  void Reset(engine::Export& of);
 
   [[nodiscard]] std::uint64_t size() const { return size_; }
   [[nodiscard]] std::uint64_t held() const { return contents_.size(); }
+  [[nodiscard]] engine::ByteView contents() const { return contents_; }
 
   // A request of the right form that is inside the export: what it changes.
   void Apply(const engine::Request& request);
@@ -59,6 +61,7 @@ class ExportModel {
   [[nodiscard]] std::string Describe(engine::ByteRange range) const;
 
  private:
+  void SetContents(engine::Export& of);
   void SetTypes(engine::ByteRange range, engine::ExtentType type);
   [[nodiscard]] engine::ByteRange Held(engine::ByteRange range) const;
 

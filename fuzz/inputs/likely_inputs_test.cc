@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "fuzz/inputs/random_inputs.h"
-
 #include <gtest/gtest.h>
 
 #include <algorithm>
 #include <set>
+
+#include "fuzz/inputs/input_mutator.h"
 
 namespace nbdspec::fuzz {
 namespace {
 
 using engine::Bytes;
 
-std::vector<Bytes> Take(RandomInputs inputs, int count) {
+std::vector<Bytes> Take(LikelyInputs inputs, int count) {
   std::vector<Bytes> taken;
   while (count-- > 0) {
     taken.push_back(inputs.Next());
@@ -19,26 +19,26 @@ std::vector<Bytes> Take(RandomInputs inputs, int count) {
   return taken;
 }
 
-TEST(RandomInputs, TheSameSeedGivesTheSameInputs) {
+TEST(LikelyInputs, TheSameSeedGivesTheSameInputs) {
   const std::vector<Bytes> start = {{1, 2, 3}, {}, Bytes(100, 7)};
-  EXPECT_EQ(Take(RandomInputs({.seed = 5, .start = start}), 500), Take(RandomInputs({.seed = 5, .start = start}), 500));
-  EXPECT_NE(Take(RandomInputs({.seed = 5, .start = start}), 500), Take(RandomInputs({.seed = 6, .start = start}), 500));
+  EXPECT_EQ(Take(LikelyInputs({}, 5, start), 500), Take(LikelyInputs({}, 5, start), 500));
+  EXPECT_NE(Take(LikelyInputs({}, 5, start), 500), Take(LikelyInputs({}, 6, start), 500));
 }
 
-TEST(RandomInputs, NoInputIsLongerThanTheLimit) {
+TEST(LikelyInputs, NoInputIsLongerThanTheLimit) {
   for (const std::size_t limit : {std::size_t{0}, std::size_t{1}, std::size_t{7}}) {
     std::size_t longest = 0;
-    for (const Bytes& input : Take(RandomInputs({.bytes_max = limit, .start = {{}, {1}, Bytes(9, 9)}}), 2000)) {
+    for (const Bytes& input : Take(LikelyInputs({.bytes_max = limit}, 1, {{}, {1}, Bytes(9, 9)}), 2000)) {
       longest = std::max(longest, input.size());
     }
     EXPECT_EQ(longest, limit);
   }
 }
 
-TEST(RandomInputs, StartInputsAreMutatedNotRepeated) {
+TEST(LikelyInputs, StartInputsAreMutatedNotRepeated) {
   const Bytes start(64, 0xaa);
   int alike = 0;
-  const std::vector<Bytes> taken = Take(RandomInputs({.bytes_max = 80, .start = {start}}), 1000);
+  const std::vector<Bytes> taken = Take(LikelyInputs({.bytes_max = 80}, 1, {start}), 1000);
   for (const Bytes& input : taken) {
     alike += std::ranges::count(input, 0xaa) > 16 ? 1 : 0;
   }

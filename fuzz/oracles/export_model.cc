@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "fuzz/exchange/export_model.h"
+#include "fuzz/oracles/export_model.h"
 
 #include <algorithm>
 #include <cstring>
@@ -87,17 +87,8 @@ engine::Export MakeExport(const engine::Script& script) {
 }
 
 void ExportModel::Reset(const engine::Script& script, engine::Export& of) {
-  size_ = of.layer().size();
-  grid_ = std::max<std::uint64_t>(kSectorBytes, of.options.block_size.minimum);
-  const std::uint64_t held = std::min(size_, kHeldBytesMax);
-  contents_.resize(held);
-  types_.resize(held);
-  blocks_.resize((held + grid_ - 1) / grid_);
-  if (held == 0) {
-    return;
-  }
-  NBDSPEC_CHECK(of.layer().Read(0, contents_).has_value());
-  SetTypes({.begin = 0, .end = held}, script.initial);
+  SetContents(of);
+  SetTypes({.begin = 0, .end = held()}, script.initial);
   for (const engine::Step& step : script.steps) {
     const auto* add = std::get_if<engine::AddStep>(&step);
     if (add != nullptr && engine::IsExtentType(static_cast<std::uint8_t>(add->type))) {
@@ -106,6 +97,23 @@ void ExportModel::Reset(const engine::Script& script, engine::Export& of) {
       }
     }
   }
+}
+
+void ExportModel::Reset(engine::Export& of) {
+  SetContents(of);
+  of.disk.extents().ForEach({.begin = 0, .end = held()}, [this](const engine::Extent& extent) {
+    SetTypes(extent.range, extent.type);
+    return true;
+  });
+}
+
+void ExportModel::SetContents(engine::Export& of) {
+  size_ = of.layer().size();
+  grid_ = std::max<std::uint64_t>(kSectorBytes, of.options.block_size.minimum);
+  contents_.resize(of.stack != nullptr ? std::min(size_, kHeldBytesMax) : size_);
+  types_.resize(contents_.size());
+  blocks_.resize((contents_.size() + grid_ - 1) / grid_);
+  NBDSPEC_CHECK(contents_.empty() || of.layer().Read(0, contents_).has_value());
 }
 
 ByteRange ExportModel::Held(ByteRange range) const { return Intersect(range, {.begin = 0, .end = held()}); }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // A finding must end the process, whatever a fuzzer does with return values, and must say how to see it again.
 
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/comparisons/fuzz_target.h"
 
 #include <gtest/gtest.h>
+
+#include "engine/script/script_bytes.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -31,8 +33,12 @@ std::optional<Disagreement> DislikeZeroBytes(engine::ByteView input) {
   return std::nullopt;
 }
 
+const FuzzTarget kScripts = {
+    .name = "some_target", .inputs = ScriptKind({.steps_max = 8}), .find_in_script = DislikeLookups};
+const FuzzTarget kBytes = {.name = "some_target", .find_in_bytes = DislikeZeroBytes};
+
 TEST(AbortOnDisagreementDeathTest, AScriptIsShrunkAndPrintedWithItsReplay) {
-  EXPECT_DEATH(AbortOnDisagreement("some_target", kScript, DislikeLookups),
+  EXPECT_DEATH(AbortOnDisagreement(kScripts, engine::EncodeScript(kScript)),
                "where     here\n"
                "  expected  no lookup\n"
                "  saw       a lookup\n"
@@ -43,18 +49,18 @@ TEST(AbortOnDisagreementDeathTest, AScriptIsShrunkAndPrintedWithItsReplay) {
                "initial hole\n"
                "lookup 0\n"
                "END\n"
-               "bazel run //fuzz/targets:some_target_fuzz -- \\$PWD/corpus/regressions/some_target/NAME.script\n");
+               "bazel run //fuzz/targets:replay -- \\$PWD/corpus/regressions/some_target/NAME.script\n");
 }
 
 TEST(AbortOnDisagreementDeathTest, BytesArePrintedAsAShellTakesThem) {
   const engine::Bytes input = {0x00, '\'', 0xff};
-  EXPECT_DEATH(AbortOnDisagreement("some_target", input, DislikeZeroBytes),
+  EXPECT_DEATH(AbortOnDisagreement(kBytes, input),
                "printf '\\\\000\\\\047\\\\377' > corpus/regressions/some_target/NAME\n");
 }
 
 TEST(AbortOnDisagreement, ReturnsWhenThereIsNone) {
-  AbortOnDisagreement("some_target", Script{.size = 64}, DislikeLookups);
-  AbortOnDisagreement("some_target", engine::Bytes{1, 2}, DislikeZeroBytes);
+  AbortOnDisagreement(kScripts, engine::EncodeScript({.size = 64}));
+  AbortOnDisagreement(kBytes, engine::Bytes{1, 2});
   SUCCEED();
 }
 

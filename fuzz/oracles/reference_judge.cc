@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/oracles/reference_judge.h"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+#include "engine/exchange/rules.h"
+#include "engine/server/server.h"
+#include "engine/wire/big_endian.h"
+
+namespace nbdspec::fuzz {
+
+using engine::ByteRange;
+using engine::ByteView;
+using engine::Chunk;
+using engine::ChunkType;
+using engine::CommandFlag;
+using engine::CommandType;
+using engine::GetBigEndian;
+using engine::NbdError;
+using engine::Reason;
+using engine::Request;
+
+namespace {
+
+constexpr std::size_t kOffsetBytes = 8;
+constexpr std::size_t kIdBytes = 4;
+constexpr std::size_t kDescriptorBytes = 8;
+
+// A run that does not fit one length of 32 bits may end anywhere in the last two sectors of what fits.
+constexpr std::uint64_t kLongRunBytes = 0xffff'ffff - 1024;
+
+std::optional<Disagreement> Differ(std::string expected, std::string saw) {
+  return Disagreement{.where = {}, .expected = std::move(expected), .saw = std::move(saw)};
+}
+
+std::string Describe(const ReceivedAnswer& answer) {
+  std::string text = answer.simple ? engine::Describe(engine::ServerMessage(*answer.simple)) + "; " : "";
+  for (const Chunk& chunk : answer.chunks) {
+    text += engine::Describe(engine::ServerMessage(chunk)) + "; ";
+  }
+  return text + (answer.is_whole ? "that is all" : "DONE is missing");
+}
+
+// Of the errors that the specification permits, those that the reference server has chosen.
+engine::ErrorSet ErrorsOf(const engine::Exchange& exchange) {
+  const std::uint16_t command = exchange.request.type;
+  const bool grows = command == CommandType::kWrite || command == CommandType::kWriteZeroes;
+  // What answers a length of 0 is open, outside of the export too.
+  const bool is_open = exchange.legality.Has(Reason::kUnspecified);
+  engine::ErrorSet errors = is_open && grows ? engine::ErrorSet{NbdError::kEnospc} : engine::ErrorSet{};
+  for (int i = 0; i < engine::kReasonCount; ++i) {
+    const auto reason = static_cast<Reason>(i);
+    if (exchange.legality.Has(reason)) {
+      errors.Add(reason == Reason::kPastEnd && grows ? engine::ErrorSet{NbdError::kEnospc}
+                                                     : engine::ErrorsFor(reason, command));
+    }
+  }
+  return errors;
+}
+
+// Calls `visit` with the length and the status of each descriptor, until it returns false.
+template <typename Visit>
+void ForEachDescriptor(const Chunk& chunk, const Visit& visit) {
+  for (std::size_t at = kIdBytes; at < chunk.payload.size(); at += kDescriptorBytes) {
+    if (!visit(GetBigEndian<std::uint32_t>(chunk.payload, at),
+               GetBigEndian<std::uint32_t>(chunk.payload, at + sizeof(std::uint32_t)))) {
+      return;
+    }
+  }
+}
+
+}  // namespace
+
+std::optional<Disagreement> ReferenceJudge::Judge(const Request& request, const engine::Negotiated& negotiated,
+                                                  bool is_plain, const ReceivedAnswer& answer) {
+  exchange_.Start(engine::RequestHead::Of(request), negotiated);
+  if (answer.simple) {
+    exchange_.answer.Add(*answer.simple);
+  }
+  for (const Chunk& chunk : answer.chunks) {
+    exchange_.answer.Add(chunk);
+  }
+  if (!answer.is_whole || (answer.simple && !answer.chunks.empty())) {
+    return Differ("an answer, of one kind", Describe(answer));
+  }
+  Found found = JudgeRules(is_plain);
+  found = found ? found : JudgeError(request, is_plain);
+  if (!found && request.type == CommandType::kRead && !exchange_.legality.is_illegal()) {
+    found = JudgeRead(request, answer);
+  }
+  for (const Chunk& chunk : answer.chunks) {
+    if (!found && chunk.type == ChunkType::kBlockStatus && has_succeeded()) {
+      found = JudgeClaims(chunk, is_plain);
+    }
+  }
+  return found;
+}
+
+ReferenceJudge::Found ReferenceJudge::JudgeRules(bool is_plain) const {
+  const auto first = [&]() -> std::optional<engine::Violation> {
+    if (!is_plain) {
+      return engine::FirstFailure(exchange_);
+    }
+    auto all = engine::FindViolations(exchange_, engine::AllRules());
+    return all.empty() ? std::nullopt : std::optional(std::move(all.front()));
+  };
+  const auto violation = first();
+  return violation ? Differ(std::string(violation->requirement) + ": " + violation->expected, violation->saw) : Found();
+}
+
+// Each reason to refuse brings its errors; where several hold, any of theirs will do.
+ReferenceJudge::Found ReferenceJudge::JudgeError(const Request& request, bool is_plain) const {
+  engine::ErrorSet errors = ErrorsOf(exchange_);
+  bool must_fail = exchange_.legality.is_illegal();
+  if (request.type == CommandType::kWrite && !must_fail && !model_.Takes(request.offset, request.payload)) {
+    errors = {NbdError::kEnospc};
+    must_fail = true;
+  }
+  const std::uint32_t error = exchange_.answer.error();
+  if (has_succeeded()) {
+    return must_fail ? Differ(errors.Text(), "success") : Found();
+  }
+  const bool is_whim = !is_plain && !must_fail && error == NbdError::kEio;  // UnusualAnswers fails like that.
+  return is_whim || errors.Contains(error)
+             ? Found()
+             : Differ((must_fail ? "" : "success ") + errors.Text(), engine::ErrorName(error));
+}
+
+// What is sent is what is held, also before an error. That it covers the request once is the rule book's.
+ReferenceJudge::Found ReferenceJudge::JudgeRead(const Request& request, const ReceivedAnswer& answer) const {
+  bool is_right = !answer.simple || !has_succeeded() ||
+                  (answer.simple->data.size() == request.length && model_.Holds(request.offset, answer.simple->data));
+  for (const Chunk& chunk : answer.chunks) {
+    if (chunk.type == ChunkType::kOffsetData) {
+      is_right = is_right && model_.Holds(GetBigEndian<std::uint64_t>(chunk.payload),
+                                          ByteView(chunk.payload).subspan(kOffsetBytes));
+    } else if (chunk.type == ChunkType::kOffsetHole) {
+      const auto begin = GetBigEndian<std::uint64_t>(chunk.payload);
+      const auto length = GetBigEndian<std::uint32_t>(chunk.payload, kOffsetBytes);
+      is_right = is_right && model_.HoldsZeroes({.begin = begin, .end = begin + length});
+    }
+  }
+  return is_right ? Found() : Differ("the bytes that the export holds", Describe(answer));
+}
+
+// The rules have said that the chunk can be taken apart, and that its context is known.
+ReferenceJudge::Found ReferenceJudge::JudgeClaims(const Chunk& chunk, bool is_plain) const {
+  const auto id = GetBigEndian<std::uint32_t>(chunk.payload);
+  const auto context = std::ranges::find(exchange_.negotiated->contexts, id, &engine::MetaContext::id);
+  const bool is_allocation = context->name == engine::kBaseAllocation;
+  if (is_allocation ? IsAllocation(chunk, is_plain) : IsBlockIndex(chunk)) {
+    return std::nullopt;
+  }
+  return Differ(is_allocation ? model_.Describe(exchange_.request.range()) : "the index of the block",
+                engine::Describe(engine::ServerMessage(chunk)));
+}
+
+// Sound, or exactly what is true: every block its status, all that was asked, one run of equal blocks with REQ_ONE.
+bool ReferenceJudge::IsAllocation(const Chunk& chunk, bool is_plain) const {
+  const ByteRange asked = exchange_.request.range();
+  std::uint64_t begin = asked.begin;
+  std::uint32_t last = 0;
+  bool is_true = true;
+  ForEachDescriptor(chunk, [&](std::uint32_t length, std::uint32_t status) {
+    const ByteRange range = {.begin = begin, .end = std::min(begin + length, model_.size())};
+    is_true = range.begin < range.end && (is_plain ? model_.AllHave(range, status) : model_.AllAllow(range, status));
+    begin += length;
+    last = status;
+    return is_true;
+  });
+  const bool is_one_run = exchange_.HasFlag(CommandFlag::kReqOne) && begin < asked.end &&
+                          (model_.StatusAt(begin) != last || begin - asked.begin >= kLongRunBytes);
+  return is_true && (!is_plain || begin == asked.end || is_one_run);
+}
+
+bool ReferenceJudge::IsBlockIndex(const Chunk& chunk) const {
+  std::uint64_t begin = exchange_.request.offset;
+  bool is_true = true;
+  ForEachDescriptor(chunk, [&](std::uint32_t length, std::uint32_t index) {
+    const std::uint64_t block = begin / engine::kBlockIndexBytes;
+    begin += length;
+    return is_true = static_cast<std::uint32_t>(block) == index && (begin - 1) / engine::kBlockIndexBytes == block;
+  });
+  return is_true;
+}
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// ReferenceJudge: may this be the reference server's answer to that request, with the export as the model knows it?
+//
+// What any server must keep stands in the rule book (engine/exchange). Here is what is more than that: the errors that
+// the reference server has chosen, the bytes of every READ, and the claims of every status, exactly where the answers
+// are not made unusual on purpose (fuzz/exchange/unusual_answers.h).
+
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "engine/exchange/exchange.h"
+#include "engine/wire/messages.h"
+#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/oracles/export_model.h"
+
+namespace nbdspec::fuzz {
+
+// Everything that answers one request: a simple reply, or chunks up to the one with DONE.
+struct ReceivedAnswer {
+  std::optional<engine::SimpleReply> simple = {};
+  std::vector<engine::Chunk> chunks = {};
+  bool is_whole = false;
+};
+
+class ReferenceJudge {
+ public:
+  // The model outlives the judge.
+  explicit ReferenceJudge(const ExportModel& model) : model_(model) {}
+
+  // The first thing wrong with `answer`; the place is left to the caller. Is `is_plain` false, what no MUST forbids is
+  // right, as is an error without a reason.
+  std::optional<Disagreement> Judge(const engine::Request& request, const engine::Negotiated& negotiated, bool is_plain,
+                                    const ReceivedAnswer& answer);
+
+  // Of the answer judged last: whether the request was carried out.
+  [[nodiscard]] bool has_succeeded() const { return !exchange_.answer.has_failed(); }
+
+ private:
+  using Found = std::optional<Disagreement>;
+
+  [[nodiscard]] Found JudgeRules(bool is_plain) const;
+  [[nodiscard]] Found JudgeError(const engine::Request& request, bool is_plain) const;
+  [[nodiscard]] Found JudgeRead(const engine::Request& request, const ReceivedAnswer& answer) const;
+  [[nodiscard]] Found JudgeClaims(const engine::Chunk& chunk, bool is_plain) const;
+  [[nodiscard]] bool IsAllocation(const engine::Chunk& chunk, bool is_plain) const;
+  [[nodiscard]] bool IsBlockIndex(const engine::Chunk& chunk) const;
+
+  const ExportModel& model_;
+  engine::Exchange exchange_;  // Used again.
+};
+
+}  // namespace nbdspec::fuzz

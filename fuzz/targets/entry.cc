@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What libFuzzer calls, for whichever target the program is linked with (cc_fuzz_target in fuzz/defs.bzl).
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "fuzz/comparisons/fuzz_target.h"
+#include "fuzz/inputs/script_mutator.h"
+
+namespace nbdspec::fuzz {
+
+FuzzTarget ThisTarget();  // Defined in a file that cc_fuzz_target writes.
+
+namespace {
+
+const FuzzTarget& Target() {
+  static const FuzzTarget target = ThisTarget();
+  return target;
+}
+
+ScriptInputs& Scripts() {
+  static ScriptInputs scripts(*Target().inputs.script);
+  return scripts;
+}
+
+}  // namespace
+
+// Adds -max_len and -dict as the row has them, unless they are given.
+extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
+  static std::vector<std::string> words(*argv, *argv + *argc);
+  const auto add = [](const std::string& flag, const std::string& value) {
+    if (std::ranges::none_of(words, [&](const std::string& word) { return word.starts_with(flag); })) {
+      words.push_back(flag + value);
+    }
+  };
+  add("-max_len=", std::to_string(Target().inputs.bytes_max));
+  const std::string dictionary = "fuzz/targets/" + std::string(Target().dictionary);
+  if (!Target().dictionary.empty() && std::filesystem::exists(dictionary)) {
+    add("-dict=", dictionary);
+  }
+  static std::vector<char*> pointers = {**argv};  // libFuzzer wants argv[0] to stay.
+  for (std::size_t i = 1; i < words.size(); ++i) {
+    pointers.push_back(words[i].data());
+  }
+  *argc = static_cast<int>(pointers.size());
+  pointers.push_back(nullptr);
+  *argv = pointers.data();
+  return 0;
+}
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  AbortOnDisagreement(Target(), {data, size});
+  return 0;
+}
+
+extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
+                                               unsigned seed) {
+  if (Target().inputs.script) {
+    return Scripts().Mutate(data, size, size_max, seed);
+  }
+  InputKind kind = Target().inputs;
+  kind.bytes_max = size_max;
+  return MutateInput(kind, data, size, size_max, seed);
+}
+
+// 0: libFuzzer tries something else.
+extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
+                                                 const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
+                                                 std::size_t size_max, unsigned seed) {
+  return Target().inputs.script ? Scripts().Cross({one, one_size}, {other, other_size}, {out, size_max}, seed) : 0;
+}
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/targets/registry.h"
+
+#include <algorithm>
+
+#include "fuzz/comparisons/block_status_differential.h"
+#include "fuzz/comparisons/c_api_differential.h"
+#include "fuzz/comparisons/extent_map_differential.h"
+#include "fuzz/comparisons/layer_stack_differential.h"
+#include "fuzz/comparisons/meta_context_differential.h"
+#include "fuzz/comparisons/report_input_differential.h"
+#include "fuzz/comparisons/script_shrink_differential.h"
+#include "fuzz/comparisons/script_text_differential.h"
+#include "fuzz/comparisons/server_session_differential.h"
+#include "fuzz/comparisons/session_decode_differential.h"
+#include "fuzz/comparisons/wire_decode_differential.h"
+#include "fuzz/exchange/block_status_exchange.h"
+#include "fuzz/libnbd/libnbd_client_differential.h"
+#include "fuzz/nbdkit/nbdkit_differential.h"
+
+namespace nbdspec::fuzz {
+
+const std::vector<FuzzTarget>& FuzzTargets() {
+  static const std::vector<FuzzTarget> targets = {
+      ExtentMapTarget(),   BoundaryTreeTarget(),     CApiTarget(),          LayerStackTarget(),
+      WireDecodeTarget(),  BlockStatusReplyTarget(), ServerSessionTarget(), BlockStatusExchangeTarget(),
+      MetaContextTarget(), LibnbdClientTarget(),     SessionDecodeTarget(), ScriptShrinkTarget(),
+      ScriptTextTarget(),  ReportInputTarget(),
+  };
+  return targets;
+}
+
+const FuzzTarget& NbdkitExtents() {
+  static const FuzzTarget cases = {.name = "nbdkit_extents", .find_in_bytes = FindNbdkitCaseDisagreement};
+  return cases;
+}
+
+const FuzzTarget* TargetNamed(std::string_view name) {
+  const auto& targets = FuzzTargets();
+  const auto found = std::ranges::find(targets, name, &FuzzTarget::name);
+  return found != targets.end() ? &*found : name == NbdkitExtents().name ? &NbdkitExtents() : nullptr;
+}
+
+std::string_view CorpusFolderOf(std::string_view path) {
+  std::vector<std::string_view> parts;
+  while (!path.empty()) {
+    const std::size_t end = std::min(path.find('/'), path.size());
+    if (end > 0) {
+      parts.push_back(path.substr(0, end));
+    }
+    path.remove_prefix(std::min(end + 1, path.size()));
+  }
+  const std::size_t count = parts.size();
+  const bool is_corpus = count >= 3 && (parts[count - 3] == "regressions" || parts[count - 3] == "seeds");
+  return is_corpus ? parts[count - 2] : std::string_view();
+}
+
+std::string TableOfTargets() {
+  std::string table = "| target | what is broken | against |\n|---|---|---|\n";
+  for (const FuzzTarget& target : FuzzTargets()) {
+    table += "| `" + std::string(target.name) + "` | " + std::string(target.subject) + " | " +
+             std::string(target.against) + " |\n";
+  }
+  return table;
+}
+
+}  // namespace nbdspec::fuzz
