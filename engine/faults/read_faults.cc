@@ -153,7 +153,7 @@ std::vector<Fault> ReadDataFaults() {
        })},
       {"server_caches_reads_for_each_connection",
        By(spec::kEflagsMultiConnFlushVisible, spec::kEflagsMultiConnFuaVisible,
-          Fuzz(kWrongData, spec::kEflagsMultiConnFlushVisible)),
+          Fuzz(kWrongData, spec::kTransmissionWriteThenReply)),
        KeepsWhatItRead()},
   };
 }

@@ -52,7 +52,7 @@ std::vector<Fault> ReplyFaults() {
                      })},
       {"server_answers_cache_twice", spec::kTransmissionReplyPerRequest, RepeatsReply(kCache)},
       {"server_answers_flush_twice",
-       By(Session(kRule, 100), Exchange(kRule, 100), Fuzz(kBrokenRule, spec::kTransmissionReplyPerRequest)),
+       By(Session(kRule, 100), Exchange(kRule, 100), Fuzz(kBrokenRule, spec::kTransmissionCookieEcho)),
        RepeatsReply(kFlush)},
       {"server_swaps_halves_of_cookies", spec::kTransmissionCookieEcho,
        ChangesCookies([](std::uint64_t cookie) { return cookie << 32 | cookie >> 32; })},

@@ -80,7 +80,7 @@ std::vector<Fault> StatusChunkFaults() {
                        SetDoneOnLast(sent);
                      })},
       {"server_uses_id_zero_of_list",
-       By(spec::kBlockStatusChunkKnownId, Fuzz(kBrokenRule, spec::kBlockStatusChunkKnownId)),
+       By(spec::kBlockStatusChunkKnownId, Fuzz(kBrokenRule, spec::kBlockStatusChunkExactlyOnePerId)),
        ChangesStatus([](BlockStatus& status) { status.context_id = 0; })},
       {"server_uses_next_id_for_one_byte", Exchange(kRule, 150),
        ChangesStatus([](const Request& to, BlockStatus& status) { status.context_id += to.length == 1 ? 1 : 0; })},
