@@ -1,40 +1,31 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
-#include <cmath>
 #include <cstdio>
 #include <filesystem>
 #include <system_error>
 
 #include "command/commands.h"
 #include "command/interrupt.h"
-#include "command/output_file.h"
-#include "command/run_cli.h"
+#include "command/live_command.h"
+#include "command/output.h"
 #include "command/selection.h"
+#include "command/targets.h"
 #include "conformance/runner/runner.h"
-#include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
 #include "reports/model/run.h"
 #include "reports/render/render.h"
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 
 namespace {
-
-constexpr int kWorkerCount = 4;  // Checks mostly wait, so this does not depend on the processors there are.
-
-std::chrono::milliseconds FromSeconds(double seconds) {
-  return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));  // 0 would be no limit.
-}
 
 // The reports of a run that go to files.
 class Reports {
  public:
-  explicit Reports(const CheckOptions& options) : options_(options) {}
+  explicit Reports(const Options& options) : options_(options) {}
 
   // What has been found so far goes to the disk at once, marked as unfinished. Errors: a sentence; empty for none.
   std::string WriteUnfinished(const reports::Run& run) {
@@ -54,31 +45,26 @@ class Reports {
       if (file->empty() || !wanted(*file)) {
         continue;
       }
-      if (const int error = WriteOutput(*file, render(run)); error != 0) {
-        trouble = fmt::format("cannot write {}: {}; name a file in a directory that may be written to",
-                              *file == "-" ? "standard output" : engine::Quoted(*file, 200),
-                              std::generic_category().message(error));
+      if (std::string why = WriteOutput(*file, render(run)); !why.empty()) {
+        trouble = std::move(why);
       }
     }
     return trouble;
   }
 
-  const CheckOptions& options_;
+  const Options& options_;
 };
 
-RunOptions RunOptionsFrom(const CheckOptions& options) {
-  RunOptions run{.seed = options.seed,
-                 .worker_count = options.worker_count,
-                 .case_timeout = FromSeconds(options.case_timeout_s),
-                 .deadline = FromSeconds(options.deadline_s),
-                 .allow_write = options.allow_write,
-                 .version = kVersion,
-                 .cancelled = &Interrupted()};
+conformance::RunOptions RunOptionsFrom(const Options& options) {
+  conformance::RunOptions run{.seed = options.seed,
+                              .worker_count = options.worker_count,
+                              .case_timeout = FromSeconds(options.case_timeout_s),
+                              .deadline = FromSeconds(options.deadline_s),
+                              .allow_write = options.allow_write,
+                              .version = kVersion,
+                              .cancelled = &Interrupted()};
   run.limits.reply_timeout = FromSeconds(options.reply_timeout_s);
-  if (run.worker_count == 0) {
-    run.worker_count = kWorkerCount;
-  }
-  const CheckOptions defaults;
+  const Options defaults{.reply_timeout_s = kCheckReplyTimeoutSeconds};
   const auto add = [&](bool differs, const std::string& flag) { run.replay_flags += differs ? " " + flag : ""; };
   add(options.reply_timeout_s != defaults.reply_timeout_s, fmt::format("--reply-timeout {}", options.reply_timeout_s));
   add(options.case_timeout_s != defaults.case_timeout_s, fmt::format("--case-timeout {}", options.case_timeout_s));
@@ -86,20 +72,8 @@ RunOptions RunOptionsFrom(const CheckOptions& options) {
   return run;
 }
 
-void ShowProgress(std::size_t done, std::size_t all, const std::string& id) {
-  if (::isatty(STDERR_FILENO) == 1) {
-    const std::string line = fmt::format("\r\x1b[K[{}/{}] {}{}", done, all, id, done == all ? "\r\x1b[K" : "");
-    std::fputs(line.c_str(), stderr);  // Not fmt::print, which throws: the terminal may be gone.
-  }
-}
-
-int Refuse(const std::string& sentence, int exit) {
-  std::fputs(fmt::format("nbdspec: {}\n", sentence).c_str(), stderr);
-  return exit;
-}
-
 // Returns 0, or the errno that says why it cannot be printed.
-int Print(const reports::Run& run, const CheckOptions& options) {
+int PrintReport(const reports::Run& run, const Options& options) {
   const bool takes_stdout = options.json_file == "-" || options.junit_file == "-";
   std::string text =
       reports::RenderText(run, {.color = UseColor(options.no_color) && !takes_stdout, .verbose = options.verbose});
@@ -108,12 +82,13 @@ int Print(const reports::Run& run, const CheckOptions& options) {
     text.erase(0, last == std::string::npos ? 0 : last + 1);
   }
   const int error = WriteTo(takes_stdout ? stderr : stdout, text);
-  return error == EPIPE ? 0 : error;  // Who reads only the beginning has read enough.
+  return error == EPIPE ? 0 : error;  // A reader who closed the pipe has read enough.
 }
 
 }  // namespace
 
-int CheckCommand(CheckOptions options) {
+int CheckCommand(const Options& given) {
+  Options options = given;
   if (!options.json_file.empty() && options.json_file == options.junit_file) {
     return Refuse("--json and --junit name the same file: give each its own", reports::ExitCode::kUsage);
   }
@@ -127,7 +102,7 @@ int CheckCommand(CheckOptions options) {
   }
   CatchInterrupts();
   Reports reports(options);
-  RunOptions run_options = RunOptionsFrom(options);
+  conformance::RunOptions run_options = RunOptionsFrom(options);
   reports::Run so_far{.version = kVersion,
                       .seed = options.seed,
                       .target = (*target)->CommandLine(),
@@ -141,14 +116,15 @@ int CheckCommand(CheckOptions options) {
     if (outcome.verdict != reports::Verdict::kPass && outcome.verdict != reports::Verdict::kNotApplicable) {
       reports.WriteUnfinished(so_far);
     }
-    ShowProgress(so_far.outcomes.size(), checks->size(), outcome.id);
+    const std::size_t done = so_far.outcomes.size();
+    ShowProgress(done == checks->size() ? "" : fmt::format("[{}/{}] {}", done, checks->size(), outcome.id));
   };
-  reports::Run run = RunChecks(**target, *checks, run_options);
+  reports::Run run = conformance::RunChecks(**target, *checks, run_options);
   if (InterruptSignal() != 0) {
     run.exit = 128 + InterruptSignal();
   }
   const std::string trouble = reports.Write(run);
-  const int error = Print(run, options);
+  const int error = PrintReport(run, options);
   if (!trouble.empty()) {
     return Refuse(trouble, reports::ExitCode::kOurError);
   }
@@ -157,4 +133,4 @@ int CheckCommand(CheckOptions options) {
                              reports::ExitCode::kOurError);
 }
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

@@ -14,7 +14,7 @@
 
 #include "command/program_for_tests.h"
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 namespace {
 
 TEST(Command, WithoutATargetChecksTheReferenceServer) {
@@ -221,4 +221,4 @@ TEST(Command, ExplainShowsTheClauseItsCheckAndItsFaults) {
 }
 
 }  // namespace
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

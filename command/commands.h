@@ -1,22 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The subcommands: each returns the exit code of the program.
+// The commands: each returns the exit code of the program. run_cli.cc has the table of them and of their options.
 
 #pragma once
 
-#include <string>
-
 #include "command/options.h"
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 
-int CheckCommand(CheckOptions options);
-int ListCommand(const ListOptions& options);
-int ExplainCommand(const std::string& id);
-int CoverageCommand(const CoverageOptions& options);
-int SelfTestCommand(const SelfTestOptions& options);
-int FuzzCommand(FuzzCommandOptions options);
-int DiffCommand(const DiffCommandOptions& options);
-int ReplayCommand(const ReplayCommandOptions& options);
-int ShrinkCommand(const ShrinkCommandOptions& options);
+int CheckCommand(const Options& options);
+int ListCommand(const Options& options);
+int ExplainCommand(const Options& options);
+int CoverageCommand(const Options& options);
+int SelfTestCommand(const Options& options);
+int FuzzCommand(const Options& options);
+int DiffCommand(const Options& options);
+int ReplayCommand(const Options& options);
+int ShrinkCommand(const Options& options);
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

@@ -11,10 +11,12 @@
 #include "engine/spec/catalogue.h"
 #include "reports/model/run.h"
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 
 namespace {
 
+using conformance::AllChecks;
+using conformance::Check;
 using ChecksByRequirement = std::multimap<std::string_view, const Check*>;
 
 ChecksByRequirement Index() {
@@ -101,7 +103,7 @@ void PrintTable(const ChecksByRequirement& checks) {
 
 }  // namespace
 
-int CoverageCommand(const CoverageOptions& options) {
+int CoverageCommand(const Options& options) {
   const ChecksByRequirement checks = Index();
   if (options.markdown) {
     PrintMarkdown(checks);
@@ -113,4 +115,4 @@ int CoverageCommand(const CoverageOptions& options) {
   return reports::ExitCode::kSuccess;
 }
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

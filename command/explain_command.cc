@@ -4,22 +4,24 @@
 #include <vector>
 
 #include "command/commands.h"
+#include "command/output.h"
 #include "command/selection.h"
 #include "conformance/checks/check.h"
 #include "engine/base/quoted.h"
 #include "engine/faults/fault.h"
 #include "engine/spec/catalogue.h"
-#include "engine/wire/messages.h"
 #include "reports/model/run.h"
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 
 namespace {
 
+using conformance::Check;
+
 void PrintCheck(const Check& check) {
   fmt::print("\ncheck {}\n  {}\n", check.id, check.claim);
-  for (int i = 0; i < kFeatureCount; ++i) {
-    const auto feature = static_cast<Feature>(i);
+  for (int i = 0; i < conformance::kFeatureCount; ++i) {
+    const auto feature = static_cast<conformance::Feature>(i);
     if (check.needs.Has(feature)) {
       fmt::print("  needs    {}\n", Describe(feature));
     }
@@ -35,13 +37,14 @@ int UnknownId(const std::string& id) {
   for (const spec::Requirement& requirement : spec::TheCatalogue().all()) {
     ids.push_back(requirement.id);
   }
-  fmt::print(stderr, "nbdspec: there is no check or requirement {}{}\n", engine::Quoted(id), DidYouMean(id, ids));
-  return reports::ExitCode::kUsage;
+  return Refuse(fmt::format("there is no check or requirement {}{}", engine::Quoted(id), DidYouMean(id, ids)),
+                reports::ExitCode::kUsage);
 }
 
 }  // namespace
 
-int ExplainCommand(const std::string& id) {
+int ExplainCommand(const Options& options) {
+  const std::string& id = options.words.front();
   const spec::Requirement* requirement = spec::TheCatalogue().Find(std::string_view(id).substr(0, id.find('/')));
   if (requirement == nullptr) {
     return UnknownId(id);
@@ -54,7 +57,7 @@ int ExplainCommand(const std::string& id) {
     fmt::print("  note     the specification leaves this open: a breach is a warning, never a failure\n");
   }
   int found = 0;
-  for (const Check& check : AllChecks()) {
+  for (const Check& check : conformance::AllChecks()) {
     if (check.id == id || check.requirement() == id) {
       PrintCheck(check);
       ++found;
@@ -69,4 +72,4 @@ int ExplainCommand(const std::string& id) {
   return reports::ExitCode::kSuccess;
 }
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `nbdspec fuzz` and `nbdspec diff` from outside: exit codes, what is on the disk when, and what a kill leaves.
-// Runs the real program.
+// `nbdspec fuzz` and `nbdspec diff` from outside: exit codes, reports, what is on the disk when, and what a kill
+// leaves. Runs the real program.
 
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -17,7 +17,7 @@
 
 #include "command/program_for_tests.h"
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 namespace {
 
 struct Refused {
@@ -48,7 +48,7 @@ std::string SummaryOf(const Result& result) {
   return begin == std::string::npos ? "" : result.output.substr(begin, result.output.find(" in ", begin) - begin);
 }
 
-TEST(Fuzz, OfARightServerFindsNothing) {
+TEST(Fuzz, OfACorrectServerFindsNothing) {
   const FaultyServer server("right", "none");
   const Result result = server.Fuzz("--scripts 20");
   EXPECT_EQ(result.exit, 0) << result.output;
@@ -64,6 +64,40 @@ std::string ReplayLineOf(const Result& result) {
   EXPECT_NE(begin, std::string::npos) << result.output;
   const std::size_t end = result.output.find('\n', begin + before.size());
   return begin == std::string::npos ? "" : result.output.substr(begin + before.size(), end - begin - before.size());
+}
+
+TEST(Fuzz, JsonHoldsFindingsAndWarnings) {
+  const FaultyServer server("json", "dies-at-trim");
+  const std::string file = FileFor("fuzz.json");
+  const Result result = server.Fuzz("--scripts 5 --json " + file);
+  EXPECT_EQ(result.exit, 1) << result.output;
+  const auto report = nlohmann::json::parse(Contents(file), nullptr, false);
+  ASSERT_FALSE(report.is_discarded());
+  EXPECT_EQ(report["exit"], 1);
+  EXPECT_EQ(report["scripts"], 5);
+  ASSERT_EQ(report["findings"].size(), 1U);
+  EXPECT_EQ(report["findings"][0]["kind"], "crash");
+  EXPECT_EQ(report["findings"][0]["directory"], server.Kept().front());
+  EXPECT_TRUE(report["warnings"].is_array());
+  const Result only = Nbdspec("fuzz reference --scripts 1 --json - --findings " + FileFor("f4"), "2>/dev/null");
+  EXPECT_TRUE(nlohmann::json::accept(only.output)) << only.output;
+}
+
+// nbdkit refuses requests that no client may send with simple replies, though it could send error chunks.
+TEST(Fuzz, AdviceThatIsNotFollowedIsCountedAndChangesNoExitCode) {
+  const std::string file = FileFor("warnings.json");
+  const Result result = Nbdspec("fuzz nbdkit --scripts 20 --seed 3 --json " + file + " --findings " + FileFor("f5"));
+  EXPECT_EQ(result.exit, 0) << result.output;
+  const auto report = nlohmann::json::parse(Contents(file), nullptr, false);
+  ASSERT_FALSE(report.is_discarded());
+  ASSERT_FALSE(report["warnings"].empty()) << result.output;
+  for (const auto& warning : report["warnings"]) {
+    EXPECT_TRUE(result.Says("warn  " + warning["requirement"].get<std::string>() + ", ")) << result.output;
+    EXPECT_GT(warning["count"], 0);
+    for (const char* key : {"level", "step", "expected", "saw"}) {
+      EXPECT_FALSE(warning[key].get<std::string>().empty()) << key;
+    }
+  }
 }
 
 TEST(Fuzz, TheReplayLineHasTheOptionsThatMatter) {
@@ -89,7 +123,7 @@ TEST(Fuzz, TheReplayLineHasTheOptionsThatMatter) {
   }
 }
 
-// TRIM with FUA, TRIM among others: the assertion that failed tells that it is one thing.
+// TRIM with FUA, TRIM among others: the assertion that failed shows that it is one bug.
 TEST(Fuzz, OneAssertionIsOneFinding) {
   const FaultyServer server("assertion", "dies-at-trim");
   const Result result = server.Fuzz("--scripts 20");
@@ -116,17 +150,19 @@ TEST(Fuzz, EachWayToRefuseHasItsExitCode) {
       {"fuzz reference --findings ''", 2, "--findings"},
       {"fuzz --spawn true", 2, "{socket}"},
       {"fuzz --spawn 'true {socket}' reference", 2, "both name a server"},
-      {"fuzz 'nbd+unix:///?socket=/no/such'", 2, "--allow-write"},
+      {"fuzz 'nbd+unix:///?socket=/no/such'", 2, "pass --allow-write to permit this"},
       {"fuzz 'nbd+unix:///?socket=/no/such' --allow-write --findings " + FileFor("f1"), 3, "/no/such"},
       {"fuzz --spawn '/bin/false {socket}' --findings " + FileFor("f2"), 3, "status 1"},
       {"fuzz reference --scripts 1 --findings " + taken, 5, taken},
+      {"fuzz reference --scripts 1 --json /no/such/dir/x --findings " + FileFor("f3"), 5, "/no/such/dir/x"},
   });
 }
 
-TEST(Fuzz, HelpTellsEveryOptionAndExitCode) {
-  ExpectHelp("fuzz", {"TARGET", "--spawn COMMAND", "--export NAME", "--seed", "--time", "--scripts", "--steps",
-                      "--in-flight", "--connections", "--reply-timeout", "--findings", "--allow-write",
-                      "--only-offered", "0 nothing new", "1 a finding", "2 usage", "3 the server", "5 nbdspec's"});
+TEST(Fuzz, HelpListsEveryOptionAndExitCode) {
+  ExpectHelp("fuzz",
+             {"TARGET", "--spawn COMMAND", "--export NAME", "--seed", "--time", "--scripts", "--steps", "--in-flight",
+              "--connections", "--reply-timeout", "--findings DIR", "--json FILE", "--allow-write", "--only-offered",
+              "0 nothing new", "1 a finding", "2 usage", "3 the server", "5 nbdspec's"});
 }
 
 // --- What a kill leaves ---
@@ -173,12 +209,12 @@ class RunToKill {
 // Of "saved  KEY  DIRECTORY".
 std::string DirectoryIn(const std::string& line) { return line.substr(line.rfind(' ') + 1); }
 
-// Where the finding of a line "saved" is: OTHER of "same  KEY  DIRECTORY, as OTHER", else where it was saved.
-std::string PlaceOf(const std::string& saved, const std::vector<std::string>& lines) {
-  const auto tells = [&](const std::string& line) {
+// The directory of the finding of a line "saved": OTHER of "same  KEY  DIRECTORY, as OTHER", else where it was saved.
+std::string DirectoryOf(const std::string& saved, const std::vector<std::string>& lines) {
+  const auto names_other = [&](const std::string& line) {
     return line.starts_with("same  ") && line.find("  " + saved + ", as ") != std::string::npos;
   };
-  const auto same = std::ranges::find_if(lines, tells);
+  const auto same = std::ranges::find_if(lines, names_other);
   return same == lines.end() ? saved : DirectoryIn(*same);
 }
 
@@ -194,7 +230,7 @@ std::string LeftOf(const FaultyServer& server) {
 }
 
 // The second server never comes up, so nothing can be tried again when the line has been read.
-TEST(Fuzz, AFindingIsSavedBeforeItIsMadeSmall) {
+TEST(Fuzz, AFindingIsSavedBeforeItIsMinimised) {
   const FaultyServer server("first", "server_forgets_writes");
   const std::string only_one = "sh -c \"mkdir " + FileFor("once") +
                                " && exec conformance/peer/faulty_server {socket} " + server.fault_file() +
@@ -243,16 +279,16 @@ TEST(Fuzz, EachSavedFindingIsKeptOrNamesTheOneThatIs) {
   for (std::string line; std::getline(text, line);) {
     lines.push_back(line);
   }
-  std::vector<std::string> places;
+  std::vector<std::string> directories;
   for (const std::string& line : lines) {
     if (line.starts_with("saved  ")) {
-      places.push_back(PlaceOf(DirectoryIn(line), lines));
+      directories.push_back(DirectoryOf(DirectoryIn(line), lines));
     }
   }
-  std::ranges::sort(places);
-  const auto again = std::ranges::unique(places);
-  places.erase(again.begin(), again.end());
-  EXPECT_EQ(places, server.Kept()) << result.output;
+  std::ranges::sort(directories);
+  const auto again = std::ranges::unique(directories);
+  directories.erase(again.begin(), again.end());
+  EXPECT_EQ(directories, server.Kept()) << result.output;
 }
 
 struct Moment {
@@ -265,7 +301,7 @@ constexpr const char* kNoRace = " --in-flight 1";
 
 class KilledFuzz : public testing::TestWithParam<Moment> {};
 
-TEST_P(KilledFuzz, LosesNothingItToldAndLeavesNoServer) {
+TEST_P(KilledFuzz, LosesNothingItReportedAndLeavesNoServer) {
   const std::string name = "killed-" + std::to_string(GetParam().lines) + "-" + std::to_string(GetParam().pause_ms);
   const FaultyServer server(name, "server_forgets_writes");
   RunToKill run(server.FuzzWords(std::string("--time 60m --connections 1") + kNoRace));
@@ -282,10 +318,10 @@ TEST_P(KilledFuzz, LosesNothingItToldAndLeavesNoServer) {
   ASSERT_TRUE(lines.front().starts_with("saved  ")) << lines.front();
   const Result replay = Nbdspec("replay " + server.findings() + kNoRace);
   EXPECT_EQ(replay.exit, 1) << replay.output;  // Nothing is torn, something shows.
-  EXPECT_FALSE(replay.Says("could not be read")) << replay.output;
+  EXPECT_FALSE(replay.Says("could not be replayed")) << replay.output;
   for (const std::string& line : lines) {
-    if (line.starts_with("saved  ")) {  // While it is replaced it is PLACE.before.
-      EXPECT_TRUE(replay.Says("REPRODUCED  " + PlaceOf(DirectoryIn(line), lines))) << line << "\n" << replay.output;
+    if (line.starts_with("saved  ")) {  // While it is replaced it is DIRECTORY.before.
+      EXPECT_TRUE(replay.Says("REPRODUCED  " + DirectoryOf(DirectoryIn(line), lines))) << line << "\n" << replay.output;
     }
   }
   EXPECT_TRUE(replay.Says("REPRODUCED"));
@@ -311,7 +347,7 @@ TEST(Diff, OfTheSameServerFindsNothing) {
   EXPECT_EQ(again.output, result.output);
 }
 
-TEST(Diff, EachClassIsToldForProgramsToo) {
+TEST(Diff, EachClassIsInTheJsonReportToo) {
   const FaultyServer right("diff-right", "none");
   struct Fault {
     const char* name;
@@ -331,6 +367,7 @@ TEST(Diff, EachClassIsToldForProgramsToo) {
     EXPECT_EQ(report["scripts"], 10);
     EXPECT_GT(report["counts"][fault.kind], 0) << fault.name;
     EXPECT_EQ(report["counts"].size(), 4U);
+    EXPECT_EQ(report["warnings"].size(), 2U);
     ASSERT_FALSE(report["differences"].empty());
     for (const auto& difference : report["differences"]) {
       EXPECT_TRUE(report["counts"].contains(difference["kind"].get<std::string>()));
@@ -377,11 +414,11 @@ TEST(Diff, EachWayToRefuseHasItsExitCode) {
   });
 }
 
-TEST(Diff, HelpTellsEveryOptionAndExitCode) {
+TEST(Diff, HelpListsEveryOptionAndExitCode) {
   ExpectHelp("diff",
              {"A B", "--script FILE", "--json FILE", "--seed", "--scripts", "--steps", "--reply-timeout",
               "--allow-write", "0 errors and precision", "1 one is unsound", "2 usage", "3 a server", "5 nbdspec's"});
 }
 
 }  // namespace
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

@@ -3,7 +3,7 @@
 
 #include <csignal>
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 
 namespace {
 
@@ -36,4 +36,4 @@ const std::atomic<bool>& Interrupted() { return interrupted; }
 
 int InterruptSignal() { return interrupt_signal; }
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

@@ -5,7 +5,7 @@
 
 #include <atomic>
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 
 // From now on the first such signal only sets the flag; a second one kills the process. A SIGHUP that nbdspec was
 // started to ignore stays ignored.
@@ -17,4 +17,4 @@ const std::atomic<bool>& Interrupted();
 // The signal that came, 0 for none.
 int InterruptSignal();
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

@@ -36,5 +36,5 @@ int main(int argc, char** argv) {
     return 5;
   }
   const std::vector<std::string> arguments(argv + (argc > 0 ? 1 : 0), argv + argc);
-  return nbdspec::conformance::RunCli(arguments);
+  return nbdspec::command::RunCli(arguments);
 }

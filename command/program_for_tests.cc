@@ -11,7 +11,7 @@
 #include <fstream>
 #include <sstream>
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 
 Result Shell(const std::string& command) {
   Result result;
@@ -88,4 +88,4 @@ std::string FaultyServer::Kept(const std::string& kind) const {
   return {};
 }
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

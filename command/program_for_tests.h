@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 
 struct Result {
   int exit = -1;
@@ -53,4 +53,4 @@ class FaultyServer {
   std::string findings_;
 };
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

@@ -4,76 +4,63 @@
 #include <fmt/format.h>
 
 #include <array>
-#include <chrono>
-#include <cstdio>
+#include <map>
 #include <utility>
 #include <variant>
 
 #include "command/commands.h"
 #include "command/interrupt.h"
-#include "conformance/peer/reference_target.h"
+#include "command/live_command.h"
+#include "command/output.h"
+#include "command/targets.h"
 #include "fuzz/replay/replay.h"
+#include "fuzz/replay/subject.h"
 #include "reports/model/run.h"
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 
 namespace {
 
 using fuzz::ReplayVerdict;
 
-constexpr std::size_t kVerdictCount = 6;
-
-// `text` for a terminal: what others have written may hold anything.
-std::string Plain(const std::string& text) {
-  std::string plain;
-  for (const char c : text) {
-    const auto byte = static_cast<unsigned char>(c);
-    if (c == '\n') {
-      plain += "\n            ";
-    } else if (byte < 0x20 || byte >= 0x7f) {
-      plain += fmt::format("\\x{:02x}", byte);
-    } else {
-      plain += c;
-    }
-  }
-  return plain;
-}
-
-void Print(const std::string& text) {
-  std::fputs(text.c_str(), stdout);
-  std::fflush(stdout);  // What comes next may abort, or be killed.
-}
-
 std::string Line(const char* what, const std::string& text) {
   return text.empty() ? "" : fmt::format("  {:<9} {}\n", what, Plain(text));
 }
 
+std::string HeaderText(const std::vector<std::string>& header) {
+  std::string text;
+  for (const std::string& line : header) {
+    text += "  # " + Plain(line) + "\n";
+  }
+  return text;
+}
+
 class Replayer {
  public:
-  explicit Replayer(const ReplayCommandOptions& options)
-      : options_(options),
-        replay_{.tries = options.tries,
-                .live = {.in_flight = options.in_flight,
-                         .reply_timeout =
-                             std::chrono::milliseconds(static_cast<std::int64_t>(options.reply_timeout_s * 1000)),
-                         .cancelled = &Interrupted()}} {}
+  explicit Replayer(const Options& options)
+      : options_(options), replay_{.tries = options.tries, .live = LiveOptionsFrom(options)} {}
 
   int Run() {
     std::vector<std::string> paths;
-    for (const std::string& path : options_.paths) {
+    for (const std::string& path : options_.words) {
       auto found = fuzz::SubjectsIn(path);
       if (!found) {
-        Refuse(found.error().sentence);
+        CannotReplay(found.error().sentence);
         continue;
       }
       paths.insert(paths.end(), found->begin(), found->end());
     }
     is_short_ = paths.size() > 1 && !options_.verbose;
     for (const std::string& path : paths) {
-      if (Interrupted()) {
-        break;
+      if (!Interrupted()) {
+        ReplayOne(path);
       }
-      ReplayOne(path);
+    }
+    for (const auto& [target, input] : of_targets_) {
+      CannotReplay(
+          fmt::format("{}{} of the fuzz target {}, which the command does not link; replay it with: {}", input.path,
+                      input.count == 1 ? " is an input" : fmt::format(" and {} more are inputs", input.count - 1),
+                      target, fuzz::TargetReplayLine(input.path, target)));
     }
     if (paths.size() > 1) {
       PrintSummary();
@@ -82,15 +69,20 @@ class Replayer {
   }
 
  private:
-  void Refuse(const std::string& sentence) {
-    std::fputs(fmt::format("nbdspec: {}\n", Plain(sentence)).c_str(), stderr);
+  struct Inputs {
+    std::string path;  // Of the first.
+    std::size_t count = 0;
+  };
+
+  void CannotReplay(const std::string& sentence) {
+    Refuse(Plain(sentence), reports::ExitCode::kUsage);
     ++refused_count_;
   }
 
   void ReplayOne(const std::string& path) {
-    auto subject = fuzz::ReadSubject(path, options_.as);
+    const auto subject = fuzz::ReadSubject(path, /*for_server=*/!options_.target.empty());
     if (!subject) {
-      Refuse(subject.error().sentence);
+      CannotReplay(subject.error().sentence);
       return;
     }
     std::visit([this](const auto& kind) { Replay(kind); }, *subject);
@@ -98,139 +90,98 @@ class Replayer {
 
   void Replay(const fuzz::FindingSubject& subject) {
     const fuzz::Finding& finding = subject.finding;
-    auto target = options_.target.empty() ? TargetFromCommandLine(finding.target_words, options_.allow_write)
-                                          : TargetFromWord(options_.target, options_.allow_write);
+    const auto target = TargetOf(finding.target_words, options_);
     if (!target) {
-      Refuse(subject.path + ": " + target.error().sentence);
+      CannotReplay(subject.path + ": " + target.error().sentence);
       return;
     }
     const std::string now_on = (*target)->Describe();
     const std::string servers = finding.target == now_on ? now_on : finding.target + " then, " + now_on + " now";
-    if (!is_short_) {  // Before it runs: it is a command that somebody else may have written.
+    if (!is_short_) {  // Before it runs: somebody else may have written the command.
       Print(Line("starts", (*target)->CommandLine()));
     }
-    const fuzz::Replayed replayed = fuzz::ReplayFinding(**target, finding, replay_);
-    Tell(subject.path, replayed,
-         Line("server", servers) +
-             Line("seed",
-                  fmt::format("{}, script {}, nbdspec {}", finding.seed, finding.script_number, finding.version)) +
-             Line("then", WrongText(finding)));
-  }
-
-  void Replay(const fuzz::CorpusSubject& subject) {
-    if (!options_.target.empty()) {
-      return ReplayAsScript(subject);
-    }
-    if (!subject.target->elsewhere.empty()) {
-      Print(fmt::format("{:<10}  {}\n", "SKIPPED", Plain(subject.path)));
-      Print(Line("why",
-                 fmt::format("{} has a program of its own, for {}: bazel run //fuzz/targets:{}_fuzz -- {}",
-                             subject.target->name, subject.target->elsewhere, subject.target->name, subject.path)));
-      ++skipped_count_;
-      return;
-    }
-    if (options_.verbose) {  // What aborts is then named by the last line.
-      Print(fmt::format("replay      {}\n", Plain(subject.path)));
-    }
-    const auto replayed = fuzz::ReplayInput(subject);
-    if (!replayed) {
-      Refuse(subject.path + ": " + replayed.error().sentence);
-      return;
-    }
-    Tell(subject.path, *replayed, Line("target", std::string(subject.target->name)) + Header(subject.header));
-  }
-
-  // An input of a target that takes scripts, on a server.
-  void ReplayAsScript(const fuzz::CorpusSubject& subject) {
-    auto script = subject.target->find_in_script != nullptr ? engine::ReadScript(subject.input, subject.target->limits)
-                                                            : engine::Script{};
-    if (!fuzz::HasRequests(script)) {
-      Refuse(subject.path + " asks a server for nothing: leave --target away");
-      return;
-    }
-    Replay(fuzz::ScriptSubject{.path = subject.path, .script = std::move(script), .header = subject.header});
+    Report(subject.path, fuzz::ReplayFinding(**target, finding, replay_),
+           Line("server", servers) +
+               Line("seed",
+                    fmt::format("{}, script {}, nbdspec {}", finding.seed, finding.script_number, finding.version)) +
+               Line("then", SummaryOf(finding)));
   }
 
   void Replay(const fuzz::ScriptSubject& subject) {
-    auto target = options_.target.empty() ? ReferenceTarget() : nullptr;
+    const auto target = TargetOf("reference", options_);
     if (!target) {
-      auto named = TargetFromWord(options_.target, options_.allow_write);
-      if (!named) {
-        Refuse(named.error().sentence);
-        return;
-      }
-      target = *std::move(named);
+      CannotReplay(target.error().sentence);
+      return;
     }
-    const fuzz::Replayed replayed = fuzz::ReplayScript(*target, subject.script, replay_);
-    Tell(subject.path, replayed, Line("server", target->Describe()) + Header(subject.header));
+    Report(subject.path, fuzz::ReplayScript(**target, subject.script, replay_),
+           Line("server", (*target)->Describe()) + HeaderText(subject.header));
   }
 
-  [[nodiscard]] static std::string Header(const std::vector<std::string>& header) {
-    std::string text;
-    for (const std::string& line : header) {
-      text += "  # " + Plain(line) + "\n";
-    }
-    return text;
+  void Replay(const fuzz::TargetInput& subject) {
+    Inputs& inputs = of_targets_[subject.target];
+    inputs.path = inputs.path.empty() ? subject.path : inputs.path;
+    ++inputs.count;
   }
 
-  void Tell(const std::string& path, const fuzz::Replayed& replayed, const std::string& details) {
+  void Report(const std::string& path, const fuzz::Replayed& replayed, const std::string& details) {
     if (Interrupted()) {
       return;  // It was cut short: no verdict.
     }
     ++counts_[static_cast<std::size_t>(replayed.verdict)];
-    std::string text = fmt::format("{:<10}  {}\n", Name(replayed.verdict), Plain(path));
+    const std::string head = fmt::format("{:<10}  {}", Name(replayed.verdict), Plain(path));
     if (is_short_) {
-      text.pop_back();
-      text += replayed.now.empty() ? "\n" : "  " + Plain(replayed.now) + "\n";
+      Print(head + (replayed.now.empty() ? "\n" : "  " + Plain(replayed.now) + "\n"));
     } else {
-      text += details + Line("now", replayed.now) + Line("note", replayed.note);
+      Print(head + "\n" + details + Line("now", replayed.now) + Line("note", replayed.note) +
+            WarningsText(replayed.warnings, ""));
     }
-    Print(text);
   }
 
   void PrintSummary() const {
     std::size_t total = 0;
     std::string parts;
-    for (std::size_t i = 0; i < kVerdictCount; ++i) {
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
       total += counts_[i];
       if (counts_[i] > 0) {
         parts += fmt::format("{} {} {}", parts.empty() ? ":" : ",", counts_[i], Name(static_cast<ReplayVerdict>(i)));
       }
     }
-    parts += skipped_count_ > 0 ? fmt::format("; {} skipped", skipped_count_) : "";
-    parts += refused_count_ > 0 ? fmt::format("; {} could not be read", refused_count_) : "";
+    parts += refused_count_ > 0 ? fmt::format("; {} could not be replayed", refused_count_) : "";
     Print(fmt::format("{} replayed{}\n", total, parts));
   }
 
-  [[nodiscard]] std::size_t Count(ReplayVerdict verdict) const { return counts_[static_cast<std::size_t>(verdict)]; }
+  [[nodiscard]] bool HasAny(std::initializer_list<ReplayVerdict> verdicts) const {
+    return std::ranges::any_of(
+        verdicts, [this](ReplayVerdict verdict) { return counts_[static_cast<std::size_t>(verdict)] > 0; });
+  }
 
   [[nodiscard]] int Exit() const {
     if (InterruptSignal() != 0) {
       return 128 + InterruptSignal();
     }
-    if (Count(ReplayVerdict::kFail) + Count(ReplayVerdict::kReproduced) + Count(ReplayVerdict::kDifferent) > 0) {
+    if (HasAny({ReplayVerdict::kFail, ReplayVerdict::kReproduced, ReplayVerdict::kDifferent})) {
       return reports::ExitCode::kFailure;
     }
-    if (Count(ReplayVerdict::kUnusable) > 0) {
+    if (HasAny({ReplayVerdict::kUnusable})) {
       return reports::ExitCode::kTargetUnusable;
     }
-    const bool has_replayed = Count(ReplayVerdict::kPass) + Count(ReplayVerdict::kFixed) > 0;
+    const bool has_replayed = HasAny({ReplayVerdict::kPass, ReplayVerdict::kFixed, ReplayVerdict::kWarning});
     return refused_count_ > 0 || !has_replayed ? reports::ExitCode::kUsage : reports::ExitCode::kSuccess;
   }
 
-  const ReplayCommandOptions& options_;
+  const Options& options_;
   fuzz::ReplayOptions replay_;
-  std::array<std::size_t, kVerdictCount> counts_ = {};
-  std::size_t skipped_count_ = 0;
+  std::array<std::size_t, fuzz::kReplayVerdictCount> counts_ = {};
+  std::map<std::string, Inputs> of_targets_;
   std::size_t refused_count_ = 0;
   bool is_short_ = false;
 };
 
 }  // namespace
 
-int ReplayCommand(const ReplayCommandOptions& options) {
+int ReplayCommand(const Options& options) {
   CatchInterrupts();
   return Replayer(options).Run();
 }
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

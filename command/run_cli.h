@@ -6,12 +6,10 @@
 #include <span>
 #include <string>
 
-namespace nbdspec::conformance {
-
-inline constexpr char kVersion[] = "0.1.0";
+namespace nbdspec::command {
 
 // Runs `nbdspec ARGUMENTS...` (without the program's name) on standard output and error.
 // Returns the exit code: see reports::ExitCode; 128 + N after signal N.
 int RunCli(std::span<const std::string> arguments);
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

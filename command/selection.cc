@@ -8,9 +8,8 @@
 #include <numeric>
 
 #include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 
 namespace {
 
@@ -31,7 +30,7 @@ std::size_t EditDistance(std::string_view a, std::string_view b) {
 
 engine::Trouble MatchesNothing(std::string_view word) {
   std::vector<std::string_view> ids;
-  for (const Check& check : AllChecks()) {
+  for (const conformance::Check& check : conformance::AllChecks()) {
     ids.push_back(check.id);
   }
   return {
@@ -52,7 +51,7 @@ bool Selects(std::string_view pattern, std::string_view id) {
 std::string DidYouMean(std::string_view word, std::span<const std::string_view> ids) {
   const std::string_view cut = word.substr(0, 200);  // A word can be of any length; ids are short.
   std::string_view nearest;
-  std::size_t least = cut.size() / 2 + 1;  // Further away it is no slip of the finger.
+  std::size_t least = cut.size() / 2 + 1;  // Further away it is no typing error.
   for (const std::string_view id : ids) {
     const std::size_t distance = EditDistance(cut, id);
     if (distance < least) {
@@ -63,39 +62,40 @@ std::string DidYouMean(std::string_view word, std::span<const std::string_view> 
   return nearest.empty() ? "." : fmt::format("; did you mean {}?", nearest);
 }
 
-std::expected<std::vector<Check>, engine::Trouble> SelectChecks(std::span<const std::string> words) {
+std::expected<std::vector<conformance::Check>, engine::Trouble> SelectChecks(std::span<const std::string> words) {
   const bool only_takes_away =
       std::ranges::all_of(words, [](const std::string& word) { return word.starts_with("!"); });
-  std::vector<Check> selected;
+  std::vector<conformance::Check> selected;
   if (only_takes_away) {
-    selected.assign(AllChecks().begin(), AllChecks().end());
+    selected.assign(conformance::AllChecks().begin(), conformance::AllChecks().end());
   }
   for (const std::string& word : words) {
     const bool takes_away = word.starts_with("!");
     const std::string_view pattern = std::string_view(word).substr(takes_away ? 1 : 0);
-    const bool is_id = std::ranges::find(AllChecks(), pattern, &Check::id) != AllChecks().end();
-    const auto matches = [&](const Check& check) {
+    const bool is_id =
+        std::ranges::find(conformance::AllChecks(), pattern, &conformance::Check::id) != conformance::AllChecks().end();
+    const auto matches = [&](const conformance::Check& check) {
       return is_id ? check.id == pattern : !pattern.empty() && Selects(pattern, check.id);
     };
-    if (std::ranges::none_of(AllChecks(), matches)) {
+    if (std::ranges::none_of(conformance::AllChecks(), matches)) {
       return std::unexpected(MatchesNothing(pattern));
     }
     if (takes_away) {
       std::erase_if(selected, matches);
     } else {
-      std::ranges::copy_if(AllChecks(), std::back_inserter(selected), matches);
+      std::ranges::copy_if(conformance::AllChecks(), std::back_inserter(selected), matches);
     }
   }
   if (selected.empty()) {
     return std::unexpected(engine::Trouble{"nothing is left to run: the words that begin with ! take away all checks"});
   }
-  std::vector<Check> in_order;
-  for (const Check& check : AllChecks()) {
-    if (std::ranges::find(selected, check.id, &Check::id) != selected.end()) {
+  std::vector<conformance::Check> in_order;
+  for (const conformance::Check& check : conformance::AllChecks()) {
+    if (std::ranges::find(selected, check.id, &conformance::Check::id) != selected.end()) {
       in_order.push_back(check);
     }
   }
   return in_order;
 }
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

@@ -11,12 +11,12 @@
 #include "conformance/checks/check.h"
 #include "engine/base/error.h"
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 
 // The checks that `words` select, in the order of AllChecks(). A word is an id, the beginning of some, or a glob
 // with * and ?; a word that begins with ! takes away. With no words, or only words that take away, it starts from all.
 // Errors: a word that matches nothing (with the nearest id), or nothing left.
-std::expected<std::vector<Check>, engine::Trouble> SelectChecks(std::span<const std::string> words);
+std::expected<std::vector<conformance::Check>, engine::Trouble> SelectChecks(std::span<const std::string> words);
 
 // Whether `pattern` (an id, a beginning or a glob) selects `id`.
 bool Selects(std::string_view pattern, std::string_view id);
@@ -24,4 +24,4 @@ bool Selects(std::string_view pattern, std::string_view id);
 // "; did you mean ID?" for the id nearest to `word` by edit distance; "." when none is near.
 std::string DidYouMean(std::string_view word, std::span<const std::string_view> ids);
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

@@ -7,7 +7,7 @@
 
 #include "engine/spec/ids.h"
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 namespace {
 
 std::vector<std::string> IdsFor(const std::vector<std::string_view>& views) {
@@ -15,13 +15,13 @@ std::vector<std::string> IdsFor(const std::vector<std::string_view>& views) {
   std::vector<std::string> ids;
   const auto checks = SelectChecks(words);
   EXPECT_TRUE(checks) << checks.error().sentence;
-  for (const Check& check : *checks) {
+  for (const conformance::Check& check : *checks) {
     ids.emplace_back(check.id);
   }
   return ids;
 }
 
-TEST(Selection, NoWordsSelectAll) { EXPECT_EQ(IdsFor({}).size(), AllChecks().size()); }
+TEST(Selection, NoWordsSelectAll) { EXPECT_EQ(IdsFor({}).size(), conformance::AllChecks().size()); }
 
 TEST(Selection, AnIdSelectsOnlyItself) {
   EXPECT_EQ(IdsFor({spec::kHandshakeClientFlagsDropUnknown}),
@@ -42,7 +42,7 @@ TEST(Selection, AGlobCrossesDotsAndSlashes) {
 TEST(Selection, WordsWithAnExclamationMarkTakeAwayInOrder) {
   EXPECT_EQ(IdsFor({spec::kHandshakeMagic, "handshake.flags", "!handshake.flags"}),
             std::vector<std::string>{std::string(spec::kHandshakeMagic)});
-  EXPECT_EQ(IdsFor({"!handshake"}).size(), AllChecks().size() - IdsFor({"handshake"}).size());
+  EXPECT_EQ(IdsFor({"!handshake"}).size(), conformance::AllChecks().size() - IdsFor({"handshake"}).size());
 }
 
 TEST(Selection, NothingIsSelectedTwiceAndTheOrderIsTheSpecifications) {
@@ -61,4 +61,4 @@ TEST(Selection, AWordThatMatchesNothingIsAnErrorThatNamesIt) {
 }
 
 }  // namespace
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

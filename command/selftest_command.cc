@@ -7,17 +7,17 @@
 #include <vector>
 
 #include "command/commands.h"
-#include "command/selection.h"
+#include "command/output.h"
 #include "conformance/selftest/selftest.h"
 #include "engine/base/quoted.h"
 #include "engine/faults/fault.h"
-#include "engine/wire/messages.h"
 #include "reports/model/run.h"
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 
 namespace {
 
+using conformance::SelfTestRow;
 using engine::faults::Detector;
 
 // "caught", "MISSED"; "tests" where only the project's tests run the detectors.
@@ -40,17 +40,18 @@ std::string NamesOf(const std::vector<Detector>& detectors) {
 
 }  // namespace
 
-int SelfTestCommand(const SelfTestOptions& options) {
+int SelfTestCommand(const Options& options) {
   const bool color = UseColor(options.no_color);
-  const SelfTest result = RunSelfTest(options.seed, options.prefix);
+  const std::string prefix = options.words.empty() ? "" : options.words.front();
+  const conformance::SelfTest result = conformance::RunSelfTest(options.seed, prefix);
   if (result.rows.empty()) {
-    fmt::print(stderr, "nbdspec: no check's id begins with {}; `nbdspec list` shows every check.\n",
-               engine::Quoted(options.prefix));
-    return reports::ExitCode::kUsage;
+    return Refuse(
+        fmt::format("no check's id begins with {}; `nbdspec list` shows every check.", engine::Quoted(prefix)),
+        reports::ExitCode::kUsage);
   }
   for (const SelfTestRow& row : result.rows) {
     fmt::print("{}  {:<52} {}\n", Mark(row, color), row.fault.name, NamesOf(row.fault.detectors));
-    for (const Catch& each : row.catches) {
+    for (const conformance::Catch& each : row.catches) {
       if (!each.caught()) {
         fmt::print("        {} says {} and not {}: {}\n", each.check, reports::Word(each.got),
                    reports::Word(each.expected), each.saw);
@@ -74,4 +75,4 @@ int SelfTestCommand(const SelfTestOptions& options) {
   return result.holds() ? reports::ExitCode::kSuccess : reports::ExitCode::kFailure;
 }
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

@@ -1,140 +1,97 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `nbdspec shrink`: a smaller script that still fails the same way. The work is in fuzz/replay and fuzz/live.
+// `nbdspec shrink`: a smaller script that still fails the same way. The work is in fuzz/live.
 
 #include <fmt/format.h>
 
 #include <chrono>
-#include <cstdio>
-#include <system_error>
 #include <utility>
 #include <variant>
 
 #include "command/commands.h"
 #include "command/interrupt.h"
-#include "command/output_file.h"
-#include "command/run_cli.h"
-#include "conformance/peer/reference_target.h"
+#include "command/live_command.h"
+#include "command/output.h"
+#include "command/targets.h"
+#include "fuzz/live/run/reproduce.h"
 #include "fuzz/replay/replay.h"
+#include "fuzz/replay/subject.h"
 #include "reports/model/run.h"
 
-namespace nbdspec::conformance {
+namespace nbdspec::command {
 
 namespace {
 
-constexpr std::chrono::hours kNoTimeLimit{
-    24};  // The number of runs is the limit, so that the result does not depend on time.
+constexpr std::chrono::hours kNoTimeLimit{24};  // Only runs are limited, so that the result does not depend on time.
 
-int Refuse(const std::string& sentence, int exit) {
-  std::fputs(fmt::format("nbdspec: {}\n", sentence).c_str(), stderr);
-  return exit;
-}
+std::string Steps(std::size_t count) { return fmt::format("{} step{}", count, count == 1 ? "" : "s"); }
 
 class Shrinker {
  public:
-  explicit Shrinker(const ShrinkCommandOptions& options)
+  explicit Shrinker(const Options& options)
       : options_(options),
-        fuzz_{.tries_max = options.subject.tries,
-              .shrink_time = kNoTimeLimit,
-              .version = kVersion,
-              .live = {.in_flight = options.subject.in_flight,
-                       .reply_timeout =
-                           std::chrono::milliseconds(static_cast<std::int64_t>(options.subject.reply_timeout_s * 1000)),
-                       .cancelled = &Interrupted()}} {}
+        reproduce_{.tries_max = options.tries, .time = kNoTimeLimit, .live = LiveOptionsFrom(options)} {}
 
   int Shrink(const fuzz::FindingSubject& subject) {
-    const fuzz::Finding& finding = subject.finding;
-    const auto target = options_.subject.target.empty()
-                            ? TargetFromCommandLine(finding.target_words, options_.subject.allow_write)
-                            : TargetFromWord(options_.subject.target, options_.subject.allow_write);
-    if (!target) {
-      return Refuse(target.error().sentence, reports::ExitCode::kUsage);
-    }
-    return ShrinkOn(**target, finding, {});
+    const auto target = TargetOf(subject.finding.target_words, options_);
+    return target ? ShrinkOn(**target, subject.finding, {})
+                  : Refuse(target.error().sentence, reports::ExitCode::kUsage);
   }
 
   int Shrink(const fuzz::ScriptSubject& subject) {
-    auto target = options_.subject.target.empty()
-                      ? std::expected<std::unique_ptr<Target>, engine::Trouble>(ReferenceTarget())
-                      : TargetFromWord(options_.subject.target, options_.subject.allow_write);
+    const auto target = TargetOf("reference", options_);
     if (!target) {
       return Refuse(target.error().sentence, reports::ExitCode::kUsage);
     }
-    const auto found = fuzz::FindingOf(**target, subject.script, {.live = fuzz_.live});
-    if (!found) {
-      return Refuse(found.error().sentence, reports::ExitCode::kTargetUnusable);
+    auto ran = RunOnFreshServer(**target, subject.script, reproduce_.live);
+    if (!ran) {
+      return Refuse(ran.error().sentence, reports::ExitCode::kTargetUnusable);
     }
-    return *found ? ShrinkOn(**target, **found, subject.header) : RefuseWhatPasses();
+    const auto found = fuzz::FindingOf(*std::move(ran));
+    return found ? ShrinkOn(**target, *found, subject.header)
+                 : Refuse("every answer is allowed, so there is nothing to shrink", reports::ExitCode::kFailure);
   }
 
-  int Shrink(const fuzz::CorpusSubject& subject) {
-    const fuzz::CorpusTarget& target = *subject.target;
-    if (!target.elsewhere.empty()) {
-      return Refuse(fmt::format("the target {} has a program of its own, for {}: its libFuzzer binary shrinks with "
-                                "-minimize_crash=1",
-                                target.name, target.elsewhere),
-                    reports::ExitCode::kUsage);
-    }
-    const auto shrunk = fuzz::ShrinkInput(subject);
-    if (!shrunk) {
-      return Refuse(subject.path + ": " + shrunk.error().sentence, reports::ExitCode::kUsage);
-    }
-    if (!*shrunk) {
-      return RefuseWhatPasses();
-    }
-    if (target.find_in_script == nullptr) {
-      const engine::Bytes& bytes = (*shrunk)->bytes;
-      return Finish(fmt::format("{} bytes", subject.input.size()), fmt::format("{} bytes", bytes.size()),
-                    (*shrunk)->wrong, {bytes.begin(), bytes.end()});
-    }
-    const std::size_t before = engine::ReadScript(subject.input, target.limits).steps.size();
-    return Finish(Steps(before), Steps((*shrunk)->script.steps.size()), (*shrunk)->wrong,
-                  fuzz::PrintWithComments((*shrunk)->script, subject.header));
+  int Shrink(const fuzz::TargetInput& subject) {
+    return Refuse(fmt::format("{} is an input of the fuzz target {}: its libFuzzer binary shrinks with "
+                              "-minimize_crash=1",
+                              subject.path, subject.target),
+                  reports::ExitCode::kUsage);
   }
 
  private:
-  static std::string Steps(std::size_t count) { return fmt::format("{} step{}", count, count == 1 ? "" : "s"); }
-
-  static int RefuseWhatPasses() {
-    return Refuse("nothing is wrong with it, so there is nothing to shrink", reports::ExitCode::kFailure);
-  }
-
-  int ShrinkOn(Target& target, const fuzz::Finding& finding, std::vector<std::string> comments) {
-    const auto smallest = fuzz::Reproduce(target, finding, fuzz_);
+  int ShrinkOn(conformance::Target& target, const fuzz::Finding& finding, std::vector<std::string> comments) {
+    const auto smallest = fuzz::Reproduce(target, finding, reproduce_);
     if (InterruptSignal() != 0) {
       return 128 + InterruptSignal();
     }
     if (!smallest) {
-      const auto usable = target.Start(Setup::kWritable, Transport::Clock::now() + fuzz_.live.start_timeout);
-      return usable ? Refuse("it does not show on " + target.Describe() + ", so there is nothing to shrink",
+      const auto server = fuzz::LiveServer::Start(target, reproduce_.live);
+      return server ? Refuse("it does not show on " + target.Describe() + ", so there is nothing to shrink",
                              reports::ExitCode::kFailure)
-                    : Refuse(usable.error().sentence, reports::ExitCode::kTargetUnusable);
+                    : Refuse(server.error().sentence, reports::ExitCode::kTargetUnusable);
     }
+    const std::string summary = SummaryOf(*smallest);
     if (comments.empty()) {
-      comments = {"What:  " + WrongText(*smallest), "When:  " + smallest->target + ", nbdspec " + kVersion};
+      comments = {"What:  " + summary, "When:  " + smallest->target + ", nbdspec " + kVersion};
     }
-    return Finish(Steps(finding.script.steps.size()), Steps(smallest->script.steps.size()), WrongText(*smallest),
-                  fuzz::PrintWithComments(smallest->script, comments));
+    // Standard output may be the script.
+    std::fputs(fmt::format("before  {}\nafter   {}\nshows   {}\n", Steps(finding.script.steps.size()),
+                           Steps(smallest->script.steps.size()), summary)
+                   .c_str(),
+               stderr);
+    const std::string why = WriteOutput(options_.output, fuzz::PrintWithComments(smallest->script, comments));
+    return why.empty() ? reports::ExitCode::kSuccess : Refuse(why, reports::ExitCode::kOurError);
   }
 
-  // Counts go to standard error: standard output may be the script.
-  int Finish(const std::string& before, const std::string& after, const std::string& wrong, const std::string& text) {
-    std::fputs(fmt::format("before  {}\nafter   {}\nwrong   {}\n", before, after, wrong).c_str(), stderr);
-    const int error = WriteOutput(options_.output, text);
-    return error == 0
-               ? reports::ExitCode::kSuccess
-               : Refuse(fmt::format("cannot write {}: {}", options_.output, std::generic_category().message(error)),
-                        reports::ExitCode::kOurError);
-  }
-
-  const ShrinkCommandOptions& options_;
-  fuzz::FuzzOptions fuzz_;
+  const Options& options_;
+  fuzz::ReproduceOptions reproduce_;
 };
 
 }  // namespace
 
-int ShrinkCommand(const ShrinkCommandOptions& options) {
+int ShrinkCommand(const Options& options) {
   CatchInterrupts();
-  const auto subject = fuzz::ReadSubject(options.subject.paths.front(), options.subject.as);
+  const auto subject = fuzz::ReadSubject(options.words.front(), /*for_server=*/!options.target.empty());
   if (!subject) {
     return Refuse(subject.error().sentence, reports::ExitCode::kUsage);
   }
@@ -142,4 +99,4 @@ int ShrinkCommand(const ShrinkCommandOptions& options) {
   return std::visit([&](const auto& kind) { return shrinker.Shrink(kind); }, *subject);
 }
 
-}  // namespace nbdspec::conformance
+}  // namespace nbdspec::command

@@ -84,7 +84,7 @@ std::expected<About, Trouble> ParseAbout(std::string_view text) {
   }
   return About{.finding = {.kind = *kind,
                            .rule = TextIn(about, "rule"),
-                           .place = TextIn(about, "place"),
+                           .request_kind = TextIn(about, "place"),
                            .expected = TextIn(about, "expected"),
                            .saw = TextIn(about, "saw"),
                            .known = TextIn(about, "known"),
@@ -107,7 +107,7 @@ std::string Print(const About& about) {
   const Finding& finding = about.finding;
   Json json = {{"kind", Name(finding.kind)},
                {"rule", finding.rule},
-               {"place", finding.place},
+               {"place", finding.request_kind},
                {"expected", finding.expected},
                {"saw", finding.saw},
                {"known", finding.known},

@@ -56,7 +56,7 @@ std::optional<FindingState> FindingStateFrom(std::string_view name) { return Val
 
 std::string KeyOf(const Finding& finding) {
   std::string key(Name(finding.kind));
-  for (const std::string* part : {&finding.rule, &finding.place}) {
+  for (const std::string* part : {&finding.rule, &finding.request_kind}) {
     key += part->empty() ? "" : "." + *part;
   }
   for (char& c : key) {
@@ -69,6 +69,11 @@ std::string KeyOf(const Finding& finding) {
     }
   }
   return key.substr(0, kKeyBytesMax);
+}
+
+std::string SummaryOf(const Finding& finding) {
+  return std::string(Name(finding.kind)) + (finding.rule.empty() ? "" : " of " + finding.rule) + ": expected " +
+         finding.expected + "; saw " + finding.saw;
 }
 
 std::string ReplayLine(const Finding& finding, const std::string& directory) {

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Finding: one wrong of a server, with all that is needed to see it again. Plain data; store.h keeps it on the disk.
+// Finding: one failure of a server, with all that is needed to see it again. Plain data; store.h keeps it on the disk.
 
 #pragma once
 
@@ -16,24 +16,23 @@
 namespace nbdspec::fuzz {
 
 enum class FindingKind {
-  kWrongData,     // A read gave bytes that cannot stand there.
-  kFalseClaim,    // A status claims what the data refute.
+  kWrongData,     // A READ returned bytes that cannot stand there.
+  kFalseClaim,    // BLOCK_STATUS claims what the data refute.
   kBrokenRule,    // An answer has a form that the specification forbids.
-  kWrongSuccess,  // A request that cannot be done was answered with success.
-  kWrongError,    // An error that may not stand there.
+  kWrongSuccess,  // A request succeeded that must fail.
+  kWrongError,    // A request failed with an error that the specification forbids there.
   kDisconnect,    // The server ended the connection where it may not.
   kCrash,         // The server's process ended.
-  kHang,          // An answer did not come in time.
+  kHang,          // An answer did not arrive in time.
 };
 
 // "wrong-data"; each name has an inverse.
 std::string_view Name(FindingKind kind);
 std::optional<FindingKind> FindingKindFrom(std::string_view name);
 
-// What was tried to see it again.
 enum class FindingState {
-  kObserved,       // Seen once, nothing tried yet.
-  kReproduced,     // A fresh server does it again: the script is the smallest found.
+  kObserved,       // Seen once.
+  kReproduced,     // A fresh server shows it again: the script is the smallest found.
   kNotReproduced,  // A fresh server did not: the script is what was sent when it was seen.
 };
 std::string_view Name(FindingState state);
@@ -50,37 +49,40 @@ struct FindingStream {
 
 struct Finding {
   FindingKind kind = FindingKind::kBrokenRule;
-  std::string rule = {};      // Id of the requirement.
-  std::string place = {};     // Which kind of request, with its flags: "status req-one". Empty when of none.
-  std::string expected = {};  // For people, as are the next.
+  std::string rule = {};          // Id of the requirement.
+  std::string request_kind = {};  // With its flags: "status req-one". Empty when it is about no single request.
+  std::string expected = {};      // For people, as are the next.
   std::string saw = {};
-  std::string known = {};  // The public name of the bug; empty when none is known.
+  std::string known = {};  // The public name of the bug; empty when it has none.
   FindingState state = FindingState::kObserved;
 
   engine::Script script = {};
-  // The same after all that was sent to that server before, as long as nobody knows that `script` shows it alone.
+  // The same after all that was sent to that server before, unless `script` alone is known to show it.
   std::optional<engine::Script> whole = {};
   std::size_t step = 0;                         // Which step of the script it was seen at.
   std::vector<std::string> transcript = {};     // Decoded, with offsets; a line each.
   std::vector<FindingStream> connections = {};  // The first is connection 1.
   std::string server_ended = {};                // How, when it did.
-  std::string server_stderr = {};               // Its last words, raw.
+  std::string server_stderr = {};               // The last that it wrote there, raw.
 
   std::uint64_t seed = 0;
   std::uint64_t script_number = 0;  // Of the run with that seed, from 0.
   std::uint64_t count = 1;          // How often the same was seen.
   std::string target = {};          // "nbdkit 1.32.5 (file)"
   std::string target_words = {};    // How a command line names it.
-  std::string replay_options = {};  // What `nbdspec replay` has to be given to do the same: "--in-flight 1".
+  std::string replay_options = {};  // What `nbdspec replay` needs to do the same: "--in-flight 1".
   std::string version = {};         // Of nbdspec.
   bool operator==(const Finding&) const = default;
 };
 
-// What makes two findings the same: kind, rule and place. Also a file name: lower case, digits, '-' and '.'.
+// What makes two findings the same: kind, rule and kind of request. Also a file name: lower case, digits, '-' and '.'.
 // Example: "wrong-data.read.df", "broken-rule.block-status.sum-before-last.status".
 std::string KeyOf(const Finding& finding);
 
-// The command that replays `finding`, which is kept in `directory`.
+// "wrong-data of transmission.write.then-reply: expected byte 7 at 0; saw byte 0".
+std::string SummaryOf(const Finding& finding);
+
+// The command that replays `finding`, which is saved in `directory`.
 std::string ReplayLine(const Finding& finding, const std::string& directory);
 
 }  // namespace nbdspec::fuzz

@@ -32,7 +32,7 @@ std::string FreshDirectory() {
 Finding Example() {
   return {.kind = FindingKind::kWrongData,
           .rule = std::string(spec::kTransmissionWriteThenReply),
-          .place = "read df",
+          .request_kind = "read df",
           .expected = "byte 7 at 4096",
           .saw = "byte 0, and \xff\n",
           .state = FindingState::kObserved,
@@ -331,7 +331,7 @@ TEST(Finding, NamesAreInverse) {
 }
 
 TEST(Finding, TheKeyIsAFileName) {
-  Finding finding{.kind = FindingKind::kCrash, .rule = "../A b\n", .place = std::string(500, 'x')};
+  Finding finding{.kind = FindingKind::kCrash, .rule = "../A b\n", .request_kind = std::string(500, 'x')};
   EXPECT_EQ(KeyOf(finding).find('/'), std::string::npos);
   EXPECT_TRUE(KeyOf(finding).starts_with("crash...-a-b-.xxx"));
   EXPECT_LE(KeyOf(finding).size(), 200U);

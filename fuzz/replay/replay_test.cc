@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <algorithm>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -11,9 +11,17 @@
 #include "conformance/peer/reference_target.h"
 #include "engine/faults/fault.h"
 #include "engine/spec/ids.h"
+#include "engine/wire/messages.h"
+#include "engine/wire/payloads.h"
+#include "engine/wire/protocol.h"
+#include "fuzz/live/run/live_server.h"
+#include "fuzz/replay/subject.h"
 
 namespace nbdspec::fuzz {
 namespace {
+
+using engine::CommandType;
+using engine::Request;
 
 // Its connection number N, from 1, is faulty when `is_faulty(N)` says so.
 std::unique_ptr<conformance::Target> Losing(std::function<bool(int)> is_faulty) {
@@ -30,10 +38,10 @@ engine::Script WriteAndRead() {
 
 Finding LostWrite() {
   const auto target = Losing([](int) { return true; });
-  return FindingOf(*target, WriteAndRead(), {}).value().value();
+  return FindingOf(RunOnFreshServer(*target, WriteAndRead(), {}).value()).value();
 }
 
-TEST(Replay, TheSameWrongIsReproduced) {
+TEST(Replay, TheSameFailureIsReproduced) {
   const Finding finding = LostWrite();
   EXPECT_EQ(finding.kind, FindingKind::kWrongData);
   const Replayed replayed = ReplayFinding(*Losing([](int) { return true; }), finding, {});
@@ -47,17 +55,17 @@ TEST(Replay, WhatShowsOnlySometimesIsTriedAgain) {
   const auto third_run = [](int connection) { return connection >= 5; };  // Two connections a run.
   const Replayed replayed = ReplayFinding(*Losing(third_run), finding, {.tries = 3});
   EXPECT_EQ(replayed.verdict, ReplayVerdict::kReproduced);
-  EXPECT_EQ(replayed.note, "at the try number 3");
+  EXPECT_EQ(replayed.note, "at try number 3");
   EXPECT_EQ(ReplayFinding(*Losing(third_run), finding, {.tries = 1}).verdict, ReplayVerdict::kFixed);
 }
 
-TEST(Replay, ARightServerIsFixed) {
+TEST(Replay, ACorrectServerIsFixed) {
   const auto target = conformance::ReferenceTarget();
   Finding finding = LostWrite();
   finding.state = FindingState::kReproduced;
   const Replayed replayed = ReplayFinding(*target, finding, {.tries = 2});
   EXPECT_EQ(replayed.verdict, ReplayVerdict::kFixed);
-  EXPECT_EQ(replayed.now, "every answer is allowed, in 2 tries and one of one request at a time");
+  EXPECT_EQ(replayed.now, "every answer is allowed, in 2 tries and in one with one request at a time");
   EXPECT_EQ(replayed.note, "");
   finding.state = FindingState::kNotReproduced;
   EXPECT_NE(ReplayFinding(*target, finding, {}).note, "");
@@ -72,7 +80,7 @@ TEST(Replay, AnotherRuleOrKindIsDifferent) {
   EXPECT_EQ(ReplayFinding(*Losing([](int) { return true; }), finding, {}).verdict, ReplayVerdict::kDifferent);
 }
 
-TEST(Replay, DifferentTellsWhatIsWrongHoweverOftenItWasTried) {
+TEST(Replay, DifferentShowsTheOtherFailureHoweverOftenItWasTried) {
   Finding finding = LostWrite();
   finding.rule = spec::kStructuredOffsetHoleReadsZero;
   const Replayed replayed = ReplayFinding(*Losing([](int) { return true; }), finding, {.tries = 3});
@@ -87,7 +95,7 @@ TEST(Replay, WhatNeedsWhatWasSentBeforeIsReproducedWithIt) {
   finding.script.steps = {engine::RequestStep{.command = engine::Command::kRead, .length = 512}};
   const Replayed replayed = ReplayFinding(*Losing([](int) { return true; }), finding, {.tries = 1});
   EXPECT_EQ(replayed.verdict, ReplayVerdict::kReproduced) << replayed.now;
-  EXPECT_EQ(replayed.note, "with what was sent to that server before");
+  EXPECT_EQ(replayed.note, "after what was sent to that server before");
 }
 
 // Sent at once, the read may see either; it was seen when the answer to the write came just in time.
@@ -99,14 +107,47 @@ TEST(Replay, WhatNeedsAnswersInTimeIsReproducedOneRequestAtATime) {
   EXPECT_EQ(replayed.note, "one request at a time");
   finding.whole = std::exchange(finding.script, engine::ParseScript("size 4M\nread 0 +512\n").value());
   EXPECT_EQ(ReplayFinding(*Losing([](int) { return true; }), finding, {}).note,
-            "with what was sent to that server before, one request at a time");
+            "after what was sent to that server before, one request at a time");
 }
 
 TEST(Replay, ReproducedComesBeforeDifferent) {
   Finding finding = LostWrite();
-  finding.script.steps.pop_back();  // The place does not matter.
-  finding.place = "elsewhere";
+  finding.script.steps.pop_back();
+  finding.request_kind = "another";  // It does not matter.
   EXPECT_EQ(ReplayFinding(*Losing([](int) { return true; }), finding, {}).verdict, ReplayVerdict::kReproduced);
+}
+
+// READ past the end succeeds: older versions made a finding of that.
+class ReadsPastTheEnd : public engine::Interposer {
+ public:
+  void AfterServer(const engine::ClientMessage* received, const engine::ConnectionState&,
+                   std::vector<engine::ServerMessage>& sent) override {
+    const auto* const request = received != nullptr ? std::get_if<Request>(received) : nullptr;
+    const auto* const chunk = sent.empty() ? nullptr : std::get_if<engine::Chunk>(&sent.front());
+    if (request != nullptr && request->type == CommandType::kRead && chunk != nullptr && chunk->is_error()) {
+      sent = {engine::Chunk{.flags = engine::ChunkFlag::kDone,
+                            .type = engine::ChunkType::kOffsetData,
+                            .cookie = request->cookie,
+                            .payload = EncodePayload(engine::OffsetData{.offset = request->offset,
+                                                                        .data = engine::Bytes(request->length)})}};
+    }
+  }
+};
+
+TEST(Replay, AnOldFindingWhoseRuleOnlyAdvisesIsAWarning) {
+  const auto target = conformance::ReferenceTarget({.interposers = [] { return std::make_unique<ReadsPastTheEnd>(); }});
+  const auto script = engine::ParseScript("size 8M\nread 8M +512\n").value();
+  const Finding finding{.kind = FindingKind::kWrongSuccess,
+                        .rule = std::string(spec::kTransmissionReadOutOfBounds),
+                        .state = FindingState::kReproduced,
+                        .script = script};
+  const Replayed replayed = ReplayFinding(*target, finding, {});
+  EXPECT_EQ(replayed.verdict, ReplayVerdict::kWarning);
+  EXPECT_NE(replayed.now.find(finding.rule), std::string::npos) << replayed.now;
+  EXPECT_EQ(ReplayFinding(*conformance::ReferenceTarget(), finding, {}).verdict, ReplayVerdict::kFixed);
+  const Replayed as_script = ReplayScript(*target, script, {});
+  EXPECT_EQ(as_script.verdict, ReplayVerdict::kPass);
+  EXPECT_TRUE(as_script.warnings.contains(finding.rule));
 }
 
 TEST(Replay, ScriptsPassOrFail) {
@@ -125,50 +166,6 @@ TEST(Replay, CommentsAreKept) {
   EXPECT_EQ(engine::ParseScript(printed).value(), engine::ParseScript(text).value());
   // A comment with a line in it stays a comment.
   EXPECT_EQ(engine::ParseScript(PrintWithComments({.size = 64}, {"a\nflush"})).value().steps.size(), 0U);
-}
-
-// --- Smaller: planted comparisons, so that what is small is known ---
-
-CorpusTarget FailsWithTwoMarks() {
-  return {.name = "planted", .find_in_bytes = [](engine::ByteView input) -> std::optional<Disagreement> {
-            if (std::ranges::count(input, 0xee) < 2) {
-              return {};
-            }
-            return Disagreement{.where = "marks", .expected = "fewer", .saw = "two"};
-          }};
-}
-
-TEST(Shrink, BytesBecomeThoseThatMatter) {
-  const CorpusTarget target = FailsWithTwoMarks();
-  engine::Bytes input(1000, 0x11);
-  input[3] = input[998] = input[500] = 0xee;
-  const auto shrunk = ShrinkInput({.path = "", .target = &target, .input = input});
-  ASSERT_TRUE(shrunk && *shrunk);
-  EXPECT_EQ((*shrunk)->bytes, (engine::Bytes{0xee, 0xee}));
-  EXPECT_EQ((*shrunk)->wrong, "marks: expected fewer; saw two");
-}
-
-TEST(Shrink, ScriptsBecomeTheStepsThatMatter) {
-  const CorpusTarget target = {.name = "planted",
-                               .find_in_script = [](const engine::Script& script) -> std::optional<Disagreement> {
-                                 for (const engine::Step& step : script.steps) {
-                                   if (std::holds_alternative<engine::ClearStep>(step)) {
-                                     return Disagreement{.where = "a clear"};
-                                   }
-                                 }
-                                 return {};
-                               }};
-  const std::string text = "# nbdspec script\nsize 64\nadd 1 +2 data\nclear\nforeach 0 +64\nclear\n";
-  const auto shrunk = ShrinkInput({.path = "", .target = &target, .input = {text.begin(), text.end()}});
-  ASSERT_TRUE(shrunk && *shrunk);
-  EXPECT_EQ((*shrunk)->script.steps, std::vector<engine::Step>{engine::ClearStep{}});
-}
-
-TEST(Shrink, WhatPassesHasNothingToShrink) {
-  const CorpusTarget target = FailsWithTwoMarks();
-  const auto shrunk = ShrinkInput({.path = "", .target = &target, .input = {0xee}});
-  ASSERT_TRUE(shrunk);
-  EXPECT_FALSE(*shrunk);
 }
 
 }  // namespace

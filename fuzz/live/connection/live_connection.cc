@@ -44,8 +44,8 @@ std::size_t WireBytes(const engine::ClientMessage& message) {
   return option == nullptr ? sizeof(std::uint32_t) : 16 + option->payload.size();
 }
 
-// Of a line: first by the piece it came with, then by its place there.
-std::uint64_t Place(std::uint64_t piece, std::size_t line) { return piece << 24 | (line & 0xff'ffff); }
+// Of a line: first the order of the piece that it is in, then its order there.
+std::uint64_t LineOrder(std::uint64_t piece, std::size_t line) { return piece << 24 | (line & 0xff'ffff); }
 
 }  // namespace
 
@@ -226,7 +226,7 @@ FindingStream LiveConnection::Record() const {
           .received_offset = received_offset_};
 }
 
-// The place among all that passed of the piece in which the byte before `end` came.
+// The order of the piece in which the byte before `end` passed.
 std::uint64_t LiveConnection::OrderOf(bool is_sent, std::size_t end) const {
   const std::vector<Piece>& pieces = is_sent ? sent_pieces_ : received_pieces_;
   const auto found = std::ranges::lower_bound(pieces, end, {}, &Piece::end);
@@ -245,7 +245,7 @@ void LiveConnection::DecodeSent(std::vector<Line>& lines) const {
         return;
       }
       const std::size_t length = WireBytes(*message);
-      lines.push_back({.order = Place(OrderOf(/*is_sent=*/true, at + length), lines.size()),
+      lines.push_back({.order = LineOrder(OrderOf(/*is_sent=*/true, at + length), lines.size()),
                        .text = "C" + std::to_string(number_) + "> @" + std::to_string(sent_offset_ + at) + " +" +
                                std::to_string(length) + "  " + Describe(*message)});
       at += length;
@@ -261,7 +261,7 @@ void LiveConnection::DecodeReceived(std::vector<Line>& lines) const {
   const ByteView received = received_;
   const auto add = [&](std::uint64_t offset, std::uint64_t length, const std::string& text) {
     lines.push_back(
-        {.order = Place(OrderOf(/*is_sent=*/false, static_cast<std::size_t>(offset + length)), lines.size()),
+        {.order = LineOrder(OrderOf(/*is_sent=*/false, static_cast<std::size_t>(offset + length)), lines.size()),
          .text = "S" + std::to_string(number_) + "< @" + std::to_string(received_offset_ + offset) + " +" +
                  std::to_string(length) + "  " + text});
   };

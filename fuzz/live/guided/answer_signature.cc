@@ -11,6 +11,7 @@ namespace nbdspec::fuzz {
 
 namespace {
 
+constexpr std::uint16_t kSimpleReplyType = 0x7fff;  // No chunk has it.
 constexpr std::size_t kTypesShown = 6;
 constexpr std::size_t kDescriptorsShown = 4;
 
@@ -41,20 +42,23 @@ std::uint64_t Bucket(std::uint64_t count) {
 std::uint64_t Side(std::uint64_t value, std::uint64_t mark) { return value < mark ? 0 : (value == mark ? 1 : 2); }
 
 // Which messages with which error answer which kind of request: runs of one type count as one.
-Signature KindOf(const engine::RequestStep& request, const Answer& answer) {
+Signature KindOf(const engine::RequestStep& request, const engine::Answer& answer) {
   Signature kind(kKind);
-  kind.Add(static_cast<std::uint64_t>(request.command)).Add(request.flags).Add(answer.error);
+  kind.Add(static_cast<std::uint64_t>(request.command)).Add(request.flags).Add(answer.error());
+  if (answer.simple()) {
+    kind.Add(kSimpleReplyType);
+  }
   std::size_t shown = 0;
-  for (std::size_t i = 0; i < answer.types.size() && shown < kTypesShown; ++i) {
-    if (i == 0 || answer.types[i] != answer.types[i - 1]) {
-      kind.Add(answer.types[i]);
+  for (std::size_t i = 0; i < answer.chunks().size() && shown < kTypesShown; ++i) {
+    if (i == 0 || answer.chunks()[i].type != answer.chunks()[i - 1].type) {
+      kind.Add(answer.chunks()[i].type);
       ++shown;
     }
   }
   return kind;
 }
 
-void AddStatus(const engine::RequestStep& request, const engine::Chunk& chunk, std::vector<std::uint32_t>& found) {
+void AddStatus(const engine::RequestStep& request, const engine::ReplyChunk& chunk, std::vector<std::uint32_t>& found) {
   const auto status = chunk.is_error() ? std::nullopt : engine::DecodeBlockStatus(chunk.payload);
   if (!status) {
     return;
@@ -85,8 +89,8 @@ std::vector<std::uint32_t> SignaturesOf(const engine::Script& script, const RunR
   std::uint64_t before = 0;
   for (std::size_t i = 0; i < std::min(script.steps.size(), result.answers.size()); ++i) {
     const auto* request = std::get_if<engine::RequestStep>(&script.steps[i]);
-    const Answer& answer = result.answers[i];
-    if (request == nullptr || !answer.came) {
+    const engine::Answer& answer = result.answers[i];
+    if (request == nullptr || !answer.is_complete()) {
       continue;
     }
     const Signature kind = KindOf(*request, answer);
@@ -94,9 +98,12 @@ std::vector<std::uint32_t> SignaturesOf(const engine::Script& script, const RunR
     found.push_back(Signature(kTransition).Add(before).Add(kind.whole()).value());
     before = kind.whole();
     if (request->command == engine::Command::kRead) {
-      found.push_back(Signature(kShape).Add(answer.error).Add(Bucket(answer.types.size())).value());
+      found.push_back(Signature(kShape)
+                          .Add(answer.error())
+                          .Add(Bucket(answer.chunks().size() + (answer.simple() ? 1 : 0)))
+                          .value());
     }
-    for (const engine::Chunk& chunk : answer.chunks) {
+    for (const engine::ReplyChunk& chunk : answer.chunks()) {
       AddStatus(*request, chunk, found);
     }
   }

@@ -19,6 +19,15 @@ namespace {
 constexpr std::uint32_t kPayloadBytesMax = 64 << 10;
 constexpr int kFreshStepsMax = static_cast<int>(kLiveStepsMax);
 
+// Whether a request of that legality is illegal for no other reason than that it reaches past the end.
+bool IsOffered(const engine::Legality& legality) {
+  using engine::Reason;
+  constexpr Reason kReasons[] = {Reason::kUnknownCommand,   Reason::kNotOffered,     Reason::kUnknownFlag,
+                                 Reason::kInapplicableFlag, Reason::kFlagNotOffered, Reason::kReadOnly,
+                                 Reason::kNoContext,        Reason::kMisaligned,     Reason::kTooLong};
+  return std::ranges::none_of(kReasons, [&](Reason reason) { return legality.Has(reason); });
+}
+
 }  // namespace
 
 std::expected<std::unique_ptr<LiveSession>, Trouble> LiveSession::Start(conformance::Target& target, Options options) {
@@ -60,7 +69,7 @@ std::expected<LiveSession::Outcome, Trouble> LiveSession::Run(const Script& scri
   if (options_.only_offered) {
     std::erase_if(polite.steps, [this](const engine::Step& step) {
       const auto* request = std::get_if<engine::RequestStep>(&step);
-      return request != nullptr && LegalityOf(*request, server_->offer()) == Legality::kNotOffered;
+      return request != nullptr && !IsOffered(LegalityOf(*request, server_->offer()));
     });
   }
   auto ran = server_->Run(polite);

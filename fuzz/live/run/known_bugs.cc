@@ -12,10 +12,10 @@ namespace {
 
 struct KnownBug {
   std::string_view name;
-  std::string_view server;  // What the target's description has in it.
+  std::string_view server;  // In the description of the target.
   FindingKind kind;
   std::string_view rule;     // Empty: any.
-  std::string_view symptom;  // In the server's last words; empty: any.
+  std::string_view symptom;  // In the server's standard error; empty: any.
   bool is_race = false;
 };
 
@@ -25,7 +25,7 @@ constexpr std::array kBugs = {
     KnownBug{"CVE-2025-47711", "nbdkit", FindingKind::kCrash, "", "extents->next <= extents->end"},
     // 1.32.4 to 1.33.10 abort when many requests are in flight and the client leaves without reading.
     KnownBug{"rhbz#2173054", "nbdkit", FindingKind::kCrash, "", "sock >= 0"},
-    // Extents are those below, though the bytes are in the cache.
+    // Its extents are those of the file below, though the bytes are in the cache.
     KnownBug{"nbdkit-cache-extents", "--filter=cache ", FindingKind::kFalseClaim, spec::kBaseAllocationZeroReadsZero,
              ""},
     // A part of a block is read, changed and written back while all of it is written.
@@ -51,6 +51,16 @@ std::string PublicNameOf(const Finding& finding) {
 
 bool IsRace(std::string_view public_name) {
   return std::ranges::any_of(kBugs, [&](const KnownBug& bug) { return bug.is_race && bug.name == public_name; });
+}
+
+std::vector<std::string_view> RequirementsOfKnownBugs() {
+  std::vector<std::string_view> requirements;
+  for (const KnownBug& bug : kBugs) {
+    if (!bug.rule.empty()) {
+      requirements.push_back(bug.rule);
+    }
+  }
+  return requirements;
 }
 
 }  // namespace nbdspec::fuzz

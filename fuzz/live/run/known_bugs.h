@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Bugs of servers that are public already: they are distinguished from new ones. docs/servers.md explains them.
+// Bugs of servers that are public already: reported by their names, apart from new ones. docs/servers.md explains them.
 
 #pragma once
 
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "fuzz/findings/finding.h"
 
@@ -13,8 +14,11 @@ namespace nbdspec::fuzz {
 // The public name of what `finding` shows, by the server and the symptom; empty when none is known.
 std::string PublicNameOf(const Finding& finding);
 
-// Whether the bug of this name needs requests that overlap in time. Then the symptom alone does not tell it: what shows
-// with one request at a time too is another bug. What it did to the server's bytes stays, so nothing after it counts.
+// Whether the bug of this name needs requests that overlap in time. Then the symptom alone does not identify it: what
+// shows with one request at a time too is another bug. It spoils the server's bytes, so nothing after it counts.
 bool IsRace(std::string_view public_name);
+
+// Those that the symptoms of known bugs violate.
+std::vector<std::string_view> RequirementsOfKnownBugs();
 
 }  // namespace nbdspec::fuzz

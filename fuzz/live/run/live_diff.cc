@@ -5,8 +5,6 @@
 #include <memory>
 #include <utility>
 
-#include "engine/block_status/judge.h"
-#include "fuzz/live/run/live_server.h"
 #include "fuzz/live/run/random_script.h"
 
 namespace nbdspec::fuzz {
@@ -43,7 +41,7 @@ std::vector<engine::OptionStep> Haggling(const Offer& common) {
   return haggling;
 }
 
-// A status answer as what it claims of each byte: where something is said, and where ZERO and HOLE are.
+// What an answer to BLOCK_STATUS claims: how far it describes, and where ZERO and HOLE are.
 struct Claims {
   std::uint64_t described_to = 0;  // From the beginning of the request.
   std::vector<std::pair<ByteRange, std::uint32_t>> parts = {};
@@ -58,9 +56,9 @@ struct Claims {
   }
 };
 
-Claims ClaimsOf(const Answer& answer, const engine::RequestStep& request) {
+Claims ClaimsOf(const engine::Answer& answer, const engine::RequestStep& request) {
   Claims claims{.described_to = request.offset};
-  for (const engine::Chunk& chunk : answer.chunks) {
+  for (const engine::ReplyChunk& chunk : answer.chunks()) {
     const auto status = chunk.is_error() ? std::nullopt : engine::DecodeBlockStatus(chunk.payload);
     for (const engine::Descriptor& each : status ? status->descriptors : std::vector<engine::Descriptor>{}) {
       const std::uint64_t end = claims.described_to + each.length;
@@ -89,7 +87,12 @@ std::uint64_t MoreClaimed(const Claims& a, const Claims& b, std::uint32_t flag, 
   return bytes;
 }
 
-std::string ErrorText(std::uint32_t error) { return error == 0 ? "success" : engine::ErrorName(error); }
+std::string AnswerText(const engine::Answer& answer) {
+  if (!answer.is_complete()) {
+    return "no answer";
+  }
+  return answer.error() == engine::NbdError::kOk ? "success" : engine::ErrorName(answer.error());
+}
 
 DifferenceKind KindOf(FindingKind kind) {
   switch (kind) {
@@ -120,7 +123,7 @@ class Differ {
   std::optional<engine::Trouble> RunScripts();
   std::optional<engine::Trouble> RunBoth(const engine::Script& script);
   void Compare(const engine::Script& script, const std::array<RunResult, 2>& results);
-  void CompareStatus(const engine::RequestStep& request, const Answer& first, const Answer& second);
+  void CompareStatus(const engine::RequestStep& request, const engine::Answer& first, const engine::Answer& second);
   void Add(DifferenceKind kind, std::string step, std::string first, std::string second);
 
   std::array<conformance::Target*, 2> targets_;
@@ -143,7 +146,7 @@ std::optional<engine::Trouble> Differ::RunScripts() {
   const Offer common = CommonOffer(servers_[0]->offer(), servers_[1]->offer());
   const std::uint64_t scripts = options_.script ? 1 : options_.scripts_max;
   if (common.info.size == 0 && !options_.script) {
-    return engine::Trouble{"An export is empty: there is nothing to compare. Give a script with --script."};
+    return engine::Trouble{"An export is empty, so there is nothing to compare. Give a script with --script."};
   }
   const ByteRange window = {.begin = 0,
                             .end = std::min<std::uint64_t>(common.info.size, servers_[0]->windows()[0].end)};
@@ -167,11 +170,12 @@ std::optional<engine::Trouble> Differ::RunBoth(const engine::Script& script) {
       return ran.error();
     }
     results[i] = *std::move(ran);
+    AddWarnings(results[i].warnings, report_.script_count, report_.warnings[i]);
   }
   Compare(script, results);
   ++report_.script_count;
   report_.command_count += results[0].command_count;
-  // Both afresh: what one has done since the other stopped would be no disagreement.
+  // Otherwise what one has done since the other stopped would look like a disagreement.
   if (results[0].command_count != results[1].command_count || results[0].finding || results[1].finding) {
     for (const auto& server : servers_) {
       if (const auto restarted = server->Restart(); !restarted) {
@@ -183,9 +187,9 @@ std::optional<engine::Trouble> Differ::RunBoth(const engine::Script& script) {
 }
 
 void Differ::Compare(const engine::Script& script, const std::array<RunResult, 2>& results) {
-  const auto fine = [](const std::optional<Finding>& finding) {
+  const auto text_of = [](const std::optional<Finding>& finding) {
     return finding ? std::string(Name(finding->kind)) + ": " + finding->saw + " (expected " + finding->expected + ")"
-                   : std::string("answers as it may");
+                   : std::string("an answer that is allowed");
   };
   std::size_t compared = script.steps.size();
   for (const RunResult& result : results) {
@@ -195,33 +199,33 @@ void Differ::Compare(const engine::Script& script, const std::array<RunResult, 2
   }
   for (std::size_t i = 0; i < compared; ++i) {
     const auto* request = std::get_if<engine::RequestStep>(&script.steps[i]);
-    const Answer& first = results[0].answers[i];
-    const Answer& second = results[1].answers[i];
-    if (request == nullptr || (!first.came && !second.came)) {
+    const engine::Answer& first = results[0].answers[i];
+    const engine::Answer& second = results[1].answers[i];
+    if (request == nullptr || (!first.is_complete() && !second.is_complete())) {
       continue;
     }
-    if (first.came != second.came) {
-      Add(DifferenceKind::kDisconnect, Print(script.steps[i]), first.came ? ErrorText(first.error) : "no answer",
-          second.came ? ErrorText(second.error) : "no answer");
+    if (first.is_complete() != second.is_complete()) {
+      Add(DifferenceKind::kDisconnect, Print(script.steps[i]), AnswerText(first), AnswerText(second));
       return;
     }
-    if (first.error != second.error) {
-      Add(DifferenceKind::kErrorCode, Print(script.steps[i]), ErrorText(first.error), ErrorText(second.error));
-    } else if (request->command == engine::Command::kStatus && first.error == 0) {
+    if (first.error() != second.error()) {
+      Add(DifferenceKind::kErrorCode, Print(script.steps[i]), AnswerText(first), AnswerText(second));
+    } else if (request->command == engine::Command::kStatus && !first.has_failed()) {
       CompareStatus(*request, first, second);
     }
   }
   for (const RunResult& result : results) {
     if (result.finding) {
       const std::size_t step = std::min(result.finding->step, script.steps.size() - 1);
-      Add(KindOf(result.finding->kind), script.steps.empty() ? "" : Print(script.steps[step]), fine(results[0].finding),
-          fine(results[1].finding));
+      Add(KindOf(result.finding->kind), script.steps.empty() ? "" : Print(script.steps[step]),
+          text_of(results[0].finding), text_of(results[1].finding));
       return;
     }
   }
 }
 
-void Differ::CompareStatus(const engine::RequestStep& request, const Answer& first, const Answer& second) {
+void Differ::CompareStatus(const engine::RequestStep& request, const engine::Answer& first,
+                           const engine::Answer& second) {
   const Claims a = ClaimsOf(first, request);
   const Claims b = ClaimsOf(second, request);
   const std::uint64_t end = std::min({a.described_to, b.described_to, request.offset + request.length});

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Two servers and one script: where do they disagree, and does it matter?
 //
-// Each is judged against what is known of its own bytes, so their images may differ. Requests are sent one at a time:
-// then every answer is determined, and two right servers can only differ in what the specification leaves open.
+// Each is judged by what is known of its own bytes, so their images may differ. Requests are sent one at a time: then
+// every answer is determined, and two correct servers differ only in what the specification leaves open.
 
 #pragma once
 
@@ -18,11 +18,12 @@
 #include "conformance/peer/target.h"
 #include "engine/base/error.h"
 #include "engine/script/script.h"
+#include "fuzz/live/run/live_server.h"
 
 namespace nbdspec::fuzz {
 
 enum class DifferenceKind {
-  kSoundness,   // One gave data, a claim or a form of answer that is wrong.
+  kSoundness,   // One returned data, a claim or a form of answer that is not allowed.
   kDisconnect,  // One ended the connection, or its process, or did not answer.
   kErrorCode,   // One did what the other refused, or they refused with different errors.
   kPrecision,   // One claims less of the same bytes.
@@ -52,15 +53,16 @@ struct DiffReport {
   std::array<std::uint64_t, kDifferenceKindCount> counts = {};
   std::uint64_t script_count = 0;
   std::uint64_t command_count = 0;  // Of each server.
+  std::array<Warnings, 2> warnings = {};
   std::optional<engine::Trouble> trouble;
-  bool is_unusable = false;  // The trouble came before anything was compared.
+  bool is_unusable = false;  // The trouble occurred before anything was compared.
 
   static constexpr std::size_t kDifferencesMax = 10;
 
   [[nodiscard]] std::uint64_t count(DifferenceKind kind) const { return counts[static_cast<std::size_t>(kind)]; }
 };
 
-// Both targets may be written to.
+// The caller may write to both targets.
 DiffReport Diff(conformance::Target& first, conformance::Target& second, const DiffOptions& options);
 
 }  // namespace nbdspec::fuzz

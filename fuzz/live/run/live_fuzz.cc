@@ -6,7 +6,6 @@
 #include <map>
 #include <utility>
 
-#include "engine/script/shrink.h"
 #include "fuzz/findings/store.h"
 #include "fuzz/live/run/known_bugs.h"
 #include "fuzz/live/run/random_script.h"
@@ -21,9 +20,6 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kHistoryStepsMax = 20000;
-constexpr std::size_t kOneAtATimeStepsMax = 4000;
-constexpr std::size_t kFineStepsMax = 512;  // Of a longer one a try for each step would take too long.
-constexpr int kTriesAtOnce = 2;
 
 // Seeds of scripts that stand next to each other share nothing.
 std::uint64_t SeedOf(std::uint64_t seed, std::uint64_t number) {
@@ -47,13 +43,13 @@ std::vector<std::vector<engine::OptionStep>> Hagglings(const Offer& offer) {
   return {{structured, base}, {structured, base}, {structured, all}, {structured, base}, {engine::OptionStep{}}};
 }
 
-// One after the other: what was sent before the last script may be what it needs. At most about `steps_max`.
-Script Joined(const std::vector<Script>& history, std::size_t steps_max) {
+// One after the other, the last ones only: the last script may need what was sent before it.
+Script Joined(const std::vector<Script>& history) {
   Script joined = history.back();
   joined.steps.clear();
   std::size_t count = 0;
   auto first = history.end();
-  while (first != history.begin() && count + std::prev(first)->steps.size() <= steps_max) {
+  while (first != history.begin() && count + std::prev(first)->steps.size() <= kHistoryStepsMax) {
     count += std::prev(first)->steps.size() + 1;
     --first;
   }
@@ -70,15 +66,7 @@ Script Joined(const std::vector<Script>& history, std::size_t steps_max) {
   return joined;
 }
 
-// Leaves out the steps of [begin, end) that are no options.
-void LeaveOut(Script& script, std::size_t begin, std::size_t end) {
-  const auto from = script.steps.begin() + static_cast<std::ptrdiff_t>(begin);
-  const auto to = script.steps.begin() + static_cast<std::ptrdiff_t>(end);
-  const auto is_no_option = [](const engine::Step& step) { return !std::holds_alternative<engine::OptionStep>(step); };
-  script.steps.erase(std::remove_if(from, to, is_no_option), to);
-}
-
-// What a server that died said of it, when an assertion failed: then it matters little what it was asked.
+// The assertion that failed in a server that died of it: then it matters little what was requested.
 std::string AssertionOf(const Finding& finding) {
   const std::string& words = finding.server_stderr;
   const std::size_t at = finding.kind == FindingKind::kCrash ? words.rfind("ssertion") : std::string::npos;
@@ -86,7 +74,7 @@ std::string AssertionOf(const Finding& finding) {
   return at == std::string::npos ? "" : words.substr(line, words.find('\n', at) - line);
 }
 
-// What finds the same again, each.
+// Each of them identifies the same finding.
 std::vector<std::string> KeysOf(const Finding& finding) {
   if (!finding.known.empty()) {
     return {finding.known};
@@ -97,117 +85,6 @@ std::vector<std::string> KeysOf(const Finding& finding) {
   }
   return keys;
 }
-
-// Runs scripts on fresh servers until its budget is used up.
-class Reproducer {
- public:
-  Reproducer(conformance::Target& target, const Finding& wanted, const FuzzOptions& options)
-      : target_(target), wanted_(wanted), options_(options), deadline_(Clock::now() + options.shrink_time) {
-    live_ = options.live;
-    live_.keep_answers = false;
-  }
-
-  // What to make small: what was sent, else all that was sent before too, else the same one request at a time. What
-  // shows there each time has to show each time when it is smaller; of a race, one that shows at times is enough.
-  std::optional<Finding> Begin() {
-    std::vector<Script> candidates = {wanted_.script};
-    if (wanted_.whole) {
-      candidates.push_back(*wanted_.whole);
-    }
-    for (std::size_t i = 0, count = candidates.size(); i < count; ++i) {
-      Script last = candidates[i];  // A slow server takes its time for each.
-      LeaveOut(last, 0, last.steps.size() - std::min(last.steps.size(), kOneAtATimeStepsMax));
-      candidates.push_back(OneAtATime(std::move(last)));
-    }
-    for (const Script& candidate : candidates) {
-      auto first = TryOnce(candidate);
-      if (first && first->kind == FindingKind::kHang) {  // Each takes its whole time.
-        return first;
-      }
-      auto second = TryOnce(candidate);
-      if (first || second) {
-        is_reliable_ = first && second;
-        return first ? std::move(first) : std::move(second);
-      }
-    }
-    return {};
-  }
-
-  // The finding that `script` shows, if it is the wanted one.
-  std::optional<Finding> Try(const Script& script) {
-    std::optional<Finding> found;
-    for (int i = 0; i < kTriesAtOnce; ++i) {
-      found = TryOnce(script);
-      if (found.has_value() != is_reliable_) {
-        break;
-      }
-    }
-    return found;
-  }
-
-  // Leaves out what was sent after the request whose reply was wrong, or most of it.
-  void CutTail(Finding& best) {
-    for (const std::size_t kept : {std::size_t{1}, std::size_t{kInFlightMax}}) {
-      Script candidate = best.script;
-      if (best.step + kept < candidate.steps.size()) {
-        candidate.steps.resize(best.step + kept);
-        if (auto found = Try(candidate)) {
-          best = *std::move(found);
-          return;
-        }
-      }
-    }
-  }
-
-  // Leaves out halves, quarters and so on before single steps: a long script has much that does not matter.
-  void CutCoarsely(Finding& best) {
-    for (std::size_t piece = best.script.steps.size() / 2; piece > 1; piece /= 2) {
-      for (std::size_t begin = 0; begin < best.script.steps.size();) {
-        Script candidate = best.script;
-        LeaveOut(candidate, begin, std::min(begin + piece, candidate.steps.size()));
-        auto found = candidate.steps.size() < best.script.steps.size() ? Try(candidate) : std::nullopt;
-        if (found) {
-          best = *std::move(found);
-        } else {
-          begin += piece;
-        }
-      }
-    }
-  }
-
-  [[nodiscard]] bool has_budget() const {
-    return tries_ < options_.tries_max && Clock::now() < deadline_ && !IsCancelled();
-  }
-  [[nodiscard]] int tries_left() const { return std::max(0, options_.tries_max - tries_); }
-
- private:
-  [[nodiscard]] bool IsCancelled() const { return live_.cancelled != nullptr && live_.cancelled->load(); }
-
-  std::optional<Finding> TryOnce(const Script& script) {
-    if (!has_budget()) {
-      return {};
-    }
-    ++tries_;
-    auto ran = RunOnFreshServer(target_, script, live_);
-    if (ran && ran->finding && IsSameFinding(*ran->finding, wanted_)) {
-      return std::move(ran->finding);
-    }
-    for (auto& [name, known] : ran ? ran->known : std::map<std::string, Finding>{}) {
-      if (name == wanted_.known && IsSameFinding(known, wanted_)) {
-        return known;
-      }
-    }
-    return {};
-  }
-
-  conformance::Target& target_;
-  const Finding& wanted_;
-  const FuzzOptions& options_;
-  LiveOptions live_;
-  Clock::time_point deadline_;
-  int tries_ = 0;
-  bool is_reliable_ = false;
-};
 
 // One run of the fuzzer.
 class Fuzzer {
@@ -238,7 +115,7 @@ class Fuzzer {
   [[nodiscard]] bool IsOver(Clock::time_point begun) const {
     const bool is_late = options_.time.count() > 0 && Clock::now() - begun >= options_.time;
     const bool is_enough = options_.scripts_max > 0 && report_.script_count >= options_.scripts_max;
-    return is_late || is_enough || (options_.live.cancelled != nullptr && options_.live.cancelled->load());
+    return is_late || is_enough || IsCancelled(options_.live);
   }
 
   conformance::Target& target_;
@@ -266,10 +143,10 @@ std::optional<Trouble> Fuzzer::RunScripts(Clock::time_point begun) {
   }
   server_ = *std::move(server);
   if (server_->offer().Has(engine::TransmissionFlag::kReadOnly)) {
-    return Trouble{"The export is read-only: there is nothing to fuzz. Serve it writable."};
+    return Trouble{"The export is read-only, and fuzzing writes to it. Serve it writable."};
   }
   if (server_->offer().info.size == 0) {
-    return Trouble{"The export is empty: there is nothing to fuzz. Serve one with some bytes."};
+    return Trouble{"The export is empty, so there is nothing to fuzz. Serve one with some bytes."};
   }
   report_.is_unusable = false;
   while (!IsOver(begun)) {
@@ -303,6 +180,7 @@ std::optional<Trouble> Fuzzer::RunOne(std::uint64_t number) {
     return StartAgain();
   }
   report_.command_count += ran->command_count;
+  AddWarnings(ran->warnings, number, report_.warnings);
   if (options_.on_script) {
     options_.on_script(report_.script_count, report_.command_count);
   }
@@ -364,7 +242,7 @@ std::optional<Trouble> Fuzzer::TakeNew(Finding finding) {
   std::vector<std::string> keys = KeysOf(finding);
   std::string directory;
   if (history_.size() > 1) {
-    finding.whole = Joined(history_, kHistoryStepsMax);
+    finding.whole = Joined(history_);
   }
   if (store_) {
     auto saved = store_->Save(finding);
@@ -379,7 +257,7 @@ std::optional<Trouble> Fuzzer::TakeNew(Finding finding) {
   if (finding.known.empty()) {
     Shrink(finding);
   }
-  // What was seen in several places may be one thing once it is small.
+  // Several kinds of requests may show one bug, as the minimised scripts tell.
   std::ranges::copy(KeysOf(finding), std::back_inserter(keys));
   if (const auto* const same = Fold(finding, keys)) {
     if (store_) {
@@ -405,9 +283,10 @@ std::optional<Trouble> Fuzzer::TakeNew(Finding finding) {
   return {};
 }
 
-// Makes `finding` as small as can be.
+// Replaces `finding` by the smallest that shows the same.
 void Fuzzer::Shrink(Finding& finding) {
-  auto smallest = Reproduce(target_, finding, options_);
+  auto smallest = Reproduce(target_, finding,
+                            {.tries_max = options_.tries_max, .time = options_.shrink_time, .live = options_.live});
   finding.state = smallest ? FindingState::kReproduced : FindingState::kNotReproduced;
   if (smallest) {
     smallest->state = finding.state;
@@ -425,10 +304,11 @@ void Fuzzer::Shrink(Finding& finding) {
 bool Fuzzer::ShowsOneAtATime(const Finding& finding) const {
   LiveOptions live = options_.live;
   live.keep_answers = false;
-  const auto ran = RunOnFreshServer(target_, OneAtATime(Joined(history_, kOneAtATimeStepsMax)), live);
-  const bool is_wrong = ran && ran->finding;
-  return is_wrong && (IsSameFinding(*ran->finding, finding) || ran->finding->kind == FindingKind::kWrongData ||
-                      ran->finding->kind == FindingKind::kFalseClaim);
+  const Attempts attempts = AttemptsOf({.script = Joined(history_)});
+  const auto ran = RunOnFreshServer(target_, attempts.one_at_a_time.front().script, live);
+  const bool has_failed = ran && ran->finding;
+  return has_failed && (IsSameFinding(*ran->finding, finding) || ran->finding->kind == FindingKind::kWrongData ||
+                        ran->finding->kind == FindingKind::kFalseClaim);
 }
 
 void Fuzzer::WriteCounts() {
@@ -446,45 +326,6 @@ void Fuzzer::WriteCounts() {
 
 bool FuzzReport::HasNew() const {
   return std::ranges::any_of(findings, [](const Found& found) { return found.finding.known.empty(); });
-}
-
-Script OneAtATime(Script script) {
-  const std::vector<engine::Step> steps = std::exchange(script.steps, {});
-  for (const engine::Step& step : steps) {
-    script.steps.push_back(step);
-    if (std::holds_alternative<engine::RequestStep>(step)) {
-      script.steps.emplace_back(engine::WaitStep{});
-    }
-  }
-  return script;
-}
-
-bool IsSameFinding(const Finding& a, const Finding& b) { return a.kind == b.kind && a.rule == b.rule; }
-
-std::optional<Finding> Reproduce(conformance::Target& target, const Finding& finding, const FuzzOptions& options) {
-  Reproducer reproducer(target, finding, options);
-  auto best = reproducer.Begin();
-  if (!best) {
-    return {};
-  }
-  reproducer.CutTail(*best);
-  reproducer.CutCoarsely(*best);
-  const auto fails = [&](const Script& script) {
-    auto found = reproducer.Try(script);
-    if (!found) {
-      return false;
-    }
-    best = std::move(found);
-    return true;
-  };
-  if (best->script.steps.size() > kFineStepsMax || !reproducer.has_budget()) {
-    return best;
-  }
-  const Script smallest = engine::Shrink(best->script, fails, reproducer.tries_left());
-  if (best->script != smallest) {  // Only when the last one that failed was not the smallest.
-    best->script = smallest;
-  }
-  return best;
 }
 
 FuzzReport Fuzz(conformance::Target& target, const FuzzOptions& options) { return Fuzzer(target, options).Run(); }

@@ -17,7 +17,8 @@
 #include "conformance/peer/target.h"
 #include "engine/script/script.h"
 #include "fuzz/live/run/known_bugs.h"
-#include "fuzz/live/run/live_fuzz.h"
+#include "fuzz/live/run/live_server.h"
+#include "fuzz/live/run/reproduce.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -45,8 +46,8 @@ Regression Read(const std::string& name) {
 
 constexpr std::chrono::seconds kPatience{60};  // A busy disk is no finding.
 
-// What is wrong with the answers to `script`, by its public name; "" when nothing is.
-std::string WrongOf(conformance::Target& target, const engine::Script& script) {
+// What the answers to `script` show, by its public name; "" when all are allowed.
+std::string ShownBy(conformance::Target& target, const engine::Script& script) {
   const auto ran = RunOnFreshServer(
       target, script, {.in_flight = kInFlightMax, .reply_timeout = kPatience, .start_timeout = kPatience});
   if (!ran) {
@@ -70,8 +71,8 @@ TEST_P(LiveRegression, SaysWhatWhenAndWhy) {
 TEST_P(LiveRegression, IsAnsweredRightlyByTheReferenceServer) {
   const auto reference = conformance::ReferenceTarget();
   const Regression regression = Read(GetParam());
-  EXPECT_EQ(WrongOf(*reference, regression.script), "");
-  EXPECT_EQ(WrongOf(*reference, OneAtATime(regression.script)), "");
+  EXPECT_EQ(ShownBy(*reference, regression.script), "");
+  EXPECT_EQ(ShownBy(*reference, OneAtATime(regression.script)), "");
 }
 
 // Not of what shows rarely: who would wait for that?
@@ -84,13 +85,13 @@ TEST_P(LiveRegression, ShowsOnItsServer) {
   const std::string shows = regression.Header("Shows");
   const bool is_race = shows.starts_with("a race");
   EXPECT_EQ(IsRace(known), is_race);
-  EXPECT_EQ(WrongOf(**server, OneAtATime(regression.script)), is_race ? "" : known);
+  EXPECT_EQ(ShownBy(**server, OneAtATime(regression.script)), is_race ? "" : known);
   if (!is_race || shows.ends_with("20 of 20 runs")) {
-    std::string wrong;
-    for (int i = 0; i < kTries && wrong.empty(); ++i) {
-      wrong = WrongOf(**server, regression.script);
+    std::string shown;
+    for (int i = 0; i < kTries && shown.empty(); ++i) {
+      shown = ShownBy(**server, regression.script);
     }
-    EXPECT_EQ(wrong, known);
+    EXPECT_EQ(shown, known);
   }
 }
 

@@ -2,6 +2,7 @@
 #include "fuzz/live/run/live_server.h"
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -16,7 +17,8 @@ using engine::Trouble;
 namespace {
 
 constexpr std::size_t kUnsentBytesMax = 256 << 10;
-constexpr std::uint64_t kRecordBytesMax = 256 << 20;
+constexpr std::size_t kChunksJudgedFirst = 1024;  // Of an answer that goes on and on; then at each power of two.
+constexpr std::size_t kChunksMax = 1 << 20;
 constexpr std::chrono::milliseconds kSlice{100};      // How long to wait before looking whether the run is cancelled.
 constexpr std::chrono::milliseconds kSharedSlice{1};  // The same where other connections may have something.
 constexpr std::chrono::seconds kDeathTimeout{2};
@@ -24,6 +26,19 @@ constexpr std::chrono::seconds kDeathTimeout{2};
 bool IsLast(const ReplyView& reply) { return reply.is_simple || (reply.flags & engine::ChunkFlag::kDone) != 0; }
 
 }  // namespace
+
+bool IsCancelled(const LiveOptions& options) { return options.cancelled != nullptr && options.cancelled->load(); }
+
+void AddWarnings(const Warnings& more, std::uint64_t script_number, Warnings& all) {
+  for (const auto& [requirement, warning] : more) {
+    const auto [added, is_new] = all.try_emplace(requirement, warning);
+    if (is_new) {
+      added->second.script_number = script_number;
+    } else {
+      added->second.count += warning.count;
+    }
+  }
+}
 
 std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script) {
   RunResult result;
@@ -37,14 +52,14 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script) 
     if (!ended) {
       return std::unexpected(entered.error());
     }
-    stop = Stop{.wrong = Wrong{.kind = FindingKind::kCrash,
-                               .rule = spec::kTransmissionDisconnectOnlyAllowedServer,
-                               .expected = "a server that goes on",
-                               .saw = "the server " + *ended}};
+    stop = Stop{.failure = Failure{.kind = FindingKind::kCrash,
+                                   .violation = {.requirement = spec::kTransmissionDisconnectOnlyAllowedServer,
+                                                 .expected = "a server that keeps running",
+                                                 .saw = "the server " + *ended}}};
   }
   stop = stop ? std::move(stop) : RunSteps(script, result);
   if (stop) {
-    if (stop->wrong) {
+    if (stop->failure) {
       result.finding = FindingFrom(*stop, script);
       result.finding->known = PublicNameOf(*result.finding);
       if (!result.finding->known.empty()) {
@@ -87,7 +102,7 @@ std::optional<LiveServer::Stop> LiveServer::Send(const engine::RequestStep& requ
   slot.in_use = true;
   slot.cookie = CookieFrom(++cookie_count_);
   slot.step = step;
-  slot.judge.Start(request, lane.offer, options_.keep_answers);
+  slot.judge.Start(request, lane.offer);
   ++lane.in_flight;
   model_->Begin(TicketOf(lane, slot), AccessOf(request, lane.offer));
   lane.connection->Put(request, slot.cookie);
@@ -125,7 +140,7 @@ std::optional<LiveServer::Stop> LiveServer::FlushLanes() {
     const Ending ending = lane.connection->Flush(Clock::now() + options_.reply_timeout);
     if (ending == Ending::kTimedOut) {
       return Hung();
-    }  // The end of a connection is reported after its last bytes.
+    }  // A connection that ended is noticed when its last bytes are received.
   }
   return {};
 }
@@ -146,14 +161,14 @@ std::optional<LiveServer::Stop> LiveServer::ReceiveSome(RunResult& result) {
       const auto slice = std::min(deadline, Clock::now() + (waiting == 1 ? kSlice : kSharedSlice));
       const Ending ending = lane.connection->Receive(slice);
       if (ending == Ending::kNone) {
-        return HearAll(lane, result);
+        return TakeReplies(lane, result);
       }
       if (ending != Ending::kTimedOut) {
         return Disconnected(lane);
       }
       is_silent = is_silent && Clock::now() < slice;
     }
-    if (IsCancelled()) {
+    if (IsCancelled(options_)) {
       return Stop{};
     }
     if (is_silent || Clock::now() >= deadline) {
@@ -162,7 +177,7 @@ std::optional<LiveServer::Stop> LiveServer::ReceiveSome(RunResult& result) {
   }
 }
 
-std::optional<LiveServer::Stop> LiveServer::HearAll(Lane& lane, RunResult& result) {
+std::optional<LiveServer::Stop> LiveServer::TakeReplies(Lane& lane, RunResult& result) {
   const auto read_length = [&](std::uint64_t cookie) -> std::uint32_t {
     const auto slot =
         std::ranges::find_if(lane.slots, [&](const Slot& each) { return each.in_use && each.cookie == cookie; });
@@ -170,51 +185,72 @@ std::optional<LiveServer::Stop> LiveServer::HearAll(Lane& lane, RunResult& resul
     return reads ? slot->judge.request().length : 0;
   };
   while (const auto reply = lane.connection->Next(read_length)) {
-    if (auto stop = HearReply(lane, *reply, result)) {
+    if (auto stop = TakeReply(lane, *reply, result)) {
       return stop;
     }
   }
   if (!lane.connection->undecodable().empty()) {
-    return Stop{.wrong = Wrong{
-                    .rule = spec::kStructuredChunkMagic, .expected = "a reply", .saw = lane.connection->undecodable()}};
-  }
-  if (lane.connection->pending_bytes() > kRecordBytesMax) {
-    return Stop{.wrong = Wrong{.rule = spec::kStructuredChunksMinimise,
-                               .expected = "an end of the answer",
-                               .saw = std::to_string(lane.connection->pending_bytes()) + " bytes and no end"}};
+    return Stop{.failure = Failure{.violation = {.requirement = spec::kStructuredChunkMagic,
+                                                 .expected = "a reply",
+                                                 .saw = lane.connection->undecodable()}}};
   }
   return {};
 }
 
-std::optional<LiveServer::Stop> LiveServer::HearReply(Lane& lane, const ReplyView& reply, RunResult& result) {
+std::optional<LiveServer::Stop> LiveServer::TakeReply(Lane& lane, const ReplyView& reply, RunResult& result) {
   const auto slot =
       std::ranges::find_if(lane.slots, [&](const Slot& each) { return each.in_use && each.cookie == reply.cookie; });
   if (slot == lane.slots.end()) {
-    return Stop{.wrong = Wrong{.rule = spec::kTransmissionCookieEcho,
-                               .expected = "the cookie of a request in flight",
-                               .saw = "a reply with the cookie " + std::to_string(reply.cookie)}};
+    return Stop{.failure = Failure{.violation = {.requirement = spec::kTransmissionCookieEcho,
+                                                 .expected = "the cookie of a request in flight",
+                                                 .saw = "a reply with the cookie " + std::to_string(reply.cookie)}}};
   }
   const ConcurrentModel::Ticket ticket = TicketOf(lane, *slot);
-  auto wrong = slot->judge.Hear(reply, ticket, *model_);
-  if (!wrong && !slot->judge.is_done()) {
-    return {};
+  slot->judge.Take(reply, ticket, *model_);
+  if (!slot->judge.answer().is_complete()) {
+    const std::size_t chunks = slot->judge.answer().chunks().size();
+    return chunks >= kChunksJudgedFirst && std::has_single_bit(chunks) ? JudgeUnfinished(lane, *slot) : std::nullopt;
   }
-  wrong = wrong ? std::move(wrong) : slot->judge.Finish(ticket, *model_);
-  auto stop = wrong ? StopOr(*std::move(wrong), *slot, result) : std::nullopt;
+  for (engine::Violation& violation : slot->judge.FindWarnings()) {
+    Warning& warning = result.warnings[std::string(violation.requirement)];
+    if (++warning.count == 1) {
+      warning.step = Print(slot->judge.request());
+      warning.expected = std::move(violation.expected);
+      warning.saw = std::move(violation.saw);
+    }
+  }
+  auto failure = slot->judge.FindFailure(ticket, *model_);
+  auto stop = failure ? StopOr(*std::move(failure), *slot, result) : std::nullopt;
   if (stop) {
-    lane.in_flight -= IsLast(reply) ? 1 : 0;  // Drain does not wait for what has come.
-  } else if (slot->judge.is_done()) {
+    --lane.in_flight;  // Drain does not wait for it.
+  } else {
     FinishSlot(lane, *slot, slot->judge.succeeded(), result);
   }
   return stop;
 }
 
-// What is wrong ends the run, unless it is known, the reply was whole all the same, and the bytes are as they should
-// be.
-std::optional<LiveServer::Stop> LiveServer::StopOr(Wrong wrong, const Slot& slot, RunResult& result) {
-  Stop stop{.wrong = std::move(wrong), .step = slot.step, .place = PlaceOf(slot.judge.request())};
-  Finding symptom{.kind = stop.wrong->kind, .rule = std::string(stop.wrong->rule), .target = target_.Describe()};
-  const std::string known = slot.judge.is_done() ? PublicNameOf(symptom) : "";
+// An answer that is not complete, though the server had its time, or sent a great many chunks.
+std::optional<LiveServer::Stop> LiveServer::JudgeUnfinished(Lane& lane, Slot& slot) {
+  auto failure = slot.judge.FindFailure(TicketOf(lane, slot), *model_);
+  if (!failure && slot.judge.answer().chunks().size() >= kChunksMax) {
+    failure = Failure{.kind = FindingKind::kHang,
+                      .violation = {.requirement = spec::kTransmissionReplyPerRequest,
+                                    .expected = "an end of the reply",
+                                    .saw = std::to_string(kChunksMax) + " chunks, none of them with DONE"}};
+  }
+  if (!failure) {
+    return {};
+  }
+  return Stop{.failure = *std::move(failure), .step = slot.step, .request_kind = RequestKindOf(slot.judge.request())};
+}
+
+// A failure ends the run, unless it is a public bug that leaves the bytes as they should be.
+std::optional<LiveServer::Stop> LiveServer::StopOr(Failure failure, const Slot& slot, RunResult& result) {
+  Stop stop{.failure = std::move(failure), .step = slot.step, .request_kind = RequestKindOf(slot.judge.request())};
+  Finding symptom{.kind = stop.failure->kind,
+                  .rule = std::string(stop.failure->violation.requirement),
+                  .target = target_.Describe()};
+  const std::string known = PublicNameOf(symptom);
   if (known.empty() || IsRace(known)) {
     return stop;
   }
@@ -230,39 +266,51 @@ std::optional<LiveServer::Stop> LiveServer::StopOr(Wrong wrong, const Slot& slot
 void LiveServer::FinishSlot(Lane& lane, Slot& slot, bool succeeded, RunResult& result) {
   model_->End(TicketOf(lane, slot), succeeded);
   if (options_.keep_answers) {
-    result.answers[slot.step] = slot.judge.TakeAnswer();
+    result.answers[slot.step] = slot.judge.answer();
   }
   slot.in_use = false;
   --lane.in_flight;
   ++result.command_count;
 }
 
-// A connection ended: rightly so when something was asked that may not be asked.
-std::optional<LiveServer::Stop> LiveServer::Disconnected(Lane& lane) {
+// `failure` at the first step that is in flight on `lanes`. Which of many requests in flight it is about is not known.
+LiveServer::Stop LiveServer::StopAtFirst(std::span<Lane> lanes, Failure failure) {
+  Stop stop{.failure = std::move(failure)};
   const Slot* first = nullptr;
-  bool is_allowed = false;
-  for (const Slot& slot : lane.slots) {
-    first = slot.in_use && (first == nullptr || slot.step < first->step) ? &slot : first;
-    is_allowed = is_allowed || (slot.in_use && slot.judge.legality() != Legality::kLegal);
+  int in_flight = 0;
+  for (Lane& lane : lanes) {
+    in_flight += lane.in_flight;
+    for (Slot& slot : lane.slots) {
+      if (auto unfinished = slot.in_use ? JudgeUnfinished(lane, slot) : std::nullopt) {
+        return *std::move(unfinished);
+      }
+      first = slot.in_use && (first == nullptr || slot.step < first->step) ? &slot : first;
+    }
   }
-  const auto ended = Ended();
-  if (is_allowed && !ended) {
-    return Stop{};
-  }
-  Stop stop{.wrong = Wrong{.kind = ended ? FindingKind::kCrash : FindingKind::kDisconnect,
-                           .rule = spec::kTransmissionDisconnectOnlyAllowedServer,
-                           .expected = "a reply to each request in flight",
-                           .saw = ended ? "the server " + *ended : "the server ended the connection"}};
   if (first != nullptr) {
     stop.step = first->step;
-    // Which of many in flight it was is not known.
-    stop.place = lane.in_flight == 1 ? PlaceOf(first->judge.request()) : "";
+    stop.request_kind = in_flight == 1 ? RequestKindOf(first->judge.request()) : "";
   }
   return stop;
 }
 
-// How the server ended, if it has. The news of a death may come long after the end of its connections, on a busy
-// machine; but who is dead greets nobody.
+// A connection ended: the server may do so after a request that a client may not send.
+std::optional<LiveServer::Stop> LiveServer::Disconnected(Lane& lane) {
+  const bool is_allowed = std::ranges::any_of(
+      lane.slots, [](const Slot& slot) { return slot.in_use && !slot.judge.legality().is_legal(); });
+  const auto ended = Ended();
+  if (is_allowed && !ended) {
+    return Stop{};
+  }
+  return StopAtFirst(std::span(&lane, 1),
+                     {.kind = ended ? FindingKind::kCrash : FindingKind::kDisconnect,
+                      .violation = {.requirement = spec::kTransmissionDisconnectOnlyAllowedServer,
+                                    .expected = "a reply to each request in flight",
+                                    .saw = ended ? "the server " + *ended : "the server ended the connection"}});
+}
+
+// How the server ended, if it has. On a busy machine that may be known long after its connections have ended; but a
+// process that has ended greets nobody.
 std::optional<std::string> LiveServer::Ended() {
   auto ended = peer_->Ended();
   if (ended || !target_.IsOurs() || Greets()) {
@@ -283,43 +331,28 @@ bool LiveServer::Greets() {
 }
 
 LiveServer::Stop LiveServer::Hung() {
-  Stop stop{.wrong = Wrong{.kind = FindingKind::kHang,
-                           .rule = spec::kTransmissionReplyPerRequest,
-                           .expected = "a reply to each request",
-                           .saw = "no reply in time"}};
-  const Slot* first = nullptr;
-  int in_flight = 0;
-  for (const Lane& lane : lanes_) {
-    in_flight += lane.in_flight;
-    for (const Slot& slot : lane.slots) {
-      first = slot.in_use && (first == nullptr || slot.step < first->step) ? &slot : first;
-    }
-  }
-  if (first != nullptr) {
-    stop.step = first->step;
-    stop.place = in_flight == 1 ? PlaceOf(first->judge.request()) : "";
-  }
-  if (const auto ended = peer_->Ended()) {
-    stop.wrong->kind = FindingKind::kCrash;
-    stop.wrong->saw = "the server " + *ended;
-  }
-  return stop;
+  const auto ended = peer_->Ended();
+  return StopAtFirst(lanes_, {.kind = ended ? FindingKind::kCrash : FindingKind::kHang,
+                              .violation = {.requirement = spec::kTransmissionReplyPerRequest,
+                                            .expected = "a reply to each request",
+                                            .saw = ended ? "the server " + *ended : "no reply in time"}});
 }
 
-// Everything is answered: whatever else has come is too much.
+// Each request has its answer: whatever else was received is too much.
 std::optional<LiveServer::Stop> LiveServer::JudgeRest() {
   for (const Lane& lane : lanes_) {
     if (lane.connection->pending_bytes() > 0) {
-      return Stop{.wrong = Wrong{.rule = spec::kTransmissionReplyPerRequest,
-                                 .expected = "one reply to each request",
-                                 .saw = std::to_string(lane.connection->pending_bytes()) + " bytes after the last one"},
+      return Stop{.failure = Failure{.violation = {.requirement = spec::kTransmissionReplyPerRequest,
+                                                   .expected = "one reply to each request",
+                                                   .saw = std::to_string(lane.connection->pending_bytes()) +
+                                                          " bytes after the last one"}},
                   .step = script_->steps.empty() ? 0 : script_->steps.size() - 1};
     }
   }
   return {};
 }
 
-// Takes what is still on its way: servers are known that do not survive clients who leave before (rhbz#2173054).
+// Takes what is still on its way: some servers do not survive a client that leaves before (rhbz#2173054).
 void LiveServer::Drain() {
   const auto deadline = Clock::now() + kDrainTimeout;
   for (Lane& lane : lanes_) {
@@ -346,11 +379,12 @@ void LiveServer::AbandonInFlight() {
 }
 
 Finding LiveServer::FindingFrom(const Stop& stop, const engine::Script& script) const {
-  Finding finding{.kind = stop.wrong->kind,
-                  .rule = std::string(stop.wrong->rule),
-                  .place = stop.place,
-                  .expected = stop.wrong->expected,
-                  .saw = stop.wrong->saw,
+  const engine::Violation& violation = stop.failure->violation;
+  Finding finding{.kind = stop.failure->kind,
+                  .rule = std::string(violation.requirement),
+                  .request_kind = stop.request_kind,
+                  .expected = violation.expected,
+                  .saw = violation.saw,
                   .script = script,
                   .step = stop.step,
                   .server_ended = peer_->Ended().value_or(""),

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -38,11 +39,27 @@ struct LiveOptions {
   bool keep_answers = false;                     // RunResult::answers.
 };
 
+bool IsCancelled(const LiveOptions& options);
+
+// Advice of the specification that answers did not follow: no finding.
+struct Warning {
+  std::uint64_t count = 0;
+  std::string step = {};  // Of the first, as a line of a script; so the next.
+  std::uint64_t script_number = 0;
+  std::string expected = {};
+  std::string saw = {};
+};
+using Warnings = std::map<std::string, Warning, std::less<>>;  // By requirement.
+
+// Adds `more`, which came of the script `script_number`.
+void AddWarnings(const Warnings& more, std::uint64_t script_number, Warnings& all);
+
 struct RunResult {
   std::optional<Finding> finding = {};        // The first that has no public name.
   std::map<std::string, Finding> known = {};  // By public name, with counts; only the server's first is complete.
-  std::uint64_t command_count = 0;            // Requests answered.
-  std::vector<Answer> answers = {};           // One for each step, when options.keep_answers.
+  Warnings warnings = {};
+  std::uint64_t command_count = 0;           // Requests answered.
+  std::vector<engine::Answer> answers = {};  // One for each step, when options.keep_answers.
 };
 
 class LiveServer {
@@ -55,8 +72,8 @@ class LiveServer {
   LiveServer(const LiveServer&) = delete;
   LiveServer& operator=(const LiveServer&) = delete;
 
-  // Sends what the script asks and judges what comes. OptionSteps, wherever they stand, say how connections haggle;
-  // without any, structured replies and base:allocation are asked for. Steps on extent maps are skipped.
+  // Sends the requests of the script and judges the answers. OptionSteps, wherever they stand, say how connections
+  // haggle; without any, they request structured replies and base:allocation. Steps on extent maps are skipped.
   // After a finding a server that nbdspec started has to be started again.
   // Errors: the server cannot be reached although it did not end.
   std::expected<RunResult, engine::Trouble> Run(const engine::Script& script);
@@ -90,11 +107,11 @@ class LiveServer {
     int in_flight = 0;
     bool is_fresh = true;
   };
-  // What ends the run of a script: something wrong, or only that it cannot go on.
+  // What ends the run of a script: a failure, or only that it cannot go on.
   struct Stop {
-    std::optional<Wrong> wrong = {};
+    std::optional<Failure> failure = {};
     std::size_t step = 0;
-    std::string place = {};
+    std::string request_kind = {};
   };
 
   LiveServer(conformance::Target& target, const LiveOptions& options) : target_(target), options_(options) {}
@@ -110,13 +127,15 @@ class LiveServer {
   std::optional<Stop> WaitForAll(RunResult& result);
   std::optional<Stop> WaitForSlot(Lane& lane, RunResult& result);
   std::optional<Stop> ReceiveSome(RunResult& result);
-  std::optional<Stop> HearAll(Lane& lane, RunResult& result);
-  std::optional<Stop> HearReply(Lane& lane, const ReplyView& reply, RunResult& result);
-  std::optional<Stop> StopOr(Wrong wrong, const Slot& slot, RunResult& result);
+  std::optional<Stop> TakeReplies(Lane& lane, RunResult& result);
+  std::optional<Stop> TakeReply(Lane& lane, const ReplyView& reply, RunResult& result);
+  std::optional<Stop> JudgeUnfinished(Lane& lane, Slot& slot);
+  std::optional<Stop> StopOr(Failure failure, const Slot& slot, RunResult& result);
   std::optional<Stop> Disconnected(Lane& lane);
   std::optional<std::string> Ended();
   [[nodiscard]] bool Greets();
   Stop Hung();
+  [[nodiscard]] Stop StopAtFirst(std::span<Lane> lanes, Failure failure);
   std::optional<Stop> FlushLanes();
   std::optional<Stop> JudgeRest();
   [[nodiscard]] ConcurrentModel::Ticket TicketOf(const Lane& lane, const Slot& slot) const;
@@ -124,7 +143,6 @@ class LiveServer {
   void AbandonInFlight();
   void Drain();
   [[nodiscard]] Finding FindingFrom(const Stop& stop, const engine::Script& script) const;
-  [[nodiscard]] bool IsCancelled() const { return options_.cancelled != nullptr && options_.cancelled->load(); }
 
   conformance::Target& target_;
   LiveOptions options_;

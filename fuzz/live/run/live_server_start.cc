@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How LiveServer begins: a server is started, what its export holds is learnt, and connections are entered.
+// How LiveServer begins: it starts a server, learns what its export holds, and enters connections.
 
 #include <algorithm>
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/wire/big_endian.h"
 #include "fuzz/live/run/live_server.h"
 
 namespace nbdspec::fuzz {
@@ -41,6 +42,22 @@ std::size_t LanesOf(const engine::Script& script) {
     }
   }
   return count;
+}
+
+// Copies the data that `reply` carries for a READ.
+void CopyContent(const ReplyView& reply, const engine::RequestStep& request, engine::Bytes& data) {
+  std::uint64_t begin = 0;
+  engine::ByteView bytes = reply.payload;
+  if (!reply.is_simple) {
+    if (reply.type != engine::ChunkType::kOffsetData || bytes.size() < sizeof begin) {
+      return;
+    }
+    begin = engine::GetBigEndian<std::uint64_t>(bytes) - request.offset;
+    bytes = bytes.subspan(sizeof begin);
+  }
+  if (begin <= data.size() && bytes.size() <= data.size() - begin) {
+    std::ranges::copy(bytes, data.begin() + static_cast<std::ptrdiff_t>(begin));
+  }
 }
 
 std::vector<ByteRange> WindowsOf(std::uint64_t size) {
@@ -118,34 +135,37 @@ std::expected<void, std::string> LiveServer::ReadWindow(LiveConnection& connecti
   const std::uint32_t piece_max = std::max(block, std::min(kLearnBytes, offer_.block_size.maximum) / block * block);
   window.end = window.end / block * block;
   ReplyJudge judge;
+  engine::Bytes data;
   for (std::uint64_t at = (window.begin + block - 1) / block * block; at < window.end; at += piece_max) {
     const engine::RequestStep request{
         .offset = at, .length = static_cast<std::uint32_t>(std::min<std::uint64_t>(piece_max, window.end - at))};
     const std::uint64_t cookie = CookieFrom(++cookie_count_);
     const ConcurrentModel::Ticket ticket = 0;
     connection.Put(request, cookie);
-    judge.Start(request, offer_, /*keep_data=*/true);
+    judge.Start(request, offer_);
     model_->Begin(ticket, AccessOf(request, offer_));
-    std::optional<Wrong> wrong;
-    while (!judge.is_done() && !wrong) {
+    data.assign(request.length, 0);
+    while (!judge.answer().is_complete()) {
       const auto deadline = Clock::now() + options_.reply_timeout;
       connection.Flush(deadline);
       const auto reply = connection.Next([&](std::uint64_t) { return request.length; });
       if (reply && reply->cookie == cookie) {
-        wrong = judge.Hear(*reply, ticket, *model_);
+        judge.Take(*reply, ticket, *model_);
+        CopyContent(*reply, request, data);
       } else if (reply || !connection.undecodable().empty()) {
         return std::unexpected(reply ? "a reply has an unknown cookie" : connection.undecodable());
       } else if (connection.Receive(deadline) != Ending::kNone) {
         return std::unexpected("no answer to a READ at " + std::to_string(at));
       }
     }
-    wrong = wrong ? wrong : judge.Finish(ticket, *model_);
+    const auto failure = judge.FindFailure(ticket, *model_);
     model_->End(ticket, judge.succeeded());
-    if (wrong) {
-      return std::unexpected(std::string(wrong->rule) + ": " + wrong->saw);
+    if (failure) {
+      return std::unexpected(std::string(failure->violation.requirement) + ": expected " + failure->violation.expected +
+                             "; saw " + failure->violation.saw);
     }
     if (judge.succeeded()) {
-      model_->bytes().Learn(at, judge.TakeAnswer().data);
+      model_->bytes().Learn(at, data);
     }
     connection.StartRecord();
   }

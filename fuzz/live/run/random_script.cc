@@ -39,8 +39,7 @@ class ScriptMaker {
       payload_max_ = std::max<std::uint64_t>(block_, std::min<std::uint64_t>(payload_max_, 8192));
     }
     for (const Command command : {Command::kZero, Command::kTrim, Command::kCache, Command::kFlush, Command::kStatus}) {
-      if (LegalityOf({.command = command, .length = command == Command::kFlush ? 0 : block_}, offer) ==
-          Legality::kLegal) {
+      if (LegalityOf({.command = command, .length = command == Command::kFlush ? 0 : block_}, offer).is_legal()) {
         offered_.push_back(command);
       }
     }
@@ -172,7 +171,7 @@ class ScriptMaker {
     return request;
   }
 
-  // What may not be asked, or has no defined answer.
+  // What a client may not send, or what has no defined answer.
   engine::RequestStep Impolite() {
     engine::RequestStep request = Polite();
     switch (Below(5)) {

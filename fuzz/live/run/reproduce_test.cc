@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How findings are made small where what shows depends on timing, or on luck.
+// Findings are minimised also where what shows depends on timing, or on chance.
+
+#include "fuzz/live/run/reproduce.h"
 
 #include <gtest/gtest.h>
 
@@ -54,7 +56,7 @@ class LeavesAtFlush : public engine::Interposer {
 };
 
 // As many tries as it takes, also on a machine that is slow.
-const FuzzOptions kPatient = {.shrink_time = std::chrono::hours(1)};
+const ReproduceOptions kPatient = {.time = std::chrono::hours(1)};
 
 // Sent at once, the read may see either: it was seen when the answer to the write came just in time.
 TEST(Reproduce, WhatNeedsAnswersInTimeOneRequestAtATime) {
@@ -87,9 +89,9 @@ TEST(Reproduce, WhatShowsEachTimeIsMadeSmallerOnlyWhileItDoes) {
 }
 
 // In the tenth script a status with REQ_ONE shows what one without it had shown before: small, they are the same.
-TEST(Fuzz, WhatComesOutTheSameIsToldBeforeItGoes) {
+TEST(Fuzz, AFindingThatIsTheSameAsAnotherIsReportedBeforeItIsRemoved) {
   const auto target = LosesWrites();
-  FuzzOptions options = kPatient;
+  FuzzOptions options = {.shrink_time = std::chrono::hours(1)};
   options.seed = 7;
   options.scripts_max = 10;
   options.only_offered = true;

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "command/command_table.h"
+
+#include <array>
+
+#include "command/commands.h"
+#include "engine/script/script.h"
+#include "fuzz/live/run/live_server.h"
+
+namespace nbdspec::command {
+
+namespace {
+
+constexpr int kUnlimited = 1 << 20;
+constexpr double kMillisecond = 0.001;
+constexpr double kDay = 86400;
+
+constexpr char kCheckFooter[] =
+    "TARGET is an NBD URI (nbd://host/export, nbd+unix:///export?socket=PATH), a server that nbdspec starts by name\n"
+    "(nbdkit, nbdkit:extents, qemu-nbd, nbd-server, reference), or --spawn. Without one it is the reference server,\n"
+    "in process.\n"
+    "SELECT is a check's id, its beginning, a glob, or !any-of-these to leave out.\n\n"
+    "  nbdspec check nbdkit\n"
+    "  nbdspec check qemu-nbd block-status '!*zero-length*'\n"
+    "  nbdspec check nbd+unix:///?socket=/run/nbd.sock --allow-write --junit nbd.xml\n"
+    "  nbdspec check --spawn 'my-server --socket {socket} {image}'";
+
+constexpr char kFuzzFooter[] =
+    "TARGET is as for check. Fuzzing overwrites its export, so a URI needs --allow-write. Each finding is a "
+    "directory:\n"
+    "script, bytes both ways, transcript, what the server wrote to standard error, and the line that replays it. A "
+    "bug\n"
+    "that is public already is reported by its name; it does not change the exit code, nor does a warning (a SHOULD).\n"
+    "Exit codes: 0 nothing new, 1 a finding, 2 usage, 3 the server was never usable, 5 nbdspec's own error.\n\n"
+    "  nbdspec fuzz nbdkit --time 10m\n"
+    "  nbdspec fuzz --spawn 'my-server --socket {socket} {image}' --scripts 1000 --seed 7";
+
+constexpr char kDiffFooter[] =
+    "A and B are servers by name, URIs, or commands that have {socket} in them. The scripts overwrite both exports.\n"
+    "Exit codes: 0 errors and precision may differ, 1 one is unsound or ends the connection, 2 usage, 3 a server was\n"
+    "not usable, 5 nbdspec's own error.\n\n"
+    "  nbdspec diff nbdkit qemu-nbd --seed 7\n"
+    "  nbdspec diff qemu-nbd 'nbdkit -f -U {socket} memory 8M' --script FILE";
+
+constexpr char kReplayFooter[] =
+    "Each is a directory that `nbdspec fuzz` has kept, a script of requests, or a directory of these. A finding runs "
+    "on\n"
+    "the server that showed it, which nbdspec starts again, or on --target; a script on --target, or else on the\n"
+    "reference server. For an input of a fuzz target the command prints the line that replays it.\n"
+    "Exit codes: 0 all pass or are FIXED, 1 something fails, is REPRODUCED or DIFFERENT, 2 something cannot be read "
+    "or\n"
+    "there is nothing to replay, 3 a server was not usable, 5 nbdspec's own error.\n\n"
+    "  nbdspec replay nbdspec-findings\n"
+    "  nbdspec replay nbdspec-findings/crash.x-1 --target 'my-server --socket {socket} {image}'\n"
+    "  nbdspec replay my.script --target qemu-nbd";
+
+constexpr char kShrinkFooter[] =
+    "FILE is as for replay. The script goes to standard output, or in one step to --output; its length before and "
+    "after\n"
+    "goes to standard error. Exit codes: 0 done, 1 every answer is allowed, 2 usage, 3 the server was not usable, 5 "
+    "the\n"
+    "script cannot be written.\n\n"
+    "  nbdspec shrink nbdspec-findings/crash.x-1 -o crash.script";
+
+}  // namespace
+
+std::span<const CommandRow> Commands() {
+  static const auto rows = std::to_array<CommandRow>({
+      {.name = "check",
+       .summary = "Check a server, clause by clause",
+       .words = "words",
+       .usage = "[TARGET] [SELECT...]",
+       .words_max = kUnlimited,
+       .run = CheckCommand,
+       .defaults = {.reply_timeout_s = kCheckReplyTimeoutSeconds},
+       .footer = kCheckFooter},
+      {.name = "fuzz",
+       .summary = "Send random scripts to a server, and judge every answer",
+       .words = "words",
+       .usage = "TARGET",
+       .words_max = kUnlimited,
+       .run = FuzzCommand,
+       .footer = kFuzzFooter},
+      {.name = "diff",
+       .summary = "Run one script on two servers: where do they disagree?",
+       .words = "targets",
+       .usage = "A B",
+       .words_min = 2,
+       .words_max = 2,
+       .run = DiffCommand,
+       .defaults = {.script_count = 100, .steps = 32},
+       .footer = kDiffFooter},
+      {.name = "replay",
+       .summary = "Replay findings and scripts",
+       .words = "paths",
+       .usage = "FILE|DIR...",
+       .words_min = 1,
+       .words_max = kUnlimited,
+       .run = ReplayCommand,
+       .footer = kReplayFooter},
+      {.name = "shrink",
+       .summary = "Make a script smaller that still fails the same way",
+       .words = "path",
+       .usage = "FILE|DIR",
+       .words_min = 1,
+       .words_max = 1,
+       .run = ShrinkCommand,
+       .defaults = {.tries = 2000},
+       .footer = kShrinkFooter},
+      {.name = "list",
+       .summary = "List the checks",
+       .words = "select",
+       .usage = "[SELECT...]",
+       .words_max = kUnlimited,
+       .run = ListCommand},
+      {.name = "explain",
+       .summary = "Explain a check or a requirement",
+       .words = "id",
+       .usage = "ID",
+       .words_min = 1,
+       .words_max = 1,
+       .run = ExplainCommand},
+      {.name = "coverage", .summary = "Which clauses of the specification are checked", .run = CoverageCommand},
+      {.name = "selftest",
+       .summary = "Show that every check catches its faults",
+       .words = "prefix",
+       .usage = "[PREFIX]",
+       .words_max = 1,
+       .run = SelfTestCommand},
+  });
+  return rows;
+}
+
+std::span<const OptionRow> AllOptions() {
+  static const auto rows = std::to_array<OptionRow>({
+      {"--spawn", " check fuzz ", "Start this server: {socket} and {image} are replaced", &Options::spawn, "COMMAND"},
+      {"--export", " check fuzz ", "The export to enter, with --spawn", &Options::export_name, "NAME"},
+      {"--target", " replay shrink ",
+       "Replay against this server instead of the recorded one: a name, a URI, or a command with {socket}",
+       &Options::target, "TARGET"},
+      {"--allow-write", " check fuzz diff replay shrink ", "Write to a server that nbdspec did not start",
+       &Options::allow_write},
+      {"--seed", " check selftest fuzz diff ", "Seed of everything random", &Options::seed},
+      {"--time", " fuzz ", "How long; 0: no limit, a minute when --scripts is not given either", &Options::time_s},
+      {"--scripts", " fuzz ", "How many scripts; 0: as many as the time allows", &Options::script_count},
+      {"--scripts", " diff ", "How many scripts", &Options::script_count},
+      {"--script", " diff ", "Run this script instead of random ones", &Options::script_file, "FILE"},
+      {"--steps", " fuzz diff ", "The longest script", &Options::steps, "", 1, 10000},
+      {"--only-offered", " fuzz ", "Request nothing that the server does not offer", &Options::only_offered},
+      {"--in-flight", " fuzz replay shrink ", "Requests in flight on each connection", &Options::in_flight, "", 1,
+       fuzz::kInFlightMax},
+      {"--connections", " fuzz ", "At most, where the server offers multi-conn", &Options::connections, "", 1,
+       static_cast<double>(engine::kConnectionsMax)},
+      {"--tries", " replay ", "How often a finding is tried before it is FIXED", &Options::tries, "", 1, 10'000},
+      {"--tries", " shrink ", "How many runs at most, on a server", &Options::tries, "", 1, 1'000'000},
+      {"-j", " check ", "Checks at once, each with a server of its own", &Options::worker_count, "", 1, 64},
+      {"--reply-timeout", " check ", "How long the server may take for one message", &Options::reply_timeout_s, "",
+       kMillisecond, kDay},
+      {"--reply-timeout", " fuzz diff replay shrink ", "A server that is silent longer hangs",
+       &Options::reply_timeout_s, "", kMillisecond, kDay},
+      {"--case-timeout", " check ", "How long one check may take", &Options::case_timeout_s, "", kMillisecond, kDay},
+      {"--deadline", " check ", "How long the whole run may take; 0: no limit", &Options::deadline_s, "", 0, kDay},
+      {"--findings", " fuzz ", "The directory of the findings", &Options::findings, "DIR"},
+      {"--json", " check fuzz diff ", "Write the report as JSON ('-': standard output)", &Options::json_file, "FILE"},
+      {"--junit", " check ", "Write the report as JUnit XML ('-': standard output)", &Options::junit_file, "FILE"},
+      {"-o,--output", " shrink ", "Where to write the script", &Options::output, "FILE"},
+      {"--faults", " list ", "With the faults each must catch", &Options::faults},
+      {"--untested", " coverage ", "List each clause that no check asks, and why", &Options::untested},
+      {"--markdown", " coverage ", "Every clause, as docs/requirements.md has it", &Options::markdown},
+      {"--no-color", " check selftest ", "No colour, as with NO_COLOR in the environment", &Options::no_color},
+      {"-v,--verbose", " check ", "Show every outcome and whole transcripts", &Options::verbose},
+      {"-v,--verbose", " replay ", "Show what was expected and seen of each", &Options::verbose},
+      {"-q,--quiet", " check ", "Show only the last line", &Options::quiet},
+  });
+  return rows;
+}
+
+}  // namespace nbdspec::command

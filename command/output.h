@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What the command writes: sentences on standard error, text on standard output, files whole or not at all.
+
+#pragma once
+
+#include <cstdio>
+#include <string>
+
+namespace nbdspec::command {
+
+// Prints "nbdspec: SENTENCE" on standard error, and returns `exit`.
+int Refuse(const std::string& sentence, int exit);
+
+// Prints `text` on standard output at once: what comes next may abort, or be killed.
+void Print(const std::string& text);
+
+// `text` with the bytes escaped that are not for a terminal: others may have written it. Each line break is followed by
+// an indentation.
+std::string Plain(const std::string& text);
+
+// Whether to write colour to standard output: it is a terminal, NO_COLOR is not set, and `refused` is false.
+bool UseColor(bool refused);
+
+// Shows `line` on standard error while that is a terminal, in place of the one before; "" only takes that away.
+void ShowProgress(const std::string& line);
+
+// Writes all of `text`. Returns 0, or the errno that says why not.
+int WriteTo(std::FILE* stream, const std::string& text);
+
+// Whether `file` may be replaced: a plain file, or none yet. Pipes, devices and links are written to as they are.
+bool IsPlain(const std::string& file);
+
+// Replaces a plain file in one step, so that whoever reads it never sees half of it. "-" is standard output.
+// Returns a sentence that says why it cannot be written; empty when it was.
+std::string WriteOutput(const std::string& file, const std::string& text);
+
+}  // namespace nbdspec::command

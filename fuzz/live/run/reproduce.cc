@@ -1,0 +1,201 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/live/run/reproduce.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/script/shrink.h"
+
+namespace nbdspec::fuzz {
+
+using engine::Script;
+
+namespace {
+
+using Clock = std::chrono::steady_clock;
+
+constexpr std::size_t kOneAtATimeStepsMax = 4000;  // A slow server takes its time for each.
+constexpr std::size_t kFineStepsMax = 512;         // Of a longer script a try for each step would take too long.
+constexpr int kTriesAtOnce = 2;
+
+// Leaves out the steps of [begin, end) that are no options.
+void LeaveOut(Script& script, std::size_t begin, std::size_t end) {
+  const auto from = script.steps.begin() + static_cast<std::ptrdiff_t>(begin);
+  const auto to = script.steps.begin() + static_cast<std::ptrdiff_t>(end);
+  const auto is_no_option = [](const engine::Step& step) { return !std::holds_alternative<engine::OptionStep>(step); };
+  script.steps.erase(std::remove_if(from, to, is_no_option), to);
+}
+
+// Runs scripts on fresh servers until its budget is used up.
+class Reproducer {
+ public:
+  Reproducer(conformance::Target& target, const Finding& wanted, const ReproduceOptions& options)
+      : target_(target), wanted_(wanted), options_(options), deadline_(Clock::now() + options.time) {
+    options_.live.keep_answers = false;
+  }
+
+  // What to make small. What shows there each time has to show each time when it is smaller; of a race, one that shows
+  // at times is enough.
+  std::optional<Finding> Begin() {
+    Attempts attempts = AttemptsOf(wanted_);
+    std::ranges::move(attempts.one_at_a_time, std::back_inserter(attempts.overlapping));
+    for (const Attempt& attempt : attempts.overlapping) {
+      auto first = TryOnce(attempt.script);
+      if (first && first->kind == FindingKind::kHang) {  // Each takes its whole time.
+        return first;
+      }
+      auto second = TryOnce(attempt.script);
+      if (first || second) {
+        is_reliable_ = first && second;
+        return first ? std::move(first) : std::move(second);
+      }
+    }
+    return {};
+  }
+
+  // The finding that `script` shows, if it is the wanted one.
+  std::optional<Finding> Try(const Script& script) {
+    std::optional<Finding> found;
+    for (int i = 0; i < kTriesAtOnce; ++i) {
+      found = TryOnce(script);
+      if (found.has_value() != is_reliable_) {
+        break;
+      }
+    }
+    return found;
+  }
+
+  // Leaves out what was sent after the request whose answer is the finding, or most of it.
+  void CutTail(Finding& best) {
+    for (const std::size_t kept : {std::size_t{1}, std::size_t{kInFlightMax}}) {
+      Script candidate = best.script;
+      if (best.step + kept < candidate.steps.size()) {
+        candidate.steps.resize(best.step + kept);
+        if (auto found = Try(candidate)) {
+          best = *std::move(found);
+          return;
+        }
+      }
+    }
+  }
+
+  // Leaves out halves, quarters and so on before single steps: a long script has much that does not matter.
+  void CutCoarsely(Finding& best) {
+    for (std::size_t piece = best.script.steps.size() / 2; piece > 1; piece /= 2) {
+      for (std::size_t begin = 0; begin < best.script.steps.size();) {
+        Script candidate = best.script;
+        LeaveOut(candidate, begin, std::min(begin + piece, candidate.steps.size()));
+        auto found = candidate.steps.size() < best.script.steps.size() ? Try(candidate) : std::nullopt;
+        if (found) {
+          best = *std::move(found);
+        } else {
+          begin += piece;
+        }
+      }
+    }
+  }
+
+  // Step by step, then with smaller and rounder numbers.
+  void CutFinely(Finding& best) {
+    if (best.script.steps.size() > kFineStepsMax || !has_budget()) {
+      return;
+    }
+    const auto fails = [&](const Script& script) {
+      auto found = Try(script);
+      if (found) {
+        best = *std::move(found);
+      }
+      return found.has_value();
+    };
+    const Script smallest = engine::Shrink(Script(best.script), fails, options_.tries_max - tries_);
+    if (best.script != smallest) {  // Only when the last one that failed was not the smallest.
+      best.script = smallest;
+    }
+  }
+
+ private:
+  [[nodiscard]] bool has_budget() const {
+    return tries_ < options_.tries_max && Clock::now() < deadline_ && !IsCancelled(options_.live);
+  }
+
+  std::optional<Finding> TryOnce(const Script& script) {
+    if (!has_budget()) {
+      return {};
+    }
+    ++tries_;
+    auto shown = RunFor(wanted_, target_, script, options_.live);
+    return shown ? std::move(shown->wanted) : std::nullopt;
+  }
+
+  conformance::Target& target_;
+  const Finding& wanted_;
+  ReproduceOptions options_;
+  Clock::time_point deadline_;
+  int tries_ = 0;
+  bool is_reliable_ = false;
+};
+
+}  // namespace
+
+bool IsSameFinding(const Finding& a, const Finding& b) { return a.kind == b.kind && a.rule == b.rule; }
+
+Script OneAtATime(Script script) {
+  const std::vector<engine::Step> steps = std::exchange(script.steps, {});
+  for (const engine::Step& step : steps) {
+    script.steps.push_back(step);
+    if (std::holds_alternative<engine::RequestStep>(step)) {
+      script.steps.emplace_back(engine::WaitStep{});
+    }
+  }
+  return script;
+}
+
+Attempts AttemptsOf(const Finding& finding) {
+  Attempts attempts;
+  attempts.overlapping.push_back({.script = finding.script, .how = ""});
+  if (finding.whole) {
+    attempts.overlapping.push_back({.script = *finding.whole, .how = "after what was sent to that server before"});
+  }
+  for (Attempt attempt : attempts.overlapping) {
+    LeaveOut(attempt.script, 0,
+             attempt.script.steps.size() - std::min(attempt.script.steps.size(), kOneAtATimeStepsMax));
+    attempt.script = OneAtATime(std::move(attempt.script));
+    attempt.how += (attempt.how.empty() ? "" : ", ") + std::string("one request at a time");
+    attempts.one_at_a_time.push_back(std::move(attempt));
+  }
+  return attempts;
+}
+
+std::expected<Shown, engine::Trouble> RunFor(const Finding& wanted, conformance::Target& target, const Script& script,
+                                             const LiveOptions& options) {
+  auto ran = RunOnFreshServer(target, script, options);
+  if (!ran) {
+    return std::unexpected(ran.error());
+  }
+  Shown shown;
+  if (ran->finding && IsSameFinding(*ran->finding, wanted)) {
+    shown.wanted = std::move(ran->finding);
+  } else if (const auto known = ran->known.find(wanted.known);
+             known != ran->known.end() && IsSameFinding(known->second, wanted)) {
+    shown.wanted = std::move(known->second);
+  } else if (ran->finding && ran->finding->known.empty()) {
+    shown.other = std::move(ran->finding);
+  }
+  if (const auto warning = ran->warnings.find(wanted.rule); warning != ran->warnings.end()) {
+    shown.warning = std::move(warning->second);
+  }
+  return shown;
+}
+
+std::optional<Finding> Reproduce(conformance::Target& target, const Finding& finding, const ReproduceOptions& options) {
+  Reproducer reproducer(target, finding, options);
+  auto best = reproducer.Begin();
+  if (best) {
+    reproducer.CutTail(*best);
+    reproducer.CutCoarsely(*best);
+    reproducer.CutFinely(*best);
+  }
+  return best;
+}
+
+}  // namespace nbdspec::fuzz

@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "fuzz/replay/subject.h"
+
+#include <algorithm>
+#include <filesystem>
+#include <utility>
+
+#include "engine/base/quoted.h"
+#include "fuzz/findings/read_file.h"
+#include "fuzz/findings/store.h"
+
+namespace nbdspec::fuzz {
+
+namespace fs = std::filesystem;
+using engine::Quoted;
+using engine::Trouble;
+
+namespace {
+
+constexpr std::size_t kPathShownMax = 200;
+constexpr std::uint64_t kInputBytesMax = std::uint64_t{64} << 20;
+constexpr std::string_view kLiveFolder = "live";       // Its scripts are for servers.
+constexpr std::string_view kMapTarget = "extent_map";  // Of scripts without requests.
+
+std::unexpected<Trouble> CannotUse(const std::string& path, const std::string& why) {
+  return std::unexpected(Trouble{Quoted(path, kPathShownMax) + " " + why});
+}
+
+// The folder of the corpus that `path` is in: NAME of "regressions/NAME/FILE" and "seeds/NAME/FILE". Empty: none.
+std::string CorpusFolderOf(const std::string& path) {
+  std::error_code error;
+  const fs::path folder = fs::absolute(path, error).lexically_normal().parent_path();
+  const fs::path part = folder.parent_path().filename();
+  return part == "regressions" || part == "seeds" ? folder.filename().string() : "";
+}
+
+bool HasRequests(const engine::Script& script) {
+  return std::ranges::any_of(script.steps, [](const engine::Step& step) {
+    return std::holds_alternative<engine::RequestStep>(step) || std::holds_alternative<engine::OptionStep>(step);
+  });
+}
+
+}  // namespace
+
+std::expected<std::vector<std::string>, Trouble> SubjectsIn(const std::string& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) {
+    return CannotUse(path, "is not there");
+  }
+  const bool is_finding = fs::exists(fs::path(path) / "about.json", error);
+  if (!fs::is_directory(path, error) || is_finding) {
+    return std::vector{path};
+  }
+  std::vector<std::string> found = ListFindings(path);
+  if (!found.empty()) {
+    return found;
+  }
+  for (fs::recursive_directory_iterator here(path, error), end; !error && here != end; here.increment(error)) {
+    if (here->is_regular_file(error)) {
+      found.push_back(here->path().string());
+    }
+  }
+  if (error || found.empty()) {
+    return CannotUse(path, error ? "cannot be read: " + error.message() : "holds nothing to replay");
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+std::expected<ReplaySubject, Trouble> ReadSubject(const std::string& path, bool for_server) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
+    auto finding = ReadFinding(path);
+    if (!finding) {
+      return std::unexpected(finding.error());
+    }
+    return FindingSubject{.path = path, .finding = *std::move(finding)};
+  }
+  if (!fs::is_regular_file(path, error)) {
+    return CannotUse(path, fs::exists(path, error) ? "is no file" : "is not there");
+  }
+  const auto text = ReadFile(path, kInputBytesMax);
+  if (!text) {
+    return std::unexpected(text.error());
+  }
+  const std::string folder = CorpusFolderOf(path);
+  const bool is_of_target = !folder.empty() && folder != kLiveFolder;
+  if (!text->starts_with(engine::kScriptHeader)) {
+    return is_of_target
+               ? std::expected<ReplaySubject, Trouble>(TargetInput{.path = path, .target = folder})
+               : CannotUse(path, "is neither a finding's directory nor a script (whose first line is \"" +
+                                     std::string(engine::kScriptHeader) +
+                                     "\"). If it is an input of a fuzz target: " + TargetReplayLine(path, "TARGET"));
+  }
+  auto script = engine::ParseScript(*text);
+  if (!script && !is_of_target) {
+    return CannotUse(path, "is no script: " + script.error().sentence);
+  }
+  if (script && HasRequests(*script) && (for_server || !is_of_target)) {
+    return ScriptSubject{.path = path, .script = *std::move(script), .header = CommentsOf(*text)};
+  }
+  return TargetInput{.path = path, .target = is_of_target ? folder : std::string(kMapTarget)};
+}
+
+std::string TargetReplayLine(const std::string& path, std::string_view target) {
+  const std::string named = CorpusFolderOf(path).empty() ? "--target=" + std::string(target) + " " : "";
+  std::error_code error;  // `bazel run` starts its program elsewhere.
+  return "bazel run //fuzz/targets:replay -- " + named + fs::absolute(path, error).string();
+}
+
+std::vector<std::string> CommentsOf(std::string_view text) {
+  std::vector<std::string> comments;
+  bool is_first = true;
+  while (text.starts_with('#')) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    if (!is_first || line != engine::kScriptHeader) {
+      line.remove_prefix(line.starts_with("# ") ? 2 : 1);
+      comments.emplace_back(line);
+    }
+    is_first = false;
+  }
+  return comments;
+}
+
+std::string PrintWithComments(const engine::Script& script, const std::vector<std::string>& comments) {
+  std::string text = Print(script);
+  std::string added;
+  for (std::string line : comments) {
+    std::ranges::replace(line, '\n', ' ');
+    added += "# " + line + "\n";
+  }
+  return text.insert(text.find('\n') + 1, added);
+}
+
+}  // namespace nbdspec::fuzz
