@@ -138,7 +138,8 @@ TEST(Replay, AnythingElseGetsOneSentence) {
   };
   for (const Refused& refused :
        {Refused{"", "paths"}, Refused{"/no/such/file", "is not there"},
-        Refused{bytes, "If it is an input of a fuzz target: bazel run //fuzz/targets:replay -- --target=TARGET " + bytes},
+        Refused{bytes,
+                "If it is an input of a fuzz target: bazel run //fuzz/targets:replay -- --target=TARGET " + bytes},
         Refused{broken, "line 3, column"}, Refused{FileFor("empty"), "holds nothing"},
         Refused{"/proc/self/mem", "Input/output error"},
         Refused{FileFor("unreadable"), "its about.json cannot be read"}}) {

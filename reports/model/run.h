@@ -82,8 +82,8 @@ struct ExitCode {
   static constexpr int kOurError = 5;
 };
 
-// The exit code that the outcomes call for: kFailure with a fail, inconclusive or flaky, else kSuccess. The command knows
-// when it is another one.
+// The exit code that the outcomes call for: kFailure with a fail, inconclusive or flaky, else kSuccess. The command
+// knows when it is another one.
 int ExitFor(const Tally& tally);
 
 }  // namespace nbdspec::reports

@@ -45,8 +45,7 @@ TEST(Run, FailInconclusiveAndFlakyFailTheRun) {
 
 TEST(Run, OtherVerdictsDoNotFailTheRun) {
   EXPECT_EQ(ExitFor(Of({})), ExitCode::kSuccess);
-  EXPECT_EQ(ExitFor(Of({Verdict::kPass, Verdict::kWarn, Verdict::kNotApplicable, Verdict::kSkip})),
-            ExitCode::kSuccess);
+  EXPECT_EQ(ExitFor(Of({Verdict::kPass, Verdict::kWarn, Verdict::kNotApplicable, Verdict::kSkip})), ExitCode::kSuccess);
 }
 
 }  // namespace
