@@ -33,7 +33,7 @@ def cc_fuzz_target(name, comparison):
     native.genrule(
         name = name + "_row",
         outs = [name + "_row.cc"],
-        cmd = "printf '%%s\\n' '#include \"fuzz/comparisons/fuzz_target.h\"' 'namespace nbdspec::fuzz {' " +
+        cmd = "printf '%s\\n' '#include \"fuzz/comparisons/fuzz_target.h\"' 'namespace nbdspec::fuzz {' " +
               "'FuzzTarget %s();' 'FuzzTarget ThisTarget() { return %s(); }' '}' > $@" % (row, row),
     )
     cc_library(
