@@ -9,7 +9,7 @@ c_headers="$root/engine/extents/extents_c.h $root/engine/extents/nbdkit_extents_
 has_test() {
   local file=$1 name=$2
   case $file in
-    *_canaries.cc) grep --quiet --fixed-strings "{NBDSPEC_BUG($name)," "$file" ;;
+    *_canaries.cc) grep --quiet --fixed-strings "{\"$name\"," "$file" ;;
     *.cc) grep --quiet --extended-regexp "^TEST(_F|_P)?\(${name%%.*}, ${name#*.}\)" "$file" ;;
     *.c) grep --quiet "^static void $name(void)" "$file" && grep --quiet "^  $name();" "$file" ;;
     *) return 1 ;;

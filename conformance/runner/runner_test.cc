@@ -57,7 +57,7 @@ constexpr std::string_view kAmbiguousMust = spec::kOptionListOnePerExport;
 reports::Run RunOne(std::string_view id, Judgement (*run)(CheckContext&), RunOptions options = {},
                     Features needs = {}) {
   const auto target = ReferenceTarget();
-  const Check check{.id = id, .needs = needs, .claim = "", .run = run};
+  const Check check{.id = id, .claim = "", .run = run, .needs = needs};
   return RunChecks(*target, std::span(&check, 1), options);
 }
 

@@ -66,15 +66,17 @@ Change KeepsAfter(std::uint32_t option, std::uint32_t reply_type) {
 
 // Answers BLOCK_STATUS for what an earlier SET_META_CONTEXT selected as well.
 Change AddsToSelection() {
-  return {.sent = [selected = Selection(), earlier = Selection()](const ClientMessage* to, const Connection& on,
-                                                                  Messages& sent) mutable {
+  return {.sent = [latest = Selection(), earlier = Selection()](const ClientMessage* to, const Connection& on,
+                                                                Messages& sent) mutable {
     const auto* option = std::get_if<Option>(to);
     const auto* request = std::get_if<Request>(to);
     if (option != nullptr && option->option == kSet) {
-      earlier = std::exchange(selected, on.negotiated->contexts);
-    } else if (request != nullptr && request->type == kBlockStatus && !earlier.empty() &&
-               OnStructuredSuccess(*request, sent)) {
-      sent = StatusOf(*request, earlier, std::move(sent));
+      earlier = latest;
+      latest = on.negotiated->contexts.empty() ? latest : on.negotiated->contexts;
+    } else if (request != nullptr && request->type == kBlockStatus && !earlier.empty() && !sent.empty()) {
+      // Where nothing is selected now the request was refused, and only the status of before remains.
+      const bool succeeded = OnStructuredSuccess(*request, sent);
+      sent = StatusOf(*request, earlier, succeeded ? std::move(sent) : Messages());
     }
   }};
 }

@@ -51,7 +51,9 @@ ExchangeClient::ExchangeClient(engine::Export& served, engine::Export& other, st
       connection_(connection),
       wrong_(std::move(wrong)),
       unusual_(is_plain_ ? std::nullopt : std::optional<UnusualAnswers>(std::in_place, connection, wrong_.get())),
-      server_({}, {&served, &other}, unusual_ ? &*unusual_ : wrong_.get()) {}
+      server_({}, {&served, &other}, unusual_ ? &*unusual_ : wrong_.get()) {
+  Deliver({});  // The server sends its greeting unasked.
+}
 
 // --- Haggling -------------------------------------------------------------------------------------------------
 

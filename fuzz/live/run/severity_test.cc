@@ -74,27 +74,27 @@ std::unique_ptr<conformance::Target> ThatChanges(const ChangesAnswers::Change& c
   return conformance::ReferenceTarget({.interposers = [=] { return std::make_unique<ChangesAnswers>(change); }});
 }
 
-bool HasFailed(const Sent& sent) {
-  return std::ranges::any_of(sent, [](const engine::ServerMessage& each) {
-    const auto* chunk = std::get_if<Chunk>(&each);
-    return chunk != nullptr && chunk->is_error();
-  });
-}
-
 // Answers with success what the reference server refuses.
 ChangesAnswers::Change Succeeds(Command command) {
   return [=](const Request& request, Sent& sent) {
     const bool wraps = request.offset + request.length < request.offset;
-    if (request.type != static_cast<std::uint16_t>(command) || request.flags != 0 || wraps || !HasFailed(sent)) {
+    if (request.type != static_cast<std::uint16_t>(command) || request.flags != 0 || wraps || sent.empty()) {
       return;
     }
-    Chunk success{.flags = ChunkFlag::kDone, .type = ChunkType::kNone, .cookie = request.cookie};
-    if (command == Command::kRead) {
-      success.type = ChunkType::kOffsetData;
-      success.payload =
-          EncodePayload(engine::OffsetData{.offset = request.offset, .data = engine::Bytes(request.length)});
+    const engine::Bytes data(command == Command::kRead ? request.length : 0);
+    auto* const simple = std::get_if<engine::SimpleReply>(&sent.back());
+    const auto* const chunk = std::get_if<Chunk>(&sent.back());
+    if (simple != nullptr && simple->error != engine::NbdError::kOk) {
+      simple->error = engine::NbdError::kOk;
+      simple->data = data;
+    } else if (chunk != nullptr && chunk->is_error()) {
+      Chunk success{.flags = ChunkFlag::kDone, .type = ChunkType::kNone, .cookie = request.cookie};
+      if (command == Command::kRead) {
+        success.type = ChunkType::kOffsetData;
+        success.payload = EncodePayload(engine::OffsetData{.offset = request.offset, .data = data});
+      }
+      sent = {success};
     }
-    sent = {success};
   };
 }
 
