@@ -25,7 +25,7 @@ constexpr Detector kWrongBytes = Fuzz(kWrongData, spec::kTransmissionWriteThenRe
 // Changes a request for some bytes.
 Change ChangesRange(std::uint16_t command, std::function<void(Request& request)> change) {
   return ChangesRequest(command, [change = std::move(change)](Request& request) {
-    if (request.length > 0) {
+    if (request.length > 0 && !request.too_long) {  // The data of one that is too long was dropped.
       change(request);
     }
   });
