@@ -102,10 +102,11 @@ class Reproducer {
     }
     const auto fails = [&](const Script& script) {
       auto found = Try(script);
-      if (found) {
+      const bool shows = found.has_value();
+      if (shows) {
         best = *std::move(found);
       }
-      return found.has_value();
+      return shows;
     };
     const Script smallest = engine::Shrink(Script(best.script), fails, options_.tries_max - tries_);
     if (best.script != smallest) {  // Only when the last one that failed was not the smallest.
