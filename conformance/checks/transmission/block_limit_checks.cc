@@ -181,7 +181,7 @@ Judgement ReqOneIsHonoured(CheckContext& context) {
 template <std::uint16_t command>
 Judgement RefusesPastEnd(CheckContext& context) {
   NBDSPEC_TRY(entered, context.Enter());
-  const std::uint32_t block = std::max(512U, entered.block_size().minimum);
+  const std::uint64_t block = std::max(512U, entered.block_size().minimum);
   if (entered.size() < block || entered.size() > INT64_MAX || block > 65536) {
     return NotApplicable(fmt::format("the export has {} bytes", entered.size()));
   }
