@@ -241,7 +241,7 @@ std::optional<LiveServer::Stop> LiveServer::JudgeUnfinished(Lane& lane, Slot& sl
   if (!failure) {
     return {};
   }
-  return Stop{.failure = *std::move(failure), .step = slot.step, .request_kind = RequestKindOf(slot.judge.request())};
+  return Stop{.failure = std::move(failure), .step = slot.step, .request_kind = RequestKindOf(slot.judge.request())};
 }
 
 // A failure ends the run, unless it is a public bug that leaves the bytes as they should be.
