@@ -5,6 +5,7 @@
 
 #include <string>
 #include <string_view>
+#include <utility>
 
 namespace nbdspec::engine {
 
@@ -16,7 +17,17 @@ enum class ErrorCode {
 };
 
 // Says `code` as a short phrase for people, such as "out of memory".
-std::string_view Describe(ErrorCode code);
+constexpr std::string_view Describe(ErrorCode code) {
+  switch (code) {
+    case ErrorCode::kInvalidType:
+      return "unknown extent type bits";
+    case ErrorCode::kOutOfRange:
+      return "offset and length out of range";
+    case ErrorCode::kOutOfMemory:
+      return "out of memory";
+  }
+  std::unreachable();
+}
 
 // Trouble around us: a file, a process, a socket, a line of input. Never a peer's protocol error.
 struct Trouble {

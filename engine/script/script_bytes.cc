@@ -87,12 +87,46 @@ constexpr auto kNames = std::to_array<std::string_view>(
      "base:allocatio", "base:allocation ", ":", "Base:allocation", ""});
 constexpr auto kExportNames = std::to_array<std::string_view>({"", "", "", "other"});
 
-// Codes, for a byte to choose from. A fuzzer decodes often enough for an allocation to matter.
-class Codes {
+// Whether records of that code may become steps; false for a number that is no code.
+constexpr bool IsWanted(Code code, const StepKinds& kinds) {
+  switch (code) {
+    case Code::kAdd:
+      return kinds.add;
+    case Code::kClearOrAdd:
+      return kinds.add || kinds.clear;
+    case Code::kForEach:
+      return kinds.for_each;
+    case Code::kLookup:
+      return kinds.lookup;
+    case Code::kRequest:
+      return kinds.request;
+    case Code::kWait:
+      return kinds.wait;
+    case Code::kOption:
+    case Code::kName:
+      return kinds.option;
+  }
+  return false;
+}
+
+// The codes that records which are no literal ones stand for, each as often as is good, for a byte to choose from. A
+// fuzzer decodes often enough for an allocation to matter.
+class LikelyCodes {
  public:
-  void Add(Code code, std::size_t count) {
-    std::fill_n(codes_.begin() + size_, count, code);
-    size_ += count;
+  explicit LikelyCodes(const StepKinds& kinds) {
+    constexpr auto kCounts = std::to_array<std::pair<Code, std::size_t>>({{Code::kAdd, 5},
+                                                                          {Code::kForEach, 1},
+                                                                          {Code::kLookup, 1},
+                                                                          {Code::kClearOrAdd, 1},
+                                                                          {Code::kRequest, 7},
+                                                                          {Code::kWait, 1},
+                                                                          {Code::kOption, 4}});
+    for (const auto& [code, count] : kCounts) {
+      if (IsWanted(code, kinds)) {
+        std::fill_n(codes_.begin() + size_, count, code);
+        size_ += count;
+      }
+    }
   }
   [[nodiscard]] bool empty() const { return size_ == 0; }
   [[nodiscard]] Code ChosenBy(std::uint8_t byte) const { return codes_[byte % size_]; }
@@ -102,43 +136,16 @@ class Codes {
   std::size_t size_ = 0;
 };
 
-// The codes that records which are no literal ones stand for, each as often as is good.
-Codes LikelyCodes(const StepKinds& kinds) {
-  Codes codes;
-  const auto add = [&codes](bool is_wanted, Code code, std::size_t count) { codes.Add(code, is_wanted ? count : 0); };
-  add(kinds.add, Code::kAdd, 5);
-  add(kinds.for_each, Code::kForEach, 1);
-  add(kinds.lookup, Code::kLookup, 1);
-  add(kinds.add || kinds.clear, Code::kClearOrAdd, 1);
-  add(kinds.request, Code::kRequest, 7);
-  add(kinds.wait, Code::kWait, 1);
-  add(kinds.option, Code::kOption, 4);
-  return codes;
-}
-
 // What a record that begins with `first` is as it is; none if it is a likely step.
 std::optional<Code> LiteralCode(std::uint8_t first, const StepKinds& kinds) {
-  const auto code = static_cast<Code>(first);
-  switch (code) {
-    case Code::kRequest:
-      return kinds.request ? std::optional(code) : std::nullopt;
-    case Code::kWait:
-      return kinds.wait ? std::optional(code) : std::nullopt;
-    case Code::kOption:
-    case Code::kName:
-      return kinds.option ? std::optional(code) : std::nullopt;
-    case Code::kForEach:
-      return kinds.for_each ? std::optional(code) : std::nullopt;
-    case Code::kLookup:
-      return kinds.lookup ? std::optional(code) : std::nullopt;
-    case Code::kClearOrAdd:
-      return kinds.add || kinds.clear ? std::optional(code) : std::nullopt;
-    case Code::kAdd:
-      break;
-  }
-  // Several, so that types with unknown bits are no rarity.
-  return first >= static_cast<std::uint8_t>(Code::kAdd) && kinds.add ? std::optional(Code::kAdd) : std::nullopt;
+  // Several mean an Add, so that types with unknown bits are no rarity.
+  const bool is_add =
+      static_cast<std::uint8_t>(Code::kAdd) <= first && first < static_cast<std::uint8_t>(Code::kForEach);
+  const Code code = is_add ? Code::kAdd : static_cast<Code>(first);
+  return IsWanted(code, kinds) ? std::optional(code) : std::nullopt;
 }
+
+std::string_view AsText(ByteView input) { return {reinterpret_cast<const char*>(input.data()), input.size()}; }
 
 void AddEdges(ByteRange::OffsetAndLength range, std::vector<std::uint64_t>& edges) {
   edges.push_back(range.offset);
@@ -149,11 +156,28 @@ void AddEdges(ByteRange::OffsetAndLength range, std::vector<std::uint64_t>& edge
 class Decoder {
  public:
   Decoder(const ScriptLimits& limits, Script& script, std::vector<std::uint64_t>& edges)
-      : limits_(limits), likely_codes_(LikelyCodes(limits.kinds)), script_(script), edges_(edges) {}
+      : limits_(limits), likely_codes_(limits.kinds), script_(script), edges_(edges) {}
 
-  void DecodeHead(ByteView head) {
-    input_ = ByteReader(head);
-    MakeHead();
+  void DecodeHead(ByteView bytes) {
+    ByteReader input(bytes);
+    const std::uint8_t head = input.Byte();
+    const std::uint64_t value = input.Number();
+    script_.initial = static_cast<ExtentType>(head % 4);
+    switch (static_cast<SizeChoice>(head / 4 % 4)) {
+      case SizeChoice::kSmall:
+        script_.size = value % (kSmallMax + 1);
+        break;
+      case SizeChoice::kTiny:
+        script_.size = value % 9;
+        break;
+      case SizeChoice::kInteresting:
+        script_.size = Nudge(kInteresting[value % kInteresting.size()], head / 16);
+        break;
+      case SizeChoice::kLiteral:
+        script_.size = value;
+        break;
+    }
+    script_.size = std::min({script_.size, limits_.export_bytes_max, kExportBytesMax});
     edges_.assign({0, script_.size});
   }
 
@@ -178,27 +202,6 @@ class Decoder {
   }
 
  private:
-  void MakeHead() {
-    const std::uint8_t head = input_.Byte();
-    const std::uint64_t value = input_.Number();
-    script_.initial = static_cast<ExtentType>(head % 4);
-    switch (static_cast<SizeChoice>(head / 4 % 4)) {
-      case SizeChoice::kSmall:
-        script_.size = value % (kSmallMax + 1);
-        break;
-      case SizeChoice::kTiny:
-        script_.size = value % 9;
-        break;
-      case SizeChoice::kInteresting:
-        script_.size = Nudge(kInteresting[value % kInteresting.size()], head / 16);
-        break;
-      case SizeChoice::kLiteral:
-        script_.size = value;
-        break;
-    }
-    script_.size = std::min({script_.size, limits_.export_bytes_max, kExportBytesMax});
-  }
-
   // The number that `choice` makes of `value`, as an offset.
   std::uint64_t Offset(std::uint8_t choice, std::uint64_t value) {
     switch (kChoices[choice % kChoices.size()]) {
@@ -342,22 +345,20 @@ class Decoder {
       return;
     }
     const std::uint8_t head = input_.Byte();
-    std::string piece;
-    for (unsigned left = (head & kNameCountBits) % (kNameBytesMax + 1U); left > 0; --left) {
-      piece += static_cast<char>(input_.Byte());
-    }
+    const Bytes bytes = input_.Take((head & kNameCountBits) % (kNameBytesMax + 1U));
+    const std::string_view piece = AsText(bytes);
     if ((head & kNameIsExport) != 0) {
       option->export_name += piece;
     } else if ((head & kNameContinues) != 0 && !option->names.empty()) {
       option->names.back() += piece;
     } else {
-      option->names.push_back(std::move(piece));
+      option->names.emplace_back(piece);
     }
   }
 
   ByteReader input_{ByteView()};
   const ScriptLimits& limits_;
-  const Codes likely_codes_;
+  const LikelyCodes likely_codes_;
   Script& script_;
   std::vector<std::uint64_t>& edges_;
 };
@@ -417,8 +418,6 @@ struct StepEncoder {
   }
 };
 
-std::string_view AsText(ByteView input) { return {reinterpret_cast<const char*>(input.data()), input.size()}; }
-
 }  // namespace
 
 void ScriptDecoder::Decode(ByteView bytes, const ScriptLimits& limits, Script& script) {
@@ -459,13 +458,7 @@ Script ReadScript(ByteView input, const ScriptLimits& limits) {
   return script;
 }
 
-Bytes EncodeScript(const Script& script) {
-  Bytes bytes;
-  EncodeScript(script, bytes);
-  return bytes;
-}
-
-void EncodeScript(const Script& script, Bytes& bytes) {
+Bytes EncodeScript(const Script& script, Bytes bytes) {
   bytes.clear();
   bytes.reserve(kScriptHeadBytes + script.steps.size() * kScriptRecordBytes);
   bytes.resize(kScriptHeadBytes);
@@ -475,6 +468,7 @@ void EncodeScript(const Script& script, Bytes& bytes) {
   for (const Step& step : script.steps) {
     std::visit(StepEncoder{bytes}, step);
   }
+  return bytes;
 }
 
 bool BeginsAsText(ByteView input) { return AsText(input).starts_with(kScriptHeader); }

@@ -59,8 +59,8 @@ inline constexpr ScriptLimits kNoScriptLimits = {
 [[nodiscard]] Script DecodeScript(ByteView bytes, const ScriptLimits& limits);
 
 // Bytes that decode to `script`, given limits that allow it: how a script people wrote becomes a fuzzer's seed.
-[[nodiscard]] Bytes EncodeScript(const Script& script);
-void EncodeScript(const Script& script, Bytes& bytes);  // In the place of what `bytes` holds.
+// `bytes` is used for its memory.
+[[nodiscard]] Bytes EncodeScript(const Script& script, Bytes bytes = {});
 
 // Whether `input` begins as text does.
 [[nodiscard]] bool BeginsAsText(ByteView input);

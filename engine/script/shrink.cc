@@ -6,10 +6,10 @@
 #include <limits>
 #include <optional>
 #include <set>
+#include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
-
-#include "engine/script/step_range.h"
 
 namespace nbdspec::engine {
 namespace {
@@ -17,66 +17,51 @@ namespace {
 constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
 
 // What a step may be instead, the simplest first. What it does, and where, stays.
-struct SimplerSteps {
-  std::vector<Step> operator()(const AddStep& step) const {
-    std::vector<Step> simpler;
-    const auto bits = static_cast<std::uint8_t>(step.type);
+std::vector<Step> SimplerSteps(const Step& step) {
+  std::vector<Step> simpler;
+  // The step with another value of a member.
+  const auto with = [&]<typename Kind, typename Value>(Value Kind::* member, std::type_identity_t<Value> value) {
+    Step& changed = simpler.emplace_back(step);
+    std::get<Kind>(changed).*member = std::move(value);
+  };
+  if (const auto* add = std::get_if<AddStep>(&step)) {
+    const auto bits = static_cast<std::uint8_t>(add->type);
     for (std::uint8_t type = 0; type < std::min(bits, kExtentTypeCount); ++type) {
-      simpler.push_back(AddStep{.offset = step.offset, .length = step.length, .type = static_cast<ExtentType>(type)});
+      with(&AddStep::type, static_cast<ExtentType>(type));
     }
     for (unsigned bit = 1; bit <= bits; bit <<= 1) {
-      if ((bits & bit) != 0) {
-        const auto type = static_cast<ExtentType>(bits & ~bit);
-        simpler.push_back(AddStep{.offset = step.offset, .length = step.length, .type = type});
+      with(&AddStep::type, static_cast<ExtentType>(bits & ~bit));
+    }
+  } else if (const auto* all = std::get_if<ForEachStep>(&step)) {
+    for (const int stop_at : {0, all->stop_at / 2, all->stop_at - 1}) {
+      with(&ForEachStep::stop_at, static_cast<std::uint8_t>(std::max(stop_at, 0)));
+    }
+  } else if (const auto* request = std::get_if<RequestStep>(&step)) {
+    with(&RequestStep::flags, 0);
+    for (unsigned bit = 1; bit <= request->flags; bit <<= 1) {
+      with(&RequestStep::flags, static_cast<std::uint16_t>(request->flags & ~bit));
+    }
+    with(&RequestStep::connection, 1);
+    with(&RequestStep::connection, std::max<std::uint8_t>(request->connection - 1, 1));
+    with(&RequestStep::pattern, 0);
+    with(&RequestStep::pattern, std::min(request->pattern, std::uint8_t{1}));
+  } else if (const auto* option = std::get_if<OptionStep>(&step)) {
+    simpler.emplace_back(OptionStep{.option = option->option});
+    with(&OptionStep::export_name, "");
+    for (std::size_t i = 0; i < option->names.size(); ++i) {
+      std::vector<std::string> names = option->names;
+      names.erase(names.begin() + static_cast<std::ptrdiff_t>(i));
+      with(&OptionStep::names, std::move(names));
+      const std::string& name = option->names[i];
+      for (const std::size_t length : {name.size() / 2, name.size() - !name.empty()}) {
+        names = option->names;
+        names[i].resize(length);
+        with(&OptionStep::names, names);
       }
     }
-    return simpler;
   }
-  std::vector<Step> operator()(const ClearStep&) const { return {}; }
-  std::vector<Step> operator()(const ForEachStep& step) const {
-    std::vector<Step> simpler;
-    for (const int stop_at : {0, step.stop_at / 2, step.stop_at - 1}) {
-      if (stop_at >= 0 && stop_at < step.stop_at) {
-        simpler.push_back(ForEachStep{.bounds = step.bounds, .stop_at = static_cast<std::uint8_t>(stop_at)});
-      }
-    }
-    return simpler;
-  }
-  std::vector<Step> operator()(const LookupStep&) const { return {}; }
-  std::vector<Step> operator()(const RequestStep& step) const {
-    std::vector<Step> simpler;
-    const auto with = [&](auto RequestStep::* member, auto value) {
-      RequestStep changed = step;
-      changed.*member = value;
-      simpler.push_back(changed);
-    };
-    with(&RequestStep::flags, std::uint16_t{0});
-    for (unsigned bit = 1; bit <= step.flags; bit <<= 1) {
-      with(&RequestStep::flags, static_cast<std::uint16_t>(step.flags & ~bit));
-    }
-    with(&RequestStep::connection, std::uint8_t{1});
-    with(&RequestStep::connection, std::max<std::uint8_t>(step.connection - 1, 1));
-    with(&RequestStep::pattern, std::uint8_t{0});
-    with(&RequestStep::pattern, std::min(step.pattern, std::uint8_t{1}));
-    return simpler;
-  }
-  std::vector<Step> operator()(const WaitStep&) const { return {}; }
-  std::vector<Step> operator()(const OptionStep& step) const {
-    std::vector<Step> simpler = {OptionStep{.option = step.option},
-                                 OptionStep{.option = step.option, .names = step.names}};
-    for (std::size_t i = 0; i < step.names.size(); ++i) {
-      OptionStep without = step;
-      without.names.erase(without.names.begin() + static_cast<std::ptrdiff_t>(i));
-      simpler.emplace_back(std::move(without));
-      for (const std::size_t length : {step.names[i].size() / 2, step.names[i].size() - !step.names[i].empty()}) {
-        OptionStep shorter = step;
-        shorter.names[i].resize(length);
-        simpler.emplace_back(std::move(shorter));
-      }
-    }
-    return simpler;
-  }
-};
+  return simpler;
+}
 
 // Where something begins or ends, ascending. A range that wraps has no end.
 std::vector<std::uint64_t> Edges(const Script& script) {
@@ -232,7 +217,7 @@ class Shrinker {
   }
 
   bool SimplifyStep(std::size_t index) {
-    for (Step& simpler : std::visit(SimplerSteps{}, best_.steps[index])) {
+    for (Step& simpler : SimplerSteps(best_.steps[index])) {
       Script candidate = best_;
       candidate.steps[index] = std::move(simpler);
       if (Accept(std::move(candidate))) {

@@ -6,8 +6,6 @@
 #include <algorithm>
 #include <string>
 
-#include "engine/script/step_range.h"
-
 namespace nbdspec::engine {
 namespace {
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "engine/script/step_range.h"
-
 #include <gtest/gtest.h>
+
+#include "engine/script/script.h"
 
 namespace nbdspec::engine {
 namespace {

@@ -9,8 +9,6 @@
 #include <utility>
 #include <variant>
 
-#include "engine/script/step_range.h"
-
 // libFuzzer's own mutator; elsewhere there is none.
 extern "C" __attribute__((weak)) std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size,
                                                               std::size_t size_max);
@@ -504,7 +502,7 @@ std::size_t ScriptInputs::Mutate(std::uint8_t* data, std::size_t size, std::size
   mutator_.Seed(seed);
   // Whoever reads the bytes keeps to the limits.
   mutator_.MutateBeyondLimits(script_);
-  engine::EncodeScript(script_, bytes_);
+  bytes_ = engine::EncodeScript(script_, std::move(bytes_));
   return Write({data, size_max});
 }
 
@@ -516,7 +514,7 @@ std::size_t ScriptInputs::Cross(engine::ByteView one, engine::ByteView other, st
   } else {
     mutator_.Seed(seed);
     const Script child = mutator_.Cross(engine::ReadScript(one, limits_), engine::ReadScript(other, limits_));
-    engine::EncodeScript(child, bytes_);
+    bytes_ = engine::EncodeScript(child, std::move(bytes_));
   }
   return Write(out);
 }

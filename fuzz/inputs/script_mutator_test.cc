@@ -9,8 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "engine/script/step_range.h"
-
 namespace nbdspec::fuzz {
 namespace {
 
