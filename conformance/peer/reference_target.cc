@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "engine/base/check.h"
-#include "engine/server/export.h"
 #include "engine/server/server.h"
 
 namespace nbdspec::conformance {

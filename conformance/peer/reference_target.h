@@ -9,7 +9,7 @@
 #include <memory>
 
 #include "conformance/peer/target.h"
-#include "engine/server/interposer.h"
+#include "engine/server/server.h"
 
 namespace nbdspec::conformance {
 

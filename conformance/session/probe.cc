@@ -122,7 +122,7 @@ class Conversation {
     NBDSPEC_ASSIGN_OR_RETURN(replies, Ask(OptionType::kList));
     Mark(Feature::kList, replies.back().type == OptionReplyType::kAck);
     for (const engine::OptionReply& reply : replies) {
-      const auto listed = engine::DecodeListedExport(reply.payload);
+      const auto listed = engine::DecodePayload<engine::ListedExport>(reply.payload);
       if (reply.type == OptionReplyType::kServer && listed && profile_.exports.size() < kListedMax) {
         profile_.exports.push_back(*listed);
       }
@@ -153,7 +153,7 @@ class Conversation {
   static std::vector<std::string> ContextNames(const engine::OptionReplies& replies, std::size_t count_max) {
     std::vector<std::string> names;
     for (const engine::OptionReply& reply : replies) {
-      const auto context = engine::DecodeMetaContext(reply.payload);
+      const auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
       if (reply.type == OptionReplyType::kMetaContext && context && names.size() < count_max) {
         names.push_back(context->name);
       }

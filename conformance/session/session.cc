@@ -7,7 +7,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
-#include "engine/wire/encode.h"
+#include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
 

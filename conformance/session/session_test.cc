@@ -7,7 +7,7 @@
 
 #include "conformance/peer/reference_target.h"
 #include "conformance/session/probe.h"
-#include "engine/wire/encode.h"
+#include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
 namespace {

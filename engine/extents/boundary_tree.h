@@ -28,7 +28,6 @@
 #include <span>
 #include <utility>
 
-#include "engine/extents/boundary_inner.h"
 #include "engine/extents/boundary_leaf.h"
 #include "engine/extents/node_pool.h"
 
@@ -65,6 +64,42 @@ struct CacheLineShape {
   static constexpr unsigned kNarrowPerLine = 16;
   static constexpr unsigned kInnerPerLine = 8;
   static void Note(TreeEvent) {}
+};
+
+// An inner node: up to kMax children, and their first keys in lines as those of a leaf. Slots past `count` have kPad.
+template <typename Shape>
+struct BoundaryInner {
+  static constexpr unsigned kPerLine = Shape::kInnerPerLine;
+  static constexpr unsigned kSlots = kPerLine * kPerLine;
+  static constexpr unsigned kMax = kSlots - 1;  // So that there is a key after that of any child.
+  static constexpr std::uint64_t kPad = ~std::uint64_t{0};
+
+  std::array<std::uint64_t, kPerLine - 1> pivots;  // The first key of each line but the first.
+  std::uint64_t count;
+  std::array<std::uint64_t, kSlots> keys;
+  std::array<void*, kSlots> children;  // Inner nodes or leaves; the last slot makes the lines whole.
+
+  void Reset();
+  void SetPivots();
+  // Moves the children [from, count) to `to`, and pads.
+  void Move(unsigned from, unsigned to);
+  void Put(unsigned index, std::uint64_t key, void* child);  // Opens a slot.
+  void Remove(unsigned from, unsigned to) { Move(to, from); }
+
+  // The child that the byte at `offset` is below.
+  [[nodiscard]] unsigned Find(std::uint64_t offset) const {
+    unsigned line = 0;
+    for (const std::uint64_t pivot : pivots) {
+      line += pivot <= offset ? 1 : 0;
+    }
+    __builtin_prefetch(children.data() + std::size_t{line} * kPerLine);  // Where the answer points to.
+    const std::uint64_t* here = keys.data() + std::size_t{line} * kPerLine;
+    unsigned up_to = 0;
+    for (unsigned i = 0; i < kPerLine; ++i) {
+      up_to += here[i] <= offset ? 1 : 0;
+    }
+    return line * kPerLine + up_to - 1;
+  }
 };
 
 template <typename Shape>

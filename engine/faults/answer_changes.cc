@@ -158,16 +158,16 @@ Change ChangesErrorChunks(std::function<void(Chunk& chunk)> change) {
 }
 
 Change ChangesData(Changing<Request, OffsetData> change) {
-  return ChangesPayloads(kRead, ChunkType::kOffsetData, DecodeOffsetData, std::move(change));
+  return ChangesPayloads(kRead, ChunkType::kOffsetData, DecodePayload<OffsetData>, std::move(change));
 }
 
 Change ChangesHoles(Changing<Request, OffsetHole> change) {
-  return ChangesPayloads(kRead, ChunkType::kOffsetHole, DecodeOffsetHole, std::move(change));
+  return ChangesPayloads(kRead, ChunkType::kOffsetHole, DecodePayload<OffsetHole>, std::move(change));
 }
 
 void ForEachStatus(Messages& sent, const std::function<void(BlockStatus& status)>& change) {
   ForEach<Chunk>(sent, [&](Chunk& chunk) {
-    auto status = chunk.type == ChunkType::kBlockStatus ? DecodeBlockStatus(chunk.payload) : std::nullopt;
+    auto status = chunk.type == ChunkType::kBlockStatus ? DecodePayload<BlockStatus>(chunk.payload) : std::nullopt;
     if (status) {
       change(*status);
       chunk.payload = EncodePayload(*status);
@@ -178,7 +178,8 @@ void ForEachStatus(Messages& sent, const std::function<void(BlockStatus& status)
 Change ChangesStatus(Changing<Request, BlockStatus> change) { return ChangesStatus(Always, std::move(change)); }
 
 Change ChangesStatus(When when, Changing<Request, BlockStatus> change) {
-  return ChangesPayloads(kBlockStatus, ChunkType::kBlockStatus, DecodeBlockStatus, std::move(change), std::move(when));
+  return ChangesPayloads(kBlockStatus, ChunkType::kBlockStatus, DecodePayload<BlockStatus>, std::move(change),
+                         std::move(when));
 }
 
 Change ChangesAllocation(std::size_t count, Changing<Request, std::vector<Descriptor>> change) {

@@ -25,7 +25,7 @@ Change ClaimsToBeLarge() {
 // only if `always`.
 Change RequiresBlockSize(bool informs, bool always) {
   return ChangesOptionAnswer(OptionType::kGo, [informs, always](const Option& to, Messages& sent) {
-    const auto query = DecodeInfoQuery(to.payload);
+    const auto query = DecodePayload<InfoQuery>(to.payload);
     if (query && (always || std::ranges::count(query->requests, InfoType::kBlockSize) == 0)) {
       sent.erase(informs ? sent.end() - 1 : sent.begin(), sent.end());
       sent.emplace_back(OptionReply{.option = to.option, .type = OptionReplyType::kErrBlockSizeReqd});

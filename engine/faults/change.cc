@@ -12,7 +12,7 @@ class ChangedConnection : public Interposer {
   ChangedConnection(Change change, std::uint64_t number, Layer* layer)
       : change_(std::move(change)), on_{.number = number, .layer = layer} {}
 
-  bool BeforeServer(ClientMessage& received, const ConnectionState& state) override {
+  bool BeforeServer(ClientMessage& received, const Negotiated& state) override {
     on_.negotiated = &state;
     if (const auto* request = std::get_if<Request>(&received)) {
       ++on_.request_count;
@@ -21,10 +21,10 @@ class ChangedConnection : public Interposer {
     return !change_.received || change_.received(received, on_);
   }
 
-  void AfterServer(const ClientMessage* to, const ConnectionState& state, Messages& sent) override {
+  void AfterServer(const ClientMessage* to, const Negotiated& state, Messages& sent) override {
     on_.negotiated = &state;
     ForEach<OptionReply>(sent, [&](const OptionReply& reply) {
-      const auto info = DecodeInfoExport(reply.payload);
+      const auto info = DecodePayload<InfoExport>(reply.payload);
       on_.export_bytes = info && reply.type == OptionReplyType::kInfo ? info->size : on_.export_bytes;
     });
     ForEach<ExportNameReply>(sent, [&](const ExportNameReply& reply) { on_.export_bytes = reply.size; });

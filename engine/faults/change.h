@@ -14,7 +14,7 @@
 #include <vector>
 
 #include "engine/layers/layer.h"
-#include "engine/server/interposer.h"
+#include "engine/server/server.h"
 
 namespace nbdspec::engine::faults {
 
@@ -22,13 +22,13 @@ using Messages = std::vector<ServerMessage>;
 
 // What a change may know of the connection it is made on.
 struct Connection {
-  std::uint64_t number = 0;                     // Of the connection at its server, from 0.
-  Layer* layer = nullptr;                       // What the server serves, where the tester says it.
-  const ConnectionState* negotiated = nullptr;  // Set whenever a change is made.
-  std::uint64_t export_bytes = 0;               // Of the export that the client has entered.
-  std::uint64_t request_count = 0;              // With the one that is answered.
-  Request previous = {};                        // The request before that one, without its payload.
-  Bytes overwritten = {};                       // What the layer had where the last WRITE wrote.
+  std::uint64_t number = 0;                // Of the connection at its server, from 0.
+  Layer* layer = nullptr;                  // What the server serves, where the tester says it.
+  const Negotiated* negotiated = nullptr;  // Set whenever a change is made.
+  std::uint64_t export_bytes = 0;          // Of the export that the client has entered.
+  std::uint64_t request_count = 0;         // With the one that is answered.
+  Request previous = {};                   // The request before that one, without its payload.
+  Bytes overwritten = {};                  // What the layer had where the last WRITE wrote.
 };
 
 struct Change {

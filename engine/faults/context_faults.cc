@@ -48,7 +48,7 @@ Change ChangesEachQuery(std::function<void(std::string& query)> change) {
 // The last reply of the type `from` becomes one of `to`, where the query can be decoded or cannot.
 Change EndsWith(std::uint32_t option, bool can_decode, std::uint32_t from, std::uint32_t to_type) {
   return ChangesOptionReplies(option, from, [=](const Option& to, OptionReply& reply) {
-    if (DecodeMetaContextQuery(to.payload).has_value() == can_decode) {
+    if (DecodePayload<MetaContextQuery>(to.payload).has_value() == can_decode) {
       reply.type = to_type;
       reply.payload.clear();
     }
@@ -84,7 +84,7 @@ std::vector<Fault> ContextQueryFaults() {
       {"server_refuses_unknown_namespace_in_set", Contexts(kError, 200),
        ChangesOptionReplies(kSet, kAck,
                             [](const Option& to, OptionReply& reply) {
-                              const auto query = DecodeMetaContextQuery(to.payload);
+                              const auto query = DecodePayload<MetaContextQuery>(to.payload);
                               reply.type =
                                   query && std::ranges::count(query->queries, "x-nowhere:") > 0 ? kInvalid : kAck;
                             })},

@@ -16,7 +16,7 @@ constexpr std::uint32_t kGo = OptionType::kGo;
 // Replies ERR_INVALID to INFO where `is_invalid` holds of the query.
 Change CallsInvalid(bool (*is_invalid)(const InfoQuery& query)) {
   return ChangesOptionAnswer(kInfo, [is_invalid](const Option& to, Messages& sent) {
-    const auto query = DecodeInfoQuery(to.payload);
+    const auto query = DecodePayload<InfoQuery>(to.payload);
     if (query && is_invalid(*query)) {
       sent = {OptionReply{.option = to.option, .type = OptionReplyType::kErrInvalid}};
     }
@@ -40,7 +40,7 @@ Change TakesFor(std::uint32_t from, std::uint32_t to) {
 
 // Takes what it cannot parse for a question about the default export.
 void ParseAnything(Option& option) {
-  if (!DecodeInfoQuery(option.payload)) {
+  if (!DecodePayload<InfoQuery>(option.payload)) {
     option.payload = EncodePayload(InfoQuery{});
   }
 }

@@ -38,7 +38,7 @@ std::vector<MetaContext> ContextsIn(const Messages& sent) {
   for (const ServerMessage& message : sent) {
     const auto* reply = std::get_if<OptionReply>(&message);
     if (reply != nullptr && reply->type == OptionReplyType::kMetaContext) {
-      contexts.push_back(*DecodeMetaContext(reply->payload));
+      contexts.push_back(*DecodePayload<MetaContext>(reply->payload));
     }
   }
   return contexts;
@@ -64,7 +64,7 @@ Change IgnoresDataOf(std::uint32_t option) {
 
 Change ChangesQueries(std::uint32_t option, std::function<void(MetaContextQuery& query)> change) {
   return ChangesOption(option, [change = std::move(change)](Option& received) {
-    auto query = received.too_long ? std::nullopt : DecodeMetaContextQuery(received.payload);
+    auto query = received.too_long ? std::nullopt : DecodePayload<MetaContextQuery>(received.payload);
     if (query) {
       change(*query);
       received.payload = EncodePayload(*query);
@@ -145,7 +145,7 @@ Change ChangesInfoBytes(std::uint32_t option, std::uint16_t info_type, std::func
 
 Change ChangesInfoExport(std::function<void(InfoExport& info)> change) {
   return ChangesInfoBytes(kAnyOption, InfoType::kExport, [change = std::move(change)](Bytes& payload) {
-    if (auto info = DecodeInfoExport(payload)) {
+    if (auto info = DecodePayload<InfoExport>(payload)) {
       change(*info);
       payload = EncodePayload(*info);
     }
@@ -159,7 +159,7 @@ Change ChangesFlags(std::uint16_t set, std::uint16_t clear) {
 
 Change ChangesBlockSize(std::function<void(InfoBlockSize& info)> change) {
   return ChangesInfoBytes(kAnyOption, InfoType::kBlockSize, [change = std::move(change)](Bytes& payload) {
-    if (auto info = DecodeInfoBlockSize(payload)) {
+    if (auto info = DecodePayload<InfoBlockSize>(payload)) {
       change(*info);
       payload = EncodePayload(*info);
     }
@@ -178,7 +178,7 @@ Change WithholdsInfo(std::uint32_t option, std::uint16_t info_type) {
 Change ChangesContexts(std::uint32_t option, Changing<Option, MetaContext> change) {
   return ChangesOptionReplies(option, OptionReplyType::kMetaContext,
                               [change = std::move(change)](const Option& to, OptionReply& reply, const Connection& on) {
-                                if (auto context = DecodeMetaContext(reply.payload)) {
+                                if (auto context = DecodePayload<MetaContext>(reply.payload)) {
                                   change(to, *context, on);
                                   reply.payload = EncodePayload(*context);
                                 }

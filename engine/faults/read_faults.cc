@@ -42,7 +42,7 @@ bool OnSeveralChunks(const Request& to, const Messages& sent) {
 }
 
 void CallAHole(const Request& to, Chunk& chunk) {
-  const auto data = chunk.type == ChunkType::kOffsetData ? DecodeOffsetData(chunk.payload) : std::nullopt;
+  const auto data = chunk.type == ChunkType::kOffsetData ? DecodePayload<OffsetData>(chunk.payload) : std::nullopt;
   if (data) {
     chunk = HoleChunk(to, data->offset, static_cast<std::uint32_t>(data->data.size()), chunk.flags);
   }
@@ -50,7 +50,7 @@ void CallAHole(const Request& to, Chunk& chunk) {
 
 // Answers DF with two chunks of data.
 void SplitLastByte(const Request& to, Messages& sent) {
-  auto data = DecodeOffsetData(std::get<Chunk>(sent.back()).payload);
+  auto data = DecodePayload<OffsetData>(std::get<Chunk>(sent.back()).payload);
   if (sent.size() == 1 && data && data->data.size() > 1) {
     const std::uint8_t last = data->data.back();
     data->data.pop_back();

@@ -33,17 +33,6 @@ LayerResult Layer::Trim(ByteRange) { return {}; }
 
 Filter::Filter(std::unique_ptr<Layer> next) : next_(std::move(next)) { NBDSPEC_CHECK(next_ != nullptr); }
 
-LayerResult Filter::Extents(const ExtentsRequest& request, ExtentMap& extents) {
-  return next_->Extents(request, extents);
-}
-LayerResult Filter::Read(std::uint64_t offset, std::span<std::uint8_t> into) { return next_->Read(offset, into); }
-LayerResult Filter::Write(std::uint64_t offset, ByteView data) { return next_->Write(offset, data); }
-LayerResult Filter::WriteZeroes(ByteRange range, bool may_punch_hole) {
-  return next_->WriteZeroes(range, may_punch_hole);
-}
-LayerResult Filter::Trim(ByteRange range) { return next_->Trim(range); }
-LayerResult Filter::Flush() { return next_->Flush(); }
-
 std::expected<ExtentMap, std::uint32_t> AskExtents(Layer& layer, const ExtentsRequest& request) {
   ExtentMap extents(layer.size(), ExtentType::kData);
   NBDSPEC_CHECK(!request.range.empty() && extents.range().Contains(request.range));

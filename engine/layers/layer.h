@@ -66,12 +66,16 @@ class Filter : public Layer {
   [[nodiscard]] std::uint64_t size() const override { return next_->size(); }
   [[nodiscard]] bool CanExtents() const override { return next_->CanExtents(); }
   [[nodiscard]] bool CanWrite() const override { return next_->CanWrite(); }
-  LayerResult Extents(const ExtentsRequest& request, ExtentMap& extents) override;
-  LayerResult Read(std::uint64_t offset, std::span<std::uint8_t> into) override;
-  LayerResult Write(std::uint64_t offset, ByteView data) override;
-  LayerResult WriteZeroes(ByteRange range, bool may_punch_hole) override;
-  LayerResult Trim(ByteRange range) override;
-  LayerResult Flush() override;
+  LayerResult Extents(const ExtentsRequest& request, ExtentMap& extents) override {
+    return next_->Extents(request, extents);
+  }
+  LayerResult Read(std::uint64_t offset, std::span<std::uint8_t> into) override { return next_->Read(offset, into); }
+  LayerResult Write(std::uint64_t offset, ByteView data) override { return next_->Write(offset, data); }
+  LayerResult WriteZeroes(ByteRange range, bool may_punch_hole) override {
+    return next_->WriteZeroes(range, may_punch_hole);
+  }
+  LayerResult Trim(ByteRange range) override { return next_->Trim(range); }
+  LayerResult Flush() override { return next_->Flush(); }
 
  protected:
   [[nodiscard]] Layer& next() { return *next_; }

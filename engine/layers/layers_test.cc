@@ -11,16 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include "engine/layers/block_size_filter.h"
-#include "engine/layers/concat_plugin.h"
-#include "engine/layers/copy_on_write_filter.h"
-#include "engine/layers/disk.h"
+#include "engine/layers/filters.h"
 #include "engine/layers/layer.h"
-#include "engine/layers/no_extents_filter.h"
+#include "engine/layers/plugins.h"
 #include "engine/layers/probe_layer.h"
-#include "engine/layers/sparse_read_filter.h"
-#include "engine/layers/truncate_filter.h"
-#include "engine/layers/window_filter.h"
 #include "engine/wire/protocol.h"
 
 namespace nbdspec::engine {

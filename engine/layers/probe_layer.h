@@ -10,8 +10,8 @@
 #include <vector>
 
 #include "engine/base/bytes.h"
-#include "engine/layers/disk.h"
 #include "engine/layers/layer.h"
+#include "engine/layers/plugins.h"
 
 namespace nbdspec::engine {
 

@@ -28,9 +28,10 @@ void Negotiated::Apply(const Option& option, std::span<const OptionReply> replie
       headers = HeaderForm::kExtended;
       break;
     case OptionType::kSetMetaContext:
-      context_export = DecodeMetaContextQuery(option.payload).value_or(MetaContextQuery{}).export_name;
+      context_export = DecodePayload<MetaContextQuery>(option.payload).value_or(MetaContextQuery{}).export_name;
       for (const OptionReply& reply : replies) {
-        if (auto context = DecodeMetaContext(reply.payload); context && reply.type == OptionReplyType::kMetaContext) {
+        if (auto context = DecodePayload<MetaContext>(reply.payload);
+            context && reply.type == OptionReplyType::kMetaContext) {
           contexts.push_back(*std::move(context));
         }
       }
@@ -38,16 +39,16 @@ void Negotiated::Apply(const Option& option, std::span<const OptionReply> replie
     case OptionType::kGo:
       for (const OptionReply& reply : replies) {
         const bool is_info = reply.type == OptionReplyType::kInfo;
-        if (const auto entered = DecodeInfoExport(reply.payload); entered && is_info) {
+        if (const auto entered = DecodePayload<InfoExport>(reply.payload); entered && is_info) {
           info = *entered;
           has_info = true;
         }
-        if (const auto size = DecodeInfoBlockSize(reply.payload); size && is_info) {
+        if (const auto size = DecodePayload<InfoBlockSize>(reply.payload); size && is_info) {
           block_size = *size;
           has_block_size = true;
         }
       }
-      Enter(DecodeInfoQuery(option.payload).value_or(InfoQuery{}).name);
+      Enter(DecodePayload<InfoQuery>(option.payload).value_or(InfoQuery{}).name);
       break;
     default:
       break;

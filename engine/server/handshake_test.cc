@@ -9,7 +9,7 @@
 
 #include "engine/negotiation/client_negotiation.h"
 #include "engine/server/server.h"
-#include "engine/wire/encode.h"
+#include "engine/wire/messages.h"
 
 namespace nbdspec::engine {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "engine/wire/encode.h"
+#include "engine/wire/messages.h"
 
 namespace nbdspec::engine {
 

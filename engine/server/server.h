@@ -8,17 +8,20 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <vector>
 
 #include "engine/base/bytes.h"
 #include "engine/extents/extent_map.h"
+#include "engine/layers/plugins.h"
+#include "engine/layers/layer.h"
 #include "engine/negotiation/negotiated.h"
-#include "engine/server/export.h"
-#include "engine/server/interposer.h"
 #include "engine/wire/client_decoder.h"
 #include "engine/wire/messages.h"
+#include "engine/wire/payloads.h"
 
 namespace nbdspec::engine {
 
@@ -26,6 +29,50 @@ namespace nbdspec::engine {
 // extent, modulo 2^32. It shows that a status is not always a set of bits.
 inline constexpr std::string_view kBlockIndexContext = "x-nbdspec:block-index";
 inline constexpr std::uint32_t kBlockIndexBytes = 1 << 16;
+
+// What one export offers. The defaults offer everything the reference server knows.
+struct ExportOptions {
+  std::string name;
+  std::string description = {};
+  bool read_only = false;
+  bool flush = true;
+  bool fua = true;
+  bool trim = true;
+  bool write_zeroes = true;
+  bool fast_zero = true;
+  bool cache = true;
+  bool df = true;
+  bool multi_conn = true;
+  bool base_allocation = true;
+  InfoBlockSize block_size = {};
+};
+
+// Shared by the connections that entered it.
+struct Export {
+  ExportOptions options;
+  Disk disk = Disk(0);                     // Served unless there is a stack.
+  std::unique_ptr<Layer> stack = nullptr;  // Served in place of the disk.
+
+  [[nodiscard]] Layer& layer() { return stack != nullptr ? *stack : disk; }
+  [[nodiscard]] const Layer& layer() const { return stack != nullptr ? *stack : static_cast<const Layer&>(disk); }
+  [[nodiscard]] bool read_only() const { return options.read_only || !layer().CanWrite(); }
+};
+
+// Sits between the reference server and its wire, and may change what passes. The reference server is right;
+// engine/faults makes it wrong, one named way at a time. Keeping that in one place leaves the server free of tests.
+class Interposer {
+ public:
+  virtual ~Interposer() = default;
+
+  // The message that the server is about to handle. May change it; returns false to withhold it from the server, which
+  // then sends nothing by itself (AfterServer is still called, with no messages).
+  virtual bool BeforeServer(ClientMessage& /*received*/, const Negotiated& /*state*/) { return true; }
+
+  // The messages that the server is about to send in answer to `received` as it arrived (nullptr: the greeting). May
+  // change, drop or add messages.
+  virtual void AfterServer(const ClientMessage* /*received*/, const Negotiated& /*state*/,
+                           std::vector<ServerMessage>& /*sent*/) {}
+};
 
 struct ServerOptions {
   std::uint16_t handshake_flags = HandshakeFlag::kFixedNewstyle | HandshakeFlag::kNoZeroes;

@@ -111,7 +111,7 @@ OptionReplies Server::AnswerList(const Option& option) const {
 }
 
 OptionReplies Server::AnswerInfoOrGo(const Option& option) {
-  const auto query = DecodeInfoQuery(option.payload);
+  const auto query = DecodePayload<InfoQuery>(option.payload);
   if (!query || !IsStringOfTheProtocol(query->name)) {
     return {Refuse(option, OptionReplyType::kErrInvalid, "the option's data does not parse")};
   }
@@ -160,7 +160,7 @@ OptionReplies Server::AnswerMetaContext(const Option& option) {
   if (!state_.structured_replies) {
     return {Refuse(option, OptionReplyType::kErrInvalid, "negotiate structured replies first")};
   }
-  const auto query = DecodeMetaContextQuery(option.payload);
+  const auto query = DecodePayload<MetaContextQuery>(option.payload);
   if (!query || !IsStringOfTheProtocol(query->export_name) ||
       !std::ranges::all_of(query->queries, IsStringOfTheProtocol)) {
     return {Refuse(option, OptionReplyType::kErrInvalid, "the option's data does not parse")};

@@ -4,10 +4,9 @@
 
 #include <gtest/gtest.h>
 
-#include "engine/layers/block_size_filter.h"
-#include "engine/layers/no_extents_filter.h"
+#include "engine/layers/filters.h"
 #include "engine/layers/probe_layer.h"
-#include "engine/wire/encode.h"
+#include "engine/wire/messages.h"
 #include "engine/wire/server_decoder.h"
 
 namespace nbdspec::engine {
@@ -195,7 +194,7 @@ TEST_F(ServerTest, OnlyTheFirstAndLastLengthOfAnUnalignedStatusAreOdd) {
   ASSERT_TRUE(export_.disk.Write(2000, Bytes(10, 1)));
   Enter(/*structured=*/true);
   Say(Request{.type = CommandType::kBlockStatus, .cookie = 5, .offset = 100, .length = 4000});
-  const auto status = DecodeBlockStatus(std::get<Chunk>(Hear().at(0)).payload);
+  const auto status = DecodePayload<BlockStatus>(std::get<Chunk>(Hear().at(0)).payload);
   ASSERT_TRUE(status);
   const std::uint32_t hole = AllocationFlag::kHole | AllocationFlag::kZero;
   EXPECT_EQ(status->descriptors,
@@ -310,7 +309,7 @@ TEST_F(StackTest, WithoutExtentsTheWholeExportIsData) {
   Serve(std::make_unique<NoExtentsFilter>(std::make_unique<ProbeLayer>(HalfData(), notes_)));
   Enter(/*structured=*/true);
   const auto status =
-      DecodeBlockStatus(OnlyChunk({.type = CommandType::kBlockStatus, .cookie = 1, .length = 4096}).payload);
+      DecodePayload<BlockStatus>(OnlyChunk({.type = CommandType::kBlockStatus, .cookie = 1, .length = 4096}).payload);
   ASSERT_TRUE(status);
   EXPECT_EQ(status->descriptors, (std::vector<Descriptor>{{.length = 4096, .status = 0}}));
   EXPECT_TRUE(notes_.calls.empty());
@@ -321,7 +320,7 @@ TEST_F(StackTest, ReqOneIsAHintBelowAndAGuaranteeOnTheWire) {
   Enter(/*structured=*/true);
   const Chunk chunk = OnlyChunk(
       {.flags = CommandFlag::kReqOne, .type = CommandType::kBlockStatus, .cookie = 1, .offset = 100, .length = 3000});
-  const auto status = DecodeBlockStatus(chunk.payload);
+  const auto status = DecodePayload<BlockStatus>(chunk.payload);
   ASSERT_TRUE(status);
   EXPECT_EQ(status->descriptors, (std::vector<Descriptor>{{.length = 1948, .status = 0}}));
   EXPECT_EQ(notes_.calls, (std::vector<std::string>{"extents_req_one 0 +3584"}));
@@ -332,7 +331,7 @@ TEST_F(StackTest, WhatTakesNoWritesIsReadOnly) {
   ServeProbe();
   Haggle();
   const auto replies = Ask(OptionType::kGo, EncodePayload(InfoQuery{.name = ""}));
-  const auto information = DecodeInfoExport(replies.at(0).payload);
+  const auto information = DecodePayload<InfoExport>(replies.at(0).payload);
   ASSERT_TRUE(information);
   EXPECT_NE(information->flags & TransmissionFlag::kReadOnly, 0);
   decoder_.EnterTransmission();
@@ -364,10 +363,8 @@ TEST_F(StackTest, AnUnalignedClientIsServedFromWholeBlocks) {
 
 // An interposer sees both directions and may change them.
 class Deaf : public Interposer {
-  bool BeforeServer(ClientMessage& heard, const ConnectionState&) override {
-    return !std::holds_alternative<Option>(heard);
-  }
-  void AfterServer(const ClientMessage* heard, const ConnectionState&, std::vector<ServerMessage>& said) override {
+  bool BeforeServer(ClientMessage& heard, const Negotiated&) override { return !std::holds_alternative<Option>(heard); }
+  void AfterServer(const ClientMessage* heard, const Negotiated&, std::vector<ServerMessage>& said) override {
     if (heard != nullptr && said.empty()) {
       said.emplace_back(RawBytes{.bytes = {1, 2, 3}});
     }

@@ -17,23 +17,19 @@ namespace {
 constexpr std::string_view kColumns = "id\tsection\tlevel\trole\tphase\tstatement\tobservable\thow\tuntested";
 constexpr std::size_t kColumnCount = 9;
 
-constexpr std::array kLevels = {spec::Level::kMust, spec::Level::kMustNot, spec::Level::kShould,
-                                spec::Level::kShouldNot, spec::Level::kMay};
-constexpr std::array kRoles = {Role::kServer, Role::kClient};
-constexpr std::array kPhases = {Phase::kGeneral,      Phase::kHandshake,         Phase::kOptions,
-                                Phase::kTls,          Phase::kMetadata,          Phase::kBlockSize,
-                                Phase::kTransmission, Phase::kStructuredReplies, Phase::kExtendedHeaders};
-constexpr std::array kObservables = {Observable::kYes, Observable::kPartial, Observable::kNo};
+// In the order of the enumerators.
+constexpr std::array<std::string_view, 5> kLevels = {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY"};
+constexpr std::array<std::string_view, 2> kRoles = {"server", "client"};
+constexpr std::array<std::string_view, 9> kPhases = {"general",      "handshake",          "options",
+                                                     "tls",          "metadata",           "block-size",
+                                                     "transmission", "structured-replies", "extended-headers"};
+constexpr std::array<std::string_view, 3> kObservables = {"yes", "partial", "no"};
 
-// The one of `values` that is spelled `word`.
-template <typename T, std::size_t kCount>
-std::optional<T> FromWord(const std::array<T, kCount>& values, std::string_view word) {
-  for (const T value : values) {
-    if (Word(value) == word) {
-      return value;
-    }
-  }
-  return std::nullopt;
+// The enumerator that is spelled `word`.
+template <typename Enum>
+std::optional<Enum> FromWord(std::span<const std::string_view> words, std::string_view word) {
+  const auto found = std::ranges::find(words, word);
+  return found == words.end() ? std::nullopt : std::optional(static_cast<Enum>(found - words.begin()));
 }
 
 // Cuts the text up to `separator` off the front of `rest`.
@@ -70,10 +66,10 @@ std::expected<Requirement, std::string> ParseRow(std::string_view line) {
   if (section.empty() || statement.empty() || how.empty()) {
     return std::unexpected("lacks its section, statement or how");
   }
-  const auto level_value = FromWord(kLevels, level);
-  const auto role_value = FromWord(kRoles, role);
-  const auto phase_value = FromWord(kPhases, phase);
-  const auto observable_value = FromWord(kObservables, observable);
+  const auto level_value = FromWord<Level>(kLevels, level);
+  const auto role_value = FromWord<Role>(kRoles, role);
+  const auto phase_value = FromWord<Phase>(kPhases, phase);
+  const auto observable_value = FromWord<Observable>(kObservables, observable);
   if (!level_value || !role_value || !phase_value || !observable_value) {
     return std::unexpected("has an unknown level, role, phase or observable");
   }
@@ -93,67 +89,10 @@ std::expected<Requirement, std::string> ParseRow(std::string_view line) {
 
 }  // namespace
 
-std::string_view Word(Level level) {
-  switch (level) {
-    case Level::kMust:
-      return "MUST";
-    case Level::kMustNot:
-      return "MUST NOT";
-    case Level::kShould:
-      return "SHOULD";
-    case Level::kShouldNot:
-      return "SHOULD NOT";
-    case Level::kMay:
-      return "MAY";
-  }
-  engine::CheckFailed("unknown Level");
-}
-
-std::string_view Word(Role role) {
-  switch (role) {
-    case Role::kServer:
-      return "server";
-    case Role::kClient:
-      return "client";
-  }
-  engine::CheckFailed("unknown Role");
-}
-
-std::string_view Word(Phase phase) {
-  switch (phase) {
-    case Phase::kGeneral:
-      return "general";
-    case Phase::kHandshake:
-      return "handshake";
-    case Phase::kOptions:
-      return "options";
-    case Phase::kTls:
-      return "tls";
-    case Phase::kMetadata:
-      return "metadata";
-    case Phase::kBlockSize:
-      return "block-size";
-    case Phase::kTransmission:
-      return "transmission";
-    case Phase::kStructuredReplies:
-      return "structured-replies";
-    case Phase::kExtendedHeaders:
-      return "extended-headers";
-  }
-  engine::CheckFailed("unknown Phase");
-}
-
-std::string_view Word(Observable observable) {
-  switch (observable) {
-    case Observable::kYes:
-      return "yes";
-    case Observable::kPartial:
-      return "partial";
-    case Observable::kNo:
-      return "no";
-  }
-  engine::CheckFailed("unknown Observable");
-}
+std::string_view Word(Level level) { return kLevels.at(static_cast<std::size_t>(level)); }
+std::string_view Word(Role role) { return kRoles.at(static_cast<std::size_t>(role)); }
+std::string_view Word(Phase phase) { return kPhases.at(static_cast<std::size_t>(phase)); }
+std::string_view Word(Observable observable) { return kObservables.at(static_cast<std::size_t>(observable)); }
 
 std::expected<Catalogue, engine::Trouble> Catalogue::Parse(std::string_view text) {
   Catalogue catalogue;

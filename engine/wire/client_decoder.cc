@@ -5,16 +5,9 @@
 #include <utility>
 
 #include "engine/base/check.h"
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 
 namespace nbdspec::engine {
-namespace {
-
-constexpr std::size_t kFlagsBytes = 4;
-constexpr std::size_t kOptionHeaderBytes = 16;
-constexpr std::size_t kRequestHeaderBytes = 28;
-
-}  // namespace
 
 void ClientDecoder::Feed(ByteView bytes) {
   if (dead_) {
@@ -48,82 +41,63 @@ ClientDecoder::Decoded ClientDecoder::Next() {
 }
 
 ClientDecoder::Decoded ClientDecoder::NextFlags() {
-  if (pending_.size() < kFlagsBytes) {
+  const Header<ClientFlags> header(pending_.view());
+  if (!header.ok()) {
     return std::nullopt;
   }
-  const ClientFlags flags{.flags = GetBigEndian<std::uint32_t>(pending_.view())};
-  pending_.Drop(kFlagsBytes);
+  pending_.Drop(header.size);
   phase_ = Phase::kOptions;
-  return flags;
+  return header.message;
 }
 
 ClientDecoder::Decoded ClientDecoder::NextOption() {
   const ByteView bytes = pending_.view();
-  if (bytes.size() < sizeof kOptionMagic) {
-    return std::nullopt;
-  }
-  Option option{.magic = GetBigEndian<std::uint64_t>(bytes)};
-  if (option.magic != kOptionMagic) {
+  Header<Option> header(bytes);
+  Option& option = header.message;
+  if (bytes.size() >= sizeof option.magic && option.magic != kOptionMagic) {
     return Die("option magic is " + MagicText(option.magic) + ", not " + MagicText(kOptionMagic));
   }
-  if (bytes.size() < kOptionHeaderBytes) {
+  if (!header.ok()) {
     return std::nullopt;
   }
-  option.option = GetBigEndian<std::uint32_t>(bytes, 8);
-  const auto length = GetBigEndian<std::uint32_t>(bytes, 12);
-  if (length > limits_.option_bytes_max) {
-    option.length_field = length;
-    option.too_long = true;
-    return StartDropping(std::move(option), kOptionHeaderBytes, length);
+  if (header.length > limits_.option_bytes_max) {
+    option.length_field = header.length;
   }
-  if (bytes.size() - kOptionHeaderBytes < length) {
-    return std::nullopt;
-  }
-  const ByteView payload = bytes.subspan(kOptionHeaderBytes, length);
-  option.payload.assign(payload.begin(), payload.end());
-  pending_.Drop(kOptionHeaderBytes + length);
-  return option;
+  return WithPayload(header, header.length, limits_.option_bytes_max);
 }
 
 ClientDecoder::Decoded ClientDecoder::NextRequest() {
   const ByteView bytes = pending_.view();
-  if (bytes.size() < sizeof kRequestMagic) {
-    return std::nullopt;
-  }
-  Request request{.magic = GetBigEndian<std::uint32_t>(bytes)};
-  if (request.magic != kRequestMagic) {
+  Header<Request> header(bytes);
+  const Request& request = header.message;
+  if (bytes.size() >= sizeof request.magic && request.magic != kRequestMagic) {
     return Die("request magic is " + MagicText(request.magic) + ", not " + MagicText(kRequestMagic));
   }
-  if (bytes.size() < kRequestHeaderBytes) {
+  if (!header.ok()) {
     return std::nullopt;
   }
-  request.flags = GetBigEndian<std::uint16_t>(bytes, 4);
-  request.type = GetBigEndian<std::uint16_t>(bytes, 6);
-  request.cookie = GetBigEndian<std::uint64_t>(bytes, 8);
-  request.offset = GetBigEndian<std::uint64_t>(bytes, 16);
-  request.length = GetBigEndian<std::uint32_t>(bytes, 24);
-  const std::uint32_t length = request.type == CommandType::kWrite ? request.length : 0;
-  if (length > limits_.write_bytes_max) {
-    request.too_long = true;
-    return StartDropping(std::move(request), kRequestHeaderBytes, length);
-  }
-  if (bytes.size() - kRequestHeaderBytes < length) {
-    return std::nullopt;
-  }
-  const ByteView payload = bytes.subspan(kRequestHeaderBytes, length);
-  request.payload.assign(payload.begin(), payload.end());
-  pending_.Drop(kRequestHeaderBytes + length);
-  return request;
+  return WithPayload(header, request.type == CommandType::kWrite ? request.length : 0, limits_.write_bytes_max);
 }
 
-// Holds `message` back until its payload has come and gone.
-ClientDecoder::Decoded ClientDecoder::StartDropping(ClientMessage message, std::size_t header_bytes,
-                                                    std::uint32_t payload_bytes) {
-  pending_.Drop(header_bytes);
-  overlong_ = std::move(message);
-  to_drop_ = payload_bytes;
-  DropPayload();
-  return Next();
+// The message of `header` with its payload of `length` bytes; without it when these are more than `bytes_max`.
+template <typename Message>
+ClientDecoder::Decoded ClientDecoder::WithPayload(Header<Message>& header, std::uint32_t length,
+                                                  std::uint32_t bytes_max) {
+  Message& message = header.message;
+  if (length > bytes_max) {
+    message.too_long = true;
+    pending_.Drop(header.size);
+    overlong_ = std::move(message);
+    to_drop_ = length;
+    DropPayload();
+    return Next();
+  }
+  if (header.rest().size() < length) {
+    return std::nullopt;
+  }
+  message.payload.assign(header.rest().begin(), header.rest().begin() + length);
+  pending_.Drop(header.size + length);
+  return std::move(message);
 }
 
 void ClientDecoder::DropPayload() {

@@ -15,6 +15,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/wire/byte_queue.h"
+#include "engine/wire/fields.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::engine {
@@ -55,7 +56,8 @@ class ClientDecoder {
   Decoded NextFlags();
   Decoded NextOption();
   Decoded NextRequest();
-  Decoded StartDropping(ClientMessage message, std::size_t header_bytes, std::uint32_t payload_bytes);
+  template <typename Message>
+  Decoded WithPayload(Header<Message>& header, std::uint32_t length, std::uint32_t bytes_max);
   void DropPayload();
   Decoded Die(std::string what);
 

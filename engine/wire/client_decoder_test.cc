@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/wire/decode_in_pieces.h"
-#include "engine/wire/encode.h"
+#include "engine/wire/messages.h"
 
 namespace nbdspec::engine {
 namespace {

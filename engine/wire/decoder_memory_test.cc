@@ -9,7 +9,7 @@
 #include <new>
 
 #include "engine/wire/decode_in_pieces.h"
-#include "engine/wire/encode.h"
+#include "engine/wire/messages.h"
 
 namespace {
 std::size_t live_bytes = 0;

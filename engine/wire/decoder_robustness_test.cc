@@ -7,7 +7,7 @@
 #include <random>
 
 #include "engine/wire/decode_in_pieces.h"
-#include "engine/wire/encode.h"
+#include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
 
 namespace nbdspec::engine {
@@ -136,16 +136,16 @@ TEST(DecoderRobustness, WhatPayloadsAreTakenApartIntoIsWhatTheyWere) {
         ++decoded;
       }
     };
-    expect_same(DecodeInfoQuery(payload));
-    expect_same(DecodeMetaContextQuery(payload));
-    expect_same(DecodeListedExport(payload));
-    expect_same(DecodeMetaContext(payload));
-    expect_same(DecodeInfoExport(payload));
-    expect_same(DecodeInfoBlockSize(payload));
-    expect_same(DecodeInfoText(payload));
-    expect_same(DecodeOffsetData(payload));
-    expect_same(DecodeOffsetHole(payload));
-    expect_same(DecodeBlockStatus(payload));
+    expect_same(DecodePayload<InfoQuery>(payload));
+    expect_same(DecodePayload<MetaContextQuery>(payload));
+    expect_same(DecodePayload<ListedExport>(payload));
+    expect_same(DecodePayload<MetaContext>(payload));
+    expect_same(DecodePayload<InfoExport>(payload));
+    expect_same(DecodePayload<InfoBlockSize>(payload));
+    expect_same(DecodePayload<InfoText>(payload));
+    expect_same(DecodePayload<OffsetData>(payload));
+    expect_same(DecodePayload<OffsetHole>(payload));
+    expect_same(DecodePayload<BlockStatus>(payload));
   }
   EXPECT_GT(decoded, std::size_t{kRuns});
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "engine/wire/encode.h"
-
 #include <gtest/gtest.h>
+
+#include "engine/wire/messages.h"
 
 namespace nbdspec::engine {
 namespace {

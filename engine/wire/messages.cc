@@ -1,11 +1,197 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "engine/wire/messages.h"
 
-#include "engine/wire/describe_payload.h"
-#include "engine/wire/hex.h"
+#include <algorithm>
+#include <cstddef>
+
+#include "engine/base/quoted.h"
+#include "engine/wire/payloads.h"
 
 namespace nbdspec::engine {
 namespace {
+
+// --- To bytes ---
+
+template <typename Message>
+void Put(const Message& message, Bytes& out) {
+  FieldWriter writer(out);
+  Message::Fields(writer, message);
+}
+
+void Put(const OldstyleGreeting& greeting, Bytes& out) {
+  PutBigEndian<std::uint64_t>(kNbdMagic, out);
+  PutBigEndian<std::uint64_t>(kOldstyleMagic, out);
+  PutBigEndian<std::uint64_t>(greeting.size, out);
+  PutBigEndian<std::uint32_t>(greeting.flags, out);
+  out.insert(out.end(), kOldstylePadBytes, greeting.pad_is_zero ? 0x00 : 0xff);
+}
+
+void Put(const RawBytes& raw, Bytes& out) { FieldWriter(out).Rest(raw.bytes); }
+
+void Put(const HardDisconnect& /*disconnect*/, Bytes& /*out*/) {}
+
+// --- Payloads in a few words: some 150 characters, escaped; the first bytes of those that cannot be taken apart ---
+
+constexpr std::size_t kBytesShown = 16;
+constexpr std::size_t kTextBytesShown = 30;
+constexpr std::size_t kListShown = 2;
+
+std::string Short(std::string_view text) { return Quoted(text, kTextBytesShown); }
+
+// The first bytes: as text when all of them are printable, else in hexadecimal.
+std::string DescribeBytes(ByteView bytes) {
+  const ByteView first = bytes.first(std::min(bytes.size(), kTextBytesShown));
+  const auto is_printable = [](std::uint8_t byte) { return 0x20 <= byte && byte < 0x7f; };
+  if (!bytes.empty() && std::ranges::all_of(first, is_printable)) {
+    return Short({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
+  }
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  for (const std::uint8_t byte : bytes.first(std::min(bytes.size(), kBytesShown))) {
+    text.append(text.empty() ? "" : " ") += kDigits[byte >> 4];
+    text += kDigits[byte & 0xf];
+  }
+  return bytes.size() > kBytesShown ? text + " ..." : text;
+}
+
+// The first few of `items`, each as `text_of` says it.
+std::string FirstFew(const auto& items, auto text_of) {
+  std::string text;
+  for (std::size_t i = 0; i < std::min(items.size(), kListShown); ++i) {
+    text.append(i == 0 ? "" : ", ").append(text_of(items[i]));
+  }
+  return items.size() > kListShown ? text + ", ..." : text;
+}
+
+std::string Text(const InfoQuery& query) {
+  return Short(query.name) + (query.requests.empty() ? "" : " asking " + FirstFew(query.requests, InfoName));
+}
+
+std::string Text(const MetaContextQuery& query) {
+  const auto quoted = [](const std::string& each) { return Quoted(each, 16); };
+  return Quoted(query.export_name, 16) + ", " + std::to_string(query.queries.size()) + " queries" +
+         (query.queries.empty() ? "" : ": " + FirstFew(query.queries, quoted));
+}
+
+std::string Text(const ListedExport& listed) {
+  return Short(listed.name) + (listed.description.empty() ? "" : ", " + Quoted(listed.description, 16));
+}
+
+std::string Text(const MetaContext& context) {
+  return "id " + std::to_string(context.id) + " is " + Short(context.name);
+}
+
+std::string Text(const InfoExport& info) {
+  return "NBD_INFO_EXPORT size " + std::to_string(info.size) + ", " + TransmissionFlagNames(info.flags);
+}
+
+std::string Text(const InfoBlockSize& info) {
+  return "NBD_INFO_BLOCK_SIZE minimum " + std::to_string(info.minimum) + ", preferred " +
+         std::to_string(info.preferred) + ", maximum " + std::to_string(info.maximum);
+}
+
+std::string Text(const InfoText& info) { return InfoName(info.type) + " " + Short(info.text); }
+
+std::string Text(const OffsetHole& hole) {
+  return "offset " + std::to_string(hole.offset) + ", hole of " + std::to_string(hole.length);
+}
+
+std::string Text(const ErrorPayload& error) {
+  return ErrorName(error.error) + (error.offset ? " at offset " + std::to_string(*error.offset) : "") +
+         (error.message.empty() ? "" : " " + Short(error.message));
+}
+
+template <typename Payload>
+std::string TextOr(const std::optional<Payload>& payload, ByteView bytes) {
+  return payload ? Text(*payload) : DescribeBytes(bytes);
+}
+
+template <typename Payload>
+std::string DescribeAs(ByteView payload) {
+  return TextOr(DecodePayload<Payload>(payload), payload);
+}
+
+std::string DescribeInfo(ByteView payload) {
+  switch (DecodeInfoType(payload).value_or(0xffff)) {
+    case InfoType::kExport:
+      return DescribeAs<InfoExport>(payload);
+    case InfoType::kBlockSize:
+      return DescribeAs<InfoBlockSize>(payload);
+    case InfoType::kName:
+    case InfoType::kDescription:
+      return DescribeAs<InfoText>(payload);
+    default:
+      return DescribeBytes(payload);
+  }
+}
+
+std::string DescribeOffsetData(ByteView payload) {
+  const std::size_t offset_bytes = std::min<std::size_t>(payload.size(), 8);
+  // Without its data, of which there may be much.
+  const auto data = DecodePayload<OffsetData>(payload.first(offset_bytes));
+  if (!data) {
+    return DescribeBytes(payload);
+  }
+  const ByteView bytes = payload.subspan(offset_bytes);
+  return "offset " + std::to_string(data->offset) + ", " + std::to_string(bytes.size()) + " bytes " +
+         DescribeBytes(bytes);
+}
+
+std::string DescribeBlockStatus(ByteView payload) {
+  constexpr std::size_t kPayloadShown = 4 + 8 * (kListShown + 1);  // One more, so that FirstFew sees that it cuts.
+  const bool is_whole = payload.size() % 8 == 4;
+  const auto status = DecodePayload<BlockStatus>(payload.first(std::min(payload.size(), kPayloadShown)));
+  if (!is_whole || !status) {
+    return DescribeBytes(payload);
+  }
+  const auto text_of = [](const Descriptor& each) { return std::to_string(each.length) + ":" + HexText(each.status); };
+  return "context " + std::to_string(status->context_id) + ", " + std::to_string(payload.size() / 8) + " descriptors " +
+         FirstFew(status->descriptors, text_of);
+}
+
+std::string DescribePayload(const Option& option) {
+  switch (option.option) {
+    case OptionType::kInfo:
+    case OptionType::kGo:
+      return DescribeAs<InfoQuery>(option.payload);
+    case OptionType::kListMetaContext:
+    case OptionType::kSetMetaContext:
+      return DescribeAs<MetaContextQuery>(option.payload);
+    default:
+      return DescribeBytes(option.payload);
+  }
+}
+
+std::string DescribePayload(const OptionReply& reply) {
+  switch (reply.type) {
+    case OptionReplyType::kServer:
+      return DescribeAs<ListedExport>(reply.payload);
+    case OptionReplyType::kInfo:
+      return DescribeInfo(reply.payload);
+    case OptionReplyType::kMetaContext:
+      return DescribeAs<MetaContext>(reply.payload);
+    default:
+      return DescribeBytes(reply.payload);
+  }
+}
+
+std::string DescribePayload(const Chunk& chunk) {
+  if (chunk.is_error()) {
+    return TextOr(DecodeErrorPayload(chunk.type, chunk.payload), chunk.payload);
+  }
+  switch (chunk.type) {
+    case ChunkType::kOffsetData:
+      return DescribeOffsetData(chunk.payload);
+    case ChunkType::kOffsetHole:
+      return DescribeAs<OffsetHole>(chunk.payload);
+    case ChunkType::kBlockStatus:
+      return DescribeBlockStatus(chunk.payload);
+    default:
+      return DescribeBytes(chunk.payload);
+  }
+}
+
+// --- Messages in a line ---
 
 // ", 12 bytes: WHAT"; nothing when there are none.
 std::string Payload(std::size_t byte_count, const std::string& what) {
@@ -81,6 +267,26 @@ std::string Text(const Request& request) {
 }
 
 }  // namespace
+
+void Encode(const ServerMessage& message, Bytes& out) {
+  std::visit([&out](const auto& each) { Put(each, out); }, message);
+}
+
+void Encode(const ClientMessage& message, Bytes& out) {
+  std::visit([&out](const auto& each) { Put(each, out); }, message);
+}
+
+Bytes Encode(const ServerMessage& message) {
+  Bytes out;
+  Encode(message, out);
+  return out;
+}
+
+Bytes Encode(const ClientMessage& message) {
+  Bytes out;
+  Encode(message, out);
+  return out;
+}
 
 std::string Describe(const ServerMessage& message) {
   return std::visit([](const auto& each) { return Text(each); }, message);

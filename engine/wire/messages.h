@@ -2,8 +2,8 @@
 // The messages of the NBD protocol as plain values, right or wrong.
 //
 // Fields are integers as they stand on the wire, so that an illegal message can be written down and sent; the
-// constructors' defaults make a legal one. Encoding is in encode.h, decoding in client_decoder.h (what a server
-// reads) and server_decoder.h (what a client reads), payloads inside messages in payloads.h.
+// constructors' defaults make a legal one. Each lists its fields once (fields.h). Decoding is in client_decoder.h (what
+// a server reads) and server_decoder.h (what a client reads), payloads inside messages in payloads.h.
 
 #pragma once
 
@@ -26,6 +26,12 @@ struct Greeting {
   std::uint64_t option_magic = kOptionMagic;
   std::uint16_t flags = HandshakeFlag::kFixedNewstyle | HandshakeFlag::kNoZeroes;
   bool operator==(const Greeting&) const = default;
+
+  static void Fields(auto& io, auto& greeting) {
+    io.Number(greeting.magic);
+    io.Number(greeting.option_magic);
+    io.Number(greeting.flags);
+  }
 };
 
 // The first 152 bytes of an oldstyle server. Only ever decoded: no server here speaks it.
@@ -45,6 +51,13 @@ struct OptionReply {
   std::optional<std::uint32_t> length_field = {};  // When set, sent in place of the payload's length.
   bool operator==(const OptionReply&) const = default;
 
+  static void Fields(auto& io, auto& reply) {
+    io.Number(reply.magic);
+    io.Number(reply.option);
+    io.Number(reply.type);
+    io.Payload(reply.payload, reply.length_field);
+  }
+
   [[nodiscard]] bool is_error() const { return (type & OptionReplyType::kErrorBit) != 0; }
 };
 
@@ -54,6 +67,12 @@ struct ExportNameReply {
   std::uint16_t flags = TransmissionFlag::kHasFlags;
   Bytes pad = {};  // 124 zero bytes unless both sides set NO_ZEROES.
   bool operator==(const ExportNameReply&) const = default;
+
+  static void Fields(auto& io, auto& reply) {
+    io.Number(reply.size);
+    io.Number(reply.flags);
+    io.Rest(reply.pad);
+  }
 };
 
 // A simple reply: a 16-byte header, and data after a successful READ.
@@ -63,6 +82,13 @@ struct SimpleReply {
   std::uint64_t cookie = 0;
   Bytes data = {};
   bool operator==(const SimpleReply&) const = default;
+
+  static void Fields(auto& io, auto& reply) {
+    io.Number(reply.magic);
+    io.Number(reply.error);
+    io.Number(reply.cookie);
+    io.Rest(reply.data);
+  }
 };
 
 // A structured reply chunk: a 20-byte header and a payload.
@@ -74,6 +100,14 @@ struct Chunk {
   Bytes payload = {};
   std::optional<std::uint32_t> length_field = {};  // When set, sent in place of the payload's length.
   bool operator==(const Chunk&) const = default;
+
+  static void Fields(auto& io, auto& chunk) {
+    io.Number(chunk.magic);
+    io.Number(chunk.flags);
+    io.Number(chunk.type);
+    io.Number(chunk.cookie);
+    io.Payload(chunk.payload, chunk.length_field);
+  }
 
   [[nodiscard]] bool is_error() const { return (type & ChunkType::kErrorBit) != 0; }
   [[nodiscard]] bool is_done() const { return (flags & ChunkFlag::kDone) != 0; }
@@ -99,6 +133,8 @@ using ServerMessage = std::variant<Greeting, OldstyleGreeting, OptionReply, Expo
 struct ClientFlags {
   std::uint32_t flags = ClientFlag::kFixedNewstyle | ClientFlag::kNoZeroes;
   bool operator==(const ClientFlags&) const = default;
+
+  static void Fields(auto& io, auto& flags) { io.Number(flags.flags); }
 };
 
 // One option: a 16-byte header and a payload.
@@ -110,6 +146,12 @@ struct Option {
   bool too_long = false;  // Decoded only: the payload passed the decoder's limit, was read and dropped; its length
                           // is in length_field.
   bool operator==(const Option&) const = default;
+
+  static void Fields(auto& io, auto& option) {
+    io.Number(option.magic);
+    io.Number(option.option);
+    io.Payload(option.payload, option.length_field);
+  }
 };
 
 // One request: a 28-byte header, and the data of a WRITE.
@@ -123,9 +165,27 @@ struct Request {
   Bytes payload = {};
   bool too_long = false;  // Decoded only: the payload passed the decoder's limit, was read and dropped.
   bool operator==(const Request&) const = default;
+
+  static void Fields(auto& io, auto& request) {
+    io.Number(request.magic);
+    io.Number(request.flags);
+    io.Number(request.type);
+    io.Number(request.cookie);
+    io.Number(request.offset);
+    io.Number(request.length);
+    io.Rest(request.payload);
+  }
 };
 
 using ClientMessage = std::variant<ClientFlags, Option, Request>;
+
+// Appends the wire form of `message` to `out`, field by field: an illegal message gives illegal bytes. HardDisconnect
+// has none.
+void Encode(const ServerMessage& message, Bytes& out);
+void Encode(const ClientMessage& message, Bytes& out);
+
+Bytes Encode(const ServerMessage& message);
+Bytes Encode(const ClientMessage& message);
 
 // One line for people, with the specification's names; data is shown by its length and first bytes, and
 // everything a peer chose is escaped: "NBD_REP_INFO for NBD_OPT_GO, 12 bytes". At most some 300 characters.

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The contents of payloads: names, queries, information, descriptors, error texts.
 //
-// Each Decode returns nothing when the payload cannot be taken apart (a length that points outside of it, a fixed
-// part that is missing); it judges nothing else. Encode and Decode are inverse on what Encode can make.
+// Each lists its fields once; EncodePayload and DecodePayload, at the end, are inverse on what EncodePayload can make.
 
 #pragma once
 
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/base/bytes.h"
+#include "engine/wire/fields.h"
 #include "engine/wire/protocol.h"
 
 namespace nbdspec::engine {
@@ -21,82 +23,110 @@ struct InfoQuery {
   std::string name;
   std::vector<std::uint16_t> requests = {};
   bool operator==(const InfoQuery&) const = default;
+
+  static void Fields(auto& io, auto& query) {
+    io.Text(query.name);
+    io.template List<std::uint16_t>(query.requests, [&io](auto& request) { io.Number(request); });
+  }
 };
-Bytes EncodePayload(const InfoQuery& query);
-std::optional<InfoQuery> DecodeInfoQuery(ByteView payload);  // Nothing also when bytes are left over.
 
 // Data of NBD_OPT_LIST_META_CONTEXT and NBD_OPT_SET_META_CONTEXT.
 struct MetaContextQuery {
   std::string export_name;
   std::vector<std::string> queries = {};
   bool operator==(const MetaContextQuery&) const = default;
+
+  static void Fields(auto& io, auto& query) {
+    io.Text(query.export_name);
+    io.template List<std::uint32_t>(query.queries, [&io](auto& each) { io.Text(each); });
+  }
 };
-Bytes EncodePayload(const MetaContextQuery& query);
-std::optional<MetaContextQuery> DecodeMetaContextQuery(ByteView payload);  // Nothing also when bytes are left over.
 
 // Data of NBD_REP_SERVER: one export of a list.
 struct ListedExport {
   std::string name;
   std::string description = {};
   bool operator==(const ListedExport&) const = default;
+
+  static void Fields(auto& io, auto& listed) {
+    io.Text(listed.name);
+    io.Rest(listed.description);
+  }
 };
-Bytes EncodePayload(const ListedExport& listed);
-std::optional<ListedExport> DecodeListedExport(ByteView payload);
 
 // Data of NBD_REP_META_CONTEXT.
 struct MetaContext {
   std::uint32_t id = 0;
   std::string name;
   bool operator==(const MetaContext&) const = default;
+
+  static void Fields(auto& io, auto& context) {
+    io.Number(context.id);
+    io.Rest(context.name);
+  }
 };
-Bytes EncodePayload(const MetaContext& context);
-std::optional<MetaContext> DecodeMetaContext(ByteView payload);
 
 // Data of NBD_REP_INFO: the type, then what belongs to it.
-std::optional<std::uint16_t> DecodeInfoType(ByteView payload);
-
 struct InfoExport {
   std::uint64_t size = 0;
   std::uint16_t flags = 0;
   bool operator==(const InfoExport&) const = default;
+
+  static void Fields(auto& io, auto& info) {
+    io.Constant(InfoType::kExport);
+    io.Number(info.size);
+    io.Number(info.flags);
+  }
 };
-Bytes EncodePayload(const InfoExport& info);
-std::optional<InfoExport> DecodeInfoExport(ByteView payload);  // Nothing unless exactly 12 bytes of that type.
 
 struct InfoBlockSize {
   std::uint32_t minimum = 1;  // Bytes; so the others.
   std::uint32_t preferred = 4096;
   std::uint32_t maximum = kPayloadBytesDefaultMax;
   bool operator==(const InfoBlockSize&) const = default;
+
+  static void Fields(auto& io, auto& info) {
+    io.Constant(InfoType::kBlockSize);
+    io.Number(info.minimum);
+    io.Number(info.preferred);
+    io.Number(info.maximum);
+  }
 };
-Bytes EncodePayload(const InfoBlockSize& info);
-std::optional<InfoBlockSize> DecodeInfoBlockSize(ByteView payload);  // Nothing unless exactly 14 bytes of that type.
 
 struct InfoText {
   std::uint16_t type = InfoType::kName;  // Or kDescription.
   std::string text;
   bool operator==(const InfoText&) const = default;
+
+  static void Fields(auto& io, auto& info) {
+    io.Number(info.type);
+    io.Rest(info.text);
+  }
 };
-Bytes EncodePayload(const InfoText& info);
-std::optional<InfoText> DecodeInfoText(ByteView payload);
 
 // Payload of NBD_REPLY_TYPE_OFFSET_DATA.
 struct OffsetData {
   std::uint64_t offset = 0;
   Bytes data = {};
   bool operator==(const OffsetData&) const = default;
+
+  static void Fields(auto& io, auto& data) {
+    io.Number(data.offset);
+    io.Rest(data.data);
+  }
 };
-Bytes EncodePayload(const OffsetData& data);
-std::optional<OffsetData> DecodeOffsetData(ByteView payload);  // May have no data: that is the judge's business.
 
 // Payload of NBD_REPLY_TYPE_OFFSET_HOLE.
 struct OffsetHole {
   std::uint64_t offset = 0;
   std::uint32_t length = 0;
   bool operator==(const OffsetHole&) const = default;
+
+  static void Fields(auto& io, auto& hole) {
+    io.Number(hole.offset);
+    io.Number(hole.length);
+  }
 };
-Bytes EncodePayload(const OffsetHole& hole);
-std::optional<OffsetHole> DecodeOffsetHole(ByteView payload);  // Nothing unless exactly 12 bytes.
 
 // One extent on the wire.
 struct Descriptor {
@@ -110,9 +140,15 @@ struct BlockStatus {
   std::uint32_t context_id = 0;
   std::vector<Descriptor> descriptors = {};
   bool operator==(const BlockStatus&) const = default;
+
+  static void Fields(auto& io, auto& status) {
+    io.Number(status.context_id);
+    io.ListToEnd(status.descriptors, [&io](auto& descriptor) {
+      io.Number(descriptor.length);
+      io.Number(descriptor.status);
+    });
+  }
 };
-Bytes EncodePayload(const BlockStatus& status);
-std::optional<BlockStatus> DecodeBlockStatus(ByteView payload);  // Nothing unless 4+8n bytes; n may be 0.
 
 // Payload of NBD_REPLY_TYPE_ERROR, and with an offset of NBD_REPLY_TYPE_ERROR_OFFSET.
 struct ErrorPayload {
@@ -120,10 +156,39 @@ struct ErrorPayload {
   std::string message = {};
   std::optional<std::uint64_t> offset = {};
   bool operator==(const ErrorPayload&) const = default;
+
+  static void Fields(auto& io, auto& error) {
+    io.Number(error.error);
+    io.template Text<std::uint16_t>(error.message);
+    if (error.offset) {
+      io.Number(*error.offset);
+    }
+  }
 };
-Bytes EncodePayload(const ErrorPayload& error);
+
+template <typename Payload>
+Bytes EncodePayload(const Payload& payload) {
+  Bytes out;
+  FieldWriter writer(out);
+  Payload::Fields(writer, payload);
+  return out;
+}
+
+// Nothing unless the fields fill `bytes` exactly: when a length points outside of them, a fixed part is missing, or
+// bytes are left over. It judges nothing else: data may be empty, a list without items.
+template <typename Payload>
+std::optional<Payload> DecodePayload(ByteView bytes) {
+  FieldReader reader(bytes);
+  std::optional<Payload> payload(std::in_place);
+  Payload::Fields(reader, *payload);
+  return reader.ok() && reader.rest().empty() ? std::move(payload) : std::nullopt;
+}
+
 // `chunk_type` says whether an offset follows the message; bytes after the known fields are ignored.
 std::optional<ErrorPayload> DecodeErrorPayload(std::uint16_t chunk_type, ByteView payload);
+
+// The type of the data of NBD_REP_INFO.
+std::optional<std::uint16_t> DecodeInfoType(ByteView payload);
 
 // Whether `text` is valid UTF-8 without a NUL byte. general.string.utf8.server, general.string.no-nul.server.
 bool IsValidString(std::string_view text);

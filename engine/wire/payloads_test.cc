@@ -28,46 +28,46 @@ TEST(InfoQuery, IsFramedByItsLengthAndCount) {
   const InfoQuery query{.name = "ab", .requests = {0, 0x1234}};
   const Bytes payload = {0, 0, 0, 2, 'a', 'b', 0, 2, 0, 0, 0x12, 0x34};
   EXPECT_EQ(EncodePayload(query), payload);
-  EXPECT_EQ(DecodeInfoQuery(payload), query);
-  EXPECT_EQ(DecodeInfoQuery(Bytes(6)), InfoQuery{});
-  ExpectEveryPrefixRefused(payload, DecodeInfoQuery);
-  EXPECT_EQ(DecodeInfoQuery(With(payload, 1)), std::nullopt);
+  EXPECT_EQ(DecodePayload<InfoQuery>(payload), query);
+  EXPECT_EQ(DecodePayload<InfoQuery>(Bytes(6)), InfoQuery{});
+  ExpectEveryPrefixRefused(payload, DecodePayload<InfoQuery>);
+  EXPECT_EQ(DecodePayload<InfoQuery>(With(payload, 1)), std::nullopt);
 }
 
 TEST(InfoQuery, LengthOutsideOfThePayloadIsRefused) {
-  EXPECT_EQ(DecodeInfoQuery(Bytes{0xff, 0xff, 0xff, 0xff, 'a', 'b', 0, 0}), std::nullopt);
-  EXPECT_EQ(DecodeInfoQuery(Bytes{0, 0, 0, 0, 0xff, 0xff}), std::nullopt);
+  EXPECT_EQ(DecodePayload<InfoQuery>(Bytes{0xff, 0xff, 0xff, 0xff, 'a', 'b', 0, 0}), std::nullopt);
+  EXPECT_EQ(DecodePayload<InfoQuery>(Bytes{0, 0, 0, 0, 0xff, 0xff}), std::nullopt);
 }
 
 TEST(MetaContextQuery, IsFramedByItsLengthsAndCount) {
   const MetaContextQuery query{.export_name = "e", .queries = {"base:", ""}};
   const Bytes payload = {0, 0, 0, 1, 'e', 0, 0, 0, 2, 0, 0, 0, 5, 'b', 'a', 's', 'e', ':', 0, 0, 0, 0};
   EXPECT_EQ(EncodePayload(query), payload);
-  EXPECT_EQ(DecodeMetaContextQuery(payload), query);
-  ExpectEveryPrefixRefused(payload, DecodeMetaContextQuery);
-  EXPECT_EQ(DecodeMetaContextQuery(With(payload, 1)), std::nullopt);
+  EXPECT_EQ(DecodePayload<MetaContextQuery>(payload), query);
+  ExpectEveryPrefixRefused(payload, DecodePayload<MetaContextQuery>);
+  EXPECT_EQ(DecodePayload<MetaContextQuery>(With(payload, 1)), std::nullopt);
 }
 
 TEST(MetaContextQuery, CountThatClaimsTooMuchIsRefused) {
-  EXPECT_EQ(DecodeMetaContextQuery(Bytes{0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}), std::nullopt);
+  EXPECT_EQ(DecodePayload<MetaContextQuery>(Bytes{0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0, 0, 0}), std::nullopt);
 }
 
 TEST(ListedExport, DescriptionIsWhatFollowsTheName) {
   const ListedExport listed{.name = "n", .description = "d d"};
   const Bytes payload = {0, 0, 0, 1, 'n', 'd', ' ', 'd'};
   EXPECT_EQ(EncodePayload(listed), payload);
-  EXPECT_EQ(DecodeListedExport(payload), listed);
-  EXPECT_EQ(DecodeListedExport(Bytes(4)), ListedExport{});
-  EXPECT_EQ(DecodeListedExport(Bytes(3)), std::nullopt);
-  EXPECT_EQ(DecodeListedExport(Bytes{0, 0, 0, 2, 'n'}), std::nullopt);
+  EXPECT_EQ(DecodePayload<ListedExport>(payload), listed);
+  EXPECT_EQ(DecodePayload<ListedExport>(Bytes(4)), ListedExport{});
+  EXPECT_EQ(DecodePayload<ListedExport>(Bytes(3)), std::nullopt);
+  EXPECT_EQ(DecodePayload<ListedExport>(Bytes{0, 0, 0, 2, 'n'}), std::nullopt);
 }
 
 TEST(MetaContext, NameIsWhatFollowsTheId) {
   const MetaContext context{.id = 0x01020304, .name = "base:allocation"};
-  EXPECT_EQ(DecodeMetaContext(EncodePayload(context)), context);
+  EXPECT_EQ(DecodePayload<MetaContext>(EncodePayload(context)), context);
   EXPECT_EQ(EncodePayload(context)[0], 1);
-  EXPECT_EQ(DecodeMetaContext(Bytes(4)), MetaContext{});
-  EXPECT_EQ(DecodeMetaContext(Bytes(3)), std::nullopt);
+  EXPECT_EQ(DecodePayload<MetaContext>(Bytes(4)), MetaContext{});
+  EXPECT_EQ(DecodePayload<MetaContext>(Bytes(3)), std::nullopt);
 }
 
 TEST(InfoType, IsTheFirstTwoBytes) {
@@ -79,56 +79,56 @@ TEST(InfoExport, IsExactlyTwelveBytesOfItsType) {
   const InfoExport info{.size = 0x0102030405060708, .flags = 0x090a};
   const Bytes payload = {0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10};
   EXPECT_EQ(EncodePayload(info), payload);
-  EXPECT_EQ(DecodeInfoExport(payload), info);
-  ExpectEveryPrefixRefused(payload, DecodeInfoExport);
-  EXPECT_EQ(DecodeInfoExport(With(payload, 1)), std::nullopt);
+  EXPECT_EQ(DecodePayload<InfoExport>(payload), info);
+  ExpectEveryPrefixRefused(payload, DecodePayload<InfoExport>);
+  EXPECT_EQ(DecodePayload<InfoExport>(With(payload, 1)), std::nullopt);
   Bytes other = payload;
   other[1] = InfoType::kBlockSize;
-  EXPECT_EQ(DecodeInfoExport(other), std::nullopt);
+  EXPECT_EQ(DecodePayload<InfoExport>(other), std::nullopt);
 }
 
 TEST(InfoBlockSize, IsExactlyFourteenBytesOfItsType) {
   const InfoBlockSize info{.minimum = 512, .preferred = 4096, .maximum = 0xffffffff};
   const Bytes payload = {0, 3, 0, 0, 2, 0, 0, 0, 16, 0, 0xff, 0xff, 0xff, 0xff};
   EXPECT_EQ(EncodePayload(info), payload);
-  EXPECT_EQ(DecodeInfoBlockSize(payload), info);
-  ExpectEveryPrefixRefused(payload, DecodeInfoBlockSize);
-  EXPECT_EQ(DecodeInfoBlockSize(With(payload, 1)), std::nullopt);
+  EXPECT_EQ(DecodePayload<InfoBlockSize>(payload), info);
+  ExpectEveryPrefixRefused(payload, DecodePayload<InfoBlockSize>);
+  EXPECT_EQ(DecodePayload<InfoBlockSize>(With(payload, 1)), std::nullopt);
   Bytes other = payload;
   other[1] = InfoType::kExport;
-  EXPECT_EQ(DecodeInfoBlockSize(other), std::nullopt);
+  EXPECT_EQ(DecodePayload<InfoBlockSize>(other), std::nullopt);
 }
 
 TEST(InfoText, TextIsWhatFollowsTheType) {
   const InfoText info{.type = InfoType::kDescription, .text = std::string("a\0b", 3)};
-  EXPECT_EQ(DecodeInfoText(EncodePayload(info)), info);
-  EXPECT_EQ(DecodeInfoText(Bytes{0, 1}), InfoText{});
-  EXPECT_EQ(DecodeInfoText(Bytes{0}), std::nullopt);
+  EXPECT_EQ(DecodePayload<InfoText>(EncodePayload(info)), info);
+  EXPECT_EQ(DecodePayload<InfoText>(Bytes{0, 1}), InfoText{});
+  EXPECT_EQ(DecodePayload<InfoText>(Bytes{0}), std::nullopt);
 }
 
 TEST(OffsetData, MayHaveNoData) {
   const OffsetData data{.offset = 0x0102030405060708, .data = {9}};
   EXPECT_EQ(EncodePayload(data), (Bytes{1, 2, 3, 4, 5, 6, 7, 8, 9}));
-  EXPECT_EQ(DecodeOffsetData(EncodePayload(data)), data);
-  EXPECT_EQ(DecodeOffsetData(Bytes(8)), OffsetData{});
-  EXPECT_EQ(DecodeOffsetData(Bytes(7)), std::nullopt);
+  EXPECT_EQ(DecodePayload<OffsetData>(EncodePayload(data)), data);
+  EXPECT_EQ(DecodePayload<OffsetData>(Bytes(8)), OffsetData{});
+  EXPECT_EQ(DecodePayload<OffsetData>(Bytes(7)), std::nullopt);
 }
 
 TEST(OffsetHole, IsExactlyTwelveBytes) {
   const OffsetHole hole{.offset = 1, .length = 2};
   EXPECT_EQ(EncodePayload(hole), (Bytes{0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2}));
-  EXPECT_EQ(DecodeOffsetHole(EncodePayload(hole)), hole);
-  EXPECT_EQ(DecodeOffsetHole(Bytes(11)), std::nullopt);
-  EXPECT_EQ(DecodeOffsetHole(Bytes(13)), std::nullopt);
+  EXPECT_EQ(DecodePayload<OffsetHole>(EncodePayload(hole)), hole);
+  EXPECT_EQ(DecodePayload<OffsetHole>(Bytes(11)), std::nullopt);
+  EXPECT_EQ(DecodePayload<OffsetHole>(Bytes(13)), std::nullopt);
 }
 
 TEST(BlockStatus, IsFourBytesAndAnyNumberOfEight) {
   const BlockStatus status{.context_id = 7, .descriptors = {{.length = 1, .status = 2}, {.length = 3, .status = 4}}};
   const Bytes payload = {0, 0, 0, 7, 0, 0, 0, 1, 0, 0, 0, 2, 0, 0, 0, 3, 0, 0, 0, 4};
   EXPECT_EQ(EncodePayload(status), payload);
-  EXPECT_EQ(DecodeBlockStatus(payload), status);
+  EXPECT_EQ(DecodePayload<BlockStatus>(payload), status);
   for (std::size_t size = 0; size <= 40; ++size) {
-    const auto decoded = DecodeBlockStatus(Bytes(size));
+    const auto decoded = DecodePayload<BlockStatus>(Bytes(size));
     ASSERT_EQ(decoded.has_value(), size % 8 == 4) << size;
     if (decoded) {
       EXPECT_EQ(decoded->descriptors.size(), size / 8);

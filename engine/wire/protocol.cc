@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "engine/wire/protocol.h"
 
+#include <charconv>
 #include <initializer_list>
-
-#include "engine/wire/hex.h"
 
 namespace nbdspec::engine {
 namespace {
@@ -185,6 +184,11 @@ std::string TransmissionFlagNames(std::uint16_t flags) { return FlagNames(kTrans
 std::string CommandFlagNames(std::uint16_t flags) { return FlagNames(kCommandFlagNames, flags, "|", "0"); }
 std::string ChunkFlagNames(std::uint16_t flags) { return FlagNames(kChunkFlagNames, flags, "|", "0"); }
 std::string AllocationFlagNames(std::uint32_t flags) { return FlagNames(kAllocationFlagNames, flags, ",", "data"); }
+
+std::string HexText(std::uint64_t value) {
+  char digits[16];
+  return "0x" + std::string(digits, std::to_chars(digits, digits + sizeof digits, value, 16).ptr);
+}
 
 std::string MagicText(std::uint32_t magic) {
   if (const std::string_view name = Find(kMagicNames, magic); !name.empty()) {

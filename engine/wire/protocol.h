@@ -175,6 +175,9 @@ std::string CommandFlagNames(std::uint16_t flags);       // "REQ_ONE"; "0".
 std::string ChunkFlagNames(std::uint16_t flags);         // "DONE"; "0".
 std::string AllocationFlagNames(std::uint32_t flags);    // "hole,zero"; "data" for 0.
 
+// `value` as "0x1b".
+std::string HexText(std::uint64_t value);
+
 // A magic for people: "0x67446698 (NBD_SIMPLE_REPLY_MAGIC)"; reserved and historic ones, and a magic of one width
 // met where the other was due, are named too. Only the number when nothing is known of it.
 std::string MagicText(std::uint32_t magic);

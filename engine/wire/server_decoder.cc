@@ -5,20 +5,12 @@
 #include <utility>
 
 #include "engine/base/check.h"
-#include "engine/wire/big_endian.h"
-#include "engine/wire/hex.h"
+#include "engine/wire/fields.h"
 
 namespace nbdspec::engine {
 namespace {
 
-constexpr std::size_t kGreetingBytes = 18;
 constexpr std::size_t kOldstyleGreetingBytes = 28 + kOldstylePadBytes;
-constexpr std::size_t kOptionReplyHeaderBytes = 20;
-constexpr std::size_t kExportNameReplyBytes = 10;  // Without the pad.
-constexpr std::size_t kSimpleReplyHeaderBytes = 16;
-constexpr std::size_t kChunkHeaderBytes = 20;
-
-Bytes Copy(ByteView bytes) { return {bytes.begin(), bytes.end()}; }
 
 }  // namespace
 
@@ -56,17 +48,14 @@ ServerDecoder::Decoded ServerDecoder::Next() {
 
 ServerDecoder::Decoded ServerDecoder::NextGreeting() {
   const ByteView bytes = pending_.view();
-  if (bytes.size() < sizeof kNbdMagic) {
-    return std::nullopt;
-  }
-  Greeting greeting{.magic = GetBigEndian<std::uint64_t>(bytes)};
-  if (greeting.magic != kNbdMagic) {
+  const Header<Greeting> header(bytes);
+  const Greeting& greeting = header.message;
+  if (bytes.size() >= sizeof kNbdMagic && greeting.magic != kNbdMagic) {
     return Die("first magic of the greeting is " + MagicText(greeting.magic) + ", not " + MagicText(kNbdMagic));
   }
   if (bytes.size() < sizeof kNbdMagic + sizeof kOptionMagic) {
     return std::nullopt;
   }
-  greeting.option_magic = GetBigEndian<std::uint64_t>(bytes, 8);
   if (greeting.option_magic == kOldstyleMagic) {
     return NextOldstyleGreeting();
   }
@@ -74,12 +63,11 @@ ServerDecoder::Decoded ServerDecoder::NextGreeting() {
     return Die("second magic of the greeting is " + MagicText(greeting.option_magic) + ", neither " +
                MagicText(kOptionMagic) + " nor " + MagicText(kOldstyleMagic));
   }
-  if (bytes.size() < kGreetingBytes) {
+  if (!header.ok()) {
     return std::nullopt;
   }
-  greeting.flags = GetBigEndian<std::uint16_t>(bytes, 16);
   phase_ = Phase::kOptionReplies;
-  return Place(greeting, kGreetingBytes);
+  return Place(greeting, header.size);
 }
 
 ServerDecoder::Decoded ServerDecoder::NextOldstyleGreeting() {
@@ -98,42 +86,30 @@ ServerDecoder::Decoded ServerDecoder::NextOldstyleGreeting() {
 
 ServerDecoder::Decoded ServerDecoder::NextOptionReply() {
   const ByteView bytes = pending_.view();
-  if (bytes.size() < sizeof kOptionReplyMagic) {
-    return std::nullopt;
-  }
-  OptionReply reply{.magic = GetBigEndian<std::uint64_t>(bytes)};
-  if (reply.magic != kOptionReplyMagic) {
+  Header<OptionReply> header(bytes);
+  OptionReply& reply = header.message;
+  if (bytes.size() >= sizeof reply.magic && reply.magic != kOptionReplyMagic) {
     return Die("option reply magic is " + MagicText(reply.magic) + ", not " + MagicText(kOptionReplyMagic));
   }
-  if (bytes.size() < kOptionReplyHeaderBytes) {
+  if (!header.ok()) {
     return std::nullopt;
   }
-  reply.option = GetBigEndian<std::uint32_t>(bytes, 8);
-  reply.type = GetBigEndian<std::uint32_t>(bytes, 12);
-  const auto length = GetBigEndian<std::uint32_t>(bytes, 16);
-  if (length > limits_.payload_bytes_max) {
-    return DieOfLength("payload of " + OptionReplyName(reply.type) + " for " + OptionName(reply.option), length);
+  if (header.length > limits_.payload_bytes_max) {
+    return DieOfLength("payload of " + OptionReplyName(reply.type) + " for " + OptionName(reply.option), header.length);
   }
-  if (bytes.size() - kOptionReplyHeaderBytes < length) {
-    return std::nullopt;
-  }
-  reply.payload = Copy(bytes.subspan(kOptionReplyHeaderBytes, length));
-  return Place(std::move(reply), kOptionReplyHeaderBytes + length);
+  return WithPayload(header, reply.payload, header.length);
 }
 
 ServerDecoder::Decoded ServerDecoder::NextExportNameReply() {
-  const ByteView bytes = pending_.view();
-  const std::size_t pad_bytes = pad_ ? kExportNamePadBytes : 0;
-  if (bytes.size() < kExportNameReplyBytes + pad_bytes) {
-    return std::nullopt;
+  Header<ExportNameReply> header(pending_.view());
+  Decoded reply;
+  if (header.ok()) {
+    reply = WithPayload(header, header.message.pad, pad_ ? kExportNamePadBytes : 0);
   }
-  ExportNameReply reply{
-      .size = GetBigEndian<std::uint64_t>(bytes),
-      .flags = GetBigEndian<std::uint16_t>(bytes, 8),
-      .pad = Copy(bytes.subspan(kExportNameReplyBytes, pad_bytes)),
-  };
-  phase_ = Phase::kReplies;
-  return Place(std::move(reply), kExportNameReplyBytes + pad_bytes);
+  if (reply) {
+    phase_ = Phase::kReplies;
+  }
+  return reply;
 }
 
 ServerDecoder::Decoded ServerDecoder::NextReply() {
@@ -152,51 +128,37 @@ ServerDecoder::Decoded ServerDecoder::NextReply() {
 }
 
 ServerDecoder::Decoded ServerDecoder::NextSimpleReply() {
-  const ByteView bytes = pending_.view();
-  if (bytes.size() < kSimpleReplyHeaderBytes) {
+  Header<SimpleReply> header(pending_.view());
+  const auto [cookie, error] = std::pair(header.message.cookie, header.message.error);
+  if (!header.ok()) {
     return std::nullopt;
   }
-  SimpleReply reply{
-      .error = GetBigEndian<std::uint32_t>(bytes, 4),
-      .cookie = GetBigEndian<std::uint64_t>(bytes, 8),
-  };
-  const auto expected = data_by_cookie_.lower_bound(reply.cookie);
-  const bool has_data =
-      reply.error == NbdError::kOk && expected != data_by_cookie_.end() && expected->first == reply.cookie;
+  const auto expected = data_by_cookie_.lower_bound(cookie);
+  const bool has_data = error == NbdError::kOk && expected != data_by_cookie_.end() && expected->first == cookie;
   const std::uint32_t length = has_data ? expected->second : 0;
   if (length > limits_.payload_bytes_max) {
     return DieOfLength("data of a simple reply", length);
   }
-  if (bytes.size() - kSimpleReplyHeaderBytes < length) {
-    return std::nullopt;
+  Decoded reply = WithPayload(header, header.message.data, length);
+  if (reply) {
+    ForgetData(cookie);
   }
-  reply.data = Copy(bytes.subspan(kSimpleReplyHeaderBytes, length));
-  ForgetData(reply.cookie);
-  return Place(std::move(reply), kSimpleReplyHeaderBytes + length);
+  return reply;
 }
 
 ServerDecoder::Decoded ServerDecoder::NextChunk() {
-  const ByteView bytes = pending_.view();
-  if (bytes.size() < kChunkHeaderBytes) {
+  Header<Chunk> header(pending_.view());
+  Chunk& chunk = header.message;
+  if (!header.ok()) {
     return std::nullopt;
   }
-  Chunk chunk{
-      .flags = GetBigEndian<std::uint16_t>(bytes, 4),
-      .type = GetBigEndian<std::uint16_t>(bytes, 6),
-      .cookie = GetBigEndian<std::uint64_t>(bytes, 8),
-  };
-  const auto length = GetBigEndian<std::uint32_t>(bytes, 16);
-  if (length > limits_.payload_bytes_max) {
-    return DieOfLength("payload of a chunk " + ChunkName(chunk.type), length);
+  if (header.length > limits_.payload_bytes_max) {
+    return DieOfLength("payload of a chunk " + ChunkName(chunk.type), header.length);
   }
-  if (bytes.size() - kChunkHeaderBytes < length) {
-    return std::nullopt;
-  }
-  chunk.payload = Copy(bytes.subspan(kChunkHeaderBytes, length));
-  if (chunk.is_done()) {
+  if (chunk.is_done() && header.length <= header.rest().size()) {
     ForgetData(chunk.cookie);
   }
-  return Place(std::move(chunk), kChunkHeaderBytes + length);
+  return WithPayload(header, chunk.payload, header.length);
 }
 
 // A reply with `cookie` has come: forgets the first of what was expected of it.
@@ -206,6 +168,16 @@ void ServerDecoder::ForgetData(std::uint64_t cookie) {
   if (first != data_by_cookie_.end() && first->first == cookie) {
     data_by_cookie_.erase(first);
   }
+}
+
+// The message of `header`, of which `payload` is a part, with its payload of `length` bytes once they are there.
+template <typename Message>
+ServerDecoder::Decoded ServerDecoder::WithPayload(Header<Message>& header, Bytes& payload, std::size_t length) {
+  if (header.rest().size() < length) {
+    return std::nullopt;
+  }
+  payload.assign(header.rest().begin(), header.rest().begin() + static_cast<std::ptrdiff_t>(length));
+  return Place(std::move(header.message), header.size + length);
 }
 
 // Takes the `length` bytes of `message` from what is pending.

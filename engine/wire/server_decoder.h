@@ -19,6 +19,7 @@
 #include "engine/base/bytes.h"
 #include "engine/wire/byte_queue.h"
 #include "engine/wire/client_decoder.h"
+#include "engine/wire/fields.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::engine {
@@ -76,6 +77,8 @@ class ServerDecoder {
   Decoded NextSimpleReply();
   Decoded NextChunk();
   void ForgetData(std::uint64_t cookie);
+  template <typename Message>
+  Decoded WithPayload(Header<Message>& header, Bytes& payload, std::size_t length);
   Decoded Place(ServerMessage message, std::size_t length);
   Decoded Die(std::string what);
   Decoded DieOfLength(std::string_view what, std::uint32_t length);

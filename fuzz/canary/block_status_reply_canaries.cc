@@ -211,7 +211,7 @@ BlockStatusSubject JudgeWithout(std::string_view requirement) {
 template <typename Spoil>
 void SpoilStatus(StatusExchange& exchange, Spoil spoil) {
   for (Chunk& chunk : exchange.chunks) {
-    if (auto status = engine::DecodeBlockStatus(chunk.payload); status && chunk.type == 5) {
+    if (auto status = engine::DecodePayload<engine::BlockStatus>(chunk.payload); status && chunk.type == 5) {
       spoil(*status);
       chunk.payload = engine::EncodePayload(*status);
     }
@@ -222,7 +222,7 @@ void SpoilStatus(StatusExchange& exchange, Spoil spoil) {
 BlockStatusSubject JudgeThatSumsIn32Bits() {
   return {.judge = [](const StatusExchange& exchange) {
     const bool is_wrong = std::ranges::any_of(exchange.chunks, [&](const Chunk& chunk) {
-      const auto status = engine::DecodeBlockStatus(chunk.payload);
+      const auto status = engine::DecodePayload<engine::BlockStatus>(chunk.payload);
       std::uint32_t sum = 0;
       for (std::size_t i = 0; chunk.type == 5 && status && i + 1 < status->descriptors.size(); ++i) {
         sum += status->descriptors[i].length;

@@ -9,13 +9,9 @@
 #include <vector>
 
 #include "engine/base/bytes.h"
-#include "engine/layers/block_size_filter.h"
-#include "engine/layers/concat_plugin.h"
-#include "engine/layers/copy_on_write_filter.h"
+#include "engine/layers/filters.h"
+#include "engine/layers/plugins.h"
 #include "engine/layers/layer.h"
-#include "engine/layers/sparse_read_filter.h"
-#include "engine/layers/truncate_filter.h"
-#include "engine/layers/window_filter.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/disagreement.h"

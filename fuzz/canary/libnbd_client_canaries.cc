@@ -34,14 +34,14 @@ class Liar : public engine::Interposer {
  public:
   Liar(Bug bug, engine::Interposer& recorder) : bug_(bug), recorder_(recorder) {}
 
-  bool BeforeServer(engine::ClientMessage& heard, const engine::ConnectionState& state) override {
+  bool BeforeServer(engine::ClientMessage& heard, const engine::Negotiated& state) override {
     if (auto* request = std::get_if<Request>(&heard)) {
       Spoil(*request);
     }
     return recorder_.BeforeServer(heard, state);
   }
 
-  void AfterServer(const engine::ClientMessage* heard, const engine::ConnectionState& state,
+  void AfterServer(const engine::ClientMessage* heard, const engine::Negotiated& state,
                    std::vector<ServerMessage>& said) override {
     recorder_.AfterServer(heard, state, said);
     for (ServerMessage& message : said) {
@@ -76,7 +76,7 @@ class Liar : public engine::Interposer {
     return bug_ == "ErrorIsNotSeen"_bug && error == NbdError::kEnospc ? NbdError::kOk : error;
   }
 
-  void Spoil(Chunk& chunk, const engine::ConnectionState& state) const {
+  void Spoil(Chunk& chunk, const engine::Negotiated& state) const {
     if (chunk.is_error()) {
       SpoilError(chunk);
     } else if (chunk.type == ChunkType::kBlockStatus) {
@@ -106,7 +106,7 @@ class Liar : public engine::Interposer {
   }
 
   void SpoilHole(Chunk& chunk) const {
-    auto hole = engine::DecodeOffsetHole(chunk.payload);
+    auto hole = engine::DecodePayload<engine::OffsetHole>(chunk.payload);
     if (hole && bug_ == "HoleIsShort"_bug && hole->length > 1) {
       --hole->length;
       chunk.payload = EncodePayload(*hole);
@@ -116,8 +116,8 @@ class Liar : public engine::Interposer {
     }
   }
 
-  void SpoilStatus(Chunk& chunk, const engine::ConnectionState& state) const {
-    auto status = engine::DecodeBlockStatus(chunk.payload);
+  void SpoilStatus(Chunk& chunk, const engine::Negotiated& state) const {
+    auto status = engine::DecodePayload<engine::BlockStatus>(chunk.payload);
     if (!status || status->descriptors.empty()) {
       return;
     }
@@ -136,7 +136,8 @@ class Liar : public engine::Interposer {
   }
 
   void Spoil(OptionReply& reply) const {
-    auto info = reply.type == OptionReplyType::kInfo ? engine::DecodeInfoExport(reply.payload) : std::nullopt;
+    auto info =
+        reply.type == OptionReplyType::kInfo ? engine::DecodePayload<engine::InfoExport>(reply.payload) : std::nullopt;
     if (!info) {
       return;
     }

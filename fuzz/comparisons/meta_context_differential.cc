@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/server/server.h"
-#include "engine/wire/encode.h"
+#include "engine/wire/messages.h"
 #include "fuzz/inputs/meta_context_input.h"
 #include "fuzz/oracles/server_session_judge.h"
 

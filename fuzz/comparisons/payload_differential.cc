@@ -50,10 +50,10 @@ std::optional<Bytes> EnginePayloads::Again(const engine::Option& option) {
   switch (option.option) {
     case OptionType::kInfo:
     case OptionType::kGo:
-      return Encoded(engine::DecodeInfoQuery(option.payload));
+      return Encoded(engine::DecodePayload<engine::InfoQuery>(option.payload));
     case OptionType::kListMetaContext:
     case OptionType::kSetMetaContext:
-      return Encoded(engine::DecodeMetaContextQuery(option.payload));
+      return Encoded(engine::DecodePayload<engine::MetaContextQuery>(option.payload));
     default:
       return std::nullopt;
   }
@@ -63,9 +63,9 @@ std::optional<Bytes> EnginePayloads::Again(const engine::OptionReply& reply) {
   const ByteView payload = reply.payload;
   switch (reply.type) {
     case OptionReplyType::kServer:
-      return Encoded(engine::DecodeListedExport(payload));
+      return Encoded(engine::DecodePayload<engine::ListedExport>(payload));
     case OptionReplyType::kMetaContext:
-      return Encoded(engine::DecodeMetaContext(payload));
+      return Encoded(engine::DecodePayload<engine::MetaContext>(payload));
     case OptionReplyType::kInfo:
       break;
     default:
@@ -73,23 +73,23 @@ std::optional<Bytes> EnginePayloads::Again(const engine::OptionReply& reply) {
   }
   const auto type = engine::DecodeInfoType(payload);
   if (type == InfoType::kExport) {
-    return Encoded(engine::DecodeInfoExport(payload));
+    return Encoded(engine::DecodePayload<engine::InfoExport>(payload));
   }
   if (type == InfoType::kBlockSize) {
-    return Encoded(engine::DecodeInfoBlockSize(payload));
+    return Encoded(engine::DecodePayload<engine::InfoBlockSize>(payload));
   }
   const bool is_text = type == InfoType::kName || type == InfoType::kDescription;
-  return is_text ? Encoded(engine::DecodeInfoText(payload)) : std::nullopt;
+  return is_text ? Encoded(engine::DecodePayload<engine::InfoText>(payload)) : std::nullopt;
 }
 
 std::optional<Bytes> EnginePayloads::Again(const engine::Chunk& chunk) {
   switch (chunk.type) {
     case ChunkType::kOffsetData:
-      return Encoded(engine::DecodeOffsetData(chunk.payload));
+      return Encoded(engine::DecodePayload<engine::OffsetData>(chunk.payload));
     case ChunkType::kOffsetHole:
-      return Encoded(engine::DecodeOffsetHole(chunk.payload));
+      return Encoded(engine::DecodePayload<engine::OffsetHole>(chunk.payload));
     case ChunkType::kBlockStatus:
-      return Encoded(engine::DecodeBlockStatus(chunk.payload));
+      return Encoded(engine::DecodePayload<engine::BlockStatus>(chunk.payload));
     case ChunkType::kError:
     case ChunkType::kErrorOffset:
       return Encoded(engine::DecodeErrorPayload(chunk.type, chunk.payload));

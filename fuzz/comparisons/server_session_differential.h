@@ -8,7 +8,7 @@
 #include <optional>
 
 #include "engine/base/bytes.h"
-#include "engine/server/interposer.h"
+#include "engine/server/server.h"
 #include "fuzz/comparisons/fuzz_target.h"
 
 namespace nbdspec::fuzz {

@@ -18,7 +18,6 @@
 
 #include "engine/base/bytes.h"
 #include "engine/wire/client_decoder.h"
-#include "engine/wire/encode.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/server_decoder.h"
 #include "fuzz/comparisons/fuzz_target.h"

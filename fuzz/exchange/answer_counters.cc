@@ -16,7 +16,7 @@ namespace nbdspec::fuzz {
 namespace {
 
 using engine::Chunk;
-using engine::ConnectionState;
+using engine::Negotiated;
 using engine::Request;
 
 // Large for that two kinds seldom meet. Volatile, or the stores would be optimised away.
@@ -46,7 +46,7 @@ void CountStatus(const Request& request, const Chunk& chunk) {
          payload[kIdBytes + kDescriptorBytes - 1], payload.back()});
 }
 
-void CountAnswer(const Request& request, const ConnectionState& state, const std::vector<engine::ServerMessage>& said) {
+void CountAnswer(const Request& request, const Negotiated& state, const std::vector<engine::ServerMessage>& said) {
   std::uint64_t error = 0;
   std::uint64_t before = 0;
   for (const engine::ServerMessage& message : said) {
@@ -68,11 +68,11 @@ void CountAnswer(const Request& request, const ConnectionState& state, const std
 
 }  // namespace
 
-bool AnswerCounters::BeforeServer(engine::ClientMessage& heard, const ConnectionState& state) {
+bool AnswerCounters::BeforeServer(engine::ClientMessage& heard, const Negotiated& state) {
   return inner_ == nullptr || inner_->BeforeServer(heard, state);
 }
 
-void AnswerCounters::AfterServer(const engine::ClientMessage* heard, const ConnectionState& state,
+void AnswerCounters::AfterServer(const engine::ClientMessage* heard, const Negotiated& state,
                                  std::vector<engine::ServerMessage>& said) {
   if (inner_ != nullptr) {
     inner_->AfterServer(heard, state, said);

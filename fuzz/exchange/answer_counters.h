@@ -9,7 +9,7 @@
 
 #include <vector>
 
-#include "engine/server/interposer.h"
+#include "engine/server/server.h"
 
 namespace nbdspec::fuzz {
 
@@ -18,8 +18,8 @@ class AnswerCounters : public engine::Interposer {
  public:
   explicit AnswerCounters(engine::Interposer* inner = nullptr) : inner_(inner) {}
 
-  bool BeforeServer(engine::ClientMessage& heard, const engine::ConnectionState& state) override;
-  void AfterServer(const engine::ClientMessage* heard, const engine::ConnectionState& state,
+  bool BeforeServer(engine::ClientMessage& heard, const engine::Negotiated& state) override;
+  void AfterServer(const engine::ClientMessage* heard, const engine::Negotiated& state,
                    std::vector<engine::ServerMessage>& said) override;
 
  private:

@@ -15,7 +15,6 @@
 
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"
-#include "engine/server/interposer.h"
 #include "engine/server/server.h"
 #include "fuzz/comparisons/fuzz_target.h"
 

@@ -7,7 +7,7 @@
 #include <utility>
 #include <variant>
 
-#include "engine/wire/encode.h"
+#include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
 
 namespace nbdspec::fuzz {
@@ -96,10 +96,10 @@ ExchangeClient::Found ExchangeClient::Do(const OptionStep& step) {
     if (reply.option != step.option) {
       return Object("a reply to " + engine::OptionName(step.option), reply);
     }
-    if (reply.type == OptionReplyType::kMetaContext && !engine::DecodeMetaContext(reply.payload)) {
+    if (reply.type == OptionReplyType::kMetaContext && !engine::DecodePayload<engine::MetaContext>(reply.payload)) {
       return Object("a context", reply);
     }
-    const auto info = engine::DecodeInfoExport(reply.payload);
+    const auto info = engine::DecodePayload<engine::InfoExport>(reply.payload);
     if (reply.type == OptionReplyType::kInfo && info && (named == nullptr || info->size != named->layer().size())) {
       return Object("the size of the export", reply);
     }

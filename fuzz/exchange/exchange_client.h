@@ -14,8 +14,6 @@
 #include "engine/base/bytes.h"
 #include "engine/negotiation/client_negotiation.h"
 #include "engine/script/script.h"
-#include "engine/server/export.h"
-#include "engine/server/interposer.h"
 #include "engine/server/server.h"
 #include "fuzz/comparisons/disagreement.h"
 #include "fuzz/exchange/unusual_answers.h"

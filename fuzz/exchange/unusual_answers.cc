@@ -44,17 +44,17 @@ bool HasFailed(const std::vector<ServerMessage>& said) {
   });
 }
 
-bool IsTransmission(const engine::ConnectionState& state, const Request* request) {
+bool IsTransmission(const engine::Negotiated& state, const Request* request) {
   return state.transmission && request != nullptr && request->type != CommandType::kDisc;
 }
 
 }  // namespace
 
-bool UnusualAnswers::BeforeServer(engine::ClientMessage& heard, const engine::ConnectionState& state) {
+bool UnusualAnswers::BeforeServer(engine::ClientMessage& heard, const engine::Negotiated& state) {
   return inner_ == nullptr || inner_->BeforeServer(heard, state);
 }
 
-void UnusualAnswers::AfterServer(const engine::ClientMessage* heard, const engine::ConnectionState& state, Said& said) {
+void UnusualAnswers::AfterServer(const engine::ClientMessage* heard, const engine::Negotiated& state, Said& said) {
   if (inner_ != nullptr) {
     inner_->AfterServer(heard, state, said);
   }
@@ -98,7 +98,7 @@ void UnusualAnswers::ChangeOption(const Option& option, Said& said) {
   for (ServerMessage& message : said) {
     auto* reply = std::get_if<OptionReply>(&message);
     auto context = reply != nullptr && reply->type == OptionReplyType::kMetaContext
-                       ? engine::DecodeMetaContext(reply->payload)
+                       ? engine::DecodePayload<engine::MetaContext>(reply->payload)
                        : std::nullopt;
     if (context && option.option == OptionType::kSetMetaContext) {
       context->id = IdFor(context->id);
@@ -166,7 +166,7 @@ void UnusualAnswers::CutIntoPieces(const Chunk& data, Said& pieces) {
   }
 }
 
-void UnusualAnswers::ChangeStatus(const Request& request, const engine::ConnectionState& state, Said& said) {
+void UnusualAnswers::ChangeStatus(const Request& request, const engine::Negotiated& state, Said& said) {
   if (HasFailed(said)) {
     return;
   }
@@ -185,8 +185,8 @@ void UnusualAnswers::ChangeStatus(const Request& request, const engine::Connecti
 }
 
 // Whatever is claimed stays true: only that nothing is known is said of what the server said nothing of.
-void UnusualAnswers::ChangeDescriptors(const Request& request, const engine::ConnectionState& state, Chunk& chunk) {
-  auto status = engine::DecodeBlockStatus(chunk.payload);
+void UnusualAnswers::ChangeDescriptors(const Request& request, const engine::Negotiated& state, Chunk& chunk) {
+  auto status = engine::DecodePayload<engine::BlockStatus>(chunk.payload);
   if (!status || status->descriptors.empty()) {
     return;
   }

@@ -12,7 +12,7 @@
 #include <cstdint>
 #include <vector>
 
-#include "engine/server/interposer.h"
+#include "engine/server/server.h"
 #include "fuzz/inputs/random.h"
 
 namespace nbdspec::fuzz {
@@ -25,8 +25,8 @@ class UnusualAnswers : public engine::Interposer {
   // Holds back the answers to the next `count` requests, then lets them all go, in another order.
   void HoldAnswers(std::size_t count) { to_hold_ = count; }
 
-  bool BeforeServer(engine::ClientMessage& heard, const engine::ConnectionState& state) override;
-  void AfterServer(const engine::ClientMessage* heard, const engine::ConnectionState& state,
+  bool BeforeServer(engine::ClientMessage& heard, const engine::Negotiated& state) override;
+  void AfterServer(const engine::ClientMessage* heard, const engine::Negotiated& state,
                    std::vector<engine::ServerMessage>& said) override;
 
  private:
@@ -34,10 +34,10 @@ class UnusualAnswers : public engine::Interposer {
 
   void ChangeOption(const engine::Option& option, Said& said);
   void ChangeRead(const engine::Request& request, Said& said);
-  void ChangeStatus(const engine::Request& request, const engine::ConnectionState& state, Said& said);
+  void ChangeStatus(const engine::Request& request, const engine::Negotiated& state, Said& said);
   void ChangeOther(const engine::Request& request, Said& said);
   void CutIntoPieces(const engine::Chunk& data, Said& pieces);
-  void ChangeDescriptors(const engine::Request& request, const engine::ConnectionState& state, engine::Chunk& chunk);
+  void ChangeDescriptors(const engine::Request& request, const engine::Negotiated& state, engine::Chunk& chunk);
   void FailHalfway(const engine::Request& request, Said& said);
   void Finish(const engine::Request& request, Said& said);
   void Release(Said& said);

@@ -11,7 +11,6 @@
 
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"
-#include "engine/wire/encode.h"
 #include "engine/wire/messages.h"
 #include "fuzz/inputs/script_mutator.h"
 

@@ -5,14 +5,8 @@
 
 #include "engine/base/check.h"
 #include "engine/extents/extent_map.h"
-#include "engine/layers/block_size_filter.h"
-#include "engine/layers/concat_plugin.h"
-#include "engine/layers/copy_on_write_filter.h"
-#include "engine/layers/disk.h"
-#include "engine/layers/no_extents_filter.h"
-#include "engine/layers/sparse_read_filter.h"
-#include "engine/layers/truncate_filter.h"
-#include "engine/layers/window_filter.h"
+#include "engine/layers/filters.h"
+#include "engine/layers/plugins.h"
 #include "engine/script/script.h"
 
 namespace nbdspec::fuzz {

@@ -9,7 +9,6 @@
 
 #include "engine/base/byte_reader.h"
 #include "engine/base/check.h"
-#include "engine/wire/encode.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
 

@@ -14,7 +14,6 @@
 #include <vector>
 
 #include "engine/base/bytes.h"
-#include "engine/server/export.h"
 #include "engine/server/server.h"
 
 namespace nbdspec::fuzz {

@@ -4,7 +4,6 @@
 #include <algorithm>
 
 #include "engine/base/byte_reader.h"
-#include "engine/wire/encode.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::fuzz {

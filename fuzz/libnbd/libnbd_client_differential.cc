@@ -133,7 +133,7 @@ class Interpreter {
   }
 
   void TakeStatus(const Chunk& chunk) {
-    const auto status = engine::DecodeBlockStatus(chunk.payload);
+    const auto status = engine::DecodePayload<engine::BlockStatus>(chunk.payload);
     const auto context = std::ranges::find(contexts_, status->context_id, &engine::MetaContext::id);
     LibnbdReport::Extents extents = {
         .context = context == contexts_.end() ? "" : context->name, .offset = command_.offset, .error = report_.error};

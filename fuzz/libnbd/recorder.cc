@@ -6,14 +6,14 @@ namespace nbdspec::fuzz {
 using engine::OptionReplyType;
 using engine::OptionType;
 
-bool Recorder::BeforeServer(engine::ClientMessage& heard, const engine::ConnectionState& state) {
+bool Recorder::BeforeServer(engine::ClientMessage& heard, const engine::Negotiated& state) {
   if (const auto* request = std::get_if<engine::Request>(&heard)) {
     recorded_[Index(request->cookie)].heard = *request;
   }
   return inner_ == nullptr || inner_->BeforeServer(heard, state);
 }
 
-void Recorder::AfterServer(const engine::ClientMessage* heard, const engine::ConnectionState& state,
+void Recorder::AfterServer(const engine::ClientMessage* heard, const engine::Negotiated& state,
                            std::vector<engine::ServerMessage>& said) {
   if (inner_ != nullptr) {
     inner_->AfterServer(heard, state, said);
@@ -33,11 +33,11 @@ void Recorder::RecordOptionReply(const engine::OptionReply& reply) {
   if (reply.type == OptionReplyType::kAck && reply.option == OptionType::kStructuredReply) {
     is_structured_ = true;
   } else if (reply.type == OptionReplyType::kMetaContext && reply.option == OptionType::kSetMetaContext) {
-    if (auto context = engine::DecodeMetaContext(reply.payload)) {
+    if (auto context = engine::DecodePayload<engine::MetaContext>(reply.payload)) {
       contexts_.push_back(*std::move(context));
     }
   } else if (reply.type == OptionReplyType::kInfo) {
-    if (const auto info = engine::DecodeInfoExport(reply.payload)) {
+    if (const auto info = engine::DecodePayload<engine::InfoExport>(reply.payload)) {
       info_ = info;
     }
   }

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/server/interposer.h"
+#include "engine/server/server.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
 
@@ -25,8 +25,8 @@ class Recorder : public engine::Interposer {
   // Records what `inner`, which may be null and outlives this, lets pass. Room for `requests_max` requests.
   Recorder(engine::Interposer* inner, std::size_t requests_max) : inner_(inner), recorded_(requests_max + 1) {}
 
-  bool BeforeServer(engine::ClientMessage& heard, const engine::ConnectionState& state) override;
-  void AfterServer(const engine::ClientMessage* heard, const engine::ConnectionState& state,
+  bool BeforeServer(engine::ClientMessage& heard, const engine::Negotiated& state) override;
+  void AfterServer(const engine::ClientMessage* heard, const engine::Negotiated& state,
                    std::vector<engine::ServerMessage>& said) override;
 
   // Of the request with `cookie`: libnbd counts from 1.

@@ -58,11 +58,12 @@ std::optional<std::string> ExportClient::Haggle(const std::string& export_name, 
       return engine::OptionName(option.option) + " was answered " + engine::OptionReplyName(replies->back().type);
     }
     for (const engine::OptionReply& reply : *replies) {
-      if (const auto context = engine::DecodeMetaContext(reply.payload);
+      if (const auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
           context && reply.type == OptionReplyType::kMetaContext) {
         contexts_.push_back(*context);
       }
-      if (const auto info = engine::DecodeInfoExport(reply.payload); info && reply.type == OptionReplyType::kInfo) {
+      if (const auto info = engine::DecodePayload<engine::InfoExport>(reply.payload);
+          info && reply.type == OptionReplyType::kInfo) {
         info_ = *info;
       }
     }
@@ -100,8 +101,9 @@ std::expected<engine::Bytes, std::string> ExportClient::Read(engine::ByteRange r
   }
   engine::Bytes bytes(range.length());
   for (const engine::Chunk& chunk : answer->chunks) {
-    const auto data =
-        chunk.type == engine::ChunkType::kOffsetData ? engine::DecodeOffsetData(chunk.payload) : std::nullopt;
+    const auto data = chunk.type == engine::ChunkType::kOffsetData
+                          ? engine::DecodePayload<engine::OffsetData>(chunk.payload)
+                          : std::nullopt;
     if (data && data->offset >= range.begin && data->data.size() <= range.end - std::min(range.end, data->offset)) {
       std::ranges::copy(data->data, bytes.begin() + static_cast<std::ptrdiff_t>(data->offset - range.begin));
     }

@@ -203,7 +203,8 @@ Found Conversation::Ask(ByteRange asked, bool req_one, std::vector<Extent>* answ
   if (!exchange) {
     return Lost(where, exchange.error());
   }
-  const auto status = exchange->chunks.empty() ? std::nullopt : engine::DecodeBlockStatus(exchange->chunks[0].payload);
+  const auto status =
+      exchange->chunks.empty() ? std::nullopt : engine::DecodePayload<engine::BlockStatus>(exchange->chunks[0].payload);
   const bool is_told = status && !status->descriptors.empty();
   for (const engine::Breach& breach : engine::Judge(*exchange)) {
     // Scripts have extents of single bytes; that is their choice.

@@ -146,7 +146,7 @@ class Asker {
       if (chunk.type == engine::ChunkType::kNone) {
         continue;
       }
-      const auto status = engine::DecodeBlockStatus(chunk.payload);
+      const auto status = engine::DecodePayload<engine::BlockStatus>(chunk.payload);
       if (!status || chunk.type != engine::ChunkType::kBlockStatus) {
         return Lost(where, "a chunk that is no status");
       }

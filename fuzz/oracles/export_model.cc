@@ -9,7 +9,7 @@
 
 #include "engine/base/check.h"
 #include "engine/extents/extent_map.h"
-#include "engine/layers/truncate_filter.h"
+#include "engine/layers/filters.h"
 #include "engine/wire/protocol.h"
 
 namespace nbdspec::fuzz {

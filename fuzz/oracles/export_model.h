@@ -18,7 +18,7 @@
 #include "engine/base/bytes.h"
 #include "engine/extents/extent.h"
 #include "engine/script/script.h"
-#include "engine/server/export.h"
+#include "engine/server/server.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::fuzz {

@@ -214,7 +214,7 @@ void SessionJudge::JudgeList(const Option& option, const std::vector<OptionReply
   }
   std::multiset<std::string> listed;
   for (const OptionReply& reply : replies) {
-    const auto item = engine::DecodeListedExport(reply.payload);
+    const auto item = engine::DecodePayload<engine::ListedExport>(reply.payload);
     if (reply.type == OptionReplyType::kServer && item && IsGoodString(item->description)) {
       listed.insert(item->name);
     }
@@ -225,7 +225,7 @@ void SessionJudge::JudgeList(const Option& option, const std::vector<OptionReply
 }
 
 void SessionJudge::JudgeInfoOrGo(const Option& option, const std::vector<OptionReply>& replies) {
-  const auto query = engine::DecodeInfoQuery(option.payload);
+  const auto query = engine::DecodePayload<engine::InfoQuery>(option.payload);
   if (!query) {
     return DemandError(replies, {OptionReplyType::kErrInvalid});
   }
@@ -302,7 +302,7 @@ void SessionJudge::JudgeMetaContext(const Option& option, const std::vector<Opti
   if (!input_.server.structured_replies) {
     return DemandError(replies, {OptionReplyType::kErrUnsup});
   }
-  const auto query = engine::DecodeMetaContextQuery(option.payload);
+  const auto query = engine::DecodePayload<engine::MetaContextQuery>(option.payload);
   if (!query || !negotiated_.structured_replies) {
     return DemandError(replies, {OptionReplyType::kErrInvalid});
   }
@@ -334,7 +334,7 @@ void SessionJudge::JudgeContexts(const engine::Export& of, const engine::MetaCon
   std::set<std::string> names;
   std::set<std::uint32_t> ids;
   for (const OptionReply& reply : replies) {
-    const auto context = engine::DecodeMetaContext(reply.payload);
+    const auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
     if (reply.type == OptionReplyType::kMetaContext && context) {
       given.push_back(*context);
       names.insert(context->name);

@@ -16,7 +16,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/negotiation/negotiated.h"
-#include "engine/server/export.h"
+#include "engine/server/server.h"
 #include "engine/wire/client_decoder.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"

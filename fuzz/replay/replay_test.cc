@@ -120,7 +120,7 @@ TEST(Replay, ReproducedComesBeforeDifferent) {
 // READ past the end succeeds: older versions made a finding of that.
 class ReadsPastTheEnd : public engine::Interposer {
  public:
-  void AfterServer(const engine::ClientMessage* received, const engine::ConnectionState&,
+  void AfterServer(const engine::ClientMessage* received, const engine::Negotiated&,
                    std::vector<engine::ServerMessage>& sent) override {
     const auto* const request = received != nullptr ? std::get_if<Request>(received) : nullptr;
     const auto* const chunk = sent.empty() ? nullptr : std::get_if<engine::Chunk>(&sent.front());

@@ -1,28 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "reports/model/run.h"
 
-#include "engine/base/check.h"
+#include <array>
 
 namespace nbdspec::reports {
 
 std::string_view Word(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::kPass:
-      return "pass";
-    case Verdict::kFail:
-      return "fail";
-    case Verdict::kWarn:
-      return "warn";
-    case Verdict::kNotApplicable:
-      return "n/a";
-    case Verdict::kSkip:
-      return "skip";
-    case Verdict::kInconclusive:
-      return "inconclusive";
-    case Verdict::kFlaky:
-      return "flaky";
-  }
-  engine::CheckFailed("unknown Verdict");
+  constexpr std::array<std::string_view, kVerdictCount> kWords = {
+      // In the order of the enumerators.
+      "pass", "fail", "warn", "n/a", "skip", "inconclusive", "flaky"};
+  return kWords.at(static_cast<std::size_t>(verdict));
 }
 
 Tally TallyOf(const Run& run) {

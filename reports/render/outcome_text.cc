@@ -83,20 +83,10 @@ std::string Tail(std::string_view label, std::span<const std::string> lines, std
 }  // namespace
 
 Paint PaintOf(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::kFail:
-    case Verdict::kInconclusive:
-    case Verdict::kFlaky:
-      return Paint::kBad;
-    case Verdict::kWarn:
-      return Paint::kWarning;
-    case Verdict::kPass:
-      return Paint::kGood;
-    case Verdict::kNotApplicable:
-    case Verdict::kSkip:
-      return Paint::kFaint;
-  }
-  return Paint::kBad;
+  using enum Paint;
+  constexpr std::array<Paint, kVerdictCount> kPaints = {kGood,  kBad, kWarning, kFaint,  // In the order of Verdict.
+                                                        kFaint, kBad, kBad};
+  return kPaints.at(static_cast<std::size_t>(verdict));
 }
 
 std::string Painted(Paint paint, std::string_view text, bool color) {

@@ -5,6 +5,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <pugixml.hpp>
 #include <sstream>
 #include <string>
@@ -24,20 +25,11 @@ constexpr std::size_t kMessageBytesMax = 400;
 enum class Kind { kPassed, kFailure, kError, kSkipped };
 
 Kind KindOf(Verdict verdict) {
-  switch (verdict) {
-    case Verdict::kPass:
-    case Verdict::kWarn:
-      return Kind::kPassed;
-    case Verdict::kFail:
-    case Verdict::kFlaky:
-      return Kind::kFailure;
-    case Verdict::kInconclusive:
-      return Kind::kError;
-    case Verdict::kNotApplicable:
-    case Verdict::kSkip:
-      return Kind::kSkipped;
-  }
-  return Kind::kError;
+  using enum Kind;
+  constexpr std::array<Kind, kVerdictCount> kKinds = {kPassed,  kFailure, kPassed,
+                                                      kSkipped,  // In the order of Verdict.
+                                                      kSkipped, kError,   kFailure};
+  return kKinds.at(static_cast<std::size_t>(verdict));
 }
 
 void SetAttribute(pugi::xml_node node, const char* name, std::string_view value) {

@@ -2,7 +2,7 @@
 // The report for people: the target, what did not pass (worst first), what did not run and why, the counts, the exit
 // code.
 
-#include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <array>
@@ -77,11 +77,7 @@ std::string NotAsked(const Run& run, Verdict verdict, std::string_view title, bo
     for (const std::string& line : Wrap(fmt::format("{} ({})", reason, ids.size()), 98)) {
       out += "  " + line + "\n";
     }
-    std::string list;
-    for (const std::string& id : ids) {
-      list += (list.empty() ? "" : ", ") + id;
-    }
-    for (const std::string& line : Wrap(list, 94)) {
+    for (const std::string& line : Wrap(fmt::format("{}", fmt::join(ids, ", ")), 94)) {
       out += Painted(Paint::kFaint, "      " + line, color) + "\n";
     }
   }

@@ -102,7 +102,7 @@ template <NameRule kRule>
 Judgement JudgeNames(CheckContext& context) {
   NBDSPEC_TRY(replies, AllContextReplies(context));
   for (const engine::OptionReply& reply : replies) {
-    const auto named = engine::DecodeMetaContext(reply.payload);
+    const auto named = engine::DecodePayload<engine::MetaContext>(reply.payload);
     const std::string_view breaks = named ? kRule(named->name) : "";
     if (!breaks.empty()) {
       return Broken(fmt::format("the context {} {}", Quoted(named->name), breaks),

@@ -70,7 +70,7 @@ Received<ContextReplies> AskRaw(Session& session, std::uint32_t option, engine::
   }
   ContextReplies replies{.replies = std::move(*heard)};
   for (const engine::OptionReply& reply : replies.replies) {
-    if (auto context = engine::DecodeMetaContext(reply.payload);
+    if (auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
         context && reply.type == OptionReplyType::kMetaContext) {
       replies.contexts.push_back(std::move(*context));
     }

@@ -37,7 +37,8 @@ const OptionReply* FindInfo(std::span<const OptionReply> replies, std::uint16_t 
 std::vector<engine::ListedExport> ListedIn(const Replies& replies) {
   std::vector<engine::ListedExport> listed;
   for (const OptionReply& reply : replies) {
-    if (auto each = engine::DecodeListedExport(reply.payload); each && reply.type == OptionReplyType::kServer) {
+    if (auto each = engine::DecodePayload<engine::ListedExport>(reply.payload);
+        each && reply.type == OptionReplyType::kServer) {
       listed.push_back(std::move(*each));
     }
   }
@@ -169,10 +170,10 @@ std::expected<GoAnswer, Judgement> AskGo(CheckContext& context, std::vector<std:
   GoAnswer answer{.session = std::move(session), .replies = std::move(replies)};
   answer.acknowledged = IsAcknowledged(answer.replies);
   if (const auto* reply = FindInfo(answer.replies, InfoType::kExport)) {
-    answer.info = engine::DecodeInfoExport(reply->payload).value_or(engine::InfoExport{});
+    answer.info = engine::DecodePayload<engine::InfoExport>(reply->payload).value_or(engine::InfoExport{});
   }
   if (const auto* reply = FindInfo(answer.replies, InfoType::kBlockSize)) {
-    answer.block_size = engine::DecodeInfoBlockSize(reply->payload);
+    answer.block_size = engine::DecodePayload<engine::InfoBlockSize>(reply->payload);
   }
   return answer;
 }

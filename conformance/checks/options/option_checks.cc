@@ -193,7 +193,7 @@ Judgement ListIsServed(CheckContext& context) {
 Judgement ListedNamesParse(CheckContext& context) {
   NBDSPEC_TRY(replies, context.AskOption(kList));
   for (const OptionReply& reply : replies) {
-    if (reply.type == OptionReplyType::kServer && !engine::DecodeListedExport(reply.payload)) {
+    if (reply.type == OptionReplyType::kServer && !engine::DecodePayload<engine::ListedExport>(reply.payload)) {
       const std::string length =
           reply.payload.size() < 4 ? "no name length"
                                    : fmt::format("name length {}", engine::GetBigEndian<std::uint32_t>(reply.payload));

@@ -4,7 +4,7 @@
 
 #include "conformance/checks/transmission/asking.h"
 #include "engine/spec/ids.h"
-#include "engine/wire/encode.h"
+#include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
 

@@ -22,7 +22,6 @@
 
 #include "engine/faults/answer_changes.h"
 #include "engine/faults/fault.h"
-#include "engine/server/export.h"
 #include "engine/server/server.h"
 
 namespace {

@@ -134,7 +134,7 @@ std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine
     }
     if (step.option == OptionType::kListMetaContext && replies->back().type == OptionReplyType::kAck) {
       for (const OptionReply& reply : *replies) {
-        const auto context = engine::DecodeMetaContext(reply.payload);
+        const auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
         if (context && reply.type == OptionReplyType::kMetaContext && listed_contexts.size() < kListedMax) {
           listed_contexts.push_back(context->name);
         }

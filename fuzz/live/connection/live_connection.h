@@ -18,7 +18,6 @@
 #include "engine/negotiation/client_negotiation.h"
 #include "engine/negotiation/negotiated.h"
 #include "engine/script/script.h"
-#include "engine/wire/encode.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
 #include "fuzz/findings/finding.h"

@@ -59,7 +59,7 @@ Signature KindOf(const engine::RequestStep& request, const engine::Answer& answe
 }
 
 void AddStatus(const engine::RequestStep& request, const engine::ReplyChunk& chunk, std::vector<std::uint32_t>& found) {
-  const auto status = chunk.is_error() ? std::nullopt : engine::DecodeBlockStatus(chunk.payload);
+  const auto status = chunk.is_error() ? std::nullopt : engine::DecodePayload<engine::BlockStatus>(chunk.payload);
   if (!status) {
     return;
   }

@@ -216,8 +216,9 @@ std::optional<Failure> ReplyJudge::FindFalseClaim(Ticket ticket, ConcurrentModel
 void ReplyJudge::ForgetHoles(ConcurrentModel& model) const {
   constexpr std::uint32_t kBoth = engine::AllocationFlag::kHole | engine::AllocationFlag::kZero;
   for (const engine::ReplyChunk& chunk : answer().chunks()) {
-    const auto status =
-        chunk.type == engine::ChunkType::kBlockStatus ? engine::DecodeBlockStatus(chunk.payload) : std::nullopt;
+    const auto status = chunk.type == engine::ChunkType::kBlockStatus
+                            ? engine::DecodePayload<engine::BlockStatus>(chunk.payload)
+                            : std::nullopt;
     const auto is_base = [&](const engine::MetaContext& context) {
       return context.id == status->context_id && context.name == engine::kBaseAllocation;
     };

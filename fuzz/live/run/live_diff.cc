@@ -59,7 +59,7 @@ struct Claims {
 Claims ClaimsOf(const engine::Answer& answer, const engine::RequestStep& request) {
   Claims claims{.described_to = request.offset};
   for (const engine::ReplyChunk& chunk : answer.chunks()) {
-    const auto status = chunk.is_error() ? std::nullopt : engine::DecodeBlockStatus(chunk.payload);
+    const auto status = chunk.is_error() ? std::nullopt : engine::DecodePayload<engine::BlockStatus>(chunk.payload);
     for (const engine::Descriptor& each : status ? status->descriptors : std::vector<engine::Descriptor>{}) {
       const std::uint64_t end = claims.described_to + each.length;
       claims.parts.emplace_back(ByteRange{.begin = claims.described_to, .end = end}, each.status & 3);

@@ -34,7 +34,7 @@ std::unique_ptr<conformance::Target> LosesWrites() {
 class LeavesAtFlush : public engine::Interposer {
  public:
   explicit LeavesAtFlush(std::shared_ptr<int> connections) : connections_(std::move(connections)) {}
-  void AfterServer(const engine::ClientMessage* heard, const engine::ConnectionState&,
+  void AfterServer(const engine::ClientMessage* heard, const engine::Negotiated&,
                    std::vector<engine::ServerMessage>& said) override {
     const auto* const request = heard != nullptr ? std::get_if<Request>(heard) : nullptr;
     if (request == nullptr || request->type != CommandType::kFlush) {

@@ -60,7 +60,7 @@ class ChangesAnswers : public engine::Interposer {
  public:
   using Change = std::function<void(const Request& request, Sent& sent)>;
   explicit ChangesAnswers(Change change) : change_(std::move(change)) {}
-  void AfterServer(const engine::ClientMessage* received, const engine::ConnectionState&, Sent& sent) override {
+  void AfterServer(const engine::ClientMessage* received, const engine::Negotiated&, Sent& sent) override {
     if (const auto* request = received != nullptr ? std::get_if<Request>(received) : nullptr) {
       change_(*request, sent);
     }

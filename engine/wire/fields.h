@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// FieldWriter and FieldReader: the fields of messages and payloads, to bytes and from bytes.
+//
+// Each message and payload lists its fields once, in a function Fields(io, message) where `io` is one of these.
+
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+
+#include "engine/base/bytes.h"
+#include "engine/base/check.h"
+#include "engine/wire/big_endian.h"
+
+namespace nbdspec::engine {
+
+// Appends fields to a message.
+class FieldWriter {
+ public:
+  explicit FieldWriter(Bytes& out) : out_(out) {}
+
+  template <std::unsigned_integral Unsigned>
+  void Number(Unsigned number) {
+    PutBigEndian<Unsigned>(number, out_);
+  }
+
+  template <std::unsigned_integral Unsigned>
+  void Constant(Unsigned number) {
+    Number(number);
+  }
+
+  // The length of `text` as a Size, then the text.
+  template <std::unsigned_integral Size = std::uint32_t>
+  void Text(const std::string& text) {
+    NumberOf<Size>(text);
+    Rest(text);
+  }
+
+  // The count of `items` as a Count, then each item.
+  template <std::unsigned_integral Count>
+  void List(const auto& items, auto put_item) {
+    NumberOf<Count>(items);
+    ListToEnd(items, put_item);
+  }
+
+  void ListToEnd(const auto& items, auto put_item) { std::ranges::for_each(items, put_item); }
+
+  void Rest(const auto& bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
+
+  // `length_field`, or the length of `payload`; then the payload.
+  void Payload(const Bytes& payload, std::optional<std::uint32_t> length_field) {
+    if (length_field) {
+      Number(*length_field);
+    } else {
+      NumberOf<std::uint32_t>(payload);
+    }
+    Rest(payload);
+  }
+
+ private:
+  template <typename Unsigned>
+  void NumberOf(const auto& sized) {
+    NBDSPEC_CHECK(sized.size() <= std::numeric_limits<Unsigned>::max());
+    Number(static_cast<Unsigned>(sized.size()));
+  }
+
+  Bytes& out_;
+};
+
+// Takes fields from the front of a payload, as FieldWriter puts them. A field that is missing is empty, and ok() says
+// so.
+class FieldReader {
+ public:
+  explicit FieldReader(ByteView payload) : rest_(payload) {}
+
+  template <std::unsigned_integral Unsigned>
+  void Number(Unsigned& number) {
+    const ByteView bytes = Take(sizeof number);
+    number = ok_ ? GetBigEndian<Unsigned>(bytes) : Unsigned{0};
+  }
+
+  template <std::unsigned_integral Unsigned>
+  void Constant(Unsigned expected) {
+    Unsigned number = 0;
+    Number(number);
+    ok_ = ok_ && number == expected;
+  }
+
+  template <std::unsigned_integral Size = std::uint32_t>
+  void Text(std::string& text) {
+    Size size = 0;
+    Number(size);
+    const ByteView bytes = Take(size);
+    text.assign(bytes.begin(), bytes.end());
+  }
+
+  template <std::unsigned_integral Count>
+  void List(auto& items, auto take_item) {
+    Count count = 0;
+    Number(count);
+    for (Count i = 0; i < count && ok_; ++i) {  // Ends with the payload, whatever `count` claims.
+      take_item(items.emplace_back());
+    }
+  }
+
+  template <typename Items>
+  void ListToEnd(Items& items, auto take_item) {
+    items.reserve(rest_.size() / sizeof(typename Items::value_type));
+    while (ok_ && !rest_.empty()) {
+      take_item(items.emplace_back());
+    }
+  }
+
+  void Rest(auto& bytes) {
+    const ByteView rest = Take(rest_.size());
+    bytes.assign(rest.begin(), rest.end());
+  }
+
+  // Whether every field was there.
+  [[nodiscard]] bool ok() const { return ok_; }
+  [[nodiscard]] ByteView rest() const { return rest_; }
+
+ private:
+  ByteView Take(std::size_t count) {
+    ok_ = ok_ && count <= rest_.size();
+    if (!ok_) {
+      return {};
+    }
+    const ByteView bytes = rest_.first(count);
+    rest_ = rest_.subspan(count);
+    return bytes;
+  }
+
+  ByteView rest_;
+  bool ok_ = true;
+};
+
+// The header of a `Message` at the front of `bytes`: all its fields but what a length says the length of.
+template <typename Message>
+struct Header : FieldReader {
+  explicit Header(ByteView bytes) : FieldReader(bytes) {
+    Message::Fields(*this, message);
+    size = bytes.size() - rest().size();
+  }
+
+  void Rest(const auto& /*bytes*/) {}
+  void Payload(const auto& /*payload*/, const auto& /*length_field*/) { Number(length); }
+
+  Message message = {};
+  std::size_t size = 0;      // Of the header, in bytes.
+  std::uint32_t length = 0;  // What its length field says, if it has one.
+};
+
+}  // namespace nbdspec::engine
