@@ -31,7 +31,7 @@ Judgement AsJudgement(Judgement judgement) { return judgement; }
 
 Judgement AsJudgement(engine::Ruling ruling) {
   if (ruling.kind == engine::Ruling::Kind::kInapplicable) {
-    return NotApplicable(std::move(ruling.saw));
+    return NotApplicable(std::string(ruling.missing));
   }
   return Require(!ruling.is_violated(), std::move(ruling.saw), ruling.expected);
 }

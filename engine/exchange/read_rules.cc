@@ -77,23 +77,34 @@ std::optional<ByteRange::OffsetAndLength> PlaceOf(const ReplyChunk& chunk) {
                                 : std::nullopt;
 }
 
+// Whether each begins where the last one ends, or after.
+bool Ascends(const Answer& answer) {
+  std::optional<ByteRange::OffsetAndLength> last;
+  for (const ReplyChunk& chunk : answer.chunks()) {
+    const auto place = PlaceOf(chunk);
+    if (place && place->length > 0) {
+      if (last && (place->offset < last->offset || place->offset - last->offset < last->length)) {
+        return false;
+      }
+      last = place;
+    }
+  }
+  return true;
+}
+
 // Violated where a chunk that `later` picks overlaps one that came before it and that `earlier` picks.
 // Cost: one pass where the chunks ascend, O(n log n) otherwise. Of many overlaps it may miss some, never all.
 template <typename Later, typename Earlier>
 Ruling NoOverlap(const Exchange& exchange, Later later, Earlier earlier) {
+  if (Ascends(exchange.answer)) {
+    return Kept();
+  }
   std::vector<Spot> spots;
-  bool ascends = true;
   for (const ReplyChunk& chunk : exchange.answer.chunks()) {
     const auto place = PlaceOf(chunk);
     if (place && place->length > 0) {
-      const Spot* last = spots.empty() ? nullptr : &spots.back();
-      ascends = ascends && (last == nullptr || (place->offset >= last->place.offset &&
-                                                place->offset - last->place.offset >= last->place.length));
       spots.push_back({.place = *place, .chunk = &chunk});
     }
-  }
-  if (ascends) {
-    return Kept();
   }
   std::ranges::sort(spots, {}, [](const Spot& spot) { return std::pair(spot.place.offset, spot.chunk); });
   const Spot* furthest = nullptr;  // Of those so far.

@@ -39,14 +39,19 @@ struct Fact {
   static constexpr Facts kGenericError = 1 << 23;
   static constexpr Facts kErrorOffset = 1 << 24;
   static constexpr Facts kStatusChunk = 1 << 25;
+  static constexpr Facts kWrite = 1 << 26;
+  static constexpr Facts kTrim = 1 << 27;
+  static constexpr Facts kCache = 1 << 28;
+  static constexpr Facts kFailed = 1 << 29;  // With an error, be it 0.
 };
 
 inline Ruling Kept() { return {}; }
 inline Ruling Violated(std::string expected, std::string saw) {
   return {.kind = Ruling::Kind::kViolated, .expected = std::move(expected), .saw = std::move(saw)};
 }
-inline Ruling Inapplicable(std::string missing) {
-  return {.kind = Ruling::Kind::kInapplicable, .saw = std::move(missing)};
+// `missing` is a literal: most rules do not apply to most exchanges, and must not allocate to say so.
+inline Ruling Inapplicable(std::string_view missing) {
+  return {.kind = Ruling::Kind::kInapplicable, .missing = missing};
 }
 
 // Text("a chunk of ", 3, " bytes").

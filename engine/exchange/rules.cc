@@ -40,6 +40,10 @@ constexpr auto kMissing = std::to_array<std::string_view>({
     "no NBD_REPLY_TYPE_ERROR came",
     "no NBD_REPLY_TYPE_ERROR_OFFSET came",
     "no NBD_REPLY_TYPE_BLOCK_STATUS came",
+    "no WRITE was answered",
+    "no TRIM was answered",
+    "no CACHE was answered",
+    "no request failed",
 });
 
 Facts FactsOf(const ReplyChunk& chunk) {
@@ -68,6 +72,9 @@ Facts FactsOfRequest(const Exchange& exchange) {
   facts |= exchange.Is(CommandType::kRead) ? Fact::kRead : Fact::kNotRead;
   facts |= exchange.Is(CommandType::kBlockStatus) ? Fact::kStatus : Fact::kNotStatus;
   facts |= exchange.Is(CommandType::kWriteZeroes) ? Fact::kWriteZeroes : 0;
+  facts |= exchange.Is(CommandType::kWrite) ? Fact::kWrite : 0;
+  facts |= exchange.Is(CommandType::kTrim) ? Fact::kTrim : 0;
+  facts |= exchange.Is(CommandType::kCache) ? Fact::kCache : 0;
   facts |= exchange.HasFlag(CommandFlag::kDf) ? Fact::kDf : 0;
   facts |= exchange.HasFlag(CommandFlag::kReqOne) ? Fact::kReqOne : 0;
   return facts;
@@ -108,6 +115,7 @@ Facts FactsOf(const Exchange& exchange) {
   facts |= answer.is_complete() ? Fact::kComplete | Fact::kSettled : 0;
   facts |= answer.end() == Answer::End::kSilent ? Fact::kSettled : 0;
   facts |= answer.is_complete() && !answer.has_failed() ? Fact::kSucceeded : 0;
+  facts |= answer.has_failed() ? Fact::kFailed : 0;
   facts |= answer.error() != NbdError::kOk ? Fact::kError : 0;
   facts |= answer.simple() ? Fact::kSimple : 0;
   facts |= answer.chunks().empty() ? 0 : Fact::kChunks;
@@ -137,7 +145,7 @@ const Rule& RuleOf(std::string_view requirement) {
 Ruling Apply(const Rule& rule, const Exchange& exchange) {
   const Facts missing = rule.needs & ~FactsOf(exchange);
   if (missing != 0) {
-    return Inapplicable(std::string(kMissing[static_cast<std::size_t>(std::countr_zero(missing))]));
+    return Inapplicable(kMissing[static_cast<std::size_t>(std::countr_zero(missing))]);
   }
   return rule.judge(exchange);
 }

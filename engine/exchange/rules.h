@@ -34,11 +34,12 @@ struct Ruling {
   enum class Kind {
     kKept,
     kViolated,      // `expected` and `saw` say how.
-    kInapplicable,  // `saw` says what is missing.
+    kInapplicable,  // `missing` says why.
   };
   Kind kind = Kind::kKept;
   std::string expected = {};
   std::string saw = {};
+  std::string_view missing = {};
 
   [[nodiscard]] bool is_violated() const { return kind == Kind::kViolated; }
 };

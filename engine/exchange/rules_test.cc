@@ -265,7 +265,7 @@ TEST(Rules, AnAnswerThatWasCutOffNeedsNoDone) {
   Exchange exchange = Chunks(kRead, {Data(4096, 512)});
   exchange.answer.EndWith(Answer::End::kCutOff);
   EXPECT_EQ(FindViolations(exchange, AllRules()), std::vector<Violation>{});
-  EXPECT_EQ(Apply(RuleOf(spec::kStructuredFlagsDoneSet), exchange).saw, "the answer was cut off");
+  EXPECT_EQ(Apply(RuleOf(spec::kStructuredFlagsDoneSet), exchange).missing, "the answer was cut off");
 }
 
 // Chunks of 512 bytes in any order, of which two overlap: found, in whatever order they come.
