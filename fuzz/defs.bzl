@@ -47,7 +47,7 @@ def cc_fuzz_target(name, comparison):
         deps = [
             comparison,
             "//fuzz/comparisons:fuzz_target",
-            "//fuzz/inputs:script_mutator",
+            "//fuzz/inputs:input_mutator",
         ],
         alwayslink = True,  # LLVMFuzzerTestOneInput is found by name only.
     )

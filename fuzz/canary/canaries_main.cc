@@ -27,11 +27,7 @@
 #include "fuzz/canary/registry.h"
 #include "fuzz/canary/trial.h"
 #include "fuzz/comparisons/map_states.h"
-#include "fuzz/inputs/script_mutator.h"
-
-// libFuzzer's own mutator; without libFuzzer there is none.
-extern "C" __attribute__((weak)) std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size,
-                                                              std::size_t size_max);
+#include "fuzz/inputs/input_mutator.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -204,16 +200,16 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
                                                unsigned seed) {
   return UsesMutator(running->options.generator)
-             ? MutateInput(running->planted.target->inputs, data, size, size_max, seed)
+             ? InputMutator(running->planted.target->inputs).Mutate(data, size, size_max, seed)
              : LLVMFuzzerMutate(data, size, size_max);
 }
 
 extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
                                                  const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
                                                  std::size_t size_max, unsigned seed) {
-  const InputKind& kind = running->planted.target->inputs;
-  return UsesMutator(running->options.generator) && kind.script
-             ? ScriptInputs(*kind.script).Cross({one, one_size}, {other, other_size}, {out, size_max}, seed)
+  InputMutator mutator(running->planted.target->inputs);
+  return UsesMutator(running->options.generator)
+             ? mutator.Cross({one, one_size}, {other, other_size}, {out, size_max}, seed)
              : 0;  // Then libFuzzer tries something else.
 }
 

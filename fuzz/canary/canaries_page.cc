@@ -186,7 +186,7 @@ Each of these bugs is planted in a copy or wrapper of a subject ([`fuzz/canary`]
 the reference server ([`engine/faults`](../engine/faults)), switchable by its name in one program that no release links (`bazel run //fuzz/canary:canaries -- list`), and behind the comparison that
 the fuzz target itself uses. Every trial begins with an empty corpus and another seed, and has one core. Generators:
 
-- **ours**: libFuzzer with the mutator of the target (`MutateInput`) and, for the maps, counters of their states:
+- **ours**: libFuzzer with the mutator of the target (`InputMutator`) and, for the maps, counters of their states:
   how many extents, how many levels, which splits and joins.
 - **uniform**: random bytes of a random length.
 - **rapidcheck**: the property of the maps (`fuzz/properties`); for other targets, RapidCheck's vectors of bytes.

@@ -16,7 +16,7 @@
 #include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/disagreement.h"
 #include "fuzz/comparisons/layer_stack_differential.h"
-#include "fuzz/inputs/layer_spec.h"
+#include "fuzz/inputs/layer_stack_input.h"
 
 namespace nbdspec::fuzz {
 namespace {

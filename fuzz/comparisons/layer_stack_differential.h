@@ -7,7 +7,7 @@
 
 #include "engine/base/bytes.h"
 #include "fuzz/comparisons/fuzz_target.h"
-#include "fuzz/inputs/layer_spec.h"
+#include "fuzz/inputs/layer_stack_input.h"
 
 namespace nbdspec::fuzz {
 

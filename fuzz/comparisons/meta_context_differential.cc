@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "engine/server/server.h"
-#include "engine/wire/messages.h"
 #include "fuzz/inputs/meta_context_input.h"
 #include "fuzz/oracles/server_session_judge.h"
 
@@ -33,31 +32,10 @@ std::vector<engine::Export>& Exports() {
   return exports;
 }
 
-// What the client sends: the options, then the requests, which are for nobody where haggling ended the connection.
-SessionInput AsSession(const MetaContextInput& input) {
-  SessionInput session = {
-      .server = {.structured_replies = input.is_offered, .limits = {.option_bytes_max = kMetaOptionBytesMax}}};
-  const std::uint32_t no_zeroes = input.no_zeroes ? engine::ClientFlag::kNoZeroes : 0U;
-  Encode(engine::ClientFlags{.flags = engine::ClientFlag::kFixedNewstyle | no_zeroes}, session.said);
-  for (const OptionStep& step : input.options) {
-    Encode(ToOption(step), session.said);
-  }
-  std::uint64_t cookie = 0;
-  for (const StatusStep& step : input.statuses) {
-    Encode(engine::Request{.flags = step.req_one ? engine::CommandFlag::kReqOne : std::uint16_t{0},
-                           .type = engine::CommandType::kBlockStatus,
-                           .cookie = ++cookie,
-                           .offset = step.offset,
-                           .length = step.length},
-           session.said);
-  }
-  return session;
-}
-
 }  // namespace
 
 std::optional<Disagreement> FindMetaContextDisagreement(engine::ByteView bytes, engine::Interposer* interposer) {
-  const SessionInput input = AsSession(ReadMetaContextInput(bytes));
+  const SessionInput input = ReadMetaContextInput(bytes);
   std::vector<engine::Export*> served;
   for (engine::Export& each : Exports()) {
     served.push_back(&each);

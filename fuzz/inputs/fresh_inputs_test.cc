@@ -124,11 +124,11 @@ TEST(LikelyInputs, AreTheSameForTheSameSeedAndKeepToTheirLimit) {
   }
 }
 
-TEST(MutateInput, MakesSomethingOfNothingWithinItsRoom) {
+TEST(InputMutator, MakesSomethingOfNothingWithinItsRoom) {
   Bytes data(64, 0xee);
   std::size_t longest = 0;
   for (unsigned seed = 0; seed < kInputs; ++seed) {
-    const std::size_t size = MutateInput({.bytes_max = 100}, data.data(), 0, 60, seed);
+    const std::size_t size = InputMutator({.bytes_max = 100}).Mutate(data.data(), 0, 60, seed);
     EXPECT_LE(size, 60U);
     longest = std::max(longest, size);
   }

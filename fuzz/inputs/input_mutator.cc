@@ -4,16 +4,12 @@
 #include <algorithm>
 #include <utility>
 
-#include "fuzz/inputs/script_mutator.h"
-
-// libFuzzer's own mutator; elsewhere there is none.
-extern "C" __attribute__((weak)) std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size,
-                                                              std::size_t size_max);
-
 namespace nbdspec::fuzz {
 namespace {
 
 using engine::Bytes;
+using engine::kScriptHeadBytes;
+using engine::kScriptRecordBytes;
 
 // What a fuzzer of bytes does at least: flips, inserts, erases and repeats.
 Bytes Changed(Bytes input, std::size_t bytes_max, Random& random) {
@@ -62,22 +58,73 @@ Bytes FreshInput(const InputKind& kind, Random& random) {
   return input;
 }
 
-std::size_t MutateInput(const InputKind& kind, std::uint8_t* data, std::size_t size, std::size_t size_max,
-                        unsigned seed) {
-  if (kind.script) {
-    return ScriptInputs(*kind.script).Mutate(data, size, size_max, seed);
+std::size_t InputMutator::Mutate(std::uint8_t* data, std::size_t size, std::size_t size_max, unsigned seed) {
+  if (kind_.script) {
+    decoder_.Read({data, size}, *kind_.script, script_);
+    scripts_.Seed(seed);
+    // Whoever reads the bytes keeps to the limits.
+    scripts_.MutateBeyondLimits(script_);
+    bytes_ = engine::EncodeScript(script_, std::move(bytes_));
+    return Write({data, size_max});
   }
   Random random(seed);
   if (LLVMFuzzerMutate != nullptr && size > 0 && !random.OneIn(3)) {
     return LLVMFuzzerMutate(data, size, size_max);
   }
-  Bytes input = FreshInput(kind, random);
-  if (kind.fresh && random.OneIn(2)) {
-    input = Changed(std::move(input), kind.bytes_max, random);
+  kind_.bytes_max = size_max;
+  Bytes input = FreshInput(kind_, random);
+  if (kind_.fresh && random.OneIn(2)) {
+    input = Changed(std::move(input), size_max, random);
   }
-  input.resize(std::min(input.size(), size_max));
   std::ranges::copy(input, data);
   return input.size();
+}
+
+std::size_t InputMutator::Cross(engine::ByteView one, engine::ByteView other, std::span<std::uint8_t> out,
+                                unsigned seed) {
+  if (!kind_.script) {
+    return 0;
+  }
+  const bool are_bytes = !engine::BeginsAsText(one) && !engine::BeginsAsText(other);
+  if (are_bytes && !kind_.script->kinds.option && std::min(one.size(), other.size()) >= kScriptHeadBytes) {
+    CrossRecords(one, other, out.size(), seed);
+  } else {
+    scripts_.Seed(seed);
+    const engine::Script child =
+        scripts_.Cross(engine::ReadScript(one, *kind_.script), engine::ReadScript(other, *kind_.script));
+    bytes_ = engine::EncodeScript(child, std::move(bytes_));
+  }
+  return Write(out);
+}
+
+// What ScriptMutator::Cross does, on bytes, where a record is a step: half of what libFuzzer makes comes from here.
+void InputMutator::CrossRecords(engine::ByteView one, engine::ByteView other, std::size_t size_max, unsigned seed) {
+  Random random(seed);
+  const auto records = [](engine::ByteView input) { return (input.size() - kScriptHeadBytes) / kScriptRecordBytes; };
+  const std::size_t room = size_max < kScriptHeadBytes ? 0 : (size_max - kScriptHeadBytes) / kScriptRecordBytes;
+  const std::size_t count_max = std::min(room, kind_.script->steps_max);
+  const std::size_t from_one = std::min(random.Below(records(one) + 1), count_max);
+  const std::size_t skipped = random.Below(records(other) + 1);
+  const std::size_t from_other = std::min(random.Below(records(other) - skipped + 1), count_max - from_one);
+  const engine::ByteView head = (random.OneIn(2) ? one : other).first(kScriptHeadBytes);
+  bytes_.assign(head.begin(), head.end());
+  const auto append = [this](engine::ByteView input, std::size_t begin, std::size_t count) {
+    const engine::ByteView taken =
+        input.subspan(kScriptHeadBytes + begin * kScriptRecordBytes, count * kScriptRecordBytes);
+    bytes_.insert(bytes_.end(), taken.begin(), taken.end());
+  };
+  append(one, 0, from_one);
+  append(other, skipped, from_other);
+}
+
+// As many whole records of the script's bytes as there is room for.
+std::size_t InputMutator::Write(std::span<std::uint8_t> out) const {
+  std::size_t length = std::min(bytes_.size(), out.size());
+  if (length < bytes_.size() && length > kScriptHeadBytes) {
+    length -= (length - kScriptHeadBytes) % kScriptRecordBytes;
+  }
+  std::copy_n(bytes_.begin(), length, out.begin());
+  return length;
 }
 
 LikelyInputs::LikelyInputs(InputKind kind, std::uint64_t seed, std::vector<Bytes> start)

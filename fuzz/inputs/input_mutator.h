@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // How inputs of a target are made up and changed: InputKind says what its bytes are, so that no fuzzer has to find out.
 //
-// MutateInput is what a target's LLVMFuzzerCustomMutator calls. LikelyInputs is the little fuzzer that is always there:
-// the same inputs for the same seed everywhere, without coverage; canary tests count how many a planted bug survives.
+// InputMutator is what a target's LLVMFuzzerCustomMutator calls. LikelyInputs is the little fuzzer that is always
+// there: the same inputs for the same seed everywhere, without coverage; canary tests count how many a planted bug
+// survives.
 
 #pragma once
 
@@ -10,12 +11,14 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
 #include "engine/base/bytes.h"
 #include "engine/script/script_bytes.h"
 #include "fuzz/inputs/random.h"
+#include "fuzz/inputs/script_mutator.h"
 
 namespace nbdspec::fuzz {
 
@@ -26,22 +29,40 @@ struct InputKind {
   std::function<engine::Bytes(Random&)> fresh = {};
 };
 
-// The largest script in bytes that `limits` allow.
-constexpr std::size_t ScriptBytesMax(const engine::ScriptLimits& limits) {
-  return engine::kScriptHeadBytes + limits.steps_max * engine::kScriptRecordBytes;
-}
-
 inline InputKind ScriptKind(const engine::ScriptLimits& limits) {
-  return {.bytes_max = ScriptBytesMax(limits), .script = limits};
+  return {.bytes_max = engine::kScriptHeadBytes + limits.steps_max * engine::kScriptRecordBytes, .script = limits};
 }
 
 // An input that owes nothing to others: of any length, so that long ones need not grow.
 engine::Bytes FreshInput(const InputKind& kind, Random& random);
 
-// For LLVMFuzzerCustomMutator: changes the input in the first `size` bytes of `data` in place, with libFuzzer's own
-// mutator where the kind has none; at times makes a fresh one. Returns the new size, at most size_max.
-std::size_t MutateInput(const InputKind& kind, std::uint8_t* data, std::size_t size, std::size_t size_max,
-                        unsigned seed);
+// What a target's LLVMFuzzerCustomMutator and LLVMFuzzerCustomCrossOver call. What it makes of an input does not depend
+// on those before.
+class InputMutator {
+ public:
+  explicit InputMutator(InputKind kind)
+      : kind_(std::move(kind)), scripts_(kind_.script.value_or(engine::ScriptLimits{}), 0, /*by_libfuzzer=*/true) {}
+
+  // Changes the input in the first `size` bytes of `data` in place, with libFuzzer's own mutator where the kind has
+  // none; at times makes a fresh one. A script that people wrote as text goes on as bytes. Returns the new size, at
+  // most size_max.
+  std::size_t Mutate(std::uint8_t* data, std::size_t size, std::size_t size_max, unsigned seed);
+
+  // Writes the begin of one script and a run of the other's steps to `out`, which may be one of the others. Returns its
+  // size, at most that of `out`; 0 for inputs that are no scripts: libFuzzer then tries something else.
+  std::size_t Cross(engine::ByteView one, engine::ByteView other, std::span<std::uint8_t> out, unsigned seed);
+
+ private:
+  void CrossRecords(engine::ByteView one, engine::ByteView other, std::size_t size_max, unsigned seed);
+  std::size_t Write(std::span<std::uint8_t> out) const;
+
+  InputKind kind_;
+  ScriptMutator scripts_;
+  // What is kept for its memory.
+  engine::ScriptDecoder decoder_;
+  engine::Script script_;
+  engine::Bytes bytes_;
+};
 
 class LikelyInputs {
  public:

@@ -5,12 +5,18 @@
 #include <utility>
 
 #include "engine/base/byte_reader.h"
+#include "engine/base/check.h"
+#include "engine/extents/extent_map.h"
+#include "engine/layers/filters.h"
+#include "engine/layers/plugins.h"
+#include "engine/script/script.h"
 #include "engine/wire/protocol.h"
 
 namespace nbdspec::fuzz {
 namespace {
 
 using engine::ExtentType;
+using engine::Layer;
 
 // Small: edges and overlaps need few bytes.
 constexpr std::uint64_t kDiskBytesMax = 48;
@@ -111,6 +117,14 @@ class Reader : public engine::ByteReader {
   }
 };
 
+std::unique_ptr<Layer> MakeDisk(const LayerSpec& spec) {
+  engine::ExtentMap extents(spec.disk_bytes, spec.initial);
+  for (const engine::Extent& extent : spec.extents) {
+    NBDSPEC_CHECK(extents.Add(extent.range.begin, extent.range.length(), extent.type).has_value());
+  }
+  return std::make_unique<engine::Disk>(std::move(extents));
+}
+
 }  // namespace
 
 LayerStackInput ReadLayerStackInput(engine::ByteView bytes) {
@@ -120,6 +134,59 @@ LayerStackInput ReadLayerStackInput(engine::ByteView bytes) {
     input.steps.push_back(reader.Step());
   }
   return input;
+}
+
+std::string Print(const LayerSpec& spec) {
+  constexpr auto kNames = std::to_array<std::string_view>(
+      {"disk", "concat", "window", "truncate", "copy_on_write", "no_extents", "block_size", "sparse_read"});
+  const auto number = [](std::uint64_t n) { return " " + std::to_string(n); };
+  const std::string size = spec.size ? " +" + std::to_string(*spec.size) : "";
+  std::string text(kNames[static_cast<std::size_t>(spec.kind)]);
+  if (spec.kind == LayerKind::kDisk) {
+    text += number(spec.disk_bytes) + " " + engine::Print(spec.initial);
+    for (const engine::Extent& extent : spec.extents) {
+      text += ", " + engine::Print(extent);
+    }
+    text += spec.is_read_only ? ", read-only" : "";
+  } else if (spec.kind == LayerKind::kWindow) {
+    text += number(spec.offset) + size;
+  } else if (spec.kind == LayerKind::kTruncate) {
+    text += size + " up to" + number(spec.round_up_to) + " down to" + number(spec.round_down_to);
+  } else if (spec.kind == LayerKind::kCopyOnWrite || spec.kind == LayerKind::kBlockSize) {
+    text += number(spec.block_bytes);
+  }
+  text += spec.lies_outside ? " lying" : "";
+  text += spec.takes_req_one ? " terse" : "";
+  for (const LayerSpec& below : spec.below) {
+    text += " (" + Print(below) + ")";
+  }
+  return text;
+}
+
+std::unique_ptr<Layer> MakeRightLayer(const LayerSpec& spec, std::vector<std::unique_ptr<Layer>> below) {
+  switch (spec.kind) {
+    case LayerKind::kDisk:
+      return MakeDisk(spec);
+    case LayerKind::kConcat:
+      return std::make_unique<engine::ConcatPlugin>(std::move(below));
+    case LayerKind::kWindow:
+      return std::make_unique<engine::WindowFilter>(
+          std::move(below.at(0)), engine::WindowFilter::Options{.offset = spec.offset, .length = spec.size});
+    case LayerKind::kTruncate:
+      return std::make_unique<engine::TruncateFilter>(
+          std::move(below.at(0)),
+          engine::TruncateFilter::Options{
+              .size = spec.size, .round_up_to = spec.round_up_to, .round_down_to = spec.round_down_to});
+    case LayerKind::kCopyOnWrite:
+      return std::make_unique<engine::CopyOnWriteFilter>(std::move(below.at(0)), spec.block_bytes);
+    case LayerKind::kNoExtents:
+      return std::make_unique<engine::NoExtentsFilter>(std::move(below.at(0)));
+    case LayerKind::kBlockSize:
+      return std::make_unique<engine::BlockSizeFilter>(std::move(below.at(0)), spec.block_bytes);
+    case LayerKind::kSparseRead:
+      return std::make_unique<engine::SparseReadFilter>(std::move(below.at(0)));
+  }
+  engine::CheckFailed("unknown LayerKind");
 }
 
 std::string Print(const StackStep& step, engine::ByteRange range) {

@@ -9,10 +9,6 @@
 #include <utility>
 #include <variant>
 
-// libFuzzer's own mutator; elsewhere there is none.
-extern "C" __attribute__((weak)) std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size,
-                                                              std::size_t size_max);
-
 namespace nbdspec::fuzz {
 
 using engine::Bytes;
@@ -41,16 +37,7 @@ void Insert(std::vector<Step>& into, std::size_t index, std::span<Step> steps) {
 
 }  // namespace
 
-ScriptMutator::ScriptMutator(const engine::ScriptLimits& limits, std::uint64_t seed, MutateRecord mutate_record)
-    : limits_(limits), random_(seed), mutate_record_(std::move(mutate_record)) {}
-
-Script ScriptMutator::Fresh(std::size_t count) {
-  Script script;
-  MakeFresh(count, script);
-  return script;
-}
-
-void ScriptMutator::MakeFresh(std::size_t count, Script& script) {
+Script ScriptMutator::Fresh(std::size_t count, Script script) {
   std::array<std::uint8_t, kScriptHeadBytes> head;
   std::ranges::generate(head, [this] { return static_cast<std::uint8_t>(random_()); });
   decoder_.Decode(head, limits_, script);
@@ -68,6 +55,7 @@ void ScriptMutator::MakeFresh(std::size_t count, Script& script) {
     script.steps = std::move(others);
     fuzz::Insert(script.steps, script.steps.size(), requests);
   }
+  return script;
 }
 
 // Ranges of one length at regular distances, in some order: a map gets large by nothing as soon as by these.
@@ -111,12 +99,12 @@ void ScriptMutator::MutateBeyondLimits(Script& script) {
   // scripts run sooner.
   constexpr std::size_t kFreshStepsMax = 64;
   if (script.steps.empty() || random_.OneIn(3)) {
-    MakeFresh(1 + random_.Below(1 + random_.Below(std::clamp<std::size_t>(limits_.steps_max, 1, kFreshStepsMax))),
-              script);
+    const std::uint64_t count_max = 1 + random_.Below(std::clamp<std::size_t>(limits_.steps_max, 1, kFreshStepsMax));
+    script = Fresh(1 + random_.Below(count_max), std::move(script));
     return;
   }
   for (std::uint64_t left = 1 + random_.Below(3); left > 0; --left) {
-    ChangeOnce(script);
+    MutateOnce(script);
   }
 }
 
@@ -126,54 +114,22 @@ void ScriptMutator::Mutate(Script& script) {
 }
 
 ScriptMutation ScriptMutator::MutateOnce(Script& script) {
-  const ScriptMutation mutation = ChangeOnce(script);
-  KeepToLimits(script);
-  return mutation;
-}
-
-bool ScriptMutator::Apply(ScriptMutation mutation, Script& script) {
-  const bool has_changed = Change(mutation, script);
-  if (has_changed) {
-    KeepToLimits(script);
-  }
-  return has_changed;
-}
-
-ScriptMutation ScriptMutator::ChangeOnce(Script& script) {
   while (true) {
     const ScriptMutation mutation = kWeighted[random_.Below(kWeighted.size())];
-    if (Change(mutation, script)) {
+    if (Apply(mutation, script)) {
       return mutation;
     }
   }
 }
 
-bool ScriptMutator::Change(ScriptMutation mutation, Script& script) {
-  switch (mutation) {
-    case ScriptMutation::kInsert:
-      return Insert(script);
-    case ScriptMutation::kDelete:
-      return Delete(script);
-    case ScriptMutation::kSwap:
-      return Swap(script);
-    case ScriptMutation::kDuplicate:
-      return Duplicate(script);
-    case ScriptMutation::kTouchEdge:
-      return TouchEdge(script);
-    case ScriptMutation::kNudge:
-      return Nudge(script);
-    case ScriptMutation::kSplit:
-      return Split(script);
-    case ScriptMutation::kWiden:
-      return Widen(script);
-    case ScriptMutation::kRetype:
-      return Retype(script);
-    case ScriptMutation::kHead:
-      return Head(script);
-    case ScriptMutation::kRecord:
-      return Record(script);
-  }
-  std::unreachable();
+bool ScriptMutator::Apply(ScriptMutation mutation, Script& script) {
+  using Change = bool (ScriptMutator::*)(Script&);
+  // In the order of ScriptMutation.
+  constexpr std::array<Change, kScriptMutationCount> kChanges = {
+      &ScriptMutator::Insert,    &ScriptMutator::Delete, &ScriptMutator::Swap,  &ScriptMutator::Duplicate,
+      &ScriptMutator::TouchEdge, &ScriptMutator::Nudge,  &ScriptMutator::Split, &ScriptMutator::Widen,
+      &ScriptMutator::Retype,    &ScriptMutator::Head,   &ScriptMutator::Record};
+  return (this->*kChanges[static_cast<std::size_t>(mutation)])(script);
 }
 
 Script ScriptMutator::Cross(const Script& one, const Script& other) {
@@ -407,8 +363,8 @@ bool ScriptMutator::Record(Script& script) {
   const std::size_t count = (bytes.size() - kScriptHeadBytes) / kScriptRecordBytes;
   const std::span records = std::span(bytes).subspan(kScriptHeadBytes);
   const std::span record = records.subspan(random_.Below(count) * kScriptRecordBytes, kScriptRecordBytes);
-  if (mutate_record_) {
-    mutate_record_(record);
+  if (by_libfuzzer_ && LLVMFuzzerMutate != nullptr) {
+    LLVMFuzzerMutate(record.data(), record.size(), record.size());
   } else {
     for (std::uint64_t left = 1 + random_.Below(4); left > 0; --left) {
       record[random_.Below(record.size())] ^= static_cast<std::uint8_t>(1U << random_.Below(8));
@@ -482,71 +438,6 @@ void ScriptMutator::SetEdge(Step& step, bool is_end, std::uint64_t edge) {
 void ScriptMutator::KeepToLimits(Script& script) const {
   script.size = std::min(script.size, engine::kExportBytesMax);
   script = engine::DecodeScript(engine::EncodeScript(script), limits_);
-}
-
-namespace {
-
-ScriptMutator::MutateRecord OfLibFuzzer() {
-  if (LLVMFuzzerMutate == nullptr) {
-    return {};
-  }
-  return [](std::span<std::uint8_t> record) { LLVMFuzzerMutate(record.data(), record.size(), record.size()); };
-}
-
-}  // namespace
-
-ScriptInputs::ScriptInputs(const engine::ScriptLimits& limits) : limits_(limits), mutator_(limits, 0, OfLibFuzzer()) {}
-
-std::size_t ScriptInputs::Mutate(std::uint8_t* data, std::size_t size, std::size_t size_max, unsigned seed) {
-  decoder_.Read({data, size}, limits_, script_);
-  mutator_.Seed(seed);
-  // Whoever reads the bytes keeps to the limits.
-  mutator_.MutateBeyondLimits(script_);
-  bytes_ = engine::EncodeScript(script_, std::move(bytes_));
-  return Write({data, size_max});
-}
-
-std::size_t ScriptInputs::Cross(engine::ByteView one, engine::ByteView other, std::span<std::uint8_t> out,
-                                unsigned seed) {
-  const bool are_bytes = !engine::BeginsAsText(one) && !engine::BeginsAsText(other);
-  if (are_bytes && !limits_.kinds.option && std::min(one.size(), other.size()) >= kScriptHeadBytes) {
-    CrossRecords(one, other, out.size(), seed);
-  } else {
-    mutator_.Seed(seed);
-    const Script child = mutator_.Cross(engine::ReadScript(one, limits_), engine::ReadScript(other, limits_));
-    bytes_ = engine::EncodeScript(child, std::move(bytes_));
-  }
-  return Write(out);
-}
-
-// What ScriptMutator::Cross does, on bytes, where a record is a step: half of what libFuzzer makes comes from here.
-void ScriptInputs::CrossRecords(engine::ByteView one, engine::ByteView other, std::size_t size_max, unsigned seed) {
-  Random random(seed);
-  const auto records = [](engine::ByteView input) { return (input.size() - kScriptHeadBytes) / kScriptRecordBytes; };
-  const std::size_t room = size_max < kScriptHeadBytes ? 0 : (size_max - kScriptHeadBytes) / kScriptRecordBytes;
-  const std::size_t count_max = std::min(room, limits_.steps_max);
-  const std::size_t from_one = std::min(random.Below(records(one) + 1), count_max);
-  const std::size_t skipped = random.Below(records(other) + 1);
-  const std::size_t from_other = std::min(random.Below(records(other) - skipped + 1), count_max - from_one);
-  const engine::ByteView head = (random.OneIn(2) ? one : other).first(kScriptHeadBytes);
-  bytes_.assign(head.begin(), head.end());
-  const auto append = [this](engine::ByteView input, std::size_t begin, std::size_t count) {
-    const engine::ByteView taken =
-        input.subspan(kScriptHeadBytes + begin * kScriptRecordBytes, count * kScriptRecordBytes);
-    bytes_.insert(bytes_.end(), taken.begin(), taken.end());
-  };
-  append(one, 0, from_one);
-  append(other, skipped, from_other);
-}
-
-// As many whole records of the script's bytes as there is room for.
-std::size_t ScriptInputs::Write(std::span<std::uint8_t> out) const {
-  std::size_t length = std::min(bytes_.size(), out.size());
-  if (length < bytes_.size() && length > kScriptHeadBytes) {
-    length -= (length - kScriptHeadBytes) % kScriptRecordBytes;
-  }
-  std::copy_n(bytes_.begin(), length, out.begin());
-  return length;
 }
 
 }  // namespace nbdspec::fuzz

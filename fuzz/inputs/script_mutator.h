@@ -1,14 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Changes scripts step by step, so that a step is added, moved, split or widened rather than torn.
 //
-// It is for everything that makes up scripts: libFuzzer (ScriptInputs), the standalone main, live runs. Everything
+// It is for everything that makes up scripts: libFuzzer (InputMutator), the standalone main, live runs. Everything
 // depends on the seed alone, unless libFuzzer's own mutator takes part.
 
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <span>
 #include <vector>
@@ -17,6 +16,10 @@
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"
 #include "fuzz/inputs/random.h"
+
+// libFuzzer's own mutator; elsewhere there is none.
+extern "C" __attribute__((weak)) std::size_t LLVMFuzzerMutate(std::uint8_t* data, std::size_t size,
+                                                              std::size_t size_max);
 
 namespace nbdspec::fuzz {
 
@@ -37,36 +40,34 @@ inline constexpr std::size_t kScriptMutationCount = 11;
 
 class ScriptMutator {
  public:
-  using MutateRecord = std::function<void(std::span<std::uint8_t>)>;
-
-  // What it makes keeps to `limits`. Without `mutate_record`, random bits of a record change.
-  ScriptMutator(const engine::ScriptLimits& limits, std::uint64_t seed, MutateRecord mutate_record = {});
+  // What it makes keeps to `limits`, unless it says otherwise. Random bits of a record change, or, if `by_libfuzzer`,
+  // what libFuzzer's own mutator changes, where that is linked.
+  ScriptMutator(const engine::ScriptLimits& limits, std::uint64_t seed, bool by_libfuzzer = false)
+      : limits_(limits), random_(seed), by_libfuzzer_(by_libfuzzer) {}
 
   // From here on as if it had been made with `seed`; it keeps its memory.
   void Seed(std::uint64_t seed) { random_ = Random(seed); }
 
-  // A new script of `count` likely steps.
-  engine::Script Fresh(std::size_t count);
+  // A new script of `count` likely steps, in the memory of `script`.
+  engine::Script Fresh(std::size_t count, engine::Script script = {});
 
   // Changes `script` one to three times; at times, and if it has no steps, makes it a fresh one of any length.
   void Mutate(engine::Script& script);
-  void MutateBeyondLimits(engine::Script& script);  // For those who encode it, and decode that to the limits.
-
-  // Changes it once, and says how.
-  ScriptMutation MutateOnce(engine::Script& script);
-
-  // Changes it in that way. False, and unchanged, if it has nothing that could be changed so.
-  bool Apply(ScriptMutation mutation, engine::Script& script);
 
   // The begin of one, and a run of steps of the other.
   engine::Script Cross(const engine::Script& one, const engine::Script& other);
 
+  // As Mutate, but what they make may pass the limits until KeepToLimits has cut it, or the decoder has.
+  void MutateBeyondLimits(engine::Script& script);
+  ScriptMutation MutateOnce(engine::Script& script);  // Says how.
+  // In that way. False, and unchanged, if the script has nothing that could be changed so.
+  bool Apply(ScriptMutation mutation, engine::Script& script);
+
+  void KeepToLimits(engine::Script& script) const;
+
  private:
   using Range = engine::ByteRange::OffsetAndLength;
 
-  ScriptMutation ChangeOnce(engine::Script& script);
-  bool Change(ScriptMutation mutation, engine::Script& script);
-  void MakeFresh(std::size_t count, engine::Script& script);
   void Comb(engine::Script& script);
   bool Insert(engine::Script& script);
   bool Delete(engine::Script& script);
@@ -90,40 +91,15 @@ class ScriptMutator {
   void SetEdge(engine::Step& step, bool is_end, std::uint64_t edge);
   void Retype(engine::RequestStep& step);
   void Retype(engine::OptionStep& step);
-  void KeepToLimits(engine::Script& script) const;
 
   engine::ScriptLimits limits_;
   Random random_;
-  MutateRecord mutate_record_;
+  bool by_libfuzzer_;
   // What is kept for its memory.
   engine::ScriptDecoder decoder_;
   engine::Script likely_;
   engine::Bytes records_;
   std::vector<engine::Step*> teeth_;
-};
-
-// What a target's LLVMFuzzerCustomMutator and LLVMFuzzerCustomCrossOver call: a ScriptMutator for the bytes form.
-class ScriptInputs {
- public:
-  explicit ScriptInputs(const engine::ScriptLimits& limits);
-
-  // Mutates the script in the first `size` bytes of `data` in place. A seed that people wrote as text goes on as bytes.
-  // Returns the new size, at most size_max.
-  std::size_t Mutate(std::uint8_t* data, std::size_t size, std::size_t size_max, unsigned seed);
-
-  // Writes the script to `out`, which may be one of the others. Returns its size, at most that of `out`.
-  std::size_t Cross(engine::ByteView one, engine::ByteView other, std::span<std::uint8_t> out, unsigned seed);
-
- private:
-  void CrossRecords(engine::ByteView one, engine::ByteView other, std::size_t size_max, unsigned seed);
-  std::size_t Write(std::span<std::uint8_t> out) const;
-
-  engine::ScriptLimits limits_;
-  ScriptMutator mutator_;
-  // What is kept for its memory.
-  engine::ScriptDecoder decoder_;
-  engine::Script script_;
-  engine::Bytes bytes_;
 };
 
 }  // namespace nbdspec::fuzz

@@ -9,6 +9,8 @@
 #include <utility>
 #include <vector>
 
+#include "fuzz/inputs/input_mutator.h"
+
 namespace nbdspec::fuzz {
 namespace {
 
@@ -62,7 +64,9 @@ int ForEachResult(ScriptMutation mutation, const Check& check) {
   int changes = 0;
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
     Script script = Typical();
-    const bool applied = ScriptMutator(kWire, seed).Apply(mutation, script);
+    ScriptMutator mutator(kWire, seed);
+    const bool applied = mutator.Apply(mutation, script);
+    mutator.KeepToLimits(script);
     EXPECT_TRUE(applied || script == Typical());
     EXPECT_LE(script.steps.size(), kWire.steps_max);
     changes += script == Typical() ? 0 : 1;
@@ -248,6 +252,7 @@ TEST(ScriptMutator, EveryMutationComesUpAndKeepsToTheLimits) {
   Script script = Typical();
   for (int i = 0; i < 5000; ++i) {
     seen.insert(mutator.MutateOnce(script));
+    mutator.KeepToLimits(script);
     EXPECT_LE(script.steps.size(), kWire.steps_max);
     ASSERT_EQ(engine::DecodeScript(engine::EncodeScript(script), kWire), script) << Print(script);
   }
@@ -323,7 +328,7 @@ TEST(ScriptMutator, InputsWithoutOptionsCrossWithoutBeingDecoded) {
   std::set<std::uint64_t> sizes;
   for (unsigned seed = 1; seed <= 500; ++seed) {
     Bytes out(engine::kScriptHeadBytes + 8 * engine::kScriptRecordBytes);
-    out.resize(ScriptInputs(kMap).Cross(engine::EncodeScript(one), engine::EncodeScript(other), out, seed));
+    out.resize(InputMutator(ScriptKind(kMap)).Cross(engine::EncodeScript(one), engine::EncodeScript(other), out, seed));
     const Script child = engine::DecodeScript(out, engine::kNoScriptLimits);
     const auto cut = std::ranges::find(child.steps, other.steps[0]);
     EXPECT_TRUE(std::all_of(child.steps.begin(), cut, [&](const Step& step) { return step == one.steps[0]; }));
@@ -353,7 +358,7 @@ TEST(ScriptMutator, TheSameSeedGivesTheSameScript) {
 
 TEST(ScriptMutator, InputsKeepToTheirSizeAndAreScripts) {
   Random random(1);
-  ScriptInputs inputs(kWire);
+  InputMutator inputs(ScriptKind(kWire));
   for (std::size_t size_max = 0; size_max < 300; ++size_max) {
     Bytes data(size_max);
     std::ranges::generate(data, [&] { return static_cast<std::uint8_t>(random()); });
@@ -372,11 +377,11 @@ TEST(ScriptMutator, InputsKeepToTheirSizeAndAreScripts) {
 TEST(ScriptMutator, InputsLeaveNothingForTheNext) {
   for (const ScriptLimits& limits : {ScriptLimits{}, kWire}) {
     Random random(1);
-    ScriptInputs kept(limits);
+    InputMutator kept(ScriptKind(limits));
     for (unsigned seed = 0; seed < 2000; ++seed) {
       const Bytes one = engine::EncodeScript(ScriptMutator(limits, random()).Fresh(random.Below(16)));
       const Bytes other = engine::EncodeScript(ScriptMutator(limits, random()).Fresh(random.Below(16)));
-      const auto made_by = [&](ScriptInputs& inputs) {
+      const auto made_by = [&](InputMutator& inputs) {
         Bytes mutated = one;
         mutated.resize(one.size() + 400);
         mutated.resize(inputs.Mutate(mutated.data(), one.size(), mutated.size(), seed));
@@ -384,7 +389,7 @@ TEST(ScriptMutator, InputsLeaveNothingForTheNext) {
         crossed.resize(inputs.Cross(one, other, crossed, seed));
         return std::pair(mutated, crossed);
       };
-      ScriptInputs anew(limits);
+      InputMutator anew(ScriptKind(limits));
       ASSERT_EQ(made_by(kept), made_by(anew)) << seed;
     }
   }
@@ -394,7 +399,7 @@ TEST(ScriptMutator, ASeedWrittenAsTextGoesOnAsBytes) {
   const std::string text = Print(Typical());
   Bytes data(1000);
   std::ranges::copy(text, data.begin());
-  const std::size_t size = ScriptInputs(kWire).Mutate(data.data(), text.size(), data.size(), 1);
+  const std::size_t size = InputMutator(ScriptKind(kWire)).Mutate(data.data(), text.size(), data.size(), 1);
   Script expected = Typical();
   ScriptMutator(kWire, 1).Mutate(expected);
   EXPECT_EQ(engine::DecodeScript({data.data(), size}, kWire), expected);

@@ -13,7 +13,7 @@
 #include "engine/base/byte_range.h"
 #include "engine/base/bytes.h"
 #include "engine/extents/extent.h"
-#include "fuzz/inputs/layer_spec.h"
+#include "fuzz/inputs/layer_stack_input.h"
 
 namespace nbdspec::fuzz {
 

@@ -10,7 +10,7 @@
 #include <string>
 
 #include "engine/layers/layer.h"
-#include "fuzz/inputs/layer_spec.h"
+#include "fuzz/inputs/layer_stack_input.h"
 
 namespace nbdspec::fuzz {
 

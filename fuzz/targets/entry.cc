@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "fuzz/comparisons/fuzz_target.h"
-#include "fuzz/inputs/script_mutator.h"
+#include "fuzz/inputs/input_mutator.h"
 
 namespace nbdspec::fuzz {
 
@@ -22,9 +22,9 @@ const FuzzTarget& Target() {
   return target;
 }
 
-ScriptInputs& Scripts() {
-  static ScriptInputs scripts(*Target().inputs.script);
-  return scripts;
+InputMutator& Mutator() {
+  static InputMutator mutator(Target().inputs);
+  return mutator;
 }
 
 }  // namespace
@@ -59,19 +59,13 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
                                                unsigned seed) {
-  if (Target().inputs.script) {
-    return Scripts().Mutate(data, size, size_max, seed);
-  }
-  InputKind kind = Target().inputs;
-  kind.bytes_max = size_max;
-  return MutateInput(kind, data, size, size_max, seed);
+  return Mutator().Mutate(data, size, size_max, seed);
 }
 
-// 0: libFuzzer tries something else.
 extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
                                                  const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
                                                  std::size_t size_max, unsigned seed) {
-  return Target().inputs.script ? Scripts().Cross({one, one_size}, {other, other_size}, {out, size_max}, seed) : 0;
+  return Mutator().Cross({one, one_size}, {other, other_size}, {out, size_max}, seed);
 }
 
 }  // namespace nbdspec::fuzz

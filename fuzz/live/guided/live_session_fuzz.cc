@@ -15,7 +15,7 @@
 
 #include "conformance/peer/target.h"
 #include "engine/script/script.h"
-#include "fuzz/inputs/script_mutator.h"
+#include "fuzz/inputs/input_mutator.h"
 #include "fuzz/live/guided/answer_signature.h"
 #include "fuzz/live/guided/live_session.h"
 
@@ -90,13 +90,14 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
 
 extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t size, std::size_t size_max,
                                                unsigned seed) {
-  return ScriptInputs(TheServer().session->limits()).Mutate(data, size, size_max, seed);
+  return InputMutator(ScriptKind(TheServer().session->limits())).Mutate(data, size, size_max, seed);
 }
 
 extern "C" std::size_t LLVMFuzzerCustomCrossOver(const std::uint8_t* one, std::size_t one_size,
                                                  const std::uint8_t* other, std::size_t other_size, std::uint8_t* out,
                                                  std::size_t size_max, unsigned seed) {
-  return ScriptInputs(TheServer().session->limits()).Cross({one, one_size}, {other, other_size}, {out, size_max}, seed);
+  return InputMutator(ScriptKind(TheServer().session->limits()))
+      .Cross({one, one_size}, {other, other_size}, {out, size_max}, seed);
 }
 
 }  // namespace nbdspec::fuzz
