@@ -11,8 +11,7 @@
 #include <vector>
 
 #include "engine/block_status/build.h"
-#include "engine/block_status/judge.h"
-#include "engine/exchange/status_exchanges.h"
+#include "engine/exchange/testdata/status_exchanges.h"
 #include "engine/spec/ids.h"
 
 namespace nbdspec::engine {
@@ -74,7 +73,7 @@ Built AnyBuilt() {
   Descriptors descriptors = BuildDescriptors(truth, asked, options);
   StatusExchange exchange = WithExportSize(AnswerTo(asked, {}), truth.size());
   exchange.req_one = options.req_one;
-  exchange.block_bytes_min = options.alignment;
+  exchange.agreed.block_size.minimum = options.alignment;
   exchange = Answered(std::move(exchange), descriptors);
   return {.truth = std::move(truth), .options = options, .exchange = exchange, .descriptors = descriptors};
 }
@@ -89,9 +88,9 @@ std::uint64_t SumOf(const Descriptors& descriptors) {
 
 // That no rule but those in `allowed` accuses the exchange.
 void AssertOnlyBreaks(const StatusExchange& exchange, const std::set<std::string_view>& allowed) {
-  for (const Breach& breach : Judge(exchange)) {
-    RC_LOG() << breach.requirement << ": " << breach.saw << '\n';
-    RC_ASSERT(allowed.contains(breach.requirement));
+  for (const Violation& violation : Judge(exchange)) {
+    RC_LOG() << violation.requirement << ": " << violation.saw << '\n';
+    RC_ASSERT(allowed.contains(violation.requirement));
   }
 }
 

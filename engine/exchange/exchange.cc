@@ -80,24 +80,27 @@ bool Exchange::Asks(const ByteRange::OffsetAndLength& content) const {
 }
 
 std::optional<std::uint64_t> FirstUncovered(const Exchange& exchange) {
-  std::vector<ByteRange> ranges;
+  const std::uint64_t origin = exchange.request.offset;
+  std::vector<ByteRange> ranges;  // Counted from the request's offset: its end may be no 64-bit offset.
   for (const ReplyChunk& chunk : exchange.answer.chunks()) {
-    const auto range = chunk.content ? ByteRange::From(*chunk.content) : std::unexpected(ErrorCode::kOutOfRange);
-    if (range) {
-      ranges.push_back(*range);
+    const auto [offset, length] = chunk.content.value_or(ByteRange::OffsetAndLength{});
+    const std::uint64_t before = offset < origin ? std::min(origin - offset, length) : 0;
+    const std::uint64_t begin = offset < origin ? 0 : offset - origin;
+    if (begin < exchange.request.length) {
+      ranges.push_back({.begin = begin, .end = begin + std::min(length - before, exchange.request.length - begin)});
     }
   }
   if (!std::ranges::is_sorted(ranges, {}, &ByteRange::begin)) {
     std::ranges::sort(ranges, {}, &ByteRange::begin);
   }
-  std::uint64_t covered = exchange.request.offset;
+  std::uint64_t covered = 0;
   for (const ByteRange& range : ranges) {
     if (range.begin > covered) {
       break;
     }
     covered = std::max(covered, range.end);
   }
-  return covered - exchange.request.offset < exchange.request.length ? std::optional(covered) : std::nullopt;
+  return covered < exchange.request.length ? std::optional(origin + covered) : std::nullopt;
 }
 
 }  // namespace nbdspec::engine

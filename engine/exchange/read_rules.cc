@@ -185,13 +185,13 @@ Ruling NoContentWithEoverflow(const Exchange& exchange) {
 
 Ruling DfTakes64k(const Exchange& exchange) {
   constexpr std::uint64_t kBytesSupported = 1 << 16;
-  if (exchange.request.length > kBytesSupported) {
-    return Inapplicable("no READ with DF of up to 65536 bytes was answered");
+  const bool overflows = exchange.answer.error() == NbdError::kEoverflow;
+  if (exchange.request.length > kBytesSupported || (exchange.answer.has_failed() && !overflows)) {
+    return Inapplicable("no READ with DF of up to 65536 bytes succeeded or got NBD_EOVERFLOW");
   }
-  return exchange.answer.error() == NbdError::kEoverflow
-             ? Violated("up to 65536 bytes in one chunk",
-                        Text("READ of ", exchange.request.length, " bytes with DF: NBD_EOVERFLOW"))
-             : Kept();
+  return overflows ? Violated("up to 65536 bytes in one chunk",
+                              Text("READ of ", exchange.request.length, " bytes with DF: NBD_EOVERFLOW"))
+                   : Kept();
 }
 
 constexpr std::uint16_t kData = ChunkType::kOffsetData;

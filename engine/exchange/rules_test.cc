@@ -261,6 +261,24 @@ TEST(Rules, GoodAnswersViolateNone) {
   }
 }
 
+// That such a request succeeds is against advice; that its content is whole is another matter.
+TEST(Rules, ContentOfAReadThatPassesTheLastOffsetIsWhole) {
+  constexpr std::uint64_t kLast = ~std::uint64_t{0} - 511;
+  const RequestHead past = {.offset = kLast, .length = 1024};
+  EXPECT_EQ(FirstUncovered(Chunks(past, {Data(kLast, 1024, kDone)})), std::nullopt);
+  EXPECT_EQ(FirstUncovered(Chunks(past, {Data(kLast, 100, kDone)})), kLast + 100);
+  EXPECT_FALSE(Apply(RuleOf(spec::kStructuredReadErrorChunk), Chunks(past, {Data(kLast, 1024, kDone)})).is_violated());
+  EXPECT_TRUE(Apply(RuleOf(spec::kStructuredReadErrorChunk), Chunks(past, {Data(kLast, 100, kDone)})).is_violated());
+  EXPECT_EQ(spec::ServerSeverityOf(spec::kTransmissionReadOutOfBounds), spec::Severity::kWarning);
+}
+
+TEST(Rules, DfThatFailsOtherwiseShowsNothingOfItsLength) {
+  const RequestHead df = Of(CommandType::kRead, CommandFlag::kDf);
+  const Rule& rule = RuleOf(spec::kStructuredReadDf64k);
+  EXPECT_EQ(Apply(rule, Chunks(df, {Error(NbdError::kEio, "", kDone)})).kind, Ruling::Kind::kInapplicable);
+  EXPECT_EQ(Apply(rule, Chunks(df, {Data(4096, 4096, kDone)})).kind, Ruling::Kind::kKept);
+}
+
 TEST(Rules, AnAnswerThatWasCutOffNeedsNoDone) {
   Exchange exchange = Chunks(kRead, {Data(4096, 512)});
   exchange.answer.EndWith(Answer::End::kCutOff);

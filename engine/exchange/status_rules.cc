@@ -10,7 +10,7 @@
 #include <map>
 
 #include "engine/exchange/rule_facts.h"
-#include "engine/exchange/status_chunk.h"
+#include "engine/exchange/status.h"
 #include "engine/spec/ids.h"
 
 namespace nbdspec::engine {
@@ -25,30 +25,17 @@ std::string AskedText(const Exchange& exchange) { return Text("the request of ",
 
 std::uint64_t ExportBytes(const Exchange& exchange) { return exchange.negotiated->info.size; }
 
-// A descriptor in its reply.
-struct Located {
-  StatusChunk chunk;
-  std::size_t index = 0;
-  ByteRange range = {};  // In the export.
-
-  [[nodiscard]] Descriptor descriptor() const { return chunk.descriptor(index); }
-};
-
 // Violated by the first chunk with a descriptor that `is_wrong`; `text` goes on after "descriptor 2 of context 0".
 template <typename IsWrong, typename Say>
 Ruling JudgeDescriptors(const Exchange& exchange, std::string expected, IsWrong is_wrong, Say text) {
   for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
     std::string first;
     std::size_t wrong_count = 0;
-    std::uint64_t begin = exchange.request.offset;
-    for (std::size_t i = 0; i < chunk.descriptor_count(); ++i) {
-      const std::uint64_t end = SaturatingAdd(begin, chunk.descriptor(i).length);
-      const Located located = {.chunk = chunk, .index = i, .range = {.begin = begin, .end = end}};
+    ForEachDescriptor(chunk, exchange.request.offset, [&](const Located& located) {
       if (is_wrong(located) && ++wrong_count == 1) {
-        first = Text(DescriptorText(i, chunk.context_id()), " ", text(located));
+        first = Text(located.Text(), " ", text(located));
       }
-      begin = end;
-    }
+    });
     if (wrong_count > 0) {
       return Violated(std::move(expected), first + MoreText(wrong_count - 1));
     }
@@ -193,7 +180,7 @@ Ruling SumBeforeLastIsLess(const Exchange& exchange) {
     for (std::size_t i = 0; i < chunk.descriptor_count(); ++i) {
       const std::uint32_t length = chunk.descriptor(i).length;
       if (length > 0) {
-        sum = SaturatingAdd(sum, last);
+        sum += last;  // Of 32 bits each: it takes more chunks than memory holds to wrap.
         last = length;
       }
     }

@@ -7,8 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "engine/block_status/judge.h"
-#include "engine/exchange/status_exchanges.h"
+#include "engine/exchange/testdata/status_exchanges.h"
 #include "engine/spec/ids.h"
 
 namespace nbdspec::engine {
@@ -23,15 +22,15 @@ using Requirements = std::vector<std::string_view>;
 
 Requirements RequirementsOf(const StatusExchange& exchange) {
   Requirements requirements;
-  for (const Breach& breach : Judge(exchange)) {
-    requirements.push_back(breach.requirement);
+  for (const Violation& violation : Judge(exchange)) {
+    requirements.push_back(violation.requirement);
   }
   return requirements;
 }
 
 std::string FirstSaw(const StatusExchange& exchange) {
-  const std::vector<Breach> breaches = Judge(exchange);
-  return breaches.empty() ? "nothing" : breaches.front().saw;
+  const std::vector<Violation> violations = Judge(exchange);
+  return violations.empty() ? "nothing" : violations.front().saw;
 }
 
 StatusExchange WithPayload(StatusExchange exchange, Bytes payload) {
@@ -40,7 +39,7 @@ StatusExchange WithPayload(StatusExchange exchange, Bytes payload) {
 }
 
 StatusExchange WithPayloadMax(StatusExchange exchange, std::uint32_t bytes_max) {
-  exchange.payload_bytes_max = bytes_max;
+  exchange.agreed.block_size.maximum = bytes_max;
   return exchange;
 }
 
@@ -335,7 +334,7 @@ TEST(StatusRules, MalformedChunkIsTheFindingOfOneRule) {
   for (std::size_t size = 0; size <= 40; ++size) {
     StatusExchange exchange = AnswerTo(kFirstPage, {});
     exchange.chunks[0].payload.assign(size, 0);
-    exchange.contexts[0].id = 0;
+    exchange.agreed.contexts[0].id = 0;
     const bool is_malformed = size < 4 || size % 8 != 4;
     EXPECT_EQ(std::ranges::count(RequirementsOf(exchange), spec::kBlockStatusChunkLengthForm), is_malformed ? 1 : 0);
     if (is_malformed) {

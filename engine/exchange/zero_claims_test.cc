@@ -4,8 +4,7 @@
 #include <limits>
 #include <vector>
 
-#include "engine/block_status/judge.h"
-#include "engine/exchange/status_exchanges.h"
+#include "engine/exchange/testdata/status_exchanges.h"
 #include "engine/spec/ids.h"
 
 namespace nbdspec::engine {
@@ -16,7 +15,7 @@ constexpr std::uint32_t kZero = AllocationFlag::kZero;
 constexpr std::uint32_t kLengthMax = std::numeric_limits<std::uint32_t>::max();
 constexpr ByteRange kAll = {.begin = 0, .end = std::numeric_limits<std::uint64_t>::max()};
 
-using Breaches = std::vector<Breach>;
+using Violations = std::vector<Violation>;
 using Ranges = std::vector<ByteRange>;
 
 constexpr std::string_view kReadsZero = spec::kBaseAllocationZeroReadsZero;
@@ -31,9 +30,9 @@ ExtentMap Truth() {
 TEST(JudgeZeroClaims, DataUnderAClaimRefutesIt) {
   EXPECT_EQ(
       JudgeZeroClaims(AnswerTo({.begin = 0, .end = 4096}, {{512, 0}, {512, kZero}, {512, kHole | kZero}}), Truth()),
-      (Breaches{{kReadsZero,
-                 "descriptor 1 of context 7 claims zeroes in [512, 1024), but [1000, 1024) may hold other bytes "
-                 "(and 1 more)"}}));
+      (Violations{{kReadsZero, "ZERO only where every byte reads as zero",
+                   "descriptor 1 of context 7 claims zeroes in [512, 1024), but [1000, 1024) may hold other bytes "
+                   "(and 1 more)"}}));
 }
 
 TEST(JudgeZeroClaims, HoleWithoutZeroIsNoZero) {

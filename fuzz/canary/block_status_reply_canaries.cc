@@ -11,7 +11,7 @@
 #include <vector>
 
 #include "engine/block_status/build.h"
-#include "engine/block_status/judge.h"
+#include "engine/exchange/status.h"
 #include "engine/spec/ids.h"
 #include "engine/wire/payloads.h"
 #include "fuzz/canary/canary.h"
@@ -173,13 +173,14 @@ BlockStatusSubject Misreader(Spoil spoil) {
     spoil(exchange);
     return exchange;
   };
-  return {.judge = [misread](const StatusExchange& exchange) { return JudgeByAllRules(misread(exchange)); },
-          .find_refuted_claim =
-              [misread](const StatusExchange& exchange, const ExtentMap& truth) {
-                return FindRefutedStatusClaim(misread(exchange), truth);
-              },
-          .claimed_zeroes = [misread](const StatusExchange& exchange,
-                                      ByteRange within) { return ClaimedZeroes(misread(exchange), within); }};
+  return {
+      .judge = [misread](const StatusExchange& exchange) { return JudgeByAllRules(misread(exchange)); },
+      .find_refuted_claim =
+          [misread](const StatusExchange& exchange, const ExtentMap& truth) {
+            return FindRefutedClaim(misread(exchange).AsExchange(), truth);
+          },
+      .claimed_zeroes = [misread](const StatusExchange& exchange,
+                                  ByteRange within) { return ZeroClaimsOf(misread(exchange).AsExchange(), within); }};
 }
 
 // Says what `requirement` finds in the spoilt exchange, and all else of the right one.
@@ -189,10 +190,8 @@ BlockStatusSubject RuleMisreader(std::string_view requirement, Spoil spoil) {
     StatusExchange spoilt = exchange;
     spoil(spoilt);
     Violations violations;
-    engine::Negotiated agreed;
-    engine::Negotiated agreed_of_spoilt;
-    const engine::Exchange right = AsExchange(exchange, agreed);
-    const engine::Exchange wrong = AsExchange(spoilt, agreed_of_spoilt);
+    const engine::Exchange right = exchange.AsExchange();
+    const engine::Exchange wrong = spoilt.AsExchange();
     for (const engine::Rule& rule : engine::AllRules()) {
       const engine::Ruling ruling = Apply(rule, rule.requirement == requirement ? wrong : right);
       if (ruling.is_violated()) {
@@ -273,7 +272,7 @@ std::vector<WrongSubject<BlockStatusSubject>> WrongJudges() {
          std::erase_if(exchange.chunks, [](const Chunk& chunk) { return chunk.is_error(); });
        })},
       {"JudgeWantsTheFirstContextOnly", Family::kRule, 400, Misreader([](StatusExchange& exchange) {
-         exchange.contexts.resize(std::min<std::size_t>(1, exchange.contexts.size()));
+         exchange.agreed.contexts.resize(std::min<std::size_t>(1, exchange.agreed.contexts.size()));
        })},
       {"JudgeAccusesAnswersToNothing", Family::kLost, 350,
        Misreader([](StatusExchange& exchange) { exchange.asked.end += exchange.asked.empty() ? 1 : 0; })},
@@ -285,7 +284,7 @@ std::vector<WrongSubject<BlockStatusSubject>> WrongJudges() {
          });
        })},
       {"JudgeBelievesAnyContext", Family::kRule, 2000, Misreader([](StatusExchange& exchange) {
-         for (engine::MetaContext& context : exchange.contexts) {
+         for (engine::MetaContext& context : exchange.agreed.contexts) {
            context.name = engine::kBaseAllocation;
          }
        })},
@@ -318,7 +317,7 @@ std::vector<WrongSubject<BlockStatusSubject>> ForgetfulJudges() {
        {.claimed_zeroes =
             [](const StatusExchange& exchange, ByteRange within) {
               within.end += within.end < std::numeric_limits<std::uint64_t>::max() ? 1 : 0;
-              return ClaimedZeroes(exchange, within);
+              return ZeroClaimsOf(exchange.AsExchange(), within);
             }}},
   };
 }

@@ -55,9 +55,10 @@ StatusExchange ExchangeOf(const TruthInput& input, std::vector<Descriptor> descr
   const engine::BlockStatus status = {.context_id = 1, .descriptors = std::move(descriptors)};
   return {.asked = input.asked,
           .req_one = input.options.req_one,
-          .export_bytes = input.size,
-          .contexts = {{.id = 1, .name = std::string(engine::kBaseAllocation)}},
-          .block_bytes_min = input.options.alignment,
+          .agreed = {.structured_replies = true,
+                     .contexts = {{.id = 1, .name = std::string(engine::kBaseAllocation)}},
+                     .info = {.size = input.size},
+                     .block_size = {.minimum = input.options.alignment}},
           .chunks = {{.flags = engine::ChunkFlag::kDone,
                       .type = engine::ChunkType::kBlockStatus,
                       .payload = engine::EncodePayload(status)}}};
@@ -114,8 +115,8 @@ std::optional<Disagreement> FindInBuilt(const TruthInput& input, const BlockStat
 
 std::string WhereOf(const StatusExchange& exchange) {
   std::string text = "asked " + Text(exchange.asked) + (exchange.req_one ? " REQ_ONE" : "") + " of " +
-                     std::to_string(exchange.export_bytes) + " bytes, contexts";
-  for (const engine::MetaContext& context : exchange.contexts) {
+                     std::to_string(exchange.agreed.info.size) + " bytes, contexts";
+  for (const engine::MetaContext& context : exchange.agreed.contexts) {
     text += " " + std::to_string(context.id) + " " + context.name;
   }
   if (exchange.simple_reply) {
@@ -157,7 +158,7 @@ std::optional<Disagreement> FindInClaims(const ReplyInput& input, const BlockSta
                         .expected = ListText(expected),
                         .saw = ListText(claimed)};
   }
-  const std::uint64_t size = std::min(input.exchange.export_bytes, engine::kExportBytesMax);
+  const std::uint64_t size = std::min(input.exchange.agreed.info.size, engine::kExportBytesMax);
   ExtentMap truth(size, engine::ExtentType::kHoleZero);
   bool is_refuted = false;
   for (const ByteRange data : input.data) {
@@ -175,16 +176,6 @@ std::optional<Disagreement> FindInClaims(const ReplyInput& input, const BlockSta
 }
 
 }  // namespace
-
-std::vector<Violation> JudgeByAllRules(const StatusExchange& exchange) {
-  engine::Negotiated agreed;
-  return engine::FindViolations(AsExchange(exchange, agreed), engine::AllRules());
-}
-
-std::optional<Violation> FindRefutedStatusClaim(const StatusExchange& exchange, const ExtentMap& truth) {
-  engine::Negotiated agreed;
-  return engine::FindRefutedClaim(AsExchange(exchange, agreed), truth);
-}
 
 std::optional<Disagreement> FindBlockStatusDisagreement(engine::ByteView input, const BlockStatusSubject& subject) {
   if (!IsReplyInput(input)) {

@@ -10,14 +10,14 @@
 
 #include "engine/base/bytes.h"
 #include "engine/block_status/build.h"
-#include "engine/block_status/judge.h"
+#include "engine/exchange/status.h"
 #include "fuzz/comparisons/fuzz_target.h"
 
 namespace nbdspec::fuzz {
 
-std::vector<engine::Violation> JudgeByAllRules(const engine::StatusExchange& exchange);
-std::optional<engine::Violation> FindRefutedStatusClaim(const engine::StatusExchange& exchange,
-                                                        const engine::ExtentMap& truth);
+inline std::vector<engine::Violation> JudgeByAllRules(const engine::StatusExchange& exchange) {
+  return FindViolations(exchange.AsExchange(), engine::AllRules());
+}
 
 // What is checked. Canary tests replace a member by one with a planted bug.
 struct BlockStatusSubject {
@@ -28,9 +28,10 @@ struct BlockStatusSubject {
       engine::AppendDescriptors;
   std::function<std::vector<engine::Violation>(const engine::StatusExchange&)> judge = JudgeByAllRules;
   std::function<std::optional<engine::Violation>(const engine::StatusExchange&, const engine::ExtentMap&)>
-      find_refuted_claim = FindRefutedStatusClaim;
+      find_refuted_claim =
+          [](const auto& exchange, const auto& truth) { return FindRefutedClaim(exchange.AsExchange(), truth); };
   std::function<std::vector<engine::ByteRange>(const engine::StatusExchange&, engine::ByteRange)> claimed_zeroes =
-      engine::ClaimedZeroes;
+      [](const auto& exchange, engine::ByteRange within) { return ZeroClaimsOf(exchange.AsExchange(), within); };
 };
 
 // The first thing wrong with what the subject makes of `input`, read as block_status_input.h says.

@@ -169,12 +169,12 @@ ReplyInput ReadReplyInput(engine::ByteView bytes) {
   StatusExchange& exchange = read.exchange;
   const std::uint8_t head = input.Byte();
   exchange.req_one = (head & 2) != 0;
-  exchange.block_bytes_min = kBlockSizes[(head >> 2 & 7U) % kBlockSizes.size()];
-  exchange.payload_bytes_max = kPayloadsMax[(head >> 6) % kPayloadsMax.size()];
+  exchange.agreed.block_size.minimum = kBlockSizes[(head >> 2 & 7U) % kBlockSizes.size()];
+  exchange.agreed.block_size.maximum = kPayloadsMax[(head >> 6) % kPayloadsMax.size()];
   exchange.asked.begin = input.Choose(kBegins);
   exchange.asked.end = SaturatingAdd(exchange.asked.begin, input.Choose(kLengths));
-  exchange.export_bytes = ExportBytes(input.Byte(), exchange.asked);
-  exchange.contexts = Contexts(input.Byte());
+  exchange.agreed.info.size = ExportBytes(input.Byte(), exchange.asked);
+  exchange.agreed.contexts = Contexts(input.Byte());
   for (int i = 0; i < 2; ++i) {
     const std::uint8_t where = input.Byte();  // Up to 15 times 256 bytes from the begin, and 1 to 16 bytes of data.
     const std::uint64_t begin = SaturatingAdd(exchange.asked.begin, where % 16U * std::uint64_t{256});

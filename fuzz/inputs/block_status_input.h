@@ -14,7 +14,7 @@
 #include "engine/base/byte_range.h"
 #include "engine/base/bytes.h"
 #include "engine/block_status/build.h"
-#include "engine/block_status/judge.h"
+#include "engine/exchange/status.h"
 #include "engine/extents/extent.h"
 #include "engine/script/script.h"
 
@@ -33,7 +33,7 @@ TruthInput ReadTruthInput(engine::ByteView input);
 struct ReplyInput {
   engine::StatusExchange exchange;
   std::vector<engine::ByteRange> data;  // Where the truth is not zero.
-  engine::ByteRange within;             // For ClaimedZeroes.
+  engine::ByteRange within;             // For ZeroClaimsOf.
 };
 ReplyInput ReadReplyInput(engine::ByteView input);
 

@@ -84,8 +84,7 @@ std::expected<engine::StatusExchange, std::string> ExportClient::Status(engine::
   }
   return engine::StatusExchange{.asked = asked,
                                 .req_one = req_one,
-                                .export_bytes = info_.size,
-                                .contexts = contexts_,
+                                .agreed = {.structured_replies = true, .contexts = contexts_, .info = info_},
                                 .chunks = std::move(answer->chunks),
                                 .simple_reply = std::move(answer->simple)};
 }

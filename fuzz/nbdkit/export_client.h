@@ -15,7 +15,7 @@
 #include "conformance/session/transcript.h"
 #include "engine/base/byte_range.h"
 #include "engine/base/bytes.h"
-#include "engine/block_status/judge.h"
+#include "engine/exchange/status.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
 

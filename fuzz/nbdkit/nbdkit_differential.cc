@@ -13,7 +13,6 @@
 #include "conformance/peer/peer.h"
 #include "conformance/peer/targets/started_peer.h"
 #include "engine/base/byte_range.h"
-#include "engine/block_status/judge.h"
 #include "engine/spec/ids.h"
 #include "engine/wire/payloads.h"
 #include "engine/wire/protocol.h"
@@ -206,11 +205,11 @@ Found Conversation::Ask(ByteRange asked, bool req_one, std::vector<Extent>* answ
   const auto status =
       exchange->chunks.empty() ? std::nullopt : engine::DecodePayload<engine::BlockStatus>(exchange->chunks[0].payload);
   const bool is_told = status && !status->descriptors.empty();
-  for (const engine::Breach& breach : engine::Judge(*exchange)) {
+  for (const engine::Violation& violation : FindViolations(exchange->AsExchange(), engine::StatusRules())) {
     // Scripts have extents of single bytes; that is their choice.
     const bool is_known = case_.deviates.empty() && is_told && HasTheKnownOneTooMany(asked, *status);
-    if (breach.requirement != kMultipleOf512 && !(breach.requirement == kSumBeforeLast && is_known)) {
-      return Disagreement{.where = where, .expected = std::string(breach.requirement), .saw = breach.saw};
+    if (violation.requirement != kMultipleOf512 && !(violation.requirement == kSumBeforeLast && is_known)) {
+      return Disagreement{.where = where, .expected = std::string(violation.requirement), .saw = violation.saw};
     }
   }
   if (!is_told || exchange->chunks[0].type != engine::ChunkType::kBlockStatus) {

@@ -58,11 +58,12 @@ void JudgeOne(const StatusExchange& exchange, const Taken& taken, std::set<std::
   const Wide asked = exchange.asked.end - exchange.asked.begin;
   const std::vector<Descriptor>& descriptors = taken.descriptors;
   // "A server MUST NOT send a chunk where any variable-length portion [...] is larger than any advertised maximum"
-  if (Wide{descriptors.size()} * 8 > exchange.payload_bytes_max) {
+  if (Wide{descriptors.size()} * 8 > exchange.agreed.block_size.maximum) {
     violated.emplace(spec::kStructuredChunkMaxPayload);
   }
   // "one status chunk per negotiated metadata context ID": no others.
-  if (std::ranges::find(exchange.contexts, taken.id, &engine::MetaContext::id) == exchange.contexts.end()) {
+  if (std::ranges::find(exchange.agreed.contexts, taken.id, &engine::MetaContext::id) ==
+      exchange.agreed.contexts.end()) {
     violated.emplace(spec::kBlockStatusChunkKnownId);
   }
   std::vector<Wide> lengths;
@@ -104,7 +105,7 @@ void JudgeOnePerId(const StatusExchange& exchange, std::set<std::string>& violat
     const bool is_taken = chunk.payload.size() == 4 || HasLengthForm(chunk.payload);
     may_be_hidden = may_be_hidden || chunk.type == 6 || (chunk.type == 5 && !is_taken);
   }
-  for (const engine::MetaContext& context : exchange.contexts) {
+  for (const engine::MetaContext& context : exchange.agreed.contexts) {
     int count = 0;
     for (const Taken& taken : TakeApart(exchange)) {
       count += taken.id == context.id ? 1 : 0;
@@ -139,7 +140,7 @@ void JudgeChunks(const StatusExchange& exchange, std::set<std::string>& violated
         } else if (++data_chunks > 1) {
           violated.emplace(spec::kStructuredOffsetDataNoOverlap);
         }
-        if (payload.size() > 8 + exchange.payload_bytes_max && exchange.asked.begin != exchange.asked.end) {
+        if (payload.size() > 8 + exchange.agreed.block_size.maximum && exchange.asked.begin != exchange.asked.end) {
           violated.emplace(spec::kStructuredChunkMaxPayload);
         }
         break;
@@ -271,7 +272,7 @@ std::vector<ByteRange> NaiveClaimedZeroes(const StatusExchange& exchange, ByteRa
   for (const Taken& taken : TakeApart(exchange)) {
     Wide begin = exchange.asked.begin;
     bool is_allocation = false;
-    for (const engine::MetaContext& context : exchange.contexts) {
+    for (const engine::MetaContext& context : exchange.agreed.contexts) {
       is_allocation = is_allocation || (context.id == taken.id && context.name == "base:allocation");
     }
     for (const Descriptor& descriptor : taken.descriptors) {

@@ -13,7 +13,7 @@
 
 #include "engine/base/byte_range.h"
 #include "engine/block_status/build.h"
-#include "engine/block_status/judge.h"
+#include "engine/exchange/status.h"
 #include "engine/extents/extent.h"
 #include "engine/wire/payloads.h"
 
@@ -26,7 +26,7 @@ std::vector<engine::Descriptor> NaiveDescriptors(const std::vector<engine::Exten
 // The MUST and MUST NOT requirements that the exchange violates.
 std::set<std::string> NaiveViolations(const engine::StatusExchange& exchange);
 
-// What ClaimedZeroes must return.
+// What ZeroClaimsOf must return.
 std::vector<engine::ByteRange> NaiveClaimedZeroes(const engine::StatusExchange& exchange, engine::ByteRange within);
 
 }  // namespace nbdspec::fuzz

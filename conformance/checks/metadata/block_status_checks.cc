@@ -8,7 +8,7 @@
 
 #include "conformance/checks/metadata/meta_contexts.h"
 #include "conformance/checks/metadata/status_asking.h"
-#include "engine/exchange/zero_claims.h"
+#include "engine/exchange/status.h"
 #include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {

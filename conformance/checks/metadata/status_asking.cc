@@ -7,7 +7,7 @@
 #include <limits>
 
 #include "conformance/checks/metadata/meta_contexts.h"
-#include "engine/exchange/status_chunk.h"
+#include "engine/exchange/status.h"
 
 namespace nbdspec::conformance {
 

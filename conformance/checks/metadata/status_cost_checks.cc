@@ -8,7 +8,7 @@
 #include <limits>
 
 #include "conformance/checks/metadata/status_asking.h"
-#include "engine/exchange/status_chunk.h"
+#include "engine/exchange/status.h"
 #include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {

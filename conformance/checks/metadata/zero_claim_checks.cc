@@ -11,7 +11,7 @@
 #include <utility>
 
 #include "conformance/checks/metadata/status_asking.h"
-#include "engine/exchange/zero_claims.h"
+#include "engine/exchange/status.h"
 #include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {

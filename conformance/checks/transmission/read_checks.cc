@@ -81,28 +81,18 @@ Judgement DfMixedAsData(CheckContext&, const Survey& survey) {
   return any ? Holds() : NotApplicable("no READ met both data and a hole and then succeeded with DF");
 }
 
-// DF may be refused with EOVERFLOW, so the longest READ that is allowed is asked for.
-Judgement DfOverflow(CheckContext& context) {
+// The longest READ with DF of at most `bytes_max` bytes, by the rule of the check.
+template <std::uint64_t bytes_min, std::uint64_t bytes_max>
+Judgement ReadsWithDf(CheckContext& context) {
   NBDSPEC_TRY(entered, context.Enter({.structured_replies = true}));
-  const std::uint64_t length =
-      std::min<std::uint64_t>(UsableBytes(entered), entered.block_size().maximum) / GridOf(entered) * GridOf(entered);
-  if (length > engine::kPayloadBytesDefaultMax || length == 0) {
+  const std::uint64_t longest =
+      std::min<std::uint64_t>({UsableBytes(entered), entered.block_size().maximum, bytes_max});
+  const std::uint64_t length = longest / GridOf(entered) * GridOf(entered);
+  if (length < bytes_min) {
     return NotApplicable(fmt::format("a READ with DF would take {} bytes", length));
   }
   return JudgeFirst(context,
                     AskOnce(entered, RequestFor(CommandType::kRead, {.begin = 0, .end = length}, CommandFlag::kDf)));
-}
-
-Judgement Df64k(CheckContext& context) {
-  NBDSPEC_TRY(entered, context.Enter({.structured_replies = true}));
-  constexpr std::uint64_t kLength = 1 << 16;
-  if (UsableBytes(entered) < kLength || entered.block_size().maximum < kLength) {
-    return NotApplicable("the export or its maximum payload is below 65536 bytes");
-  }
-  NBDSPEC_TRY(answer,
-              entered.session.Ask(RequestFor(CommandType::kRead, {.begin = 0, .end = kLength}, CommandFlag::kDf)));
-  return Require(answer.error() == NbdError::kOk, "READ of 65536 bytes with DF: " + engine::ErrorName(answer.error()),
-                 "it succeeds");
 }
 
 Judgement HoleReadsZero(CheckContext& context, const Survey& survey) {
@@ -197,6 +187,7 @@ std::vector<Check> ReadChecks() {
   constexpr auto kRule = OverStructuredReplies;
   constexpr Features kChunks = {Feature::kStructuredReplies};
   constexpr Features kDf = {Feature::kStructuredReplies, Feature::kDf};
+  constexpr std::uint64_t k64KiB = 1 << 16;
   return {
       {spec::kBaselineReadServer, "A small READ at 0 succeeds.", Baseline},
       {spec::kTransmissionSimpleReadPayloadLength, "The next reply begins right after the data of a simple reply.",
@@ -226,8 +217,9 @@ std::vector<Check> ReadChecks() {
       {spec::kStructuredReadDfOneContent, "With DF at most one content chunk comes.", kRule, kDf},
       {spec::kStructuredReadDfMixedAsData, "With DF a range with data and holes comes as data.",
        WithStructured<DfMixedAsData>, kDf},
-      {spec::kStructuredReadDfEoverflowNoContent, "NBD_EOVERFLOW in answer to DF brings no content.", DfOverflow, kDf},
-      {spec::kStructuredReadDf64k, "READ of 65536 bytes with DF succeeds.", Df64k, kDf},
+      {spec::kStructuredReadDfEoverflowNoContent, "NBD_EOVERFLOW in answer to DF brings no content.",
+       ReadsWithDf<1, engine::kPayloadBytesDefaultMax>, kDf},
+      {spec::kStructuredReadDf64k, "READ of 65536 bytes with DF succeeds.", ReadsWithDf<k64KiB, k64KiB>, kDf},
   };
 }
 

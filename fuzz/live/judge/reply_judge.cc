@@ -6,7 +6,7 @@
 #include <iterator>
 #include <utility>
 
-#include "engine/exchange/zero_claims.h"
+#include "engine/exchange/status.h"
 #include "engine/spec/catalogue.h"
 #include "engine/spec/ids.h"
 

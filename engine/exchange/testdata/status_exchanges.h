@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Exchanges for the tests of this folder: right as they come, to be made wrong in one place.
+// Exchanges for the tests of the rules about BLOCK_STATUS: right as they come, to be made wrong in one place.
 
 #pragma once
 
@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/block_status/judge.h"
+#include "engine/exchange/status.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
 
@@ -25,14 +25,6 @@ inline Chunk ErrorChunkOf(std::uint32_t error) {
   return {.type = ChunkType::kError, .payload = EncodePayload(ErrorPayload{.error = error})};
 }
 
-// An export of 1 MiB with base:allocation selected, and `asked` answered with `descriptors`.
-inline StatusExchange AnswerTo(ByteRange asked, std::vector<Descriptor> descriptors) {
-  return {.asked = asked,
-          .export_bytes = 1 << 20,
-          .contexts = {{.id = kAllocationId, .name = std::string(kBaseAllocation)}},
-          .chunks = {StatusChunkOf(kAllocationId, std::move(descriptors))}};
-}
-
 inline StatusExchange WithReqOne(StatusExchange exchange) {
   exchange.req_one = true;
   return exchange;
@@ -44,17 +36,17 @@ inline StatusExchange WithChunks(StatusExchange exchange, std::vector<Chunk> chu
 }
 
 inline StatusExchange WithBlockSize(StatusExchange exchange, std::uint32_t block_bytes_min) {
-  exchange.block_bytes_min = block_bytes_min;
+  exchange.agreed.block_size.minimum = block_bytes_min;
   return exchange;
 }
 
 inline StatusExchange WithExportSize(StatusExchange exchange, std::uint64_t export_bytes) {
-  exchange.export_bytes = export_bytes;
+  exchange.agreed.info.size = export_bytes;
   return exchange;
 }
 
 inline StatusExchange WithContexts(StatusExchange exchange, std::vector<MetaContext> contexts) {
-  exchange.contexts = std::move(contexts);
+  exchange.agreed.contexts = std::move(contexts);
   return exchange;
 }
 
@@ -62,6 +54,27 @@ inline StatusExchange WithSimpleReply(StatusExchange exchange, std::uint32_t err
   exchange.chunks.clear();
   exchange.simple_reply = SimpleReply{.error = error};
   return exchange;
+}
+
+// An export of 1 MiB with base:allocation selected, and `asked` answered with `descriptors`.
+inline StatusExchange AnswerTo(ByteRange asked, std::vector<Descriptor> descriptors) {
+  const StatusExchange exchange = {.asked = asked, .chunks = {StatusChunkOf(kAllocationId, std::move(descriptors))}};
+  return WithContexts(WithExportSize(exchange, 1 << 20), {{.id = kAllocationId, .name = std::string(kBaseAllocation)}});
+}
+
+// Every violation of the rules about BLOCK_STATUS.
+inline std::vector<Violation> Judge(const StatusExchange& exchange) {
+  return FindViolations(exchange.AsExchange(), StatusRules());
+}
+
+// The claim that `truth` refutes; none, or one.
+inline std::vector<Violation> JudgeZeroClaims(const StatusExchange& exchange, const ExtentMap& truth) {
+  const auto violation = FindRefutedClaim(exchange.AsExchange(), truth);
+  return violation ? std::vector{*violation} : std::vector<Violation>{};
+}
+
+inline std::vector<ByteRange> ClaimedZeroes(const StatusExchange& exchange, ByteRange within) {
+  return ZeroClaimsOf(exchange.AsExchange(), within);
 }
 
 }  // namespace nbdspec::engine

@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The answer to BLOCK_STATUS: what the rules read it through, and the claims of base:allocation that bytes can refute.
+//
+// A chunk is read in place: a peer may send megabytes of descriptors, and every rule looks at them.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "engine/base/byte_range.h"
+#include "engine/exchange/rules.h"
+#include "engine/extents/extent_map.h"
+#include "engine/wire/big_endian.h"
+
+namespace nbdspec::engine {
+
+// A payload of 4 + 8n bytes: an id and n descriptors. n may be 0.
+class StatusChunk {
+ public:
+  static constexpr std::size_t kIdBytes = 4;
+  static constexpr std::size_t kDescriptorBytes = 8;
+
+  // Nothing unless `chunk` is a status chunk that can be taken apart.
+  static std::optional<StatusChunk> From(const ReplyChunk& chunk) {
+    const bool has_form = chunk.payload.size() % kDescriptorBytes == kIdBytes;  // So it is not below 4 either.
+    if (chunk.type != ChunkType::kBlockStatus || !has_form) {
+      return {};
+    }
+    return StatusChunk(chunk.payload);
+  }
+
+  [[nodiscard]] std::uint32_t context_id() const { return GetBigEndian<std::uint32_t>(payload_); }
+  [[nodiscard]] std::size_t descriptor_count() const { return (payload_.size() - kIdBytes) / kDescriptorBytes; }
+  [[nodiscard]] Descriptor descriptor(std::size_t index) const {
+    const std::size_t at = kIdBytes + index * kDescriptorBytes;
+    return {.length = GetBigEndian<std::uint32_t>(payload_, at),
+            .status = GetBigEndian<std::uint32_t>(payload_, at + 4)};
+  }
+
+ private:
+  explicit StatusChunk(ByteView payload) : payload_(payload) {}
+  ByteView payload_;
+};
+
+// A descriptor in its reply.
+struct Located {
+  StatusChunk chunk;
+  std::size_t index = 0;
+  ByteRange range = {};  // In the export. Lengths come from a peer: an end may stand at 2^64-1, but never wraps.
+
+  [[nodiscard]] Descriptor descriptor() const { return chunk.descriptor(index); }
+  // "descriptor 2 of context 0".
+  [[nodiscard]] std::string Text() const {
+    return "descriptor " + std::to_string(index) + " of context " + std::to_string(chunk.context_id());
+  }
+};
+
+// Calls visit(located) for each descriptor of `chunk`, laid end to end from `offset` on.
+template <typename Visit>
+void ForEachDescriptor(const StatusChunk& chunk, std::uint64_t offset, Visit visit) {
+  for (std::size_t i = 0; i < chunk.descriptor_count(); ++i) {
+    const std::uint64_t length = chunk.descriptor(i).length;
+    const std::uint64_t room = std::numeric_limits<std::uint64_t>::max() - offset;
+    const std::uint64_t end = offset + (length < room ? length : room);
+    visit(Located{.chunk = chunk, .index = i, .range = {.begin = offset, .end = end}});
+    offset = end;
+  }
+}
+
+// The status chunks that can be taken apart. None when the request has length 0: what answers it is unspecified, so no
+// rule and no claim is read into it.
+std::vector<StatusChunk> StatusChunksOf(const Exchange& exchange);
+
+bool IsBaseAllocation(const Exchange& exchange, std::uint32_t id);
+
+// "" or " (and 3 more)": one wrong chunk is one line, however many descriptors are wrong.
+inline std::string MoreText(std::size_t count) { return count > 0 ? " (and " + std::to_string(count) + " more)" : ""; }
+
+// --- Claims. A reply with an error chunk claims nothing: a client may not build on what came before the error ---
+
+// base-allocation.zero.reads-zero: does `truth` refute a ZERO claim of base:allocation? A byte is known to be possibly
+// non-zero where truth's type has ZERO clear; pass a map whose data extents hold only non-zero bytes.
+// Claims past the end of the export are not judged.
+std::optional<Violation> FindRefutedClaim(const Exchange& exchange, const ExtentMap& truth);
+
+// The ranges inside `within` that the reply claims to read as zeroes (base:allocation), merged and ascending.
+std::vector<ByteRange> ZeroClaimsOf(const Exchange& exchange, ByteRange within);
+
+// --- By value ---
+
+// One BLOCK_STATUS and everything that answers it, for those who make answers or change them.
+struct StatusExchange {
+  ByteRange asked = {};  // May be empty, or reach outside the export.
+  bool req_one = false;
+  Negotiated agreed = {.structured_replies = true, .transmission = true};
+  std::vector<Chunk> chunks = {};                // In the order they came; the last one has DONE.
+  std::optional<SimpleReply> simple_reply = {};  // Instead of chunks.
+
+  // The same for the rules. It looks into this.
+  [[nodiscard]] Exchange AsExchange() const;
+};
+
+}  // namespace nbdspec::engine
