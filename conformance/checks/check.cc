@@ -7,8 +7,6 @@
 
 namespace nbdspec::conformance {
 
-using engine::OptionType;
-
 Judgement Holds() { return {}; }
 
 Judgement Broken(std::string saw, std::string_view allowed) {
@@ -29,11 +27,19 @@ Judgement AsJudgement(std::string why) { return Inconclusive(std::move(why)); }
 
 Judgement AsJudgement(Judgement judgement) { return judgement; }
 
-Judgement AsJudgement(engine::Ruling ruling) {
-  if (ruling.kind == engine::Ruling::Kind::kInapplicable) {
-    return NotApplicable(std::string(ruling.missing));
+Judgement AsJudgement(Ruling ruling) {
+  if (ruling.kind == Ruling::Kind::kInapplicable) {
+    return NotApplicable(std::move(ruling.saw));
   }
   return Require(!ruling.is_violated(), std::move(ruling.saw), ruling.expected);
+}
+
+Judgement MayDisconnect(const ReceiveError& ended, std::string_view allowed) {
+  return Require(ended.is_disconnect(), ended.text, allowed);
+}
+
+Judgement MayNotDisconnect(const ReceiveError& ended, std::string_view what, std::string_view allowed) {
+  return ended.is_disconnect() ? Broken(std::string(what) + ended.text, allowed) : AsJudgement(ended);
 }
 
 std::expected<Session, Judgement> CheckContext::Connect() {
@@ -57,7 +63,7 @@ std::expected<Session, Judgement> CheckContext::HaggleStructured() {
   return std::move(session);
 }
 
-std::expected<Replies, Judgement> CheckContext::AskOption(const engine::Option& option) {
+std::expected<Replies, Judgement> CheckContext::AskOption(const Option& option) {
   NBDSPEC_TRY(session, Haggle());
   NBDSPEC_TRY(replies, session.Try(option));
   return std::move(replies);
@@ -86,7 +92,7 @@ std::expected<Entered, Judgement> CheckContext::EnterWithChunks() {
 std::expected<Entered, Judgement> CheckContext::EnterWithAll() {
   EnterOptions options{.structured_replies = Offers(Feature::kStructuredReplies)};
   if (options.structured_replies && Offers(Feature::kBaseAllocation)) {
-    options.contexts = {std::string(engine::kBaseAllocation)};
+    options.contexts = {std::string(kBaseAllocation)};
   }
   return Enter(options);
 }

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <random>
 #include <span>
@@ -20,10 +21,44 @@
 #include "conformance/peer/target.h"
 #include "conformance/session/probe.h"
 #include "conformance/session/session.h"
+#include "engine/base/quoted.h"
 #include "engine/exchange/rules.h"
 #include "engine/negotiation/negotiated.h"
 
 namespace nbdspec::conformance {
+
+// The words of the protocol that most checks use.
+using engine::ByteRange;
+using engine::Bytes;
+using engine::ByteView;
+using engine::Chunk;
+using engine::ChunkType;
+using engine::ClientFlag;
+using engine::CommandFlag;
+using engine::CommandName;
+using engine::CommandType;
+using engine::ErrorName;
+using engine::Exchange;
+using engine::InfoBlockSize;
+using engine::InfoName;
+using engine::InfoType;
+using engine::kBaseAllocation;
+using engine::ListedExport;
+using engine::MetaContext;
+using engine::NbdError;
+using engine::Option;
+using engine::OptionName;
+using engine::OptionReply;
+using engine::OptionReplyName;
+using engine::OptionReplyType;
+using engine::OptionType;
+using engine::Quoted;
+using engine::ReplyChunk;
+using engine::Request;
+using engine::Ruling;
+using engine::ServerMessage;
+using engine::TransmissionFlag;
+using engine::TransmissionFlagNames;
 
 // What a check found.
 struct Judgement {
@@ -54,7 +89,12 @@ Judgement Require(bool holds, std::string saw, std::string_view allowed);
 Judgement AsJudgement(const ReceiveError& ended);
 Judgement AsJudgement(std::string why);
 Judgement AsJudgement(Judgement judgement);
-Judgement AsJudgement(engine::Ruling ruling);
+Judgement AsJudgement(Ruling ruling);
+
+// What it means that no reply came: a server may end the connection with a client that breaks a rule, and with no
+// other. `what` comes before the words of the end.
+Judgement MayDisconnect(const ReceiveError& ended, std::string_view allowed);
+Judgement MayNotDisconnect(const ReceiveError& ended, std::string_view what, std::string_view allowed);
 
 // A judgement that ends the function that returns it.
 struct Stop {
@@ -96,11 +136,11 @@ struct Entered {
   std::shared_ptr<engine::Negotiated> agreed = std::make_shared<engine::Negotiated>();  // Exchanges point to it.
 
   [[nodiscard]] std::uint64_t size() const { return agreed->info.size; }
-  [[nodiscard]] const engine::InfoBlockSize& block_size() const { return agreed->block_size; }
+  [[nodiscard]] const InfoBlockSize& block_size() const { return agreed->block_size; }
   [[nodiscard]] bool Has(std::uint16_t transmission_flag) const { return agreed->Has(transmission_flag); }
 };
 
-using Replies = std::vector<engine::OptionReply>;
+using Replies = std::vector<OptionReply>;
 
 class CheckContext {
  public:
@@ -125,7 +165,7 @@ class CheckContext {
   std::expected<Session, Judgement> HaggleStructured();
 
   // Asks one option on a connection of its own.
-  std::expected<Replies, Judgement> AskOption(const engine::Option& option);
+  std::expected<Replies, Judgement> AskOption(const Option& option);
 
   // A new connection in transmission on the export under test.
   std::expected<Entered, Judgement> Enter(const EnterOptions& options = {});
@@ -161,12 +201,14 @@ class CheckContext {
   int connection_count_ = 0;
 };
 
+using CheckRun = std::function<Judgement(CheckContext&)>;
+
 struct Check {
   // The id of its requirement; "REQUIREMENT/suffix" where one requirement takes several checks.
   std::string_view id;
   // One sentence: what is done and what must come of it.
   std::string_view claim;
-  Judgement (*run)(CheckContext&);
+  CheckRun run;
   // Without one of these it does not apply.
   Features needs = {};
   // The server must be set up so; without that it does not apply.
@@ -176,14 +218,22 @@ struct Check {
   [[nodiscard]] std::string_view requirement() const { return id.substr(0, id.find('/')); }
 };
 
+// What many checks need.
+inline constexpr Features kFixed = Feature::kFixedNewstyle;
+inline constexpr Features kChunks = Feature::kStructuredReplies;
+inline constexpr Features kContexts = kChunks | Feature::kMetaContexts;
+inline constexpr Features kBase = kChunks | Feature::kBaseAllocation;
+inline constexpr Features kWritable = Feature::kWritable;
+inline constexpr Features kZeroing = kWritable | Feature::kWriteZeroes;
+
 // Every check, in the order of the specification. Built once.
 std::span<const Check> AllChecks();
 
 // The files of checks, in that order: XChecks() is in x_checks.cc.
-#define NBDSPEC_CHECK_FILES(Each)                                                                                     \
-  Each(Handshake) Each(ExportName) Each(Option) Each(Starttls) Each(OptionReply) Each(Info) Each(BlockSize)           \
-      Each(BlockLimit) Each(MetaContext) Each(ListMetaContext) Each(SetMetaContext) Each(BlockStatus) Each(ZeroClaim) \
-          Each(StatusCost) Each(Transmission) Each(Flag) Each(Error) Each(Chunk) Each(Read) Each(Write) Each(Zeroing)
+#define NBDSPEC_CHECK_FILES(Each)                                                                                  \
+  Each(Handshake) Each(ExportName) Each(Option) Each(Starttls) Each(OptionReply) Each(Info) Each(BlockSize)        \
+      Each(BlockLimit) Each(MetaContext) Each(SetMetaContext) Each(BlockStatus) Each(ZeroClaim) Each(Transmission) \
+          Each(Flag) Each(Read) Each(Write)
 #define NBDSPEC_DECLARE(Name) std::vector<Check> Name##Checks();
 NBDSPEC_CHECK_FILES(NBDSPEC_DECLARE)
 #undef NBDSPEC_DECLARE

@@ -52,18 +52,21 @@ std::string_view Describe(Feature feature);
 class Features {
  public:
   constexpr Features() = default;
-  constexpr Features(std::initializer_list<Feature> features) {
-    for (const Feature feature : features) {
-      Set(feature);
-    }
-  }
+  constexpr Features(Feature feature) : bits_(Bit(feature)) {}  // Implicit on purpose.
   constexpr void Set(Feature feature) { bits_ |= Bit(feature); }
   [[nodiscard]] constexpr bool Has(Feature feature) const { return (bits_ & Bit(feature)) != 0; }
+  [[nodiscard]] constexpr Features With(Feature feature) const {
+    Features both = *this;
+    both.Set(feature);
+    return both;
+  }
 
  private:
   static constexpr std::uint32_t Bit(Feature feature) { return 1U << static_cast<std::uint32_t>(feature); }
   std::uint32_t bits_ = 0;
 };
+constexpr Features operator|(Features some, Feature another) { return some.With(another); }
+constexpr Features operator|(Feature one, Feature another) { return Features(one).With(another); }
 
 // What a server offers, as it said itself.
 struct Profile {

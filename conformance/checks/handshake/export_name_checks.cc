@@ -11,13 +11,11 @@
 
 namespace nbdspec::conformance {
 
-using engine::ClientFlag;
-
 namespace {
 
 constexpr std::size_t kReplyBytes = 10;  // Without the pad.
 
-bool IsAllZeroes(engine::ByteView bytes) {
+bool IsAllZeroes(ByteView bytes) {
   return std::ranges::all_of(bytes, [](auto byte) { return byte == 0; });
 }
 
@@ -78,7 +76,7 @@ Judgement NoPadWhenAgreed(CheckContext& context) {
   if (!noise) {
     return Holds();
   }
-  const engine::ByteView came = answer.session.pending();
+  const ByteView came = answer.session.pending();
   return !came.empty() && IsAllZeroes(came)
              ? Broken(fmt::format("{} zero bytes after size and flags", came.size()), "no pad after NO_ZEROES")
              : Inconclusive(*noise);
@@ -98,7 +96,7 @@ Judgement UnknownTerminates(CheckContext& context) {
   constexpr std::string_view kAllowed = "the server ends the session";
   if (answer.reply) {
     return Broken(fmt::format("size {} and flags {} for an unknown export", answer.reply->size,
-                              engine::TransmissionFlagNames(answer.reply->flags)),
+                              TransmissionFlagNames(answer.reply->flags)),
                   kAllowed);
   }
   const ReceiveError& ended = answer.reply.error();
@@ -116,39 +114,35 @@ Judgement HardWhereNoSoft(CheckContext& context) {
 }
 
 Judgement ServedByName(CheckContext& context) {
-  const engine::InfoBlockSize& block = context.profile().block_size;
+  const InfoBlockSize& block = context.profile().block_size;
   if (block.minimum > 1 || block.maximum < engine::kPayloadBytesDefaultMax) {
     return NotApplicable("the server has block sizes of its own, and may refuse EXPORT_NAME");
   }
   NBDSPEC_TRY(answer, AskByName(context, context.export_name()));
-  if (answer.reply) {
-    return Holds();
-  }
-  const ReceiveError& ended = answer.reply.error();
-  return ended.is_disconnect() ? Broken(ended.text, "EXPORT_NAME works next to GO") : AsJudgement(ended);
+  return answer.reply ? Holds() : MayNotDisconnect(answer.reply.error(), "", "EXPORT_NAME works next to GO");
 }
 
 // Without options before it on either connection, so that nothing else can make a difference.
 Judgement SameAsGo(CheckContext& context) {
   NBDSPEC_TRY(by_name, EnterByName(context));
-  NBDSPEC_TRY(by_go, EnterByGo(context, {engine::InfoType::kBlockSize}));
+  NBDSPEC_TRY(by_go, EnterByGo(context, {InfoType::kBlockSize}));
   return Require(by_name.reply->size == by_go.info.size && by_name.reply->flags == by_go.info.flags,
                  fmt::format("GO: size {}, flags {}; EXPORT_NAME: size {}, flags {}", by_go.info.size,
-                             engine::TransmissionFlagNames(by_go.info.flags), by_name.reply->size,
-                             engine::TransmissionFlagNames(by_name.reply->flags)),
+                             TransmissionFlagNames(by_go.info.flags), by_name.reply->size,
+                             TransmissionFlagNames(by_name.reply->flags)),
                  "the same size and flags");
 }
 
 }  // namespace
 
 std::vector<Check> ExportNameChecks() {
-  constexpr Features kNoZeroes = {Feature::kNoZeroes};
   return {
       {spec::kHandshakeFlagsNoZeroes,
-       "Both sides set NO_ZEROES: no pad follows the ten bytes of the EXPORT_NAME reply.", NoPadWhenAgreed, kNoZeroes},
+       "Both sides set NO_ZEROES: no pad follows the ten bytes of the EXPORT_NAME reply.", NoPadWhenAgreed,
+       Feature::kNoZeroes},
       {spec::kHandshakeFlagsNoUnilateralChange,
        "The server does not leave out the pad for a client that did not set NO_ZEROES.", PadNotOmittedUnasked,
-       kNoZeroes},
+       Feature::kNoZeroes},
       {spec::kOptionExportNameReplyLayout, "EXPORT_NAME gets size and flags, without an option reply header.",
        ReplyLayout},
       {spec::kOptionExportNameZeroPad, "Without NO_ZEROES exactly 124 zero bytes end the EXPORT_NAME reply.", ZeroPad},
@@ -156,14 +150,10 @@ std::vector<Check> ExportNameChecks() {
        "EXPORT_NAME for an export that INFO does not know ends the session, without a byte.", UnknownTerminates},
       {spec::kSessionMandatedHardIfNoSoftServer,
        "EXPORT_NAME for an export that INFO does not know ends in a disconnect, not in silence.", HardWhereNoSoft},
-      {spec::kInteropExportNameServer,
-       "A server with default block sizes serves the export by EXPORT_NAME too.",
-       ServedByName,
-       {Feature::kGo}},
-      {spec::kRepInfoExportSameAsExportName,
-       "GO and EXPORT_NAME give the same size and flags.",
-       SameAsGo,
-       {Feature::kGo}},
+      {spec::kInteropExportNameServer, "A server with default block sizes serves the export by EXPORT_NAME too.",
+       ServedByName, Feature::kGo},
+      {spec::kRepInfoExportSameAsExportName, "GO and EXPORT_NAME give the same size and flags.", SameAsGo,
+       Feature::kGo},
   };
 }
 

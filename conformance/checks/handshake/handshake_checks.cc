@@ -13,11 +13,7 @@
 
 namespace nbdspec::conformance {
 
-using engine::ClientFlag;
 using engine::HandshakeFlag;
-using engine::InfoType;
-using engine::OptionReplyType;
-using engine::OptionType;
 
 namespace {
 
@@ -79,13 +75,13 @@ Judgement Drops(CheckContext& context) {
   }
   constexpr std::string_view kAllowed = "the server closes the connection";
   greeted.session.Send(engine::ClientFlags{.flags = greeted.greeting.flags | extra});
-  const auto replies = greeted.session.Ask(engine::Option{.option = OptionType::kList});
+  const auto replies = greeted.session.Ask(Option{.option = OptionType::kList});
   return replies ? Broken("the server goes on: NBD_OPT_LIST was answered " + TypesOf(*replies), kAllowed)
                  : MayDisconnect(replies.error(), kAllowed);
 }
 
 // Asks `option` of a server whose greeting has FIXED_NEWSTYLE clear: only one that has the flag set may haggle.
-Judgement NoHagglingWithoutFlag(CheckContext& context, const engine::Option& option) {
+Judgement NoHagglingWithoutFlag(CheckContext& context, const Option& option) {
   NBDSPEC_TRY(greeted, Greet(context));
   if ((greeted.greeting.flags & HandshakeFlag::kFixedNewstyle) != 0) {
     return Holds();
@@ -93,7 +89,7 @@ Judgement NoHagglingWithoutFlag(CheckContext& context, const engine::Option& opt
   greeted.session.Send(engine::ClientFlags{.flags = greeted.greeting.flags & kAllClientFlags});
   const auto replies = greeted.session.Ask(option);
   return !replies ? Holds()
-                  : Broken("FIXED_NEWSTYLE is not set, and " + engine::OptionName(option.option) + " was answered " +
+                  : Broken("FIXED_NEWSTYLE is not set, and " + OptionName(option.option) + " was answered " +
                                TypesOf(*replies),
                            "a server that answers options sets FIXED_NEWSTYLE");
 }
@@ -112,7 +108,7 @@ Judgement FixedNewstyleServed(CheckContext& context) {
     return Broken("handshake flags " + engine::HandshakeFlagNames(flags), "FIXED_NEWSTYLE set");
   }
   session.Send(engine::ClientFlags{.flags = flags & kAllClientFlags});
-  const auto replies = session.Ask(engine::Option{.option = OptionType::kList});
+  const auto replies = session.Ask(Option{.option = OptionType::kList});
   return replies ? Holds() : Broken("NBD_OPT_LIST: " + replies.error().text, "option replies");
 }
 
@@ -121,7 +117,7 @@ Judgement FixedNewstyleServed(CheckContext& context) {
 constexpr std::string_view kBigEndian = "integers in network order";
 
 // Whether the 8 bytes of `bytes` at `at` are `magic`, the wrong way round.
-bool IsSwapped(engine::ByteView bytes, std::size_t at, std::uint64_t magic) {
+bool IsSwapped(ByteView bytes, std::size_t at, std::uint64_t magic) {
   return bytes.size() >= at + sizeof magic && engine::GetBigEndian<std::uint64_t>(bytes, at) == std::byteswap(magic);
 }
 
@@ -140,13 +136,13 @@ Judgement ByteOrderOfGreeting(CheckContext& context) {
   if (greeting) {
     return Holds();
   }
-  const engine::ByteView came = session.pending();
+  const ByteView came = session.pending();
   const bool swapped = IsSwapped(came, 0, engine::kNbdMagic) || IsSwapped(came, 8, engine::kOptionMagic);
   return swapped ? Broken(greeting.error().text, kBigEndian) : AsJudgement(greeting.error());
 }
 
 // Which integer of `reply` is the wrong way round.
-std::optional<std::string> SwappedIn(const engine::Option& to, const engine::OptionReply& reply) {
+std::optional<std::string> SwappedIn(const Option& to, const OptionReply& reply) {
   if (reply.option != to.option && reply.option == std::byteswap(to.option)) {
     return fmt::format("option {:#x} in a reply to {:#x}", reply.option, to.option);
   }
@@ -166,7 +162,7 @@ Judgement ByteOrderOfReplies(CheckContext& context) {
     if (asked.ended && asked.at_first_reply && IsSwapped(asked.pending, 0, engine::kOptionReplyMagic)) {
       return Broken(asked.ended->text, kBigEndian);
     }
-    for (const engine::OptionReply& reply : asked.replies) {
+    for (const OptionReply& reply : asked.replies) {
       if (const auto swapped = SwappedIn(asked.option, reply)) {
         return Broken(*swapped, kBigEndian);
       }
@@ -178,7 +174,7 @@ Judgement ByteOrderOfReplies(CheckContext& context) {
 // A READ past the end is a client's fault, so the server may answer it by closing.
 std::expected<Answer, Judgement> ReadPastEnd(CheckContext& context, bool structured) {
   NBDSPEC_TRY(entered, context.Enter({.structured_replies = structured}));
-  auto answer = entered.session.Ask(engine::Request{.offset = entered.size(), .length = 512});
+  auto answer = entered.session.Ask(Request{.offset = entered.size(), .length = 512});
   if (!answer) {
     return Stop(NotApplicable("a READ past the end: " + answer.error().text));
   }
@@ -196,7 +192,7 @@ Judgement ByteOrderOfErrorChunk(CheckContext& context) {
   NBDSPEC_TRY(answer, ReadPastEnd(context, /*structured=*/true));
   constexpr std::size_t kFixedBytes = 6;  // A 32-bit error and the 16-bit length of its text.
   const auto chunk = std::ranges::find_if(
-      answer.chunks, [](const engine::Chunk& each) { return each.is_error() && each.payload.size() >= kFixedBytes; });
+      answer.chunks, [](const Chunk& each) { return each.is_error() && each.payload.size() >= kFixedBytes; });
   if (chunk == answer.chunks.end()) {
     return NotApplicable("a READ past the end got no error chunk");
   }
@@ -212,27 +208,23 @@ Judgement ByteOrderOfErrorChunk(CheckContext& context) {
 
 // --- The end of a session ---
 
-Judgement NoNeedlessEnd(CheckContext& context) {
-  return JudgeEveryEnd(
-      context, [](const Asked&, const ReceiveError& ended) { return ended.is_disconnect(); },
-      "a reply; the server may not disconnect for it");
-}
+bool IsDisconnect(const Asked&, const ReceiveError& ended) { return ended.is_disconnect(); }
 
 // Sixteen options are no denial of service: nbdkit, with the lowest limit known, takes 32.
 Judgement ErrorsToTheUnwelcome(CheckContext& context) {
   constexpr int kTimes = 16;
   const std::string name = context.UnknownName();
   const bool go = context.Offers(Feature::kGo) && LacksExport(context, name) == true;
-  const engine::Option refused = go ? InfoOption(OptionType::kGo, name) : engine::Option{.option = kUnknownOption};
+  const Option refused = go ? InfoOption(OptionType::kGo, name) : Option{.option = kUnknownOption};
   NBDSPEC_TRY(session, context.Haggle());
   for (int i = 1; i <= kTimes; ++i) {
     const auto replies = session.Ask(refused);
     if (!replies && replies.error().is_disconnect()) {
-      return Broken(fmt::format("{} for the {}. time: {}", engine::OptionName(refused.option), i, replies.error().text),
+      return Broken(fmt::format("{} for the {}. time: {}", OptionName(refused.option), i, replies.error().text),
                     "an error each time");
     }
     if (!replies || !replies->back().is_error()) {
-      return replies ? NotApplicable(engine::OptionName(refused.option) + " was answered " + TypesOf(*replies))
+      return replies ? NotApplicable(OptionName(refused.option) + " was answered " + TypesOf(*replies))
                      : AsJudgement(replies.error());
     }
   }
@@ -242,7 +234,6 @@ Judgement ErrorsToTheUnwelcome(CheckContext& context) {
 }  // namespace
 
 std::vector<Check> HandshakeChecks() {
-  constexpr Features kFixed = {Feature::kFixedNewstyle};
   return {
       {spec::kGeneralByteOrderServer, "The magics of the greeting are in network order.", ByteOrderOfGreeting},
       {spec::kSub<spec::kGeneralByteOrderServer, "option-reply">,
@@ -250,9 +241,8 @@ std::vector<Check> HandshakeChecks() {
       {spec::kSub<spec::kGeneralByteOrderServer, "error">,
        "The error in the simple reply to a READ past the end is in network order.", ByteOrderOfError},
       {spec::kSub<spec::kGeneralByteOrderServer, "error-chunk">,
-       "The error chunk for a READ past the end has its integers in network order.",
-       ByteOrderOfErrorChunk,
-       {Feature::kStructuredReplies}},
+       "The error chunk for a READ past the end has its integers in network order.", ByteOrderOfErrorChunk,
+       Feature::kStructuredReplies},
       {spec::kHandshakeMagic, "The first 16 bytes are NBDMAGIC and IHAVEOPT.", Magic},
       {spec::kHandshakeMagicIhaveopt, "IHAVEOPT follows NBDMAGIC.", OptionMagic},
       {spec::kHandshakeFlagsWidth, "After 18 bytes of greeting the server waits for the client flags.", FlagsWidth},
@@ -270,7 +260,8 @@ std::vector<Check> HandshakeChecks() {
        }},
       {spec::kBaselineFixedNewstyleServer, "FIXED_NEWSTYLE is set, and LIST gets option replies.", FixedNewstyleServed},
       {spec::kSessionHardOnlyWhenAllowedServer,
-       "None of the options that a client may send makes the server disconnect.", NoNeedlessEnd, kFixed},
+       "None of the options that a client may send makes the server disconnect.",
+       OnEveryEnd(IsDisconnect, "a reply; the server may not disconnect for it"), kFixed},
       {spec::kSessionServerErrorUnwelcome, "The server refuses an option 16 times without a disconnect.",
        ErrorsToTheUnwelcome, kFixed},
   };

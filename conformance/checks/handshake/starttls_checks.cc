@@ -8,10 +8,6 @@
 
 namespace nbdspec::conformance {
 
-using engine::Option;
-using engine::OptionReplyType;
-using engine::OptionType;
-
 namespace {
 
 const Option kStarttls{.option = OptionType::kStarttls};
@@ -61,9 +57,8 @@ Judgement NeverAsksForTls(CheckContext& context) {
   for (const Option& option : PlainOptions(context)) {
     NBDSPEC_TRY(replies, session.Ask(option));
     if (IsTlsReqd(replies)) {
-      return Broken(
-          engine::OptionName(option.option) + " was answered NBD_REP_ERR_TLS_REQD, but STARTTLS " + TypesOf(starttls),
-          "a server without TLS does not ask for it");
+      return Broken(OptionName(option.option) + " was answered NBD_REP_ERR_TLS_REQD, but STARTTLS " + TypesOf(starttls),
+                    "a server without TLS does not ask for it");
     }
   }
   return Holds();
@@ -90,7 +85,7 @@ Judgement NoModeWithoutFixed(CheckContext& context) {
     NBDSPEC_TRY(session, context.Haggle(/*flags=*/0));
     const auto replies = session.Ask(option);
     if (replies && IsTlsReqd(*replies)) {
-      return Broken(engine::OptionName(option.option) + " was answered NBD_REP_ERR_TLS_REQD", kAllowed);
+      return Broken(OptionName(option.option) + " was answered NBD_REP_ERR_TLS_REQD", kAllowed);
     }
   }
   NBDSPEC_TRY(session, context.Haggle(/*flags=*/0));
@@ -135,7 +130,6 @@ Judgement OneModeOnly(CheckContext& context) {
 }  // namespace
 
 std::vector<Check> StarttlsChecks() {
-  constexpr Features kFixed = {Feature::kFixedNewstyle};
   return {
       {spec::kTlsNeedsFixedServer, "STARTTLS is not acknowledged to a client that has not set C_FIXED_NEWSTYLE.",
        NoTlsWithoutFixed, kFixed},

@@ -13,11 +13,6 @@
 
 namespace nbdspec::conformance {
 
-using engine::ByteRange;
-using engine::CommandType;
-using engine::Exchange;
-using engine::Ruling;
-
 namespace {
 
 // --- Rules over many requests ---------------------------------------------------------------------------------
@@ -32,7 +27,7 @@ std::expected<std::size_t, Judgement> CountKept(const CheckContext& context, Sta
     if (ruling.is_violated()) {
       return Stop(Broken(fmt::format("asked {}: {}", Text(request), ruling.saw), ruling.expected));
     }
-    success_count += exchange.answer.error() == engine::NbdError::kOk ? 1 : 0;
+    success_count += exchange.answer.error() == NbdError::kOk ? 1 : 0;
   }
   return success_count;
 }
@@ -69,16 +64,14 @@ template <bool with_set>
 Judgement NoContext(CheckContext& context) {
   NBDSPEC_TRY(session, context.HaggleStructured());
   if (with_set) {
-    NBDSPEC_TRY(
-        set, AskContexts(context, session, engine::OptionType::kSetMetaContext, {std::string(kUnknownNamespaceQuery)}));
+    NBDSPEC_TRY(set, AskContexts(context, session, OptionType::kSetMetaContext, {kUnknownNamespaceQuery}));
     if (!set.contexts.empty()) {
       return Inconclusive("an unknown context is selected: " + set.Text());
     }
   }
   NBDSPEC_TRY(batch, EnterAndAskStatus(context, std::move(session)));
   if (!batch.endings.empty()) {
-    const ReceiveError& ended = batch.endings.back();
-    return ended.is_disconnect() ? Broken(ended.text, "NBD_EINVAL") : AsJudgement(ended);
+    return MayNotDisconnect(batch.endings.back(), "", "NBD_EINVAL");
   }
   return JudgeFirst(context, batch);
 }
@@ -139,7 +132,7 @@ Judgement OnlyForBlockStatus(CheckContext& context) {
   NBDSPEC_TRY(entered, context.EnterWithAll());
   for (const std::uint16_t command : {CommandType::kRead, CommandType::kFlush, CommandType::kCache}) {
     const ByteRange cell = {.begin = 0, .end = std::min(GridOf(entered), entered.size())};
-    const engine::Request request = RequestFor(command, command == CommandType::kFlush ? ByteRange{} : cell);
+    const Request request = RequestFor(command, command == CommandType::kFlush ? ByteRange{} : cell);
     if (!LegalityOf(engine::RequestHead::Of(request), *entered.agreed).is_legal()) {
       continue;
     }
@@ -158,15 +151,13 @@ Judgement ZeroLengthKeepsConnection(CheckContext& context) {
       std::min(asker.unit(), asker.export_bytes() - asker.export_bytes() % asker.block_bytes_min());
   for (const bool req_one : {false, true}) {
     // Whatever answers it, and whether anything does, is unspecified.
-    engine::Request empty =
-        RequestFor(CommandType::kBlockStatus, {}, req_one ? engine::CommandFlag::kReqOne : std::uint16_t{0});
+    Request empty = RequestFor(CommandType::kBlockStatus, {}, req_one ? CommandFlag::kReqOne : std::uint16_t{0});
     empty.cookie = asker.session().NextCookie();
     asker.session().Send(empty);
     const auto read = asker.session().Ask(RequestFor(CommandType::kRead, {.begin = 0, .end = length}));
     if (!read) {
-      return read.error().is_disconnect() ? Broken("after a status request of length 0: " + read.error().text,
-                                                   "any reply, but the connection lasts")
-                                          : AsJudgement(read.error());
+      return MayNotDisconnect(read.error(),
+                              "after a status request of length 0: ", "any reply, but the connection lasts");
     }
   }
   return Holds();
@@ -212,7 +203,6 @@ Judgement Consecutive(CheckContext& context) {
 
 std::vector<Check> BlockStatusChecks() {
   constexpr auto kRule = OverBattery;
-  constexpr Features kBase = {Feature::kStructuredReplies, Feature::kBaseAllocation};
   return {
       {spec::kBlockStatusReplyStructured, "Status comes in chunks, never in a simple reply.", kRule, kBase},
       {spec::kBaseAllocationReservedZero, "No status of base:allocation has other bits than HOLE and ZERO.", kRule,
@@ -229,20 +219,14 @@ std::vector<Check> BlockStatusChecks() {
       {spec::kBlockStatusExtentWithinExport, "No descriptor reaches past the end of the export.", kRule, kBase},
       {spec::kBlockStatusDistinctStatus, "Neighbouring descriptors have different status.", kRule, kBase},
       {spec::kBlockStatusLengthMultipleOf512, "Aligned requests get lengths that are multiples of 512.", kRule, kBase},
-      {spec::kBlockStatusLengthMultipleOfMinBlock,
-       "Lengths are multiples of the advertised minimum block size.",
-       kRule,
-       {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kMinimumAboveOne},
-       Setup::kStrictBlockSize},
+      {spec::kBlockStatusLengthMultipleOfMinBlock, "Lengths are multiples of the advertised minimum block size.", kRule,
+       kBase | Feature::kMinimumAboveOne, Setup::kStrictBlockSize},
       {spec::kExtBlockStatusExtGated, "Without extended headers no chunk has the 64-bit form.", kRule, kBase},
-      {spec::kBlockStatusNoContextEinval,
-       "BLOCK_STATUS without SET_META_CONTEXT gets EINVAL.",
-       NoContext</*with_set=*/false>,
-       {Feature::kStructuredReplies}},
+      {spec::kBlockStatusNoContextEinval, "BLOCK_STATUS without SET_META_CONTEXT gets EINVAL.",
+       NoContext</*with_set=*/false>, Feature::kStructuredReplies},
       {spec::kSub<spec::kBlockStatusNoContextEinval, "set-nothing">,
-       "BLOCK_STATUS after a SET_META_CONTEXT that selects nothing gets EINVAL.",
-       NoContext</*with_set=*/true>,
-       {Feature::kStructuredReplies, Feature::kMetaContexts}},
+       "BLOCK_STATUS after a SET_META_CONTEXT that selects nothing gets EINVAL.", NoContext</*with_set=*/true>,
+       kContexts},
       {spec::kSub<spec::kBlockStatusSumBeforeLast, "huge">,
        "Requests of 2 and 4 GiB return no descriptor past the one that completes the request.", HugeRequests, kBase},
       {spec::kBlockStatusOnlyForCmd, "READ, FLUSH and CACHE get no status chunks.", OnlyForBlockStatus, kBase},

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Checks of STRUCTURED_REPLY, of the names of metadata contexts and of the base: namespace.
-// Spec: proto.md, "Metadata querying", "NBD_OPT_STRUCTURED_REPLY", "NBD_REP_META_CONTEXT".
+// Checks of STRUCTURED_REPLY, of the names of metadata contexts, of the base: namespace and of LIST_META_CONTEXT.
+// Spec: proto.md, "Metadata querying", "NBD_OPT_STRUCTURED_REPLY", "NBD_REP_META_CONTEXT", "NBD_OPT_LIST_META_CONTEXT".
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -12,27 +12,26 @@
 
 namespace nbdspec::conformance {
 
-using engine::OptionReplyType;
-using engine::OptionType;
-using engine::Quoted;
-
 namespace {
+
+constexpr std::uint32_t kList = OptionType::kListMetaContext;
+constexpr std::uint32_t kSet = OptionType::kSetMetaContext;
+const std::string kUnknownLeaf = "base:nbdspec-nonesuch";
 
 // --- STRUCTURED_REPLY -----------------------------------------------------------------------------------------
 
 Judgement StructuredReplyWithData(CheckContext& context) {
   NBDSPEC_TRY(session, context.Haggle());
-  const auto replies = session.Ask(engine::Option{.option = OptionType::kStructuredReply, .payload = {1, 2, 3, 4}});
+  const auto replies = session.Ask(Option{.option = OptionType::kStructuredReply, .payload = {1, 2, 3, 4}});
   return replies ? Require(replies->back().is_error(), TypesOf(*replies), "NBD_REP_ERR_INVALID")
                  : MayDisconnect(replies.error(), "NBD_REP_ERR_INVALID");
 }
 
 Judgement NoEarlyAdvertise(CheckContext& context) {
   NBDSPEC_TRY(entered, context.Enter());
-  const auto early = static_cast<std::uint16_t>(
-      entered.agreed->info.flags & (engine::TransmissionFlag::kSendDf | engine::TransmissionFlag::kBlockStatusPayload));
-  return Require(early == 0,
-                 "without structured replies the transmission flags have " + engine::TransmissionFlagNames(early),
+  const auto early = static_cast<std::uint16_t>(entered.agreed->info.flags &
+                                                (TransmissionFlag::kSendDf | TransmissionFlag::kBlockStatusPayload));
+  return Require(early == 0, "without structured replies the transmission flags have " + TransmissionFlagNames(early),
                  "no flag of a feature that needs structured replies");
 }
 
@@ -67,7 +66,7 @@ std::string_view HasUnregisteredNamespace(std::string_view name) {
 }
 
 std::string_view IsUndefinedInBase(std::string_view name) {
-  const bool is_undefined = name.starts_with("base:") && name != engine::kBaseAllocation && name != "base:";
+  const bool is_undefined = name.starts_with("base:") && name != kBaseAllocation && name != "base:";
   return is_undefined ? "is in base:, where only base:allocation is defined" : "";
 }
 
@@ -81,13 +80,12 @@ std::string_view IsNotUtf8(std::string_view name) {
 std::expected<Replies, Judgement> AllContextReplies(CheckContext& context) {
   NBDSPEC_TRY(session, context.HaggleStructured());
   Replies all;
-  auto listed = AskContexts(context, session, OptionType::kListMetaContext, {});
-  auto set = AskContexts(context, session, OptionType::kSetMetaContext, SelectableNames(context.profile()));
+  auto listed = AskContexts(context, session, kList, {});
+  auto set = AskContexts(context, session, kSet, SelectableNames(context.profile()));
   for (auto* replies : {&listed, &set}) {
     if (*replies) {
-      std::ranges::copy_if((*replies)->replies, std::back_inserter(all), [](const engine::OptionReply& reply) {
-        return reply.type == OptionReplyType::kMetaContext;
-      });
+      std::ranges::copy_if((*replies)->replies, std::back_inserter(all),
+                           [](const OptionReply& reply) { return reply.type == OptionReplyType::kMetaContext; });
     } else if (replies->error().kind == Judgement::Kind::kInconclusive) {
       return Stop(replies->error());
     }
@@ -101,8 +99,8 @@ std::expected<Replies, Judgement> AllContextReplies(CheckContext& context) {
 template <NameRule kRule>
 Judgement JudgeNames(CheckContext& context) {
   NBDSPEC_TRY(replies, AllContextReplies(context));
-  for (const engine::OptionReply& reply : replies) {
-    const auto named = engine::DecodePayload<engine::MetaContext>(reply.payload);
+  for (const OptionReply& reply : replies) {
+    const auto named = engine::DecodeMetaContext(reply.payload);
     const std::string_view breaks = named ? kRule(named->name) : "";
     if (!breaks.empty()) {
       return Broken(fmt::format("the context {} {}", Quoted(named->name), breaks),
@@ -115,7 +113,7 @@ Judgement JudgeNames(CheckContext& context) {
 Judgement Layout(CheckContext& context) {
   constexpr std::size_t kBytesMin = 6;  // An id and the shortest name, "x:".
   NBDSPEC_TRY(replies, AllContextReplies(context));
-  for (const engine::OptionReply& reply : replies) {
+  for (const OptionReply& reply : replies) {
     if (reply.payload.size() < kBytesMin) {
       return Broken(fmt::format("NBD_REP_META_CONTEXT with {} bytes of data", reply.payload.size()),
                     "a 32-bit id and a name");
@@ -136,7 +134,7 @@ Judgement EmptyLeafSelectsNothing(CheckContext& context) {
   }
   NBDSPEC_TRY(session, context.HaggleStructured());
   for (const std::string& wildcard : wildcards) {
-    NBDSPEC_TRY(replies, AskContexts(context, session, OptionType::kSetMetaContext, {wildcard}));
+    NBDSPEC_TRY(replies, AskContexts(context, session, kSet, {wildcard}));
     if (replies.is_ack() && !replies.contexts.empty()) {
       return Broken(fmt::format("NBD_OPT_SET_META_CONTEXT with {}: {}", Quoted(wildcard), replies.Text()),
                     "an empty leaf selects nothing");
@@ -145,37 +143,112 @@ Judgement EmptyLeafSelectsNothing(CheckContext& context) {
   return Holds();
 }
 
-Judgement SetIgnoresBase(CheckContext& context) {
-  NBDSPEC_TRY(replies, AskContexts(context, OptionType::kSetMetaContext, {"base:"}));
-  return MustBeLoneAck(replies);
+// LIST's own text allows it: option.list-meta-context.semantic-invalid
+Judgement MustListBaseUnlessInvalid(const ContextReplies& replies) {
+  return replies.end() == OptionReplyType::kErrInvalid ? Holds() : MustListBase(replies);
 }
 
-Judgement ListTakesBase(CheckContext& context) {
-  NBDSPEC_TRY(replies, AskContexts(context, OptionType::kListMetaContext, {"base:"}));
-  return MustGive(replies, engine::kBaseAllocation, /*record_will_do=*/false);
-}
+// --- LIST_META_CONTEXT ----------------------------------------------------------------------------------------
 
-template <std::uint32_t option>
-Judgement IgnoresUnknownLeaf(CheckContext& context) {
-  constexpr bool kIsList = option == OptionType::kListMetaContext;
-  NBDSPEC_TRY(replies, AskContexts(context, option, {"base:nbdspec-nonesuch", kBaseAllocationQuery}));
-  if (kIsList && replies.end() == OptionReplyType::kErrInvalid) {
-    return Holds();  // LIST's own text allows it: option.list-meta-context.semantic-invalid
+Judgement ReplyShape(CheckContext& context) {
+  const std::vector<std::vector<std::string>> asked = {{}, {kBaseAllocationQuery}};
+  for (const std::vector<std::string>& queries : asked) {
+    NBDSPEC_TRY(session, context.HaggleStructured());
+    const auto replies = AskRaw(session, kList, QueryPayload(context, queries));
+    constexpr std::string_view kAllowed = "NBD_REP_META_CONTEXT any number of times, then NBD_REP_ACK or an error";
+    if (!replies) {
+      return Broken(replies.error().text, kAllowed);
+    }
+    for (const OptionReply& reply : replies->replies) {
+      const bool is_last = &reply == &replies->replies.back();
+      const bool is_right =
+          is_last ? replies->is_ack() || reply.is_error() : reply.type == OptionReplyType::kMetaContext;
+      if (!is_right) {
+        return Broken(OptionReplyName(reply.type), kAllowed);
+      }
+    }
   }
-  return MustGive(replies, engine::kBaseAllocation, /*record_will_do=*/kIsList);
+  return Holds();
+}
+
+// Only contexts whose selection needs no guess: those that the protocol or qemu's documentation names.
+Judgement ZeroQueriesAll(CheckContext& context) {
+  NBDSPEC_TRY(session, context.HaggleStructured());
+  NBDSPEC_TRY(listed, AskContexts(context, session, kList, {}));
+  if (!listed.is_ack()) {
+    return listed.end() == OptionReplyType::kErrTooBig
+               ? NotApplicable("LIST without queries was answered NBD_REP_ERR_TOO_BIG")
+               : Broken(listed.Text(), "all contexts, then NBD_REP_ACK");
+  }
+  for (const std::string& name : {kBaseAllocationQuery, std::string("qemu:allocation-depth")}) {
+    NBDSPEC_TRY(set, AskContexts(context, session, kSet, {name}));
+    const bool is_selectable = set.is_ack() && set.CountOf(name) > 0;
+    if (is_selectable && listed.CountOf(name) == 0 && listed.CountOf(NamespaceOf(name)) == 0) {
+      return Broken(fmt::format("{} can be selected, but LIST without queries gives {}", name, listed.Text()),
+                    "every context that can be selected, or a record of its namespace");
+    }
+  }
+  return Holds();
+}
+
+Judgement NotTooBig(const ContextReplies& replies) {
+  return Require(replies.end() != OptionReplyType::kErrTooBig, "NBD_REP_ERR_TOO_BIG to no queries at all",
+                 "a list, or another error");
+}
+
+Judgement ListsBaseOnly(const ContextReplies& replies) {
+  for (const MetaContext& each : replies.contexts) {
+    if (each.name != kBaseAllocation && each.name != "base:") {
+      return Broken(fmt::format("asked for base:allocation, LIST gives {}", Quoted(each.name)),
+                    "contexts that match a query");
+    }
+  }
+  return Holds();
+}
+
+Judgement NoDuplicates(CheckContext& context) {
+  const std::vector<std::vector<std::string>> asked = {{}, {"base:", kBaseAllocationQuery}};
+  for (const std::vector<std::string>& queries : asked) {
+    NBDSPEC_TRY(replies, AskContexts(context, kList, queries));
+    for (const MetaContext& each : replies.contexts) {
+      if (replies.CountOf(each.name) > 1) {
+        return Broken(fmt::format("with {} queries {} is listed {} times", queries.size(), Quoted(each.name),
+                                  replies.CountOf(each.name)),
+                      "one reply for each context");
+      }
+    }
+  }
+  return Holds();
+}
+
+Judgement IdsAreZero(const ContextReplies& replies) {
+  const auto other = std::ranges::find_if(replies.contexts, [](const MetaContext& c) { return c.id != 0; });
+  return other == replies.contexts.end()
+             ? Holds()
+             : Broken(fmt::format("LIST gives {} with id {}", Quoted(other->name), other->id), "id 0");
+}
+
+Judgement NoSelectionEffect(CheckContext& context) {
+  NBDSPEC_TRY(session, context.HaggleStructured());
+  NBDSPEC_TRY(set, AskContexts(context, session, kSet, {kBaseAllocationQuery}));
+  if (!set.is_ack() || set.CountOf(kBaseAllocation) == 0) {
+    return Inconclusive("SET_META_CONTEXT with base:allocation: " + set.Text());
+  }
+  NBDSPEC_TRY(listed, AskContexts(context, session, kList, {}));
+  NBDSPEC_TRY(listed_none, AskContexts(context, session, kList, {kUnknownNamespaceQuery}));
+  NBDSPEC_TRY(status, EnterAndAskStatus(context, std::move(session)));
+  return MustHaveStatus(context, status, "after SET base:allocation and two LISTs",
+                        "status of base:allocation: LIST changes nothing");
 }
 
 }  // namespace
 
 std::vector<Check> MetaContextChecks() {
-  constexpr Features kStructured = {Feature::kStructuredReplies};
-  constexpr Features kContexts = {Feature::kStructuredReplies, Feature::kMetaContexts};
-  constexpr Features kBase = {Feature::kStructuredReplies, Feature::kBaseAllocation};
   return {
       {spec::kOptionStructuredReplyDataInvalid, "STRUCTURED_REPLY with data is an error.", StructuredReplyWithData,
-       kStructured},
+       kChunks},
       {spec::kOptionStructuredReplyNoEarlyAdvertise,
-       "Without structured replies no flag of a feature that needs them is set.", NoEarlyAdvertise, kStructured},
+       "Without structured replies no flag of a feature that needs them is set.", NoEarlyAdvertise, kChunks},
       {spec::kMetadataNameFormatServer, "The name of each context has a colon.", JudgeNames<LacksColon>, kContexts},
       {spec::kMetadataNameNamespaceNonempty, "The name of each context has something before its colon.",
        JudgeNames<LacksNamespace>, kContexts},
@@ -185,19 +258,51 @@ std::vector<Check> MetaContextChecks() {
        JudgeNames<HasUnregisteredNamespace>, kContexts},
       {spec::kMetadataEmptyLeafSet, "SET_META_CONTEXT with an empty leaf outside base selects nothing.",
        EmptyLeafSelectsNothing, kContexts},
-      {spec::kMetadataBaseSetWildcardIgnored, "SET_META_CONTEXT with base: alone gets a lone ACK.", SetIgnoresBase,
-       kBase},
-      {spec::kMetadataBaseListWildcard, "LIST_META_CONTEXT with base: lists base:allocation.", ListTakesBase, kBase},
+      {spec::kMetadataBaseSetWildcardIgnored, "SET_META_CONTEXT with base: alone gets a lone ACK.",
+       OnContexts(kSet, {"base:"}, MustBeLoneAck), kBase},
+      {spec::kMetadataBaseListWildcard, "LIST_META_CONTEXT with base: lists base:allocation.",
+       OnContexts(kList, {"base:"}, MustGiveBase), kBase},
       {spec::kMetadataBaseUnknownLeafIgnored,
        "SET_META_CONTEXT with an unknown leaf of base and base:allocation selects base:allocation.",
-       IgnoresUnknownLeaf<OptionType::kSetMetaContext>, kBase},
+       OnContexts(kSet, {kUnknownLeaf, kBaseAllocationQuery}, MustGiveBase), kBase},
       {spec::kSub<spec::kMetadataBaseUnknownLeafIgnored, "list">,
        "LIST_META_CONTEXT with an unknown leaf of base and base:allocation lists base:allocation.",
-       IgnoresUnknownLeaf<OptionType::kListMetaContext>, kBase},
+       OnContexts(kList, {kUnknownLeaf, kBaseAllocationQuery}, MustListBaseUnlessInvalid), kBase},
       {spec::kMetadataBaseOnlyAllocation, "The only context in base: is base:allocation.",
        JudgeNames<IsUndefinedInBase>, kContexts},
       {spec::kRepMetaContextLayout, "Each META_CONTEXT has an id and a name.", Layout, kContexts},
       {spec::kRepMetaContextUtf8, "The name of each context is UTF-8.", JudgeNames<IsNotUtf8>, kContexts},
+      {spec::kOptionListMetaContextSyntaxInvalidQueryOverrun, "A query longer than the option is ERR_INVALID.",
+       RefusesMalformed(kList, {Malformed::kQueryOverrun}), kContexts},
+      {spec::kOptionListMetaContextSyntaxInvalidNameOverrun, "An export name longer than the option is ERR_INVALID.",
+       RefusesMalformed(kList, {Malformed::kNameOverrun}), kContexts},
+      {spec::kOptionListMetaContextSyntaxInvalidCountOverrun, "A count of more queries than there are is ERR_INVALID.",
+       RefusesMalformed(kList, {Malformed::kCountOverrun}), kContexts},
+      {spec::kOptionListMetaContextSyntaxInvalidShort, "An option without data, or without a count, is ERR_INVALID.",
+       RefusesMalformed(kList, {Malformed::kNoData, Malformed::kNoCount}), kContexts},
+      {spec::kOptionListMetaContextTrailingData, "Bytes after the last query are ERR_INVALID.",
+       RefusesMalformed(kList, {Malformed::kTrailingData}), kContexts},
+      {spec::kOptionListMetaContextUnknownNamespace,
+       "A query in an unknown namespace is ignored beside base:allocation.",
+       OnContexts(kList, {kUnknownNamespaceQuery, kBaseAllocationQuery}, MustListBase), kBase},
+      {spec::kOptionListMetaContextNoMatchAck, "A query that matches nothing gets a lone ACK.",
+       OnContexts(kList, {kUnknownNamespaceQuery}, MustBeLoneAck), kContexts},
+      {spec::kOptionListMetaContextReplyShape, "The reply is META_CONTEXTs, then ACK or an error.", ReplyShape,
+       kContexts},
+      {spec::kOptionListMetaContextZeroQueriesAll, "Without queries LIST names each context that can be selected.",
+       ZeroQueriesAll, kBase},
+      {spec::kOptionListMetaContextZeroQueriesNoTooBig, "No queries are not too many.",
+       OnContexts(kList, {}, NotTooBig), kContexts},
+      {spec::kOptionListMetaContextMatches, "The query base:allocation lists base:allocation.",
+       OnContexts(kList, {kBaseAllocationQuery}, MustListBase), kBase},
+      {spec::kOptionListMetaContextOnlyMatches, "The query base:allocation lists nothing else.",
+       OnContexts(kList, {kBaseAllocationQuery}, ListsBaseOnly), kContexts},
+      {spec::kOptionListMetaContextNoDuplicates, "A context that two queries match is listed once.", NoDuplicates,
+       kContexts},
+      {spec::kOptionListMetaContextIdZero, "Listed contexts have the id 0.", OnContexts(kList, {}, IdsAreZero),
+       kContexts},
+      {spec::kOptionListMetaContextNoSelectionEffect,
+       "What SET_META_CONTEXT selected stays selected after LIST_META_CONTEXT.", NoSelectionEffect, kBase},
   };
 }
 

@@ -5,14 +5,10 @@
 
 #include <algorithm>
 
-#include "engine/base/quoted.h"
+#include "engine/base/check.h"
 #include "engine/wire/big_endian.h"
 
 namespace nbdspec::conformance {
-
-using engine::OptionReplyType;
-using engine::OptionType;
-using engine::Quoted;
 
 namespace {
 
@@ -24,28 +20,33 @@ bool IsRefusal(std::uint32_t type) {
 
 constexpr std::size_t kShownMax = 8;
 
-void PutString(std::string_view text, engine::Bytes& out) {
-  engine::PutBigEndian<std::uint32_t>(static_cast<std::uint32_t>(text.size()), out);
-  out.insert(out.end(), text.begin(), text.end());
+Judgement MustGive(const ContextReplies& replies, bool has_it) {
+  return Require(replies.is_ack() && has_it, replies.Text(),
+                 fmt::format("NBD_REP_META_CONTEXT {} among the replies, then NBD_REP_ACK", kBaseAllocation));
 }
 
-// A name, a count, and queries of which the last claims 4096 bytes and has four.
-engine::Bytes Overrunning(const std::string& export_name, const std::vector<std::string>& whole_queries) {
-  engine::Bytes payload;
-  PutString(export_name, payload);
-  engine::PutBigEndian<std::uint32_t>(static_cast<std::uint32_t>(whole_queries.size() + 1), payload);
-  for (const std::string& each : whole_queries) {
-    PutString(each, payload);
+Judgement RefusesOneMalformed(CheckContext& context, std::uint32_t option, Malformed kind) {
+  constexpr std::string_view kAllowed = "NBD_REP_ERR_INVALID";
+  const MalformedQuery malformed = MalformedQueryFor(context, kind);
+  NBDSPEC_TRY(session, context.HaggleStructured());
+  const auto replies = AskRaw(session, option, malformed.payload);
+  if (!replies) {
+    // A client that breaks a rule may be disconnected: session.violation.may-hard.server
+    return Require(replies.error().is_disconnect(), fmt::format("with {}: {}", malformed.what, replies.error().text),
+                   kAllowed);
   }
-  engine::PutBigEndian<std::uint32_t>(0x1000, payload);
-  payload.insert(payload.end(), {'b', 'a', 's', 'e'});
-  return payload;
+  if (replies->end() == OptionReplyType::kErrUnsup) {
+    return NotApplicable(fmt::format("{} is not supported", OptionName(option)));
+  }
+  const std::string saw = fmt::format("with {}: {}", malformed.what, replies->Text());
+  return IsRefusal(replies->end()) ? Inconclusive(saw)
+                                   : Require(replies->end() == OptionReplyType::kErrInvalid, saw, kAllowed);
 }
 
 }  // namespace
 
 std::ptrdiff_t ContextReplies::CountOf(std::string_view name) const {
-  return std::ranges::count(contexts, name, &engine::MetaContext::name);
+  return std::ranges::count(contexts, name, &MetaContext::name);
 }
 
 std::string ContextReplies::Text() const {
@@ -56,21 +57,21 @@ std::string ContextReplies::Text() const {
   if (contexts.size() > kShownMax) {
     text += fmt::format("{} more, ", contexts.size() - kShownMax);
   }
-  return text + (text.empty() ? "" : "then ") + engine::OptionReplyName(end());
+  return text + (text.empty() ? "" : "then ") + OptionReplyName(end());
 }
 
-engine::Bytes QueryPayload(const CheckContext& context, const std::vector<std::string>& queries) {
+Bytes QueryPayload(const CheckContext& context, const std::vector<std::string>& queries) {
   return EncodePayload(engine::MetaContextQuery{.export_name = context.export_name(), .queries = queries});
 }
 
-Received<ContextReplies> AskRaw(Session& session, std::uint32_t option, engine::Bytes payload) {
-  auto heard = session.Ask(engine::Option{.option = option, .payload = std::move(payload)});
+Received<ContextReplies> AskRaw(Session& session, std::uint32_t option, Bytes payload) {
+  auto heard = session.Ask(Option{.option = option, .payload = std::move(payload)});
   if (!heard) {
     return std::unexpected(std::move(heard).error());
   }
   ContextReplies replies{.replies = std::move(*heard)};
-  for (const engine::OptionReply& reply : replies.replies) {
-    if (auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
+  for (const OptionReply& reply : replies.replies) {
+    if (auto context = engine::DecodeMetaContext(reply.payload);
         context && reply.type == OptionReplyType::kMetaContext) {
       replies.contexts.push_back(std::move(*context));
     }
@@ -81,8 +82,7 @@ Received<ContextReplies> AskRaw(Session& session, std::uint32_t option, engine::
 std::expected<ContextReplies, Judgement> AskContexts(CheckContext& context, Session& session, std::uint32_t option,
                                                      const std::vector<std::string>& queries) {
   NBDSPEC_TRY(replies, AskRaw(session, option, QueryPayload(context, queries)));
-  const std::string saw =
-      fmt::format("{} was answered {}", engine::OptionName(option), engine::OptionReplyName(replies.end()));
+  const std::string saw = fmt::format("{} was answered {}", OptionName(option), OptionReplyName(replies.end()));
   if (replies.end() == OptionReplyType::kErrUnsup) {
     return Stop(NotApplicable(saw));
   }
@@ -98,10 +98,19 @@ std::expected<ContextReplies, Judgement> AskContexts(CheckContext& context, std:
   return AskContexts(context, session, option, queries);
 }
 
-Judgement MustGive(const ContextReplies& replies, std::string_view name, bool record_will_do) {
-  const bool has_record = record_will_do && replies.CountOf(NamespaceOf(name)) > 0;
-  return Require(replies.is_ack() && (replies.CountOf(name) > 0 || has_record), replies.Text(),
-                 fmt::format("NBD_REP_META_CONTEXT {} among the replies, then NBD_REP_ACK", name));
+CheckRun OnContexts(std::uint32_t option, std::vector<std::string> queries, ContextRule judge) {
+  return [=](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(replies, AskContexts(context, option, queries));
+    return judge(replies);
+  };
+}
+
+Judgement MustGiveBase(const ContextReplies& replies) {
+  return MustGive(replies, replies.CountOf(kBaseAllocation) > 0);
+}
+
+Judgement MustListBase(const ContextReplies& replies) {
+  return MustGive(replies, replies.CountOf(kBaseAllocation) > 0 || replies.CountOf("base:") > 0);
 }
 
 Judgement MustBeLoneAck(const ContextReplies& replies) {
@@ -124,53 +133,58 @@ std::vector<std::string> SelectableNames(const Profile& profile) {
   return names;
 }
 
-MalformedQuery QueryOverrun(const std::string& export_name) {
-  return {.what = "a query of 4096 bytes where 4 are left", .payload = Overrunning(export_name, {})};
-}
-
-MalformedQuery SecondQueryOverrun(const std::string& export_name) {
-  return {.what = "a whole query, then one of 4096 bytes where 4 are left",
-          .payload = Overrunning(export_name, {kBaseAllocationQuery})};
-}
-
-MalformedQuery NameOverrun() {
-  engine::Bytes payload;
-  engine::PutBigEndian<std::uint32_t>(0xffff, payload);
-  engine::PutBigEndian<std::uint32_t>(0, payload);
-  return {.what = "an export name of 65535 bytes where 4 are left", .payload = std::move(payload)};
-}
-
-MalformedQuery CountOverrun(const std::string& export_name) {
-  engine::Bytes payload;
-  PutString(export_name, payload);
-  engine::PutBigEndian<std::uint32_t>(5, payload);
-  PutString(engine::kBaseAllocation, payload);
-  return {.what = "a count of 5 queries and one query", .payload = std::move(payload)};
-}
-
-MalformedQuery NoData() { return {.what = "no data", .payload = {}}; }
-
-MalformedQuery NoCount(const std::string& export_name) {
-  engine::Bytes payload;
-  PutString(export_name, payload);
-  return {.what = "an export name and no count", .payload = std::move(payload)};
-}
-
-Judgement MustBeInvalid(CheckContext& context, std::uint32_t option, const MalformedQuery& malformed) {
-  constexpr std::string_view kAllowed = "NBD_REP_ERR_INVALID";
-  NBDSPEC_TRY(session, context.HaggleStructured());
-  const auto replies = AskRaw(session, option, malformed.payload);
-  if (!replies) {
-    // A client that breaks a rule may be disconnected: session.violation.may-hard.server
-    return Require(replies.error().is_disconnect(), fmt::format("with {}: {}", malformed.what, replies.error().text),
-                   kAllowed);
+MalformedQuery MalformedQueryFor(const CheckContext& context, Malformed kind) {
+  Bytes payload;
+  const auto put = [&payload](std::uint32_t number) { engine::PutBigEndian<std::uint32_t>(number, payload); };
+  const auto put_text = [&](std::string_view text, std::size_t length) {
+    put(static_cast<std::uint32_t>(length));
+    payload.insert(payload.end(), text.begin(), text.end());
+  };
+  const std::string& name = context.export_name();
+  switch (kind) {
+    case Malformed::kNoData:
+      return {.what = "no data", .payload = {}};
+    case Malformed::kNameOverrun:
+      put_text({}, 0xffff);
+      put(0);
+      return {.what = "an export name of 65535 bytes where 4 are left", .payload = payload};
+    case Malformed::kNoCount:
+      put_text(name, name.size());
+      return {.what = "an export name and no count", .payload = payload};
+    case Malformed::kCountOverrun:
+      put_text(name, name.size());
+      put(5);
+      put_text(kBaseAllocation, kBaseAllocation.size());
+      return {.what = "a count of 5 queries and one query", .payload = payload};
+    case Malformed::kQueryOverrun:
+      put_text(name, name.size());
+      put(1);
+      put_text("base", 4096);
+      return {.what = "a query of 4096 bytes where 4 are left", .payload = payload};
+    case Malformed::kSecondQueryOverrun:
+      put_text(name, name.size());
+      put(2);
+      put_text(kBaseAllocation, kBaseAllocation.size());
+      put_text("base", 4096);
+      return {.what = "a whole query, then one of 4096 bytes where 4 are left", .payload = payload};
+    case Malformed::kTrailingData:
+      payload = QueryPayload(context, {kBaseAllocationQuery});
+      payload.insert(payload.end(), {1, 2, 3});
+      return {.what = "3 bytes after the last query", .payload = payload};
   }
-  if (replies->end() == OptionReplyType::kErrUnsup) {
-    return NotApplicable(fmt::format("{} is not supported", engine::OptionName(option)));
-  }
-  const std::string saw = fmt::format("with {}: {}", malformed.what, replies->Text());
-  return IsRefusal(replies->end()) ? Inconclusive(saw)
-                                   : Require(replies->end() == OptionReplyType::kErrInvalid, saw, kAllowed);
+  engine::CheckFailed("unknown Malformed");
+}
+
+CheckRun RefusesMalformed(std::uint32_t option, std::vector<Malformed> kinds) {
+  return [=](CheckContext& context) -> Judgement {
+    for (const Malformed kind : kinds) {
+      Judgement judgement = RefusesOneMalformed(context, option, kind);
+      if (!judgement.holds()) {
+        return judgement;
+      }
+    }
+    return Holds();
+  };
 }
 
 std::expected<Batch, Judgement> EnterAndAskStatus(CheckContext& context, Session session) {
@@ -179,12 +193,12 @@ std::expected<Batch, Judgement> EnterAndAskStatus(CheckContext& context, Session
   if (length == 0) {
     return Stop(NotApplicable("the export is empty"));
   }
-  return AskOnce(entered, RequestFor(engine::CommandType::kBlockStatus, {.begin = 0, .end = length}));
+  return AskOnce(entered, RequestFor(CommandType::kBlockStatus, {.begin = 0, .end = length}));
 }
 
 std::ptrdiff_t StatusCount(const Batch& batch) {
   return batch.first().error() == 0
-             ? std::ranges::count(batch.first().chunks(), engine::ChunkType::kBlockStatus, &engine::ReplyChunk::type)
+             ? std::ranges::count(batch.first().chunks(), ChunkType::kBlockStatus, &ReplyChunk::type)
              : 0;
 }
 
@@ -196,9 +210,8 @@ Judgement MustHaveStatus(CheckContext& context, const Batch& batch, const std::s
     return AsJudgement(batch.endings.back());
   }
   const std::uint32_t error = batch.first().error();
-  const std::string saw =
-      when + " NBD_CMD_BLOCK_STATUS gets " + (error == 0 ? "no status chunk" : engine::ErrorName(error));
-  if (error != 0 && error != engine::NbdError::kEinval) {
+  const std::string saw = when + " NBD_CMD_BLOCK_STATUS gets " + (error == 0 ? "no status chunk" : ErrorName(error));
+  if (error != 0 && error != NbdError::kEinval) {
     return Inconclusive(saw);
   }
   NBDSPEC_TRY(session, context.HaggleStructured());

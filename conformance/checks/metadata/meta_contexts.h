@@ -14,26 +14,26 @@
 namespace nbdspec::conformance {
 
 // In a namespace that no server knows.
-inline constexpr std::string_view kUnknownNamespaceQuery = "x-nbdspec-none:leaf";
-inline const std::string kBaseAllocationQuery(engine::kBaseAllocation);
+inline const std::string kUnknownNamespaceQuery = "x-nbdspec-none:leaf";
+inline const std::string kBaseAllocationQuery(kBaseAllocation);
 
 // What an option about contexts was answered.
 struct ContextReplies {
-  Replies replies = {};                            // Never empty.
-  std::vector<engine::MetaContext> contexts = {};  // Of those that are META_CONTEXT and can be taken apart.
+  Replies replies = {};                    // Never empty.
+  std::vector<MetaContext> contexts = {};  // Of those that are META_CONTEXT and can be taken apart.
 
   [[nodiscard]] std::uint32_t end() const { return replies.back().type; }
-  [[nodiscard]] bool is_ack() const { return end() == engine::OptionReplyType::kAck; }
+  [[nodiscard]] bool is_ack() const { return end() == OptionReplyType::kAck; }
   [[nodiscard]] std::ptrdiff_t CountOf(std::string_view name) const;
   // For people: "NBD_REP_META_CONTEXT "base:allocation", then NBD_REP_ACK".
   [[nodiscard]] std::string Text() const;
 };
 
 // The payload of LIST_ and SET_META_CONTEXT for the export under test.
-engine::Bytes QueryPayload(const CheckContext& context, const std::vector<std::string>& queries);
+Bytes QueryPayload(const CheckContext& context, const std::vector<std::string>& queries);
 
 // Sends the option with `payload`, well-formed or not.
-Received<ContextReplies> AskRaw(Session& session, std::uint32_t option, engine::Bytes payload);
+Received<ContextReplies> AskRaw(Session& session, std::uint32_t option, Bytes payload);
 
 // Asks for `queries` of the export under test. Errors: the session ended; the server does not know the option (not
 // applicable); it refuses by policy or for lack of TLS, as it may refuse anything.
@@ -44,11 +44,15 @@ std::expected<ContextReplies, Judgement> AskContexts(CheckContext& context, Sess
 std::expected<ContextReplies, Judgement> AskContexts(CheckContext& context, std::uint32_t option,
                                                      const std::vector<std::string>& queries);
 
-// Holds when `replies` is a success that gives `name`, or a record "ns:" of its namespace in its place where
-// `record_will_do`.
-Judgement MustGive(const ContextReplies& replies, std::string_view name, bool record_will_do);
+// Judges what answers `option` with `queries` on a connection of its own.
+using ContextRule = std::function<Judgement(const ContextReplies&)>;
+CheckRun OnContexts(std::uint32_t option, std::vector<std::string> queries, ContextRule judge);
 
-// Holds when `replies` is a lone ACK.
+// A success that gives base:allocation; to LIST also one that gives a record "base:" in its place.
+Judgement MustGiveBase(const ContextReplies& replies);
+Judgement MustListBase(const ContextReplies& replies);
+
+// A lone ACK.
 Judgement MustBeLoneAck(const ContextReplies& replies);
 
 // "ns:" of "ns:leaf"; the whole of a name without a colon.
@@ -59,21 +63,24 @@ std::string_view NamespaceOf(std::string_view name);
 std::vector<std::string> SelectableNames(const Profile& profile);
 inline constexpr std::size_t kSelectedMax = 8;
 
-// Payloads that cannot be taken apart.
+// Data that cannot be taken apart.
+enum class Malformed {
+  kQueryOverrun,
+  kSecondQueryOverrun,  // The same behind a query for base:allocation.
+  kNameOverrun,
+  kCountOverrun,
+  kNoData,
+  kNoCount,
+  kTrailingData,
+};
 struct MalformedQuery {
   std::string_view what;  // "a query of 4096 bytes in 4".
-  engine::Bytes payload;
+  Bytes payload;
 };
-MalformedQuery QueryOverrun(const std::string& export_name);
-// The same behind a query for base:allocation.
-MalformedQuery SecondQueryOverrun(const std::string& export_name);
-MalformedQuery NameOverrun();
-MalformedQuery CountOverrun(const std::string& export_name);
-MalformedQuery NoData();
-MalformedQuery NoCount(const std::string& export_name);
+MalformedQuery MalformedQueryFor(const CheckContext& context, Malformed kind);
 
-// Judges what malformed data was answered: ERR_INVALID, or the end of the connection.
-Judgement MustBeInvalid(CheckContext& context, std::uint32_t option, const MalformedQuery& malformed);
+// Each kind of malformed data gets ERR_INVALID, or ends the connection.
+CheckRun RefusesMalformed(std::uint32_t option, std::vector<Malformed> kinds);
 
 // Enters the export under test on `session` and asks for the status of its first block: a batch of one. To the rules no
 // context is selected.

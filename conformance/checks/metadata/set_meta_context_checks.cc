@@ -13,10 +13,6 @@
 
 namespace nbdspec::conformance {
 
-using engine::OptionReplyType;
-using engine::OptionType;
-using engine::Quoted;
-
 namespace {
 
 constexpr std::uint32_t kSet = OptionType::kSetMetaContext;
@@ -25,7 +21,7 @@ constexpr std::uint32_t kSet = OptionType::kSetMetaContext;
 std::expected<Session, Judgement> WithBaseAllocation(CheckContext& context) {
   NBDSPEC_TRY(session, context.HaggleStructured());
   NBDSPEC_TRY(set, AskContexts(context, session, kSet, {kBaseAllocationQuery}));
-  if (!set.is_ack() || set.CountOf(engine::kBaseAllocation) == 0) {
+  if (!set.is_ack() || set.CountOf(kBaseAllocation) == 0) {
     return Stop(Inconclusive("NBD_OPT_SET_META_CONTEXT with base:allocation: " + set.Text()));
   }
   return std::move(session);
@@ -33,7 +29,9 @@ std::expected<Session, Judgement> WithBaseAllocation(CheckContext& context) {
 
 // --- What replaces a selection --------------------------------------------------------------------------------
 
-Judgement ReplacedBy(CheckContext& context, const std::vector<std::string>& queries) {
+template <bool asks_unknown>
+Judgement Replaces(CheckContext& context) {
+  const std::vector<std::string> queries(asks_unknown ? 1 : 0, kUnknownNamespaceQuery);
   NBDSPEC_TRY(session, WithBaseAllocation(context));
   NBDSPEC_TRY(again, AskContexts(context, session, kSet, queries));
   if (!again.contexts.empty()) {
@@ -45,14 +43,10 @@ Judgement ReplacedBy(CheckContext& context, const std::vector<std::string>& quer
                                                    "not have");
 }
 
-Judgement ReplacedByNoMatch(CheckContext& context) {
-  return ReplacedBy(context, {std::string(kUnknownNamespaceQuery)});
-}
-
 Judgement ReplacedByOther(CheckContext& context) {
   NBDSPEC_TRY(session, WithBaseAllocation(context));
   for (const std::string& name : SelectableNames(context.profile())) {
-    if (name == engine::kBaseAllocation) {
+    if (name == kBaseAllocation) {
       continue;
     }
     NBDSPEC_TRY(set, AskContexts(context, session, kSet, {name}));
@@ -83,22 +77,25 @@ Judgement NothingAfterFailure(CheckContext& context, Session session, const Malf
   }
   return MustHaveNothingSelected(
       context, std::move(session),
-      fmt::format("a SET with {} was answered {}", failing.what, engine::OptionReplyName(set->end())));
+      fmt::format("a SET with {} was answered {}", failing.what, OptionReplyName(set->end())));
 }
 
-Judgement ReplacedByFailure(CheckContext& context, const MalformedQuery& failing) {
+template <Malformed kind>
+Judgement ReplacedByFailure(CheckContext& context) {
   NBDSPEC_TRY(session, WithBaseAllocation(context));
-  return NothingAfterFailure(context, std::move(session), failing);
+  return NothingAfterFailure(context, std::move(session), MalformedQueryFor(context, kind));
 }
 
 Judgement ReplacedByUnknownExport(CheckContext& context) {
   const engine::MetaContextQuery query{.export_name = context.UnknownName(), .queries = {kBaseAllocationQuery}};
-  return ReplacedByFailure(context, {.what = "an unknown export", .payload = EncodePayload(query)});
+  NBDSPEC_TRY(session, WithBaseAllocation(context));
+  return NothingAfterFailure(context, std::move(session),
+                             {.what = "an unknown export", .payload = EncodePayload(query)});
 }
 
 Judgement PartialFailure(CheckContext& context) {
   NBDSPEC_TRY(session, context.HaggleStructured());
-  return NothingAfterFailure(context, std::move(session), SecondQueryOverrun(context.export_name()));
+  return NothingAfterFailure(context, std::move(session), MalformedQueryFor(context, Malformed::kSecondQueryOverrun));
 }
 
 // --- Errors ---------------------------------------------------------------------------------------------------
@@ -111,36 +108,14 @@ Judgement WithoutStructured(CheckContext& context) {
                  : MayDisconnect(replies.error(), "NBD_REP_ERR_INVALID");
 }
 
-Judgement SyntaxInvalid(CheckContext& context) {
-  for (const MalformedQuery& malformed :
-       {QueryOverrun(context.export_name()), SecondQueryOverrun(context.export_name()), NameOverrun(),
-        CountOverrun(context.export_name()), NoData(), NoCount(context.export_name())}) {
-    Judgement judgement = MustBeInvalid(context, kSet, malformed);
-    if (!judgement.holds()) {
-      return judgement;
-    }
-  }
-  return Holds();
-}
-
-Judgement SetUnknownNamespace(CheckContext& context) {
-  NBDSPEC_TRY(replies, AskContexts(context, kSet, {std::string(kUnknownNamespaceQuery), kBaseAllocationQuery}));
-  return MustGive(replies, engine::kBaseAllocation, /*record_will_do=*/false);
-}
-
 // --- What is selected -----------------------------------------------------------------------------------------
-
-Judgement SetZeroQueries(CheckContext& context) {
-  NBDSPEC_TRY(replies, AskContexts(context, kSet, {}));
-  return MustBeLoneAck(replies);
-}
 
 Judgement ReplyPerContext(CheckContext& context) {
   NBDSPEC_TRY(session, context.HaggleStructured());
   std::vector<std::string> selectable;
   for (const std::string& name : SelectableNames(context.profile())) {
     NBDSPEC_TRY(alone, AskContexts(context, session, kSet, {name}));
-    if (name == engine::kBaseAllocation || (alone.is_ack() && alone.CountOf(name) > 0)) {
+    if (name == kBaseAllocation || (alone.is_ack() && alone.CountOf(name) > 0)) {
       selectable.push_back(name);
     }
   }
@@ -158,9 +133,8 @@ Judgement ReplyPerContext(CheckContext& context) {
   return Holds();
 }
 
-Judgement DuplicateQuery(CheckContext& context) {
-  NBDSPEC_TRY(replies, AskContexts(context, kSet, {kBaseAllocationQuery, kBaseAllocationQuery}));
-  return Require(replies.CountOf(engine::kBaseAllocation) <= 1,
+Judgement IsNamedOnce(const ContextReplies& replies) {
+  return Require(replies.CountOf(kBaseAllocation) <= 1,
                  "base:allocation asked for twice in one option: " + replies.Text(),
                  "one reply for the context, however often it is asked for");
 }
@@ -170,10 +144,9 @@ Judgement UniqueId(CheckContext& context) {
   if (!replies.is_ack() || replies.contexts.size() < 2) {
     return NotApplicable("no two contexts are selected at once: " + replies.Text());
   }
-  for (const engine::MetaContext& each : replies.contexts) {
-    const auto same = std::ranges::find_if(replies.contexts, [&](const engine::MetaContext& other) {
-      return other.id == each.id && other.name != each.name;
-    });
+  for (const MetaContext& each : replies.contexts) {
+    const auto same = std::ranges::find_if(
+        replies.contexts, [&](const MetaContext& other) { return other.id == each.id && other.name != each.name; });
     if (same != replies.contexts.end()) {
       return Broken(fmt::format("{} and {} both have the id {}", Quoted(each.name), Quoted(same->name), each.id),
                     "a different id for each context");
@@ -190,10 +163,9 @@ Judgement FinalAck(CheckContext& context) {
                  "NBD_REP_META_CONTEXT, then NBD_REP_ACK");
 }
 
-Judgement NoUnqueried(CheckContext& context) {
-  NBDSPEC_TRY(replies, AskContexts(context, kSet, {kBaseAllocationQuery}));
-  const auto other = std::ranges::find_if(
-      replies.contexts, [](const engine::MetaContext& each) { return each.name != engine::kBaseAllocation; });
+Judgement SelectsBaseOnly(const ContextReplies& replies) {
+  const auto other =
+      std::ranges::find_if(replies.contexts, [](const MetaContext& each) { return each.name != kBaseAllocation; });
   return other == replies.contexts.end()
              ? Holds()
              : Broken("only base:allocation was asked for, but the server selects " + Quoted(other->name),
@@ -205,8 +177,8 @@ Judgement NoUnqueried(CheckContext& context) {
 // The size of the export `name`, when the server says.
 std::optional<std::uint64_t> SizeOf(Session& session, const std::string& name) {
   const auto replies = session.Ask(InfoOption(OptionType::kInfo, name));
-  const auto* reply = replies && IsAcknowledged(*replies) ? FindInfo(*replies, engine::InfoType::kExport) : nullptr;
-  const auto info = reply != nullptr ? engine::DecodePayload<engine::InfoExport>(reply->payload) : std::nullopt;
+  const auto* reply = replies && IsAcknowledged(*replies) ? FindInfo(*replies, InfoType::kExport) : nullptr;
+  const auto info = reply != nullptr ? engine::DecodeInfoExport(reply->payload) : std::nullopt;
   return info ? std::optional(info->size) : std::nullopt;
 }
 
@@ -216,7 +188,7 @@ std::optional<std::string> OtherExport(CheckContext& context, Session& session) 
   const std::string& own = context.export_name();
   constexpr std::size_t kTriedMax = 4;
   std::size_t tried = 0;
-  for (const engine::ListedExport& listed : context.profile().exports) {
+  for (const ListedExport& listed : context.profile().exports) {
     if (listed.name == own || ++tried > kTriedMax) {
       continue;
     }
@@ -253,54 +225,56 @@ Judgement ViaExportName(CheckContext& context) {
     return NotApplicable("the export is empty");
   }
   return MustHaveStatus(
-      context, AskOnce(entered, RequestFor(engine::CommandType::kBlockStatus, {.begin = 0, .end = length})),
+      context, AskOnce(entered, RequestFor(CommandType::kBlockStatus, {.begin = 0, .end = length})),
       "entered by NBD_OPT_EXPORT_NAME:", "status of base:allocation, which was selected for this export");
 }
 
 }  // namespace
 
 std::vector<Check> SetMetaContextChecks() {
-  constexpr Features kContexts = {Feature::kStructuredReplies, Feature::kMetaContexts};
-  constexpr Features kBase = {Feature::kStructuredReplies, Feature::kBaseAllocation};
-  constexpr Features kTwo = {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kSecondContext};
+  constexpr Features kTwo = kBase | Feature::kSecondContext;
   return {
       {spec::kOptionSetMetaContextReplaces, "A SET without queries drops what was selected before.",
-       [](CheckContext& context) { return ReplacedBy(context, {}); }, kBase},
+       Replaces</*asks_unknown=*/false>, kBase},
       {spec::kSub<spec::kOptionSetMetaContextReplaces, "no-match">,
-       "A SET that matches nothing drops what was selected before.", ReplacedByNoMatch, kBase},
+       "A SET that matches nothing drops what was selected before.", Replaces</*asks_unknown=*/true>, kBase},
       {spec::kSub<spec::kOptionSetMetaContextReplaces, "other">,
        "A SET of another context drops what was selected before.", ReplacedByOther, kTwo},
       {spec::kOptionSetMetaContextReplacesOnFailure,
        "A SET that fails for its unknown export drops what was selected before.", ReplacedByUnknownExport, kBase},
       {spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "query-overrun">,
        "A SET that fails for a query longer than the option drops what was selected before.",
-       [](CheckContext& context) { return ReplacedByFailure(context, QueryOverrun(context.export_name())); }, kBase},
+       ReplacedByFailure<Malformed::kQueryOverrun>, kBase},
       {spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "name-overrun">,
        "A SET that fails for a name longer than the option drops what was selected before.",
-       [](CheckContext& context) { return ReplacedByFailure(context, NameOverrun()); }, kBase},
+       ReplacedByFailure<Malformed::kNameOverrun>, kBase},
       {spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "no-data">,
-       "A SET that fails for want of data drops what was selected before.",
-       [](CheckContext& context) { return ReplacedByFailure(context, NoData()); }, kBase},
+       "A SET that fails for want of data drops what was selected before.", ReplacedByFailure<Malformed::kNoData>,
+       kBase},
       {spec::kOptionSetMetaContextPartialFailure, "A SET that fails at its second query leaves nothing selected.",
        PartialFailure, kBase},
       {spec::kOptionSetMetaContextErrWithoutStructured, "SET without structured replies is an error.",
        WithoutStructured, kContexts},
-      {spec::kOptionSetMetaContextSyntaxInvalid, "Malformed SET data is ERR_INVALID.", SyntaxInvalid, kContexts},
+      {spec::kOptionSetMetaContextSyntaxInvalid, "Malformed SET data is ERR_INVALID.",
+       RefusesMalformed(kSet, {Malformed::kQueryOverrun, Malformed::kSecondQueryOverrun, Malformed::kNameOverrun,
+                               Malformed::kCountOverrun, Malformed::kNoData, Malformed::kNoCount}),
+       kContexts},
       {spec::kOptionSetMetaContextUnknownNamespace,
-       "A query in an unknown namespace is ignored beside base:allocation.", SetUnknownNamespace, kBase},
-      {spec::kOptionSetMetaContextZeroQueries, "SET without queries gets a lone ACK.", SetZeroQueries, kContexts},
+       "A query in an unknown namespace is ignored beside base:allocation.",
+       OnContexts(kSet, {kUnknownNamespaceQuery, kBaseAllocationQuery}, MustGiveBase), kBase},
+      {spec::kOptionSetMetaContextZeroQueries, "SET without queries gets a lone ACK.",
+       OnContexts(kSet, {}, MustBeLoneAck), kContexts},
       {spec::kOptionSetMetaContextReplyPerContext, "Each context that is selected is named once.", ReplyPerContext,
        kBase},
-      {spec::kOptionSetMetaContextDuplicateQuery, "A context asked for twice in one SET is named once.", DuplicateQuery,
-       kBase},
+      {spec::kOptionSetMetaContextDuplicateQuery, "A context asked for twice in one SET is named once.",
+       OnContexts(kSet, {kBaseAllocationQuery, kBaseAllocationQuery}, IsNamedOnce), kBase},
       {spec::kOptionSetMetaContextUniqueId, "Contexts selected together have different ids.", UniqueId, kTwo},
       {spec::kOptionSetMetaContextFinalAck, "A SET that selects base:allocation ends with ACK.", FinalAck, kBase},
-      {spec::kOptionSetMetaContextNoUnqueried, "A SET of base:allocation selects nothing else.", NoUnqueried,
-       kContexts},
+      {spec::kOptionSetMetaContextNoUnqueried, "A SET of base:allocation selects nothing else.",
+       OnContexts(kSet, {kBaseAllocationQuery}, SelectsBaseOnly), kContexts},
       {spec::kOptionSetMetaContextOtherExport,
-       "What was selected for another export does not hold for the one that is entered.",
-       OtherExportsSelection,
-       {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kInfo}},
+       "What was selected for another export does not hold for the one that is entered.", OtherExportsSelection,
+       kBase | Feature::kInfo},
       {spec::kOptionSetMetaContextViaExportName,
        "What was selected for an export holds when it is entered by EXPORT_NAME.", ViaExportName, kBase},
   };

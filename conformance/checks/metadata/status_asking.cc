@@ -11,16 +11,13 @@
 
 namespace nbdspec::conformance {
 
-using engine::ByteRange;
-using engine::CommandType;
-
 namespace {
 
 constexpr std::uint64_t kSectorBytes = 512;
 
 // What the answer reports for base:allocation, laid end to end from the request's offset and clipped to the export;
 // nothing after a descriptor of length 0.
-std::vector<StatusExtent> ExtentsOf(const engine::Exchange& exchange) {
+std::vector<StatusExtent> ExtentsOf(const Exchange& exchange) {
   std::vector<StatusExtent> extents;
   for (const engine::StatusChunk& chunk : StatusChunksOf(exchange)) {
     if (!extents.empty() || !IsBaseAllocation(exchange, chunk.context_id())) {
@@ -49,14 +46,13 @@ std::string Text(const StatusRequest& request) {
 std::expected<StatusAsker, Judgement> StatusAsker::Enter(CheckContext& context) {
   auto entered = context.Enter({.structured_replies = true, .contexts = SelectableNames(context.profile())});
   const auto selects_base = [&] {
-    return entered &&
-           std::ranges::count(entered->agreed->contexts, engine::kBaseAllocation, &engine::MetaContext::name) > 0;
+    return entered && std::ranges::count(entered->agreed->contexts, kBaseAllocation, &MetaContext::name) > 0;
   };
   if (!selects_base()) {
     entered = context.Enter({.structured_replies = true, .contexts = {kBaseAllocationQuery}});
   }
   NBDSPEC_TRY(whole, std::move(entered));
-  if (std::ranges::count(whole.agreed->contexts, engine::kBaseAllocation, &engine::MetaContext::name) == 0) {
+  if (std::ranges::count(whole.agreed->contexts, kBaseAllocation, &MetaContext::name) == 0) {
     return Stop(Inconclusive("base:allocation, which could be selected before, is not selected now"));
   }
   if (whole.size() < whole.block_size().minimum || whole.size() > engine::kExportBytesMax) {
@@ -72,9 +68,9 @@ bool StatusAsker::MayAsk(ByteRange range) const {
          range.end % block_bytes_min() == 0 && range.length() <= std::numeric_limits<std::uint32_t>::max();
 }
 
-Received<engine::Exchange> StatusAsker::Ask(const StatusRequest& request) {
+Received<Exchange> StatusAsker::Ask(const StatusRequest& request) {
   Batch batch = AskOnce(entered_, RequestFor(CommandType::kBlockStatus, request.asked,
-                                             request.req_one ? engine::CommandFlag::kReqOne : std::uint16_t{0}));
+                                             request.req_one ? CommandFlag::kReqOne : std::uint16_t{0}));
   if (!batch.endings.empty()) {
     return std::unexpected(std::move(batch.endings.back()));
   }
@@ -151,8 +147,8 @@ Received<std::vector<StatusRequest>> StatusAsker::Battery(CheckContext& context)
   return battery;
 }
 
-Received<std::optional<engine::Bytes>> StatusAsker::Read(ByteRange range) {
-  const engine::Request request = RequestFor(CommandType::kRead, range);
+Received<std::optional<Bytes>> StatusAsker::Read(ByteRange range) {
+  const Request request = RequestFor(CommandType::kRead, range);
   const auto answer = session().Ask(request);
   if (!answer) {
     return std::unexpected(answer.error());

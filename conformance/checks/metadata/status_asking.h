@@ -15,12 +15,12 @@ namespace nbdspec::conformance {
 
 // A part of the export and its status in base:allocation.
 struct StatusExtent {
-  engine::ByteRange range = {};
+  ByteRange range = {};
   std::uint32_t status = 0;
 };
 
 struct StatusRequest {
-  engine::ByteRange asked = {};
+  ByteRange asked = {};
   bool req_one = false;
   bool operator==(const StatusRequest&) const = default;
 };
@@ -43,10 +43,10 @@ class StatusAsker {
   [[nodiscard]] Session& session() { return entered_.session; }
 
   // Whether a client may ask for `range`: inside the export, not empty, whole blocks, its length of 32 bits.
-  [[nodiscard]] bool MayAsk(engine::ByteRange range) const;
+  [[nodiscard]] bool MayAsk(ByteRange range) const;
 
   // The exchange looks into this asker.
-  Received<engine::Exchange> Ask(const StatusRequest& request);
+  Received<Exchange> Ask(const StatusRequest& request);
 
   // The extents of base:allocation from 0 on, as the server reports them when asked for all; neighbours of equal
   // status are merged. Stops early where the server stops making progress, and after kWalkRequestsMax requests.
@@ -64,11 +64,11 @@ class StatusAsker {
   static constexpr std::size_t kBoundariesMax = 8;
 
   // The bytes of `range`; nothing when the server gives an error or not all of it. Range: at most kReadBytesMax.
-  Received<std::optional<engine::Bytes>> Read(engine::ByteRange range);
+  Received<std::optional<Bytes>> Read(ByteRange range);
   static constexpr std::uint64_t kReadBytesMax = 1 << 20;
 
   // The first byte of `range` that is not zero; nothing when there is none, or reads fail. Reads all of it.
-  Received<std::optional<std::uint64_t>> FindNonZero(engine::ByteRange range);
+  Received<std::optional<std::uint64_t>> FindNonZero(ByteRange range);
 
  private:
   explicit StatusAsker(Entered entered) : entered_(std::move(entered)) {}

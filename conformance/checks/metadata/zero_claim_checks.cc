@@ -7,6 +7,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <chrono>
+#include <limits>
 #include <optional>
 #include <utility>
 
@@ -17,9 +19,6 @@
 namespace nbdspec::conformance {
 
 using engine::AllocationFlag;
-using engine::ByteRange;
-using engine::CommandFlag;
-using engine::CommandType;
 
 namespace {
 
@@ -139,7 +138,7 @@ std::expected<std::vector<ByteRange>, Judgement> Places(CheckContext& context, S
 }
 
 // Does `request`, with bytes none of which is zero when it is a WRITE.
-Step Do(StatusAsker& asker, engine::Request request, ByteRange range) {
+Step Do(StatusAsker& asker, Request request, ByteRange range) {
   request.offset = range.begin;
   request.length = static_cast<std::uint32_t>(range.length());
   if (request.type == CommandType::kWrite) {
@@ -149,8 +148,8 @@ Step Do(StatusAsker& asker, engine::Request request, ByteRange range) {
   if (answer.error() == 0) {
     return {};
   }
-  const std::string saw = engine::Describe(request) + ": " + engine::ErrorName(answer.error());
-  return Stop(answer.error() == engine::NbdError::kEnospc ? NotApplicable(saw) : Inconclusive(saw));
+  const std::string saw = engine::Describe(request) + ": " + ErrorName(answer.error());
+  return Stop(answer.error() == NbdError::kEnospc ? NotApplicable(saw) : Inconclusive(saw));
 }
 
 // Asks for what is at and around `place` in many ways, and reads back what is claimed there.
@@ -185,18 +184,18 @@ Step JudgeAround(CheckContext& context, StatusAsker& asker, ByteRange place, con
 
 // Writes at one place, then does `command` inside of it, then writes there again; judges after each.
 // `shift` makes the edges of `command` unaligned by as many bytes.
-Step JudgeCommandAt(CheckContext& context, StatusAsker& asker, ByteRange place, const engine::Request& command,
+Step JudgeCommandAt(CheckContext& context, StatusAsker& asker, ByteRange place, const Request& command,
                     std::uint64_t shift) {
   const std::uint64_t unit = asker.unit();
   const ByteRange inner = {.begin = place.begin + 2 * unit + shift, .end = place.begin + 5 * unit + 3 * shift};
-  const engine::Request write = {.type = CommandType::kWrite};
-  std::vector<std::pair<engine::Request, ByteRange>> steps = {{write, place}, {command, inner}, {write, inner}};
+  const Request write = {.type = CommandType::kWrite};
+  std::vector<std::pair<Request, ByteRange>> steps = {{write, place}, {command, inner}, {write, inner}};
   if (command.type == CommandType::kWrite) {
     steps = {{write, inner}};  // Into what may be a hole.
   }
   for (const auto& [request, range] : steps) {
     NBDSPEC_DO(Do(asker, request, range));
-    NBDSPEC_DO(JudgeAround(context, asker, place, "after " + engine::CommandName(request.type)));
+    NBDSPEC_DO(JudgeAround(context, asker, place, "after " + CommandName(request.type)));
   }
   return {};
 }
@@ -249,7 +248,7 @@ Judgement NotHoleHasSpace(CheckContext& context) {
     }
     NBDSPEC_TRY(answer, asker.session().Ask(WriteOf(place.begin, *data)));
     ++written;
-    if (answer.error() == engine::NbdError::kEnospc) {
+    if (answer.error() == NbdError::kEnospc) {
       return Broken(fmt::format("HOLE is clear in [{}, {}), but a WRITE of [{}, {}) gives NBD_ENOSPC", each.range.begin,
                                 each.range.end, place.begin, place.end),
                     "space for what is not a hole");
@@ -258,51 +257,100 @@ Judgement NotHoleHasSpace(CheckContext& context) {
   return written > 0 ? Holds() : NotApplicable("all of the export that can be written is holes");
 }
 
+// --- What an answer costs -------------------------------------------------------------------------------------
+// Advice of nbdkit's extents proposal: answering quickly matters more than answering precisely. A server that reads the
+// data to find its status is slower the longer the request. Times are compared within one run, as a ratio with a wide
+// margin, and never fail a server.
+
+constexpr int kTrials = 5;               // The quickest of these counts: others were disturbed.
+constexpr std::uint64_t kLarger = 1024;  // The large request is at least so many times the small one.
+constexpr double kMargin = 20;           // Times what the small request took, for each descriptor of the answer.
+constexpr double kMillisecondsMin = 1;   // A quicker answer is quick enough, whatever the ratio.
+
+struct Cost {
+  double milliseconds = std::numeric_limits<double>::max();
+  std::size_t descriptor_count = 0;
+};
+
+std::expected<Cost, Judgement> Measure(StatusAsker& asker, ByteRange asked) {
+  const auto start = Transport::Clock::now();
+  NBDSPEC_TRY(exchange, asker.Ask({.asked = asked}));
+  const std::chrono::duration<double, std::milli> took = Transport::Clock::now() - start;
+  Cost cost = {.milliseconds = took.count()};
+  for (const engine::StatusChunk& chunk : StatusChunksOf(exchange)) {
+    cost.descriptor_count += chunk.descriptor_count();
+  }
+  return cost;
+}
+
+Cost Quicker(const Cost& a, const Cost& b) { return a.milliseconds < b.milliseconds ? a : b; }
+
+Judgement AnswersQuickly(CheckContext& context) {
+  NBDSPEC_TRY(asker, StatusAsker::Enter(context));
+  const ByteRange small = {.begin = 0, .end = asker.unit()};
+  const std::uint64_t most = std::min(asker.export_bytes(), StatusAsker::kAskedBytesMax);
+  const ByteRange large = {.begin = 0, .end = most - most % asker.unit()};
+  if (large.length() < kLarger * small.length()) {
+    return NotApplicable(fmt::format("the export has {} bytes only", asker.export_bytes()));
+  }
+  Cost cost_of_small;
+  Cost cost_of_large;
+  for (int i = 0; i < kTrials; ++i) {
+    NBDSPEC_TRY(little, Measure(asker, small));
+    NBDSPEC_TRY(much, Measure(asker, large));
+    cost_of_small = Quicker(cost_of_small, little);
+    cost_of_large = Quicker(cost_of_large, much);
+  }
+  const double expected = cost_of_small.milliseconds * static_cast<double>(1 + cost_of_large.descriptor_count);
+  return Require(cost_of_large.milliseconds <= std::max(kMillisecondsMin, kMargin * expected),
+                 fmt::format("status of {} bytes took {:.3f} ms, of {} bytes {:.3f} ms with {} descriptors",
+                             small.length(), cost_of_small.milliseconds, large.length(), cost_of_large.milliseconds,
+                             cost_of_large.descriptor_count),
+                 fmt::format("at most {} times as long for each descriptor", kMargin));
+}
+
 }  // namespace
 
 std::vector<Check> ZeroClaimChecks() {
   constexpr std::uint16_t kZero = CommandType::kWriteZeroes;
-  constexpr Features kBase = {Feature::kStructuredReplies, Feature::kBaseAllocation};
-  constexpr Features kWritable = {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kWritable};
-  constexpr Features kZeroing = {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kWritable,
-                                 Feature::kWriteZeroes};
-  constexpr Features kTrim = {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kWritable,
-                              Feature::kTrim};
+  constexpr Features kWrites = kBase | Feature::kWritable;
+  constexpr Features kZeroes = kWrites | Feature::kWriteZeroes;
+  constexpr Features kTrims = kWrites | Feature::kTrim;
   return {
       {spec::kBaseAllocationNotHoleNoEnospc, "A WRITE where HOLE is clear does not fail for want of space.",
-       NotHoleHasSpace, kWritable},
+       NotHoleHasSpace, kWrites},
       {spec::kBaseAllocationZeroReadsZero, "What a query of the whole export claims to be zero reads as zeroes.",
        WalkReadsZero, kBase},
       {spec::kSub<spec::kBaseAllocationZeroReadsZero, "battery">,
        "What short, unaligned and REQ_ONE queries claim to be zero reads as zeroes.", BatteryReadsZero, kBase},
       {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-write">,
-       "After a WRITE its bytes are not claimed to be zero.", After<CommandType::kWrite>, kWritable},
+       "After a WRITE its bytes are not claimed to be zero.", After<CommandType::kWrite>, kWrites},
       {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-unaligned-write">,
-       "After an unaligned WRITE its bytes are not claimed to be zero.", After<CommandType::kWrite, 0, 1>, kWritable},
+       "After an unaligned WRITE its bytes are not claimed to be zero.", After<CommandType::kWrite, 0, 1>, kWrites},
       {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-write-zeroes">,
        "After WRITE_ZEROES neither the data around it nor what is written over it is claimed to be zero.", After<kZero>,
-       kZeroing},
+       kZeroes},
       {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-no-hole-zeroes">,
        "After WRITE_ZEROES with NO_HOLE neither the data around it nor what is written over it is claimed to be zero.",
-       After<kZero, CommandFlag::kNoHole>, kZeroing},
+       After<kZero, CommandFlag::kNoHole>, kZeroes},
       {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-unaligned-zeroes">,
        "After an unaligned WRITE_ZEROES neither the data around it nor what is written over it is claimed to be zero.",
-       After<kZero, 0, 1>, kZeroing},
+       After<kZero, 0, 1>, kZeroes},
       {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-trim">,
        "After TRIM the data around it is not claimed to be zero, and what is claimed reads as zeroes.",
-       After<CommandType::kTrim>, kTrim},
+       After<CommandType::kTrim>, kTrims},
       {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-unaligned-trim">,
        "After an unaligned TRIM the data around it is not claimed to be zero, and what is claimed reads as zeroes.",
-       After<CommandType::kTrim, 0, 1>, kTrim},
+       After<CommandType::kTrim, 0, 1>, kTrims},
       {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-cache">,
-       "After a WRITE and CACHE the bytes written are not claimed to be zero.",
-       After<CommandType::kCache>,
-       {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kWritable, Feature::kCache}},
+       "After a WRITE and CACHE the bytes written are not claimed to be zero.", After<CommandType::kCache>,
+       kBase | Feature::kWritable | Feature::kCache},
       {spec::kSub<spec::kBaseAllocationZeroReadsZero, "second-connection">,
-       "No connection claims zeroes where another one wrote and flushed.",
-       SecondConnection,
-       {Feature::kStructuredReplies, Feature::kBaseAllocation, Feature::kWritable, Feature::kMultiConn,
-        Feature::kFlush}},
+       "No connection claims zeroes where another one wrote and flushed.", SecondConnection,
+       kBase | Feature::kWritable | Feature::kMultiConn | Feature::kFlush},
+      {spec::kExtentsProposalAnswerQuickly,
+       "Block status costs in proportion to what is answered, not to the length of the request.", AnswersQuickly,
+       Feature::kBaseAllocation},
   };
 }
 

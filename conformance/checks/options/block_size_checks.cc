@@ -11,13 +11,6 @@
 
 namespace nbdspec::conformance {
 
-using engine::InfoBlockSize;
-using engine::InfoType;
-using engine::NbdError;
-using engine::OptionReplyType;
-using engine::OptionType;
-using engine::Request;
-
 namespace {
 
 constexpr std::uint32_t kMiB = 1 << 20;
@@ -133,11 +126,10 @@ Judgement DefaultMaximumIs32M(CheckContext& context) {
   constexpr std::string_view kAllowed = "payloads of 33554432 bytes by default";
   const auto read = answer.session.Ask(Request{.length = kLength});
   if (!read) {
-    return read.error().is_disconnect() ? Broken("READ of 32 MiB: " + read.error().text, kAllowed)
-                                        : AsJudgement(read.error());
+    return MayNotDisconnect(read.error(), "READ of 32 MiB: ", kAllowed);
   }
   const std::uint32_t error = read->error();
-  return Require(error == NbdError::kOk || error == NbdError::kEoverflow, "READ of 32 MiB: " + engine::ErrorName(error),
+  return Require(error == NbdError::kOk || error == NbdError::kEoverflow, "READ of 32 MiB: " + ErrorName(error),
                  kAllowed);
 }
 
@@ -150,7 +142,7 @@ Judgement NotRequiredOfWhoAsked(CheckContext& context) {
   for (const std::uint32_t option : {OptionType::kInfo, OptionType::kGo}) {
     NBDSPEC_TRY(replies, session.Ask(InfoOption(option, context.export_name())));
     if (IsSizeRequired(replies)) {
-      return Broken(engine::OptionName(option) + " with a request for block sizes: " + TypesOf(replies),
+      return Broken(OptionName(option) + " with a request for block sizes: " + TypesOf(replies),
                     "any reply but NBD_REP_ERR_BLOCK_SIZE_REQD");
     }
   }
@@ -182,52 +174,53 @@ Judgement RequiredAfterInfo(CheckContext& context) {
 }  // namespace
 
 std::vector<Check> BlockSizeChecks() {
-  constexpr Features kGo = {Feature::kGo};
   constexpr Setup kStrict = Setup::kStrictBlockSize;
   return {
       {spec::kBlockSizeServerAdvertise,
        "A server that refuses a READ of one byte at offset 1 gave block sizes when INFO asked for them.",
-       AdvertisesToInfo,
-       {Feature::kInfo},
-       kStrict},
+       AdvertisesToInfo, Feature::kInfo, kStrict},
       {spec::kBlockSizeServerAdvertiseUnlessOob,
-       "A server that refuses a READ of one byte at offset 1 gave block sizes to GO.", AdvertisesToGo, kGo, kStrict},
+       "A server that refuses a READ of one byte at offset 1 gave block sizes to GO.", AdvertisesToGo, Feature::kGo,
+       kStrict},
       {spec::kRepInfoBlockSizeRequired, "GO's request for block sizes is answered where they are enforced.",
-       AdvertisesToGo, kGo, kStrict},
+       AdvertisesToGo, Feature::kGo, kStrict},
       {spec::kBlockSizeDefaultMin1,
        "Without advertised block sizes a READ of one byte at offset 1 is not refused with EINVAL.", DefaultMinimumIs1,
-       kGo},
+       Feature::kGo},
       {spec::kBlockSizeDefaultMax32m, "Without advertised block sizes a READ of 32 MiB is served.", DefaultMaximumIs32M,
-       kGo},
-      {spec::kBlockSizeMinPowerOf2, "The minimum block size is a power of two.", SizesKeep<MinimumIsPowerOf2>, kGo},
+       Feature::kGo},
+      {spec::kBlockSizeMinPowerOf2, "The minimum block size is a power of two.", SizesKeep<MinimumIsPowerOf2>,
+       Feature::kGo},
       {spec::kSub<spec::kBlockSizeMinPowerOf2, "strict">, "The minimum block size that is enforced is a power of two.",
-       SizesKeep<MinimumIsPowerOf2>, kGo, kStrict},
-      {spec::kBlockSizeMinCap65536, "The minimum block size is at most 65536.", SizesKeep<MinimumIsSmall>, kGo,
+       SizesKeep<MinimumIsPowerOf2>, Feature::kGo, kStrict},
+      {spec::kBlockSizeMinCap65536, "The minimum block size is at most 65536.", SizesKeep<MinimumIsSmall>, Feature::kGo,
        kStrict},
       {spec::kBlockSizeExportSizeMultipleOfMin, "The export's size is a multiple of the minimum block size.",
-       SizesKeep<SizeIsWholeBlocks>, kGo, kStrict},
+       SizesKeep<SizeIsWholeBlocks>, Feature::kGo, kStrict},
       {spec::kBlockSizePreferredPowerOf2, "The preferred block size is a power of two.", SizesKeep<PreferredIsPowerOf2>,
-       kGo},
+       Feature::kGo},
       {spec::kBlockSizePreferredFloor, "The preferred block size is at least 512 and the minimum.",
-       SizesKeep<PreferredIsLarge>, kGo},
+       SizesKeep<PreferredIsLarge>, Feature::kGo},
       {spec::kSub<spec::kBlockSizePreferredFloor, "strict">,
-       "The preferred block size is at least the minimum that is enforced.", SizesKeep<PreferredIsLarge>, kGo, kStrict},
+       "The preferred block size is at least the minimum that is enforced.", SizesKeep<PreferredIsLarge>, Feature::kGo,
+       kStrict},
       {spec::kBlockSizeMaxFloorPreferred, "The maximum payload is at least the preferred block size.",
-       SizesKeep<MaximumHoldsPreferred>, kGo},
+       SizesKeep<MaximumHoldsPreferred>, Feature::kGo},
       {spec::kBlockSizeMaxFloor1m, "The maximum payload is at least 1 MiB, on an export of that size.",
-       SizesKeep<MaximumIsLarge, kMiB>, kGo},
+       SizesKeep<MaximumIsLarge, kMiB>, Feature::kGo},
       {spec::kOptionInfoBsreqNotIfAsked, "INFO and GO that request block sizes do not get ERR_BLOCK_SIZE_REQD.",
-       NotRequiredOfWhoAsked, kGo, kStrict},
+       NotRequiredOfWhoAsked, Feature::kGo, kStrict},
       {spec::kOptionInfoBsreqNotDefault,
        "GO without requests does not get ERR_BLOCK_SIZE_REQD where the limits are the default ones.",
-       NotRequiredByDefault, kGo},
+       NotRequiredByDefault, Feature::kGo},
       {spec::kBlockSizeServerNoNeedlessRefusal,
        "Clients that do not ask for block sizes are let in where the limits are the default ones.",
-       NotRequiredByDefault, kGo},
-      {spec::kOptionInfoBsreqInfoFirst, "INFO_BLOCK_SIZE precedes ERR_BLOCK_SIZE_REQD.", RequiredAfterInfo, kGo,
-       kStrict},
+       NotRequiredByDefault, Feature::kGo},
+      {spec::kOptionInfoBsreqInfoFirst, "INFO_BLOCK_SIZE precedes ERR_BLOCK_SIZE_REQD.", RequiredAfterInfo,
+       Feature::kGo, kStrict},
       {spec::kInteropBlockSizeServerNotRequired,
-       "Clients that do not ask for block sizes are let in even where they are enforced.", NeverRequired, kGo, kStrict},
+       "Clients that do not ask for block sizes are let in even where they are enforced.", NeverRequired, Feature::kGo,
+       kStrict},
   };
 }
 

@@ -8,12 +8,6 @@
 
 namespace nbdspec::conformance {
 
-using engine::InfoType;
-using engine::Option;
-using engine::OptionReply;
-using engine::OptionReplyType;
-using engine::OptionType;
-
 Option InfoOption(std::uint32_t option, const std::string& name, std::vector<std::uint16_t> requests) {
   return engine::MakeOption(option, {.export_name = name, .requests = std::move(requests)});
 }
@@ -22,7 +16,7 @@ std::string TypesOf(std::span<const OptionReply> replies) {
   constexpr std::size_t kShownMax = 6;
   std::string text;
   for (const OptionReply& reply : replies.first(std::min(replies.size(), kShownMax))) {
-    text += (text.empty() ? "" : ", ") + engine::OptionReplyName(reply.type);
+    text += (text.empty() ? "" : ", ") + OptionReplyName(reply.type);
   }
   return replies.size() <= kShownMax ? text : fmt::format("{} and {} more", text, replies.size() - kShownMax);
 }
@@ -34,8 +28,8 @@ const OptionReply* FindInfo(std::span<const OptionReply> replies, std::uint16_t 
   return found == replies.end() ? nullptr : &*found;
 }
 
-std::vector<engine::ListedExport> ListedIn(const Replies& replies) {
-  std::vector<engine::ListedExport> listed;
+std::vector<ListedExport> ListedIn(const Replies& replies) {
+  std::vector<ListedExport> listed;
   for (const OptionReply& reply : replies) {
     if (auto each = engine::DecodePayload<engine::ListedExport>(reply.payload);
         each && reply.type == OptionReplyType::kServer) {
@@ -47,10 +41,6 @@ std::vector<engine::ListedExport> ListedIn(const Replies& replies) {
 
 std::string TextOf(const OptionReply& reply) { return {reply.payload.begin(), reply.payload.end()}; }
 
-Judgement MayDisconnect(const ReceiveError& ended, std::string_view allowed) {
-  return Require(ended.is_disconnect(), ended.text, allowed);
-}
-
 std::optional<bool> LacksExport(CheckContext& context, const std::string& name) {
   const auto replies = context.AskOption(InfoOption(OptionType::kInfo, name));
   if (!replies || (!EndsIn(*replies, OptionReplyType::kErrUnknown) && !IsAcknowledged(*replies))) {
@@ -61,106 +51,79 @@ std::optional<bool> LacksExport(CheckContext& context, const std::string& name) 
 
 namespace {
 
-// The options in the order in which they are asked, but those that need structured replies, and GO.
-std::vector<Option> FirstOptions(CheckContext& context) {
-  return {{.option = OptionType::kList},
-          InfoOption(OptionType::kInfo, context.export_name(),
-                     {InfoType::kName, InfoType::kDescription, InfoType::kBlockSize}),
-          InfoOption(OptionType::kInfo, context.UnknownName()),
-          {.option = kHighUnknownOption},
-          {.option = OptionType::kStructuredReply}};
-}
-
-std::vector<Option> LastOptions(CheckContext& context, bool structured) {
+// Options for metadata contexts where structured replies are agreed, and GO.
+void AddLastOptions(CheckContext& context, bool structured, std::vector<Option>& options) {
   engine::MetaContextQuery query{.export_name = context.export_name()};
-  std::vector<Option> options;
   if (structured) {
     options.push_back({.option = OptionType::kListMetaContext, .payload = EncodePayload(query)});
-    query.queries = {std::string(engine::kBaseAllocation)};
+    query.queries = {std::string(kBaseAllocation)};
     options.push_back({.option = OptionType::kSetMetaContext, .payload = EncodePayload(query)});
   }
   options.push_back(InfoOption(OptionType::kGo, context.export_name()));
-  return options;
 }
-
-// Asks on a connection that is made when there is none.
-class Asker {
- public:
-  explicit Asker(CheckContext& context) : context_(context) {}
-
-  std::expected<void, Judgement> Ask(const std::vector<Option>& options) {
-    for (const Option& option : options) {
-      if (!session_) {
-        auto session = structured_ ? context_.HaggleStructured() : context_.Haggle();
-        if (!session) {
-          return std::unexpected(std::move(session).error());
-        }
-        session_ = std::move(*session);
-      }
-      Take(option, session_->Ask(option));
-    }
-    return {};
-  }
-
-  [[nodiscard]] bool structured() const { return structured_; }
-  std::vector<Asked>& asked() { return asked_; }
-
- private:
-  void Take(const Option& option, Received<Replies> replies) {
-    Asked& asked = asked_.emplace_back(Asked{.option = option});
-    if (!replies) {
-      const engine::ByteView pending = session_->pending();
-      asked.ended = replies.error();
-      asked.pending.assign(pending.begin(), pending.end());
-      asked.at_first_reply = session_->received_byte_count() - pending.size() == kGreetingBytes;
-      session_.reset();
-      return;
-    }
-    structured_ = structured_ || (option.option == OptionType::kStructuredReply && IsAcknowledged(*replies));
-    asked.replies = std::move(*replies);
-  }
-
-  CheckContext& context_;
-  std::optional<Session> session_;
-  bool structured_ = false;
-  std::vector<Asked> asked_;
-};
 
 }  // namespace
 
 std::expected<std::vector<Asked>, Judgement> AskEveryOption(CheckContext& context) {
-  Asker asker(context);
-  if (auto done = asker.Ask(FirstOptions(context)); !done) {
-    return Stop(std::move(done).error());
+  std::vector<Option> options = {
+      {.option = OptionType::kList},
+      InfoOption(OptionType::kInfo, context.export_name(), kEveryRequest),
+      InfoOption(OptionType::kInfo, context.UnknownName()),
+      {.option = kHighUnknownOption},
+      {.option = OptionType::kStructuredReply},
+  };
+  std::optional<Session> session;  // A new one is made when there is none.
+  bool structured = false;
+  std::vector<Asked> all;
+  for (std::size_t i = 0; i < options.size(); ++i) {
+    if (!session) {
+      NBDSPEC_TRY(begun, structured ? context.HaggleStructured() : context.Haggle());
+      session = std::move(begun);
+    }
+    Asked& asked = all.emplace_back(Asked{.option = options[i]});
+    if (auto replies = session->Ask(options[i])) {
+      asked.replies = *std::move(replies);
+    } else {
+      const ByteView pending = session->pending();
+      asked.ended = std::move(replies).error();
+      asked.pending.assign(pending.begin(), pending.end());
+      asked.at_first_reply = session->received_byte_count() - pending.size() == kGreetingBytes;
+      session.reset();
+    }
+    if (asked.option.option == OptionType::kStructuredReply) {
+      structured = !asked.ended && IsAcknowledged(asked.replies);
+      AddLastOptions(context, structured, options);
+    }
   }
-  if (auto done = asker.Ask(LastOptions(context, asker.structured())); !done) {
-    return Stop(std::move(done).error());
-  }
-  return std::move(asker.asked());
+  return all;
 }
 
-Judgement JudgeEveryReply(CheckContext& context, ReplyRule rule, std::string_view allowed) {
-  NBDSPEC_TRY(all, AskEveryOption(context));
-  bool any = false;
-  for (const Asked& asked : all) {
-    for (const OptionReply& reply : asked.replies) {
-      any = true;
-      if (std::string saw = rule(asked.option, reply); !saw.empty()) {
-        return Broken(std::move(saw), allowed);
+CheckRun OnEveryReply(ReplyRule rule, std::string_view allowed) {
+  return [rule, allowed](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(all, AskEveryOption(context));
+    bool any = false;
+    for (const Asked& asked : all) {
+      for (const OptionReply& reply : asked.replies) {
+        any = true;
+        if (std::string saw = rule(asked.option, reply); !saw.empty()) {
+          return Broken(std::move(saw), allowed);
+        }
       }
     }
-  }
-  return any ? Holds() : Inconclusive("no option got a reply");
+    return any ? Holds() : Inconclusive("no option got a reply");
+  };
 }
 
-Judgement JudgeEveryEnd(CheckContext& context, EndRule is_wrong, std::string_view allowed) {
-  NBDSPEC_TRY(all, AskEveryOption(context));
-  for (const Asked& asked : all) {
-    if (asked.ended && is_wrong(asked, *asked.ended)) {
-      return Broken(engine::OptionName(asked.option.option) + ": " + asked.ended->text, allowed);
+CheckRun OnEveryEnd(EndRule is_wrong, std::string_view allowed) {
+  return [is_wrong, allowed](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(all, AskEveryOption(context));
+    for (const Asked& asked : all) {
+      if (asked.ended && is_wrong(asked, *asked.ended)) {
+        return Broken(OptionName(asked.option.option) + ": " + asked.ended->text, allowed);
+      }
     }
-  }
-  return Holds();
+    return Holds();
+  };
 }
 
 std::expected<GoAnswer, Judgement> AskGo(CheckContext& context, std::vector<std::uint16_t> requests,

@@ -21,27 +21,27 @@ inline constexpr std::uint32_t kHighUnknownOption = 0xfffffffe;
 
 // --- One option ---
 
+// All that INFO and GO may be asked for.
+inline const std::vector<std::uint16_t> kEveryRequest = {InfoType::kName, InfoType::kDescription, InfoType::kBlockSize};
+
 // INFO or GO with a request for block sizes, or for others.
-engine::Option InfoOption(std::uint32_t option, const std::string& name,
-                          std::vector<std::uint16_t> requests = {engine::InfoType::kBlockSize});
+Option InfoOption(std::uint32_t option, const std::string& name,
+                  std::vector<std::uint16_t> requests = {InfoType::kBlockSize});
 
 // "NBD_REP_INFO, NBD_REP_ACK"; many are counted.
-std::string TypesOf(std::span<const engine::OptionReply> replies);
+std::string TypesOf(std::span<const OptionReply> replies);
 
 inline bool EndsIn(const Replies& replies, std::uint32_t type) { return replies.back().type == type; }
-inline bool IsAcknowledged(const Replies& replies) { return EndsIn(replies, engine::OptionReplyType::kAck); }
+inline bool IsAcknowledged(const Replies& replies) { return EndsIn(replies, OptionReplyType::kAck); }
 
 // The first INFO reply of `type` among `replies`; nullptr when there is none.
-const engine::OptionReply* FindInfo(std::span<const engine::OptionReply> replies, std::uint16_t type);
+const OptionReply* FindInfo(std::span<const OptionReply> replies, std::uint16_t type);
 
 // The exports that `replies` to LIST name.
-std::vector<engine::ListedExport> ListedIn(const Replies& replies);
+std::vector<ListedExport> ListedIn(const Replies& replies);
 
 // The payload as text.
-std::string TextOf(const engine::OptionReply& reply);
-
-// Broken when no reply came, unless the server ended the connection: it may with a client that breaks a rule.
-Judgement MayDisconnect(const ReceiveError& ended, std::string_view allowed);
+std::string TextOf(const OptionReply& reply);
 
 // Whether the server has no export of the name it is asked for by INFO: nothing when it does not say so or otherwise
 // (it has no INFO, or hides what it has).
@@ -54,10 +54,10 @@ inline constexpr std::uint64_t kGreetingBytes = 18;
 
 // An option and its replies.
 struct Asked {
-  engine::Option option = {};
+  Option option = {};
   Replies replies = {};                    // With the final one; none when that did not come.
   std::optional<ReceiveError> ended = {};  // Why it did not.
-  engine::Bytes pending = {};              // What came then and is no whole message.
+  Bytes pending = {};                      // What came then and is no whole message.
   bool at_first_reply = false;             // It ended before there was any reply on its connection.
 };
 
@@ -66,12 +66,12 @@ struct Asked {
 std::expected<std::vector<Asked>, Judgement> AskEveryOption(CheckContext& context);
 
 // Judges each reply that AskEveryOption gets by a rule that says what is wrong with it: empty when nothing.
-using ReplyRule = std::string (*)(const engine::Option& to, const engine::OptionReply& reply);
-Judgement JudgeEveryReply(CheckContext& context, ReplyRule rule, std::string_view allowed);
+using ReplyRule = std::string (*)(const Option& to, const OptionReply& reply);
+CheckRun OnEveryReply(ReplyRule rule, std::string_view allowed);
 
 // Broken when AskEveryOption ends for an option as `is_wrong` says.
 using EndRule = bool (*)(const Asked& asked, const ReceiveError& ended);
-Judgement JudgeEveryEnd(CheckContext& context, EndRule is_wrong, std::string_view allowed);
+CheckRun OnEveryEnd(EndRule is_wrong, std::string_view allowed);
 
 // --- Into transmission ---
 
@@ -80,7 +80,7 @@ struct GoAnswer {
   Replies replies = {};
   bool acknowledged = false;
   engine::InfoExport info = {};
-  std::optional<engine::InfoBlockSize> block_size = {};
+  std::optional<InfoBlockSize> block_size = {};
 };
 
 inline constexpr std::uint32_t kAllClientFlags = Session::kClientFlags;

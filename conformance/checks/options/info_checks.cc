@@ -12,15 +12,7 @@
 
 namespace nbdspec::conformance {
 
-using engine::InfoType;
-using engine::Option;
-using engine::OptionReply;
-using engine::OptionReplyType;
-using engine::OptionType;
-
 namespace {
-
-const std::vector<std::uint16_t> kEveryRequest = {InfoType::kName, InfoType::kDescription, InfoType::kBlockSize};
 
 // INFO for the export under test on a new connection.
 std::expected<Replies, Judgement> AskInfo(CheckContext& context, std::vector<std::uint16_t> requests) {
@@ -30,7 +22,7 @@ std::expected<Replies, Judgement> AskInfo(CheckContext& context, std::vector<std
 // --- What is asked ---
 
 // Data that does not parse is a client's fault: only acceptance is wrong.
-Judgement RefusesMalformed(CheckContext& context, const engine::Bytes& data) {
+Judgement RefusesMalformed(CheckContext& context, const Bytes& data) {
   NBDSPEC_TRY(session, context.Haggle());
   const auto replies = session.Ask(Option{.option = OptionType::kInfo, .payload = data});
   return replies ? Require(!IsAcknowledged(*replies), TypesOf(*replies), "NBD_REP_ERR_INVALID")
@@ -38,7 +30,7 @@ Judgement RefusesMalformed(CheckContext& context, const engine::Bytes& data) {
 }
 
 Judgement RefusesCountOverrun(CheckContext& context) {
-  engine::Bytes data = EncodePayload(engine::InfoQuery{.name = context.export_name(), .requests = {}});
+  Bytes data = EncodePayload(engine::InfoQuery{.name = context.export_name(), .requests = {}});
   data.back() = 5;  // Requests announced; one follows.
   data.insert(data.end(), {0, InfoType::kBlockSize});
   return RefusesMalformed(context, data);
@@ -57,8 +49,7 @@ Judgement IgnoresUnknownRequest(CheckContext& context) {
 Judgement EmptyNameIsValid(CheckContext& context) {
   NBDSPEC_TRY(replies, context.AskOption(InfoOption(OptionType::kInfo, "")));
   return Require(!EndsIn(replies, OptionReplyType::kErrInvalid),
-                 "NBD_REP_ERR_INVALID " + engine::Quoted(TextOf(replies.back())),
-                 "the default export, or NBD_REP_ERR_UNKNOWN");
+                 "NBD_REP_ERR_INVALID " + Quoted(TextOf(replies.back())), "the default export, or NBD_REP_ERR_UNKNOWN");
 }
 
 // --- Success ---
@@ -82,11 +73,11 @@ template <std::uint32_t option>
 Judgement IsKnown(CheckContext& context) {
   NBDSPEC_TRY(replies, context.AskOption(InfoOption(option, context.export_name())));
   return Require(!EndsIn(replies, OptionReplyType::kErrUnsup), "NBD_REP_ERR_UNSUP",
-                 "servers implement " + engine::OptionName(option));
+                 "servers implement " + OptionName(option));
 }
 
-std::multiset<engine::Bytes> InformationIn(const Replies& replies) {
-  std::multiset<engine::Bytes> information;
+std::multiset<Bytes> InformationIn(const Replies& replies) {
+  std::multiset<Bytes> information;
   for (const OptionReply& reply : replies) {
     if (reply.type == OptionReplyType::kInfo) {
       information.insert(reply.payload);
@@ -96,15 +87,15 @@ std::multiset<engine::Bytes> InformationIn(const Replies& replies) {
 }
 
 // What differs is rarely much.
-std::string OnlyIn(const std::multiset<engine::Bytes>& one, const std::multiset<engine::Bytes>& other) {
+std::string OnlyIn(const std::multiset<Bytes>& one, const std::multiset<Bytes>& other) {
   std::string text;
-  for (const engine::Bytes& each : one) {
+  for (const Bytes& each : one) {
     if (!other.contains(each)) {
       const auto type = engine::DecodeInfoType(each);
-      text += (text.empty() ? "" : ", ") + (type ? engine::InfoName(*type) : std::string("no type"));
+      text += (text.empty() ? "" : ", ") + (type ? InfoName(*type) : std::string("no type"));
       text += fmt::format(" ({} bytes", each.size());
-      if (const auto info = engine::DecodePayload<engine::InfoExport>(each)) {
-        text += fmt::format(", size {}, flags {}", info->size, engine::TransmissionFlagNames(info->flags));
+      if (const auto info = engine::DecodeInfoExport(each)) {
+        text += fmt::format(", size {}, flags {}", info->size, TransmissionFlagNames(info->flags));
       }
       text += ")";
     }
@@ -130,21 +121,21 @@ Judgement GoReturnsTheSame(CheckContext& context) {
 
 Judgement GoEntersTransmission(CheckContext& context) {
   NBDSPEC_TRY(answer, EnterByGo(context, {InfoType::kBlockSize}));
-  const std::uint32_t length = std::max(512U, answer.block_size.value_or(engine::InfoBlockSize{}).minimum);
+  const std::uint32_t length = std::max(512U, answer.block_size.value_or(InfoBlockSize{}).minimum);
   if (length > answer.info.size) {
     return NotApplicable(fmt::format("the export has {} bytes only", answer.info.size));
   }
-  const auto reply = answer.session.Ask(engine::Request{.length = length});
+  const auto reply = answer.session.Ask(Request{.length = length});
   return reply ? Holds() : Broken("READ after GO: " + reply.error().text, "a reply to the request");
 }
 
 Judgement GoSendsNoPad(CheckContext& context) {
-  NBDSPEC_TRY(answer, EnterByGo(context, {InfoType::kBlockSize}, engine::ClientFlag::kFixedNewstyle));
+  NBDSPEC_TRY(answer, EnterByGo(context, {InfoType::kBlockSize}, ClientFlag::kFixedNewstyle));
   const auto noise = answer.session.ExpectSilence();
   if (!noise) {
     return Holds();
   }
-  const engine::ByteView came = answer.session.pending();
+  const ByteView came = answer.session.pending();
   const bool zeroes = !came.empty() && std::ranges::all_of(came, [](auto byte) { return byte == 0; });
   return zeroes ? Broken(fmt::format("{} zero bytes after NBD_REP_ACK", came.size()), "no pad after GO")
                 : Inconclusive(*noise);
@@ -156,7 +147,7 @@ Judgement GoSendsNoPad(CheckContext& context) {
 Judgement ListFollows(CheckContext& context, const Option& option, bool (*applies)(const Replies&)) {
   NBDSPEC_TRY(session, context.Haggle());
   NBDSPEC_TRY(replies, session.Ask(option));
-  const std::string name = engine::OptionName(option.option);
+  const std::string name = OptionName(option.option);
   if (!applies(replies)) {
     return NotApplicable(name + " was answered " + TypesOf(replies));
   }
@@ -180,7 +171,7 @@ Judgement UnknownExport(CheckContext& context) {
   const auto replies = session.Ask(InfoOption(OptionType::kInfo, context.UnknownName()));
   constexpr std::string_view kAllowed = "NBD_REP_ERR_UNKNOWN";
   if (!replies) {
-    return replies.error().is_disconnect() ? Broken(replies.error().text, kAllowed) : AsJudgement(replies.error());
+    return MayNotDisconnect(replies.error(), "", kAllowed);
   }
   if (IsAcknowledged(*replies)) {
     return NotApplicable("the server has an export of any name");
@@ -205,7 +196,7 @@ Judgement EachTypeOnce(CheckContext& context) {
   for (const OptionReply& reply : replies) {
     const auto type = engine::DecodeInfoType(reply.payload);
     if (reply.type == OptionReplyType::kInfo && type && *type <= InfoType::kBlockSize && !types.insert(*type).second) {
-      return Broken(engine::InfoName(*type) + " twice", "each type of information once");
+      return Broken(InfoName(*type) + " twice", "each type of information once");
     }
   }
   return types.empty() ? NotApplicable("INFO was answered " + TypesOf(replies)) : Holds();
@@ -224,16 +215,15 @@ Judgement HasLength(CheckContext& context) {
   }
   const OptionReply* reply = FindInfo(answer.replies, type);
   if (reply == nullptr) {
-    return NotApplicable("there is no " + engine::InfoName(type) + " in " + TypesOf(answer.replies));
+    return NotApplicable("there is no " + InfoName(type) + " in " + TypesOf(answer.replies));
   }
   return Require(bytes == 0 || reply->payload.size() == bytes,
-                 fmt::format("{} of {} bytes", engine::InfoName(type), reply->payload.size()),
-                 fmt::format("{} bytes", bytes));
+                 fmt::format("{} of {} bytes", InfoName(type), reply->payload.size()), fmt::format("{} bytes", bytes));
 }
 
 // What LIST and INFO return for the export under test.
 struct ListAndInfo {
-  std::vector<engine::ListedExport> listed;
+  std::vector<ListedExport> listed;
   std::optional<engine::InfoText> name;
   std::optional<engine::InfoText> description;
 };
@@ -244,7 +234,7 @@ std::expected<ListAndInfo, Judgement> AskListAndInfo(CheckContext& context) {
   NBDSPEC_TRY(info, session.Ask(InfoOption(OptionType::kInfo, context.export_name(), kEveryRequest)));
   const auto text_of = [&info](std::uint16_t type) {
     const OptionReply* reply = FindInfo(info, type);
-    return reply == nullptr ? std::nullopt : engine::DecodePayload<engine::InfoText>(reply->payload);
+    return reply == nullptr ? std::nullopt : engine::DecodeInfoText(reply->payload);
   };
   return ListAndInfo{
       .listed = ListedIn(list), .name = text_of(InfoType::kName), .description = text_of(InfoType::kDescription)};
@@ -258,69 +248,68 @@ Judgement NameIsListed(CheckContext& context) {
   if (LacksExport(context, context.UnknownName()) != true) {
     return NotApplicable("the server has exports that it does not list");
   }
-  return Require(std::ranges::count(both.listed, both.name->text, &engine::ListedExport::name) > 0,
-                 "NBD_INFO_NAME " + engine::Quoted(both.name->text) + ", which LIST does not have",
+  return Require(std::ranges::count(both.listed, both.name->text, &ListedExport::name) > 0,
+                 "NBD_INFO_NAME " + Quoted(both.name->text) + ", which LIST does not have",
                  "the name that LIST has for the export");
 }
 
 Judgement DescriptionIsListed(CheckContext& context) {
   NBDSPEC_TRY(both, AskListAndInfo(context));
   const std::string& name = both.name ? both.name->text : context.export_name();
-  const auto listed = std::ranges::find(both.listed, name, &engine::ListedExport::name);
+  const auto listed = std::ranges::find(both.listed, name, &ListedExport::name);
   if (!both.description || listed == both.listed.end() || listed->description.empty()) {
     return NotApplicable("LIST and INFO do not both describe the export");
   }
   return Require(listed->description == both.description->text,
-                 "LIST: " + engine::Quoted(listed->description) + "; INFO: " + engine::Quoted(both.description->text),
+                 "LIST: " + Quoted(listed->description) + "; INFO: " + Quoted(both.description->text),
                  "the same description");
 }
 
 }  // namespace
 
 std::vector<Check> InfoChecks() {
-  constexpr Features kInfo = {Feature::kInfo};
-  constexpr Features kGo = {Feature::kGo};
-  constexpr Features kFixed = {Feature::kFixedNewstyle};
-  constexpr Features kInfoAndList = {Feature::kInfo, Feature::kList};
+  constexpr Features kInfoAndList = Feature::kInfo | Feature::kList;
   return {
       {spec::kOptionInfoSyntaxInvalid, "INFO whose name does not fit in its data is not acknowledged.",
        [](CheckContext& context) {
          return RefusesMalformed(context, {0, 0, 0, 100, 0, 0, 0, 0});  // A name of 100 bytes where 4 bytes are left.
        },
-       kInfo},
+       Feature::kInfo},
       {spec::kSub<spec::kOptionInfoSyntaxInvalid, "count">,
-       "INFO that announces more requests than follow is not acknowledged.", RefusesCountOverrun, kInfo},
+       "INFO that announces more requests than follow is not acknowledged.", RefusesCountOverrun, Feature::kInfo},
       {spec::kSub<spec::kOptionInfoSyntaxInvalid, "short">, "INFO with two bytes of data is not acknowledged.",
-       [](CheckContext& context) { return RefusesMalformed(context, {0, 0}); }, kInfo},
+       [](CheckContext& context) { return RefusesMalformed(context, {0, 0}); }, Feature::kInfo},
       {spec::kOptionInfoIgnoreUnknownRequest, "INFO succeeds in spite of an unknown information request.",
-       IgnoresUnknownRequest, kInfo},
-      {spec::kOptionInfoEmptyNameDefault, "INFO for the empty name is not invalid.", EmptyNameIsValid, kInfo},
-      {spec::kOptionInfoAckNeedsExport, "INFO without requests gets INFO_EXPORT before ACK.", InfoReturnsExport, kInfo},
+       IgnoresUnknownRequest, Feature::kInfo},
+      {spec::kOptionInfoEmptyNameDefault, "INFO for the empty name is not invalid.", EmptyNameIsValid, Feature::kInfo},
+      {spec::kOptionInfoAckNeedsExport, "INFO without requests gets INFO_EXPORT before ACK.", InfoReturnsExport,
+       Feature::kInfo},
       {spec::kSub<spec::kOptionInfoAckNeedsExport, "go">, "GO without requests gets INFO_EXPORT before ACK.",
-       GoReturnsExport, kGo},
+       GoReturnsExport, Feature::kGo},
       {spec::kBaselineInfoGoServer, "The server knows INFO.", IsKnown<OptionType::kInfo>, kFixed},
       {spec::kSub<spec::kBaselineInfoGoServer, "go">, "The server knows GO.", IsKnown<OptionType::kGo>, kFixed},
       {spec::kOptionInfoUnknownExport, "INFO for an export that does not exist gets ERR_UNKNOWN.", UnknownExport,
-       kInfo},
-      {spec::kOptionInfoUnknownNoInfo, "No INFO reply precedes ERR_UNKNOWN.", UnknownExportWithoutInfo, kInfo},
-      {spec::kOptionInfoStaysInHaggling, "LIST is answered after INFO.", InfoStaysInHaggling, kInfo},
-      {spec::kOptionGoSameAsInfo,
-       "GO right after the same INFO returns the same information.",
-       GoReturnsTheSame,
-       {Feature::kInfo, Feature::kGo}},
-      {spec::kOptionGoEntersTransmission, "READ is answered after GO.", GoEntersTransmission, kGo},
-      {spec::kOptionGoNoPad, "No pad follows GO's ACK, though the client did not set NO_ZEROES.", GoSendsNoPad, kGo},
+       Feature::kInfo},
+      {spec::kOptionInfoUnknownNoInfo, "No INFO reply precedes ERR_UNKNOWN.", UnknownExportWithoutInfo, Feature::kInfo},
+      {spec::kOptionInfoStaysInHaggling, "LIST is answered after INFO.", InfoStaysInHaggling, Feature::kInfo},
+      {spec::kOptionGoSameAsInfo, "GO right after the same INFO returns the same information.", GoReturnsTheSame,
+       Feature::kInfo | Feature::kGo},
+      {spec::kOptionGoEntersTransmission, "READ is answered after GO.", GoEntersTransmission, Feature::kGo},
+      {spec::kOptionGoNoPad, "No pad follows GO's ACK, though the client did not set NO_ZEROES.", GoSendsNoPad,
+       Feature::kGo},
       {spec::kOptionGoErrorStaysInHaggling, "LIST is answered after GO for an export that does not exist.",
-       FailedGoStaysInHaggling, kGo},
-      {spec::kRepInfoOnce, "INFO returns each type of information once.", EachTypeOnce, kInfo},
-      {spec::kRepInfoExportLength, "INFO_EXPORT has 12 bytes.", HasLength<InfoType::kExport, 12>, kGo},
-      {spec::kRepInfoNameLength, "INFO_NAME has its type.", HasLength<InfoType::kName, 0>, kGo},
+       FailedGoStaysInHaggling, Feature::kGo},
+      {spec::kRepInfoOnce, "INFO returns each type of information once.", EachTypeOnce, Feature::kInfo},
+      {spec::kRepInfoExportLength, "INFO_EXPORT has 12 bytes.", HasLength<InfoType::kExport, 12>, Feature::kGo},
+      {spec::kRepInfoNameLength, "INFO_NAME has its type.", HasLength<InfoType::kName, 0>, Feature::kGo},
       {spec::kRepInfoNameMatchesList, "INFO_NAME is a name that LIST gives, if the server is choosy about names.",
        NameIsListed, kInfoAndList},
-      {spec::kRepInfoDescriptionLength, "INFO_DESCRIPTION has its type.", HasLength<InfoType::kDescription, 0>, kGo},
+      {spec::kRepInfoDescriptionLength, "INFO_DESCRIPTION has its type.", HasLength<InfoType::kDescription, 0>,
+       Feature::kGo},
       {spec::kRepInfoDescriptionMatchesList, "INFO_DESCRIPTION is the description that LIST gives, if it gives one.",
        DescriptionIsListed, kInfoAndList},
-      {spec::kRepInfoBlockSizeLength, "INFO_BLOCK_SIZE has 14 bytes.", HasLength<InfoType::kBlockSize, 14>, kGo},
+      {spec::kRepInfoBlockSizeLength, "INFO_BLOCK_SIZE has 14 bytes.", HasLength<InfoType::kBlockSize, 14>,
+       Feature::kGo},
   };
 }
 

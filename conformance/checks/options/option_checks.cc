@@ -13,27 +13,13 @@
 
 namespace nbdspec::conformance {
 
-using engine::Option;
-using engine::OptionReply;
-using engine::OptionReplyType;
-using engine::OptionType;
-
 namespace {
 
 const Option kList{.option = OptionType::kList};
 
 // --- Option replies in general ---
 
-Judgement ReplyToEveryOption(CheckContext& context) {
-  return JudgeEveryEnd(
-      context,
-      [](const Asked& asked, const ReceiveError& ended) {
-        return ended.kind == ReceiveError::kTimedOut && asked.pending.empty();
-      },
-      "at least one reply");
-}
-
-bool HasMagic(engine::ByteView came) {
+bool HasMagic(ByteView came) {
   return came.size() >= sizeof engine::kOptionReplyMagic &&
          engine::GetBigEndian<std::uint64_t>(came) == engine::kOptionReplyMagic;
 }
@@ -43,11 +29,11 @@ Judgement ReplyMagic(CheckContext& context) {
   for (const std::uint32_t option : {OptionType::kList, kUnknownOption, OptionType::kStructuredReply}) {
     NBDSPEC_TRY(session, context.Haggle());
     const auto replies = session.Ask(Option{.option = option});
-    const engine::ByteView came = session.pending();
+    const ByteView came = session.pending();
     if (!replies && replies.error().kind == ReceiveError::kUndecodable &&
         came.size() >= sizeof engine::kOptionReplyMagic && !HasMagic(came) &&
         session.received_byte_count() - came.size() == kGreetingBytes) {
-      return Broken(engine::OptionName(option) + ": " + replies.error().text, "the option reply magic");
+      return Broken(OptionName(option) + ": " + replies.error().text, "the option reply magic");
     }
   }
   return Holds();
@@ -56,17 +42,16 @@ Judgement ReplyMagic(CheckContext& context) {
 std::string IsForOtherOption(const Option& to, const OptionReply& reply) {
   return reply.option == to.option
              ? ""
-             : fmt::format("a reply for {} to {}", engine::OptionName(reply.option), engine::OptionName(to.option));
+             : fmt::format("a reply for {} to {}", OptionName(reply.option), OptionName(to.option));
+}
+
+bool GotNoReply(const Asked& asked, const ReceiveError& ended) {
+  return ended.kind == ReceiveError::kTimedOut && asked.pending.empty();
 }
 
 // After each reply another option is asked: its reply must begin where the one before it ended.
-Judgement ReplyLength(CheckContext& context) {
-  return JudgeEveryEnd(
-      context,
-      [](const Asked& asked, const ReceiveError&) {
-        return !asked.pending.empty() && (HasMagic(asked.pending) || !asked.at_first_reply);
-      },
-      "replies as long as they say");
+bool BeginsElsewhere(const Asked& asked, const ReceiveError&) {
+  return !asked.pending.empty() && (HasMagic(asked.pending) || !asked.at_first_reply);
 }
 
 // --- Unknown options ---
@@ -91,11 +76,11 @@ Judgement UnknownIsUnsup(CheckContext& context) {
 
 Judgement ResyncAfterUnknown(CheckContext& context) {
   NBDSPEC_TRY(session, context.Haggle());
-  NBDSPEC_TRY(unknown, session.Ask(Option{.option = kUnknownOption, .payload = engine::Bytes(1000, 0x5a)}));
+  NBDSPEC_TRY(unknown, session.Ask(Option{.option = kUnknownOption, .payload = Bytes(1000, 0x5a)}));
   const auto replies = session.Ask(kList);
   return Require(
       replies && replies->back().option == OptionType::kList,
-      replies ? "a reply for " + engine::OptionName(replies->back().option) : "NBD_OPT_LIST: " + replies.error().text,
+      replies ? "a reply for " + OptionName(replies->back().option) : "NBD_OPT_LIST: " + replies.error().text,
       "LIST is answered after an unknown option with 1000 bytes of data");
 }
 
@@ -111,7 +96,7 @@ Judgement AbortAcknowledged(CheckContext& context) {
 // Servers that close without an ACK break option.abort.ack, and nothing else.
 Judgement AbortIgnoresData(CheckContext& context) {
   NBDSPEC_TRY(session, context.Haggle());
-  const auto replies = session.Ask(Option{.option = OptionType::kAbort, .payload = engine::Bytes(16, 0x5a)});
+  const auto replies = session.Ask(Option{.option = OptionType::kAbort, .payload = Bytes(16, 0x5a)});
   constexpr std::string_view kAllowed = "the data is ignored";
   return replies ? Require(!replies->back().is_error(), TypesOf(*replies), kAllowed)
                  : MayDisconnect(replies.error(), kAllowed);
@@ -151,15 +136,15 @@ Judgement ListIsComplete(CheckContext& context) {
   NBDSPEC_TRY(replies, context.AskOption(kList));
   constexpr std::string_view kAllowed = "one reply for each export";
   std::set<std::string> names;
-  for (const engine::ListedExport& listed : ListedIn(replies)) {
+  for (const ListedExport& listed : ListedIn(replies)) {
     if (!names.insert(listed.name).second) {
-      return Broken("the export " + engine::Quoted(listed.name) + " twice", kAllowed);
+      return Broken("the export " + Quoted(listed.name) + " twice", kAllowed);
     }
   }
   const std::string& name = context.export_name();
   const bool lacks_it = !name.empty() && !names.contains(name) && LacksExport(context, context.UnknownName()) == true &&
                         LacksExport(context, name) == false;
-  return Require(!lacks_it, fmt::format("{} exports, without {}, which INFO knows", names.size(), engine::Quoted(name)),
+  return Require(!lacks_it, fmt::format("{} exports, without {}, which INFO knows", names.size(), Quoted(name)),
                  kAllowed);
 }
 
@@ -176,7 +161,7 @@ Judgement ListRefusesData(CheckContext& context) {
   }
   const auto after = session.Ask(Option{.option = kUnknownOption});
   return after ? Require(after->back().option == kUnknownOption,
-                         "the next option: a reply for " + engine::OptionName(after->back().option), kAllowed)
+                         "the next option: a reply for " + OptionName(after->back().option), kAllowed)
                : MayDisconnect(after.error(), kAllowed);
 }
 
@@ -184,8 +169,7 @@ Judgement ListIsServed(CheckContext& context) {
   NBDSPEC_TRY(session, context.Haggle());
   const auto replies = session.Ask(kList);
   if (!replies) {
-    return replies.error().is_disconnect() ? Broken(replies.error().text, "a reply to LIST")
-                                           : AsJudgement(replies.error());
+    return MayNotDisconnect(replies.error(), "", "a reply to LIST");
   }
   return Require(!EndsIn(*replies, OptionReplyType::kErrUnsup), "NBD_REP_ERR_UNSUP", "servers implement LIST");
 }
@@ -210,10 +194,10 @@ Judgement ListedNamesWork(CheckContext& context) {
   NBDSPEC_TRY(session, context.Haggle());
   NBDSPEC_TRY(replies, session.Ask(kList));
   const auto listed = ListedIn(replies);
-  for (const engine::ListedExport& each : std::span(listed).first(std::min(listed.size(), kAskedMax))) {
+  for (const ListedExport& each : std::span(listed).first(std::min(listed.size(), kAskedMax))) {
     NBDSPEC_TRY(info, session.Ask(InfoOption(OptionType::kInfo, each.name)));
     if (EndsIn(info, OptionReplyType::kErrUnknown)) {
-      return Broken("INFO for the listed export " + engine::Quoted(each.name) + ": NBD_REP_ERR_UNKNOWN",
+      return Broken("INFO for the listed export " + Quoted(each.name) + ": NBD_REP_ERR_UNKNOWN",
                     "listed names work in INFO");
     }
   }
@@ -223,19 +207,15 @@ Judgement ListedNamesWork(CheckContext& context) {
 }  // namespace
 
 std::vector<Check> OptionChecks() {
-  constexpr Features kFixed = {Feature::kFixedNewstyle};
-  constexpr Features kHasList = {Feature::kList};
   return {
-      {spec::kOptionReplyForEveryOption, "Each option gets a reply.", ReplyToEveryOption, kFixed},
+      {spec::kOptionReplyForEveryOption, "Each option gets a reply.", OnEveryEnd(GotNoReply, "at least one reply"),
+       kFixed},
       {spec::kOptionReplyMagic, "The first option reply on a connection begins with the option reply magic.",
        ReplyMagic, kFixed},
       {spec::kOptionReplyEchoOption, "Each option reply repeats the number of the option, known or not.",
-       [](CheckContext& context) {
-         return JudgeEveryReply(context, IsForOtherOption, "the number of the option asked");
-       },
-       kFixed},
+       OnEveryReply(IsForOtherOption, "the number of the option asked"), kFixed},
       {spec::kOptionReplyLengthAccurate, "Each option reply begins where the length of the one before it says.",
-       ReplyLength, kFixed},
+       OnEveryEnd(BeginsElsewhere, "replies as long as they say"), kFixed},
       {spec::kBaselineUnsup, "Unknown options get ERR_UNSUP.", UnknownIsUnsup, kFixed},
       {spec::kBaselineUnsupResync, "LIST is answered after an unknown option with data.", ResyncAfterUnknown, kFixed},
       {spec::kOptionAbortAck, "ABORT gets ACK.", AbortAcknowledged, kFixed},
@@ -247,15 +227,13 @@ std::vector<Check> OptionChecks() {
       {spec::kOptionListReplyShape, "LIST gets SERVER replies, then ACK or an error.", ListShape, kFixed},
       {spec::kOptionListOnePerExport,
        "LIST names no export twice, and the export under test if the server is choosy about names.", ListIsComplete,
-       kHasList},
+       Feature::kList},
       {spec::kOptionListDataInvalid, "LIST with data gets ERR_INVALID, and the next option is understood.",
-       ListRefusesData, kHasList},
+       ListRefusesData, Feature::kList},
       {spec::kBaselineListServer, "The server knows LIST.", ListIsServed, kFixed},
-      {spec::kRepServerNameLength, "The names in SERVER replies lie inside of them.", ListedNamesParse, kHasList},
-      {spec::kRepServerNameUsable,
-       "INFO knows the names that LIST gives.",
-       ListedNamesWork,
-       {Feature::kList, Feature::kInfo}},
+      {spec::kRepServerNameLength, "The names in SERVER replies lie inside of them.", ListedNamesParse, Feature::kList},
+      {spec::kRepServerNameUsable, "INFO knows the names that LIST gives.", ListedNamesWork,
+       Feature::kList | Feature::kInfo},
   };
 }
 

@@ -11,12 +11,6 @@
 
 namespace nbdspec::conformance {
 
-using engine::Option;
-using engine::OptionReply;
-using engine::OptionReplyType;
-using engine::OptionType;
-using engine::Quoted;
-
 namespace {
 
 // --- Strings ---
@@ -28,20 +22,20 @@ struct ReceivedString {
 
 void AddStringsOf(const OptionReply& reply, std::vector<ReceivedString>& strings) {
   if (reply.is_error()) {
-    strings.push_back({"the text of " + engine::OptionReplyName(reply.type), TextOf(reply)});
+    strings.push_back({"the text of " + OptionReplyName(reply.type), TextOf(reply)});
   } else if (reply.type == OptionReplyType::kServer) {
-    if (const auto listed = engine::DecodePayload<engine::ListedExport>(reply.payload)) {
+    if (const auto listed = engine::DecodeListedExport(reply.payload)) {
       strings.push_back({"the name in NBD_REP_SERVER", listed->name});
       strings.push_back({"the description in NBD_REP_SERVER", listed->description});
     }
   } else if (reply.type == OptionReplyType::kMetaContext) {
-    if (const auto listed = engine::DecodePayload<engine::MetaContext>(reply.payload)) {
+    if (const auto listed = engine::DecodeMetaContext(reply.payload)) {
       strings.push_back({"the name in NBD_REP_META_CONTEXT", listed->name});
     }
   } else if (reply.type == OptionReplyType::kInfo) {
-    const auto info = engine::DecodePayload<engine::InfoText>(reply.payload);
-    if (info && (info->type == engine::InfoType::kName || info->type == engine::InfoType::kDescription)) {
-      strings.push_back({engine::InfoName(info->type), info->text});
+    const auto info = engine::DecodeInfoText(reply.payload);
+    if (info && (info->type == InfoType::kName || info->type == InfoType::kDescription)) {
+      strings.push_back({InfoName(info->type), info->text});
     }
   }
 }
@@ -52,8 +46,8 @@ void AddErrorTexts(CheckContext& context, std::vector<ReceivedString>& strings) 
   if (!entered) {
     return;
   }
-  const auto answer = entered->session.Ask(engine::Request{.offset = entered->size(), .length = 512});
-  for (const engine::Chunk& chunk : answer ? answer->chunks : std::vector<engine::Chunk>{}) {
+  const auto answer = entered->session.Ask(Request{.offset = entered->size(), .length = 512});
+  for (const Chunk& chunk : answer ? answer->chunks : std::vector<Chunk>{}) {
     const auto error = chunk.is_error() ? engine::DecodeErrorPayload(chunk.type, chunk.payload) : std::nullopt;
     if (error) {
       strings.push_back({"the text of an error chunk", error->message});
@@ -83,23 +77,25 @@ std::string IsLong(const std::string& text) {
 }
 
 // Judges every string that the server sends.
-Judgement JudgeEveryString(CheckContext& context, StringRule rule, std::string_view allowed) {
-  NBDSPEC_TRY(all, AskEveryOption(context));
-  std::vector<ReceivedString> strings;
-  for (const Asked& asked : all) {
-    for (const OptionReply& reply : asked.replies) {
-      AddStringsOf(reply, strings);
+CheckRun OnEveryString(StringRule rule, std::string_view allowed) {
+  return [rule, allowed](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(all, AskEveryOption(context));
+    std::vector<ReceivedString> strings;
+    for (const Asked& asked : all) {
+      for (const OptionReply& reply : asked.replies) {
+        AddStringsOf(reply, strings);
+      }
     }
-  }
-  if (context.Offers(Feature::kStructuredReplies)) {
-    AddErrorTexts(context, strings);
-  }
-  for (const ReceivedString& string : strings) {
-    if (const std::string saw = rule(string.text); !saw.empty()) {
-      return Broken(fmt::format("{} {}", string.what, saw), allowed);
+    if (context.Offers(Feature::kStructuredReplies)) {
+      AddErrorTexts(context, strings);
     }
-  }
-  return strings.empty() ? NotApplicable("the server sends no string") : Holds();
+    for (const ReceivedString& string : strings) {
+      if (const std::string saw = rule(string.text); !saw.empty()) {
+        return Broken(fmt::format("{} {}", string.what, saw), allowed);
+      }
+    }
+    return strings.empty() ? NotApplicable("the server sends no string") : Holds();
+  };
 }
 
 std::string NotForDisplay(const std::string& text) {
@@ -112,7 +108,7 @@ std::string ErrorTextIsNoString(const Option&, const OptionReply& reply) {
 }
 
 std::string TrailingTextIsNoString(const Option&, const OptionReply& reply) {
-  const auto listed = engine::DecodePayload<engine::ListedExport>(reply.payload);
+  const auto listed = engine::DecodeListedExport(reply.payload);
   return reply.type == OptionReplyType::kServer && listed ? NotForDisplay(listed->description) : "";
 }
 
@@ -120,15 +116,14 @@ std::string TrailingTextIsNoString(const Option&, const OptionReply& reply) {
 
 std::string AckHasData(const Option& to, const OptionReply& reply) {
   return reply.type == OptionReplyType::kAck && !reply.payload.empty()
-             ? fmt::format("NBD_REP_ACK for {} with {} bytes", engine::OptionName(to.option), reply.payload.size())
+             ? fmt::format("NBD_REP_ACK for {} with {} bytes", OptionName(to.option), reply.payload.size())
              : "";
 }
 
 std::string IsUndefinedType(const Option& to, const OptionReply& reply) {
   const bool is_success = reply.type >= OptionReplyType::kAck && reply.type <= OptionReplyType::kMetaContext;
-  return reply.is_error() || is_success
-             ? ""
-             : fmt::format("reply type {:#x} for {}", reply.type, engine::OptionName(to.option));
+  return reply.is_error() || is_success ? ""
+                                        : fmt::format("reply type {:#x} for {}", reply.type, OptionName(to.option));
 }
 
 std::string UnknownWithoutExport(const Option& to, const OptionReply& reply) {
@@ -136,7 +131,7 @@ std::string UnknownWithoutExport(const Option& to, const OptionReply& reply) {
       to.option != OptionType::kList && to.option != OptionType::kStructuredReply && to.option != kHighUnknownOption;
   return reply.type != OptionReplyType::kErrUnknown || names_export
              ? ""
-             : engine::OptionName(to.option) + ", which names no export, was answered NBD_REP_ERR_UNKNOWN";
+             : OptionName(to.option) + ", which names no export, was answered NBD_REP_ERR_UNKNOWN";
 }
 
 // UNSUP for INFO, which was answered just before.
@@ -164,9 +159,8 @@ Judgement InvalidIsForInvalid(CheckContext& context) {
   for (const Option& option : options) {
     NBDSPEC_TRY(replies, session.Ask(option));
     if (EndsIn(replies, OptionReplyType::kErrInvalid)) {
-      return Broken(
-          engine::OptionName(option.option) + " was answered NBD_REP_ERR_INVALID " + Quoted(TextOf(replies.back())),
-          "NBD_REP_ERR_INVALID only for what is not well formed");
+      return Broken(OptionName(option.option) + " was answered NBD_REP_ERR_INVALID " + Quoted(TextOf(replies.back())),
+                    "NBD_REP_ERR_INVALID only for what is not well formed");
     }
     if (option.option == OptionType::kStructuredReply && !IsAcknowledged(replies)) {
       break;  // What follows needs it.
@@ -178,46 +172,29 @@ Judgement InvalidIsForInvalid(CheckContext& context) {
 }  // namespace
 
 std::vector<Check> OptionReplyChecks() {
-  constexpr Features kFixed = {Feature::kFixedNewstyle};
   return {
       {spec::kGeneralStringUtf8Server, "Names, descriptions and texts of errors are UTF-8.",
-       [](CheckContext& context) { return JudgeEveryString(context, NotUtf8, "UTF-8"); }, kFixed},
+       OnEveryString(NotUtf8, "UTF-8"), kFixed},
       {spec::kGeneralStringNoNulServer, "Names, descriptions and texts of errors have no NUL in them.",
-       [](CheckContext& context) { return JudgeEveryString(context, HasNul, "no NUL in a string"); }, kFixed},
+       OnEveryString(HasNul, "no NUL in a string"), kFixed},
       {spec::kGeneralStringMax4096Server, "Names, descriptions and texts of errors have at most 4096 bytes.",
-       [](CheckContext& context) { return JudgeEveryString(context, IsLong<4096>, "at most 4096 bytes"); }, kFixed},
+       OnEveryString(IsLong<4096>, "at most 4096 bytes"), kFixed},
       {spec::kGeneralStringSoft256Server, "Names, descriptions and texts of errors have at most 256 bytes.",
-       [](CheckContext& context) { return JudgeEveryString(context, IsLong<256>, "at most 256 bytes"); }, kFixed},
+       OnEveryString(IsLong<256>, "at most 256 bytes"), kFixed},
       {spec::kRepAckNoData, "ACK carries no data, whatever it acknowledges.",
-       [](CheckContext& context) { return JudgeEveryReply(context, AckHasData, "no data in NBD_REP_ACK"); }, kFixed},
-      {spec::kRepServerTrailingText,
-       "What follows the name in SERVER is text.",
-       [](CheckContext& context) {
-         return JudgeEveryReply(context, TrailingTextIsNoString, "text for people after the name in NBD_REP_SERVER");
-       },
-       {Feature::kList}},
+       OnEveryReply(AckHasData, "no data in NBD_REP_ACK"), kFixed},
+      {spec::kRepServerTrailingText, "What follows the name in SERVER is text.",
+       OnEveryReply(TrailingTextIsNoString, "text for people after the name in NBD_REP_SERVER"), Feature::kList},
       {spec::kRepErrBit31, "No reply has a type without bit 31 that is not defined.",
-       [](CheckContext& context) {
-         return JudgeEveryReply(context, IsUndefinedType, "errors have bit 31 set; the types without it are 1 to 4");
-       },
-       kFixed},
+       OnEveryReply(IsUndefinedType, "errors have bit 31 set; the types without it are 1 to 4"), kFixed},
       {spec::kRepErrTextString, "What error replies carry is text.",
-       [](CheckContext& context) {
-         return JudgeEveryReply(context, ErrorTextIsNoString, "text for people in an error reply");
-       },
-       kFixed},
-      {spec::kRepErrUnsup,
-       "A server that knows INFO for one export knows it for another.",
-       UnsupIsForUnknown,
-       {Feature::kInfo}},
+       OnEveryReply(ErrorTextIsNoString, "text for people in an error reply"), kFixed},
+      {spec::kRepErrUnsup, "A server that knows INFO for one export knows it for another.", UnsupIsForUnknown,
+       Feature::kInfo},
       {spec::kRepErrInvalid, "Well-formed options asked for the first time are not invalid.", InvalidIsForInvalid,
        kFixed},
       {spec::kRepErrUnknown, "Options that name no export do not get ERR_UNKNOWN.",
-       [](CheckContext& context) {
-         return JudgeEveryReply(context, UnknownWithoutExport,
-                                "NBD_REP_ERR_UNKNOWN only for an option that names an export");
-       },
-       kFixed},
+       OnEveryReply(UnknownWithoutExport, "NBD_REP_ERR_UNKNOWN only for an option that names an export"), kFixed},
   };
 }
 

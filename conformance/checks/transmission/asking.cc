@@ -9,20 +9,12 @@
 
 namespace nbdspec::conformance {
 
-using engine::ByteRange;
-using engine::Bytes;
-using engine::CommandType;
-using engine::Exchange;
-using engine::NbdError;
-using engine::Request;
-using engine::ServerMessage;
-
 namespace {
 
 // Takes one reply to its exchange, or to those that have none.
 void Take(ServerMessage message, Batch& batch) {
   const auto* simple = std::get_if<engine::SimpleReply>(&message);
-  const auto* chunk = std::get_if<engine::Chunk>(&message);
+  const auto* chunk = std::get_if<Chunk>(&message);
   const std::uint64_t cookie = simple != nullptr ? simple->cookie : chunk != nullptr ? chunk->cookie : 0;
   const auto found = std::ranges::find(batch.exchanges, cookie, [](const Exchange& e) { return e.request.cookie; });
   if (found == batch.exchanges.end() || (simple == nullptr && chunk == nullptr)) {
@@ -99,20 +91,20 @@ Judgement JudgeByRule(std::string_view requirement, const Batch& batch) {
   return judgement;
 }
 
-Judgement JudgeZeroLength(CheckContext& context, std::uint16_t command) {
-  NBDSPEC_TRY(entered, context.EnterWithChunks());
-  NBDSPEC_TRY(read, FirstRead(entered));
-  Request empty = RequestFor(command, {});
-  empty.cookie = entered.session.NextCookie();
-  read.cookie = entered.session.NextCookie();
-  Batch batch;
-  if (AskAll(entered, {&empty, 1}, batch) && AskAll(entered, {&read, 1}, batch)) {
-    return Holds();
-  }
-  const ReceiveError& ended = batch.endings.back();
-  return ended.is_disconnect()
-             ? Broken(fmt::format("after {} {}", engine::Describe(empty), ended.text), "the connection goes on")
-             : AsJudgement(ended);
+CheckRun SurvivesZeroLength(std::uint16_t command) {
+  return [command](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(entered, context.EnterWithChunks());
+    NBDSPEC_TRY(read, FirstRead(entered));
+    Request empty = RequestFor(command, {});
+    empty.cookie = entered.session.NextCookie();
+    read.cookie = entered.session.NextCookie();
+    Batch batch;
+    if (AskAll(entered, {&empty, 1}, batch) && AskAll(entered, {&read, 1}, batch)) {
+      return Holds();
+    }
+    return MayNotDisconnect(batch.endings.back(), fmt::format("after {} ", engine::Describe(empty)),
+                            "the connection goes on");
+  };
 }
 
 std::uint64_t GridOf(const Entered& entered) {
@@ -179,7 +171,7 @@ std::optional<Bytes> BytesRead(const Request& request, const Answer& answer) {
   exchange.Start(engine::RequestHead::Of(request), agreed);
   Bytes bytes(request.length);
   std::uint64_t given = 0;
-  for (const engine::Chunk& chunk : answer.chunks) {
+  for (const Chunk& chunk : answer.chunks) {
     const auto content = exchange.answer.AddChunk(chunk.flags, chunk.type, chunk.payload).content;
     if (!content) {
       continue;
@@ -188,8 +180,8 @@ std::optional<Bytes> BytesRead(const Request& request, const Answer& answer) {
       return {};
     }
     given += content->length;
-    if (chunk.type == engine::ChunkType::kOffsetData) {
-      const auto data = engine::ByteView(chunk.payload).last(content->length);
+    if (chunk.type == ChunkType::kOffsetData) {
+      const auto data = ByteView(chunk.payload).last(content->length);
       std::ranges::copy(data, bytes.begin() + static_cast<std::ptrdiff_t>(content->offset - request.offset));
     }
   }
@@ -203,7 +195,7 @@ std::expected<Bytes, Judgement> ReadBytes(Session& session, ByteRange range) {
   auto bytes = BytesRead(request, answer);
   if (!bytes) {
     return Stop(Inconclusive(
-        fmt::format("a READ of [{}, {}) gave no data: {}", range.begin, range.end, engine::ErrorName(answer.error()))));
+        fmt::format("a READ of [{}, {}) gave no data: {}", range.begin, range.end, ErrorName(answer.error()))));
   }
   return std::move(*bytes);
 }
@@ -225,7 +217,7 @@ std::expected<Writing, Judgement> BeginWriting(CheckContext& context, std::uint6
 std::expected<Answer, Judgement> Succeed(Session& session, const Request& request) {
   NBDSPEC_TRY(answer, session.Ask(request));
   if (answer.error() != NbdError::kOk) {
-    return Stop(Inconclusive(fmt::format("{}: {}", engine::Describe(request), engine::ErrorName(answer.error()))));
+    return Stop(Inconclusive(fmt::format("{}: {}", engine::Describe(request), ErrorName(answer.error()))));
   }
   return std::move(answer);
 }

@@ -18,9 +18,9 @@ namespace nbdspec::conformance {
 
 // Requests and their replies, on one connection or several.
 struct Batch {
-  std::vector<engine::Exchange> exchanges;
-  std::vector<engine::ServerMessage> late;                  // Came for a request whose answer was complete.
-  std::vector<engine::ServerMessage> strays;                // Came with a cookie never sent.
+  std::vector<Exchange> exchanges;
+  std::vector<ServerMessage> late;                          // Came for a request whose answer was complete.
+  std::vector<ServerMessage> strays;                        // Came with a cookie never sent.
   std::vector<ReceiveError> endings;                        // Why not everything was answered.
   std::vector<std::shared_ptr<engine::Negotiated>> agreed;  // What the exchanges point to.
 
@@ -30,10 +30,10 @@ struct Batch {
 
 // Sends `requests` together and takes their answers, at the end of `batch`. Their cookies differ from each other and
 // from those in `batch`. Returns whether all were answered; if not, endings.back() says why.
-bool AskAll(Entered& entered, std::span<const engine::Request> requests, Batch& batch);
+bool AskAll(Entered& entered, std::span<const Request> requests, Batch& batch);
 
 // A batch of one, with a cookie of its own unless `request` has one.
-Batch AskOnce(Entered& entered, engine::Request request);
+Batch AskOnce(Entered& entered, Request request);
 
 // Judges the first answer of `batch` by the rule of the check; inconclusive when it is not complete. A server may end
 // the connection with a client that breaks a rule, which leaves nothing to judge.
@@ -43,11 +43,7 @@ Judgement JudgeFirst(const CheckContext& context, const Batch& batch);
 Judgement JudgeByRule(std::string_view requirement, const Batch& batch);
 
 // Asks `command` with length 0, then a READ: the connection must last that long.
-Judgement JudgeZeroLength(CheckContext& context, std::uint16_t command);
-template <std::uint16_t command>
-Judgement JudgeZeroLength(CheckContext& context) {
-  return JudgeZeroLength(context, command);
-}
+CheckRun SurvivesZeroLength(std::uint16_t command);
 
 // --- Places in an export ---------------------------------------------------------------------------------------
 
@@ -58,48 +54,47 @@ std::uint64_t GridOf(const Entered& entered);
 std::uint64_t UsableBytes(const Entered& entered);
 
 // The cell of the grid at `offset`.
-engine::ByteRange CellAt(const Entered& entered, std::uint64_t offset = 0);
+ByteRange CellAt(const Entered& entered, std::uint64_t offset = 0);
 
 // Some grid cells where checks may write, away from both ends: never the first or the last cell of the export.
 // Errors: the export is too small, which leaves nothing to judge.
-std::expected<engine::ByteRange, Judgement> ScratchRange(const Entered& entered, std::uint64_t cell_count);
+std::expected<ByteRange, Judgement> ScratchRange(const Entered& entered, std::uint64_t cell_count);
 
 // `length` bytes of which none is zero, different with each `seed`.
-engine::Bytes Pattern(std::uint64_t length, std::uint64_t seed);
+Bytes Pattern(std::uint64_t length, std::uint64_t seed);
 
 // A request for a range; its cookie is 0, for Session::Ask to replace.
-engine::Request RequestFor(std::uint16_t command, engine::ByteRange range, std::uint16_t flags = 0);
+Request RequestFor(std::uint16_t command, ByteRange range, std::uint16_t flags = 0);
 
 // A WRITE.
-engine::Request WriteOf(std::uint64_t offset, engine::Bytes data, std::uint16_t flags = 0);
+Request WriteOf(std::uint64_t offset, Bytes data, std::uint16_t flags = 0);
 
 // The first READ that every client may send. Errors: the export is too small to read.
-std::expected<engine::Request, Judgement> FirstRead(const Entered& entered);
+std::expected<Request, Judgement> FirstRead(const Entered& entered);
 
 // The bytes that an answer to READ gives; nothing when it failed, or gives some bytes twice or not at all.
-std::optional<engine::Bytes> BytesRead(const engine::Request& request, const Answer& answer);
+std::optional<Bytes> BytesRead(const Request& request, const Answer& answer);
 
 // READ, and the bytes it gives. Errors: it ended, failed, or left out some: then the check that needs the bytes
 // is inconclusive.
-std::expected<engine::Bytes, Judgement> ReadBytes(Session& session, engine::ByteRange range);
+std::expected<Bytes, Judgement> ReadBytes(Session& session, ByteRange range);
 
 // Broken at the first byte of `found`, read at `offset`, that is not `wanted`.
-Judgement Compare(const engine::Bytes& found, const engine::Bytes& wanted, std::uint64_t offset,
-                  std::string_view allowed);
+Judgement Compare(const Bytes& found, const Bytes& wanted, std::uint64_t offset, std::string_view allowed);
 
 // --- Writing ---------------------------------------------------------------------------------------------------
 
 // A session in transmission, a place to write, and data that is not there.
 struct Writing {
   Entered entered;
-  engine::ByteRange range;
-  engine::Bytes data;
+  ByteRange range;
+  Bytes data;
 };
 
 // With a range of `cell_count` cells (see ScratchRange).
 std::expected<Writing, Judgement> BeginWriting(CheckContext& context, std::uint64_t cell_count);
 
 // Asks and needs success. Errors: it ended or failed, which leaves nothing to judge.
-std::expected<Answer, Judgement> Succeed(Session& session, const engine::Request& request);
+std::expected<Answer, Judgement> Succeed(Session& session, const Request& request);
 
 }  // namespace nbdspec::conformance

@@ -11,17 +11,12 @@
 
 namespace nbdspec::conformance {
 
-using engine::CommandFlag;
-using engine::CommandType;
-using engine::NbdError;
-using engine::Request;
-
 namespace {
 
 // --- Enforcement against clients that did not ask ---
 
 // The bytes of the first minimum block. Errors: it cannot be read, or the limits cannot be probed on such an export.
-std::expected<engine::Bytes, Judgement> FirstBlock(Session& session, std::uint64_t export_size, std::uint32_t minimum) {
+std::expected<Bytes, Judgement> FirstBlock(Session& session, std::uint64_t export_size, std::uint32_t minimum) {
   constexpr std::uint32_t kMinimumMax = 65536;
   if (minimum < 2 || minimum > kMinimumMax || export_size / 4 < minimum) {
     return Stop(
@@ -38,7 +33,7 @@ Judgement ReadsCleanly(Session& session, std::uint64_t export_size, std::uint32_
   if (!answer || answer->error() != NbdError::kOk) {
     return answer ? Holds() : Broken("READ of 1 byte at offset 1: " + answer.error().text, kAllowed);
   }
-  return Require(answer->simple && answer->simple->data == engine::Bytes{block[1]},
+  return Require(answer->simple && answer->simple->data == Bytes{block[1]},
                  "READ of 1 byte at offset 1: a byte that differs from the whole block's", kAllowed);
 }
 
@@ -77,13 +72,13 @@ Judgement UnalignedWriteHarmsNothing(CheckContext& context) {
     entered.session = std::move(again.session);
   }
   NBDSPEC_TRY(after, FirstBlock(entered.session, entered.info.size, minimum));
-  engine::Bytes wanted = before;
+  Bytes wanted = before;
   if (answer ? answer->error() == NbdError::kOk : after[1] == other) {
     wanted[1] = other;
   }
   Judgement judgement = Compare(after, wanted, 0, "a refused request changes nothing");
   judgement.saw +=
-      " after a WRITE of 1 byte at offset 1: " + (answer ? engine::ErrorName(answer->error()) : answer.error().text);
+      " after a WRITE of 1 byte at offset 1: " + (answer ? ErrorName(answer->error()) : answer.error().text);
   return judgement.holds() ? Holds() : judgement;
 }
 
@@ -125,11 +120,8 @@ Judgement LargeWriteIsNoAttack(CheckContext& context) {
   if (entered.block_size().maximum >= kLength) {
     return NotApplicable(fmt::format("the server takes {} bytes", entered.block_size().maximum));
   }
-  const auto answer = entered.session.Ask(WriteOf(0, engine::Bytes(kLength)));
-  if (answer || !answer.error().is_disconnect()) {
-    return answer ? Holds() : AsJudgement(answer.error());
-  }
-  return Broken("WRITE of 32 MiB: " + answer.error().text, "an error");
+  const auto answer = entered.session.Ask(WriteOf(0, Bytes(kLength)));
+  return answer ? Holds() : MayNotDisconnect(answer.error(), "WRITE of 32 MiB: ", "an error");
 }
 
 Judgement LargeEffectIsServed(CheckContext& context) {
@@ -148,12 +140,9 @@ Judgement LargeEffectIsServed(CheckContext& context) {
                                        entered.block_size().maximum));
     }
     const auto answer = entered.session.Ask(Request{.type = command, .length = static_cast<std::uint32_t>(length)});
-    if (!answer && answer.error().is_disconnect()) {
-      return Broken(fmt::format("{} of {} bytes: {}", engine::CommandName(command), length, answer.error().text),
-                    "success, NBD_EOVERFLOW or NBD_EINVAL");
-    }
     if (!answer) {
-      return AsJudgement(answer.error());
+      return MayNotDisconnect(answer.error(), fmt::format("{} of {} bytes: ", CommandName(command), length),
+                              "success, NBD_EOVERFLOW or NBD_EINVAL");
     }
     result = Holds();
   }
@@ -173,7 +162,7 @@ Judgement ReqOneIsHonoured(CheckContext& context) {
   Judgement judgement =
       batch.endings.empty() ? JudgeByRule(spec::kBlockStatusReqOneSingle, batch) : AsJudgement(batch.endings.back());
   return judgement.kind == Judgement::Kind::kNotApplicable
-             ? Inconclusive("BLOCK_STATUS: " + engine::ErrorName(batch.first().error()))
+             ? Inconclusive("BLOCK_STATUS: " + ErrorName(batch.first().error()))
              : judgement;
 }
 
@@ -188,20 +177,19 @@ Judgement RefusesPastEnd(CheckContext& context) {
   const std::uint64_t begin = entered.size() / block * block - block;
   return RefusesOrEnds(context, entered,
                        command == CommandType::kWrite
-                           ? WriteOf(begin, engine::Bytes(4 * block))
+                           ? WriteOf(begin, Bytes(4 * block))
                            : RequestFor(command, {.begin = begin, .end = begin + 4 * block}));
 }
 
 }  // namespace
 
 std::vector<Check> BlockLimitChecks() {
-  constexpr Features kMinimum = {Feature::kMinimumAboveOne};
-  constexpr Features kMinimumWritable = {Feature::kMinimumAboveOne, Feature::kWritable};
+  constexpr Features kMinimumWritable = Feature::kMinimumAboveOne | Feature::kWritable;
   constexpr Setup kStrict = Setup::kStrictBlockSize;
   return {
       {spec::kBlockSizeServerCleanError,
        "A client that entered by EXPORT_NAME gets an error or the right byte for a READ of one byte.",
-       EnteredByNameReadsCleanly, kMinimum, kStrict},
+       EnteredByNameReadsCleanly, Feature::kMinimumAboveOne, kStrict},
       {spec::kSub<spec::kBlockSizeServerCleanError, "write">,
        "A client that entered by EXPORT_NAME gets a reply to a WRITE of one byte.", EnteredByNameWritesCleanly,
        kMinimumWritable, kStrict},
@@ -209,34 +197,25 @@ std::vector<Check> BlockLimitChecks() {
        UnalignedWriteHarmsNothing, kMinimumWritable, kStrict},
       {spec::kOptionInfoUnsolicitedNoAssumption,
        "A client that received block sizes without a request for them gets an error or the right byte.",
-       VolunteeredIsNotRelied,
-       {Feature::kGo, Feature::kMinimumAboveOne},
-       kStrict},
+       VolunteeredIsNotRelied, Feature::kGo | Feature::kMinimumAboveOne, kStrict},
       {spec::kBlockSizeServerUnalignedEinval, "READ with an unaligned offset or length gets EINVAL.",
-       RefusesUnaligned<CommandType::kRead>, kMinimum, kStrict},
+       RefusesUnaligned<CommandType::kRead>, Feature::kMinimumAboveOne, kStrict},
       {spec::kSub<spec::kBlockSizeServerUnalignedEinval, "write">, "An unaligned WRITE gets EINVAL.",
        RefusesUnaligned<CommandType::kWrite>, kMinimumWritable, kStrict},
-      {spec::kSub<spec::kBlockSizeServerUnalignedEinval, "block-status">,
-       "An unaligned BLOCK_STATUS gets EINVAL.",
-       RefusesUnaligned<CommandType::kBlockStatus>,
-       {Feature::kMinimumAboveOne, Feature::kBaseAllocation},
-       kStrict},
+      {spec::kSub<spec::kBlockSizeServerUnalignedEinval, "block-status">, "An unaligned BLOCK_STATUS gets EINVAL.",
+       RefusesUnaligned<CommandType::kBlockStatus>, Feature::kMinimumAboveOne | Feature::kBaseAllocation, kStrict},
       {spec::kBlockSizeDosNotUnder32mServer,
-       "A WRITE of 32 MiB, more than the maximum payload, does not make the server disconnect.",
-       LargeWriteIsNoAttack,
-       {Feature::kWritable}},
+       "A WRITE of 32 MiB, more than the maximum payload, does not make the server disconnect.", LargeWriteIsNoAttack,
+       Feature::kWritable},
       {spec::kBlockSizeServerEffectNoDisconnect,
        "CACHE, TRIM and WRITE_ZEROES of more than the maximum payload do not make the server disconnect.",
        LargeEffectIsServed},
       {spec::kBlockSizeServerCommandLimits,
-       "BLOCK_STATUS of the whole export with REQ_ONE gets one descriptor for each context.",
-       ReqOneIsHonoured,
-       {Feature::kBaseAllocation}},
+       "BLOCK_STATUS of the whole export with REQ_ONE gets one descriptor for each context.", ReqOneIsHonoured,
+       Feature::kBaseAllocation},
       {spec::kTransmissionBoundsServerEinval, "A READ past the end gets EINVAL.", RefusesPastEnd<CommandType::kRead>},
-      {spec::kSub<spec::kTransmissionBoundsServerEinval, "write">,
-       "A WRITE past the end gets ENOSPC or EINVAL.",
-       RefusesPastEnd<CommandType::kWrite>,
-       {Feature::kWritable}},
+      {spec::kSub<spec::kTransmissionBoundsServerEinval, "write">, "A WRITE past the end gets ENOSPC or EINVAL.",
+       RefusesPastEnd<CommandType::kWrite>, Feature::kWritable},
   };
 }
 

@@ -1,25 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Checks of transmission flags and command flags. Spec: proto.md, "Transmission flags", "Command flags".
+// Checks of transmission flags and command flags, and of which errors come, and for what: requests that must fail,
+// judged by the rules of engine/exchange. Spec: proto.md, "Transmission flags", "Command flags", "Error values", "Size
+// constraints", "Request types".
 #include <fmt/format.h>
 
 #include <algorithm>
 
 #include "conformance/checks/transmission/asking.h"
+#include "conformance/checks/transmission/survey.h"
 #include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
-using engine::ByteRange;
-using engine::CommandFlag;
-using engine::CommandType;
-using engine::NbdError;
-using engine::Request;
-using engine::TransmissionFlag;
-
 namespace {
 
 std::string FlagsText(const Entered& entered) {
-  return "transmission flags " + engine::TransmissionFlagNames(entered.agreed->info.flags);
+  return "transmission flags " + TransmissionFlagNames(entered.agreed->info.flags);
 }
 
 // A small request that is legal where its command is offered. Errors: there is no place for it, or it would write where
@@ -159,7 +155,7 @@ std::expected<ByteRange, Judgement> FindZeroes(Entered& entered) {
 std::expected<Request, Judgement> HarmlessWrite(Entered& entered, std::uint16_t command) {
   if (!entered.Has(TransmissionFlag::kReadOnly) ||
       LegalityOf({.type = command}, *entered.agreed).Has(engine::Reason::kNotOffered)) {
-    return Stop(NotApplicable("the export is not read-only, or does not offer " + engine::CommandName(command)));
+    return Stop(NotApplicable("the export is not read-only, or does not offer " + CommandName(command)));
   }
   if (command == CommandType::kWrite && UsableBytes(entered) > 0) {
     NBDSPEC_TRY(bytes, ReadBytes(entered.session, CellAt(entered)));
@@ -192,48 +188,135 @@ Judgement ReadOnly(CheckContext& context) {
   return result;
 }
 
+// A request that must fail; nothing where the server lacks what it would ask for.
+using MakeRequest = std::optional<Request> (*)(const Entered& entered);
+
+// Asks each on a connection of its own, since the server may end it, and applies the rule of the check.
+template <MakeRequest... make>
+Judgement Refused(CheckContext& context) {
+  Judgement result = NotApplicable("nothing could be asked");
+  for (const MakeRequest each : {make...}) {
+    NBDSPEC_TRY(entered, context.EnterWithAll());
+    const auto request = UsableBytes(entered) == 0 ? std::nullopt : each(entered);
+    Judgement judgement = request ? JudgeFirst(context, AskOnce(entered, *request))
+                                  : NotApplicable("the export is too small, or lacks what would be asked for");
+    if (judgement.is_broken()) {
+      return judgement;
+    }
+    result = result.holds() ? result : judgement;
+  }
+  return result;
+}
+
+// A request for the first cell, with flags that it may not have.
+template <std::uint16_t command, std::uint16_t flags = 0>
+std::optional<Request> FirstCell(const Entered& entered) {
+  return RequestFor(command, CellAt(entered), flags);
+}
+
+// `command` for a range; a WRITE with data. The first cell of a range across the end may be overwritten by a server
+// that does the part that it can.
+Request Filled(std::uint16_t command, ByteRange range) {
+  return command == CommandType::kWrite ? WriteOf(range.begin, Pattern(range.length(), /*seed=*/1))
+                                        : RequestFor(command, range);
+}
+
+// A cell that begins where the export ends, or after it.
+template <std::uint16_t command>
+std::optional<Request> AtEnd(const Entered& entered) {
+  const std::uint64_t grid = GridOf(entered);
+  return Filled(command, CellAt(entered, (std::min(entered.size(), engine::kExportBytesMax) + grid - 1) / grid * grid));
+}
+
+// Two cells of which only the first lies in the export.
+template <std::uint16_t command>
+std::optional<Request> AcrossEnd(const Entered& entered) {
+  const std::uint64_t usable = UsableBytes(entered);
+  return Filled(command, {.begin = usable - GridOf(entered), .end = usable + GridOf(entered)});
+}
+
+// From the last cell below 2^64: its end is no 64-bit offset.
+template <std::uint16_t command>
+std::optional<Request> AtTop(const Entered& entered) {
+  const std::uint64_t grid = GridOf(entered);
+  Request request = RequestFor(command, CellAt(entered, (~std::uint64_t{0} / grid - 1) * grid));
+  request.length = static_cast<std::uint32_t>(2 * grid);
+  return request;
+}
+
+template <std::uint16_t flags>
+std::optional<Request> FlaggedWrite(const Entered& entered) {
+  const auto scratch = ScratchRange(entered, 1);
+  return scratch ? std::optional(WriteOf(scratch->begin, Pattern(scratch->length(), 2), flags)) : std::nullopt;
+}
+
+std::optional<Request> NoHoleStatus(const Entered& entered) {
+  return entered.agreed->contexts.empty() ? std::nullopt
+                                          : FirstCell<CommandType::kBlockStatus, CommandFlag::kNoHole>(entered);
+}
+
 }  // namespace
 
 std::vector<Check> FlagChecks() {
-  constexpr Features kReadOnly = {Feature::kReadOnly};
-  constexpr Features kZeroing = {Feature::kWriteZeroes, Feature::kWritable};
   constexpr std::uint16_t kWrite = CommandType::kWrite;
   constexpr std::uint16_t kTrim = CommandType::kTrim;
   constexpr std::uint16_t kZero = CommandType::kWriteZeroes;
+  constexpr std::uint16_t kUnknownFlag = 1U << 15;
+  constexpr std::uint16_t kRead = CommandType::kRead;
+  constexpr std::uint16_t kCache = CommandType::kCache;
   return {
       {spec::kEflagsHasFlags, "HAS_FLAGS is set.", HasFlags},
       {spec::kEflagsUnsupportedClear, "No command or flag that is offered gets NBD_EINVAL.", UnsupportedClear},
-      {spec::kEflagsFlushWorks,
-       "FLUSH is known where SEND_FLUSH is set.",
-       Works<CommandType::kFlush, 0>,
-       {Feature::kFlush}},
-      {spec::kEflagsFuaWorks,
-       "WRITE takes FUA where SEND_FUA is set.",
-       Works<kWrite, CommandFlag::kFua>,
-       {Feature::kFua, Feature::kWritable}},
-      {spec::kEflagsTrimWorks,
-       "TRIM is known where SEND_TRIM is set.",
-       Works<kTrim, 0>,
-       {Feature::kTrim, Feature::kWritable}},
+      {spec::kEflagsFlushWorks, "FLUSH is known where SEND_FLUSH is set.", Works<CommandType::kFlush, 0>,
+       Feature::kFlush},
+      {spec::kEflagsFuaWorks, "WRITE takes FUA where SEND_FUA is set.", Works<kWrite, CommandFlag::kFua>,
+       Feature::kFua | Feature::kWritable},
+      {spec::kEflagsTrimWorks, "TRIM is known where SEND_TRIM is set.", Works<kTrim, 0>,
+       Feature::kTrim | Feature::kWritable},
       {spec::kEflagsWriteZeroesWorks, "WRITE_ZEROES and NO_HOLE are known where SEND_WRITE_ZEROES is set.",
        Works<kZero, 0, CommandFlag::kNoHole>, kZeroing},
       {spec::kEflagsDfClearWithoutStructured, "SEND_DF is clear without structured replies.", DfClearWithoutStructured},
       {spec::kEflagsFastZeroNeedsWriteZeroes, "SEND_FAST_ZERO is set only with SEND_WRITE_ZEROES.",
        FastZeroNeedsWriteZeroes},
       {spec::kEflagsReadOnlyErrorWrites, "No write succeeds on a read-only export.", ReadOnly<kWrite, kTrim, kZero>,
-       kReadOnly, Setup::kReadOnly},
-      {spec::kTransmissionWriteReadOnly, "WRITE to a read-only export gets NBD_EPERM.", ReadOnly<kWrite>, kReadOnly,
-       Setup::kReadOnly},
-      {spec::kTransmissionTrimReadOnly, "TRIM of a read-only export gets NBD_EPERM.", ReadOnly<kTrim>, kReadOnly,
-       Setup::kReadOnly},
-      {spec::kWriteZeroesReadOnly, "WRITE_ZEROES to a read-only export gets NBD_EPERM.", ReadOnly<kZero>, kReadOnly,
-       Setup::kReadOnly},
-      {spec::kCmdflagFuaAcceptAll,
-       "No command is refused for FUA where SEND_FUA is set.",
-       FuaAcceptAll,
-       {Feature::kFua}},
+       Feature::kReadOnly, Setup::kReadOnly},
+      {spec::kTransmissionWriteReadOnly, "WRITE to a read-only export gets NBD_EPERM.", ReadOnly<kWrite>,
+       Feature::kReadOnly, Setup::kReadOnly},
+      {spec::kTransmissionTrimReadOnly, "TRIM of a read-only export gets NBD_EPERM.", ReadOnly<kTrim>,
+       Feature::kReadOnly, Setup::kReadOnly},
+      {spec::kWriteZeroesReadOnly, "WRITE_ZEROES to a read-only export gets NBD_EPERM.", ReadOnly<kZero>,
+       Feature::kReadOnly, Setup::kReadOnly},
+      {spec::kCmdflagFuaAcceptAll, "No command is refused for FUA where SEND_FUA is set.", FuaAcceptAll, Feature::kFua},
       {spec::kCmdflagNoHoleSupport, "WRITE_ZEROES takes NO_HOLE.", Works<kZero, CommandFlag::kNoHole>, kZeroing},
       {spec::kInteropFlushFuaServer, "An export that can be written offers FLUSH and FUA.", FlushAndFua},
+      {spec::kErrorCodeAllowedSet, "Each error is one that the protocol defines.", OverAllReplies},
+      {spec::kErrorNoEnomem, "No request gets NBD_ENOMEM.", OverAllReplies},
+      {spec::kErrorEoverflowLimited, "NBD_EOVERFLOW comes only where it is documented.", OverAllReplies},
+      {spec::kErrorEnotsupLimited, "NBD_ENOTSUP comes only for WRITE_ZEROES.", OverAllReplies},
+      {spec::kErrorUnknownCommand, "Unknown commands get NBD_EINVAL.", Refused<FirstCell<0x7fff>, FirstCell<0xffff>>},
+      {spec::kErrorUnknownFlag, "READ with flag bit 15 gets NBD_EINVAL.", Refused<FirstCell<kRead, kUnknownFlag>>},
+      {spec::kSub<spec::kErrorUnknownFlag, "write">, "WRITE with flag bit 15 gets NBD_EINVAL.",
+       Refused<FlaggedWrite<kUnknownFlag>>, kWritable},
+      {spec::kErrorInapplicableFlag, "READ with REQ_ONE gets NBD_EINVAL.",
+       Refused<FirstCell<kRead, CommandFlag::kReqOne>>},
+      {spec::kSub<spec::kErrorInapplicableFlag, "write">, "WRITE with DF gets NBD_EINVAL.",
+       Refused<FlaggedWrite<CommandFlag::kDf>>, kWritable},
+      {spec::kSub<spec::kErrorInapplicableFlag, "block-status">, "BLOCK_STATUS with NO_HOLE gets NBD_EINVAL.",
+       Refused<NoHoleStatus>, Feature::kBaseAllocation},
+      {spec::kTransmissionReadOutOfBounds, "READ past the end of the export gets NBD_EINVAL.",
+       Refused<AtEnd<kRead>, AcrossEnd<kRead>, AtTop<kRead>>},
+      {spec::kTransmissionWriteOutOfBounds, "WRITE past the end of the export gets NBD_ENOSPC or NBD_EINVAL.",
+       Refused<AtEnd<kWrite>, AcrossEnd<kWrite>>, kWritable},
+      {spec::kTransmissionTrimOutOfBounds, "TRIM past the end of the export gets NBD_EINVAL.",
+       Refused<AtEnd<kTrim>, AcrossEnd<kTrim>>, Feature::kTrim | Feature::kWritable},
+      {spec::kWriteZeroesOutOfBounds, "WRITE_ZEROES past the end of the export gets NBD_ENOSPC or NBD_EINVAL.",
+       Refused<AtEnd<kZero>, AcrossEnd<kZero>>, kZeroing},
+      {spec::kTransmissionWriteErrorCode, "A WRITE that fails gets one of the errors of the protocol.",
+       Refused<AtEnd<kWrite>>, kWritable},
+      {spec::kCacheErrorCode, "A CACHE that fails gets one of the errors of the protocol.", Refused<AtEnd<kCache>>,
+       Feature::kCache},
+      {spec::kWriteZeroesErrorCode, "A WRITE_ZEROES that fails gets one of the errors of the protocol.",
+       Refused<AtEnd<kZero>>, kZeroing},
   };
 }
 

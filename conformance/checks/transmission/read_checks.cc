@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Checks of READ. Spec: proto.md, "Request types", NBD_CMD_READ; "Simple reply message".
+// Checks of structured reply chunks, whatever request they answer, and of READ: most are one rule of engine/exchange
+// over a survey. Spec: proto.md, "Structured reply chunk message", "Structured reply flags", "Structured reply types",
+// "Request types", NBD_CMD_READ; "Simple reply message".
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -9,24 +11,62 @@
 
 namespace nbdspec::conformance {
 
-using engine::ChunkType;
-using engine::CommandFlag;
-using engine::CommandType;
-using engine::Exchange;
-using engine::NbdError;
-using engine::ReplyChunk;
-using engine::Request;
-
 namespace {
+
+// Broken when a chunk is among `messages`.
+Judgement NoChunkIn(const Survey& survey, const std::vector<ServerMessage>& messages, std::string_view where,
+                    std::string_view allowed) {
+  const auto chunk =
+      std::ranges::find_if(messages, [](const auto& message) { return std::holds_alternative<Chunk>(message); });
+  if (chunk != messages.end()) {
+    return Broken(fmt::format("{}, {}", engine::Describe(*chunk), where), allowed);
+  }
+  return survey.any_chunk() ? Holds() : Inconclusive("no chunk came");
+}
+
+Judgement SameCookie(CheckContext&, const Survey& survey) {
+  return NoChunkIn(survey, survey.batch.strays, "with a cookie of no request",
+                   "all chunks of a reply have the cookie of the request");
+}
+
+Judgement DoneLast(CheckContext&, const Survey& survey) {
+  return NoChunkIn(survey, survey.batch.late, "after the chunk with DONE for the same request",
+                   "the chunk with DONE is the last one of its reply");
+}
+
+Judgement LengthAccurate(CheckContext&, const Survey& survey) {
+  if (!survey.any_chunk()) {
+    return Inconclusive(survey.ended ? survey.ended->text : "no chunk came");
+  }
+  const auto& endings = survey.batch.endings;
+  const auto ended = std::ranges::find(endings, ReceiveError::kUndecodable, &ReceiveError::kind);
+  return ended == endings.end()
+             ? Holds()
+             : Broken(ended->text, "the next header stands right after the payload whose length was given");
+}
+
+// A client sees framing broken where the next header should stand, so the first header tells of the magic only.
+Judgement ChunkMagic(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.Enter({.structured_replies = true}));
+  NBDSPEC_TRY(read, FirstRead(entered));
+  entered.session.Send(read);
+  const auto first = entered.session.Next();
+  if (first) {
+    return std::holds_alternative<Chunk>(*first) ? Holds() : NotApplicable("READ got a simple reply");
+  }
+  return first.error().kind == ReceiveError::kUndecodable
+             ? Broken(first.error().text, "a chunk begins with 0x668e33ef (NBD_STRUCTURED_REPLY_MAGIC)")
+             : AsJudgement(first.error());
+}
 
 // --- Structured replies ----------------------------------------------------------------------------------------
 
 // Structured replies are asked for wrongly, so that they are refused; then READ must be answered simply.
 Judgement OnlyIfNegotiated(CheckContext& context) {
   NBDSPEC_TRY(session, context.Haggle());
-  const engine::Option with_data{.option = engine::OptionType::kStructuredReply, .payload = engine::Bytes(4)};
+  const Option with_data{.option = OptionType::kStructuredReply, .payload = Bytes(4)};
   const auto refused = session.Ask(with_data);
-  if (!refused || refused->back().type == engine::OptionReplyType::kAck) {
+  if (!refused || refused->back().type == OptionReplyType::kAck) {
     return NotApplicable("NBD_OPT_STRUCTURED_REPLY with data was not refused by a reply");
   }
   NBDSPEC_TRY(entered, context.EnterExport(std::move(session)));
@@ -109,8 +149,8 @@ Judgement HoleReadsZero(CheckContext& context, const Survey& survey) {
       if (chunk.type != ChunkType::kOffsetHole || !chunk.content || !exchange.Asks(*chunk.content)) {
         continue;
       }
-      const auto within = engine::ByteView(bytes).subspan(chunk.content->offset - begin, chunk.content->length);
-      Judgement judgement = Compare({within.begin(), within.end()}, engine::Bytes(within.size()), chunk.content->offset,
+      const auto within = ByteView(bytes).subspan(chunk.content->offset - begin, chunk.content->length);
+      Judgement judgement = Compare({within.begin(), within.end()}, Bytes(within.size()), chunk.content->offset,
                                     "a hole reads as zeroes in a simple READ too");
       if (judgement.is_broken()) {
         return judgement;
@@ -177,18 +217,61 @@ Judgement Baseline(CheckContext& context) {
   NBDSPEC_TRY(read, FirstRead(entered));
   NBDSPEC_TRY(answer, entered.session.Ask(read));
   return Require(answer.error() == NbdError::kOk,
-                 fmt::format("READ of {} bytes at 0: {}", read.length, engine::ErrorName(answer.error())),
-                 "READ works");
+                 fmt::format("READ of {} bytes at 0: {}", read.length, ErrorName(answer.error())), "READ works");
 }
 
 }  // namespace
 
 std::vector<Check> ReadChecks() {
   constexpr auto kRule = OverStructuredReplies;
-  constexpr Features kChunks = {Feature::kStructuredReplies};
-  constexpr Features kDf = {Feature::kStructuredReplies, Feature::kDf};
+  constexpr Features kDf = Feature::kStructuredReplies | Feature::kDf;
   constexpr std::uint64_t k64KiB = 1 << 16;
   return {
+      {spec::kStructuredPayloadNeedsStructured, "A reply with data is structured.", kRule, kChunks},
+      {spec::kStructuredErrorsPreferStructured, "Errors of commands other than READ are structured too.", kRule,
+       kChunks},
+      {spec::kStructuredChunksSameCookie, "Each chunk has the cookie of a request.", WithStructured(SameCookie),
+       kChunks},
+      {spec::kStructuredDoneLast, "No chunk follows the one with DONE.", WithStructured(DoneLast), kChunks},
+      {spec::kStructuredChunkMagic, "The first reply to READ begins with the magic of chunks.", ChunkMagic, kChunks},
+      {spec::kStructuredChunkLengthAccurate, "Each header begins where the length before it says.",
+       WithStructured(LengthAccurate), kChunks},
+      {spec::kStructuredFlagsDoneSet, "The last chunk of each reply has DONE.", kRule, kChunks},
+      {spec::kStructuredFlagsNoOther, "No chunk has flags other than DONE.", kRule, kChunks},
+      {spec::kStructuredNoneLengthZero, "NONE has no payload.", kRule, kChunks},
+      {spec::kStructuredNoneDone, "NONE has DONE.", kRule, kChunks},
+      {spec::kStructuredOffsetDataLengthMin, "OFFSET_DATA has at least one byte of data.", kRule, kChunks},
+      {spec::kStructuredOffsetDataInBounds, "OFFSET_DATA lies in the requested range.", kRule, kChunks},
+      {spec::kStructuredOffsetDataNoOverlap, "OFFSET_DATA covers no byte that an earlier chunk covers.", kRule,
+       kChunks},
+      {spec::kStructuredOffsetDataReadOnlyReply, "OFFSET_DATA answers READ only.", kRule, kChunks},
+      {spec::kStructuredOffsetDataAbsoluteOffset, "The offsets of OFFSET_DATA count from the start of the export.",
+       kRule, kChunks},
+      {spec::kStructuredOffsetHoleLength12, "OFFSET_HOLE has 12 bytes.", kRule, kChunks},
+      {spec::kStructuredOffsetHoleInBounds, "OFFSET_HOLE lies in the requested range.", kRule, kChunks},
+      {spec::kStructuredOffsetHoleNoOverlap, "OFFSET_HOLE covers no byte that an earlier chunk covers.", kRule,
+       kChunks},
+      {spec::kStructuredOffsetHoleNonzero, "OFFSET_HOLE has at least one byte.", kRule, kChunks},
+      {spec::kStructuredOffsetHoleReadOnlyReply, "OFFSET_HOLE answers READ only.", kRule, kChunks},
+      {spec::kStructuredReadContentBeforeError, "Content comes before the error that lies in it.", kRule, kChunks},
+
+      {spec::kStructuredErrorBit15, "Each error chunk has bit 15 in its type, and room for an error.", kRule, kChunks},
+      {spec::kStructuredErrorHeaderLength, "The payload of an error chunk has room for all its parts.", kRule, kChunks},
+      {spec::kStructuredErrorLengthMin, "ERROR has at least 6 bytes.", kRule, kChunks},
+      {spec::kStructuredErrorNonzero, "The error of ERROR is not 0.", kRule, kChunks},
+      {spec::kStructuredErrorMessageFits, "The message of ERROR fits its payload.", kRule, kChunks},
+      {spec::kStructuredErrorMessageCap, "No message is longer than 4096 bytes.", kRule, kChunks},
+      {spec::kStructuredErrorMessageDisplayable, "Messages are UTF-8 without NUL.", kRule, kChunks},
+      {spec::kStructuredErrorOnce, "A reply has at most one ERROR.", kRule, kChunks},
+      {spec::kStructuredErrorOffsetLengthMin, "ERROR_OFFSET has at least 14 bytes.", kRule, kChunks},
+      {spec::kStructuredErrorOffsetNonzero, "The error of ERROR_OFFSET is not 0.", kRule, kChunks},
+      {spec::kStructuredErrorOffsetMessageFits, "The message of ERROR_OFFSET fits its payload.", kRule, kChunks},
+      {spec::kStructuredErrorOffsetInBounds, "Error offsets lie in the requested range.", kRule, kChunks},
+      {spec::kStructuredErrorOffsetDistinct, "No error offset comes twice in a reply.", kRule, kChunks},
+      {spec::kStructuredErrorOffsetOnePerChunk, "At most one error offset lies in a content chunk before it.", kRule,
+       kChunks},
+      {spec::kStructuredErrorOffsetCommands, "FLUSH and unknown commands get no ERROR_OFFSET.", kRule, kChunks},
+      {spec::kStructuredReadNoMixedErrors, "No READ gets both ERROR and ERROR_OFFSET.", kRule, kChunks},
       {spec::kBaselineReadServer, "A small READ at 0 succeeds.", Baseline},
       {spec::kTransmissionSimpleReadPayloadLength, "The next reply begins right after the data of a simple reply.",
        SimplePayloadLength},
@@ -196,27 +279,23 @@ std::vector<Check> ReadChecks() {
       {spec::kTransmissionReadSimpleErrorCode, "A READ that fails gets one of the errors of the protocol.",
        SimpleErrorCode},
       {spec::kTransmissionReadZeroNoDisconnect, "After a READ of length 0 the connection goes on.",
-       [](CheckContext& context) { return JudgeZeroLength(context, CommandType::kRead); }},
-      {spec::kStructuredOnlyIfNegotiated,
-       "READ gets a simple reply after structured replies were refused.",
-       OnlyIfNegotiated,
-       {Feature::kGo}},
+       SurvivesZeroLength(CommandType::kRead)},
+      {spec::kStructuredOnlyIfNegotiated, "READ gets a simple reply after structured replies were refused.",
+       OnlyIfNegotiated, Feature::kGo},
       {spec::kStructuredReadNoSimple, "No READ gets a simple reply, not even with an error.", kRule, kChunks},
       {spec::kStructuredReadChunks, "READ gets chunks up to one with DONE.", kRule, kChunks},
       {spec::kStructuredReadAlign512, "Content chunks begin and end at multiples of 512 inside of the range.", kRule,
        kChunks},
       {spec::kStructuredChunksMinimise, "READ does not get many tiny chunks.", kRule, kChunks},
-      {spec::kStructuredChunkMaxPayload,
-       "No chunk has more data than the maximum payload.",
-       MaxPayload,
-       {Feature::kStructuredReplies, Feature::kBlockSize}},
+      {spec::kStructuredChunkMaxPayload, "No chunk has more data than the maximum payload.", MaxPayload,
+       Feature::kStructuredReplies | Feature::kBlockSize},
       {spec::kStructuredReadFullCoverage, "A READ that succeeds returns the whole requested range.", kRule, kChunks},
       {spec::kStructuredReadErrorChunk, "A READ past the end of the export gets an error chunk.", kRule, kChunks},
       {spec::kStructuredOffsetHoleReadsZero, "Where a hole was sent a simple READ returns zeroes.",
-       WithStructured<HoleReadsZero>, kChunks},
+       WithStructured(HoleReadsZero), kChunks},
       {spec::kStructuredReadDfOneContent, "With DF at most one content chunk comes.", kRule, kDf},
       {spec::kStructuredReadDfMixedAsData, "With DF a range with data and holes comes as data.",
-       WithStructured<DfMixedAsData>, kDf},
+       WithStructured(DfMixedAsData), kDf},
       {spec::kStructuredReadDfEoverflowNoContent, "NBD_EOVERFLOW in answer to DF brings no content.",
        ReadsWithDf<1, engine::kPayloadBytesDefaultMax>, kDf},
       {spec::kStructuredReadDf64k, "READ of 65536 bytes with DF succeeds.", ReadsWithDf<k64KiB, k64KiB>, kDf},

@@ -8,13 +8,6 @@
 
 namespace nbdspec::conformance {
 
-using engine::ByteRange;
-using engine::CommandFlag;
-using engine::CommandType;
-using engine::Exchange;
-using engine::Request;
-using engine::TransmissionFlag;
-
 namespace {
 
 constexpr std::size_t kInFlightMax = 8;
@@ -117,7 +110,7 @@ std::vector<Request> RequestsToRefuse(const CheckContext& context, const Entered
   if (context.Offers(Feature::kWritable)) {
     add(entered.Has(TransmissionFlag::kSendTrim), CommandType::kTrim);
     add(entered.Has(TransmissionFlag::kSendWriteZeroes), CommandType::kWriteZeroes);
-    requests.push_back(WriteOf(across_end.begin, engine::Bytes(across_end.length())));
+    requests.push_back(WriteOf(across_end.begin, Bytes(across_end.length())));
   }
   return requests;
 }
@@ -175,11 +168,11 @@ Judgement JudgeSurvey(CheckContext& context, const Survey& survey) {
   bool kept = false;
   std::string missing;
   for (const Exchange& exchange : survey.batch.exchanges) {
-    engine::Ruling ruling = Apply(context.rule(), exchange);
+    Ruling ruling = Apply(context.rule(), exchange);
     if (ruling.is_violated()) {
       return Broken(fmt::format("in answer to {}: {}", Describe(exchange.request), ruling.saw), ruling.expected);
     }
-    kept = kept || ruling.kind == engine::Ruling::Kind::kKept;
+    kept = kept || ruling.kind == Ruling::Kind::kKept;
     missing = std::move(ruling.saw);
   }
   if (kept) {
@@ -194,24 +187,32 @@ Judgement JudgeSurvey(CheckContext& context, const Survey& survey) {
 
 }  // namespace
 
-Judgement OverStructuredReplies(CheckContext& context) { return WithStructured<JudgeSurvey>(context); }
+CheckRun WithStructured(SurveyRule rule) {
+  return [rule](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(survey, SurveyReplies(context, /*structured=*/true));
+    return rule(context, survey);
+  };
+}
+
+CheckRun InBothModes(SurveyRule rule) {
+  return [rule](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(simple, SurveyReplies(context, /*structured=*/false));
+    Judgement first = rule(context, simple);
+    if (first.is_broken() || !context.Offers(Feature::kStructuredReplies)) {
+      return first;
+    }
+    Judgement second = WithStructured(rule)(context);
+    return second.kind == Judgement::Kind::kNotApplicable ? first : second;
+  };
+}
+
+Judgement OverStructuredReplies(CheckContext& context) { return WithStructured(JudgeSurvey)(context); }
 
 Judgement OverSimpleReplies(CheckContext& context) {
   NBDSPEC_TRY(survey, SurveyReplies(context, /*structured=*/false));
   return JudgeSurvey(context, survey);
 }
 
-Judgement OverAllReplies(CheckContext& context) { return InBothModes(context, JudgeSurvey); }
-
-Judgement InBothModes(CheckContext& context, SurveyRule rule) {
-  NBDSPEC_TRY(simple, SurveyReplies(context, /*structured=*/false));
-  Judgement first = rule(context, simple);
-  if (first.is_broken() || !context.Offers(Feature::kStructuredReplies)) {
-    return first;
-  }
-  NBDSPEC_TRY(structured, SurveyReplies(context, /*structured=*/true));
-  Judgement second = rule(context, structured);
-  return second.kind == Judgement::Kind::kNotApplicable ? first : second;
-}
+Judgement OverAllReplies(CheckContext& context) { return InBothModes(JudgeSurvey)(context); }
 
 }  // namespace nbdspec::conformance

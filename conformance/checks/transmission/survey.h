@@ -26,24 +26,16 @@ struct Survey {
 // and at last requests that must fail, each of which may cost a connection.
 std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool structured);
 
+// What a whole survey says about a requirement: with structured replies, or with simple ones and then, where they are
+// offered, with structured ones too.
+using SurveyRule = Judgement (*)(CheckContext& context, const Survey& survey);
+CheckRun WithStructured(SurveyRule rule);
+CheckRun InBothModes(SurveyRule rule);
+
 // The rule of the check over a survey: holds when the rule was kept somewhere and violated nowhere.
 Judgement OverStructuredReplies(CheckContext& context);
 Judgement OverSimpleReplies(CheckContext& context);
 // Where both kinds of replies are offered, both must keep the rule.
 Judgement OverAllReplies(CheckContext& context);
-
-// What a whole survey says about a requirement.
-using SurveyRule = Judgement (*)(CheckContext& context, const Survey& survey);
-Judgement InBothModes(CheckContext& context, SurveyRule rule);
-
-template <SurveyRule rule>
-Judgement InBothModes(CheckContext& context) {
-  return InBothModes(context, rule);
-}
-template <SurveyRule rule>
-Judgement WithStructured(CheckContext& context) {
-  NBDSPEC_TRY(survey, SurveyReplies(context, /*structured=*/true));
-  return rule(context, survey);
-}
 
 }  // namespace nbdspec::conformance

@@ -9,19 +9,12 @@
 
 namespace nbdspec::conformance {
 
-using engine::ByteRange;
-using engine::CommandType;
-using engine::Exchange;
-using engine::NbdError;
-using engine::Request;
-using engine::ServerMessage;
-
 namespace {
 
 // --- Which replies come ----------------------------------------------------------------------------------------
 
 bool EndsReply(const ServerMessage& message) {
-  const auto* chunk = std::get_if<engine::Chunk>(&message);
+  const auto* chunk = std::get_if<Chunk>(&message);
   return chunk == nullptr || chunk->is_done();
 }
 
@@ -73,10 +66,10 @@ Judgement AskWithCookies(Entered& entered) {
     if (cookie == 1 || failed_otherwise) {
       return Inconclusive(fmt::format("READ with the cookie {:#x} failed", cookie));
     }
-    return Broken(fmt::format("READ with the cookie {:#x}: {}{}", cookie,
-                              whole ? engine::ErrorName(error) : batch.endings.back().text,
-                              batch.strays.empty() ? "" : ", but " + engine::Describe(batch.strays.front())),
-                  "any cookie will do");
+    return Broken(
+        fmt::format("READ with the cookie {:#x}: {}{}", cookie, whole ? ErrorName(error) : batch.endings.back().text,
+                    batch.strays.empty() ? "" : ", but " + engine::Describe(batch.strays.front())),
+        "any cookie will do");
   }
   return Holds();
 }
@@ -171,7 +164,7 @@ std::expected<ServerMessage, ReceiveError> AnswerToDisc(Session& session) {
   for (;;) {
     auto received = session.Next();
     const auto* simple = received ? std::get_if<engine::SimpleReply>(&*received) : nullptr;
-    const auto* chunk = received ? std::get_if<engine::Chunk>(&*received) : nullptr;
+    const auto* chunk = received ? std::get_if<Chunk>(&*received) : nullptr;
     if (!received || (simple != nullptr && simple->cookie == kDiscCookie) ||
         (chunk != nullptr && chunk->cookie == kDiscCookie)) {
       return received;
@@ -203,7 +196,7 @@ constexpr std::uint64_t kWrites = 6;
 
 // Writes `data` at `range` in parts at once, sends DISC, and receives all until the end.
 // Returns the parts that were refused: the client knows of those.
-std::vector<std::uint64_t> WriteAndLeave(Session& session, ByteRange range, engine::ByteView data) {
+std::vector<std::uint64_t> WriteAndLeave(Session& session, ByteRange range, ByteView data) {
   constexpr std::uint64_t kFirstCookie = 1000;
   const std::uint64_t part = range.length() / kWrites;
   for (std::uint64_t i = 0; i < kWrites; ++i) {
@@ -228,7 +221,7 @@ std::vector<std::uint64_t> WriteAndLeave(Session& session, ByteRange range, engi
 std::expected<std::uint64_t, Judgement> LostWrites(CheckContext& context) {
   NBDSPEC_TRY(entered, context.Enter());
   NBDSPEC_TRY(range, ScratchRange(entered, kWrites));
-  const engine::Bytes data = Pattern(range.length(), context.random()());
+  const Bytes data = Pattern(range.length(), context.random()());
   const std::vector<std::uint64_t> refused = WriteAndLeave(entered.session, range, data);
   if (refused.size() >= kWrites) {
     return Stop(NotApplicable("every WRITE in flight was refused"));
@@ -238,8 +231,8 @@ std::expected<std::uint64_t, Judgement> LostWrites(CheckContext& context) {
   std::uint64_t lost = 0;
   const std::uint64_t part = range.length() / kWrites;
   for (std::uint64_t i = 0; i < kWrites; ++i) {
-    const bool same = std::ranges::equal(engine::ByteView(found).subspan(i * part, part),
-                                         engine::ByteView(data).subspan(i * part, part));
+    const bool same =
+        std::ranges::equal(ByteView(found).subspan(i * part, part), ByteView(data).subspan(i * part, part));
     lost += same || std::ranges::count(refused, i) > 0 ? 0 : 1;
   }
   return lost;
@@ -253,7 +246,7 @@ Judgement DiscHandlesOutstanding(CheckContext& context) {
   }
   NBDSPEC_TRY(entered, context.Enter());
   NBDSPEC_TRY(range, ScratchRange(entered, 1));
-  const engine::Bytes data = Pattern(range.length(), context.random()());
+  const Bytes data = Pattern(range.length(), context.random()());
   NBDSPEC_TRY(written, entered.session.Ask(WriteOf(range.begin, data)));
   entered.session.Disconnect();
   NBDSPEC_TRY(again, context.Enter());
@@ -267,28 +260,26 @@ Judgement DiscHandlesOutstanding(CheckContext& context) {
 
 std::vector<Check> TransmissionChecks() {
   return {
-      {spec::kTransmissionReplyPerRequest, "Each request gets one reply.", InBothModes<ReplyPerRequest>},
-      {spec::kTransmissionCookieEcho, "No reply has a cookie that was not sent.", InBothModes<CookieEcho>},
+      {spec::kTransmissionReplyPerRequest, "Each request gets one reply.", InBothModes(ReplyPerRequest)},
+      {spec::kTransmissionCookieEcho, "No reply has a cookie that was not sent.", InBothModes(CookieEcho)},
       {spec::kTransmissionCookieOpaque, "READ succeeds with the cookies 0 and 2^64-1 as with others.", CookieOpaque},
       {spec::kTransmissionSimpleMagic, "A simple reply begins with its magic.", SimpleMagic},
       {spec::kTransmissionSimpleMandatoryWithoutStructured, "Without structured replies no request gets a chunk.",
        OverSimpleReplies},
       {spec::kTransmissionMagicReservedServer, "No reply begins with a reserved magic.",
-       InBothModes<NoMagicOf<0x12560953, 0x96744668, 0x25609514>>},
+       InBothModes(NoMagicOf<0x12560953, 0x96744668, 0x25609514>)},
       {spec::kTransmissionMagicExtendedGatedServer,
        "No reply begins with the magic of extended headers, which were not agreed.",
-       InBothModes<NoMagicOf<engine::kExtendedChunkMagic>>},
+       InBothModes(NoMagicOf<engine::kExtendedChunkMagic>)},
       {spec::kTransmissionDisconnectOnlyAllowedServer, "Legal requests do not end the connection.",
-       InBothModes<OnlyAllowedDisconnect>},
+       InBothModes(OnlyAllowedDisconnect)},
       {spec::kBaselineSimpleRepliesServer, "READ and WRITE get simple replies unless others were agreed.",
        BaselineSimple},
       {spec::kBaselineDiscServer, "DISC ends the connection without a reply.", BaselineDisc},
       {spec::kDiscNoReply, "DISC gets no reply.", DiscNoReply},
       {spec::kDiscServerClosesTcp, "After DISC the server closes the connection.", DiscCloses},
-      {spec::kDiscHandleOutstanding,
-       "WRITEs in flight when DISC is sent are done.",
-       DiscHandlesOutstanding,
-       {Feature::kWritable}},
+      {spec::kDiscHandleOutstanding, "WRITEs in flight when DISC is sent are done.", DiscHandlesOutstanding,
+       Feature::kWritable},
   };
 }
 
