@@ -18,45 +18,34 @@ using engine::TransmissionFlag;
 
 namespace {
 
-constexpr std::string_view kFeatureNames[kFeatureCount] = {
-    "fixed newstyle negotiation",
-    "the NO_ZEROES handshake flag",
-    "NBD_OPT_LIST",
-    "NBD_OPT_INFO",
-    "NBD_OPT_GO",
-    "structured replies",
-    "metadata contexts",
-    "base:allocation",
-    "a second metadata context",
-    "NBD_INFO_BLOCK_SIZE",
-    "a minimum block size above 1",
-    "a read-only export",
-    "an export that may be written to",
-    "NBD_CMD_FLUSH",
-    "the FUA flag",
-    "NBD_CMD_TRIM",
-    "NBD_CMD_WRITE_ZEROES",
-    "the DF flag",
-    "multi-conn",
-    "NBD_CMD_CACHE",
-    "the FAST_ZERO flag",
-    "NBD_CMD_WRITE_ZEROES without FAST_ZERO",
+// In the order of Feature.
+struct FeatureRow {
+  std::string_view name;
+  std::uint16_t flag = 0;  // The transmission flag that offers it, where one does.
 };
-
-struct FlagFeature {
-  std::uint16_t flag;
-  Feature feature;
-};
-constexpr FlagFeature kFlagFeatures[] = {
-    {TransmissionFlag::kReadOnly, Feature::kReadOnly},
-    {TransmissionFlag::kSendFlush, Feature::kFlush},
-    {TransmissionFlag::kSendFua, Feature::kFua},
-    {TransmissionFlag::kSendTrim, Feature::kTrim},
-    {TransmissionFlag::kSendWriteZeroes, Feature::kWriteZeroes},
-    {TransmissionFlag::kSendDf, Feature::kDf},
-    {TransmissionFlag::kCanMultiConn, Feature::kMultiConn},
-    {TransmissionFlag::kSendCache, Feature::kCache},
-    {TransmissionFlag::kSendFastZero, Feature::kFastZero},
+constexpr FeatureRow kFeatures[kFeatureCount] = {
+    {"fixed newstyle negotiation"},
+    {"the NO_ZEROES handshake flag"},
+    {"NBD_OPT_LIST"},
+    {"NBD_OPT_INFO"},
+    {"NBD_OPT_GO"},
+    {"structured replies"},
+    {"metadata contexts"},
+    {"base:allocation"},
+    {"a second metadata context"},
+    {"NBD_INFO_BLOCK_SIZE"},
+    {"a minimum block size above 1"},
+    {"a read-only export", TransmissionFlag::kReadOnly},
+    {"an export that may be written to"},
+    {"NBD_CMD_FLUSH", TransmissionFlag::kSendFlush},
+    {"the FUA flag", TransmissionFlag::kSendFua},
+    {"NBD_CMD_TRIM", TransmissionFlag::kSendTrim},
+    {"NBD_CMD_WRITE_ZEROES", TransmissionFlag::kSendWriteZeroes},
+    {"the DF flag", TransmissionFlag::kSendDf},
+    {"multi-conn", TransmissionFlag::kCanMultiConn},
+    {"NBD_CMD_CACHE", TransmissionFlag::kSendCache},
+    {"the FAST_ZERO flag", TransmissionFlag::kSendFastZero},
+    {"NBD_CMD_WRITE_ZEROES without FAST_ZERO"},
 };
 
 constexpr std::size_t kListedMax = 1000;  // Exports and contexts remembered; a server may list any number.
@@ -176,8 +165,8 @@ class Conversation {
     Mark(Feature::kGo, *entered_by == OptionType::kGo);
     Mark(Feature::kBlockSize, negotiated.has_block_size);
     Mark(Feature::kMinimumAboveOne, negotiated.block_size.minimum > 1);
-    for (const FlagFeature& each : kFlagFeatures) {
-      Mark(each.feature, negotiated.Has(each.flag));
+    for (int i = 0; i < kFeatureCount; ++i) {
+      Mark(static_cast<Feature>(i), negotiated.Has(kFeatures[i].flag));
     }
     Mark(Feature::kWritable, options_.may_write && !negotiated.Has(TransmissionFlag::kReadOnly));
     Mark(Feature::kNoFastZero,
@@ -203,7 +192,7 @@ class Conversation {
 
 }  // namespace
 
-std::string_view Describe(Feature feature) { return kFeatureNames[static_cast<std::size_t>(feature)]; }
+std::string_view Describe(Feature feature) { return kFeatures[static_cast<std::size_t>(feature)].name; }
 
 reports::Advertised Profile::Advertised() const {
   std::vector<std::string> names;

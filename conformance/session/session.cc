@@ -33,6 +33,11 @@ std::size_t PayloadBytes(const ServerMessage& reply) {
   return simple != nullptr ? simple->data.size() : std::get<engine::Chunk>(reply).payload.size();
 }
 
+void Keep(engine::ByteView bytes, engine::Bytes& kept) {
+  const engine::ByteView some = bytes.first(std::min(bytes.size(), Recorder::Conversation::kBytesMax - kept.size()));
+  kept.insert(kept.end(), some.begin(), some.end());
+}
+
 bool IsReply(const ServerMessage& message) {
   return std::holds_alternative<engine::SimpleReply>(message) || std::holds_alternative<engine::Chunk>(message);
 }
@@ -57,6 +62,7 @@ Session::Session(std::unique_ptr<Transport> transport, const Limits& limits, Tra
       transport_(std::move(transport)),
       limits_(limits),
       transcript_(&transcript),
+      recording_(limits.recorder != nullptr ? &limits.recorder->Begin() : nullptr),
       connection_(connection) {}
 
 void Session::Note(std::string text) { transcript_->Add({.connection = connection_, .text = std::move(text)}); }
@@ -84,6 +90,9 @@ void Session::SendRaw(engine::ByteView bytes, std::string what) {
                     .length = bytes.size(),
                     .text = std::move(what)});
   sent_bytes_ += bytes.size();
+  if (recording_ != nullptr) {
+    Keep(bytes, recording_->client);
+  }
   if (transport_->Send(bytes, Until(limits_.reply_timeout)) != Ending::kNone) {
     Note("the server did not take all of it");
   }
@@ -107,6 +116,9 @@ Ending Session::ReceiveMore(Transport::Clock::time_point deadline) {
       continue;
     }
     received_bytes_ += bytes.size();
+    if (recording_ != nullptr) {
+      Keep(bytes, recording_->server);
+    }
     decoder_.Feed(bytes);
     return ending;
   }

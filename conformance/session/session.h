@@ -37,6 +37,21 @@ struct Answer {
   [[nodiscard]] std::uint32_t error() const;
 };
 
+// Keeps what each session and its server send, as bytes: how either side began.
+class Recorder {
+ public:
+  struct Conversation {
+    static constexpr std::size_t kBytesMax =
+        4096;  // Of one side: fuzz targets read no more, and servers send megabytes.
+    engine::Bytes client = {};
+    engine::Bytes server = {};
+    auto operator<=>(const Conversation&) const = default;
+  };
+  virtual ~Recorder() = default;
+  // For one session. It stays where it is.
+  virtual Conversation& Begin() = 0;
+};
+
 class Session : public engine::ClientNegotiation {
  public:
   struct Limits {
@@ -48,6 +63,7 @@ class Session : public engine::ClientNegotiation {
     std::uint64_t answer_bytes_max = 1 << 26;      // Of what is held while one answer is awaited: 64 MiB.
     std::uint32_t messages_max = 1 << 16;          // In answer to one option or request.
     const std::atomic<bool>* cancelled = nullptr;  // When it becomes true, waiting ends as if timed out.
+    Recorder* recorder = nullptr;
   };
 
   // `transcript` outlives the session. `connection` is its number there.
@@ -112,6 +128,7 @@ class Session : public engine::ClientNegotiation {
   std::unique_ptr<Transport> transport_;
   Limits limits_;
   Transcript* transcript_;
+  Recorder::Conversation* recording_;
   int connection_;
   std::uint64_t cookie_ = 0;
   std::uint64_t sent_bytes_ = 0;

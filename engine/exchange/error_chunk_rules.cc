@@ -65,10 +65,9 @@ Ruling MessageIsShort(const Exchange&, const ReplyChunk& chunk) {
 }
 
 Ruling MessageIsText(const Exchange&, const ReplyChunk& chunk) {
-  const auto error = DecodeErrorPayload(chunk.type, chunk.payload);
-  return !error || IsValidString(error->message)
+  return !chunk.error || IsValidString(chunk.error->message)
              ? Kept()
-             : Violated("UTF-8 text without NUL", Text("the message ", Quoted(error->message)));
+             : Violated("UTF-8 text without NUL", Text("the message ", Quoted(chunk.error->message)));
 }
 
 // --- Several chunks ---
@@ -94,13 +93,6 @@ Ruling NoMixedErrors(const Exchange& exchange) {
 }
 
 // --- Offsets ---
-
-// Where an error chunk says the error is; nothing for others, and when it cannot be taken apart.
-std::optional<std::uint64_t> OffsetOf(const ReplyChunk& chunk) {
-  const auto error =
-      chunk.type == ChunkType::kErrorOffset ? DecodeErrorPayload(chunk.type, chunk.payload) : std::nullopt;
-  return error ? error->offset : std::nullopt;
-}
 
 Ruling OffsetIsInside(const Exchange& exchange, const ReplyChunk& chunk) {
   const auto offset = OffsetOf(chunk);

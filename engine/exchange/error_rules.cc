@@ -29,9 +29,8 @@ Ruling NoError(const Exchange& exchange, IsWrong is_wrong, std::string_view expe
   }
   bool any = false;
   for (const ReplyChunk& chunk : exchange.answer.chunks()) {
-    const auto error = chunk.is_error() ? DecodeErrorPayload(chunk.type, chunk.payload) : std::nullopt;
-    any = any || error;
-    Ruling ruling = error ? judge(error->error) : Kept();
+    any = any || chunk.error;
+    Ruling ruling = chunk.error ? judge(chunk.error->error) : Kept();
     if (ruling.is_violated()) {
       return ruling;
     }

@@ -54,11 +54,11 @@ const ReplyChunk& Answer::AddChunk(std::uint16_t flags, std::uint16_t type, Byte
   } else {
     chunk.payload.clear();
   }
+  chunk.error = chunk.is_error() ? DecodeErrorPayload(type, payload) : std::nullopt;
   if (chunk.is_error()) {
     has_error_chunk_ = true;
     if (error_ == NbdError::kOk) {
-      const auto error = DecodeErrorPayload(type, payload);
-      error_ = error ? error->error : NbdError::kEio;
+      error_ = chunk.error ? chunk.error->error : NbdError::kEio;
     }
   }
   end_ = chunk.is_done() ? End::kComplete : End::kNotYet;

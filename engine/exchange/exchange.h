@@ -29,7 +29,8 @@ struct ReplyChunk {
   std::uint64_t payload_bytes = 0;
   // Which bytes a content chunk (OFFSET_DATA, OFFSET_HOLE) describes; nothing when its payload has no such form.
   std::optional<ByteRange::OffsetAndLength> content = {};
-  Bytes payload = {};  // Of error and status chunks; empty for others.
+  std::optional<ErrorPayload> error = {};  // Of an error chunk that can be taken apart.
+  Bytes payload = {};                      // Of error and status chunks; empty for others.
 
   [[nodiscard]] bool is_error() const { return (type & ChunkType::kErrorBit) != 0; }
   [[nodiscard]] bool is_done() const { return (flags & ChunkFlag::kDone) != 0; }

@@ -69,12 +69,8 @@ struct Spot {
 };
 
 std::optional<ByteRange::OffsetAndLength> PlaceOf(const ReplyChunk& chunk) {
-  if (chunk.type != ChunkType::kErrorOffset) {
-    return chunk.content;
-  }
-  const auto error = DecodeErrorPayload(chunk.type, chunk.payload);
-  return error && error->offset ? std::optional(ByteRange::OffsetAndLength{.offset = *error->offset, .length = 1})
-                                : std::nullopt;
+  const auto offset = OffsetOf(chunk);
+  return offset ? std::optional(ByteRange::OffsetAndLength{.offset = *offset, .length = 1}) : chunk.content;
 }
 
 // Whether each begins where the last one ends, or after.

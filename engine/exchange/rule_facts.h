@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -95,6 +97,11 @@ Ruling Each(const Exchange& exchange) {
 template <std::uint16_t type, auto judge>
 Ruling EachOf(const Exchange& exchange) {
   return Each<[](const ReplyChunk& chunk) { return chunk.type == type; }, judge>(exchange);
+}
+
+// Where an error chunk says the error is; nothing for others, and when it cannot be taken apart.
+inline std::optional<std::uint64_t> OffsetOf(const ReplyChunk& chunk) {
+  return chunk.error ? chunk.error->offset : std::nullopt;
 }
 
 inline bool IsError(const ReplyChunk& chunk) { return chunk.is_error(); }

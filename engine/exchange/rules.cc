@@ -7,7 +7,6 @@
 
 #include "engine/base/check.h"
 #include "engine/exchange/rule_facts.h"
-#include "engine/spec/catalogue.h"
 
 namespace nbdspec::engine {
 namespace {
@@ -80,16 +79,11 @@ Facts FactsOfRequest(const Exchange& exchange) {
   return facts;
 }
 
-// Those rules of AllRules() for which the catalogue fails a server.
-std::span<const Rule> FailureRules() {
-  static const std::vector<Rule> rules = [] {
-    std::vector<Rule> failures;
-    std::ranges::copy_if(AllRules(), std::back_inserter(failures), [](const Rule& rule) {
-      return spec::ServerSeverityOf(rule.requirement) == spec::Severity::kFailure;
-    });
-    return failures;
-  }();
-  return rules;
+std::vector<Rule> Select(spec::Severity severity) {
+  std::vector<Rule> selected;
+  std::ranges::copy_if(AllRules(), std::back_inserter(selected),
+                       [severity](const Rule& rule) { return spec::ServerSeverityOf(rule.requirement) == severity; });
+  return selected;
 }
 
 // Calls take(violation) for each violation of `rules`, until it returns false.
@@ -136,6 +130,12 @@ std::span<const Rule> AllRules() {
   return rules;
 }
 
+std::span<const Rule> RulesOf(spec::Severity severity) {
+  static const std::vector<Rule> failures = Select(spec::Severity::kFailure);
+  static const std::vector<Rule> warnings = Select(spec::Severity::kWarning);
+  return severity == spec::Severity::kFailure ? failures : warnings;
+}
+
 const Rule& RuleOf(std::string_view requirement) {
   const auto rule = std::ranges::find(AllRules(), requirement, &Rule::requirement);
   NBDSPEC_CHECK(rule != AllRules().end());
@@ -161,7 +161,7 @@ std::vector<Violation> FindViolations(const Exchange& exchange, std::span<const 
 
 std::optional<Violation> FirstFailure(const Exchange& exchange) {
   std::optional<Violation> first;
-  ForEachViolation(exchange, FailureRules(), [&](Violation violation) {
+  ForEachViolation(exchange, RulesOf(spec::Severity::kFailure), [&](Violation violation) {
     first = std::move(violation);
     return false;
   });

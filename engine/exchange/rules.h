@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "engine/exchange/exchange.h"
+#include "engine/spec/catalogue.h"
 
 namespace nbdspec::engine {
 
@@ -63,6 +64,9 @@ std::span<const Rule> StatusRules();      // What answers BLOCK_STATUS. None acc
 std::span<const Rule> ErrorRules();       // Which errors come, and for which request.
 // All of them.
 std::span<const Rule> AllRules();
+
+// Those of AllRules() whose violations are so severe by the catalogue.
+std::span<const Rule> RulesOf(spec::Severity severity);
 
 // The rule for a requirement; no such rule is our bug and aborts.
 const Rule& RuleOf(std::string_view requirement);

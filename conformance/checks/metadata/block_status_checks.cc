@@ -81,7 +81,7 @@ Judgement NoContext(CheckContext& context) {
 // Ranges that are not wholly inside the export, otherwise as a client may ask for them.
 std::vector<ByteRange> OutsideRanges(const StatusAsker& asker) {
   const std::uint64_t block = asker.block_bytes_min();
-  const std::uint64_t size = (asker.export_bytes() + block - 1) / block * block;
+  const std::uint64_t size = (asker.size() + block - 1) / block * block;
   const std::uint64_t far = std::uint64_t{1} << 63;
   return {{.begin = size, .end = size + block},
           {.begin = size - block, .end = size + block},
@@ -147,14 +147,13 @@ Judgement OnlyForBlockStatus(CheckContext& context) {
 
 Judgement ZeroLengthKeepsConnection(CheckContext& context) {
   NBDSPEC_TRY(asker, StatusAsker::Enter(context));
-  const std::uint64_t length =
-      std::min(asker.unit(), asker.export_bytes() - asker.export_bytes() % asker.block_bytes_min());
+  const std::uint64_t length = std::min(asker.unit(), asker.size() - asker.size() % asker.block_bytes_min());
   for (const bool req_one : {false, true}) {
     // Whatever answers it, and whether anything does, is unspecified.
     Request empty = RequestFor(CommandType::kBlockStatus, {}, req_one ? CommandFlag::kReqOne : std::uint16_t{0});
-    empty.cookie = asker.session().NextCookie();
-    asker.session().Send(empty);
-    const auto read = asker.session().Ask(RequestFor(CommandType::kRead, {.begin = 0, .end = length}));
+    empty.cookie = asker.session.NextCookie();
+    asker.session.Send(empty);
+    const auto read = asker.session.Ask(RequestFor(CommandType::kRead, {.begin = 0, .end = length}));
     if (!read) {
       return MayNotDisconnect(read.error(),
                               "after a status request of length 0: ", "any reply, but the connection lasts");
@@ -175,7 +174,7 @@ Judgement Consecutive(CheckContext& context) {
   for (const StatusRequest& request : battery) {
     NBDSPEC_TRY(exchange, asker.Ask(request));
     const ByteRange compared = {.begin = request.asked.begin,
-                                .end = std::min(asker.export_bytes(), request.asked.end + kComparedBytesMax)};
+                                .end = std::min(asker.size(), request.asked.end + kComparedBytesMax)};
     std::vector<ByteRange> claims = ZeroClaimsOf(exchange, compared);
     std::ranges::shuffle(claims, context.random());
     claims.resize(std::min(claims.size(), kClaimsMax));

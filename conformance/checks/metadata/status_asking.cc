@@ -64,33 +64,30 @@ std::expected<StatusAsker, Judgement> StatusAsker::Enter(CheckContext& context) 
 std::uint64_t StatusAsker::unit() const { return std::max(kSectorBytes, block_bytes_min()); }
 
 bool StatusAsker::MayAsk(ByteRange range) const {
-  return range.begin < range.end && range.end <= export_bytes() && range.begin % block_bytes_min() == 0 &&
+  return range.begin < range.end && range.end <= size() && range.begin % block_bytes_min() == 0 &&
          range.end % block_bytes_min() == 0 && range.length() <= std::numeric_limits<std::uint32_t>::max();
 }
 
 Received<Exchange> StatusAsker::Ask(const StatusRequest& request) {
-  Batch batch = AskOnce(entered_, RequestFor(CommandType::kBlockStatus, request.asked,
-                                             request.req_one ? CommandFlag::kReqOne : std::uint16_t{0}));
+  Batch batch = AskOnce(*this, RequestFor(CommandType::kBlockStatus, request.asked,
+                                          request.req_one ? CommandFlag::kReqOne : std::uint16_t{0}));
   if (!batch.endings.empty()) {
     return std::unexpected(std::move(batch.endings.back()));
   }
   return std::move(batch.exchanges.front());
 }
 
-Received<std::vector<StatusExtent>> StatusAsker::Walk() {
+std::expected<std::vector<StatusExtent>, Judgement> StatusAsker::Walk() {
   std::vector<StatusExtent> extents;
   std::uint64_t at = 0;
   for (int i = 0; i < kWalkRequestsMax && extents.size() < kWalkExtentsMax; ++i) {
-    const std::uint64_t end = std::min(export_bytes() - export_bytes() % block_bytes_min(), at + kAskedBytesMax);
+    const std::uint64_t end = std::min(size() - size() % block_bytes_min(), at + kAskedBytesMax);
     if (at % block_bytes_min() != 0 || at >= end) {
       break;
     }
-    const auto exchange = Ask({.asked = {.begin = at, .end = end}});
-    if (!exchange) {
-      return std::unexpected(exchange.error());
-    }
+    NBDSPEC_TRY(exchange, Ask({.asked = {.begin = at, .end = end}}));
     const std::uint64_t before = at;
-    for (const StatusExtent& each : ExtentsOf(*exchange)) {
+    for (const StatusExtent& each : ExtentsOf(exchange)) {
       at = each.range.end;
       if (!extents.empty() && extents.back().status == each.status) {
         extents.back().range.end = at;
@@ -105,13 +102,10 @@ Received<std::vector<StatusExtent>> StatusAsker::Walk() {
   return extents;
 }
 
-Received<std::vector<StatusRequest>> StatusAsker::Battery(CheckContext& context) {
-  auto extents = Walk();
-  if (!extents) {
-    return std::unexpected(std::move(extents).error());
-  }
-  std::ranges::shuffle(*extents, context.random());
-  extents->resize(std::min(extents->size(), kBoundariesMax));
+std::expected<std::vector<StatusRequest>, Judgement> StatusAsker::Battery(CheckContext& context) {
+  NBDSPEC_TRY(extents, Walk());
+  std::ranges::shuffle(extents, context.random());
+  extents.resize(std::min(extents.size(), kBoundariesMax));
   std::vector<StatusRequest> battery;
   // Plain arithmetic: what wraps below 0 or passes the end is a range that may not be asked for.
   const auto add = [&](std::uint64_t begin, std::uint64_t end) {
@@ -123,15 +117,15 @@ Received<std::vector<StatusRequest>> StatusAsker::Battery(CheckContext& context)
       }
     }
   };
-  const std::uint64_t size = export_bytes();
+  const std::uint64_t whole = size();
   const std::uint64_t u = unit();
-  add(0, std::min(size - size % block_bytes_min(), kAskedBytesMax));
+  add(0, std::min(whole - whole % block_bytes_min(), kAskedBytesMax));
   add(0, u);
-  add(size - u, size);
-  add(size - 1, size);
+  add(whole - u, whole);
+  add(whole - 1, whole);
   add(1, u + 2);
   add(u - 1, u + 1);
-  for (const StatusExtent& extent : *extents) {
+  for (const StatusExtent& extent : extents) {
     const std::uint64_t at = extent.range.end;
     add(extent.range.begin, at);
     add(0, at);
@@ -142,37 +136,31 @@ Received<std::vector<StatusRequest>> StatusAsker::Battery(CheckContext& context)
     add(at - 1, at);
     add(at - 1, at + 1);
     add(extent.range.begin + 1, at);
-    add(at - std::min(at, kAskedBytesMax), std::min(size, at + u));
+    add(at - std::min(at, kAskedBytesMax), std::min(whole, at + u));
   }
   return battery;
 }
 
-Received<std::optional<Bytes>> StatusAsker::Read(ByteRange range) {
+std::expected<std::optional<Bytes>, Judgement> StatusAsker::Read(ByteRange range) {
   const Request request = RequestFor(CommandType::kRead, range);
-  const auto answer = session().Ask(request);
-  if (!answer) {
-    return std::unexpected(answer.error());
-  }
-  return BytesRead(request, *answer);
+  NBDSPEC_TRY(answer, session.Ask(request));
+  return BytesRead(request, answer);
 }
 
-Received<std::optional<std::uint64_t>> StatusAsker::FindNonZero(ByteRange range) {
+std::expected<std::optional<std::uint64_t>, Judgement> StatusAsker::FindNonZero(ByteRange range) {
   // Readable, even when a server describes parts of blocks.
   const std::uint64_t block = block_bytes_min();
-  const std::uint64_t size = export_bytes() - export_bytes() % block;
-  const std::uint64_t readable = std::min<std::uint64_t>(kReadBytesMax, entered_.block_size().maximum);
+  const std::uint64_t whole = size() - size() % block;
+  const std::uint64_t readable = std::min<std::uint64_t>(kReadBytesMax, block_size().maximum);
   const std::uint64_t step = std::max(block, readable - readable % block);
-  for (std::uint64_t at = range.begin - range.begin % block; at < std::min(range.end, size); at += step) {
-    const ByteRange part = {.begin = at, .end = std::min({at + step, (range.end + block - 1) / block * block, size})};
-    const auto data = Read(part);
+  for (std::uint64_t at = range.begin - range.begin % block; at < std::min(range.end, whole); at += step) {
+    const ByteRange part = {.begin = at, .end = std::min({at + step, (range.end + block - 1) / block * block, whole})};
+    NBDSPEC_TRY(data, Read(part));
     if (!data) {
-      return std::unexpected(data.error());
-    }
-    if (!*data) {
       return std::nullopt;
     }
     for (std::uint64_t i = std::max(part.begin, range.begin); i < std::min(part.end, range.end); ++i) {
-      if ((**data)[i - at] != 0) {
+      if ((*data)[i - at] != 0) {
         return i;
       }
     }

@@ -29,18 +29,15 @@ struct StatusRequest {
 std::string Text(const StatusRequest& request);
 
 // A session in transmission with contexts selected.
-class StatusAsker {
+class StatusAsker : public Entered {
  public:
   // Selects all contexts that SelectableNames gives, or base:allocation alone where the server does not take all.
   // Errors: an export smaller than its minimum block size is not applicable; what Enter says.
   static std::expected<StatusAsker, Judgement> Enter(CheckContext& context);
 
-  [[nodiscard]] std::uint64_t export_bytes() const { return entered_.size(); }
-  [[nodiscard]] std::uint64_t block_bytes_min() const { return std::max(1U, entered_.block_size().minimum); }
+  [[nodiscard]] std::uint64_t block_bytes_min() const { return std::max(1U, block_size().minimum); }
   // What is asked, read and written in: 512 bytes or the minimum block size, whichever is more.
   [[nodiscard]] std::uint64_t unit() const;
-  [[nodiscard]] const Entered& entered() const { return entered_; }
-  [[nodiscard]] Session& session() { return entered_.session; }
 
   // Whether a client may ask for `range`: inside the export, not empty, whole blocks, its length of 32 bits.
   [[nodiscard]] bool MayAsk(ByteRange range) const;
@@ -52,7 +49,7 @@ class StatusAsker {
   // status are merged. Stops early where the server stops making progress, and after kWalkRequestsMax requests.
   // No request is longer than kAskedBytesMax: servers that die of lengths near 2^32 (CVE-2025-47711) should fail the
   // one check that is about them.
-  Received<std::vector<StatusExtent>> Walk();
+  std::expected<std::vector<StatusExtent>, Judgement> Walk();
   static constexpr std::uint64_t kAskedBytesMax = std::uint64_t{1} << 30;
   static constexpr int kWalkRequestsMax = 64;
   static constexpr std::size_t kWalkExtentsMax = 1 << 14;
@@ -60,20 +57,18 @@ class StatusAsker {
   // Requests at the places where servers go wrong, each with and without REQ_ONE: the whole export, its first and
   // last block, and what ends, begins and straddles at boundaries of Walk; unaligned ones where they are legal.
   // At most kBoundariesMax boundaries, chosen by the check's randomness.
-  Received<std::vector<StatusRequest>> Battery(CheckContext& context);
+  std::expected<std::vector<StatusRequest>, Judgement> Battery(CheckContext& context);
   static constexpr std::size_t kBoundariesMax = 8;
 
   // The bytes of `range`; nothing when the server gives an error or not all of it. Range: at most kReadBytesMax.
-  Received<std::optional<Bytes>> Read(ByteRange range);
+  std::expected<std::optional<Bytes>, Judgement> Read(ByteRange range);
   static constexpr std::uint64_t kReadBytesMax = 1 << 20;
 
   // The first byte of `range` that is not zero; nothing when there is none, or reads fail. Reads all of it.
-  Received<std::optional<std::uint64_t>> FindNonZero(ByteRange range);
+  std::expected<std::optional<std::uint64_t>, Judgement> FindNonZero(ByteRange range);
 
  private:
-  explicit StatusAsker(Entered entered) : entered_(std::move(entered)) {}
-
-  Entered entered_;
+  explicit StatusAsker(Entered entered) : Entered(std::move(entered)) {}
 };
 
 }  // namespace nbdspec::conformance

@@ -94,7 +94,7 @@ Judgement BatteryReadsZero(CheckContext& context) {
   bool has_claim = false;
   for (const StatusRequest& request : battery) {
     NBDSPEC_TRY(exchange, asker.Ask(request));
-    std::vector<ByteRange> claims = ZeroClaimsOf(exchange, {.begin = 0, .end = asker.export_bytes()});
+    std::vector<ByteRange> claims = ZeroClaimsOf(exchange, {.begin = 0, .end = asker.size()});
     Sample(context, kClaimsMax, claims);
     for (const ByteRange claimed : claims) {
       has_claim = true;
@@ -119,11 +119,11 @@ std::expected<std::vector<ByteRange>, Judgement> Places(CheckContext& context, S
   const std::uint64_t unit = asker.unit();
   const std::uint64_t length = kPlaceUnits * unit;
   std::vector<ByteRange> places;
-  if (asker.export_bytes() < length || length > asker.entered().block_size().maximum) {
-    return Stop(NotApplicable(fmt::format("the export of {} bytes has no room for the check", asker.export_bytes())));
+  if (asker.size() < length || length > asker.block_size().maximum) {
+    return Stop(NotApplicable(fmt::format("the export of {} bytes has no room for the check", asker.size())));
   }
   const auto add = [&](std::uint64_t begin) {
-    const std::uint64_t fitting = std::min(begin, asker.export_bytes() - length);
+    const std::uint64_t fitting = std::min(begin, asker.size() - length);
     places.push_back(ByteRange::From({.offset = fitting - fitting % unit, .length = length}).value());
   };
   for (const StatusExtent& each : extents) {
@@ -132,7 +132,7 @@ std::expected<std::vector<ByteRange>, Judgement> Places(CheckContext& context, S
     add(each.range.end - std::min(each.range.end, length));
   }
   for (int i = 0; i < 2; ++i) {
-    add(context.random()() % asker.export_bytes());
+    add(context.random()() % asker.size());
   }
   return places;
 }
@@ -144,7 +144,7 @@ Step Do(StatusAsker& asker, Request request, ByteRange range) {
   if (request.type == CommandType::kWrite) {
     request.payload = Pattern(range.length(), range.begin);
   }
-  NBDSPEC_TRY(answer, asker.session().Ask(request));
+  NBDSPEC_TRY(answer, asker.session.Ask(request));
   if (answer.error() == 0) {
     return {};
   }
@@ -157,7 +157,7 @@ Step JudgeAround(CheckContext& context, StatusAsker& asker, ByteRange place, con
   const std::uint64_t unit = asker.unit();
   const std::uint64_t begin = place.begin;
   const std::uint64_t end = place.end;
-  const ByteRange around = {.begin = begin - std::min(begin, unit), .end = std::min(end + unit, asker.export_bytes())};
+  const ByteRange around = {.begin = begin - std::min(begin, unit), .end = std::min(end + unit, asker.size())};
   const StatusRequest requests[] = {
       {.asked = place},
       {.asked = place, .req_one = true},
@@ -246,7 +246,7 @@ Judgement NotHoleHasSpace(CheckContext& context) {
     if (!data) {
       continue;
     }
-    NBDSPEC_TRY(answer, asker.session().Ask(WriteOf(place.begin, *data)));
+    NBDSPEC_TRY(answer, asker.session.Ask(WriteOf(place.begin, *data)));
     ++written;
     if (answer.error() == NbdError::kEnospc) {
       return Broken(fmt::format("HOLE is clear in [{}, {}), but a WRITE of [{}, {}) gives NBD_ENOSPC", each.range.begin,
@@ -288,10 +288,10 @@ Cost Quicker(const Cost& a, const Cost& b) { return a.milliseconds < b.milliseco
 Judgement AnswersQuickly(CheckContext& context) {
   NBDSPEC_TRY(asker, StatusAsker::Enter(context));
   const ByteRange small = {.begin = 0, .end = asker.unit()};
-  const std::uint64_t most = std::min(asker.export_bytes(), StatusAsker::kAskedBytesMax);
+  const std::uint64_t most = std::min(asker.size(), StatusAsker::kAskedBytesMax);
   const ByteRange large = {.begin = 0, .end = most - most % asker.unit()};
   if (large.length() < kLarger * small.length()) {
-    return NotApplicable(fmt::format("the export has {} bytes only", asker.export_bytes()));
+    return NotApplicable(fmt::format("the export has {} bytes only", asker.size()));
   }
   Cost cost_of_small;
   Cost cost_of_large;

@@ -50,18 +50,6 @@ bool HasDefinedResult(const engine::Legality& legality) {
   return !legality.Has(Reason::kPastEnd) && !legality.Has(Reason::kUnspecified);
 }
 
-// Those of the rules about answers by which the catalogue only warns a server.
-std::span<const engine::Rule> WarningRules() {
-  static const std::vector<engine::Rule> rules = [] {
-    std::vector<engine::Rule> warnings;
-    std::ranges::copy_if(engine::AllRules(), std::back_inserter(warnings), [](const engine::Rule& rule) {
-      return spec::ServerSeverityOf(rule.requirement) == spec::Severity::kWarning;
-    });
-    return warnings;
-  }();
-  return rules;
-}
-
 FindingKind KindOf(std::string_view requirement, const engine::Answer& answer) {
   constexpr auto kAboutErrors =
       std::to_array<std::string_view>({spec::kStructuredErrorNonzero, spec::kStructuredErrorOffsetNonzero,
@@ -194,7 +182,7 @@ std::optional<Failure> ReplyJudge::FindFailure(Ticket ticket, ConcurrentModel& m
 }
 
 std::vector<engine::Violation> ReplyJudge::FindWarnings() const {
-  return engine::FindViolations(exchange_, WarningRules());
+  return engine::FindViolations(exchange_, engine::RulesOf(spec::Severity::kWarning));
 }
 
 std::optional<Failure> ReplyJudge::FindFalseClaim(Ticket ticket, ConcurrentModel& model) const {
