@@ -29,7 +29,7 @@ Judgement AsJudgement(Judgement judgement) { return judgement; }
 
 Judgement AsJudgement(Ruling ruling) {
   if (ruling.kind == Ruling::Kind::kInapplicable) {
-    return NotApplicable(std::move(ruling.saw));
+    return NotApplicable(std::string(ruling.missing));
   }
   return Require(!ruling.is_violated(), std::move(ruling.saw), ruling.expected);
 }

@@ -231,9 +231,8 @@ std::span<const Check> AllChecks();
 
 // The files of checks, in that order: XChecks() is in x_checks.cc.
 #define NBDSPEC_CHECK_FILES(Each)                                                                                  \
-  Each(Handshake) Each(ExportName) Each(Option) Each(Starttls) Each(OptionReply) Each(Info) Each(BlockSize)        \
-      Each(BlockLimit) Each(MetaContext) Each(SetMetaContext) Each(BlockStatus) Each(ZeroClaim) Each(Transmission) \
-          Each(Flag) Each(Read) Each(Write)
+  Each(Handshake) Each(Option) Each(OptionReply) Each(Info) Each(BlockSize) Each(MetaContext) Each(SetMetaContext) \
+      Each(BlockStatus) Each(ZeroClaim) Each(Transmission) Each(Flag) Each(Read) Each(Write)
 #define NBDSPEC_DECLARE(Name) std::vector<Check> Name##Checks();
 NBDSPEC_CHECK_FILES(NBDSPEC_DECLARE)
 #undef NBDSPEC_DECLARE

@@ -16,8 +16,8 @@
 
 #include "engine/base/bytes.h"
 #include "engine/extents/extent_map.h"
-#include "engine/layers/plugins.h"
 #include "engine/layers/layer.h"
+#include "engine/layers/plugins.h"
 #include "engine/negotiation/negotiated.h"
 #include "engine/wire/client_decoder.h"
 #include "engine/wire/messages.h"

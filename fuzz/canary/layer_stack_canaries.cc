@@ -10,8 +10,8 @@
 
 #include "engine/base/bytes.h"
 #include "engine/layers/filters.h"
-#include "engine/layers/plugins.h"
 #include "engine/layers/layer.h"
+#include "engine/layers/plugins.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/disagreement.h"

@@ -7,7 +7,6 @@
 #include <algorithm>
 
 #include "conformance/checks/metadata/meta_contexts.h"
-#include "conformance/checks/metadata/status_asking.h"
 #include "engine/exchange/status.h"
 #include "engine/spec/ids.h"
 

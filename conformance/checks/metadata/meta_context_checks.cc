@@ -100,7 +100,7 @@ template <NameRule kRule>
 Judgement JudgeNames(CheckContext& context) {
   NBDSPEC_TRY(replies, AllContextReplies(context));
   for (const OptionReply& reply : replies) {
-    const auto named = engine::DecodeMetaContext(reply.payload);
+    const auto named = engine::DecodePayload<MetaContext>(reply.payload);
     const std::string_view breaks = named ? kRule(named->name) : "";
     if (!breaks.empty()) {
       return Broken(fmt::format("the context {} {}", Quoted(named->name), breaks),

@@ -178,7 +178,7 @@ Judgement SelectsBaseOnly(const ContextReplies& replies) {
 std::optional<std::uint64_t> SizeOf(Session& session, const std::string& name) {
   const auto replies = session.Ask(InfoOption(OptionType::kInfo, name));
   const auto* reply = replies && IsAcknowledged(*replies) ? FindInfo(*replies, InfoType::kExport) : nullptr;
-  const auto info = reply != nullptr ? engine::DecodeInfoExport(reply->payload) : std::nullopt;
+  const auto info = reply != nullptr ? engine::DecodePayload<engine::InfoExport>(reply->payload) : std::nullopt;
   return info ? std::optional(info->size) : std::nullopt;
 }
 

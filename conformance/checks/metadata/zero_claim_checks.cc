@@ -12,7 +12,7 @@
 #include <optional>
 #include <utility>
 
-#include "conformance/checks/metadata/status_asking.h"
+#include "conformance/checks/metadata/meta_contexts.h"
 #include "engine/exchange/status.h"
 #include "engine/spec/ids.h"
 

@@ -94,7 +94,7 @@ std::string OnlyIn(const std::multiset<Bytes>& one, const std::multiset<Bytes>& 
       const auto type = engine::DecodeInfoType(each);
       text += (text.empty() ? "" : ", ") + (type ? InfoName(*type) : std::string("no type"));
       text += fmt::format(" ({} bytes", each.size());
-      if (const auto info = engine::DecodeInfoExport(each)) {
+      if (const auto info = engine::DecodePayload<engine::InfoExport>(each)) {
         text += fmt::format(", size {}, flags {}", info->size, TransmissionFlagNames(info->flags));
       }
       text += ")";
@@ -234,7 +234,7 @@ std::expected<ListAndInfo, Judgement> AskListAndInfo(CheckContext& context) {
   NBDSPEC_TRY(info, session.Ask(InfoOption(OptionType::kInfo, context.export_name(), kEveryRequest)));
   const auto text_of = [&info](std::uint16_t type) {
     const OptionReply* reply = FindInfo(info, type);
-    return reply == nullptr ? std::nullopt : engine::DecodeInfoText(reply->payload);
+    return reply == nullptr ? std::nullopt : engine::DecodePayload<engine::InfoText>(reply->payload);
   };
   return ListAndInfo{
       .listed = ListedIn(list), .name = text_of(InfoType::kName), .description = text_of(InfoType::kDescription)};

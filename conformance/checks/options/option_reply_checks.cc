@@ -24,16 +24,16 @@ void AddStringsOf(const OptionReply& reply, std::vector<ReceivedString>& strings
   if (reply.is_error()) {
     strings.push_back({"the text of " + OptionReplyName(reply.type), TextOf(reply)});
   } else if (reply.type == OptionReplyType::kServer) {
-    if (const auto listed = engine::DecodeListedExport(reply.payload)) {
+    if (const auto listed = engine::DecodePayload<ListedExport>(reply.payload)) {
       strings.push_back({"the name in NBD_REP_SERVER", listed->name});
       strings.push_back({"the description in NBD_REP_SERVER", listed->description});
     }
   } else if (reply.type == OptionReplyType::kMetaContext) {
-    if (const auto listed = engine::DecodeMetaContext(reply.payload)) {
+    if (const auto listed = engine::DecodePayload<MetaContext>(reply.payload)) {
       strings.push_back({"the name in NBD_REP_META_CONTEXT", listed->name});
     }
   } else if (reply.type == OptionReplyType::kInfo) {
-    const auto info = engine::DecodeInfoText(reply.payload);
+    const auto info = engine::DecodePayload<engine::InfoText>(reply.payload);
     if (info && (info->type == InfoType::kName || info->type == InfoType::kDescription)) {
       strings.push_back({InfoName(info->type), info->text});
     }
@@ -108,7 +108,7 @@ std::string ErrorTextIsNoString(const Option&, const OptionReply& reply) {
 }
 
 std::string TrailingTextIsNoString(const Option&, const OptionReply& reply) {
-  const auto listed = engine::DecodeListedExport(reply.payload);
+  const auto listed = engine::DecodePayload<ListedExport>(reply.payload);
   return reply.type == OptionReplyType::kServer && listed ? NotForDisplay(listed->description) : "";
 }
 

@@ -7,7 +7,6 @@
 #include <algorithm>
 
 #include "conformance/checks/transmission/asking.h"
-#include "conformance/checks/transmission/survey.h"
 #include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
@@ -187,6 +186,8 @@ Judgement ReadOnly(CheckContext& context) {
   }
   return result;
 }
+
+// --- Errors ----------------------------------------------------------------------------------------------------
 
 // A request that must fail; nothing where the server lacks what it would ask for.
 using MakeRequest = std::optional<Request> (*)(const Entered& entered);

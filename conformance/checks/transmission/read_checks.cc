@@ -6,7 +6,7 @@
 
 #include <algorithm>
 
-#include "conformance/checks/transmission/survey.h"
+#include "conformance/checks/transmission/asking.h"
 #include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
