@@ -18,31 +18,23 @@ namespace {
 constexpr std::size_t kReceiveBytesMax = 1 << 18;
 constexpr std::chrono::milliseconds kCancelLatency{200};
 
-std::uint64_t CookieOf(const ServerMessage& reply) {
-  const auto* simple = std::get_if<engine::SimpleReply>(&reply);
-  return simple != nullptr ? simple->cookie : std::get<engine::Chunk>(reply).cookie;
-}
-
-bool EndsAnswer(const ServerMessage& reply) {
-  const auto* chunk = std::get_if<engine::Chunk>(&reply);
-  return chunk == nullptr || chunk->is_done();
-}
-
-std::size_t PayloadBytes(const ServerMessage& reply) {
-  const auto* simple = std::get_if<engine::SimpleReply>(&reply);
-  return simple != nullptr ? simple->data.size() : std::get<engine::Chunk>(reply).payload.size();
-}
-
 void Keep(engine::ByteView bytes, engine::Bytes& kept) {
   const engine::ByteView some = bytes.first(std::min(bytes.size(), Recorder::Conversation::kBytesMax - kept.size()));
   kept.insert(kept.end(), some.begin(), some.end());
 }
 
-bool IsReply(const ServerMessage& message) {
-  return std::holds_alternative<engine::SimpleReply>(message) || std::holds_alternative<engine::Chunk>(message);
-}
-
 }  // namespace
+
+std::optional<ReplyHead> HeadOf(const ServerMessage& message) {
+  if (const auto* simple = std::get_if<engine::SimpleReply>(&message)) {
+    return ReplyHead{.cookie = simple->cookie, .ends = true, .payload_bytes = simple->data.size()};
+  }
+  const auto* chunk = std::get_if<engine::Chunk>(&message);
+  return chunk == nullptr
+             ? std::nullopt
+             : std::optional(ReplyHead{
+                   .cookie = chunk->cookie, .ends = chunk->is_done(), .payload_bytes = chunk->payload.size()});
+}
 
 std::uint32_t Answer::error() const {
   if (simple) {
@@ -182,7 +174,7 @@ Received<Answer> Session::NextAnswer(std::uint64_t cookie) {
   Answer answer;
   std::uint32_t received_count = 0;
   const auto take = [&](ServerMessage reply) {
-    const bool ends = EndsAnswer(reply);
+    const bool ends = HeadOf(reply)->ends;
     if (auto* simple = std::get_if<engine::SimpleReply>(&reply)) {
       answer.simple = std::move(*simple);
     } else {
@@ -194,7 +186,7 @@ Received<Answer> Session::NextAnswer(std::uint64_t cookie) {
     return ends;
   };
   for (auto early = early_.begin(); early != early_.end();) {
-    if (CookieOf(*early) != cookie) {
+    if (HeadOf(*early)->cookie != cookie) {
       ++early;
       continue;
     }
@@ -210,17 +202,17 @@ Received<Answer> Session::NextAnswer(std::uint64_t cookie) {
     if (!next) {
       return std::unexpected(next.error());
     }
-    if (!IsReply(*next)) {
+    const auto head = HeadOf(*next);
+    if (!head) {
       return std::unexpected(
           ReceiveError{.kind = ReceiveError::kUnexpected, .text = "not a reply, but " + engine::Describe(*next)});
     }
-    held_bytes += PayloadBytes(*next);
-    const std::uint64_t of = CookieOf(*next);
-    if (of == cookie) {
+    held_bytes += head->payload_bytes;
+    if (head->cookie == cookie) {
       if (take(std::move(*next))) {
         return answer;
       }
-    } else if (std::ranges::find(outstanding_, of) != outstanding_.end()) {
+    } else if (std::ranges::count(outstanding_, head->cookie) > 0) {
       early_.push_back(std::move(*next));
     } else {
       unmatched_.push_back(std::move(*next));

@@ -27,6 +27,15 @@ namespace nbdspec::conformance {
 using engine::Received;
 using engine::ReceiveError;
 
+// What a reply is about.
+struct ReplyHead {
+  std::uint64_t cookie = 0;
+  bool ends = true;  // A simple reply, or a chunk with DONE.
+  std::size_t payload_bytes = 0;
+};
+// Nothing for a message that is no reply.
+std::optional<ReplyHead> HeadOf(const engine::ServerMessage& message);
+
 // What answers one request: a simple reply, or chunks of which the last has DONE.
 struct Answer {
   std::optional<engine::SimpleReply> simple = {};

@@ -109,9 +109,6 @@ class Legality {
 
 Legality LegalityOf(const RequestHead& request, const Negotiated& negotiated);
 
-// The flags that a client may set with `command`.
-std::uint16_t FlagsOffered(std::uint16_t command, const Negotiated& negotiated);
-
 // The errors that the specification names for a request that is illegal for `reason`; a server SHOULD choose one.
 ErrorSet ErrorsFor(Reason reason, std::uint16_t command);
 

@@ -13,18 +13,17 @@ namespace {
 
 // Takes one reply to its exchange, or to those that have none.
 void Take(ServerMessage message, Batch& batch) {
-  const auto* simple = std::get_if<engine::SimpleReply>(&message);
-  const auto* chunk = std::get_if<Chunk>(&message);
-  const std::uint64_t cookie = simple != nullptr ? simple->cookie : chunk != nullptr ? chunk->cookie : 0;
-  const auto found = std::ranges::find(batch.exchanges, cookie, [](const Exchange& e) { return e.request.cookie; });
-  if (found == batch.exchanges.end() || (simple == nullptr && chunk == nullptr)) {
+  const auto head = HeadOf(message);
+  const auto found = std::ranges::find(batch.exchanges, head.value_or(ReplyHead{}).cookie,
+                                       [](const Exchange& e) { return e.request.cookie; });
+  if (!head || found == batch.exchanges.end()) {
     batch.strays.push_back(std::move(message));
   } else if (found->answer.is_complete()) {
     batch.late.push_back(std::move(message));
-  } else if (simple != nullptr) {
+  } else if (const auto* simple = std::get_if<engine::SimpleReply>(&message)) {
     found->answer.Add(*simple);
   } else {
-    found->answer.Add(*chunk);
+    found->answer.Add(std::get<Chunk>(message));
   }
 }
 

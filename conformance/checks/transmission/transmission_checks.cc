@@ -13,11 +13,6 @@ namespace {
 
 // --- Which replies come ----------------------------------------------------------------------------------------
 
-bool EndsReply(const ServerMessage& message) {
-  const auto* chunk = std::get_if<Chunk>(&message);
-  return chunk == nullptr || chunk->is_done();
-}
-
 // What a survey shows of which no reply is wrong.
 Judgement HoldsWhereAnswered(const Survey& survey) {
   return survey.batch.any_complete() ? Holds()
@@ -25,7 +20,8 @@ Judgement HoldsWhereAnswered(const Survey& survey) {
 }
 
 Judgement ReplyPerRequest(CheckContext&, const Survey& survey) {
-  const auto second = std::ranges::find_if(survey.batch.late, EndsReply);
+  const auto second =
+      std::ranges::find_if(survey.batch.late, [](const ServerMessage& message) { return HeadOf(message)->ends; });
   if (second != survey.batch.late.end()) {
     return Broken(fmt::format("{}, for a request that was answered already", engine::Describe(*second)),
                   "one reply to each request");
@@ -163,10 +159,8 @@ std::expected<Session, Judgement> Disc(CheckContext& context) {
 std::expected<ServerMessage, ReceiveError> AnswerToDisc(Session& session) {
   for (;;) {
     auto received = session.Next();
-    const auto* simple = received ? std::get_if<engine::SimpleReply>(&*received) : nullptr;
-    const auto* chunk = received ? std::get_if<Chunk>(&*received) : nullptr;
-    if (!received || (simple != nullptr && simple->cookie == kDiscCookie) ||
-        (chunk != nullptr && chunk->cookie == kDiscCookie)) {
+    const auto head = received ? HeadOf(*received) : std::nullopt;
+    if (!received || (head && head->cookie == kDiscCookie)) {
       return received;
     }
   }
