@@ -11,10 +11,10 @@ namespace {
 
 class ObservedMap : public engine::ExtentMap {
  public:
-  using ExtentMap::ExtentMap;
+  using engine::ExtentMap::ExtentMap;
 
   std::expected<void, engine::ErrorCode> Add(std::uint64_t offset, std::uint64_t length, engine::ExtentType type) {
-    const auto result = ExtentMap::Add(offset, length, type);
+    const auto result = engine::ExtentMap::Add(offset, length, type);
     CountExtents(extent_count());
     return result;
   }
