@@ -5,101 +5,104 @@
 #include <chrono>
 #include <utility>
 
-#include "engine/wire/payloads.h"
+#include "engine/base/or_return.h"
+#include "engine/script/script.h"
 #include "engine/wire/protocol.h"
 
 namespace nbdspec::fuzz {
-
-using engine::OptionReplyType;
-using engine::OptionType;
-
 namespace {
 
 // A loaded machine is no finding.
 constexpr conformance::Session::Limits kLimits = {.reply_timeout = std::chrono::seconds(20)};
 
-std::string ErrorText(std::string_view what, std::uint32_t error) {
-  return std::string(what) + " was answered with the error " + std::to_string(error);
+// Why the handshake failed, if it did.
+std::expected<void, std::string> Haggle(conformance::Session& session, const std::string& export_name,
+                                        const std::vector<std::string>& contexts) {
+  NBDSPEC_RETURN_IF_ERROR(session.Greet());
+  NBDSPEC_RETURN_IF_ERROR(session.Require(engine::MakeOption(engine::OptionType::kStructuredReply)));
+  NBDSPEC_RETURN_IF_ERROR(session.Require(
+      engine::MakeOption(engine::OptionType::kSetMetaContext, {.export_name = export_name, .queries = contexts})));
+  NBDSPEC_RETURN_IF_ERROR(session.EnterByGo(export_name, /*requests=*/{}));
+  return {};
 }
 
 }  // namespace
 
-ExportClient::ExportClient(std::unique_ptr<conformance::Transport> transport)
-    : session_(std::move(transport), kLimits, transcript_) {}
+std::vector<engine::Extent> ExtentsFrom(std::uint64_t begin, const engine::BlockStatus& status) {
+  std::vector<engine::Extent> extents;
+  for (const engine::Descriptor& descriptor : status.descriptors) {
+    extents.push_back({.range = {.begin = begin, .end = begin + descriptor.length},
+                       .type = static_cast<engine::ExtentType>(descriptor.status)});
+    begin += descriptor.length;
+  }
+  return extents;
+}
 
-std::expected<std::unique_ptr<ExportClient>, std::string> ExportClient::Enter(
-    std::unique_ptr<conformance::Transport> transport, const std::string& export_name,
-    std::vector<std::string> contexts) {
-  std::unique_ptr<ExportClient> client(new ExportClient(std::move(transport)));
-  if (const auto trouble = client->Haggle(export_name, std::move(contexts))) {
-    return std::unexpected("handshake: " + *trouble);
+std::string PrintQuestion(engine::ByteRange asked, bool req_one) {
+  return "block status of [" + engine::PrintNumber(asked.begin) + ", " + engine::PrintNumber(asked.end) + ")" +
+         (req_one ? " with REQ_ONE" : "");
+}
+
+ExportClient::ExportClient(std::unique_ptr<conformance::Peer> peer, std::unique_ptr<conformance::Transport> transport)
+    : peer_(std::move(peer)), session_(std::move(transport), kLimits, transcript_) {}
+
+ExportClient::Served<std::unique_ptr<ExportClient>> ExportClient::Enter(
+    std::expected<std::unique_ptr<conformance::Peer>, engine::Trouble> peer,
+    conformance::Transport::Clock::time_point deadline, const std::string& export_name,
+    const std::vector<std::string>& contexts) {
+  auto transport = peer ? (*peer)->Connect(deadline) : std::unexpected(peer.error());
+  if (!transport) {
+    return std::unexpected(Disagreement{
+        .where = peer ? "connect" : "start", .expected = "the server serves", .saw = transport.error().sentence});
+  }
+  std::unique_ptr<ExportClient> client(new ExportClient(*std::move(peer), *std::move(transport)));
+  if (const auto haggled = Haggle(client->session_, export_name, contexts); !haggled) {
+    return std::unexpected(client->Lost("handshake", haggled.error()));
   }
   return client;
 }
 
-std::optional<std::string> ExportClient::Haggle(const std::string& export_name, std::vector<std::string> contexts) {
-  const auto greeting = session_.NextGreeting();
-  if (!greeting) {
-    return greeting.error().text;
-  }
-  session_.Send(engine::ClientFlags{});
-  const engine::Option options[] = {
-      {.option = OptionType::kStructuredReply},
-      {.option = OptionType::kSetMetaContext,
-       .payload = EncodePayload(engine::MetaContextQuery{.export_name = export_name, .queries = std::move(contexts)})},
-      {.option = OptionType::kGo, .payload = EncodePayload(engine::InfoQuery{.name = export_name})},
-  };
-  for (const engine::Option& option : options) {
-    const auto replies = session_.Ask(option);
-    if (!replies) {
-      return replies.error().text;
-    }
-    if (replies->back().type != OptionReplyType::kAck) {
-      return engine::OptionName(option.option) + " was answered " + engine::OptionReplyName(replies->back().type);
-    }
-    for (const engine::OptionReply& reply : *replies) {
-      if (const auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
-          context && reply.type == OptionReplyType::kMetaContext) {
-        contexts_.push_back(*context);
-      }
-      if (const auto info = engine::DecodePayload<engine::InfoExport>(reply.payload);
-          info && reply.type == OptionReplyType::kInfo) {
-        info_ = *info;
-      }
-    }
-  }
-  session_.EnterTransmission();
-  return {};
+Disagreement ExportClient::Lost(std::string where, const std::string& saw) {
+  const auto ended = peer_->Ended();
+  return {.where = std::move(where),
+          .expected = "the server serves",
+          .saw = saw + (ended ? "; it " + *ended + ": " + peer_->StandardError() : "")};
 }
 
-std::expected<engine::StatusExchange, std::string> ExportClient::Status(engine::ByteRange asked, bool req_one) {
-  auto answer = session_.Ask(engine::Request{
-      .flags = req_one ? engine::CommandFlag::kReqOne : std::uint16_t{0},
-      .type = engine::CommandType::kBlockStatus,
-      .offset = asked.begin,
-      .length = static_cast<std::uint32_t>(asked.length()),
-  });
+ExportClient::Served<conformance::Answer> ExportClient::Ask(const engine::Request& request, const std::string& where) {
+  auto answer = session_.Ask(request);
   if (!answer) {
-    return std::unexpected(answer.error().text);
+    return std::unexpected(Lost(where, answer.error().text));
   }
-  return engine::StatusExchange{.asked = asked,
-                                .req_one = req_one,
-                                .agreed = {.structured_replies = true, .contexts = contexts_, .info = info_},
-                                .chunks = std::move(answer->chunks),
-                                .simple_reply = std::move(answer->simple)};
+  return *std::move(answer);
 }
 
-std::expected<engine::Bytes, std::string> ExportClient::Read(engine::ByteRange range) {
-  const auto answer = session_.Ask(engine::Request{
-      .type = engine::CommandType::kRead, .offset = range.begin, .length = static_cast<std::uint32_t>(range.length())});
-  if (!answer) {
-    return std::unexpected(answer.error().text);
+ExportClient::Served<engine::Exchange> ExportClient::Status(engine::ByteRange asked, bool req_one) {
+  const engine::Request request = {.flags = req_one ? engine::CommandFlag::kReqOne : std::uint16_t{0},
+                                   .type = engine::CommandType::kBlockStatus,
+                                   .offset = asked.begin,
+                                   .length = static_cast<std::uint32_t>(asked.length())};
+  NBDSPEC_ASSIGN_OR_RETURN(answer, Ask(request, PrintQuestion(asked, req_one)));
+  engine::Exchange exchange;
+  exchange.Start({.flags = request.flags, .type = request.type, .offset = request.offset, .length = request.length},
+                 negotiated());
+  for (const engine::Chunk& chunk : answer.chunks) {
+    exchange.answer.Add(chunk);
   }
-  if (answer->error() != 0) {
-    return std::unexpected(ErrorText("READ", answer->error()));
+  if (answer.simple) {
+    exchange.answer.Add(*answer.simple);
   }
+  exchange.answer.EndWith(engine::Answer::End::kComplete);
+  return exchange;
+}
+
+ExportClient::Served<engine::Bytes> ExportClient::Read(engine::ByteRange range) {
+  const auto length = static_cast<std::uint32_t>(range.length());
+  NBDSPEC_ASSIGN_OR_RETURN(answer,
+                           Command({.type = engine::CommandType::kRead, .offset = range.begin, .length = length},
+                                   "READ at " + engine::PrintNumber(range.begin)));
   engine::Bytes bytes(range.length());
-  for (const engine::Chunk& chunk : answer->chunks) {
+  for (const engine::Chunk& chunk : answer.chunks) {
     const auto data = chunk.type == engine::ChunkType::kOffsetData
                           ? engine::DecodePayload<engine::OffsetData>(chunk.payload)
                           : std::nullopt;
@@ -110,15 +113,11 @@ std::expected<engine::Bytes, std::string> ExportClient::Read(engine::ByteRange r
   return bytes;
 }
 
-std::expected<void, std::string> ExportClient::Command(engine::Request request) {
-  const auto answer = session_.Ask(request);
-  if (!answer) {
-    return std::unexpected(answer.error().text);
-  }
-  if (answer->error() != 0) {
-    return std::unexpected(ErrorText(engine::CommandName(request.type), answer->error()));
-  }
-  return {};
+ExportClient::Served<conformance::Answer> ExportClient::Command(const engine::Request& request,
+                                                                const std::string& where) {
+  auto answer = Ask(request, where);
+  return answer && answer->error() != 0 ? std::unexpected(Lost(where, "error " + std::to_string(answer->error())))
+                                        : std::move(answer);
 }
 
 }  // namespace nbdspec::fuzz

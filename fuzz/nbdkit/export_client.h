@@ -1,58 +1,69 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ExportClient: one connection to an export of a server, with structured replies and some contexts selected.
+// ExportClient: a server and one connection to an export of it, with structured replies and some contexts selected.
 
 #pragma once
 
 #include <cstdint>
 #include <expected>
 #include <memory>
-#include <optional>
 #include <string>
 #include <vector>
 
-#include "conformance/peer/transport.h"
+#include "conformance/peer/peer.h"
 #include "conformance/session/session.h"
 #include "conformance/session/transcript.h"
 #include "engine/base/byte_range.h"
 #include "engine/base/bytes.h"
-#include "engine/exchange/status.h"
+#include "engine/exchange/exchange.h"
+#include "engine/extents/extent.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
+#include "fuzz/comparisons/disagreement.h"
 
 namespace nbdspec::fuzz {
 
+// The descriptors as extents from `begin` on. The type stands for the status, whatever that means in its context.
+std::vector<engine::Extent> ExtentsFrom(std::uint64_t begin, const engine::BlockStatus& status);
+
+// "block status of [0, 4K) with REQ_ONE"
+std::string PrintQuestion(engine::ByteRange asked, bool req_one);
+
 class ExportClient {
  public:
-  // Errors, here and below: a sentence that says what the server did.
-  static std::expected<std::unique_ptr<ExportClient>, std::string> Enter(
-      std::unique_ptr<conformance::Transport> transport, const std::string& export_name = "",
-      std::vector<std::string> contexts = {std::string(engine::kBaseAllocation)});
+  // Errors, here and below: where the server did not serve, and what it did instead; the end of a process is more
+  // telling than that of a connection.
+  template <typename T>
+  using Served = std::expected<T, Disagreement>;
+
+  static Served<std::unique_ptr<ExportClient>> Enter(
+      std::expected<std::unique_ptr<conformance::Peer>, engine::Trouble> peer,
+      conformance::Transport::Clock::time_point deadline, const std::string& export_name = "",
+      const std::vector<std::string>& contexts = {std::string(engine::kBaseAllocation)});
 
   ~ExportClient() { session_.Disconnect(); }
   ExportClient(const ExportClient&) = delete;
   ExportClient& operator=(const ExportClient&) = delete;
 
   // BLOCK_STATUS of `asked`, at most 2^32-1 bytes. An error reply is an exchange as well.
-  std::expected<engine::StatusExchange, std::string> Status(engine::ByteRange asked, bool req_one);
+  Served<engine::Exchange> Status(engine::ByteRange asked, bool req_one);
 
-  std::expected<engine::Bytes, std::string> Read(engine::ByteRange range);
+  // Any command that must succeed.
+  Served<conformance::Answer> Command(const engine::Request& request, const std::string& where);
+  Served<engine::Bytes> Read(engine::ByteRange range);
 
-  // Any other command, whose answer must say no more than success.
-  std::expected<void, std::string> Command(engine::Request request);
+  [[nodiscard]] const engine::Negotiated& negotiated() const { return session_.negotiated(); }
+  [[nodiscard]] std::uint64_t size() const { return negotiated().info.size; }
 
-  [[nodiscard]] std::uint64_t size() const { return info_.size; }
-  [[nodiscard]] const std::vector<engine::MetaContext>& contexts() const { return contexts_; }
-  // Whether the transmission flag (engine::TransmissionFlag) is set.
-  [[nodiscard]] bool Offers(std::uint16_t flag) const { return (info_.flags & flag) != 0; }
+  // What is wrong `where` the server does not serve.
+  [[nodiscard]] Disagreement Lost(std::string where, const std::string& saw);
 
  private:
-  explicit ExportClient(std::unique_ptr<conformance::Transport> transport);
-  std::optional<std::string> Haggle(const std::string& export_name, std::vector<std::string> contexts);
+  ExportClient(std::unique_ptr<conformance::Peer> peer, std::unique_ptr<conformance::Transport> transport);
+  Served<conformance::Answer> Ask(const engine::Request& request, const std::string& where);
 
+  std::unique_ptr<conformance::Peer> peer_;  // It ends after the connection: nbdkit waits for its clients.
   conformance::Transcript transcript_;
   conformance::Session session_;
-  engine::InfoExport info_;
-  std::vector<engine::MetaContext> contexts_;
 };
 
 }  // namespace nbdspec::fuzz

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/nbdkit/nbdkit_case.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <optional>
+#include <random>
 #include <utility>
 
 #include "conformance/peer/targets/nbdkit_module.h"
@@ -52,81 +55,45 @@ std::string MbrParameter(const Layer& layer) {
   }
   table[64] = 0x55;
   table[65] = 0xaa;
-  std::string text = "write=446:";
-  for (const std::uint8_t byte : table) {
-    constexpr std::string_view kDigits = "0123456789abcdef";
-    text += {kDigits[byte >> 4], kDigits[byte & 15]};
-  }
-  return text;
+  return fmt::format("write=446:{:02x}", fmt::join(table, ""));
 }
 
-// Whether `layer` can be put on a disk of `size` bytes, as nbdkit sees it.
-bool Fits(const Layer& layer, std::uint64_t size) {
+// What is true over `layer`; nothing if nbdkit does not put it on what is below.
+std::optional<Truth> Over(const Truth& below, const Layer& layer) {
+  const std::uint64_t size = below.size();
+  const auto if_it = [](bool fits, auto&& truth) { return fits ? std::optional<Truth>(truth()) : std::nullopt; };
   switch (layer.kind) {
     case Kind::kOffset:
     case Kind::kOwnOffset:
-      return layer.a <= size;
+      return if_it(layer.a <= size, [&] { return below.Part({.begin = layer.a, .end = size}); });
     case Kind::kTruncate:
-      return layer.a <= engine::kExportBytesMax;
+      return if_it(layer.a <= engine::kExportBytesMax, [&] { return below.Resized(layer.a); });
     case Kind::kRoundUp:
-      return layer.a > 0 && size <= engine::kExportBytesMax - layer.a;
+      return if_it(layer.a > 0 && size <= engine::kExportBytesMax - layer.a,
+                   [&] { return below.Resized((size + layer.a - 1) / layer.a * layer.a); });
     case Kind::kBlockSize:
-      return layer.a > 0;
-    case Kind::kCow:
-      return size <= kWalkedBytesMax;  // It keeps two bits for each block.
-    case Kind::kPartition:
-      return size >= 2 * kSectorBytes && layer.b > 0 && layer.a <= size && layer.b <= size - layer.a &&
-             layer.a / kSectorBytes <= UINT32_MAX && layer.b / kSectorBytes <= UINT32_MAX;
-    case Kind::kCacheExtents:
-    case Kind::kNoExtents:
-      return true;
-  }
-  return false;
-}
-
-Truth Through(const Layer& layer, const Truth& below) {
-  switch (layer.kind) {
-    case Kind::kOffset:
-    case Kind::kOwnOffset:
-      return below.Part({.begin = layer.a, .end = below.size()});
-    case Kind::kTruncate:
-      return below.Resized(layer.a);
-    case Kind::kRoundUp:
-      return below.Resized((below.size() + layer.a - 1) / layer.a * layer.a);
-    case Kind::kBlockSize:
-      return below.InBlocks(layer.a);
+      return if_it(layer.a > 0, [&] { return below.InBlocks(layer.a); });
     case Kind::kNoExtents:
       return below.WithoutClaims();
     case Kind::kPartition:
-      return below.With(kMbrTable, engine::ExtentType::kData).Part({.begin = layer.a, .end = layer.a + layer.b});
+      return if_it(
+          size >= 2 * kSectorBytes && layer.b > 0 && layer.a <= size && layer.b <= size - layer.a &&
+              layer.a / kSectorBytes <= UINT32_MAX && layer.b / kSectorBytes <= UINT32_MAX,
+          [&] {
+            return below.With(kMbrTable, engine::ExtentType::kData).Part({.begin = layer.a, .end = layer.a + layer.b});
+          });
+    case Kind::kCow:  // It keeps two bits for each block.
+      return if_it(size <= kWalkedBytesMax, [&] { return below; });
     case Kind::kCacheExtents:
-    case Kind::kCow:
       return below;
   }
-  return below;
+  return {};
 }
 
 std::string Print(const Layer& layer) {
   const KindName& name = NameOf(layer.kind);
-  std::string text(name.name);
-  if (name.number_count > 0) {
-    text += "=" + std::to_string(layer.a);
-  }
-  if (name.number_count > 1) {
-    text += "+" + std::to_string(layer.b);
-  }
-  return text;
-}
-
-// Takes a number off the front of `text`.
-std::optional<std::uint64_t> TakeNumber(std::string_view& text) {
-  std::uint64_t number = 0;
-  const auto [stopped, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc()) {
-    return {};
-  }
-  text.remove_prefix(static_cast<std::size_t>(stopped - text.data()));
-  return number;
+  return std::string(name.name) + (name.number_count > 0 ? "=" + std::to_string(layer.a) : "") +
+         (name.number_count > 1 ? "+" + std::to_string(layer.b) : "");
 }
 
 std::optional<Layer> ParseLayer(std::string_view text) {
@@ -136,51 +103,134 @@ std::optional<Layer> ParseLayer(std::string_view text) {
     return {};
   }
   Layer layer = {.kind = name->kind};
-  text.remove_prefix(word.size());
-  std::uint64_t* const numbers[] = {&layer.a, &layer.b};
-  for (int i = 0; i < name->number_count; ++i) {
-    if (!text.starts_with(i == 0 ? '=' : '+')) {
-      return {};
+  const std::string_view numbers = text.substr(std::min(text.size(), word.size() + 1));
+  const std::size_t plus = std::min(numbers.find('+'), numbers.size());
+  std::from_chars(numbers.data(), numbers.data() + plus, layer.a);
+  std::from_chars(numbers.data() + std::min(plus + 1, numbers.size()), numbers.data() + numbers.size(), layer.b);
+  return Print(layer) == text ? std::optional(layer) : std::nullopt;  // No other text stands for it.
+}
+
+// --- Random cases: exports of some bytes, of some blocks and of terabytes; edges near each other, near blocks and
+// sectors
+
+class Dice {
+ public:
+  explicit Dice(std::uint64_t seed) : random_(seed) {}
+
+  // Uniform enough in [0, limit); the standard's distributions differ between libraries.
+  std::uint64_t Below(std::uint64_t limit) { return random_() % limit; }
+  bool OneIn(std::uint64_t count) { return Below(count) == 0; }
+
+  std::uint64_t Size() {
+    switch (Below(8)) {
+      case 0:
+        return Below(9);
+      case 1:
+      case 2:
+        return Near(1 + Below(4096));
+      case 3:
+        return Near(std::uint64_t{1} << (30 + Below(11)));
+      case 4:
+        return OneIn(4) ? engine::kExportBytesMax - Below(3) : Near(std::uint64_t{1} << 32);
+      default:
+        return Near((1 + Below(40)) * Unit());
     }
-    text.remove_prefix(1);
-    const auto number = TakeNumber(text);
-    if (!number) {
-      return {};
-    }
-    *numbers[i] = *number;
   }
-  return text.empty() ? std::optional(layer) : std::nullopt;
+
+  // A place in a disk of `size` bytes, or a little past its end: often on or beside one of `edges` or a block.
+  std::uint64_t Place(std::uint64_t size, const std::vector<std::uint64_t>& edges) {
+    switch (Below(4)) {
+      case 0:
+        return Near(edges[Below(edges.size())]);
+      case 1:
+        return Near(Below(size / 512 + 1) * 512);
+      case 2:
+        return Near(Below(size / 65536 + 1) * 65536);
+      default:
+        return Below(size + 1);
+    }
+  }
+
+  std::uint64_t Unit() {
+    constexpr std::array<std::uint64_t, 3> kUnits = {512, 4096, 65536};
+    return kUnits[Below(kUnits.size())];
+  }
+
+ private:
+  std::uint64_t Near(std::uint64_t number) {
+    const std::uint64_t choice = Below(6);
+    return choice == 0 ? number + 1 : choice == 1 && number > 0 ? number - 1 : number;
+  }
+
+  std::mt19937_64 random_;
+};
+
+engine::Script RandomScript(Dice& dice) {
+  engine::Script script = {.size = std::min(dice.Size(), engine::kExportBytesMax),
+                           .initial = static_cast<engine::ExtentType>(dice.Below(4))};
+  std::vector<std::uint64_t> edges = {0, script.size};
+  for (std::uint64_t left = dice.Below(24); left > 0; --left) {
+    const std::uint64_t one = dice.Place(script.size, edges);
+    const std::uint64_t other = dice.Place(script.size, edges);
+    const auto [begin, end] = std::minmax(one, other);
+    if (dice.OneIn(3)) {
+      script.steps.push_back(dice.OneIn(3) ? engine::Step(engine::LookupStep{.offset = begin})
+                                           : engine::ForEachStep{.bounds = {.begin = begin, .end = end}});
+    } else if (dice.OneIn(40)) {
+      script.steps.push_back(engine::ClearStep{});
+    } else {
+      script.steps.push_back(engine::AddStep{
+          .offset = begin, .length = end - begin, .type = static_cast<engine::ExtentType>(dice.Below(4))});
+      edges.insert(edges.end(), {begin, end});
+    }
+  }
+  return script;
+}
+
+Layer RandomLayer(Dice& dice, std::uint64_t size, bool is_first) {
+  const auto kind = static_cast<Kind>(dice.Below(is_first ? 9 : 8));
+  const std::uint64_t place = dice.Place(size, {0, size});
+  switch (kind) {
+    case Kind::kPartition: {
+      const std::uint64_t begin = place / 2 / 512 * 512;
+      const std::uint64_t left = (size - std::min(size, begin)) / 512;
+      return {.kind = kind, .a = begin, .b = (left - (left > 0 ? dice.Below(left) : 0)) * 512};
+    }
+    case Kind::kTruncate:
+      return {.kind = kind, .a = dice.OneIn(2) ? place : size + dice.Below(100000)};
+    case Kind::kRoundUp:
+    case Kind::kBlockSize:
+      return {.kind = kind, .a = dice.Unit()};
+    default:
+      return {.kind = kind, .a = kind == Kind::kOffset || kind == Kind::kOwnOffset ? place : 0};
+  }
+}
+
+bool ShareAFilter(const Layer& one, const Layer& other) {
+  const auto is_truncate = [](const Layer& layer) {
+    return layer.kind == Kind::kTruncate || layer.kind == Kind::kRoundUp;
+  };
+  return one.kind == other.kind || (is_truncate(one) && is_truncate(other));
 }
 
 }  // namespace
 
-bool IsUsable(const NbdkitCase& test_case) {
-  Truth truth = Truth::Of(test_case.script);
+std::optional<Truth> TruthIfUsable(const NbdkitCase& test_case) {
+  std::optional<Truth> truth = Truth::Of(test_case.script);
   for (const Layer& layer : test_case.stack) {
     const bool is_first = &layer == test_case.stack.data();
-    if (!Fits(layer, truth.size()) || (layer.kind == Kind::kPartition && !is_first)) {
-      return false;
-    }
-    truth = Through(layer, truth);
-  }
-  return true;
-}
-
-Truth TruthOf(const NbdkitCase& test_case) {
-  Truth truth = Truth::Of(test_case.script);
-  for (const Layer& layer : test_case.stack) {
-    truth = Through(layer, truth);
+    truth = truth && (is_first || layer.kind != Kind::kPartition) ? Over(*truth, layer) : std::nullopt;
   }
   return truth;
 }
 
-std::expected<Words, engine::Trouble> NbdkitWords(const NbdkitCase& test_case) {
+std::expected<Words, engine::Trouble> NbdkitWords(const NbdkitCase& test_case, const std::string& socket_path) {
   const auto plugin = conformance::FindNbdkitModule(conformance::kExtentsPlugin);
   const auto own_filter = conformance::FindNbdkitModule(conformance::kOffsetFilter);
   if (!plugin || !own_filter) {
     return std::unexpected(plugin ? own_filter.error() : plugin.error());
   }
-  Words words = {"nbdkit", "-f", "--threads=1"};
+  Words words = {"nbdkit", "-U", socket_path, "-f", "--threads=1"};
   Words parameters = {"script-text=" + engine::Print(test_case.script), "reach=" + test_case.reach};
   for (auto layer = test_case.stack.rbegin(); layer != test_case.stack.rend(); ++layer) {  // nbdkit's first is on top.
     const KindName& name = NameOf(layer->kind);
@@ -245,6 +295,24 @@ std::expected<NbdkitCase, engine::Trouble> ParseNbdkitCase(std::string_view text
   }
   if (!IsUsable(test_case)) {
     return trouble("a layer of the stack does not fit on what is below it");
+  }
+  return test_case;
+}
+
+NbdkitCase RandomNbdkitCase(std::uint64_t seed) {
+  Dice dice(seed);
+  constexpr std::array kReaches = {"request", "extent", "disk"};
+  NbdkitCase test_case = {.script = RandomScript(dice), .reach = kReaches[dice.Below(kReaches.size())]};
+  // Up to three filters; those that do not fit are left out.
+  for (std::uint64_t tries = dice.Below(4); tries > 0; --tries) {
+    NbdkitCase higher = test_case;
+    const Layer layer = RandomLayer(dice, TruthOf(test_case).size(), test_case.stack.empty());
+    higher.stack.push_back(layer);
+    const bool is_twice =
+        std::ranges::any_of(test_case.stack, [&](const Layer& below) { return ShareAFilter(below, layer); });
+    if (!is_twice && IsUsable(higher)) {
+      test_case = std::move(higher);
+    }
   }
   return test_case;
 }

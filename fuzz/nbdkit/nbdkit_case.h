@@ -10,6 +10,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -46,15 +47,15 @@ struct NbdkitCase {
   std::string deviates = {};      // What nbdkit is known to do wrong with it; empty when nothing.
 };
 
-// What each layer may be put on: the size below it. Others make nbdkit refuse to start.
-bool IsUsable(const NbdkitCase& test_case);
+// What is true of the export; nothing if a layer does not fit on what is below it, so that nbdkit refuses to start.
+std::optional<Truth> TruthIfUsable(const NbdkitCase& test_case);
+inline bool IsUsable(const NbdkitCase& test_case) { return TruthIfUsable(test_case).has_value(); }
+inline Truth TruthOf(const NbdkitCase& test_case) { return *TruthIfUsable(test_case); }
 
-// What is true of the export. Range: IsUsable.
-Truth TruthOf(const NbdkitCase& test_case);
-
-// The words of the command, all but where to listen.
+// The words of the command that listens on the unix socket.
 // Errors: the plugin is not found.
-std::expected<std::vector<std::string>, engine::Trouble> NbdkitWords(const NbdkitCase& test_case);
+std::expected<std::vector<std::string>, engine::Trouble> NbdkitWords(const NbdkitCase& test_case,
+                                                                     const std::string& socket_path);
 
 std::string Print(const NbdkitCase& test_case);
 // Errors: a sentence that begins with the line.

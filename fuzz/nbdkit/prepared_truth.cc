@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/nbdkit/prepared_truth.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
@@ -14,6 +16,7 @@
 #include "engine/wire/protocol.h"
 #include "fuzz/inputs/random.h"
 #include "fuzz/nbdkit/export_client.h"
+#include "fuzz/nbdkit/truth.h"
 
 namespace nbdspec::fuzz {
 
@@ -50,52 +53,39 @@ PreparedImage RandomImage(std::uint64_t kinds, Random& random) {
   return {.size = (count - 1) * kPreparedCluster + tail, .top = RandomClusters(count, kinds, random)};
 }
 
-// One cluster of qemu-io's input: 0x55 is data.
-std::string WriteCommand(const PreparedImage& image, std::size_t cluster, Cluster kind) {
-  const ByteRange range = RangeOf(image, cluster);
-  const std::string where = std::to_string(range.begin) + " " + std::to_string(range.length());
-  return std::string(" -c 'write ") + (kind == Cluster::kZeroes ? "-z " : "-P 0x55 ") + where + "'";
-}
-
+// Writes the chosen clusters, all without a choice; 0x55 is data.
 std::string QemuIo(const PreparedImage& image, const std::vector<Cluster>& clusters, const std::string& file,
                    const std::vector<bool>& chosen) {
   std::string writes;
   for (std::size_t i = 0; i < clusters.size(); ++i) {
     if (clusters[i] != Cluster::kNone && (chosen.empty() || chosen[i])) {
-      writes += WriteCommand(image, i, clusters[i]);
+      const ByteRange range = RangeOf(image, i);
+      writes += fmt::format(" -c 'write {} {} {}'", clusters[i] == Cluster::kZeroes ? "-z" : "-P 0x55", range.begin,
+                            range.length());
     }
   }
-  return writes.empty() ? "" : "qemu-io -t unsafe -f qcow2" + writes + " " + file + " >/dev/null && ";
+  return writes.empty() ? "" : fmt::format("qemu-io -t unsafe -f qcow2{} {} >/dev/null && ", writes, file);
 }
 
-std::string PrintRuns(const std::vector<std::pair<ByteRange, std::uint32_t>>& runs) {
+std::string Print(const std::vector<engine::Extent>& extents) {
   std::string text;
-  for (const auto& [range, status] : runs) {
-    text += (text.empty() ? "" : " ") + std::string("[") + engine::PrintNumber(range.begin) + ", " +
-            engine::PrintNumber(range.end) + ") " + std::to_string(status);
+  for (const auto& [range, status] : extents) {
+    text += fmt::format("{}[{}, {}) {}", text.empty() ? "" : " ", engine::PrintNumber(range.begin),
+                        engine::PrintNumber(range.end), static_cast<unsigned>(status));
   }
   return text.empty() ? "nothing" : text;
 }
 
-using Runs = std::vector<std::pair<ByteRange, std::uint32_t>>;
-
-void AddRun(Runs& runs, ByteRange range, std::uint32_t status) {
-  if (!runs.empty() && runs.back().second == status) {
-    runs.back().first.end = range.end;
-  } else {
-    runs.emplace_back(range, status);
-  }
-}
-
-Runs ExpectedRuns(const PreparedImage& image, const std::vector<std::uint32_t>& truth, ByteRange bounds) {
-  Runs runs;
+std::vector<engine::Extent> Expected(const PreparedImage& image, const std::vector<std::uint32_t>& truth,
+                                     ByteRange bounds) {
+  std::vector<engine::Extent> extents;
   for (std::size_t i = 0; i < truth.size(); ++i) {
     const ByteRange part = Intersect(RangeOf(image, i), bounds);
     if (!part.empty()) {
-      AddRun(runs, part, truth[i]);
+      extents.push_back({.range = part, .type = static_cast<engine::ExtentType>(truth[i])});
     }
   }
-  return runs;
+  return Merged(extents);
 }
 
 // A connection with the contexts of a truth.
@@ -105,90 +95,68 @@ class Asker {
 
   Found Enter(conformance::Target& target) {
     const auto deadline = Clock::now() + kWait;
-    auto peer = target.Start(conformance::Setup::kWritable, deadline);
-    if (!peer) {
-      return Lost("start", peer.error().sentence);
-    }
-    peer_ = *std::move(peer);
-    auto transport = peer_->Connect(deadline);
-    if (!transport) {
-      return Lost("connect", transport.error().sentence);
-    }
     std::vector<std::string> contexts;
     for (const auto& [name, statuses] : truth_) {
       contexts.push_back(name);
     }
-    auto client = ExportClient::Enter(*std::move(transport), target.ExportName(), std::move(contexts));
+    auto client = ExportClient::Enter(target.Start(conformance::Setup::kWritable, deadline), deadline,
+                                      target.ExportName(), contexts);
     if (!client) {
-      return Lost("handshake", client.error());
+      return client.error();
     }
     client_ = *std::move(client);
-    if (client_->size() != image_.size || client_->contexts().size() != truth_.size()) {
-      const auto text = [](std::uint64_t size, std::size_t count) {
-        return std::to_string(size) + " bytes, " + std::to_string(count) + " contexts";
-      };
+    const std::size_t context_count = client_->negotiated().contexts.size();
+    if (client_->size() != image_.size || context_count != truth_.size()) {
+      constexpr std::string_view kForm = "{} bytes, {} contexts";
       return Disagreement{.where = "the export",
-                          .expected = text(image_.size, truth_.size()),
-                          .saw = text(client_->size(), client_->contexts().size())};
+                          .expected = fmt::format(kForm, image_.size, truth_.size()),
+                          .saw = fmt::format(kForm, client_->size(), context_count)};
     }
     return {};
   }
 
   Found Ask(ByteRange asked, bool req_one) {
-    const std::string where = "status of [" + engine::PrintNumber(asked.begin) + ", " + engine::PrintNumber(asked.end) +
-                              ")" + (req_one ? " req-one" : "");
+    const std::string where = PrintQuestion(asked, req_one);
     const auto exchange = client_->Status(asked, req_one);
     if (!exchange) {
-      return Lost(where, exchange.error());
+      return exchange.error();
     }
     std::size_t answered = 0;
-    for (const engine::Chunk& chunk : exchange->chunks) {
+    for (const engine::ReplyChunk& chunk : exchange->answer.chunks()) {
       if (chunk.type == engine::ChunkType::kNone) {
         continue;
       }
       const auto status = engine::DecodePayload<engine::BlockStatus>(chunk.payload);
       if (!status || chunk.type != engine::ChunkType::kBlockStatus) {
-        return Lost(where, "a chunk that is no status");
+        return client_->Lost(where, "a chunk that is no status");
       }
       ++answered;
       if (auto found = Compare(where, asked, *status)) {
         return found;
       }
     }
-    return answered == truth_.size() ? Found() : Lost(where, std::to_string(answered) + " contexts answered");
+    return answered == truth_.size() ? Found() : client_->Lost(where, std::to_string(answered) + " contexts answered");
   }
 
  private:
   Found Compare(const std::string& where, ByteRange asked, const engine::BlockStatus& status) {
-    const auto context = std::ranges::find(client_->contexts(), status.context_id, &engine::MetaContext::id);
-    if (context == client_->contexts().end() || !truth_.contains(context->name)) {
-      return Lost(where, "a context that was not selected");
+    const auto& contexts = client_->negotiated().contexts;
+    const auto context = std::ranges::find(contexts, status.context_id, &engine::MetaContext::id);
+    if (context == contexts.end() || !truth_.contains(context->name)) {
+      return client_->Lost(where, "a context that was not selected");
     }
-    Runs runs;
-    ByteRange described = {.begin = asked.begin, .end = asked.begin};
-    for (const engine::Descriptor& each : status.descriptors) {
-      const ByteRange range = {.begin = described.end, .end = described.end + each.length};
-      AddRun(runs, range, each.status);
-      described.end = range.end;
-    }
-    const Runs expected = ExpectedRuns(image_, truth_.at(context->name), described);
-    if (runs == expected && !described.empty()) {
+    const std::vector<engine::Extent> saw = Merged(ExtentsFrom(asked.begin, status));
+    const ByteRange described = {.begin = asked.begin, .end = saw.empty() ? asked.begin : saw.back().range.end};
+    const std::vector<engine::Extent> expected = Expected(image_, truth_.at(context->name), described);
+    if (saw == expected && !described.empty()) {
       return {};
     }
-    return Disagreement{.where = context->name + ", " + where, .expected = PrintRuns(expected), .saw = PrintRuns(runs)};
-  }
-
-  Found Lost(const std::string& where, const std::string& saw) {
-    const auto ended = peer_ ? peer_->Ended() : std::nullopt;
-    return Disagreement{.where = where,
-                        .expected = "the server answers",
-                        .saw = saw + (ended ? "; it " + *ended + ": " + peer_->StandardError() : "")};
+    return Disagreement{.where = context->name + ", " + where, .expected = Print(expected), .saw = Print(saw)};
   }
 
   const PreparedImage& image_;
   const PreparedTruth& truth_;
-  std::unique_ptr<conformance::Peer> peer_;
-  std::unique_ptr<ExportClient> client_;  // It ends before its server.
+  std::unique_ptr<ExportClient> client_;
 };
 
 }  // namespace
@@ -250,18 +218,22 @@ bool WriteSparseFile(const PreparedImage& image, const std::string& directory) {
 std::string CommandsForQcow2(const PreparedImage& image, const std::string& directory) {
   const std::string file = directory + "/" + kPreparedFile;
   const std::string backing = directory + "/backing";
-  const std::string size = std::to_string(image.size);
   std::vector<bool> clean = image.dirty;
   clean.flip();
   std::string text;
+  std::string over;  // The option for a backing file.
   if (!image.backing.empty()) {
-    text += "qemu-img create -q -f qcow2 " + backing + " " + size + " && " + QemuIo(image, image.backing, backing, {});
+    over = fmt::format("-b {} -F qcow2 ", backing);
+    text = fmt::format("qemu-img create -q -f qcow2 {} {} && ", backing, image.size) +
+           QemuIo(image, image.backing, backing, {});
   }
-  text += "qemu-img create -q -f qcow2 " + (image.backing.empty() ? "" : "-b " + backing + " -F qcow2 ") + file + " " +
-          size + " && " + QemuIo(image, image.top, file, clean);
-  const std::string unsynced = "driver=qcow2,cache.no-flush=on,file.driver=file,file.cache.no-flush=on,file.filename=";
-  return text + "qemu-img bitmap --add --enable --image-opts " + unsynced + file + " " + kPreparedBitmap + " && " +
-         QemuIo(image, image.top, file, image.dirty) + "true";
+  text += fmt::format("qemu-img create -q -f qcow2 {}{} {} && ", over, file, image.size) +
+          QemuIo(image, image.top, file, clean);
+  text += fmt::format(
+      "qemu-img bitmap --add --enable --image-opts "
+      "driver=qcow2,cache.no-flush=on,file.driver=file,file.cache.no-flush=on,file.filename={} {} && ",
+      file, kPreparedBitmap);
+  return text + QemuIo(image, image.top, file, image.dirty) + "true";
 }
 
 Found FindPreparedDisagreement(conformance::Target& target, const PreparedImage& image, const PreparedTruth& truth,
