@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
-#include <ranges>
+#include <set>
 
 #include "engine/base/check.h"
 
@@ -38,6 +38,17 @@ constexpr std::array kTargets = {
     Target{.row = "reply", .n = 1 << 20, .against = "memcpy", .at_least = 0.2},
 };
 
+// In order of first appearance.
+std::vector<std::string> DistinctOf(const Results& results, std::string Result::* field) {
+  std::vector<std::string> all;
+  for (const Result& each : results.all) {
+    if (std::ranges::find(all, each.*field) == all.end()) {
+      all.push_back(each.*field);
+    }
+  }
+  return all;
+}
+
 }  // namespace
 
 double Median(std::vector<double> values) {
@@ -47,37 +58,18 @@ double Median(std::vector<double> values) {
   return values.size() % 2 == 1 ? values[middle] : (values[middle - 1] + values[middle]) / 2;
 }
 
-std::vector<std::string> RowsOf(const Results& results) {
-  std::vector<std::string> rows;
-  for (const Result& each : results.all) {
-    if (std::ranges::find(rows, each.row) == rows.end()) {
-      rows.push_back(each.row);
-    }
-  }
-  return rows;
-}
+std::vector<std::string> RowsOf(const Results& results) { return DistinctOf(results, &Result::row); }
+
+std::vector<std::string> SubjectsOf(const Results& results) { return DistinctOf(results, &Result::subject); }
 
 std::vector<std::uint64_t> SizesOf(const Results& results, std::string_view row) {
-  std::vector<std::uint64_t> sizes;
+  std::set<std::uint64_t> sizes;
   for (const Result& each : results.all) {
     if (each.row == row) {
-      sizes.push_back(each.n);
+      sizes.insert(each.n);
     }
   }
-  std::ranges::sort(sizes);
-  const auto [repeated, end] = std::ranges::unique(sizes);
-  sizes.erase(repeated, end);
-  return sizes;
-}
-
-std::vector<std::string> SubjectsOf(const Results& results) {
-  std::vector<std::string> subjects;
-  for (const Result& each : results.all) {
-    if (std::ranges::find(subjects, each.subject) == subjects.end()) {
-      subjects.push_back(each.subject);
-    }
-  }
-  return subjects;
+  return {sizes.begin(), sizes.end()};
 }
 
 const Result* Find(const Results& results, std::string_view row, std::uint64_t n, std::string_view subject) {
@@ -101,8 +93,6 @@ std::optional<Best> BestPeer(const Results& results, std::string_view row, std::
   }
   return best;
 }
-
-std::span<const Target> Targets() { return kTargets; }
 
 std::vector<TargetOutcome> OutcomesOf(const Results& results) {
   std::vector<TargetOutcome> outcomes;

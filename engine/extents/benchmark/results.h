@@ -56,7 +56,6 @@ struct Target {
   std::string_view against;  // A subject, "best peer", "best tree", or "" for a limit in the row's unit.
   double at_least;           // How many times faster than `against`; the limit, if that is "".
 };
-std::span<const Target> Targets();
 
 struct TargetOutcome {
   Target target;

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Results as tables.
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <array>
 #include <cmath>
-#include <cstdio>
 #include <string>
 
 #include "engine/extents/benchmark/results.h"
@@ -13,61 +13,41 @@ namespace {
 
 using Cells = std::vector<std::string>;
 
-std::string Number(double value) {
-  std::array<char, 32> text;
-  const int digits = value < 10 ? 2 : value < 100 ? 1 : 0;
-  std::snprintf(text.data(), text.size(), "%.*f", digits, value);
-  return text.data();
-}
+std::string Number(double value) { return fmt::format("{:.{}f}", value, value < 10 ? 2 : value < 100 ? 1 : 0); }
 
 std::string Times(double value) { return Number(value) + "x"; }
 
 // 1000000 as 1e6, 1048576 as 2^20, others as they are.
 std::string Size(std::uint64_t n) {
-  std::uint64_t rest = n;
-  int zeros = 0;
-  while (rest > 0 && rest % 10 == 0) {
-    rest /= 10;
-    ++zeros;
-  }
-  if (rest == 1 && zeros >= 3) {
-    return "1e" + std::to_string(zeros);
-  }
-  return n == (1 << 20) ? "2^20" : std::to_string(n);
+  const std::string digits = std::to_string(n);
+  const std::size_t zeros = digits.size() - 1;
+  const bool is_power = n >= 1000 && digits == "1" + std::string(zeros, '0');
+  return is_power ? "1e" + std::to_string(zeros) : n == (1 << 20) ? "2^20" : digits;
 }
 
 std::string Plain(const std::vector<Cells>& table) {
   std::vector<std::size_t> widths(table.front().size());
   for (const Cells& row : table) {
-    for (std::size_t i = 0; i < row.size(); ++i) {
-      widths[i] = std::max(widths[i], row[i].size());
-    }
+    std::ranges::transform(row, widths, widths.begin(),
+                           [](const std::string& cell, std::size_t width) { return std::max(width, cell.size()); });
   }
   std::string text;
   for (const Cells& row : table) {
-    std::string line;
     for (std::size_t i = 0; i < row.size(); ++i) {
-      const std::string padding(widths[i] - row[i].size(), ' ');
-      line += "  " + (i == 0 ? row[i] + padding : padding + row[i]);
+      text += i == 0 ? fmt::format("  {:<{}}", row[i], widths[i]) : fmt::format("  {:>{}}", row[i], widths[i]);
     }
-    text += line + "\n";
+    text += "\n";
   }
   return text;
 }
 
 std::string Markdown(const std::vector<Cells>& table) {
   std::string text;
-  for (std::size_t i = 0; i < table.size(); ++i) {
-    for (const std::string& cell : table[i]) {
-      text += "| " + cell + " ";
-    }
-    text += "|\n";
-    if (i == 0) {
-      text += "| --- |";
-      for (std::size_t column = 1; column < table[i].size(); ++column) {
-        text += " ---: |";
-      }
-      text += "\n";
+  for (const Cells& row : table) {
+    text += fmt::format("| {} |\n", fmt::join(row, " | "));
+    if (&row == &table.front()) {
+      const std::vector<std::string_view> others(row.size() - 1, " ---: |");
+      text += fmt::format("| --- |{}\n", fmt::join(others, ""));
     }
   }
   return text;
