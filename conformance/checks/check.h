@@ -17,7 +17,6 @@
 #include <utility>
 #include <vector>
 
-#include "conformance/peer/peer.h"
 #include "conformance/peer/target.h"
 #include "conformance/session/probe.h"
 #include "conformance/session/session.h"

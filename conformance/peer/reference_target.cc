@@ -6,6 +6,7 @@
 
 #include "engine/base/check.h"
 #include "engine/server/server.h"
+#include "engine/wire/byte_queue.h"
 
 namespace nbdspec::conformance {
 
@@ -51,25 +52,23 @@ class InProcessTransport : public Transport {
   }
 
   Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point) override {
-    while (begin_ == arrived_.size() && !cut_) {
-      const engine::Bytes said = server_.TakeOutput();
+    while (arrived_.size() == 0 && !cut_) {
+      engine::Bytes said = server_.TakeOutput();
       if (said.empty()) {
-        break;
+        return server_.closed() || client_is_done_ ? Ending::kClosed : Ending::kTimedOut;
       }
-      arrived_.clear();
-      begin_ = 0;
       if (wire_) {
-        cut_ = !wire_(said, arrived_);
-      } else {
-        arrived_ = said;
+        const engine::Bytes sent = std::exchange(said, {});
+        cut_ = !wire_(sent, said);
       }
+      arrived_.Append(said);
     }
-    if (begin_ == arrived_.size()) {
-      return server_.closed() || cut_ || client_is_done_ ? Ending::kClosed : Ending::kTimedOut;
+    if (arrived_.size() == 0) {
+      return Ending::kClosed;
     }
-    const auto given = engine::ByteView(arrived_).subspan(begin_, std::min(bytes_max, arrived_.size() - begin_));
+    const auto given = arrived_.view().first(std::min(bytes_max, arrived_.size()));
     out.insert(out.end(), given.begin(), given.end());
-    begin_ += given.size();
+    arrived_.Drop(given.size());
     return Ending::kNone;
   }
 
@@ -79,8 +78,7 @@ class InProcessTransport : public Transport {
   std::unique_ptr<engine::Interposer> interposer_;
   Wire wire_;
   engine::Server server_;
-  engine::Bytes arrived_;  // On the client's side; given from begin_ on.
-  std::size_t begin_ = 0;
+  engine::ByteQueue arrived_;  // On the client's side.
   bool cut_ = false;
   bool client_is_done_ = false;
 };
@@ -120,16 +118,15 @@ class InProcessPeer : public Peer {
 
 class InProcessTarget : public Target {
  public:
-  explicit InProcessTarget(ReferenceOptions options) : options_(std::move(options)) {}
+  explicit InProcessTarget(ReferenceOptions options)
+      : Target({.description = "nbdspec reference server (in process)",
+                .command_line = "reference",
+                .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kStrictBlockSize}}),
+        options_(std::move(options)) {}
 
   std::expected<std::unique_ptr<Peer>, engine::Trouble> Start(Setup setup, Transport::Clock::time_point) override {
     return std::make_unique<InProcessPeer>(options_, setup);
   }
-  [[nodiscard]] bool CanSetUp(Setup) const override { return true; }
-  [[nodiscard]] bool IsOurs() const override { return true; }
-  [[nodiscard]] std::string Describe() const override { return "nbdspec reference server (in process)"; }
-  [[nodiscard]] std::string CommandLine() const override { return "reference"; }
-  [[nodiscard]] std::string ExportName() const override { return ""; }
 
  private:
   ReferenceOptions options_;

@@ -1,16 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Target: how a user names the server to check, and the peers made from it.
+// Target: how a user names the server to check. Peer: a server that was made from it, and how to reach it.
 
 #pragma once
 
-#include <chrono>
+#include <algorithm>
 #include <expected>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "conformance/peer/peer.h"
+#include "conformance/peer/transport.h"
 #include "engine/base/error.h"
 
 namespace nbdspec::conformance {
@@ -22,8 +24,37 @@ enum class Setup {
   kStrictBlockSize,  // Advertises a minimum block size above 1 and enforces it.
 };
 
+class Peer {
+ public:
+  // Stops what was started, with its whole process group, and removes its directory.
+  virtual ~Peer() = default;
+
+  // A new connection. Errors: a sentence that says what refused it.
+  virtual std::expected<std::unique_ptr<Transport>, engine::Trouble> Connect(Transport::Clock::time_point deadline) = 0;
+
+  // How the server ended, when nbdspec started it and it has ("exited with status 1", "killed by SIGSEGV").
+  virtual std::optional<std::string> Ended() { return {}; }
+
+  // Starts it again from fresh contents, when nbdspec started it. Errors: it cannot, or does not come up.
+  virtual std::expected<void, engine::Trouble> Restart() = 0;
+
+  // The last bytes the server wrote to standard error; empty when nbdspec did not start it.
+  virtual std::string StandardError() { return {}; }
+};
+
+struct TargetFacts {
+  std::string description;  // For reports: "nbdkit 1.32.5 (memory)", "nbd+unix:///d?socket=/s".
+  // What to write on a command line to name it again, quoted for a shell: "nbdkit", "--spawn 'srv {socket}'".
+  std::string command_line;
+  std::string export_name = {};  // The one to enter; "" for the default one.
+  // Whether each Start gives a server of its own: then several may be used at once, and it may be written to.
+  bool is_ours = true;
+  std::vector<Setup> setups = {Setup::kWritable};  // Those that Start can follow.
+};
+
 class Target {
  public:
+  explicit Target(TargetFacts facts) : facts_(std::move(facts)) {}
   virtual ~Target() = default;
 
   // A peer of its own: a process for a server that nbdspec starts, the same server for a URI.
@@ -31,20 +62,17 @@ class Target {
   virtual std::expected<std::unique_ptr<Peer>, engine::Trouble> Start(Setup setup,
                                                                       Transport::Clock::time_point deadline) = 0;
 
-  // Whether Start can follow `setup`.
-  [[nodiscard]] virtual bool CanSetUp(Setup setup) const = 0;
+  [[nodiscard]] const TargetFacts& facts() const { return facts_; }
+  [[nodiscard]] bool CanSetUp(Setup setup) const {
+    return std::ranges::find(facts_.setups, setup) != facts_.setups.end();
+  }
+  [[nodiscard]] bool IsOurs() const { return facts_.is_ours; }
+  [[nodiscard]] const std::string& Describe() const { return facts_.description; }
+  [[nodiscard]] const std::string& CommandLine() const { return facts_.command_line; }
+  [[nodiscard]] const std::string& ExportName() const { return facts_.export_name; }
 
-  // Whether each Start gives a server of its own: then several may be used at once, and it may be written to.
-  [[nodiscard]] virtual bool IsOurs() const = 0;
-
-  // For reports: "nbdkit 1.32.5 (memory)", "nbd+unix:///d?socket=/s".
-  [[nodiscard]] virtual std::string Describe() const = 0;
-
-  // What to write on a command line to name it again, quoted for a shell: "nbdkit", "--spawn 'srv {socket}'".
-  [[nodiscard]] virtual std::string CommandLine() const = 0;
-
-  // The export to enter; "" for the default one.
-  [[nodiscard]] virtual std::string ExportName() const = 0;
+ private:
+  TargetFacts facts_;
 };
 
 // An NBD URI: nbd://host[:port]/[export], nbd+unix:///[export]?socket=PATH. (nbds: TLS, a later version.)

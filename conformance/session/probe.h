@@ -11,7 +11,7 @@
 #include <string>
 #include <vector>
 
-#include "conformance/peer/peer.h"
+#include "conformance/peer/target.h"
 #include "conformance/session/session.h"
 #include "engine/base/error.h"
 #include "engine/wire/payloads.h"

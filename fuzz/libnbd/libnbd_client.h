@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "conformance/peer/socket/file_descriptor.h"
+#include "conformance/peer/socket/socket_transport.h"
 #include "engine/base/bytes.h"
 #include "engine/base/error.h"
 #include "engine/server/server.h"

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "conformance/peer/peer.h"
+#include "conformance/peer/target.h"
 #include "conformance/session/session.h"
 #include "conformance/session/transcript.h"
 #include "engine/base/byte_range.h"

@@ -110,15 +110,15 @@ class Conversation {
   Found Start() {
     const auto deadline = conformance::Transport::Clock::now() + kWait;
     auto entered = ExportClient::Enter(
-        conformance::StartPeer(
-            {.name = "nbdkit",
-             .command =
-                 [this](const conformance::PrivateDirectory& directory, const std::string& /*image*/) {
-                   socket_path_ = directory.socket_path();
-                   return NbdkitWords(case_, socket_path_);
-                 },
-             .must_greet = false},
-            deadline),
+        conformance::StartPeer({.name = "nbdkit",
+                                .command =
+                                    [this](conformance::Setup, const conformance::PrivateDirectory& directory,
+                                           const std::string& /*image*/) {
+                                      socket_path_ = directory.socket_path();
+                                      return NbdkitWords(case_, socket_path_);
+                                    },
+                                .must_greet = false},
+                               conformance::Setup::kWritable, deadline),
         deadline);
     if (!entered) {
       return entered.error();

@@ -90,17 +90,129 @@ class Guardian {
  public:
   explicit Guardian(const GuardianPlan& plan) : plan_(plan) {}
 
-  void StartServer();
-  void WatchUntilToldToStop();
-  void StopAll();
+  void StartServer() {
+    sigset_t child;
+    sigemptyset(&child);
+    sigaddset(&child, SIGCHLD);
+    child_signal_ = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC);
+    const pid_t guardian = getpid();
+    // Unlike fork, _Fork runs no handlers that may want locks.
+    server_ = _Fork();
+    if (server_ == 0) {
+      RunServer(plan_, guardian);
+    }
+    if (server_ < 0) {
+      Tell(plan_.channel, GuardianNews::Kind::kCannotRun, errno);
+      is_server_reaped_ = true;
+      return;
+    }
+    setpgid(server_, server_);  // As the server does itself: whichever comes first.
+  }
+
+  void WatchUntilToldToStop() {
+    for (;;) {
+      std::array<pollfd, 2> polled = {{{.fd = plan_.channel, .events = POLLIN, .revents = 0},
+                                       {.fd = child_signal_, .events = POLLIN, .revents = 0}}};
+      poll(polled.data(), polled.size(), kLogLookMs);
+      WaitForChild(0);
+      if (polled[0].revents != 0) {
+        return;
+      }
+      struct stat log = {};
+      if (fstat(plan_.log, &log) == 0 && log.st_size > kLogBytesMax && ftruncate(plan_.log, 0) != 0) {
+        return;  // A log that cannot be bounded: rather no server.
+      }
+    }
+  }
+
+  void StopAll() {
+    Reap();
+    if (has_children_) {
+      SignalAll(SIGTERM);
+      WaitForAll(kPoliteStopMs);
+    }
+    // Killing a parent makes its children ours: rounds, until there are none.
+    const std::int64_t deadline_ms = NowMs() + kForcedStopMs;
+    while (has_children_ && NowMs() < deadline_ms) {
+      SignalAll(SIGKILL);
+      WaitForAll(kForcedStopRoundMs);
+    }
+  }
 
  private:
   // Reaps what has ended and tells nbdspec when that was the server.
-  void Reap();
-  void WaitForChild(int wait_ms);
-  void WaitForAll(int wait_ms);
-  void SignalAll(int number) const;
-  void SignalChildren(int number) const;
+  void Reap() {
+    for (;;) {
+      int status = 0;
+      const pid_t ended = waitpid(-1, &status, WNOHANG);
+      if (ended == 0) {
+        return;
+      }
+      if (ended < 0) {
+        has_children_ = errno != ECHILD;
+        return;
+      }
+      // A first process that succeeds and leaves others is a daemon's parent: then the server is what it left.
+      const bool was_daemon = is_server_reaped_;
+      is_server_reaped_ = is_server_reaped_ || ended == server_;
+      siginfo_t ignored;
+      const bool was_last = waitid(P_ALL, 0, &ignored, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD;
+      const bool is_end = was_last || (ended == server_ && status != 0) || (was_daemon && WIFSIGNALED(status));
+      if (is_end && !has_told_end_) {
+        has_told_end_ = true;
+        Tell(plan_.channel, GuardianNews::Kind::kEnded, status);
+      }
+    }
+  }
+
+  void WaitForChild(int wait_ms) {
+    pollfd polled = {.fd = child_signal_, .events = POLLIN, .revents = 0};
+    poll(&polled, 1, wait_ms);
+    signalfd_siginfo ignored;
+    while (read(child_signal_, &ignored, sizeof(ignored)) > 0) {
+    }
+    Reap();
+  }
+
+  void WaitForAll(int wait_ms) {
+    const std::int64_t deadline_ms = NowMs() + wait_ms;
+    WaitForChild(0);
+    for (std::int64_t now_ms = NowMs(); has_children_ && now_ms < deadline_ms; now_ms = NowMs()) {
+      WaitForChild(static_cast<int>(deadline_ms - now_ms));
+    }
+  }
+
+  void SignalAll(int number) const {
+    // Once the server is reaped its number may belong to somebody else.
+    if (!is_server_reaped_) {
+      kill(-server_, number);
+    }
+    SignalChildren(number);
+  }
+
+  // Our children, except those that the signal to the server's group reaches.
+  void SignalChildren(int number) const {
+    const int list = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    if (list < 0) {
+      return;
+    }
+    std::array<char, 4096> text;
+    const ssize_t text_bytes = read(list, text.data(), text.size());
+    close(list);
+    pid_t child = 0;
+    // Each number has a blank behind it. One cut off at the end of the buffer is met in a later round.
+    for (ssize_t i = 0; i < text_bytes; ++i) {
+      const char c = text[static_cast<std::size_t>(i)];
+      if (c >= '0' && c <= '9') {
+        child = child * 10 + (c - '0');
+        continue;
+      }
+      if (child > 0 && (is_server_reaped_ || getpgid(child) != server_)) {
+        kill(child, number);
+      }
+      child = 0;
+    }
+  }
 
   const GuardianPlan& plan_;
   int child_signal_ = -1;
@@ -109,128 +221,6 @@ class Guardian {
   bool has_children_ = true;
   bool has_told_end_ = false;
 };
-
-void Guardian::StartServer() {
-  sigset_t child;
-  sigemptyset(&child);
-  sigaddset(&child, SIGCHLD);
-  child_signal_ = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC);
-  const pid_t guardian = getpid();
-  // Unlike fork, _Fork runs no handlers that may want locks.
-  server_ = _Fork();
-  if (server_ == 0) {
-    RunServer(plan_, guardian);
-  }
-  if (server_ < 0) {
-    Tell(plan_.channel, GuardianNews::Kind::kCannotRun, errno);
-    is_server_reaped_ = true;
-    return;
-  }
-  setpgid(server_, server_);  // As the server does itself: whichever comes first.
-}
-
-void Guardian::Reap() {
-  for (;;) {
-    int status = 0;
-    const pid_t ended = waitpid(-1, &status, WNOHANG);
-    if (ended == 0) {
-      return;
-    }
-    if (ended < 0) {
-      has_children_ = errno != ECHILD;
-      return;
-    }
-    // A first process that succeeds and leaves others is a daemon's parent: then the server is what it left.
-    const bool was_daemon = is_server_reaped_;
-    is_server_reaped_ = is_server_reaped_ || ended == server_;
-    siginfo_t ignored;
-    const bool was_last = waitid(P_ALL, 0, &ignored, WEXITED | WNOHANG | WNOWAIT) < 0 && errno == ECHILD;
-    const bool is_end = was_last || (ended == server_ && status != 0) || (was_daemon && WIFSIGNALED(status));
-    if (is_end && !has_told_end_) {
-      has_told_end_ = true;
-      Tell(plan_.channel, GuardianNews::Kind::kEnded, status);
-    }
-  }
-}
-
-void Guardian::WaitForChild(int wait_ms) {
-  pollfd polled = {.fd = child_signal_, .events = POLLIN, .revents = 0};
-  poll(&polled, 1, wait_ms);
-  signalfd_siginfo ignored;
-  while (read(child_signal_, &ignored, sizeof(ignored)) > 0) {
-  }
-  Reap();
-}
-
-void Guardian::WatchUntilToldToStop() {
-  for (;;) {
-    std::array<pollfd, 2> polled = {
-        {{.fd = plan_.channel, .events = POLLIN, .revents = 0}, {.fd = child_signal_, .events = POLLIN, .revents = 0}}};
-    poll(polled.data(), polled.size(), kLogLookMs);
-    WaitForChild(0);
-    if (polled[0].revents != 0) {
-      return;
-    }
-    struct stat log = {};
-    if (fstat(plan_.log, &log) == 0 && log.st_size > kLogBytesMax && ftruncate(plan_.log, 0) != 0) {
-      return;  // A log that cannot be bounded: rather no server.
-    }
-  }
-}
-
-void Guardian::WaitForAll(int wait_ms) {
-  const std::int64_t deadline_ms = NowMs() + wait_ms;
-  WaitForChild(0);
-  for (std::int64_t now_ms = NowMs(); has_children_ && now_ms < deadline_ms; now_ms = NowMs()) {
-    WaitForChild(static_cast<int>(deadline_ms - now_ms));
-  }
-}
-
-// Our children, except those that the signal to the server's group reaches.
-void Guardian::SignalChildren(int number) const {
-  const int list = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
-  if (list < 0) {
-    return;
-  }
-  std::array<char, 4096> text;
-  const ssize_t text_bytes = read(list, text.data(), text.size());
-  close(list);
-  pid_t child = 0;
-  // Each number has a blank behind it. One cut off at the end of the buffer is met in a later round.
-  for (ssize_t i = 0; i < text_bytes; ++i) {
-    const char c = text[static_cast<std::size_t>(i)];
-    if (c >= '0' && c <= '9') {
-      child = child * 10 + (c - '0');
-      continue;
-    }
-    if (child > 0 && (is_server_reaped_ || getpgid(child) != server_)) {
-      kill(child, number);
-    }
-    child = 0;
-  }
-}
-
-void Guardian::SignalAll(int number) const {
-  // Once the server is reaped its number may belong to somebody else.
-  if (!is_server_reaped_) {
-    kill(-server_, number);
-  }
-  SignalChildren(number);
-}
-
-void Guardian::StopAll() {
-  Reap();
-  if (has_children_) {
-    SignalAll(SIGTERM);
-    WaitForAll(kPoliteStopMs);
-  }
-  // Killing a parent makes its children ours: rounds, until there are none.
-  const std::int64_t deadline_ms = NowMs() + kForcedStopMs;
-  while (has_children_ && NowMs() < deadline_ms) {
-    SignalAll(SIGKILL);
-    WaitForAll(kForcedStopRoundMs);
-  }
-}
 
 }  // namespace
 

@@ -13,6 +13,7 @@
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
+#include <sstream>
 #include <system_error>
 
 #include "engine/base/quoted.h"
@@ -71,18 +72,12 @@ std::optional<std::string> FindExecutable(const std::string& name) {
     return IsExecutableFile(name) ? std::optional(name) : std::nullopt;
   }
   const char* const path = std::getenv("PATH");
-  std::string_view rest = path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin";
-  while (!name.empty()) {
-    const std::size_t colon = rest.find(':');
-    const std::string folder(rest.substr(0, colon));
+  std::istringstream folders((path != nullptr ? path : "/usr/local/bin:/usr/bin:/bin") + std::string(":"));
+  for (std::string folder; std::getline(folders, folder, ':');) {
     std::string candidate = (folder.empty() ? "." : folder) + "/" + name;
     if (IsExecutableFile(candidate)) {
       return candidate;
     }
-    if (colon == std::string_view::npos) {
-      break;
-    }
-    rest.remove_prefix(colon + 1);
   }
   return {};
 }

@@ -14,7 +14,7 @@
 
 #include "conformance/peer/process/guardian.h"
 #include "conformance/peer/process/private_directory.h"
-#include "conformance/peer/socket/file_descriptor.h"
+#include "conformance/peer/socket/socket_transport.h"
 #include "conformance/peer/transport.h"
 #include "engine/base/error.h"
 

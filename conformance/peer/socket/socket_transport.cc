@@ -7,6 +7,7 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -17,6 +18,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/quoted.h"
+#include "engine/wire/byte_queue.h"
 
 namespace nbdspec::conformance {
 
@@ -31,6 +33,16 @@ constexpr std::chrono::milliseconds kBacklogPause{2};
 
 static_assert(kUnixPathBytesMax == sizeof(sockaddr_un::sun_path) - 1);
 
+int MillisecondsUntil(Transport::Clock::time_point deadline) {
+  const Transport::Clock::time_point now = Transport::Clock::now();
+  if (deadline <= now) {
+    return 0;
+  }
+  // Rounded up, so that a wait never ends just before its deadline; capped, since poll takes an int.
+  const auto wait = std::chrono::ceil<std::chrono::milliseconds>(deadline - now);
+  return static_cast<int>(std::min<std::chrono::milliseconds::rep>(wait.count(), 60'000));
+}
+
 class SocketTransport final : public Transport {
  public:
   explicit SocketTransport(FileDescriptor socket) : socket_(std::move(socket)) {}
@@ -40,17 +52,14 @@ class SocketTransport final : public Transport {
   void CloseSending() override { shutdown(socket_.get(), SHUT_WR); }
 
  private:
-  // Bytes received and not yet given.
-  [[nodiscard]] std::size_t inbound_bytes() const { return inbound_.size() - inbound_begin_; }
-  [[nodiscard]] bool MayRead() const { return end_ == Ending::kNone && inbound_bytes() < kInboundBytesMax; }
+  [[nodiscard]] bool MayRead() const { return end_ == Ending::kNone && inbound_.size() < kInboundBytesMax; }
 
   // Reads once without waiting, into the inbound buffer. Returns whether anything came.
   bool ReadSome();
   Ending WhySendFailed(int error);
 
   FileDescriptor socket_;
-  Bytes inbound_;
-  std::size_t inbound_begin_ = 0;
+  engine::ByteQueue inbound_;   // Received and not yet given.
   bool was_reset_ = false;      // Told to a send: the kernel tells it only once, and then reads see a plain end.
   Ending end_ = Ending::kNone;  // How the peer's bytes ended, after those in inbound_.
 };
@@ -59,11 +68,7 @@ bool SocketTransport::ReadSome() {
   std::array<std::uint8_t, kReadBytes> buffer;
   const ssize_t got = recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
   if (got > 0) {
-    if (inbound_begin_ > inbound_.size() / 2) {
-      inbound_.erase(inbound_.begin(), inbound_.begin() + static_cast<std::ptrdiff_t>(inbound_begin_));
-      inbound_begin_ = 0;
-    }
-    inbound_.insert(inbound_.end(), buffer.begin(), buffer.begin() + got);
+    inbound_.Append(ByteView(buffer).first(static_cast<std::size_t>(got)));
     return true;
   }
   if (got == 0) {
@@ -113,7 +118,7 @@ Ending SocketTransport::Send(ByteView bytes, Clock::time_point deadline) {
 
 Ending SocketTransport::Receive(Bytes& out, std::size_t bytes_max, Clock::time_point deadline) {
   NBDSPEC_CHECK(bytes_max > 0);
-  while (inbound_bytes() == 0) {
+  while (inbound_.size() == 0) {
     if (end_ != Ending::kNone) {
       return end_;
     }
@@ -121,14 +126,9 @@ Ending SocketTransport::Receive(Bytes& out, std::size_t bytes_max, Clock::time_p
       return Ending::kTimedOut;
     }
   }
-  const std::size_t given = std::min(bytes_max, inbound_bytes());
-  const auto begin = inbound_.begin() + static_cast<std::ptrdiff_t>(inbound_begin_);
-  out.insert(out.end(), begin, begin + static_cast<std::ptrdiff_t>(given));
-  inbound_begin_ += given;
-  if (inbound_bytes() == 0) {
-    inbound_.clear();
-    inbound_begin_ = 0;
-  }
+  const ByteView given = inbound_.view().first(std::min(bytes_max, inbound_.size()));
+  out.insert(out.end(), given.begin(), given.end());
+  inbound_.Drop(given.size());
   return Ending::kNone;
 }
 
@@ -160,6 +160,29 @@ int ConnectUntil(int fd, const SocketAddress& address, Transport::Clock::time_po
 }
 
 }  // namespace
+
+FileDescriptor::~FileDescriptor() {
+  if (is_open()) {
+    close(fd_);
+  }
+}
+
+short PollUntil(int fd, short events, Transport::Clock::time_point deadline) {
+  for (;;) {
+    const int wait_ms = MillisecondsUntil(deadline);
+    pollfd polled = {.fd = fd, .events = events, .revents = 0};
+    const int ready_count = poll(&polled, 1, wait_ms);
+    if (ready_count > 0) {
+      return polled.revents;
+    }
+    if (ready_count < 0 && errno != EINTR) {
+      return 0;  // No memory for the wait: a time-out is all that can be said.
+    }
+    if (wait_ms == 0) {
+      return 0;
+    }
+  }
+}
 
 std::expected<SocketAddress, Trouble> UnixSocketAddress(std::string_view path) {
   if (path.empty() || path.size() > kUnixPathBytesMax) {

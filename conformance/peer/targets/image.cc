@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <system_error>
 
-#include "conformance/peer/socket/file_descriptor.h"
+#include "conformance/peer/socket/socket_transport.h"
 #include "engine/base/bytes.h"
 #include "engine/base/quoted.h"
 

@@ -9,7 +9,7 @@
 #include <iterator>
 
 #include "conformance/peer/process/private_directory.h"
-#include "conformance/peer/socket/file_descriptor.h"
+#include "conformance/peer/socket/socket_transport.h"
 
 namespace nbdspec::conformance {
 namespace {

@@ -157,39 +157,6 @@ std::string VersionOf(const NamedServer& server) {
   return {};
 }
 
-class NamedTarget final : public Target {
- public:
-  explicit NamedTarget(const NamedServer& server) : server_(server), version_(VersionOf(server)) {}
-
-  std::expected<std::unique_ptr<Peer>, Trouble> Start(Setup setup, Transport::Clock::time_point deadline) override {
-    const std::string program(server_.program);
-    if (!FindExecutable(program)) {
-      return std::unexpected(
-          Trouble{program + " is not installed: run ./setup, or apt install " + std::string(server_.package) + "."});
-    }
-    return StartPeer({.name = std::string(server_.name),
-                      .command = [command = server_.command, setup](
-                                     const PrivateDirectory& directory,
-                                     const std::string& image) { return command(setup, directory, image); }},
-                     deadline);
-  }
-  [[nodiscard]] bool CanSetUp(Setup setup) const override {
-    return setup != Setup::kStrictBlockSize || server_.can_be_strict;
-  }
-  [[nodiscard]] bool IsOurs() const override { return true; }
-  [[nodiscard]] std::string Describe() const override {
-    std::string text(server_.name);
-    text += version_.empty() ? "" : " " + version_;
-    return text + (server_.kind.empty() ? "" : " (" + std::string(server_.kind) + ")");
-  }
-  [[nodiscard]] std::string CommandLine() const override { return std::string(server_.name); }
-  [[nodiscard]] std::string ExportName() const override { return std::string(server_.export_name); }
-
- private:
-  const NamedServer& server_;
-  std::string version_;
-};
-
 }  // namespace
 
 std::expected<std::unique_ptr<Target>, Trouble> TargetFromName(std::string_view name) {
@@ -200,7 +167,26 @@ std::expected<std::unique_ptr<Target>, Trouble> TargetFromName(std::string_view 
                 "; known are nbdkit, nbdkit:extents, qemu-nbd and nbd-server. Others are reached by an NBD URI, " +
                 "or started with --spawn."});
   }
-  return std::make_unique<NamedTarget>(*server);
+  const std::string version = VersionOf(*server);
+  const std::string kind = server->kind.empty() ? "" : " (" + std::string(server->kind) + ")";
+  TargetFacts facts = {.description = std::string(name) + (version.empty() ? "" : " " + version) + kind,
+                       .command_line = std::string(name),
+                       .export_name = std::string(server->export_name),
+                       .setups = {Setup::kWritable, Setup::kReadOnly}};
+  if (server->can_be_strict) {
+    facts.setups.push_back(Setup::kStrictBlockSize);
+  }
+  return StartedTarget(
+      std::move(facts),
+      {.name = std::string(name),
+       .command = [server](Setup setup, const PrivateDirectory& directory,
+                           const std::string& image) -> std::expected<Words, Trouble> {
+         if (!FindExecutable(std::string(server->program))) {
+           return std::unexpected(Trouble{std::string(server->program) + " is not installed: run ./setup, or apt " +
+                                          "install " + std::string(server->package) + "."});
+         }
+         return server->command(setup, directory, image);
+       }});
 }
 
 }  // namespace nbdspec::conformance

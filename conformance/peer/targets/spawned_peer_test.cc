@@ -12,7 +12,7 @@
 #include <set>
 #include <thread>
 
-#include "conformance/peer/socket/file_descriptor.h"
+#include "conformance/peer/socket/socket_transport.h"
 #include "conformance/peer/target.h"
 #include "conformance/peer/testdata/peer_fixture.h"
 

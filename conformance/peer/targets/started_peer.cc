@@ -45,8 +45,8 @@ std::string TellLastWords(std::string words) {
 
 class StartedPeer final : public Peer {
  public:
-  StartedPeer(ServerRecipe recipe, std::chrono::nanoseconds restart_wait)
-      : recipe_(std::move(recipe)), restart_wait_(restart_wait) {}
+  StartedPeer(ServerRecipe recipe, Setup setup, std::chrono::nanoseconds restart_wait)
+      : recipe_(std::move(recipe)), setup_(setup), restart_wait_(restart_wait) {}
 
   std::expected<void, Trouble> Start(Clock::time_point deadline);
 
@@ -61,6 +61,7 @@ class StartedPeer final : public Peer {
   [[nodiscard]] bool IsUp(Clock::time_point deadline) const;
 
   ServerRecipe recipe_;
+  Setup setup_;
   std::chrono::nanoseconds restart_wait_;
   SocketAddress address_;
   std::unique_ptr<ServerProcess> process_;  // Null only when the last start failed.
@@ -72,7 +73,7 @@ std::expected<void, Trouble> StartedPeer::StartProcess() {
   address_ = address;
   const std::string image = directory.PathOf("image");
   NBDSPEC_RETURN_IF_ERROR(WriteImage(image));
-  NBDSPEC_ASSIGN_OR_RETURN(words, recipe_.command(directory, image));
+  NBDSPEC_ASSIGN_OR_RETURN(words, recipe_.command(setup_, directory, image));
   NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory)));
   process_ = std::move(process);
   return {};
@@ -141,12 +142,31 @@ std::optional<std::string> StartedPeer::Ended() {
   return process_ == nullptr ? "could not be started again" : process_->EndedBy(Clock::now() + kNewsOfDeathWait);
 }
 
+class OurTarget final : public Target {
+ public:
+  OurTarget(TargetFacts facts, ServerRecipe recipe) : Target(std::move(facts)), recipe_(std::move(recipe)) {}
+
+  std::expected<std::unique_ptr<Peer>, Trouble> Start(Setup setup, Clock::time_point deadline) override {
+    if (!CanSetUp(setup)) {
+      return std::unexpected(Trouble{"Cannot set up " + Describe() + " like that: its command says how it serves."});
+    }
+    return StartPeer(recipe_, setup, deadline);
+  }
+
+ private:
+  ServerRecipe recipe_;
+};
+
 }  // namespace
 
-std::expected<std::unique_ptr<Peer>, Trouble> StartPeer(ServerRecipe recipe, Clock::time_point deadline) {
+std::unique_ptr<Target> StartedTarget(TargetFacts facts, ServerRecipe recipe) {
+  return std::make_unique<OurTarget>(std::move(facts), std::move(recipe));
+}
+
+std::expected<std::unique_ptr<Peer>, Trouble> StartPeer(ServerRecipe recipe, Setup setup, Clock::time_point deadline) {
   const auto given = deadline - Clock::now();
   auto peer = std::make_unique<StartedPeer>(
-      std::move(recipe), std::clamp<std::chrono::nanoseconds>(given, kRestartWaitMin, kRestartWaitMax));
+      std::move(recipe), setup, std::clamp<std::chrono::nanoseconds>(given, kRestartWaitMin, kRestartWaitMax));
   NBDSPEC_RETURN_IF_ERROR(peer->Start(deadline));
   return peer;
 }

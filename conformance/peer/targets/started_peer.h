@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A peer that nbdspec starts itself: a directory, an image and a process of its own, until it is destroyed.
+// A server that nbdspec starts itself, as a target and as a peer: a directory, an image and a process of its own.
 
 #pragma once
 
@@ -9,8 +9,8 @@
 #include <string>
 #include <vector>
 
-#include "conformance/peer/peer.h"
 #include "conformance/peer/process/private_directory.h"
+#include "conformance/peer/target.h"
 #include "engine/base/error.h"
 
 namespace nbdspec::conformance {
@@ -20,7 +20,7 @@ struct ServerRecipe {
   std::string name;  // For sentences: "nbdkit".
 
   // The words of the command that serves `image` on directory.socket_path(); may write more files there.
-  std::function<std::expected<std::vector<std::string>, engine::Trouble>(const PrivateDirectory& directory,
+  std::function<std::expected<std::vector<std::string>, engine::Trouble>(Setup setup, const PrivateDirectory& directory,
                                                                          const std::string& image)>
       command;
 
@@ -32,7 +32,10 @@ struct ServerRecipe {
 
 // Starts a server from fresh contents and waits until it is up.
 // Errors: no such command, it ended at once (with its last words), or is not up by `deadline`.
-std::expected<std::unique_ptr<Peer>, engine::Trouble> StartPeer(ServerRecipe recipe,
+std::expected<std::unique_ptr<Peer>, engine::Trouble> StartPeer(ServerRecipe recipe, Setup setup,
                                                                 Transport::Clock::time_point deadline);
+
+// A target whose peers are started so.
+std::unique_ptr<Target> StartedTarget(TargetFacts facts, ServerRecipe recipe);
 
 }  // namespace nbdspec::conformance

@@ -59,33 +59,27 @@ std::expected<std::unique_ptr<Transport>, Trouble> UriPeer::Connect(Clock::time_
 
 class UriTarget final : public Target {
  public:
-  UriTarget(std::string text, NbdUri uri) : text_(std::move(text)), uri_(std::move(uri)) {}
+  // `text` is parsed, so it has no control characters.
+  UriTarget(const std::string& text, NbdUri uri)
+      : Target(
+            {.description = text, .command_line = QuoteWord(text), .export_name = uri.export_name, .is_ours = false}),
+        uri_(std::move(uri)) {}
 
   std::expected<std::unique_ptr<Peer>, Trouble> Start(Setup setup, Clock::time_point /*deadline*/) override {
     if (!CanSetUp(setup)) {
-      return std::unexpected(Trouble{"Cannot make the server at " + text_ + " read-only: nbdspec did not start it. " +
+      return std::unexpected(Trouble{"Cannot make the server at " + Describe() +
+                                     " read-only: nbdspec did not start it. " +
                                      "Start it read-only by hand, under another URI."});
     }
-    NBDSPEC_ASSIGN_OR_RETURN(addresses, Addresses());
-    return std::make_unique<UriPeer>(text_, is_unix(), addresses);
-  }
-  [[nodiscard]] bool CanSetUp(Setup setup) const override { return setup == Setup::kWritable; }
-  [[nodiscard]] bool IsOurs() const override { return false; }
-  [[nodiscard]] std::string Describe() const override { return text_; }
-  [[nodiscard]] std::string CommandLine() const override { return QuoteWord(text_); }
-  [[nodiscard]] std::string ExportName() const override { return uri_.export_name; }
-
- private:
-  [[nodiscard]] bool is_unix() const { return !uri_.socket_path.empty(); }
-  [[nodiscard]] std::expected<std::vector<SocketAddress>, Trouble> Addresses() const {
-    if (!is_unix()) {
-      return ResolveTcp(uri_.host, uri_.port);
+    if (uri_.socket_path.empty()) {
+      NBDSPEC_ASSIGN_OR_RETURN(addresses, ResolveTcp(uri_.host, uri_.port));
+      return std::make_unique<UriPeer>(Describe(), /*is_unix=*/false, addresses);
     }
     NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(uri_.socket_path));
-    return std::vector{address};
+    return std::make_unique<UriPeer>(Describe(), /*is_unix=*/true, std::vector{address});
   }
 
-  std::string text_;  // Parsed, so without control characters.
+ private:
   NbdUri uri_;
 };
 
@@ -102,44 +96,6 @@ std::string Replace(std::string text, std::string_view placeholder, const std::s
   return text;
 }
 
-class SpawnTarget final : public Target {
- public:
-  SpawnTarget(std::string_view command, std::vector<std::string> words, std::string_view export_name)
-      : command_(command), words_(std::move(words)), export_name_(export_name) {}
-
-  std::expected<std::unique_ptr<Peer>, Trouble> Start(Setup setup, Clock::time_point deadline) override {
-    if (!CanSetUp(setup)) {
-      return std::unexpected(Trouble{"Cannot make the server of --spawn read-only: its command says how it serves. " +
-                                     std::string("Give --spawn a command that serves read-only.")});
-    }
-    return StartPeer(
-        {.name = words_.front(),
-         .command = [words = words_](const PrivateDirectory& directory,
-                                     const std::string& image) -> std::expected<std::vector<std::string>, Trouble> {
-           std::vector<std::string> replaced;
-           for (const std::string& word : words) {
-             replaced.push_back(
-                 Replace(Replace(word, kImagePlaceholder, image), kSocketPlaceholder, directory.socket_path()));
-           }
-           return replaced;
-         },
-         .must_greet = false},
-        deadline);
-  }
-  [[nodiscard]] bool CanSetUp(Setup setup) const override { return setup == Setup::kWritable; }
-  [[nodiscard]] bool IsOurs() const override { return true; }
-  [[nodiscard]] std::string Describe() const override { return command_; }
-  [[nodiscard]] std::string CommandLine() const override {
-    return "--spawn " + QuoteWord(command_) + (export_name_.empty() ? "" : " --export " + QuoteWord(export_name_));
-  }
-  [[nodiscard]] std::string ExportName() const override { return export_name_; }
-
- private:
-  std::string command_;
-  std::vector<std::string> words_;
-  std::string export_name_;
-};
-
 }  // namespace
 
 std::expected<std::unique_ptr<Target>, Trouble> TargetFromUri(std::string_view uri) {
@@ -154,7 +110,22 @@ std::expected<std::unique_ptr<Target>, Trouble> TargetFromSpawn(std::string_view
     return std::unexpected(Trouble{"The command " + engine::Quoted(command, 200) + " has no {socket}: write it where " +
                                    "the server takes the path of the unix socket to listen on."});
   }
-  return std::make_unique<SpawnTarget>(command, std::move(words), export_name);
+  const std::string export_words = export_name.empty() ? "" : " --export " + QuoteWord(export_name);
+  return StartedTarget(
+      {.description = std::string(command),
+       .command_line = "--spawn " + QuoteWord(command) + export_words,
+       .export_name = std::string(export_name)},
+      {.name = words.front(),
+       .command = [words](Setup, const PrivateDirectory& directory,
+                          const std::string& image) -> std::expected<std::vector<std::string>, Trouble> {
+         std::vector<std::string> replaced;
+         for (const std::string& word : words) {
+           replaced.push_back(
+               Replace(Replace(word, kImagePlaceholder, image), kSocketPlaceholder, directory.socket_path()));
+         }
+         return replaced;
+       },
+       .must_greet = false});
 }
 
 }  // namespace nbdspec::conformance

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <utility>
 
 #include "conformance/peer/socket/socket_transport.h"
 #include "engine/base/or_return.h"
@@ -29,17 +30,9 @@ bool IsAlphanumeric(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <=
 char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 // What comes before and after the first `separator`; after is nothing when there is none.
-struct Halves {
-  std::string_view before;
-  std::optional<std::string_view> after = {};
-};
-
-Halves SplitAt(std::string_view text, char separator) {
+std::pair<std::string_view, std::optional<std::string_view>> SplitAt(std::string_view text, char separator) {
   const std::size_t at = text.find(separator);
-  if (at == std::string_view::npos) {
-    return {.before = text};
-  }
-  return {.before = text.substr(0, at), .after = text.substr(at + 1)};
+  return {text.substr(0, at), at == std::string_view::npos ? std::nullopt : std::optional(text.substr(at + 1))};
 }
 
 Parsed<std::string> PercentDecode(const std::string& part, std::string_view text) {
@@ -76,15 +69,6 @@ Parsed<std::uint16_t> ParsePort(std::string_view text) {
   return port;
 }
 
-Parsed<std::string> ParseHostName(std::string_view text) {
-  Parsed<std::string> host = PercentDecode("the host", text);
-  if (host &&
-      !std::ranges::all_of(*host, [](char c) { return IsAlphanumeric(c) || c == '-' || c == '.' || c == '_'; })) {
-    return Error("the host " + Quoted(*host) + " is no host name; write an IPv6 address in brackets, as in [::1]");
-  }
-  return host;
-}
-
 Parsed<void> ParseAuthority(std::string_view authority, NbdUri& uri) {
   if (authority.contains('@')) {
     return Error("the user name before @ is for TLS, which is not supported yet");
@@ -106,7 +90,10 @@ Parsed<void> ParseAuthority(std::string_view authority, NbdUri& uri) {
     port = rest->empty() ? *rest : rest->substr(1);
   } else {
     const auto [name, after] = SplitAt(authority, ':');
-    NBDSPEC_ASSIGN_OR_RETURN(host, ParseHostName(name));
+    NBDSPEC_ASSIGN_OR_RETURN(host, PercentDecode("the host", name));
+    if (!std::ranges::all_of(host, [](char c) { return IsAlphanumeric(c) || c == '-' || c == '.' || c == '_'; })) {
+      return Error("the host " + Quoted(host) + " is no host name; write an IPv6 address in brackets, as in [::1]");
+    }
     if (!host.empty()) {
       uri.host = host;
     }
@@ -114,20 +101,6 @@ Parsed<void> ParseAuthority(std::string_view authority, NbdUri& uri) {
   }
   NBDSPEC_ASSIGN_OR_RETURN(number, ParsePort(*port));
   uri.port = number;
-  return {};
-}
-
-Parsed<void> CheckSocketPath(std::string_view path) {
-  if (path.empty() || path == std::string_view("\0", 1)) {
-    return Error("the socket parameter is empty; write ?socket=PATH");
-  }
-  if (path.substr(1).contains('\0')) {
-    return Error("the socket parameter has a %00 that is not its first character");
-  }
-  if (path.size() > kUnixPathBytesMax) {
-    return Error("the socket parameter has " + std::to_string(path.size()) + " bytes, more than the " +
-                 std::to_string(kUnixPathBytesMax) + " of a unix socket's path");
-  }
   return {};
 }
 
@@ -148,18 +121,27 @@ Parsed<void> ParseParameter(std::string_view parameter, bool is_unix, NbdUri& ur
     return Error("the socket parameter is given twice");
   }
   NBDSPEC_ASSIGN_OR_RETURN(path, PercentDecode("the socket parameter", value_text.value_or("")));
+  if (path.empty() || path == std::string_view("\0", 1)) {
+    return Error("the socket parameter is empty; write ?socket=PATH");
+  }
+  if (path.find('\0', 1) != std::string::npos) {
+    return Error("the socket parameter has a %00 that is not its first character");
+  }
+  if (path.size() > kUnixPathBytesMax) {
+    return Error("the socket parameter has " + std::to_string(path.size()) + " bytes, more than the " +
+                 std::to_string(kUnixPathBytesMax) + " of a unix socket's path");
+  }
   uri.socket_path = path;
-  return CheckSocketPath(uri.socket_path);
+  return {};
 }
 
 Parsed<void> ParseQuery(std::string_view query, bool is_unix, NbdUri& uri) {
   for (std::optional<std::string_view> rest = query; rest;) {
     const auto [parameter, after] = SplitAt(*rest, '&');
     rest = after;
-    if (parameter.empty()) {
-      continue;
+    if (!parameter.empty()) {
+      NBDSPEC_RETURN_IF_ERROR(ParseParameter(parameter, is_unix, uri));
     }
-    NBDSPEC_RETURN_IF_ERROR(ParseParameter(parameter, is_unix, uri));
   }
   if (is_unix && uri.socket_path.empty()) {
     return Error("it has no socket parameter; write nbd+unix:///[export]?socket=PATH");

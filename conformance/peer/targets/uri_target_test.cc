@@ -8,7 +8,6 @@
 #include <string>
 
 #include "conformance/peer/process/private_directory.h"
-#include "conformance/peer/socket/file_descriptor.h"
 #include "conformance/peer/socket/socket_transport.h"
 #include "conformance/peer/target.h"
 

@@ -12,7 +12,7 @@
 #include <iterator>
 #include <thread>
 
-#include "conformance/peer/socket/file_descriptor.h"
+#include "conformance/peer/socket/socket_transport.h"
 
 namespace nbdspec::conformance {
 

@@ -29,19 +29,14 @@ constexpr std::string_view kQcow2Race = "qemu-b8bfb1478d61";
 class Named : public conformance::Target {
  public:
   Named(std::string_view name, conformance::ReferenceOptions options)
-      : name_(name), target_(conformance::ReferenceTarget(std::move(options))) {}
+      : Target({.description = std::string(name), .command_line = std::string(name)}),
+        target_(conformance::ReferenceTarget(std::move(options))) {}
   std::expected<std::unique_ptr<conformance::Peer>, engine::Trouble> Start(
       conformance::Setup setup, conformance::Transport::Clock::time_point deadline) override {
     return target_->Start(setup, deadline);
   }
-  [[nodiscard]] bool CanSetUp(conformance::Setup setup) const override { return target_->CanSetUp(setup); }
-  [[nodiscard]] bool IsOurs() const override { return true; }
-  [[nodiscard]] std::string Describe() const override { return name_; }
-  [[nodiscard]] std::string CommandLine() const override { return name_; }
-  [[nodiscard]] std::string ExportName() const override { return ""; }
 
  private:
-  std::string name_;
   std::unique_ptr<conformance::Target> target_;
 };
 

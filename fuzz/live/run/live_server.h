@@ -18,7 +18,6 @@
 #include <string>
 #include <vector>
 
-#include "conformance/peer/peer.h"
 #include "conformance/peer/target.h"
 #include "engine/base/error.h"
 #include "engine/script/script.h"
