@@ -2,12 +2,15 @@
 #include "fuzz/findings/about.h"
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <nlohmann/json.hpp>
 #include <optional>
+#include <type_traits>
+#include <variant>
 
+#include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
 
 namespace nbdspec::fuzz {
 
@@ -24,14 +27,35 @@ std::unexpected<Trouble> Wrong(std::string_view what) {
   return std::unexpected(Trouble{"about.json " + std::string(what)});
 }
 
-std::string TextIn(const Json& about, const char* name) {
-  const auto found = about.find(name);
-  return found != about.end() && found->is_string() ? found->get<std::string>() : "";
-}
+// What stands in about.json as it is.
+struct Field {
+  const char* name;
+  std::variant<std::string Finding::*, std::uint64_t Finding::*> member;
+};
+constexpr auto kFields = std::to_array<Field>({
+    {"rule", &Finding::rule},
+    {"place", &Finding::request_kind},
+    {"expected", &Finding::expected},
+    {"saw", &Finding::saw},
+    {"known", &Finding::known},
+    {"target", &Finding::target},
+    {"target_words", &Finding::target_words},
+    {"replay_options", &Finding::replay_options},
+    {"version", &Finding::version},
+    {"seed", &Finding::seed},
+    {"script_number", &Finding::script_number},
+    {"step", &Finding::step},
+    {"count", &Finding::count},
+    {"server_ended", &Finding::server_ended},
+});
 
-std::uint64_t NumberIn(const Json& about, const char* name) {
-  const auto found = about.find(name);
-  return found != about.end() && found->is_number_unsigned() ? found->get<std::uint64_t>() : 0;
+// The member `name` of an object; the same, empty, when it is missing or of another type.
+template <typename Value>
+Value ValueIn(const Json& object, const char* name) {
+  const auto found = object.find(name);
+  const bool has_type =
+      found != object.end() && (std::is_same_v<Value, std::string> ? found->is_string() : found->is_number_unsigned());
+  return has_type ? found->get<Value>() : Value{};
 }
 
 std::expected<std::map<std::string, FileFacts>, Trouble> FilesIn(const Json& about) {
@@ -44,7 +68,7 @@ std::expected<std::map<std::string, FileFacts>, Trouble> FilesIn(const Json& abo
     if (name.find('/') != std::string::npos || !facts.is_object()) {
       return Wrong("lists " + engine::Quoted(name));
     }
-    files[name] = {.bytes = NumberIn(facts, "bytes"), .fnv1a = NumberIn(facts, "fnv1a")};
+    files[name] = {.bytes = ValueIn<std::uint64_t>(facts, "bytes"), .fnv1a = ValueIn<std::uint64_t>(facts, "fnv1a")};
   }
   return files;
 }
@@ -59,8 +83,8 @@ std::vector<FindingStream> StreamsIn(const Json& about) {
     const Json& facts = (*listed)[i];
     FindingStream& stream = streams.emplace_back();
     if (facts.is_object()) {
-      stream.sent_offset = NumberIn(facts, "sent_offset");
-      stream.received_offset = NumberIn(facts, "received_offset");
+      stream.sent_offset = ValueIn<std::uint64_t>(facts, "sent_offset");
+      stream.received_offset = ValueIn<std::uint64_t>(facts, "received_offset");
     }
   }
   return streams;
@@ -73,57 +97,34 @@ std::expected<About, Trouble> ParseAbout(std::string_view text) {
     return Wrong("is too long");
   }
   const Json about = Json::parse(text, nullptr, /*allow_exceptions=*/false);
-  const auto kind = about.is_object() ? FindingKindFrom(TextIn(about, "kind")) : std::nullopt;
-  const auto state = about.is_object() ? FindingStateFrom(TextIn(about, "state")) : std::nullopt;
+  const auto kind = about.is_object() ? FindingKindFrom(ValueIn<std::string>(about, "kind")) : std::nullopt;
+  const auto state = about.is_object() ? FindingStateFrom(ValueIn<std::string>(about, "state")) : std::nullopt;
   if (!kind || !state) {
     return Wrong("is no description of a finding");
   }
-  auto files = FilesIn(about);
-  if (!files) {
-    return std::unexpected(files.error());
+  NBDSPEC_ASSIGN_OR_RETURN(files, FilesIn(about));
+  About parsed{.finding = {.kind = *kind, .state = *state, .connections = StreamsIn(about)},
+               .replay = ValueIn<std::string>(about, "replay"),
+               .files = std::move(files)};
+  for (const Field& field : kFields) {
+    std::visit(
+        [&](auto member) {
+          auto& value = parsed.finding.*member;
+          value = ValueIn<std::remove_reference_t<decltype(value)>>(about, field.name);
+        },
+        field.member);
   }
-  return About{.finding = {.kind = *kind,
-                           .rule = TextIn(about, "rule"),
-                           .request_kind = TextIn(about, "place"),
-                           .expected = TextIn(about, "expected"),
-                           .saw = TextIn(about, "saw"),
-                           .known = TextIn(about, "known"),
-                           .state = *state,
-                           .step = static_cast<std::size_t>(NumberIn(about, "step")),
-                           .connections = StreamsIn(about),
-                           .server_ended = TextIn(about, "server_ended"),
-                           .seed = NumberIn(about, "seed"),
-                           .script_number = NumberIn(about, "script_number"),
-                           .count = NumberIn(about, "count"),
-                           .target = TextIn(about, "target"),
-                           .target_words = TextIn(about, "target_words"),
-                           .replay_options = TextIn(about, "replay_options"),
-                           .version = TextIn(about, "version")},
-               .replay = TextIn(about, "replay"),
-               .files = *std::move(files)};
+  return parsed;
 }
 
 std::string Print(const About& about) {
   const Finding& finding = about.finding;
-  Json json = {{"kind", Name(finding.kind)},
-               {"rule", finding.rule},
-               {"place", finding.request_kind},
-               {"expected", finding.expected},
-               {"saw", finding.saw},
-               {"known", finding.known},
-               {"state", Name(finding.state)},
-               {"replay", about.replay},
-               {"target", finding.target},
-               {"target_words", finding.target_words},
-               {"replay_options", finding.replay_options},
-               {"version", finding.version},
-               {"seed", finding.seed},
-               {"script_number", finding.script_number},
-               {"step", finding.step},
-               {"count", finding.count},
-               {"server_ended", finding.server_ended},
-               {"connections", Json::array()},
-               {"files", Json::object()}};
+  Json json = {{"kind", Name(finding.kind)}, {"state", Name(finding.state)}, {"replay", about.replay}};
+  for (const Field& field : kFields) {
+    std::visit([&](auto member) { json[field.name] = finding.*member; }, field.member);
+  }
+  json["connections"] = Json::array();
+  json["files"] = Json::object();
   for (const FindingStream& stream : finding.connections) {
     json["connections"].push_back({{"sent_offset", stream.sent_offset}, {"received_offset", stream.received_offset}});
   }

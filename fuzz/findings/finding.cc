@@ -1,58 +1,32 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/findings/finding.h"
 
+#include <algorithm>
 #include <array>
-#include <utility>
 
 namespace nbdspec::fuzz {
 
 namespace {
 
-constexpr std::array<std::pair<FindingKind, std::string_view>, 8> kKinds = {{
-    {FindingKind::kWrongData, "wrong-data"},
-    {FindingKind::kFalseClaim, "false-claim"},
-    {FindingKind::kBrokenRule, "broken-rule"},
-    {FindingKind::kWrongSuccess, "wrong-success"},
-    {FindingKind::kWrongError, "wrong-error"},
-    {FindingKind::kDisconnect, "disconnect"},
-    {FindingKind::kCrash, "crash"},
-    {FindingKind::kHang, "hang"},
-}};
+// In the order of the enumerators.
+constexpr std::array<std::string_view, 8> kKinds = {"wrong-data",  "false-claim", "broken-rule", "wrong-success",
+                                                    "wrong-error", "disconnect",  "crash",       "hang"};
+constexpr std::array<std::string_view, 3> kStates = {"observed", "reproduced", "not-reproduced"};
 
-constexpr std::array<std::pair<FindingState, std::string_view>, 3> kStates = {{
-    {FindingState::kObserved, "observed"},
-    {FindingState::kReproduced, "reproduced"},
-    {FindingState::kNotReproduced, "not-reproduced"},
-}};
-
-template <typename Table, typename Value>
-std::string_view NameIn(const Table& table, Value value) {
-  for (const auto& [each, name] : table) {
-    if (each == value) {
-      return name;
-    }
-  }
-  return "";
-}
-
-template <typename Value, typename Table>
-std::optional<Value> ValueIn(const Table& table, std::string_view wanted) {
-  for (const auto& [value, name] : table) {
-    if (name == wanted) {
-      return value;
-    }
-  }
-  return {};
+template <typename Enum, std::size_t count>
+std::optional<Enum> ValueOf(std::string_view name, const std::array<std::string_view, count>& names) {
+  const auto* const found = std::ranges::find(names, name);
+  return found == names.end() ? std::nullopt : std::optional(static_cast<Enum>(found - names.begin()));
 }
 
 constexpr std::size_t kKeyBytesMax = 120;  // File systems allow 255, and more follows it.
 
 }  // namespace
 
-std::string_view Name(FindingKind kind) { return NameIn(kKinds, kind); }
-std::optional<FindingKind> FindingKindFrom(std::string_view name) { return ValueIn<FindingKind>(kKinds, name); }
-std::string_view Name(FindingState state) { return NameIn(kStates, state); }
-std::optional<FindingState> FindingStateFrom(std::string_view name) { return ValueIn<FindingState>(kStates, name); }
+std::string_view Name(FindingKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }
+std::optional<FindingKind> FindingKindFrom(std::string_view name) { return ValueOf<FindingKind>(name, kKinds); }
+std::string_view Name(FindingState state) { return kStates[static_cast<std::size_t>(state)]; }
+std::optional<FindingState> FindingStateFrom(std::string_view name) { return ValueOf<FindingState>(name, kStates); }
 
 std::string KeyOf(const Finding& finding) {
   std::string key(Name(finding.kind));

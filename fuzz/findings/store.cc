@@ -11,11 +11,12 @@
 #include <filesystem>
 #include <map>
 #include <optional>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
+#include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
 #include "fuzz/findings/about.h"
 #include "fuzz/findings/read_file.h"
 
@@ -58,19 +59,14 @@ std::unexpected<Trouble> CannotWrite(const std::string& path) {
 }
 
 bool WriteSynced(const std::string& path, std::string_view text) {
-  const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644);
-  if (fd < 0) {
+  std::FILE* const file = std::fopen(path.c_str(), "wbe");
+  if (file == nullptr) {
     return false;
   }
-  bool is_written = true;
-  while (is_written && !text.empty()) {
-    const ssize_t wrote = ::write(fd, text.data(), text.size());
-    is_written = wrote >= 0 || errno == EINTR;
-    text.remove_prefix(static_cast<std::size_t>(std::max<ssize_t>(wrote, 0)));
-  }
-  is_written = is_written && ::fsync(fd) == 0;
+  const bool is_written = std::fwrite(text.data(), 1, text.size(), file) == text.size() && std::fflush(file) == 0 &&
+                          ::fsync(::fileno(file)) == 0;
   const int error = errno;
-  ::close(fd);
+  std::fclose(file);
   errno = error;
   return is_written;
 }
@@ -157,12 +153,11 @@ std::expected<Files, Trouble> ReadFiles(const std::string& directory, const Abou
   return files;
 }
 
-std::vector<std::string> LinesIn(std::string_view text) {
+std::vector<std::string> LinesIn(const std::string& text) {
   std::vector<std::string> lines;
-  while (!text.empty()) {
-    const std::size_t end = text.find('\n');
-    lines.emplace_back(text.substr(0, end));
-    text.remove_prefix(end == std::string_view::npos ? text.size() : end + 1);
+  std::istringstream stream(text);
+  for (std::string line; std::getline(stream, line);) {
+    lines.push_back(std::move(line));
   }
   return lines;
 }
@@ -237,28 +232,23 @@ std::expected<Finding, Trouble> ReadFinding(const std::string& directory) {
   if (!about) {
     return Torn(directory, about.error().sentence);
   }
-  auto files = ReadFiles(directory, *about);
-  if (!files) {
-    return std::unexpected(files.error());
-  }
+  NBDSPEC_ASSIGN_OR_RETURN(files, ReadFiles(directory, *about));
   Finding& finding = about->finding;
-  auto script = engine::ParseScript((*files)[kScript]);
-  if (!script) {
-    return Torn(directory, "script.txt, " + script.error().sentence);
-  }
-  if (const auto text_of_whole = files->find(kWhole); text_of_whole != files->end()) {
-    auto parsed = engine::ParseScript(text_of_whole->second);
-    if (!parsed) {
-      return Torn(directory, "whole.txt, " + parsed.error().sentence);
+  for (const char* const name : {kScript, kWhole}) {
+    if (name == kWhole && !files.contains(name)) {
+      continue;
     }
-    finding.whole = *std::move(parsed);
+    auto script = engine::ParseScript(files[name]);
+    if (!script) {
+      return Torn(directory, std::string(name) + ", " + script.error().sentence);
+    }
+    (name == kWhole ? finding.whole.emplace() : finding.script) = *std::move(script);
   }
-  finding.script = *std::move(script);
-  finding.transcript = LinesIn((*files)[kTranscript]);
-  finding.server_stderr = (*files)[kStderr];
+  finding.transcript = LinesIn(files[kTranscript]);
+  finding.server_stderr = files[kStderr];
   for (std::size_t i = 0; i < finding.connections.size(); ++i) {
-    finding.connections[i].sent = BytesOf((*files)[Numbered("sent", i)]);
-    finding.connections[i].received = BytesOf((*files)[Numbered("received", i)]);
+    finding.connections[i].sent = BytesOf(files[Numbered("sent", i)]);
+    finding.connections[i].received = BytesOf(files[Numbered("received", i)]);
   }
   return std::move(about->finding);
 }

@@ -37,8 +37,6 @@ class FindingStore {
   // Removes what Save made: it is the same as another. At any moment it is whole on the disk, or not to be seen.
   void Remove(const std::string& saved);
 
-  [[nodiscard]] const std::string& directory() const { return directory_; }
-
  private:
   explicit FindingStore(std::string directory) : directory_(std::move(directory)) {}
 

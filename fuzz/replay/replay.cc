@@ -22,74 +22,47 @@ std::string NoteOn(int tried, const std::string& how) {
   return note + (note.empty() || how.empty() ? "" : ", ") + how;
 }
 
-// The tries of one finding.
-class FindingReplay {
- public:
-  FindingReplay(conformance::Target& target, const Finding& finding, const LiveOptions& options)
-      : target_(target), finding_(finding), options_(options) {}
-
-  // Returns the verdict once it is certain.
-  std::optional<Replayed> Try(const std::vector<Attempt>& attempts, int number) {
-    for (const Attempt& attempt : attempts) {
-      auto shown = IsCancelled(options_) ? Shown{} : RunFor(finding_, target_, attempt.script, options_);
-      if (!shown) {
-        return Replayed{.verdict = ReplayVerdict::kUnusable, .now = shown.error().sentence};
-      }
-      if (shown->wanted) {
-        return Replayed{.verdict = ReplayVerdict::kReproduced,
-                        .now = SummaryOf(*shown->wanted),
-                        .note = NoteOn(number, attempt.how)};
-      }
-      if (!other_) {
-        other_ = std::move(shown->other);
-      }
-      if (!warning_) {
-        warning_ = std::move(shown->warning);
-      }
-    }
-    return {};
-  }
-
-  // When no try has reproduced it.
-  [[nodiscard]] Replayed Conclude(int tries) const {
-    if (other_) {
-      return {.verdict = ReplayVerdict::kDifferent, .now = SummaryOf(*other_)};
-    }
-    if (warning_) {
-      return {.verdict = ReplayVerdict::kWarning,
-              .now = finding_.rule + ": expected " + warning_->expected + "; saw " + warning_->saw,
-              .note = "the specification only advises this, so it is no finding any more"};
-    }
-    const bool was_reproduced = finding_.state == FindingState::kReproduced;
-    return {.verdict = ReplayVerdict::kFixed,
-            .now = "every answer is allowed, in " + TriesText(tries) + " and in one with one request at a time",
-            .note = was_reproduced ? "" : "it was not reproduced when it was found: it may need what was sent before"};
-  }
-
- private:
-  conformance::Target& target_;
-  const Finding& finding_;
-  const LiveOptions& options_;
-  std::optional<Finding> other_;
-  std::optional<Warning> warning_;
-};
-
 }  // namespace
 
 std::string_view Name(ReplayVerdict verdict) { return kNames[static_cast<std::size_t>(verdict)]; }
 
 Replayed ReplayFinding(conformance::Target& target, const Finding& finding, const ReplayOptions& options) {
   const Attempts attempts = AttemptsOf(finding);
-  FindingReplay replay(target, finding, options.live);
   const int tries = std::max(1, options.tries);
-  for (int number = 1; number <= tries; ++number) {
-    if (auto replayed = replay.Try(attempts.overlapping, number)) {
-      return *std::move(replayed);
+  Shown seen;
+  for (int number = 1; number <= tries + 1; ++number) {
+    // What showed when an answer came just in time may need every answer in time.
+    const bool is_one_at_a_time = number > tries;
+    for (const Attempt& attempt : is_one_at_a_time ? attempts.one_at_a_time : attempts.overlapping) {
+      auto shown = IsCancelled(options.live) ? Shown{} : RunFor(finding, target, attempt.script, options.live);
+      if (!shown) {
+        return {.verdict = ReplayVerdict::kUnusable, .now = shown.error().sentence};
+      }
+      if (shown->wanted) {
+        return {.verdict = ReplayVerdict::kReproduced,
+                .now = SummaryOf(*shown->wanted),
+                .note = NoteOn(is_one_at_a_time ? 1 : number, attempt.how)};
+      }
+      if (!seen.other) {
+        seen.other = std::move(shown->other);
+      }
+      if (!seen.warning) {
+        seen.warning = std::move(shown->warning);
+      }
     }
   }
-  // What showed when an answer came just in time may need every answer in time.
-  auto replayed = replay.Try(attempts.one_at_a_time, 1);
-  return replayed ? *std::move(replayed) : replay.Conclude(tries);
+  if (seen.other) {
+    return {.verdict = ReplayVerdict::kDifferent, .now = SummaryOf(*seen.other)};
+  }
+  if (seen.warning) {
+    return {.verdict = ReplayVerdict::kWarning,
+            .now = finding.rule + ": expected " + seen.warning->expected + "; saw " + seen.warning->saw,
+            .note = "the specification only advises this, so it is no finding any more"};
+  }
+  const bool was_reproduced = finding.state == FindingState::kReproduced;
+  return {.verdict = ReplayVerdict::kFixed,
+          .now = "every answer is allowed, in " + TriesText(tries) + " and in one with one request at a time",
+          .note = was_reproduced ? "" : "it was not reproduced when it was found: it may need what was sent before"};
 }
 
 Replayed ReplayScript(conformance::Target& target, const engine::Script& script, const ReplayOptions& options) {

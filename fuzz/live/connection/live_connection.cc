@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "engine/base/or_return.h"
 #include "engine/wire/big_endian.h"
 #include "engine/wire/client_decoder.h"
 #include "engine/wire/server_decoder.h"
@@ -35,17 +36,6 @@ engine::ReceiveError WhyEnded(Ending ending) {
       return {.kind = engine::ReceiveError::kTimedOut, .text = "the server sent nothing in time"};
   }
 }
-
-std::size_t WireBytes(const engine::ClientMessage& message) {
-  if (const auto* request = std::get_if<engine::Request>(&message)) {
-    return kRequestHeaderBytes + request->payload.size();
-  }
-  const auto* option = std::get_if<engine::Option>(&message);
-  return option == nullptr ? sizeof(std::uint32_t) : 16 + option->payload.size();
-}
-
-// Of a line: first the order of the piece that it is in, then its order there.
-std::uint64_t LineOrder(std::uint64_t piece, std::size_t line) { return piece << 24 | (line & 0xff'ffff); }
 
 }  // namespace
 
@@ -113,9 +103,7 @@ engine::Received<engine::ServerMessage> LiveConnection::ReceiveMessage() {
 std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine::OptionStep>& options,
                                                         const std::string& export_name, Clock::time_point deadline) {
   deadline_ = deadline;
-  if (const auto greeting = Greet(); !greeting) {
-    return std::unexpected(greeting.error());
-  }
+  NBDSPEC_RETURN_IF_ERROR(Greet());
   std::vector<std::string> listed_contexts;
   bool by_name = false;
   for (const engine::OptionStep& step : options) {
@@ -125,15 +113,13 @@ std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine
     if (is_last || !negotiated().is_fixed_newstyle()) {
       continue;
     }
-    const auto replies =
-        Try(engine::MakeOption(step.option, {.export_name = step.export_name.empty() ? export_name : step.export_name,
-                                             .requests = {engine::InfoType::kBlockSize},
-                                             .queries = step.names}));
-    if (!replies) {
-      return std::unexpected(replies.error());
-    }
-    if (step.option == OptionType::kListMetaContext && replies->back().type == OptionReplyType::kAck) {
-      for (const OptionReply& reply : *replies) {
+    const engine::Option option =
+        engine::MakeOption(step.option, {.export_name = step.export_name.empty() ? export_name : step.export_name,
+                                         .requests = {engine::InfoType::kBlockSize},
+                                         .queries = step.names});
+    NBDSPEC_ASSIGN_OR_RETURN(replies, Try(option));
+    if (step.option == OptionType::kListMetaContext && replies.back().type == OptionReplyType::kAck) {
+      for (const OptionReply& reply : replies) {
         const auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
         if (context && reply.type == OptionReplyType::kMetaContext && listed_contexts.size() < kListedMax) {
           listed_contexts.push_back(context->name);
@@ -144,8 +130,8 @@ std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine
   const auto entered = by_name ? EnterByName(export_name) : EnterByGoOrName(export_name);
   handshake_sent_bytes_ = sent_.size();
   handshake_received_bytes_ = taken_;
-  return entered ? std::expected<Offer, std::string>(Offer{negotiated(), std::move(listed_contexts)})
-                 : std::unexpected(entered.error());
+  NBDSPEC_RETURN_IF_ERROR(entered);
+  return Offer{negotiated(), std::move(listed_contexts)};
 }
 
 // --- Requests and replies ---
@@ -164,7 +150,7 @@ void LiveConnection::Put(const engine::RequestStep& request, std::uint64_t cooki
   }
 }
 
-std::optional<ReplyView> LiveConnection::PeekHeader() {
+std::optional<ReplyView> LiveConnection::PeekHeader(std::uint32_t& payload_bytes) {
   const ByteView bytes = ByteView(received_).subspan(taken_);
   if (!undecodable_.empty() || bytes.size() < sizeof engine::kSimpleReplyMagic) {
     return {};
@@ -185,30 +171,23 @@ std::optional<ReplyView> LiveConnection::PeekHeader() {
   } else {
     reply.flags = engine::GetBigEndian<std::uint16_t>(bytes, 4);
     reply.type = engine::GetBigEndian<std::uint16_t>(bytes, 6);
+    payload_bytes = engine::GetBigEndian<std::uint32_t>(bytes, 16);
   }
   return reply;
 }
 
-std::optional<ReplyView> LiveConnection::TakePayload(ReplyView reply, std::size_t header_bytes, std::uint32_t bytes) {
-  if (bytes > kPayloadBytesMax) {
-    undecodable_ = "a reply would carry " + std::to_string(bytes) + " bytes";
+std::optional<ReplyView> LiveConnection::TakePayload(ReplyView reply, std::uint32_t payload_bytes) {
+  if (payload_bytes > kPayloadBytesMax) {
+    undecodable_ = "a reply would carry " + std::to_string(payload_bytes) + " bytes";
     return {};
   }
-  if (pending_bytes() < header_bytes + bytes) {
+  const std::size_t header_bytes = reply.is_simple ? kSimpleHeaderBytes : kChunkHeaderBytes;
+  if (pending_bytes() < header_bytes + payload_bytes) {
     return {};
   }
-  reply.payload = ByteView(received_).subspan(taken_ + header_bytes, bytes);
-  taken_ += header_bytes + bytes;
+  reply.payload = ByteView(received_).subspan(taken_ + header_bytes, payload_bytes);
+  taken_ += header_bytes + payload_bytes;
   return reply;
-}
-
-std::optional<ReplyView> LiveConnection::TakeChunk(ReplyView chunk) {
-  return TakePayload(chunk, kChunkHeaderBytes,
-                     engine::GetBigEndian<std::uint32_t>(ByteView(received_).subspan(taken_), 16));
-}
-
-std::optional<ReplyView> LiveConnection::TakeSimple(ReplyView simple, std::uint32_t data_bytes) {
-  return TakePayload(simple, kSimpleHeaderBytes, data_bytes);
 }
 
 void LiveConnection::Leave(Clock::time_point deadline) {
@@ -226,14 +205,18 @@ FindingStream LiveConnection::Record() const {
           .received_offset = received_offset_};
 }
 
-// The order of the piece in which the byte before `end` passed.
-std::uint64_t LiveConnection::OrderOf(bool is_sent, std::size_t end) const {
+// About what stands in sent_ or received_ from `begin` on. It passed with the piece that has its last byte.
+void LiveConnection::AddLine(bool is_sent, std::size_t begin, std::size_t length, const std::string& text,
+                             Lines& lines) const {
   const std::vector<Piece>& pieces = is_sent ? sent_pieces_ : received_pieces_;
-  const auto found = std::ranges::lower_bound(pieces, end, {}, &Piece::end);
-  return found == pieces.end() ? *clock_ : found->order;
+  const auto piece = std::ranges::lower_bound(pieces, begin + length, {}, &Piece::end);
+  const std::uint64_t offset = begin + (is_sent ? sent_offset_ : received_offset_);
+  lines.emplace(piece == pieces.end() ? *clock_ : piece->order, (is_sent ? "C" : "S") + std::to_string(number_) +
+                                                                    (is_sent ? "> @" : "< @") + std::to_string(offset) +
+                                                                    " +" + std::to_string(length) + "  " + text);
 }
 
-void LiveConnection::DecodeSent(std::vector<Line>& lines) const {
+void LiveConnection::DecodeSent(Lines& lines) const {
   engine::ClientDecoder decoder({.write_bytes_max = kPayloadBytesMax});
   const ByteView sent = ByteView(sent_).first(sent_count_);
   std::size_t at = 0;
@@ -244,10 +227,8 @@ void LiveConnection::DecodeSent(std::vector<Line>& lines) const {
       if (message == nullptr) {
         return;
       }
-      const std::size_t length = WireBytes(*message);
-      lines.push_back({.order = LineOrder(OrderOf(/*is_sent=*/true, at + length), lines.size()),
-                       .text = "C" + std::to_string(number_) + "> @" + std::to_string(sent_offset_ + at) + " +" +
-                               std::to_string(length) + "  " + Describe(*message)});
+      const std::size_t length = Encode(*message).size();
+      AddLine(/*is_sent=*/true, at, length, Describe(*message), lines);
       at += length;
     }
   };
@@ -256,14 +237,11 @@ void LiveConnection::DecodeSent(std::vector<Line>& lines) const {
   decode(sent.subspan(std::min(handshake_sent_bytes_, sent.size())));
 }
 
-void LiveConnection::DecodeReceived(std::vector<Line>& lines) const {
+void LiveConnection::DecodeReceived(Lines& lines) const {
   engine::ServerDecoder decoder;
   const ByteView received = received_;
   const auto add = [&](std::uint64_t offset, std::uint64_t length, const std::string& text) {
-    lines.push_back(
-        {.order = LineOrder(OrderOf(/*is_sent=*/false, static_cast<std::size_t>(offset + length)), lines.size()),
-         .text = "S" + std::to_string(number_) + "< @" + std::to_string(received_offset_ + offset) + " +" +
-                 std::to_string(length) + "  " + text});
+    AddLine(/*is_sent=*/false, static_cast<std::size_t>(offset), static_cast<std::size_t>(length), text, lines);
   };
   const auto decode = [&](ByteView bytes) {
     decoder.Feed(bytes);
@@ -300,11 +278,10 @@ void LiveConnection::DecodeReceived(std::vector<Line>& lines) const {
   }
 }
 
-std::vector<LiveConnection::Line> LiveConnection::Transcript() const {
-  std::vector<Line> lines;
+LiveConnection::Lines LiveConnection::Transcript() const {
+  Lines lines;
   DecodeSent(lines);
   DecodeReceived(lines);
-  std::ranges::sort(lines, {}, &Line::order);
   return lines;
 }
 

@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <expected>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -71,11 +72,12 @@ class LiveConnection : private engine::ClientNegotiation {
   // `read_length(cookie)`: how many bytes a successful simple reply with that cookie carries.
   template <typename ReadLength>
   std::optional<ReplyView> Next(ReadLength read_length) {
-    const std::optional<ReplyView> reply = PeekHeader();
-    if (!reply || !reply->is_simple) {
-      return reply ? TakeChunk(*reply) : reply;
+    std::uint32_t payload_bytes = 0;
+    const std::optional<ReplyView> reply = PeekHeader(payload_bytes);
+    if (reply && reply->is_simple && reply->error == 0) {
+      payload_bytes = read_length(reply->cookie);
     }
-    return TakeSimple(*reply, reply->error == 0 ? read_length(reply->cookie) : 0);
+    return reply ? TakePayload(*reply, payload_bytes) : reply;
   }
   [[nodiscard]] const std::string& undecodable() const { return undecodable_; }
   // What has come and is not taken by Next.
@@ -86,12 +88,9 @@ class LiveConnection : private engine::ClientNegotiation {
   void Leave(Clock::time_point deadline);
 
   [[nodiscard]] FindingStream Record() const;
-  // What passed since StartRecord, decoded.
-  struct Line {
-    std::uint64_t order = 0;  // Among all that passed on the connections that share a clock.
-    std::string text;
-  };
-  [[nodiscard]] std::vector<Line> Transcript() const;
+  // What passed since StartRecord, decoded: by when it passed, among all on the connections that share a clock.
+  using Lines = std::multimap<std::uint64_t, std::string>;
+  [[nodiscard]] Lines Transcript() const;
 
  private:
   // What was sent or received at once.
@@ -103,15 +102,14 @@ class LiveConnection : private engine::ClientNegotiation {
   void SendMessage(const engine::ClientMessage& message) override { Encode(message, sent_); }
   engine::Received<engine::ServerMessage> ReceiveMessage() override;
 
-  [[nodiscard]] std::optional<ReplyView> PeekHeader();
-  [[nodiscard]] std::optional<ReplyView> TakeChunk(ReplyView chunk);
-  [[nodiscard]] std::optional<ReplyView> TakeSimple(ReplyView simple, std::uint32_t data_bytes);
-  [[nodiscard]] std::optional<ReplyView> TakePayload(ReplyView reply, std::size_t header_bytes, std::uint32_t bytes);
+  // `payload_bytes`: of a chunk.
+  [[nodiscard]] std::optional<ReplyView> PeekHeader(std::uint32_t& payload_bytes);
+  [[nodiscard]] std::optional<ReplyView> TakePayload(ReplyView reply, std::uint32_t payload_bytes);
 
   void NotePiece(bool is_sent, std::size_t end);
-  [[nodiscard]] std::uint64_t OrderOf(bool is_sent, std::size_t end) const;
-  void DecodeSent(std::vector<Line>& lines) const;
-  void DecodeReceived(std::vector<Line>& lines) const;
+  void AddLine(bool is_sent, std::size_t begin, std::size_t length, const std::string& text, Lines& lines) const;
+  void DecodeSent(Lines& lines) const;
+  void DecodeReceived(Lines& lines) const;
 
   std::unique_ptr<conformance::Transport> transport_;
   int number_;

@@ -2,10 +2,8 @@
 #include "fuzz/live/guided/live_session.h"
 
 #include <algorithm>
-#include <set>
 #include <utility>
 
-#include "fuzz/inputs/script_mutator.h"
 #include "fuzz/live/guided/answer_signature.h"
 #include "fuzz/live/run/random_script.h"
 
@@ -86,38 +84,6 @@ std::expected<LiveSession::Outcome, Trouble> LiveSession::Run(const Script& scri
     outcome.finding = std::move(ran->finding);
   }
   return outcome;
-}
-
-std::expected<FeedbackReport, Trouble> RunFeedback(LiveSession& session, const FeedbackOptions& options) {
-  FeedbackReport report;
-  std::set<std::uint32_t> seen;
-  std::vector<Script> kept;
-  Random random(options.seed);
-  ScriptMutator mutator(session.limits(), options.seed);
-  const std::uint64_t size = session.limits().export_bytes_max;
-  while (report.seen.size() < options.runs && report.command_count < options.commands_max && !report.finding) {
-    const bool is_fresh = kept.empty() || random.Below(8) == 0;
-    Script script = is_fresh ? session.Fresh(random()) : kept[random.Below(kept.size())];
-    if (!is_fresh && random.Below(4) == 0) {
-      script = mutator.Cross(script, kept[random.Below(kept.size())]);
-    } else if (!is_fresh) {
-      mutator.Mutate(script);
-    }
-    script.size = size;
-    auto outcome = session.Run(script);
-    if (!outcome) {
-      return std::unexpected(outcome.error());
-    }
-    const std::size_t before = seen.size();
-    seen.insert(outcome->signatures.begin(), outcome->signatures.end());
-    if (options.keep == Keep::kAll || (options.keep == Keep::kNew && seen.size() > before)) {
-      kept.push_back(std::move(script));
-    }
-    report.seen.push_back(seen.size());
-    report.command_count += outcome->command_count;
-    report.finding = std::move(outcome->finding);
-  }
-  return report;
 }
 
 }  // namespace nbdspec::fuzz

@@ -57,29 +57,4 @@ class LiveSession {
   Options options_;
 };
 
-// --- The loop of a fuzzer, small enough for a test ---
-
-// Which inputs are changed further; now and then one is made afresh in any case.
-enum class Keep {
-  kNew,      // Those that showed a new signature: guided.
-  kAll,      // Every one: changed as much, and blind.
-  kNothing,  // None: each is made afresh.
-};
-
-struct FeedbackOptions {
-  std::uint64_t runs = 200;
-  std::uint64_t commands_max = ~std::uint64_t{0};  // No further run once so many requests are answered.
-  std::uint64_t seed = 1;
-  Keep keep = Keep::kNew;
-};
-
-struct FeedbackReport {
-  std::vector<std::size_t> seen;  // How many different signatures after each run.
-  std::uint64_t command_count = 0;
-  std::optional<Finding> finding;
-};
-
-// Errors: as LiveSession::Run.
-std::expected<FeedbackReport, engine::Trouble> RunFeedback(LiveSession& session, const FeedbackOptions& options);
-
 }  // namespace nbdspec::fuzz

@@ -11,11 +11,18 @@
 #include <chrono>
 #include <cstdio>
 #include <cstdlib>
+#include <expected>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "conformance/peer/reference_target.h"
 #include "engine/faults/fault.h"
+#include "fuzz/inputs/random.h"
+#include "fuzz/inputs/script_mutator.h"
 #include "fuzz/live/guided/answer_signature.h"
 
 namespace nbdspec::fuzz {
@@ -29,6 +36,61 @@ constexpr char kNbdkitMemory[] = "nbdkit -f --threads=1 -U {socket} memory 8M";
 std::uint64_t FromEnvironment(const char* name, std::uint64_t otherwise) {
   const char* const text = std::getenv(name);
   return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+// --- The loop of a fuzzer, small enough for a test ---
+
+// Which inputs are changed further; now and then one is made afresh in any case.
+enum class Keep {
+  kNew,      // Those that showed a new signature: guided.
+  kAll,      // Every one: changed as much, and blind.
+  kNothing,  // None: each is made afresh.
+};
+
+struct FeedbackOptions {
+  std::uint64_t runs = 200;
+  std::uint64_t commands_max = ~std::uint64_t{0};  // No further run once so many requests are answered.
+  std::uint64_t seed = 1;
+  Keep keep = Keep::kNew;
+};
+
+struct FeedbackReport {
+  std::vector<std::size_t> seen;  // How many different signatures after each run.
+  std::uint64_t command_count = 0;
+  std::optional<Finding> finding;
+};
+
+// Errors: as LiveSession::Run.
+std::expected<FeedbackReport, engine::Trouble> RunFeedback(LiveSession& session, const FeedbackOptions& options) {
+  FeedbackReport report;
+  std::set<std::uint32_t> seen;
+  std::vector<engine::Script> kept;
+  Random random(options.seed);
+  ScriptMutator mutator(session.limits(), options.seed);
+  const std::uint64_t size = session.limits().export_bytes_max;
+  while (report.seen.size() < options.runs && report.command_count < options.commands_max && !report.finding) {
+    const bool is_fresh = kept.empty() || random.Below(8) == 0;
+    engine::Script script = is_fresh ? session.Fresh(random()) : kept[random.Below(kept.size())];
+    if (!is_fresh && random.Below(4) == 0) {
+      script = mutator.Cross(script, kept[random.Below(kept.size())]);
+    } else if (!is_fresh) {
+      mutator.Mutate(script);
+    }
+    script.size = size;
+    auto outcome = session.Run(script);
+    if (!outcome) {
+      return std::unexpected(outcome.error());
+    }
+    const std::size_t before = seen.size();
+    seen.insert(outcome->signatures.begin(), outcome->signatures.end());
+    if (options.keep == Keep::kAll || (options.keep == Keep::kNew && seen.size() > before)) {
+      kept.push_back(std::move(script));
+    }
+    report.seen.push_back(seen.size());
+    report.command_count += outcome->command_count;
+    report.finding = std::move(outcome->finding);
+  }
+  return report;
 }
 
 constexpr const char* kWays[] = {"guided", "blind", "fresh"};

@@ -38,6 +38,12 @@ std::string RangeText(ByteRange range) {
   return "[" + engine::PrintNumber(range.begin) + ", " + engine::PrintNumber(range.end) + ")";
 }
 
+// The byte that is known to stand at `offset`.
+std::string ByteText(const ConcurrentModel& model, std::uint64_t offset) {
+  const auto byte = model.bytes().At(offset);
+  return "byte " + (byte ? std::to_string(*byte) : "of a write in flight") + " at " + std::to_string(offset);
+}
+
 engine::RequestHead HeadOf(const engine::RequestStep& request) {
   return {.flags = request.flags,
           .type = static_cast<std::uint16_t>(request.command),
@@ -57,10 +63,9 @@ FindingKind KindOf(std::string_view requirement, const engine::Answer& answer) {
   const bool is_about_errors =
       std::ranges::find(kAboutErrors, requirement) != kAboutErrors.end() ||
       std::ranges::find(engine::ErrorRules(), requirement, &engine::Rule::requirement) != engine::ErrorRules().end();
-  if (!is_about_errors) {
-    return FindingKind::kBrokenRule;
-  }
-  return answer.has_failed() ? FindingKind::kWrongError : FindingKind::kWrongSuccess;
+  return !is_about_errors      ? FindingKind::kBrokenRule
+         : answer.has_failed() ? FindingKind::kWrongError
+                               : FindingKind::kWrongSuccess;
 }
 
 }  // namespace
@@ -146,24 +151,19 @@ void ReplyJudge::Take(const ReplyView& reply, Ticket ticket, const ConcurrentMod
 }
 
 void ReplyJudge::CompareData(std::uint64_t offset, ByteView data, Ticket ticket, const ConcurrentModel& model) {
-  const auto wrong_at = wrong_data_ ? std::nullopt : model.Refute(ticket, offset, data);
-  if (wrong_at) {
-    const auto byte = model.bytes().At(*wrong_at);
+  if (const auto wrong_at = wrong_data_ ? std::nullopt : model.Refute(ticket, offset, data)) {
     wrong_data_ = {.kind = FindingKind::kWrongData,
                    .violation = {.requirement = spec::kTransmissionWriteThenReply,
-                                 .expected = "byte " + (byte ? std::to_string(*byte) : "of a write in flight") +
-                                             " at " + std::to_string(*wrong_at),
+                                 .expected = ByteText(model, *wrong_at),
                                  .saw = "byte " + std::to_string(data[static_cast<std::size_t>(*wrong_at - offset)])}};
   }
 }
 
 void ReplyJudge::CompareHole(ByteRange hole, Ticket ticket, const ConcurrentModel& model) {
-  const auto wrong_at = wrong_data_ ? std::nullopt : model.RefuteZeroes(ticket, hole);
-  if (wrong_at) {
+  if (const auto wrong_at = wrong_data_ ? std::nullopt : model.RefuteZeroes(ticket, hole)) {
     wrong_data_ = {.kind = FindingKind::kWrongData,
                    .violation = {.requirement = spec::kStructuredOffsetHoleReadsZero,
-                                 .expected = "byte " + std::to_string(model.bytes().At(*wrong_at).value_or(0)) +
-                                             " at " + std::to_string(*wrong_at),
+                                 .expected = ByteText(model, *wrong_at),
                                  .saw = "a hole " + RangeText(hole)}};
   }
 }
@@ -189,12 +189,10 @@ std::optional<Failure> ReplyJudge::FindFalseClaim(Ticket ticket, ConcurrentModel
   ForgetHoles(model);
   for (const ByteRange zeroes : ZeroClaimsOf(exchange_, {.begin = 0, .end = exchange_.negotiated->info.size})) {
     if (const auto wrong_at = model.RefuteZeroes(ticket, zeroes)) {
-      return Failure{
-          .kind = FindingKind::kFalseClaim,
-          .violation = {.requirement = spec::kBaseAllocationZeroReadsZero,
-                        .expected = "no ZERO over byte " + std::to_string(model.bytes().At(*wrong_at).value_or(0)) +
-                                    " at " + std::to_string(*wrong_at),
-                        .saw = "ZERO for " + RangeText(zeroes)}};
+      return Failure{.kind = FindingKind::kFalseClaim,
+                     .violation = {.requirement = spec::kBaseAllocationZeroReadsZero,
+                                   .expected = "no ZERO over " + ByteText(model, *wrong_at),
+                                   .saw = "ZERO for " + RangeText(zeroes)}};
     }
   }
   return {};

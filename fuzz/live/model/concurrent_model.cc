@@ -29,10 +29,6 @@ void ConcurrentModel::Loosen(InFlight& looking, const Access& writing) const {
   looking.loose.push_back(std::move(loose));
 }
 
-void ConcurrentModel::Contest(InFlight& writing, ByteRange range) {
-  writing.contested.push_back(Intersect(writing.access.range, range));
-}
-
 void ConcurrentModel::Begin(Ticket ticket, const Access& access) {
   InFlight begun{.ticket = ticket, .access = access, .begun_at = ++clock_};
   const bool looks = access.kind == Access::Kind::kLooks;
@@ -48,8 +44,8 @@ void ConcurrentModel::Begin(Ticket ticket, const Access& access) {
       } else if (writes && other.access.kind == Access::Kind::kLooks) {
         Loosen(other, access);
       } else if (writes && other_writes) {
-        Contest(begun, other.access.range);
-        Contest(other, access.range);
+        begun.contested.push_back(Intersect(access.range, other.access.range));
+        other.contested.push_back(Intersect(access.range, other.access.range));
       }
     }
     for (const Unflushed& other : unflushed_) {
@@ -57,7 +53,7 @@ void ConcurrentModel::Begin(Ticket ticket, const Access& access) {
         if (looks) {
           begun.loose.push_back({.range = other.range, .effect = {}, .before = {}, .knowledge = {}});
         } else {
-          Contest(begun, other.range);
+          begun.contested.push_back(Intersect(access.range, other.range));
         }
       }
     }

@@ -74,7 +74,6 @@ class ConcurrentModel {
   };
 
   void Loosen(InFlight& looking, const Access& writing) const;
-  static void Contest(InFlight& writing, engine::ByteRange range);
   void JoinUnflushed();
   [[nodiscard]] const InFlight& Find(Ticket ticket) const;
   [[nodiscard]] static bool MayShow(const Loose& loose, std::uint64_t offset, std::uint8_t byte);

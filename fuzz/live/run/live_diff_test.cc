@@ -4,33 +4,11 @@
 
 #include <gtest/gtest.h>
 
-#include <chrono>
-#include <fstream>
-#include <memory>
-#include <string>
-
-#include "conformance/peer/target.h"
 #include "engine/script/script.h"
+#include "fuzz/live/run/testdata/real_servers.h"
 
 namespace nbdspec::fuzz {
 namespace {
-
-using conformance::Target;
-
-constexpr std::chrono::seconds kPatience{60};  // A busy disk is no finding.
-constexpr char kNbdkitMemory[] = "nbdkit -f --threads=1 -U {socket} memory 8M";
-
-std::unique_ptr<Target> Named(const std::string& name) {
-  auto target = conformance::TargetFromName(name);
-  EXPECT_TRUE(target) << target.error().sentence;
-  return *std::move(target);
-}
-
-std::unique_ptr<Target> Spawned(const std::string& command) {
-  auto target = conformance::TargetFromSpawn(command, "");
-  EXPECT_TRUE(target) << target.error().sentence;
-  return *std::move(target);
-}
 
 TEST(LiveDiff, TwoRightServersDifferInPrecisionOnly) {
   const auto report =
@@ -44,7 +22,8 @@ TEST(LiveDiff, TwoRightServersDifferInPrecisionOnly) {
 TEST(LiveDiff, AFileAndMemoryDifferInHowTheyTellHoles) {
   engine::Script script{.size = 8 << 20,
                         .steps = {engine::RequestStep{.command = engine::Command::kStatus, .length = 8 << 20}}};
-  const auto report = Diff(*Spawned(kNbdkitMemory), *Named("qemu-nbd"), {.script = script, .reply_timeout = kPatience});
+  const auto report =
+      Diff(*Spawned(kNbdkitMemory), *Named("qemu-nbd"), {.script = script, .reply_timeout = kPatience});
   ASSERT_FALSE(report.trouble) << report.trouble->sentence;
   ASSERT_EQ(report.count(DifferenceKind::kPrecision), 1U);
   EXPECT_EQ(report.differences.front().step, "status 0 +8M");
@@ -52,10 +31,7 @@ TEST(LiveDiff, AFileAndMemoryDifferInHowTheyTellHoles) {
 }
 
 TEST(LiveDiff, AServerThatDiesIsADisconnect) {
-  const std::string fault_file = testing::TempDir() + "/fault";
-  std::ofstream(fault_file) << "dies-at-trim";
-  const auto report = Diff(*Spawned(kNbdkitMemory), *Spawned("conformance/peer/faulty_server {socket} " + fault_file),
-                           {.seed = 1, .scripts_max = 20});
+  const auto report = Diff(*Spawned(kNbdkitMemory), *ThatDiesAtTrim(), {.seed = 1, .scripts_max = 20});
   ASSERT_FALSE(report.trouble) << report.trouble->sentence;
   EXPECT_GT(report.count(DifferenceKind::kDisconnect), 0U);
 }

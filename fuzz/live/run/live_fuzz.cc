@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include "engine/base/or_return.h"
 #include "fuzz/findings/store.h"
 #include "fuzz/live/run/known_bugs.h"
 #include "fuzz/live/run/random_script.h"
@@ -31,16 +32,14 @@ std::uint64_t SeedOf(std::uint64_t seed, std::uint64_t number) {
 
 // The ways to haggle that are taken in turn, one for each start of the server.
 std::vector<std::vector<engine::OptionStep>> Hagglings(const Offer& offer) {
-  const engine::OptionStep structured{.option = engine::OptionType::kStructuredReply};
-  const engine::OptionStep base{.option = engine::OptionType::kSetMetaContext,
-                                .names = {std::string(engine::kBaseAllocation)}};
-  engine::OptionStep all = base;
-  std::ranges::copy_if(offer.listed_contexts, std::back_inserter(all.names),
-                       [](const std::string& name) { return name != engine::kBaseAllocation; });
+  const std::vector<engine::OptionStep> base = DefaultHaggling();
   if (!offer.structured_replies) {
-    return {{structured}};
+    return {{base.front()}};
   }
-  return {{structured, base}, {structured, base}, {structured, all}, {structured, base}, {engine::OptionStep{}}};
+  std::vector<engine::OptionStep> all = base;
+  std::ranges::copy_if(offer.listed_contexts, std::back_inserter(all.back().names),
+                       [](const std::string& name) { return name != engine::kBaseAllocation; });
+  return {base, base, all, base, {engine::OptionStep{}}};
 }
 
 // One after the other, the last ones only: the last script may need what was sent before it.
@@ -93,9 +92,8 @@ class Fuzzer {
 
   FuzzReport Run() {
     const auto begun = Clock::now();
-    const auto trouble = RunScripts(begun);
-    if (trouble) {
-      report_.trouble = *trouble;
+    if (auto ran = RunScripts(begun); !ran) {
+      report_.trouble = std::move(ran).error();
     }
     report_.seconds = std::chrono::duration<double>(Clock::now() - begun).count();
     WriteCounts();
@@ -103,11 +101,11 @@ class Fuzzer {
   }
 
  private:
-  std::optional<Trouble> RunScripts(Clock::time_point begun);
-  std::optional<Trouble> RunOne(std::uint64_t number);
-  std::optional<Trouble> StartAgain();
-  std::optional<Trouble> Take(Finding finding, std::uint64_t number);
-  std::optional<Trouble> TakeNew(Finding finding);
+  std::expected<void, Trouble> RunScripts(Clock::time_point begun);
+  std::expected<void, Trouble> RunOne(std::uint64_t number);
+  std::expected<void, Trouble> StartAgain();
+  std::expected<void, Trouble> Take(Finding finding, std::uint64_t number);
+  std::expected<void, Trouble> TakeNew(Finding finding);
   const FuzzReport::Found* Fold(const Finding& finding, const std::vector<std::string>& keys);
   void Shrink(Finding& finding);
   [[nodiscard]] bool ShowsOneAtATime(const Finding& finding) const;
@@ -128,40 +126,30 @@ class Fuzzer {
   FuzzReport report_;
 };
 
-std::optional<Trouble> Fuzzer::RunScripts(Clock::time_point begun) {
+std::expected<void, Trouble> Fuzzer::RunScripts(Clock::time_point begun) {
   if (!options_.findings_directory.empty()) {
-    auto store = FindingStore::Open(options_.findings_directory);
-    if (!store) {
-      return store.error();
-    }
-    store_ = *std::move(store);
+    NBDSPEC_ASSIGN_OR_RETURN(store, FindingStore::Open(options_.findings_directory));
+    store_ = std::move(store);
   }
   report_.is_unusable = true;
-  auto server = LiveServer::Start(target_, options_.live);
-  if (!server) {
-    return server.error();
-  }
-  server_ = *std::move(server);
+  NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(target_, options_.live));
+  server_ = std::move(server);
   if (server_->offer().Has(engine::TransmissionFlag::kReadOnly)) {
-    return Trouble{"The export is read-only, and fuzzing writes to it. Serve it writable."};
+    return std::unexpected(Trouble{"The export is read-only, and fuzzing writes to it. Serve it writable."});
   }
   if (server_->offer().info.size == 0) {
-    return Trouble{"The export is empty, so there is nothing to fuzz. Serve one with some bytes."};
+    return std::unexpected(Trouble{"The export is empty, so there is nothing to fuzz. Serve one with some bytes."});
   }
   report_.is_unusable = false;
   while (!IsOver(begun)) {
-    if (auto trouble = RunOne(report_.script_count)) {
-      return trouble;
-    }
+    NBDSPEC_RETURN_IF_ERROR(RunOne(report_.script_count));
   }
   return {};
 }
 
-std::optional<Trouble> Fuzzer::RunOne(std::uint64_t number) {
+std::expected<void, Trouble> Fuzzer::RunOne(std::uint64_t number) {
   if (history_.size() >= options_.scripts_per_server) {
-    if (auto trouble = StartAgain()) {
-      return trouble;
-    }
+    NBDSPEC_RETURN_IF_ERROR(StartAgain());
   }
   const auto hagglings = Hagglings(server_->offer());
   const auto& haggling = hagglings[start_count_ % hagglings.size()];
@@ -186,31 +174,25 @@ std::optional<Trouble> Fuzzer::RunOne(std::uint64_t number) {
   }
   const bool is_fatal = ran->finding.has_value();
   for (auto& [name, known] : ran->known) {
-    if (auto trouble = Take(std::move(known), number)) {
-      return trouble;
-    }
+    NBDSPEC_RETURN_IF_ERROR(Take(std::move(known), number));
   }
   if (ran->finding && ran->finding->known.empty()) {
-    if (auto trouble = Take(*std::move(ran->finding), number)) {
-      return trouble;
-    }
+    NBDSPEC_RETURN_IF_ERROR(Take(*std::move(ran->finding), number));
   }
-  return is_fatal ? StartAgain() : std::nullopt;
+  return is_fatal ? StartAgain() : std::expected<void, Trouble>();
 }
 
-std::optional<Trouble> Fuzzer::StartAgain() {
+std::expected<void, Trouble> Fuzzer::StartAgain() {
   history_.clear();
   ++start_count_;
-  for (int tries_left = 2; tries_left > 0; --tries_left) {
-    if (server_->Restart()) {
-      return {};
-    }
+  std::expected<void, Trouble> restarted = server_->Restart();
+  for (int tries_left = 2; !restarted && tries_left > 0; --tries_left) {
+    restarted = server_->Restart();
   }
-  const auto restarted = server_->Restart();
-  return restarted ? std::nullopt : std::optional(restarted.error());
+  return restarted;
 }
 
-std::optional<Trouble> Fuzzer::Take(Finding finding, std::uint64_t number) {
+std::expected<void, Trouble> Fuzzer::Take(Finding finding, std::uint64_t number) {
   finding.seed = options_.seed;
   finding.script_number = number;
   finding.replay_options = options_.replay_options;
@@ -218,7 +200,7 @@ std::optional<Trouble> Fuzzer::Take(Finding finding, std::uint64_t number) {
   if (IsRace(finding.known) && ShowsOneAtATime(finding)) {
     finding.known.clear();
   }
-  return Fold(finding, KeysOf(finding)) != nullptr ? std::nullopt : TakeNew(std::move(finding));
+  return Fold(finding, KeysOf(finding)) != nullptr ? std::expected<void, Trouble>() : TakeNew(std::move(finding));
 }
 
 // Counts `finding` with the one that has one of `keys`, which then has all of them. Returns it; null when there is
@@ -238,18 +220,15 @@ const FuzzReport::Found* Fuzzer::Fold(const Finding& finding, const std::vector<
 }
 
 // First to the disk; then it may take its time.
-std::optional<Trouble> Fuzzer::TakeNew(Finding finding) {
+std::expected<void, Trouble> Fuzzer::TakeNew(Finding finding) {
   std::vector<std::string> keys = KeysOf(finding);
   std::string directory;
   if (history_.size() > 1) {
     finding.whole = Joined(history_);
   }
   if (store_) {
-    auto saved = store_->Save(finding);
-    if (!saved) {
-      return saved.error();
-    }
-    directory = *saved;
+    NBDSPEC_ASSIGN_OR_RETURN(saved, store_->Save(finding));
+    directory = saved;
     if (options_.on_saved) {
       options_.on_saved(finding, directory);
     }
@@ -269,9 +248,7 @@ std::optional<Trouble> Fuzzer::TakeNew(Finding finding) {
     return {};
   }
   if (store_) {
-    if (const auto replaced = store_->Replace(directory, finding); !replaced) {
-      return replaced.error();
-    }
+    NBDSPEC_RETURN_IF_ERROR(store_->Replace(directory, finding));
   }
   if (options_.on_finding) {
     options_.on_finding(finding, directory);

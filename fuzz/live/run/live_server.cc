@@ -5,7 +5,7 @@
 #include <bit>
 #include <utility>
 
-#include "engine/base/check.h"
+#include "engine/base/or_return.h"
 #include "engine/spec/ids.h"
 #include "fuzz/live/run/known_bugs.h"
 
@@ -22,6 +22,11 @@ constexpr std::size_t kChunksMax = 1 << 20;
 constexpr std::chrono::milliseconds kSlice{100};      // How long to wait before looking whether the run is cancelled.
 constexpr std::chrono::milliseconds kSharedSlice{1};  // The same where other connections may have something.
 constexpr std::chrono::seconds kDeathTimeout{2};
+
+Failure FailureOf(FindingKind kind, std::string_view requirement, std::string expected, std::string saw) {
+  return {.kind = kind,
+          .violation = {.requirement = requirement, .expected = std::move(expected), .saw = std::move(saw)}};
+}
 
 bool IsLast(const ReplyView& reply) { return reply.is_simple || (reply.flags & engine::ChunkFlag::kDone) != 0; }
 
@@ -52,10 +57,8 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script) 
     if (!ended) {
       return std::unexpected(entered.error());
     }
-    stop = Stop{.failure = Failure{.kind = FindingKind::kCrash,
-                                   .violation = {.requirement = spec::kTransmissionDisconnectOnlyAllowedServer,
-                                                 .expected = "a server that keeps running",
-                                                 .saw = "the server " + *ended}}};
+    stop = Stop{.failure = FailureOf(FindingKind::kCrash, spec::kTransmissionDisconnectOnlyAllowedServer,
+                                     "a server that keeps running", "the server " + *ended)};
   }
   stop = stop ? std::move(stop) : RunSteps(script, result);
   if (stop) {
@@ -95,7 +98,7 @@ std::optional<LiveServer::Stop> LiveServer::RunSteps(const engine::Script& scrip
 std::optional<LiveServer::Stop> LiveServer::Send(const engine::RequestStep& request, std::size_t step,
                                                  RunResult& result) {
   Lane& lane = lanes_[std::max<std::size_t>(request.connection, 1) - 1];
-  if (auto stop = WaitForSlot(lane, result)) {
+  if (auto stop = WaitFor(lane, options_.in_flight - 1, result)) {
     return stop;
   }
   Slot& slot = *std::ranges::find(lane.slots, false, &Slot::in_use);
@@ -115,8 +118,9 @@ ConcurrentModel::Ticket LiveServer::TicketOf(const Lane& lane, const Slot& slot)
                                               static_cast<std::size_t>(&slot - lane.slots.data()));
 }
 
-std::optional<LiveServer::Stop> LiveServer::WaitForSlot(Lane& lane, RunResult& result) {
-  while (lane.in_flight == options_.in_flight) {
+// Until at most `in_flight_max` requests are in flight on `lane`.
+std::optional<LiveServer::Stop> LiveServer::WaitFor(const Lane& lane, int in_flight_max, RunResult& result) {
+  while (lane.in_flight > in_flight_max) {
     if (auto stop = ReceiveSome(result)) {
       return stop;
     }
@@ -125,11 +129,9 @@ std::optional<LiveServer::Stop> LiveServer::WaitForSlot(Lane& lane, RunResult& r
 }
 
 std::optional<LiveServer::Stop> LiveServer::WaitForAll(RunResult& result) {
-  for (Lane& lane : lanes_) {
-    while (lane.in_flight > 0) {
-      if (auto stop = ReceiveSome(result)) {
-        return stop;
-      }
+  for (const Lane& lane : lanes_) {
+    if (auto stop = WaitFor(lane, 0, result)) {
+      return stop;
     }
   }
   return {};
@@ -177,11 +179,17 @@ std::optional<LiveServer::Stop> LiveServer::ReceiveSome(RunResult& result) {
   }
 }
 
+// Null when no request in flight has that cookie.
+LiveServer::Slot* LiveServer::SlotOf(Lane& lane, std::uint64_t cookie) {
+  const auto slot =
+      std::ranges::find_if(lane.slots, [&](const Slot& each) { return each.in_use && each.cookie == cookie; });
+  return slot == lane.slots.end() ? nullptr : &*slot;
+}
+
 std::optional<LiveServer::Stop> LiveServer::TakeReplies(Lane& lane, RunResult& result) {
   const auto read_length = [&](std::uint64_t cookie) -> std::uint32_t {
-    const auto slot =
-        std::ranges::find_if(lane.slots, [&](const Slot& each) { return each.in_use && each.cookie == cookie; });
-    const bool reads = slot != lane.slots.end() && slot->judge.request().command == engine::Command::kRead;
+    const Slot* const slot = SlotOf(lane, cookie);
+    const bool reads = slot != nullptr && slot->judge.request().command == engine::Command::kRead;
     return reads ? slot->judge.request().length : 0;
   };
   while (const auto reply = lane.connection->Next(read_length)) {
@@ -190,20 +198,18 @@ std::optional<LiveServer::Stop> LiveServer::TakeReplies(Lane& lane, RunResult& r
     }
   }
   if (!lane.connection->undecodable().empty()) {
-    return Stop{.failure = Failure{.violation = {.requirement = spec::kStructuredChunkMagic,
-                                                 .expected = "a reply",
-                                                 .saw = lane.connection->undecodable()}}};
+    return Stop{.failure = FailureOf(FindingKind::kBrokenRule, spec::kStructuredChunkMagic, "a reply",
+                                     lane.connection->undecodable())};
   }
   return {};
 }
 
 std::optional<LiveServer::Stop> LiveServer::TakeReply(Lane& lane, const ReplyView& reply, RunResult& result) {
-  const auto slot =
-      std::ranges::find_if(lane.slots, [&](const Slot& each) { return each.in_use && each.cookie == reply.cookie; });
-  if (slot == lane.slots.end()) {
-    return Stop{.failure = Failure{.violation = {.requirement = spec::kTransmissionCookieEcho,
-                                                 .expected = "the cookie of a request in flight",
-                                                 .saw = "a reply with the cookie " + std::to_string(reply.cookie)}}};
+  Slot* const slot = SlotOf(lane, reply.cookie);
+  if (slot == nullptr) {
+    return Stop{.failure = FailureOf(FindingKind::kBrokenRule, spec::kTransmissionCookieEcho,
+                                     "the cookie of a request in flight",
+                                     "a reply with the cookie " + std::to_string(reply.cookie))};
   }
   const ConcurrentModel::Ticket ticket = TicketOf(lane, *slot);
   slot->judge.Take(reply, ticket, *model_);
@@ -233,10 +239,8 @@ std::optional<LiveServer::Stop> LiveServer::TakeReply(Lane& lane, const ReplyVie
 std::optional<LiveServer::Stop> LiveServer::JudgeUnfinished(Lane& lane, Slot& slot) {
   auto failure = slot.judge.FindFailure(TicketOf(lane, slot), *model_);
   if (!failure && slot.judge.answer().chunks().size() >= kChunksMax) {
-    failure = Failure{.kind = FindingKind::kHang,
-                      .violation = {.requirement = spec::kTransmissionReplyPerRequest,
-                                    .expected = "an end of the reply",
-                                    .saw = std::to_string(kChunksMax) + " chunks, none of them with DONE"}};
+    failure = FailureOf(FindingKind::kHang, spec::kTransmissionReplyPerRequest, "an end of the reply",
+                        std::to_string(kChunksMax) + " chunks, none of them with DONE");
   }
   if (!failure) {
     return {};
@@ -303,10 +307,9 @@ std::optional<LiveServer::Stop> LiveServer::Disconnected(Lane& lane) {
     return Stop{};
   }
   return StopAtFirst(std::span(&lane, 1),
-                     {.kind = ended ? FindingKind::kCrash : FindingKind::kDisconnect,
-                      .violation = {.requirement = spec::kTransmissionDisconnectOnlyAllowedServer,
-                                    .expected = "a reply to each request in flight",
-                                    .saw = ended ? "the server " + *ended : "the server ended the connection"}});
+                     FailureOf(ended ? FindingKind::kCrash : FindingKind::kDisconnect,
+                               spec::kTransmissionDisconnectOnlyAllowedServer, "a reply to each request in flight",
+                               ended ? "the server " + *ended : "the server ended the connection"));
 }
 
 // How the server ended, if it has. On a busy machine that may be known long after its connections have ended; but a
@@ -332,20 +335,18 @@ bool LiveServer::Greets() {
 
 LiveServer::Stop LiveServer::Hung() {
   const auto ended = peer_->Ended();
-  return StopAtFirst(lanes_, {.kind = ended ? FindingKind::kCrash : FindingKind::kHang,
-                              .violation = {.requirement = spec::kTransmissionReplyPerRequest,
-                                            .expected = "a reply to each request",
-                                            .saw = ended ? "the server " + *ended : "no reply in time"}});
+  return StopAtFirst(lanes_,
+                     FailureOf(ended ? FindingKind::kCrash : FindingKind::kHang, spec::kTransmissionReplyPerRequest,
+                               "a reply to each request", ended ? "the server " + *ended : "no reply in time"));
 }
 
 // Each request has its answer: whatever else was received is too much.
 std::optional<LiveServer::Stop> LiveServer::JudgeRest() {
   for (const Lane& lane : lanes_) {
     if (lane.connection->pending_bytes() > 0) {
-      return Stop{.failure = Failure{.violation = {.requirement = spec::kTransmissionReplyPerRequest,
-                                                   .expected = "one reply to each request",
-                                                   .saw = std::to_string(lane.connection->pending_bytes()) +
-                                                          " bytes after the last one"}},
+      return Stop{.failure = FailureOf(FindingKind::kBrokenRule, spec::kTransmissionReplyPerRequest,
+                                       "one reply to each request",
+                                       std::to_string(lane.connection->pending_bytes()) + " bytes after the last one"),
                   .step = script_->steps.empty() ? 0 : script_->steps.size() - 1};
     }
   }
@@ -391,14 +392,13 @@ Finding LiveServer::FindingFrom(const Stop& stop, const engine::Script& script) 
                   .server_stderr = peer_->StandardError(),
                   .target = target_.Describe(),
                   .target_words = target_.CommandLine()};
-  std::vector<LiveConnection::Line> lines;
+  LiveConnection::Lines lines;
   for (const Lane& lane : lanes_) {
     finding.connections.push_back(lane.connection->Record());
-    std::ranges::copy(lane.connection->Transcript(), std::back_inserter(lines));
+    lines.merge(lane.connection->Transcript());
   }
-  std::ranges::sort(lines, {}, &LiveConnection::Line::order);
-  for (LiveConnection::Line& line : lines) {
-    finding.transcript.push_back(std::move(line.text));
+  for (auto& [order, text] : lines) {
+    finding.transcript.push_back(std::move(text));
   }
   finding.transcript.push_back("-- expected " + finding.expected + "; saw " + finding.saw);
   return finding;
@@ -406,11 +406,8 @@ Finding LiveServer::FindingFrom(const Stop& stop, const engine::Script& script) 
 
 std::expected<RunResult, Trouble> RunOnFreshServer(conformance::Target& target, const engine::Script& script,
                                                    const LiveOptions& options) {
-  const auto server = LiveServer::Start(target, options);
-  if (!server) {
-    return std::unexpected(server.error());
-  }
-  return (*server)->Run(script);
+  NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(target, options));
+  return server->Run(script);
 }
 
 }  // namespace nbdspec::fuzz

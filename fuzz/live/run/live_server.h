@@ -40,6 +40,9 @@ struct LiveOptions {
 
 bool IsCancelled(const LiveOptions& options);
 
+// How a connection haggles where no script says it: structured replies, then base:allocation.
+std::vector<engine::OptionStep> DefaultHaggling();
+
 // Advice of the specification that answers did not follow: no finding.
 struct Warning {
   std::uint64_t count = 0;
@@ -104,7 +107,6 @@ class LiveServer {
     Offer offer = {};
     std::vector<Slot> slots = {};
     int in_flight = 0;
-    bool is_fresh = true;
   };
   // What ends the run of a script: a failure, or only that it cannot go on.
   struct Stop {
@@ -124,8 +126,9 @@ class LiveServer {
   std::optional<Stop> RunSteps(const engine::Script& script, RunResult& result);
   std::optional<Stop> Send(const engine::RequestStep& request, std::size_t step, RunResult& result);
   std::optional<Stop> WaitForAll(RunResult& result);
-  std::optional<Stop> WaitForSlot(Lane& lane, RunResult& result);
+  std::optional<Stop> WaitFor(const Lane& lane, int in_flight_max, RunResult& result);
   std::optional<Stop> ReceiveSome(RunResult& result);
+  static Slot* SlotOf(Lane& lane, std::uint64_t cookie);
   std::optional<Stop> TakeReplies(Lane& lane, RunResult& result);
   std::optional<Stop> TakeReply(Lane& lane, const ReplyView& reply, RunResult& result);
   std::optional<Stop> JudgeUnfinished(Lane& lane, Slot& slot);

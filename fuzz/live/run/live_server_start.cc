@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/or_return.h"
 #include "engine/wire/big_endian.h"
 #include "fuzz/live/run/live_server.h"
 
@@ -18,11 +19,6 @@ namespace {
 
 constexpr std::uint64_t kWindowBytes = 4 << 20;  // At the beginning and at the end of an export.
 constexpr std::uint32_t kLearnBytes = 1 << 20;
-
-std::vector<engine::OptionStep> DefaultHaggling() {
-  return {{.option = engine::OptionType::kStructuredReply},
-          {.option = engine::OptionType::kSetMetaContext, .names = {std::string(engine::kBaseAllocation)}}};
-}
 
 std::vector<engine::OptionStep> HagglingOf(const engine::Script& script) {
   std::vector<engine::OptionStep> options;
@@ -69,18 +65,18 @@ std::vector<ByteRange> WindowsOf(std::uint64_t size) {
 
 }  // namespace
 
+std::vector<engine::OptionStep> DefaultHaggling() {
+  return {{.option = engine::OptionType::kStructuredReply},
+          {.option = engine::OptionType::kSetMetaContext, .names = {std::string(engine::kBaseAllocation)}}};
+}
+
 std::expected<std::unique_ptr<LiveServer>, Trouble> LiveServer::Start(conformance::Target& target,
                                                                       const LiveOptions& options) {
   NBDSPEC_CHECK(options.in_flight >= 1 && options.in_flight <= kInFlightMax);
   std::unique_ptr<LiveServer> server(new LiveServer(target, options));
-  auto peer = target.Start(conformance::Setup::kWritable, Clock::now() + options.start_timeout);
-  if (!peer) {
-    return std::unexpected(peer.error());
-  }
-  server->peer_ = *std::move(peer);
-  if (const auto learnt = server->Learn(); !learnt) {
-    return std::unexpected(learnt.error());
-  }
+  NBDSPEC_ASSIGN_OR_RETURN(peer, target.Start(conformance::Setup::kWritable, Clock::now() + options.start_timeout));
+  server->peer_ = std::move(peer);
+  NBDSPEC_RETURN_IF_ERROR(server->Learn());
   return server;
 }
 
@@ -89,29 +85,21 @@ LiveServer::~LiveServer() { LeaveLanes(); }
 std::expected<void, Trouble> LiveServer::Restart() {
   lanes_.clear();
   if (target_.IsOurs()) {
-    if (const auto restarted = peer_->Restart(); !restarted) {
-      return restarted;
-    }
+    NBDSPEC_RETURN_IF_ERROR(peer_->Restart());
   }
   return Learn();
 }
 
 std::expected<std::unique_ptr<LiveConnection>, Trouble> LiveServer::Connect(int number) {
-  auto transport = peer_->Connect(Clock::now() + options_.start_timeout);
-  if (!transport) {
-    return std::unexpected(transport.error());
-  }
-  return std::make_unique<LiveConnection>(*std::move(transport), number, clock_);
+  NBDSPEC_ASSIGN_OR_RETURN(transport, peer_->Connect(Clock::now() + options_.start_timeout));
+  return std::make_unique<LiveConnection>(std::move(transport), number, clock_);
 }
 
 std::expected<void, Trouble> LiveServer::Learn() {
-  auto connection = Connect(1);
-  if (!connection) {
-    return std::unexpected(connection.error());
-  }
+  NBDSPEC_ASSIGN_OR_RETURN(connection, Connect(1));
   std::vector<engine::OptionStep> haggling = DefaultHaggling();
   haggling.push_back({.option = engine::OptionType::kListMetaContext});
-  auto offer = (*connection)->Enter(haggling, target_.ExportName(), Clock::now() + options_.start_timeout);
+  auto offer = connection->Enter(haggling, target_.ExportName(), Clock::now() + options_.start_timeout);
   if (!offer) {
     return std::unexpected(Trouble{"The export cannot be entered: " + offer.error() + ". Try `nbdspec check`, which " +
                                    "says more about handshakes."});
@@ -120,12 +108,12 @@ std::expected<void, Trouble> LiveServer::Learn() {
   const bool may_cache = offer_.Has(engine::TransmissionFlag::kSendFlush);
   model_.emplace(KnownBytes(WindowsOf(offer_.info.size)), may_cache);
   for (const ByteRange window : windows()) {
-    if (const auto read = ReadWindow(**connection, window); !read) {
+    if (const auto read = ReadWindow(*connection, window); !read) {
       return std::unexpected(Trouble{"The export cannot be read: " + read.error() + ". Try `nbdspec check`, which " +
                                      "says more about reading."});
     }
   }
-  (*connection)->Leave(Clock::now() + kDrainTimeout);
+  connection->Leave(Clock::now() + kDrainTimeout);
   return {};
 }
 
@@ -190,18 +178,14 @@ std::expected<void, Trouble> LiveServer::EnterLanes(const engine::Script& script
     lane.connection->StartRecord();
   }
   while (lanes_.size() < count) {
-    auto connection = Connect(static_cast<int>(lanes_.size() + 1));
-    if (!connection) {
-      return std::unexpected(connection.error());
-    }
-    auto offer = (*connection)->Enter(haggling_, target_.ExportName(), Clock::now() + options_.start_timeout);
+    NBDSPEC_ASSIGN_OR_RETURN(connection, Connect(static_cast<int>(lanes_.size() + 1)));
+    auto offer = connection->Enter(haggling_, target_.ExportName(), Clock::now() + options_.start_timeout);
     if (!offer) {
       return std::unexpected(Trouble{"The export cannot be entered: " + offer.error() + "."});
     }
-    Lane& lane = lanes_.emplace_back();
-    lane.connection = *std::move(connection);
-    lane.offer = *std::move(offer);
-    lane.slots.resize(static_cast<std::size_t>(options_.in_flight));
+    lanes_.push_back({.connection = std::move(connection),
+                      .offer = *std::move(offer),
+                      .slots = std::vector<Slot>(static_cast<std::size_t>(options_.in_flight))});
   }
   return {};
 }

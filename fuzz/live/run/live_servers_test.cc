@@ -5,7 +5,6 @@
 
 #include <chrono>
 #include <cstdlib>
-#include <fstream>
 #include <memory>
 #include <string>
 
@@ -13,26 +12,12 @@
 #include "engine/script/script.h"
 #include "fuzz/findings/store.h"
 #include "fuzz/live/run/live_fuzz.h"
+#include "fuzz/live/run/testdata/real_servers.h"
 
 namespace nbdspec::fuzz {
 namespace {
 
 using conformance::Target;
-
-constexpr std::chrono::seconds kPatience{60};  // A busy disk is no finding.
-constexpr char kNbdkitMemory[] = "nbdkit -f --threads=1 -U {socket} memory 8M";
-
-std::unique_ptr<Target> Named(const std::string& name) {
-  auto target = conformance::TargetFromName(name);
-  EXPECT_TRUE(target) << target.error().sentence;
-  return *std::move(target);
-}
-
-std::unique_ptr<Target> Spawned(const std::string& command) {
-  auto target = conformance::TargetFromSpawn(command, "");
-  EXPECT_TRUE(target) << target.error().sentence;
-  return *std::move(target);
-}
 
 // Asks only for what is offered: what a server does with the rest is for `nbdspec fuzz` to find.
 FuzzOptions Options(std::uint64_t seed, std::uint64_t scripts) {
@@ -64,13 +49,6 @@ TEST(LiveServers, NbdkitWithFilters) {
 }
 TEST(LiveServers, QemuNbd) { ExpectNothingNew(Named("qemu-nbd"), Options(4, 40)); }
 TEST(LiveServers, NbdServer) { ExpectNothingNew(Named("nbd-server"), Options(5, 40)); }
-
-// A server that aborts when it is to trim.
-std::unique_ptr<Target> ThatDiesAtTrim() {
-  const std::string fault_file = testing::TempDir() + "/fault";
-  std::ofstream(fault_file) << "dies-at-trim";
-  return Spawned("conformance/peer/faulty_server {socket} " + fault_file);
-}
 
 TEST(LiveServers, AServerThatDiesIsFoundAndStartedAgain) {
   const FuzzReport report = Fuzz(*ThatDiesAtTrim(), Options(1, 20));
