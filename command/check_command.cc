@@ -8,13 +8,12 @@
 #include <filesystem>
 #include <system_error>
 
-#include "command/commands.h"
-#include "command/interrupt.h"
-#include "command/live_command.h"
+#include "command/options.h"
 #include "command/output.h"
 #include "command/selection.h"
-#include "command/targets.h"
+#include "command/servers.h"
 #include "conformance/runner/runner.h"
+#include "engine/base/or_return.h"
 #include "reports/model/run.h"
 #include "reports/render/render.h"
 
@@ -22,38 +21,19 @@ namespace nbdspec::command {
 
 namespace {
 
-// The reports of a run that go to files.
-class Reports {
- public:
-  explicit Reports(const Options& options) : options_(options) {}
-
-  // What has been found so far goes to the disk at once, marked as unfinished. Errors: a sentence; empty for none.
-  std::string WriteUnfinished(const reports::Run& run) {
-    return Write(run, [](const std::string& file) { return file != "-" && IsPlain(file); });
-  }
-
-  std::string Write(const reports::Run& run) {
-    return Write(run, [](const std::string&) { return true; });
-  }
-
- private:
-  // Writes those files that are `wanted`, each even if another cannot be.
-  std::string Write(const reports::Run& run, bool (*wanted)(const std::string&)) {
-    std::string trouble;
-    for (const auto& [file, render] : {std::pair{&options_.json_file, &reports::RenderJson},
-                                       std::pair{&options_.junit_file, &reports::RenderJunit}}) {
-      if (file->empty() || !wanted(*file)) {
-        continue;
-      }
-      if (std::string why = WriteOutput(*file, render(run)); !why.empty()) {
-        trouble = std::move(why);
-      }
+// Writes the reports of a run that go to files, each even if another cannot be written. Errors: a sentence.
+std::expected<void, std::string> WriteReports(const reports::Run& run, const Options& options, bool is_finished) {
+  std::expected<void, std::string> written;
+  for (const auto& [file, render] :
+       {std::pair{options.json_file, &reports::RenderJson}, std::pair{options.junit_file, &reports::RenderJunit}}) {
+    // What has been found so far goes only to files that can be replaced.
+    const bool is_wanted = !file.empty() && (is_finished || (file != "-" && IsPlain(file)));
+    if (std::string why = is_wanted ? WriteOutput(file, render(run)) : ""; !why.empty()) {
+      written = std::unexpected(std::move(why));
     }
-    return trouble;
   }
-
-  const Options& options_;
-};
+  return written;
+}
 
 conformance::RunOptions RunOptionsFrom(const Options& options) {
   conformance::RunOptions run{.seed = options.seed,
@@ -87,50 +67,44 @@ int PrintReport(const reports::Run& run, const Options& options) {
 
 }  // namespace
 
-int CheckCommand(const Options& given) {
+ExitOrRefusal CheckCommand(const Options& given) {
   Options options = given;
   if (!options.json_file.empty() && options.json_file == options.junit_file) {
-    return Refuse("--json and --junit name the same file: give each its own", reports::ExitCode::kUsage);
+    return Refuse("--json and --junit name the same file: give each its own");
   }
-  auto target = TakeTarget(options);
-  if (!target) {
-    return Refuse(target.error().sentence, reports::ExitCode::kUsage);
-  }
-  const auto checks = SelectChecks(options.words);
-  if (!checks) {
-    return Refuse(checks.error().sentence, reports::ExitCode::kUsage);
-  }
+  NBDSPEC_ASSIGN_OR_RETURN(target, TakeTarget(options));
+  NBDSPEC_ASSIGN_OR_RETURN(checks, SelectChecks(options.words));
   CatchInterrupts();
-  Reports reports(options);
   conformance::RunOptions run_options = RunOptionsFrom(options);
   reports::Run so_far{.version = kVersion,
                       .seed = options.seed,
-                      .target = (*target)->CommandLine(),
+                      .target = target->CommandLine(),
                       .trouble = "the run is not finished",
                       .exit = reports::ExitCode::kOurError};
-  if (const std::string trouble = reports.WriteUnfinished(so_far); !trouble.empty()) {
-    return Refuse(trouble, reports::ExitCode::kUsage);  // Before anything is found that could be lost.
+  if (const auto written = WriteReports(so_far, options, /*is_finished=*/false); !written) {
+    return Refuse(written.error());  // Before anything is found that could be lost.
   }
   run_options.on_outcome = [&](const reports::Outcome& outcome) {
     so_far.outcomes.push_back(outcome);
     if (outcome.verdict != reports::Verdict::kPass && outcome.verdict != reports::Verdict::kNotApplicable) {
-      reports.WriteUnfinished(so_far);
+      (void)WriteReports(so_far, options, /*is_finished=*/false);
     }
     const std::size_t done = so_far.outcomes.size();
-    ShowProgress(done == checks->size() ? "" : fmt::format("[{}/{}] {}", done, checks->size(), outcome.id));
+    ShowProgress(done == checks.size() ? "" : fmt::format("[{}/{}] {}", done, checks.size(), outcome.id));
   };
-  reports::Run run = conformance::RunChecks(**target, *checks, run_options);
+  reports::Run run = conformance::RunChecks(*target, checks, run_options);
   if (InterruptSignal() != 0) {
     run.exit = 128 + InterruptSignal();
   }
-  const std::string trouble = reports.Write(run);
+  const auto written = WriteReports(run, options, /*is_finished=*/true);
   const int error = PrintReport(run, options);
-  if (!trouble.empty()) {
-    return Refuse(trouble, reports::ExitCode::kOurError);
+  if (!written) {
+    return Refuse(written.error(), reports::ExitCode::kOurError);
   }
-  return error == 0 ? run.exit
-                    : Refuse("cannot print the report: " + std::generic_category().message(error),
-                             reports::ExitCode::kOurError);
+  if (error != 0) {
+    return Refuse("cannot print the report: " + std::generic_category().message(error), reports::ExitCode::kOurError);
+  }
+  return run.exit;
 }
 
 }  // namespace nbdspec::command

@@ -12,7 +12,7 @@
 #include <string>
 #include <thread>
 
-#include "command/program_for_tests.h"
+#include "command/testdata/program.h"
 
 namespace nbdspec::command {
 namespace {

@@ -3,7 +3,6 @@
 
 #include <array>
 
-#include "command/commands.h"
 #include "engine/script/script.h"
 #include "fuzz/live/run/live_server.h"
 

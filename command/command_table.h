@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The commands and their options as data. To add a command: its row in kCommands, its name in the rows of the options
-// that it takes, and a file for its function. To add an option: its row in kOptions, and a member of Options.
+// The commands and their options as data. To add a command: its row in Commands, its name in the rows of the options
+// that it takes, and a file for its function. To add an option: its row in AllOptions, and a member of Options.
 
 #pragma once
 
@@ -19,7 +19,7 @@ struct CommandRow {
   const char* usage;  // How help shows them.
   int words_min = 0;
   int words_max = 0;
-  int (*run)(const Options& options) = nullptr;
+  ExitOrRefusal (*run)(const Options& options) = nullptr;
   Options defaults = {};
   const char* footer = "";
 };

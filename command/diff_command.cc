@@ -5,11 +5,10 @@
 
 #include <utility>
 
-#include "command/commands.h"
-#include "command/interrupt.h"
-#include "command/live_command.h"
+#include "command/options.h"
 #include "command/output.h"
-#include "command/targets.h"
+#include "command/servers.h"
+#include "engine/base/or_return.h"
 #include "fuzz/findings/read_file.h"
 #include "fuzz/live/run/live_diff.h"
 #include "reports/model/run.h"
@@ -21,11 +20,6 @@ namespace {
 using fuzz::DifferenceKind;
 
 constexpr std::uint64_t kScriptBytesMax = std::uint64_t{64} << 20;
-
-std::expected<engine::Script, engine::Trouble> ReadScriptFile(const std::string& file) {
-  const auto text = fuzz::ReadFile(file, kScriptBytesMax);
-  return text ? engine::ParseScript(*text) : std::unexpected(text.error());
-}
 
 std::string TextOf(const fuzz::DiffReport& report, const Options& options) {
   std::string text;
@@ -65,26 +59,20 @@ Json ReportOf(const fuzz::DiffReport& report, const Options& options) {
 
 }  // namespace
 
-int DiffCommand(const Options& options) {
-  const auto first = WritableTarget(options.words[0], options.allow_write);
-  const auto second = first ? WritableTarget(options.words[1], options.allow_write) : std::unexpected(first.error());
-  if (!second) {
-    return Refuse(second.error().sentence, reports::ExitCode::kUsage);
-  }
+ExitOrRefusal DiffCommand(const Options& options) {
+  NBDSPEC_ASSIGN_OR_RETURN(first, WritableTarget(options.words[0], options.allow_write));
+  NBDSPEC_ASSIGN_OR_RETURN(second, WritableTarget(options.words[1], options.allow_write));
   fuzz::DiffOptions diff{.seed = options.seed,
                          .scripts_max = options.script_count,
                          .steps_max = options.steps,
-                         .reply_timeout = FromSeconds(options.reply_timeout_s),
-                         .cancelled = &Interrupted()};
+                         .live = LiveOptionsFrom(options)};
   if (!options.script_file.empty()) {
-    auto script = ReadScriptFile(options.script_file);
-    if (!script) {
-      return Refuse(script.error().sentence, reports::ExitCode::kUsage);
-    }
-    diff.script = *std::move(script);
+    NBDSPEC_ASSIGN_OR_RETURN(text, fuzz::ReadFile(options.script_file, kScriptBytesMax));
+    NBDSPEC_ASSIGN_OR_RETURN(script, engine::ParseScript(text));
+    diff.script = std::move(script);
   }
   CatchInterrupts();
-  const fuzz::DiffReport report = fuzz::Diff(**first, **second, diff);
+  const fuzz::DiffReport report = fuzz::Diff(*first, *second, diff);
   if (options.json_file != "-") {
     Print(TextOf(report, options));
   }

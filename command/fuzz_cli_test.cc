@@ -15,7 +15,7 @@
 #include <thread>
 #include <vector>
 
-#include "command/program_for_tests.h"
+#include "command/testdata/program.h"
 
 namespace nbdspec::command {
 namespace {

@@ -5,11 +5,10 @@
 
 #include <algorithm>
 
-#include "command/commands.h"
-#include "command/interrupt.h"
-#include "command/live_command.h"
+#include "command/options.h"
 #include "command/output.h"
-#include "command/targets.h"
+#include "command/servers.h"
+#include "engine/base/or_return.h"
 #include "fuzz/live/run/live_fuzz.h"
 #include "reports/model/run.h"
 
@@ -118,23 +117,20 @@ Json ReportOf(const fuzz::FuzzReport& report, const std::string& target, const O
 
 }  // namespace
 
-int FuzzCommand(const Options& options) {
+ExitOrRefusal FuzzCommand(const Options& options) {
   if (options.words.empty() && options.spawn.empty()) {
-    return Refuse("fuzz needs a TARGET: a server by name, a URI, or --spawn COMMAND", reports::ExitCode::kUsage);
+    return Refuse("fuzz needs a TARGET: a server by name, a URI, or --spawn COMMAND");
   }
-  const auto target = WritableTarget(options);
-  if (!target) {
-    return Refuse(target.error().sentence, reports::ExitCode::kUsage);
-  }
+  NBDSPEC_ASSIGN_OR_RETURN(target, WritableTarget(options));
   CatchInterrupts();
-  const fuzz::FuzzReport report = fuzz::Fuzz(**target, FuzzOptionsFrom(options));
+  const fuzz::FuzzReport report = fuzz::Fuzz(*target, FuzzOptionsFrom(options));
   ShowProgress("");
   if (options.json_file != "-") {
     Print(SummaryOf(report, options));
   }
   const int exit =
       report.HasNew() ? reports::ExitCode::kFailure : ExitWithoutFailure(report.trouble, report.is_unusable);
-  return WriteReport(ReportOf(report, (*target)->Describe(), options), report.trouble, exit, options);
+  return WriteReport(ReportOf(report, target->Describe(), options), report.trouble, exit, options);
 }
 
 }  // namespace nbdspec::command

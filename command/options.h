@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the command line says, as plain data. Each command uses the part of it that run_cli.cc gives it.
+// What the command line says, as plain data, and the commands, which obey it. Each uses the part of the options that
+// command_table.cc gives it.
 
 #pragma once
 
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include "command/output.h"
 
 namespace nbdspec::command {
 
@@ -50,5 +53,16 @@ struct Options {
   bool verbose = false;
   bool quiet = false;
 };
+
+// Each returns the exit code of the program.
+ExitOrRefusal CheckCommand(const Options& options);
+ExitOrRefusal ListCommand(const Options& options);
+ExitOrRefusal ExplainCommand(const Options& options);
+ExitOrRefusal CoverageCommand(const Options& options);
+ExitOrRefusal SelfTestCommand(const Options& options);
+ExitOrRefusal FuzzCommand(const Options& options);
+ExitOrRefusal DiffCommand(const Options& options);
+ExitOrRefusal ReplayCommand(const Options& options);
+ExitOrRefusal ShrinkCommand(const Options& options);
 
 }  // namespace nbdspec::command

@@ -13,37 +13,7 @@
 
 namespace nbdspec::command {
 
-namespace {
-
-// Returns 0 or an errno; so the next.
-int WriteToFile(const std::string& file, const std::string& text) {
-  std::FILE* const stream = std::fopen(file.c_str(), "wbe");
-  if (stream == nullptr) {
-    return errno;
-  }
-  const int error = WriteTo(stream, text);
-  std::fclose(stream);
-  return error;
-}
-
-int ReplaceFile(const std::string& file, const std::string& text) {
-  const std::string written = fmt::format("{}.{}.tmp", file, ::getpid());  // Two runs may share a report.
-  int error = WriteToFile(written, text);
-  if (error == 0 && std::rename(written.c_str(), file.c_str()) != 0) {
-    error = errno;
-  }
-  if (error != 0 && IsPlain(written)) {
-    std::remove(written.c_str());
-  }
-  return error;
-}
-
-}  // namespace
-
-int Refuse(const std::string& sentence, int exit) {
-  std::fputs(fmt::format("nbdspec: {}\n", sentence).c_str(), stderr);
-  return exit;
-}
+void Complain(const std::string& sentence) { std::fputs(fmt::format("nbdspec: {}\n", sentence).c_str(), stderr); }
 
 void Print(const std::string& text) {
   std::fputs(text.c_str(), stdout);  // Not fmt::print, which throws.
@@ -89,13 +59,25 @@ bool IsPlain(const std::string& file) {
 }
 
 std::string WriteOutput(const std::string& file, const std::string& text) {
-  const int error = file == "-"     ? WriteTo(stdout, text)
-                    : IsPlain(file) ? ReplaceFile(file, text)
-                                    : WriteToFile(file, text);
-  return error == 0 ? ""
-                    : fmt::format("cannot write {}: {}; name a file in a directory where nbdspec may write",
-                                  file == "-" ? "standard output" : engine::Quoted(file, 200),
-                                  std::generic_category().message(error));
+  const bool is_replaced = file != "-" && IsPlain(file);
+  const std::string written = is_replaced ? fmt::format("{}.{}.tmp", file, ::getpid()) : file;  // Of this run alone.
+  std::FILE* const stream = file == "-" ? stdout : std::fopen(written.c_str(), "wbe");
+  int error = stream == nullptr ? errno : WriteTo(stream, text);
+  if (stream != nullptr && stream != stdout) {
+    std::fclose(stream);
+  }
+  if (error == 0 && is_replaced && std::rename(written.c_str(), file.c_str()) != 0) {
+    error = errno;
+  }
+  if (error == 0) {
+    return "";
+  }
+  if (is_replaced && IsPlain(written)) {
+    std::remove(written.c_str());
+  }
+  return fmt::format("cannot write {}: {}; name a file in a directory where nbdspec may write",
+                     file == "-" ? "standard output" : engine::Quoted(file, 200),
+                     std::generic_category().message(error));
 }
 
 }  // namespace nbdspec::command

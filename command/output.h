@@ -4,12 +4,31 @@
 #pragma once
 
 #include <cstdio>
+#include <expected>
 #include <string>
+#include <utility>
+
+#include "engine/base/error.h"
+#include "reports/model/run.h"
 
 namespace nbdspec::command {
 
-// Prints "nbdspec: SENTENCE" on standard error, and returns `exit`.
-int Refuse(const std::string& sentence, int exit);
+// Why a command does not do its work, or cannot finish it, and the exit code that says so.
+struct Refusal {
+  std::string sentence;
+  int exit = reports::ExitCode::kUsage;
+
+  Refusal(std::string why, int exit_code) : sentence(std::move(why)), exit(exit_code) {}
+  Refusal(engine::Trouble trouble) : sentence(std::move(trouble.sentence)) {}  // What a user named is of no use.
+};
+using ExitOrRefusal = std::expected<int, Refusal>;
+
+inline std::unexpected<Refusal> Refuse(std::string sentence, int exit = reports::ExitCode::kUsage) {
+  return std::unexpected(Refusal(std::move(sentence), exit));
+}
+
+// Prints "nbdspec: SENTENCE" on standard error.
+void Complain(const std::string& sentence);
 
 // Prints `text` on standard output at once: what comes next may abort, or be killed.
 void Print(const std::string& text);

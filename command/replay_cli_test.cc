@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <string>
 
-#include "command/program_for_tests.h"
+#include "command/testdata/program.h"
 
 namespace nbdspec::command {
 namespace {

@@ -8,11 +8,9 @@
 #include <utility>
 #include <variant>
 
-#include "command/commands.h"
-#include "command/interrupt.h"
-#include "command/live_command.h"
+#include "command/options.h"
 #include "command/output.h"
-#include "command/targets.h"
+#include "command/servers.h"
 #include "fuzz/replay/replay.h"
 #include "fuzz/replay/subject.h"
 #include "reports/model/run.h"
@@ -56,11 +54,9 @@ class Replayer {
         ReplayOne(path);
       }
     }
-    for (const auto& [target, input] : of_targets_) {
-      CannotReplay(
-          fmt::format("{}{} of the fuzz target {}, which the command does not link; replay it with: {}", input.path,
-                      input.count == 1 ? " is an input" : fmt::format(" and {} more are inputs", input.count - 1),
-                      target, fuzz::TargetReplayLine(input.path, target)));
+    for (const auto& [target, inputs] : of_targets_) {
+      CannotReplay(fuzz::DescribeInput(inputs.front(), "replay", inputs.size() - 1) +
+                   fuzz::TargetReplayLine(inputs.front()));
     }
     if (paths.size() > 1) {
       PrintSummary();
@@ -69,13 +65,8 @@ class Replayer {
   }
 
  private:
-  struct Inputs {
-    std::string path;  // Of the first.
-    std::size_t count = 0;
-  };
-
   void CannotReplay(const std::string& sentence) {
-    Refuse(Plain(sentence), reports::ExitCode::kUsage);
+    Complain(Plain(sentence));
     ++refused_count_;
   }
 
@@ -118,9 +109,11 @@ class Replayer {
   }
 
   void Replay(const fuzz::TargetInput& subject) {
-    Inputs& inputs = of_targets_[subject.target];
-    inputs.path = inputs.path.empty() ? subject.path : inputs.path;
-    ++inputs.count;
+    if (subject.target.empty()) {
+      CannotReplay(fuzz::DescribeInput(subject, "replay") + fuzz::TargetReplayLine(subject));
+    } else {
+      of_targets_[subject.target].push_back(subject);
+    }
   }
 
   void Report(const std::string& path, const fuzz::Replayed& replayed, const std::string& details) {
@@ -172,14 +165,14 @@ class Replayer {
   const Options& options_;
   fuzz::ReplayOptions replay_;
   std::array<std::size_t, fuzz::kReplayVerdictCount> counts_ = {};
-  std::map<std::string, Inputs> of_targets_;
+  std::map<std::string, std::vector<fuzz::TargetInput>> of_targets_;  // One line for all of a target.
   std::size_t refused_count_ = 0;
   bool is_short_ = false;
 };
 
 }  // namespace
 
-int ReplayCommand(const Options& options) {
+ExitOrRefusal ReplayCommand(const Options& options) {
   CatchInterrupts();
   return Replayer(options).Run();
 }

@@ -63,39 +63,35 @@ std::string DidYouMean(std::string_view word, std::span<const std::string_view> 
 }
 
 std::expected<std::vector<conformance::Check>, engine::Trouble> SelectChecks(std::span<const std::string> words) {
+  const auto all = conformance::AllChecks();
   const bool only_takes_away =
       std::ranges::all_of(words, [](const std::string& word) { return word.starts_with("!"); });
-  std::vector<conformance::Check> selected;
-  if (only_takes_away) {
-    selected.assign(conformance::AllChecks().begin(), conformance::AllChecks().end());
-  }
+  std::vector<bool> is_selected(all.size(), only_takes_away);
   for (const std::string& word : words) {
     const bool takes_away = word.starts_with("!");
     const std::string_view pattern = std::string_view(word).substr(takes_away ? 1 : 0);
-    const bool is_id =
-        std::ranges::find(conformance::AllChecks(), pattern, &conformance::Check::id) != conformance::AllChecks().end();
-    const auto matches = [&](const conformance::Check& check) {
-      return is_id ? check.id == pattern : !pattern.empty() && Selects(pattern, check.id);
-    };
-    if (std::ranges::none_of(conformance::AllChecks(), matches)) {
+    const bool is_id = std::ranges::find(all, pattern, &conformance::Check::id) != all.end();
+    bool matches_any = false;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (is_id ? all[i].id == pattern : !pattern.empty() && Selects(pattern, all[i].id)) {
+        matches_any = true;
+        is_selected[i] = !takes_away;
+      }
+    }
+    if (!matches_any) {
       return std::unexpected(MatchesNothing(pattern));
     }
-    if (takes_away) {
-      std::erase_if(selected, matches);
-    } else {
-      std::ranges::copy_if(conformance::AllChecks(), std::back_inserter(selected), matches);
+  }
+  std::vector<conformance::Check> selected;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (is_selected[i]) {
+      selected.push_back(all[i]);
     }
   }
   if (selected.empty()) {
     return std::unexpected(engine::Trouble{"nothing is left to run: the words that begin with ! take away all checks"});
   }
-  std::vector<conformance::Check> in_order;
-  for (const conformance::Check& check : conformance::AllChecks()) {
-    if (std::ranges::find(selected, check.id, &conformance::Check::id) != selected.end()) {
-      in_order.push_back(check);
-    }
-  }
-  return in_order;
+  return selected;
 }
 
 }  // namespace nbdspec::command

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "command/commands.h"
+#include "command/options.h"
 #include "command/output.h"
 #include "conformance/selftest/selftest.h"
 #include "engine/base/quoted.h"
@@ -40,14 +40,13 @@ std::string NamesOf(const std::vector<Detector>& detectors) {
 
 }  // namespace
 
-int SelfTestCommand(const Options& options) {
+ExitOrRefusal SelfTestCommand(const Options& options) {
   const bool color = UseColor(options.no_color);
   const std::string prefix = options.words.empty() ? "" : options.words.front();
   const conformance::SelfTest result = conformance::RunSelfTest(options.seed, prefix);
   if (result.rows.empty()) {
     return Refuse(
-        fmt::format("no check's id begins with {}; `nbdspec list` shows every check.", engine::Quoted(prefix)),
-        reports::ExitCode::kUsage);
+        fmt::format("no check's id begins with {}; `nbdspec list` shows every check.", engine::Quoted(prefix)));
   }
   for (const SelfTestRow& row : result.rows) {
     fmt::print("{}  {:<52} {}\n", Mark(row, color), row.fault.name, NamesOf(row.fault.detectors));

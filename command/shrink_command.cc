@@ -7,11 +7,10 @@
 #include <utility>
 #include <variant>
 
-#include "command/commands.h"
-#include "command/interrupt.h"
-#include "command/live_command.h"
+#include "command/options.h"
 #include "command/output.h"
-#include "command/targets.h"
+#include "command/servers.h"
+#include "engine/base/or_return.h"
 #include "fuzz/live/run/reproduce.h"
 #include "fuzz/replay/replay.h"
 #include "fuzz/replay/subject.h"
@@ -25,78 +24,66 @@ constexpr std::chrono::hours kNoTimeLimit{24};  // Only runs are limited, so tha
 
 std::string Steps(std::size_t count) { return fmt::format("{} step{}", count, count == 1 ? "" : "s"); }
 
-class Shrinker {
- public:
-  explicit Shrinker(const Options& options)
-      : options_(options),
-        reproduce_{.tries_max = options.tries, .time = kNoTimeLimit, .live = LiveOptionsFrom(options)} {}
-
-  int Shrink(const fuzz::FindingSubject& subject) {
-    const auto target = TargetOf(subject.finding.target_words, options_);
-    return target ? ShrinkOn(**target, subject.finding, {})
-                  : Refuse(target.error().sentence, reports::ExitCode::kUsage);
+// The smallest script found that shows `finding` on `target` goes where --output says, with `comments` or with its own.
+ExitOrRefusal ShrinkOn(conformance::Target& target, const fuzz::Finding& finding, std::vector<std::string> comments,
+                       const Options& options) {
+  const fuzz::LiveOptions live = LiveOptionsFrom(options);
+  const auto smallest =
+      fuzz::Reproduce(target, finding, {.tries_max = options.tries, .time = kNoTimeLimit, .live = live});
+  if (InterruptSignal() != 0) {
+    return 128 + InterruptSignal();
   }
-
-  int Shrink(const fuzz::ScriptSubject& subject) {
-    const auto target = TargetOf("reference", options_);
-    if (!target) {
-      return Refuse(target.error().sentence, reports::ExitCode::kUsage);
+  if (!smallest) {
+    if (const auto server = fuzz::LiveServer::Start(target, live); !server) {
+      return Refuse(server.error().sentence, reports::ExitCode::kTargetUnusable);
     }
-    auto ran = RunOnFreshServer(**target, subject.script, reproduce_.live);
-    if (!ran) {
-      return Refuse(ran.error().sentence, reports::ExitCode::kTargetUnusable);
-    }
-    const auto found = fuzz::FindingOf(*std::move(ran));
-    return found ? ShrinkOn(**target, *found, subject.header)
-                 : Refuse("every answer is allowed, so there is nothing to shrink", reports::ExitCode::kFailure);
+    return Refuse("it does not show on " + target.Describe() + ", so there is nothing to shrink",
+                  reports::ExitCode::kFailure);
   }
-
-  int Shrink(const fuzz::TargetInput& subject) {
-    return Refuse(fmt::format("{} is an input of the fuzz target {}: its libFuzzer binary shrinks with "
-                              "-minimize_crash=1",
-                              subject.path, subject.target),
-                  reports::ExitCode::kUsage);
+  const std::string summary = SummaryOf(*smallest);
+  if (comments.empty()) {
+    comments = {"What:  " + summary, "When:  " + smallest->target + ", nbdspec " + kVersion};
   }
-
- private:
-  int ShrinkOn(conformance::Target& target, const fuzz::Finding& finding, std::vector<std::string> comments) {
-    const auto smallest = fuzz::Reproduce(target, finding, reproduce_);
-    if (InterruptSignal() != 0) {
-      return 128 + InterruptSignal();
-    }
-    if (!smallest) {
-      const auto server = fuzz::LiveServer::Start(target, reproduce_.live);
-      return server ? Refuse("it does not show on " + target.Describe() + ", so there is nothing to shrink",
-                             reports::ExitCode::kFailure)
-                    : Refuse(server.error().sentence, reports::ExitCode::kTargetUnusable);
-    }
-    const std::string summary = SummaryOf(*smallest);
-    if (comments.empty()) {
-      comments = {"What:  " + summary, "When:  " + smallest->target + ", nbdspec " + kVersion};
-    }
-    // Standard output may be the script.
-    std::fputs(fmt::format("before  {}\nafter   {}\nshows   {}\n", Steps(finding.script.steps.size()),
-                           Steps(smallest->script.steps.size()), summary)
-                   .c_str(),
-               stderr);
-    const std::string why = WriteOutput(options_.output, fuzz::PrintWithComments(smallest->script, comments));
-    return why.empty() ? reports::ExitCode::kSuccess : Refuse(why, reports::ExitCode::kOurError);
+  // Standard output may be the script.
+  std::fputs(fmt::format("before  {}\nafter   {}\nshows   {}\n", Steps(finding.script.steps.size()),
+                         Steps(smallest->script.steps.size()), summary)
+                 .c_str(),
+             stderr);
+  if (std::string why = WriteOutput(options.output, fuzz::PrintWithComments(smallest->script, comments));
+      !why.empty()) {
+    return Refuse(std::move(why), reports::ExitCode::kOurError);
   }
+  return reports::ExitCode::kSuccess;
+}
 
-  const Options& options_;
-  fuzz::ReproduceOptions reproduce_;
-};
+ExitOrRefusal Shrink(const fuzz::FindingSubject& subject, const Options& options) {
+  NBDSPEC_ASSIGN_OR_RETURN(target, TargetOf(subject.finding.target_words, options));
+  return ShrinkOn(*target, subject.finding, {}, options);
+}
+
+ExitOrRefusal Shrink(const fuzz::ScriptSubject& subject, const Options& options) {
+  NBDSPEC_ASSIGN_OR_RETURN(target, TargetOf("reference", options));
+  auto ran = RunOnFreshServer(*target, subject.script, LiveOptionsFrom(options));
+  if (!ran) {
+    return Refuse(ran.error().sentence, reports::ExitCode::kTargetUnusable);
+  }
+  const auto found = fuzz::FindingOf(*std::move(ran));
+  if (!found) {
+    return Refuse("every answer is allowed, so there is nothing to shrink", reports::ExitCode::kFailure);
+  }
+  return ShrinkOn(*target, *found, subject.header, options);
+}
+
+ExitOrRefusal Shrink(const fuzz::TargetInput& subject, const Options& /*options*/) {
+  return Refuse(fuzz::DescribeInput(subject, "shrink") + fuzz::TargetShrinkLine(subject));
+}
 
 }  // namespace
 
-int ShrinkCommand(const Options& options) {
+ExitOrRefusal ShrinkCommand(const Options& options) {
   CatchInterrupts();
-  const auto subject = fuzz::ReadSubject(options.words.front(), /*for_server=*/!options.target.empty());
-  if (!subject) {
-    return Refuse(subject.error().sentence, reports::ExitCode::kUsage);
-  }
-  Shrinker shrinker(options);
-  return std::visit([&](const auto& kind) { return shrinker.Shrink(kind); }, *subject);
+  NBDSPEC_ASSIGN_OR_RETURN(subject, fuzz::ReadSubject(options.words.front(), /*for_server=*/!options.target.empty()));
+  return std::visit([&](const auto& kind) { return Shrink(kind, options); }, subject);
 }
 
 }  // namespace nbdspec::command

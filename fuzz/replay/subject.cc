@@ -34,6 +34,14 @@ std::string CorpusFolderOf(const std::string& path) {
   return part == "regressions" || part == "seeds" ? folder.filename().string() : "";
 }
 
+std::string TargetOf(const TargetInput& input) { return input.target.empty() ? "TARGET" : input.target; }
+
+// `bazel run` starts its program elsewhere.
+std::string AbsolutePathOf(const TargetInput& input) {
+  std::error_code error;
+  return fs::absolute(input.path, error).string();
+}
+
 bool HasRequests(const engine::Script& script) {
   return std::ranges::any_of(script.steps, [](const engine::Step& step) {
     return std::holds_alternative<engine::RequestStep>(step) || std::holds_alternative<engine::OptionStep>(step);
@@ -86,11 +94,7 @@ std::expected<ReplaySubject, Trouble> ReadSubject(const std::string& path, bool 
   const std::string folder = CorpusFolderOf(path);
   const bool is_of_target = !folder.empty() && folder != kLiveFolder;
   if (!text->starts_with(engine::kScriptHeader)) {
-    return is_of_target
-               ? std::expected<ReplaySubject, Trouble>(TargetInput{.path = path, .target = folder})
-               : CannotUse(path, "is neither a finding's directory nor a script (whose first line is \"" +
-                                     std::string(engine::kScriptHeader) +
-                                     "\"). If it is an input of a fuzz target: " + TargetReplayLine(path, "TARGET"));
+    return TargetInput{.path = path, .target = is_of_target ? folder : ""};
   }
   auto script = engine::ParseScript(*text);
   if (!script && !is_of_target) {
@@ -102,10 +106,25 @@ std::expected<ReplaySubject, Trouble> ReadSubject(const std::string& path, bool 
   return TargetInput{.path = path, .target = is_of_target ? folder : std::string(kMapTarget)};
 }
 
-std::string TargetReplayLine(const std::string& path, std::string_view target) {
-  const std::string named = CorpusFolderOf(path).empty() ? "--target=" + std::string(target) + " " : "";
-  std::error_code error;  // `bazel run` starts its program elsewhere.
-  return "bazel run //fuzz/targets:replay -- " + named + fs::absolute(path, error).string();
+std::string DescribeInput(const TargetInput& input, const std::string& what, std::size_t more_count) {
+  if (input.target.empty()) {
+    return Quoted(input.path, kPathShownMax) +
+           " is neither a finding's directory nor a script (whose first line is \"" +
+           std::string(engine::kScriptHeader) + "\"). If it is an input of a fuzz target: ";
+  }
+  return input.path + (more_count == 0 ? " is an input" : " and " + std::to_string(more_count) + " more are inputs") +
+         " of the fuzz target " + input.target + ", which the command does not link; " + what + " it with: ";
+}
+
+std::string TargetReplayLine(const TargetInput& input) {
+  const std::string named = CorpusFolderOf(input.path).empty() ? "--target=" + TargetOf(input) + " " : "";
+  return "bazel run //fuzz/targets:replay -- " + named + AbsolutePathOf(input);
+}
+
+std::string TargetShrinkLine(const TargetInput& input) {
+  const std::string path = AbsolutePathOf(input);
+  return "bazel run --config=fuzz //fuzz/targets:" + TargetOf(input) + "_fuzz -- -minimize_crash=1 -runs=100000 " +
+         "-exact_artifact_path=" + path + ".small " + path;
 }
 
 std::vector<std::string> CommentsOf(std::string_view text) {

@@ -29,7 +29,7 @@ struct ScriptSubject {
 
 struct TargetInput {
   std::string path;
-  std::string target = {};  // "extent_map".
+  std::string target = {};  // "extent_map". Empty: nothing says of which target it is an input, or that it is one.
 };
 
 using ReplaySubject = std::variant<FindingSubject, ScriptSubject, TargetInput>;
@@ -42,9 +42,13 @@ std::expected<std::vector<std::string>, engine::Trouble> SubjectsIn(const std::s
 // Errors: a sentence that says what it should have been.
 std::expected<ReplaySubject, engine::Trouble> ReadSubject(const std::string& path, bool for_server);
 
-// The command that replays `path`, an input of the fuzz target `target`; `target` may be empty where the folder of
-// `path` names it.
-std::string TargetReplayLine(const std::string& path, std::string_view target);
+// Says that `input`, and so many more of its target, is for another program. The line that does `what` ("replay") with
+// it follows.
+std::string DescribeInput(const TargetInput& input, const std::string& what, std::size_t more_count = 0);
+
+// The command that replays `input`, and the one that makes it smaller.
+std::string TargetReplayLine(const TargetInput& input);
+std::string TargetShrinkLine(const TargetInput& input);
 
 // The comments that stand before the first step of a script's text, its header aside, without "# ".
 std::vector<std::string> CommentsOf(std::string_view text);

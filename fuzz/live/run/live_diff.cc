@@ -5,6 +5,7 @@
 #include <memory>
 #include <utility>
 
+#include "engine/base/or_return.h"
 #include "fuzz/live/run/random_script.h"
 
 namespace nbdspec::fuzz {
@@ -33,10 +34,9 @@ std::vector<engine::OptionStep> Haggling(const Offer& common) {
   if (!common.structured_replies) {
     return {{.option = engine::OptionType::kGo}};
   }
-  std::vector<engine::OptionStep> haggling = {{.option = engine::OptionType::kStructuredReply}};
-  if (!common.contexts.empty()) {
-    haggling.push_back(
-        {.option = engine::OptionType::kSetMetaContext, .names = {std::string(engine::kBaseAllocation)}});
+  std::vector<engine::OptionStep> haggling = DefaultHaggling();
+  if (common.contexts.empty()) {
+    haggling.pop_back();
   }
   return haggling;
 }
@@ -45,15 +45,6 @@ std::vector<engine::OptionStep> Haggling(const Offer& common) {
 struct Claims {
   std::uint64_t described_to = 0;  // From the beginning of the request.
   std::vector<std::pair<ByteRange, std::uint32_t>> parts = {};
-
-  [[nodiscard]] std::uint32_t At(std::uint64_t offset) const {
-    for (const auto& [range, status] : parts) {
-      if (range.Contains(offset)) {
-        return status;
-      }
-    }
-    return 0;
-  }
 };
 
 Claims ClaimsOf(const engine::Answer& answer, const engine::RequestStep& request) {
@@ -69,20 +60,15 @@ Claims ClaimsOf(const engine::Answer& answer, const engine::RequestStep& request
   return claims;
 }
 
-// How many bytes, of those that both describe, `a` claims `flag` for and `b` does not.
+// How many bytes before `end` `a` claims `flag` for and `b` does not.
 std::uint64_t MoreClaimed(const Claims& a, const Claims& b, std::uint32_t flag, std::uint64_t end) {
-  std::vector<std::uint64_t> edges;
-  for (const Claims* claims : {&a, &b}) {
-    for (const auto& [range, status] : claims->parts) {
-      edges.push_back(std::min(range.begin, end));
-      edges.push_back(std::min(range.end, end));
-    }
-  }
-  std::ranges::sort(edges);
   std::uint64_t bytes = 0;
-  for (std::size_t i = 1; i < edges.size(); ++i) {
-    const bool differs = (a.At(edges[i - 1]) & flag) != 0 && (b.At(edges[i - 1]) & flag) == 0;
-    bytes += differs ? edges[i] - edges[i - 1] : 0;
+  for (const auto& [claimed, status] : a.parts) {
+    const ByteRange before_end = {.begin = std::min(claimed.begin, end), .end = std::min(claimed.end, end)};
+    bytes += (status & flag) != 0 ? before_end.length() : 0;
+    for (const auto& [other, other_status] : b.parts) {
+      bytes -= (status & other_status & flag) != 0 ? Intersect(before_end, other).length() : 0;
+    }
   }
   return bytes;
 }
@@ -114,14 +100,16 @@ class Differ {
       : targets_{&first, &second}, options_(options) {}
 
   DiffReport Run() {
-    report_.trouble = RunScripts();
+    if (auto ran = RunScripts(); !ran) {
+      report_.trouble = std::move(ran).error();
+    }
     report_.is_unusable = report_.trouble && report_.script_count == 0;
     return std::move(report_);
   }
 
  private:
-  std::optional<engine::Trouble> RunScripts();
-  std::optional<engine::Trouble> RunBoth(const engine::Script& script);
+  std::expected<void, engine::Trouble> RunScripts();
+  std::expected<void, engine::Trouble> RunBoth(const engine::Script& script);
   void Compare(const engine::Script& script, const std::array<RunResult, 2>& results);
   void CompareStatus(const engine::RequestStep& request, const engine::Answer& first, const engine::Answer& second);
   void Add(DifferenceKind kind, std::string step, std::string first, std::string second);
@@ -132,44 +120,37 @@ class Differ {
   DiffReport report_;
 };
 
-std::optional<engine::Trouble> Differ::RunScripts() {
+std::expected<void, engine::Trouble> Differ::RunScripts() {
   for (std::size_t i = 0; i < servers_.size(); ++i) {
-    auto server = LiveServer::Start(*targets_[i], {.in_flight = 1,
-                                                   .reply_timeout = options_.reply_timeout,
-                                                   .cancelled = options_.cancelled,
-                                                   .keep_answers = true});
-    if (!server) {
-      return server.error();
-    }
-    servers_[i] = *std::move(server);
+    LiveOptions live = options_.live;
+    live.in_flight = 1;
+    live.keep_answers = true;
+    NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(*targets_[i], live));
+    servers_[i] = std::move(server);
   }
   const Offer common = CommonOffer(servers_[0]->offer(), servers_[1]->offer());
   const std::uint64_t scripts = options_.script ? 1 : options_.scripts_max;
   if (common.info.size == 0 && !options_.script) {
-    return engine::Trouble{"An export is empty, so there is nothing to compare. Give a script with --script."};
+    return std::unexpected(
+        engine::Trouble{"An export is empty, so there is nothing to compare. Give a script with --script."});
   }
   const ByteRange window = {.begin = 0,
                             .end = std::min<std::uint64_t>(common.info.size, servers_[0]->windows()[0].end)};
-  while (report_.script_count < scripts && (options_.cancelled == nullptr || !options_.cancelled->load())) {
+  while (report_.script_count < scripts && !IsCancelled(options_.live)) {
     const engine::Script script =
         options_.script ? *options_.script
                         : RandomScript(options_.seed + report_.script_count * 0x9e37'79b9'7f4a'7c15, common, {window},
                                        {.steps_max = options_.steps_max, .haggling = Haggling(common)});
-    if (auto trouble = RunBoth(script)) {
-      return trouble;
-    }
+    NBDSPEC_RETURN_IF_ERROR(RunBoth(script));
   }
   return {};
 }
 
-std::optional<engine::Trouble> Differ::RunBoth(const engine::Script& script) {
+std::expected<void, engine::Trouble> Differ::RunBoth(const engine::Script& script) {
   std::array<RunResult, 2> results;
   for (std::size_t i = 0; i < servers_.size(); ++i) {
-    auto ran = servers_[i]->Run(script);
-    if (!ran) {
-      return ran.error();
-    }
-    results[i] = *std::move(ran);
+    NBDSPEC_ASSIGN_OR_RETURN(ran, servers_[i]->Run(script));
+    results[i] = std::move(ran);
     AddWarnings(results[i].warnings, report_.script_count, report_.warnings[i]);
   }
   Compare(script, results);
@@ -178,9 +159,7 @@ std::optional<engine::Trouble> Differ::RunBoth(const engine::Script& script) {
   // Otherwise what one has done since the other stopped would look like a disagreement.
   if (results[0].command_count != results[1].command_count || results[0].finding || results[1].finding) {
     for (const auto& server : servers_) {
-      if (const auto restarted = server->Restart(); !restarted) {
-        return restarted.error();
-      }
+      NBDSPEC_RETURN_IF_ERROR(server->Restart());
     }
   }
   return {};

@@ -7,8 +7,6 @@
 #pragma once
 
 #include <array>
-#include <atomic>
-#include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -44,8 +42,7 @@ struct DiffOptions {
   std::uint64_t scripts_max = 100;
   int steps_max = 32;
   std::optional<engine::Script> script = {};  // This one instead of random ones.
-  std::chrono::milliseconds reply_timeout{5000};
-  const std::atomic<bool>* cancelled = nullptr;
+  LiveOptions live = {};                      // But for one request in flight.
 };
 
 struct DiffReport {

@@ -12,7 +12,7 @@ namespace {
 
 TEST(LiveDiff, TwoRightServersDifferInPrecisionOnly) {
   const auto report =
-      Diff(*Named("nbdkit"), *Named("qemu-nbd"), {.seed = 1, .scripts_max = 15, .reply_timeout = kPatience});
+      Diff(*Named("nbdkit"), *Named("qemu-nbd"), {.seed = 1, .scripts_max = 15, .live = {.reply_timeout = kPatience}});
   ASSERT_FALSE(report.trouble) << report.trouble->sentence;
   EXPECT_EQ(report.script_count, 15U);
   EXPECT_EQ(report.count(DifferenceKind::kSoundness), 0U);
@@ -23,7 +23,7 @@ TEST(LiveDiff, AFileAndMemoryDifferInHowTheyTellHoles) {
   engine::Script script{.size = 8 << 20,
                         .steps = {engine::RequestStep{.command = engine::Command::kStatus, .length = 8 << 20}}};
   const auto report =
-      Diff(*Spawned(kNbdkitMemory), *Named("qemu-nbd"), {.script = script, .reply_timeout = kPatience});
+      Diff(*Spawned(kNbdkitMemory), *Named("qemu-nbd"), {.script = script, .live = {.reply_timeout = kPatience}});
   ASSERT_FALSE(report.trouble) << report.trouble->sentence;
   ASSERT_EQ(report.count(DifferenceKind::kPrecision), 1U);
   EXPECT_EQ(report.differences.front().step, "status 0 +8M");

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "command/program_for_tests.h"
+#include "command/testdata/program.h"
 
 #include <gtest/gtest.h>
 

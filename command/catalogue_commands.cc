@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// `nbdspec list`, `explain` and `coverage`: the checks, and the clauses of the specification that they test.
+
 #include <fmt/format.h>
 
 #include <map>
@@ -6,8 +8,12 @@
 #include <string_view>
 #include <vector>
 
-#include "command/commands.h"
+#include "command/options.h"
+#include "command/selection.h"
 #include "conformance/checks/check.h"
+#include "engine/base/or_return.h"
+#include "engine/base/quoted.h"
+#include "engine/faults/fault.h"
 #include "engine/spec/catalogue.h"
 #include "reports/model/run.h"
 
@@ -17,6 +23,34 @@ namespace {
 
 using conformance::AllChecks;
 using conformance::Check;
+
+// The faults that `check` must catch.
+void PrintFaults(const Check& check, std::string_view before) {
+  for (const auto& caught : engine::faults::DetectionsBy(engine::faults::Detector::Kind::kCheck, check.id)) {
+    fmt::print("{}{}\n", before, caught.fault.name);
+  }
+}
+
+void PrintCheck(const Check& check) {
+  fmt::print("\ncheck {}\n  {}\n", check.id, check.claim);
+  for (int i = 0; i < conformance::kFeatureCount; ++i) {
+    const auto feature = static_cast<conformance::Feature>(i);
+    if (check.needs.Has(feature)) {
+      fmt::print("  needs    {}\n", Describe(feature));
+    }
+  }
+  PrintFaults(check, "  catches  ");
+  fmt::print("  run it   nbdspec check TARGET '{}'\n", check.id);
+}
+
+std::unexpected<Refusal> UnknownId(const std::string& id) {
+  std::vector<std::string_view> ids;
+  for (const spec::Requirement& requirement : spec::TheCatalogue().all()) {
+    ids.push_back(requirement.id);
+  }
+  return Refuse(fmt::format("there is no check or requirement {}{}", engine::Quoted(id), DidYouMean(id, ids)));
+}
+
 using ChecksByRequirement = std::multimap<std::string_view, const Check*>;
 
 ChecksByRequirement Index() {
@@ -76,7 +110,6 @@ void PrintTable(const ChecksByRequirement& checks) {
       count->asked += checks.contains(row.id) ? 1 : 0;
     }
   }
-  phases["all"] = totals;
   fmt::print("Clauses that bind a server, and how many of them a check asks\n\n{:<20}{:>12}{:>12}{:>12}\n", "",
              kStrengths[0], kStrengths[1], kStrengths[2]);
   const auto print_row = [&](std::string_view name, std::map<std::string_view, Count>& counts) {
@@ -87,11 +120,9 @@ void PrintTable(const ChecksByRequirement& checks) {
     fmt::print("\n");
   };
   for (auto& [name, counts] : phases) {
-    if (name != "all") {
-      print_row(name, counts);
-    }
+    print_row(name, counts);
   }
-  print_row("all", phases["all"]);
+  print_row("all", totals);
   std::set<std::string_view> asked;
   for (const auto& [id, check] : checks) {
     asked.insert(id);
@@ -103,7 +134,47 @@ void PrintTable(const ChecksByRequirement& checks) {
 
 }  // namespace
 
-int CoverageCommand(const Options& options) {
+ExitOrRefusal ListCommand(const Options& options) {
+  NBDSPEC_ASSIGN_OR_RETURN(checks, SelectChecks(options.words));
+  for (const Check& check : checks) {
+    fmt::print("{:<10} {}\n           {}\n", Word(spec::RequirementOf(check.id).level), check.id, check.claim);
+    if (options.faults) {
+      PrintFaults(check, "           catches ");
+    }
+  }
+  return reports::ExitCode::kSuccess;
+}
+
+ExitOrRefusal ExplainCommand(const Options& options) {
+  const std::string& id = options.words.front();
+  const spec::Requirement* requirement = spec::TheCatalogue().Find(std::string_view(id).substr(0, id.find('/')));
+  if (requirement == nullptr) {
+    return UnknownId(id);
+  }
+  fmt::print("{}\n  {}: {}.\n", requirement->id, Word(requirement->level), requirement->statement);
+  fmt::print("  binds    the {}, in {}\n", Word(requirement->role), Word(requirement->phase));
+  fmt::print("  section  {} (proto.md of {})\n", requirement->section, spec::kSpecDate);
+  fmt::print("  how      {}\n", requirement->how);
+  if (requirement->ambiguous) {
+    fmt::print("  note     the specification leaves this open: a breach is a warning, never a failure\n");
+  }
+  int found = 0;
+  for (const Check& check : AllChecks()) {
+    if (check.id == id || check.requirement() == id) {
+      PrintCheck(check);
+      ++found;
+    }
+  }
+  if (found == 0 && id.find('/') != std::string::npos) {
+    return UnknownId(id);
+  }
+  if (found == 0) {
+    fmt::print("  no check asks it: {}\n", requirement->untested.empty() ? "not yet" : requirement->untested);
+  }
+  return reports::ExitCode::kSuccess;
+}
+
+ExitOrRefusal CoverageCommand(const Options& options) {
   const ChecksByRequirement checks = Index();
   if (options.markdown) {
     PrintMarkdown(checks);

@@ -1,0 +1,183 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "command/servers.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <csignal>
+#include <utility>
+
+#include "conformance/peer/process/command_line.h"
+#include "conformance/peer/reference_target.h"
+#include "engine/base/or_return.h"
+#include "engine/base/quoted.h"
+#include "engine/spec/catalogue.h"
+#include "reports/model/run.h"
+
+namespace nbdspec::command {
+
+using engine::Quoted;
+using engine::Trouble;
+
+namespace {
+
+constexpr std::size_t kWordShownMax = 200;
+
+std::atomic<bool> interrupted = false;
+std::atomic<int> interrupt_signal = 0;
+static_assert(std::atomic<bool>::is_always_lock_free && std::atomic<int>::is_always_lock_free,
+              "a signal handler may only touch lock-free atomics");
+
+void Note(int signal) {
+  interrupt_signal = signal;
+  interrupted = true;
+}
+
+}  // namespace
+
+TargetOrTrouble TakeTarget(Options& options) {
+  const std::string first = options.words.empty() ? "" : options.words.front();
+  const bool is_uri = first.find("://") != std::string::npos || first.starts_with("nbd:");
+  auto server = conformance::TargetFromName(first);  // Its only error is that there is none of that name.
+  const bool is_target = is_uri || server || first == "reference";
+  if (!options.spawn.empty() && is_target) {
+    return std::unexpected(Trouble{"--spawn and the target " + Quoted(first, kWordShownMax) +
+                                   " both name a server: give only one of them."});
+  }
+  if (!options.spawn.empty()) {
+    return conformance::TargetFromSpawn(options.spawn, options.export_name);
+  }
+  if (!options.export_name.empty()) {
+    return std::unexpected(
+        Trouble{"--export goes with --spawn: a URI names its export itself, and nbdspec knows the export of a server "
+                "that it starts by name."});
+  }
+  if (is_target) {
+    options.words.erase(options.words.begin());
+  }
+  if (is_uri) {
+    return conformance::TargetFromUri(first);
+  }
+  return server ? std::move(server) : conformance::ReferenceTarget();
+}
+
+TargetOrTrouble WritableTarget(Options options) {
+  auto target = TakeTarget(options);
+  if (target && !options.words.empty()) {
+    return std::unexpected(Trouble{"there is no server " + Quoted(options.words.front(), kWordShownMax) +
+                                   "; `nbdspec check --help` lists the servers that nbdspec knows by name"});
+  }
+  if (target && !(*target)->IsOurs() && !options.allow_write) {
+    return std::unexpected(
+        Trouble{"a script overwrites the export at " + (*target)->Describe() + ": pass --allow-write to permit this"});
+  }
+  return target;
+}
+
+TargetOrTrouble WritableTarget(const std::string& word, bool allow_write) {
+  Options options{.allow_write = allow_write};
+  if (word.find("{socket}") != std::string::npos) {
+    options.spawn = word;
+  } else {
+    options.words = {word};
+  }
+  return WritableTarget(std::move(options));
+}
+
+TargetOrTrouble TargetOf(const std::string& recorded, const Options& given) {
+  if (!given.target.empty()) {
+    return WritableTarget(given.target, given.allow_write);
+  }
+  NBDSPEC_ASSIGN_OR_RETURN(words, conformance::SplitCommand(recorded));
+  Options options{.allow_write = given.allow_write};
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    std::string& word = words[i];
+    const bool has_value = i + 1 < words.size();
+    if (word == "--spawn" && has_value) {
+      options.spawn = words[++i];
+    } else if (word == "--export" && has_value) {
+      options.export_name = words[++i];
+    } else {
+      options.words.push_back(std::move(word));
+    }
+  }
+  return WritableTarget(std::move(options));
+}
+
+void CatchInterrupts() {
+  struct sigaction action = {};
+  action.sa_handler = Note;
+  action.sa_flags = static_cast<int>(SA_RESETHAND);
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    struct sigaction before = {};
+    ::sigaction(signal, nullptr, &before);
+    if (signal != SIGHUP || before.sa_handler != SIG_IGN) {  // Under nohup a hangup is no reason to stop.
+      ::sigaction(signal, &action, nullptr);
+    }
+  }
+}
+
+const std::atomic<bool>& Interrupted() { return interrupted; }
+
+int InterruptSignal() { return interrupt_signal; }
+
+std::chrono::milliseconds FromSeconds(double seconds) {
+  return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));
+}
+
+fuzz::LiveOptions LiveOptionsFrom(const Options& options) {
+  return {.in_flight = options.in_flight,
+          .reply_timeout = FromSeconds(options.reply_timeout_s),
+          .cancelled = &Interrupted()};
+}
+
+std::string WarningsText(const fuzz::Warnings& warnings, const std::string& whose) {
+  std::string text;
+  for (const auto& [requirement, warning] : warnings) {
+    text += fmt::format("warn  {}{}, {} time{}, first in script {}: {}\n  expected  {}\n  saw       {}\n", whose,
+                        requirement, warning.count, warning.count == 1 ? "" : "s", warning.script_number, warning.step,
+                        warning.expected, warning.saw);
+  }
+  return text;
+}
+
+Json JsonOf(const fuzz::Warnings& warnings) {
+  Json all = Json::array();
+  for (const auto& [requirement, warning] : warnings) {
+    all.push_back({{"requirement", requirement},
+                   {"level", Word(spec::RequirementOf(requirement).level)},
+                   {"count", warning.count},
+                   {"script", warning.script_number},
+                   {"step", warning.step},
+                   {"expected", warning.expected},
+                   {"saw", warning.saw}});
+  }
+  return all;
+}
+
+Json ReportHead(const Options& options) {
+  return {{"format", 1}, {"tool", "nbdspec"}, {"version", kVersion}, {"seed", options.seed}};
+}
+
+ExitOrRefusal WriteReport(Json report, const std::optional<Trouble>& trouble, int exit, const Options& options) {
+  if (trouble) {
+    Complain(trouble->sentence);
+  }
+  if (options.json_file.empty()) {
+    return exit;
+  }
+  report["trouble"] = trouble ? trouble->sentence : "";
+  report["exit"] = exit;
+  const std::string why =
+      WriteOutput(options.json_file, report.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n");
+  return why.empty() ? ExitOrRefusal(exit) : Refuse(why, reports::ExitCode::kOurError);
+}
+
+int ExitWithoutFailure(const std::optional<Trouble>& trouble, bool is_unusable) {
+  if (trouble) {
+    return is_unusable ? reports::ExitCode::kTargetUnusable : reports::ExitCode::kOurError;
+  }
+  return InterruptSignal() != 0 ? 128 + InterruptSignal() : reports::ExitCode::kSuccess;
+}
+
+}  // namespace nbdspec::command
