@@ -11,17 +11,11 @@ namespace {
 bool IsA(const Request& request, std::uint16_t command) { return command == kAnyCommand || request.type == command; }
 
 // Changes what each chunk of `type` holds.
-template <typename Payload, typename Decode>
-Change ChangesPayloads(std::uint16_t command, std::uint16_t type, Decode decode, Changing<Request, Payload> change,
+template <typename Payload>
+Change ChangesPayloads(std::uint16_t command, std::uint16_t type, Changing<Request, Payload> change,
                        When when = Always) {
   return ChangesAnswer(command, std::move(when), [=](const Request& to, Messages& sent, const Connection& on) {
-    ForEach<Chunk>(sent, [&](Chunk& chunk) {
-      std::optional<Payload> payload = chunk.type == type ? decode(chunk.payload) : std::nullopt;
-      if (payload) {
-        change(to, *payload, on);
-        chunk.payload = EncodePayload(*payload);
-      }
-    });
+    ForEachOfType<Payload>(sent, type, [&](Payload& payload) { change(to, payload, on); });
   });
 }
 
@@ -158,28 +152,17 @@ Change ChangesErrorChunks(std::function<void(Chunk& chunk)> change) {
 }
 
 Change ChangesData(Changing<Request, OffsetData> change) {
-  return ChangesPayloads(kRead, ChunkType::kOffsetData, DecodePayload<OffsetData>, std::move(change));
+  return ChangesPayloads<OffsetData>(kRead, ChunkType::kOffsetData, std::move(change));
 }
 
 Change ChangesHoles(Changing<Request, OffsetHole> change) {
-  return ChangesPayloads(kRead, ChunkType::kOffsetHole, DecodePayload<OffsetHole>, std::move(change));
-}
-
-void ForEachStatus(Messages& sent, const std::function<void(BlockStatus& status)>& change) {
-  ForEach<Chunk>(sent, [&](Chunk& chunk) {
-    auto status = chunk.type == ChunkType::kBlockStatus ? DecodePayload<BlockStatus>(chunk.payload) : std::nullopt;
-    if (status) {
-      change(*status);
-      chunk.payload = EncodePayload(*status);
-    }
-  });
+  return ChangesPayloads<OffsetHole>(kRead, ChunkType::kOffsetHole, std::move(change));
 }
 
 Change ChangesStatus(Changing<Request, BlockStatus> change) { return ChangesStatus(Always, std::move(change)); }
 
 Change ChangesStatus(When when, Changing<Request, BlockStatus> change) {
-  return ChangesPayloads(kBlockStatus, ChunkType::kBlockStatus, DecodePayload<BlockStatus>, std::move(change),
-                         std::move(when));
+  return ChangesPayloads<BlockStatus>(kBlockStatus, ChunkType::kBlockStatus, std::move(change), std::move(when));
 }
 
 Change ChangesAllocation(std::size_t count, Changing<Request, std::vector<Descriptor>> change) {

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "engine/faults/change.h"
-#include "engine/wire/payloads.h"
 
 namespace nbdspec::engine::faults {
 
@@ -91,7 +90,20 @@ void ForEachReply(Messages& sent, Function change) {
   ForEach<Chunk>(sent, change);
 }
 
-void ForEachStatus(Messages& sent, const std::function<void(BlockStatus& status)>& change);
+// Calls `change` for what each chunk of `type` holds.
+template <typename Payload, typename Function>
+void ForEachOfType(Messages& sent, std::uint16_t type, const Function& change) {
+  ForEach<Chunk>(sent, [&](Chunk& chunk) {
+    if (chunk.type == type) {
+      ChangePayload<Payload>(chunk.payload, change);
+    }
+  });
+}
+
+template <typename Function>
+void ForEachStatus(Messages& sent, const Function& change) {
+  ForEachOfType<BlockStatus>(sent, ChunkType::kBlockStatus, change);
+}
 
 template <typename Payload>
 Chunk ChunkOf(const Request& to, std::uint16_t type, const Payload& payload, std::uint16_t flags = 0) {

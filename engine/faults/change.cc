@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "engine/faults/change.h"
 
-#include "engine/wire/payloads.h"
-
 namespace nbdspec::engine::faults {
 
 namespace {

@@ -15,6 +15,7 @@
 
 #include "engine/layers/layer.h"
 #include "engine/server/server.h"
+#include "engine/wire/payloads.h"
 
 namespace nbdspec::engine::faults {
 
@@ -80,6 +81,15 @@ void ForEach(Messages& sent, Function change) {
     if (auto* message = std::get_if<Message>(&each)) {
       change(*message);
     }
+  }
+}
+
+// Calls `change` with what `payload` holds, and puts back what it makes of that; not where it is no `Payload`.
+template <typename Payload, typename Function>
+void ChangePayload(Bytes& payload, const Function& change) {
+  if (auto decoded = DecodePayload<Payload>(payload)) {
+    change(*decoded);
+    payload = EncodePayload(*decoded);
   }
 }
 

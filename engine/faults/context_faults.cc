@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Faults of LIST_META_CONTEXT and SET_META_CONTEXT: what they parse, match, name and reply.
+// Faults of LIST_META_CONTEXT and SET_META_CONTEXT: what they parse, match, name and reply, and which contexts are then
+// selected.
 #include <algorithm>
 #include <cctype>
 #include <string>
@@ -16,11 +17,6 @@ namespace {
 
 using enum Family;
 
-constexpr std::uint32_t kList = OptionType::kListMetaContext;
-constexpr std::uint32_t kSet = OptionType::kSetMetaContext;
-constexpr std::uint32_t kAck = OptionReplyType::kAck;
-constexpr std::uint32_t kInvalid = OptionReplyType::kErrInvalid;
-constexpr std::uint32_t kUnknown = OptionReplyType::kErrUnknown;
 constexpr std::string_view kBase = kBaseAllocation;
 
 // Each context has the name `name`.
@@ -55,90 +51,188 @@ Change EndsWith(std::uint32_t option, bool can_decode, std::uint32_t from, std::
   });
 }
 
+using Selection = std::vector<MetaContext>;
+
+// Answers BLOCK_STATUS for `contexts`, then with `others`.
+Messages StatusOf(const Request& to, const Selection& contexts, Messages others = {}) {
+  Messages sent;
+  for (const MetaContext& context : contexts) {
+    sent.emplace_back(StatusChunk(to, context.id, {{.length = to.length}}));
+  }
+  sent.insert(sent.end(), others.begin(), others.end());
+  SetDoneOnLast(sent);
+  return sent;
+}
+
+// Which contexts a change keeps after an option and its true answer; `latest` were the last ones selected before.
+using Keep = std::function<Selection(const Option& to, const Messages& sent, const Selection& latest)>;
+
+// Answers BLOCK_STATUS for contexts that it keeps, where none is selected.
+Change Keeps(Keep keep) {
+  return {.sent = [keep = std::move(keep), latest = Selection(), kept = Selection()](
+                      const ClientMessage* to, const Connection& on, Messages& sent) mutable {
+    const auto* option = std::get_if<Option>(to);
+    const auto* request = std::get_if<Request>(to);
+    const Selection& selected = on.negotiated->contexts;
+    if (option != nullptr) {
+      Selection more = keep(*option, sent, latest);
+      kept = more.empty() && option->option != kSetContexts ? kept : std::move(more);
+      latest = selected.empty() ? latest : selected;
+    } else if (request != nullptr && request->type == kBlockStatus && selected.empty() && !kept.empty() &&
+               OnError(*request, sent)) {
+      sent = StatusOf(*request, kept);
+    }
+  }};
+}
+
+// After SET_META_CONTEXT that selects nothing and ends with `reply_type`.
+Change KeepsAfterSet(std::uint32_t reply_type) {
+  return Keeps([reply_type](const Option& to, const Messages& sent, const Selection& latest) {
+    const bool keeps = to.option == kSetContexts && LastReplyType(sent) == reply_type && ContextsIn(sent).empty();
+    return keeps ? latest : Selection();
+  });
+}
+
+// After `option` that ends with `reply_type`.
+Change KeepsAfter(std::uint32_t option, std::uint32_t reply_type) {
+  return Keeps([=](const Option& to, const Messages& sent, const Selection& latest) {
+    return to.option == option && LastReplyType(sent) == reply_type ? latest : Selection();
+  });
+}
+
+// Answers BLOCK_STATUS for what an earlier SET_META_CONTEXT selected as well.
+Change AddsToSelection() {
+  return {.sent = [latest = Selection(), earlier = Selection()](const ClientMessage* to, const Connection& on,
+                                                                Messages& sent) mutable {
+    const auto* option = std::get_if<Option>(to);
+    const auto* request = std::get_if<Request>(to);
+    if (option != nullptr && option->option == kSetContexts) {
+      earlier = latest;
+      latest = on.negotiated->contexts.empty() ? latest : on.negotiated->contexts;
+    } else if (request != nullptr && request->type == kBlockStatus && !earlier.empty() && !sent.empty()) {
+      // Where nothing is selected now the request was refused, and only the status of before remains.
+      const bool succeeded = OnStructuredSuccess(*request, sent);
+      sent = StatusOf(*request, earlier, succeeded ? std::move(sent) : Messages());
+    }
+  }};
+}
+
+// Answers BLOCK_STATUS with the ids of the first contexts that were selected.
+Change UsesFirstIds() {
+  return {.sent = [first = Selection()](const ClientMessage*, const Connection& on, Messages& sent) mutable {
+    const Selection& now = on.negotiated->contexts;
+    first = first.empty() ? now : first;
+    ForEachStatus(sent, [&](BlockStatus& status) {
+      const auto at =
+          static_cast<std::size_t>(std::ranges::find(now, status.context_id, &MetaContext::id) - now.begin());
+      status.context_id = at < first.size() ? first[at].id : status.context_id;
+    });
+  }};
+}
+
+// Refuses BLOCK_STATUS after `option` that ends with `reply_type` (0: with no option reply), until contexts are
+// selected.
+Change ForgetsAfter(std::uint32_t option, std::uint32_t reply_type) {
+  return {.sent = [=, forgets = false](const ClientMessage* to, const Connection&, Messages& sent) mutable {
+    const auto* asked = std::get_if<Option>(to);
+    const auto* request = std::get_if<Request>(to);
+    if (asked != nullptr) {
+      forgets =
+          asked->option != kSetContexts && (forgets || (asked->option == option && LastReplyType(sent) == reply_type));
+    } else if (request != nullptr && request->type == kBlockStatus && forgets) {
+      AnswerWith(*request, kEinval, sent);
+    }
+  }};
+}
+
+// Selects what the queries before the malformed one ask for, and replies ERR_INVALID all the same.
+Change KeepsPartOfFailedSet() {
+  const Bytes payload = EncodePayload(MetaContextQuery{.export_name = "", .queries = {std::string(kBaseAllocation)}});
+  return Both(ChangesOption(kSetContexts, [payload](Option& option) { option.payload = payload; }),
+              ReplacesReply(kSetContexts, kAck, kErrInvalid));
+}
+
 }  // namespace
 
-std::vector<Fault> ContextQueryFaults() {
+std::vector<Fault> ContextFaults() {
   return {
       {"server_acknowledges_malformed_query",
        By(spec::kOptionListMetaContextSyntaxInvalidQueryOverrun, spec::kOptionListMetaContextSyntaxInvalidNameOverrun,
           spec::kOptionListMetaContextSyntaxInvalidCountOverrun, spec::kOptionListMetaContextSyntaxInvalidShort,
           spec::kOptionListMetaContextTrailingData, spec::kOptionSetMetaContextSyntaxInvalid, Contexts(kRule, 100)),
-       EndsWith(kEitherMetaContext, /*can_decode=*/false, kInvalid, kAck)},
+       EndsWith(kEitherMetaContext, /*can_decode=*/false, kErrInvalid, kAck)},
       {"server_calls_overrunning_query_too_big", spec::kOptionListMetaContextSyntaxInvalidQueryOverrun,
-       ReplacesReply(kList, kInvalid, OptionReplyType::kErrTooBig)},
+       ReplacesReply(kListContexts, kErrInvalid, kErrTooBig)},
       {"server_calls_malformed_query_unknown", Contexts(kError, 100),
-       ReplacesReply(kEitherMetaContext, kInvalid, kUnknown)},
+       ReplacesReply(kEitherMetaContext, kErrInvalid, kErrUnknown)},
       {"server_ignores_list_without_count", spec::kOptionListMetaContextSyntaxInvalidShort,
-       ChangesOptionAnswer(kList,
+       ChangesOptionAnswer(kListContexts,
                            [](const Option& to, Messages& sent) {
                              if (to.payload.size() == 4) {
                                sent.clear();
                              }
                            })},
       {"server_takes_structured_reply_with_data", By(spec::kOptionStructuredReplyDataInvalid, Contexts(kRule, 100)),
-       IgnoresDataOf(OptionType::kStructuredReply)},
+       IgnoresDataOf(kStructuredReply)},
       {"server_refuses_set",
        By(spec::kOptionSetMetaContextUnknownNamespace, spec::kOptionSetMetaContextZeroQueries,
           spec::kMetadataBaseSetWildcardIgnored, spec::kMetadataBaseUnknownLeafIgnored),
-       ReplacesReply(kSet, kAck, kInvalid)},
+       ReplacesReply(kSetContexts, kAck, kErrInvalid)},
       {"server_refuses_unknown_namespace_in_set", Contexts(kError, 200),
-       ChangesOptionReplies(kSet, kAck,
+       ChangesOptionReplies(kSetContexts, kAck,
                             [](const Option& to, OptionReply& reply) {
                               const auto query = DecodePayload<MetaContextQuery>(to.payload);
                               reply.type =
-                                  query && std::ranges::count(query->queries, "x-nowhere:") > 0 ? kInvalid : kAck;
+                                  query && std::ranges::count(query->queries, "x-nowhere:") > 0 ? kErrInvalid : kAck;
                             })},
-      {"server_refuses_list", spec::kOptionListMetaContextUnknownNamespace, ReplacesReply(kList, kAck, kInvalid)},
+      {"server_refuses_list", spec::kOptionListMetaContextUnknownNamespace,
+       ReplacesReply(kListContexts, kAck, kErrInvalid)},
       {"server_calls_listed_contexts_unknown",
        By(spec::kOptionListMetaContextNoMatchAck, spec::kSub<spec::kMetadataBaseUnknownLeafIgnored, "list">),
-       ReplacesReply(kList, kAck, kUnknown)},
+       ReplacesReply(kListContexts, kAck, kErrUnknown)},
       {"server_calls_no_queries_too_big", spec::kOptionListMetaContextZeroQueriesNoTooBig,
-       ReplacesReply(kList, kAck, OptionReplyType::kErrTooBig)},
+       ReplacesReply(kListContexts, kAck, kErrTooBig)},
       {"server_ends_set_with_info", spec::kOptionSetMetaContextFinalAck,
-       ReplacesReply(kSet, kAck, OptionReplyType::kInfo)},
+       ReplacesReply(kSetContexts, kAck, OptionReplyType::kInfo)},
       {"server_calls_set_without_structured_replies_unsupported", Contexts(kError, 250),
-       EndsWith(kSet, /*can_decode=*/true, kInvalid, OptionReplyType::kErrUnsup)},
+       EndsWith(kSetContexts, /*can_decode=*/true, kErrInvalid, kErrUnsup)},
       {"server_selects_without_structured_replies",
        By(spec::kOptionSetMetaContextErrWithoutStructured, Contexts(kLost, 250)),
-       ChangesOptionAnswer(kSet,
+       ChangesOptionAnswer(kSetContexts,
                            [](const Option& to, Messages& sent, const Connection& on) {
                              if (!on.negotiated->structured_replies) {
-                               sent = {ReplyOf(to, {.id = 1, .name = std::string(kBase)}), OptionReply{.option = kSet}};
+                               sent = {ReplyOf(to, {.id = 1, .name = std::string(kBase)}),
+                                       OptionReply{.option = kSetContexts}};
                              }
                            })},
       {"server_never_ends_contexts", By(spec::kOptionListMetaContextReplyShape, spec::kOptionSetMetaContextFinalAck),
        NeverEnds(kEitherMetaContext)},
       {"server_lists_contexts_as_exports", spec::kOptionListMetaContextReplyShape,
-       ChangesOptionReplies(kList, OptionReplyType::kMetaContext,
+       ChangesOptionReplies(kListContexts, OptionReplyType::kMetaContext,
                             [](OptionReply& reply) { reply.type = OptionReplyType::kServer; })},
       {"server_answers_list_as_set", Contexts(kRule, 100),
-       ChangesOptionReplies(kList, [](OptionReply& reply) { reply.option = kSet; })},
+       ChangesOptionReplies(kListContexts, [](OptionReply& reply) { reply.option = kSetContexts; })},
       {"server_acknowledges_before_contexts", Contexts(kOrder, 100),
        ChangesOptionAnswer(kEitherMetaContext, [](Messages& sent) { std::ranges::rotate(sent, sent.end() - 1); })},
-  };
-}
-
-std::vector<Fault> ContextMatchFaults() {
-  return {
       {"server_lists_nothing",
        By(spec::kOptionListMetaContextUnknownNamespace, spec::kSub<spec::kMetadataBaseUnknownLeafIgnored, "list">,
           spec::kOptionListMetaContextMatches),
-       DropsContexts(kList)},
+       DropsContexts(kListContexts)},
       {"server_selects_nothing", By(spec::kOptionSetMetaContextUnknownNamespace, spec::kMetadataBaseUnknownLeafIgnored),
-       DropsContexts(kSet)},
+       DropsContexts(kSetContexts)},
       {"server_lists_what_no_query_asks_for",
        By(spec::kOptionListMetaContextNoMatchAck, spec::kOptionListMetaContextOnlyMatches),
-       AddsContext(kList, {.name = "qemu:allocation-depth"})},
+       AddsContext(kListContexts, {.name = "qemu:allocation-depth"})},
       {"server_selects_what_no_query_asks_for", By(spec::kMetadataEmptyLeafSet, spec::kOptionSetMetaContextNoUnqueried),
-       AddsContext(kSet, {.id = 9, .name = "x-nbdspec-none:depth"})},
+       AddsContext(kSetContexts, {.id = 9, .name = "x-nbdspec-none:depth"})},
       {"server_takes_base_as_wildcard_in_set", By(spec::kMetadataBaseSetWildcardIgnored, Contexts(kRule, 500)),
-       TakesQueryFor(kSet, "base:", std::string(kBase))},
+       TakesQueryFor(kSetContexts, "base:", std::string(kBase))},
       {"server_ignores_base_in_list", By(spec::kMetadataBaseListWildcard, Contexts(kLost, 650)),
-       TakesQueryFor(kList, "base:", "base:nothing")},
+       TakesQueryFor(kListContexts, "base:", "base:nothing")},
       {"server_lists_nothing_without_queries", By(spec::kOptionListMetaContextZeroQueriesAll, Contexts(kLost, 200)),
-       AddsQueries(kList, {"x-nowhere:"})},
+       AddsQueries(kListContexts, {"x-nowhere:"})},
       {"server_selects_all_without_queries", By(spec::kOptionSetMetaContextZeroQueries, Contexts(kRule, 350)),
-       AddsQueries(kSet, {std::string(kBase), std::string(kBlockIndexContext)})},
+       AddsQueries(kSetContexts, {std::string(kBase), std::string(kBlockIndexContext)})},
       {"server_answers_only_the_first_query", By(spec::kOptionSetMetaContextReplyPerContext, Contexts(kRule, 200)),
        ChangesQueries(
            kEitherMetaContext,
@@ -151,7 +245,7 @@ std::vector<Fault> ContextMatchFaults() {
                                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
        })},
       {"server_ignores_export_of_contexts", spec::kOptionSetMetaContextOtherExport,
-       ChangesQueries(kSet, [](MetaContextQuery& query) { query.export_name.clear(); })},
+       ChangesQueries(kSetContexts, [](MetaContextQuery& query) { query.export_name.clear(); })},
       {"server_has_contexts_for_export_without", Contexts(kLost, 1500),
        ChangesQueries(
            kEitherMetaContext,
@@ -160,11 +254,6 @@ std::vector<Fault> ContextMatchFaults() {
        By(spec::kOptionSetMetaContextReplyPerContext, spec::kOptionListMetaContextNoDuplicates,
           spec::kOptionSetMetaContextDuplicateQuery, Contexts(kRule, 2000)),
        RepeatsFirst(kEitherMetaContext)},
-  };
-}
-
-std::vector<Fault> ContextNameFaults() {
-  return {
       {"server_names_context_without_colon", spec::kMetadataNameFormatServer, Names("allocation")},
       {"server_names_context_without_namespace", spec::kMetadataNameNamespaceNonempty, Names(":allocation")},
       {"server_puts_blank_into_namespace", spec::kMetadataNameNamespaceCharset, Names("x-my disk:allocation")},
@@ -176,12 +265,12 @@ std::vector<Fault> ContextNameFaults() {
        ChangesOptionReplies(kAnyOption, OptionReplyType::kMetaContext,
                             [](OptionReply& reply) { reply.payload.resize(4); })},
       {"server_gives_ids_in_list", By(spec::kOptionListMetaContextIdZero, Session(kRule, 4000), Contexts(kRule, 200)),
-       ChangesContexts(kList, [](MetaContext& context) { context.id = 7; })},
+       ChangesContexts(kListContexts, [](MetaContext& context) { context.id = 7; })},
       {"server_gives_all_contexts_one_id",
        By(spec::kOptionSetMetaContextUniqueId, Session(kRule, 100), Contexts(kRule, 2500)),
-       ChangesContexts(kSet, [](MetaContext& context) { context.id = 1; })},
+       ChangesContexts(kSetContexts, [](MetaContext& context) { context.id = 1; })},
       {"server_swaps_ids", Contexts(kOrder, 15'000),
-       ChangesOptionAnswer(kSet,
+       ChangesOptionAnswer(kSetContexts,
                            [](const Option& to, Messages& sent) {
                              auto contexts = ContextsIn(sent);
                              if (contexts.size() > 1) {
@@ -190,6 +279,37 @@ std::vector<Fault> ContextNameFaults() {
                                                       [&](const MetaContext& each) { return ReplyOf(to, each); });
                              }
                            })},
+      {"server_keeps_selection_after_set_of_nothing",
+       By(spec::kOptionSetMetaContextReplaces, spec::kSub<spec::kOptionSetMetaContextReplaces, "no-match">,
+          Contexts(kStale, 1500)),
+       KeepsAfterSet(kAck)},
+      {"server_keeps_selection_after_unknown_export",
+       By(spec::kOptionSetMetaContextReplacesOnFailure, Contexts(kStale, 7500)), KeepsAfterSet(kErrUnknown)},
+      {"server_keeps_selection_after_malformed_set",
+       By(spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "query-overrun">,
+          spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "name-overrun">,
+          spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "no-data">, Contexts(kStale, 700)),
+       KeepsAfterSet(kErrInvalid)},
+      {"server_keeps_selection_after_too_long_set", Contexts(kStale, 5500), KeepsAfterSet(kErrTooBig)},
+      {"server_never_drops_selection", By(Session(kStale, 950), Exchange(kStale, 5500)),
+       Keeps([](const Option&, const Messages&, const Selection& latest) { return latest; })},
+      {"server_keeps_selection_at_go_of_another_export", Contexts(kStale, 700), KeepsAfter(kGo, kAck)},
+      {"server_keeps_selection_at_export_name_of_another_export", Contexts(kStale, 450), KeepsAfter(kExportName, 0)},
+      {"server_keeps_part_of_failed_set", spec::kOptionSetMetaContextPartialFailure, KeepsPartOfFailedSet()},
+      {"server_adds_to_selection", By(spec::kSub<spec::kOptionSetMetaContextReplaces, "other">, Contexts(kRule, 250)),
+       AddsToSelection()},
+      {"server_uses_ids_of_first_set", Contexts(kStale, 7000), UsesFirstIds()},
+      {"server_selects_by_list", Contexts(kRule, 200),
+       Keeps([](const Option& to, const Messages& sent, const Selection&) {
+         return to.option == kListContexts ? ContextsIn(sent) : Selection();
+       })},
+      {"server_drops_selection_at_list", By(spec::kOptionListMetaContextNoSelectionEffect, Contexts(kLost, 15'000)),
+       ForgetsAfter(kListContexts, kAck)},
+      {"server_drops_selection_at_info", Contexts(kLost, 8000), ForgetsAfter(kInfo, kAck)},
+      {"server_drops_selection_at_refused_go", Contexts(kError, 30'000), ForgetsAfter(kGo, kErrUnknown)},
+      {"server_drops_selection_at_structured_reply", Contexts(kLost, 2000), ForgetsAfter(kStructuredReply, kAck)},
+      {"server_drops_selection_at_export_name", By(spec::kOptionSetMetaContextViaExportName, Contexts(kLost, 2500)),
+       ForgetsAfter(kExportName, 0)},
   };
 }
 

@@ -13,9 +13,10 @@ namespace nbdspec::engine::faults {
 std::span<const Fault> AllFaults() {
   static const std::vector<Fault> kAll = [] {
     std::vector<Fault> all;
-#define NBDSPEC_APPEND(table) std::ranges::move(table##Faults(), std::back_inserter(all));
-    NBDSPEC_FAULT_TABLES(NBDSPEC_APPEND)
-#undef NBDSPEC_APPEND
+    for (const auto table :
+         {HandshakeFaults, InfoFaults, ContextFaults, StatusFaults, ReplyFaults, ReadFaults, WriteFaults}) {
+      std::ranges::move(table(), std::back_inserter(all));
+    }
     return all;
   }();
   return kAll;

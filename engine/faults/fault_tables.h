@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The tables of the catalogue: EACH(Handshake) stands for HandshakeFaults(). Each is in the file of its kind.
+// The tables of the catalogue, in its order. Each is in the file of its name.
 
 #pragma once
 
@@ -7,38 +7,14 @@
 
 #include "engine/faults/fault.h"
 
-#define NBDSPEC_FAULT_TABLES(EACH) \
-  EACH(Handshake)                  \
-  EACH(OptionReply)                \
-  EACH(List)                       \
-  EACH(Starttls)                   \
-  EACH(ExportName)                 \
-  EACH(Text)                       \
-  EACH(InfoQuery)                  \
-  EACH(Information)                \
-  EACH(BlockLimit)                 \
-  EACH(BlockSize)                  \
-  EACH(ContextQuery)               \
-  EACH(ContextMatch)               \
-  EACH(ContextName)                \
-  EACH(Selection)                  \
-  EACH(StatusChunk)                \
-  EACH(Descriptor)                 \
-  EACH(ZeroClaim)                  \
-  EACH(Border)                     \
-  EACH(Reply)                      \
-  EACH(ErrorCode)                  \
-  EACH(ErrorChunk)                 \
-  EACH(Chunk)                      \
-  EACH(ReadForm)                   \
-  EACH(ReadData)                   \
-  EACH(WriteData)                  \
-  EACH(Zeroing)
-
 namespace nbdspec::engine::faults {
 
-#define NBDSPEC_DECLARE(table) std::vector<Fault> table##Faults();
-NBDSPEC_FAULT_TABLES(NBDSPEC_DECLARE)
-#undef NBDSPEC_DECLARE
+std::vector<Fault> HandshakeFaults();
+std::vector<Fault> InfoFaults();
+std::vector<Fault> ContextFaults();
+std::vector<Fault> StatusFaults();
+std::vector<Fault> ReplyFaults();
+std::vector<Fault> ReadFaults();
+std::vector<Fault> WriteFaults();
 
 }  // namespace nbdspec::engine::faults

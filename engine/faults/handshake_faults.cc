@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Faults of the greeting, of what follows client flags, and of byte order.
+// Faults of the greeting, of client flags and byte order, of option replies in general, of ABORT, LIST, STARTTLS and
+// EXPORT_NAME, and of the strings that a server sends.
 #include <bit>
+#include <memory>
+#include <string>
 
 #include "engine/faults/answer_changes.h"
 #include "engine/faults/fault_tables.h"
@@ -10,6 +13,8 @@
 namespace nbdspec::engine::faults {
 
 namespace {
+
+using enum Family;
 
 constexpr std::string_view kByteOrderOfReplies = spec::kSub<spec::kGeneralByteOrderServer, "option-reply">;
 
@@ -22,9 +27,79 @@ Change LosesPatienceAfter(int count) {
   }};
 }
 
+// Reads the data of an unknown option as the next one, and gives up.
+Change LosesItsPlace() {
+  return ChangesOptionAnswer(kAnyOption, [lost = false](const Option& to, Messages& sent) mutable {
+    if (lost) {
+      sent = {HardDisconnect{}};
+    }
+    lost = lost || (IsOneOf(to, kUnknownOptions) && !to.payload.empty());
+  });
+}
+
+// Is down, for one client, after another one sent ABORT.
+Change FallsOverAbort() {
+  return {
+      .sent = [is_down = std::make_shared<bool>(false)](const ClientMessage* to, const Connection&, Messages& sent) {
+        const auto* option = std::get_if<Option>(to);
+        if (to == nullptr && *is_down) {
+          sent = {HardDisconnect{}};
+          *is_down = false;
+        } else if (option != nullptr && option->option == kAbort) {
+          *is_down = true;
+        }
+      }};
+}
+
+// The first export of a list.
+Change ChangesFirstListed(std::function<void(OptionReply& reply)> change) {
+  return ChangesOptionAnswer(kList, [change = std::move(change)](Messages& sent) {
+    auto* reply = std::get_if<OptionReply>(&sent.front());
+    if (reply != nullptr && reply->type == OptionReplyType::kServer) {
+      change(*reply);
+    }
+  });
+}
+
+// The answer to EXPORT_NAME for an export that exists.
+Change ChangesExportNameReply(std::function<void(ExportNameReply& reply)> change) {
+  return ChangesOptionAnswer(kExportName,
+                             [change = std::move(change)](Messages& sent) { ForEach<ExportNameReply>(sent, change); });
+}
+
+// Every error reply to an option has `text`.
+Change Refuses(std::string text) {
+  return ChangesOptionReplies(kAnyOption, [text = std::move(text)](OptionReply& reply) {
+    if (reply.is_error()) {
+      reply.payload.assign(text.begin(), text.end());
+    }
+  });
+}
+
+Change Lists(ListedExport listed) {
+  return ChangesOptionReplies(kList, OptionReplyType::kServer, [listed = std::move(listed)](OptionReply& reply) {
+    reply.payload = EncodePayload(listed);
+  });
+}
+
+Change Describes(std::string text) {
+  return ChangesInfoBytes(kInfo, InfoType::kDescription, [text = std::move(text)](Bytes& payload) {
+    payload = EncodePayload(InfoText{.type = InfoType::kDescription, .text = text});
+  });
+}
+
+// Every error chunk in answer to READ has `text`.
+Change FailsSaying(std::string text) {
+  return ChangesErrorChunks([text = std::move(text)](Chunk& chunk) {
+    chunk.payload = EncodePayload(ErrorPayload{.error = kEinval, .message = text});
+  });
+}
+
 }  // namespace
 
 std::vector<Fault> HandshakeFaults() {
+  const std::string nul(1, '\0');
+  const std::string latin1 = "na\xefve";
   return {
       {"server_swaps_first_magic", By(spec::kGeneralByteOrderServer, spec::kHandshakeMagic),
        ChangesGreeting([](Greeting& greeting) { greeting.magic = std::byteswap(greeting.magic); })},
@@ -33,11 +108,11 @@ std::vector<Fault> HandshakeFaults() {
       {"server_swaps_option_reply_magic", kByteOrderOfReplies,
        ChangesOptionReplies(kAnyOption, [](OptionReply& reply) { reply.magic = std::byteswap(reply.magic); })},
       {"server_swaps_option_number", kByteOrderOfReplies,
-       ChangesOptionReplies(OptionType::kInfo, [](OptionReply& reply) { reply.option = std::byteswap(reply.option); })},
+       ChangesOptionReplies(kInfo, [](OptionReply& reply) { reply.option = std::byteswap(reply.option); })},
       {"server_swaps_option_reply_type", kByteOrderOfReplies,
-       ChangesOptionReplies(OptionType::kList, [](OptionReply& reply) { reply.type = std::byteswap(reply.type); })},
+       ChangesOptionReplies(kList, [](OptionReply& reply) { reply.type = std::byteswap(reply.type); })},
       {"server_swaps_information_type", kByteOrderOfReplies,
-       ChangesOptionReplies(OptionType::kGo, OptionReplyType::kInfo,
+       ChangesOptionReplies(kGo, OptionReplyType::kInfo,
                             [](OptionReply& reply) { std::swap(reply.payload[0], reply.payload[1]); })},
       {"server_swaps_error_of_simple_reply", spec::kSub<spec::kGeneralByteOrderServer, "error">,
        ChangesAnswer(kRead,
@@ -67,12 +142,139 @@ std::vector<Fault> HandshakeFaults() {
        By(spec::kHandshakeFlagsFixedNewstyle, spec::kOptionExportNameOthersNeedFixed,
           spec::kBaselineFixedNewstyleServer),
        ChangesGreeting([](Greeting& greeting) { greeting.flags &= ~HandshakeFlag::kFixedNewstyle; })},
-      {"server_closes_on_list", spec::kBaselineFixedNewstyleServer,
-       AnswersOption(OptionType::kList, {HardDisconnect{}})},
+      {"server_closes_on_list", spec::kBaselineFixedNewstyleServer, AnswersOption(kList, {HardDisconnect{}})},
       {"server_closes_on_structured_reply", spec::kSessionHardOnlyWhenAllowedServer,
-       AnswersOption(OptionType::kStructuredReply, {HardDisconnect{}})},
+       AnswersOption(kStructuredReply, {HardDisconnect{}})},
       {"server_closes_after_an_error", spec::kSessionHardOnlyWhenAllowedServer, LosesPatienceAfter(0)},
       {"server_closes_after_three_errors", spec::kSessionServerErrorUnwelcome, LosesPatienceAfter(3)},
+      {"server_ignores_unknown_option", spec::kOptionReplyForEveryOption, AnswersOption(kUnknownOptions, {})},
+      {"server_sends_wrong_option_reply_magic", spec::kOptionReplyMagic,
+       ChangesOptionReplies(kAnyOption, [](OptionReply& reply) { reply.magic += 1; })},
+      {"server_replies_for_option_0", spec::kOptionReplyEchoOption,
+       ChangesOptionReplies(kStructuredReply, [](OptionReply& reply) { reply.option = 0; })},
+      {"server_replies_to_info_as_to_go", Session(kRule, 1000),
+       ChangesOptionReplies(kInfo, [](OptionReply& reply) { reply.option = kGo; })},
+      {"server_cuts_high_option_number", spec::kOptionReplyEchoOption,
+       ChangesOptionReplies(kAnyOption, [](OptionReply& reply) { reply.option &= 0x7fffffff; })},
+      {"server_announces_longer_reply", spec::kOptionReplyLengthAccurate, ChangesFirstListed([](OptionReply& reply) {
+         reply.length_field = static_cast<std::uint32_t>(reply.payload.size() + 4);
+       })},
+      {"server_announces_shorter_reply", spec::kOptionReplyLengthAccurate, ChangesFirstListed([](OptionReply& reply) {
+         reply.length_field = static_cast<std::uint32_t>(reply.payload.size() - 1);
+       })},
+      {"server_announces_data_after_ack", spec::kOptionReplyLengthAccurate,
+       ChangesOptionReplies(kGo, kAck, [](OptionReply& reply) { reply.length_field = 8; })},
+      {"server_refuses_unknown_option_by_policy", spec::kBaselineUnsup, RepliesWith(kUnknownOptions, kErrPolicy)},
+      {"server_acknowledges_unknown_option", spec::kBaselineUnsup, RepliesWith(kUnknownOptions, kAck)},
+      {"server_closes_on_unknown_option", spec::kBaselineUnsup, AnswersOption(kUnknownOptions, {HardDisconnect{}})},
+      {"server_does_not_skip_unknown_data", spec::kBaselineUnsupResync, LosesItsPlace()},
+      {"server_sends_data_with_ack", spec::kRepAckNoData,
+       ChangesOptionReplies(kStructuredReply, [](OptionReply& reply) { reply.payload = {0}; })},
+      {"server_sends_data_with_ack_of_go", spec::kRepAckNoData,
+       ChangesOptionReplies(kGo, kAck, [](OptionReply& reply) { reply.payload.resize(12); })},
+      {"server_refuses_by_type_5", spec::kRepErrBit31, RepliesWith(kStructuredReply, 5)},
+      {"server_forgets_info", spec::kRepErrUnsup, RepliesLaterWith(kInfo, kErrUnsup)},
+      {"server_calls_set_meta_context_invalid", spec::kRepErrInvalid, RepliesWith(kSetContexts, kErrInvalid)},
+      {"server_acknowledges_extended_headers", Contexts(kRule, 100),
+       ReplacesReply(OptionType::kExtendedHeaders, kErrUnsup, kAck)},
+      {"server_closes_on_abort", By(spec::kOptionAbortAck, Session(kLost, 2000)),
+       AnswersOption(kAbort, {HardDisconnect{}})},
+      {"server_refuses_abort", spec::kOptionAbortAck, RepliesWith(kAbort, kErrPolicy)},
+      {"server_does_not_know_abort", spec::kBaselineAbortServer, RepliesWith(kAbort, kErrUnsup)},
+      {"server_ignores_abort", spec::kBaselineAbortServer, AnswersOption(kAbort, {})},
+      {"server_refuses_abort_with_data", spec::kOptionAbortIgnoreData,
+       ChangesOptionAnswer(kAbort,
+                           [](const Option& to, Messages& sent) {
+                             if (!to.payload.empty()) {
+                               sent = {OptionReply{.option = to.option, .type = kErrInvalid}};
+                             }
+                           })},
+      {"server_falls_over_abort", spec::kOptionAbortServerToleratesClose, FallsOverAbort()},
+      {"server_lists_by_info", spec::kOptionListReplyShape,
+       ChangesFirstListed([](OptionReply& reply) { reply.type = OptionReplyType::kInfo; })},
+      {"server_does_not_end_its_list", By(spec::kOptionListReplyShape, Session(kLost, 2000)), NeverEnds(kList)},
+      {"server_lists_an_export_twice", By(spec::kOptionListOnePerExport, Session(kRule, 2000)), RepeatsFirst(kList)},
+      {"server_lists_nothing_to_every_second_client", Session(kStale, 2000),
+       ChangesOptionAnswer(kList,
+                           [](const Option&, Messages& sent, const Connection& on) {
+                             if (sent.size() > 1 && on.number % 2 == 1) {
+                               sent.clear();
+                             }
+                           })},
+      {"server_lists_despite_data", spec::kOptionListDataInvalid, IgnoresDataOf(kList)},
+      {"server_forbids_list_with_data", spec::kOptionListDataInvalid, RepliesWith(kList, kErrPolicy)},
+      {"server_does_not_know_list", spec::kBaselineListServer, RepliesWith(kList, kErrUnsup)},
+      {"server_lists_by_type_0", spec::kRepErrBit31, RepliesWith(kList, 0)},
+      {"server_calls_list_invalid", spec::kRepErrInvalid, RepliesWith(kList, kErrInvalid)},
+      {"server_finds_no_export_to_list", spec::kRepErrUnknown, RepliesWith(kList, kErrUnknown)},
+      {"server_announces_longer_name", spec::kRepServerNameLength,
+       ChangesFirstListed([](OptionReply& reply) { reply.payload[3] += 1; })},
+      {"server_lists_without_name_length", spec::kRepServerNameLength,
+       ChangesFirstListed([](OptionReply& reply) { reply.payload.resize(3); })},
+      {"server_lists_a_name_it_does_not_know", spec::kRepServerNameUsable, ChangesFirstListed([](OptionReply& reply) {
+         reply.payload = EncodePayload(ListedExport{.name = "no longer there"});
+       })},
+      {"server_starts_tls_without_fixed_newstyle", By(spec::kTlsNeedsFixedServer, spec::kTlsModeNotlsWithoutFixed),
+       RepliesWith(kStarttls, kAck)},
+      {"server_wants_tls_for_info_but_has_none", spec::kTlsModeOneOfThree, RepliesWith(kInfo, kErrTlsReqd)},
+      {"server_wants_tls_for_list_only", spec::kTlsModeOneOfThree,
+       Both(RepliesWith(kStarttls, kAck), RepliesWith(kList, kErrTlsReqd))},
+      {"server_wants_tls_later", spec::kTlsModeConsistent, RepliesLaterWith(kInfo, kErrTlsReqd)},
+      {"server_has_tls_later", spec::kTlsModeConsistent, RepliesLaterWith(kStarttls, kAck)},
+      {"server_wants_tls_for_list_but_has_none", By(spec::kTlsModeNotlsWithoutFixed, spec::kTlsNotlsNoTlsReqd),
+       RepliesWith(kList, kErrTlsReqd)},
+      {"server_knows_no_export_starttls", spec::kTlsNotlsStarttlsError, RepliesWith(kStarttls, kErrUnknown)},
+      {"server_lists_for_starttls", spec::kTlsNotlsStarttlsError, RepliesWith(kStarttls, OptionReplyType::kServer)},
+      {"server_is_silent_about_starttls", spec::kTlsNotlsStarttlsError, AnswersOption(kStarttls, {})},
+      {"server_informs_about_starttls", spec::kOptionStarttlsReply, RepliesWith(kStarttls, OptionReplyType::kInfo)},
+      {"server_answers_starttls_by_type_99", spec::kOptionStarttlsReply, RepliesWith(kStarttls, 99)},
+      {"server_pads_though_no_zeroes_is_agreed", By(spec::kHandshakeFlagsNoZeroes, Session(kBits, 100)),
+       ChangesExportNameReply([](ExportNameReply& reply) { reply.pad.resize(kExportNamePadBytes); })},
+      {"server_omits_pad_unasked", spec::kHandshakeFlagsNoUnilateralChange,
+       ChangesExportNameReply([](ExportNameReply& reply) { reply.pad.clear(); })},
+      {"server_puts_option_reply_before_export", spec::kOptionExportNameReplyLayout,
+       ChangesOptionAnswer(
+           kExportName,
+           [](const Option& to, Messages& sent) { sent.insert(sent.begin(), OptionReply{.option = to.option}); })},
+      {"server_sends_size_without_flags", spec::kOptionExportNameReplyLayout,
+       AnswersOption(kExportName, {RawBytes{.bytes = {0, 0, 0, 0, 0, 64, 0, 0}}})},
+      {"server_pads_too_little", spec::kOptionExportNameZeroPad,
+       ChangesExportNameReply([](ExportNameReply& reply) { reply.pad.pop_back(); })},
+      {"server_pads_too_much", spec::kOptionExportNameZeroPad,
+       ChangesExportNameReply([](ExportNameReply& reply) { reply.pad.resize(reply.pad.size() + 4); })},
+      {"server_pads_with_garbage", spec::kOptionExportNameZeroPad,
+       ChangesExportNameReply([](ExportNameReply& reply) { reply.pad.back() = 1; })},
+      {"server_serves_default_for_unknown_name", spec::kOptionExportNameUnknownTerminates, IgnoresDataOf(kExportName)},
+      {"server_is_silent_after_unknown_name",
+       By(spec::kOptionExportNameUnknownTerminates, spec::kSessionMandatedHardIfNoSoftServer),
+       AnswersOption(kExportName, {})},
+      {"server_answers_unknown_name_by_option_reply", spec::kSessionMandatedHardIfNoSoftServer,
+       AnswersOption(kExportName, {OptionReply{.type = kErrUnknown}})},
+      {"server_closes_on_export_name", spec::kInteropExportNameServer, AnswersOption(kExportName, {HardDisconnect{}})},
+      {"server_gives_other_size_by_name", spec::kRepInfoExportSameAsExportName,
+       ChangesExportNameReply([](ExportNameReply& reply) { reply.size /= 2; })},
+      {"server_gives_other_flags_by_name", spec::kRepInfoExportSameAsExportName,
+       ChangesExportNameReply([](ExportNameReply& reply) { reply.flags ^= TransmissionFlag::kSendTrim; })},
+      {"server_lists_latin1_name", spec::kGeneralStringUtf8Server, Lists({.name = latin1})},
+      {"server_lists_latin1_description", spec::kGeneralStringUtf8Server, Lists({.name = "", .description = latin1})},
+      {"server_describes_in_latin1", spec::kGeneralStringUtf8Server, Describes(latin1)},
+      {"server_refuses_in_latin1", spec::kGeneralStringUtf8Server, Refuses(latin1)},
+      {"server_lists_latin1_context", spec::kGeneralStringUtf8Server,
+       ChangesContexts(kListContexts, [=](MetaContext& context) { context = {.name = "x-nbdspec:" + latin1}; })},
+      {"server_fails_in_latin1", By(spec::kGeneralStringUtf8Server, spec::kStructuredErrorMessageDisplayable),
+       FailsSaying(latin1)},
+      {"server_ends_name_with_nul", spec::kGeneralStringNoNulServer, Lists({.name = "d" + nul})},
+      {"server_ends_text_of_error_with_nul", By(spec::kGeneralStringNoNulServer, spec::kRepErrTextString),
+       Refuses("no" + nul)},
+      {"server_ends_text_of_error_chunk_with_nul",
+       By(spec::kGeneralStringNoNulServer, spec::kStructuredErrorMessageDisplayable), FailsSaying("no" + nul)},
+      {"server_lists_endless_name", spec::kGeneralStringMax4096Server, Lists({.name = std::string(4097, 'x')})},
+      {"server_refuses_endlessly", spec::kGeneralStringMax4096Server, Refuses(std::string(5000, 'x'))},
+      {"server_sends_endless_error_message", spec::kStructuredErrorMessageCap, FailsSaying(std::string(4097, 'e'))},
+      {"server_describes_at_length", spec::kGeneralStringSoft256Server, Describes(std::string(257, 'x'))},
+      {"server_sends_garbage_with_error", spec::kRepErrTextString, Refuses("\x01\x02\xff\xfe")},
+      {"server_sends_number_after_name", spec::kRepServerTrailingText,
+       Lists({.name = "d", .description = nul + "\x40"})},
   };
 }
 

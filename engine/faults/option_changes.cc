@@ -11,6 +11,15 @@ bool IsInfo(const OptionReply& reply, std::uint16_t info_type) {
   return reply.type == OptionReplyType::kInfo && DecodeInfoType(reply.payload) == info_type;
 }
 
+Change Withholds(std::uint32_t option, std::function<bool(const OptionReply& reply)> withheld) {
+  return ChangesOptionAnswer(option, [withheld = std::move(withheld)](Messages& sent) {
+    std::erase_if(sent, [&](const ServerMessage& message) {
+      const auto* reply = std::get_if<OptionReply>(&message);
+      return reply != nullptr && withheld(*reply);
+    });
+  });
+}
+
 }  // namespace
 
 bool IsOneOf(const Option& option, std::uint32_t selected) {
@@ -64,10 +73,8 @@ Change IgnoresDataOf(std::uint32_t option) {
 
 Change ChangesQueries(std::uint32_t option, std::function<void(MetaContextQuery& query)> change) {
   return ChangesOption(option, [change = std::move(change)](Option& received) {
-    auto query = received.too_long ? std::nullopt : DecodePayload<MetaContextQuery>(received.payload);
-    if (query) {
-      change(*query);
-      received.payload = EncodePayload(*query);
+    if (!received.too_long) {
+      ChangePayload<MetaContextQuery>(received.payload, change);
     }
   });
 }
@@ -144,12 +151,8 @@ Change ChangesInfoBytes(std::uint32_t option, std::uint16_t info_type, std::func
 }
 
 Change ChangesInfoExport(std::function<void(InfoExport& info)> change) {
-  return ChangesInfoBytes(kAnyOption, InfoType::kExport, [change = std::move(change)](Bytes& payload) {
-    if (auto info = DecodePayload<InfoExport>(payload)) {
-      change(*info);
-      payload = EncodePayload(*info);
-    }
-  });
+  return ChangesInfoBytes(kAnyOption, InfoType::kExport,
+                          [change = std::move(change)](Bytes& payload) { ChangePayload<InfoExport>(payload, change); });
 }
 
 Change ChangesFlags(std::uint16_t set, std::uint16_t clear) {
@@ -159,29 +162,19 @@ Change ChangesFlags(std::uint16_t set, std::uint16_t clear) {
 
 Change ChangesBlockSize(std::function<void(InfoBlockSize& info)> change) {
   return ChangesInfoBytes(kAnyOption, InfoType::kBlockSize, [change = std::move(change)](Bytes& payload) {
-    if (auto info = DecodePayload<InfoBlockSize>(payload)) {
-      change(*info);
-      payload = EncodePayload(*info);
-    }
+    ChangePayload<InfoBlockSize>(payload, change);
   });
 }
 
 Change WithholdsInfo(std::uint32_t option, std::uint16_t info_type) {
-  return ChangesOptionAnswer(option, [info_type](Messages& sent) {
-    std::erase_if(sent, [info_type](const ServerMessage& message) {
-      const auto* reply = std::get_if<OptionReply>(&message);
-      return reply != nullptr && IsInfo(*reply, info_type);
-    });
-  });
+  return Withholds(option, [info_type](const OptionReply& reply) { return IsInfo(reply, info_type); });
 }
 
 Change ChangesContexts(std::uint32_t option, Changing<Option, MetaContext> change) {
   return ChangesOptionReplies(option, OptionReplyType::kMetaContext,
                               [change = std::move(change)](const Option& to, OptionReply& reply, const Connection& on) {
-                                if (auto context = DecodePayload<MetaContext>(reply.payload)) {
-                                  change(to, *context, on);
-                                  reply.payload = EncodePayload(*context);
-                                }
+                                ChangePayload<MetaContext>(reply.payload,
+                                                           [&](MetaContext& context) { change(to, context, on); });
                               });
 }
 
@@ -192,12 +185,7 @@ Change AddsContext(std::uint32_t option, MetaContext more) {
 }
 
 Change DropsContexts(std::uint32_t option) {
-  return ChangesOptionAnswer(option, [](Messages& sent) {
-    std::erase_if(sent, [](const ServerMessage& message) {
-      const auto* reply = std::get_if<OptionReply>(&message);
-      return reply != nullptr && reply->type == OptionReplyType::kMetaContext;
-    });
-  });
+  return Withholds(option, [](const OptionReply& reply) { return reply.type == OptionReplyType::kMetaContext; });
 }
 
 }  // namespace nbdspec::engine::faults

@@ -7,13 +7,29 @@
 #include <functional>
 
 #include "engine/faults/change.h"
-#include "engine/wire/payloads.h"
 
 namespace nbdspec::engine::faults {
 
+inline constexpr std::uint32_t kExportName = OptionType::kExportName;
+inline constexpr std::uint32_t kAbort = OptionType::kAbort;
+inline constexpr std::uint32_t kList = OptionType::kList;
+inline constexpr std::uint32_t kStarttls = OptionType::kStarttls;
+inline constexpr std::uint32_t kInfo = OptionType::kInfo;
+inline constexpr std::uint32_t kGo = OptionType::kGo;
+inline constexpr std::uint32_t kStructuredReply = OptionType::kStructuredReply;
+inline constexpr std::uint32_t kListContexts = OptionType::kListMetaContext;
+inline constexpr std::uint32_t kSetContexts = OptionType::kSetMetaContext;
 inline constexpr std::uint32_t kAnyOption = 0;
 inline constexpr std::uint32_t kUnknownOptions = ~std::uint32_t{0};         // All that nobody knows.
 inline constexpr std::uint32_t kEitherMetaContext = ~std::uint32_t{0} - 1;  // LIST_ and SET_META_CONTEXT.
+
+inline constexpr std::uint32_t kAck = OptionReplyType::kAck;
+inline constexpr std::uint32_t kErrUnsup = OptionReplyType::kErrUnsup;
+inline constexpr std::uint32_t kErrPolicy = OptionReplyType::kErrPolicy;
+inline constexpr std::uint32_t kErrInvalid = OptionReplyType::kErrInvalid;
+inline constexpr std::uint32_t kErrTlsReqd = OptionReplyType::kErrTlsReqd;
+inline constexpr std::uint32_t kErrUnknown = OptionReplyType::kErrUnknown;
+inline constexpr std::uint32_t kErrTooBig = OptionReplyType::kErrTooBig;
 
 // On its way to the server.
 Change ChangesOption(std::uint32_t option, Changing<Connection, Option> change);

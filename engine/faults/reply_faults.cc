@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Faults of replies in general: whether they come, with which cookie, magic and form; of DISC and FLUSH.
+// Faults of replies in general, of DISC and FLUSH; and of errors: which one answers a request, which flags are refused,
+// error chunks.
+#include <string>
+
 #include "engine/faults/answer_changes.h"
 #include "engine/faults/fault_tables.h"
+#include "engine/faults/option_changes.h"
 #include "engine/spec/ids.h"
 
 namespace nbdspec::engine::faults {
@@ -35,6 +39,36 @@ Change SwapsCookies() {
                            kept.clear();
                          }
                        });
+}
+
+constexpr std::uint32_t kEnoent = 2;  // An errno that the protocol does not have.
+constexpr std::uint16_t kKnownFlags = 0x3f;
+
+Change Replaces(std::uint32_t from, std::uint32_t to) {
+  return ChangesErrors(kAnyCommand, [=](std::uint32_t error) { return error == from ? to : error; });
+}
+
+// Offers TRIM and WRITE_ZEROES of a read-only export.
+Change OffersWrites() { return ChangesFlags(TransmissionFlag::kSendTrim | TransmissionFlag::kSendWriteZeroes); }
+
+Change FailsWithErrorOffset(std::function<void(const Request& to, Chunk& chunk)> change) {
+  return ChangesChunks(kRead, [change = std::move(change)](const Request& to, Chunk& chunk) {
+    if (chunk.type == ChunkType::kError) {
+      chunk = ErrorChunk(to, {.error = kEinval, .message = "oops", .offset = to.offset}, chunk.flags);
+      change(to, chunk);
+    }
+  });
+}
+
+// Adds an error chunk with its offset counted from the request's, or without one.
+Change AddsError(std::uint32_t error, std::optional<std::uint64_t> offset, When when) {
+  return AddsLast(kRead, std::move(when), [=](const Request& to) {
+    return ErrorChunk(to, {.error = error, .offset = offset ? std::optional(to.offset + *offset) : std::nullopt});
+  });
+}
+
+bool OnErrorChunk(const Request& to, const Messages& sent) {
+  return OnError(to, sent) && std::holds_alternative<Chunk>(sent.back());
 }
 
 }  // namespace
@@ -101,6 +135,88 @@ std::vector<Fault> ReplyFaults() {
                     const auto* request = std::get_if<Request>(&received);
                     return request == nullptr || request->type != kWrite || ++writes == 1;
                   }}},
+      {"server_leaks_errno_of_its_host",
+       By(spec::kErrorCodeAllowedSet, spec::kTransmissionReadSimpleErrorCode, spec::kTransmissionWriteErrorCode,
+          spec::kCacheErrorCode, spec::kWriteZeroesErrorCode, Session(kError, 100),
+          Fuzz(kWrongError, spec::kErrorCodeAllowedSet)),
+       ChangesErrors(kAnyCommand, [](std::uint32_t) { return kEnoent; })},
+      {"server_returns_enomem", spec::kErrorNoEnomem, Fails(kRead, NbdError::kEnomem, OnError)},
+      {"server_overflows_on_unknown_command", spec::kErrorEoverflowLimited,
+       Fails(kUnknownCommand, kEoverflow, OnError)},
+      {"server_refuses_with_eio",
+       By(spec::kErrorUnknownCommand, spec::kTransmissionReadOutOfBounds, spec::kTransmissionBoundsServerEinval,
+          spec::kTransmissionWriteOutOfBounds, spec::kTransmissionWriteReadOnly, spec::kTransmissionTrimReadOnly,
+          spec::kWriteZeroesReadOnly),
+       Both(OffersWrites(), Fails(kAnyCommand, kEio, OnError))},
+      {"server_refuses_with_enotsup",
+       By(spec::kErrorEnotsupLimited, spec::kSub<spec::kBlockStatusNoContextEinval, "set-nothing">,
+          Contexts(kError, 100)),
+       Fails(kAnyCommand, kEnotsup, OnError)},
+      {"server_returns_success_where_it_must_refuse",
+       By(spec::kErrorUnknownCommand, spec::kTransmissionWriteOutOfBounds,
+          spec::kSub<spec::kTransmissionBoundsServerEinval, "write">, spec::kWriteZeroesOutOfBounds,
+          spec::kEflagsReadOnlyErrorWrites, spec::kBlockStatusNoContextEinval, Contexts(kLost, 100)),
+       Fails(kAnyCommand, kOk, OnError)},
+      {"server_ignores_unknown_flags",
+       By(spec::kErrorUnknownFlag, spec::kSub<spec::kErrorUnknownFlag, "write">, spec::kCacheRejectUnknownFlags,
+          Session(kBits, 150)),
+       ClearsRequestFlags(kAnyCommand, static_cast<std::uint16_t>(~kKnownFlags))},
+      {"server_ignores_flags_of_other_commands",
+       By(spec::kErrorInapplicableFlag, spec::kSub<spec::kErrorInapplicableFlag, "write">,
+          spec::kSub<spec::kErrorInapplicableFlag, "block-status">),
+       ClearsRequestFlags(kAnyCommand)},
+      {"server_reads_past_the_end",
+       By(spec::kTransmissionReadOutOfBounds, Fuzz(kWrongSuccess, spec::kTransmissionReadOutOfBounds)),
+       ChangesAnswer(kRead, OnError,
+                     [](const Request& to, Messages& sent) {
+                       if (std::holds_alternative<Chunk>(sent.front())) {
+                         sent = {DataChunk(to, to.offset, Bytes(to.length), ChunkFlag::kDone)};
+                       } else {
+                         sent = {SimpleZeroes(to)};
+                       }
+                     })},
+      {"server_returns_einval_to_write_past_the_end", Session(kClip, 100), Replaces(kEnospc, kEinval)},
+      {"server_refuses_with_enospc", By(spec::kTransmissionTrimOutOfBounds, spec::kBlockStatusOutOfBounds),
+       Fails(kAnyCommand, kEnospc, OnError)},
+      {"server_trims_read_only_export", spec::kEflagsReadOnlyErrorWrites,
+       Both(OffersWrites(), Fails(kTrim, kOk, OnError))},
+      {"server_refuses_to_write_read_only_export_with_einval", Session(kError, 400),
+       Replaces(NbdError::kEperm, kEinval)},
+      {"server_fails_simply",
+       By(spec::kStructuredErrorsPreferStructured, spec::kStructuredReadNoSimple, spec::kBlockStatusErrorErrorChunk),
+       FailsSimply(kAnyCommand, kEinval, OnError)},
+      {"server_sends_errors_without_bit_15", spec::kStructuredErrorBit15,
+       ChangesErrorChunks([](Chunk& chunk) { chunk.type = 3; })},
+      {"server_sends_short_error_of_its_own", spec::kStructuredErrorBit15, ChangesErrorChunks([](Chunk& chunk) {
+         chunk.type = ChunkType::kErrorBit + 77;
+         chunk.payload.resize(4);
+       })},
+      {"server_cuts_error_message", spec::kStructuredErrorHeaderLength,
+       ChangesErrorChunks([](Chunk& chunk) { chunk.payload.pop_back(); })},
+      {"server_sends_error_without_message_length", spec::kStructuredErrorLengthMin,
+       ChangesErrorChunks([](Chunk& chunk) { chunk.payload.resize(4); })},
+      {"server_sends_error_zero", By(spec::kStructuredErrorNonzero, Fuzz(kWrongError, spec::kStructuredErrorNonzero)),
+       ChangesErrorChunks([](Chunk& chunk) { chunk.payload = EncodePayload(ErrorPayload{}); })},
+      {"server_sends_generic_error_twice", spec::kStructuredErrorOnce, AddsError(kEinval, {}, OnErrorChunk)},
+      {"server_sends_error_offset_without_offset", spec::kStructuredErrorOffsetLengthMin,
+       FailsWithErrorOffset([](const Request&, Chunk& chunk) { chunk.payload.resize(10); })},
+      {"server_sends_error_offset_with_error_zero", spec::kStructuredErrorOffsetNonzero,
+       FailsWithErrorOffset([](const Request&, Chunk& chunk) { chunk.payload[3] = 0; })},
+      {"server_lets_message_run_into_offset", spec::kStructuredErrorOffsetMessageFits,
+       FailsWithErrorOffset([](const Request&, Chunk& chunk) { chunk.payload[5] += 1; })},
+      {"server_sends_error_offset_past_the_request", spec::kStructuredErrorOffsetInBounds,
+       FailsWithErrorOffset([](const Request& to, Chunk& chunk) {
+         chunk = ErrorChunk(to, {.error = kEinval, .offset = EndOf(to) + 1}, chunk.flags);
+       })},
+      {"server_repeats_error_offset", spec::kStructuredErrorOffsetDistinct,
+       Both(AddsError(kEio, 0, OnStructuredSuccess), AddsError(kEio, 0, OnErrorChunk))},
+      {"server_sends_two_errors_in_one_chunk", spec::kStructuredErrorOffsetOnePerChunk,
+       Both(AddsError(kEio, 0, OnStructuredSuccess), AddsError(kEio, 5, OnErrorChunk))},
+      {"server_flushes_with_error_offset", spec::kStructuredErrorOffsetCommands,
+       Answers(kFlush, Always,
+               [](const Request& to) { return ErrorChunk(to, {.error = kEio, .offset = 0}, ChunkFlag::kDone); })},
+      {"server_mixes_errors_with_and_without_offset", spec::kStructuredReadNoMixedErrors,
+       AddsError(kEinval, 0, OnErrorChunk)},
   };
 }
 

@@ -71,7 +71,7 @@ Change WithoutFastZero(Change change) {
 
 }  // namespace
 
-std::vector<Fault> WriteDataFaults() {
+std::vector<Fault> WriteFaults() {
   return {
       {"server_does_not_know_write", spec::kBaselineWriteServer, Fails(kWrite, kEinval, OnSuccess)},
       {"server_has_no_space_for_data", spec::kBaseAllocationNotHoleNoEnospc, Fails(kWrite, kEnospc, OnSuccess)},
@@ -112,11 +112,6 @@ std::vector<Fault> WriteDataFaults() {
       {"server_refuses_fua_of_flush", spec::kCmdflagFuaAcceptAll, Fails(kFlush, kEinval, OnFlag(kFua))},
       {"server_offers_df_and_refuses_it", spec::kEflagsUnsupportedClear,
        Fails(kRead, kEinval, OnFlag(CommandFlag::kDf))},
-  };
-}
-
-std::vector<Fault> ZeroingFaults() {
-  return {
       {"server_does_not_know_trim", By(spec::kEflagsTrimWorks, spec::kEflagsUnsupportedClear),
        Fails(kTrim, kEinval, OnSuccess)},
       {"server_forgets_trim", By(Session(kLost, 650), Exchange(kLost, 300)), Forgets(kTrim)},

@@ -16,7 +16,7 @@
 #include <vector>
 
 #include "engine/extents/extent_map.h"
-#include "engine/oracle/bitmap_oracle.h"
+#include "engine/oracle/oracles.h"
 
 namespace nbdspec::engine {
 namespace {

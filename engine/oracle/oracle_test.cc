@@ -6,8 +6,7 @@
 #include <limits>
 #include <random>
 
-#include "engine/oracle/bitmap_oracle.h"
-#include "engine/oracle/last_writer_oracle.h"
+#include "engine/oracle/oracles.h"
 
 namespace nbdspec::engine {
 namespace {

@@ -12,7 +12,7 @@
 #include "engine/extents/extent.h"
 #include "engine/extents/failing_new.h"
 #include "engine/extents/nbdkit_extents_compat.h"
-#include "engine/oracle/last_writer_oracle.h"
+#include "engine/oracle/oracles.h"
 #include "fuzz/inputs/c_api_input.h"
 
 namespace nbdspec::fuzz {

@@ -8,8 +8,7 @@
 #include <utility>
 #include <variant>
 
-#include "engine/oracle/bitmap_oracle.h"
-#include "engine/oracle/last_writer_oracle.h"
+#include "engine/oracle/oracles.h"
 #include "engine/script/shrink.h"
 
 namespace nbdspec::fuzz {

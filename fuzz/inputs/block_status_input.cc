@@ -8,7 +8,7 @@
 #include <utility>
 
 #include "engine/base/byte_reader.h"
-#include "engine/oracle/last_writer_oracle.h"
+#include "engine/oracle/oracles.h"
 #include "engine/script/script_bytes.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"

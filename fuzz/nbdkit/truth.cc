@@ -6,7 +6,7 @@
 #include <variant>
 
 #include "engine/base/check.h"
-#include "engine/oracle/last_writer_oracle.h"
+#include "engine/oracle/oracles.h"
 
 namespace nbdspec::fuzz {
 

@@ -5,7 +5,7 @@
 
 #include <vector>
 
-#include "engine/oracle/last_writer_oracle.h"
+#include "engine/oracle/oracles.h"
 #include "engine/script/script_bytes.h"
 #include "fuzz/inputs/input_mutator.h"
 

@@ -17,8 +17,7 @@
 
 #include "engine/base/byte_range.h"
 #include "engine/extents/extent.h"
-#include "engine/oracle/bitmap_oracle.h"
-#include "engine/oracle/last_writer_oracle.h"
+#include "engine/oracle/oracles.h"
 #include "engine/script/script.h"
 #include "fuzz/comparisons/extent_map_differential.h"
 

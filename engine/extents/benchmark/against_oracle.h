@@ -9,8 +9,7 @@
 #include <vector>
 
 #include "engine/extents/benchmark/workloads.h"
-#include "engine/oracle/bitmap_oracle.h"
-#include "engine/oracle/last_writer_oracle.h"
+#include "engine/oracle/oracles.h"
 
 namespace nbdspec::engine::speed {
 

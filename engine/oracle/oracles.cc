@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "engine/oracle/last_writer_oracle.h"
+#include "engine/oracle/oracles.h"
 
 #include <algorithm>
 
@@ -7,14 +7,62 @@
 
 namespace nbdspec::engine {
 
-LastWriterOracle::LastWriterOracle(std::uint64_t size, ExtentType initial) : size_(size), initial_(initial) {}
+namespace {
 
-std::expected<void, ErrorCode> LastWriterOracle::Add(std::uint64_t offset, std::uint64_t length, ExtentType type) {
+std::expected<void, ErrorCode> CheckAdd(std::uint64_t offset, std::uint64_t length, ExtentType type) {
   if (static_cast<int>(type) > 3) {
     return std::unexpected(ErrorCode::kInvalidType);
   }
   if (offset + length < offset) {  // It wrapped.
     return std::unexpected(ErrorCode::kOutOfRange);
+  }
+  return {};
+}
+
+}  // namespace
+
+BitmapOracle::BitmapOracle(std::uint64_t size, ExtentType initial) : initial_(initial) {
+  NBDSPEC_CHECK(size <= kSizeMax);
+  cells_.assign(size, initial);
+}
+
+std::expected<void, ErrorCode> BitmapOracle::Add(std::uint64_t offset, std::uint64_t length, ExtentType type) {
+  if (const auto checked = CheckAdd(offset, length, type); !checked) {
+    return checked;
+  }
+  for (std::uint64_t byte = offset; byte < offset + length && byte < size(); ++byte) {
+    cells_[byte] = type;
+  }
+  return {};
+}
+
+void BitmapOracle::Clear() {
+  for (ExtentType& cell : cells_) {
+    cell = initial_;
+  }
+}
+
+std::vector<Extent> BitmapOracle::Extents(ByteRange bounds) const {
+  std::vector<Extent> extents;
+  for (std::uint64_t byte = bounds.begin; byte < bounds.end && byte < size(); ++byte) {
+    if (extents.empty() || extents.back().type != cells_[byte]) {
+      extents.push_back({.range = {.begin = byte, .end = byte}, .type = cells_[byte]});
+    }
+    extents.back().range.end = byte + 1;
+  }
+  return extents;
+}
+
+ExtentType BitmapOracle::TypeAt(std::uint64_t offset) const {
+  NBDSPEC_CHECK(offset < size());
+  return cells_[offset];
+}
+
+LastWriterOracle::LastWriterOracle(std::uint64_t size, ExtentType initial) : size_(size), initial_(initial) {}
+
+std::expected<void, ErrorCode> LastWriterOracle::Add(std::uint64_t offset, std::uint64_t length, ExtentType type) {
+  if (const auto checked = CheckAdd(offset, length, type); !checked) {
+    return checked;
   }
   written_.push_back({.offset = offset, .length = length, .type = type});
   return {};
