@@ -92,7 +92,7 @@ void ForEachReply(Messages& sent, Function change) {
 
 // Calls `change` for what each chunk of `type` holds.
 template <typename Payload, typename Function>
-void ForEachOfType(Messages& sent, std::uint16_t type, const Function& change) {
+void ForEachOfType(Messages& sent, std::uint16_t type, Function&& change) {
   ForEach<Chunk>(sent, [&](Chunk& chunk) {
     if (chunk.type == type) {
       ChangePayload<Payload>(chunk.payload, change);
@@ -101,7 +101,7 @@ void ForEachOfType(Messages& sent, std::uint16_t type, const Function& change) {
 }
 
 template <typename Function>
-void ForEachStatus(Messages& sent, const Function& change) {
+void ForEachStatus(Messages& sent, Function&& change) {
   ForEachOfType<BlockStatus>(sent, ChunkType::kBlockStatus, change);
 }
 

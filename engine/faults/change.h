@@ -86,7 +86,7 @@ void ForEach(Messages& sent, Function change) {
 
 // Calls `change` with what `payload` holds, and puts back what it makes of that; not where it is no `Payload`.
 template <typename Payload, typename Function>
-void ChangePayload(Bytes& payload, const Function& change) {
+void ChangePayload(Bytes& payload, Function&& change) {
   if (auto decoded = DecodePayload<Payload>(payload)) {
     change(*decoded);
     payload = EncodePayload(*decoded);

@@ -13,6 +13,7 @@ namespace nbdspec::engine::faults {
 
 namespace {
 
+using namespace spec;  // The ids of requirements.
 using enum Family;
 
 constexpr std::uint32_t kSectorBytes = 512;
@@ -59,7 +60,7 @@ void RoundDown(Request& request) {
 }
 
 constexpr std::uint32_t kZeroHole = AllocationFlag::kHole | AllocationFlag::kZero;
-constexpr auto& kReadsZero = spec::kBaseAllocationZeroReadsZero;
+constexpr auto& kReadsZero = kBaseAllocationZeroReadsZero;
 constexpr Detector kFalse = Fuzz(kFalseClaim, kReadsZero);
 
 using Descriptors = std::vector<Descriptor>;
@@ -135,27 +136,25 @@ Change RemembersFirstStatus() {
 
 std::vector<Fault> StatusFaults() {
   return {
-      {"server_answers_status_simply", spec::kBlockStatusReplyStructured, FailsSimply(kBlockStatus, kOk, Always)},
-      {"server_cuts_last_descriptor", spec::kBlockStatusChunkLengthForm,
+      {"server_answers_status_simply", kBlockStatusReplyStructured, FailsSimply(kBlockStatus, kOk, Always)},
+      {"server_cuts_last_descriptor", kBlockStatusChunkLengthForm,
        ChangesChunks(kBlockStatus, [](Chunk& chunk) { chunk.payload.resize(chunk.payload.size() - 4); })},
-      {"server_pads_status_chunk", spec::kBlockStatusChunkLengthForm,
+      {"server_pads_status_chunk", kBlockStatusChunkLengthForm,
        ChangesChunks(kBlockStatus, [](Chunk& chunk) { chunk.payload.resize(chunk.payload.size() + 4); })},
-      {"server_sends_status_chunk_twice", By(spec::kBlockStatusChunkExactlyOnePerId, Contexts(kRule, 1500)),
+      {"server_sends_status_chunk_twice", By(kBlockStatusChunkExactlyOnePerId, Contexts(kRule, 1500)),
        ChangesAnswer(kBlockStatus, OnStructuredSuccess,
                      [](Messages& sent) {
                        Chunk again = std::get<Chunk>(sent.front());
                        again.flags = 0;
                        sent.insert(sent.begin(), again);
                      })},
-      {"server_forgets_a_context",
-       By(spec::kBlockStatusChunkExactlyOnePerId, Contexts(kLost, 15'000), Exchange(kLost, 150)),
+      {"server_forgets_a_context", By(kBlockStatusChunkExactlyOnePerId, Contexts(kLost, 15'000), Exchange(kLost, 150)),
        ChangesAnswer(kBlockStatus, OnMoreThan(1),
                      [](Messages& sent) {
                        sent.pop_back();
                        SetDoneOnLast(sent);
                      })},
-      {"server_uses_id_zero_of_list",
-       By(spec::kBlockStatusChunkKnownId, Fuzz(kBrokenRule, spec::kBlockStatusChunkExactlyOnePerId)),
+      {"server_uses_id_zero_of_list", By(kBlockStatusChunkKnownId, Fuzz(kBrokenRule, kBlockStatusChunkExactlyOnePerId)),
        ChangesStatus([](BlockStatus& status) { status.context_id = 0; })},
       {"server_uses_next_id_for_one_byte", Exchange(kRule, 150),
        ChangesStatus([](const Request& to, BlockStatus& status) { status.context_id += to.length == 1 ? 1 : 0; })},
@@ -166,29 +165,29 @@ std::vector<Fault> StatusFaults() {
            status.context_id = contexts[contexts[0].id == status.context_id ? 1 : 0].id;
          }
        })},
-      {"server_sends_chunk_without_descriptors", spec::kBlockStatusAtLeastOne,
+      {"server_sends_chunk_without_descriptors", kBlockStatusAtLeastOne,
        ChangesStatus([](BlockStatus& status) { status.descriptors.clear(); })},
-      {"server_sends_too_many_descriptors", spec::kBlockStatusMaxExtents,
+      {"server_sends_too_many_descriptors", kBlockStatusMaxExtents,
        ChangesStatus([](const Request& to, BlockStatus& status) {
          if (to.length == kSectorBytes) {  // Not always: megabytes take time.
            status.descriptors.assign(kDescriptorCountMax + 1, {.length = 1});
          }
        })},
-      {"server_uses_64_bit_chunks_unasked", spec::kExtBlockStatusExtGated,
+      {"server_uses_64_bit_chunks_unasked", kExtBlockStatusExtGated,
        ChangesChunks(kBlockStatus, [](Chunk& chunk) { chunk.type = ChunkType::kBlockStatusExt; })},
-      {"server_adds_status_to_reads", spec::kBlockStatusOnlyForCmd,
+      {"server_adds_status_to_reads", kBlockStatusOnlyForCmd,
        AddsFirst(kRead, [](const Request& to) { return StatusChunk(to, 1, {{.length = to.length}}); })},
-      {"server_sets_reserved_status_bit", spec::kBaseAllocationReservedZero,
+      {"server_sets_reserved_status_bit", kBaseAllocationReservedZero,
        ChangesStatus([](BlockStatus& status) { status.descriptors.front().status |= 4; })},
       {"server_ignores_req_one",
-       By(spec::kBlockStatusReqOneSingle, spec::kBlockSizeServerCommandLimits, Session(kReqOne, 1500),
-          Contexts(kReqOne, 1500), Exchange(kReqOne, 150), Fuzz(kBrokenRule, spec::kBlockStatusReqOneSingle)),
+       By(kBlockStatusReqOneSingle, kBlockSizeServerCommandLimits, Session(kReqOne, 1500), Contexts(kReqOne, 1500),
+          Exchange(kReqOne, 150), Fuzz(kBrokenRule, kBlockStatusReqOneSingle)),
        ChangesStatus(OnFlag(CommandFlag::kReqOne),
                      [](BlockStatus& status) { status.descriptors.push_back({.length = kSectorBytes}); })},
       {"server_sends_zero_length_descriptor",
-       By(spec::kBlockStatusExtentNonzeroLength, Fuzz(kBrokenRule, spec::kBlockStatusExtentNonzeroLength)),
+       By(kBlockStatusExtentNonzeroLength, Fuzz(kBrokenRule, kBlockStatusExtentNonzeroLength)),
        ChangesStatus([](BlockStatus& status) { status.descriptors.push_back({}); })},
-      {"server_sends_zero_length_descriptor_at_end", spec::kBlockStatusExtentNonzeroLength,
+      {"server_sends_zero_length_descriptor_at_end", kBlockStatusExtentNonzeroLength,
        ChangesStatus([](const Request& to, BlockStatus& status, const Connection& on) {
          status.descriptors.back().length = EndOf(to) == on.export_bytes ? 0 : status.descriptors.back().length;
        })},
@@ -196,35 +195,33 @@ std::vector<Fault> StatusFaults() {
        ChangesStatus([](BlockStatus& status) {
          status.descriptors.back().length = status.descriptors.size() > 1 ? 0 : status.descriptors.back().length;
        })},
-      {"server_describes_more_than_asked_with_req_one", By(spec::kBlockStatusReqOneLengthCap, Exchange(kReqOne, 250)),
+      {"server_describes_more_than_asked_with_req_one", By(kBlockStatusReqOneLengthCap, Exchange(kReqOne, 250)),
        ChangesStatus([](const Request& to, BlockStatus& status, const Connection& on) {
          if (IsReqOne(to) && EndOf(to) < on.export_bytes) {
            status.descriptors.front().length = to.length + 1;
          }
        })},
       {"server_sends_one_descriptor_too_many",
-       By(spec::kBlockStatusSumBeforeLast, Fuzz(kBrokenRule, spec::kBlockStatusSumBeforeLast)),
-       ChangesStatus(AddOneTooMany)},
-      {"server_sends_one_descriptor_too_many_at_boundary", spec::kBlockStatusSumBeforeLast,
+       By(kBlockStatusSumBeforeLast, Fuzz(kBrokenRule, kBlockStatusSumBeforeLast)), ChangesStatus(AddOneTooMany)},
+      {"server_sends_one_descriptor_too_many_at_boundary", kBlockStatusSumBeforeLast,
        ChangesStatus([](const Request& to, BlockStatus& status) {
          if (EndOf(to) == (1U << 20) + (64U << 10)) {  // Where an extent ends.
            AddOneTooMany(to, status);
          }
        })},
-      {"server_counts_status_in_32_bits", spec::kSub<spec::kBlockStatusSumBeforeLast, "huge">, CountsIn32Bits()},
-      {"server_describes_past_end_of_export", spec::kBlockStatusExtentWithinExport,
+      {"server_counts_status_in_32_bits", kSub<kBlockStatusSumBeforeLast, "huge">, CountsIn32Bits()},
+      {"server_describes_past_end_of_export", kBlockStatusExtentWithinExport,
        ChangesStatus([](BlockStatus& status) { status.descriptors.back().length += 8U << 20; })},
-      {"server_splits_equal_extents", By(spec::kBlockStatusDistinctStatus, spec::kBlockStatusLengthMultipleOfMinBlock),
+      {"server_splits_equal_extents", By(kBlockStatusDistinctStatus, kBlockStatusLengthMultipleOfMinBlock),
        SplitsLast(kSectorBytes)},
-      {"server_describes_parts_of_sectors", spec::kBlockStatusLengthMultipleOf512, SplitsLast(100)},
-      {"server_describes_from_block_begin", spec::kBlockStatusExtentConsecutive,
-       ChangesRequest(kBlockStatus, RoundDown)},
+      {"server_describes_parts_of_sectors", kBlockStatusLengthMultipleOf512, SplitsLast(100)},
+      {"server_describes_from_block_begin", kBlockStatusExtentConsecutive, ChangesRequest(kBlockStatus, RoundDown)},
       {"server_describes_offset_cut_to_32_bits", Exchange(kWidth, 150),
        ChangesRequest(kBlockStatus, [](Request& request) { request.offset &= 0xffff'ffff; })},
       {"server_describes_lengths_cut_to_31_bits", Exchange(kWidth, 150),
        ChangesAllocation(
            0, [](auto& all) { std::ranges::for_each(all, [](Descriptor& each) { each.length &= 0x7fff'ffff; }); })},
-      {"server_examines_each_byte_to_answer_status", spec::kExtentsProposalAnswerQuickly,
+      {"server_examines_each_byte_to_answer_status", kExtentsProposalAnswerQuickly,
        ChangesRequest(kBlockStatus,
                       [](const Request& request) {
                         // So often that it shows on a busy machine and under sanitizers, too.
@@ -232,7 +229,7 @@ std::vector<Fault> StatusFaults() {
                           looked = looked + 1;
                         }
                       })},
-      {"server_drops_client_at_status_error", By(spec::kBlockStatusNoContextEinval, spec::kBlockStatusOutOfBounds),
+      {"server_drops_client_at_status_error", By(kBlockStatusNoContextEinval, kBlockStatusOutOfBounds),
        Disconnects(kBlockStatus, OnError)},
       {"server_describes_what_is_inside_of_out_of_bounds", Exchange(kClip, 400),
        ChangesRequest(kBlockStatus,
@@ -242,7 +239,7 @@ std::vector<Fault> StatusFaults() {
                               std::min<std::uint64_t>(request.length, on.export_bytes - request.offset));
                         }
                       })},
-      {"server_never_answers_each_tenth_status", Fuzz(kHang, spec::kTransmissionReplyPerRequest),
+      {"server_never_answers_each_tenth_status", Fuzz(kHang, kTransmissionReplyPerRequest),
        ChangesAnswer(kBlockStatus,
                      [count = 0](Messages& sent) mutable {
                        if (++count % 10 == 0) {
@@ -252,25 +249,25 @@ std::vector<Fault> StatusFaults() {
       {"server_claims_zeroes_over_data", By(kReadsZero, kFalse), ChangesStatus([](BlockStatus& status) {
          std::ranges::for_each(status.descriptors, [](Descriptor& each) { each.status |= kZeroHole; });
        })},
-      {"server_stretches_first_status_with_req_one", By(spec::kSub<kReadsZero, "battery">, kFalse),
+      {"server_stretches_first_status_with_req_one", By(kSub<kReadsZero, "battery">, kFalse),
        ChangesStatus(OnFlag(CommandFlag::kReqOne),
                      [](const Request& to, BlockStatus& status) {
                        status.descriptors = {{.length = to.length, .status = status.descriptors.front().status}};
                      })},
-      {"server_claims_zeroes_after_write", spec::kSub<kReadsZero, "after-write">, ClaimsZeroesAfter(Is(kWrite))},
-      {"server_claims_zeroes_after_unaligned_write", spec::kSub<kReadsZero, "after-unaligned-write">,
+      {"server_claims_zeroes_after_write", kSub<kReadsZero, "after-write">, ClaimsZeroesAfter(Is(kWrite))},
+      {"server_claims_zeroes_after_unaligned_write", kSub<kReadsZero, "after-unaligned-write">,
        ClaimsZeroesAfter(IsUnalignedOf(kWrite))},
-      {"server_claims_zeroes_after_write_zeroes", spec::kSub<kReadsZero, "after-write-zeroes">,
+      {"server_claims_zeroes_after_write_zeroes", kSub<kReadsZero, "after-write-zeroes">,
        ClaimsZeroesAfter(Is(kWriteZeroes))},
-      {"server_claims_zeroes_after_no_hole", spec::kSub<kReadsZero, "after-no-hole-zeroes">,
+      {"server_claims_zeroes_after_no_hole", kSub<kReadsZero, "after-no-hole-zeroes">,
        ClaimsZeroesAfter([](const Request& request) { return Has(request, CommandFlag::kNoHole); })},
-      {"server_claims_zeroes_after_unaligned_zeroes", spec::kSub<kReadsZero, "after-unaligned-zeroes">,
+      {"server_claims_zeroes_after_unaligned_zeroes", kSub<kReadsZero, "after-unaligned-zeroes">,
        ClaimsZeroesAfter(IsUnalignedOf(kWriteZeroes))},
-      {"server_claims_zeroes_after_trim", spec::kSub<kReadsZero, "after-trim">, ClaimsZeroesAfter(Is(kTrim))},
-      {"server_claims_zeroes_after_unaligned_trim", spec::kSub<kReadsZero, "after-unaligned-trim">,
+      {"server_claims_zeroes_after_trim", kSub<kReadsZero, "after-trim">, ClaimsZeroesAfter(Is(kTrim))},
+      {"server_claims_zeroes_after_unaligned_trim", kSub<kReadsZero, "after-unaligned-trim">,
        ClaimsZeroesAfter(IsUnalignedOf(kTrim))},
-      {"server_claims_zeroes_after_cache", spec::kSub<kReadsZero, "after-cache">, ClaimsZeroesAfter(Is(kCache))},
-      {"server_caches_status_for_each_connection", spec::kSub<kReadsZero, "second-connection">,
+      {"server_claims_zeroes_after_cache", kSub<kReadsZero, "after-cache">, ClaimsZeroesAfter(Is(kCache))},
+      {"server_caches_status_for_each_connection", kSub<kReadsZero, "second-connection">,
        ClaimsZeroesAfter(Is(kWrite), /*came=*/false)},
       {"server_mistakes_last_write_for_zeroes", kFalse, MistakesLastWrite()},
       {"server_remembers_first_status", kFalse, RemembersFirstStatus()},

@@ -13,6 +13,7 @@ namespace nbdspec::engine::faults {
 
 namespace {
 
+using namespace spec;  // The ids of requirements.
 using enum Family;
 
 constexpr std::uint32_t kSectorBytes = 512;
@@ -20,7 +21,7 @@ constexpr std::uint16_t kFua = CommandFlag::kFua;
 constexpr std::uint16_t kNoHole = CommandFlag::kNoHole;
 constexpr std::uint16_t kFastZero = CommandFlag::kFastZero;
 constexpr std::size_t kCookieAt = 8;  // In a request.
-constexpr Detector kWrongBytes = Fuzz(kWrongData, spec::kTransmissionWriteThenReply);
+constexpr Detector kWrongBytes = Fuzz(kWrongData, kTransmissionWriteThenReply);
 
 // Changes a request for some bytes.
 Change ChangesRange(std::uint16_t command, std::function<void(Request& request)> change) {
@@ -73,8 +74,8 @@ Change WithoutFastZero(Change change) {
 
 std::vector<Fault> WriteFaults() {
   return {
-      {"server_does_not_know_write", spec::kBaselineWriteServer, Fails(kWrite, kEinval, OnSuccess)},
-      {"server_has_no_space_for_data", spec::kBaseAllocationNotHoleNoEnospc, Fails(kWrite, kEnospc, OnSuccess)},
+      {"server_does_not_know_write", kBaselineWriteServer, Fails(kWrite, kEinval, OnSuccess)},
+      {"server_has_no_space_for_data", kBaseAllocationNotHoleNoEnospc, Fails(kWrite, kEnospc, OnSuccess)},
       {"server_forgets_writes", kWrongBytes, Forgets(kWrite)},
       {"server_forgets_each_third_write", kWrongBytes,
        ChangesRange(kWrite,
@@ -82,7 +83,7 @@ std::vector<Fault> WriteFaults() {
       {"server_forgets_write_with_fua", Exchange(kLost, 100),
        ChangesRequest(kWrite, [](Request& request) { request.type = request.flags == kFua ? kCache : kWrite; })},
       {"server_writes_late", Exchange(kOrder, 350), WritesLate()},
-      {"server_writes_wrong_last_byte", By(spec::kTransmissionWriteThenReply, kWrongBytes),
+      {"server_writes_wrong_last_byte", By(kTransmissionWriteThenReply, kWrongBytes),
        ChangesRange(kWrite, [](Request& request) { request.payload.back() ^= 1; })},
       {"server_writes_wrong_last_byte_unaligned", By(Session(kEdge, 2000), Exchange(kEdge, 400)),
        ChangesRange(kWrite,
@@ -98,22 +99,20 @@ std::vector<Fault> WriteFaults() {
       {"server_writes_at_sector_begin", kWrongBytes,
        ChangesRange(kWrite, [](Request& request) { request.offset = request.offset / kSectorBytes * kSectorBytes; })},
       {"server_takes_data_of_refused_write_for_a_request",
-       By(spec::kTransmissionWriteConsumeOnError, spec::kSub<spec::kTransmissionWriteConsumeOnError, "read-only">),
+       By(kTransmissionWriteConsumeOnError, kSub<kTransmissionWriteConsumeOnError, "read-only">),
        TakesDataForRequest()},
-      {"server_clears_what_it_caches", By(spec::kCacheNoSemanticChange, kWrongBytes),
+      {"server_clears_what_it_caches", By(kCacheNoSemanticChange, kWrongBytes),
        ChangesRange(kCache,
                     [](Request& request) {
                       request.type = kWrite;
                       request.payload.assign(request.length, 0xcc);
                     })},
-      {"server_does_not_know_flush", spec::kEflagsFlushWorks, Fails(kFlush, kEinval, OnSuccess)},
-      {"server_refuses_fua_of_write", spec::kEflagsFuaWorks, Fails(kWrite, kEinval, OnFlag(kFua))},
-      {"server_refuses_fua_of_read", spec::kCmdflagFuaAcceptAll, Fails(kRead, kEinval, OnFlag(kFua))},
-      {"server_refuses_fua_of_flush", spec::kCmdflagFuaAcceptAll, Fails(kFlush, kEinval, OnFlag(kFua))},
-      {"server_offers_df_and_refuses_it", spec::kEflagsUnsupportedClear,
-       Fails(kRead, kEinval, OnFlag(CommandFlag::kDf))},
-      {"server_does_not_know_trim", By(spec::kEflagsTrimWorks, spec::kEflagsUnsupportedClear),
-       Fails(kTrim, kEinval, OnSuccess)},
+      {"server_does_not_know_flush", kEflagsFlushWorks, Fails(kFlush, kEinval, OnSuccess)},
+      {"server_refuses_fua_of_write", kEflagsFuaWorks, Fails(kWrite, kEinval, OnFlag(kFua))},
+      {"server_refuses_fua_of_read", kCmdflagFuaAcceptAll, Fails(kRead, kEinval, OnFlag(kFua))},
+      {"server_refuses_fua_of_flush", kCmdflagFuaAcceptAll, Fails(kFlush, kEinval, OnFlag(kFua))},
+      {"server_offers_df_and_refuses_it", kEflagsUnsupportedClear, Fails(kRead, kEinval, OnFlag(CommandFlag::kDf))},
+      {"server_does_not_know_trim", By(kEflagsTrimWorks, kEflagsUnsupportedClear), Fails(kTrim, kEinval, OnSuccess)},
       {"server_forgets_trim", By(Session(kLost, 650), Exchange(kLost, 300)), Forgets(kTrim)},
       {"server_trims_a_byte_more", Exchange(kEdge, 600),
        ChangesRequest(kTrim, [](const Connection& on,
@@ -125,14 +124,13 @@ std::vector<Fault> WriteFaults() {
                         request.offset += kept;
                         request.length -= kept;
                       })},
-      {"server_rounds_trim_outwards", Fuzz(kFalseClaim, spec::kBaseAllocationZeroReadsZero), RoundsOutwards(kTrim)},
-      {"server_does_not_know_write_zeroes", spec::kEflagsWriteZeroesWorks, Fails(kWriteZeroes, kEinval, OnSuccess)},
-      {"server_refuses_no_hole", By(spec::kEflagsWriteZeroesWorks, spec::kCmdflagNoHoleSupport),
+      {"server_rounds_trim_outwards", Fuzz(kFalseClaim, kBaseAllocationZeroReadsZero), RoundsOutwards(kTrim)},
+      {"server_does_not_know_write_zeroes", kEflagsWriteZeroesWorks, Fails(kWriteZeroes, kEinval, OnSuccess)},
+      {"server_refuses_no_hole", By(kEflagsWriteZeroesWorks, kCmdflagNoHoleSupport),
        Fails(kWriteZeroes, kEinval, OnFlag(kNoHole))},
       {"server_forgets_write_zeroes", kWrongBytes, Forgets(kWriteZeroes)},
       {"server_zeroes_one_sector",
-       By(spec::kWriteZeroesReadsZero, spec::kSub<spec::kWriteZeroesReadsZero, "no-hole">,
-          spec::kSub<spec::kWriteZeroesReadsZero, "fast">),
+       By(kWriteZeroesReadsZero, kSub<kWriteZeroesReadsZero, "no-hole">, kSub<kWriteZeroesReadsZero, "fast">),
        ChangesRequest(kWriteZeroes, [](Request& request) { request.length = std::min(request.length, kSectorBytes); })},
       {"server_zeroes_all_but_the_last_byte", kWrongBytes,
        ChangesRange(kWriteZeroes, [](Request& request) { request.length -= request.length > 1 ? 1 : 0; })},
@@ -142,19 +140,18 @@ std::vector<Fault> WriteFaults() {
       {"server_forgets_no_hole", By(Session(kBits, 9000), Exchange(kBits, 700)),
        ClearsRequestFlags(kWriteZeroes, kNoHole)},
       {"server_does_not_support_slow_zeroes",
-       By(spec::kWriteZeroesNoFastNoEnotsup, Fuzz(kWrongError, spec::kWriteZeroesNoFastNoEnotsup)),
+       By(kWriteZeroesNoFastNoEnotsup, Fuzz(kWrongError, kWriteZeroesNoFastNoEnotsup)),
        Fails(kWriteZeroes, kEnotsup, OnFlags(0))},
-      {"server_does_not_support_no_hole", spec::kWriteZeroesNoFastNoEnotsup,
-       Fails(kWriteZeroes, kEnotsup, OnFlags(kNoHole))},
-      {"server_overflows_on_fast_zero", spec::kWriteZeroesFastNoEoverflow,
+      {"server_does_not_support_no_hole", kWriteZeroesNoFastNoEnotsup, Fails(kWriteZeroes, kEnotsup, OnFlags(kNoHole))},
+      {"server_overflows_on_fast_zero", kWriteZeroesFastNoEoverflow,
        Fails(kWriteZeroes, kEoverflow, OnFlags(kFastZero))},
-      {"server_zeroes_though_it_is_not_fast", spec::kWriteZeroesFastNoAlter,
+      {"server_zeroes_though_it_is_not_fast", kWriteZeroesFastNoAlter,
        Fails(kWriteZeroes, kEnotsup, OnFlags(kFastZero))},
-      {"server_without_fast_zero_returns_enotsup", spec::kWriteZeroesUnadvertisedNoEnotsup,
+      {"server_without_fast_zero_returns_enotsup", kWriteZeroesUnadvertisedNoEnotsup,
        WithoutFastZero(Fails(kWriteZeroes, kEnotsup, OnFlags(0)))},
-      {"server_without_fast_zero_takes_it", spec::kWriteZeroesUnadvertisedEinval,
+      {"server_without_fast_zero_takes_it", kWriteZeroesUnadvertisedEinval,
        WithoutFastZero(Fails(kWriteZeroes, kOk, OnFlags(kFastZero)))},
-      {"server_without_fast_zero_returns_enotsup_to_it", spec::kWriteZeroesUnadvertisedEinval,
+      {"server_without_fast_zero_returns_enotsup_to_it", kWriteZeroesUnadvertisedEinval,
        WithoutFastZero(Fails(kWriteZeroes, kEnotsup, OnFlags(kFastZero)))},
   };
 }
