@@ -131,23 +131,18 @@ int nbdspec_extents_foreach(const nbdspec_extents_map* map, nbdspec_extents_call
     }
     bounds = *asked;
   }
-  struct Walk {
-    nbdspec_extents_callback fn;
-    void* opaque;
-    int error;
-  } walk{.fn = fn, .opaque = opaque, .error = 0};
+  int error = 0;
   ++map->walks;
-  // Holds one reference, so std::function needs no memory.
-  const bool whole = map->extents.ForEach(bounds, [&walk](Extent extent) {
-    if (walk.fn(extent.range.begin, extent.range.length(), static_cast<uint32_t>(extent.type), walk.opaque) == 0) {
+  const bool whole = map->extents.ForEach(bounds, [&](Extent extent) {
+    if (fn(extent.range.begin, extent.range.length(), static_cast<uint32_t>(extent.type), opaque) == 0) {
       return true;
     }
-    walk.error = errno;
+    error = errno;
     return false;
   });
   --map->walks;
   if (!whole) {
-    errno = walk.error;
+    errno = error;
     return -1;
   }
   return 0;

@@ -16,7 +16,7 @@ class ChangedConnection : public Interposer {
       ++on_.request_count;
       KeepWhatIsOverwritten(*request);
     }
-    return !change_.received || change_.received(received, on_);
+    return change_.received(received, on_);
   }
 
   void AfterServer(const ClientMessage* to, const Negotiated& state, Messages& sent) override {
@@ -26,9 +26,7 @@ class ChangedConnection : public Interposer {
       on_.export_bytes = info && reply.type == OptionReplyType::kInfo ? info->size : on_.export_bytes;
     });
     ForEach<ExportNameReply>(sent, [&](const ExportNameReply& reply) { on_.export_bytes = reply.size; });
-    if (change_.sent) {
-      change_.sent(to, on_, sent);
-    }
+    change_.sent(to, on_, sent);
     if (const auto* request = std::get_if<Request>(to)) {
       on_.previous = *request;
       on_.previous.payload.clear();
@@ -55,24 +53,14 @@ std::unique_ptr<Interposer> Interpose(const Change& change, std::uint64_t number
   return std::make_unique<ChangedConnection>(change, number, layer);
 }
 
-Change Both(Change first, Change second) {
-  Change both;
-  if (first.received || second.received) {
-    both.received = [a = std::move(first.received), b = std::move(second.received)](ClientMessage& received,
-                                                                                    const Connection& on) {
-      return (!a || a(received, on)) && (!b || b(received, on));
-    };
-  }
-  both.sent = [a = std::move(first.sent), b = std::move(second.sent)](const ClientMessage* to, const Connection& on,
-                                                                      Messages& sent) {
-    if (a) {
-      a(to, on, sent);
-    }
-    if (b) {
-      b(to, on, sent);
-    }
-  };
-  return both;
+Change Both(const Change& first, const Change& second) {
+  return {.received = [a = first.received, b = second.received](
+                          ClientMessage& received, const Connection& on) { return a(received, on) && b(received, on); },
+          .sent =
+              [a = first.sent, b = second.sent](const ClientMessage* to, const Connection& on, Messages& sent) {
+                a(to, on, sent);
+                b(to, on, sent);
+              }};
 }
 
 Change ChangesGreeting(std::function<void(Greeting& greeting)> change) {

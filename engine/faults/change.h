@@ -34,9 +34,9 @@ struct Connection {
 
 struct Change {
   // Changes a message from the client. Returns whether the server receives it; if not, the server sends nothing.
-  std::function<bool(ClientMessage& received, const Connection& on)> received = {};
+  std::function<bool(ClientMessage& received, const Connection& on)> received = [](auto&, auto&) { return true; };
   // Changes what the server sends in answer to `to` as the client sent it (nullptr: the greeting).
-  std::function<void(const ClientMessage* to, const Connection& on, Messages& sent)> sent = {};
+  std::function<void(const ClientMessage* to, const Connection& on, Messages& sent)> sent = [](auto*, auto&, auto&) {};
 };
 
 // A function that changes a `Changed`. It may also take the message before it, and the connection after it.
@@ -68,7 +68,7 @@ class Changing {
 std::unique_ptr<Interposer> Interpose(const Change& change, std::uint64_t number = 0, Layer* layer = nullptr);
 
 // First the one, then the other.
-Change Both(Change first, Change second);
+Change Both(const Change& first, const Change& second);
 
 Change ChangesGreeting(std::function<void(Greeting& greeting)> change);
 // The server takes none of `flags` for set in the client's.

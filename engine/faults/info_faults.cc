@@ -49,6 +49,14 @@ void ParseAnything(Option& option) {
 constexpr std::uint32_t kMinimum = 4096;  // The reference server's where it is strict.
 constexpr std::uint32_t kMiB = 1 << 20;
 
+Change Advertises(std::uint32_t InfoBlockSize::* field, std::uint32_t bytes) {
+  return ChangesBlockSize([=](InfoBlockSize& block) { block.*field = bytes; });
+}
+
+Change CutsInfo(std::uint32_t option, std::uint16_t info_type, std::size_t bytes) {
+  return ChangesInfoBytes(option, info_type, [bytes](Bytes& payload) { payload.resize(bytes); });
+}
+
 Change WithholdsBlockSize() { return WithholdsInfo(kAnyOption, InfoType::kBlockSize); }
 
 // Advertises a large export with default limits.
@@ -83,8 +91,7 @@ Change ZeroesBlockAndRefuses() {
 
 // Advertises 1 MiB as the maximum payload, and disconnects on a longer request.
 Change DisconnectsAbove1MiB(std::uint16_t command) {
-  return Both(ChangesBlockSize([](InfoBlockSize& block) { block.maximum = kMiB; }),
-              Disconnects(command, OnLonger(kMiB)));
+  return Both(Advertises(&InfoBlockSize::maximum, kMiB), Disconnects(command, OnLonger(kMiB)));
 }
 
 }  // namespace
@@ -125,14 +132,10 @@ std::vector<Fault> InfoFaults() {
       {"server_informs_twice", kRepInfoOnce, RepeatsFirst(kInfo)},
       {"server_sends_longer_info_export", kRepInfoExportLength,
        ChangesInfoBytes(kGo, InfoType::kExport, [](Bytes& payload) { payload.push_back(0); })},
-      {"server_sends_shorter_info_export", kRepInfoExportLength,
-       ChangesInfoBytes(kGo, InfoType::kExport, [](Bytes& payload) { payload.resize(10); })},
-      {"server_sends_name_without_type", kRepInfoNameLength,
-       ChangesInfoBytes(kGo, InfoType::kName, [](Bytes& payload) { payload.resize(1); })},
-      {"server_sends_description_without_type", kRepInfoDescriptionLength,
-       ChangesInfoBytes(kGo, InfoType::kDescription, [](Bytes& payload) { payload.clear(); })},
-      {"server_sends_two_block_sizes", kRepInfoBlockSizeLength,
-       ChangesInfoBytes(kGo, InfoType::kBlockSize, [](Bytes& payload) { payload.resize(10); })},
+      {"server_sends_shorter_info_export", kRepInfoExportLength, CutsInfo(kGo, InfoType::kExport, 10)},
+      {"server_sends_name_without_type", kRepInfoNameLength, CutsInfo(kGo, InfoType::kName, 1)},
+      {"server_sends_description_without_type", kRepInfoDescriptionLength, CutsInfo(kGo, InfoType::kDescription, 0)},
+      {"server_sends_two_block_sizes", kRepInfoBlockSizeLength, CutsInfo(kGo, InfoType::kBlockSize, 10)},
       {"server_names_what_it_does_not_list", kRepInfoNameMatchesList,
        ChangesInfoBytes(kInfo, InfoType::kName, [](Bytes& payload) { payload.push_back('x'); })},
       {"server_describes_in_two_ways", kRepInfoDescriptionMatchesList,
@@ -179,28 +182,22 @@ std::vector<Fault> InfoFaults() {
       {"server_refuses_32m", kBlockSizeDefaultMax32m, ClaimsToBeLarge()},
       {"server_closes_on_32m", kBlockSizeDefaultMax32m,
        Both(ClaimsToBeLarge(), Disconnects(kAnyCommand, OnLonger(1 << 24)))},
-      {"server_advertises_minimum_0", kBlockSizeMinPowerOf2,
-       ChangesBlockSize([](InfoBlockSize& block) { block.minimum = 0; })},
-      {"server_advertises_minimum_3", kBlockSizeMinPowerOf2,
-       ChangesBlockSize([](InfoBlockSize& block) { block.minimum = 3; })},
+      {"server_advertises_minimum_0", kBlockSizeMinPowerOf2, Advertises(&InfoBlockSize::minimum, 0)},
+      {"server_advertises_minimum_3", kBlockSizeMinPowerOf2, Advertises(&InfoBlockSize::minimum, 3)},
       {"server_advertises_odd_strict_minimum", kSub<kBlockSizeMinPowerOf2, "strict">,
        ChangesBlockSize([](InfoBlockSize& block) { block.minimum += 512; })},
-      {"server_advertises_minimum_131072", kBlockSizeMinCap65536,
-       ChangesBlockSize([](InfoBlockSize& block) { block.minimum = 131072; })},
+      {"server_advertises_minimum_131072", kBlockSizeMinCap65536, Advertises(&InfoBlockSize::minimum, 131072)},
       {"server_has_part_of_a_block", kBlockSizeExportSizeMultipleOfMin,
        ChangesInfoExport([](InfoExport& info) { info.size -= 512; })},
-      {"server_prefers_3000", kBlockSizePreferredPowerOf2,
-       ChangesBlockSize([](InfoBlockSize& block) { block.preferred = 3000; })},
-      {"server_prefers_256", kBlockSizePreferredFloor,
-       ChangesBlockSize([](InfoBlockSize& block) { block.preferred = 256; })},
+      {"server_prefers_3000", kBlockSizePreferredPowerOf2, Advertises(&InfoBlockSize::preferred, 3000)},
+      {"server_prefers_256", kBlockSizePreferredFloor, Advertises(&InfoBlockSize::preferred, 256)},
       {"server_prefers_less_than_minimum", kSub<kBlockSizePreferredFloor, "strict">,
        ChangesBlockSize([](InfoBlockSize& block) { block.preferred = block.minimum / 2; })},
       {"server_has_maximum_below_preferred", kBlockSizeMaxFloorPreferred,
        ChangesBlockSize([](InfoBlockSize& block) { block.maximum = block.preferred - 1; })},
-      {"server_has_64k_as_maximum", kBlockSizeMaxFloor1m,
-       ChangesBlockSize([](InfoBlockSize& block) { block.maximum = 1 << 16; })},
+      {"server_has_64k_as_maximum", kBlockSizeMaxFloor1m, Advertises(&InfoBlockSize::maximum, 1 << 16)},
       {"server_sends_more_than_its_maximum_payload", kStructuredChunkMaxPayload,
-       ChangesBlockSize([](InfoBlockSize& block) { block.maximum = 4096; })},
+       Advertises(&InfoBlockSize::maximum, 4096)},
   };
 }
 

@@ -41,29 +41,18 @@ std::int64_t OnGetSize(nbdkit_next* next, void* /*handle*/) {
   return below < 0 ? below : below - static_cast<std::int64_t>(shift);
 }
 
-int OnRead(nbdkit_next* next, void* /*handle*/, void* buffer, std::uint32_t count, std::uint64_t offset,
+// pread and pwrite of the layer below.
+template <auto kCall, typename Buffer>
+int OnData(nbdkit_next* next, void* /*handle*/, Buffer* buffer, std::uint32_t count, std::uint64_t offset,
            std::uint32_t flags, int* error) {
-  return next->pread(next, buffer, count, offset + shift, flags, error);
+  return (next->*kCall)(next, buffer, count, offset + shift, flags, error);
 }
 
-int OnWrite(nbdkit_next* next, void* /*handle*/, const void* buffer, std::uint32_t count, std::uint64_t offset,
-            std::uint32_t flags, int* error) {
-  return next->pwrite(next, buffer, count, offset + shift, flags, error);
-}
-
-int OnTrim(nbdkit_next* next, void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uint32_t flags,
-           int* error) {
-  return next->trim(next, count, offset + shift, flags, error);
-}
-
-int OnZero(nbdkit_next* next, void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uint32_t flags,
-           int* error) {
-  return next->zero(next, count, offset + shift, flags, error);
-}
-
-int OnCache(nbdkit_next* next, void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uint32_t flags,
+// trim, zero and cache.
+template <auto kCall>
+int OnRange(nbdkit_next* next, void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uint32_t flags,
             int* error) {
-  return next->cache(next, count, offset + shift, flags, error);
+  return (next->*kCall)(next, count, offset + shift, flags, error);
 }
 
 using NbdkitExtents = std::unique_ptr<struct nbdkit_extents, decltype(&nbdkit_extents_free)>;
@@ -132,12 +121,12 @@ struct nbdkit_filter filter = {
     .config = OnConfig,
     .config_help = "nbdspec-offset=BYTES   where in the disk below the one served begins",
     .get_size = OnGetSize,
-    .pread = OnRead,
-    .pwrite = OnWrite,
-    .trim = OnTrim,
-    .zero = OnZero,
+    .pread = OnData<&nbdkit_next::pread>,
+    .pwrite = OnData<&nbdkit_next::pwrite>,
+    .trim = OnRange<&nbdkit_next::trim>,
+    .zero = OnRange<&nbdkit_next::zero>,
     .extents = OnExtents,
-    .cache = OnCache,
+    .cache = OnRange<&nbdkit_next::cache>,
 };
 
 }  // namespace

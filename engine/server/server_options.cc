@@ -169,17 +169,14 @@ OptionReplies Server::AnswerMetaContext(const Option& option) {
   if (found == nullptr) {
     return {Refuse(option, OptionReplyType::kErrUnknown, "no such export")};
   }
-  std::vector<MetaContext> picked;
+  OptionReplies replies;
   for (const std::string_view name : ContextsOf(*found)) {
     const bool asked =
         std::ranges::any_of(query->queries, [&](std::string_view each) { return Matches(each, name, listing); });
     if (asked || (listing && query->queries.empty())) {
-      picked.push_back({.id = listing ? 0 : ++context_id_last_, .name = std::string(name)});
+      const MetaContext context = {.id = listing ? 0 : ++context_id_last_, .name = std::string(name)};
+      replies.push_back(Reply(option, OptionReplyType::kMetaContext, EncodePayload(context)));
     }
-  }
-  OptionReplies replies;
-  for (const MetaContext& context : picked) {
-    replies.push_back(Reply(option, OptionReplyType::kMetaContext, EncodePayload(context)));
   }
   replies.push_back(Reply(option, OptionReplyType::kAck));
   return replies;

@@ -42,7 +42,7 @@ ClientDecoder::Decoded ClientDecoder::Next() {
 
 ClientDecoder::Decoded ClientDecoder::NextFlags() {
   const Header<ClientFlags> header(pending_.view());
-  if (!header.ok()) {
+  if (!header.is_whole) {
     return std::nullopt;
   }
   pending_.Drop(header.size);
@@ -57,7 +57,7 @@ ClientDecoder::Decoded ClientDecoder::NextOption() {
   if (bytes.size() >= sizeof option.magic && option.magic != kOptionMagic) {
     return Die("option magic is " + MagicText(option.magic) + ", not " + MagicText(kOptionMagic));
   }
-  if (!header.ok()) {
+  if (!header.is_whole) {
     return std::nullopt;
   }
   if (header.length > limits_.option_bytes_max) {
@@ -73,7 +73,7 @@ ClientDecoder::Decoded ClientDecoder::NextRequest() {
   if (bytes.size() >= sizeof request.magic && request.magic != kRequestMagic) {
     return Die("request magic is " + MagicText(request.magic) + ", not " + MagicText(kRequestMagic));
   }
-  if (!header.ok()) {
+  if (!header.is_whole) {
     return std::nullopt;
   }
   return WithPayload(header, request.type == CommandType::kWrite ? request.length : 0, limits_.write_bytes_max);
@@ -92,10 +92,10 @@ ClientDecoder::Decoded ClientDecoder::WithPayload(Header<Message>& header, std::
     DropPayload();
     return Next();
   }
-  if (header.rest().size() < length) {
+  if (header.rest.size() < length) {
     return std::nullopt;
   }
-  message.payload.assign(header.rest().begin(), header.rest().begin() + length);
+  message.payload.assign(header.rest.begin(), header.rest.begin() + length);
   pending_.Drop(header.size + length);
   return std::move(message);
 }

@@ -79,9 +79,9 @@ class FieldReader {
   explicit FieldReader(ByteView payload) : rest_(payload) {}
 
   template <std::unsigned_integral Unsigned>
-  void Number(Unsigned& number) {
+  [[gnu::always_inline]] void Number(Unsigned& number) {
     const ByteView bytes = Take(sizeof number);
-    number = ok_ ? GetBigEndian<Unsigned>(bytes) : Unsigned{0};
+    number = bytes.empty() ? Unsigned{0} : GetBigEndian<Unsigned>(bytes);
   }
 
   template <std::unsigned_integral Unsigned>
@@ -109,7 +109,7 @@ class FieldReader {
   }
 
   template <typename Items>
-  void ListToEnd(Items& items, auto take_item) {
+  [[gnu::always_inline]] void ListToEnd(Items& items, auto take_item) {
     items.reserve(rest_.size() / sizeof(typename Items::value_type));
     while (ok_ && !rest_.empty()) {
       take_item(items.emplace_back());
@@ -126,9 +126,11 @@ class FieldReader {
   [[nodiscard]] ByteView rest() const { return rest_; }
 
  private:
-  ByteView Take(std::size_t count) {
-    ok_ = ok_ && count <= rest_.size();
-    if (!ok_) {
+  // After a field that is missing, nothing is left.
+  [[gnu::always_inline]] ByteView Take(std::size_t count) {
+    if (count > rest_.size()) [[unlikely]] {
+      ok_ = false;
+      rest_ = {};
       return {};
     }
     const ByteView bytes = rest_.first(count);
@@ -140,20 +142,33 @@ class FieldReader {
   bool ok_ = true;
 };
 
-// The header of a `Message` at the front of `bytes`: all its fields but what a length says the length of.
-template <typename Message>
-struct Header : FieldReader {
-  explicit Header(ByteView bytes) : FieldReader(bytes) {
-    Message::Fields(*this, message);
-    size = bytes.size() - rest().size();
-  }
+// Takes the fields of a message but its payload.
+struct HeaderReader : FieldReader {
+  using FieldReader::FieldReader;
 
   void Rest(const auto& /*bytes*/) {}
   void Payload(const auto& /*payload*/, const auto& /*length_field*/) { Number(length); }
 
+  std::uint32_t length = 0;  // What a length field says, if there is one.
+};
+
+// The header of a `Message` at the front of `bytes`. The decoders' inner loop.
+template <typename Message>
+struct Header {
+  [[gnu::flatten]] explicit Header(ByteView bytes) {
+    HeaderReader reader(bytes);
+    Message::Fields(reader, message);
+    is_whole = reader.ok();
+    rest = reader.rest();
+    size = bytes.size() - rest.size();
+    length = reader.length;
+  }
+
   Message message = {};
+  bool is_whole = false;
+  ByteView rest = {};        // What follows it.
   std::size_t size = 0;      // Of the header, in bytes.
-  std::uint32_t length = 0;  // What its length field says, if it has one.
+  std::uint32_t length = 0;  // As in HeaderReader.
 };
 
 }  // namespace nbdspec::engine

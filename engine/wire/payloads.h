@@ -177,11 +177,11 @@ Bytes EncodePayload(const Payload& payload) {
 // Nothing unless the fields fill `bytes` exactly: when a length points outside of them, a fixed part is missing, or
 // bytes are left over. It judges nothing else: data may be empty, a list without items.
 template <typename Payload>
-std::optional<Payload> DecodePayload(ByteView bytes) {
+[[gnu::flatten]] std::optional<Payload> DecodePayload(ByteView bytes) {
   FieldReader reader(bytes);
-  std::optional<Payload> payload(std::in_place);
-  Payload::Fields(reader, *payload);
-  return reader.ok() && reader.rest().empty() ? std::move(payload) : std::nullopt;
+  Payload payload;
+  Payload::Fields(reader, payload);
+  return reader.ok() && reader.rest().empty() ? std::optional(std::move(payload)) : std::nullopt;
 }
 
 // `chunk_type` says whether an offset follows the message; bytes after the known fields are ignored.

@@ -7,134 +7,71 @@
 namespace nbdspec::engine {
 namespace {
 
-struct Name {
-  std::uint64_t value;
-  std::string_view name;
+// The names of consecutive numbers from `first` on.
+struct Run {
+  std::uint64_t first;
+  std::initializer_list<std::string_view> names;
 };
 
-using Names = std::initializer_list<Name>;
+using Names = std::initializer_list<Run>;
 
-constexpr Names kOptionNames = {
-    {OptionType::kExportName, "EXPORT_NAME"},
-    {OptionType::kAbort, "ABORT"},
-    {OptionType::kList, "LIST"},
-    {OptionType::kPeekExport, "PEEK_EXPORT"},
-    {OptionType::kStarttls, "STARTTLS"},
-    {OptionType::kInfo, "INFO"},
-    {OptionType::kGo, "GO"},
-    {OptionType::kStructuredReply, "STRUCTURED_REPLY"},
-    {OptionType::kListMetaContext, "LIST_META_CONTEXT"},
-    {OptionType::kSetMetaContext, "SET_META_CONTEXT"},
-    {OptionType::kExtendedHeaders, "EXTENDED_HEADERS"},
-};
+constexpr Names kOptionNames = {{OptionType::kExportName,
+                                 {"EXPORT_NAME", "ABORT", "LIST", "PEEK_EXPORT", "STARTTLS", "INFO", "GO",
+                                  "STRUCTURED_REPLY", "LIST_META_CONTEXT", "SET_META_CONTEXT", "EXTENDED_HEADERS"}}};
 
 constexpr Names kOptionReplyNames = {
-    {OptionReplyType::kAck, "ACK"},
-    {OptionReplyType::kServer, "SERVER"},
-    {OptionReplyType::kInfo, "INFO"},
-    {OptionReplyType::kMetaContext, "META_CONTEXT"},
-    {OptionReplyType::kErrUnsup, "ERR_UNSUP"},
-    {OptionReplyType::kErrPolicy, "ERR_POLICY"},
-    {OptionReplyType::kErrInvalid, "ERR_INVALID"},
-    {OptionReplyType::kErrPlatform, "ERR_PLATFORM"},
-    {OptionReplyType::kErrTlsReqd, "ERR_TLS_REQD"},
-    {OptionReplyType::kErrUnknown, "ERR_UNKNOWN"},
-    {OptionReplyType::kErrShutdown, "ERR_SHUTDOWN"},
-    {OptionReplyType::kErrBlockSizeReqd, "ERR_BLOCK_SIZE_REQD"},
-    {OptionReplyType::kErrTooBig, "ERR_TOO_BIG"},
-    {OptionReplyType::kErrExtHeaderReqd, "ERR_EXT_HEADER_REQD"},
-};
+    {OptionReplyType::kAck, {"ACK", "SERVER", "INFO", "META_CONTEXT"}},
+    {OptionReplyType::kErrUnsup,
+     {"ERR_UNSUP", "ERR_POLICY", "ERR_INVALID", "ERR_PLATFORM", "ERR_TLS_REQD", "ERR_UNKNOWN", "ERR_SHUTDOWN",
+      "ERR_BLOCK_SIZE_REQD", "ERR_TOO_BIG", "ERR_EXT_HEADER_REQD"}}};
 
-constexpr Names kInfoNames = {
-    {InfoType::kExport, "EXPORT"},
-    {InfoType::kName, "NAME"},
-    {InfoType::kDescription, "DESCRIPTION"},
-    {InfoType::kBlockSize, "BLOCK_SIZE"},
-};
+constexpr Names kInfoNames = {{InfoType::kExport, {"EXPORT", "NAME", "DESCRIPTION", "BLOCK_SIZE"}}};
 
 constexpr Names kCommandNames = {
-    {CommandType::kRead, "READ"},
-    {CommandType::kWrite, "WRITE"},
-    {CommandType::kDisc, "DISC"},
-    {CommandType::kFlush, "FLUSH"},
-    {CommandType::kTrim, "TRIM"},
-    {CommandType::kCache, "CACHE"},
-    {CommandType::kWriteZeroes, "WRITE_ZEROES"},
-    {CommandType::kBlockStatus, "BLOCK_STATUS"},
-    {CommandType::kResize, "RESIZE"},
-};
+    {CommandType::kRead,
+     {"READ", "WRITE", "DISC", "FLUSH", "TRIM", "CACHE", "WRITE_ZEROES", "BLOCK_STATUS", "RESIZE"}}};
 
-constexpr Names kChunkNames = {
-    {ChunkType::kNone, "NONE"},
-    {ChunkType::kOffsetData, "OFFSET_DATA"},
-    {ChunkType::kOffsetHole, "OFFSET_HOLE"},
-    {ChunkType::kBlockStatus, "BLOCK_STATUS"},
-    {ChunkType::kBlockStatusExt, "BLOCK_STATUS_EXT"},
-    {ChunkType::kError, "ERROR"},
-    {ChunkType::kErrorOffset, "ERROR_OFFSET"},
-};
+constexpr Names kChunkNames = {{ChunkType::kNone, {"NONE", "OFFSET_DATA", "OFFSET_HOLE"}},
+                               {ChunkType::kBlockStatus, {"BLOCK_STATUS", "BLOCK_STATUS_EXT"}},
+                               {ChunkType::kError, {"ERROR", "ERROR_OFFSET"}}};
 
-constexpr Names kErrorNames = {
-    {NbdError::kEperm, "NBD_EPERM"},     {NbdError::kEio, "NBD_EIO"},
-    {NbdError::kEnomem, "NBD_ENOMEM"},   {NbdError::kEinval, "NBD_EINVAL"},
-    {NbdError::kEnospc, "NBD_ENOSPC"},   {NbdError::kEoverflow, "NBD_EOVERFLOW"},
-    {NbdError::kEnotsup, "NBD_ENOTSUP"}, {NbdError::kEshutdown, "NBD_ESHUTDOWN"},
-};
+constexpr Names kErrorNames = {{NbdError::kEperm, {"NBD_EPERM"}},     {NbdError::kEio, {"NBD_EIO"}},
+                               {NbdError::kEnomem, {"NBD_ENOMEM"}},   {NbdError::kEinval, {"NBD_EINVAL"}},
+                               {NbdError::kEnospc, {"NBD_ENOSPC"}},   {NbdError::kEoverflow, {"NBD_EOVERFLOW"}},
+                               {NbdError::kEnotsup, {"NBD_ENOTSUP"}}, {NbdError::kEshutdown, {"NBD_ESHUTDOWN"}}};
 
-constexpr Names kHandshakeFlagNames = {
-    {HandshakeFlag::kFixedNewstyle, "FIXED_NEWSTYLE"},
-    {HandshakeFlag::kNoZeroes, "NO_ZEROES"},
-};
+// The names of flags, from bit 0 on.
+using Bits = std::initializer_list<std::string_view>;
 
-constexpr Names kClientFlagNames = {
-    {ClientFlag::kFixedNewstyle, "C_FIXED_NEWSTYLE"},
-    {ClientFlag::kNoZeroes, "C_NO_ZEROES"},
-};
-
-constexpr Names kTransmissionFlagNames = {
-    {TransmissionFlag::kHasFlags, "HAS_FLAGS"},
-    {TransmissionFlag::kReadOnly, "READ_ONLY"},
-    {TransmissionFlag::kSendFlush, "SEND_FLUSH"},
-    {TransmissionFlag::kSendFua, "SEND_FUA"},
-    {TransmissionFlag::kRotational, "ROTATIONAL"},
-    {TransmissionFlag::kSendTrim, "SEND_TRIM"},
-    {TransmissionFlag::kSendWriteZeroes, "SEND_WRITE_ZEROES"},
-    {TransmissionFlag::kSendDf, "SEND_DF"},
-    {TransmissionFlag::kCanMultiConn, "CAN_MULTI_CONN"},
-    {TransmissionFlag::kSendResize, "SEND_RESIZE"},
-    {TransmissionFlag::kSendCache, "SEND_CACHE"},
-    {TransmissionFlag::kSendFastZero, "SEND_FAST_ZERO"},
-    {TransmissionFlag::kBlockStatusPayload, "BLOCK_STATUS_PAYLOAD"},
-};
-
-constexpr Names kCommandFlagNames = {
-    {CommandFlag::kFua, "FUA"},        {CommandFlag::kNoHole, "NO_HOLE"},     {CommandFlag::kDf, "DF"},
-    {CommandFlag::kReqOne, "REQ_ONE"}, {CommandFlag::kFastZero, "FAST_ZERO"}, {CommandFlag::kPayloadLen, "PAYLOAD_LEN"},
-};
-
-constexpr Names kChunkFlagNames = {{ChunkFlag::kDone, "DONE"}};
-
-constexpr Names kAllocationFlagNames = {{AllocationFlag::kHole, "hole"}, {AllocationFlag::kZero, "zero"}};
+constexpr Bits kHandshakeFlagNames = {"FIXED_NEWSTYLE", "NO_ZEROES"};
+constexpr Bits kClientFlagNames = {"C_FIXED_NEWSTYLE", "C_NO_ZEROES"};
+constexpr Bits kTransmissionFlagNames = {"HAS_FLAGS",           "READ_ONLY",   "SEND_FLUSH",        "SEND_FUA",
+                                         "ROTATIONAL",          "SEND_TRIM",   "SEND_WRITE_ZEROES", "SEND_DF",
+                                         "CAN_MULTI_CONN",      "SEND_RESIZE", "SEND_CACHE",        "SEND_FAST_ZERO",
+                                         "BLOCK_STATUS_PAYLOAD"};
+constexpr Bits kCommandFlagNames = {"FUA", "NO_HOLE", "DF", "REQ_ONE", "FAST_ZERO", "PAYLOAD_LEN"};
+constexpr Bits kChunkFlagNames = {"DONE"};
+constexpr Bits kAllocationFlagNames = {"hole", "zero"};
 
 constexpr Names kMagicNames = {
-    {kNbdMagic, "NBDMAGIC"},
-    {kOptionMagic, "IHAVEOPT"},
-    {kOldstyleMagic, "cliserv_magic of the oldstyle handshake"},
-    {kOptionReplyMagic, "magic of an option reply"},
-    {kRequestMagic, "NBD_REQUEST_MAGIC"},
-    {kSimpleReplyMagic, "NBD_SIMPLE_REPLY_MAGIC"},
-    {kChunkMagic, "NBD_STRUCTURED_REPLY_MAGIC"},
-    {kExtendedRequestMagic, "NBD_EXTENDED_REQUEST_MAGIC"},
-    {kExtendedChunkMagic, "NBD_EXTENDED_REPLY_MAGIC"},
-    {0x12560953, "historic NBD_REQUEST_MAGIC"},
-    {0x96744668, "historic NBD_REPLY_MAGIC"},
-    {0x25609514, "reserved for nbd-server's transaction log"},
+    {kNbdMagic, {"NBDMAGIC"}},
+    {kOptionMagic, {"IHAVEOPT"}},
+    {kOldstyleMagic, {"cliserv_magic of the oldstyle handshake"}},
+    {kOptionReplyMagic, {"magic of an option reply"}},
+    {kRequestMagic, {"NBD_REQUEST_MAGIC"}},
+    {kSimpleReplyMagic, {"NBD_SIMPLE_REPLY_MAGIC"}},
+    {kChunkMagic, {"NBD_STRUCTURED_REPLY_MAGIC"}},
+    {kExtendedRequestMagic, {"NBD_EXTENDED_REQUEST_MAGIC"}},
+    {kExtendedChunkMagic, {"NBD_EXTENDED_REPLY_MAGIC"}},
+    {0x12560953, {"historic NBD_REQUEST_MAGIC"}},
+    {0x96744668, {"historic NBD_REPLY_MAGIC"}},
+    {0x25609514, {"reserved for nbd-server's transaction log"}},
 };
 
 std::string_view Find(Names names, std::uint64_t value) {
-  for (const Name& each : names) {
-    if (each.value == value) {
-      return each.name;
+  for (const Run& run : names) {
+    if (value >= run.first && value - run.first < run.names.size()) {
+      return run.names.begin()[value - run.first];
     }
   }
   return {};
@@ -147,14 +84,16 @@ std::string NameOrNumber(std::string_view prefix, Names names, std::uint64_t val
 }
 
 // The names of the bits of `flags`, then in one number the bits without a name.
-std::string FlagNames(Names names, std::uint64_t flags, std::string_view separator, std::string_view none) {
+std::string FlagNames(Bits names, std::uint64_t flags, std::string_view separator, std::string_view none) {
   std::string text;
   const auto append = [&](std::string_view name) { text.append(text.empty() ? "" : separator).append(name); };
-  for (const Name& each : names) {
-    if ((flags & each.value) != 0) {
-      append(each.name);
-      flags &= ~each.value;
+  std::uint64_t bit = 1;
+  for (const std::string_view name : names) {
+    if ((flags & bit) != 0) {
+      append(name);
     }
+    flags &= ~bit;
+    bit <<= 1;
   }
   if (flags != 0) {
     append(HexText(flags));
@@ -194,9 +133,9 @@ std::string MagicText(std::uint32_t magic) {
   if (const std::string_view name = Find(kMagicNames, magic); !name.empty()) {
     return HexText(magic) + " (" + std::string(name) + ")";
   }
-  for (const Name& each : kMagicNames) {
-    if (each.value >> 32 == magic && magic != 0) {
-      return HexText(magic) + " (first half of " + HexText(each.value) + ", " + std::string(each.name) + ")";
+  for (const auto& [whole, names] : kMagicNames) {
+    if (whole >> 32 == magic && magic != 0) {
+      return HexText(magic) + " (first half of " + HexText(whole) + ", " + std::string(*names.begin()) + ")";
     }
   }
   return HexText(magic);

@@ -63,7 +63,7 @@ ServerDecoder::Decoded ServerDecoder::NextGreeting() {
     return Die("second magic of the greeting is " + MagicText(greeting.option_magic) + ", neither " +
                MagicText(kOptionMagic) + " nor " + MagicText(kOldstyleMagic));
   }
-  if (!header.ok()) {
+  if (!header.is_whole) {
     return std::nullopt;
   }
   phase_ = Phase::kOptionReplies;
@@ -91,7 +91,7 @@ ServerDecoder::Decoded ServerDecoder::NextOptionReply() {
   if (bytes.size() >= sizeof reply.magic && reply.magic != kOptionReplyMagic) {
     return Die("option reply magic is " + MagicText(reply.magic) + ", not " + MagicText(kOptionReplyMagic));
   }
-  if (!header.ok()) {
+  if (!header.is_whole) {
     return std::nullopt;
   }
   if (header.length > limits_.payload_bytes_max) {
@@ -103,7 +103,7 @@ ServerDecoder::Decoded ServerDecoder::NextOptionReply() {
 ServerDecoder::Decoded ServerDecoder::NextExportNameReply() {
   Header<ExportNameReply> header(pending_.view());
   Decoded reply;
-  if (header.ok()) {
+  if (header.is_whole) {
     reply = WithPayload(header, header.message.pad, pad_ ? kExportNamePadBytes : 0);
   }
   if (reply) {
@@ -130,7 +130,7 @@ ServerDecoder::Decoded ServerDecoder::NextReply() {
 ServerDecoder::Decoded ServerDecoder::NextSimpleReply() {
   Header<SimpleReply> header(pending_.view());
   const auto [cookie, error] = std::pair(header.message.cookie, header.message.error);
-  if (!header.ok()) {
+  if (!header.is_whole) {
     return std::nullopt;
   }
   const auto expected = data_by_cookie_.lower_bound(cookie);
@@ -149,13 +149,13 @@ ServerDecoder::Decoded ServerDecoder::NextSimpleReply() {
 ServerDecoder::Decoded ServerDecoder::NextChunk() {
   Header<Chunk> header(pending_.view());
   Chunk& chunk = header.message;
-  if (!header.ok()) {
+  if (!header.is_whole) {
     return std::nullopt;
   }
   if (header.length > limits_.payload_bytes_max) {
     return DieOfLength("payload of a chunk " + ChunkName(chunk.type), header.length);
   }
-  if (chunk.is_done() && header.length <= header.rest().size()) {
+  if (chunk.is_done() && header.length <= header.rest.size()) {
     ForgetData(chunk.cookie);
   }
   return WithPayload(header, chunk.payload, header.length);
@@ -173,10 +173,11 @@ void ServerDecoder::ForgetData(std::uint64_t cookie) {
 // The message of `header`, of which `payload` is a part, with its payload of `length` bytes once they are there.
 template <typename Message>
 ServerDecoder::Decoded ServerDecoder::WithPayload(Header<Message>& header, Bytes& payload, std::size_t length) {
-  if (header.rest().size() < length) {
+  if (header.rest.size() < length) {
     return std::nullopt;
   }
-  payload.assign(header.rest().begin(), header.rest().begin() + static_cast<std::ptrdiff_t>(length));
+  const ByteView bytes = header.rest.first(length);
+  payload = Bytes(bytes.begin(), bytes.end());
   return Place(std::move(header.message), header.size + length);
 }
 

@@ -9,6 +9,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -25,21 +26,17 @@ constexpr std::array kShown = {Verdict::kFail, Verdict::kInconclusive, Verdict::
 constexpr std::array kNotAsked = {std::pair{Verdict::kNotApplicable, std::string_view("not applicable")},
                                   std::pair{Verdict::kSkip, std::string_view("skipped")}};
 
-constexpr std::array kLevels = {spec::Level::kMust, spec::Level::kMustNot, spec::Level::kShould,
-                                spec::Level::kShouldNot, spec::Level::kMay};
-
 // Worst first; equally bad ones in the order of the run.
 std::vector<const Outcome*> WorstFirst(const Run& run) {
+  const auto rank = [](Verdict verdict) { return std::ranges::find(kShown, verdict) - kShown.begin(); };
   std::vector<const Outcome*> out;
-  for (const Verdict verdict : kShown) {
-    for (const spec::Level level : kLevels) {
-      for (const Outcome& outcome : run.outcomes) {
-        if (outcome.verdict == verdict && outcome.level == level) {
-          out.push_back(&outcome);
-        }
-      }
+  for (const Outcome& outcome : run.outcomes) {
+    if (rank(outcome.verdict) < std::ssize(kShown)) {
+      out.push_back(&outcome);
     }
   }
+  std::ranges::sort(
+      out, {}, [&](const Outcome* outcome) { return std::tuple(rank(outcome->verdict), outcome->level, outcome); });
   return out;
 }
 
