@@ -143,6 +143,10 @@ Change ChangesChunks(std::uint16_t command, Changing<Request, Chunk> change) {
   });
 }
 
+Change ChangesSimpleReplies(std::function<void(SimpleReply& reply)> change) {
+  return ChangesAnswer(kRead, [change = std::move(change)](Messages& sent) { ForEach<SimpleReply>(sent, change); });
+}
+
 Change ChangesErrorChunks(std::function<void(Chunk& chunk)> change) {
   return ChangesChunks(kRead, [change = std::move(change)](Chunk& chunk) {
     if (chunk.type == ChunkType::kError) {
@@ -191,9 +195,8 @@ Change ChangesErrors(std::uint16_t command, std::function<std::uint32_t(std::uin
 }
 
 Change ChangesCookies(std::function<std::uint64_t(std::uint64_t cookie)> change) {
-  return ChangesAnswer(kAnyCommand, [change = std::move(change)](Messages& sent) {
-    ForEachReply(sent, [&](auto& reply) { reply.cookie = change(reply.cookie); });
-  });
+  return ChangesReplies(kAnyCommand,
+                        [change = std::move(change)](auto& reply) { reply.cookie = change(reply.cookie); });
 }
 
 SimpleReply SimpleZeroes(const Request& to) { return {.cookie = to.cookie, .data = Bytes(to.length)}; }

@@ -71,6 +71,7 @@ Change AddsLast(std::uint16_t command, When when, std::function<Chunk(const Requ
 
 // Each chunk, or what it holds where it is of that type.
 Change ChangesChunks(std::uint16_t command, Changing<Request, Chunk> change);
+Change ChangesSimpleReplies(std::function<void(SimpleReply& reply)> change);  // To READ.
 Change ChangesErrorChunks(std::function<void(Chunk& chunk)> change);  // NBD_REPLY_TYPE_ERROR in answers to READ.
 Change ChangesData(Changing<Request, OffsetData> change);
 Change ChangesHoles(Changing<Request, OffsetHole> change);
@@ -88,6 +89,11 @@ template <typename Function>
 void ForEachReply(Messages& sent, Function change) {
   ForEach<SimpleReply>(sent, change);
   ForEach<Chunk>(sent, change);
+}
+
+template <typename Function>
+Change ChangesReplies(std::uint16_t command, Function change) {
+  return ChangesAnswer(command, [change](Messages& sent) { ForEachReply(sent, change); });
 }
 
 // Calls `change` for what each chunk of `type` holds.

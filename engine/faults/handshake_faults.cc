@@ -116,10 +116,7 @@ std::vector<Fault> HandshakeFaults() {
        ChangesOptionReplies(kGo, OptionReplyType::kInfo,
                             [](OptionReply& reply) { std::swap(reply.payload[0], reply.payload[1]); })},
       {"server_swaps_error_of_simple_reply", kSub<kGeneralByteOrderServer, "error">,
-       ChangesAnswer(kRead,
-                     [](Messages& sent) {
-                       ForEach<SimpleReply>(sent, [](SimpleReply& reply) { reply.error = std::byteswap(reply.error); });
-                     })},
+       ChangesSimpleReplies([](SimpleReply& reply) { reply.error = std::byteswap(reply.error); })},
       {"server_swaps_text_length_in_error_chunk",
        By(kSub<kGeneralByteOrderServer, "error-chunk">, kStructuredErrorMessageFits),
        ChangesErrorChunks([](Chunk& chunk) { std::swap(chunk.payload[4], chunk.payload[5]); })},

@@ -30,12 +30,6 @@ bool OnDfRead(const Request& to, const Messages& sent) {
   return Has(to, CommandFlag::kDf) && OnStructuredRead(to, sent);
 }
 
-Change ChangesSimpleReads(void (*change)(Bytes& data)) {
-  return ChangesAnswer(kRead, [change](Messages& sent) {
-    ForEach<SimpleReply>(sent, [change](SimpleReply& reply) { change(reply.data); });
-  });
-}
-
 // Zeroes in chunks of `bytes`.
 Change ReadsInChunksOf(std::uint32_t bytes) {
   return ChangesAnswer(kRead, OnStructuredRead, [bytes](const Request& to, Messages& sent) {
@@ -154,9 +148,10 @@ std::vector<Fault> ReadFaults() {
        AddsFirst(kRead, [](const Request& to) { return ErrorChunk(to, {.error = kEio, .offset = to.offset}); })},
       {"server_cannot_read", kBaselineReadServer, Fails(kRead, kEio, OnSuccess)},
       {"server_sends_a_byte_too_many", kTransmissionSimpleReadPayloadLength,
-       ChangesSimpleReads([](Bytes& data) { data.push_back(0); })},
+       ChangesSimpleReplies([](SimpleReply& reply) { reply.data.push_back(0); })},
       {"server_sends_a_byte_too_few", kTransmissionSimpleReadPayloadLength,
-       ChangesSimpleReads([](Bytes& data) { data.resize(data.empty() ? 0 : data.size() - 1); })},
+       ChangesSimpleReplies(
+           [](SimpleReply& reply) { reply.data.resize(reply.data.empty() ? 0 : reply.data.size() - 1); })},
       {"server_sends_data_after_simple_error", kTransmissionSimpleNoPayloadOnError,
        ChangesAnswer(kRead, OnError,
                      [](const Request& to, Messages& sent) { sent.emplace_back(RawBytes{Bytes(to.length)}); })},

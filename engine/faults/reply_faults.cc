@@ -16,8 +16,7 @@ using namespace spec;  // The ids of requirements.
 using enum Family;
 
 Change RepliesWithMagic(std::uint32_t magic) {
-  return ChangesAnswer(kFlush,
-                       [magic](Messages& sent) { ForEachReply(sent, [magic](auto& reply) { reply.magic = magic; }); });
+  return ChangesReplies(kFlush, [magic](auto& reply) { reply.magic = magic; });
 }
 
 Change RepeatsReply(std::uint16_t command) {
@@ -79,12 +78,7 @@ std::vector<Fault> ReplyFaults() {
       {"server_never_answers_flush", kTransmissionReplyPerRequest, NeverAnswers(kFlush)},
       {"server_never_answers_empty_write", Session(kLost, 350), NeverAnswers(kWrite, OnEmptyRange)},
       {"server_never_answers_the_eighth_request", Exchange(kShape, 100),
-       ChangesAnswer(kAnyCommand,
-                     [](const Request&, Messages& sent, const Connection& on) {
-                       if (on.request_count == 8) {
-                         sent.clear();
-                       }
-                     })},
+       NeverAnswers(kAnyCommand, [count = 0](auto&, auto&) mutable { return ++count == 8; })},
       {"server_answers_cache_twice", kTransmissionReplyPerRequest, RepeatsReply(kCache)},
       {"server_answers_flush_twice",
        By(Session(kRule, 100), Exchange(kRule, 100), Fuzz(kBrokenRule, kTransmissionCookieEcho)), RepeatsReply(kFlush)},
@@ -100,9 +94,7 @@ std::vector<Fault> ReplyFaults() {
       {"server_refuses_cookie_zero", kTransmissionCookieOpaque,
        Fails(kAnyCommand, kEinval, [](const Request& to, const Messages&) { return to.cookie == 0; })},
       {"server_sends_swapped_simple_magic", kTransmissionSimpleMagic,
-       ChangesAnswer(
-           kRead,
-           [](Messages& sent) { ForEach<SimpleReply>(sent, [](SimpleReply& reply) { reply.magic = 0x98664467; }); })},
+       ChangesSimpleReplies([](SimpleReply& reply) { reply.magic = 0x98664467; })},
       {"server_sends_historic_reply_magic", kTransmissionMagicReservedServer, RepliesWithMagic(0x96744668)},
       {"server_sends_extended_chunks_unasked", kTransmissionMagicExtendedGatedServer,
        RepliesWithMagic(kExtendedChunkMagic)},

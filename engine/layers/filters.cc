@@ -5,6 +5,7 @@
 #include <limits>
 
 #include "engine/base/check.h"
+#include "engine/base/or_return.h"
 #include "engine/wire/protocol.h"
 
 namespace nbdspec::engine {
@@ -45,10 +46,7 @@ BlockSizeFilter::BlockSizeFilter(std::unique_ptr<Layer> next_layer, std::uint64_
 //           | zero   |                 | zero      |
 LayerResult BlockSizeFilter::Extents(const ExtentsRequest& request, ExtentMap& extents) {
   const ByteRange widened = grid_.Widen(request.range);
-  const auto answer = AskExtents(next(), {.range = widened});
-  if (!answer) {
-    return std::unexpected(answer.error());
-  }
+  NBDSPEC_ASSIGN_OR_RETURN(answer, AskExtents(next(), {.range = widened}));
   ExtentType shared = ExtentType::kData;  // Of the block that the last extent ended in, so far.
   LayerResult added;
   const auto add = [&](ByteRange range, ExtentType type) {
@@ -56,7 +54,7 @@ LayerResult BlockSizeFilter::Extents(const ExtentsRequest& request, ExtentMap& e
       added = AddExtent(extents, range, type);
     }
   };
-  answer->ForEach(widened, [&](Extent extent) {
+  answer.ForEach(widened, [&](Extent extent) {
     const auto [begin, end] = extent.range;
     if (grid_.RoundDown(begin) != begin) {
       shared = Both(shared, extent.type);
@@ -97,9 +95,7 @@ LayerResult BlockSizeFilter::Write(std::uint64_t offset, ByteView data) {
     return next().Write(offset, data);
   }
   Bytes blocks(widened.length());
-  if (auto read = next().Read(widened.begin, blocks); !read) {
-    return read;
-  }
+  NBDSPEC_RETURN_IF_ERROR(next().Read(widened.begin, blocks));
   std::ranges::copy(data, blocks.begin() + static_cast<std::ptrdiff_t>(offset - widened.begin));
   return next().Write(widened.begin, blocks);
 }
@@ -125,11 +121,8 @@ CopyOnWriteFilter::CopyOnWriteFilter(std::unique_ptr<Layer> next_layer, std::uin
 
 // What is below, then what lies over it.
 LayerResult CopyOnWriteFilter::Extents(const ExtentsRequest& request, ExtentMap& extents) {
-  const auto answer = AskExtents(next(), request);
-  if (!answer) {
-    return std::unexpected(answer.error());
-  }
-  LayerResult added = CopyExtents(*answer, request.range, extents, request.range.begin);
+  NBDSPEC_ASSIGN_OR_RETURN(answer, AskExtents(next(), request));
+  LayerResult added = CopyExtents(answer, request.range, extents, request.range.begin);
   zeroed_.ForEach(request.range, [&](Extent extent) {
     if (added && extent.type != ExtentType::kData) {
       added = AddExtent(extents, extent.range, extent.type);
@@ -168,9 +161,7 @@ LayerResult CopyOnWriteFilter::ReadUnzeroed(std::uint64_t offset, std::span<std:
       std::ranges::copy(contents.first(length), into.begin());
     } else {
       length = block == written_.end() ? length : std::min(length, block->first - offset);
-      if (auto read = next().Read(offset, into.first(length)); !read) {
-        return read;
-      }
+      NBDSPEC_RETURN_IF_ERROR(next().Read(offset, into.first(length)));
     }
     offset += length;
     into = into.subspan(length);
@@ -190,17 +181,13 @@ LayerResult CopyOnWriteFilter::Write(std::uint64_t offset, ByteView data) {
     const ByteRange here = Intersect(block, {.begin = offset, .end = end});
     Bytes contents(block.length());
     if (here != block) {
-      if (auto read = Read(block.begin, contents); !read) {
-        return read;
-      }
+      NBDSPEC_RETURN_IF_ERROR(Read(block.begin, contents));
     }
     std::ranges::copy(data.subspan(here.begin - offset, here.length()),
                       contents.begin() + static_cast<std::ptrdiff_t>(here.begin - block.begin));
     changed[block.begin] = std::move(contents);
   }
-  if (auto added = AddExtent(zeroed_, grid_.Widen({.begin = offset, .end = end}), ExtentType::kData); !added) {
-    return added;
-  }
+  NBDSPEC_RETURN_IF_ERROR(AddExtent(zeroed_, grid_.Widen({.begin = offset, .end = end}), ExtentType::kData));
   for (auto& [begin, contents] : changed) {
     written_[begin] = std::move(contents);
   }
@@ -233,12 +220,9 @@ LayerResult SparseReadFilter::Read(std::uint64_t offset, std::span<std::uint8_t>
     return {};
   }
   const ByteRange range = {.begin = offset, .end = offset + into.size()};
-  const auto extents = AskExtents(next(), {.range = range});
-  if (!extents) {
-    return std::unexpected(extents.error());
-  }
+  NBDSPEC_ASSIGN_OR_RETURN(extents, AskExtents(next(), {.range = range}));
   LayerResult read;
-  extents->ForEach(range, [&](Extent extent) {
+  extents.ForEach(range, [&](Extent extent) {
     const auto here = into.subspan(extent.range.begin - offset, extent.range.length());
     if (IsZero(extent.type)) {
       std::ranges::fill(here, std::uint8_t{0});
@@ -268,13 +252,8 @@ ByteRange TruncateFilter::Below(ByteRange range) const { return Intersect(range,
 
 LayerResult TruncateFilter::Extents(const ExtentsRequest& request, ExtentMap& extents) {
   if (const ByteRange below = Below(request.range); !below.empty()) {
-    const auto answer = AskExtents(next(), {.range = below, .req_one = request.req_one});
-    if (!answer) {
-      return std::unexpected(answer.error());
-    }
-    if (auto copied = CopyExtents(*answer, below, extents, below.begin); !copied) {
-      return copied;
-    }
+    NBDSPEC_ASSIGN_OR_RETURN(answer, AskExtents(next(), {.range = below, .req_one = request.req_one}));
+    NBDSPEC_RETURN_IF_ERROR(CopyExtents(answer, below, extents, below.begin));
   }
   const ByteRange grown = {.begin = next().size(), .end = std::max(next().size(), size())};
   return AddExtent(extents, grown, ExtentType::kHoleZero);

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/or_return.h"
 #include "engine/wire/protocol.h"
 
 namespace nbdspec::engine {
@@ -21,9 +22,7 @@ LayerResult Layer::WriteZeroes(ByteRange range, bool) {
   const Bytes zeroes(std::min(range.length(), kPieceBytesMax));
   while (!range.empty()) {
     const std::uint64_t length = std::min<std::uint64_t>(range.length(), zeroes.size());
-    if (auto written = Write(range.begin, ByteView(zeroes).first(length)); !written) {
-      return written;
-    }
+    NBDSPEC_RETURN_IF_ERROR(Write(range.begin, ByteView(zeroes).first(length)));
     range.begin += length;
   }
   return {};
@@ -37,9 +36,7 @@ std::expected<ExtentMap, std::uint32_t> AskExtents(Layer& layer, const ExtentsRe
   ExtentMap extents(layer.size(), ExtentType::kData);
   NBDSPEC_CHECK(!request.range.empty() && extents.range().Contains(request.range));
   if (layer.CanExtents()) {
-    if (const auto answered = layer.Extents(request, extents); !answered) {
-      return std::unexpected(answered.error());
-    }
+    NBDSPEC_RETURN_IF_ERROR(layer.Extents(request, extents));
   }
   return extents;
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/or_return.h"
 
 namespace nbdspec::engine {
 
@@ -136,9 +137,7 @@ LayerResult ConcatPlugin::Trim(ByteRange range) {
 
 LayerResult ConcatPlugin::Flush() {
   for (const auto& part : parts_) {
-    if (auto flushed = part->Flush(); !flushed) {
-      return flushed;
-    }
+    NBDSPEC_RETURN_IF_ERROR(part->Flush());
   }
   return {};
 }

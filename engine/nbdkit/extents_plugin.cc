@@ -197,20 +197,7 @@ int OnConfig(const char* key, const char* value) {
   return Guarded([&] { return Configure(key, value); });
 }
 
-int OnConfigComplete() { return Guarded(MakeDisk); }
-
-void OnUnload() { ThePlugin() = {}; }
-
-void* OnOpen(int /*readonly*/) { return NBDKIT_HANDLE_NOT_NEEDED; }
-
-// Serialised by nbdkit, so the disk needs no lock.
-int OnThreadModel() { return NBDKIT_THREAD_MODEL_SERIALIZE_ALL_REQUESTS; }
-
-std::int64_t OnGetSize(void* /*handle*/) { return static_cast<std::int64_t>(TheDisk().size()); }
-
 int Yes(void* /*handle*/) { return 1; }
-int FuaIsNative(void* /*handle*/) { return NBDKIT_FUA_NATIVE; }
-int CacheIsNative(void* /*handle*/) { return NBDKIT_CACHE_NATIVE; }
 
 int OnRead(void* /*handle*/, void* buffer, std::uint32_t count, std::uint64_t offset, std::uint32_t /*flags*/) {
   TheDisk().Read(offset, {static_cast<std::uint8_t*>(buffer), count});
@@ -229,10 +216,6 @@ int OnZero(void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uin
 int OnTrim(void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uint32_t /*flags*/) {
   return Result(TheDisk().Trim({.begin = offset, .end = offset + count}));
 }
-
-int OnFlush(void* /*handle*/, std::uint32_t /*flags*/) { return 0; }
-
-int OnCache(void* /*handle*/, std::uint32_t /*count*/, std::uint64_t /*offset*/, std::uint32_t /*flags*/) { return 0; }
 
 int OnExtents(void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uint32_t flags,
               struct nbdkit_extents* extents) {
@@ -255,32 +238,32 @@ struct nbdkit_plugin plugin = {
     .name = "nbdspec-extents",
     .longname = "nbdspec script of extents",
     .description = "A disk whose extents a script says and whose bytes agree with them.",
-    .unload = OnUnload,
+    .unload = [] { ThePlugin() = {}; },
     .config = OnConfig,
-    .config_complete = OnConfigComplete,
+    .config_complete = [] { return Guarded(MakeDisk); },
     .config_help =
         "script=FILE          (or script-text) the script to serve\n"
         "script-text=TEXT     the script itself\n"
         "write=OFFSET:HEX     bytes to place on it; may be repeated\n"
         "reach=request|extent|disk\n"
         "                     how far past a request its answer tells (default extent)",
-    .open = OnOpen,
-    .get_size = OnGetSize,
+    .open = [](int) -> void* { return NBDKIT_HANDLE_NOT_NEEDED; },
+    .get_size = [](void*) { return static_cast<std::int64_t>(TheDisk().size()); },
     .can_trim = Yes,
     .can_zero = Yes,
-    .can_fua = FuaIsNative,
+    .can_fua = [](void*) { return NBDKIT_FUA_NATIVE; },
     .pread = OnRead,
     .pwrite = OnWrite,
-    .flush = OnFlush,
+    .flush = [](void*, std::uint32_t) { return 0; },
     .trim = OnTrim,
     .zero = OnZero,
     .magic_config_key = "script",
     .can_multi_conn = Yes,
     .can_extents = Yes,
     .extents = OnExtents,
-    .can_cache = CacheIsNative,
-    .cache = OnCache,
-    .thread_model = OnThreadModel,
+    .can_cache = [](void*) { return NBDKIT_CACHE_NATIVE; },
+    .cache = [](void*, std::uint32_t, std::uint64_t, std::uint32_t) { return 0; },
+    .thread_model = [] { return NBDKIT_THREAD_MODEL_SERIALIZE_ALL_REQUESTS; },  // The disk has no lock.
     .can_fast_zero = Yes,
 };
 

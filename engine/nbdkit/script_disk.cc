@@ -7,6 +7,7 @@
 #include <variant>
 
 #include "engine/base/check.h"
+#include "engine/base/or_return.h"
 
 namespace nbdspec::engine {
 
@@ -84,9 +85,7 @@ std::expected<void, ErrorCode> ScriptDisk::Write(std::uint64_t offset, ByteView 
   } catch (const std::bad_alloc&) {
     return std::unexpected(ErrorCode::kOutOfMemory);
   }
-  if (const auto added = extents_.Add(offset, data.size(), ExtentType::kData); !added) {
-    return added;
-  }
+  NBDSPEC_RETURN_IF_ERROR(extents_.Add(offset, data.size(), ExtentType::kData));
   ForEachPage(range, kPageBytes, [&](std::uint64_t index, ByteRange part) {
     std::ranges::copy(data.subspan(part.begin - offset, part.length()),
                       std::span(PageAt(index)).subspan(part.begin % kPageBytes).begin());
@@ -97,9 +96,7 @@ std::expected<void, ErrorCode> ScriptDisk::Write(std::uint64_t offset, ByteView 
 std::expected<void, ErrorCode> ScriptDisk::WriteZeroes(ByteRange range, bool may_punch_hole) {
   NBDSPEC_CHECK(extents_.range().Contains(range));
   const auto type = may_punch_hole ? ExtentType::kHoleZero : ExtentType::kZero;
-  if (const auto added = extents_.Add(range.begin, range.length(), type); !added) {
-    return added;
-  }
+  NBDSPEC_RETURN_IF_ERROR(extents_.Add(range.begin, range.length(), type));
   // Pages that lie in the range whole: none of their bytes can be read again before it is written.
   const std::uint64_t first = range.begin / kPageBytes + (range.begin % kPageBytes == 0 ? 0 : 1);
   const std::uint64_t end = range.end / kPageBytes;

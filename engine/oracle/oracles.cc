@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "engine/base/check.h"
+#include "engine/base/or_return.h"
 
 namespace nbdspec::engine {
 
@@ -27,9 +28,7 @@ BitmapOracle::BitmapOracle(std::uint64_t size, ExtentType initial) : initial_(in
 }
 
 std::expected<void, ErrorCode> BitmapOracle::Add(std::uint64_t offset, std::uint64_t length, ExtentType type) {
-  if (const auto checked = CheckAdd(offset, length, type); !checked) {
-    return checked;
-  }
+  NBDSPEC_RETURN_IF_ERROR(CheckAdd(offset, length, type));
   for (std::uint64_t byte = offset; byte < offset + length && byte < size(); ++byte) {
     cells_[byte] = type;
   }
@@ -61,9 +60,7 @@ ExtentType BitmapOracle::TypeAt(std::uint64_t offset) const {
 LastWriterOracle::LastWriterOracle(std::uint64_t size, ExtentType initial) : size_(size), initial_(initial) {}
 
 std::expected<void, ErrorCode> LastWriterOracle::Add(std::uint64_t offset, std::uint64_t length, ExtentType type) {
-  if (const auto checked = CheckAdd(offset, length, type); !checked) {
-    return checked;
-  }
+  NBDSPEC_RETURN_IF_ERROR(CheckAdd(offset, length, type));
   written_.push_back({.offset = offset, .length = length, .type = type});
   return {};
 }
