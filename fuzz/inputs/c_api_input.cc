@@ -103,12 +103,6 @@ class Reader : public engine::ByteReader {
   std::array<std::uint64_t, kCSlotCount> sizes_ = {};
 };
 
-std::string Print(CCall call) {
-  constexpr auto kNames = std::to_array<std::string_view>(
-      {"new_of_type", "new", "nbdkit_extents_new", "free", "add", "clear", "foreach", "fill"});
-  return std::string(kNames[static_cast<std::size_t>(call)]);
-}
-
 }  // namespace
 
 std::vector<CStep> ReadCApiInput(engine::ByteView input) {
@@ -121,8 +115,11 @@ std::vector<CStep> ReadCApiInput(engine::ByteView input) {
 }
 
 std::string Print(const CStep& step) {
+  constexpr auto kNames = std::to_array<std::string_view>(
+      {"new_of_type", "new", "nbdkit_extents_new", "free", "add", "clear", "foreach", "fill"});
   std::string text = step.is_null ? "NULL: " : "map " + std::to_string(step.slot) + ": ";
-  text += Print(step.call) + " " + std::to_string(step.offset) + " +" + std::to_string(step.length);
+  text += kNames[static_cast<std::size_t>(step.call)];
+  text += " " + std::to_string(step.offset) + " +" + std::to_string(step.length);
   text += (step.call == CCall::kForeach ? " flags " : " type ") + std::to_string(step.type);
   if (step.allocations >= 0) {
     text += ", memory for " + std::to_string(step.allocations) + " allocations";

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <initializer_list>
 #include <span>
 #include <string>
 #include <string_view>
@@ -24,15 +25,13 @@ const T& AnyOf(std::span<const T> choices, Random& random) {
   return choices[random.Below(choices.size())];
 }
 
-std::string_view Word(std::span<const std::string_view> words, Random& random) { return AnyOf(words, random); }
-
 Bytes FromText(std::string_view text) { return {text.begin(), text.end()}; }
 
 // --- Wire ---
 
 Bytes AnyBytes(std::size_t count, Random& random) {
   Bytes bytes(count);
-  std::ranges::generate(bytes, [&random] { return static_cast<std::uint8_t>(random()); });
+  random.Fill(bytes);
   return bytes;
 }
 
@@ -113,122 +112,114 @@ void SayAsClient(unsigned phase, Random& random, Bytes& out) {
   }
 }
 
-// --- Requirements ---
+// --- Texts ---
 
-constexpr std::string_view kColumns = "id\tsection\tlevel\trole\tphase\tstatement\tobservable\thow\tuntested";
+class TextWriter {
+ public:
+  explicit TextWriter(Random& random) : random_(random) {}
 
-std::string AnyRow(Random& random) {
-  constexpr std::string_view kIds[] = {"a", "a", "b.c-1", "d.9", "A", "e\x1b[31m", ""};
-  constexpr std::string_view kLevels[] = {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "OUGHT"};
-  constexpr std::string_view kRoles[] = {"server", "client", "server", "peer"};
-  constexpr std::string_view kPhases[] = {"general",      "handshake",          "options",
-                                          "tls",          "metadata",           "block-size",
-                                          "transmission", "structured-replies", "extended-headers"};
-  constexpr std::string_view kObservables[] = {"yes", "partial", "no", "yes", "maybe"};
-  constexpr std::string_view kHows[] = {"h", "ask [ambiguous]", "[derived]", "h [historic-deviation]", ""};
-  constexpr std::string_view kEnds[] = {"", "", "", "no TLS", " ", "\r"};
-  std::string row;
-  row += std::string(Word(kIds, random)) + "\tS" + (random.OneIn(12) ? " \t" : "\t");
-  row += std::string(Word(kLevels, random)) + "\t" + std::string(Word(kRoles, random)) + "\t";
-  row += std::string(Word(kPhases, random)) + "\ts\t" + std::string(Word(kObservables, random)) + "\t";
-  row += Word(kHows, random);
-  if (!random.OneIn(8)) {
-    row += "\t" + std::string(Word(kEnds, random));
-  }
-  return random.OneIn(12) ? row.substr(0, random.Below(row.size() + 1)) : row;
-}
-
-std::string AnyRequirements(Random& random) {
-  std::string text;
-  for (std::uint64_t line = 0, count = 1 + random.Below(5); line < count; ++line) {
-    if (random.OneIn(4)) {
-      text += random.OneIn(2) ? "#\n" : "# Requirements.\n";
+  std::string Requirements() {
+    std::string text;
+    for (std::uint64_t line = 0, count = 1 + random_.Below(5); line < count; ++line) {
+      if (random_.OneIn(4)) {
+        text += Word({"#\n", "# Requirements.\n"});
+      }
+      const bool is_head = line == 0 && !random_.OneIn(12);
+      text += is_head ? "id\tsection\tlevel\trole\tphase\tstatement\tobservable\thow\tuntested" : Requirement();
+      text += random_.OneIn(10) ? "\r\n" : "\n";
     }
-    text += line == 0 && !random.OneIn(12) ? kColumns : AnyRow(random);
-    text += random.OneIn(10) ? "\r\n" : "\n";
-  }
-  if (random.OneIn(5)) {
-    text.pop_back();
-  }
-  return text;
-}
-
-// --- Cases for nbdkit ---
-
-std::string AnyLayer(Random& random) {
-  constexpr std::string_view kNames[] = {"offset=", "nbdspec-offset=", "truncate=", "round-up=", "minblock="};
-  constexpr std::string_view kPlain[] = {"cacheextents", "cow", "noextents", "xor=5"};
-  constexpr std::string_view kSizes[] = {
-      "0", "1", "512", "4096", "8192", "65536", "4294967296", "4294967808", "9223372036854775807"};
-  if (random.OneIn(3)) {
-    return std::string(Word(kPlain, random));
-  }
-  return std::string(Word(kNames, random)) + std::string(Word(kSizes, random));
-}
-
-std::string AnyCase(Random& random) {
-  constexpr std::string_view kReaches[] = {"extent", "disk", "request", "nowhere"};
-  constexpr std::string_view kDeviations[] = {"killed by SIGABRT", "killed by SIGABRT: once", "says: a: b", ""};
-  constexpr std::string_view kScriptSizes[] = {"size 4K\n", "size 64K\n", "size 1T\n", "size 8E-1\n", ""};
-  std::string text = std::string(engine::kScriptHeader) + "\n";
-  if (!random.OneIn(6)) {
-    text += "# stack:";
-    if (random.OneIn(6)) {
-      text += random.OneIn(2) ? " partition=512+4096" : " partition=4294967296+4294967808";
+    if (random_.OneIn(5)) {
+      text.pop_back();
     }
-    for (std::uint64_t left = random.Below(4); left > 0; --left) {
-      text += " " + AnyLayer(random);
+    return text;
+  }
+
+  // A case for nbdkit.
+  std::string Case() {
+    std::string text = std::string(engine::kScriptHeader) + "\n";
+    if (!random_.OneIn(6)) {
+      text += "# stack:";
+      if (random_.OneIn(6)) {
+        text += Word({" partition=512+4096", " partition=4294967296+4294967808"});
+      }
+      for (std::uint64_t left = random_.Below(4); left > 0; --left) {
+        text += " " + Layer();
+      }
+      text += "\n";
     }
-    text += "\n";
+    if (random_.OneIn(2)) {
+      text += "# reach: " + Word({"extent", "disk", "request", "nowhere"}) + "\n";
+    }
+    if (random_.OneIn(2)) {
+      text += "# deviates: " + Word({"killed by SIGABRT", "killed by SIGABRT: once", "says: a: b", ""}) + "\n";
+    }
+    text += Word({"size 4K\n", "size 64K\n", "size 1T\n", "size 8E-1\n", ""});
+    return text + Word({"add 0 +4K data\nforeach 0 +64K\n", "lookup 0\n"});
   }
-  if (random.OneIn(2)) {
-    text += "# reach: " + std::string(Word(kReaches, random)) + "\n";
-  }
-  if (random.OneIn(2)) {
-    text += "# deviates: " + std::string(Word(kDeviations, random)) + "\n";
-  }
-  text += Word(kScriptSizes, random);
-  return text + (random.OneIn(2) ? "add 0 +4K data\nforeach 0 +64K\n" : "lookup 0\n");
-}
 
-// --- What a finding is ---
+  // What a finding is.
+  std::string About() {
+    std::string text = "{\"kind\":\"" + Word({"wrong-data", "false-claim", "broken-rule", "wrong-success",
+                                              "wrong-error", "disconnect", "crash", "hang", "Crash", "\\u001b[31m"});
+    text += "\",\"state\":\"" + Word({"observed", "reproduced", "not-reproduced", "observed", "reproduced", ""}) + "\"";
+    for (std::uint64_t left = random_.Below(6); left > 0; --left) {
+      text += ",\"" + Word({"rule", "place", "expected", "saw", "known", "replay", "target", "target_words", "version",
+                            "server_ended", "seed", "script_number", "step", "count", "unknown"});
+      text += "\":" + Word({"\"a\"", R"("\u0000\n\u00e9")", R"("\\\"")", "18446744073709551615", "4294967296", "-1",
+                            "1e3", "null", "[[]]"});
+    }
+    if (random_.OneIn(2)) {
+      text += ",\"connections\":" + Word({"[]", "[{},7]", R"([{"sent_offset":1,"received_offset":4294967297}])", "{}"});
+    }
+    if (!random_.OneIn(12)) {
+      text += ",\"files\":" + Files();
+    }
+    return text + (random_.OneIn(12) ? "" : "}");
+  }
 
-std::string AnyFiles(Random& random) {
-  constexpr std::string_view kNames[] = {"script.txt", "sent.bin", "stderr.txt", "a/b", "\\u001b[31m", "\\n", ""};
-  constexpr std::string_view kFacts[] = {R"({"bytes":7,"fnv1a":18446744073709551615})", R"({"bytes":-1})", "{}", "7"};
-  std::string text;
-  for (std::uint64_t left = random.Below(4); left > 0; --left) {
-    const std::string_view name = random.OneIn(3) ? Word(kNames, random) : kNames[random.Below(3)];
-    const std::string_view facts = random.OneIn(3) ? Word(kFacts, random) : kFacts[0];
-    text += (text.empty() ? "" : ",") + ("\"" + std::string(name) + "\":" + std::string(facts));
+ private:
+  std::string Word(std::initializer_list<std::string_view> words) {
+    return std::string(words.begin()[random_.Below(words.size())]);
   }
-  return "{" + text + "}";
-}
 
-std::string AnyAbout(Random& random) {
-  constexpr std::string_view kKinds[] = {"wrong-data", "false-claim", "broken-rule", "wrong-success", "wrong-error",
-                                         "disconnect", "crash",       "hang",        "Crash",         "\\u001b[31m"};
-  constexpr std::string_view kStates[] = {"observed", "reproduced", "not-reproduced", "observed", "reproduced", ""};
-  constexpr std::string_view kMembers[] = {"rule",   "place",         "expected",     "saw",     "known",
-                                           "replay", "target",        "target_words", "version", "server_ended",
-                                           "seed",   "script_number", "step",         "count",   "unknown"};
-  constexpr std::string_view kValues[] = {
-      "\"a\"", R"("\u0000\n\u00e9")", R"("\\\"")", "18446744073709551615", "4294967296", "-1", "1e3", "null", "[[]]"};
-  constexpr std::string_view kConnections[] = {"[]", "[{},7]", R"([{"sent_offset":1,"received_offset":4294967297}])",
-                                               "{}"};
-  std::string text = "{\"kind\":\"" + std::string(Word(kKinds, random)) + "\"";
-  text += ",\"state\":\"" + std::string(Word(kStates, random)) + "\"";
-  for (std::uint64_t left = random.Below(6); left > 0; --left) {
-    text += ",\"" + std::string(Word(kMembers, random)) + "\":" + std::string(Word(kValues, random));
+  std::string Requirement() {
+    std::string row = Word({"a", "a", "b.c-1", "d.9", "A", "e\x1b[31m", ""}) + "\tS";
+    row += random_.OneIn(12) ? " \t" : "\t";
+    row += Word({"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY", "OUGHT"}) + "\t";
+    row += Word({"server", "client", "server", "peer"}) + "\t";
+    row += Word({"general", "handshake", "options", "tls", "metadata", "block-size", "transmission",
+                 "structured-replies", "extended-headers"});
+    row += "\ts\t" + Word({"yes", "partial", "no", "yes", "maybe"}) + "\t";
+    row += Word({"h", "ask [ambiguous]", "[derived]", "h [historic-deviation]", ""});
+    if (!random_.OneIn(8)) {
+      row += "\t" + Word({"", "", "", "no TLS", " ", "\r"});
+    }
+    return random_.OneIn(12) ? row.substr(0, random_.Below(row.size() + 1)) : row;
   }
-  if (random.OneIn(2)) {
-    text += ",\"connections\":" + std::string(Word(kConnections, random));
+
+  std::string Layer() {
+    if (random_.OneIn(3)) {
+      return Word({"cacheextents", "cow", "noextents", "xor=5"});
+    }
+    const std::string name = Word({"offset=", "nbdspec-offset=", "truncate=", "round-up=", "minblock="});
+    return name + Word({"0", "1", "512", "4096", "8192", "65536", "4294967296", "4294967808", "9223372036854775807"});
   }
-  if (!random.OneIn(12)) {
-    text += ",\"files\":" + AnyFiles(random);
+
+  std::string Files() {
+    std::string text;
+    for (std::uint64_t left = random_.Below(4); left > 0; --left) {
+      const std::string name = random_.OneIn(3)
+                                   ? Word({"script.txt", "sent.bin", "stderr.txt", "a/b", "\\u001b[31m", "\\n", ""})
+                                   : Word({"script.txt", "sent.bin", "stderr.txt"});
+      constexpr std::string_view kRight = R"({"bytes":7,"fnv1a":18446744073709551615})";
+      text += (text.empty() ? "\"" : ",\"") + name + "\":";
+      text += random_.OneIn(3) ? Word({kRight, R"({"bytes":-1})", "{}", "7"}) : kRight;
+    }
+    return "{" + text + "}";
   }
-  return text + (random.OneIn(12) ? "" : "}");
-}
+
+  Random& random_;
+};
 
 }  // namespace
 
@@ -290,10 +281,11 @@ Bytes FreshSessionDecodeInput(Random& random) {
 }
 
 Bytes FreshReportText(Random& random) {
+  TextWriter writer(random);
   if (random.OneIn(4)) {
-    return FromText(AnyAbout(random));
+    return FromText(writer.About());
   }
-  return FromText(random.OneIn(2) ? AnyCase(random) : AnyRequirements(random));
+  return FromText(random.OneIn(2) ? writer.Case() : writer.Requirements());
 }
 
 }  // namespace nbdspec::fuzz

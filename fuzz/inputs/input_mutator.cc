@@ -53,7 +53,7 @@ Bytes FreshInput(const InputKind& kind, Random& random) {
     input.resize(std::min(input.size(), kind.bytes_max));
   } else {
     input.resize(random.Below(kind.bytes_max + 1));
-    std::ranges::generate(input, [&random] { return static_cast<std::uint8_t>(random()); });
+    random.Fill(input);
   }
   return input;
 }

@@ -3,9 +3,10 @@
 
 #pragma once
 
-#include <cstddef>
+#include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <span>
 
 namespace nbdspec::fuzz {
 
@@ -28,6 +29,9 @@ class Random {
   // Uniform enough in [0, limit), limit at least 1; the standard's distributions differ between libraries.
   std::uint64_t Below(std::uint64_t limit) { return (*this)() % limit; }
   bool OneIn(std::uint64_t count) { return Below(count) == 0; }
+  void Fill(std::span<std::uint8_t> bytes) {
+    std::ranges::generate(bytes, [this] { return static_cast<std::uint8_t>((*this)()); });
+  }
 
  private:
   std::uint64_t state_;

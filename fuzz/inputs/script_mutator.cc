@@ -39,7 +39,7 @@ void Insert(std::vector<Step>& into, std::size_t index, std::span<Step> steps) {
 
 Script ScriptMutator::Fresh(std::size_t count, Script script) {
   std::array<std::uint8_t, kScriptHeadBytes> head;
-  std::ranges::generate(head, [this] { return static_cast<std::uint8_t>(random_()); });
+  random_.Fill(head);
   decoder_.Decode(head, limits_, script);
   fuzz::Insert(script.steps, 0, LikelySteps(script, std::min(count, limits_.steps_max)));
   if (random_.OneIn(3)) {
@@ -187,50 +187,46 @@ bool ScriptMutator::Duplicate(Script& script) {
 }
 
 bool ScriptMutator::TouchEdge(Script& script) {
-  const auto index = AnyRange(script);
-  if (!index) {
-    return false;
+  const auto at = AnyRange(script);
+  if (at) {
+    const std::uint64_t edge = AnyEdge(script, at->index) + random_.Below(3) - 1;
+    SetEdge(script.steps[at->index], random_.OneIn(2), edge);
   }
-  const std::uint64_t edge = AnyEdge(script, *index) + random_.Below(3) - 1;
-  SetEdge(script.steps[*index], random_.OneIn(2), edge);
-  return true;
+  return at.has_value();
 }
 
 bool ScriptMutator::Nudge(Script& script) {
-  const auto index = AnyRange(script);
-  if (!index) {
+  const auto at = AnyRange(script);
+  if (!at) {
     return false;
   }
-  Step& step = script.steps[*index];
-  const Range range = *engine::RangeOf(step);
+  Step& step = script.steps[at->index];
+  const auto [offset, length] = at->range;
   const std::uint64_t up_or_down = random_.OneIn(2) ? 1 : kMax;
   switch (random_.Below(3)) {
     case 0:
-      SetEdge(step, /*is_end=*/false, range.offset + up_or_down);
+      SetEdge(step, /*is_end=*/false, offset + up_or_down);
       break;
     case 1:
-      SetEdge(step, /*is_end=*/true, range.offset + range.length + up_or_down);
+      SetEdge(step, /*is_end=*/true, offset + length + up_or_down);
       break;
     default:  // Both edges.
-      engine::SetRange(step, {.offset = range.offset + up_or_down, .length = range.length});
+      engine::SetRange(step, {.offset = offset + up_or_down, .length = length});
   }
   return true;
 }
 
 bool ScriptMutator::Split(Script& script) {
-  const auto index = AnyRange(script);
-  if (!index || script.steps.size() >= limits_.steps_max) {
+  const auto at = AnyRange(script);
+  if (!at || script.steps.size() >= limits_.steps_max || at->range.length < 2) {
     return false;
   }
-  const Range range = *engine::RangeOf(script.steps[*index]);
-  if (range.length < 2) {
-    return false;
-  }
-  const std::uint64_t length = random_.OneIn(2) ? range.length / 2 : 1 + random_.Below(range.length - 1);
-  Step rest = script.steps[*index];
-  engine::SetRange(script.steps[*index], {.offset = range.offset, .length = length});
-  engine::SetRange(rest, {.offset = range.offset + length, .length = range.length - length});
-  script.steps.insert(At(script.steps, *index + 1), std::move(rest));
+  const auto [offset, length] = at->range;
+  const std::uint64_t first = random_.OneIn(2) ? length / 2 : 1 + random_.Below(length - 1);
+  Step rest = script.steps[at->index];
+  engine::SetRange(script.steps[at->index], {.offset = offset, .length = first});
+  engine::SetRange(rest, {.offset = offset + first, .length = length - first});
+  script.steps.insert(At(script.steps, at->index + 1), std::move(rest));
   return true;
 }
 
@@ -239,21 +235,21 @@ bool ScriptMutator::Widen(Script& script) {
     engine::ShiftEdges(script, AnyEdge(script, script.steps.size()), WideNumber());
     return true;
   }
-  const auto index = AnyRange(script);
-  if (!index) {
+  const auto at = AnyRange(script);
+  if (!at) {
     return false;
   }
-  const Range range = *engine::RangeOf(script.steps[*index]);
+  Step& step = script.steps[at->index];
   const std::uint64_t wide = WideNumber();
   switch (random_.Below(3)) {
     case 0:
-      engine::SetRange(script.steps[*index], {.offset = wide, .length = range.length});
+      engine::SetRange(step, {.offset = wide, .length = at->range.length});
       break;
     case 1:
-      engine::SetRange(script.steps[*index], {.offset = range.offset, .length = wide});
+      engine::SetRange(step, {.offset = at->range.offset, .length = wide});
       break;
     default:
-      SetEdge(script.steps[*index], /*is_end=*/true, wide);
+      SetEdge(step, /*is_end=*/true, wide);
   }
   return true;
 }
@@ -262,15 +258,15 @@ bool ScriptMutator::Retype(Script& script) {
   if (script.steps.empty()) {
     return false;
   }
-  const std::size_t index = random_.Below(script.steps.size());
-  Step& step = script.steps[index];
+  Step& step = script.steps[random_.Below(script.steps.size())];
   if (!random_.OneIn(4)) {
+    const auto below = [this](std::uint64_t likely) { return random_.Below(random_.OneIn(8) ? 256 : likely); };
     if (auto* add = std::get_if<engine::AddStep>(&step)) {
-      add->type = static_cast<engine::ExtentType>(random_.Below(random_.OneIn(8) ? 256 : engine::kExtentTypeCount));
+      add->type = static_cast<engine::ExtentType>(below(engine::kExtentTypeCount));
       return true;
     }
-    if (auto* foreach_step = std::get_if<engine::ForEachStep>(&step)) {
-      foreach_step->stop_at = static_cast<std::uint8_t>(random_.Below(random_.OneIn(8) ? 256 : 5));
+    if (auto* all = std::get_if<engine::ForEachStep>(&step)) {
+      all->stop_at = static_cast<std::uint8_t>(below(5));
       return true;
     }
     if (auto* request = std::get_if<engine::RequestStep>(&step)) {
@@ -378,7 +374,7 @@ bool ScriptMutator::Record(Script& script) {
 
 std::span<Step> ScriptMutator::LikelySteps(const Script& script, std::size_t count) {
   records_.resize(count * kScriptRecordBytes);
-  std::ranges::generate(records_, [this] { return static_cast<std::uint8_t>(random_()); });
+  random_.Fill(records_);
   return StepsOf(script, records_);
 }
 
@@ -387,8 +383,8 @@ std::span<Step> ScriptMutator::StepsOf(const Script& script, engine::ByteView re
   std::array<Range, 4> ranges;
   std::size_t count = 0;
   for (std::size_t left = ranges.size(); left > 0; --left) {
-    if (const auto index = AnyRange(script)) {
-      ranges[count++] = *engine::RangeOf(script.steps[*index]);
+    if (const auto at = AnyRange(script)) {
+      ranges[count++] = at->range;
     }
   }
   likely_.size = std::min(script.size, limits_.export_bytes_max);
@@ -399,11 +395,11 @@ std::span<Step> ScriptMutator::StepsOf(const Script& script, engine::ByteView re
   return likely_.steps;
 }
 
-std::optional<std::size_t> ScriptMutator::AnyRange(const Script& script) {
+std::optional<ScriptMutator::Placed> ScriptMutator::AnyRange(const Script& script) {
   for (int tries = script.steps.empty() ? 0 : 8; tries > 0; --tries) {
     const std::size_t index = random_.Below(script.steps.size());
-    if (engine::RangeOf(script.steps[index])) {
-      return index;
+    if (const auto range = engine::RangeOf(script.steps[index])) {
+      return Placed{index, *range};
     }
   }
   return std::nullopt;

@@ -67,6 +67,10 @@ class ScriptMutator {
 
  private:
   using Range = engine::ByteRange::OffsetAndLength;
+  struct Placed {
+    std::size_t index;
+    Range range;
+  };
 
   void Comb(engine::Script& script);
   bool Insert(engine::Script& script);
@@ -84,8 +88,8 @@ class ScriptMutator {
   // What random records, or those given, decode to beside steps of `script`. Holds until the next call.
   std::span<engine::Step> LikelySteps(const engine::Script& script, std::size_t count);
   std::span<engine::Step> StepsOf(const engine::Script& script, engine::ByteView records);
-  // The index of a step that has a range; none after some tries.
-  std::optional<std::size_t> AnyRange(const engine::Script& script);
+  // A step that has a range; none after some tries.
+  std::optional<Placed> AnyRange(const engine::Script& script);
   std::uint64_t AnyEdge(const engine::Script& script, std::size_t but_of);
   std::uint64_t WideNumber();
   void SetEdge(engine::Step& step, bool is_end, std::uint64_t edge);

@@ -41,18 +41,10 @@ const FuzzTarget* TargetNamed(std::string_view name) {
   return found != targets.end() ? &*found : name == NbdkitExtents().name ? &NbdkitExtents() : nullptr;
 }
 
-std::string_view CorpusFolderOf(std::string_view path) {
-  std::vector<std::string_view> parts;
-  while (!path.empty()) {
-    const std::size_t end = std::min(path.find('/'), path.size());
-    if (end > 0) {
-      parts.push_back(path.substr(0, end));
-    }
-    path.remove_prefix(std::min(end + 1, path.size()));
-  }
-  const std::size_t count = parts.size();
-  const bool is_corpus = count >= 3 && (parts[count - 3] == "regressions" || parts[count - 3] == "seeds");
-  return is_corpus ? parts[count - 2] : std::string_view();
+std::string CorpusFolderOf(const std::filesystem::path& path) {
+  const auto folder = path.lexically_normal().parent_path();
+  const auto part = folder.parent_path().filename();
+  return part == "regressions" || part == "seeds" ? folder.filename().string() : "";
 }
 
 std::string TableOfTargets() {

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,11 +20,8 @@ const FuzzTarget& NbdkitExtents();
 // Null when there is none of that name; NbdkitExtents is one.
 const FuzzTarget* TargetNamed(std::string_view name);
 
-// The folder in corpus/regressions whose scripts are for servers: `nbdspec replay` runs them.
-inline constexpr std::string_view kLiveFolder = "live";
-
 // The target whose corpus `path` is in, by its last folders: "regressions/NAME/FILE", "seeds/NAME/FILE". Empty: none.
-std::string_view CorpusFolderOf(std::string_view path);
+std::string CorpusFolderOf(const std::filesystem::path& path);
 
 // The rows of the table in docs/howto/add_a_fuzz_target.md.
 std::string TableOfTargets();

@@ -19,7 +19,7 @@ TEST(FuzzTargets, EachHasAFolderOfTheCorpusAndEachFolderATarget) {
       folders.insert(entry.path().filename().string());
     }
   }
-  EXPECT_EQ(folders.erase(std::string(kLiveFolder)), 1U);
+  EXPECT_EQ(folders.erase("live"), 1U);  // Its scripts are for servers: `nbdspec replay` runs them.
   std::set<std::string> names = {std::string(NbdkitExtents().name)};
   for (const FuzzTarget& target : FuzzTargets()) {
     EXPECT_TRUE(names.insert(std::string(target.name)).second) << target.name;

@@ -138,8 +138,7 @@ int Replay(const Arguments& arguments) {
   for (const fs::path& path : arguments.files) {
     std::printf("replay %s\n", path.c_str());
     std::fflush(stdout);
-    const FuzzTarget* target =
-        arguments.target != nullptr ? arguments.target : TargetNamed(CorpusFolderOf(path.string()));
+    const FuzzTarget* target = arguments.target != nullptr ? arguments.target : TargetNamed(CorpusFolderOf(path));
     if (target == nullptr) {
       return Refuse(path.string() + ": in no folder of a fuzz target: name it by --target=NAME");
     }
