@@ -106,10 +106,6 @@ std::string PrintName(std::string_view name) {
   return text;
 }
 
-std::string PrintRange(ByteRange::OffsetAndLength range) {
-  return " " + PrintNumber(range.offset) + " +" + PrintNumber(range.length);
-}
-
 std::string PrintFlags(std::uint16_t flags) {
   std::string text;
   for (const auto& word : kFlagWords) {
@@ -124,7 +120,10 @@ std::string PrintFlags(std::uint16_t flags) {
 struct StepPrinter {
   const Step& step;
 
-  std::string Range() const { return PrintRange(*RangeOf(step)); }
+  std::string Range() const {
+    const auto range = *RangeOf(step);
+    return " " + PrintNumber(range.offset) + " +" + PrintNumber(range.length);
+  }
 
   std::string operator()(const AddStep& add) const { return "add" + Range() + " " + Print(add.type); }
   std::string operator()(const ClearStep&) const { return "clear"; }
@@ -410,35 +409,27 @@ Step ParseStep(std::string_view verb, Line& line) {
   return WaitStep{};
 }
 
-// What has been read so far.
-struct Reading {
-  Script script;
-  bool has_size = false;
-  bool has_initial = false;
-};
-
-void ParseLine(Line& line, Reading& reading) {
+// `lines_before` are those that said something.
+void ParseLine(Line& line, std::size_t lines_before, Script& script) {
   const std::string_view verb = line.Word("a step");
-  if (!reading.has_size) {
+  if (lines_before == 0) {
     if (verb != "size") {
       line.Expected("size, which comes first", verb);
     }
-    reading.script.size = line.Parse(ParseNumber, "a size, such as 64, 8K or 8E-1");
-    if (reading.script.size > kExportBytesMax) {
+    script.size = line.Parse(ParseNumber, "a size, such as 64, 8K or 8E-1");
+    if (script.size > kExportBytesMax) {
       line.Mistake("the size is at most 8E-1");
     }
-    reading.has_size = true;
   } else if (verb == "initial") {
-    if (reading.has_initial || !reading.script.steps.empty()) {
+    if (lines_before > 1) {
       line.Mistake("initial comes once, before the steps");
     }
-    reading.script.initial = line.Type();
-    if (!IsExtentType(static_cast<std::uint8_t>(reading.script.initial))) {
+    script.initial = line.Type();
+    if (!IsExtentType(static_cast<std::uint8_t>(script.initial))) {
       line.Mistake("the initial type is data, hole, zero or hole,zero");
     }
-    reading.has_initial = true;
   } else {
-    reading.script.steps.push_back(ParseStep(verb, line));
+    script.steps.push_back(ParseStep(verb, line));
   }
   line.End();
 }
@@ -488,20 +479,21 @@ std::string Print(const Script& script) {
 }
 
 std::expected<Script, Trouble> ParseScript(std::string_view text) {
-  Reading reading;
+  Script script;
+  std::size_t lines_before = 0;
   for (std::size_t number = 1; !text.empty(); ++number) {
     const std::size_t line_end = std::min(text.find('\n'), text.size());
     Line line(text.substr(0, line_end), number);
     text.remove_prefix(std::min(line_end + 1, text.size()));
     if (!line.AtEnd()) {
-      ParseLine(line, reading);
+      ParseLine(line, lines_before++, script);
       NBDSPEC_RETURN_IF_ERROR(line.result());
     }
   }
-  if (!reading.has_size) {
+  if (lines_before == 0) {
     return std::unexpected(Trouble{"line 1, column 1: expected a line such as \"size 64\", but the script is empty"});
   }
-  return std::move(reading.script);
+  return script;
 }
 
 }  // namespace nbdspec::engine

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "engine/server/server.h"
-#include "fuzz/inputs/meta_context_input.h"
+#include "fuzz/inputs/server_session_input.h"
 #include "fuzz/oracles/server_session_judge.h"
 
 namespace nbdspec::fuzz {

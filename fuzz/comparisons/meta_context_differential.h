@@ -12,7 +12,7 @@
 
 namespace nbdspec::fuzz {
 
-// The first thing wrong with how the server answers `input`, read as meta_context_input.h says. `interposer` may be
+// The first thing wrong with how the server answers `input`, read by ReadMetaContextInput. `interposer` may be
 // null; canary tests plant bugs with it.
 std::optional<Disagreement> FindMetaContextDisagreement(engine::ByteView input,
                                                         engine::Interposer* interposer = nullptr);

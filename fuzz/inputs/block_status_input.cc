@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <limits>
 #include <string>
 #include <utility>
@@ -69,23 +70,13 @@ std::uint64_t ExportBytes(std::uint8_t selector, ByteRange asked) {
 }
 
 std::vector<engine::MetaContext> Contexts(std::uint8_t selector) {
-  const engine::MetaContext allocation = {.id = kAllocationId, .name = std::string(engine::kBaseAllocation)};
-  const engine::MetaContext other = {.id = kOtherId, .name = "x-test:other"};
-  switch (selector % 8) {
-    case 0:
-    case 1:
-    case 2:
-      return {allocation};
-    case 3:
-    case 4:
-      return {other, allocation};
-    case 5:
-      return {other};
-    case 6:
-      return {{.id = kUnknownId, .name = std::string(engine::kBaseAllocation)}, allocation};
-    default:
-      return {};
-  }
+  static const engine::MetaContext allocation = {.id = kAllocationId, .name = std::string(engine::kBaseAllocation)};
+  static const engine::MetaContext again = {.id = kUnknownId, .name = std::string(engine::kBaseAllocation)};
+  static const engine::MetaContext other = {.id = kOtherId, .name = "x-test:other"};
+  static const std::vector<engine::MetaContext> choices[] = {
+      {allocation},        {allocation}, {allocation},        {other, allocation},
+      {other, allocation}, {other},      {again, allocation}, {}};
+  return choices[selector % std::size(choices)];
 }
 
 engine::Descriptor ReadDescriptor(engine::ByteReader& input, std::uint64_t asked) {

@@ -2,15 +2,16 @@
 #include "fuzz/inputs/server_session_input.h"
 
 #include <algorithm>
-#include <iterator>
+#include <array>
 #include <limits>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include "engine/base/byte_reader.h"
 #include "engine/base/check.h"
+#include "engine/negotiation/negotiated.h"
 #include "engine/wire/messages.h"
-#include "engine/wire/payloads.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -18,9 +19,12 @@ namespace {
 using engine::Bytes;
 using engine::CommandFlag;
 using engine::CommandType;
+using engine::MakeOption;
 using engine::Option;
+using engine::OptionData;
 using engine::OptionType;
 using engine::Request;
+using namespace std::string_view_literals;
 
 constexpr std::size_t kHeadBytes = 3;
 constexpr std::uint32_t kSmallLimit = 4096;
@@ -60,11 +64,11 @@ class Conversation {
   void WriteUsualWayIn(std::uint8_t byte) {
     const std::size_t entered = byte >> 6;
     if ((byte & 1) != 0) {
-      Put(OptionType::kStructuredReply, {});
+      Put(MakeOption(OptionType::kStructuredReply));
     }
     if ((byte & 2) != 0) {
       const std::size_t named = (byte & 8) != 0 ? (entered + 1) % kNames.size() : entered;
-      Put(OptionType::kSetMetaContext, ContextQuery(named, (byte & 4) != 0 ? 3 : 1));
+      Put(ContextQuery(OptionType::kSetMetaContext, named, (byte & 4) != 0 ? 3 : 1));
     }
     if ((byte & 16) == 0) {
       (byte & 32) != 0 ? WriteExportName(entered) : WriteInfo(OptionType::kGo, entered, byte >> 1);
@@ -80,46 +84,45 @@ class Conversation {
       case 1:
         return WriteInfo(OptionType::kInfo, name, choices_.Byte());
       case 2:
-        return Put(OptionType::kStructuredReply, {});
+        return Put(MakeOption(OptionType::kStructuredReply));
       case 3:
       case 4:
-        return Put(OptionType::kSetMetaContext, ContextQuery(name, choices_.Byte()));
+        return Put(ContextQuery(OptionType::kSetMetaContext, name, choices_.Byte()));
       case 5:
-        return Put(OptionType::kListMetaContext, ContextQuery(name, choices_.Byte()));
+        return Put(ContextQuery(OptionType::kListMetaContext, name, choices_.Byte()));
       case 6:
-        return Put(OptionType::kList, {});
+        return Put(MakeOption(OptionType::kList));
       case 7:
-        return kind < 128 ? WriteExportName(name) : Put(OptionType::kAbort, {});
+        return kind < 128 ? WriteExportName(name) : Put(MakeOption(OptionType::kAbort));
       case 8:  // Any option with any short data.
-        return Put(choices_.Byte(), choices_.Take(kind / 16));
+        return Put({.option = choices_.Byte(), .payload = choices_.Take(kind / 16)});
       case 9:  // Data that is cut short, or has a byte too many.
-        return WriteBroken(kind, ContextQuery(name, choices_.Byte()));
+        return WriteBroken(kind, ContextQuery(OptionType::kSetMetaContext, name, choices_.Byte()).payload);
       case 10:
-        return Put(1U + kind / 16U, Bytes(kSmallOptionLimit + choices_.Byte() - 128U));
+        return Put({.option = 1U + kind / 16U, .payload = Bytes(kSmallOptionLimit + choices_.Byte() - 128U)});
       case 11:  // Just above and just below the longest string.
-        return Put(
-            kind < 128 ? OptionType::kInfo : OptionType::kGo,
-            EncodePayload(engine::InfoQuery{.name = std::string(engine::kStringBytesMax + kind / 16U % 2, 'n')}));
+        return Put(MakeOption(kind < 128 ? OptionType::kInfo : OptionType::kGo,
+                              {.export_name = std::string(engine::kStringBytesMax + kind / 16U % 2, 'n')}));
       default:
         return WriteAnyBytes(kind);
     }
   }
 
   void WriteInfo(std::uint32_t option, std::size_t name, unsigned requests) {
-    engine::InfoQuery query = {.name = std::string(kNames[name])};
+    OptionData data = {.export_name = std::string(kNames[name])};
     for (std::uint16_t type = 0; type < 5; ++type) {
       if ((requests >> type & 1U) != 0) {
-        query.requests.push_back(type);
+        data.requests.push_back(type);
       }
     }
-    Put(option, EncodePayload(query));
+    Put(MakeOption(option, data));
     if (option == OptionType::kGo) {
       Enter(name);
     }
   }
 
   void WriteExportName(std::size_t name) {
-    Put(OptionType::kExportName, Bytes(kNames[name].begin(), kNames[name].end()));
+    Put(MakeOption(OptionType::kExportName, {.export_name = std::string(kNames[name])}));
     Enter(name);
   }
 
@@ -130,17 +133,17 @@ class Conversation {
     }
   }
 
-  static Bytes ContextQuery(std::size_t name, std::uint8_t queries) {
+  static Option ContextQuery(std::uint32_t option, std::size_t name, std::uint8_t queries) {
     constexpr auto kQueries = std::to_array<std::string_view>({engine::kBaseAllocation, engine::kBlockIndexContext,
                                                                "base:", "x-nbdspec:", engine::kBaseAllocation,
                                                                "qemu:allocation-depth", "nocolon", "\xff"});
-    engine::MetaContextQuery query = {.export_name = std::string(kNames[name])};
+    OptionData data = {.export_name = std::string(kNames[name])};
     for (std::size_t i = 0; i < kQueries.size(); ++i) {
       if ((queries >> i & 1U) != 0) {
-        query.queries.emplace_back(kQueries[i]);
+        data.queries.emplace_back(kQueries[i]);
       }
     }
-    return EncodePayload(query);
+    return MakeOption(option, data);
   }
 
   void WriteBroken(std::uint8_t kind, Bytes payload) {
@@ -154,7 +157,7 @@ class Conversation {
     } else {
       payload[how % payload.size()] = static_cast<std::uint8_t>(payload[how % payload.size()] + how);
     }
-    Put(kOptions[kind / 16 % 4], std::move(payload));
+    Put({.option = kOptions[kind / 16 % 4], .payload = std::move(payload)});
   }
 
   void WriteRequest() {
@@ -220,15 +223,176 @@ class Conversation {
     out_.insert(out_.end(), bytes.begin(), bytes.end());
   }
 
-  void Put(std::uint32_t option, Bytes payload) {
-    Encode(Option{.option = option, .payload = std::move(payload)}, out_);
-  }
+  void Put(const Option& option) { Encode(option, out_); }
 
   engine::ByteReader choices_;
   std::uint16_t handshake_flags_;
   std::optional<std::uint64_t> size_;  // Of the export, once it was asked for: what follows are requests.
   std::uint64_t cookie_ = 0;
   Bytes out_;
+};
+
+// What is wrong with the payload of an option.
+enum class Malformed : std::uint8_t {
+  kNot,
+  kTruncated,        // The last byte is missing.
+  kTrailingByte,     // There is one more.
+  kCountTooLarge,    // More queries (or information requests) are announced than there are.
+  kNameLengthHuge,   // The name is said to have 2^32-1 bytes.
+  kQueryLengthHuge,  // So is the last query; without queries as kTruncated.
+  kEmpty,            // No payload at all.
+  kTooLong,          // Of more bytes than the server takes.
+};
+
+bool IsExport(std::string_view name) { return name == kBareExport || std::ranges::count(kMetaExports, name) > 0; }
+
+void SetLengthHuge(Bytes& payload, std::size_t at) {
+  std::fill_n(payload.begin() + static_cast<std::ptrdiff_t>(at), std::min<std::size_t>(4, payload.size() - at), 0xff);
+}
+
+// Makes the payload of `data`, of an option that takes a name, or of one without a payload, malformed.
+void Spoil(Bytes& payload, const OptionData& data, bool has_queries, Malformed how) {
+  switch (how) {
+    case Malformed::kNot:
+      break;
+    case Malformed::kQueryLengthHuge:
+      if (!data.queries.empty()) {
+        SetLengthHuge(payload, payload.size() - data.queries.back().size() - 4);
+        break;
+      }
+      [[fallthrough]];
+    case Malformed::kTruncated:
+      payload.pop_back();
+      break;
+    case Malformed::kTrailingByte:
+      payload.push_back(0);
+      break;
+    case Malformed::kCountTooLarge:
+      payload[4 + data.export_name.size() + (has_queries ? 3 : 1)] += 1;
+      break;
+    case Malformed::kNameLengthHuge:
+      SetLengthHuge(payload, 0);
+      break;
+    case Malformed::kEmpty:
+      payload.clear();
+      break;
+    case Malformed::kTooLong:
+      payload.resize(kSmallOptionLimit + 1);
+      break;
+  }
+}
+
+class Haggling {
+ public:
+  Haggling(engine::ByteView choices, Bytes& said) : choices_(choices), said_(said) {}
+
+  // After the head.
+  void Write(bool begins_with_structured_reply) {
+    constexpr int kOptionsMax = 16;
+    constexpr int kStatusesMax = 4;
+    int options = 0;
+    if (begins_with_structured_reply) {
+      Encode(MakeOption(OptionType::kStructuredReply), said_);
+      ++options;
+    }
+    bool has_ended = false;
+    for (; !choices_.empty() && options < kOptionsMax && !has_ended; ++options) {
+      has_ended = WriteOption();
+    }
+    if (!has_ended) {
+      Encode(MakeOption(OptionType::kGo, {.export_name = selected_}), said_);
+    }
+    std::uint64_t cookie = 0;
+    do {
+      WriteStatus(++cookie);
+    } while (!choices_.empty() && cookie < kStatusesMax);
+  }
+
+ private:
+  // Returns whether it ends the haggling.
+  bool WriteOption() {
+    constexpr auto kOptions = std::to_array<std::uint32_t>(
+        {OptionType::kSetMetaContext, OptionType::kSetMetaContext, OptionType::kSetMetaContext,
+         OptionType::kSetMetaContext, OptionType::kStructuredReply, OptionType::kGo, OptionType::kListMetaContext,
+         OptionType::kListMetaContext, OptionType::kStructuredReply, OptionType::kExtendedHeaders, OptionType::kInfo,
+         OptionType::kGo, OptionType::kExportName, OptionType::kList, OptionType::kStarttls, 0});
+    const std::uint8_t kind = choices_.Byte();
+    std::uint32_t option = kOptions[kind % kOptions.size()];
+    auto malformed = kind >> 4 > 8 ? static_cast<Malformed>((kind >> 4) - 8) : Malformed::kNot;  // 7 of 16 are.
+    if (option == 0) {
+      option = (kind & 16) != 0 ? OptionType::kAbort : choices_.Byte() + 12U;  // The latter is known to nobody.
+    }
+    const bool is_meta = option == OptionType::kSetMetaContext || option == OptionType::kListMetaContext;
+    const bool is_entry = option == OptionType::kInfo || option == OptionType::kGo;
+    OptionData data;
+    if (is_meta || is_entry || option == OptionType::kExportName) {
+      data.export_name = ExportName();
+    } else if (malformed != Malformed::kNot && malformed != Malformed::kTooLong) {
+      malformed = Malformed::kTrailingByte;  // Others have no payload.
+    }
+    if (option == OptionType::kExportName && malformed != Malformed::kTooLong) {
+      malformed = Malformed::kNot;  // Any bytes are a name.
+    }
+    for (std::uint64_t left = is_meta ? choices_.Below(4) : 0; left > 0; --left) {
+      data.queries.push_back(Query());
+    }
+    Option message = MakeOption(option, data);
+    Spoil(message.payload, data, is_meta, malformed);
+    Encode(message, said_);
+    const bool is_export = IsExport(data.export_name);
+    if (option == OptionType::kSetMetaContext && is_export) {
+      selected_ = data.export_name;
+    }
+    return option == OptionType::kExportName || option == OptionType::kAbort ||
+           (option == OptionType::kGo && malformed == Malformed::kNot && is_export);
+  }
+
+  std::string ExportName() {
+    constexpr auto kAsked = std::to_array<std::string_view>(
+        {"a", "b", "", "a", "b", kBareExport, "a", "A", "", "a", "nowhere", "a\0"sv, "\xff\xfe", "aa"});
+    return std::string(choices_.Choose(kAsked));
+  }
+
+  std::string Query() {
+    constexpr auto kQueries = std::to_array<std::string_view>({"base:allocation",
+                                                               "x-nbdspec:block-index",
+                                                               "base:",
+                                                               "base:allocation",
+                                                               "x-nbdspec:block-index",
+                                                               "x-nbdspec:",
+                                                               "base",
+                                                               "",
+                                                               ":",
+                                                               "base:alloc",
+                                                               "BASE:ALLOCATION",
+                                                               "base:allocation2",
+                                                               "qemu:dirty-bitmap:b",
+                                                               "x-nowhere:",
+                                                               ":allocation",
+                                                               "allocation",
+                                                               "base:allocation\0"sv,
+                                                               "base:\xc3\x28",
+                                                               "x-nbdspec:block-inde",
+                                                               " base:allocation"});
+    return std::string(choices_.Choose(kQueries));
+  }
+
+  // At or shortly after the begin of a block.
+  void WriteStatus(std::uint64_t cookie) {
+    constexpr auto kLengths = std::to_array<std::uint32_t>({1, 512, kMetaBlockBytes, 3 * kMetaBlockBytes});
+    const std::uint8_t byte = choices_.Byte();
+    const std::uint32_t offset = (byte & 3U) * kMetaBlockBytes + ((byte & 32) != 0 ? 512 : 0);
+    Encode(Request{.flags = (byte & 4) != 0 ? CommandFlag::kReqOne : std::uint16_t{0},
+                   .type = CommandType::kBlockStatus,
+                   .cookie = cookie,
+                   .offset = offset,
+                   .length = std::min(kLengths[byte >> 3 & 3U], kMetaBlockCount * kMetaBlockBytes - offset)},
+           said_);
+  }
+
+  engine::ByteReader choices_;
+  Bytes& said_;
+  std::string selected_ = "a";
 };
 
 }  // namespace
@@ -280,6 +444,17 @@ std::vector<engine::Export> MakeSessionExports(const SessionInput& input) {
        .base_allocation = false});
   add({});
   return exports;
+}
+
+SessionInput ReadMetaContextInput(engine::ByteView bytes) {
+  const std::uint8_t head = bytes.empty() ? std::uint8_t{0} : bytes[0];
+  SessionInput input = {
+      .server = {.structured_replies = head < 240, .limits = {.option_bytes_max = kSmallOptionLimit}}};
+  const std::uint32_t no_zeroes = (head & 1) == 0 ? engine::ClientFlag::kNoZeroes : 0U;
+  Encode(engine::ClientFlags{.flags = engine::ClientFlag::kFixedNewstyle | no_zeroes}, input.said);
+  // Most haggling begins with structured replies, and without them there is not much to haggle about.
+  Haggling(bytes.subspan(std::min<std::size_t>(1, bytes.size())), input.said).Write((head & 6) != 0);
+  return input;
 }
 
 }  // namespace nbdspec::fuzz

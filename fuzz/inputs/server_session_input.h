@@ -1,16 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Bytes as a conversation with the reference server: what it offers, and what a client says to it. Every input is one.
 //
-// The first three bytes say how (ReadSessionInput); what is missing is zero. What follows is either the client's bytes
+// ReadSessionInput: the first three bytes say how; what is missing is zero. What follows is either the client's bytes
 // themselves, or choices among legal and nearly legal messages, with numbers near the edges that matter: a byte each
 // for the client flags and for a usual way into transmission, then messages of one to six bytes. The second form
 // reaches in few bytes what random bytes never meet.
+//
+// ReadMetaContextInput: the client haggles about metadata contexts, and then asks for block status.
 
 #pragma once
 
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <string_view>
 #include <vector>
 
 #include "engine/base/bytes.h"
@@ -33,5 +36,17 @@ SessionInput ReadSessionInput(engine::ByteView input);
 
 // What the server serves, as it is before the session: always the same but for the maximum payload.
 std::vector<engine::Export> MakeSessionExports(const SessionInput& input);
+
+// The exports that are haggled about: "", "a" and "b" have both contexts, "bare" has none. Each is of four blocks, hole
+// and zero, data, hole and zero, data: so no status of base:allocation is that of x-nbdspec:block-index.
+inline constexpr std::uint32_t kMetaBlockBytes = 1 << 16;
+inline constexpr std::uint32_t kMetaBlockCount = 4;
+inline constexpr std::string_view kMetaExports[] = {"", "a", "b"};
+inline constexpr std::string_view kBareExport = "bare";
+
+// What the client sends: options, then one to four requests, which the server does not read where haggling ended the
+// connection. Only the last option ends the haggling, by transmission or disconnection: a GO that must succeed, an
+// EXPORT_NAME, or an ABORT.
+SessionInput ReadMetaContextInput(engine::ByteView input);
 
 }  // namespace nbdspec::fuzz
