@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
-#include <iterator>
+#include <initializer_list>
 
 #include "engine/base/bytes.h"
 
@@ -19,6 +19,12 @@ constexpr std::uint64_t LittleEndian(const std::uint8_t* bytes, std::size_t coun
     value |= std::uint64_t{bytes[i]} << (8 * i);
   }
   return value;
+}
+
+// One of `choices`, by what is left of `selector` after division by their count.
+template <typename T>
+constexpr T Pick(std::size_t selector, std::initializer_list<T> choices) {
+  return choices.begin()[selector % choices.size()];
 }
 
 class ByteReader {
@@ -34,9 +40,9 @@ class ByteReader {
   std::uint64_t Below(std::uint64_t limit) { return Byte() % limit; }
 
   // One of `choices`, by one byte.
-  template <typename Choices>
-  auto Choose(const Choices& choices) {
-    return choices[Byte() % std::size(choices)];
+  template <typename T>
+  T Choose(std::initializer_list<T> choices) {
+    return Pick(Byte(), choices);
   }
 
   // The little-endian number of the next `count` bytes, at most 8.

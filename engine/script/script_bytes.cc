@@ -114,13 +114,9 @@ constexpr bool IsWanted(Code code, const StepKinds& kinds) {
 class LikelyCodes {
  public:
   explicit LikelyCodes(const StepKinds& kinds) {
-    constexpr auto kCounts = std::to_array<std::pair<Code, std::size_t>>({{Code::kAdd, 5},
-                                                                          {Code::kForEach, 1},
-                                                                          {Code::kLookup, 1},
-                                                                          {Code::kClearOrAdd, 1},
-                                                                          {Code::kRequest, 7},
-                                                                          {Code::kWait, 1},
-                                                                          {Code::kOption, 4}});
+    constexpr std::pair<Code, std::size_t> kCounts[] = {{Code::kAdd, 5},        {Code::kForEach, 1}, {Code::kLookup, 1},
+                                                        {Code::kClearOrAdd, 1}, {Code::kRequest, 7}, {Code::kWait, 1},
+                                                        {Code::kOption, 4}};
     for (const auto& [code, count] : kCounts) {
       if (IsWanted(code, kinds)) {
         std::fill_n(codes_.begin() + size_, count, code);

@@ -2,9 +2,9 @@
 // The text form of scripts. What prints the words that stand for numbers, and what parses them, share one table.
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstdio>
+#include <iterator>
 #include <limits>
 #include <optional>
 #include <utility>
@@ -22,48 +22,43 @@ struct NamedNumber {
   Number number;
 };
 
-constexpr auto kTypeWords = std::to_array<NamedNumber<ExtentType>>({{"data", ExtentType::kData},
-                                                                    {"hole", ExtentType::kHole},
-                                                                    {"zero", ExtentType::kZero},
-                                                                    {"hole,zero", ExtentType::kHoleZero}});
+constexpr NamedNumber<ExtentType> kTypeWords[] = {{"data", ExtentType::kData},
+                                                  {"hole", ExtentType::kHole},
+                                                  {"zero", ExtentType::kZero},
+                                                  {"hole,zero", ExtentType::kHoleZero}};
 
-constexpr auto kCommandWords = std::to_array<NamedNumber<Command>>({{"read", Command::kRead},
-                                                                    {"write", Command::kWrite},
-                                                                    {"zero", Command::kZero},
-                                                                    {"trim", Command::kTrim},
-                                                                    {"cache", Command::kCache},
-                                                                    {"flush", Command::kFlush},
-                                                                    {"status", Command::kStatus}});
+constexpr NamedNumber<Command> kCommandWords[] = {
+    {"read", Command::kRead},   {"write", Command::kWrite}, {"zero", Command::kZero},    {"trim", Command::kTrim},
+    {"cache", Command::kCache}, {"flush", Command::kFlush}, {"status", Command::kStatus}};
 
-constexpr auto kFlagWords = std::to_array<NamedNumber<std::uint16_t>>({{"fua", CommandFlag::kFua},
-                                                                       {"no-hole", CommandFlag::kNoHole},
-                                                                       {"df", CommandFlag::kDf},
-                                                                       {"req-one", CommandFlag::kReqOne},
-                                                                       {"fast", CommandFlag::kFastZero}});
+constexpr NamedNumber<std::uint16_t> kFlagWords[] = {{"fua", CommandFlag::kFua},
+                                                     {"no-hole", CommandFlag::kNoHole},
+                                                     {"df", CommandFlag::kDf},
+                                                     {"req-one", CommandFlag::kReqOne},
+                                                     {"fast", CommandFlag::kFastZero}};
 
-constexpr auto kOptionWords =
-    std::to_array<NamedNumber<std::uint32_t>>({{"export-name", OptionType::kExportName},
-                                               {"abort", OptionType::kAbort},
-                                               {"list", OptionType::kList},
-                                               {"peek-export", OptionType::kPeekExport},
-                                               {"starttls", OptionType::kStarttls},
-                                               {"info", OptionType::kInfo},
-                                               {"go", OptionType::kGo},
-                                               {"structured-reply", OptionType::kStructuredReply},
-                                               {"list-meta-context", OptionType::kListMetaContext},
-                                               {"set-meta-context", OptionType::kSetMetaContext},
-                                               {"extended-headers", OptionType::kExtendedHeaders}});
+constexpr NamedNumber<std::uint32_t> kOptionWords[] = {{"export-name", OptionType::kExportName},
+                                                       {"abort", OptionType::kAbort},
+                                                       {"list", OptionType::kList},
+                                                       {"peek-export", OptionType::kPeekExport},
+                                                       {"starttls", OptionType::kStarttls},
+                                                       {"info", OptionType::kInfo},
+                                                       {"go", OptionType::kGo},
+                                                       {"structured-reply", OptionType::kStructuredReply},
+                                                       {"list-meta-context", OptionType::kListMetaContext},
+                                                       {"set-meta-context", OptionType::kSetMetaContext},
+                                                       {"extended-headers", OptionType::kExtendedHeaders}};
 
 template <typename Words, typename Number>
 std::optional<std::string_view> NameOf(const Words& words, Number number) {
   const auto found = std::ranges::find(words, number, [](const auto& word) { return word.number; });
-  return found == words.end() ? std::nullopt : std::optional(found->name);
+  return found == std::end(words) ? std::nullopt : std::optional(found->name);
 }
 
 template <typename Number, std::size_t kCount>
-std::optional<Number> NumberOf(const std::array<NamedNumber<Number>, kCount>& words, std::string_view name) {
+std::optional<Number> NumberOf(const NamedNumber<Number> (&words)[kCount], std::string_view name) {
   const auto found = std::ranges::find(words, name, [](const auto& word) { return word.name; });
-  return found == words.end() ? std::nullopt : std::optional(found->number);
+  return found == std::end(words) ? std::nullopt : std::optional(found->number);
 }
 
 constexpr std::string_view kUnits = "KMGTPE";

@@ -2,7 +2,6 @@
 #include "fuzz/inputs/block_status_input.h"
 
 #include <algorithm>
-#include <array>
 #include <iterator>
 #include <limits>
 #include <string>
@@ -53,20 +52,10 @@ std::vector<engine::Extent> TruthOf(const engine::Script& script) {
 
 // --- A reply --------------------------------------------------------------------------------------------------
 
-constexpr auto kBegins = std::to_array<std::uint64_t>(
-    {0, 0, 512, 100, 4096, std::uint64_t{1} << 32, (std::uint64_t{1} << 63) - 4096, kMax - 600});
-constexpr auto kLengths =
-    std::to_array<std::uint64_t>({512, 4096, 1024, 100, 1, 0, std::uint64_t{1} << 31, kLengthMax});
-constexpr auto kBlockSizes = std::to_array<std::uint32_t>({1, 512, 4096, 64, 0, 3});
-constexpr std::array<std::uint32_t, 4> kErrors = {engine::NbdError::kOk, engine::NbdError::kEinval,
-                                                  engine::NbdError::kOk, engine::NbdError::kEio};
-constexpr auto kPayloadsMax = std::to_array<std::uint32_t>({engine::kPayloadBytesDefaultMax, 32, 15, 0});
-
 std::uint64_t ExportBytes(std::uint8_t selector, ByteRange asked) {
-  const auto choices =
-      std::to_array<std::uint64_t>({SaturatingAdd(asked.end, 1 << 20), asked.end, SaturatingAdd(asked.end, 100),
-                                    asked.end - (asked.end > 0 ? 1 : 0), 512, 0, kMax});
-  return choices[selector % choices.size()];
+  return engine::Pick<std::uint64_t>(selector,
+                                     {SaturatingAdd(asked.end, 1 << 20), asked.end, SaturatingAdd(asked.end, 100),
+                                      asked.end - (asked.end > 0 ? 1 : 0), 512, 0, kMax});
 }
 
 std::vector<engine::MetaContext> Contexts(std::uint8_t selector) {
@@ -81,17 +70,16 @@ std::vector<engine::MetaContext> Contexts(std::uint8_t selector) {
 
 engine::Descriptor ReadDescriptor(engine::ByteReader& input, std::uint64_t asked) {
   const auto near = static_cast<std::uint32_t>(std::min<std::uint64_t>(asked, kLengthMax));
-  const auto lengths = std::to_array<std::uint32_t>({512, 512, near, near / 2, near - (near > 0 ? 1 : 0),
-                                                     near + (near < kLengthMax ? 1 : 0), 0, 1, 100, 4096, 1U << 31,
-                                                     kLengthMax - 511, kLengthMax});
-  const std::uint32_t length = input.Choose(lengths);
+  const auto length = input.Choose<std::uint32_t>({512, 512, near, near / 2, near - (near > 0 ? 1 : 0),
+                                                   near + (near < kLengthMax ? 1 : 0), 0, 1, 100, 4096, 1U << 31,
+                                                   kLengthMax - 511, kLengthMax});
   const std::uint8_t status = input.Byte();
   return {.length = length, .status = (status & 7U) | ((status & 8U) << 28)};
 }
 
 Chunk ReadStatusChunk(engine::ByteReader& input, std::uint8_t id_selector, std::uint64_t asked) {
-  constexpr std::array<std::uint32_t, 4> kIds = {kAllocationId, kAllocationId, kOtherId, kUnknownId};
-  engine::BlockStatus status = {.context_id = kIds[id_selector % kIds.size()], .descriptors = {}};
+  engine::BlockStatus status = {
+      .context_id = engine::Pick(id_selector, {kAllocationId, kAllocationId, kOtherId, kUnknownId}), .descriptors = {}};
   for (unsigned count = input.Byte() % 5U; count > 0; --count) {
     status.descriptors.push_back(ReadDescriptor(input, asked));
   }
@@ -119,7 +107,9 @@ void ReadMessage(engine::ByteReader& input, StatusExchange& exchange) {
     case 13:
       return chunks.push_back({.type = ChunkType::kBlockStatusExt, .payload = engine::Bytes(12)});
     case 14:
-      exchange.simple_reply = engine::SimpleReply{.error = kErrors[kind / 16 % kErrors.size()]};
+      exchange.simple_reply = engine::SimpleReply{
+          .error = engine::Pick<std::uint32_t>(kind / 16U, {engine::NbdError::kOk, engine::NbdError::kEinval,
+                                                            engine::NbdError::kOk, engine::NbdError::kEio})};
       return;
     case 15:
       return chunks.push_back({.type = static_cast<std::uint16_t>(kind / 16U), .payload = engine::Bytes(12)});
@@ -131,15 +121,14 @@ void ReadMessage(engine::ByteReader& input, StatusExchange& exchange) {
 }  // namespace
 
 TruthInput ReadTruthInput(engine::ByteView bytes) {
-  constexpr auto kAlignments = std::to_array<std::uint32_t>({1, 512, 2, 4096, 64, 1U << 16, 1U << 31, 1});
-  constexpr auto kCounts = std::to_array<std::uint32_t>({64, 1, 2, 5});
   engine::ByteReader input(bytes);
   const std::uint8_t head = input.Byte();
   const std::uint8_t begin = input.Byte();
   const std::uint8_t end = input.Byte();
   const std::uint8_t nudges = input.Byte();
-  TruthInput read = {.options = {.req_one = (head & 2) != 0, .alignment = kAlignments[head >> 2 & 7U]}};
-  read.options.descriptor_count_max = input.Choose(kCounts);
+  const auto alignment = engine::Pick<std::uint32_t>(head >> 2U, {1, 512, 2, 4096, 64, 1U << 16, 1U << 31, 1});
+  TruthInput read = {.options = {.req_one = (head & 2) != 0, .alignment = alignment}};
+  read.options.descriptor_count_max = input.Choose<std::uint32_t>({64, 1, 2, 5});
   engine::Script script = engine::DecodeScript(input.rest(), {.steps_max = 16});
   script.size = std::max<std::uint64_t>(script.size, 1);
   read.size = script.size;
@@ -160,10 +149,13 @@ ReplyInput ReadReplyInput(engine::ByteView bytes) {
   StatusExchange& exchange = read.exchange;
   const std::uint8_t head = input.Byte();
   exchange.req_one = (head & 2) != 0;
-  exchange.agreed.block_size.minimum = kBlockSizes[(head >> 2 & 7U) % kBlockSizes.size()];
-  exchange.agreed.block_size.maximum = kPayloadsMax[(head >> 6) % kPayloadsMax.size()];
-  exchange.asked.begin = input.Choose(kBegins);
-  exchange.asked.end = SaturatingAdd(exchange.asked.begin, input.Choose(kLengths));
+  exchange.agreed.block_size.minimum = engine::Pick<std::uint32_t>(head >> 2U & 7U, {1, 512, 4096, 64, 0, 3});
+  exchange.agreed.block_size.maximum =
+      engine::Pick<std::uint32_t>(head >> 6U, {engine::kPayloadBytesDefaultMax, 32, 15, 0});
+  exchange.asked.begin = input.Choose<std::uint64_t>(
+      {0, 0, 512, 100, 4096, std::uint64_t{1} << 32, (std::uint64_t{1} << 63) - 4096, kMax - 600});
+  const auto length = input.Choose<std::uint64_t>({512, 4096, 1024, 100, 1, 0, std::uint64_t{1} << 31, kLengthMax});
+  exchange.asked.end = SaturatingAdd(exchange.asked.begin, length);
   exchange.agreed.info.size = ExportBytes(input.Byte(), exchange.asked);
   exchange.agreed.contexts = Contexts(input.Byte());
   for (int i = 0; i < 2; ++i) {

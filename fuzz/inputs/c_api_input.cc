@@ -17,13 +17,13 @@ class Reader : public engine::ByteReader {
   using ByteReader::ByteReader;
 
   CStep Step() {
-    constexpr auto kCalls =
-        std::to_array<CCall>({CCall::kAdd, CCall::kAdd, CCall::kAdd, CCall::kAdd, CCall::kForeach, CCall::kForeach,
-                              CCall::kClear, CCall::kNewOfType, CCall::kAdd, CCall::kFill, CCall::kForeach,
-                              CCall::kForeach, CCall::kNewOfType, CCall::kNew, CCall::kFree, CCall::kNewCompat});
     const std::uint8_t kind = Byte();
     const std::uint8_t how = Byte();
-    CStep step = {.call = kCalls[kind % kCalls.size()], .slot = kind >> 4 & 1U, .is_null = kind >= 248};
+    const CCall call =
+        engine::Pick(kind, {CCall::kAdd, CCall::kAdd, CCall::kAdd, CCall::kAdd, CCall::kForeach, CCall::kForeach,
+                            CCall::kClear, CCall::kNewOfType, CCall::kAdd, CCall::kFill, CCall::kForeach,
+                            CCall::kForeach, CCall::kNewOfType, CCall::kNew, CCall::kFree, CCall::kNewCompat});
+    CStep step = {.call = call, .slot = kind >> 4 & 1U, .is_null = kind >= 248};
     step.allocations = (how & 7) < 4 ? how & 3 : -1;
     step.is_told = (how & 8) == 0;
     switch (step.call) {
@@ -61,14 +61,17 @@ class Reader : public engine::ByteReader {
  private:
   // Mostly small: edges and overlaps need few bytes. The others are where something could be cut or wrap.
   std::uint64_t Number(std::uint64_t size) {
-    constexpr auto kEdges = std::to_array<std::uint64_t>(
-        {UINT32_MAX, 1ULL << 32, (1ULL << 32) + 1, (1ULL << 32) + 32, 1ULL << 62, NBDSPEC_EXTENTS_SIZE_MAX - 1,
-         NBDSPEC_EXTENTS_SIZE_MAX, NBDSPEC_EXTENTS_SIZE_MAX + 1, UINT64_MAX - 1, UINT64_MAX, UINT64_MAX, 1ULL << 31});
     const std::uint8_t byte = Byte();
     if (byte < 192) {
       return byte % 64U;
     }
-    return byte < 216 ? size + byte % 4 - 2 : kEdges[byte % kEdges.size()];
+    if (byte < 216) {
+      return size + byte % 4 - 2;
+    }
+    return engine::Pick<std::uint64_t>(
+        byte,
+        {UINT32_MAX, 1ULL << 32, (1ULL << 32) + 1, (1ULL << 32) + 32, 1ULL << 62, NBDSPEC_EXTENTS_SIZE_MAX - 1,
+         NBDSPEC_EXTENTS_SIZE_MAX, NBDSPEC_EXTENTS_SIZE_MAX + 1, UINT64_MAX - 1, UINT64_MAX, UINT64_MAX, 1ULL << 31});
   }
 
   std::uint64_t Length(const CStep& step) {
@@ -78,26 +81,22 @@ class Reader : public engine::ByteReader {
   }
 
   std::uint32_t Bits() {
-    constexpr auto kUnknown = std::to_array<std::uint32_t>({4, 6, 256, 257, 1U << 16, 1U << 31, UINT32_MAX});
     const std::uint8_t byte = Byte();
-    return byte < 224 ? byte % 4U : kUnknown[byte % kUnknown.size()];
+    return byte < 224 ? byte % 4U : engine::Pick<std::uint32_t>(byte, {4, 6, 256, 257, 1U << 16, 1U << 31, UINT32_MAX});
   }
 
   std::uint32_t Flags() {
-    constexpr auto kUnknown = std::to_array<std::uint32_t>({2, 3, 256, 1U << 31});
     const std::uint8_t byte = Byte();
-    return byte < 224 ? (byte % 4 == 0 ? 0U : 1U) : kUnknown[byte % kUnknown.size()];
+    return byte < 224 ? (byte % 4 == 0 ? 0U : 1U) : engine::Pick<std::uint32_t>(byte, {2, 3, 256, 1U << 31});
   }
 
   void ReadCallback(CStep& step, std::uint8_t how) {
-    constexpr auto kErrors = std::to_array<int>({EIO, ENOMEM, EINVAL, EBUSY, EOVERFLOW, 0, 9999, ENOSPC});
-    constexpr auto kResults = std::to_array<int>({-1, 1, -2, 256, 1 << 30, -1});
     const std::uint8_t byte = Byte();
     step.no_callback = how >= 248;
     step.in_callback = static_cast<InCallback>(how >> 4 & 3U);
     step.stop_at = byte % 4;
-    step.callback_error = kErrors[(byte >> 2) % kErrors.size()];
-    step.callback_result = kResults[(byte >> 5) % kResults.size()];
+    step.callback_error = engine::Pick(byte >> 2U, {EIO, ENOMEM, EINVAL, EBUSY, EOVERFLOW, 0, 9999, ENOSPC});
+    step.callback_result = engine::Pick(byte >> 5U, {-1, 1, -2, 256, 1 << 30, -1});
   }
 
   std::array<std::uint64_t, kCSlotCount> sizes_ = {};

@@ -2,14 +2,13 @@
 #include "fuzz/inputs/fresh_inputs.h"
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <initializer_list>
-#include <span>
 #include <string>
 #include <string_view>
 
+#include "engine/base/byte_reader.h"
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"
 #include "engine/wire/messages.h"
@@ -19,11 +18,7 @@ namespace nbdspec::fuzz {
 namespace {
 
 using engine::Bytes;
-
-template <typename T>
-const T& AnyOf(std::span<const T> choices, Random& random) {
-  return choices[random.Below(choices.size())];
-}
+using engine::Pick;
 
 Bytes FromText(std::string_view text) { return {text.begin(), text.end()}; }
 
@@ -37,8 +32,7 @@ Bytes AnyBytes(std::size_t count, Random& random) {
 
 // Short ones, and those at the limits of wire_decode.
 Bytes AnyPayload(Random& random) {
-  constexpr std::size_t kLimits[] = {0, 16, 40};
-  return AnyBytes(random.OneIn(2) ? random.Below(24) : AnyOf<std::size_t>(kLimits, random) + random.Below(2), random);
+  return AnyBytes(random.OneIn(2) ? random.Below(24) : Pick(random(), {0U, 16U, 40U}) + random.Below(2), random);
 }
 
 // Right ones for the most part, and any number of its bits at times.
@@ -54,12 +48,11 @@ engine::ServerMessage AnyReply(std::uint8_t data_bytes, Random& random) {
     return engine::SimpleReply{
         .error = error, .cookie = cookie, .data = AnyBytes(cookie < 2 && error == 0 ? data_bytes : 0, random)};
   }
-  constexpr std::uint16_t kTypes[] = {0, 1, 2, 5, 0x8001, 0x8002};
-  return engine::Chunk{
-      .flags = AnyCode<std::uint16_t>(2, random),
-      .type = random.OneIn(6) ? AnyCode<std::uint16_t>(8, random) : AnyOf<std::uint16_t>(kTypes, random),
-      .cookie = random.Below(3),
-      .payload = AnyPayload(random)};
+  return engine::Chunk{.flags = AnyCode<std::uint16_t>(2, random),
+                       .type = random.OneIn(6) ? AnyCode<std::uint16_t>(8, random)
+                                               : Pick<std::uint16_t>(random(), {0, 1, 2, 5, 0x8001, 0x8002}),
+                       .cookie = random.Below(3),
+                       .payload = AnyPayload(random)};
 }
 
 // `phase` as ReadWireInput has it. Those of a server below 2 begin with its greeting.
@@ -178,9 +171,7 @@ class TextWriter {
   }
 
  private:
-  std::string Word(std::initializer_list<std::string_view> words) {
-    return std::string(words.begin()[random_.Below(words.size())]);
-  }
+  std::string Word(std::initializer_list<std::string_view> words) { return std::string(Pick(random_(), words)); }
 
   std::string Requirement() {
     std::string row = Word({"a", "a", "b.c-1", "d.9", "A", "e\x1b[31m", ""}) + "\tS";

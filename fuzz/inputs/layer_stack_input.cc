@@ -17,6 +17,7 @@ namespace {
 
 using engine::ExtentType;
 using engine::Layer;
+using engine::NbdError;
 
 // Small: edges and overlaps need few bytes.
 constexpr std::uint64_t kDiskBytesMax = 48;
@@ -48,9 +49,6 @@ class Reader : public engine::ByteReader {
   }
 
   StackStep Step() {
-    constexpr auto kErrors = std::to_array<std::uint32_t>(
-        {engine::NbdError::kEio, engine::NbdError::kEperm, engine::NbdError::kEnomem, engine::NbdError::kEnospc,
-         engine::NbdError::kEinval, engine::NbdError::kEshutdown, 9999, 0xffffffff});
     const std::uint8_t kind = Byte();
     StackStep step = {.call = static_cast<StackCall>(kind % 8U), .offset = Byte(), .length = Byte()};
     if (step.call == StackCall::kWrite) {
@@ -58,7 +56,9 @@ class Reader : public engine::ByteReader {
     }
     if (kind >= 224) {
       step.calls_to_fault = static_cast<std::uint8_t>(1 + Below(4));
-      step.fault_error = kErrors[step.offset % kErrors.size()];
+      step.fault_error = engine::Pick<std::uint32_t>(
+          step.offset, {NbdError::kEio, NbdError::kEperm, NbdError::kEnomem, NbdError::kEnospc, NbdError::kEinval,
+                        NbdError::kEshutdown, 9999, 0xffffffff});
     }
     return step;
   }
@@ -87,26 +87,24 @@ class Reader : public engine::ByteReader {
   }
 
   LayerSpec FilterOver(LayerSpec below) {
-    constexpr auto kKinds = std::to_array<LayerKind>({LayerKind::kWindow, LayerKind::kTruncate, LayerKind::kCopyOnWrite,
-                                                      LayerKind::kBlockSize, LayerKind::kSparseRead, LayerKind::kWindow,
-                                                      LayerKind::kTruncate, LayerKind::kCopyOnWrite,
-                                                      LayerKind::kBlockSize, LayerKind::kNoExtents});
+    using enum LayerKind;
     const std::uint8_t style = Byte();
-    LayerSpec spec = {.kind = kKinds[style % kKinds.size()]};
+    LayerSpec spec = {.kind = engine::Pick(style, {kWindow, kTruncate, kCopyOnWrite, kBlockSize, kSparseRead, kWindow,
+                                                   kTruncate, kCopyOnWrite, kBlockSize, kNoExtents})};
     TakeLiberties(spec, style);
     const bool is_sized = style >= 128;
     switch (spec.kind) {
-      case LayerKind::kWindow:
+      case kWindow:
         spec.offset = Below(is_sized ? 64 : 16);
         spec.size = is_sized ? std::optional(Below(64)) : std::nullopt;
         break;
-      case LayerKind::kTruncate:
+      case kTruncate:
         spec.size = is_sized ? std::optional(Below(80)) : std::nullopt;
         spec.round_up_to = 1 + Below(16);
         spec.round_down_to = 1 + Below(16);
         break;
-      case LayerKind::kCopyOnWrite:
-      case LayerKind::kBlockSize:
+      case kCopyOnWrite:
+      case kBlockSize:
         spec.block_bytes = 1 + Below(16);
         break;
       default:

@@ -9,6 +9,8 @@
 #include <utility>
 #include <variant>
 
+#include "engine/base/byte_reader.h"
+
 namespace nbdspec::fuzz {
 
 using engine::Bytes;
@@ -60,8 +62,8 @@ Script ScriptMutator::Fresh(std::size_t count, Script script) {
 
 // Ranges of one length at regular distances, in some order: a map gets large by nothing as soon as by these.
 void ScriptMutator::Comb(Script& script) {
-  constexpr std::array kUnits = {0, 0, 0, 9, 16, 31, 32};  // Powers of two.
-  const std::uint64_t distance = (1 + random_.Below(4)) << kUnits[random_.Below(kUnits.size())];
+  const std::uint64_t units = 1 + random_.Below(4);
+  const std::uint64_t distance = units << engine::Pick(random_(), {0, 0, 0, 9, 16, 31, 32});
   const std::uint64_t length = random_.OneIn(2) ? distance : 1 + random_.Below(distance);
   const std::uint64_t begin = random_.OneIn(2) ? 0 : random_.Below(distance + 1);
   teeth_.clear();
@@ -291,11 +293,10 @@ bool ScriptMutator::Retype(Script& script) {
 
 void ScriptMutator::Retype(engine::RequestStep& step) {
   using engine::Command;
-  constexpr std::array kCommands = {Command::kRead,  Command::kWrite, Command::kFlush, Command::kTrim,
-                                    Command::kCache, Command::kZero,  Command::kStatus};
   switch (random_.Below(4)) {
     case 0:
-      step.command = kCommands[random_.Below(kCommands.size())];
+      step.command = engine::Pick(random_(), {Command::kRead, Command::kWrite, Command::kFlush, Command::kTrim,
+                                              Command::kCache, Command::kZero, Command::kStatus});
       return;
     case 1:
       step.pattern = static_cast<std::uint8_t>(random_());
@@ -419,8 +420,9 @@ std::uint64_t ScriptMutator::AnyEdge(const Script& script, std::size_t but_of) {
 }
 
 std::uint64_t ScriptMutator::WideNumber() {
-  constexpr std::array<std::uint64_t, 6> kWide = {1ULL << 31, 1ULL << 32, 3ULL << 32, 1ULL << 62, 1ULL << 63, 0};
-  return kWide[random_.Below(kWide.size())] + random_.Below(3) - 1;
+  const std::uint64_t wide =
+      engine::Pick(random_(), {1ULL << 31, 1ULL << 32, 3ULL << 32, 1ULL << 62, 1ULL << 63, 0ULL});
+  return wide + random_.Below(3) - 1;
 }
 
 // The other edge stays, unless this one passes it: then they change places.

@@ -23,6 +23,7 @@ using engine::MakeOption;
 using engine::Option;
 using engine::OptionData;
 using engine::OptionType;
+using engine::Pick;
 using engine::Request;
 using namespace std::string_view_literals;
 
@@ -55,8 +56,8 @@ class Conversation {
  private:
   void WriteFlags() {
     const std::uint8_t byte = choices_.Byte();
-    const auto flags = std::to_array<std::uint32_t>({0, engine::ClientFlag::kFixedNewstyle, 4, 1U << 31});
-    Encode(engine::ClientFlags{.flags = byte < 224 ? handshake_flags_ : flags[byte % flags.size()]}, out_);
+    const auto unusual = Pick<std::uint32_t>(byte, {0, engine::ClientFlag::kFixedNewstyle, 4, 1U << 31});
+    Encode(engine::ClientFlags{.flags = byte < 224 ? handshake_flags_ : unusual}, out_);
   }
 
   // bit 0: STRUCTURED_REPLY; bit 1: SET_META_CONTEXT, bit 2: of both contexts, bit 3: for another export; bit 4: no
@@ -147,8 +148,6 @@ class Conversation {
   }
 
   void WriteBroken(std::uint8_t kind, Bytes payload) {
-    constexpr std::uint32_t kOptions[] = {OptionType::kSetMetaContext, OptionType::kListMetaContext, OptionType::kGo,
-                                          OptionType::kInfo};
     const std::uint8_t how = choices_.Byte();
     if (how < 64 || payload.empty()) {
       payload.push_back(how);
@@ -157,7 +156,9 @@ class Conversation {
     } else {
       payload[how % payload.size()] = static_cast<std::uint8_t>(payload[how % payload.size()] + how);
     }
-    Put({.option = kOptions[kind / 16 % 4], .payload = std::move(payload)});
+    const auto option = Pick<std::uint32_t>(
+        kind / 16U, {OptionType::kSetMetaContext, OptionType::kListMetaContext, OptionType::kGo, OptionType::kInfo});
+    Put({.option = option, .payload = std::move(payload)});
   }
 
   void WriteRequest() {
@@ -185,26 +186,25 @@ class Conversation {
   }
 
   static std::uint16_t Flags(std::uint8_t byte) {
-    constexpr auto kFlags =
-        std::to_array<std::uint16_t>({0, 0, 0, CommandFlag::kFua, CommandFlag::kNoHole, CommandFlag::kDf,
-                                      CommandFlag::kReqOne, CommandFlag::kFastZero});
-    return byte < 224 ? kFlags[byte % kFlags.size()] : static_cast<std::uint16_t>(1U << byte % 16U);
+    const auto flag = Pick<std::uint16_t>(byte, {0, 0, 0, CommandFlag::kFua, CommandFlag::kNoHole, CommandFlag::kDf,
+                                                 CommandFlag::kReqOne, CommandFlag::kFastZero});
+    return byte < 224 ? flag : static_cast<std::uint16_t>(1U << byte % 16U);
   }
 
   [[nodiscard]] std::uint64_t Offset(std::uint8_t byte) const {
-    const auto offsets = std::to_array<std::uint64_t>(
-        {0, 1, 100, 511, 512, 1000, 1024, 4096, *size_, *size_ - 1, *size_ - 512, *size_ + 1, (1 << 16) - 1, 1 << 16,
-         std::uint64_t{1} << 32, std::numeric_limits<std::uint64_t>::max()});
+    const auto offset = Pick<std::uint64_t>(
+        byte, {0, 1, 100, 511, 512, 1000, 1024, 4096, *size_, *size_ - 1, *size_ - 512, *size_ + 1, (1 << 16) - 1,
+               1 << 16, std::uint64_t{1} << 32, std::numeric_limits<std::uint64_t>::max()});
     const std::uint64_t nudge = byte % 16U < 8U ? byte / 16U * 512U : 0U;
-    return offsets[byte % 16U] + nudge;
+    return offset + nudge;
   }
 
   [[nodiscard]] std::uint32_t Length(std::uint8_t byte, std::uint64_t offset) const {
-    const auto lengths = std::to_array<std::uint64_t>({512, 1, 100, 511, 513, 1024, 4096, 0, *size_ - offset,
-                                                       *size_ - offset + 1, *size_, 5000, 1 << 16, (1 << 16) + 1,
-                                                       1U << 31, std::numeric_limits<std::uint32_t>::max()});
+    const auto length =
+        Pick<std::uint64_t>(byte, {512, 1, 100, 511, 513, 1024, 4096, 0, *size_ - offset, *size_ - offset + 1, *size_,
+                                   5000, 1 << 16, (1 << 16) + 1, 1U << 31, std::numeric_limits<std::uint32_t>::max()});
     const std::uint64_t nudge = byte % 16U < 7U ? byte / 16U * 512U : 0U;
-    return static_cast<std::uint32_t>(lengths[byte % 16U] + nudge);
+    return static_cast<std::uint32_t>(length + nudge);
   }
 
   // The payload of a WRITE; when it would be very long it ends with the stream, or sooner.
@@ -311,13 +311,13 @@ class Haggling {
  private:
   // Returns whether it ends the haggling.
   bool WriteOption() {
-    constexpr auto kOptions = std::to_array<std::uint32_t>(
+    const std::uint8_t kind = choices_.Byte();
+    auto option = Pick<std::uint32_t>(
+        kind,
         {OptionType::kSetMetaContext, OptionType::kSetMetaContext, OptionType::kSetMetaContext,
          OptionType::kSetMetaContext, OptionType::kStructuredReply, OptionType::kGo, OptionType::kListMetaContext,
          OptionType::kListMetaContext, OptionType::kStructuredReply, OptionType::kExtendedHeaders, OptionType::kInfo,
          OptionType::kGo, OptionType::kExportName, OptionType::kList, OptionType::kStarttls, 0});
-    const std::uint8_t kind = choices_.Byte();
-    std::uint32_t option = kOptions[kind % kOptions.size()];
     auto malformed = kind >> 4 > 8 ? static_cast<Malformed>((kind >> 4) - 8) : Malformed::kNot;  // 7 of 16 are.
     if (option == 0) {
       option = (kind & 16) != 0 ? OptionType::kAbort : choices_.Byte() + 12U;  // The latter is known to nobody.
@@ -348,45 +348,43 @@ class Haggling {
   }
 
   std::string ExportName() {
-    constexpr auto kAsked = std::to_array<std::string_view>(
-        {"a", "b", "", "a", "b", kBareExport, "a", "A", "", "a", "nowhere", "a\0"sv, "\xff\xfe", "aa"});
-    return std::string(choices_.Choose(kAsked));
+    return std::string(choices_.Choose<std::string_view>(
+        {"a", "b", "", "a", "b", kBareExport, "a", "A", "", "a", "nowhere", "a\0"sv, "\xff\xfe", "aa"}));
   }
 
   std::string Query() {
-    constexpr auto kQueries = std::to_array<std::string_view>({"base:allocation",
-                                                               "x-nbdspec:block-index",
-                                                               "base:",
-                                                               "base:allocation",
-                                                               "x-nbdspec:block-index",
-                                                               "x-nbdspec:",
-                                                               "base",
-                                                               "",
-                                                               ":",
-                                                               "base:alloc",
-                                                               "BASE:ALLOCATION",
-                                                               "base:allocation2",
-                                                               "qemu:dirty-bitmap:b",
-                                                               "x-nowhere:",
-                                                               ":allocation",
-                                                               "allocation",
-                                                               "base:allocation\0"sv,
-                                                               "base:\xc3\x28",
-                                                               "x-nbdspec:block-inde",
-                                                               " base:allocation"});
-    return std::string(choices_.Choose(kQueries));
+    return std::string(choices_.Choose<std::string_view>({"base:allocation",
+                                                          "x-nbdspec:block-index",
+                                                          "base:",
+                                                          "base:allocation",
+                                                          "x-nbdspec:block-index",
+                                                          "x-nbdspec:",
+                                                          "base",
+                                                          "",
+                                                          ":",
+                                                          "base:alloc",
+                                                          "BASE:ALLOCATION",
+                                                          "base:allocation2",
+                                                          "qemu:dirty-bitmap:b",
+                                                          "x-nowhere:",
+                                                          ":allocation",
+                                                          "allocation",
+                                                          "base:allocation\0"sv,
+                                                          "base:\xc3\x28",
+                                                          "x-nbdspec:block-inde",
+                                                          " base:allocation"}));
   }
 
   // At or shortly after the begin of a block.
   void WriteStatus(std::uint64_t cookie) {
-    constexpr auto kLengths = std::to_array<std::uint32_t>({1, 512, kMetaBlockBytes, 3 * kMetaBlockBytes});
     const std::uint8_t byte = choices_.Byte();
     const std::uint32_t offset = (byte & 3U) * kMetaBlockBytes + ((byte & 32) != 0 ? 512 : 0);
+    const std::uint32_t length = Pick(byte >> 3U, {1U, 512U, kMetaBlockBytes, 3 * kMetaBlockBytes});
     Encode(Request{.flags = (byte & 4) != 0 ? CommandFlag::kReqOne : std::uint16_t{0},
                    .type = CommandType::kBlockStatus,
                    .cookie = cookie,
                    .offset = offset,
-                   .length = std::min(kLengths[byte >> 3 & 3U], kMetaBlockCount * kMetaBlockBytes - offset)},
+                   .length = std::min(length, kMetaBlockCount * kMetaBlockBytes - offset)},
            said_);
   }
 
@@ -399,13 +397,13 @@ class Haggling {
 
 SessionInput ReadSessionInput(engine::ByteView input) {
   constexpr std::uint16_t kBoth = engine::HandshakeFlag::kFixedNewstyle | engine::HandshakeFlag::kNoZeroes;
-  constexpr std::uint16_t kHandshakeFlags[] = {kBoth, kBoth, engine::HandshakeFlag::kFixedNewstyle,
-                                               engine::HandshakeFlag::kNoZeroes};
   const auto head = [&](std::size_t at) { return at < input.size() ? input[at] : std::uint8_t{0}; };
   const engine::ByteView rest = input.subspan(std::min(kHeadBytes, input.size()));
   const bool is_small = (head(0) & 2) != 0;
   SessionInput read = {
-      .server = {.handshake_flags = kHandshakeFlags[head(0) >> 2 & 3U], .structured_replies = (head(0) >> 4 & 3U) != 3},
+      .server = {.handshake_flags = Pick(head(0) >> 2U, {kBoth, kBoth, engine::HandshakeFlag::kFixedNewstyle,
+                                                         engine::HandshakeFlag::kNoZeroes}),
+                 .structured_replies = (head(0) >> 4 & 3U) != 3},
       .payload_bytes_max = is_small ? kSmallLimit : engine::kPayloadBytesDefaultMax,
       .piece_bytes = {1U + head(1), 1U + head(2) % 8U},
       .is_read_slowly = (head(0) & 64) != 0,

@@ -21,13 +21,11 @@ class Reader : public engine::ByteReader {
   using ByteReader::ByteReader;
 
   SessionStep Step() {
-    constexpr auto kActs = std::to_array<SessionAct>(
-        {SessionAct::kNextAnswer, SessionAct::kSayRead, SessionAct::kSayFlush, SessionAct::kNextAnswer,
-         SessionAct::kAskRead, SessionAct::kAskOption, SessionAct::kNextOptionReplies, SessionAct::kNext,
-         SessionAct::kSilence, SessionAct::kNextEnd, SessionAct::kAskExportName, SessionAct::kNextGreeting,
-         SessionAct::kEnterTransmission, SessionAct::kAskFlush, SessionAct::kSayFlush, SessionAct::kSayRead});
+    using enum SessionAct;
     const std::uint8_t byte = Byte();
-    return {.act = kActs[byte & 15U],
+    return {.act = engine::Pick(byte, {kNextAnswer, kSayRead, kSayFlush, kNextAnswer, kAskRead, kAskOption,
+                                       kNextOptionReplies, kNext, kSilence, kNextEnd, kAskExportName, kNextGreeting,
+                                       kEnterTransmission, kAskFlush, kSayFlush, kSayRead}),
             .cookie = 1U + (byte >> 4 & 3U),
             .length = (byte & 128) != 0 ? 1U : 8U,
             .no_zeroes = (byte & 64) == 0};
@@ -35,21 +33,21 @@ class Reader : public engine::ByteReader {
 
   // A message near what a server might say.
   void Say(engine::Bytes& stream) {
-    constexpr auto kReplies = std::to_array<std::uint32_t>(
-        {OptionReplyType::kAck, OptionReplyType::kServer, OptionReplyType::kInfo, OptionReplyType::kMetaContext,
-         OptionReplyType::kErrUnsup, OptionReplyType::kErrInvalid, 5, 0xffffffff});
-    constexpr auto kChunks =
-        std::to_array<std::uint16_t>({ChunkType::kNone, ChunkType::kOffsetData, ChunkType::kOffsetHole,
-                                      ChunkType::kBlockStatus, ChunkType::kError, ChunkType::kErrorOffset, 77, 0xffff});
     const std::uint8_t kind = Byte();
     const std::uint8_t more = Byte();
+    const auto reply = engine::Pick<std::uint32_t>(
+        more, {OptionReplyType::kAck, OptionReplyType::kServer, OptionReplyType::kInfo, OptionReplyType::kMetaContext,
+               OptionReplyType::kErrUnsup, OptionReplyType::kErrInvalid, 5, 0xffffffff});
+    const auto chunk = engine::Pick<std::uint16_t>(
+        more, {ChunkType::kNone, ChunkType::kOffsetData, ChunkType::kOffsetHole, ChunkType::kBlockStatus,
+               ChunkType::kError, ChunkType::kErrorOffset, 77, 0xffff});
     const std::uint64_t cookie = 1U + (kind >> 4 & 3U);
     switch (kind & 7U) {
       case 0:
       case 1:
       case 2:
         Encode(engine::Chunk{.flags = static_cast<std::uint16_t>(kind >> 3 & 1U),
-                             .type = kChunks[more & 7U],
+                             .type = chunk,
                              .cookie = cookie,
                              .payload = Payload(more / 8U)},
                stream);
@@ -61,7 +59,7 @@ class Reader : public engine::ByteReader {
         return;
       case 4:
       case 5:
-        Encode(engine::OptionReply{.option = 3, .type = kReplies[more & 7U], .payload = Payload(more / 8U)}, stream);
+        Encode(engine::OptionReply{.option = 3, .type = reply, .payload = Payload(more / 8U)}, stream);
         return;
       case 6:
         if ((kind & 8U) != 0) {
@@ -88,12 +86,11 @@ class Reader : public engine::ByteReader {
 }  // namespace
 
 SessionDecodeInput ReadSessionDecodeInput(engine::ByteView bytes) {
-  constexpr auto kEndings =
-      std::to_array<Ending>({Ending::kClosed, Ending::kReset, Ending::kTimedOut, Ending::kTimedOut});
   Reader reader(bytes);
   const std::uint8_t head = reader.Byte();
   const std::uint8_t how = reader.Byte();
-  SessionDecodeInput input = {.ending = kEndings[head & 3U], .piece_bytes = {1U + (how & 15U), 1U + (how >> 4)}};
+  const Ending ending = engine::Pick(head, {Ending::kClosed, Ending::kReset, Ending::kTimedOut, Ending::kTimedOut});
+  SessionDecodeInput input = {.ending = ending, .piece_bytes = {1U + (how & 15U), 1U + (how >> 4)}};
   if ((head & 4) != 0) {
     input.limits.messages_max = 3;
     input.limits.option_bytes_max = 40;
