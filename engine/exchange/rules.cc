@@ -122,7 +122,7 @@ Facts FactsOf(const Exchange& exchange) {
 std::span<const Rule> AllRules() {
   static const std::vector<Rule> rules = [] {
     std::vector<Rule> all;
-    for (const auto part : {ReplyRules(), ErrorChunkRules(), ReadRules(), StatusRules(), ErrorRules()}) {
+    for (const auto part : {ReplyRules(), ReadRules(), StatusRules(), ErrorRules()}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

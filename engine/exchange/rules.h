@@ -57,11 +57,10 @@ struct Rule {
 };
 
 // The rules by subject, each in the order of the catalogue.
-std::span<const Rule> ReplyRules();       // Which kind of reply comes, and the form of chunks.
-std::span<const Rule> ErrorChunkRules();  // The payloads of error chunks.
-std::span<const Rule> ReadRules();        // Content chunks, and what answers READ.
-std::span<const Rule> StatusRules();      // What answers BLOCK_STATUS. None accuses the answer to a length of 0.
-std::span<const Rule> ErrorRules();       // Which errors come, and for which request.
+std::span<const Rule> ReplyRules();   // Which kind of reply comes, the form of chunks, the payloads of error chunks.
+std::span<const Rule> ReadRules();    // Content chunks, and what answers READ.
+std::span<const Rule> StatusRules();  // What answers BLOCK_STATUS. None accuses the answer to a length of 0.
+std::span<const Rule> ErrorRules();   // Which errors come, and for which request.
 // All of them.
 std::span<const Rule> AllRules();
 

@@ -186,9 +186,7 @@ std::vector<Wrong> WrongReplies() {
   };
 }
 
-std::vector<std::span<const Rule>> Groups() {
-  return {ReplyRules(), ErrorChunkRules(), ReadRules(), StatusRules(), ErrorRules()};
-}
+std::vector<std::span<const Rule>> Groups() { return {ReplyRules(), ReadRules(), StatusRules(), ErrorRules()}; }
 
 TEST(Rules, EachIsViolatedByItsWrongReply) {
   for (const Wrong& wrong : WrongReplies()) {
