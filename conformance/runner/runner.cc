@@ -35,7 +35,7 @@ class Runner {
                      .seed = options_.seed,
                      .target = target_.Describe()};
     Worker first(target_, options_, deadline_);
-    const auto profile = first.Open();
+    const auto profile = first.Open(Setup::kWritable);
     if (profile) {
       run.advertised = profile->Advertised();
     } else if (profile.error().is_unreachable && !Cancelled()) {

@@ -94,8 +94,6 @@ Worker::Server& Worker::ServerFor(Setup setup) {
   return server->second;
 }
 
-std::expected<Profile, ProbeError> Worker::Open() { return ServerFor(Setup::kWritable).profile; }
-
 Worker::Trial Worker::Try(const Check& check, Server& server) {
   Transcript transcript;
   const Profile unknown;

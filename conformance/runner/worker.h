@@ -21,12 +21,9 @@ class Worker {
   Worker(Target& target, const RunOptions& options, Transport::Clock::time_point deadline)
       : target_(target), options_(options), deadline_(deadline) {}
 
-  // Starts the ordinary server and holds the sanity conversation.
+  // Starts a server set up so and holds the sanity conversation, if there is none yet; Run does so by itself.
   // Returns what it offers, or why it cannot be talked to.
-  std::expected<Profile, ProbeError> Open();
-
-  // Starts a server set up so, if there is none yet. Run does so by itself.
-  void Prepare(Setup setup) { ServerFor(setup); }
+  const std::expected<Profile, ProbeError>& Open(Setup setup) { return ServerFor(setup).profile; }
 
   // Runs `check`, if it applies, and again if it does not hold.
   reports::Outcome Run(const Check& check);

@@ -27,7 +27,7 @@ Catch Run(const Fault& fault, const Check& check, std::uint64_t seed) {
   }});
   const RunOptions options{.seed = seed};
   Worker worker(*target, options, Transport::Clock::time_point::max());
-  worker.Prepare(check.setup);
+  worker.Open(check.setup);
   is_faulty = true;
   reports::Outcome outcome = worker.Run(check);
   return {.check = check.id,

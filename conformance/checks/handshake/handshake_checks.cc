@@ -19,16 +19,11 @@ using engine::HandshakeFlag;
 
 namespace {
 
-// A connection and the greeting that it began with.
-struct Greeted {
-  Session session;
-  engine::Greeting greeting;
-};
-
-std::expected<Greeted, Judgement> Greet(CheckContext& context) {
+// A connection whose greeting was received.
+std::expected<Session, Judgement> Greeted(CheckContext& context) {
   NBDSPEC_TRY(session, context.Connect());
   NBDSPEC_TRY(greeting, session.NextGreeting());
-  return Greeted{.session = std::move(session), .greeting = greeting};
+  return std::move(session);
 }
 
 Judgement Magic(CheckContext& context) {
@@ -54,14 +49,14 @@ Judgement OptionMagic(CheckContext& context) {
 }
 
 Judgement FlagsWidth(CheckContext& context) {
-  NBDSPEC_TRY(greeted, Greet(context));
-  const auto noise = greeted.session.ExpectSilence();
+  NBDSPEC_TRY(session, Greeted(context));
+  const auto noise = session.ExpectSilence();
   return noise ? Broken("after the greeting, before any client flags: " + *noise, "18 bytes, then silence") : Holds();
 }
 
 Judgement NoOtherFlags(CheckContext& context) {
-  NBDSPEC_TRY(greeted, Greet(context));
-  const std::uint16_t flags = greeted.greeting.flags;
+  NBDSPEC_TRY(session, Greeted(context));
+  const std::uint16_t flags = session.negotiated().handshake_flags;
   return Require((flags & ~unsigned{HandshakeFlag::kFixedNewstyle | HandshakeFlag::kNoZeroes}) == 0,
                  "handshake flags " + engine::HandshakeFlagNames(flags),
                  "no bits but FIXED_NEWSTYLE (0) and NO_ZEROES (1)");
@@ -71,25 +66,25 @@ Judgement NoOtherFlags(CheckContext& context) {
 // nor silence will do.
 template <std::uint32_t extra>
 Judgement Drops(CheckContext& context) {
-  NBDSPEC_TRY(greeted, Greet(context));
-  if ((greeted.greeting.flags & extra) != 0) {
+  NBDSPEC_TRY(session, Greeted(context));
+  if ((session.negotiated().handshake_flags & extra) != 0) {
     return NotApplicable("the server offers both flags there are");
   }
   constexpr std::string_view kAllowed = "the server closes the connection";
-  greeted.session.Send(engine::ClientFlags{.flags = greeted.greeting.flags | extra});
-  const auto replies = greeted.session.Ask(Option{.option = OptionType::kList});
+  session.Send(engine::ClientFlags{.flags = session.negotiated().handshake_flags | extra});
+  const auto replies = session.Ask(Option{.option = OptionType::kList});
   return replies ? Broken("the server goes on: NBD_OPT_LIST was answered " + TypesOf(*replies), kAllowed)
                  : MayDisconnect(replies.error(), kAllowed);
 }
 
 // Asks `option` of a server whose greeting has FIXED_NEWSTYLE clear: only one that has the flag set may haggle.
 Judgement NoHagglingWithoutFlag(CheckContext& context, const Option& option) {
-  NBDSPEC_TRY(greeted, Greet(context));
-  if ((greeted.greeting.flags & HandshakeFlag::kFixedNewstyle) != 0) {
+  NBDSPEC_TRY(session, Greeted(context));
+  if ((session.negotiated().handshake_flags & HandshakeFlag::kFixedNewstyle) != 0) {
     return Holds();
   }
-  greeted.session.Send(engine::ClientFlags{.flags = greeted.greeting.flags & kAllClientFlags});
-  const auto replies = greeted.session.Ask(option);
+  session.Send(engine::ClientFlags{.flags = session.negotiated().handshake_flags & kAllClientFlags});
+  const auto replies = session.Ask(option);
   return !replies ? Holds()
                   : Broken("FIXED_NEWSTYLE is not set, and " + OptionName(option.option) + " was answered " +
                                TypesOf(*replies),
@@ -291,7 +286,7 @@ Judgement PadNotOmittedUnasked(CheckContext& context) {
 
 Judgement NoPadWhenAgreed(CheckContext& context) {
   NBDSPEC_TRY(answer, EnterByName(context));
-  if (!answer.no_zeroes) {
+  if (answer.session.negotiated().pads_export_name_reply()) {
     return NotApplicable("the server does not offer NO_ZEROES this time");
   }
   const auto noise = answer.session.ExpectSilence();

@@ -131,7 +131,6 @@ std::expected<GoAnswer, Judgement> AskGo(CheckContext& context, std::vector<std:
   NBDSPEC_TRY(session, context.Haggle(flags));
   NBDSPEC_TRY(replies, session.Try(InfoOption(OptionType::kGo, context.export_name(), std::move(requests))));
   GoAnswer answer{.session = std::move(session), .replies = std::move(replies)};
-  answer.acknowledged = IsAcknowledged(answer.replies);
   if (const auto* reply = FindInfo(answer.replies, InfoType::kExport)) {
     answer.info = engine::DecodePayload<engine::InfoExport>(reply->payload).value_or(engine::InfoExport{});
   }
@@ -144,7 +143,7 @@ std::expected<GoAnswer, Judgement> AskGo(CheckContext& context, std::vector<std:
 std::expected<GoAnswer, Judgement> EnterByGo(CheckContext& context, std::vector<std::uint16_t> requests,
                                              std::uint32_t flags) {
   NBDSPEC_TRY(answer, AskGo(context, std::move(requests), flags));
-  if (answer.acknowledged) {
+  if (IsAcknowledged(answer.replies)) {
     return std::move(answer);
   }
   const std::string saw = "NBD_OPT_GO was answered " + TypesOf(answer.replies);
@@ -154,9 +153,8 @@ std::expected<GoAnswer, Judgement> EnterByGo(CheckContext& context, std::vector<
 std::expected<ExportNameAnswer, Judgement> AskByName(CheckContext& context, const std::string& name,
                                                      std::uint32_t flags) {
   NBDSPEC_TRY(session, context.Haggle(flags));
-  const bool no_zeroes = !session.negotiated().pads_export_name_reply();
-  auto reply = session.AskExportName(name, no_zeroes);
-  return ExportNameAnswer{.session = std::move(session), .reply = std::move(reply), .no_zeroes = no_zeroes};
+  auto reply = session.AskExportName(name, /*no_zeroes=*/!session.negotiated().pads_export_name_reply());
+  return ExportNameAnswer{.session = std::move(session), .reply = std::move(reply)};
 }
 
 std::expected<ExportNameAnswer, Judgement> EnterByName(CheckContext& context) {

@@ -76,9 +76,8 @@ CheckRun OnEveryEnd(EndRule is_wrong, std::string_view allowed);
 // --- Into transmission ---
 
 struct GoAnswer {
-  Session session;  // In transmission if `acknowledged`.
+  Session session;  // In transmission if `replies` acknowledge that.
   Replies replies = {};
-  bool acknowledged = false;
   engine::InfoExport info = {};
   std::optional<InfoBlockSize> block_size = {};
 };
@@ -97,7 +96,6 @@ std::expected<GoAnswer, Judgement> EnterByGo(CheckContext& context, std::vector<
 struct ExportNameAnswer {
   Session session;
   Received<engine::ExportNameReply> reply;
-  bool no_zeroes = false;  // Agreed.
 };
 
 // Asks EXPORT_NAME on a new connection. Errors: it cannot be asked.
