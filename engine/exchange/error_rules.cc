@@ -113,15 +113,7 @@ Ruling NoEnotsup(const Exchange& exchange) {
              : Kept();
 }
 
-Ruling FastZeroRefused(const Exchange& exchange) {
-  return exchange.HasFlag(CommandFlag::kFastZero) ? Refused<Reason::kFlagNotOffered>(exchange)
-                                                  : Inapplicable("no WRITE_ZEROES with FAST_ZERO was answered");
-}
-
 Ruling FastZeroNoEoverflow(const Exchange& exchange) {
-  if (!exchange.HasFlag(CommandFlag::kFastZero)) {
-    return Inapplicable("no WRITE_ZEROES with FAST_ZERO was answered");
-  }
   return exchange.answer.error() == NbdError::kEoverflow
              ? Violated("success or NBD_ENOTSUP, whatever the length",
                         Text("WRITE_ZEROES of ", exchange.request.length, " bytes with FAST_ZERO: NBD_EOVERFLOW"))
@@ -157,8 +149,8 @@ constexpr auto kRules = std::to_array<Rule>({
     {spec::kWriteZeroesReadOnly, kFailed | Fact::kWriteZeroes, Refused<Reason::kReadOnly>},
     {spec::kWriteZeroesNoFastNoEnotsup, kZeroing, NoEnotsup<true>},
     {spec::kWriteZeroesUnadvertisedNoEnotsup, kZeroing, NoEnotsup<false>},
-    {spec::kWriteZeroesUnadvertisedEinval, kZeroing, FastZeroRefused},
-    {spec::kWriteZeroesFastNoEoverflow, kZeroing, FastZeroNoEoverflow},
+    {spec::kWriteZeroesUnadvertisedEinval, kZeroing | Fact::kFast, Refused<Reason::kFlagNotOffered>},
+    {spec::kWriteZeroesFastNoEoverflow, kZeroing | Fact::kFast, FastZeroNoEoverflow},
 });
 
 }  // namespace

@@ -45,6 +45,7 @@ struct Fact {
   static constexpr Facts kTrim = 1 << 27;
   static constexpr Facts kCache = 1 << 28;
   static constexpr Facts kFailed = 1 << 29;  // With an error, be it 0.
+  static constexpr Facts kFast = 1 << 30;    // The request has FAST_ZERO.
 };
 
 inline Ruling Kept() { return {}; }

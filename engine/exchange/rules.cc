@@ -43,6 +43,7 @@ constexpr auto kMissing = std::to_array<std::string_view>({
     "no TRIM was answered",
     "no CACHE was answered",
     "no request failed",
+    "no WRITE_ZEROES with FAST_ZERO was answered",
 });
 
 Facts FactsOf(const ReplyChunk& chunk) {
@@ -76,6 +77,7 @@ Facts FactsOfRequest(const Exchange& exchange) {
   facts |= exchange.Is(CommandType::kCache) ? Fact::kCache : 0;
   facts |= exchange.HasFlag(CommandFlag::kDf) ? Fact::kDf : 0;
   facts |= exchange.HasFlag(CommandFlag::kReqOne) ? Fact::kReqOne : 0;
+  facts |= exchange.HasFlag(CommandFlag::kFastZero) ? Fact::kFast : 0;
   return facts;
 }
 
