@@ -12,7 +12,6 @@
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/c_api_differential.h"
-#include "fuzz/comparisons/disagreement.h"
 
 namespace nbdspec::fuzz {
 namespace {

@@ -12,7 +12,6 @@
 #include "engine/script/script_bytes.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/comparisons/meta_context_differential.h"
 #include "fuzz/comparisons/server_session_differential.h"
 #include "fuzz/exchange/block_status_exchange.h"
 
@@ -48,13 +47,11 @@ CanaryTarget ServerSessionCanaries() {
 }
 
 CanaryTarget MetaContextCanaries() {
-  CanaryTarget target = Canaries(MetaContextTarget(), [](const Change& change) -> FindBytesDisagreement {
+  return Canaries(MetaContextTarget(), [](const Change& change) -> FindBytesDisagreement {
     return [change](engine::ByteView input) {
-      const auto interposer = Interpose(change);
-      return FindMetaContextDisagreement(input, interposer.get());
+      return FindMetaContextDisagreement(input, [&] { return Interpose(change); });
     };
   });
-  return target;
 }
 
 CanaryTarget BlockStatusExchangeCanaries() {

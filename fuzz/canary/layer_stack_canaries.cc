@@ -14,7 +14,6 @@
 #include "engine/layers/plugins.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/comparisons/disagreement.h"
 #include "fuzz/comparisons/layer_stack_differential.h"
 #include "fuzz/inputs/layer_stack_input.h"
 

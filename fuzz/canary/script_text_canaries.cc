@@ -12,7 +12,7 @@
 #include "engine/script/script.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/comparisons/script_text_differential.h"
+#include "fuzz/comparisons/script_differential.h"
 
 namespace nbdspec::fuzz {
 namespace {

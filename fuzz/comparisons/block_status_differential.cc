@@ -32,6 +32,7 @@ std::string Text(const Descriptor& descriptor) {
 }
 std::string Text(const Violation& violation) { return std::string(violation.requirement) + ", " + violation.saw; }
 std::string Text(const std::string& text) { return text; }
+std::string Text(std::uint8_t byte) { return std::to_string(byte); }
 
 template <typename Items>
 std::string ListText(const Items& items) {
@@ -74,45 +75,6 @@ std::string WhereOf(const TruthInput& input) {
          " descriptors, of " + extents;
 }
 
-// Appended to what stands there already, the descriptors are those of `expected`.
-std::optional<Disagreement> FindInWireForm(const TruthInput& input, const ExtentMap& truth,
-                                           const engine::Chunk& expected, const BlockStatusSubject& subject) {
-  constexpr std::size_t kContextIdBytes = 4;
-  engine::Chunk appended = expected;
-  appended.payload.resize(kContextIdBytes);
-  subject.append(truth, input.asked, input.options, appended.payload);
-  if (appended.payload != expected.payload) {
-    return Disagreement{.where = WhereOf(input) + "in wire form",
-                        .expected = engine::Describe(engine::ServerMessage(expected)),
-                        .saw = engine::Describe(engine::ServerMessage(appended))};
-  }
-  return std::nullopt;
-}
-
-std::optional<Disagreement> FindInBuilt(const TruthInput& input, const BlockStatusSubject& subject) {
-  const ExtentMap truth = MapOf(input);
-  const std::vector<Descriptor> built = subject.build(truth, input.asked, input.options);
-  const StatusExchange exchange = ExchangeOf(input, built);
-  std::vector<Violation> accused = subject.judge(exchange);
-  // The truth's own edges need not be multiples of 512; a larger alignment makes them so. What is asked may end
-  // anywhere.
-  std::erase_if(accused, [&](const Violation& violation) {
-    return (violation.requirement == kMultipleOf512 && input.options.alignment < 512) ||
-           violation.requirement == spec::kBlockSizeServerUnalignedEinval;
-  });
-  if (auto refuted = subject.find_refuted_claim(exchange, truth)) {
-    accused.push_back(*std::move(refuted));
-  }
-  if (!accused.empty()) {
-    return Disagreement{.where = WhereOf(input), .expected = "nothing is wrong", .saw = ListText(accused)};
-  }
-  const std::vector<Descriptor> expected = NaiveDescriptors(input.truth, input.asked, input.options);
-  if (built != expected) {
-    return Disagreement{.where = WhereOf(input), .expected = ListText(expected), .saw = ListText(built)};
-  }
-  return FindInWireForm(input, truth, exchange.chunks.front(), subject);
-}
-
 std::string WhereOf(const StatusExchange& exchange) {
   std::string text = "asked " + Text(exchange.asked) + (exchange.req_one ? " REQ_ONE" : "") + " of " +
                      std::to_string(exchange.agreed.info.size) + " bytes, contexts";
@@ -128,10 +90,47 @@ std::string WhereOf(const StatusExchange& exchange) {
   return text;
 }
 
-std::optional<Disagreement> FindInJudged(const StatusExchange& exchange, const BlockStatusSubject& subject) {
+// Nothing if the lists are equal. `about` is the input that they are about.
+template <typename Items>
+Found CompareLists(std::string_view what, const auto& about, const Items& expected, const Items& saw) {
+  return expected == saw
+             ? Found()
+             : Disagreement{
+                   .where = std::string(what) + WhereOf(about), .expected = ListText(expected), .saw = ListText(saw)};
+}
+
+Found FindInBuilt(const TruthInput& input, const BlockStatusSubject& subject) {
+  const ExtentMap truth = MapOf(input);
+  const std::vector<Descriptor> built = subject.build(truth, input.asked, input.options);
+  const StatusExchange exchange = ExchangeOf(input, built);
+  std::vector<Violation> accused = subject.judge(exchange);
+  // The truth's own edges need not be multiples of 512; a larger alignment makes them so. What is asked may end
+  // anywhere.
+  std::erase_if(accused, [&](const Violation& violation) {
+    return (violation.requirement == kMultipleOf512 && input.options.alignment < 512) ||
+           violation.requirement == spec::kBlockSizeServerUnalignedEinval;
+  });
+  if (auto refuted = subject.find_refuted_claim(exchange, truth)) {
+    accused.push_back(*std::move(refuted));
+  }
+  if (auto found = CompareLists("violations, ", input, {}, accused)) {
+    return found;
+  }
+  if (auto found = CompareLists("", input, NaiveDescriptors(input.truth, input.asked, input.options), built)) {
+    return found;
+  }
+  // Appended to what stands there already, the descriptors are the same.
+  constexpr std::size_t kContextIdBytes = 4;
+  const engine::Chunk& expected = exchange.chunks.front();
+  engine::Bytes appended(expected.payload.begin(), expected.payload.begin() + kContextIdBytes);
+  subject.append(truth, input.asked, input.options, appended);
+  return CompareLists("in wire form, ", input, expected.payload, appended);
+}
+
+Found FindInJudged(const StatusExchange& exchange, const BlockStatusSubject& subject) {
   const std::vector<Violation> violations = subject.judge(exchange);
-  if (subject.judge(exchange) != violations) {
-    return Disagreement{.where = WhereOf(exchange), .expected = ListText(violations), .saw = "something else, later"};
+  if (auto found = CompareLists("judged again, ", exchange, violations, subject.judge(exchange))) {
+    return found;
   }
   std::set<std::string> violated;
   for (const Violation& violation : violations) {
@@ -144,19 +143,14 @@ std::optional<Disagreement> FindInJudged(const StatusExchange& exchange, const B
   };
   std::erase_if(violated, fails_no_server);
   std::erase_if(expected, fails_no_server);
-  if (violated != expected) {
-    return Disagreement{.where = WhereOf(exchange), .expected = ListText(expected), .saw = ListText(violated)};
-  }
-  return std::nullopt;
+  return CompareLists("", exchange, expected, violated);
 }
 
-std::optional<Disagreement> FindInClaims(const ReplyInput& input, const BlockStatusSubject& subject) {
-  const std::vector<ByteRange> expected = NaiveClaimedZeroes(input.exchange, input.within);
-  const std::vector<ByteRange> claimed = subject.claimed_zeroes(input.exchange, input.within);
-  if (claimed != expected) {
-    return Disagreement{.where = "claims in " + Text(input.within) + ", " + WhereOf(input.exchange),
-                        .expected = ListText(expected),
-                        .saw = ListText(claimed)};
+Found FindInClaims(const ReplyInput& input, const BlockStatusSubject& subject) {
+  if (auto found = CompareLists("claims in " + Text(input.within) + ", ", input.exchange,
+                                NaiveClaimedZeroes(input.exchange, input.within),
+                                subject.claimed_zeroes(input.exchange, input.within))) {
+    return found;
   }
   const std::uint64_t size = std::min(input.exchange.agreed.info.size, engine::kExportBytesMax);
   ExtentMap truth(size, engine::ExtentType::kHoleZero);
@@ -177,7 +171,7 @@ std::optional<Disagreement> FindInClaims(const ReplyInput& input, const BlockSta
 
 }  // namespace
 
-std::optional<Disagreement> FindBlockStatusDisagreement(engine::ByteView input, const BlockStatusSubject& subject) {
+Found FindBlockStatusDisagreement(engine::ByteView input, const BlockStatusSubject& subject) {
   if (!IsReplyInput(input)) {
     return FindInBuilt(ReadTruthInput(input), subject);
   }

@@ -21,12 +21,9 @@ inline std::vector<engine::Violation> JudgeByAllRules(const engine::StatusExchan
 
 // What is checked. Canary tests replace a member by one with a planted bug.
 struct BlockStatusSubject {
-  std::function<std::vector<engine::Descriptor>(const engine::ExtentMap&, engine::ByteRange,
-                                                const engine::BuildOptions&)>
-      build = engine::BuildDescriptors;
-  std::function<void(const engine::ExtentMap&, engine::ByteRange, const engine::BuildOptions&, engine::Bytes&)> append =
-      engine::AppendDescriptors;
-  std::function<std::vector<engine::Violation>(const engine::StatusExchange&)> judge = JudgeByAllRules;
+  std::function<decltype(engine::BuildDescriptors)> build = engine::BuildDescriptors;
+  std::function<decltype(engine::AppendDescriptors)> append = engine::AppendDescriptors;
+  std::function<decltype(JudgeByAllRules)> judge = JudgeByAllRules;
   std::function<std::optional<engine::Violation>(const engine::StatusExchange&, const engine::ExtentMap&)>
       find_refuted_claim =
           [](const auto& exchange, const auto& truth) { return FindRefutedClaim(exchange.AsExchange(), truth); };
@@ -35,7 +32,7 @@ struct BlockStatusSubject {
 };
 
 // The first thing wrong with what the subject makes of `input`, read as block_status_input.h says.
-std::optional<Disagreement> FindBlockStatusDisagreement(engine::ByteView input, const BlockStatusSubject& subject = {});
+Found FindBlockStatusDisagreement(engine::ByteView input, const BlockStatusSubject& subject = {});
 
 FuzzTarget BlockStatusReplyTarget();
 

@@ -24,26 +24,6 @@ using engine::LastWriterOracle;
 constexpr int kGarbageErrno = 4321;  // What the error callback leaves: a function must not pass it on.
 constexpr std::size_t kSeenMax = 256;
 
-// In callbacks nothing may be allocated, for the memory there is the library's: so what they see has a place of its
-// own.
-template <typename T>
-class Seen {
- public:
-  void Add(const T& one) {
-    items_[std::min(count_, kSeenMax - 1)] = one;
-    ++count_;
-  }
-  void Clear() { count_ = 0; }
-  [[nodiscard]] std::size_t count() const { return count_; }
-  [[nodiscard]] std::vector<T> Items() const {
-    return std::vector<T>(items_.begin(), items_.begin() + static_cast<std::ptrdiff_t>(std::min(count_, kSeenMax)));
-  }
-
- private:
-  std::array<T, kSeenMax> items_ = {};
-  std::size_t count_ = 0;
-};
-
 // How a call ended, and what its callbacks saw.
 struct Outcome {
   int result = 0;  // What it returned; for a map 0, for NULL -1.
@@ -53,8 +33,6 @@ struct Outcome {
   std::vector<std::uint64_t> inner_results = {};  // Of what the callback itself called.
   bool operator==(const Outcome&) const = default;
 };
-
-Outcome FailureWith(int error) { return {.result = -1, .error = error, .told = {error}}; }
 
 std::string Print(const Outcome& outcome) {
   std::string text = std::to_string(outcome.result);
@@ -74,7 +52,11 @@ std::string Print(const Outcome& outcome) {
 
 class CApiDifferential {
  public:
-  explicit CApiDifferential(const CApi& api) : api_(api), memory_before_(engine::watched_memory()) {}
+  explicit CApiDifferential(const CApi& api) : api_(api), memory_before_(engine::watched_memory()) {
+    saw_.visited.reserve(kSeenMax);
+    saw_.told.reserve(kSeenMax);
+    saw_.inner_results.reserve(kSeenMax);
+  }
   CApiDifferential(const CApiDifferential&) = delete;
   CApiDifferential& operator=(const CApiDifferential&) = delete;
 
@@ -85,20 +67,18 @@ class CApiDifferential {
     api_.set_error_callback(nullptr, nullptr);
   }
 
-  std::optional<Disagreement> Run(const std::vector<CStep>& steps) {
+  Found Run(const std::vector<CStep>& steps) {
     for (std::size_t i = 0; i < steps.size(); ++i) {
       auto found = Take(steps[i]);
       found = found ? found : CompareWhole(steps[i].slot);
       found = found ? found : CompareMemory();
       if (found) {
-        found->where = "call " + std::to_string(i + 1) + ", " + Print(steps[i]) + ": " + found->where;
-        return found;
+        return Under("call " + std::to_string(i + 1) + ", " + Print(steps[i]), std::move(found));
       }
     }
     for (unsigned slot = 0; slot < kCSlotCount; ++slot) {
       if (auto found = CompareWhole(slot)) {
-        found->where = "at the end, map " + std::to_string(slot) + ": " + found->where;
-        return found;
+        return Under("at the end, map " + std::to_string(slot), std::move(found));
       }
     }
     return CompareAfterFree();
@@ -112,34 +92,38 @@ class CApiDifferential {
 
   // --- The calls ---
 
+  // In callbacks nothing may be allocated, for the memory there is the library's: so what they see has a place.
+  template <typename Value>
+  static void Note(std::vector<Value>& seen, const Value& value) {
+    if (seen.size() < seen.capacity()) {
+      seen.push_back(value);
+    }
+  }
+
   // Runs `call` as `step` says: with its memory and its error callback. Only here can an allocation fail.
   template <typename Call>
-  Outcome Watch(const CStep& step, const Call& call) {
-    visited_.Clear();
-    told_.Clear();
-    inner_results_.Clear();
+  const Outcome& Watch(const CStep& step, const Call& call) {
+    saw_.visited.clear();
+    saw_.told.clear();
+    saw_.inner_results.clear();
     step_ = &step;
     api_.set_error_callback(step.is_told ? OnError : nullptr, step.is_told ? this : nullptr);
     errno = kGarbageErrno;
     engine::WatchMemory(true);
     engine::AllowAllocations(step.allocations);
-    const int result = call();
-    const int error = errno;
+    saw_.result = call();
+    saw_.error = saw_.result == 0 ? 0 : errno;
     engine::AllowAllocations(engine::kUnlimited);
     engine::WatchMemory(false);
-    return {.result = result,
-            .error = result == 0 ? 0 : error,
-            .visited = visited_.Items(),
-            .told = told_.Items(),
-            .inner_results = inner_results_.Items()};
+    return saw_;
   }
 
-  std::optional<Disagreement> Take(const CStep& step) {
+  Found Take(const CStep& step) {
     Slot& slot = slots_[step.slot];
     map_ = step.is_null ? nullptr : slot.map;
     const std::size_t refused_before = engine::watched_memory().refused;
     nbdspec_extents_map* made = nullptr;
-    const Outcome saw = Watch(step, [&] { return Call(step, made); });
+    const Outcome& saw = Watch(step, [&] { return Call(step, made); });
     const bool was_refused = engine::watched_memory().refused != refused_before;
     const bool is_new = step.call <= CCall::kNewCompat;
     if (is_new && made != nullptr) {
@@ -149,7 +133,7 @@ class CApiDifferential {
     const bool may_fail = is_new || step.call == CCall::kAdd;  // For want of memory: where the header says ENOMEM.
     Outcome expected = Expect(step);
     if (was_refused && may_fail && expected.result == 0 && saw.result == -1) {
-      expected = FailureWith(ENOMEM);
+      expected = {.result = -1, .error = ENOMEM, .told = {ENOMEM}};
     }
     if (!step.is_told) {
       expected.told.clear();
@@ -157,10 +141,20 @@ class CApiDifferential {
     if (expected.result == 0) {
       Believe(step, slot);
     }
-    if (saw != expected) {
-      return Disagreement{.where = "its result", .expected = Print(expected), .saw = Print(saw)};
+    return Compare("its result", expected, saw);
+  }
+
+  // Calls `add` for what kAdd or kFill adds, until it returns other than 0. Returns that.
+  template <typename Add>
+  static int AddAll(const CStep& step, const Add& add) {
+    if (step.call == CCall::kAdd) {
+      return add(step.offset, step.length);
     }
-    return std::nullopt;
+    int result = 0;
+    for (unsigned i = 0; i < kFillCount && result == 0; ++i) {
+      result = add(FillOffset(i), std::uint64_t{1});
+    }
+    return result;
   }
 
   int Call(const CStep& step, nbdspec_extents_map*& made) {
@@ -182,38 +176,32 @@ class CApiDifferential {
         api_.free(map_);
         return 0;
       case CCall::kAdd:
-        return api_.add(map_, step.offset, step.length, step.type);
+      case CCall::kFill:
+        return AddAll(step, [&](std::uint64_t offset, std::uint64_t length) {
+          return api_.add(map_, offset, length, step.type);
+        });
       case CCall::kClear:
         return api_.clear(map_);
-      case CCall::kFill:
-        return Fill(step);
       case CCall::kForeach:
         return api_.foreach (map_, step.no_callback ? nullptr : OnExtent, this, step.type, step.offset, step.length);
     }
     return -1;
   }
 
-  int Fill(const CStep& step) {
-    for (unsigned i = 0; i < kFillCount; ++i) {
-      if (const int result = api_.add(map_, FillOffset(i), 1, step.type); result != 0) {
-        return result;
-      }
-    }
-    return 0;
-  }
-
   static int OnExtent(std::uint64_t offset, std::uint64_t length, std::uint32_t type, void* opaque) {
     auto& self = *static_cast<CApiDifferential*>(opaque);
-    self.visited_.Add({.range = {.begin = offset, .end = offset + length},
-                       .type = static_cast<engine::ExtentType>(std::min<std::uint32_t>(type, UINT8_MAX))});
+    Note(self.saw_.visited, {.range = {.begin = offset, .end = offset + length},
+                             .type = static_cast<engine::ExtentType>(std::min<std::uint32_t>(type, UINT8_MAX))});
     self.ActInCallback();
-    const bool fails = self.step_->stop_at != 0 && self.visited_.count() >= self.step_->stop_at;
+    const bool fails = self.step_->stop_at != 0 && self.saw_.visited.size() >= self.step_->stop_at;
     errno = fails ? self.step_->callback_error : kGarbageErrno;
     return fails ? self.step_->callback_result : 0;
   }
 
   void ActInCallback() {
-    const auto note = [this](int result) { inner_results_.Add(result == -1 ? static_cast<std::uint64_t>(errno) : 0U); };
+    const auto note = [this](int result) {
+      Note(saw_.inner_results, result == -1 ? static_cast<std::uint64_t>(errno) : std::uint64_t{0});
+    };
     switch (step_->in_callback) {
       case InCallback::kNothing:
         return;
@@ -228,14 +216,14 @@ class CApiDifferential {
         };
         std::uint64_t extents = 0;
         (void)api_.foreach (map_, count, &extents, 0, 0, 0);
-        inner_results_.Add(extents);
+        Note(saw_.inner_results, extents);
       }
     }
   }
 
   static void OnError(int error, const char* message, void* opaque) {
     const bool is_sentence = message != nullptr && message[0] != '\0';
-    static_cast<CApiDifferential*>(opaque)->told_.Add(is_sentence ? error : -1);
+    Note(static_cast<CApiDifferential*>(opaque)->saw_.told, is_sentence ? error : -1);
     errno = kGarbageErrno;
   }
 
@@ -250,33 +238,34 @@ class CApiDifferential {
 
   // Given memory enough.
   [[nodiscard]] Outcome Expect(const CStep& step) const {
+    if (const int error = ErrorOf(step); error != 0) {
+      return {.result = -1, .error = error, .told = {error}};
+    }
+    return step.call == CCall::kForeach ? ExpectWalk(step) : Outcome{};
+  }
+
+  [[nodiscard]] int ErrorOf(const CStep& step) const {
     const bool is_known_type = step.type <= (NBDSPEC_EXTENT_TYPE_HOLE | NBDSPEC_EXTENT_TYPE_ZERO);
-    const bool wraps = step.length > UINT64_MAX - step.offset;
+    const int out_of_range = step.length > UINT64_MAX - step.offset ? ERANGE : 0;
     switch (step.call) {
       case CCall::kNewCompat:
       case CCall::kFree:
-        return {};
+        return 0;
       case CCall::kNew:
       case CCall::kNewOfType:
-        if (step.offset > NBDSPEC_EXTENTS_SIZE_MAX) {
-          return FailureWith(ERANGE);
-        }
-        return step.call == CCall::kNew || is_known_type ? Outcome{} : FailureWith(EINVAL);
+        return step.offset > NBDSPEC_EXTENTS_SIZE_MAX ? ERANGE : step.call == CCall::kNew || is_known_type ? 0 : EINVAL;
       case CCall::kAdd:
-        if (map_ == nullptr || !is_known_type) {
-          return FailureWith(EINVAL);
-        }
-        return wraps ? FailureWith(ERANGE) : Outcome{};
+        return map_ == nullptr || !is_known_type ? EINVAL : out_of_range;
       case CCall::kClear:
       case CCall::kFill:
-        return map_ == nullptr ? FailureWith(EINVAL) : Outcome{};
+        return map_ == nullptr ? EINVAL : 0;
       case CCall::kForeach:
         if (map_ == nullptr || step.no_callback || step.type > NBDSPEC_EXTENTS_FOREACH_FLAG_RANGE) {
-          return FailureWith(EINVAL);
+          return EINVAL;
         }
-        return step.type != 0 && wraps && step.length != UINT64_MAX ? FailureWith(ERANGE) : ExpectWalk(step);
+        return step.type != 0 && step.length != UINT64_MAX ? out_of_range : 0;
     }
-    return {};
+    return 0;
   }
 
   [[nodiscard]] Outcome ExpectWalk(const CStep& step) const {
@@ -304,15 +293,15 @@ class CApiDifferential {
 
   // Takes the oracle through a step that succeeds.
   void Believe(const CStep& step, Slot& slot) const {
+    const auto type = static_cast<engine::ExtentType>(step.type);
     switch (step.call) {
       case CCall::kNewOfType:
-        slot.oracle.emplace(step.offset, static_cast<engine::ExtentType>(step.type));
+        slot.oracle.emplace(step.offset, type);
         return;
       case CCall::kNew:
-        slot.oracle.emplace(step.offset, engine::ExtentType::kHole);
-        return;
       case CCall::kNewCompat:
-        slot.oracle.emplace(NBDSPEC_EXTENTS_SIZE_MAX, engine::ExtentType::kHole);
+        slot.oracle.emplace(step.call == CCall::kNew ? step.offset : NBDSPEC_EXTENTS_SIZE_MAX,
+                            engine::ExtentType::kHole);
         return;
       case CCall::kFree:
         if (!step.is_null) {
@@ -320,12 +309,10 @@ class CApiDifferential {
         }
         return;
       case CCall::kAdd:
-        (void)slot.oracle->Add(step.offset, step.length, static_cast<engine::ExtentType>(step.type));
-        return;
       case CCall::kFill:
-        for (unsigned i = 0; i < kFillCount; ++i) {
-          (void)slot.oracle->Add(FillOffset(i), 1, static_cast<engine::ExtentType>(step.type));
-        }
+        AddAll(step, [&](std::uint64_t offset, std::uint64_t length) {
+          return slot.oracle->Add(offset, length, type).has_value() ? 0 : -1;
+        });
         return;
       case CCall::kClear:
         slot.oracle->Clear();
@@ -338,41 +325,33 @@ class CApiDifferential {
   // --- Comparing ---
 
   // Without flags, so that the range is garbage.
-  std::optional<Disagreement> CompareWhole(unsigned slot) {
+  Found CompareWhole(unsigned slot) {
     if (slots_[slot].map == nullptr) {
       return std::nullopt;
     }
     const CStep whole = {.call = CCall::kForeach, .slot = slot, .offset = UINT64_MAX, .length = 3};
     map_ = slots_[slot].map;
     const Outcome expected = ExpectWalk(whole);
-    const Outcome saw = Watch(whole, [&] {
+    const auto walk = [&] {
       nbdspec_extents_map* none = nullptr;
       return Call(whole, none);
-    });
-    if (saw != expected) {
-      return Disagreement{.where = "the whole map", .expected = Print(expected), .saw = Print(saw)};
-    }
-    return std::nullopt;
+    };
+    return Compare("the whole map", expected, Watch(whole, walk));
   }
 
-  [[nodiscard]] std::optional<Disagreement> CompareMemory() const {
+  [[nodiscard]] Found CompareMemory() const {
     if (engine::watched_memory().not_held != memory_before_.not_held) {
       return Disagreement{.where = "memory", .expected = "freed once", .saw = "freed twice, or never allocated"};
     }
     return std::nullopt;
   }
 
-  std::optional<Disagreement> CompareAfterFree() {
+  Found CompareAfterFree() {
     for (Slot& slot : slots_) {
       Free(slot);
     }
-    const std::size_t held = engine::watched_memory().held;
-    if (held != memory_before_.held) {
-      return Disagreement{.where = "all maps are free",
-                          .expected = std::to_string(memory_before_.held) + " allocations held",
-                          .saw = std::to_string(held)};
-    }
-    return CompareMemory();
+    auto found = Compare("allocations held, all maps are free", memory_before_.held, engine::watched_memory().held);
+    return found ? found : CompareMemory();
   }
 
   const CApi& api_;
@@ -380,14 +359,12 @@ class CApiDifferential {
   std::array<Slot, kCSlotCount> slots_;
   const CStep* step_ = nullptr;         // Under way.
   nbdspec_extents_map* map_ = nullptr;  // Its map, or NULL.
-  Seen<Extent> visited_;
-  Seen<int> told_;
-  Seen<std::uint64_t> inner_results_;
+  Outcome saw_;                         // By the call under way, and its callbacks.
 };
 
 }  // namespace
 
-std::optional<Disagreement> FindCApiDisagreement(engine::ByteView input, const CApi& api) {
+Found FindCApiDisagreement(engine::ByteView input, const CApi& api) {
   return CApiDifferential(api).Run(ReadCApiInput(input));
 }
 

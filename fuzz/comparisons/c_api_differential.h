@@ -24,7 +24,7 @@ struct CApi {
 
 // The first thing that is not as extents_c.h says when the calls that `input` stands for (c_api_input.h) are made.
 // Memory runs out where they say so: the program's operator new is that of engine/extents/failing_new.h.
-std::optional<Disagreement> FindCApiDisagreement(engine::ByteView input, const CApi& api = {});
+Found FindCApiDisagreement(engine::ByteView input, const CApi& api = {});
 
 FuzzTarget CApiTarget();
 

@@ -36,25 +36,20 @@ class ExtentMapDifferential {
   ExtentMapDifferential(Map& map, Oracle& oracle) : map_(map), oracle_(oracle) {}
 
   // Takes both through `step`, then compares the whole maps.
-  std::optional<Disagreement> Take(const engine::Step& step) {
+  Found Take(const engine::Step& step) {
     auto found = std::visit([this](const auto& kind) { return this->Do(kind); }, step);
     return found ? found : CompareWhole();
   }
 
   // The whole map: every extent, their count, and its own idea of what it should be.
-  std::optional<Disagreement> CompareWhole() {
+  Found CompareWhole() {
     map_.CheckInvariants();
     const engine::ForEachStep whole{.bounds = {.begin = 0, .end = oracle_.size()}};
     const auto& expected = oracle_.Extents(whole.bounds);
     if (!Visits(whole, expected)) {
       return Differs("the whole map", whole);
     }
-    if (map_.extent_count() != expected.size()) {
-      return Disagreement{.where = "extent_count",
-                          .expected = std::to_string(expected.size()),
-                          .saw = std::to_string(map_.extent_count())};
-    }
-    return std::nullopt;
+    return Compare("extent_count", expected.size(), map_.extent_count());
   }
 
  private:
@@ -75,41 +70,36 @@ class ExtentMapDifferential {
     }
   };
 
-  std::optional<Disagreement> Do(const engine::AddStep& step) {
+  Found Do(const engine::AddStep& step) {
     const Answer expected = oracle_.Add(step.offset, step.length, step.type);
     const Answer saw = map_.Add(step.offset, step.length, step.type);
-    if (expected != saw) {
-      return Disagreement{.where = "its result", .expected = Describe(expected), .saw = Describe(saw)};
-    }
-    return std::nullopt;
+    return expected == saw ? Found() : Compare("its result", Describe(expected), Describe(saw));
   }
 
-  std::optional<Disagreement> Do(const engine::ClearStep&) {
+  Found Do(const engine::ClearStep&) {
     oracle_.Clear();
     map_.Clear();
     return std::nullopt;
   }
 
-  std::optional<Disagreement> Do(const engine::ForEachStep& step) {
-    if (!Visits(step, oracle_.Extents(step.bounds))) {
-      return Differs("what it visits", step);
-    }
-    return std::nullopt;
+  Found Do(const engine::ForEachStep& step) {
+    return Visits(step, oracle_.Extents(step.bounds)) ? Found() : Differs("what it visits", step);
   }
 
   // Steps for servers; a map has none.
-  std::optional<Disagreement> Do(const engine::RequestStep&) { return std::nullopt; }
-  std::optional<Disagreement> Do(const engine::WaitStep&) { return std::nullopt; }
-  std::optional<Disagreement> Do(const engine::OptionStep&) { return std::nullopt; }
+  template <typename Other>
+  Found Do(const Other&) {
+    return std::nullopt;
+  }
 
-  std::optional<Disagreement> Do(const engine::LookupStep& step) {
+  Found Do(const engine::LookupStep& step) {
     if (step.offset >= oracle_.size()) {
       return std::nullopt;  // ExtentMap aborts on it, as documented.
     }
     const engine::Extent saw = map_.Lookup(step.offset);
     for (const engine::Extent& extent : oracle_.Extents({.begin = 0, .end = oracle_.size()})) {
       if (extent.range.Contains(step.offset) && extent != saw) {
-        return Disagreement{.where = "its result", .expected = engine::Print(extent), .saw = engine::Print(saw)};
+        return Compare("its result", engine::Print(extent), engine::Print(saw));
       }
     }
     return std::nullopt;
@@ -156,25 +146,20 @@ class ExtentMapDifferential {
 // The first disagreement between `map` and `oracle`. `map` has the script's size and initial type, unchanged; of the
 // oracle, which begins anew, only the memory is used.
 template <typename Map>
-std::optional<Disagreement> FindExtentMapDisagreement(const engine::Script& script, Map map, CellOracle& oracle) {
-  oracle.Begin(script);
+Found FindExtentMapDisagreement(const engine::Script& script, Map map, CellOracle& oracle) {
+  oracle.Begin(script.size, script.initial);
   ExtentMapDifferential<Map, CellOracle> both(map, oracle);
-  if (auto found = both.CompareWhole()) {
-    found->where = "before the first step: " + found->where;
-    return found;
-  }
-  for (std::size_t i = 0; i < script.steps.size(); ++i) {
-    if (auto found = both.Take(script.steps[i])) {
-      found->where =
-          "after step " + std::to_string(i + 1) + ", " + engine::Print(script.steps[i]) + ": " + found->where;
-      return found;
+  auto found = Under("before the first step", both.CompareWhole());
+  for (std::size_t i = 0; i < script.steps.size() && !found; ++i) {
+    if ((found = both.Take(script.steps[i]))) {
+      return Under("after step " + std::to_string(i + 1) + ", " + engine::Print(script.steps[i]), std::move(found));
     }
   }
-  return std::nullopt;
+  return found;
 }
 
 template <typename Map>
-std::optional<Disagreement> FindExtentMapDisagreement(const engine::Script& script, Map map) {
+Found FindExtentMapDisagreement(const engine::Script& script, Map map) {
   CellOracle oracle;
   return FindExtentMapDisagreement(script, std::move(map), oracle);
 }

@@ -34,7 +34,7 @@ const engine::Script& ScriptOf(const FuzzTarget& target, engine::ByteView input)
 
 }  // namespace
 
-std::optional<Disagreement> Find(const FuzzTarget& target, engine::ByteView input) {
+Found Find(const FuzzTarget& target, engine::ByteView input) {
   return target.inputs.script ? target.find_in_script(ScriptOf(target, input)) : target.find_in_bytes(input);
 }
 

@@ -14,8 +14,8 @@
 #include <string_view>
 
 #include "engine/base/bytes.h"
-#include "fuzz/comparisons/disagreement.h"
 #include "fuzz/inputs/input_mutator.h"
+#include "fuzz/oracles/disagreement.h"
 
 namespace nbdspec::fuzz {
 
@@ -32,7 +32,7 @@ struct FuzzTarget {
   std::uint64_t check_runs = 30'000;  // Inputs of libFuzzer in tools/check.
 };
 
-std::optional<Disagreement> Find(const FuzzTarget& target, engine::ByteView input);
+Found Find(const FuzzTarget& target, engine::ByteView input);
 
 // As the shell's printf takes them: an octal escape for each byte.
 std::string AsPrintfTakesThem(engine::ByteView input);

@@ -15,7 +15,7 @@ using engine::Script;
 const Script kScript = {.size = 64,
                         .steps = {engine::ClearStep{}, engine::LookupStep{.offset = 5}, engine::ClearStep{}}};
 
-std::optional<Disagreement> DislikeLookups(const Script& script) {
+Found DislikeLookups(const Script& script) {
   for (const engine::Step& step : script.steps) {
     if (std::holds_alternative<engine::LookupStep>(step)) {
       return Disagreement{.where = "here", .expected = "no lookup", .saw = "a lookup"};
@@ -24,7 +24,7 @@ std::optional<Disagreement> DislikeLookups(const Script& script) {
   return std::nullopt;
 }
 
-std::optional<Disagreement> DislikeZeroBytes(engine::ByteView input) {
+Found DislikeZeroBytes(engine::ByteView input) {
   for (const std::uint8_t byte : input) {
     if (byte == 0) {
       return Disagreement{.where = "there", .expected = "no zero byte", .saw = "a zero byte"};

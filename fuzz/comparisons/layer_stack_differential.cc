@@ -12,7 +12,6 @@
 #include "engine/wire/protocol.h"
 #include "fuzz/inputs/layer_stack_input.h"
 #include "fuzz/oracles/naive_layers.h"
-#include "fuzz/oracles/watched_layer.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -40,10 +39,12 @@ class Comparison {
   Comparison(const LayerStackInput& input, const MakeLayer& make)
       : input_(input), stack_(MakeWatchedStack(input.top, make, notes_)), naive_(MakeNaiveStack(input.top)) {}
 
-  std::optional<Disagreement> Run() {
+  Found Run() {
     cells_ = naive_->Cells();
     where_ = "at first";
-    ComparePromises();
+    CompareNumbers("size", cells_.size(), stack_->size());
+    CompareNumbers("can_extents", naive_->CanExtents() ? 1U : 0U, stack_->CanExtents() ? 1U : 0U);
+    CompareNumbers("can_write", naive_->CanWrite() ? 1U : 0U, stack_->CanWrite() ? 1U : 0U);
     if (!found_) {
       CompareAll({.begin = 0, .end = cells_.size()});
     }
@@ -62,15 +63,10 @@ class Comparison {
     }
   }
 
-  void ComparePromises() {
-    const auto compare = [this](const char* what, std::uint64_t expected, std::uint64_t saw) {
-      if (expected != saw) {
-        Fail(what, std::to_string(expected), std::to_string(saw));
-      }
-    };
-    compare("size", cells_.size(), stack_->size());
-    compare("can_extents", naive_->CanExtents() ? 1U : 0U, stack_->CanExtents() ? 1U : 0U);
-    compare("can_write", naive_->CanWrite() ? 1U : 0U, stack_->CanWrite() ? 1U : 0U);
+  void CompareNumbers(const std::string& what, std::uint64_t expected, std::uint64_t saw) {
+    if (expected != saw) {
+      Fail(what, std::to_string(expected), std::to_string(saw));
+    }
   }
 
   void RunStep(const StackStep& step, std::size_t number) {
@@ -82,8 +78,12 @@ class Comparison {
     const bool changes = step.call >= StackCall::kWrite && step.call <= StackCall::kTrim;
     if (changes) {
       Change(step, range);
+    } else if (step.call == StackCall::kFlush) {
+      CompareFlush();
+    } else if (step.call == StackCall::kRead) {
+      CompareRead(range);
     } else {
-      Ask(step.call, range);
+      CompareExtents(range, /*req_one=*/step.call == StackCall::kExtentsReqOne);
     }
     notes_.calls_to_fault = 0;
     if (std::exchange(notes_.is_fault_raised, false)) {
@@ -116,40 +116,26 @@ class Comparison {
     if (!stack_->CanWrite()) {
       return;
     }
+    NaiveChange change = {.call = step.call, .range = range};
     LayerResult changed;
-    bool has_room = true;
     if (step.call == StackCall::kWrite) {
-      Bytes data(range.length());
+      change.data.resize(range.length());
       std::uint8_t next = step.fill;
-      std::ranges::generate(data, [&] { return std::exchange(next, static_cast<std::uint8_t>(next * 5U)); });
-      changed = stack_->Write(range.begin, data);
-      has_room = notes_.is_fault_raised || naive_->Write(range.begin, data);
+      std::ranges::generate(change.data, [&] { return std::exchange(next, static_cast<std::uint8_t>(next * 5U)); });
+      changed = stack_->Write(range.begin, change.data);
     } else if (step.call == StackCall::kTrim) {
       changed = stack_->Trim(range);
-      has_room = notes_.is_fault_raised || naive_->Trim(range);
     } else {
-      const bool may_punch_hole = step.call == StackCall::kPunchHole;
-      changed = stack_->WriteZeroes(range, may_punch_hole);
-      has_room = notes_.is_fault_raised || naive_->WriteZeroes(range, may_punch_hole);
+      changed = stack_->WriteZeroes(range, /*may_punch_hole=*/step.call == StackCall::kPunchHole);
     }
-    HasSucceeded(changed, has_room);
+    HasSucceeded(changed, /*has_room=*/notes_.is_fault_raised || naive_->Change(change));
     cells_ = naive_->Cells();
-  }
-
-  void Ask(StackCall call, ByteRange range) {
-    if (call == StackCall::kFlush) {
-      CompareFlush();
-    } else if (call == StackCall::kRead) {
-      CompareRead(range);
-    } else {
-      CompareExtents(range, call == StackCall::kExtentsReqOne);
-    }
   }
 
   void CompareFlush() {
     notes_.flush_count = 0;
-    if (HasSucceeded(stack_->Flush()) && notes_.flush_count != FlushCountOf(input_.top)) {
-      Fail("disks flushed", std::to_string(FlushCountOf(input_.top)), std::to_string(notes_.flush_count));
+    if (HasSucceeded(stack_->Flush())) {
+      CompareNumbers("disks flushed", FlushCountOf(input_.top), notes_.flush_count);
     }
   }
 
@@ -183,8 +169,8 @@ class Comparison {
     if (found_ || range.empty()) {
       return;
     }
-    const auto answer = engine::AskExtents(*stack_, {.range = range, .req_one = req_one});
-    if (!HasSucceeded(answer ? LayerResult{} : std::unexpected(answer.error()))) {
+    const auto answer = Extents({.range = range, .req_one = req_one});
+    if (!answer) {
       return;
     }
     answer->ForEach(range, [&](Extent extent) {
@@ -201,6 +187,13 @@ class Comparison {
     });
   }
 
+  // What the stack says; nothing where it fails.
+  std::expected<engine::ExtentMap, std::uint32_t> Extents(const engine::ExtentsRequest& request) {
+    auto answer = engine::AskExtents(*stack_, request);
+    const bool has_succeeded = HasSucceeded(answer ? LayerResult{} : std::unexpected(answer.error()));
+    return has_succeeded ? std::move(answer) : std::unexpected(0U);
+  }
+
   // What is said to be zero reads as zero, whatever was done.
   void CompareWithItself() {
     const ByteRange all = {.begin = 0, .end = cells_.size()};
@@ -208,8 +201,8 @@ class Comparison {
     if (found_ || all.empty() || !HasSucceeded(stack_->Read(0, bytes))) {
       return;
     }
-    const auto answer = engine::AskExtents(*stack_, {.range = all});
-    if (!HasSucceeded(answer ? LayerResult{} : std::unexpected(answer.error()))) {
+    const auto answer = Extents({.range = all});
+    if (!answer) {
       return;
     }
     answer->ForEach(all, [&](Extent extent) {
@@ -229,12 +222,12 @@ class Comparison {
   std::vector<NaiveCell> cells_;  // The naive stack's, now.
   std::string where_;
   bool is_over_ = false;
-  std::optional<Disagreement> found_;
+  Found found_;
 };
 
 }  // namespace
 
-std::optional<Disagreement> FindLayerStackDisagreement(engine::ByteView bytes, const MakeLayer& make) {
+Found FindLayerStackDisagreement(engine::ByteView bytes, const MakeLayer& make) {
   const LayerStackInput input = ReadLayerStackInput(bytes);
   return Comparison(input, make).Run();
 }

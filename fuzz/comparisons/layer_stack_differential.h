@@ -16,8 +16,8 @@ namespace nbdspec::fuzz {
 //   the others claim nothing that is not so.
 // - Reads give the naive stack's bytes; changes change it alike; what there is no room for is NBD_ENOSPC.
 // - What fails at the bottom reaches the top as the error it failed with.
-// - No layer asks another one for what it may not (watched_layer.h).
-std::optional<Disagreement> FindLayerStackDisagreement(engine::ByteView input, const MakeLayer& make = MakeRightLayer);
+// - No layer asks another one for what it may not (naive_layers.h).
+Found FindLayerStackDisagreement(engine::ByteView input, const MakeLayer& make = MakeRightLayer);
 
 FuzzTarget LayerStackTarget();
 

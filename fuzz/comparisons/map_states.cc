@@ -5,6 +5,7 @@
 #include <iterator>
 
 #include "engine/extents/boundary_tree.h"
+#include "engine/extents/extent_map.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -40,6 +41,11 @@ void CountTree(const TreeEventCounts& before, std::size_t height) {
     const std::uint64_t times = engine::tree_event_counts[i] - before[i];
     events_seen[i] = static_cast<std::uint8_t>(std::min<std::uint64_t>(255, events_seen[i] + times));
   }
+}
+
+// Here, because a map's branches are soon all seen, and this file's do not guide.
+FuzzTarget ExtentMapTarget() {
+  return MapTarget<engine::ExtentMap>("extent_map", "`ExtentMap`, after every step", "the bitmap and the last writer");
 }
 
 }  // namespace nbdspec::fuzz

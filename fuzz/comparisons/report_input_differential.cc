@@ -2,11 +2,12 @@
 #include "fuzz/comparisons/report_input_differential.h"
 
 #include <algorithm>
-#include <array>
-#include <charconv>
 #include <cstddef>
+#include <cstdlib>
 #include <nlohmann/json.hpp>
+#include <ranges>
 #include <set>
+#include <string_view>
 #include <vector>
 
 #include "engine/script/script.h"
@@ -22,17 +23,13 @@ using Lines = std::vector<std::string_view>;
 
 constexpr std::size_t kSentenceBytesMax = 400;
 
-// Pieces of `text` between separators: one more than there are separators.
+// The pieces of `text` between separators: one more than there are separators.
 Lines Split(std::string_view text, char separator) {
   Lines pieces;
-  for (;;) {
-    const std::size_t at = text.find(separator);
-    pieces.push_back(text.substr(0, at));
-    if (at == std::string_view::npos) {
-      return pieces;
-    }
-    text.remove_prefix(at + 1);
+  for (const auto piece : std::views::split(text, separator)) {
+    pieces.emplace_back(piece);
   }
+  return pieces.empty() ? Lines{text} : pieces;
 }
 
 // Without what follows the last end of line, when that is nothing.
@@ -44,25 +41,18 @@ Lines LinesOf(std::string_view text) {
   return lines;
 }
 
-// The number after "line " in `sentence`.
-std::optional<std::size_t> LineIn(std::string_view sentence) {
+// The number after "line " in `sentence`; 0 where there is none.
+std::size_t LineIn(const std::string& sentence) {
   const std::size_t at = sentence.find("line ");
-  std::size_t line = 0;
-  if (at == std::string_view::npos ||
-      std::from_chars(sentence.data() + at + 5, sentence.data() + sentence.size(), line).ec != std::errc()) {
-    return std::nullopt;
-  }
-  return line;
+  return at == std::string::npos ? 0 : std::strtoul(sentence.c_str() + at + 5, nullptr, 10);
 }
 
 // A sentence is one short line that a terminal can show, whatever bytes it is about.
-std::optional<Disagreement> FindInSentence(std::string_view sentence) {
+Found FindInSentence(const std::string& sentence) {
   const auto is_shown = [](char byte) { return byte >= ' ' && byte <= '~'; };
-  if (sentence.empty() || sentence.size() > kSentenceBytesMax || !std::ranges::all_of(sentence, is_shown)) {
-    return Disagreement{
-        .where = "an error", .expected = "a sentence of printable characters", .saw = std::string(sentence)};
-  }
-  return std::nullopt;
+  const bool is_one =
+      !sentence.empty() && sentence.size() <= kSentenceBytesMax && std::ranges::all_of(sentence, is_shown);
+  return Compare("an error", is_one ? sentence : "a sentence of printable characters", sentence);
 }
 
 // --- Requirements, read naively ---
@@ -86,7 +76,7 @@ bool IsRow(const Lines& cells) {
 }
 
 struct NaiveCatalogue {
-  std::vector<Lines> rows;
+  Lines rows;
   std::size_t bad_line = 0;  // From 1; 0 when none is.
 };
 
@@ -107,62 +97,52 @@ NaiveCatalogue ReadNaively(std::string_view text) {
       return read;
     }
     if (has_names) {
-      read.rows.push_back(cells);
+      read.rows.push_back(lines[i]);
     }
     has_names = true;
   }
   return read;
 }
 
+// The line of a row in the catalogue, and its tags, which stand in its last column but one.
 std::string Print(const Requirement& row) {
   std::string text;
   for (const std::string_view cell : {row.id, row.section, Word(row.level), Word(row.role), Word(row.phase),
                                       row.statement, Word(row.observable), row.how, row.untested}) {
     text += std::string(cell) + "\t";
   }
-  text += row.ambiguous ? "ambiguous " : "";
-  text += row.derived ? "derived " : "";
-  return text + (row.historic ? "historic" : "");
+  return text + (row.ambiguous ? "[ambiguous]" : "") + (row.derived ? "[derived]" : "") +
+         (row.historic ? "[historic-deviation]" : "");
 }
 
-std::string Print(const Lines& cells) {
-  std::string text;
-  for (std::size_t i = 0; i < 9; ++i) {
-    text += (i < cells.size() ? std::string(cells[i]) : "") + "\t";
+std::string Print(std::string_view line) {
+  const Lines cells = Split(line, '\t');
+  std::string text = std::string(line) + (cells.size() == 8 ? "\t\t" : "\t");
+  for (const char* tag : {"[ambiguous]", "[derived]", "[historic-deviation]"}) {
+    text += cells[7].find(tag) != std::string_view::npos ? tag : "";
   }
-  const auto has = [&](const char* tag) { return cells[7].find(tag) != std::string_view::npos; };
-  text += has("[ambiguous]") ? "ambiguous " : "";
-  text += has("[derived]") ? "derived " : "";
-  return text + (has("[historic-deviation]") ? "historic" : "");
+  return text;
 }
 
-std::optional<Disagreement> FindInCatalogue(std::string_view text, const ReportReaders& readers) {
+Found FindInCatalogue(std::string_view text, const ReportReaders& readers) {
   const NaiveCatalogue expected = ReadNaively(text);
   const auto catalogue = readers.parse_catalogue(text);
-  if (!catalogue) {
-    const std::string& sentence = catalogue.error().sentence;
-    const std::size_t line = LineIn(sentence).value_or(0);
-    const bool has_no_rows = expected.bad_line == 0 && expected.rows.empty();
-    if (line != expected.bad_line || (line == 0 && !has_no_rows)) {
-      return Disagreement{.where = "the catalogue's error",
-                          .expected = has_no_rows ? "no rows" : "line " + std::to_string(expected.bad_line),
-                          .saw = sentence};
-    }
-    return FindInSentence(sentence);
-  }
-  if (expected.bad_line != 0 || catalogue->all().size() != expected.rows.size() || expected.rows.empty()) {
-    return Disagreement{.where = "the catalogue",
-                        .expected = expected.bad_line != 0 ? "an error in line " + std::to_string(expected.bad_line)
-                                                           : std::to_string(expected.rows.size()) + " rows",
-                        .saw = std::to_string(catalogue->all().size()) + " rows"};
+  const auto rows = [](std::size_t count) { return std::to_string(count) + " rows"; };
+  const auto error = [](std::size_t line) {
+    return line == 0 ? "an error without a line" : "an error in line " + std::to_string(line);
+  };
+  const bool is_right = expected.bad_line == 0 && !expected.rows.empty();
+  auto found = Compare("the catalogue", is_right ? rows(expected.rows.size()) : error(expected.bad_line),
+                       catalogue ? rows(catalogue->all().size()) : error(LineIn(catalogue.error().sentence)));
+  if (found || !catalogue) {
+    return found ? found : FindInSentence(catalogue.error().sentence);
   }
   for (std::size_t i = 0; i < expected.rows.size(); ++i) {
     const Requirement& row = catalogue->all()[i];
     const bool is_found = catalogue->Find(row.id) == &row;
-    if (Print(row) != Print(expected.rows[i]) || !is_found) {
-      return Disagreement{.where = "row " + std::to_string(i + 1),
-                          .expected = Print(expected.rows[i]),
-                          .saw = Print(row) + (is_found ? "" : ", which Find does not find")};
+    const std::string saw = Print(row) + (is_found ? "" : ", which Find does not find");
+    if ((found = Compare("a row", Print(expected.rows[i]), saw))) {
+      return found;
     }
   }
   return std::nullopt;
@@ -172,11 +152,10 @@ std::optional<Disagreement> FindInCatalogue(std::string_view text, const ReportR
 
 std::size_t CountWordsOfStack(std::string_view text) {
   std::size_t count = 0;
-  for (std::string_view line : LinesOf(text)) {
+  for (const std::string_view line : LinesOf(text)) {
     constexpr std::string_view kStack = "# stack:";
     if (line.substr(0, kStack.size()) == kStack) {
-      line.remove_prefix(kStack.size());
-      count += Split(line, ' ').size() - 1;  // The first piece is before the first space.
+      count += static_cast<std::size_t>(std::ranges::count(line.substr(kStack.size()), ' '));
     }
   }
   return count;
@@ -191,17 +170,12 @@ std::string LastLineAfter(std::string_view key, std::string_view text, std::stri
   return std::string(rest);
 }
 
-bool AreSame(const NbdkitCase& one, const NbdkitCase& other) {
-  return one.script == other.script && one.stack == other.stack && one.reach == other.reach &&
-         one.deviates == other.deviates;
-}
-
-std::optional<Disagreement> FindInCase(std::string_view text, const ReportReaders& readers) {
+Found FindInCase(std::string_view text, const ReportReaders& readers) {
   const auto read = readers.parse_case(text);
   const auto script = engine::ParseScript(text);
   if (!read) {
     const std::string& sentence = read.error().sentence;
-    const std::size_t line = LineIn(sentence).value_or(0);
+    const std::size_t line = LineIn(sentence);
     const bool is_of_script = !script && sentence != script.error().sentence;
     if (line == 0 || line > LinesOf(text).size() + 1 || is_of_script) {
       return Disagreement{.where = "the case's error",
@@ -221,12 +195,9 @@ std::optional<Disagreement> FindInCase(std::string_view text, const ReportReader
                                            : "an error",
                         .saw = readers.print_case(*read)};
   }
-  const std::string printed = readers.print_case(*read);
-  const auto again = readers.parse_case(printed);
-  if (!again || !AreSame(*read, *again)) {
-    return Disagreement{.where = "the case, printed and read",
-                        .expected = printed,
-                        .saw = again ? readers.print_case(*again) : again.error().sentence};
+  const auto again = readers.parse_case(readers.print_case(*read));
+  if (auto found = ComparePrinted("the case, printed and read", *read, again, readers.print_case)) {
+    return found;
   }
   // What it says must also be usable: nothing in it may make its truth abort.
   (void)TruthOf(*read);
@@ -276,7 +247,7 @@ bool SaysTheSame(const Json& printed, const Json& text) {
          });
 }
 
-std::optional<Disagreement> FindInAbout(std::string_view text, const ReportReaders& readers) {
+Found FindInAbout(std::string_view text, const ReportReaders& readers) {
   const Json naive = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   const auto read = readers.parse_about(text);
   if (read.has_value() != IsAbout(naive)) {
@@ -292,18 +263,12 @@ std::optional<Disagreement> FindInAbout(std::string_view text, const ReportReade
   if (!SaysTheSame(shown, naive) || In(shown, "files").size() != In(naive, "files").size()) {
     return Disagreement{.where = "about.json", .expected = std::string(text), .saw = printed};
   }
-  const auto again = readers.parse_about(printed);
-  if (!again || *again != *read) {
-    return Disagreement{.where = "about.json, printed and read",
-                        .expected = printed,
-                        .saw = again ? readers.print_about(*again) : again.error().sentence};
-  }
-  return std::nullopt;
+  return ComparePrinted("about.json, printed and read", *read, readers.parse_about(printed), readers.print_about);
 }
 
 }  // namespace
 
-std::optional<Disagreement> FindReportInputDisagreement(engine::ByteView input, const ReportReaders& readers) {
+Found FindReportInputDisagreement(engine::ByteView input, const ReportReaders& readers) {
   const std::string_view text(reinterpret_cast<const char*>(input.data()), input.size());
   if (text.starts_with('{')) {
     return FindInAbout(text, readers);

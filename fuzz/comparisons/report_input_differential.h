@@ -8,14 +8,10 @@
 
 #pragma once
 
-#include <expected>
 #include <functional>
-#include <optional>
 #include <string>
-#include <string_view>
 
 #include "engine/base/bytes.h"
-#include "engine/base/error.h"
 #include "engine/spec/catalogue.h"
 #include "fuzz/comparisons/fuzz_target.h"
 #include "fuzz/findings/about.h"
@@ -25,16 +21,15 @@ namespace nbdspec::fuzz {
 
 // The readers under test. Canary tests plant bugs by passing others.
 struct ReportReaders {
-  std::function<std::expected<spec::Catalogue, engine::Trouble>(std::string_view)> parse_catalogue =
-      spec::Catalogue::Parse;
-  std::function<std::expected<NbdkitCase, engine::Trouble>(std::string_view)> parse_case = ParseNbdkitCase;
+  std::function<decltype(spec::Catalogue::Parse)> parse_catalogue = spec::Catalogue::Parse;
+  std::function<decltype(ParseNbdkitCase)> parse_case = ParseNbdkitCase;
   std::function<std::string(const NbdkitCase&)> print_case = [](const NbdkitCase& read) { return Print(read); };
-  std::function<std::expected<About, engine::Trouble>(std::string_view)> parse_about = ParseAbout;
+  std::function<decltype(ParseAbout)> parse_about = ParseAbout;
   std::function<std::string(const About&)> print_about = [](const About& read) { return Print(read); };
 };
 
 // The first thing wrong with what a reader makes of `input`.
-std::optional<Disagreement> FindReportInputDisagreement(engine::ByteView input, const ReportReaders& readers = {});
+Found FindReportInputDisagreement(engine::ByteView input, const ReportReaders& readers = {});
 
 FuzzTarget ReportInputTarget();
 

@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "engine/server/server.h"
@@ -15,81 +14,97 @@
 namespace nbdspec::fuzz {
 namespace {
 
+using Exports = std::vector<engine::Export>;
+
 // The most that one message may add to the output: all bytes of the largest export, in chunks.
 constexpr std::size_t kAnswerBytesMax = 1 << 17;
+constexpr std::size_t kTakenBytesMax = engine::Server::kOutputBytesMax + kAnswerBytesMax;
 
-using PieceBytes = std::array<std::size_t, 2>;
-
-struct Session {
-  std::vector<engine::Export> exports;
+// Sends what `input` says, in its pieces.
+SessionTranscript Converse(const SessionInput& input, Exports& exports, const MakeInterposer& make_interposer) {
   SessionTranscript transcript;
-  std::size_t taken_bytes_max = 0;  // At once.
-};
-
-void TakeAll(engine::Server& server, Session& session) {
-  for (engine::Bytes bytes = server.TakeOutput(); !bytes.empty(); bytes = server.TakeOutput()) {
-    session.taken_bytes_max = std::max(session.taken_bytes_max, bytes.size());
-    engine::Bytes& received = session.transcript.received;
-    received.insert(received.end(), bytes.begin(), bytes.end());
-  }
-}
-
-// Says what `input` says in pieces of these sizes by turns.
-Session Converse(const SessionInput& input, PieceBytes piece_bytes, bool is_read_slowly,
-                 const MakeInterposer& make_interposer) {
-  Session session = {.exports = MakeSessionExports(input)};
-  std::vector<engine::Export*> exports;
-  for (engine::Export& each : session.exports) {
-    exports.push_back(&each);
+  std::vector<engine::Export*> served;
+  for (engine::Export& each : exports) {
+    served.push_back(&each);
   }
   const std::unique_ptr<engine::Interposer> interposer = make_interposer ? make_interposer() : nullptr;
-  engine::Server server(input.server, exports, interposer.get());
+  engine::Server server(input.server, served, interposer.get());
   engine::ByteView rest = input.said;
-  for (std::size_t i = 0; !rest.empty(); ++i) {
-    const std::size_t count = std::min(piece_bytes[i % 2], rest.size());
+  for (std::size_t i = 0; i == 0 || !rest.empty(); ++i) {
+    const std::size_t count = std::min(input.piece_bytes[i % 2], rest.size());
     server.Receive(rest.first(count));
     rest = rest.subspan(count);
-    if (!is_read_slowly) {
-      TakeAll(server, session);
+    if (rest.empty() || !input.is_read_slowly) {
+      for (engine::Bytes bytes = server.TakeOutput(); !bytes.empty(); bytes = server.TakeOutput()) {
+        transcript.taken_bytes_max = std::max(transcript.taken_bytes_max, bytes.size());
+        transcript.received.insert(transcript.received.end(), bytes.begin(), bytes.end());
+      }
     }
   }
-  TakeAll(server, session);
-  session.transcript.closed = server.closed();
-  return session;
+  transcript.closed = server.closed();
+  return transcript;
+}
+
+SessionInput InOnePiece(SessionInput input) {
+  input.piece_bytes = {input.said.size(), 1};
+  input.is_read_slowly = true;
+  return input;
+}
+
+// --- Haggling about metadata contexts ---
+
+// Shared by all runs: nothing here writes.
+Exports& MetaExports() {
+  static Exports exports = [] {
+    Exports made;
+    const auto make = [&made](std::string_view name) {
+      engine::ExtentMap extents(std::uint64_t{kMetaBlockCount} * kMetaBlockBytes, engine::ExtentType::kHoleZero);
+      for (std::uint32_t block = 1; block < kMetaBlockCount; block += 2) {
+        (void)extents.Add(std::uint64_t{block} * kMetaBlockBytes, kMetaBlockBytes, engine::ExtentType::kData);
+      }
+      made.push_back({.options = {.name = std::string(name), .base_allocation = name != kBareExport},
+                      .disk = engine::Disk(std::move(extents))});
+    };
+    std::ranges::for_each(kMetaExports, make);
+    make(kBareExport);
+    return made;
+  }();
+  return exports;
 }
 
 }  // namespace
 
-std::optional<Disagreement> FindServerSessionDisagreement(engine::ByteView bytes,
-                                                          const MakeInterposer& make_interposer) {
+Found FindServerSessionDisagreement(engine::ByteView bytes, const MakeInterposer& make_interposer) {
   const SessionInput input = ReadSessionInput(bytes);
-  const PieceBytes whole = {input.said.size(), 1};
-  const Session session = Converse(input, whole, /*is_read_slowly=*/true, make_interposer);
-  std::vector<engine::Export> before = MakeSessionExports(input);
-  if (auto found = SessionJudge(input, before).Judge(session.transcript, session.exports)) {
+  Exports exports = MakeSessionExports(input);
+  const SessionTranscript whole = Converse(InOnePiece(input), exports, make_interposer);
+  Exports before = MakeSessionExports(input);
+  if (auto found = FindInSession(input, whole, before, exports)) {
     return found;
   }
-  const Session again = Converse(input, input.piece_bytes, input.is_read_slowly, make_interposer);
-  const auto in_pieces = [&] {
-    return "in pieces of " + std::to_string(input.piece_bytes[0]) + " and " + std::to_string(input.piece_bytes[1]) +
-           " bytes";
-  };
-  if (again.transcript.received != session.transcript.received ||
-      again.transcript.closed != session.transcript.closed) {
-    const auto differ = std::ranges::mismatch(again.transcript.received, session.transcript.received);
-    return Disagreement{.where = in_pieces(),
-                        .expected = std::to_string(session.transcript.received.size()) + " bytes, as for the whole",
-                        .saw = std::to_string(again.transcript.received.size()) + " bytes, other ones from " +
-                               std::to_string(differ.in1 - again.transcript.received.begin()) + " on"};
+  exports = MakeSessionExports(input);
+  const SessionTranscript again = Converse(input, exports, make_interposer);
+  if (again.received != whole.received || again.closed != whole.closed) {
+    const auto differ = std::ranges::mismatch(again.received, whole.received);
+    return Disagreement{.where = "in pieces of " + std::to_string(input.piece_bytes[0]) + " and " +
+                                 std::to_string(input.piece_bytes[1]) + " bytes",
+                        .expected = std::to_string(whole.received.size()) + " bytes, as for the whole",
+                        .saw = std::to_string(again.received.size()) + " bytes, other ones from " +
+                               std::to_string(differ.in1 - again.received.begin()) + " on"};
   }
-  const std::size_t taken_bytes_max = std::max(session.taken_bytes_max, again.taken_bytes_max);
-  if (taken_bytes_max > engine::Server::kOutputBytesMax + kAnswerBytesMax) {
+  if (const std::size_t taken = std::max(whole.taken_bytes_max, again.taken_bytes_max); taken > kTakenBytesMax) {
     return Disagreement{
         .where = "output",
         .expected = "at most " + std::to_string(engine::Server::kOutputBytesMax) + " bytes and an answer",
-        .saw = std::to_string(taken_bytes_max)};
+        .saw = std::to_string(taken)};
   }
   return std::nullopt;
+}
+
+Found FindMetaContextDisagreement(engine::ByteView bytes, const MakeInterposer& make_interposer) {
+  const SessionInput input = InOnePiece(ReadMetaContextInput(bytes));
+  const SessionTranscript transcript = Converse(input, MetaExports(), make_interposer);
+  return FindInSession(input, transcript, MetaExports(), MetaExports());
 }
 
 FuzzTarget ServerSessionTarget() {
@@ -100,6 +115,14 @@ FuzzTarget ServerSessionTarget() {
           .find_in_bytes = [](engine::ByteView input) { return FindServerSessionDisagreement(input); },
           .dictionary = "nbd.dict",
           .check_runs = 15'000};
+}
+
+FuzzTarget MetaContextTarget() {
+  return {.name = "meta_context",
+          .subject = "option haggling with it, in any order",
+          .against = "the same judge",
+          .inputs = {.bytes_max = 64},
+          .find_in_bytes = [](engine::ByteView input) { return FindMetaContextDisagreement(input); }};
 }
 
 }  // namespace nbdspec::fuzz

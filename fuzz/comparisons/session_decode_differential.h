@@ -23,26 +23,37 @@
 
 namespace nbdspec::fuzz {
 
+// What one step gave.
+struct SessionOutcome {
+  std::optional<conformance::ReceiveError::Kind> ended = {};
+  std::vector<engine::ServerMessage> messages = {};
+  bool is_silent = false;
+  std::uint32_t error = 0;  // Of an answer.
+  bool operator==(const SessionOutcome&) const = default;
+};
+
+std::string Print(const SessionOutcome& outcome);
+
 template <typename Session>
 class SessionDecodeDifferential {
  public:
-  explicit SessionDecodeDifferential(const SessionDecodeInput& input) : input_(input), naive_(input) {
+  explicit SessionDecodeDifferential(const SessionDecodeInput& input)
+      : input_(input), naive_(input), steps_(input.steps) {
     // Then whatever is left, so that all bytes are accounted for. No message is shorter than a byte.
-    steps_ = input.steps;
     for (const SessionStep& step : steps_) {
-      expected_.push_back(naive_.Take(step));
+      expected_.push_back(Take(naive_, step));
     }
     do {
       steps_.push_back({.act = SessionAct::kNext});
-      expected_.push_back(naive_.Take(steps_.back()));
+      expected_.push_back(Take(naive_, steps_.back()));
     } while (!IsOver(expected_.back()));
   }
 
-  std::optional<Disagreement> Run() const {
-    auto found = CompareIn({input_.stream.size() + 1, 1}, "whole");
-    found = found ? found : CompareIn(input_.piece_bytes, "in pieces");
+  Found Run() const {
+    auto found = Under("whole", CompareIn({input_.stream.size() + 1, 1}));
+    found = found ? found : Under("in pieces", CompareIn(input_.piece_bytes));
     if (!found && input_.stream.size() <= kByteByByteMax) {
-      found = CompareIn({1, 1}, "byte by byte");
+      found = Under("byte by byte", CompareIn({1, 1}));
     }
     return found ? found : CheckBound();
   }
@@ -55,27 +66,23 @@ class SessionDecodeDifferential {
 
   static bool IsOver(const SessionOutcome& outcome) { return outcome.ended && outcome.ended != How::kUnexpected; }
 
-  std::optional<Disagreement> CompareIn(std::array<std::size_t, 2> piece_bytes, const std::string& how) const {
+  Found CompareIn(std::array<std::size_t, 2> piece_bytes) const {
     conformance::Transcript transcript;
     Session session(std::make_unique<RecitedStream>(input_.stream, piece_bytes, input_.ending), input_.limits,
                     transcript);
     for (std::size_t i = 0; i < steps_.size(); ++i) {
       if (const SessionOutcome saw = Take(session, steps_[i]); saw != expected_[i]) {
-        return Disagreement{.where = how + ", step " + std::to_string(i + 1) + ", " + Print(steps_[i]),
-                            .expected = Print(expected_[i]),
-                            .saw = Print(saw)};
+        return Under("step " + std::to_string(i + 1), Compare(Print(steps_[i]), expected_[i], saw));
       }
     }
-    if (session.unmatched() != naive_.strays()) {
-      return Disagreement{.where = how + ", strays",
-                          .expected = Print(SessionOutcome{.messages = naive_.strays()}),
-                          .saw = Print(SessionOutcome{.messages = session.unmatched()})};
+    if (session.unmatched() != naive_.unmatched()) {
+      return Compare("strays", SessionOutcome{.messages = naive_.unmatched()}, {.messages = session.unmatched()});
     }
-    auto found = CompareTranscript(transcript, how);
-    return found || naive_.is_undecodable() ? found : CompareBytes(session, how);
+    auto found = CompareTranscript(transcript);
+    return found || naive_.is_undecodable() ? found : CompareBytes(session);
   }
 
-  std::optional<Disagreement> CheckBound() const {
+  Found CheckBound() const {
     conformance::Session::Limits limits = input_.limits;
     limits.received_bytes_max = input_.stream.size() / 2;
     const std::uint64_t bytes_max = limits.received_bytes_max + std::max(input_.piece_bytes[0], input_.piece_bytes[1]);
@@ -93,8 +100,7 @@ class SessionDecodeDifferential {
     return std::nullopt;
   }
 
-  std::optional<Disagreement> CompareTranscript(const conformance::Transcript& transcript,
-                                                const std::string& how) const {
+  Found CompareTranscript(const conformance::Transcript& transcript) const {
     std::string expected;
     for (const engine::PlacedServerMessage& placed : naive_.decoded()) {
       expected += PrintLine(placed.offset, placed.length, engine::Describe(placed.message));
@@ -105,37 +111,29 @@ class SessionDecodeDifferential {
       if (line.direction == Direction::kReceived) {
         saw += PrintLine(line.offset, line.length, line.text);
       } else if (line.direction == Direction::kSent) {
-        if (line.offset != sent_bytes) {
-          return Disagreement{.where = how + ", transcript of what was sent",
-                              .expected = "offset " + std::to_string(sent_bytes),
-                              .saw = std::to_string(line.offset)};
+        if (auto found = Compare("transcript of what was sent", sent_bytes, line.offset)) {
+          return found;
         }
         sent_bytes += line.length;
       }
     }
-    if (saw != expected) {
-      return Disagreement{.where = how + ", transcript of what was received", .expected = expected, .saw = saw};
-    }
-    return std::nullopt;
+    return Compare("transcript of what was received", expected, saw);
   }
 
-  std::optional<Disagreement> CompareBytes(const Session& session, const std::string& how) const {
+  Found CompareBytes(const Session& session) const {
     const auto print = [](std::size_t received, std::size_t pending) {
       return std::to_string(received) + " bytes received, " + std::to_string(pending) + " of them in no message";
     };
     const std::string expected = print(input_.stream.size(), naive_.pending_bytes());
     const std::string saw = print(session.received_byte_count(), session.pending().size());
-    if (saw != expected) {
-      return Disagreement{.where = how + ", at the end", .expected = expected, .saw = saw};
-    }
-    return std::nullopt;
+    return Compare("at the end", expected, saw);
   }
 
   static std::string PrintLine(std::uint64_t offset, std::uint64_t length, const std::string& text) {
     return "@" + std::to_string(offset) + " +" + std::to_string(length) + " " + text + "; ";
   }
 
-  static SessionOutcome Take(Session& session, const SessionStep& step) {
+  static SessionOutcome Take(auto& session, const SessionStep& step) {
     using engine::CommandType;
     const auto request = [&](std::uint16_t type, std::uint64_t cookie) {
       return engine::Request{.type = type, .cookie = cookie, .length = step.length};
@@ -175,17 +173,21 @@ class SessionDecodeDifferential {
   }
 
   template <typename Message>
-  static SessionOutcome From(conformance::Received<Message> heard) {
-    if (!heard) {
-      return {.ended = heard.error().kind};
+  static SessionOutcome From(conformance::Received<Message> received) {
+    if (!received) {
+      return {.ended = received.error().kind};
     }
-    return FromMessage(*std::move(heard));
+    return FromMessage(*std::move(received));
   }
 
   static SessionOutcome FromMessage(engine::ServerMessage message) { return {.messages = {std::move(message)}}; }
 
   static SessionOutcome FromMessage(const std::vector<engine::OptionReply>& replies) {
     return {.messages = {replies.begin(), replies.end()}};
+  }
+
+  static SessionOutcome FromMessage(NaiveSession::Answer answer) {
+    return {.messages = std::move(answer.messages), .error = answer.error};
   }
 
   static SessionOutcome FromMessage(const conformance::Answer& answer) {
@@ -204,7 +206,7 @@ class SessionDecodeDifferential {
 
 // The first thing wrong with what a session makes of `bytes`, read as session_decode_input.h says.
 template <typename Session = conformance::Session>
-std::optional<Disagreement> FindSessionDecodeDisagreement(engine::ByteView bytes) {
+Found FindSessionDecodeDisagreement(engine::ByteView bytes) {
   const SessionDecodeInput input = ReadSessionDecodeInput(bytes);
   return SessionDecodeDifferential<Session>(input).Run();
 }

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Gives a stream to a decoder whole and in pieces, and compares: same messages, which encode to the bytes they were
-// made of, while no more is held than one message may take. What stands inside of them is payload_differential's.
+// made of, while no more is held than one message may take. The payload of each message is taken apart and put together
+// again: the same bytes, exactly when the specification's layout fits them; and its description is one short line.
 //
-// The decoders are template parameters so that canary tests can pass ones with a planted bug.
+// The decoders and the codec of payloads are template parameters so that tests can pass ones with a planted bug.
 
 #pragma once
 
@@ -12,18 +13,93 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 #include <vector>
 
 #include "engine/base/bytes.h"
+#include "engine/base/quoted.h"
 #include "engine/wire/client_decoder.h"
 #include "engine/wire/messages.h"
+#include "engine/wire/payloads.h"
 #include "engine/wire/server_decoder.h"
 #include "fuzz/comparisons/fuzz_target.h"
-#include "fuzz/comparisons/payload_differential.h"
 
 namespace nbdspec::fuzz {
+
+// --- Payloads ---
+
+// How a payload can be taken apart.
+struct PayloadLayout {
+  std::uint32_t type;
+  // How many of the payload's bytes the specification's layout makes sense of: all, or for error chunks those before
+  // what may follow. Nothing when it does not fit.
+  std::optional<std::size_t> (*naive)(engine::ByteView payload);
+  // Decoded and encoded by the engine; nothing where it cannot be taken apart.
+  std::optional<engine::Bytes> (*again)(engine::ByteView payload);
+};
+
+// Null where none is known.
+const PayloadLayout* LayoutOf(const engine::Option& option);
+const PayloadLayout* LayoutOf(const engine::OptionReply& reply);
+const PayloadLayout* LayoutOf(const engine::Chunk& chunk);
+
+struct EnginePayloads {
+  static std::optional<engine::Bytes> Again(const auto& message) {
+    const PayloadLayout* layout = LayoutOf(message);
+    return layout == nullptr ? std::nullopt : layout->again(message.payload);
+  }
+  static bool IsValidString(std::string_view text) { return engine::IsValidString(text); }
+  static std::string Describe(const engine::ClientMessage& message) { return engine::Describe(message); }
+  static std::string Describe(const engine::ServerMessage& message) { return engine::Describe(message); }
+};
+
+// By the table of well-formed sequences in the Unicode standard, 3-7.
+bool IsNaivelyValidString(engine::ByteView text);
+
+bool IsShortPrintableLine(std::string_view text);
+
+inline Found FindInLine(std::string_view where, const std::string& text) {
+  return IsShortPrintableLine(text)
+             ? Found()
+             : Disagreement{.where = std::string(where), .expected = "one short line that can be printed", .saw = text};
+}
+
+// The first thing wrong with how the payload of `message` is taken apart, or how it is described.
+template <typename Payloads = EnginePayloads, typename... Messages>
+Found FindPayloadDisagreement(const std::variant<Messages...>& message) {
+  const std::string text = Payloads::Describe(message);
+  if (auto found = FindInLine("a description", text)) {
+    return found;
+  }
+  const auto find_in_payload = [&text](const auto& each) -> Found {
+    if constexpr (requires { LayoutOf(each); }) {
+      const engine::ByteView payload = each.payload;
+      const PayloadLayout* layout = LayoutOf(each);
+      const auto expected_bytes = layout == nullptr ? std::nullopt : layout->naive(payload);
+      const auto again = Payloads::Again(each);
+      const bool is_same = expected_bytes && again && *expected_bytes == again->size() &&
+                           std::equal(again->begin(), again->end(), payload.begin());
+      if ((expected_bytes || again) && !is_same) {
+        return Disagreement{.where = text,
+                            .expected = expected_bytes ? "its first " + std::to_string(*expected_bytes) + " bytes again"
+                                                       : "that it cannot be taken apart",
+                            .saw = again ? std::to_string(again->size()) + " bytes, maybe others" : "nothing"};
+      }
+      const std::string_view as_text(reinterpret_cast<const char*>(payload.data()), payload.size());
+      if (Payloads::IsValidString(as_text) != IsNaivelyValidString(payload)) {
+        return Disagreement{.where = engine::Quoted(as_text, payload.size()),
+                            .expected = IsNaivelyValidString(payload) ? "a valid string" : "no valid string",
+                            .saw = "the opposite"};
+      }
+    }
+    return std::nullopt;
+  };
+  return std::visit(find_in_payload, message);
+}
+
+// --- Streams ---
 
 // Sizes of the pieces of a stream, by turns.
 using PieceBytes = std::array<std::size_t, 2>;
@@ -38,19 +114,7 @@ struct WireInput {
   engine::ByteView stream;
 };
 
-inline WireInput ReadWireInput(engine::ByteView input) {
-  constexpr std::size_t kHeadBytes = 4;
-  constexpr std::uint32_t kLimits[] = {0, 16, 40, 4096};
-  const auto head = [&](std::size_t at) { return at < input.size() ? input[at] : std::uint8_t{0}; };
-  return {
-      .from_server = (head(0) & 1) != 0,
-      .phase = head(0) >> 1 & 3U,
-      .limit = kLimits[head(0) >> 3 & 3U],
-      .piece_bytes = {1U + head(1) % 64U, 1U + head(2) % 8U},
-      .data_bytes = head(3),
-      .stream = input.subspan(std::min(kHeadBytes, input.size())),
-  };
-}
+WireInput ReadWireInput(engine::ByteView input);
 
 template <typename Decoder>
 class WireDecodeDifferential {
@@ -59,7 +123,7 @@ class WireDecodeDifferential {
   WireDecodeDifferential(Decoder fresh, const WireInput& input, std::size_t held_max)
       : fresh_(std::move(fresh)), input_(input), held_max_(held_max) {}
 
-  std::optional<Disagreement> Run() {
+  Found Run() {
     Messages whole;
     Decoder decoder = fresh_;
     decoder.Feed(input_.stream);
@@ -74,7 +138,7 @@ class WireDecodeDifferential {
   using Message = typename decltype(std::declval<Decoder&>().Next())::value_type;
   using Messages = std::vector<Message>;
 
-  std::optional<Disagreement> CompareWithPieces(const Messages& whole, PieceBytes piece_bytes) const {
+  Found CompareWithPieces(const Messages& whole, PieceBytes piece_bytes) const {
     Messages in_pieces;
     Decoder decoder = fresh_;
     engine::ByteView rest = input_.stream;
@@ -99,7 +163,7 @@ class WireDecodeDifferential {
   }
 
   // Every message encodes to the bytes where it stood, and nothing lies between them.
-  std::optional<Disagreement> CompareWithStream(const Messages& whole) const {
+  Found CompareWithStream(const Messages& whole) const {
     std::size_t position = 0;
     for (const Message& message : whole) {
       const auto next = std::visit([&](const auto& each) { return EndOf(each, position); }, message);
@@ -113,28 +177,20 @@ class WireDecodeDifferential {
     return std::nullopt;
   }
 
-  static std::optional<Disagreement> FindInPayloads(const Messages& whole) {
+  static Found FindInPayloads(const Messages& whole) {
     for (const Message& message : whole) {
-      if (auto found = std::visit([](const auto& each) { return FindInPayload(each); }, message)) {
+      const auto* undecodable = std::get_if<engine::Undecodable>(&message);
+      auto found = undecodable == nullptr ? FindPayloadDisagreement(Bare(std::get<0>(message)))
+                                          : FindInLine("what is undecodable", undecodable->what);
+      if (found) {
         return found;
       }
     }
     return std::nullopt;
   }
 
-  static std::optional<Disagreement> FindInPayload(const engine::ClientMessage& message) {
-    return FindPayloadDisagreement(message);
-  }
-  static std::optional<Disagreement> FindInPayload(const engine::PlacedServerMessage& placed) {
-    return FindPayloadDisagreement(placed.message);
-  }
-  static std::optional<Disagreement> FindInPayload(const engine::Undecodable& undecodable) {
-    if (!IsShortPrintableLine(undecodable.what)) {
-      return Disagreement{
-          .where = "what is undecodable", .expected = "one short line that can be printed", .saw = undecodable.what};
-    }
-    return std::nullopt;
-  }
+  static const engine::ClientMessage& Bare(const engine::ClientMessage& message) { return message; }
+  static const engine::ServerMessage& Bare(const engine::PlacedServerMessage& placed) { return placed.message; }
 
   // Where the message that stood at `position` ended; nothing when it did not stand there.
   std::optional<std::size_t> EndOf(const engine::ClientMessage& message, std::size_t position) const {
@@ -238,7 +294,7 @@ class WireDecodeDifferential {
 
 // The first thing wrong with how the decoders take `bytes`, read as a WireInput.
 template <typename ClientDecoder = engine::ClientDecoder, typename ServerDecoder = engine::ServerDecoder>
-std::optional<Disagreement> FindWireDecodeDisagreement(engine::ByteView bytes) {
+Found FindWireDecodeDisagreement(engine::ByteView bytes) {
   constexpr std::size_t kHeaderBytesMax = 152;  // An oldstyle greeting.
   const WireInput input = ReadWireInput(bytes);
   const std::size_t held_max = kHeaderBytesMax + std::max(input.limit, input.data_bytes);

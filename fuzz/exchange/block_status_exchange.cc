@@ -3,33 +3,188 @@
 
 #include <algorithm>
 #include <array>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "engine/negotiation/client_negotiation.h"
+#include "engine/wire/messages.h"
+#include "engine/wire/payloads.h"
 #include "fuzz/exchange/answer_counters.h"
-#include "fuzz/exchange/exchange_client.h"
+#include "fuzz/exchange/unusual_answers.h"
 #include "fuzz/oracles/export_model.h"
 #include "fuzz/oracles/reference_judge.h"
+#include "fuzz/oracles/server_session_judge.h"
 
 namespace nbdspec::fuzz {
 namespace {
 
+using engine::ClientMessage;
 using engine::CommandType;
 using engine::OptionStep;
+using engine::OptionType;
 using engine::Request;
 using engine::RequestStep;
+using engine::ServerMessage;
 
 constexpr std::uint64_t kOtherBytes = 4096;
 constexpr std::uint32_t kOtherBlockBytes = 512;
 constexpr std::uint32_t kPayloadBytesMax = 1 << 20;  // A script of people's may ask for any length.
+
+const OptionStep kStructuredReply = {.option = OptionType::kStructuredReply};
+const OptionStep kSetAll = {.option = OptionType::kSetMetaContext,
+                            .names = {std::string(engine::kBaseAllocation), std::string(engine::kBlockIndexContext)}};
+const OptionStep kGo = {.option = OptionType::kGo};
+
+Disagreement Object(std::string expected, const std::optional<ServerMessage>& saw) {
+  return {.expected = std::move(expected), .saw = saw ? engine::Describe(*saw) : "nothing that can be read"};
+}
+
+// One connection to the reference server in memory, from the greeting to the last answer.
+class ExchangeClient : private engine::ClientNegotiation {
+ public:
+  // To `served` and `other`, an export by another name; both outlive this, as does nothing else. `wrong` may be null.
+  // Not plain: answers are unusual, and bytes come in pieces.
+  ExchangeClient(engine::Export& served, engine::Export& other, std::uint8_t connection,
+                 std::unique_ptr<engine::Interposer> wrong)
+      : ClientNegotiation(Limits{}),
+        is_plain_(connection == 1),
+        connection_(connection),
+        wrong_(std::move(wrong)),
+        unusual_(is_plain_ ? std::nullopt : std::optional<UnusualAnswers>(std::in_place, connection, wrong_.get())),
+        server_({}, {&served, &other}, unusual_ ? &*unusual_ : wrong_.get()),
+        judge_({}, {&served, &other}, is_plain_) {
+    Deliver({});  // The server sends its greeting unasked.
+  }
+
+  // Haggles: `options`, then what is missing; everything on offer if there are none.
+  Found Haggle(std::span<const OptionStep* const> options) {
+    const auto greeting = Greet();
+    if (!greeting || *greeting != engine::Greeting{}) {
+      return Disagreement{.expected = "a greeting",
+                          .saw = greeting ? engine::Describe(ServerMessage(*greeting)) : greeting.error()};
+    }
+    judge_.SetFlags(negotiated().client_flags);
+    const OptionStep* const usual[] = {&kStructuredReply, &kSetAll};
+    for (const OptionStep* option : options.empty() ? std::span<const OptionStep* const>(usual) : options) {
+      if (auto found = judge_.has_ended() ? Found() : Do(*option)) {
+        return found;
+      }
+    }
+    return judge_.has_ended() ? Found() : Do(kGo);
+  }
+
+  // Sends `requests`, whose cookies are their indices from `cookie` on, and takes everything that answers them:
+  // answers[i] to requests[i].
+  Found Exchange(std::span<const Request> requests, std::uint64_t cookie, std::vector<ReceivedAnswer>& answers) {
+    to_send_.clear();
+    for (const Request& request : requests) {
+      Encode(ClientMessage(request), to_send_);
+      if (!negotiated().structured_replies && request.type == engine::CommandType::kRead) {
+        decoder_.ExpectData(request.cookie, request.length);
+      }
+    }
+    answers.resize(requests.size());
+    for (ReceivedAnswer& answer : answers) {
+      answer.simple.reset();
+      answer.chunks.clear();
+      answer.is_whole = false;
+    }
+    if (unusual_) {
+      unusual_->HoldAnswers(requests.size());
+    }
+    Deliver(to_send_);
+    while (auto message = Next()) {
+      const std::uint64_t index = CookieOf(*message).value_or(0) - cookie;
+      if (index >= answers.size() || answers[index].is_whole) {
+        return Object("an answer to a request that waits for one", message);
+      }
+      answers[index].Add(*std::move(message));
+    }
+    if (!decoder_.Pending().empty() || server_.closed()) {
+      return Disagreement{.expected = "whole messages, and an open connection",
+                          .saw = std::to_string(decoder_.Pending().size()) + " bytes more" +
+                                 (server_.closed() ? ", and the end of the connection" : "")};
+    }
+    return std::nullopt;
+  }
+
+  [[nodiscard]] bool is_plain() const { return is_plain_; }
+
+  // What was negotiated, once transmission has begun. The block sizes are the export's, also where it sent none.
+  [[nodiscard]] const engine::Negotiated& agreed() const { return judge_.negotiated(); }
+
+  // What was entered; null if haggling ended in no transmission, and never will.
+  [[nodiscard]] engine::Export* entered() const { return judge_.entered(); }
+
+ private:
+  Found Do(const OptionStep& step) {
+    const engine::Option option =
+        engine::MakeOption(step.option, {.export_name = step.export_name, .queries = step.names});
+    if (step.option == OptionType::kExportName) {
+      if (!judge_.EnterByName(option)) {
+        Send(option);
+        return std::nullopt;
+      }
+      const auto entered = EnterByName(step.export_name);
+      return entered ? Compare("", judge_.negotiated().info.size, negotiated().info.size)
+                     : Found({.expected = "the size of the export", .saw = entered.error()});
+    }
+    const auto replies = Ask(option);
+    return replies ? judge_.Judge(option, *replies)
+                   : Found({.expected = "replies to " + engine::OptionName(step.option), .saw = replies.error().text});
+  }
+
+  void SendMessage(const ClientMessage& message) override {
+    to_send_.clear();
+    Encode(message, to_send_);
+    Deliver(to_send_);
+  }
+
+  engine::Received<ServerMessage> ReceiveMessage() override {
+    auto message = Next();
+    return message ? engine::Received<ServerMessage>(*std::move(message))
+                   : std::unexpected(engine::ReceiveError{.text = "nothing that can be read"});
+  }
+
+  // Sends all at once, or in pieces of sizes that depend on what is sent; then receives what answers it.
+  void Deliver(engine::ByteView bytes) {
+    std::size_t piece = bytes.size();
+    while (!bytes.empty()) {
+      if (!is_plain_) {
+        piece = std::min<std::size_t>(1 + (piece * 7 + bytes[0] + connection_) % 61, bytes.size());
+      }
+      server_.Receive(bytes.first(piece));
+      bytes = bytes.subspan(piece);
+    }
+    for (engine::Bytes output = server_.TakeOutput(); !output.empty(); output = server_.TakeOutput()) {
+      decoder_.Feed(output);
+    }
+  }
+
+  // The next message; none if there is none that can be read.
+  std::optional<ServerMessage> Next() {
+    auto next = decoder_.Next();
+    auto* placed = next ? std::get_if<engine::PlacedServerMessage>(&*next) : nullptr;
+    return placed != nullptr ? std::optional(std::move(placed->message)) : std::nullopt;
+  }
+
+  bool is_plain_;
+  std::uint8_t connection_;
+  std::unique_ptr<engine::Interposer> wrong_;
+  std::optional<UnusualAnswers> unusual_;
+  engine::Server server_;
+  engine::Bytes to_send_;  // Used again.
+  HagglingJudge judge_;
+};
 
 // Buffers that outlive an execution: allocating them costs more than the small exchanges they serve.
 struct Buffers {
   std::array<std::vector<Request>, engine::kConnectionsMax> requests;  // Not yet sent, by connection.
   std::array<std::size_t, engine::kConnectionsMax> counts = {};        // Of them; what is past it is to be used again.
   std::vector<ReceivedAnswer> answers;
-  ExportModel model;
+  ReferenceJudge judge;
 };
 
 class ExchangeRun {
@@ -43,7 +198,7 @@ class ExchangeRun {
     buffers_.counts.fill(0);
   }
 
-  std::optional<Disagreement> Run() {
+  Found Run() {
     TakeOptions();
     for (std::size_t i = 0; i < script_.steps.size(); ++i) {
       if (const auto* request = std::get_if<RequestStep>(&script_.steps[i])) {
@@ -93,7 +248,7 @@ class ExchangeRun {
     }
   }
 
-  std::optional<Disagreement> SendAll() {
+  Found SendAll() {
     for (std::size_t connection = 0; connection < engine::kConnectionsMax; ++connection) {
       if (const std::size_t count = std::exchange(buffers_.counts[connection], 0); count > 0) {
         if (auto found = Send(connection, std::span(buffers_.requests[connection]).first(count))) {
@@ -104,14 +259,14 @@ class ExchangeRun {
     return std::nullopt;
   }
 
-  std::optional<Disagreement> Send(std::size_t connection, std::span<Request> requests) {
+  Found Send(std::size_t connection, std::span<Request> requests) {
     std::unique_ptr<ExchangeClient>& client = clients_[connection];
     if (client == nullptr) {
       const auto number = static_cast<std::uint8_t>(connection + 1);
       client = std::make_unique<ExchangeClient>(served_, other_, number,
                                                 make_interposer_ ? make_interposer_(served_, number) : nullptr);
       if (auto found = client->Haggle(options_)) {
-        return At("haggling on connection " + std::to_string(number), std::move(*found));
+        return Under("haggling on connection " + std::to_string(number), std::move(found));
       }
     }
     if (client->entered() == nullptr) {
@@ -125,43 +280,36 @@ class ExchangeRun {
       request.cookie = cookie_++;
     }
     if (auto found = client->Exchange(requests, cookie, buffers_.answers)) {
-      return At("requests " + std::to_string(cookie) + " to " + std::to_string(cookie_ - 1), std::move(*found));
+      return Under("requests " + std::to_string(cookie) + " to " + std::to_string(cookie_ - 1), std::move(found));
     }
     return Judge(*client, requests);
   }
 
   // All connections enter the same export, for they haggle alike.
-  void Enter(const engine::Export& entered) {
-    entered_ = &entered == &served_ ? &served_ : &other_;
-    buffers_.model.Reset(
-        entered_ == &served_ ? script_ : engine::Script{.size = kOtherBytes, .initial = engine::ExtentType::kHoleZero},
-        *entered_);
+  void Enter(engine::Export& entered) {
+    entered_ = &entered;
+    if (entered_ == &served_) {
+      buffers_.judge.model.Reset(script_, served_);
+    } else {
+      buffers_.judge.model.Reset(other_);
+    }
   }
 
-  std::optional<Disagreement> Judge(const ExchangeClient& client, std::span<const Request> requests) {
+  Found Judge(const ExchangeClient& client, std::span<const Request> requests) {
     for (std::size_t i = 0; i < requests.size(); ++i) {
-      if (auto found = judge_.Judge(requests[i], client.agreed(), client.is_plain(), buffers_.answers[i])) {
-        return At("request " + std::to_string(requests[i].cookie) + ", " +
-                      engine::Describe(engine::ClientMessage(requests[i])) +
-                      (client.is_plain() ? "" : ", answered unusually"),
-                  std::move(*found));
-      }
-      if (judge_.has_succeeded()) {
-        buffers_.model.Apply(requests[i]);
+      if (auto found = buffers_.judge.Judge(requests[i], client.agreed(), client.is_plain(), buffers_.answers[i])) {
+        return Under("request " + std::to_string(requests[i].cookie) + ", " +
+                         engine::Describe(engine::ClientMessage(requests[i])) +
+                         (client.is_plain() ? "" : ", answered unusually"),
+                     std::move(found));
       }
     }
     return std::nullopt;
   }
 
-  static Disagreement At(std::string where, Disagreement found) {
-    found.where = std::move(where);
-    return found;
-  }
-
   const engine::Script& script_;
   const MakeExchangeInterposer& make_interposer_;
   Buffers& buffers_;
-  ReferenceJudge judge_{buffers_.model};
   engine::Export served_;
   engine::Export other_ = {.disk = engine::Disk(kOtherBytes)};
   engine::Export* entered_ = nullptr;
@@ -172,8 +320,7 @@ class ExchangeRun {
 
 }  // namespace
 
-std::optional<Disagreement> FindBlockStatusExchangeDisagreement(const engine::Script& script,
-                                                                const MakeExchangeInterposer& make_interposer) {
+Found FindBlockStatusExchangeDisagreement(const engine::Script& script, const MakeExchangeInterposer& make_interposer) {
   static Buffers buffers;
   return ExchangeRun(script, make_interposer, buffers).Run();
 }

@@ -33,8 +33,8 @@ using MakeExchangeInterposer =
     std::function<std::unique_ptr<engine::Interposer>(engine::Export& served, std::uint8_t connection)>;
 
 // The first answer that is not permitted. Not for several threads at once: buffers are used again.
-std::optional<Disagreement> FindBlockStatusExchangeDisagreement(const engine::Script& script,
-                                                                const MakeExchangeInterposer& make_interposer = {});
+Found FindBlockStatusExchangeDisagreement(const engine::Script& script,
+                                          const MakeExchangeInterposer& make_interposer = {});
 
 FuzzTarget BlockStatusExchangeTarget();
 

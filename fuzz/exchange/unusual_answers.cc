@@ -44,10 +44,6 @@ bool HasFailed(const std::vector<ServerMessage>& said) {
   });
 }
 
-bool IsTransmission(const engine::Negotiated& state, const Request* request) {
-  return state.transmission && request != nullptr && request->type != CommandType::kDisc;
-}
-
 }  // namespace
 
 bool UnusualAnswers::BeforeServer(engine::ClientMessage& heard, const engine::Negotiated& state) {
@@ -65,7 +61,7 @@ void UnusualAnswers::AfterServer(const engine::ClientMessage* heard, const engin
     ChangeOption(*option, said);
   }
   const auto* request = std::get_if<Request>(heard);
-  if (!IsTransmission(state, request)) {
+  if (request == nullptr || !state.transmission || request->type == CommandType::kDisc) {
     return;
   }
   random_ = Random(Mix(seed_ ^ Mix(request->cookie ^ Mix(request->offset ^ std::uint64_t{request->length} << 32))));
@@ -139,9 +135,6 @@ void UnusualAnswers::ChangeRead(const Request& request, Said& said) {
     said = std::move(pieces);
     Shuffle(said);
   }
-  if (OneIn(24)) {
-    FailHalfway(request, said);
-  }
   Finish(request, said);
 }
 
@@ -178,9 +171,6 @@ void UnusualAnswers::ChangeStatus(const Request& request, const engine::Negotiat
     }
   }
   Shuffle(said);
-  if (OneIn(24)) {
-    FailHalfway(request, said);
-  }
   Finish(request, said);
 }
 
@@ -240,21 +230,20 @@ void UnusualAnswers::ChangeOther(const Request& request, Said& said) {
       engine::SimpleReply{.error = chunk->is_error() && error ? error->error : NbdError::kOk, .cookie = request.cookie};
 }
 
-// Leaves some of the answer away, and says that something went wrong.
-void UnusualAnswers::FailHalfway(const Request& request, Said& said) {
-  said.resize(Choose(said.size() + 1));
-  engine::ErrorPayload error = {.error = NbdError::kEio, .message = "as it were"};
-  const bool has_offset = request.type == CommandType::kRead && OneIn(2);
-  if (has_offset) {
-    error.offset = request.offset + Choose(request.length);
-  }
-  said.emplace_back(Chunk{.type = has_offset ? ChunkType::kErrorOffset : ChunkType::kError,
-                          .cookie = request.cookie,
-                          .payload = EncodePayload(error)});
-}
-
-// DONE on the last chunk, or on one that says nothing else.
+// At times leaves some of the answer away, and reports an error. DONE on the last chunk, or on one that has nothing
+// else.
 void UnusualAnswers::Finish(const Request& request, Said& said) {
+  if (OneIn(24)) {
+    said.resize(Choose(said.size() + 1));
+    engine::ErrorPayload error = {.error = NbdError::kEio, .message = "as it were"};
+    const bool has_offset = request.type == CommandType::kRead && OneIn(2);
+    if (has_offset) {
+      error.offset = request.offset + Choose(request.length);
+    }
+    said.emplace_back(Chunk{.type = has_offset ? ChunkType::kErrorOffset : ChunkType::kError,
+                            .cookie = request.cookie,
+                            .payload = EncodePayload(error)});
+  }
   if (OneIn(3)) {
     said.emplace_back(Chunk{.type = ChunkType::kNone, .cookie = request.cookie});
   }

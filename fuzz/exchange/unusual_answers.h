@@ -38,7 +38,6 @@ class UnusualAnswers : public engine::Interposer {
   void ChangeOther(const engine::Request& request, Said& said);
   void CutIntoPieces(const engine::Chunk& data, Said& pieces);
   void ChangeDescriptors(const engine::Request& request, const engine::Negotiated& state, engine::Chunk& chunk);
-  void FailHalfway(const engine::Request& request, Said& said);
   void Finish(const engine::Request& request, Said& said);
   void Release(Said& said);
 

@@ -18,7 +18,7 @@
 #include "engine/extents/extent.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/oracles/disagreement.h"
 
 namespace nbdspec::fuzz {
 

@@ -45,6 +45,7 @@ struct NbdkitCase {
   std::vector<Layer> stack = {};  // From the plugin up. Each kind at most once.
   std::string reach = "extent";   // The plugin's parameter.
   std::string deviates = {};      // What nbdkit is known to do wrong with it; empty when nothing.
+  bool operator==(const NbdkitCase&) const = default;
 };
 
 // What is true of the export; nothing if a layer does not fit on what is below it, so that nbdkit refuses to start.

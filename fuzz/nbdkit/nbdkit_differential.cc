@@ -28,7 +28,6 @@ using engine::ByteRange;
 using engine::CommandType;
 using engine::Extent;
 using engine::ExtentType;
-using Found = std::optional<Disagreement>;
 using Flag = engine::TransmissionFlag;
 using Kind = Layer::Kind;
 

@@ -6,8 +6,8 @@
 #include <optional>
 
 #include "engine/base/bytes.h"
-#include "fuzz/comparisons/disagreement.h"
 #include "fuzz/nbdkit/nbdkit_case.h"
+#include "fuzz/oracles/disagreement.h"
 
 namespace nbdspec::fuzz {
 

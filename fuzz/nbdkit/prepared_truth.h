@@ -19,7 +19,7 @@
 
 #include "conformance/peer/target.h"
 #include "engine/base/byte_range.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/oracles/disagreement.h"
 
 namespace nbdspec::fuzz {
 

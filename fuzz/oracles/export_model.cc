@@ -42,29 +42,7 @@ bool IsZeroes(const std::uint8_t* bytes, std::size_t count) {
   return any == 0;
 }
 
-// Whether each of `count` blocks has `status`, exactly or among others.
-bool EachHas(const std::uint8_t* blocks, std::size_t count, std::uint8_t status, bool exactly) {
-  bool all = true;
-  for (std::size_t i = 0; i < count; ++i) {
-    all &= (exactly ? blocks[i] : blocks[i] & status) == status;
-  }
-  return all;
-}
-
-ByteRange RangeOf(const engine::Request& request) {
-  return {.begin = request.offset, .end = request.offset + request.length};
-}
-
-bool HasTypesOfItsOwn(const engine::Script& script) {
-  return script.initial != ExtentType::kHoleZero || std::ranges::any_of(script.steps, [](const engine::Step& step) {
-           return std::holds_alternative<engine::AddStep>(step);
-         });
-}
-
 engine::Disk MakeDisk(const engine::Script& script, std::uint64_t held) {
-  if (!HasTypesOfItsOwn(script)) {
-    return engine::Disk(held);
-  }
   engine::ExtentMap extents(held, script.initial);
   for (const engine::Step& step : script.steps) {
     if (const auto* add = std::get_if<engine::AddStep>(&step)) {
@@ -112,7 +90,6 @@ void ExportModel::SetContents(engine::Export& of) {
   grid_ = std::max<std::uint64_t>(kSectorBytes, of.options.block_size.minimum);
   contents_.resize(of.stack != nullptr ? std::min(size_, kHeldBytesMax) : size_);
   types_.resize(contents_.size());
-  blocks_.resize((contents_.size() + grid_ - 1) / grid_);
   NBDSPEC_CHECK(contents_.empty() || of.layer().Read(0, contents_).has_value());
 }
 
@@ -124,17 +101,10 @@ void ExportModel::SetTypes(ByteRange range, ExtentType type) {
     return;
   }
   std::memset(&types_[here.begin], static_cast<int>(type), here.length());
-  for (std::uint64_t block = here.begin / grid_; block * grid_ < here.end; ++block) {
-    const std::uint64_t begin = block * grid_;
-    const std::uint64_t end = std::min(begin + grid_, held());
-    blocks_[block] = here.begin <= begin && end <= here.end
-                         ? static_cast<std::uint8_t>(type)
-                         : AllOf(&types_[begin], static_cast<std::size_t>(end - begin));
-  }
 }
 
 void ExportModel::Apply(const engine::Request& request) {
-  const ByteRange here = Held(RangeOf(request));
+  const ByteRange here = Held({.begin = request.offset, .end = request.offset + request.length});
   if (here.empty()) {
     return;
   }
@@ -173,23 +143,17 @@ bool ExportModel::HoldsZeroes(ByteRange range) const {
 }
 
 std::uint32_t ExportModel::StatusAt(std::uint64_t offset) const {
-  return offset < held() ? blocks_[offset / grid_] : kBoth;
+  const std::uint64_t begin = offset / grid_ * grid_;
+  return offset < held() ? AllOf(&types_[begin], std::min(grid_, held() - begin)) : kBoth;
 }
 
-bool ExportModel::AllHave(ByteRange range, std::uint32_t status) const {
+bool ExportModel::AllHave(ByteRange range, std::uint32_t status, bool exactly) const {
   const ByteRange here = Held(range);
-  const std::uint64_t begin = here.begin / grid_;
-  const bool grown = range.end <= held() || status == kBoth;
-  return grown && status <= kBoth &&
-         (here.empty() || EachHas(&blocks_[begin], (here.end - 1) / grid_ + 1 - begin,
-                                  static_cast<std::uint8_t>(status), /*exactly=*/true));
-}
-
-bool ExportModel::AllAllow(ByteRange range, std::uint32_t status) const {
-  const ByteRange here = Held(range);
-  const std::uint64_t begin = here.begin / grid_;
-  return status <= kBoth && (here.empty() || EachHas(&blocks_[begin], (here.end - 1) / grid_ + 1 - begin,
-                                                     static_cast<std::uint8_t>(status), /*exactly=*/false));
+  bool all = status <= kBoth && (range.end <= held() || status == kBoth || !exactly);
+  for (std::uint64_t at = here.begin / grid_ * grid_; all && at < here.end; at += grid_) {
+    all = (exactly ? StatusAt(at) : StatusAt(at) & status) == status;
+  }
+  return all;
 }
 
 std::string ExportModel::Describe(ByteRange range) const {
@@ -197,12 +161,11 @@ std::string ExportModel::Describe(ByteRange range) const {
   for (std::uint64_t begin = range.begin; begin < range.end;) {
     const std::uint32_t status = StatusAt(begin);
     std::uint64_t end = begin;
-    do {
-      end = end < held() ? std::min((end / grid_ + 1) * grid_, held()) : range.end;
-    } while (end < range.end && StatusAt(end) == status);
-    end = std::min(end, range.end);
-    text +=
-        Print(engine::Extent{.range = {.begin = begin, .end = end}, .type = static_cast<ExtentType>(status)}) + "; ";
+    while (end < range.end && StatusAt(end) == status) {
+      end = end < held() ? std::min({(end / grid_ + 1) * grid_, held(), range.end}) : range.end;
+    }
+    const engine::Extent extent = {.range = {.begin = begin, .end = end}, .type = static_cast<ExtentType>(status)};
+    text += Print(extent) + "; ";
     begin = end;
   }
   return text;

@@ -3,8 +3,7 @@
 //
 // One cell per byte, as in engine/oracle, so it is right at a glance. A request is judged in the order in which the
 // server did it: first the answer against the model as it is, then what the request changes (Apply). The claims of a
-// status are those of whole blocks of the grid, which is what the reference server promises, so the model keeps what
-// is true of all bytes of each block beside the bytes.
+// status are those of whole blocks of the grid, which is what the reference server promises.
 //
 // An export may be larger than what is held: the rest is a hole that reads as zeroes and takes nothing else, as
 // TruncateFilter says. So statuses can be asked of gigabytes.
@@ -53,9 +52,8 @@ class ExportModel {
   // The flags of base:allocation that are true of the whole block that holds `offset`.
   [[nodiscard]] std::uint32_t StatusAt(std::uint64_t offset) const;
 
-  // Whether all blocks that `range` touches have exactly `status`, or at least it. Range: not empty.
-  [[nodiscard]] bool AllHave(engine::ByteRange range, std::uint32_t status) const;
-  [[nodiscard]] bool AllAllow(engine::ByteRange range, std::uint32_t status) const;
+  // Whether all blocks that `range` touches have exactly `status`, or else at least it. Range: not empty.
+  [[nodiscard]] bool AllHave(engine::ByteRange range, std::uint32_t status, bool exactly) const;
 
   // What the blocks of `range` have, for people: "[0, 512) hole,zero; ...".
   [[nodiscard]] std::string Describe(engine::ByteRange range) const;
@@ -68,8 +66,7 @@ class ExportModel {
   std::uint64_t size_ = 0;
   std::uint64_t grid_ = 0;
   engine::Bytes contents_;
-  engine::Bytes types_;   // Of each byte held.
-  engine::Bytes blocks_;  // What is true of all bytes of each block of the grid.
+  engine::Bytes types_;  // Of each byte held.
 };
 
 }  // namespace nbdspec::fuzz

@@ -264,7 +264,6 @@ std::set<std::string> NaiveViolations(const StatusExchange& exchange) {
 }
 
 std::vector<ByteRange> NaiveClaimedZeroes(const StatusExchange& exchange, ByteRange within) {
-  std::set<std::uint64_t> edges;
   std::vector<ByteRange> claims;
   if (exchange.asked.begin == exchange.asked.end || HasError(exchange)) {
     return {};
@@ -281,20 +280,17 @@ std::vector<ByteRange> NaiveClaimedZeroes(const StatusExchange& exchange, ByteRa
       const Wide high = std::min<Wide>(end, within.end);
       if (is_allocation && (descriptor.status & 2) != 0 && low < high) {
         claims.push_back({.begin = static_cast<std::uint64_t>(low), .end = static_cast<std::uint64_t>(high)});
-        edges.insert({claims.back().begin, claims.back().end});
       }
       begin = end;
     }
   }
   std::vector<ByteRange> zeroes;
-  for (const std::uint64_t edge : edges) {
-    const bool is_claimed = std::ranges::any_of(claims, [edge](ByteRange claim) { return claim.Contains(edge); });
-    const bool is_open = !zeroes.empty() && zeroes.back().end == 0;
-    if (is_claimed && !is_open) {
-      zeroes.push_back({.begin = edge, .end = 0});  // Ends at the next edge where nothing is claimed.
-    } else if (!is_claimed && is_open) {
-      zeroes.back().end = edge;
+  std::ranges::sort(claims, {}, &ByteRange::begin);
+  for (const ByteRange claim : claims) {
+    if (zeroes.empty() || claim.begin > zeroes.back().end) {
+      zeroes.push_back(claim);
     }
+    zeroes.back().end = std::max(zeroes.back().end, claim.end);
   }
   return zeroes;
 }

@@ -6,24 +6,27 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/script/script.h"
+#include "engine/wire/protocol.h"
 
 namespace nbdspec::fuzz {
-namespace {
 
 using engine::ByteRange;
 using engine::Bytes;
+using engine::Extent;
 using engine::ExtentType;
+using engine::LayerResult;
+
+namespace {
 
 constexpr NaiveCell kSparse = {.type = ExtentType::kHoleZero, .byte = 0};
-
-ExtentType ZeroType(bool may_punch_hole) { return may_punch_hole ? ExtentType::kHoleZero : ExtentType::kZero; }
 
 class NaiveDisk : public NaiveLayer {
  public:
   explicit NaiveDisk(const LayerSpec& spec) : cells_(spec.disk_bytes), is_read_only_(spec.is_read_only) {
     for (std::uint64_t i = 0; i < cells_.size(); ++i) {
       cells_[i].type = spec.initial;
-      for (const engine::Extent& extent : spec.extents) {
+      for (const Extent& extent : spec.extents) {
         if (extent.range.Contains(i)) {
           cells_[i].type = extent.type;
         }
@@ -34,19 +37,12 @@ class NaiveDisk : public NaiveLayer {
   [[nodiscard]] std::vector<NaiveCell> Cells() const override { return cells_; }
   [[nodiscard]] bool CanExtents() const override { return true; }
   [[nodiscard]] bool CanWrite() const override { return !is_read_only_; }
-  bool Write(std::uint64_t offset, const Bytes& data) override {
-    for (const std::uint8_t byte : data) {
-      cells_.at(offset++) = {.type = ExtentType::kData, .byte = byte};
+  bool Change(const NaiveChange& change) override {
+    for (std::uint64_t i = change.range.begin; i < change.range.end; ++i) {
+      cells_.at(i) = change.CellAt(i);
     }
     return true;
   }
-  bool WriteZeroes(ByteRange range, bool may_punch_hole) override {
-    for (std::uint64_t i = range.begin; i < range.end; ++i) {
-      cells_.at(i) = {.type = ZeroType(may_punch_hole), .byte = 0};
-    }
-    return true;
-  }
-  bool Trim(ByteRange range) override { return WriteZeroes(range, true); }
 
  private:
   std::vector<NaiveCell> cells_;
@@ -71,42 +67,26 @@ class NaiveConcat : public NaiveLayer {
   [[nodiscard]] bool CanWrite() const override {
     return std::ranges::count_if(parts_, [](const auto& part) { return !part->CanWrite(); }) == 0;
   }
-  bool Write(std::uint64_t offset, const Bytes& data) override {
-    return InParts({.begin = offset, .end = offset + data.size()},
-                   [&](NaiveLayer& part, ByteRange here, std::uint64_t at) {
-                     const auto from = data.begin() + static_cast<std::ptrdiff_t>(at - offset);
-                     return part.Write(here.begin, Bytes(from, from + static_cast<std::ptrdiff_t>(here.length())));
-                   });
-  }
-  bool WriteZeroes(ByteRange range, bool may_punch_hole) override {
-    return InParts(
-        range, [&](NaiveLayer& part, ByteRange here, std::uint64_t) { return part.WriteZeroes(here, may_punch_hole); });
-  }
-  bool Trim(ByteRange range) override {
-    return InParts(range, [](NaiveLayer& part, ByteRange here, std::uint64_t) { return part.Trim(here); });
-  }
-
- private:
-  // The bytes of `range` one by one: those that follow each other in one part make one call.
-  template <typename Change>
-  bool InParts(ByteRange range, const Change& change) {
-    std::uint64_t at = 0;
+  // The bytes of the range one by one: those that follow each other in one part make one change of it.
+  bool Change(const NaiveChange& change) override {
+    std::uint64_t part_begin = 0;
     for (const auto& part : parts_) {
-      const std::uint64_t part_bytes = part->Cells().size();
+      const std::uint64_t part_end = part_begin + part->Cells().size();
       std::optional<ByteRange> here;
-      const std::uint64_t part_begin = at;
-      for (std::uint64_t i = 0; i < part_bytes; ++i, ++at) {
-        if (range.Contains(at)) {
-          here = {.begin = here ? here->begin : i, .end = i + 1};
+      for (std::uint64_t at = part_begin; at < part_end; ++at) {
+        if (change.range.Contains(at)) {
+          here = {.begin = here ? here->begin : at, .end = at + 1};
         }
       }
-      if (here && !change(*part, *here, part_begin + here->begin)) {
+      if (here && !part->Change(change.Part(*here, here->begin - part_begin))) {
         return false;
       }
+      part_begin = part_end;
     }
     return true;
   }
 
+ private:
   std::vector<std::unique_ptr<NaiveLayer>> parts_;
 };
 
@@ -116,9 +96,7 @@ class NaiveFilter : public NaiveLayer {
   [[nodiscard]] std::vector<NaiveCell> Cells() const override { return below_->Cells(); }
   [[nodiscard]] bool CanExtents() const override { return below_->CanExtents(); }
   [[nodiscard]] bool CanWrite() const override { return below_->CanWrite(); }
-  bool Write(std::uint64_t offset, const Bytes& data) override { return below_->Write(offset, data); }
-  bool WriteZeroes(ByteRange range, bool may_punch_hole) override { return below_->WriteZeroes(range, may_punch_hole); }
-  bool Trim(ByteRange range) override { return below_->Trim(range); }
+  bool Change(const NaiveChange& change) override { return below_->Change(change); }
 
  protected:
   NaiveLayer& below() { return *below_; }
@@ -153,12 +131,8 @@ class NaiveWindow : public NaiveFilter {
     }
     return cells;
   }
-  bool Write(std::uint64_t offset, const Bytes& data) override { return below().Write(offset_ + offset, data); }
-  bool WriteZeroes(ByteRange range, bool may_punch_hole) override {
-    return below().WriteZeroes({.begin = offset_ + range.begin, .end = offset_ + range.end}, may_punch_hole);
-  }
-  bool Trim(ByteRange range) override {
-    return below().Trim({.begin = offset_ + range.begin, .end = offset_ + range.end});
+  bool Change(const NaiveChange& change) override {
+    return below().Change(change.Part(change.range, offset_ + change.range.begin));
   }
 
  private:
@@ -183,25 +157,15 @@ class NaiveTruncate : public NaiveFilter {
     cells.resize(bytes, kSparse);
     return cells;
   }
-  bool Write(std::uint64_t offset, const Bytes& data) override {
+  bool Change(const NaiveChange& change) override {
     const std::uint64_t there = below().Cells().size();
-    Bytes inside;
-    for (std::uint64_t i = 0; i < data.size(); ++i) {
-      if (offset + i < there) {
-        inside.push_back(data[i]);
-      } else if (data[i] != 0) {
+    for (std::uint64_t i = change.range.begin; i < change.range.end; ++i) {
+      if (i >= there && change.CellAt(i).byte != 0) {
         return false;
       }
     }
-    return inside.empty() || below().Write(offset, inside);
-  }
-  bool WriteZeroes(ByteRange range, bool may_punch_hole) override {
-    range.end = std::min(range.end, below().Cells().size());
-    return range.begin >= range.end || below().WriteZeroes(range, may_punch_hole);
-  }
-  bool Trim(ByteRange range) override {
-    range.end = std::min(range.end, below().Cells().size());
-    return range.begin >= range.end || below().Trim(range);
+    const ByteRange inside = {.begin = change.range.begin, .end = std::min(change.range.end, there)};
+    return inside.begin >= inside.end || below().Change(change.Part(inside, inside.begin));
   }
 
  private:
@@ -256,44 +220,40 @@ class NaiveBlockSize : public NaiveBlocks {
     }
     return cells;
   }
-  bool Write(std::uint64_t offset, const Bytes& data) override {
-    const ByteRange range = {.begin = offset, .end = offset + data.size()};
+  // Writes whole blocks; zeroes the whole ones and writes zeroes to the others, which a trim leaves alone.
+  bool Change(const NaiveChange& change) override {
+    if (change.call == StackCall::kWrite) {
+      return Write(change);
+    }
+    for (ByteRange run = {.begin = change.range.begin, .end = 0}; run.begin < change.range.end; run.begin = run.end) {
+      const bool is_whole = IsWhole(run.begin, change.range);
+      run.end = run.begin;
+      while (run.end < change.range.end && IsWhole(run.end, change.range) == is_whole) {
+        ++run.end;
+      }
+      const bool is_left_alone = !is_whole && change.call == StackCall::kTrim;
+      const bool has_room = is_left_alone || (is_whole ? below().Change(change.Part(run, run.begin))
+                                                       : Write({.range = run, .data = Bytes(run.length())}));
+      if (!has_room) {
+        return false;
+      }
+    }
+    return true;
+  }
+
+ private:
+  bool Write(const NaiveChange& change) {
     const std::vector<NaiveCell> all = below().Cells();
     std::optional<std::uint64_t> begin;
     Bytes blocks;
     for (std::uint64_t i = 0; i < all.size(); ++i) {
-      if (IsTouched(i, range)) {
+      if (IsTouched(i, change.range)) {
         begin = begin.value_or(i);
-        blocks.push_back(range.Contains(i) ? data[i - offset] : all[i].byte);
+        blocks.push_back(change.range.Contains(i) ? change.CellAt(i).byte : all[i].byte);
       }
     }
-    return !begin || below().Write(*begin, blocks);
-  }
-  bool WriteZeroes(ByteRange range, bool may_punch_hole) override {
-    return InRuns(range, [&](ByteRange run, bool is_whole) {
-      return is_whole ? below().WriteZeroes(run, may_punch_hole) : Write(run.begin, Bytes(run.length()));
-    });
-  }
-  bool Trim(ByteRange range) override {
-    return InRuns(range, [&](ByteRange run, bool is_whole) { return !is_whole || below().Trim(run); });
-  }
-
- private:
-  // The bytes of `range` in runs of whole blocks and of cut ones.
-  template <typename Change>
-  bool InRuns(ByteRange range, const Change& change) {
-    for (std::uint64_t begin = range.begin; begin < range.end;) {
-      const bool is_whole = IsWhole(begin, range);
-      std::uint64_t end = begin;
-      while (end < range.end && IsWhole(end, range) == is_whole) {
-        ++end;
-      }
-      if (!change({.begin = begin, .end = end}, is_whole)) {
-        return false;
-      }
-      begin = end;
-    }
-    return true;
+    return !begin ||
+           below().Change({.range = {.begin = *begin, .end = *begin + blocks.size()}, .data = std::move(blocks)});
   }
 };
 
@@ -310,36 +270,43 @@ class NaiveCopyOnWrite : public NaiveBlocks {
     }
     return cells;
   }
-  bool Write(std::uint64_t offset, const Bytes& data) override {
-    const ByteRange range = {.begin = offset, .end = offset + data.size()};
+  // A block that is zeroed as a whole is what that makes it. Else it is data, and a trim leaves it alone.
+  bool Change(const NaiveChange& change) override {
     const std::vector<NaiveCell> now = Cells();
     for (std::uint64_t i = 0; i < now.size(); ++i) {
-      if (IsTouched(i, range)) {
-        over_[i] = {.type = ExtentType::kData, .byte = range.Contains(i) ? data[i - offset] : now[i].byte};
+      if (change.call != StackCall::kWrite && IsWhole(i, change.range)) {
+        over_[i] = change.CellAt(i);
+      } else if (change.call != StackCall::kTrim && IsTouched(i, change.range)) {
+        over_[i] = {.type = ExtentType::kData, .byte = change.range.Contains(i) ? change.CellAt(i).byte : now[i].byte};
       }
     }
     return true;
   }
-  bool WriteZeroes(ByteRange range, bool may_punch_hole) override {
-    Write(range.begin, Bytes(range.length()));
-    return ZeroWholeBlocks(range, ZeroType(may_punch_hole));
-  }
-  bool Trim(ByteRange range) override { return ZeroWholeBlocks(range, ExtentType::kHoleZero); }
 
  private:
-  bool ZeroWholeBlocks(ByteRange range, ExtentType type) {
-    for (std::uint64_t i = range.begin; i < range.end; ++i) {
-      if (IsWhole(i, range)) {
-        over_[i] = {.type = type, .byte = 0};
-      }
-    }
-    return true;
-  }
-
   std::vector<std::optional<NaiveCell>> over_;
 };
 
 }  // namespace
+
+NaiveCell NaiveChange::CellAt(std::uint64_t offset) const {
+  switch (call) {
+    case StackCall::kWrite:
+      return {.type = ExtentType::kData, .byte = data.at(offset - range.begin)};
+    case StackCall::kWriteZeroes:
+      return {.type = ExtentType::kZero, .byte = 0};
+    default:
+      return kSparse;
+  }
+}
+
+NaiveChange NaiveChange::Part(ByteRange part, std::uint64_t moved_to) const {
+  NaiveChange changed = {.call = call, .range = {.begin = moved_to, .end = moved_to + part.length()}};
+  for (std::uint64_t i = part.begin; call == StackCall::kWrite && i < part.end; ++i) {
+    changed.data.push_back(CellAt(i).byte);
+  }
+  return changed;
+}
 
 std::unique_ptr<NaiveLayer> MakeNaiveStack(const LayerSpec& spec) {
   std::vector<std::unique_ptr<NaiveLayer>> below;
@@ -366,6 +333,154 @@ std::unique_ptr<NaiveLayer> MakeNaiveStack(const LayerSpec& spec) {
   }
   NBDSPEC_CHECK(false && "every kind is listed");
   return nullptr;
+}
+
+// --- Watched layers ---
+
+namespace {
+
+// What the layer above has to keep to.
+struct WatchRules {
+  std::uint64_t block_bytes = 1;  // Only whole blocks, or the last.
+  bool zeroes_are_not_read = false;
+};
+
+class WatchedLayer : public engine::Filter {
+ public:
+  WatchedLayer(std::unique_ptr<engine::Layer> next, const LayerSpec& spec, WatchRules rules, WatchNotes& notes)
+      : Filter(std::move(next)), spec_(spec), rules_(rules), notes_(notes) {}
+
+  [[nodiscard]] bool CanWrite() const override { return !spec_.is_read_only && next().CanWrite(); }
+
+  LayerResult Extents(const engine::ExtentsRequest& request, engine::ExtentMap& extents) override {
+    const ByteRange asked = request.range;
+    if (!CanExtents()) {
+      return Breach("extents without can_extents");
+    }
+    if (asked.empty()) {
+      return Breach("extents of nothing");
+    }
+    if (extents.size() != size() || extents.extent_count() != 1 || extents.Lookup(0).type != ExtentType::kData) {
+      return Breach("extents with a map that is not fresh");
+    }
+    if (auto entered = Enter("extents", asked); !entered) {
+      return entered;
+    }
+    auto answered = next().Extents(request, extents);
+    if (answered && request.req_one && spec_.takes_req_one) {
+      const Extent first = extents.Lookup(asked.begin);
+      answered = AddExtent(extents, {.begin = first.range.end, .end = size()}, ExtentType::kData);
+    }
+    if (answered && spec_.lies_outside) {
+      answered = AddExtent(extents, {.begin = 0, .end = asked.begin}, ExtentType::kHoleZero);
+      answered = answered ? AddExtent(extents, {.begin = asked.end, .end = size()}, ExtentType::kHoleZero) : answered;
+    }
+    return answered;
+  }
+
+  LayerResult Read(std::uint64_t offset, std::span<std::uint8_t> into) override {
+    const ByteRange range = {.begin = offset, .end = offset + into.size()};
+    if (auto entered = Enter("read", range); !entered) {
+      return entered;
+    }
+    if (rules_.zeroes_are_not_read && HasZeroes(range)) {
+      return Breach("read of zeroes [" + std::to_string(range.begin) + ", " + std::to_string(range.end) + ")");
+    }
+    return next().Read(offset, into);
+  }
+
+  LayerResult Write(std::uint64_t offset, engine::ByteView data) override {
+    const auto entered = EnterChange("write", {.begin = offset, .end = offset + data.size()});
+    return entered ? next().Write(offset, data) : entered;
+  }
+
+  LayerResult WriteZeroes(ByteRange range, bool may_punch_hole) override {
+    const auto entered = EnterChange("write_zeroes", range);
+    return entered ? next().WriteZeroes(range, may_punch_hole) : entered;
+  }
+
+  LayerResult Trim(ByteRange range) override {
+    const auto entered = EnterChange("trim", range);
+    return entered ? next().Trim(range) : entered;
+  }
+
+  LayerResult Flush() override {
+    notes_.flush_count += spec_.kind == LayerKind::kDisk ? 1U : 0U;
+    const auto entered = Fault();
+    return entered ? next().Flush() : entered;
+  }
+
+ private:
+  LayerResult Breach(const std::string& what) {
+    if (notes_.breach.empty()) {
+      notes_.breach = what + " of " + Print(spec_);
+    }
+    return std::unexpected(engine::NbdError::kEio);
+  }
+
+  LayerResult Fault() {
+    if (spec_.kind != LayerKind::kDisk || notes_.calls_to_fault == 0) {
+      return {};
+    }
+    --notes_.calls_to_fault;
+    if (notes_.calls_to_fault > 0) {
+      return {};
+    }
+    notes_.is_fault_raised = true;
+    return std::unexpected(notes_.fault_error);
+  }
+
+  // Whether the call is allowed, and does not fail.
+  LayerResult Enter(const char* call, ByteRange range) {
+    const std::string what =
+        std::string(call) + " [" + std::to_string(range.begin) + ", " + std::to_string(range.end) + ")";
+    if (range.begin > range.end || range.end > size()) {
+      return Breach(what + " past the end");
+    }
+    const auto is_on_grid = [this](std::uint64_t at) { return at % rules_.block_bytes == 0 || at == size(); };
+    if (!is_on_grid(range.begin) || !is_on_grid(range.end)) {
+      return Breach(what + " cuts a block of " + std::to_string(rules_.block_bytes));
+    }
+    return Fault();
+  }
+
+  LayerResult EnterChange(const char* call, ByteRange range) {
+    return CanWrite() ? Enter(call, range) : Breach(std::string(call) + " without can_write");
+  }
+
+  // The truth below, without what Extents adds to it.
+  bool HasZeroes(ByteRange range) {
+    if (range.empty()) {
+      return false;
+    }
+    const std::uint64_t calls_to_fault = std::exchange(notes_.calls_to_fault, 0);
+    const auto extents = AskExtents(next(), {.range = range});
+    notes_.calls_to_fault = calls_to_fault;
+    return extents && !extents->ForEach(range, [](Extent extent) { return !engine::IsZero(extent.type); });
+  }
+
+  const LayerSpec& spec_;
+  WatchRules rules_;
+  WatchNotes& notes_;
+};
+
+std::unique_ptr<engine::Layer> MakeStack(const LayerSpec& spec, const MakeLayer& make, WatchNotes& notes,
+                                         WatchRules rules) {
+  const WatchRules below_rules = {
+      .block_bytes = spec.kind == LayerKind::kBlockSize ? spec.block_bytes : 1,
+      .zeroes_are_not_read = spec.kind == LayerKind::kSparseRead,
+  };
+  std::vector<std::unique_ptr<engine::Layer>> below;
+  for (const LayerSpec& each : spec.below) {
+    below.push_back(MakeStack(each, make, notes, below_rules));
+  }
+  return std::make_unique<WatchedLayer>(make(spec, std::move(below)), spec, rules, notes);
+}
+
+}  // namespace
+
+std::unique_ptr<engine::Layer> MakeWatchedStack(const LayerSpec& spec, const MakeLayer& make, WatchNotes& notes) {
+  return MakeStack(spec, make, notes, {});
 }
 
 }  // namespace nbdspec::fuzz

@@ -2,7 +2,6 @@
 #include "fuzz/oracles/naive_session.h"
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "engine/wire/payloads.h"
@@ -23,8 +22,6 @@ bool Is(const ServerMessage& message) {
   return std::holds_alternative<Message>(message);
 }
 
-bool IsReply(const ServerMessage& message) { return Is<SimpleReply>(message) || Is<Chunk>(message); }
-
 std::uint64_t CookieOf(const ServerMessage& reply) {
   return Is<Chunk>(reply) ? std::get<Chunk>(reply).cookie : std::get<SimpleReply>(reply).cookie;
 }
@@ -40,53 +37,28 @@ bool IsLastOfOption(const OptionReply& reply) {
          reply.type != OptionReplyType::kMetaContext;
 }
 
+std::unexpected<conformance::ReceiveError> None(conformance::ReceiveError::Kind kind) {
+  return std::unexpected(conformance::ReceiveError{.kind = kind});
+}
+
 }  // namespace
 
-NaiveSession::NaiveSession(const SessionDecodeInput& input) : input_(input) { decoder_.Feed(input.stream); }
-
-SessionOutcome NaiveSession::Take(const SessionStep& step) {
-  switch (step.act) {
-    case SessionAct::kNextGreeting:
-      return NextOf(Is<engine::Greeting>);
-    case SessionAct::kNext:
-      return NextOf([](const ServerMessage&) { return true; });
-    case SessionAct::kAskOption:
-    case SessionAct::kNextOptionReplies:
-      return NextOptionReplies();
-    case SessionAct::kNextAnswer:
-      return NextAnswer(step.cookie);
-    case SessionAct::kSilence:
-      return Silence();
-    case SessionAct::kNextEnd:
-      return NextEnd();
-    case SessionAct::kAskExportName:
-      decoder_.ExpectExportNameReply(/*pad=*/!step.no_zeroes);
-      return NextOf(Is<engine::ExportNameReply>);
-    case SessionAct::kAskRead:
-    case SessionAct::kAskFlush:
-      Say(step, ++cookie_);
-      return NextAnswer(cookie_);
-    case SessionAct::kSayRead:
-    case SessionAct::kSayFlush:
-      Say(step, step.cookie);
-      return {};
-    case SessionAct::kEnterTransmission:
-      decoder_.EnterTransmission();
-      return {};
+void NaiveSession::Send(const engine::Request& request) {
+  if (request.type == engine::CommandType::kRead) {
+    decoder_.ExpectData(request.cookie, request.length);
   }
-  return {};
+  unanswered_.push_back(request.cookie);
 }
 
-void NaiveSession::Say(const SessionStep& step, std::uint64_t cookie) {
-  if (step.act == SessionAct::kAskRead || step.act == SessionAct::kSayRead) {
-    decoder_.ExpectData(cookie, step.length);
-  }
-  unanswered_.push_back(cookie);
+NaiveSession::Received<NaiveSession::Answer> NaiveSession::Ask(engine::Request request) {
+  request.cookie = ++cookie_;
+  Send(request);
+  return NextAnswer(cookie_);
 }
 
-std::expected<ServerMessage, NaiveSession::How> NaiveSession::Next() {
+NaiveSession::Received<ServerMessage> NaiveSession::Next() {
   if (over_) {
-    return std::unexpected(*over_);
+    return None(*over_);
   }
   auto next = decoder_.Next();
   if (next && std::holds_alternative<engine::PlacedServerMessage>(*next)) {
@@ -94,119 +66,111 @@ std::expected<ServerMessage, NaiveSession::How> NaiveSession::Next() {
     return decoded_.back().message;
   }
   if (next) {
-    over_ = How::kUndecodable;
+    over_ = ReceiveError::kUndecodable;
   } else if (input_.ending == Ending::kTimedOut) {
-    return std::unexpected(How::kTimedOut);  // It may yet go on.
+    return None(ReceiveError::kTimedOut);  // It may yet go on.
   } else {
-    over_ = input_.ending == Ending::kReset ? How::kReset : How::kClosed;
+    over_ = input_.ending == Ending::kReset ? ReceiveError::kReset : ReceiveError::kClosed;
   }
-  return std::unexpected(*over_);
+  return None(*over_);
 }
 
-SessionOutcome NaiveSession::NextOf(bool (*is_wanted)(const ServerMessage&)) {
+template <typename Wanted>
+NaiveSession::Received<Wanted> NaiveSession::NextOf() {
   auto next = Next();
   if (!next) {
-    return {.ended = next.error()};
+    return std::unexpected(next.error());
   }
-  if (!is_wanted(*next)) {
-    return {.ended = How::kUnexpected};
-  }
-  return {.messages = {*std::move(next)}};
+  return Is<Wanted>(*next) ? Received<Wanted>(std::get<Wanted>(*std::move(next))) : None(ReceiveError::kUnexpected);
 }
 
-SessionOutcome NaiveSession::NextOptionReplies() {
-  SessionOutcome outcome;
+NaiveSession::Received<engine::ExportNameReply> NaiveSession::AskExportName(std::string_view /*name*/, bool no_zeroes) {
+  decoder_.ExpectExportNameReply(/*pad=*/!no_zeroes);
+  return NextOf<engine::ExportNameReply>();
+}
+
+NaiveSession::Received<engine::Greeting> NaiveSession::NextGreeting() { return NextOf<engine::Greeting>(); }
+
+NaiveSession::Received<std::vector<OptionReply>> NaiveSession::NextOptionReplies() {
+  std::vector<OptionReply> replies;
   std::size_t payload_bytes = 0;
   for (;;) {
-    const SessionOutcome next = NextOf(Is<OptionReply>);
-    if (next.ended) {
-      return next;
+    const auto next = NextOf<OptionReply>();
+    if (!next) {
+      return std::unexpected(next.error());
     }
-    const auto& reply = std::get<OptionReply>(next.messages[0]);
-    outcome.messages.push_back(reply);
-    payload_bytes += reply.payload.size();
-    if (IsLastOfOption(reply)) {
-      return outcome;
+    replies.push_back(*next);
+    payload_bytes += next->payload.size();
+    if (IsLastOfOption(*next)) {
+      return replies;
     }
-    if (payload_bytes > input_.limits.option_bytes_max || outcome.messages.size() >= input_.limits.messages_max) {
-      return {.ended = How::kFlood};
+    if (payload_bytes > input_.limits.option_bytes_max || replies.size() >= input_.limits.messages_max) {
+      return None(ReceiveError::kFlood);
     }
   }
 }
 
-SessionOutcome NaiveSession::NextAnswer(std::uint64_t cookie) {
-  std::vector<ServerMessage> replies;
+NaiveSession::Received<NaiveSession::Answer> NaiveSession::NextAnswer(std::uint64_t cookie) {
+  Messages replies;
   const auto is_whole = [&] { return !replies.empty() && IsLastOfAnswer(replies.back()); };
   // What came before it was asked for, up to the end of this answer.
-  std::vector<ServerMessage> still_early;
+  Messages still_early;
   for (ServerMessage& reply : early_) {
     const bool is_of_it = CookieOf(reply) == cookie && !is_whole();
     (is_of_it ? replies : still_early).push_back(std::move(reply));
   }
   early_ = std::move(still_early);
   std::size_t held_bytes = 0;
-  for (std::uint32_t heard = 0; !is_whole(); ++heard) {
-    if (heard == input_.limits.messages_max || held_bytes > input_.limits.answer_bytes_max) {
-      return {.ended = How::kFlood};
+  for (std::uint32_t received = 0; !is_whole(); ++received) {
+    if (received == input_.limits.messages_max || held_bytes > input_.limits.answer_bytes_max) {
+      return None(ReceiveError::kFlood);
     }
-    SessionOutcome next = NextOf(IsReply);
-    if (next.ended) {
-      return next;
+    auto reply = Next();
+    if (!reply) {
+      return std::unexpected(reply.error());
     }
-    ServerMessage& reply = next.messages[0];
-    held_bytes += PayloadBytesOf(reply);
-    if (CookieOf(reply) == cookie) {
-      replies.push_back(std::move(reply));
-    } else {
-      const bool is_awaited = std::ranges::count(unanswered_, CookieOf(reply)) > 0;
-      (is_awaited ? early_ : strays_).push_back(std::move(reply));
+    if (!Is<SimpleReply>(*reply) && !Is<Chunk>(*reply)) {
+      return None(ReceiveError::kUnexpected);
     }
+    held_bytes += PayloadBytesOf(*reply);
+    const std::uint64_t of = CookieOf(*reply);
+    const bool is_awaited = std::ranges::count(unanswered_, of) > 0;
+    (of == cookie ? replies : is_awaited ? early_ : strays_).push_back(*std::move(reply));
   }
   std::erase(unanswered_, cookie);
   return AnswerOf(std::move(replies));
 }
 
-SessionOutcome NaiveSession::AnswerOf(std::vector<ServerMessage> replies) {
-  SessionOutcome outcome;
+NaiveSession::Answer NaiveSession::AnswerOf(Messages replies) {
+  Answer answer;
   const auto is_error = [](const ServerMessage& reply) {
     return Is<Chunk>(reply) && std::get<Chunk>(reply).is_error();
   };
   const auto first_error = std::ranges::find_if(replies, is_error);
   if (Is<SimpleReply>(replies.back())) {
-    outcome.error = std::get<SimpleReply>(replies.back()).error;  // Whatever chunks said before it.
+    answer.error = std::get<SimpleReply>(replies.back()).error;  // Whatever chunks said before it.
   } else if (first_error != replies.end()) {
     const auto& chunk = std::get<Chunk>(*first_error);
     const auto payload = engine::DecodeErrorPayload(chunk.type, chunk.payload);
-    outcome.error = payload ? payload->error : engine::NbdError::kEio;
+    answer.error = payload ? payload->error : engine::NbdError::kEio;
   }
-  outcome.messages = std::move(replies);
-  return outcome;
+  answer.messages = std::move(replies);
+  return answer;
 }
 
-SessionOutcome NaiveSession::NextEnd() {
-  for (std::uint32_t heard = 0; heard < input_.limits.messages_max; ++heard) {
-    const SessionOutcome next = NextOf([](const ServerMessage&) { return true; });
-    if (next.ended) {
-      return next;
+NaiveSession::ReceiveError NaiveSession::WaitForEnd() {
+  for (std::uint32_t received = 0; received < input_.limits.messages_max; ++received) {
+    if (const auto next = Next(); !next) {
+      return next.error();
     }
   }
-  return {.ended = How::kFlood};
+  return {.kind = ReceiveError::kFlood};
 }
 
-SessionOutcome NaiveSession::Silence() {
-  const SessionOutcome next = NextOf([](const ServerMessage&) { return true; });
-  return {.is_silent = next.ended == How::kTimedOut && pending_bytes() == 0};
-}
-
-std::string Print(const SessionOutcome& outcome) {
-  constexpr auto kNames =
-      std::to_array<std::string_view>({"closed", "reset", "timed out", "undecodable", "unexpected", "flood"});
-  std::string text = outcome.is_silent ? "silence; " : "";
-  text += outcome.ended ? "ended: " + std::string(kNames[static_cast<std::size_t>(*outcome.ended)]) + "; " : "";
-  for (const ServerMessage& message : outcome.messages) {
-    text += engine::Describe(message) + "; ";
-  }
-  return text + "error " + std::to_string(outcome.error);
+std::optional<NaiveSession::ReceiveError> NaiveSession::ExpectSilence() {
+  const auto next = Next();
+  const bool is_silent = !next && next.error().kind == ReceiveError::kTimedOut && pending_bytes() == 0;
+  return is_silent ? std::nullopt : std::optional(next ? ReceiveError{} : next.error());
 }
 
 }  // namespace nbdspec::fuzz

@@ -2,15 +2,14 @@
 // NaiveSession: what a Session must make of a stream, told by its whole.
 //
 // Naive on purpose: all bytes are there from the start, so there is no waiting and there are no pieces; each function
-// is what the comment of Session's says. It shares with Session only the decoder of messages, which the target
-// wire_decode checks.
+// is what the comment of Session's function of that name says. It shares with Session only the decoder of messages,
+// which the target wire_decode checks.
 
 #pragma once
 
 #include <cstdint>
-#include <expected>
 #include <optional>
-#include <string>
+#include <string_view>
 #include <vector>
 
 #include "conformance/session/session.h"
@@ -20,49 +19,51 @@
 
 namespace nbdspec::fuzz {
 
-// What one step gave.
-struct SessionOutcome {
-  std::optional<conformance::ReceiveError::Kind> ended = {};
-  std::vector<engine::ServerMessage> messages = {};
-  bool is_silent = false;
-  std::uint32_t error = 0;  // Of an answer.
-  bool operator==(const SessionOutcome&) const = default;
-};
-
-std::string Print(const SessionOutcome& outcome);
-
 class NaiveSession {
  public:
-  explicit NaiveSession(const SessionDecodeInput& input);
+  using ReceiveError = conformance::ReceiveError;
+  using Messages = std::vector<engine::ServerMessage>;
+  template <typename Wanted>
+  using Received = conformance::Received<Wanted>;
 
-  SessionOutcome Take(const SessionStep& step);
+  struct Answer {
+    Messages messages;
+    std::uint32_t error = 0;
+  };
+
+  explicit NaiveSession(const SessionDecodeInput& input) : input_(input) { decoder_.Feed(input.stream); }
+
+  Received<engine::ServerMessage> Next();
+  Received<engine::Greeting> NextGreeting();
+  Received<std::vector<engine::OptionReply>> NextOptionReplies();
+  Received<Answer> NextAnswer(std::uint64_t cookie);
+  std::optional<ReceiveError> ExpectSilence();
+  ReceiveError WaitForEnd();
+
+  void Send(const engine::Request& request);
+  auto Ask(const engine::Option& /*option*/) { return NextOptionReplies(); }
+  Received<Answer> Ask(engine::Request request);
+  Received<engine::ExportNameReply> AskExportName(std::string_view name, bool no_zeroes);
+  void EnterTransmission() { decoder_.EnterTransmission(); }
 
   [[nodiscard]] const std::vector<engine::PlacedServerMessage>& decoded() const { return decoded_; }
-  [[nodiscard]] const std::vector<engine::ServerMessage>& strays() const { return strays_; }
+  [[nodiscard]] const Messages& unmatched() const { return strays_; }
   [[nodiscard]] std::size_t pending_bytes() const { return decoder_.Pending().size(); }
   // Bytes after what cannot be decoded are not asked for, so how many came depends on the pieces.
-  [[nodiscard]] bool is_undecodable() const { return over_ == How::kUndecodable; }
+  [[nodiscard]] bool is_undecodable() const { return over_ == ReceiveError::kUndecodable; }
 
  private:
-  using How = conformance::ReceiveError::Kind;
-
-  // The next message, or why there is none.
-  std::expected<engine::ServerMessage, How> Next();
-  SessionOutcome NextOf(bool (*is_wanted)(const engine::ServerMessage&));
-  SessionOutcome NextOptionReplies();
-  SessionOutcome NextAnswer(std::uint64_t cookie);
-  SessionOutcome NextEnd();
-  SessionOutcome Silence();
-  void Say(const SessionStep& step, std::uint64_t cookie);
-  static SessionOutcome AnswerOf(std::vector<engine::ServerMessage> replies);
+  template <typename Wanted>
+  Received<Wanted> NextOf();
+  static Answer AnswerOf(Messages replies);
 
   const SessionDecodeInput& input_;
   engine::ServerDecoder decoder_;
-  std::optional<How> over_;  // Once nothing more can come.
+  std::optional<ReceiveError::Kind> over_;  // Once nothing more can come.
   std::uint64_t cookie_ = 0;
   std::vector<engine::PlacedServerMessage> decoded_;
-  std::vector<engine::ServerMessage> strays_;
-  std::vector<engine::ServerMessage> early_;
+  Messages strays_;
+  Messages early_;
   std::vector<std::uint64_t> unanswered_;
 };
 

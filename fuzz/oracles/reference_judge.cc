@@ -31,7 +31,7 @@ constexpr std::size_t kDescriptorBytes = 8;
 // A run that does not fit one length of 32 bits may end anywhere in the last two sectors of what fits.
 constexpr std::uint64_t kLongRunBytes = 0xffff'ffff - 1024;
 
-std::optional<Disagreement> Differ(std::string expected, std::string saw) {
+Found Differ(std::string expected, std::string saw) {
   return Disagreement{.where = {}, .expected = std::move(expected), .saw = std::move(saw)};
 }
 
@@ -73,8 +73,26 @@ void ForEachDescriptor(const Chunk& chunk, const Visit& visit) {
 
 }  // namespace
 
-std::optional<Disagreement> ReferenceJudge::Judge(const Request& request, const engine::Negotiated& negotiated,
-                                                  bool is_plain, const ReceivedAnswer& answer) {
+void ReceivedAnswer::Add(engine::ServerMessage reply) {
+  if (auto* chunk = std::get_if<Chunk>(&reply)) {
+    is_whole = chunk->is_done();
+    chunks.push_back(std::move(*chunk));
+  } else {
+    is_whole = true;
+    simple = std::get<engine::SimpleReply>(std::move(reply));
+  }
+}
+
+std::optional<std::uint64_t> CookieOf(const engine::ServerMessage& message) {
+  const auto* chunk = std::get_if<Chunk>(&message);
+  const auto* simple = std::get_if<engine::SimpleReply>(&message);
+  return chunk != nullptr    ? std::optional(chunk->cookie)
+         : simple != nullptr ? std::optional(simple->cookie)
+                             : std::nullopt;
+}
+
+Found ReferenceJudge::Judge(const Request& request, const engine::Negotiated& negotiated, bool is_plain,
+                            const ReceivedAnswer& answer) {
   exchange_.Start(engine::RequestHead::Of(request), negotiated);
   if (answer.simple) {
     exchange_.answer.Add(*answer.simple);
@@ -85,7 +103,7 @@ std::optional<Disagreement> ReferenceJudge::Judge(const Request& request, const 
   if (!answer.is_whole || (answer.simple && !answer.chunks.empty())) {
     return Differ("an answer, of one kind", Describe(answer));
   }
-  Found found = JudgeRules(is_plain);
+  auto found = JudgeRules(is_plain);
   found = found ? found : JudgeError(request, is_plain);
   if (!found && request.type == CommandType::kRead && !exchange_.legality.is_illegal()) {
     found = JudgeRead(request, answer);
@@ -95,26 +113,29 @@ std::optional<Disagreement> ReferenceJudge::Judge(const Request& request, const 
       found = JudgeClaims(chunk, is_plain);
     }
   }
+  if (!found && has_succeeded()) {
+    model.Apply(request);
+  }
   return found;
 }
 
-ReferenceJudge::Found ReferenceJudge::JudgeRules(bool is_plain) const {
-  const auto first = [&]() -> std::optional<engine::Violation> {
-    if (!is_plain) {
-      return engine::FirstFailure(exchange_);
-    }
-    auto all = engine::FindViolations(exchange_, engine::AllRules());
-    return all.empty() ? std::nullopt : std::optional(std::move(all.front()));
-  };
-  const auto violation = first();
-  return violation ? Differ(std::string(violation->requirement) + ": " + violation->expected, violation->saw) : Found();
+Found ReferenceJudge::JudgeRules(bool is_plain) const {
+  std::vector<engine::Violation> violations;
+  if (is_plain) {
+    violations = engine::FindViolations(exchange_, engine::AllRules());
+  } else if (auto failure = engine::FirstFailure(exchange_)) {
+    violations.push_back(*std::move(failure));
+  }
+  return violations.empty()
+             ? Found()
+             : Differ(std::string(violations[0].requirement) + ": " + violations[0].expected, violations[0].saw);
 }
 
 // Each reason to refuse brings its errors; where several hold, any of theirs will do.
-ReferenceJudge::Found ReferenceJudge::JudgeError(const Request& request, bool is_plain) const {
+Found ReferenceJudge::JudgeError(const Request& request, bool is_plain) const {
   engine::ErrorSet errors = ErrorsOf(exchange_);
   bool must_fail = exchange_.legality.is_illegal();
-  if (request.type == CommandType::kWrite && !must_fail && !model_.Takes(request.offset, request.payload)) {
+  if (request.type == CommandType::kWrite && !must_fail && !model.Takes(request.offset, request.payload)) {
     errors = {NbdError::kEnospc};
     must_fail = true;
   }
@@ -129,31 +150,31 @@ ReferenceJudge::Found ReferenceJudge::JudgeError(const Request& request, bool is
 }
 
 // What is sent is what is held, also before an error. That it covers the request once is the rule book's.
-ReferenceJudge::Found ReferenceJudge::JudgeRead(const Request& request, const ReceivedAnswer& answer) const {
+Found ReferenceJudge::JudgeRead(const Request& request, const ReceivedAnswer& answer) const {
   bool is_right = !answer.simple || !has_succeeded() ||
-                  (answer.simple->data.size() == request.length && model_.Holds(request.offset, answer.simple->data));
+                  (answer.simple->data.size() == request.length && model.Holds(request.offset, answer.simple->data));
   for (const Chunk& chunk : answer.chunks) {
     if (chunk.type == ChunkType::kOffsetData) {
-      is_right = is_right && model_.Holds(GetBigEndian<std::uint64_t>(chunk.payload),
-                                          ByteView(chunk.payload).subspan(kOffsetBytes));
+      is_right = is_right &&
+                 model.Holds(GetBigEndian<std::uint64_t>(chunk.payload), ByteView(chunk.payload).subspan(kOffsetBytes));
     } else if (chunk.type == ChunkType::kOffsetHole) {
       const auto begin = GetBigEndian<std::uint64_t>(chunk.payload);
       const auto length = GetBigEndian<std::uint32_t>(chunk.payload, kOffsetBytes);
-      is_right = is_right && model_.HoldsZeroes({.begin = begin, .end = begin + length});
+      is_right = is_right && model.HoldsZeroes({.begin = begin, .end = begin + length});
     }
   }
   return is_right ? Found() : Differ("the bytes that the export holds", Describe(answer));
 }
 
 // The rules have said that the chunk can be taken apart, and that its context is known.
-ReferenceJudge::Found ReferenceJudge::JudgeClaims(const Chunk& chunk, bool is_plain) const {
+Found ReferenceJudge::JudgeClaims(const Chunk& chunk, bool is_plain) const {
   const auto id = GetBigEndian<std::uint32_t>(chunk.payload);
   const auto context = std::ranges::find(exchange_.negotiated->contexts, id, &engine::MetaContext::id);
   const bool is_allocation = context->name == engine::kBaseAllocation;
   if (is_allocation ? IsAllocation(chunk, is_plain) : IsBlockIndex(chunk)) {
     return std::nullopt;
   }
-  return Differ(is_allocation ? model_.Describe(exchange_.request.range()) : "the index of the block",
+  return Differ(is_allocation ? model.Describe(exchange_.request.range()) : "the index of the block",
                 engine::Describe(engine::ServerMessage(chunk)));
 }
 
@@ -164,14 +185,14 @@ bool ReferenceJudge::IsAllocation(const Chunk& chunk, bool is_plain) const {
   std::uint32_t last = 0;
   bool is_true = true;
   ForEachDescriptor(chunk, [&](std::uint32_t length, std::uint32_t status) {
-    const ByteRange range = {.begin = begin, .end = std::min(begin + length, model_.size())};
-    is_true = range.begin < range.end && (is_plain ? model_.AllHave(range, status) : model_.AllAllow(range, status));
+    const ByteRange range = {.begin = begin, .end = std::min(begin + length, model.size())};
+    is_true = range.begin < range.end && model.AllHave(range, status, /*exactly=*/is_plain);
     begin += length;
     last = status;
     return is_true;
   });
   const bool is_one_run = exchange_.HasFlag(CommandFlag::kReqOne) && begin < asked.end &&
-                          (model_.StatusAt(begin) != last || begin - asked.begin >= kLongRunBytes);
+                          (model.StatusAt(begin) != last || begin - asked.begin >= kLongRunBytes);
   return is_true && (!is_plain || begin == asked.end || is_one_run);
 }
 

@@ -7,12 +7,13 @@
 
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <vector>
 
 #include "engine/exchange/exchange.h"
 #include "engine/wire/messages.h"
-#include "fuzz/comparisons/disagreement.h"
+#include "fuzz/oracles/disagreement.h"
 #include "fuzz/oracles/export_model.h"
 
 namespace nbdspec::fuzz {
@@ -22,24 +23,26 @@ struct ReceivedAnswer {
   std::optional<engine::SimpleReply> simple = {};
   std::vector<engine::Chunk> chunks = {};
   bool is_whole = false;
+
+  // Takes the next reply: a simple one, or a chunk.
+  void Add(engine::ServerMessage reply);
 };
+
+// The request that `message` replies to; nothing where it is no reply.
+std::optional<std::uint64_t> CookieOf(const engine::ServerMessage& message);
 
 class ReferenceJudge {
  public:
-  // The model outlives the judge.
-  explicit ReferenceJudge(const ExportModel& model) : model_(model) {}
+  // What the export holds, to begin with, and then by what was carried out.
+  ExportModel model = {};
 
-  // The first thing wrong with `answer`; the place is left to the caller. Is `is_plain` false, what no MUST forbids is
-  // right, as is an error without a reason.
-  std::optional<Disagreement> Judge(const engine::Request& request, const engine::Negotiated& negotiated, bool is_plain,
-                                    const ReceivedAnswer& answer);
-
-  // Of the answer judged last: whether the request was carried out.
-  [[nodiscard]] bool has_succeeded() const { return !exchange_.answer.has_failed(); }
+  // The first thing wrong with `answer`; the place is left to the caller. What is right and was carried out is so in
+  // the model from then on. Is `is_plain` false, what no MUST forbids is right, as is an error without a reason.
+  Found Judge(const engine::Request& request, const engine::Negotiated& negotiated, bool is_plain,
+              const ReceivedAnswer& answer);
 
  private:
-  using Found = std::optional<Disagreement>;
-
+  [[nodiscard]] bool has_succeeded() const { return !exchange_.answer.has_failed(); }
   [[nodiscard]] Found JudgeRules(bool is_plain) const;
   [[nodiscard]] Found JudgeError(const engine::Request& request, bool is_plain) const;
   [[nodiscard]] Found JudgeRead(const engine::Request& request, const ReceivedAnswer& answer) const;
@@ -47,7 +50,6 @@ class ReferenceJudge {
   [[nodiscard]] bool IsAllocation(const engine::Chunk& chunk, bool is_plain) const;
   [[nodiscard]] bool IsBlockIndex(const engine::Chunk& chunk) const;
 
-  const ExportModel& model_;
   engine::Exchange exchange_;  // Used again.
 };
 

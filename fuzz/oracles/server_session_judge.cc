@@ -4,18 +4,22 @@
 
 #include <algorithm>
 #include <cstring>
-#include <map>
 #include <set>
+#include <span>
 #include <utility>
 
 #include "engine/base/quoted.h"
 #include "engine/server/server.h"
+#include "engine/wire/client_decoder.h"
+#include "engine/wire/server_decoder.h"
+#include "fuzz/oracles/reference_judge.h"
 
 namespace nbdspec::fuzz {
 
 using engine::Bytes;
 using engine::InfoType;
 using engine::Option;
+using engine::OptionReplies;
 using engine::OptionReply;
 using engine::OptionReplyType;
 using engine::OptionType;
@@ -30,12 +34,32 @@ bool IsGoodString(std::string_view text) {
 
 std::string TextOf(engine::ByteView payload) { return {payload.begin(), payload.end()}; }
 
-std::string Describe(const std::vector<OptionReply>& replies) {
+Found Differ(std::string expected, std::string saw) {
+  return Disagreement{.where = {}, .expected = std::move(expected), .saw = std::move(saw)};
+}
+
+Found Differ(std::string expected, const OptionReplies& replies) {
   std::string text;
   for (const OptionReply& reply : replies) {
     text += engine::Describe(ServerMessage(reply)) + "; ";
   }
-  return text + std::to_string(replies.size()) + " in all";
+  return Differ(std::move(expected), text + std::to_string(replies.size()) + " in all");
+}
+
+Found DemandError(const OptionReplies& replies, std::initializer_list<std::uint32_t> permitted) {
+  if (replies.size() == 1 && std::ranges::count(permitted, replies[0].type) > 0) {
+    return std::nullopt;
+  }
+  std::string names;
+  for (const std::uint32_t each : permitted) {
+    names += engine::OptionReplyName(each) + " ";
+  }
+  return Differ("one error of " + names, replies);
+}
+
+Found DemandAck(const OptionReplies& replies) {
+  const bool is_acked = replies.back().type == OptionReplyType::kAck && replies.back().payload.empty();
+  return is_acked ? Found() : Differ("ACK without data at the end", replies);
 }
 
 std::vector<std::string_view> ContextsOf(const engine::Export& of) {
@@ -43,122 +67,30 @@ std::vector<std::string_view> ContextsOf(const engine::Export& of) {
                                     : std::vector<std::string_view>{};
 }
 
+std::vector<engine::Export*> PointersTo(std::vector<engine::Export>& exports) {
+  std::vector<engine::Export*> pointers;
+  for (engine::Export& each : exports) {
+    pointers.push_back(&each);
+  }
+  return pointers;
+}
+
 }  // namespace
-
-std::optional<Disagreement> SessionJudge::Judge(const SessionTranscript& transcript,
-                                                const std::vector<engine::Export>& after) {
-  server_.Feed(transcript.received);
-  where_ = "greeting";
-  if (const auto greeting = TakeMessage("a greeting"); greeting) {
-    const engine::Greeting expected = {.flags = input_.server.handshake_flags};
-    if (*greeting != ServerMessage(expected)) {
-      Fail(engine::Describe(ServerMessage(expected)), engine::Describe(*greeting));
-    }
-  }
-  client_.Feed(input_.said);
-  for (int number = 1; !found_ && !is_over_; ++number) {
-    const auto next = client_.Next();
-    if (!next) {
-      break;
-    }
-    where_ = "message " + std::to_string(number) + ", ";
-    if (const auto* message = std::get_if<engine::ClientMessage>(&*next)) {
-      where_ += engine::Describe(*message);
-      JudgeMessage(*message);
-    } else {
-      where_ += std::get<engine::Undecodable>(*next).what;
-      is_over_ = true;
-    }
-  }
-  if (!found_) {
-    JudgeEnd(transcript, after);
-  }
-  return found_;
-}
-
-void SessionJudge::JudgeMessage(const engine::ClientMessage& message) {
-  if (const auto* flags = std::get_if<engine::ClientFlags>(&message)) {
-    negotiated_.client_flags = flags->flags;
-    is_over_ = (flags->flags & ~std::uint32_t{input_.server.handshake_flags}) != 0;
-  } else if (const auto* option = std::get_if<Option>(&message)) {
-    JudgeOption(*option);
-  } else {
-    JudgeRequest(std::get<engine::Request>(message));
-  }
-}
-
-void SessionJudge::JudgeEnd(const SessionTranscript& transcript, const std::vector<engine::Export>& after) {
-  const auto more = server_.Next();
-  if (more || !server_.Pending().empty()) {
-    const auto* placed = more ? std::get_if<engine::PlacedServerMessage>(&*more) : nullptr;
-    Fail("nothing more is said",
-         placed != nullptr ? engine::Describe(placed->message) : std::to_string(server_.Pending().size()) + " bytes");
-  }
-  if (transcript.closed != is_over_) {
-    Fail(is_over_ ? "the server closes the connection" : "the connection stays open", "the contrary");
-  }
-  for (std::size_t i = 0; i < exports_.size(); ++i) {
-    const engine::ByteRange all = after[i].disk.extents().range();
-    const engine::ByteView expected = &exports_[i] == entered_ ? model_.contents() : exports_[i].disk.Read(all);
-    const engine::ByteView held = after[i].disk.Read(all);
-    if (!expected.empty() && expected.data() != held.data() &&
-        std::memcmp(expected.data(), held.data(), expected.size()) != 0) {
-      Fail("the export holds what was written", "export " + engine::Quoted(after[i].options.name) + " differs");
-    }
-  }
-}
-
-std::optional<ServerMessage> SessionJudge::TakeMessage(std::string_view wanted) {
-  auto next = server_.Next();
-  if (!next) {
-    Fail(std::string(wanted), "nothing but " + std::to_string(server_.Pending().size()) + " bytes");
-    return std::nullopt;
-  }
-  if (const auto* undecodable = std::get_if<engine::Undecodable>(&*next)) {
-    Fail(std::string(wanted), undecodable->what);
-    return std::nullopt;
-  }
-  return std::get<engine::PlacedServerMessage>(std::move(*next)).message;
-}
-
-std::vector<OptionReply> SessionJudge::TakeReplies(std::uint32_t option) {
-  std::vector<OptionReply> replies;
-  while (const auto message = TakeMessage("a reply to the option")) {
-    const auto* reply = std::get_if<OptionReply>(&*message);
-    if (reply == nullptr || reply->option != option) {
-      Fail("a reply to " + engine::OptionName(option), engine::Describe(*message));
-      return {};
-    }
-    replies.push_back(*reply);
-    if (reply->is_error() && !IsGoodString(TextOf(reply->payload))) {
-      Fail("the text of an error is a string", engine::Describe(*message));
-      return {};
-    }
-    if (reply->is_error() || reply->type == OptionReplyType::kAck) {
-      return replies;
-    }
-  }
-  return {};
-}
 
 // --- Option haggling ------------------------------------------------------------------------------------------
 
-void SessionJudge::JudgeOption(const Option& option) {
-  if (option.option == OptionType::kExportName) {
-    return JudgeExportName(option);
-  }
-  if ((input_.server.handshake_flags & engine::HandshakeFlag::kFixedNewstyle) == 0) {
-    is_over_ = true;  // option.export-name.others-need-fixed
-    return;
-  }
-  const std::vector<OptionReply> replies = TakeReplies(option.option);
-  if (replies.empty()) {
-    return;
+Found HagglingJudge::Judge(const Option& option, const OptionReplies& replies) {
+  for (const OptionReply& reply : replies) {
+    if (reply.option != option.option) {
+      return Differ("replies to " + engine::OptionName(option.option), replies);
+    }
+    if (reply.is_error() && !IsGoodString(TextOf(reply.payload))) {
+      return Differ("the text of an error is a string", replies);
+    }
   }
   if (option.option == OptionType::kAbort) {
-    DemandAck(replies);
     is_over_ = true;
-    return;
+    return DemandAck(replies);
   }
   if (option.option == OptionType::kSetMetaContext) {
     negotiated_.contexts.clear();  // option.set-meta-context.replaces-on-failure
@@ -185,32 +117,30 @@ void SessionJudge::JudgeOption(const Option& option) {
   }
 }
 
-void SessionJudge::JudgeExportName(const Option& option) {
+bool HagglingJudge::EnterByName(const Option& option) {
   engine::Export* found = option.too_long ? nullptr : FindExport(TextOf(option.payload));
-  if (found == nullptr) {
-    is_over_ = true;  // option.export-name.unknown-terminates
-    return;
+  is_over_ = found == nullptr;  // option.export-name.unknown-terminates
+  if (found != nullptr) {
+    Enter(*found);
   }
-  const bool is_padded = (input_.server.handshake_flags & engine::HandshakeFlag::kNoZeroes) == 0 ||
-                         (negotiated_.client_flags & engine::ClientFlag::kNoZeroes) == 0;
-  server_.ExpectExportNameReply(is_padded);
-  const engine::ExportNameReply expected = {.size = found->disk.size(),
-                                            .flags = TransmissionFlagsOf(found->options),
-                                            .pad = Bytes(is_padded ? engine::kExportNamePadBytes : 0)};
-  const auto reply = TakeMessage("a reply to EXPORT_NAME");
-  if (reply && *reply != ServerMessage(expected)) {
-    Fail(engine::Describe(ServerMessage(expected)), engine::Describe(*reply));
-  }
-  Enter(*found);
+  return found != nullptr;
 }
 
-void SessionJudge::JudgeList(const Option& option, const std::vector<OptionReply>& replies) {
+engine::ExportNameReply HagglingJudge::ExportNameReply() const {
+  const bool is_padded = (server_.handshake_flags & engine::HandshakeFlag::kNoZeroes) == 0 ||
+                         (negotiated_.client_flags & engine::ClientFlag::kNoZeroes) == 0;
+  return {.size = negotiated_.info.size,
+          .flags = negotiated_.info.flags,
+          .pad = Bytes(is_padded ? engine::kExportNamePadBytes : 0)};
+}
+
+Found HagglingJudge::JudgeList(const Option& option, const OptionReplies& replies) const {
   if (!option.payload.empty()) {
     return DemandError(replies, {OptionReplyType::kErrInvalid});
   }
   std::multiset<std::string> expected;
-  for (const engine::Export& each : exports_) {
-    expected.insert(each.options.name);
+  for (const engine::Export* each : exports_) {
+    expected.insert(each->options.name);
   }
   std::multiset<std::string> listed;
   for (const OptionReply& reply : replies) {
@@ -219,12 +149,11 @@ void SessionJudge::JudgeList(const Option& option, const std::vector<OptionReply
       listed.insert(item->name);
     }
   }
-  if (!DemandAck(replies) || listed != expected || listed.size() + 1 != replies.size()) {
-    Fail("each export once, and ACK", Describe(replies));
-  }
+  const bool is_right = !DemandAck(replies) && listed == expected && listed.size() + 1 == replies.size();
+  return is_right ? Found() : Differ("each export once, and ACK", replies);
 }
 
-void SessionJudge::JudgeInfoOrGo(const Option& option, const std::vector<OptionReply>& replies) {
+Found HagglingJudge::JudgeInfoOrGo(const Option& option, const OptionReplies& replies) {
   const auto query = engine::DecodePayload<engine::InfoQuery>(option.payload);
   if (!query) {
     return DemandError(replies, {OptionReplyType::kErrInvalid});
@@ -236,70 +165,71 @@ void SessionJudge::JudgeInfoOrGo(const Option& option, const std::vector<OptionR
   if (found == nullptr) {
     return DemandError(replies, {OptionReplyType::kErrUnknown});
   }
-  if (!DemandAck(replies)) {
-    return;
+  if (auto refused = DemandAck(replies)) {
+    return refused;
   }
-  JudgeInformation(*found, *query, replies);
   if (option.option == OptionType::kGo) {
-    server_.EnterTransmission();
     Enter(*found);
   }
+  return JudgeInformation(*found, *query, replies);
 }
 
 // Each piece of information at most once and right; what was asked for, and the sizes unless they are the default.
-void SessionJudge::JudgeInformation(const engine::Export& of, const engine::InfoQuery& query,
-                                    const std::vector<OptionReply>& replies) {
+Found HagglingJudge::JudgeInformation(const engine::Export& of, const engine::InfoQuery& query,
+                                      const OptionReplies& replies) const {
   const engine::ExportOptions& offered = of.options;
-  const std::map<std::uint16_t, Bytes> right = {
-      {InfoType::kExport,
-       EncodePayload(engine::InfoExport{.size = of.disk.size(), .flags = TransmissionFlagsOf(offered)})},
-      {InfoType::kName, EncodePayload(engine::InfoText{.type = InfoType::kName, .text = offered.name})},
-      {InfoType::kDescription,
-       EncodePayload(engine::InfoText{.type = InfoType::kDescription, .text = offered.description})},
-      {InfoType::kBlockSize, EncodePayload(offered.block_size)},
-  };
-  std::set<std::uint16_t> wanted = {InfoType::kExport};
-  for (const std::uint16_t type : query.requests) {
-    if (right.contains(type) && (type != InfoType::kDescription || !offered.description.empty())) {
-      wanted.insert(type);
+  const auto right = [&](std::uint16_t type) -> std::optional<Bytes> {
+    switch (type) {
+      case InfoType::kExport:
+        return EncodePayload(engine::InfoExport{.size = of.layer().size(), .flags = TransmissionFlagsOf(offered)});
+      case InfoType::kName:
+        return EncodePayload(engine::InfoText{.type = type, .text = offered.name});
+      case InfoType::kDescription:
+        return EncodePayload(engine::InfoText{.type = type, .text = offered.description});
+      case InfoType::kBlockSize:
+        return EncodePayload(offered.block_size);
+      default:
+        return std::nullopt;
     }
-  }
-  if (offered.block_size != engine::InfoBlockSize{}) {
-    wanted.insert(InfoType::kBlockSize);
-  }
-  std::set<std::uint16_t> given;
-  for (const OptionReply& reply : replies) {
-    if (reply.type == OptionReplyType::kAck) {
+  };
+  std::vector<std::uint16_t> given;
+  const auto is_given = [&given](std::uint16_t type) { return std::ranges::count(given, type) > 0; };
+  for (const OptionReply& reply : std::span(replies).first(replies.size() - 1)) {
+    const auto type = engine::DecodeInfoType(reply.payload);
+    const auto info = type ? right(*type) : std::nullopt;
+    if (reply.type == OptionReplyType::kInfo && type && !info && !is_plain_) {
       continue;
     }
-    const auto type = engine::DecodeInfoType(reply.payload);
-    const auto info = right.find(type.value_or(0xffff));
-    if (reply.type != OptionReplyType::kInfo || info == right.end() || info->second != reply.payload ||
-        !given.insert(*type).second) {
-      return Fail("right information, each piece once", Describe(replies));
+    if (reply.type != OptionReplyType::kInfo || info != reply.payload || is_given(*type)) {
+      return Differ("right information, each piece once", replies);
     }
+    given.push_back(*type);
   }
-  if (!std::ranges::includes(given, wanted)) {
-    Fail("INFO_EXPORT, what was asked for, and block sizes that are not the default", Describe(replies));
-  }
+  const auto is_answered = [&](std::uint16_t type) {
+    return is_given(type) || !right(type) || (type == InfoType::kDescription && offered.description.empty());
+  };
+  const bool has_sizes = offered.block_size == engine::InfoBlockSize{} || is_given(InfoType::kBlockSize);
+  return has_sizes && is_given(InfoType::kExport) && std::ranges::all_of(query.requests, is_answered)
+             ? Found()
+             : Differ("INFO_EXPORT, what was asked for, and block sizes that are not the default", replies);
 }
 
-void SessionJudge::JudgeStructuredReply(const Option& option, const std::vector<OptionReply>& replies) {
-  if (!input_.server.structured_replies) {
+Found HagglingJudge::JudgeStructuredReply(const Option& option, const OptionReplies& replies) {
+  if (!server_.structured_replies) {
     return DemandError(replies, {OptionReplyType::kErrUnsup});
   }
   if (!option.payload.empty()) {
     return DemandError(replies, {OptionReplyType::kErrInvalid});
   }
   if (negotiated_.structured_replies && replies.back().type == OptionReplyType::kErrInvalid) {
-    return;  // option.state.repeat-may-fail
+    return std::nullopt;  // option.state.repeat-may-fail
   }
-  negotiated_.structured_replies = DemandAck(replies);
+  negotiated_.structured_replies = true;
+  return DemandAck(replies);
 }
 
-void SessionJudge::JudgeMetaContext(const Option& option, const std::vector<OptionReply>& replies) {
-  const bool listing = option.option == OptionType::kListMetaContext;
-  if (!input_.server.structured_replies) {
+Found HagglingJudge::JudgeMetaContext(const Option& option, const OptionReplies& replies) {
+  if (!server_.structured_replies) {
     return DemandError(replies, {OptionReplyType::kErrUnsup});
   }
   const auto query = engine::DecodePayload<engine::MetaContextQuery>(option.payload);
@@ -313,82 +243,65 @@ void SessionJudge::JudgeMetaContext(const Option& option, const std::vector<Opti
   if (found == nullptr) {
     return DemandError(replies, {OptionReplyType::kErrUnknown});
   }
-  if (DemandAck(replies)) {
-    JudgeContexts(*found, *query, listing, replies);
-  }
+  auto refused = DemandAck(replies);
+  return refused ? refused
+                 : JudgeContexts(*found, *query, /*listing=*/option.option == OptionType::kListMetaContext, replies);
 }
 
 // Exactly the contexts that a query matches, each once. SET picks by full name only: metadata.empty-leaf.set.
-void SessionJudge::JudgeContexts(const engine::Export& of, const engine::MetaContextQuery& query, bool listing,
-                                 const std::vector<OptionReply>& replies) {
-  std::set<std::string> wanted;
+Found HagglingJudge::JudgeContexts(const engine::Export& of, const engine::MetaContextQuery& query, bool listing,
+                                   const OptionReplies& replies) {
+  std::vector<std::string_view> wanted;
   for (const std::string_view name : ContextsOf(of)) {
     const std::string_view wildcard = name.substr(0, name.find(':') + 1);
     const bool is_named = std::ranges::count(query.queries, name) > 0;
     const bool is_listed = query.queries.empty() || std::ranges::count(query.queries, wildcard) > 0;
     if (is_named || (listing && is_listed)) {
-      wanted.emplace(name);
+      wanted.push_back(name);
     }
   }
   std::vector<engine::MetaContext> given;
-  std::set<std::string> names;
-  std::set<std::uint32_t> ids;
   for (const OptionReply& reply : replies) {
-    const auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
-    if (reply.type == OptionReplyType::kMetaContext && context) {
-      given.push_back(*context);
-      names.insert(context->name);
-      ids.insert(context->id);
+    if (auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
+        context && reply.type == OptionReplyType::kMetaContext) {
+      given.push_back(*std::move(context));
     }
   }
-  if (given.size() + 1 != replies.size() || names != wanted || names.size() != given.size()) {
-    Fail("each of " + std::to_string(wanted.size()) + " contexts once", Describe(replies));
+  const auto is_given_once = [&given](std::string_view name) {
+    return std::ranges::count(given, name, &engine::MetaContext::name) == 1;
+  };
+  if (given.size() + 1 != replies.size() || given.size() != wanted.size() ||
+      !std::ranges::all_of(wanted, is_given_once)) {
+    return Differ("each of " + std::to_string(wanted.size()) + " contexts once", replies);
   }
-  if (listing ? ids.size() > 1 || (ids.size() == 1 && !ids.contains(0)) : ids.size() != given.size()) {
-    Fail(listing ? "ids are 0" : "ids differ", Describe(replies));
+  const auto has_right_id = [&](const engine::MetaContext& context) {
+    return listing ? context.id == 0 : std::ranges::count(given, context.id, &engine::MetaContext::id) == 1;
+  };
+  if (!std::ranges::all_of(given, has_right_id)) {
+    return Differ(listing ? "ids are 0" : "ids differ", replies);
   }
   if (!listing) {
     negotiated_.contexts = std::move(given);
     negotiated_.context_export = query.export_name;
   }
+  return std::nullopt;
 }
 
-void SessionJudge::DemandError(const std::vector<OptionReply>& replies,
-                               std::initializer_list<std::uint32_t> permitted) {
-  if (replies.size() != 1 || std::ranges::count(permitted, replies[0].type) == 0) {
-    std::string names;
-    for (const std::uint32_t each : permitted) {
-      names += engine::OptionReplyName(each) + " ";
-    }
-    Fail("one error of " + names, Describe(replies));
-  }
-}
-
-bool SessionJudge::DemandAck(const std::vector<OptionReply>& replies) {
-  const bool is_acked = replies.back().type == OptionReplyType::kAck && replies.back().payload.empty();
-  if (!is_acked) {
-    Fail("ACK without data at the end", Describe(replies));
-  }
-  return is_acked;
-}
-
-void SessionJudge::Enter(engine::Export& entered) {
+void HagglingJudge::Enter(engine::Export& entered) {
   entered_ = &entered;
   if (negotiated_.context_export != entered.options.name) {
     negotiated_.contexts.clear();  // option.set-meta-context.other-export
   }
-  negotiated_.info = {.size = entered.disk.size(), .flags = TransmissionFlagsOf(entered.options)};
+  negotiated_.info = {.size = entered.layer().size(), .flags = TransmissionFlagsOf(entered.options)};
   negotiated_.block_size = entered.options.block_size;
-  client_.EnterTransmission();
-  model_.Reset(entered);
 }
 
-engine::Export* SessionJudge::FindExport(std::string_view name) {
-  const auto found = std::ranges::find(exports_, name, [](const engine::Export& each) { return each.options.name; });
-  return found == exports_.end() ? nullptr : &*found;
+engine::Export* HagglingJudge::FindExport(std::string_view name) const {
+  const auto found = std::ranges::find(exports_, name, [](const engine::Export* each) { return each->options.name; });
+  return found == exports_.end() ? nullptr : *found;
 }
 
-std::uint16_t SessionJudge::TransmissionFlagsOf(const engine::ExportOptions& offered) const {
+std::uint16_t HagglingJudge::TransmissionFlagsOf(const engine::ExportOptions& offered) const {
   const std::pair<bool, std::uint16_t> flags[] = {
       {true, TransmissionFlag::kHasFlags},
       {offered.read_only, TransmissionFlag::kReadOnly},
@@ -408,56 +321,194 @@ std::uint16_t SessionJudge::TransmissionFlagsOf(const engine::ExportOptions& off
   return set;
 }
 
-// --- Transmission ---------------------------------------------------------------------------------------------
+// --- Sessions -------------------------------------------------------------------------------------------------
 
-void SessionJudge::JudgeRequest(const engine::Request& request) {
-  if (request.type == engine::CommandType::kDisc) {
-    is_over_ = true;  // disc.no-reply
-    return;
-  }
-  if (!negotiated_.structured_replies && request.type == engine::CommandType::kRead) {
-    server_.ExpectData(request.cookie, request.length);
-  }
-  const auto answer = TakeAnswer(request);
-  if (!answer) {
-    return;
-  }
-  if (auto found = judge_.Judge(request, negotiated_, /*is_plain=*/true, *answer)) {
-    return Fail(std::move(found->expected), std::move(found->saw));
-  }
-  if (judge_.has_succeeded()) {
-    model_.Apply(request);
-  }
-}
+namespace {
 
-std::optional<ReceivedAnswer> SessionJudge::TakeAnswer(const engine::Request& request) {
-  ReceivedAnswer answer;
-  while (!answer.is_whole) {
-    auto message = TakeMessage("an answer to the request");
-    if (!message) {
-      return std::nullopt;
+class SessionJudge {
+ public:
+  SessionJudge(const SessionInput& input, const SessionTranscript& transcript, std::vector<engine::Export>& before,
+               const std::vector<engine::Export>& after)
+      : input_(input),
+        transcript_(transcript),
+        before_(before),
+        after_(after),
+        client_(input.server.limits),
+        haggling_(input.server, PointersTo(before)) {}
+
+  Found Judge() {
+    server_.Feed(transcript_.received);
+    where_ = "greeting";
+    if (const auto greeting = TakeMessage("a greeting"); greeting) {
+      const engine::Greeting expected = {.flags = input_.server.handshake_flags};
+      if (*greeting != ServerMessage(expected)) {
+        Fail(engine::Describe(ServerMessage(expected)), engine::Describe(*greeting));
+      }
     }
-    auto* simple = std::get_if<engine::SimpleReply>(&*message);
-    auto* chunk = std::get_if<engine::Chunk>(&*message);
-    const std::uint64_t cookie = simple != nullptr ? simple->cookie : chunk != nullptr ? chunk->cookie : 0;
-    if ((simple == nullptr && chunk == nullptr) || cookie != request.cookie) {
-      Fail("a reply with the request's cookie", engine::Describe(*message));
-      return std::nullopt;
+    client_.Feed(input_.said);
+    for (int number = 1; !found_ && !is_over_; ++number) {
+      const auto next = client_.Next();
+      if (!next) {
+        break;
+      }
+      where_ = "message " + std::to_string(number) + ", ";
+      if (const auto* message = std::get_if<engine::ClientMessage>(&*next)) {
+        where_ += engine::Describe(*message);
+        JudgeMessage(*message);
+      } else {
+        where_ += std::get<engine::Undecodable>(*next).what;
+        is_over_ = true;
+      }
     }
-    answer.is_whole = simple != nullptr || chunk->is_done();
-    if (simple != nullptr) {
-      answer.simple = std::move(*simple);
+    if (!found_) {
+      JudgeEnd();
+    }
+    return found_;
+  }
+
+ private:
+  void JudgeMessage(const engine::ClientMessage& message) {
+    if (const auto* flags = std::get_if<engine::ClientFlags>(&message)) {
+      haggling_.SetFlags(flags->flags);
+      is_over_ = (flags->flags & ~std::uint32_t{input_.server.handshake_flags}) != 0;
+    } else if (const auto* option = std::get_if<Option>(&message)) {
+      JudgeOption(*option);
     } else {
-      answer.chunks.push_back(std::move(*chunk));
+      JudgeRequest(std::get<engine::Request>(message));
     }
   }
-  return answer;
-}
 
-void SessionJudge::Fail(std::string expected, std::string saw) {
-  if (!found_) {
-    found_ = Disagreement{.where = where_, .expected = std::move(expected), .saw = std::move(saw)};
+  void JudgeOption(const Option& option) {
+    if (option.option == OptionType::kExportName) {
+      JudgeExportName(option);
+    } else if ((input_.server.handshake_flags & engine::HandshakeFlag::kFixedNewstyle) == 0) {
+      is_over_ = true;  // option.export-name.others-need-fixed
+      return;
+    } else if (const OptionReplies replies = TakeReplies(); !replies.empty()) {
+      Fail(haggling_.Judge(option, replies));
+    }
+    is_over_ = haggling_.is_over();
+    if (haggling_.entered() != nullptr) {
+      server_.EnterTransmission();
+      client_.EnterTransmission();
+      judge_.model.Reset(*haggling_.entered());
+    }
   }
+
+  void JudgeExportName(const Option& option) {
+    if (!haggling_.EnterByName(option)) {
+      return;
+    }
+    const engine::ExportNameReply expected = haggling_.ExportNameReply();
+    server_.ExpectExportNameReply(/*pad=*/!expected.pad.empty());
+    const auto reply = TakeMessage("a reply to EXPORT_NAME");
+    if (reply && *reply != ServerMessage(expected)) {
+      Fail(engine::Describe(ServerMessage(expected)), engine::Describe(*reply));
+    }
+  }
+
+  void JudgeRequest(const engine::Request& request) {
+    if (request.type == engine::CommandType::kDisc) {
+      is_over_ = true;  // disc.no-reply
+      return;
+    }
+    if (!haggling_.negotiated().structured_replies && request.type == engine::CommandType::kRead) {
+      server_.ExpectData(request.cookie, request.length);
+    }
+    ReceivedAnswer answer;
+    while (!answer.is_whole) {
+      auto message = TakeMessage("an answer to the request");
+      if (!message) {
+        return;
+      }
+      if (CookieOf(*message) != request.cookie) {
+        return Fail("a reply with the request's cookie", engine::Describe(*message));
+      }
+      answer.Add(*std::move(message));
+    }
+    Fail(judge_.Judge(request, haggling_.negotiated(), /*is_plain=*/true, answer));
+  }
+
+  void JudgeEnd() {
+    const auto more = server_.Next();
+    if (more || !server_.Pending().empty()) {
+      const auto* placed = more ? std::get_if<engine::PlacedServerMessage>(&*more) : nullptr;
+      Fail("nothing more is said",
+           placed != nullptr ? engine::Describe(placed->message) : std::to_string(server_.Pending().size()) + " bytes");
+    }
+    if (transcript_.closed != is_over_) {
+      Fail(is_over_ ? "the server closes the connection" : "the connection stays open", "the contrary");
+    }
+    for (std::size_t i = 0; i < before_.size(); ++i) {
+      const engine::ByteRange all = after_[i].disk.extents().range();
+      const bool is_entered = &before_[i] == haggling_.entered();
+      const engine::ByteView expected = is_entered ? judge_.model.contents() : before_[i].disk.Read(all);
+      const engine::ByteView held = after_[i].disk.Read(all);
+      if (!expected.empty() && expected.data() != held.data() &&
+          std::memcmp(expected.data(), held.data(), expected.size()) != 0) {
+        Fail("the export holds what was written", "export " + engine::Quoted(after_[i].options.name) + " differs");
+      }
+    }
+  }
+
+  // The next message; what is missed is recorded with Fail.
+  std::optional<ServerMessage> TakeMessage(std::string_view wanted) {
+    auto next = server_.Next();
+    if (!next) {
+      Fail(std::string(wanted), "nothing but " + std::to_string(server_.Pending().size()) + " bytes");
+      return std::nullopt;
+    }
+    if (const auto* undecodable = std::get_if<engine::Undecodable>(&*next)) {
+      Fail(std::string(wanted), undecodable->what);
+      return std::nullopt;
+    }
+    return std::get<engine::PlacedServerMessage>(std::move(*next)).message;
+  }
+
+  // Up to the final one; empty after a failure.
+  OptionReplies TakeReplies() {
+    OptionReplies replies;
+    while (const auto message = TakeMessage("a reply to the option")) {
+      const auto* reply = std::get_if<OptionReply>(&*message);
+      if (reply == nullptr) {
+        Fail("a reply to the option", engine::Describe(*message));
+        return {};
+      }
+      replies.push_back(*reply);
+      if (reply->is_error() || reply->type == OptionReplyType::kAck) {
+        return replies;
+      }
+    }
+    return {};
+  }
+
+  void Fail(std::string expected, std::string saw) { Fail(Differ(std::move(expected), std::move(saw))); }
+
+  void Fail(Found found) {
+    if (found && !found_) {
+      found_ = std::move(found);
+      found_->where = where_;
+    }
+  }
+
+  const SessionInput& input_;
+  const SessionTranscript& transcript_;
+  std::vector<engine::Export>& before_;
+  const std::vector<engine::Export>& after_;
+  engine::ClientDecoder client_;
+  engine::ServerDecoder server_;
+  HagglingJudge haggling_;
+  ReferenceJudge judge_;
+  bool is_over_ = false;
+  std::string where_;
+  Found found_;
+};
+
+}  // namespace
+
+Found FindInSession(const SessionInput& input, const SessionTranscript& transcript, std::vector<engine::Export>& before,
+                    const std::vector<engine::Export>& after) {
+  return SessionJudge(input, transcript, before, after).Judge();
 }
 
 }  // namespace nbdspec::fuzz

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The right shrinker is accused of nothing, and each wrong one is seen through.
 
-#include "fuzz/comparisons/script_shrink_differential.h"
+#include "fuzz/comparisons/script_differential.h"
 
 #include <gtest/gtest.h>
 

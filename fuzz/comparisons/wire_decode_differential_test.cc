@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Right payloads are accused of nothing, and each planted bug of a codec is seen.
 
-#include "fuzz/comparisons/payload_differential.h"
+#include "fuzz/comparisons/wire_decode_differential.h"
 
 #include <gtest/gtest.h>
 
