@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -19,239 +20,213 @@
 namespace nbdspec::fuzz {
 namespace {
 
+using engine::BlockStatus;
 using engine::Chunk;
 using engine::ChunkType;
 using engine::CommandFlag;
+using engine::InfoExport;
 using engine::NbdError;
-using engine::OptionReply;
-using engine::OptionReplyType;
+using engine::Negotiated;
 using engine::Request;
 using engine::ServerMessage;
-using engine::SimpleReply;
+
+using Messages = std::vector<ServerMessage>;
+
+// What changes on the way; each may be null.
+struct LibnbdBug {
+  void (*request)(Request& request) = nullptr;
+  void (*chunk)(Chunk& chunk, const Negotiated& state) = nullptr;
+  std::uint32_t (*error)(std::uint32_t error) = nullptr;  // Of a simple reply or an error chunk.
+  void (*info)(InfoExport& info) = nullptr;
+  void (*replies)(Messages& replies) = nullptr;    // All that the server sends at once.
+  void (*report)(LibnbdReport& report) = nullptr;  // Of libnbd to its caller.
+};
+
+LibnbdBug Requests(decltype(LibnbdBug::request) spoil) { return {.request = spoil}; }
+LibnbdBug Chunks(decltype(LibnbdBug::chunk) spoil) { return {.chunk = spoil}; }
+LibnbdBug Errors(decltype(LibnbdBug::error) spoil) { return {.error = spoil}; }
+LibnbdBug Infos(decltype(LibnbdBug::info) spoil) { return {.info = spoil}; }
+LibnbdBug Replies(decltype(LibnbdBug::replies) spoil) { return {.replies = spoil}; }
+LibnbdBug Reports(decltype(LibnbdBug::report) spoil) { return {.report = spoil}; }
+
+// `kSpoil`(status, state) changes each status that has descriptors.
+template <auto kSpoil>
+LibnbdBug Statuses() {
+  return Chunks([](Chunk& chunk, const Negotiated& state) {
+    auto status = engine::DecodePayload<engine::BlockStatus>(chunk.payload);
+    if (chunk.type == ChunkType::kBlockStatus && status && !status->descriptors.empty()) {
+      kSpoil(*status, state);
+      chunk.payload = EncodePayload(*status);
+    }
+  });
+}
 
 // Stands between the Recorder and libnbd.
 class Liar : public engine::Interposer {
  public:
-  Liar(Bug bug, engine::Interposer& recorder) : bug_(bug), recorder_(recorder) {}
+  Liar(const LibnbdBug& bug, engine::Interposer& recorder) : bug_(bug), recorder_(recorder) {}
 
-  bool BeforeServer(engine::ClientMessage& heard, const engine::Negotiated& state) override {
-    if (auto* request = std::get_if<Request>(&heard)) {
-      Spoil(*request);
+  bool BeforeServer(engine::ClientMessage& received, const Negotiated& state) override {
+    if (auto* request = std::get_if<Request>(&received); request != nullptr && bug_.request != nullptr) {
+      bug_.request(*request);
     }
-    return recorder_.BeforeServer(heard, state);
+    return recorder_.BeforeServer(received, state);
   }
 
-  void AfterServer(const engine::ClientMessage* heard, const engine::Negotiated& state,
-                   std::vector<ServerMessage>& said) override {
-    recorder_.AfterServer(heard, state, said);
-    for (ServerMessage& message : said) {
-      if (auto* chunk = std::get_if<Chunk>(&message)) {
-        Spoil(*chunk, state);
-      } else if (auto* simple = std::get_if<SimpleReply>(&message)) {
-        simple->error = Spoiled(simple->error);
-      } else if (auto* reply = std::get_if<OptionReply>(&message)) {
-        Spoil(*reply);
+  void AfterServer(const engine::ClientMessage* received, const Negotiated& state, Messages& sent) override {
+    recorder_.AfterServer(received, state, sent);
+    for (ServerMessage& message : sent) {
+      auto* const chunk = std::get_if<Chunk>(&message);
+      auto* const simple = std::get_if<engine::SimpleReply>(&message);
+      auto* const reply = std::get_if<engine::OptionReply>(&message);
+      if (chunk != nullptr && bug_.chunk != nullptr) {
+        bug_.chunk(*chunk, state);
+      } else if (chunk != nullptr && bug_.error != nullptr) {
+        SpoilError(*chunk);
+      } else if (simple != nullptr && bug_.error != nullptr) {
+        simple->error = bug_.error(simple->error);
+      } else if (reply != nullptr && bug_.info != nullptr && reply->type == engine::OptionReplyType::kInfo) {
+        if (auto info = engine::DecodePayload<engine::InfoExport>(reply->payload)) {
+          bug_.info(*info);
+          reply->payload = EncodePayload(*info);
+        }
       }
     }
-    if (state.transmission && !said.empty()) {
-      SpoilReplies(said);
+    if (state.transmission && !sent.empty() && bug_.replies != nullptr) {
+      bug_.replies(sent);
     }
   }
 
  private:
-  void Spoil(Request& request) const {
-    if (bug_ == "OffsetIsCutTo32Bits"_bug) {
-      request.offset &= 0xffff'ffff;
-    } else if (bug_ == "FuaIsNotSent"_bug) {
-      request.flags &= static_cast<std::uint16_t>(~CommandFlag::kFua);
-    } else if (bug_ == "WriteHasAWrongLastByte"_bug && !request.payload.empty()) {
-      request.payload.back() ^= 1;
-    }
-  }
-
-  [[nodiscard]] std::uint32_t Spoiled(std::uint32_t error) const {
-    if (bug_ == "ErrorIsAnotherOne"_bug && error == NbdError::kEnospc) {
-      return NbdError::kEinval;
-    }
-    return bug_ == "ErrorIsNotSeen"_bug && error == NbdError::kEnospc ? NbdError::kOk : error;
-  }
-
-  void Spoil(Chunk& chunk, const engine::Negotiated& state) const {
-    if (chunk.is_error()) {
-      SpoilError(chunk);
-    } else if (chunk.type == ChunkType::kBlockStatus) {
-      SpoilStatus(chunk, state);
-    } else if (chunk.type == ChunkType::kOffsetHole) {
-      SpoilHole(chunk);
-    } else if (bug_ == "DataHasAWrongByte"_bug && chunk.type == ChunkType::kOffsetData) {
-      chunk.payload.back() ^= 1;
-    }
-  }
-
   void SpoilError(Chunk& chunk) const {
-    auto error = engine::DecodeErrorPayload(chunk.type, chunk.payload);
+    auto error = chunk.is_error() ? engine::DecodeErrorPayload(chunk.type, chunk.payload) : std::nullopt;
     if (!error) {
       return;
     }
-    if (Spoiled(error->error) == NbdError::kOk) {
-      chunk.type = ChunkType::kNone;
-      chunk.payload.clear();
-      return;
-    }
-    error->error = Spoiled(error->error);
-    if (error->offset && bug_ == "ErrorOffsetIsOneTooHigh"_bug) {
-      ++*error->offset;
-    }
-    chunk.payload = EncodePayload(*error);
+    error->error = bug_.error(error->error);
+    const bool is_error = error->error != NbdError::kOk;
+    chunk.type = is_error ? chunk.type : ChunkType::kNone;
+    chunk.payload = is_error ? EncodePayload(*error) : engine::Bytes();
   }
 
-  void SpoilHole(Chunk& chunk) const {
-    auto hole = engine::DecodePayload<engine::OffsetHole>(chunk.payload);
-    if (hole && bug_ == "HoleIsShort"_bug && hole->length > 1) {
-      --hole->length;
-      chunk.payload = EncodePayload(*hole);
-    } else if (hole && bug_ == "HoleIsTakenForData"_bug) {
-      chunk.type = ChunkType::kOffsetData;
-      chunk.payload = EncodePayload(engine::OffsetData{.offset = hole->offset, .data = engine::Bytes(hole->length)});
-    }
-  }
-
-  void SpoilStatus(Chunk& chunk, const engine::Negotiated& state) const {
-    auto status = engine::DecodePayload<engine::BlockStatus>(chunk.payload);
-    if (!status || status->descriptors.empty()) {
-      return;
-    }
-    engine::Descriptor& last = status->descriptors.back();
-    if (bug_ == "EntryIsOneTooLong"_bug) {
-      ++last.length;
-    } else if (bug_ == "EntryFlagsAreSwapped"_bug && (last.status == 1 || last.status == 2)) {
-      last.status ^= 3;
-    } else if (bug_ == "LastEntryIsLost"_bug && status->descriptors.size() > 1) {
-      status->descriptors.pop_back();
-    } else if (bug_ == "ContextsAreSwapped"_bug && state.contexts.size() == 2) {
-      // UnusualAnswers gives ids that differ in the same bits.
-      status->context_id ^= state.contexts[0].id ^ state.contexts[1].id;
-    }
-    chunk.payload = EncodePayload(*status);
-  }
-
-  void Spoil(OptionReply& reply) const {
-    auto info =
-        reply.type == OptionReplyType::kInfo ? engine::DecodePayload<engine::InfoExport>(reply.payload) : std::nullopt;
-    if (!info) {
-      return;
-    }
-    if (bug_ == "SizeIsCutTo32Bits"_bug) {
-      info->size &= 0xffff'ffff;
-    } else if (bug_ == "DfIsNotSeen"_bug) {
-      info->flags &= static_cast<std::uint16_t>(~engine::TransmissionFlag::kSendDf);
-    }
-    reply.payload = EncodePayload(*info);
-  }
-
-  void SpoilReplies(std::vector<ServerMessage>& said) const {
-    const auto* last = std::get_if<Chunk>(&said.back());
-    if (bug_ == "ReplyIsNeverSeen"_bug && said.size() > 1) {
-      said.pop_back();
-    } else if (bug_ == "RepliesAreSwapped"_bug && last != nullptr && last->type == ChunkType::kNone) {
-      for (ServerMessage& message : said) {
-        auto* chunk = std::get_if<Chunk>(&message);
-        if (chunk != nullptr && chunk->is_error() && chunk->cookie != last->cookie) {
-          std::swap(chunk->cookie, std::get<Chunk>(said.back()).cookie);
-          return;
-        }
-      }
-    }
-  }
-
-  Bug bug_;
+  LibnbdBug bug_;
   engine::Interposer& recorder_;
 };
 
-void SpoilReport(Bug bug, LibnbdReport& report) {
-  switch (bug) {
-    case "CallbacksAreInReverse"_bug:
-      std::ranges::reverse(report.chunks);
-      std::ranges::reverse(report.extents);
+// Gives the last reply, if it is a success, and an error the cookie of each other.
+void SwapReplies(Messages& replies) {
+  auto* const last = std::get_if<Chunk>(&replies.back());
+  for (ServerMessage& message : replies) {
+    auto* const chunk = std::get_if<Chunk>(&message);
+    if (last != nullptr && last->type == ChunkType::kNone && chunk != nullptr && chunk->is_error() &&
+        chunk->cookie != last->cookie) {
+      std::swap(chunk->cookie, last->cookie);
       return;
-    case "EntriesAreSwapped"_bug:
-      if (!report.extents.empty() && report.extents[0].entries.size() > 2) {
-        std::swap(report.extents[0].entries[0], report.extents[0].entries[2]);
-      }
-      return;
-    case "EntriesAreOfTheWrongOffset"_bug:
-      if (!report.extents.empty()) {
-        report.extents.back().offset &= ~511ULL;
-      }
-      return;
-    case "ChunkIsElsewhere"_bug:
-      if (report.chunks.size() > 2) {
-        report.chunks.back().is_in_place = false;
-      }
-      return;
-    case "CompletesTwice"_bug:
-      report.completion_count += report.error != 0 ? 1 : 0;
-      return;
-    case "FirstErrorIsForgotten"_bug:
-      report.error = report.chunks.empty() ? report.error : 0;
-      return;
-    case "CallbackIsToldNoError"_bug:
-      report.completion_error = 0;
-      return;
-    case "DataIsStale"_bug:
-      if (report.data.size() > 1 && report.data.back() == 0) {
-        report.data.back() = 0xa5;
-      }
-      return;
-    default:
-      return;
+    }
   }
 }
 
-LibnbdSpoilers SpoilersFor(Bug bug) {
-  return {.make_liar = [bug](engine::Interposer& recorder) { return std::make_unique<Liar>(bug, recorder); },
-          .spoil = [bug](LibnbdReport& report) { SpoilReport(bug, report); }};
-}
-
-constexpr NamedBug kPlantedBugs[] = {
-    {"DataHasAWrongByte", Family::kRule, 100},
-    {"HoleIsTakenForData", Family::kBits, 150},
-    {"HoleIsShort", Family::kBits, 150},
-    {"EntryIsOneTooLong", Family::kEdge, 150},
-    {"EntryFlagsAreSwapped", Family::kOrder, 150},
-    {"LastEntryIsLost", Family::kLost, 300},
-    {"ContextsAreSwapped", Family::kOrder, 150},
-    {"ErrorIsAnotherOne", Family::kError, 100},
-    {"ErrorIsNotSeen", Family::kError, 100},
-    {"ErrorOffsetIsOneTooHigh", Family::kEdge, 550},
-    {"ReplyIsNeverSeen", Family::kLost, 100},
-    {"RepliesAreSwapped", Family::kOrder, 100},
-    {"SizeIsCutTo32Bits", Family::kWidth, 100},
-    {"DfIsNotSeen", Family::kLost, 100},
-    {"OffsetIsCutTo32Bits", Family::kWidth, 100},
-    {"FuaIsNotSent", Family::kLost, 100},
-    {"WriteHasAWrongLastByte", Family::kEdge, 100},
-    {"CallbacksAreInReverse", Family::kOrder, 150},
-    {"EntriesAreSwapped", Family::kOrder, 550},
-    {"EntriesAreOfTheWrongOffset", Family::kRule, 150},
-    {"ChunkIsElsewhere", Family::kRule, 200},
-    {"CompletesTwice", Family::kRule, 100},
-    {"FirstErrorIsForgotten", Family::kError, 550},
-    {"CallbackIsToldNoError", Family::kError, 100},
-    {"DataIsStale", Family::kStale, 100},
+const std::vector<WrongSubject<LibnbdBug>> kPlantedBugs = {
+    {"DataHasAWrongByte", Family::kRule, 100, Chunks([](Chunk& chunk, const Negotiated&) {
+       if (chunk.type == ChunkType::kOffsetData) {
+         chunk.payload.back() ^= 1;
+       }
+     })},
+    {"HoleIsTakenForData", Family::kBits, 150, Chunks([](Chunk& chunk, const Negotiated&) {
+       const auto hole = engine::DecodePayload<engine::OffsetHole>(chunk.payload);
+       if (hole && chunk.type == ChunkType::kOffsetHole) {
+         chunk.type = ChunkType::kOffsetData;
+         chunk.payload = EncodePayload(engine::OffsetData{.offset = hole->offset, .data = engine::Bytes(hole->length)});
+       }
+     })},
+    {"HoleIsShort", Family::kBits, 150, Chunks([](Chunk& chunk, const Negotiated&) {
+       auto hole = engine::DecodePayload<engine::OffsetHole>(chunk.payload);
+       if (hole && chunk.type == ChunkType::kOffsetHole && hole->length > 1) {
+         --hole->length;
+         chunk.payload = EncodePayload(*hole);
+       }
+     })},
+    {"EntryIsOneTooLong", Family::kEdge, 150,
+     Statuses<[](BlockStatus& status, const Negotiated&) { ++status.descriptors.back().length; }>()},
+    {"EntryFlagsAreSwapped", Family::kOrder, 150, Statuses<[](BlockStatus& status, const Negotiated&) {
+       engine::Descriptor& last = status.descriptors.back();
+       last.status ^= last.status == 1 || last.status == 2 ? 3 : 0;
+     }>()},
+    {"LastEntryIsLost", Family::kLost, 300, Statuses<[](BlockStatus& status, const Negotiated&) {
+       status.descriptors.resize(std::max<std::size_t>(1, status.descriptors.size() - 1));
+     }>()},
+    // UnusualAnswers gives ids that differ in the same bits.
+    {"ContextsAreSwapped", Family::kOrder, 150, Statuses<[](BlockStatus& status, const Negotiated& state) {
+       status.context_id ^= state.contexts.size() == 2 ? state.contexts[0].id ^ state.contexts[1].id : 0;
+     }>()},
+    {"ErrorIsAnotherOne", Family::kError, 100,
+     Errors([](std::uint32_t error) { return error == NbdError::kEnospc ? +NbdError::kEinval : error; })},
+    {"ErrorIsNotSeen", Family::kError, 100,
+     Errors([](std::uint32_t error) { return error == NbdError::kEnospc ? +NbdError::kOk : error; })},
+    {"ErrorOffsetIsOneTooHigh", Family::kEdge, 550, Chunks([](Chunk& chunk, const Negotiated&) {
+       auto error = chunk.is_error() ? engine::DecodeErrorPayload(chunk.type, chunk.payload) : std::nullopt;
+       if (error && error->offset) {
+         ++*error->offset;
+         chunk.payload = EncodePayload(*error);
+       }
+     })},
+    {"ReplyIsNeverSeen", Family::kLost, 100,
+     Replies([](Messages& replies) { replies.resize(std::max<std::size_t>(1, replies.size() - 1)); })},
+    {"RepliesAreSwapped", Family::kOrder, 100, Replies(SwapReplies)},
+    {"SizeIsCutTo32Bits", Family::kWidth, 100, Infos([](InfoExport& info) { info.size &= 0xffff'ffff; })},
+    {"DfIsNotSeen", Family::kLost, 100,
+     Infos([](InfoExport& info) { info.flags &= static_cast<std::uint16_t>(~engine::TransmissionFlag::kSendDf); })},
+    {"OffsetIsCutTo32Bits", Family::kWidth, 100, Requests([](Request& request) { request.offset &= 0xffff'ffff; })},
+    {"FuaIsNotSent", Family::kLost, 100,
+     Requests([](Request& request) { request.flags &= static_cast<std::uint16_t>(~CommandFlag::kFua); })},
+    {"WriteHasAWrongLastByte", Family::kEdge, 100, Requests([](Request& request) {
+       if (!request.payload.empty()) {
+         request.payload.back() ^= 1;
+       }
+     })},
+    {"CallbacksAreInReverse", Family::kOrder, 150, Reports([](LibnbdReport& report) {
+       std::ranges::reverse(report.chunks);
+       std::ranges::reverse(report.extents);
+     })},
+    {"EntriesAreSwapped", Family::kOrder, 550, Reports([](LibnbdReport& report) {
+       if (!report.extents.empty() && report.extents[0].entries.size() > 2) {
+         std::swap(report.extents[0].entries[0], report.extents[0].entries[2]);
+       }
+     })},
+    {"EntriesAreOfTheWrongOffset", Family::kRule, 150, Reports([](LibnbdReport& report) {
+       if (!report.extents.empty()) {
+         report.extents.back().offset &= ~511ULL;
+       }
+     })},
+    {"ChunkIsElsewhere", Family::kRule, 200, Reports([](LibnbdReport& report) {
+       if (report.chunks.size() > 2) {
+         report.chunks.back().is_in_place = false;
+       }
+     })},
+    {"CompletesTwice", Family::kRule, 100,
+     Reports([](LibnbdReport& report) { report.completion_count += report.error != 0 ? 1 : 0; })},
+    {"FirstErrorIsForgotten", Family::kError, 550,
+     Reports([](LibnbdReport& report) { report.error = report.chunks.empty() ? report.error : 0; })},
+    {"CallbackIsToldNoError", Family::kError, 100, Reports([](LibnbdReport& report) { report.completion_error = 0; })},
+    {"DataIsStale", Family::kStale, 100, Reports([](LibnbdReport& report) {
+       if (report.data.size() > 1 && report.data.back() == 0) {
+         report.data.back() = 0xa5;
+       }
+     })},
 };
 
-FindBytesDisagreement WithBug(Bug bug) {
-  return [bug](engine::ByteView input) {
-    return FindLibnbdClientDisagreement(engine::ReadScript(input, kLibnbdLimits), SpoilersFor(bug));
-  };
+std::optional<Disagreement> FindWith(engine::ByteView input, const LibnbdBug& bug) {
+  return FindLibnbdClientDisagreement(
+      engine::ReadScript(input, kLibnbdLimits),
+      {.make_liar = [&](engine::Interposer& recorder) { return std::make_unique<Liar>(bug, recorder); },
+       .spoil = bug.report});
 }
 
 }  // namespace
 
 CanaryTarget LibnbdClientCanaries() {
-  CanaryTarget target = CanariesFor(LibnbdClientTarget(), CanariesOf(kPlantedBugs, WithBug));
-  target.right.push_back(WithBug(kNoBug));
+  CanaryTarget target = CanariesFor(LibnbdClientTarget(), CanariesOf(kPlantedBugs, FindWith));
+  target.right.push_back([](engine::ByteView input) { return FindWith(input, {}); });
   target.right_runs = 3000;
   return target;
 }

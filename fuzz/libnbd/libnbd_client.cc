@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/libnbd/libnbd_client.h"
 
-#include <libnbd.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 
@@ -72,22 +71,17 @@ void LibnbdReport::Clear() {
   offset = 0;
 }
 
-void LibnbdClient::CloseHandle::operator()(nbd_handle* handle) const { nbd_close(handle); }
-
 std::string LibnbdClient::LastError() {
   const char* const error = nbd_get_error();
   return error != nullptr ? error : "no error";
 }
 
-LibnbdClient::LibnbdClient(std::unique_ptr<nbd_handle, CloseHandle> handle, conformance::FileDescriptor wire,
-                           engine::Server& server)
+LibnbdClient::LibnbdClient(LibnbdHandle handle, conformance::FileDescriptor wire, engine::Server& server)
     : handle_(std::move(handle)), wire_(std::move(wire)), server_(server) {}
-
-LibnbdClient::~LibnbdClient() = default;
 
 std::expected<std::unique_ptr<LibnbdClient>, Trouble> LibnbdClient::Connect(const LibnbdOptions& options,
                                                                             engine::Server& server) {
-  std::unique_ptr<nbd_handle, CloseHandle> handle(nbd_create());
+  LibnbdHandle handle(nbd_create());
   if (handle == nullptr) {
     return std::unexpected(TroubleOfLibnbd("a new handle"));
   }
@@ -199,43 +193,37 @@ bool LibnbdClient::HasStructuredReplies() const { return nbd_get_structured_repl
 
 // --- Commands -------------------------------------------------------------------------------------------------
 
+std::int64_t SendToLibnbd(nbd_handle* handle, const LibnbdCommand& command, nbd_extent_callback extents,
+                          nbd_completion_callback completion) {
+  const auto& [type, flags, offset, length, payload] = command;
+  switch (type) {
+    case CommandType::kWrite:
+      return nbd_aio_pwrite(handle, payload.empty() ? "" : static_cast<const void*>(payload.data()), payload.size(),
+                            offset, completion, flags);
+    case CommandType::kFlush:
+      return nbd_aio_flush(handle, completion, flags);
+    case CommandType::kTrim:
+      return nbd_aio_trim(handle, length, offset, completion, flags);
+    case CommandType::kCache:
+      return nbd_aio_cache(handle, length, offset, completion, flags);
+    case CommandType::kWriteZeroes:
+      return nbd_aio_zero(handle, length, offset, completion, flags);
+    case CommandType::kBlockStatus:
+      return nbd_aio_block_status(handle, length, offset, extents, completion, flags);
+    default:
+      return -1;
+  }
+}
+
 void LibnbdClient::Send(const LibnbdCommand& command, LibnbdReport& report) {
-  nbd_handle* const handle = handle_.get();
   const nbd_completion_callback completion = {.callback = OnCompletion, .user_data = &report};
   report.offset = command.offset;
-  switch (command.type) {
-    case CommandType::kRead: {
-      report.data.assign(std::max<std::size_t>(command.length, 1), 0xa5);  // A buffer may not be null.
-      const nbd_chunk_callback chunk = {.callback = OnChunk, .user_data = &report};
-      report.cookie = nbd_aio_pread_structured(handle, report.data.data(), command.length, command.offset, chunk,
-                                               completion, command.flags);
-      return;
-    }
-    case CommandType::kWrite: {
-      const void* const payload = command.payload.empty() ? "" : static_cast<const void*>(command.payload.data());
-      report.cookie =
-          nbd_aio_pwrite(handle, payload, command.payload.size(), command.offset, completion, command.flags);
-      return;
-    }
-    case CommandType::kFlush:
-      report.cookie = nbd_aio_flush(handle, completion, command.flags);
-      return;
-    case CommandType::kTrim:
-      report.cookie = nbd_aio_trim(handle, command.length, command.offset, completion, command.flags);
-      return;
-    case CommandType::kCache:
-      report.cookie = nbd_aio_cache(handle, command.length, command.offset, completion, command.flags);
-      return;
-    case CommandType::kWriteZeroes:
-      report.cookie = nbd_aio_zero(handle, command.length, command.offset, completion, command.flags);
-      return;
-    case CommandType::kBlockStatus: {
-      const nbd_extent_callback extents = {.callback = OnExtents, .user_data = &report};
-      report.cookie = nbd_aio_block_status(handle, command.length, command.offset, extents, completion, command.flags);
-      return;
-    }
-    default:
-      return;
+  if (command.type == CommandType::kRead) {
+    report.data.assign(std::max<std::size_t>(command.length, 1), 0xa5);  // A buffer may not be null.
+    report.cookie = nbd_aio_pread_structured(handle_.get(), report.data.data(), command.length, command.offset,
+                                             {.callback = OnChunk, .user_data = &report}, completion, command.flags);
+  } else {
+    report.cookie = SendToLibnbd(handle_.get(), command, {.callback = OnExtents, .user_data = &report}, completion);
   }
 }
 
@@ -243,17 +231,8 @@ void LibnbdClient::Retire(LibnbdReport& report) {
   if (report.cookie < 0) {
     return;
   }
-  switch (nbd_aio_command_completed(handle_.get(), static_cast<std::uint64_t>(report.cookie))) {
-    case 0:
-      report.error = EBUSY;
-      return;
-    case 1:
-      report.error = 0;
-      return;
-    default:
-      report.error = nbd_get_errno();
-      return;
-  }
+  const int completed = nbd_aio_command_completed(handle_.get(), static_cast<std::uint64_t>(report.cookie));
+  report.error = completed == 0 ? EBUSY : completed == 1 ? 0 : nbd_get_errno();
 }
 
 }  // namespace nbdspec::fuzz

@@ -7,6 +7,8 @@
 
 #pragma once
 
+#include <libnbd.h>
+
 #include <cstddef>
 #include <cstdint>
 #include <expected>
@@ -19,9 +21,12 @@
 #include "engine/base/error.h"
 #include "engine/server/server.h"
 
-struct nbd_handle;  // libnbd's.
-
 namespace nbdspec::fuzz {
+
+struct CloseLibnbd {
+  void operator()(nbd_handle* handle) const { nbd_close(handle); }
+};
+using LibnbdHandle = std::unique_ptr<nbd_handle, CloseLibnbd>;
 
 struct LibnbdOptions {
   std::string export_name = {};
@@ -71,12 +76,15 @@ struct LibnbdReport {
   void Clear();
 };
 
+// Gives libnbd any command but a READ, of which it has several kinds. Returns its cookie, or -1.
+std::int64_t SendToLibnbd(nbd_handle* handle, const LibnbdCommand& command, nbd_extent_callback extents,
+                          nbd_completion_callback completion);
+
 class LibnbdClient {
  public:
   // Connects a new libnbd handle to `server`, which outlives this. Errors: no socket pair, or libnbd refuses.
   static std::expected<std::unique_ptr<LibnbdClient>, engine::Trouble> Connect(const LibnbdOptions& options,
                                                                                engine::Server& server);
-  ~LibnbdClient();
 
   // From now on the server's bytes arrive in pieces of 1 to `bytes_max`; 0 for as many as there are.
   void SetPieces(std::size_t bytes_max) { piece_bytes_max_ = bytes_max; }
@@ -103,16 +111,11 @@ class LibnbdClient {
   [[nodiscard]] static std::string LastError();
 
  private:
-  struct CloseHandle {
-    void operator()(nbd_handle* handle) const;
-  };
-
-  LibnbdClient(std::unique_ptr<nbd_handle, CloseHandle> handle, conformance::FileDescriptor wire,
-               engine::Server& server);
+  LibnbdClient(LibnbdHandle handle, conformance::FileDescriptor wire, engine::Server& server);
   bool TakeFromLibnbd();
   bool GiveToLibnbd();
 
-  std::unique_ptr<nbd_handle, CloseHandle> handle_;
+  LibnbdHandle handle_;
   conformance::FileDescriptor wire_;  // The server's end of the socket pair.
   engine::Server& server_;
   engine::Bytes said_;  // By the server, given to libnbd from given_ on.

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/libnbd/libnbd_client_differential.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <span>
@@ -14,7 +16,6 @@
 #include "engine/wire/big_endian.h"
 #include "fuzz/exchange/answer_counters.h"
 #include "fuzz/exchange/unusual_answers.h"
-#include "fuzz/libnbd/recorder.h"
 #include "fuzz/oracles/export_model.h"
 
 namespace nbdspec::fuzz {
@@ -40,29 +41,62 @@ constexpr unsigned kReadData = 1;
 constexpr unsigned kReadHole = 2;
 constexpr unsigned kReadError = 3;
 
-// The errno that stands for an error of the protocol; what is not defined is EINVAL. Spec: proto.md, "Error values".
+// The errno that stands for an error of the protocol, whose values are Linux's; what is not defined is EINVAL.
+// Spec: proto.md, "Error values".
 int ErrnoOf(std::uint32_t error) {
-  switch (error) {
-    case NbdError::kOk:
-      return 0;
-    case NbdError::kEperm:
-      return EPERM;
-    case NbdError::kEio:
-      return EIO;
-    case NbdError::kEnomem:
-      return ENOMEM;
-    case NbdError::kEnospc:
-      return ENOSPC;
-    case NbdError::kEoverflow:
-      return EOVERFLOW;
-    case NbdError::kEnotsup:
-      return ENOTSUP;
-    case NbdError::kEshutdown:
-      return ESHUTDOWN;
-    default:
-      return EINVAL;
-  }
+  static_assert(NbdError::kEnomem == ENOMEM && NbdError::kEoverflow == EOVERFLOW && NbdError::kEnotsup == ENOTSUP);
+  constexpr std::uint32_t kDefined[] = {NbdError::kOk,      NbdError::kEperm,    NbdError::kEio,
+                                        NbdError::kEnomem,  NbdError::kEnospc,   NbdError::kEoverflow,
+                                        NbdError::kEnotsup, NbdError::kEshutdown};
+  return std::ranges::count(kDefined, error) > 0 ? static_cast<int>(error) : EINVAL;
 }
+
+// Writes down what the server receives and sends, by cookie, and what that negotiates.
+class Recorder : public engine::Interposer {
+ public:
+  // One request, and all that answers it, in the order in which it was sent.
+  struct Recorded {
+    std::optional<engine::Request> received = {};
+    std::vector<ServerMessage> sent = {};
+  };
+
+  // Records what `inner`, which outlives this, lets pass. Room for `requests_max` requests.
+  Recorder(engine::Interposer& inner, std::size_t requests_max) : inner_(inner), recorded_(requests_max + 1) {}
+
+  bool BeforeServer(engine::ClientMessage& received, const engine::Negotiated& state) override {
+    if (const auto* request = std::get_if<engine::Request>(&received)) {
+      At(request->cookie).received = *request;
+    }
+    return inner_.BeforeServer(received, state);
+  }
+
+  void AfterServer(const engine::ClientMessage* received, const engine::Negotiated& state,
+                   std::vector<ServerMessage>& sent) override {
+    inner_.AfterServer(received, state, sent);
+    engine::OptionReplies replies;
+    for (const ServerMessage& message : sent) {
+      if (const auto* chunk = std::get_if<Chunk>(&message)) {
+        At(chunk->cookie).sent.push_back(message);
+      } else if (const auto* simple = std::get_if<engine::SimpleReply>(&message)) {
+        At(simple->cookie).sent.push_back(message);
+      } else if (const auto* reply = std::get_if<engine::OptionReply>(&message)) {
+        replies.push_back(*reply);
+      }
+    }
+    if (!replies.empty()) {
+      negotiated_.Apply(std::get<engine::Option>(*received), replies);
+    }
+  }
+
+  // Of the request with `cookie`: libnbd counts from 1. The first is for all cookies that there is no room for.
+  Recorded& At(std::uint64_t cookie) { return recorded_[cookie < recorded_.size() ? cookie : 0]; }
+  [[nodiscard]] const engine::Negotiated& negotiated() const { return negotiated_; }
+
+ private:
+  engine::Interposer& inner_;
+  std::vector<Recorded> recorded_;
+  engine::Negotiated negotiated_;
+};
 
 // Says what libnbd must report of one command, from what was said to it: legal, so it is taken at its word.
 class Interpreter {
@@ -150,34 +184,32 @@ class Interpreter {
 };
 
 std::string Describe(const LibnbdReport& report) {
-  std::string text = "completed " + std::to_string(report.completion_count) + " times, error " +
-                     std::to_string(report.completion_error) + ", then " + std::to_string(report.error);
+  std::string text = fmt::format("completed {} times, error {}, then {}", report.completion_count,
+                                 report.completion_error, report.error);
   for (const LibnbdReport::Chunk& chunk : report.chunks) {
-    text += "; chunk " + std::to_string(chunk.status) + " at " + std::to_string(chunk.offset) + " +" +
-            std::to_string(chunk.length) + " error " + std::to_string(chunk.error) +
-            (chunk.is_in_place ? "" : " elsewhere");
+    text += fmt::format("; chunk {} at {} +{} error {}{}", chunk.status, chunk.offset, chunk.length, chunk.error,
+                        chunk.is_in_place ? "" : " elsewhere");
   }
   for (const LibnbdReport::Extents& extents : report.extents) {
-    text += "; " + engine::Quoted(extents.context) + " from " + std::to_string(extents.offset) + ":";
-    for (const std::uint32_t entry : extents.entries) {
-      text += " " + std::to_string(entry);
-    }
-    text += " error " + std::to_string(extents.error);
+    text += fmt::format("; {} from {}: {} error {}", engine::Quoted(extents.context), extents.offset,
+                        fmt::join(extents.entries, " "), extents.error);
   }
   return text;
 }
 
 std::string Describe(const LibnbdCommand& command) {
-  return engine::CommandName(command.type) + " offset " + std::to_string(command.offset) + " length " +
-         std::to_string(command.length) + " flags " +
-         engine::CommandFlagNames(static_cast<std::uint16_t>(command.flags));
+  return fmt::format("{} offset {} length {} flags {}", engine::CommandName(command.type), command.offset,
+                     command.length, engine::CommandFlagNames(static_cast<std::uint16_t>(command.flags)));
 }
 
-// Buffers that outlive an execution.
+// One command on its way. Their memory outlives an execution.
+struct Queued {
+  LibnbdCommand command;
+  engine::Bytes payload;
+  LibnbdReport report;
+};
 struct Buffers {
-  std::vector<engine::Bytes> payloads;
-  std::vector<LibnbdCommand> commands;
-  std::vector<LibnbdReport> reports;
+  std::vector<Queued> queue;
   LibnbdReport expected;
 };
 
@@ -189,7 +221,7 @@ class LibnbdRun {
         buffers_(buffers),
         served_(MakeExport(script)),
         unusual_(script.size),
-        recorder_(&unusual_, script.steps.size()),
+        recorder_(unusual_, script.steps.size()),
         liar_(spoilers.make_liar ? spoilers.make_liar(recorder_) : nullptr),
         server_({}, {&served_, &other_}, liar_ != nullptr ? liar_.get() : &recorder_) {
     other_.options.name = "other";
@@ -206,11 +238,7 @@ class LibnbdRun {
     if (auto found = JudgeHaggling(options)) {
       return found;
     }
-    std::optional<Disagreement> found;
-    if (!client_->IsDead()) {
-      found = RunRequests();
-    }
-    return found;
+    return client_->IsDead() ? std::nullopt : RunRequests();
   }
 
  private:
@@ -245,22 +273,21 @@ class LibnbdRun {
     if (!client_->IsReady()) {
       return Disagreement{.where = "haggling", .expected = "libnbd is ready", .saw = LibnbdClient::LastError()};
     }
-    const auto& info = recorder_.info();
-    const std::string told = std::to_string(info ? info->size : 0) + " bytes, " +
-                             engine::TransmissionFlagNames(info ? info->flags : std::uint16_t{0});
-    const std::string known =
-        std::to_string(client_->Size()) + " bytes, " + engine::TransmissionFlagNames(client_->TransmissionFlags());
-    if (told != known) {
-      return Disagreement{.where = "haggling", .expected = told, .saw = known};
-    }
-    if (client_->HasStructuredReplies() != recorder_.is_structured()) {
-      return Disagreement{.where = "haggling", .expected = "structured replies as negotiated", .saw = "the contrary"};
+    const engine::Negotiated& agreed = recorder_.negotiated();
+    const auto describe = [](auto size, std::uint16_t flags, bool is_structured) {
+      return fmt::format("{} bytes, {}, {} replies", size, engine::TransmissionFlagNames(flags),
+                         is_structured ? "structured" : "simple");
+    };
+    const std::string sent = describe(agreed.info.size, agreed.info.flags, agreed.structured_replies);
+    const std::string known = describe(client_->Size(), client_->TransmissionFlags(), client_->HasStructuredReplies());
+    if (sent != known) {
+      return Disagreement{.where = "haggling", .expected = sent, .saw = known};
     }
     for (const std::string& name : options.contexts) {
-      const bool is_told = std::ranges::count(recorder_.contexts(), name, &engine::MetaContext::name) > 0;
-      if (client_->CanMetaContext(name) != is_told) {
+      const bool is_selected = std::ranges::count(agreed.contexts, name, &engine::MetaContext::name) > 0;
+      if (client_->CanMetaContext(name) != is_selected) {
         return Disagreement{.where = "haggling, context " + engine::Quoted(name),
-                            .expected = is_told ? "selected" : "not selected",
+                            .expected = is_selected ? "selected" : "not selected",
                             .saw = "the contrary"};
       }
     }
@@ -281,54 +308,40 @@ class LibnbdRun {
   }
 
   void Queue(const RequestStep& step) {
-    const std::size_t index = count_++;
-    if (index == buffers_.commands.size()) {
-      buffers_.commands.emplace_back();
-      buffers_.payloads.emplace_back();
+    if (count_ == buffers_.queue.size()) {
+      buffers_.queue.emplace_back();
     }
-    LibnbdCommand& command = buffers_.commands[index];
+    const bool is_flush = step.command == engine::Command::kFlush;  // libnbd has no way to give it a range.
+    const bool has_data = step.command == engine::Command::kRead || step.command == engine::Command::kWrite;
+    auto& [command, payload, report] = buffers_.queue[count_++];
     command = {.type = static_cast<std::uint16_t>(step.command),
                .flags = step.flags,
-               .offset = step.offset,
-               .length = step.length};
-    if (step.command == engine::Command::kRead || step.command == engine::Command::kWrite) {
-      command.length = std::min(command.length, kLengthMax);
-    }
-    if (step.command == engine::Command::kWrite) {
-      engine::Bytes& payload = buffers_.payloads[index];
-      payload.resize(command.length);
-      engine::FillWithPattern(step.pattern, step.offset, payload);
-    }
-    if (step.command == engine::Command::kFlush) {
-      command.offset = 0;  // libnbd has no way to say it.
-      command.length = 0;
-    }
+               .offset = is_flush ? 0 : step.offset,
+               .length = is_flush   ? 0
+                         : has_data ? std::min(step.length, kLengthMax)
+                                    : step.length};
+    payload.resize(step.command == engine::Command::kWrite ? command.length : 0);
+    engine::FillWithPattern(step.pattern, step.offset, payload);
   }
 
   // Everything queued, in flight together.
   std::optional<Disagreement> SendAll() {
-    const std::size_t count = std::exchange(count_, 0);
-    if (buffers_.reports.size() < count) {
-      buffers_.reports.resize(count);
-    }
+    const auto queue = std::span(buffers_.queue).first(std::exchange(count_, 0));
     std::size_t sent_count = 0;
-    for (std::size_t i = 0; i < count; ++i) {
-      LibnbdCommand& command = buffers_.commands[i];
-      command.payload =
-          command.type == CommandType::kWrite ? engine::ByteView(buffers_.payloads[i]) : engine::ByteView();
-      buffers_.reports[i].Clear();
-      client_->Send(command, buffers_.reports[i]);
-      sent_count += buffers_.reports[i].cookie >= 0 ? 1 : 0;
+    for (Queued& each : queue) {
+      each.command.payload = each.payload;
+      each.report.Clear();
+      client_->Send(each.command, each.report);
+      sent_count += each.report.cookie >= 0 ? 1 : 0;
     }
     unusual_.HoldAnswers(sent_count);
     client_->Pump();
-    for (std::size_t i = 0; i < count; ++i) {
-      LibnbdReport& report = buffers_.reports[i];
-      client_->Retire(report);
+    for (Queued& each : queue) {
+      client_->Retire(each.report);
       if (spoilers_.spoil) {
-        spoilers_.spoil(report);
+        spoilers_.spoil(each.report);
       }
-      if (auto found = Judge(buffers_.commands[i], report)) {
+      if (auto found = Judge(each.command, each.report)) {
         return found;
       }
     }
@@ -345,16 +358,17 @@ class LibnbdRun {
           .expected = std::move(expected),
           .saw = std::move(saw) + (client_->IsDead() ? "; libnbd has given up: " + LibnbdClient::LastError() : "")};
     };
-    const Recorded& recorded = recorder_.Of(static_cast<std::uint64_t>(report.cookie));
-    const auto& heard = recorded.heard;
-    if (!heard || heard->type != command.type || heard->flags != command.flags || heard->offset != command.offset ||
-        heard->length != command.length || !std::ranges::equal(heard->payload, command.payload)) {
-      return differ("the server hears what was asked",
-                    heard ? engine::Describe(engine::ClientMessage(*heard)) : "nothing");
+    const Recorder::Recorded& recorded = recorder_.At(static_cast<std::uint64_t>(report.cookie));
+    const auto& received = recorded.received;
+    if (!received || received->type != command.type || received->flags != command.flags ||
+        received->offset != command.offset || received->length != command.length ||
+        !std::ranges::equal(received->payload, command.payload)) {
+      return differ("the server receives what was asked",
+                    received ? engine::Describe(engine::ClientMessage(*received)) : "nothing");
     }
     LibnbdReport& expected = buffers_.expected;
     expected.Clear();
-    Interpreter(command, recorder_.contexts(), expected).Interpret(recorded.said);
+    Interpreter(command, recorder_.negotiated().contexts, expected).Interpret(recorded.sent);
     report.data.resize(expected.data.size());  // A buffer of no bytes had one.
     if (report.completion_count != expected.completion_count || report.completion_error != expected.completion_error ||
         report.error != expected.error || report.chunks != expected.chunks || report.extents != expected.extents) {
