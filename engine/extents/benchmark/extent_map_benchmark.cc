@@ -8,15 +8,14 @@
 #include <benchmark/benchmark.h>
 #include <malloc.h>
 
+#include <CLI/CLI.hpp>
 #include <algorithm>
-#include <charconv>
 #include <cstdio>
 #include <fstream>
 #include <iostream>
 #include <map>
 #include <regex>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "engine/extents/benchmark/against_oracle.h"
@@ -152,18 +151,14 @@ void WarmPages(std::uint64_t n) {
 
 void MeasureFresh(Session& session, std::uint64_t n) {
   WarmPages(n);
-  session.Measure({"append_warm", "append, warm pages", "ns/extent"}, n, {}, [n]<typename S>(benchmark::State& state) {
-    FreshMaps<S>(state, n, false, [](S& map, std::uint64_t count) { AppendDense(map, count); });
-  });
+  session.Measure({"append_warm", "append, warm pages", "ns/extent"}, n, {},
+                  [n]<typename S>(benchmark::State& state) { FreshMaps<DenseExtents, S>(state, n, /*cold=*/false); });
   session.Measure({"clear", "clear of the appended map", "ns/extent", std::max<std::uint64_t>(1, 100'000 / n)}, n, {},
                   [n]<typename S>(benchmark::State& state) { ClearMaps<S>(state, n); });
   session.Measure({"random", "random overwriting adds", "ns/add"}, n, {.overwrites = true, .random_adds = n},
-                  [n]<typename S>(benchmark::State& state) {
-                    FreshMaps<S>(state, n, false, [](S& map, std::uint64_t count) { AddAtRandom(map, count); });
-                  });
-  session.Measure({"append_cold", "append, cold pages", "ns/extent"}, n, {}, [n]<typename S>(benchmark::State& state) {
-    FreshMaps<S>(state, n, true, [](S& map, std::uint64_t count) { AppendDense(map, count); });
-  });
+                  [n]<typename S>(benchmark::State& state) { FreshMaps<RandomAdds, S>(state, n, /*cold=*/false); });
+  session.Measure({"append_cold", "append, cold pages", "ns/extent"}, n, {},
+                  [n]<typename S>(benchmark::State& state) { FreshMaps<DenseExtents, S>(state, n, /*cold=*/true); });
 }
 
 void MeasureKept(Session& session, Content content, std::uint64_t n) {
@@ -245,41 +240,20 @@ std::map<std::string, std::string> Machine() {
           }};
 }
 
-template <typename Number>
-bool Take(std::string_view argument, std::string_view flag, Number& value) {
-  if (!argument.starts_with(flag)) {
-    return false;
-  }
-  const std::string_view text = argument.substr(flag.size());
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size() && value > 0;
-}
-
-bool Parse(int argc, char** argv, Options& options) {
+int Main(int argc, char** argv) {
   std::string interleaved = "--benchmark_enable_random_interleaving=true";
   std::vector<char*> arguments(argv, argv + argc);
   arguments.push_back(interleaved.data());
   int count = static_cast<int>(arguments.size());
   arguments.push_back(nullptr);
-  benchmark::Initialize(&count, arguments.data());
-  for (int i = 1; i < count; ++i) {
-    const std::string_view argument = arguments[static_cast<std::size_t>(i)];
-    if (argument.starts_with("--json=")) {
-      options.json = argument.substr(7);
-    } else if (!Take(argument, "--max_n=", options.max_n) && !Take(argument, "--rounds=", options.rounds)) {
-      std::cerr << "extent_map_benchmark: " << argument << " is none of --json=FILE --max_n=N --rounds=N\n";
-      return false;
-    }
-  }
-  options.filter = std::regex(benchmark::GetBenchmarkFilter());
-  return true;
-}
-
-int Main(int argc, char** argv) {
+  benchmark::Initialize(&count, arguments.data());  // It takes what it knows.
   Options options;
-  if (!Parse(argc, argv, options)) {
-    return 2;
-  }
+  CLI::App app("Measures ExtentMap and what one could pick instead.");
+  app.add_option("--json", options.json, "A file for the results.");
+  app.add_option("--max_n", options.max_n, "The most extents or adds.")->check(CLI::PositiveNumber);
+  app.add_option("--rounds", options.rounds)->check(CLI::PositiveNumber);
+  CLI11_PARSE(app, count, arguments.data());
+  options.filter = std::regex(benchmark::GetBenchmarkFilter());
   if (!AllAgreeWithTheOracle()) {
     return 1;
   }

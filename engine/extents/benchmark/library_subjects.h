@@ -8,7 +8,6 @@
 
 #include <absl/container/btree_map.h>
 #include <llvm/ADT/IntervalMap.h>
-#include <roaring/roaring.h>
 
 #include <algorithm>
 #include <array>
@@ -17,6 +16,7 @@
 #include <cstdint>
 #include <iterator>
 #include <map>
+#include <roaring/roaring.hh>
 #include <utility>
 
 #include "engine/base/byte_range.h"
@@ -24,6 +24,12 @@
 #include "engine/extents/extent.h"
 
 namespace nbdspec::engine::speed {
+
+// What is so of most subjects: see subjects.h.
+struct SubjectDefaults {
+  static constexpr bool kOverwrites = true;
+  static constexpr bool kLayoutIsOneForAll = false;
+};
 
 // Visits `bounds`: from each stored range at or after `here` (up to `past`), and the gaps between them as kHole.
 // `extent_of` gives the stored range and its type.
@@ -60,10 +66,8 @@ struct EndAndType {
 };
 
 template <typename Map>
-class OrderedMap {
+class OrderedMap : public SubjectDefaults {
  public:
-  static constexpr bool kOverwrites = true;
-
   explicit OrderedMap(std::uint64_t) {}
 
   void Add(ByteRange range, ExtentType type) {
@@ -152,7 +156,6 @@ class StdMapSubject : public OrderedMap<std::map<std::uint64_t, EndAndType>> {
  public:
   static constexpr const char* kName = "std_map";
   static constexpr std::uint64_t kRandomAddsMax = 1'000'000;
-  static constexpr bool kLayoutIsOneForAll = false;
   using OrderedMap::OrderedMap;
 };
 
@@ -160,16 +163,13 @@ class AbslBtreeSubject : public OrderedMap<absl::btree_map<std::uint64_t, EndAnd
  public:
   static constexpr const char* kName = "absl_btree";
   static constexpr std::uint64_t kRandomAddsMax = 10'000'000;
-  static constexpr bool kLayoutIsOneForAll = false;
   using OrderedMap::OrderedMap;
 };
 
-class IclSubject {
+class IclSubject : public SubjectDefaults {
  public:
   static constexpr const char* kName = "icl";
-  static constexpr bool kOverwrites = true;
   static constexpr std::uint64_t kRandomAddsMax = 1'000'000;
-  static constexpr bool kLayoutIsOneForAll = false;
 
   explicit IclSubject(std::uint64_t) {}
 
@@ -206,12 +206,10 @@ class IclSubject {
   Map map_;
 };
 
-class LlvmSubject {
+class LlvmSubject : public SubjectDefaults {
  public:
   static constexpr const char* kName = "llvm";
-  static constexpr bool kOverwrites = true;
   static constexpr std::uint64_t kRandomAddsMax = 10'000'000;
-  static constexpr bool kLayoutIsOneForAll = false;
 
   explicit LlvmSubject(std::uint64_t) : map_(allocator_) {}
 
@@ -270,25 +268,13 @@ class LlvmSubject {
 //
 // A block is 4 KiB; a byte if the space is small. A bitmap has the blocks whose bit differs from the initial type's,
 // so an untouched map is empty.
-class RoaringSubject {
+class RoaringSubject : public SubjectDefaults {
  public:
   static constexpr const char* kName = "roaring";
-  static constexpr bool kOverwrites = true;
   static constexpr std::uint64_t kRandomAddsMax = 1'000'000;
-  static constexpr bool kLayoutIsOneForAll = false;
 
   explicit RoaringSubject(std::uint64_t size) : shift_(size > (std::uint64_t{1} << 32) ? 12 : 0) {
     NBDSPEC_CHECK((size >> shift_) <= (std::uint64_t{1} << 32));
-    for (roaring_bitmap_t*& bits : planes_) {
-      bits = roaring_bitmap_create();
-    }
-  }
-  RoaringSubject(const RoaringSubject&) = delete;
-  RoaringSubject& operator=(const RoaringSubject&) = delete;
-  ~RoaringSubject() {
-    for (roaring_bitmap_t* bits : planes_) {
-      roaring_bitmap_free(bits);
-    }
   }
 
   void Add(ByteRange range, ExtentType type) {
@@ -296,18 +282,14 @@ class RoaringSubject {
     const auto last = static_cast<std::uint32_t>((range.end - 1) >> shift_);
     for (unsigned plane = 0; plane < planes_.size(); ++plane) {
       if (((FlippedBits(type) >> plane) & 1) != 0) {
-        roaring_bitmap_add_range_closed(planes_[plane], first, last);
+        roaring_bitmap_add_range_closed(&planes_[plane].roaring, first, last);
       } else {
-        roaring_bitmap_remove_range_closed(planes_[plane], first, last);
+        roaring_bitmap_remove_range_closed(&planes_[plane].roaring, first, last);
       }
     }
   }
 
-  void Clear() {
-    for (roaring_bitmap_t* bits : planes_) {
-      roaring_bitmap_clear(bits);
-    }
-  }
+  void Clear() { planes_ = {}; }
 
   template <typename Visit>
   bool ForEach(ByteRange bounds, Visit&& visit) const {
@@ -333,9 +315,7 @@ class RoaringSubject {
 
   [[nodiscard]] ExtentType TypeAt(std::uint64_t offset) const {
     const auto block = static_cast<std::uint32_t>(offset >> shift_);
-    const unsigned low = roaring_bitmap_contains(planes_[0], block) ? 1 : 0;
-    const unsigned high = roaring_bitmap_contains(planes_[1], block) ? 2 : 0;
-    return TypeOf(low | high);
+    return TypeOf((planes_[0].contains(block) ? 1U : 0U) | (planes_[1].contains(block) ? 2U : 0U));
   }
 
  private:
@@ -348,8 +328,8 @@ class RoaringSubject {
    public:
     static constexpr std::uint64_t kNone = std::uint64_t{1} << 33;  // Past all blocks, and no overflow when shifted.
 
-    Runs(const roaring_bitmap_t* bits, std::uint64_t first) {
-      roaring_init_iterator(bits, &source_);
+    Runs(const Roaring& bits, std::uint64_t first) {
+      roaring_init_iterator(&bits.roaring, &source_);
       roaring_move_uint32_iterator_equalorlarger(&source_, static_cast<std::uint32_t>(first));
       Next();
     }
@@ -394,7 +374,7 @@ class RoaringSubject {
   };
 
   int shift_;
-  std::array<roaring_bitmap_t*, 2> planes_ = {};
+  std::array<Roaring, 2> planes_;
 };
 
 }  // namespace nbdspec::engine::speed

@@ -40,8 +40,23 @@ class Stopwatch {
   double start_;
 };
 
-inline void SetOps(benchmark::State& state, std::uint64_t ops) {
+// A round: in each iteration `run` is timed with what `prepare` has made, and does `ops` operations.
+template <typename Prepare, typename Run>
+void TimeBatches(benchmark::State& state, std::uint64_t ops, const Prepare& prepare, const Run& run) {
+  for (auto _ : state) {
+    auto prepared = prepare();
+    benchmark::DoNotOptimize(prepared);
+    const Stopwatch watch;
+    run(prepared);
+    state.SetIterationTime(watch.seconds());
+    benchmark::DoNotOptimize(prepared);
+  }
   state.counters["ops"] = benchmark::Counter(static_cast<double>(ops));
+}
+
+template <typename Prepared, typename Run>
+void TimeBatches(benchmark::State& state, std::uint64_t ops, const Run& run) {
+  TimeBatches(state, ops, [] { return Prepared(); }, run);
 }
 
 // Enough maps for a batch of some ten thousand operations: a few microseconds could not be timed.
@@ -49,9 +64,9 @@ inline std::uint64_t MapsPerBatch(std::uint64_t n) { return std::max<std::uint64
 
 enum class Content : std::uint8_t { kDense, kSparse };
 
-template <typename Subject>
-void AppendDense(Subject& subject, std::uint64_t n) {
-  DenseExtents extents;
+template <typename Extents, typename Subject>
+void AddAll(Subject& subject, std::uint64_t n) {
+  Extents extents;
   for (std::uint64_t i = 0; i < n; ++i) {
     const Extent next = extents.Next();
     subject.Add(next.range, next.type);
@@ -59,49 +74,44 @@ void AppendDense(Subject& subject, std::uint64_t n) {
 }
 
 template <typename Subject>
-void AddAtRandom(Subject& subject, std::uint64_t n) {
-  RandomAdds adds;
-  for (std::uint64_t i = 0; i < n; ++i) {
-    const Extent next = adds.Next();
-    subject.Add(next.range, next.type);
+using Maps = std::vector<std::unique_ptr<Subject>>;
+
+// Makes each of `maps`, with `n` adds.
+template <typename Extents, typename Subject>
+void FillAll(Maps<Subject>& maps, std::uint64_t n) {
+  for (std::unique_ptr<Subject>& map : maps) {
+    map = std::make_unique<Subject>(kSpace);
+    AddAll<Extents>(*map, n);
   }
 }
 
-// `fill` on fresh maps; making them is part of it, freeing them is not.
-template <typename Subject, typename Fill>
-void FreshMaps(benchmark::State& state, std::uint64_t n, bool cold, Fill fill) {
+// Adds to fresh maps; making them is part of it, freeing them is not.
+template <typename Extents, typename Subject>
+void FreshMaps(benchmark::State& state, std::uint64_t n, bool cold) {
   const std::uint64_t count = MapsPerBatch(n);
-  for (auto _ : state) {
-    std::vector<std::unique_ptr<Subject>> maps(count);
+  const auto prepare = [&] {
+    Maps<Subject> maps(count);
     if (cold) {
       malloc_trim(0);  // Gives all free pages back: each is touched for the first time again.
     }
-    const Stopwatch watch;
-    for (std::unique_ptr<Subject>& map : maps) {
-      map = std::make_unique<Subject>(kSpace);
-      fill(*map, n);
-    }
-    state.SetIterationTime(watch.seconds());
-  }
-  SetOps(state, n * count);
+    return maps;
+  };
+  TimeBatches(state, n * count, prepare, [n](Maps<Subject>& maps) { FillAll<Extents>(maps, n); });
 }
 
 template <typename Subject>
 void ClearMaps(benchmark::State& state, std::uint64_t n) {
   const std::uint64_t count = MapsPerBatch(n);
-  for (auto _ : state) {
-    std::vector<std::unique_ptr<Subject>> maps(count);
-    for (std::unique_ptr<Subject>& map : maps) {
-      map = std::make_unique<Subject>(kSpace);
-      AppendDense(*map, n);
-    }
-    const Stopwatch watch;
+  const auto prepare = [&] {
+    Maps<Subject> maps(count);
+    FillAll<DenseExtents>(maps, n);
+    return maps;
+  };
+  TimeBatches(state, n * count, prepare, [](Maps<Subject>& maps) {
     for (std::unique_ptr<Subject>& map : maps) {
       map->Clear();
     }
-    state.SetIterationTime(watch.seconds());
-  }
-  SetOps(state, n * count);
+  });
 }
 
 // What a walk is for, at its least. Whether it goes on depends on the extent, as it does for all who ask for one; else
@@ -134,11 +144,11 @@ inline double HeapBytes() {
 template <typename Subject>
 void FillSparse(Subject& subject, std::uint64_t n) {
   if (n <= Subject::kRandomAddsMax) {
-    AddAtRandom(subject, n);
+    AddAll<RandomAdds>(subject, n);
     return;
   }
   AbslBtreeSubject source(kSpace);
-  AddAtRandom(source, n);
+  AddAll<RandomAdds>(source, n);
   source.ForEach({.begin = 0, .end = kSpace}, [&](Extent extent) {
     subject.Add(extent.range, extent.type);
     return true;
@@ -149,11 +159,11 @@ template <typename Subject>
 Filled<Subject> Fill(Content content, std::uint64_t n) {
   // The allocator keeps some freed blocks and counts them as used: many small maps make that small.
   const std::uint64_t count = std::max<std::uint64_t>(1, 100'000 / n);
-  std::vector<std::unique_ptr<Subject>> maps(count);
+  Maps<Subject> maps(count);
   const double before = HeapBytes();
   for (std::unique_ptr<Subject>& map : maps) {
     map = std::make_unique<Subject>(kSpace);
-    content == Content::kDense ? AppendDense(*map, n) : FillSparse(*map, n);
+    content == Content::kDense ? AddAll<DenseExtents>(*map, n) : FillSparse(*map, n);
   }
   Filled<Subject> filled;
   filled.bytes = (HeapBytes() - before) / static_cast<double>(count);
@@ -204,17 +214,11 @@ template <typename Subject>
 void ForEachExtent(benchmark::State& state, Content content, std::uint64_t n) {
   const Filled<Subject>& filled = Kept<Subject>(content, n);
   const std::uint64_t walks = MapsPerBatch(filled.extents);
-  for (auto _ : state) {
-    Sum sum;
-    benchmark::DoNotOptimize(sum);
-    const Stopwatch watch;
+  TimeBatches<Sum>(state, filled.extents * walks, [&](Sum& sum) {
     for (std::uint64_t i = 0; i < walks; ++i) {
       filled.map->ForEach({.begin = 0, .end = kSpace}, [&](Extent extent) { return sum(extent); });
     }
-    state.SetIterationTime(watch.seconds());
-    benchmark::DoNotOptimize(sum);
-  }
-  SetOps(state, filled.extents * walks);
+  });
 }
 
 template <typename Subject>
@@ -222,9 +226,7 @@ void From100(benchmark::State& state, Content content, std::uint64_t n) {
   constexpr std::uint64_t kCalls = 500;
   const Filled<Subject>& filled = Kept<Subject>(content, n);
   Numbers numbers(3);
-  for (auto _ : state) {
-    std::uint64_t sum = 0;
-    const Stopwatch watch;
+  TimeBatches<std::uint64_t>(state, kCalls, [&](std::uint64_t& sum) {
     for (std::uint64_t i = 0; i < kCalls; ++i) {
       int left = 100;
       filled.map->ForEach({.begin = numbers.Below(filled.end), .end = kSpace}, [&](Extent extent) {
@@ -232,10 +234,7 @@ void From100(benchmark::State& state, Content content, std::uint64_t n) {
         return --left > 0;
       });
     }
-    state.SetIterationTime(watch.seconds());
-    benchmark::DoNotOptimize(sum);
-  }
-  SetOps(state, kCalls);
+  });
 }
 
 // Dependent: where to look depends on the last answer, so that no two look-ups overlap.
@@ -244,26 +243,19 @@ void Lookups(benchmark::State& state, Content content, std::uint64_t n, bool dep
   constexpr std::uint64_t kCalls = 5000;
   const Filled<Subject>& filled = Kept<Subject>(content, n);
   Numbers numbers(4);
-  for (auto _ : state) {
-    std::uint64_t sum = 0;
-    const Stopwatch watch;
+  TimeBatches<std::uint64_t>(state, kCalls, [&](std::uint64_t& sum) {
     for (std::uint64_t i = 0; i < kCalls; ++i) {
       const std::uint64_t after = dependent ? sum & 1 : 0;
       sum += static_cast<std::uint64_t>(filled.map->TypeAt(numbers.Below(filled.end - 1) + after));
       benchmark::DoNotOptimize(sum);
     }
-    state.SetIterationTime(watch.seconds());
-  }
-  SetOps(state, kCalls);
+  });
 }
 
 // Freeing the map is part of it.
 template <typename Subject>
 void Fuzz64(benchmark::State& state, const std::vector<FuzzScript>& scripts, std::size_t walk_every) {
-  for (auto _ : state) {
-    Sum sum;
-    benchmark::DoNotOptimize(sum);
-    const Stopwatch watch;
+  TimeBatches<Sum>(state, scripts.size() * kFuzzAdds, [&](Sum& sum) {
     for (const FuzzScript& script : scripts) {
       Subject subject(kFuzzSpace);
       for (std::size_t i = 0; i < script.size(); ++i) {
@@ -274,10 +266,7 @@ void Fuzz64(benchmark::State& state, const std::vector<FuzzScript>& scripts, std
       }
       benchmark::DoNotOptimize(subject);
     }
-    state.SetIterationTime(watch.seconds());
-    benchmark::DoNotOptimize(sum);
-  }
-  SetOps(state, scripts.size() * kFuzzAdds);
+  });
 }
 
 // The payload of a block-status reply that describes [0, end) of a map. For a peer: the plain loop over its extents.
@@ -303,29 +292,25 @@ template <typename Subject>
 void Reply(benchmark::State& state, std::uint64_t n) {
   const Filled<Subject>& filled = Kept<Subject>(Content::kDense, n);
   Bytes reply(n * 8);  // In memory that was used before, as memcpy's: a server has a buffer for replies.
-  for (auto _ : state) {
+  const auto prepare = [&] {
     reply.clear();
-    const Stopwatch watch;
-    AppendReply(*filled.map, filled.end, reply);
-    state.SetIterationTime(watch.seconds());
-    benchmark::DoNotOptimize(reply.data());
-  }
+    return reply.data();
+  };
+  TimeBatches(state, n, prepare, [&](std::uint8_t*) { AppendReply(*filled.map, filled.end, reply); });
   if (reply.size() / 8 != n) {
     state.SkipWithError("the reply has another number of descriptors");
   }
-  SetOps(state, n);
 }
 
 inline void CopyReply(benchmark::State& state, std::uint64_t n) {
   const Bytes from(n * 8, Bytes::value_type{1});
   Bytes to(n * 8);
-  for (auto _ : state) {
-    const Stopwatch watch;
-    std::memcpy(to.data(), from.data(), from.size());
-    benchmark::ClobberMemory();
-    state.SetIterationTime(watch.seconds());
-  }
-  SetOps(state, n);
+  TimeBatches(
+      state, n, [&] { return to.data(); },
+      [&](std::uint8_t* bytes) {
+        std::memcpy(bytes, from.data(), from.size());
+        benchmark::ClobberMemory();
+      });
 }
 
 }  // namespace nbdspec::engine::speed
