@@ -38,7 +38,7 @@ template <typename Spoil>
 BlockStatusSubject Builder(Spoil spoil) {
   return {.build = [spoil](const ExtentMap& truth, ByteRange asked, const BuildOptions& options) {
     Descriptors built = BuildDescriptors(truth, asked, options);
-    spoil(built, asked, options);
+    spoil(built, options);
     return built;
   }};
 }
@@ -100,48 +100,41 @@ std::uint32_t WithBitsSwapped(std::uint32_t status) { return (status & 1U) << 1 
 
 std::vector<WrongSubject<BlockStatusSubject>> Builders() {
   return {
-      {"BuilderEndsWithLengthZero", Family::kEdge, 100, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
-         built.push_back({.length = 0, .status = 0});
-       })},
-      {"BuilderEndsOneByteLate", Family::kEdge, 100,
-       Builder([](Descriptors& built, ByteRange, const BuildOptions&) { ++built.back().length; })},
-      {"BuilderLosesTheLastOfSeveral", Family::kLost, 250,
-       Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
+      {"BuilderEndsWithLengthZero", Family::kEdge, 100,
+       Builder([](Descriptors& built, auto&) { built.push_back({.length = 0, .status = 0}); })},
+      {"BuilderEndsOneByteLate", Family::kEdge, 100, Builder([](Descriptors& built, auto&) { ++built.back().length; })},
+      {"BuilderLosesTheLastOfSeveral", Family::kLost, 250, Builder([](Descriptors& built, auto&) {
          if (built.size() > 1) {
            built.pop_back();
          }
        })},
       {"BuilderAddsOneWhereTheRequestEnds", Family::kRule, 150,
-       Builder([](Descriptors& built, ByteRange, const BuildOptions& options) {
+       Builder([](Descriptors& built, const BuildOptions& options) {
          if (!options.req_one) {
            built.push_back({.length = 1, .status = built.back().status ^ 1U});
          }
        })},
-      {"BuilderSplitsOneInTwo", Family::kCoalesce, 2000,
-       Builder([](Descriptors& built, ByteRange, const BuildOptions& options) {
+      {"BuilderSplitsOneInTwo", Family::kCoalesce, 2000, Builder([](Descriptors& built, const BuildOptions& options) {
          Descriptor& last = built.back();
          if (!options.req_one && last.length % 1024 == 0) {
            last.length /= 2;
            built.push_back(last);
          }
        })},
-      {"BuilderSwapsHoleAndZero", Family::kOrder, 100, Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
+      {"BuilderSwapsHoleAndZero", Family::kOrder, 100, Builder([](Descriptors& built, auto&) {
          for (Descriptor& descriptor : built) {
            descriptor.status = WithBitsSwapped(descriptor.status);
          }
        })},
-      {"BuilderLosesLengthsAbove31Bits", Family::kWidth, 200,
-       Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
+      {"BuilderLosesLengthsAbove31Bits", Family::kWidth, 200, Builder([](Descriptors& built, auto&) {
          for (Descriptor& descriptor : built) {
            descriptor.length &= std::numeric_limits<std::int32_t>::max();
          }
        })},
       {"BuilderClaimsZeroInTheLast", Family::kBits, 100,
-       Builder([](Descriptors& built, ByteRange, const BuildOptions&) {
-         built.back().status |= engine::AllocationFlag::kZero;
-       })},
+       Builder([](Descriptors& built, auto&) { built.back().status |= engine::AllocationFlag::kZero; })},
       {"BuilderSetsAReservedBit", Family::kBits, 100,
-       Builder([](Descriptors& built, ByteRange, const BuildOptions&) { built.back().status |= 4; })},
+       Builder([](Descriptors& built, auto&) { built.back().status |= 4; })},
       {"BuilderMisreadsReqOne", Family::kReqOne, 150, BuilderThatMisreadsReqOne()},
       {"BuilderIgnoresAlignment", Family::kRule, 150, BuilderThatIgnoresAlignment()},
       {"BuilderForgetsTheRestOfTheLastBlock", Family::kLost, 500, BuilderThatForgetsTheRestOfTheLastBlock()},

@@ -8,6 +8,7 @@
 // Built with -fsanitize=fuzzer, it is a libFuzzer target with a command line of its own: each trial is a process, which
 // becomes the next one, so that each begins with nothing. Otherwise it has only the generators that need no libFuzzer.
 
+#include <fmt/format.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -32,11 +33,6 @@
 namespace nbdspec::fuzz {
 namespace {
 
-struct Planted {
-  const CanaryTarget* target;
-  const Canary* canary;
-};
-
 struct Arguments {
   std::vector<std::string> bugs = {};  // NAME or TARGET/NAME; all without any.
   std::string generator = "ours";
@@ -46,38 +42,29 @@ struct Arguments {
   std::string results = {};
 };
 
-bool IsAsked(const Planted& planted, const std::vector<std::string>& bugs) {
-  const std::string& name = planted.canary->name;
-  return bugs.empty() || std::ranges::any_of(bugs, [&](const std::string& bug) {
-           return bug == name || bug == planted.target->name + "/" + name || bug == planted.target->name;
-         });
-}
-
 std::vector<Planted> AllAsked(const std::vector<std::string>& bugs) {
-  std::vector<Planted> all;
-  for (const CanaryTarget& target : CanaryTargets()) {
-    for (const Canary& canary : target.canaries) {
-      if (const Planted planted = {.target = &target, .canary = &canary}; IsAsked(planted, bugs)) {
-        all.push_back(planted);
-      }
-    }
-  }
+  std::vector<Planted> all = AllPlanted();
+  std::erase_if(all, [&](const Planted& planted) {
+    return !bugs.empty() && std::ranges::none_of(bugs, [&](const std::string& bug) {
+      return bug == planted.canary->name || bug == planted.name() || bug == planted.target->name;
+    });
+  });
   return all;
 }
 
 int List() {
-  for (const auto& [target, canary] : AllAsked({})) {
-    std::cout << target->name << "/" << canary->name << "\t" << NameOf(canary->family) << "\t" << canary->inputs_max
-              << "\n";
+  for (const Planted& planted : AllPlanted()) {
+    fmt::print("{}\t{}\t{}\n", planted.name(), NameOf(planted.canary->family), planted.canary->inputs_max);
   }
   return 0;
 }
 
 void PrintResult(const Planted& planted, const TrialOptions& options, const TrialResult& result) {
-  std::cout << planted.target->name << "/" << planted.canary->name << "\t" << NameOf(options.generator) << "\t"
-            << options.seed << "\t" << options.seconds_max << "\t" << result.is_found << "\t" << result.inputs << "\t"
-            << result.seconds << "\t" << (result.is_found || result.notes.is_reached) << "\t"
-            << (result.is_found || result.notes.is_triggered) << std::endl;
+  fmt::print("{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\t{}\n", planted.name(), NameOf(options.generator), options.seed,
+             options.seconds_max, static_cast<int>(result.is_found), result.inputs, result.seconds,
+             static_cast<int>(result.is_found || result.notes.is_reached),
+             static_cast<int>(result.is_found || result.notes.is_triggered));
+  (void)std::fflush(stdout);
 }
 
 // The trial that this process is, under libFuzzer.
@@ -119,14 +106,11 @@ bool RunOrBegin(Arguments& arguments, int* argc, char*** argv) {
     }
     next.insert(next.end(), {"--from", std::to_string(at + 1)});
     counts_states = UsesCounters(options.generator);
-    static std::vector<std::string> words = {"-verbosity=0",
-                                             "-print_funcs=0",
-                                             "-len_control=0",
-                                             "-detect_leaks=0",
-                                             "-rss_limit_mb=2048",
-                                             "-timeout=0",
-                                             "-max_len=" + std::to_string(planted.target->inputs.bytes_max),
-                                             "-seed=" + std::to_string(options.seed)};
+    static std::vector<std::string> words = {
+        "-verbosity=0",       "-print_funcs=0",
+        "-len_control=0",     "-detect_leaks=0",
+        "-timeout=0",         "-max_len=" + std::to_string(planted.target->inputs.bytes_max),
+        "-rss_limit_mb=2048", "-seed=" + std::to_string(options.seed)};
     static std::vector<char*> pointers = {**argv};  // libFuzzer wants argv[0] to stay.
     std::ranges::transform(words, std::back_inserter(pointers), [](std::string& word) { return word.data(); });
     pointers.push_back(nullptr);

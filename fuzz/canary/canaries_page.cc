@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/canary/canaries_page.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <cstdio>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <optional>
@@ -41,31 +43,20 @@ struct Trials {
 using Results = std::map<std::pair<std::string, Generator>, Trials>;
 
 std::string Rounded(double number) {
-  std::array<char, 32> text = {};
-  (void)std::snprintf(text.data(), text.size(), number < 10 ? "%.2g" : "%.0f", number);
-  return text.data();
+  return number < 10 ? fmt::format("{:.2g}", number) : fmt::format("{:.0f}", number);
 }
 
-std::string Seconds(double seconds) { return seconds < 0.001 ? "<0.001" : Rounded(seconds); }
-
-// The median of what `number` gives for each trial; none if that is one which found nothing.
+// The median of a number of each trial; none if that is of one which found nothing.
 template <typename Number>
-std::optional<double> Median(const Trials& trials, const Number& number) {
+std::optional<double> Median(const Trials& trials, Number TrialResult::* number) {
   std::vector<double> numbers;
   for (const TrialResult& trial : trials.all) {
-    numbers.push_back(trial.is_found ? static_cast<double>(number(trial)) : HUGE_VAL);
+    numbers.push_back(trial.is_found ? static_cast<double>(trial.*number) : HUGE_VAL);
   }
   std::ranges::sort(numbers);
   const double median =
       numbers.empty() ? HUGE_VAL : (numbers[(numbers.size() - 1) / 2] + numbers[numbers.size() / 2]) / 2;
   return std::isinf(median) ? std::nullopt : std::optional(median);
-}
-
-std::optional<double> MedianInputs(const Trials& trials) {
-  return Median(trials, [](const TrialResult& trial) { return trial.inputs; });
-}
-std::optional<double> MedianSeconds(const Trials& trials) {
-  return Median(trials, [](const TrialResult& trial) { return trial.seconds; });
 }
 
 // How often it was reached, triggered and detected; the medians of inputs and of seconds.
@@ -81,21 +72,19 @@ std::string Cells(const Canary& canary, const Trials& trials) {
   for (const TrialResult& trial : trials.all) {
     inputs_in_vain = trial.is_found ? inputs_in_vain : std::min(inputs_in_vain, trial.inputs);
   }
-  const auto inputs = MedianInputs(trials);
-  const auto seconds = MedianSeconds(trials);
-  return " | " + noted(&CanaryNotes::is_reached) + " " + noted(&CanaryNotes::is_triggered) + " " +
-         std::to_string(trials.found()) + "/" + std::to_string(trials.all.size()) + " | " +
-         (inputs ? Rounded(*inputs) : ">" + std::to_string(inputs_in_vain)) + " | " +
-         (seconds ? Seconds(*seconds) : "");
+  const auto inputs = Median(trials, &TrialResult::inputs);
+  const auto seconds = Median(trials, &TrialResult::seconds);
+  return fmt::format(" | {} {} {}/{} | {} | {}", noted(&CanaryNotes::is_reached), noted(&CanaryNotes::is_triggered),
+                     trials.found(), trials.all.size(),
+                     inputs ? Rounded(*inputs) : ">" + std::to_string(inputs_in_vain),
+                     !seconds           ? ""
+                     : *seconds < 0.001 ? "<0.001"
+                                        : Rounded(*seconds));
 }
 
 std::expected<Results, Trouble> ReadResults(std::istream& lines) {
   std::set<std::string> bugs;
-  for (const CanaryTarget& target : CanaryTargets()) {
-    for (const Canary& canary : target.canaries) {
-      bugs.insert(target.name + "/" + canary.name);
-    }
-  }
+  std::ranges::transform(AllPlanted(), std::inserter(bugs, bugs.end()), &Planted::name);
   Results results;
   std::string text;
   for (std::size_t number = 1; std::getline(lines, text); ++number) {
@@ -138,44 +127,33 @@ struct Tally {
     soon += static_cast<std::size_t>(
         tried.Count([](const TrialResult& trial) { return trial.is_found && trial.seconds <= 1; }));
     shapes.insert(std::to_string(tried.all.size()) + " of " + Rounded(tried.seconds_max) + " s");
-    if (const auto inputs = MedianInputs(tried)) {
+    if (const auto inputs = Median(tried, &TrialResult::inputs)) {
       ++medians;
       logs += std::log(*inputs);
     }
   }
 
-  [[nodiscard]] std::string Shapes() const {
-    std::string all;
-    for (const std::string& shape : shapes) {
-      all += (all.empty() ? "" : ", ") + shape;
-    }
-    return all;
-  }
+  [[nodiscard]] std::string Shapes() const { return fmt::format("{}", fmt::join(shapes, ", ")); }
 };
 
 // The trials of bugs, or of what is none, with one generator.
 template <typename IsAsked>
 Tally TallyOf(const Results& results, Generator generator, const IsAsked& is_asked) {
   Tally tally;
-  for (const CanaryTarget& target : CanaryTargets()) {
-    for (const Canary& canary : target.canaries) {
-      const auto found = results.find({target.name + "/" + canary.name, generator});
-      if (found != results.end() && is_asked(target, canary)) {
-        tally.Count(found->second);
-      }
+  for (const Planted& planted : AllPlanted()) {
+    const auto found = results.find({planted.name(), generator});
+    if (found != results.end() && is_asked(planted)) {
+      tally.Count(found->second);
     }
   }
   return tally;
 }
 
 std::string SummaryRow(Generator generator, const Tally& tally, const std::string& more) {
-  std::array<char, 32> soon = {};
-  (void)std::snprintf(soon.data(), soon.size(), "%.1f %%",
-                      100.0 * static_cast<double>(tally.soon) / static_cast<double>(tally.trials));
-  return "| " + std::string(NameOf(generator)) + " | " + tally.Shapes() + " | " + std::to_string(tally.always) +
-         " of " + std::to_string(tally.bugs) + " | " + std::to_string(tally.never) + " | " + soon.data() + " | " +
-         Rounded(std::exp(tally.logs / static_cast<double>(tally.medians))) + " (" + std::to_string(tally.medians) +
-         ") |" + more + "\n";
+  return fmt::format("| {} | {} | {} of {} | {} | {:.1f} % | {} ({}) |{}\n", NameOf(generator), tally.Shapes(),
+                     tally.always, tally.bugs, tally.never,
+                     100.0 * static_cast<double>(tally.soon) / static_cast<double>(tally.trials),
+                     Rounded(std::exp(tally.logs / static_cast<double>(tally.medians))), tally.medians, more);
 }
 
 constexpr std::string_view kIntroduction =
@@ -222,27 +200,29 @@ What each of them shows:
 
 constexpr std::string_view kSummaryHead =
     "| generator | trials of each bug | bugs found in all trials | in none | trials that found it within 1 s | "
-    "geometric "
-    "mean of median inputs |";
+    "geometric mean of median inputs |";
 constexpr std::string_view kSummaryRule = "|---|---|---|---|---|---|";
 
-bool IsBug(const CanaryTarget& /*target*/, const Canary& canary) { return canary.family != Family::kEquivalent; }
+bool IsBug(const Planted& planted) { return planted.canary->family != Family::kEquivalent; }
+
+// The names of the generators, each followed by `more`.
+std::string Columns(std::string_view more) {
+  std::string columns;
+  for (const Generator generator : kColumns) {
+    columns += fmt::format(" | {}{}", NameOf(generator), more);
+  }
+  return columns;
+}
 
 std::string ByTarget(const Results& results) {
-  std::string page = "\nBugs found in all trials, by target (in brackets those found in none):\n\n| target | bugs";
-  for (const Generator generator : kColumns) {
-    page += " | " + std::string(NameOf(generator));
-  }
-  page += " |\n|---|---|---|---|---|---|\n";
+  std::string page = "\nBugs found in all trials, by target (in brackets those found in none):\n\n| target | bugs" +
+                     Columns("") + " |\n|---|---|---|---|---|---|\n";
   for (const CanaryTarget& target : CanaryTargets()) {
-    page += "| " + target.name + " | " +
-            std::to_string(
-                std::ranges::count_if(target.canaries, [&](const Canary& canary) { return IsBug(target, canary); }));
+    const auto is_asked = [&](const Planted& planted) { return planted.target == &target && IsBug(planted); };
+    page += fmt::format("| {} | {}", target.name, std::ranges::count_if(AllPlanted(), is_asked));
     for (const Generator generator : kColumns) {
-      const Tally tally = TallyOf(results, generator, [&](const CanaryTarget& other, const Canary& canary) {
-        return &other == &target && IsBug(target, canary);
-      });
-      page += " | " + std::to_string(tally.always) + (tally.never > 0 ? " (" + std::to_string(tally.never) + ")" : "");
+      const Tally tally = TallyOf(results, generator, is_asked);
+      page += fmt::format(" | {}", tally.always) + (tally.never > 0 ? fmt::format(" ({})", tally.never) : "");
     }
     page += " |\n";
   }
@@ -253,12 +233,11 @@ std::string Summaries(const Results& results) {
   std::string page = std::string(kSummaryHead) + " found of what is no bug |\n" + std::string(kSummaryRule) + "---|\n";
   for (const Generator generator : kColumns) {
     const Tally tally = TallyOf(results, generator, IsBug);
-    const Tally equivalents =
-        TallyOf(results, generator, [&](const auto& target, const auto& canary) { return !IsBug(target, canary); });
+    const Tally equivalents = TallyOf(results, generator, [](const Planted& planted) { return !IsBug(planted); });
     if (tally.bugs > 0) {
       page += SummaryRow(generator, tally,
-                         " " + std::to_string(equivalents.bugs - equivalents.never) + " of " +
-                             std::to_string(equivalents.bugs) + " (" + equivalents.Shapes() + ") |");
+                         fmt::format(" {} of {} ({}) |", equivalents.bugs - equivalents.never, equivalents.bugs,
+                                     equivalents.Shapes()));
     }
   }
   page +=
@@ -267,9 +246,8 @@ std::string Summaries(const Results& results) {
       std::string(kSummaryHead) + "\n" + std::string(kSummaryRule) + "\n";
   for (const Generator generator :
        {Generator::kOurs, Generator::kMutator, Generator::kCounters, Generator::kLibfuzzer}) {
-    const Tally tally = TallyOf(results, generator, [&](const CanaryTarget& target, const Canary& canary) {
-      return target.counts_states && IsBug(target, canary);
-    });
+    const Tally tally = TallyOf(results, generator,
+                                [](const Planted& planted) { return planted.target->counts_states && IsBug(planted); });
     if (tally.bugs > 0) {
       page += SummaryRow(generator, tally, "");
     }
@@ -290,14 +268,11 @@ std::expected<std::string, Trouble> CanariesPage(std::istream& lines) {
       "difference) and detected (the target reported it), `?` where the subject cannot tell; the medians of inputs and "
       "seconds.\n";
   for (const CanaryTarget& target : CanaryTargets()) {
-    page += "\n## " + target.name + "\n\n| bug | family";
-    for (const Generator generator : kColumns) {
-      page += " | " + std::string(NameOf(generator)) + " | inputs | s";
-    }
-    page += " |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
+    page += "\n## " + target.name + "\n\n| bug | family" + Columns(" | inputs | s") +
+            " |\n|---|---|---|---|---|---|---|---|---|---|---|---|---|---|\n";
     for (const Canary& canary : target.canaries) {
-      const std::string bug = target.name + "/" + canary.name;
-      page += "| " + canary.name + " | " + std::string(NameOf(canary.family));
+      const std::string bug = Planted{.target = &target, .canary = &canary}.name();
+      page += fmt::format("| {} | {}", canary.name, NameOf(canary.family));
       for (const Generator generator : kColumns) {
         const auto tried = results->find({bug, generator});
         if (generator == Generator::kOurs && tried == results->end()) {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 #include <fstream>
+#include <iterator>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -18,28 +19,18 @@
 #include "fuzz/inputs/input_mutator.h"
 
 namespace nbdspec::fuzz {
+
+void PrintTo(const Planted& planted, std::ostream* out) { *out << planted.name(); }
+
 namespace {
 
 // Three, so that one lucky seed cannot hide that a bug has become hard to find.
 constexpr std::uint64_t kSeeds[] = {1, 2, 3};
 
-struct Planted {
-  const CanaryTarget* target;
-  const Canary* canary;
-};
-
-void PrintTo(const Planted& planted, std::ostream* out) { *out << planted.target->name << "/" << planted.canary->name; }
-
 template <typename IsAsked>
 std::vector<Planted> All(const IsAsked& is_asked) {
-  std::vector<Planted> all;
-  for (const CanaryTarget& target : CanaryTargets()) {
-    for (const Canary& canary : target.canaries) {
-      if (is_asked(canary)) {
-        all.push_back({.target = &target, .canary = &canary});
-      }
-    }
-  }
+  std::vector<Planted> all = AllPlanted();
+  std::erase_if(all, [&](const Planted& planted) { return !is_asked(*planted.canary); });
   return all;
 }
 
@@ -131,9 +122,7 @@ TEST(Registry, HasBugsEnoughOfEachKind) {
 
 TEST(Registry, HasEachNameOnce) {
   std::vector<std::string> names;
-  for (const auto& [target, canary] : All([](const Canary&) { return true; })) {
-    names.push_back(target->name + "/" + canary->name);
-  }
+  std::ranges::transform(AllPlanted(), std::back_inserter(names), &Planted::name);
   std::ranges::sort(names);
   EXPECT_EQ(std::ranges::adjacent_find(names), names.end());
   std::ifstream page("docs/canaries.md");

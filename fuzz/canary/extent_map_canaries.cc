@@ -12,15 +12,11 @@
 #include <string_view>
 
 #include "engine/base/byte_range.h"
-#include "engine/base/bytes.h"
-#include "engine/base/error.h"
 #include "engine/extents/extent_map.h"
-#include "engine/script/script_bytes.h"
 #include "fuzz/canary/canary.h"
+#include "fuzz/canary/map_canaries.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/comparisons/extent_map_differential.h"
 #include "fuzz/comparisons/map_states.h"
-#include "fuzz/properties/extent_map_model.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -28,195 +24,121 @@ namespace {
 using engine::ByteRange;
 using engine::ErrorCode;
 using engine::Extent;
+using engine::ExtentMap;
 using engine::ExtentType;
+
+using Visit = std::function<bool(Extent)>;
+
+constexpr std::uint8_t Bits(ExtentType type) { return static_cast<std::uint8_t>(type); }
+constexpr ExtentType TypeOf(int bits) { return static_cast<ExtentType>(bits); }
+
+// An Add that a bug may change, or precede by others.
+struct AddCall {
+  std::uint64_t offset;
+  std::uint64_t length;
+  ExtentType type;
+  std::uint64_t end = 0;   // 0 where the range wraps.
+  bool is_inside = false;  // Not empty, and it begins before the map ends.
+};
 
 class MutantExtentMap {
  public:
-  MutantExtentMap(Bug bug, std::uint64_t size, engine::ExtentType initial);
+  // What a bug replaces; the right map's function where there is nothing.
+  struct Hooks {
+    void (*add)(ExtentMap& map, AddCall& call) = nullptr;          // Before an Add that is legal, or
+    void (*refused_add)(ExtentMap& map, AddCall& call) = nullptr;  // one that is not.
+    void (*clear)(ExtentMap& map) = nullptr;
+    bool (*for_each)(const MutantExtentMap& mutant, ByteRange bounds, const Visit& visit) = nullptr;
+    Extent (*lookup)(const ExtentMap& map, std::uint64_t offset) = nullptr;
+    std::uint64_t (*count)(const MutantExtentMap& mutant) = nullptr;
+  };
+  using Row = WrongSubject<Hooks>;
 
-  std::expected<void, engine::ErrorCode> Add(std::uint64_t offset, std::uint64_t length, engine::ExtentType type);
-  void Clear();
-  bool ForEach(engine::ByteRange bounds, const std::function<bool(engine::Extent)>& visit) const;
-  [[nodiscard]] engine::Extent Lookup(std::uint64_t offset) const;
-  [[nodiscard]] std::uint64_t extent_count() const;
-  void CheckInvariants() const { map_.CheckInvariants(); }
+  MutantExtentMap(const Row& row, std::uint64_t size, ExtentType initial) : map(size, initial), hooks_(row.subject) {}
+
+  std::expected<void, ErrorCode> Add(std::uint64_t offset, std::uint64_t length, ExtentType type) {
+    CountExtents(map.extent_count());
+    is_cleared = false;
+    const auto range = ByteRange::From({.offset = offset, .length = length});
+    const bool is_legal = range && engine::IsExtentType(Bits(type));
+    AddCall call = {.offset = offset,
+                    .length = length,
+                    .type = type,
+                    .end = range ? range->end : 0,
+                    .is_inside = is_legal && offset < map.size() && length > 0};
+    if (is_legal) {
+      seams.insert(range->end);
+    }
+    if (const auto hook = is_legal ? hooks_.add : hooks_.refused_add) {
+      hook(map, call);
+    }
+    return map.Add(call.offset, call.length, call.type);
+  }
+
+  void Clear() {
+    is_cleared = true;
+    hooks_.clear != nullptr ? hooks_.clear(map) : map.Clear();
+  }
+
+  bool ForEach(ByteRange bounds, const Visit& visit) const {
+    return hooks_.for_each != nullptr ? hooks_.for_each(*this, bounds, visit) : map.ForEach(bounds, visit);
+  }
+
+  [[nodiscard]] Extent Lookup(std::uint64_t offset) const {
+    return hooks_.lookup != nullptr ? hooks_.lookup(map, offset) : map.Lookup(offset);
+  }
+
+  [[nodiscard]] std::uint64_t extent_count() const {
+    return hooks_.count != nullptr ? hooks_.count(*this) : map.extent_count();
+  }
+
+  void CheckInvariants() const { map.CheckInvariants(); }
+
+  ExtentMap map;
+  bool is_cleared = false;
+  std::set<std::uint64_t> seams;  // Where Adds ended, for NeighboursAreNotCoalesced.
 
  private:
-  bool IsLost(engine::ByteRange added) const;  // For its size.
-  std::expected<void, engine::ErrorCode> AddLeavingOne(engine::ByteRange range, engine::ExtentType type);
-  bool ForEachUncoalesced(engine::ByteRange bounds, const std::function<bool(engine::Extent)>& visit) const;
-
-  Bug bug_;
-  engine::ExtentMap map_;
-  bool is_cleared_ = false;
-  std::set<std::uint64_t> seams_;  // Where Adds ended, for kNeighboursAreNotCoalesced.
+  Hooks hooks_;
 };
 
-constexpr std::uint8_t Bits(ExtentType type) { return static_cast<std::uint8_t>(type); }
+using Mutant = MutantExtentMap;
+using Hooks = Mutant::Hooks;
 
-MutantExtentMap::MutantExtentMap(Bug bug, std::uint64_t size, ExtentType initial) : bug_(bug), map_(size, initial) {}
+constexpr Hooks Adds(decltype(Hooks::add) hook) { return {.add = hook}; }
+constexpr Hooks Refuses(decltype(Hooks::add) hook) { return {.refused_add = hook}; }
+constexpr Hooks Clears(decltype(Hooks::clear) hook) { return {.clear = hook}; }
+constexpr Hooks Visits(decltype(Hooks::for_each) hook) { return {.for_each = hook}; }
+constexpr Hooks LooksUp(decltype(Hooks::lookup) hook) { return {.lookup = hook}; }
+constexpr Hooks Counts(decltype(Hooks::count) hook) { return {.count = hook}; }
 
-std::expected<void, ErrorCode> MutantExtentMap::Add(std::uint64_t offset, std::uint64_t length, ExtentType type) {
-  CountExtents(map_.extent_count());
-  is_cleared_ = false;
-  const auto range = ByteRange::From({.offset = offset, .length = length});
-  if (!range || !engine::IsExtentType(Bits(type))) {
-    if (bug_ == "AddThatIsRefusedClears"_bug) {
-      map_.Clear();
-    }
-    if (bug_ == "AddThatWrapsIsClipped"_bug && !range) {
-      return map_.Add(offset, ~offset, type);
-    }
-    if (bug_ == "AddOfUnknownTypeIsMasked"_bug && range) {
-      return map_.Add(offset, length, static_cast<ExtentType>(Bits(type) & 3));
-    }
-    return map_.Add(offset, length, type);
-  }
-  seams_.insert(range->end);
-  const bool is_inside = offset < map_.size() && length > 0;
-  switch (bug_) {
-    case "AddEndsOneByteLate"_bug:
-      return map_.Add(offset, is_inside && ~range->end != 0 ? length + 1 : length, type);
-    case "AddEndsOneByteEarly"_bug:
-      return map_.Add(offset, is_inside ? length - 1 : length, type);
-    case "AddBeginsOneByteEarly"_bug:
-      return is_inside && offset > 0 ? map_.Add(offset - 1, length + 1, type) : map_.Add(offset, length, type);
-    case "AddForgetsTheLastByteOfTheExport"_bug:
-      return map_.Add(offset, is_inside && range->end >= map_.size() ? map_.size() - offset - 1 : length, type);
-    case "AddOfLengthZeroChangesAByte"_bug:
-      return map_.Add(offset, length == 0 && offset < map_.size() ? 1 : length, type);
-    case "AddCutsTheLengthTo32Bits"_bug:
-      return map_.Add(offset, static_cast<std::uint32_t>(length), type);
-    case "AddCutsTheOffsetTo62Bits"_bug:
-      return map_.Add(offset & ((1ULL << 62) - 1), length, type);
-    case "AddGivesTheSplitRemainderItsType"_bug:
-      if (is_inside && map_.Lookup(offset).range.Contains(*range)) {
-        return map_.Add(offset, map_.Lookup(offset).range.end - offset, type);
-      }
-      break;
-    case "AddKeepsTheOldHoleBit"_bug:
-      if (is_inside && engine::IsHole(map_.Lookup(offset).type)) {
-        return map_.Add(offset, length, static_cast<ExtentType>(Bits(type) | Bits(ExtentType::kHole)));
-      }
-      break;
-    case "AddNeverMakesAHoleOfData"_bug:
-      if (is_inside && type == ExtentType::kHole && map_.Lookup(offset).type == ExtentType::kData) {
-        return {};
-      }
-      break;
-    case "AddAt65ExtentsLosesTheFirst"_bug:
-      if (map_.extent_count() == 65) {
-        const Extent first = map_.Lookup(0);
-        (void)map_.Add(0, first.range.length(), map_.Lookup(first.range.end).type);
-      }
-      break;
-    case "AddOverTenExtentsLeavesOne"_bug:
-      if (is_inside && map_.extent_count() > 10) {
-        return AddLeavingOne(*range, type);
-      }
-      break;
-    case "AddIsSaidTwice"_bug:
-      (void)map_.Add(offset, length, type);
-      break;
-    case "AddIsSaidInTwoHalves"_bug:
-      (void)map_.Add(offset, length / 2, type);
-      return map_.Add(offset + length / 2, length - length / 2, type);
-    default:
-      break;
-  }
-  return is_inside && IsLost(*range) ? std::expected<void, ErrorCode>() : map_.Add(offset, length, type);
+// An Add of nothing, which is legal, instead of one to a map of so many extents.
+template <std::uint64_t kExtents>
+void LoseAt(ExtentMap& map, AddCall& call) {
+  call.length = call.is_inside && map.extent_count() == kExtents ? 0 : call.length;
 }
 
-bool MutantExtentMap::IsLost(ByteRange added) const {
-  switch (bug_) {
-    case "AddIsLostAtTenExtents"_bug:
-      return map_.extent_count() == 10;
-    case "AddIsLostAtFortyExtents"_bug:
-      return map_.extent_count() == 40;
-    case "WideAddIsLostAt32Extents"_bug:
-      return map_.extent_count() == 32 && added.length() >= 1ULL << 32;
-    case "AppendIsLostAtSixtyExtents"_bug:
-      return map_.extent_count() == 60 && added.begin > map_.Lookup(map_.size() - 1).range.begin;
-    default:
-      return false;
+// Adds all of the call; what is left to add is the tenth of the extents that were there.
+void LeaveOne(ExtentMap& map, AddCall& call) {
+  if (!call.is_inside || map.extent_count() <= 10) {
+    return;
   }
-}
-
-std::expected<void, ErrorCode> MutantExtentMap::AddLeavingOne(ByteRange range, ExtentType type) {
   std::uint64_t count = 0;
   Extent tenth;
-  map_.ForEach(range, [&](const Extent& extent) {
+  map.ForEach({.begin = call.offset, .end = call.end}, [&](const Extent& extent) {
     tenth = extent;
     return ++count != 10;
   });
-  const auto added = map_.Add(range.begin, range.length(), type);
-  return count == 10 && added ? map_.Add(tenth.range.begin, tenth.range.length(), tenth.type) : added;
-}
-
-void MutantExtentMap::Clear() {
-  is_cleared_ = true;
-  const std::uint64_t size = map_.size();
-  if (bug_ == "ClearLeavesTheTail"_bug && size > 0) {
-    const Extent tail = map_.Lookup(size - 1);
-    map_.Clear();
-    (void)map_.Add(tail.range.begin, tail.range.length(), tail.type);
-    return;
-  }
-  if (bug_ == "ClearIsAnAddOfTheWhole"_bug) {
-    (void)map_.Add(0, size, map_.initial_type());
-    return;
-  }
-  map_.Clear();
-  if (bug_ == "ClearMakesAHole"_bug) {
-    (void)map_.Add(0, size, ExtentType::kHole);
+  if (count == 10) {
+    (void)map.Add(call.offset, call.length, call.type);
+    call = {.offset = tenth.range.begin, .length = tenth.range.length(), .type = tenth.type};
   }
 }
 
-bool MutantExtentMap::ForEach(ByteRange bounds, const std::function<bool(Extent)>& visit) const {
-  switch (bug_) {
-    case "NeighboursAreNotCoalesced"_bug:
-      return ForEachUncoalesced(bounds, visit);
-    case "ForEachDoesNotClipTheBegin"_bug:
-      return map_.ForEach(bounds, [&](Extent extent) {
-        return visit(extent.range.begin == bounds.begin
-                         ? Extent{.range = {.begin = map_.Lookup(bounds.begin).range.begin, .end = extent.range.end},
-                                  .type = extent.type}
-                         : extent);
-      });
-    case "ForEachDoesNotClipTheEnd"_bug:
-      return map_.ForEach(bounds, [&](Extent extent) {
-        extent.range.end = std::max(extent.range.end, map_.Lookup(extent.range.begin).range.end);
-        return visit(extent);
-      });
-    case "ForEachLosesABitAtIndex63"_bug:
-      return map_.ForEach(bounds, [&, index = 0](Extent extent) mutable {
-        if (bounds.begin == 0 && ++index == 64) {
-          extent.type = static_cast<ExtentType>(Bits(extent.type) & 1);
-        }
-        return visit(extent);
-      });
-    case "ForEachVisitsEmptyBounds"_bug:
-      if (bounds.empty() && bounds.begin < map_.size()) {
-        return visit({.range = bounds, .type = map_.Lookup(bounds.begin).type});
-      }
-      break;
-    case "ForEachIgnoresARefusal"_bug:
-      (void)map_.ForEach(bounds, visit);
-      return true;
-    case "ForEachSkipsTheLastByteOfItsBounds"_bug:
-      if (!bounds.empty() && bounds.end < map_.size()) {
-        --bounds.end;
-      }
-      break;
-    default:
-      break;
-  }
-  return map_.ForEach(bounds, visit);
-}
-
-bool MutantExtentMap::ForEachUncoalesced(ByteRange bounds, const std::function<bool(Extent)>& visit) const {
-  return map_.ForEach(bounds, [&](Extent extent) {
-    for (auto seam = seams_.upper_bound(extent.range.begin); seam != seams_.end() && *seam < extent.range.end; ++seam) {
+bool VisitUncoalesced(const Mutant& mutant, ByteRange bounds, const Visit& visit) {
+  const std::set<std::uint64_t>& seams = mutant.seams;
+  return mutant.map.ForEach(bounds, [&](Extent extent) {
+    for (auto seam = seams.upper_bound(extent.range.begin); seam != seams.end() && *seam < extent.range.end; ++seam) {
       if (!visit({.range = {.begin = extent.range.begin, .end = *seam}, .type = extent.type})) {
         return false;
       }
@@ -226,83 +148,134 @@ bool MutantExtentMap::ForEachUncoalesced(ByteRange bounds, const std::function<b
   });
 }
 
-Extent MutantExtentMap::Lookup(std::uint64_t offset) const {
-  Extent found = map_.Lookup(offset);
-  if (bug_ == "LookupAtABeginFindsTheExtentBefore"_bug && offset > 0 && found.range.begin == offset) {
-    return map_.Lookup(offset - 1);
-  }
-  if (bug_ == "LookupDoesNotExtendToTheBegin"_bug) {
-    found.range.begin = offset;
-  }
-  return found;
+// What a scan visits, changed by `kChange`(map, extent).
+template <void (*kChange)(const ExtentMap& map, Extent& extent)>
+bool VisitChanged(const Mutant& mutant, ByteRange bounds, const Visit& visit) {
+  return mutant.map.ForEach(bounds, [&](Extent extent) {
+    kChange(mutant.map, extent);
+    return visit(extent);
+  });
 }
 
-std::uint64_t MutantExtentMap::extent_count() const {
-  if (bug_ == "ExtentCountWrapsAt64"_bug) {
-    return map_.extent_count() % 64;
-  }
-  const bool is_wrong = bug_ == "ExtentCountIsOneTooHighAfterClear"_bug && is_cleared_;
-  return map_.extent_count() + (is_wrong ? 1 : 0);
-}
-
-constexpr NamedBug kPlantedBugs[] = {
-    {"AddEndsOneByteLate", Family::kEdge, 100},
-    {"AddEndsOneByteEarly", Family::kEdge, 100},
-    {"AddBeginsOneByteEarly", Family::kEdge, 100},
-    {"AddForgetsTheLastByteOfTheExport", Family::kEdge, 100},
-    {"AddOfLengthZeroChangesAByte", Family::kEdge, 250},
-    {"AddCutsTheLengthTo32Bits", Family::kWidth, 100},
-    {"AddCutsTheOffsetTo62Bits", Family::kWidth, 100},
-    {"AddGivesTheSplitRemainderItsType", Family::kCoalesce, 100},
-    {"AddKeepsTheOldHoleBit", Family::kBits, 100},
-    {"AddNeverMakesAHoleOfData", Family::kBits, 100},
-    {"AddOfUnknownTypeIsMasked", Family::kBits, 100},
-    {"AddThatWrapsIsClipped", Family::kClip, 100},
-    {"AddThatIsRefusedClears", Family::kError, 100},
-    {"AddIsLostAtTenExtents", Family::kShape, 100},
-    {"NeighboursAreNotCoalesced", Family::kCoalesce, 100},
-    {"ClearLeavesTheTail", Family::kEdge, 150},
-    {"ClearMakesAHole", Family::kBits, 100},
-    {"ForEachDoesNotClipTheBegin", Family::kClip, 100},
-    {"ForEachDoesNotClipTheEnd", Family::kClip, 100},
-    {"ForEachVisitsEmptyBounds", Family::kEdge, 250},
-    {"ForEachIgnoresARefusal", Family::kError, 100},
-    {"ForEachSkipsTheLastByteOfItsBounds", Family::kEdge, 100},
-    {"LookupAtABeginFindsTheExtentBefore", Family::kEdge, 300},
-    {"LookupDoesNotExtendToTheBegin", Family::kEdge, 100},
-    {"ExtentCountIsOneTooHighAfterClear", Family::kStale, 100},
-    {"AddIsLostAtFortyExtents", Family::kShape, 350},
-    {"ForEachLosesABitAtIndex63", Family::kShape, 750},
-    {"ExtentCountWrapsAt64", Family::kShape, 750},
-    {"AddAt65ExtentsLosesTheFirst", Family::kShape, 2500},
-    {"WideAddIsLostAt32Extents", Family::kShape, 700},
-    {"AddOverTenExtentsLeavesOne", Family::kShape, 2000},
-    {"AppendIsLostAtSixtyExtents", Family::kShape, 3000},
-    {"AddIsSaidTwice", Family::kEquivalent, 0},
-    {"AddIsSaidInTwoHalves", Family::kEquivalent, 0},
-    {"ClearIsAnAddOfTheWhole", Family::kEquivalent, 0},
+constexpr Mutant::Row kPlantedBugs[] = {
+    {"AddEndsOneByteLate", Family::kEdge, 100,
+     Adds([](ExtentMap&, AddCall& call) { call.length += call.is_inside && ~call.end != 0 ? 1 : 0; })},
+    {"AddEndsOneByteEarly", Family::kEdge, 100,
+     Adds([](ExtentMap&, AddCall& call) { call.length -= call.is_inside ? 1 : 0; })},
+    {"AddBeginsOneByteEarly", Family::kEdge, 100, Adds([](ExtentMap&, AddCall& call) {
+       const bool has_room = call.is_inside && call.offset > 0;
+       call.offset -= has_room ? 1 : 0;
+       call.length += has_room ? 1 : 0;
+     })},
+    {"AddForgetsTheLastByteOfTheExport", Family::kEdge, 100, Adds([](ExtentMap& map, AddCall& call) {
+       call.length = call.is_inside && call.end >= map.size() ? map.size() - call.offset - 1 : call.length;
+     })},
+    {"AddOfLengthZeroChangesAByte", Family::kEdge, 250, Adds([](ExtentMap& map, AddCall& call) {
+       call.length = call.length == 0 && call.offset < map.size() ? 1 : call.length;
+     })},
+    {"AddCutsTheLengthTo32Bits", Family::kWidth, 100,
+     Adds([](ExtentMap&, AddCall& call) { call.length = static_cast<std::uint32_t>(call.length); })},
+    {"AddCutsTheOffsetTo62Bits", Family::kWidth, 100,
+     Adds([](ExtentMap&, AddCall& call) { call.offset &= (1ULL << 62) - 1; })},
+    {"AddGivesTheSplitRemainderItsType", Family::kCoalesce, 100, Adds([](ExtentMap& map, AddCall& call) {
+       const ByteRange old = call.is_inside ? map.Lookup(call.offset).range : ByteRange{};
+       call.length = call.is_inside && call.end <= old.end ? old.end - call.offset : call.length;
+     })},
+    {"AddKeepsTheOldHoleBit", Family::kBits, 100, Adds([](ExtentMap& map, AddCall& call) {
+       const bool was_hole = call.is_inside && IsHole(map.Lookup(call.offset).type);
+       call.type = was_hole ? TypeOf(Bits(call.type) | Bits(ExtentType::kHole)) : call.type;
+     })},
+    {"AddNeverMakesAHoleOfData", Family::kBits, 100, Adds([](ExtentMap& map, AddCall& call) {
+       const bool was_data = call.is_inside && map.Lookup(call.offset).type == ExtentType::kData;
+       call.length = was_data && call.type == ExtentType::kHole ? 0 : call.length;
+     })},
+    {"AddOfUnknownTypeIsMasked", Family::kBits, 100,
+     Refuses([](ExtentMap&, AddCall& call) { call.type = TypeOf(Bits(call.type) & 3); })},
+    {"AddThatWrapsIsClipped", Family::kClip, 100,
+     Refuses([](ExtentMap&, AddCall& call) { call.length = call.end == 0 ? ~call.offset : call.length; })},
+    {"AddThatIsRefusedClears", Family::kError, 100, Refuses([](ExtentMap& map, AddCall&) { map.Clear(); })},
+    {"AddIsLostAtTenExtents", Family::kShape, 100, Adds(LoseAt<10>)},
+    {"NeighboursAreNotCoalesced", Family::kCoalesce, 100, Visits(VisitUncoalesced)},
+    {"ClearLeavesTheTail", Family::kEdge, 150, Clears([](ExtentMap& map) {
+       const Extent tail = map.size() > 0 ? map.Lookup(map.size() - 1) : Extent{};
+       map.Clear();
+       (void)map.Add(tail.range.begin, tail.range.length(), tail.type);
+     })},
+    {"ClearMakesAHole", Family::kBits, 100,
+     Clears([](ExtentMap& map) { (void)map.Add(0, map.size(), ExtentType::kHole); })},
+    {"ForEachDoesNotClipTheBegin", Family::kClip, 100, Visits(VisitChanged<[](const ExtentMap& map, Extent& extent) {
+       extent.range.begin = map.Lookup(extent.range.begin).range.begin;
+     }>)},
+    {"ForEachDoesNotClipTheEnd", Family::kClip, 100, Visits(VisitChanged<[](const ExtentMap& map, Extent& extent) {
+       extent.range.end = std::max(extent.range.end, map.Lookup(extent.range.begin).range.end);
+     }>)},
+    {"ForEachVisitsEmptyBounds", Family::kEdge, 250,
+     Visits([](const Mutant& mutant, ByteRange bounds, const Visit& visit) {
+       return bounds.empty() && bounds.begin < mutant.map.size()
+                  ? visit({.range = bounds, .type = mutant.map.Lookup(bounds.begin).type})
+                  : mutant.map.ForEach(bounds, visit);
+     })},
+    {"ForEachIgnoresARefusal", Family::kError, 100,
+     Visits([](const Mutant& mutant, ByteRange bounds, const Visit& visit) {
+       return mutant.map.ForEach(bounds, visit) || true;
+     })},
+    {"ForEachSkipsTheLastByteOfItsBounds", Family::kEdge, 100,
+     Visits([](const Mutant& mutant, ByteRange bounds, const Visit& visit) {
+       bounds.end -= !bounds.empty() && bounds.end < mutant.map.size() ? 1 : 0;
+       return mutant.map.ForEach(bounds, visit);
+     })},
+    {"LookupAtABeginFindsTheExtentBefore", Family::kEdge, 300, LooksUp([](const ExtentMap& map, std::uint64_t offset) {
+       const Extent found = map.Lookup(offset);
+       return offset > 0 && found.range.begin == offset ? map.Lookup(offset - 1) : found;
+     })},
+    {"LookupDoesNotExtendToTheBegin", Family::kEdge, 100, LooksUp([](const ExtentMap& map, std::uint64_t offset) {
+       const Extent found = map.Lookup(offset);
+       return Extent{.range = {.begin = offset, .end = found.range.end}, .type = found.type};
+     })},
+    {"ExtentCountIsOneTooHighAfterClear", Family::kStale, 100,
+     Counts([](const Mutant& mutant) { return mutant.map.extent_count() + (mutant.is_cleared ? 1 : 0); })},
+    {"AddIsLostAtFortyExtents", Family::kShape, 350, Adds(LoseAt<40>)},
+    {"ForEachLosesABitAtIndex63", Family::kShape, 750,
+     Visits([](const Mutant& mutant, ByteRange bounds, const Visit& visit) {
+       return mutant.map.ForEach(bounds, [&, index = 0](Extent extent) mutable {
+         extent.type = bounds.begin == 0 && ++index == 64 ? TypeOf(Bits(extent.type) & 1) : extent.type;
+         return visit(extent);
+       });
+     })},
+    {"ExtentCountWrapsAt64", Family::kShape, 750,
+     Counts([](const Mutant& mutant) { return mutant.map.extent_count() % 64; })},
+    {"AddAt65ExtentsLosesTheFirst", Family::kShape, 2500, Adds([](ExtentMap& map, AddCall&) {
+       if (map.extent_count() == 65) {
+         const Extent first = map.Lookup(0);
+         (void)map.Add(0, first.range.length(), map.Lookup(first.range.end).type);
+       }
+     })},
+    {"WideAddIsLostAt32Extents", Family::kShape, 700, Adds([](ExtentMap& map, AddCall& call) {
+       if (call.length >= 1ULL << 32) {
+         LoseAt<32>(map, call);
+       }
+     })},
+    {"AddOverTenExtentsLeavesOne", Family::kShape, 2000, Adds(LeaveOne)},
+    {"AppendIsLostAtSixtyExtents", Family::kShape, 3000, Adds([](ExtentMap& map, AddCall& call) {
+       if (call.is_inside && call.offset > map.Lookup(map.size() - 1).range.begin) {
+         LoseAt<60>(map, call);
+       }
+     })},
+    {"AddIsSaidTwice", Family::kEquivalent, 0,
+     Adds([](ExtentMap& map, AddCall& call) { (void)map.Add(call.offset, call.length, call.type); })},
+    {"AddIsSaidInTwoHalves", Family::kEquivalent, 0, Adds([](ExtentMap& map, AddCall& call) {
+       (void)map.Add(call.offset, call.length / 2, call.type);
+       call.offset += call.length / 2;
+       call.length -= call.length / 2;
+     })},
+    {"ClearIsAnAddOfTheWhole", Family::kEquivalent, 0,
+     Clears([](ExtentMap& map) { (void)map.Add(0, map.size(), map.initial_type()); })},
 };
-
-FindBytesDisagreement WithBug(Bug bug) {
-  return [bug](engine::ByteView input) {
-    const engine::Script script = engine::ReadScript(input, kExtentMapLimits);
-    return FindExtentMapDisagreement(script, MutantExtentMap(bug, script.size, script.initial));
-  };
-}
 
 }  // namespace
 
 CanaryTarget ExtentMapCanaries() {
-  CanaryTarget target = CanariesFor(ExtentMapTarget(), CanariesOf(kPlantedBugs, WithBug));
-  target.right.push_back(WithBug(kNoBug));
-  target.counts_states = true;
-  for (Canary& canary : target.canaries) {
-    canary.property = [bug = BugNamed(canary.name)] {
-      CheckExtentMapProperty(
-          [bug](std::uint64_t size, engine::ExtentType initial) { return MutantExtentMap(bug, size, initial); });
-    };
-  }
-  return target;
+  return MapCanaries<MutantExtentMap>(ExtentMapTarget(), kPlantedBugs, /*has_notes=*/false);
 }
 
 }  // namespace nbdspec::fuzz

@@ -30,35 +30,39 @@ using engine::ExtentType;
 using engine::Layer;
 using engine::LayerResult;
 
-// Over a right layer, for what is wrong from the outside.
-class Spoiled : public engine::Filter {
- public:
-  Spoiled(Bug bug, std::unique_ptr<Layer> right) : Filter(std::move(right)), bug_(bug) {}
+// A layer that knows which bug it may have. `unit_bytes` is what its bugs measure by: a block, or
+// the size of a first part.
+template <typename Right>
+struct Mutant : Right {
+  template <typename... Arguments>
+  Mutant(Bug planted, std::uint64_t bytes, Arguments&&... arguments)
+      : Right(std::forward<Arguments>(arguments)...), bug(planted), unit_bytes(bytes) {}
 
-  [[nodiscard]] bool CanExtents() const override { return bug_ == "NoExtentsOffersThem"_bug || next().CanExtents(); }
+  const Bug bug;
+  const std::uint64_t unit_bytes;
+};
+
+// Over a right layer, for what is wrong from the outside.
+struct Spoiled : Mutant<engine::Filter> {
+  using Mutant::Mutant;
+  [[nodiscard]] bool CanExtents() const override { return bug == "NoExtentsOffersThem"_bug || next().CanExtents(); }
   LayerResult Extents(const ExtentsRequest& request, ExtentMap& extents) override {
-    return bug_ == "NoExtentsOffersThem"_bug ? LayerResult{} : next().Extents(request, extents);
+    return bug == "NoExtentsOffersThem"_bug ? LayerResult{} : next().Extents(request, extents);
   }
   LayerResult Write(std::uint64_t offset, ByteView data) override {
-    const bool is_short = bug_ == "DiskForgetsThatTheLastByteIsWritten"_bug && !data.empty();
+    const bool is_short = bug == "DiskForgetsThatTheLastByteIsWritten"_bug && !data.empty();
     return next().Write(offset, is_short ? data.first(data.size() - 1) : data);
   }
-  LayerResult Flush() override { return bug_ == "NoExtentsFlushesNothing"_bug ? LayerResult{} : next().Flush(); }
-
- private:
-  Bug bug_;
+  LayerResult Flush() override { return bug == "NoExtentsFlushesNothing"_bug ? LayerResult{} : next().Flush(); }
 };
 
 // Wrong about what crosses the border of the first two parts.
-class MutantConcat : public engine::ConcatPlugin {
- public:
-  MutantConcat(Bug bug, std::uint64_t first_bytes, std::vector<std::unique_ptr<Layer>> parts)
-      : ConcatPlugin(std::move(parts)), bug_(bug), first_bytes_(first_bytes) {}
-
+struct MutantConcat : Mutant<engine::ConcatPlugin> {
+  using Mutant::Mutant;
   LayerResult Extents(const ExtentsRequest& request, ExtentMap& extents) override {
     auto answered = ConcatPlugin::Extents(request, extents);
-    const std::uint64_t border = first_bytes_;
-    if (answered && bug_ == "ConcatGivesTheLastByteToTheNextPart"_bug && request.range.begin < border &&
+    const std::uint64_t border = unit_bytes;
+    if (answered && bug == "ConcatGivesTheLastByteToTheNextPart"_bug && request.range.begin < border &&
         border < request.range.end) {
       return AddExtent(extents, {.begin = border - 1, .end = border}, extents.Lookup(border).type);
     }
@@ -66,27 +70,16 @@ class MutantConcat : public engine::ConcatPlugin {
   }
   LayerResult Read(std::uint64_t offset, std::span<std::uint8_t> into) override {
     const auto read = ConcatPlugin::Read(offset, into);
-    const bool crosses = offset < first_bytes_ && offset + into.size() > first_bytes_;
-    return bug_ == "ConcatGoesOnAfterAnError"_bug && crosses ? LayerResult{} : read;
+    const bool crosses = offset < unit_bytes && offset + into.size() > unit_bytes;
+    return bug == "ConcatGoesOnAfterAnError"_bug && crosses ? LayerResult{} : read;
   }
-
- private:
-  Bug bug_;
-  std::uint64_t first_bytes_;
 };
 
-class MutantWindow : public engine::WindowFilter {
- public:
-  MutantWindow(Bug bug, const LayerSpec& spec, std::unique_ptr<Layer> below)
-      : WindowFilter(
-            std::move(below),
-            {.offset = spec.offset,
-             .length = bug == "WindowIsOneByteLonger"_bug && spec.size ? std::optional(*spec.size + 1) : spec.size}),
-        bug_(bug) {}
-
+struct MutantWindow : Mutant<engine::WindowFilter> {
+  using Mutant::Mutant;
   LayerResult Extents(const ExtentsRequest& request, ExtentMap& extents) override {
     auto answered = WindowFilter::Extents(request, extents);
-    if (bug_ != "WindowSaysTheExtentsOneByteLate"_bug || !answered) {
+    if (bug != "WindowSaysTheExtentsOneByteLate"_bug || !answered) {
       return answered;
     }
     ExtentMap late(extents.size(), ExtentType::kData);
@@ -96,31 +89,20 @@ class MutantWindow : public engine::WindowFilter {
     return answered;
   }
   LayerResult Read(std::uint64_t offset, std::span<std::uint8_t> into) override {
-    return bug_ == "WindowReadsAtItsOwnOffset"_bug ? next().Read(offset, into) : WindowFilter::Read(offset, into);
+    return bug == "WindowReadsAtItsOwnOffset"_bug ? next().Read(offset, into) : WindowFilter::Read(offset, into);
   }
   LayerResult Trim(ByteRange range) override {
-    const bool is_early = bug_ == "WindowTrimsOneByteEarly"_bug && range.begin > 0;
+    const bool is_early = bug == "WindowTrimsOneByteEarly"_bug && range.begin > 0;
     return WindowFilter::Trim({.begin = range.begin - (is_early ? 1 : 0), .end = range.end});
   }
-
- private:
-  Bug bug_;
 };
 
-class MutantTruncate : public engine::TruncateFilter {
- public:
-  MutantTruncate(Bug bug, const LayerSpec& spec, std::unique_ptr<Layer> below)
-      : TruncateFilter(
-            std::move(below),
-            {.size = bug == "TruncateRoundsUpWhatIsRound"_bug && spec.size ? std::optional(*spec.size + 1) : spec.size,
-             .round_up_to = spec.round_up_to,
-             .round_down_to = spec.round_down_to}),
-        bug_(bug) {}
-
+struct MutantTruncate : Mutant<engine::TruncateFilter> {
+  using Mutant::Mutant;
   LayerResult Extents(const ExtentsRequest& request, ExtentMap& extents) override {
     auto answered = TruncateFilter::Extents(request, extents);
     const std::uint64_t border = next().size();
-    if (answered && bug_ == "TruncateSaysTheTailOneByteLate"_bug && request.range.Contains(border)) {
+    if (answered && bug == "TruncateSaysTheTailOneByteLate"_bug && request.range.Contains(border)) {
       return AddExtent(extents, {.begin = border, .end = border + 1}, ExtentType::kData);
     }
     return answered;
@@ -128,10 +110,10 @@ class MutantTruncate : public engine::TruncateFilter {
   LayerResult Write(std::uint64_t offset, ByteView data) override {
     const std::uint64_t there = next().size() - std::min(offset, next().size());
     const ByteView inside = data.first(std::min<std::uint64_t>(data.size(), there));
-    if (bug_ == "TruncateLosesBytesPastTheEnd"_bug) {
+    if (bug == "TruncateLosesBytesPastTheEnd"_bug) {
       return inside.empty() ? LayerResult{} : next().Write(offset, inside);
     }
-    if (bug_ == "TruncateWritesBeforeItRefuses"_bug && !inside.empty()) {
+    if (bug == "TruncateWritesBeforeItRefuses"_bug && !inside.empty()) {
       if (auto written = next().Write(offset, inside); !written) {
         return written;
       }
@@ -139,84 +121,68 @@ class MutantTruncate : public engine::TruncateFilter {
     return TruncateFilter::Write(offset, data);
   }
   LayerResult Trim(ByteRange range) override {
-    return bug_ == "TruncateTrimsPastTheEnd"_bug ? next().Trim(range) : TruncateFilter::Trim(range);
+    return bug == "TruncateTrimsPastTheEnd"_bug ? next().Trim(range) : TruncateFilter::Trim(range);
   }
-
- private:
-  Bug bug_;
 };
 
-class MutantCopyOnWrite : public engine::CopyOnWriteFilter {
- public:
-  MutantCopyOnWrite(Bug bug, const LayerSpec& spec, std::unique_ptr<Layer> below)
-      : CopyOnWriteFilter(std::move(below), spec.block_bytes), bug_(bug), block_bytes_(spec.block_bytes) {}
-
+struct MutantCopyOnWrite : Mutant<engine::CopyOnWriteFilter> {
+  using Mutant::Mutant;
   LayerResult Extents(const ExtentsRequest& request, ExtentMap& extents) override {
-    if (bug_ != "CopyOnWriteSaysWhatIsBelow"_bug) {
+    if (bug != "CopyOnWriteSaysWhatIsBelow"_bug) {
       return CopyOnWriteFilter::Extents(request, extents);
     }
     const auto below = AskExtents(next(), request);
     return below ? CopyExtents(*below, request.range, extents, request.range.begin) : std::unexpected(below.error());
   }
   LayerResult Write(std::uint64_t offset, ByteView data) override {
-    if (bug_ == "CopyOnWriteLosesTheRestOfTheBlock"_bug && !data.empty()) {
-      const std::uint64_t begin = offset / block_bytes_ * block_bytes_;
+    if (bug == "CopyOnWriteLosesTheRestOfTheBlock"_bug && !data.empty()) {
+      const std::uint64_t begin = offset / unit_bytes * unit_bytes;
       const Bytes zeroes(offset - begin);
       if (auto written = CopyOnWriteFilter::Write(begin, zeroes); !written) {
         return written;
       }
     }
-    if (bug_ == "CopyOnWriteForgetsTheLastByteOfABlock"_bug && !data.empty() &&
-        (offset + data.size()) % block_bytes_ == 0) {
+    if (bug == "CopyOnWriteForgetsTheLastByteOfABlock"_bug && !data.empty() &&
+        (offset + data.size()) % unit_bytes == 0) {
       data = data.first(data.size() - 1);
     }
     return CopyOnWriteFilter::Write(offset, data);
   }
   LayerResult Trim(ByteRange range) override {
-    return bug_ == "CopyOnWriteTrimsBelow"_bug && next().CanWrite() ? next().Trim(range)
-                                                                    : CopyOnWriteFilter::Trim(range);
+    return bug == "CopyOnWriteTrimsBelow"_bug && next().CanWrite() ? next().Trim(range)
+                                                                   : CopyOnWriteFilter::Trim(range);
   }
-
- private:
-  Bug bug_;
-  std::uint64_t block_bytes_;
 };
 
-class MutantBlockSize : public engine::BlockSizeFilter {
- public:
-  MutantBlockSize(Bug bug, const LayerSpec& spec, std::unique_ptr<Layer> below)
-      : BlockSizeFilter(std::move(below), spec.block_bytes), bug_(bug), block_bytes_(spec.block_bytes) {}
-
+struct MutantBlockSize : Mutant<engine::BlockSizeFilter> {
+  using Mutant::Mutant;
   LayerResult Extents(const ExtentsRequest& request, ExtentMap& extents) override {
-    const bool is_ours = bug_ == "BlockSizeTakesTheFirstExtentOfABlock"_bug || bug_ == "BlockSizeMakesUpHoles"_bug ||
-                         bug_ == "BlockSizePassesReqOne"_bug;
+    const bool is_ours = bug == "BlockSizeTakesTheFirstExtentOfABlock"_bug || bug == "BlockSizeMakesUpHoles"_bug ||
+                         bug == "BlockSizePassesReqOne"_bug;
     return is_ours ? ExtentsByBlock(request, extents) : BlockSizeFilter::Extents(request, extents);
   }
   LayerResult Read(std::uint64_t offset, std::span<std::uint8_t> into) override {
-    return bug_ == "BlockSizeReadsWhatWasAsked"_bug ? next().Read(offset, into) : BlockSizeFilter::Read(offset, into);
+    return bug == "BlockSizeReadsWhatWasAsked"_bug ? next().Read(offset, into) : BlockSizeFilter::Read(offset, into);
   }
   LayerResult WriteZeroes(ByteRange range, bool may_punch_hole) override {
-    return bug_ == "BlockSizeZeroesCutBlocks"_bug && !range.empty()
+    return bug == "BlockSizeZeroesCutBlocks"_bug && !range.empty()
                ? next().WriteZeroes({.begin = Down(range.begin), .end = Up(range.end)}, may_punch_hole)
                : BlockSizeFilter::WriteZeroes(range, may_punch_hole);
   }
   LayerResult Trim(ByteRange range) override {
     return BlockSizeFilter::Trim(
-        bug_ == "BlockSizeTrimsTheBlockAfter"_bug ? ByteRange{.begin = range.begin, .end = Up(range.end)} : range);
+        bug == "BlockSizeTrimsTheBlockAfter"_bug ? ByteRange{.begin = range.begin, .end = Up(range.end)} : range);
   }
 
- private:
-  [[nodiscard]] std::uint64_t Down(std::uint64_t offset) const { return offset / block_bytes_ * block_bytes_; }
-  [[nodiscard]] std::uint64_t Up(std::uint64_t offset) const {
-    return std::min(size(), Down(offset + block_bytes_ - 1));
-  }
+  [[nodiscard]] std::uint64_t Down(std::uint64_t offset) const { return offset / unit_bytes * unit_bytes; }
+  [[nodiscard]] std::uint64_t Up(std::uint64_t offset) const { return std::min(size(), Down(offset + unit_bytes - 1)); }
 
   LayerResult ExtentsByBlock(const ExtentsRequest& request, ExtentMap& extents) {
     const ByteRange blocks = {.begin = Down(request.range.begin), .end = Up(request.range.end)};
     const auto below =
-        AskExtents(next(), {.range = blocks, .req_one = request.req_one && bug_ == "BlockSizePassesReqOne"_bug});
+        AskExtents(next(), {.range = blocks, .req_one = request.req_one && bug == "BlockSizePassesReqOne"_bug});
     LayerResult added = below ? LayerResult{} : std::unexpected(below.error());
-    for (std::uint64_t begin = blocks.begin; added && begin < blocks.end; begin += block_bytes_) {
+    for (std::uint64_t begin = blocks.begin; added && begin < blocks.end; begin += unit_bytes) {
       const ByteRange block = {.begin = begin, .end = Up(begin + 1)};
       auto every = static_cast<unsigned>(ExtentType::kHoleZero);
       unsigned any = 0;
@@ -226,26 +192,21 @@ class MutantBlockSize : public engine::BlockSizeFilter {
         return true;
       });
       ExtentType type = static_cast<ExtentType>(every);
-      if (bug_ == "BlockSizeTakesTheFirstExtentOfABlock"_bug) {
+      if (bug == "BlockSizeTakesTheFirstExtentOfABlock"_bug) {
         type = below->Lookup(begin).type;
-      } else if (bug_ == "BlockSizeMakesUpHoles"_bug) {
+      } else if (bug == "BlockSizeMakesUpHoles"_bug) {
         type = static_cast<ExtentType>(every | (any & static_cast<unsigned>(ExtentType::kHole)));
       }
       added = AddExtent(extents, block, type);
     }
     return added;
   }
-
-  Bug bug_;
-  std::uint64_t block_bytes_;
 };
 
-class MutantSparseRead : public engine::SparseReadFilter {
- public:
-  MutantSparseRead(Bug bug, std::unique_ptr<Layer> below) : SparseReadFilter(std::move(below)), bug_(bug) {}
-
+struct MutantSparseRead : Mutant<engine::SparseReadFilter> {
+  using Mutant::Mutant;
   LayerResult Extents(const ExtentsRequest& request, ExtentMap& extents) override {
-    if (bug_ != "SparseReadPassesAUsedMap"_bug) {
+    if (bug != "SparseReadPassesAUsedMap"_bug) {
       return SparseReadFilter::Extents(request, extents);
     }
     const auto added = AddExtent(extents, request.range, ExtentType::kHoleZero);
@@ -254,24 +215,23 @@ class MutantSparseRead : public engine::SparseReadFilter {
 
   LayerResult Read(std::uint64_t offset, std::span<std::uint8_t> into) override {
     const ByteRange range = {.begin = offset, .end = offset + into.size()};
-    if (into.empty() || bug_ == "SparseReadReadsZeroes"_bug) {
+    if (into.empty() || bug == "SparseReadReadsZeroes"_bug) {
       return next().Read(offset, into);
     }
     const auto extents = Known(range);
     return extents ? ReadBy(*extents, range, into) : std::unexpected(extents.error());
   }
 
- private:
   std::expected<ExtentMap, std::uint32_t> Known(ByteRange range) {
-    if (bug_ == "SparseReadAsksWhatOffersNoExtents"_bug) {
+    if (bug == "SparseReadAsksWhatOffersNoExtents"_bug) {
       ExtentMap extents(size(), ExtentType::kData);
       const auto answered = next().Extents({.range = range}, extents);
       return answered ? std::expected<ExtentMap, std::uint32_t>(std::move(extents)) : std::unexpected(answered.error());
     }
-    if (bug_ == "SparseReadTrustsWhatItWasNotAsked"_bug) {
+    if (bug == "SparseReadTrustsWhatItWasNotAsked"_bug) {
       return AskExtents(next(), {.range = {.begin = range.begin, .end = range.begin + 1}});
     }
-    if (bug_ == "SparseReadKeepsExtentsBetweenRequests"_bug) {
+    if (bug == "SparseReadKeepsExtentsBetweenRequests"_bug) {
       if (!kept_) {
         auto all = AskExtents(next(), {.range = {.begin = 0, .end = size()}});
         if (!all) {
@@ -282,7 +242,7 @@ class MutantSparseRead : public engine::SparseReadFilter {
       return *kept_->Clone();
     }
     auto extents = AskExtents(next(), {.range = range});
-    if (!extents && bug_ == "SparseReadHidesErrorsOfExtents"_bug) {
+    if (!extents && bug == "SparseReadHidesErrorsOfExtents"_bug) {
       return ExtentMap(size(), ExtentType::kData);
     }
     return extents;
@@ -293,10 +253,10 @@ class MutantSparseRead : public engine::SparseReadFilter {
     extents.ForEach(range, [&](Extent extent) {
       auto here = into.subspan(extent.range.begin - range.begin, extent.range.length());
       const bool is_zero =
-          IsZero(extent.type) || (bug_ == "SparseReadTakesHolesForZeroes"_bug && extent.type == ExtentType::kHole);
+          IsZero(extent.type) || (bug == "SparseReadTakesHolesForZeroes"_bug && extent.type == ExtentType::kHole);
       std::ranges::fill(here, std::uint8_t{0});
       if (!is_zero) {
-        const bool is_short = bug_ == "SparseReadSkipsTheByteBeforeAZero"_bug && extent.range.end < range.end;
+        const bool is_short = bug == "SparseReadSkipsTheByteBeforeAZero"_bug && extent.range.end < range.end;
         read = next().Read(extent.range.begin, is_short ? here.first(here.size() - 1) : here);
       }
       return read.has_value();
@@ -304,39 +264,39 @@ class MutantSparseRead : public engine::SparseReadFilter {
     return read;
   }
 
-  Bug bug_;
   std::optional<ExtentMap> kept_;
 };
 
 MakeLayer MakeMutantLayer(Bug bug) {
-  return [bug](const LayerSpec& spec, std::vector<std::unique_ptr<Layer>> below) -> std::unique_ptr<Layer> {
+  return [bug](LayerSpec spec, std::vector<std::unique_ptr<Layer>> below) -> std::unique_ptr<Layer> {
+    if (spec.size && ((spec.kind == LayerKind::kWindow && bug == "WindowIsOneByteLonger"_bug) ||
+                      (spec.kind == LayerKind::kTruncate && bug == "TruncateRoundsUpWhatIsRound"_bug))) {
+      ++*spec.size;
+    }
     switch (spec.kind) {
       case LayerKind::kDisk:
-        if (bug != "DiskForgetsThatTheLastByteIsWritten"_bug) {
-          break;
-        }
-        return std::make_unique<Spoiled>(bug, MakeRightLayer(spec, std::move(below)));
       case LayerKind::kNoExtents:
-        if (bug != "NoExtentsOffersThem"_bug && bug != "NoExtentsFlushesNothing"_bug) {
-          break;
-        }
-        return std::make_unique<Spoiled>(bug, MakeRightLayer(spec, std::move(below)));
+        return std::make_unique<Spoiled>(bug, 0, MakeRightLayer(spec, std::move(below)));
       case LayerKind::kConcat: {
         const std::uint64_t first_bytes = below.empty() ? 0 : below[0]->size();
         return std::make_unique<MutantConcat>(bug, first_bytes, std::move(below));
       }
       case LayerKind::kWindow:
-        return std::make_unique<MutantWindow>(bug, spec, std::move(below.at(0)));
+        return std::make_unique<MutantWindow>(
+            bug, 0, std::move(below.at(0)), engine::WindowFilter::Options{.offset = spec.offset, .length = spec.size});
       case LayerKind::kTruncate:
-        return std::make_unique<MutantTruncate>(bug, spec, std::move(below.at(0)));
+        return std::make_unique<MutantTruncate>(
+            bug, 0, std::move(below.at(0)),
+            engine::TruncateFilter::Options{
+                .size = spec.size, .round_up_to = spec.round_up_to, .round_down_to = spec.round_down_to});
       case LayerKind::kCopyOnWrite:
-        return std::make_unique<MutantCopyOnWrite>(bug, spec, std::move(below.at(0)));
+        return std::make_unique<MutantCopyOnWrite>(bug, spec.block_bytes, std::move(below.at(0)), spec.block_bytes);
       case LayerKind::kBlockSize:
-        return std::make_unique<MutantBlockSize>(bug, spec, std::move(below.at(0)));
+        return std::make_unique<MutantBlockSize>(bug, spec.block_bytes, std::move(below.at(0)), spec.block_bytes);
       case LayerKind::kSparseRead:
-        return std::make_unique<MutantSparseRead>(bug, std::move(below.at(0)));
+        return std::make_unique<MutantSparseRead>(bug, 0, std::move(below.at(0)));
     }
-    return MakeRightLayer(spec, std::move(below));
+    return nullptr;
   };
 }
 

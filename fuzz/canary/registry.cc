@@ -13,4 +13,14 @@ const std::vector<CanaryTarget>& CanaryTargets() {
   return kTargets;
 }
 
+std::vector<Planted> AllPlanted() {
+  std::vector<Planted> all;
+  for (const CanaryTarget& target : CanaryTargets()) {
+    for (const Canary& canary : target.canaries) {
+      all.push_back({.target = &target, .canary = &canary});
+    }
+  }
+  return all;
+}
+
 }  // namespace nbdspec::fuzz

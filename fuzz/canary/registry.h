@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "fuzz/canary/canary.h"
@@ -26,5 +27,13 @@ CanaryTarget WireDecodeCanaries();
 
 // All of them, made once.
 const std::vector<CanaryTarget>& CanaryTargets();
+
+struct Planted {
+  const CanaryTarget* target;
+  const Canary* canary;
+
+  [[nodiscard]] std::string name() const { return target->name + "/" + canary->name; }
+};
+std::vector<Planted> AllPlanted();
 
 }  // namespace nbdspec::fuzz

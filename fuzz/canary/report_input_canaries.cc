@@ -87,70 +87,58 @@ std::expected<Catalogue, Trouble> CountsLinesWithoutComments(std::string_view te
   return std::unexpected(Trouble{sentence});
 }
 
-std::expected<Catalogue, Trouble> QuotesRawBytes(std::string_view text) {
-  auto parsed = Catalogue::Parse(text);
-  if (!parsed) {
-    return std::unexpected(Trouble{parsed.error().sentence + ": " + std::string(text.substr(0, 80))});
+template <typename Value>
+using Parse = std::expected<Value, Trouble> (*)(std::string_view text);
+
+// Errors quote the text as it is.
+template <typename Value, Parse<Value> kParse>
+std::expected<Value, Trouble> QuotesRawBytes(std::string_view text) {
+  auto read = kParse(text);
+  if (!read) {
+    read.error().sentence += ": " + std::string(text.substr(0, 80));
   }
-  return parsed;
+  return read;
 }
 
-using ChangeCase = std::function<void(NbdkitCase&)>;
-
-ReportReaders WithCases(const ChangeCase& change) {
-  return {.parse_case = [change](std::string_view text) {
-    auto read = ParseNbdkitCase(text);
+// What is read is changed after that, or before it is printed again.
+template <typename Value>
+auto Reads(Parse<Value> parse, void (*change)(Value& read)) {
+  return [parse, change](std::string_view text) {
+    auto read = parse(text);
     if (read) {
       change(*read);
     }
     return read;
-  }};
+  };
 }
-
-ReportReaders PrintsCases(const ChangeCase& change) {
-  return {.print_case = [change](NbdkitCase read) {
+template <typename Value>
+auto Prints(void (*change)(Value& read)) {
+  return [change](Value read) {
     change(read);
     return Print(read);
+  };
+}
+
+ReportReaders WithCases(void (*change)(NbdkitCase&)) { return {.parse_case = Reads(ParseNbdkitCase, change)}; }
+ReportReaders PrintsCases(void (*change)(NbdkitCase&)) { return {.print_case = Prints(change)}; }
+ReportReaders WithAbouts(void (*change)(About&)) { return {.parse_about = Reads(ParseAbout, change)}; }
+ReportReaders PrintsAbouts(void (*change)(About&)) { return {.print_about = Prints(change)}; }
+
+// Takes a stack with errors of one kind for none.
+ReportReaders ForgivesStacks(const std::string& kind) {
+  return {.parse_case = [kind](std::string_view text) {
+    auto read = ParseNbdkitCase(text);
+    const bool is_of_kind = !read && read.error().sentence.find(kind) != std::string::npos;
+    return is_of_kind ? NbdkitCase{.script = *engine::ParseScript(text)} : std::move(read);
   }};
-}
-
-std::expected<NbdkitCase, Trouble> IgnoresUnknownLayers(std::string_view text) {
-  auto read = ParseNbdkitCase(text);
-  const bool is_unknown = !read && read.error().sentence.find("is no layer") != std::string::npos;
-  return is_unknown ? NbdkitCase{.script = *engine::ParseScript(text)} : std::move(read);
-}
-
-std::expected<NbdkitCase, Trouble> TakesStacksThatDoNotFit(std::string_view text) {
-  auto read = ParseNbdkitCase(text);
-  const bool is_unfit = !read && read.error().sentence.find("does not fit") != std::string::npos;
-  return is_unfit ? NbdkitCase{.script = *engine::ParseScript(text)} : std::move(read);
 }
 
 std::expected<NbdkitCase, Trouble> NamesNoLine(std::string_view text) {
   auto read = ParseNbdkitCase(text);
   if (!read) {
-    return std::unexpected(Trouble{read.error().sentence.substr(read.error().sentence.find(": "))});
+    read.error().sentence.erase(0, read.error().sentence.find(": "));
   }
   return read;
-}
-
-using ChangeAbout = std::function<void(About&)>;
-
-ReportReaders WithAbouts(const ChangeAbout& change) {
-  return {.parse_about = [change](std::string_view text) {
-    auto read = ParseAbout(text);
-    if (read) {
-      change(*read);
-    }
-    return read;
-  }};
-}
-
-ReportReaders PrintsAbouts(const ChangeAbout& change) {
-  return {.print_about = [change](About read) {
-    change(read);
-    return Print(read);
-  }};
 }
 
 std::expected<About, Trouble> TakesNamesWithSlashes(std::string_view text) {
@@ -159,20 +147,12 @@ std::expected<About, Trouble> TakesNamesWithSlashes(std::string_view text) {
   return ParseAbout(plain);
 }
 
-std::expected<About, Trouble> QuotesAboutRaw(std::string_view text) {
-  auto read = ParseAbout(text);
-  if (!read) {
-    return std::unexpected(Trouble{read.error().sentence + ": " + std::string(text.substr(0, 80))});
-  }
-  return read;
-}
-
 const std::vector<WrongSubject<ReportReaders>> kWrongReaders = {
     {"CatalogueLosesALastLineWithoutEnd", Family::kLost, 550, {.parse_catalogue = LosesALastLineWithoutEnd}},
     {"CatalogueDropsCarriageReturns", Family::kLost, 450, {.parse_catalogue = DropsCarriageReturns}},
     {"CatalogueEndsAtTheSecondComment", Family::kRule, 100, {.parse_catalogue = EndsAtTheSecondComment}},
     {"CatalogueCountsLinesWithoutComments", Family::kLost, 100, {.parse_catalogue = CountsLinesWithoutComments}},
-    {"CatalogueQuotesRawBytes", Family::kRule, 100, {.parse_catalogue = QuotesRawBytes}},
+    {"CatalogueQuotesRawBytes", Family::kRule, 100, {.parse_catalogue = QuotesRawBytes<Catalogue, Catalogue::Parse>}},
     {"CatalogueTakesAnIdTwice", Family::kRule, 11500, {.parse_catalogue = Forgives("repeats the id")}},
     {"CatalogueTakesUnknownWords", Family::kRule, 650, {.parse_catalogue = Forgives("an unknown level")}},
     {"CatalogueTakesSpacesAtTheEnds", Family::kRule, 200, {.parse_catalogue = Forgives("has a space")}},
@@ -183,8 +163,8 @@ const std::vector<WrongSubject<ReportReaders>> kWrongReaders = {
      WithCases([](NbdkitCase& read) { std::ranges::reverse(read.stack); })},
     {"CaseForgetsALayer", Family::kLost, 150,
      WithCases([](NbdkitCase& read) { read.stack.resize(read.stack.empty() ? 0 : 1); })},
-    {"CaseIgnoresUnknownLayers", Family::kRule, 700, {.parse_case = IgnoresUnknownLayers}},
-    {"CaseTakesStacksThatDoNotFit", Family::kRule, 200, {.parse_case = TakesStacksThatDoNotFit}},
+    {"CaseIgnoresUnknownLayers", Family::kRule, 700, ForgivesStacks("is no layer")},
+    {"CaseTakesStacksThatDoNotFit", Family::kRule, 200, ForgivesStacks("does not fit")},
     {"CaseNamesNoLine", Family::kRule, 100, {.parse_case = NamesNoLine}},
     {"CasePrintsNumbersIn32Bits", Family::kWidth, 550, PrintsCases([](NbdkitCase& read) {
        for (Layer& layer : read.stack) {
@@ -205,7 +185,7 @@ const std::vector<WrongSubject<ReportReaders>> kWrongReaders = {
     {"AboutPrintsNoConnections", Family::kBits, 900,
      PrintsAbouts([](About& read) { read.finding.connections.clear(); })},
     {"AboutTakesNamesWithSlashes", Family::kRule, 2000, {.parse_about = TakesNamesWithSlashes}},
-    {"AboutQuotesRawBytes", Family::kRule, 550, {.parse_about = QuotesAboutRaw}},
+    {"AboutQuotesRawBytes", Family::kRule, 550, {.parse_about = QuotesRawBytes<About, ParseAbout>}},
 };
 
 }  // namespace

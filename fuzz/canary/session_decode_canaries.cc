@@ -31,71 +31,53 @@ using conformance::Transport;
 
 // --- What the session gets is not what was sent ---
 
-// Between a transport and a session.
-class PassedOn : public Transport {
- public:
-  explicit PassedOn(std::unique_ptr<Transport> from) : from_(std::move(from)) {}
-  Ending Send(engine::ByteView bytes, Clock::time_point deadline) override { return from_->Send(bytes, deadline); }
-  Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {
-    return from_->Receive(out, bytes_max, deadline);
-  }
-  void CloseSending() override { from_->CloseSending(); }
-
- private:
-  std::unique_ptr<Transport> from_;
-};
+// How what was received ended, and the piece that came; both may be changed. `count` is the session's, for whatever
+// use.
+using Spoil = Ending (*)(Ending ending, engine::Bytes& piece, unsigned& count);
 
 template <Ending kFrom, Ending kTo>
-class TakesEndingForAnother : public PassedOn {
- public:
-  using PassedOn::PassedOn;
-  Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {
-    const Ending ending = PassedOn::Receive(out, bytes_max, deadline);
-    return ending == kFrom ? kTo : ending;
-  }
-};
+Ending TakeForAnother(Ending ending, engine::Bytes& /*piece*/, unsigned& /*count*/) {
+  return ending == kFrom ? kTo : ending;
+}
 
-class LosesTheLastByteOfLongPieces : public PassedOn {
- public:
-  using PassedOn::PassedOn;
-  Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {
-    const Ending ending = PassedOn::Receive(out, bytes_max, deadline);
-    out.resize(out.size() < 100 ? out.size() : out.size() - 1);
-    return ending;
-  }
-};
+Ending LoseTheLastByteOfLongPieces(Ending ending, engine::Bytes& piece, unsigned& /*count*/) {
+  piece.resize(piece.size() < 100 ? piece.size() : piece.size() - 1);
+  return ending;
+}
 
-class TakesAPieceForAnEndOfLine : public PassedOn {  // A piece that is one zero byte is not there.
- public:
-  using PassedOn::PassedOn;
-  Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {
-    const Ending ending = PassedOn::Receive(out, bytes_max, deadline);
-    if (out.size() == 1 && out[0] == 0 && ++zeroes_ % 8 == 0) {
-      out.clear();
+// A piece that is one zero byte is not there.
+Ending TakeAPieceForAnEndOfLine(Ending ending, engine::Bytes& piece, unsigned& count) {
+  if (piece.size() == 1 && piece[0] == 0 && ++count % 8 == 0) {
+    piece.clear();
+  }
+  return ending;
+}
+
+template <Spoil kSpoil>
+struct Over : Session {
+  struct Spoiled : Transport {
+    explicit Spoiled(std::unique_ptr<Transport> transport) : right(std::move(transport)) {}
+    Ending Send(engine::ByteView bytes, Clock::time_point deadline) override { return right->Send(bytes, deadline); }
+    Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {
+      return kSpoil(right->Receive(out, bytes_max, deadline), out, count);
     }
-    return ending;
-  }
+    void CloseSending() override { right->CloseSending(); }
 
- private:
-  unsigned zeroes_ = 0;
-};
+    std::unique_ptr<Transport> right;
+    unsigned count = 0;
+  };
 
-template <typename Passed>
-class Over : public Session {
- public:
   Over(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript)
-      : Session(std::make_unique<Passed>(std::move(transport)), limits, transcript) {}
+      : Session(std::make_unique<Spoiled>(std::move(transport)), limits, transcript) {}
 };
 
 // --- What limits it ---
 
 template <auto kLimit>
-class Without : public Session {
- public:
+struct Without : Session {
   Without(std::unique_ptr<Transport> transport, Limits limits, Transcript& transcript)
       : Session(std::move(transport), Unlimited(limits), transcript) {}
 
- private:
   static Limits& Unlimited(Limits& limits) {
     limits.*kLimit = std::numeric_limits<std::remove_reference_t<decltype(limits.*kLimit)>>::max();
     return limits;
@@ -104,8 +86,7 @@ class Without : public Session {
 
 // --- What it makes of it ---
 
-class TakesTheNextReplyForTheAnswer : public Session {
- public:
+struct TakesTheNextReplyForTheAnswer : Session {
   using Session::Session;
   Received<Answer> NextAnswer(std::uint64_t /*cookie*/) {
     auto next = Next();
@@ -121,14 +102,12 @@ class TakesTheNextReplyForTheAnswer : public Session {
   }
 };
 
-class LosesStrays : public Session {
- public:
+struct LosesStrays : Session {
   using Session::Session;
   [[nodiscard]] std::vector<engine::ServerMessage> unmatched() const { return {}; }
 };
 
-class GivesChunksInReverse : public Session {
- public:
+struct GivesChunksInReverse : Session {
   using Session::Session;
   Received<Answer> NextAnswer(std::uint64_t cookie) {
     auto answer = Session::NextAnswer(cookie);
@@ -139,8 +118,7 @@ class GivesChunksInReverse : public Session {
   }
 };
 
-class ForgetsThatAReadWasSaid : public Session {  // So its data is no part of the simple reply.
- public:
+struct ForgetsThatAReadWasSaid : Session {  // So its data is no part of the simple reply.
   using Session::Session;
   void Send(const engine::ClientMessage& message) {
     engine::ClientMessage other = message;
@@ -149,8 +127,7 @@ class ForgetsThatAReadWasSaid : public Session {  // So its data is no part of t
   }
 };
 
-class GoesOnAfterAnErrorReply : public Session {
- public:
+struct GoesOnAfterAnErrorReply : Session {
   using Session::Session;
   Received<std::vector<engine::OptionReply>> NextOptionReplies() {
     auto replies = Session::NextOptionReplies();
@@ -165,8 +142,7 @@ class GoesOnAfterAnErrorReply : public Session {
   }
 };
 
-class HearsNothingInHalfAMessage : public Session {  // Takes a server that stopped inside of one for a silent one.
- public:
+struct HearsNothingInHalfAMessage : Session {  // Takes a server that stopped inside of one for a silent one.
   using Session::Session;
   std::optional<std::string> ExpectSilence() {
     auto heard = Session::ExpectSilence();
@@ -174,16 +150,14 @@ class HearsNothingInHalfAMessage : public Session {  // Takes a server that stop
   }
 };
 
-class ReadsThePadWhereThereIsNone : public Session {
- public:
+struct ReadsThePadWhereThereIsNone : Session {
   using Session::Session;
   Received<engine::ExportNameReply> AskExportName(std::string_view name, bool /*no_zeroes*/) {
     return Session::AskExportName(name, /*no_zeroes=*/false);
   }
 };
 
-class ListensOnAfterTheEnd : public Session {
- public:
+struct ListensOnAfterTheEnd : Session {
   using Session::Session;
   ReceiveError WaitForEnd() {
     ReceiveError ended = Session::WaitForEnd();
@@ -192,24 +166,21 @@ class ListensOnAfterTheEnd : public Session {
   }
 };
 
-class CountsHalfAMessageTwice : public Session {
- public:
+struct CountsHalfAMessageTwice : Session {
   using Session::Session;
   [[nodiscard]] std::uint64_t received_byte_count() const { return Session::received_byte_count() + pending().size(); }
 };
 
-class WritesSilenceDown : public Session {  // In the transcript, as if the server had said something.
- public:
+struct WritesSilenceDown : Session {  // In the transcript, as if the server had said something.
   WritesSilenceDown(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript)
-      : Session(std::move(transport), limits, transcript), transcript_(transcript) {}
+      : Session(std::move(transport), limits, transcript), transcript(transcript) {}
   std::optional<std::string> ExpectSilence() {
     auto heard = Session::ExpectSilence();
-    transcript_.Add({.direction = Transcript::Direction::kReceived, .text = heard.value_or("nothing")});
+    transcript.Add({.direction = Transcript::Direction::kReceived, .text = heard.value_or("nothing")});
     return heard;
   }
 
- private:
-  Transcript& transcript_;
+  Transcript& transcript;
 };
 
 template <typename Subject>
@@ -223,12 +194,11 @@ CanaryTarget SessionDecodeCanaries() {
   return CanariesFor(
       SessionDecodeTarget(),
       {
-          {"TakesResetForClosed", Family::kRule, 800,
-           With<Over<TakesEndingForAnother<Ending::kReset, Ending::kClosed>>>()},
+          {"TakesResetForClosed", Family::kRule, 800, With<Over<TakeForAnother<Ending::kReset, Ending::kClosed>>>()},
           {"TakesSilenceForClosed", Family::kRule, 850,
-           With<Over<TakesEndingForAnother<Ending::kTimedOut, Ending::kClosed>>>()},
-          {"LosesTheLastByteOfLongPieces", Family::kEdge, 7500, With<Over<LosesTheLastByteOfLongPieces>>()},
-          {"TakesAPieceForAnEndOfLine", Family::kRule, 1000, With<Over<TakesAPieceForAnEndOfLine>>()},
+           With<Over<TakeForAnother<Ending::kTimedOut, Ending::kClosed>>>()},
+          {"LosesTheLastByteOfLongPieces", Family::kEdge, 7500, With<Over<LoseTheLastByteOfLongPieces>>()},
+          {"TakesAPieceForAnEndOfLine", Family::kRule, 1000, With<Over<TakeAPieceForAnEndOfLine>>()},
           {"HasNoLimitOfMessages", Family::kRule, 7000, With<Without<&Session::Limits::messages_max>>()},
           {"HasNoLimitOfAnswerBytes", Family::kRule, 2000, With<Without<&Session::Limits::answer_bytes_max>>()},
           {"HasNoLimitOfReceivedBytes", Family::kRule, 1500, With<Without<&Session::Limits::received_bytes_max>>()},

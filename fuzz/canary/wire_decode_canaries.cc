@@ -19,15 +19,13 @@ namespace {
 using engine::ByteView;
 
 // A piece that begins right after an option's header is taken for the next message: its first byte is lost.
-class LosesByteAfterHeader : public engine::ClientDecoder {
- public:
+struct LosesByteAfterHeader : engine::ClientDecoder {
   using ClientDecoder::ClientDecoder;
   void Feed(ByteView bytes) { ClientDecoder::Feed(bytes.subspan(pending_bytes() == 16 && !bytes.empty() ? 1 : 0)); }
 };
 
 // Of a magic that comes as three bytes and one, the last byte is read as zero.
-class ZeroesLastByteOfTornMagic : public engine::ClientDecoder {
- public:
+struct ZeroesLastByteOfTornMagic : engine::ClientDecoder {
   using ClientDecoder::ClientDecoder;
   void Feed(ByteView bytes) {
     const bool is_torn = pending_bytes() == 3 && !bytes.empty();
@@ -35,32 +33,28 @@ class ZeroesLastByteOfTornMagic : public engine::ClientDecoder {
     ClientDecoder::Feed(is_torn ? bytes.subspan(1) : ByteView());
   }
 
- private:
   static constexpr std::uint8_t kZero[1] = {0};
 };
 
 // The payload of an overlong message is kept until the message is given out.
-class KeepsOverlongPayload : public engine::ClientDecoder {
- public:
+struct KeepsOverlongPayload : engine::ClientDecoder {
   using ClientDecoder::ClientDecoder;
   void Feed(ByteView bytes) {
-    kept_ += bytes.size();
+    kept += bytes.size();
     ClientDecoder::Feed(bytes);
   }
   auto Next() {
     auto next = ClientDecoder::Next();
-    kept_ = next ? pending_bytes() : kept_;
+    kept = next ? pending_bytes() : kept;
     return next;
   }
-  [[nodiscard]] std::size_t pending_bytes() const { return std::max(kept_, ClientDecoder::pending_bytes()); }
+  [[nodiscard]] std::size_t pending_bytes() const { return std::max(kept, ClientDecoder::pending_bytes()); }
 
- private:
-  std::size_t kept_ = 0;
+  std::size_t kept = 0;
 };
 
 // Command flags are read as one byte.
-class ReadsFlagsAsByte : public engine::ClientDecoder {
- public:
+struct ReadsFlagsAsByte : engine::ClientDecoder {
   using ClientDecoder::ClientDecoder;
   auto Next() {
     auto next = ClientDecoder::Next();
@@ -73,45 +67,41 @@ class ReadsFlagsAsByte : public engine::ClientDecoder {
 };
 
 // A reply whose last byte comes alone is given a zero in its place.
-class ZeroesLastByteThatComesAlone : public engine::ServerDecoder {
- public:
+struct ZeroesLastByteThatComesAlone : engine::ServerDecoder {
   using ServerDecoder::ServerDecoder;
   void Feed(ByteView bytes) {
-    is_alone_ = bytes.size() == 1;
+    is_alone = bytes.size() == 1;
     ServerDecoder::Feed(bytes);
   }
   auto Next() {
     auto next = ServerDecoder::Next();
     auto* placed = next ? std::get_if<engine::PlacedServerMessage>(&*next) : nullptr;
     if (auto* chunk = placed != nullptr ? std::get_if<engine::Chunk>(&placed->message) : nullptr) {
-      if (is_alone_ && !chunk->payload.empty()) {
+      if (is_alone && !chunk->payload.empty()) {
         chunk->payload.back() = 0;
       }
     }
     return next;
   }
 
- private:
-  bool is_alone_ = false;
+  bool is_alone = false;
 };
 
 // The place in the stream is counted without the pad of an ExportNameReply.
-class ForgetsPadInOffset : public engine::ServerDecoder {
- public:
+struct ForgetsPadInOffset : engine::ServerDecoder {
   using ServerDecoder::ServerDecoder;
   auto Next() {
     auto next = ServerDecoder::Next();
     auto* placed = next ? std::get_if<engine::PlacedServerMessage>(&*next) : nullptr;
     if (placed != nullptr) {
-      placed->offset -= pad_bytes_;
+      placed->offset -= pad_bytes;
       const auto* reply = std::get_if<engine::ExportNameReply>(&placed->message);
-      pad_bytes_ += reply != nullptr ? reply->pad.size() : 0;
+      pad_bytes += reply != nullptr ? reply->pad.size() : 0;
     }
     return next;
   }
 
- private:
-  std::uint64_t pad_bytes_ = 0;
+  std::uint64_t pad_bytes = 0;
 };
 
 template <typename ClientDecoder>

@@ -61,48 +61,37 @@ class ExtentMapCommand : public rc::state::Command<ExtentMapModel<Oracle>, Map> 
 };
 
 // An edge of the model's, the byte before or after it, or any offset in or near the export.
-inline rc::Gen<std::uint64_t> GenOffset(const std::vector<std::uint64_t>& edges, std::uint64_t size) {
-  const auto near_edge = rc::gen::map(
-      rc::gen::pair(rc::gen::elementOf(edges), rc::gen::inRange(0, 3)),
-      [](std::pair<std::uint64_t, int> edge) { return edge.first + static_cast<std::uint64_t>(edge.second) - 1; });
-  return rc::gen::oneOf(near_edge, rc::gen::inRange<std::uint64_t>(0, size + 2));
+inline std::uint64_t AnyOffset(const std::vector<std::uint64_t>& edges, std::uint64_t size) {
+  return *rc::gen::arbitrary<bool>() ? *rc::gen::elementOf(edges) + *rc::gen::inRange<std::uint64_t>(0, 3) - 1
+                                     : *rc::gen::inRange<std::uint64_t>(0, size + 2);
 }
 
-// Ranges between two offsets; a few lengths stand by themselves, so that sums wrap and pass 32 bits.
-inline rc::Gen<engine::ByteRange::OffsetAndLength> GenRange(const std::vector<std::uint64_t>& edges,
-                                                            std::uint64_t size) {
-  using Range = engine::ByteRange::OffsetAndLength;
-  const auto offset = GenOffset(edges, size);
-  const auto between = rc::gen::map(rc::gen::pair(offset, offset), [](std::pair<std::uint64_t, std::uint64_t> pair) {
-    const auto [low, high] = std::minmax(pair.first, pair.second);
-    return Range{.offset = low, .length = high - low};
-  });
-  const auto length = rc::gen::element<std::uint64_t>(0, 1, (1ULL << 32) - 1, 1ULL << 32, (1ULL << 32) + 1, 1ULL << 62,
-                                                      std::numeric_limits<std::uint64_t>::max());
-  const auto apart = rc::gen::map(rc::gen::pair(offset, length), [](std::pair<std::uint64_t, std::uint64_t> pair) {
-    return Range{.offset = pair.first, .length = pair.second};
-  });
-  return rc::gen::weightedOneOf<Range>({{4, between}, {1, apart}});
+// A range between two offsets; a few lengths stand by themselves, so that sums wrap and pass 32 bits.
+inline engine::ByteRange::OffsetAndLength AnyRange(const std::vector<std::uint64_t>& edges, std::uint64_t size) {
+  const std::uint64_t offset = AnyOffset(edges, size);
+  if (*rc::gen::inRange(0, 5) == 0) {
+    return {.offset = offset,
+            .length = *rc::gen::element<std::uint64_t>(0, 1, (1ULL << 32) - 1, 1ULL << 32, (1ULL << 32) + 1, 1ULL << 62,
+                                                       std::numeric_limits<std::uint64_t>::max())};
+  }
+  const auto [low, high] = std::minmax({offset, AnyOffset(edges, size)});
+  return {.offset = low, .length = high - low};
 }
 
 inline rc::Gen<engine::Step> GenStep(const std::vector<std::uint64_t>& edges, std::uint64_t size) {
   using engine::Step;
-  using Range = engine::ByteRange::OffsetAndLength;
-  const auto type = rc::gen::weightedElement<std::uint8_t>({{8, 0}, {8, 1}, {8, 2}, {8, 3}, {1, 4}, {1, 0x83}});
-  const auto add =
-      rc::gen::map(rc::gen::pair(GenRange(edges, size), type), [](std::pair<Range, std::uint8_t> pair) -> Step {
-        return engine::AddStep{.offset = pair.first.offset,
-                               .length = pair.first.length,
-                               .type = static_cast<engine::ExtentType>(pair.second)};
-      });
-  const auto foreach_step =
-      rc::gen::map(rc::gen::pair(GenRange(edges, size), rc::gen::inRange<std::uint8_t>(0, 5)),
-                   [](std::pair<Range, std::uint8_t> pair) -> Step {
-                     const auto bounds = engine::ByteRange::From(pair.first);
-                     return engine::ForEachStep{.bounds = bounds.value_or(engine::ByteRange{}), .stop_at = pair.second};
-                   });
-  const auto lookup = rc::gen::map(GenOffset(edges, size),
-                                   [](std::uint64_t offset) -> Step { return engine::LookupStep{.offset = offset}; });
+  const auto add = rc::gen::exec([edges, size]() -> Step {
+    const auto [offset, length] = AnyRange(edges, size);
+    const auto type = *rc::gen::weightedElement<std::uint8_t>({{8, 0}, {8, 1}, {8, 2}, {8, 3}, {1, 4}, {1, 0x83}});
+    return engine::AddStep{.offset = offset, .length = length, .type = static_cast<engine::ExtentType>(type)};
+  });
+  const auto foreach_step = rc::gen::exec([edges, size]() -> Step {
+    const auto bounds = engine::ByteRange::From(AnyRange(edges, size));
+    return engine::ForEachStep{.bounds = bounds.value_or(engine::ByteRange{}),
+                               .stop_at = *rc::gen::inRange<std::uint8_t>(0, 5)};
+  });
+  const auto lookup =
+      rc::gen::exec([edges, size]() -> Step { return engine::LookupStep{.offset = AnyOffset(edges, size)}; });
   return rc::gen::weightedOneOf<Step>(
       {{16, add}, {4, foreach_step}, {2, lookup}, {1, rc::gen::just(Step(engine::ClearStep{}))}});
 }
