@@ -86,7 +86,7 @@ Change ChangesCookies(std::function<std::uint64_t(std::uint64_t cookie)> change)
 
 // Calls `change` for each simple reply and chunk.
 template <typename Function>
-void ForEachReply(Messages& sent, Function change) {
+void ForEachReply(Messages& sent, const Function& change) {
   ForEach<SimpleReply>(sent, change);
   ForEach<Chunk>(sent, change);
 }

@@ -76,7 +76,7 @@ Change IgnoresClientFlags(std::uint32_t flags);
 
 // Calls `change` for each message that is a `Message`.
 template <typename Message, typename Function>
-void ForEach(Messages& sent, Function change) {
+void ForEach(Messages& sent, Function&& change) {
   for (ServerMessage& each : sent) {
     if (auto* message = std::get_if<Message>(&each)) {
       change(*message);

@@ -66,9 +66,7 @@ Change WritesLate() {
               }));
 }
 
-Change WithoutFastZero(Change change) {
-  return Both(ChangesFlags(0, TransmissionFlag::kSendFastZero), std::move(change));
-}
+Change WithoutFastZero(const Change& change) { return Both(ChangesFlags(0, TransmissionFlag::kSendFastZero), change); }
 
 }  // namespace
 

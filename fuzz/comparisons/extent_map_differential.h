@@ -151,7 +151,8 @@ Found FindExtentMapDisagreement(const engine::Script& script, Map map, CellOracl
   ExtentMapDifferential<Map, CellOracle> both(map, oracle);
   auto found = Under("before the first step", both.CompareWhole());
   for (std::size_t i = 0; i < script.steps.size() && !found; ++i) {
-    if ((found = both.Take(script.steps[i]))) {
+    found = both.Take(script.steps[i]);
+    if (found) {
       return Under("after step " + std::to_string(i + 1) + ", " + engine::Print(script.steps[i]), std::move(found));
     }
   }

@@ -141,7 +141,8 @@ Found FindInCatalogue(std::string_view text, const ReportReaders& readers) {
     const Requirement& row = catalogue->all()[i];
     const bool is_found = catalogue->Find(row.id) == &row;
     const std::string saw = Print(row) + (is_found ? "" : ", which Find does not find");
-    if ((found = Compare("a row", Print(expected.rows[i]), saw))) {
+    found = Compare("a row", Print(expected.rows[i]), saw);
+    if (found) {
       return found;
     }
   }

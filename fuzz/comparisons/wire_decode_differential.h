@@ -180,7 +180,7 @@ class WireDecodeDifferential {
   static Found FindInPayloads(const Messages& whole) {
     for (const Message& message : whole) {
       const auto* undecodable = std::get_if<engine::Undecodable>(&message);
-      auto found = undecodable == nullptr ? FindPayloadDisagreement(Bare(std::get<0>(message)))
+      auto found = undecodable == nullptr ? FindPayloadDisagreement(*Bare(std::get<0>(message)))
                                           : FindInLine("what is undecodable", undecodable->what);
       if (found) {
         return found;
@@ -189,8 +189,8 @@ class WireDecodeDifferential {
     return std::nullopt;
   }
 
-  static const engine::ClientMessage& Bare(const engine::ClientMessage& message) { return message; }
-  static const engine::ServerMessage& Bare(const engine::PlacedServerMessage& placed) { return placed.message; }
+  static const engine::ClientMessage* Bare(const engine::ClientMessage& message) { return &message; }
+  static const engine::ServerMessage* Bare(const engine::PlacedServerMessage& placed) { return &placed.message; }
 
   // Where the message that stood at `position` ended; nothing when it did not stand there.
   std::optional<std::size_t> EndOf(const engine::ClientMessage& message, std::size_t position) const {

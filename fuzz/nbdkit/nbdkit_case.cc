@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <iterator>
+#include <memory>
 #include <optional>
 #include <random>
 #include <utility>
@@ -104,9 +106,11 @@ std::optional<Layer> ParseLayer(std::string_view text) {
   }
   Layer layer = {.kind = name->kind};
   const std::string_view numbers = text.substr(std::min(text.size(), word.size() + 1));
-  const std::size_t plus = std::min(numbers.find('+'), numbers.size());
-  std::from_chars(numbers.data(), numbers.data() + plus, layer.a);
-  std::from_chars(numbers.data() + std::min(plus + 1, numbers.size()), numbers.data() + numbers.size(), layer.b);
+  const char* const end = std::to_address(numbers.end());
+  const auto [after_a, error] = std::from_chars(std::to_address(numbers.begin()), end, layer.a);
+  if (after_a != end) {
+    std::from_chars(std::next(after_a), end, layer.b);
+  }
   return Print(layer) == text ? std::optional(layer) : std::nullopt;  // No other text stands for it.
 }
 
