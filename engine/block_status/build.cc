@@ -9,7 +9,7 @@
 
 #include "engine/base/check.h"
 #include "engine/extents/boundary_tree.h"
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 #include "engine/wire/protocol.h"
 
 namespace nbdspec::engine {

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 
 namespace nbdspec::engine {
 namespace {

@@ -8,7 +8,7 @@
 #include "engine/base/quoted.h"
 #include "engine/exchange/rule_facts.h"
 #include "engine/spec/ids.h"
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 
 namespace nbdspec::engine {
 namespace {

@@ -15,7 +15,7 @@
 #include "engine/base/byte_range.h"
 #include "engine/exchange/rules.h"
 #include "engine/extents/extent_map.h"
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 
 namespace nbdspec::engine {
 

@@ -7,7 +7,7 @@
 #include "engine/faults/fault_tables.h"
 #include "engine/faults/option_changes.h"
 #include "engine/spec/ids.h"
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 
 namespace nbdspec::engine::faults {
 

@@ -15,8 +15,8 @@
 #include <vector>
 
 #include "engine/negotiation/negotiated.h"
+#include "engine/wire/decoders.h"
 #include "engine/wire/messages.h"
-#include "engine/wire/server_decoder.h"
 
 namespace nbdspec::engine {
 

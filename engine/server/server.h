@@ -19,7 +19,7 @@
 #include "engine/layers/layer.h"
 #include "engine/layers/plugins.h"
 #include "engine/negotiation/negotiated.h"
-#include "engine/wire/client_decoder.h"
+#include "engine/wire/decoders.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
 

@@ -6,8 +6,8 @@
 
 #include "engine/layers/filters.h"
 #include "engine/layers/probe_layer.h"
+#include "engine/wire/decoders.h"
 #include "engine/wire/messages.h"
-#include "engine/wire/server_decoder.h"
 
 namespace nbdspec::engine {
 namespace {
@@ -21,33 +21,33 @@ class ServerTest : public testing::Test {
   void Say(const ClientMessage& message) { server_->Receive(Encode(message)); }
 
   // Everything the server has to say.
-  std::vector<ServerMessage> Hear() {
+  std::vector<ServerMessage> TakeReceived() {
     for (Bytes bytes = server_->TakeOutput(); !bytes.empty(); bytes = server_->TakeOutput()) {
       decoder_.Feed(bytes);
     }
-    std::vector<ServerMessage> heard;
+    std::vector<ServerMessage> received;
     while (auto next = decoder_.Next()) {
       const auto* placed = std::get_if<PlacedServerMessage>(&*next);
       if (placed == nullptr) {
         ADD_FAILURE() << std::get<Undecodable>(*next).what;
         break;
       }
-      heard.push_back(placed->message);
+      received.push_back(placed->message);
     }
-    return heard;
+    return received;
   }
 
   std::vector<OptionReply> Ask(std::uint32_t option, Bytes payload = {}) {
     Say(Option{.option = option, .payload = std::move(payload)});
     std::vector<OptionReply> replies;
-    for (const ServerMessage& message : Hear()) {
+    for (const ServerMessage& message : TakeReceived()) {
       replies.push_back(std::get<OptionReply>(message));
     }
     return replies;
   }
 
   void Haggle() {
-    Hear();
+    TakeReceived();
     Say(ClientFlags{});
   }
 
@@ -65,9 +65,9 @@ class ServerTest : public testing::Test {
   // The error of the one simple reply to `request`.
   std::uint32_t SimpleError(const Request& request) {
     Say(request);
-    const auto heard = Hear();
-    EXPECT_EQ(heard.size(), 1U);
-    return std::get<SimpleReply>(heard.at(0)).error;
+    const auto received = TakeReceived();
+    EXPECT_EQ(received.size(), 1U);
+    return std::get<SimpleReply>(received.at(0)).error;
   }
 
   Export export_{.options = {.name = "", .description = "d"}, .disk = Disk(kDiskBytes)};
@@ -77,20 +77,20 @@ class ServerTest : public testing::Test {
 };
 
 TEST_F(ServerTest, GreetsOnceAndWaits) {
-  const auto heard = Hear();
-  ASSERT_EQ(heard.size(), 1U);
-  EXPECT_EQ(std::get<Greeting>(heard[0]), Greeting{});
-  EXPECT_TRUE(Hear().empty());
+  const auto received = TakeReceived();
+  ASSERT_EQ(received.size(), 1U);
+  EXPECT_EQ(std::get<Greeting>(received[0]), Greeting{});
+  EXPECT_TRUE(TakeReceived().empty());
 }
 
 TEST_F(ServerTest, UnknownClientFlagsEndTheSession) {
   Say(ClientFlags{.flags = 4});
-  Hear();
+  TakeReceived();
   EXPECT_TRUE(server_->closed());
 }
 
 TEST_F(ServerTest, OptionsAreAnsweredInOrderHoweverTheBytesCome) {
-  Hear();
+  TakeReceived();
   Bytes bytes = Encode(ClientFlags{});
   for (const std::uint32_t option : {OptionType::kList, 0x4d2U, OptionType::kStructuredReply}) {
     Encode(Option{.option = option}, bytes);
@@ -99,7 +99,7 @@ TEST_F(ServerTest, OptionsAreAnsweredInOrderHoweverTheBytesCome) {
     server_->Receive(ByteView(&byte, 1));
   }
   std::vector<std::uint32_t> types;
-  for (const ServerMessage& message : Hear()) {
+  for (const ServerMessage& message : TakeReceived()) {
     types.push_back(std::get<OptionReply>(message).type);
   }
   EXPECT_EQ(types,
@@ -171,7 +171,7 @@ TEST_F(ServerTest, WhatIsWrittenIsReadAndIsDataFromThenOn) {
             NbdError::kOk);
   decoder_.ExpectData(2, 5);
   Say(Request{.type = CommandType::kRead, .cookie = 2, .offset = 999, .length = 5});
-  EXPECT_EQ(std::get<SimpleReply>(Hear().at(0)).data, (Bytes{0, 7, 8, 9, 0}));
+  EXPECT_EQ(std::get<SimpleReply>(TakeReceived().at(0)).data, (Bytes{0, 7, 8, 9, 0}));
   EXPECT_EQ(export_.disk.extents().Lookup(1001).type, ExtentType::kData);
   EXPECT_EQ(export_.disk.extents().Lookup(999).type, ExtentType::kHoleZero);
 }
@@ -181,20 +181,20 @@ TEST_F(ServerTest, StructuredReadsSendHolesInWholeSectors) {
   Enter(/*structured=*/true);
   Say(Request{.type = CommandType::kRead, .cookie = 3, .offset = 0, .length = 4096});
   std::vector<std::uint16_t> types;
-  for (const ServerMessage& message : Hear()) {
+  for (const ServerMessage& message : TakeReceived()) {
     types.push_back(std::get<Chunk>(message).type);
   }
   EXPECT_EQ(types,
             (std::vector<std::uint16_t>{ChunkType::kOffsetHole, ChunkType::kOffsetData, ChunkType::kOffsetHole}));
   Say(Request{.flags = CommandFlag::kDf, .type = CommandType::kRead, .cookie = 4, .offset = 0, .length = 4096});
-  EXPECT_EQ(Hear().size(), 1U);
+  EXPECT_EQ(TakeReceived().size(), 1U);
 }
 
 TEST_F(ServerTest, OnlyTheFirstAndLastLengthOfAnUnalignedStatusAreOdd) {
   ASSERT_TRUE(export_.disk.Write(2000, Bytes(10, 1)));
   Enter(/*structured=*/true);
   Say(Request{.type = CommandType::kBlockStatus, .cookie = 5, .offset = 100, .length = 4000});
-  const auto status = DecodePayload<BlockStatus>(std::get<Chunk>(Hear().at(0)).payload);
+  const auto status = DecodePayload<BlockStatus>(std::get<Chunk>(TakeReceived().at(0)).payload);
   ASSERT_TRUE(status);
   const std::uint32_t hole = AllocationFlag::kHole | AllocationFlag::kZero;
   EXPECT_EQ(status->descriptors,
@@ -231,7 +231,7 @@ TEST_F(ServerTest, DiscEndsTheSessionAfterWhatCameBefore) {
   Encode(Request{.type = CommandType::kDisc, .cookie = 6}, bytes);
   Encode(Request{.type = CommandType::kFlush, .cookie = 7}, bytes);
   server_->Receive(bytes);
-  EXPECT_EQ(Hear().size(), 1U);
+  EXPECT_EQ(TakeReceived().size(), 1U);
   EXPECT_TRUE(server_->closed());
 }
 
@@ -252,9 +252,9 @@ class StackTest : public ServerTest {
 
   Chunk OnlyChunk(const Request& request) {
     Say(request);
-    const auto heard = Hear();
-    EXPECT_EQ(heard.size(), 1U);
-    return std::get<Chunk>(heard.at(0));
+    const auto received = TakeReceived();
+    EXPECT_EQ(received.size(), 1U);
+    return std::get<Chunk>(received.at(0));
   }
 
   ProbeNotes notes_;
@@ -357,15 +357,17 @@ TEST_F(StackTest, AnUnalignedClientIsServedFromWholeBlocks) {
   Enter(/*structured=*/false);
   decoder_.ExpectData(1, 3);
   Say(Request{.type = CommandType::kRead, .cookie = 1, .offset = 2046, .length = 3});
-  EXPECT_EQ(std::get<SimpleReply>(Hear().at(0)).data, (Bytes{7, 7, 0}));
+  EXPECT_EQ(std::get<SimpleReply>(TakeReceived().at(0)).data, (Bytes{7, 7, 0}));
   EXPECT_EQ(notes_.calls, (std::vector<std::string>{"read 1024 +2048"}));
 }
 
 // An interposer sees both directions and may change them.
 class Deaf : public Interposer {
-  bool BeforeServer(ClientMessage& heard, const Negotiated&) override { return !std::holds_alternative<Option>(heard); }
-  void AfterServer(const ClientMessage* heard, const Negotiated&, std::vector<ServerMessage>& said) override {
-    if (heard != nullptr && said.empty()) {
+  bool BeforeServer(ClientMessage& received, const Negotiated&) override {
+    return !std::holds_alternative<Option>(received);
+  }
+  void AfterServer(const ClientMessage* received, const Negotiated&, std::vector<ServerMessage>& said) override {
+    if (received != nullptr && said.empty()) {
       said.emplace_back(RawBytes{.bytes = {1, 2, 3}});
     }
   }

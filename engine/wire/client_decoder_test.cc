@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "engine/wire/client_decoder.h"
-
 #include <gtest/gtest.h>
 
 #include "engine/wire/decode_in_pieces.h"
+#include "engine/wire/decoders.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::engine {
@@ -38,7 +37,7 @@ std::vector<ClientMessage> SentSession() {
   };
 }
 
-Messages HeardSession() {
+Messages ReceivedSession() {
   std::vector<ClientMessage> messages = SentSession();
   auto& option = std::get<Option>(messages[3]);
   option.payload.clear();
@@ -53,14 +52,14 @@ Messages HeardSession() {
 TEST(ClientDecoder, SessionIsTheSameForEveryTwoPieces) {
   const Bytes bytes = EncodeAll(SentSession());
   for (std::size_t cut = 1; cut <= bytes.size(); ++cut) {
-    ASSERT_EQ(DecodeInPieces(ClientDecoder(kLimits), bytes, {cut, bytes.size()}), HeardSession()) << cut;
+    ASSERT_EQ(DecodeInPieces(ClientDecoder(kLimits), bytes, {cut, bytes.size()}), ReceivedSession()) << cut;
   }
 }
 
 TEST(ClientDecoder, SessionIsTheSameForEveryPieceSize) {
   const Bytes bytes = EncodeAll(SentSession());
   for (std::size_t piece = 1; piece <= 64; ++piece) {
-    ASSERT_EQ(DecodeInPieces(ClientDecoder(kLimits), bytes, {piece}), HeardSession()) << piece;
+    ASSERT_EQ(DecodeInPieces(ClientDecoder(kLimits), bytes, {piece}), ReceivedSession()) << piece;
   }
 }
 
@@ -74,9 +73,9 @@ TEST(ClientDecoder, ReturnsNoMessageBeforeItsLastByte) {
       ASSERT_EQ(decoder.Next(), std::nullopt) << begin;
       decoder.Feed(ByteView(bytes).subspan(begin, 1));
     }
-    const auto heard = decoder.Next();
-    ASSERT_TRUE(heard.has_value()) << begin;
-    React(decoder, std::get<ClientMessage>(*heard));
+    const auto received = decoder.Next();
+    ASSERT_TRUE(received.has_value()) << begin;
+    React(decoder, std::get<ClientMessage>(*received));
   }
 }
 
@@ -143,12 +142,12 @@ TEST(ClientDecoder, ALimitOfZeroStillKeepsItsPlace) {
       Request{.type = CommandType::kWrite, .length = 1, .payload = {1}},
       Request{.type = CommandType::kFlush},
   };
-  const Messages heard =
+  const Messages received =
       DecodeInPieces(ClientDecoder({.option_bytes_max = 0, .write_bytes_max = 0}), EncodeAll(sent), {1000});
-  ASSERT_EQ(heard.size(), 4U);
-  EXPECT_TRUE(std::get<Option>(std::get<ClientMessage>(heard[1])).too_long);
-  EXPECT_TRUE(std::get<Request>(std::get<ClientMessage>(heard[2])).too_long);
-  EXPECT_EQ(heard[3], (Messages::value_type(sent[3])));
+  ASSERT_EQ(received.size(), 4U);
+  EXPECT_TRUE(std::get<Option>(std::get<ClientMessage>(received[1])).too_long);
+  EXPECT_TRUE(std::get<Request>(std::get<ClientMessage>(received[2])).too_long);
+  EXPECT_EQ(received[3], (Messages::value_type(sent[3])));
 }
 
 }  // namespace

@@ -10,8 +10,7 @@
 #include <vector>
 
 #include "engine/base/bytes.h"
-#include "engine/wire/client_decoder.h"
-#include "engine/wire/server_decoder.h"
+#include "engine/wire/decoders.h"
 
 namespace nbdspec::engine {
 

@@ -133,9 +133,9 @@ TEST(DecoderCost, LargestPayloadInOnePiece) {
   ServerDecoder decoder;
   decoder.EnterTransmission();
   decoder.Feed(Encode(ServerMessage(Chunk{.payload = Bytes(64 * kMiB, 1)})));
-  const auto heard = decoder.Next();
-  ASSERT_TRUE(heard.has_value());
-  EXPECT_EQ(std::get<Chunk>(std::get<PlacedServerMessage>(*heard).message).payload.size(), 64 * kMiB);
+  const auto received = decoder.Next();
+  ASSERT_TRUE(received.has_value());
+  EXPECT_EQ(std::get<Chunk>(std::get<PlacedServerMessage>(*received).message).payload.size(), 64 * kMiB);
 }
 
 TEST(DecoderCost, ManyMessagesInOnePiece) {
@@ -149,8 +149,8 @@ TEST(DecoderCost, ManyMessagesInOnePiece) {
   decoder.Feed(bytes);
   const Bytes more(1);
   for (std::size_t i = 0; i < kCount; ++i) {
-    const auto heard = decoder.Next();
-    ASSERT_EQ(std::get<Request>(std::get<ClientMessage>(heard.value())).cookie, i);
+    const auto received = decoder.Next();
+    ASSERT_EQ(std::get<Request>(std::get<ClientMessage>(received.value())).cookie, i);
     decoder.Feed(more);  // Appending while much is pending moves little.
   }
 }

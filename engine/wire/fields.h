@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// FieldWriter and FieldReader: the fields of messages and payloads, to bytes and from bytes.
+// Integers in network order; FieldWriter and FieldReader: the fields of messages and payloads, to bytes and from bytes.
 //
 // Each message and payload lists its fields once, in a function Fields(io, message) where `io` is one of these.
+// Spec: general.byte-order.server, general.byte-order.client.
 
 #pragma once
 
@@ -12,27 +13,45 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <type_traits>
 
 #include "engine/base/bytes.h"
 #include "engine/base/check.h"
-#include "engine/wire/big_endian.h"
 
 namespace nbdspec::engine {
+
+// Appends `value` to `out`, most significant byte first.
+template <typename Unsigned>
+void PutBigEndian(std::type_identity_t<Unsigned> value, Bytes& out) {
+  static_assert(std::is_unsigned_v<Unsigned>);
+  for (std::size_t shift = sizeof(Unsigned) * 8; shift > 0; shift -= 8) {
+    out.push_back(static_cast<std::uint8_t>(value >> (shift - 8)));
+  }
+}
+
+// The integer at bytes[at, at + sizeof(Unsigned)), which must be inside.
+template <typename Unsigned>
+Unsigned GetBigEndian(ByteView bytes, std::size_t at = 0) {
+  static_assert(std::is_unsigned_v<Unsigned>);
+  NBDSPEC_CHECK(at <= bytes.size() && sizeof(Unsigned) <= bytes.size() - at);
+  std::uint64_t value = 0;
+  for (std::size_t i = 0; i < sizeof(Unsigned); ++i) {
+    value = value << 8 | bytes[at + i];
+  }
+  return static_cast<Unsigned>(value);
+}
 
 // Appends fields to a message.
 class FieldWriter {
  public:
   explicit FieldWriter(Bytes& out) : out_(out) {}
 
-  template <std::unsigned_integral Unsigned>
-  void Number(Unsigned number) {
-    PutBigEndian<Unsigned>(number, out_);
+  template <std::unsigned_integral... Unsigned>
+  void Numbers(Unsigned... numbers) {
+    (PutBigEndian<Unsigned>(numbers, out_), ...);
   }
 
-  template <std::unsigned_integral Unsigned>
-  void Constant(Unsigned number) {
-    Number(number);
-  }
+  void Constant(std::unsigned_integral auto number) { Numbers(number); }
 
   // The length of `text` as a Size, then the text.
   template <std::unsigned_integral Size = std::uint32_t>
@@ -55,7 +74,7 @@ class FieldWriter {
   // `length_field`, or the length of `payload`; then the payload.
   void Payload(const Bytes& payload, std::optional<std::uint32_t> length_field) {
     if (length_field) {
-      Number(*length_field);
+      Numbers(*length_field);
     } else {
       NumberOf<std::uint32_t>(payload);
     }
@@ -66,7 +85,7 @@ class FieldWriter {
   template <typename Unsigned>
   void NumberOf(const auto& sized) {
     NBDSPEC_CHECK(sized.size() <= std::numeric_limits<Unsigned>::max());
-    Number(static_cast<Unsigned>(sized.size()));
+    Numbers(static_cast<Unsigned>(sized.size()));
   }
 
   Bytes& out_;
@@ -78,31 +97,25 @@ class FieldReader {
  public:
   explicit FieldReader(ByteView payload) : rest_(payload) {}
 
-  template <std::unsigned_integral Unsigned>
-  [[gnu::always_inline]] void Number(Unsigned& number) {
-    const ByteView bytes = Take(sizeof number);
-    number = bytes.empty() ? Unsigned{0} : GetBigEndian<Unsigned>(bytes);
+  template <std::unsigned_integral... Unsigned>
+  [[gnu::always_inline]] void Numbers(Unsigned&... numbers) {
+    ((numbers = TakeNumber<Unsigned>()), ...);
   }
 
   template <std::unsigned_integral Unsigned>
   void Constant(Unsigned expected) {
-    Unsigned number = 0;
-    Number(number);
-    ok_ = ok_ && number == expected;
+    ok_ = TakeNumber<Unsigned>() == expected && ok_;
   }
 
   template <std::unsigned_integral Size = std::uint32_t>
   void Text(std::string& text) {
-    Size size = 0;
-    Number(size);
-    const ByteView bytes = Take(size);
+    const ByteView bytes = Take(TakeNumber<Size>());
     text.assign(bytes.begin(), bytes.end());
   }
 
   template <std::unsigned_integral Count>
   void List(auto& items, auto take_item) {
-    Count count = 0;
-    Number(count);
+    const auto count = TakeNumber<Count>();
     for (Count i = 0; i < count && ok_; ++i) {  // Ends with the payload, whatever `count` claims.
       take_item(items.emplace_back());
     }
@@ -126,6 +139,12 @@ class FieldReader {
   [[nodiscard]] ByteView rest() const { return rest_; }
 
  private:
+  template <std::unsigned_integral Unsigned>
+  [[gnu::always_inline]] Unsigned TakeNumber() {
+    const ByteView bytes = Take(sizeof(Unsigned));
+    return bytes.empty() ? Unsigned{0} : GetBigEndian<Unsigned>(bytes);
+  }
+
   // After a field that is missing, nothing is left.
   [[gnu::always_inline]] ByteView Take(std::size_t count) {
     if (count > rest_.size()) [[unlikely]] {
@@ -147,7 +166,7 @@ struct HeaderReader : FieldReader {
   using FieldReader::FieldReader;
 
   void Rest(const auto& /*bytes*/) {}
-  void Payload(const auto& /*payload*/, const auto& /*length_field*/) { Number(length); }
+  void Payload(const auto& /*payload*/, const auto& /*length_field*/) { Numbers(length); }
 
   std::uint32_t length = 0;  // What a length field says, if there is one.
 };

@@ -27,11 +27,7 @@ struct Greeting {
   std::uint16_t flags = HandshakeFlag::kFixedNewstyle | HandshakeFlag::kNoZeroes;
   bool operator==(const Greeting&) const = default;
 
-  static void Fields(auto& io, auto& greeting) {
-    io.Number(greeting.magic);
-    io.Number(greeting.option_magic);
-    io.Number(greeting.flags);
-  }
+  static void Fields(auto& io, auto& greeting) { io.Numbers(greeting.magic, greeting.option_magic, greeting.flags); }
 };
 
 // The first 152 bytes of an oldstyle server. Only ever decoded: no server here speaks it.
@@ -52,9 +48,7 @@ struct OptionReply {
   bool operator==(const OptionReply&) const = default;
 
   static void Fields(auto& io, auto& reply) {
-    io.Number(reply.magic);
-    io.Number(reply.option);
-    io.Number(reply.type);
+    io.Numbers(reply.magic, reply.option, reply.type);
     io.Payload(reply.payload, reply.length_field);
   }
 
@@ -69,8 +63,7 @@ struct ExportNameReply {
   bool operator==(const ExportNameReply&) const = default;
 
   static void Fields(auto& io, auto& reply) {
-    io.Number(reply.size);
-    io.Number(reply.flags);
+    io.Numbers(reply.size, reply.flags);
     io.Rest(reply.pad);
   }
 };
@@ -84,9 +77,7 @@ struct SimpleReply {
   bool operator==(const SimpleReply&) const = default;
 
   static void Fields(auto& io, auto& reply) {
-    io.Number(reply.magic);
-    io.Number(reply.error);
-    io.Number(reply.cookie);
+    io.Numbers(reply.magic, reply.error, reply.cookie);
     io.Rest(reply.data);
   }
 };
@@ -102,10 +93,7 @@ struct Chunk {
   bool operator==(const Chunk&) const = default;
 
   static void Fields(auto& io, auto& chunk) {
-    io.Number(chunk.magic);
-    io.Number(chunk.flags);
-    io.Number(chunk.type);
-    io.Number(chunk.cookie);
+    io.Numbers(chunk.magic, chunk.flags, chunk.type, chunk.cookie);
     io.Payload(chunk.payload, chunk.length_field);
   }
 
@@ -134,7 +122,7 @@ struct ClientFlags {
   std::uint32_t flags = ClientFlag::kFixedNewstyle | ClientFlag::kNoZeroes;
   bool operator==(const ClientFlags&) const = default;
 
-  static void Fields(auto& io, auto& flags) { io.Number(flags.flags); }
+  static void Fields(auto& io, auto& flags) { io.Numbers(flags.flags); }
 };
 
 // One option: a 16-byte header and a payload.
@@ -148,8 +136,7 @@ struct Option {
   bool operator==(const Option&) const = default;
 
   static void Fields(auto& io, auto& option) {
-    io.Number(option.magic);
-    io.Number(option.option);
+    io.Numbers(option.magic, option.option);
     io.Payload(option.payload, option.length_field);
   }
 };
@@ -167,12 +154,7 @@ struct Request {
   bool operator==(const Request&) const = default;
 
   static void Fields(auto& io, auto& request) {
-    io.Number(request.magic);
-    io.Number(request.flags);
-    io.Number(request.type);
-    io.Number(request.cookie);
-    io.Number(request.offset);
-    io.Number(request.length);
+    io.Numbers(request.magic, request.flags, request.type, request.cookie, request.offset, request.length);
     io.Rest(request.payload);
   }
 };

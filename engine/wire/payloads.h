@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "engine/base/bytes.h"
+#include "engine/base/utf8.h"
 #include "engine/wire/fields.h"
 #include "engine/wire/protocol.h"
 
@@ -26,7 +27,7 @@ struct InfoQuery {
 
   static void Fields(auto& io, auto& query) {
     io.Text(query.name);
-    io.template List<std::uint16_t>(query.requests, [&io](auto& request) { io.Number(request); });
+    io.template List<std::uint16_t>(query.requests, [&io](auto& request) { io.Numbers(request); });
   }
 };
 
@@ -61,7 +62,7 @@ struct MetaContext {
   bool operator==(const MetaContext&) const = default;
 
   static void Fields(auto& io, auto& context) {
-    io.Number(context.id);
+    io.Numbers(context.id);
     io.Rest(context.name);
   }
 };
@@ -74,8 +75,7 @@ struct InfoExport {
 
   static void Fields(auto& io, auto& info) {
     io.Constant(InfoType::kExport);
-    io.Number(info.size);
-    io.Number(info.flags);
+    io.Numbers(info.size, info.flags);
   }
 };
 
@@ -87,9 +87,7 @@ struct InfoBlockSize {
 
   static void Fields(auto& io, auto& info) {
     io.Constant(InfoType::kBlockSize);
-    io.Number(info.minimum);
-    io.Number(info.preferred);
-    io.Number(info.maximum);
+    io.Numbers(info.minimum, info.preferred, info.maximum);
   }
 };
 
@@ -99,7 +97,7 @@ struct InfoText {
   bool operator==(const InfoText&) const = default;
 
   static void Fields(auto& io, auto& info) {
-    io.Number(info.type);
+    io.Numbers(info.type);
     io.Rest(info.text);
   }
 };
@@ -111,7 +109,7 @@ struct OffsetData {
   bool operator==(const OffsetData&) const = default;
 
   static void Fields(auto& io, auto& data) {
-    io.Number(data.offset);
+    io.Numbers(data.offset);
     io.Rest(data.data);
   }
 };
@@ -122,10 +120,7 @@ struct OffsetHole {
   std::uint32_t length = 0;
   bool operator==(const OffsetHole&) const = default;
 
-  static void Fields(auto& io, auto& hole) {
-    io.Number(hole.offset);
-    io.Number(hole.length);
-  }
+  static void Fields(auto& io, auto& hole) { io.Numbers(hole.offset, hole.length); }
 };
 
 // One extent on the wire.
@@ -142,11 +137,8 @@ struct BlockStatus {
   bool operator==(const BlockStatus&) const = default;
 
   static void Fields(auto& io, auto& status) {
-    io.Number(status.context_id);
-    io.ListToEnd(status.descriptors, [&io](auto& descriptor) {
-      io.Number(descriptor.length);
-      io.Number(descriptor.status);
-    });
+    io.Numbers(status.context_id);
+    io.ListToEnd(status.descriptors, [&io](auto& descriptor) { io.Numbers(descriptor.length, descriptor.status); });
   }
 };
 
@@ -158,10 +150,10 @@ struct ErrorPayload {
   bool operator==(const ErrorPayload&) const = default;
 
   static void Fields(auto& io, auto& error) {
-    io.Number(error.error);
+    io.Numbers(error.error);
     io.template Text<std::uint16_t>(error.message);
     if (error.offset) {
-      io.Number(*error.offset);
+      io.Numbers(*error.offset);
     }
   }
 };
@@ -185,12 +177,31 @@ template <typename Payload>
 }
 
 // `chunk_type` says whether an offset follows the message; bytes after the known fields are ignored.
-std::optional<ErrorPayload> DecodeErrorPayload(std::uint16_t chunk_type, ByteView payload);
+inline std::optional<ErrorPayload> DecodeErrorPayload(std::uint16_t chunk_type, ByteView payload) {
+  FieldReader reader(payload);
+  ErrorPayload error;
+  if (chunk_type == ChunkType::kErrorOffset) {
+    error.offset = 0;
+  }
+  ErrorPayload::Fields(reader, error);
+  return reader.ok() ? std::optional(std::move(error)) : std::nullopt;
+}
 
 // The type of the data of NBD_REP_INFO.
-std::optional<std::uint16_t> DecodeInfoType(ByteView payload);
+inline std::optional<std::uint16_t> DecodeInfoType(ByteView payload) {
+  return payload.size() < 2 ? std::nullopt : std::optional(GetBigEndian<std::uint16_t>(payload));
+}
 
 // Whether `text` is valid UTF-8 without a NUL byte. general.string.utf8.server, general.string.no-nul.server.
-bool IsValidString(std::string_view text);
+inline bool IsValidString(std::string_view text) {
+  while (!text.empty()) {
+    const CodePoint first = FirstCodePoint(text);
+    if (first.length == 0 || first.value == 0) {
+      return false;
+    }
+    text.remove_prefix(first.length);
+  }
+  return true;
+}
 
 }  // namespace nbdspec::engine

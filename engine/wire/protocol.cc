@@ -51,7 +51,6 @@ constexpr Bits kTransmissionFlagNames = {"HAS_FLAGS",           "READ_ONLY",   "
                                          "BLOCK_STATUS_PAYLOAD"};
 constexpr Bits kCommandFlagNames = {"FUA", "NO_HOLE", "DF", "REQ_ONE", "FAST_ZERO", "PAYLOAD_LEN"};
 constexpr Bits kChunkFlagNames = {"DONE"};
-constexpr Bits kAllocationFlagNames = {"hole", "zero"};
 
 constexpr Names kMagicNames = {
     {kNbdMagic, {"NBDMAGIC"}},
@@ -84,9 +83,9 @@ std::string NameOrNumber(std::string_view prefix, Names names, std::uint64_t val
 }
 
 // The names of the bits of `flags`, then in one number the bits without a name.
-std::string FlagNames(Bits names, std::uint64_t flags, std::string_view separator, std::string_view none) {
+std::string FlagNames(Bits names, std::uint64_t flags) {
   std::string text;
-  const auto append = [&](std::string_view name) { text.append(text.empty() ? "" : separator).append(name); };
+  const auto append = [&](std::string_view name) { text.append(text.empty() ? "" : "|").append(name); };
   std::uint64_t bit = 1;
   for (const std::string_view name : names) {
     if ((flags & bit) != 0) {
@@ -98,7 +97,7 @@ std::string FlagNames(Bits names, std::uint64_t flags, std::string_view separato
   if (flags != 0) {
     append(HexText(flags));
   }
-  return text.empty() ? std::string(none) : text;
+  return text.empty() ? "0" : text;
 }
 
 }  // namespace
@@ -117,12 +116,11 @@ std::string ErrorName(std::uint32_t error) {
   return name.empty() ? "error " + std::to_string(error) : std::string(name);
 }
 
-std::string HandshakeFlagNames(std::uint16_t flags) { return FlagNames(kHandshakeFlagNames, flags, "|", "0"); }
-std::string ClientFlagNames(std::uint32_t flags) { return FlagNames(kClientFlagNames, flags, "|", "0"); }
-std::string TransmissionFlagNames(std::uint16_t flags) { return FlagNames(kTransmissionFlagNames, flags, "|", "0"); }
-std::string CommandFlagNames(std::uint16_t flags) { return FlagNames(kCommandFlagNames, flags, "|", "0"); }
-std::string ChunkFlagNames(std::uint16_t flags) { return FlagNames(kChunkFlagNames, flags, "|", "0"); }
-std::string AllocationFlagNames(std::uint32_t flags) { return FlagNames(kAllocationFlagNames, flags, ",", "data"); }
+std::string HandshakeFlagNames(std::uint16_t flags) { return FlagNames(kHandshakeFlagNames, flags); }
+std::string ClientFlagNames(std::uint32_t flags) { return FlagNames(kClientFlagNames, flags); }
+std::string TransmissionFlagNames(std::uint16_t flags) { return FlagNames(kTransmissionFlagNames, flags); }
+std::string CommandFlagNames(std::uint16_t flags) { return FlagNames(kCommandFlagNames, flags); }
+std::string ChunkFlagNames(std::uint16_t flags) { return FlagNames(kChunkFlagNames, flags); }
 
 std::string HexText(std::uint64_t value) {
   char digits[16];

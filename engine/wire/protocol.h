@@ -173,7 +173,6 @@ std::string ClientFlagNames(std::uint32_t flags);        // "C_FIXED_NEWSTYLE|0x
 std::string TransmissionFlagNames(std::uint16_t flags);  // "HAS_FLAGS|SEND_FLUSH".
 std::string CommandFlagNames(std::uint16_t flags);       // "REQ_ONE"; "0".
 std::string ChunkFlagNames(std::uint16_t flags);         // "DONE"; "0".
-std::string AllocationFlagNames(std::uint32_t flags);    // "hole,zero"; "data" for 0.
 
 // `value` as "0x1b".
 std::string HexText(std::uint64_t value);

@@ -41,13 +41,6 @@ TEST(Protocol, FlagsAreNamedInBitOrderAndTheRestIsOneNumber) {
   EXPECT_EQ(ChunkFlagNames(0), "0");
 }
 
-TEST(Protocol, AllocationFlagsAreClaims) {
-  EXPECT_EQ(AllocationFlagNames(0), "data");
-  EXPECT_EQ(AllocationFlagNames(1), "hole");
-  EXPECT_EQ(AllocationFlagNames(3), "hole,zero");
-  EXPECT_EQ(AllocationFlagNames(6), "zero,0x4");
-}
-
 TEST(Protocol, MagicsAreNamedAlsoWhenReservedHistoricOrOfTheOtherWidth) {
   EXPECT_EQ(MagicText(kSimpleReplyMagic), "0x67446698 (NBD_SIMPLE_REPLY_MAGIC)");
   EXPECT_EQ(MagicText(kExtendedChunkMagic), "0x6e8a278c (NBD_EXTENDED_REPLY_MAGIC)");

@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "engine/wire/server_decoder.h"
-
 #include <gtest/gtest.h>
 
 #include "engine/wire/decode_in_pieces.h"
+#include "engine/wire/decoders.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::engine {
@@ -107,14 +106,14 @@ TEST(ServerDecoder, ExportNameReplyHasAPadWhenExpected) {
     const Bytes bytes = EncodeAll(said);
     ServerDecoder decoder;
     decoder.Feed(ByteView(bytes).first(18));
-    Messages heard;
-    TakeAll(decoder, heard);
+    Messages received;
+    TakeAll(decoder, received);
     decoder.ExpectExportNameReply(pad_bytes != 0);
     for (const std::uint8_t& byte : ByteView(bytes).subspan(18)) {
       decoder.Feed({&byte, 1});
-      TakeAll(decoder, heard);
+      TakeAll(decoder, received);
     }
-    EXPECT_EQ(heard, Placed(said));
+    EXPECT_EQ(received, Placed(said));
   }
 }
 
@@ -133,8 +132,8 @@ TEST(ServerDecoder, OldstyleReservedBytesAreLookedAt) {
 
 // What is wrong with the last bytes of `said`, and where, byte by byte.
 Undecodable WrongWith(const std::vector<ServerMessage>& said) {
-  const Messages heard = DecodeInPieces(SessionDecoder(), EncodeAll(said), {1});
-  const auto* wrong = heard.empty() ? nullptr : std::get_if<Undecodable>(&heard.back());
+  const Messages received = DecodeInPieces(SessionDecoder(), EncodeAll(said), {1});
+  const auto* wrong = received.empty() ? nullptr : std::get_if<Undecodable>(&received.back());
   EXPECT_NE(wrong, nullptr);
   return wrong == nullptr ? Undecodable{} : *wrong;
 }

@@ -7,8 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "engine/wire/client_decoder.h"
-#include "engine/wire/server_decoder.h"
+#include "engine/wire/decoders.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/wire_decode_differential.h"

@@ -20,10 +20,9 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/quoted.h"
-#include "engine/wire/client_decoder.h"
+#include "engine/wire/decoders.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
-#include "engine/wire/server_decoder.h"
 #include "fuzz/comparisons/fuzz_target.h"
 
 namespace nbdspec::fuzz {

@@ -9,7 +9,7 @@
 #include <iterator>
 #include <variant>
 
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 #include "engine/wire/protocol.h"
 
 namespace nbdspec::fuzz {

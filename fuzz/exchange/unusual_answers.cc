@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 #include "engine/wire/payloads.h"
 
 namespace nbdspec::fuzz {

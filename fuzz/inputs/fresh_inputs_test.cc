@@ -12,8 +12,7 @@
 #include "engine/extents/extent_map.h"
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"
-#include "engine/wire/client_decoder.h"
-#include "engine/wire/server_decoder.h"
+#include "engine/wire/decoders.h"
 #include "fuzz/findings/about.h"
 #include "fuzz/inputs/input_mutator.h"
 

@@ -13,7 +13,7 @@
 #include "engine/base/check.h"
 #include "engine/base/quoted.h"
 #include "engine/server/server.h"
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 #include "fuzz/exchange/answer_counters.h"
 #include "fuzz/exchange/unusual_answers.h"
 #include "fuzz/oracles/export_model.h"

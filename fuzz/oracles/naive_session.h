@@ -13,8 +13,8 @@
 #include <vector>
 
 #include "conformance/session/session.h"
+#include "engine/wire/decoders.h"
 #include "engine/wire/messages.h"
-#include "engine/wire/server_decoder.h"
 #include "fuzz/inputs/session_decode_input.h"
 
 namespace nbdspec::fuzz {

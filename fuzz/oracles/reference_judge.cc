@@ -7,7 +7,7 @@
 
 #include "engine/exchange/rules.h"
 #include "engine/server/server.h"
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 
 namespace nbdspec::fuzz {
 

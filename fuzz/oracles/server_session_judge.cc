@@ -10,8 +10,7 @@
 
 #include "engine/base/quoted.h"
 #include "engine/server/server.h"
-#include "engine/wire/client_decoder.h"
-#include "engine/wire/server_decoder.h"
+#include "engine/wire/decoders.h"
 #include "fuzz/oracles/reference_judge.h"
 
 namespace nbdspec::fuzz {

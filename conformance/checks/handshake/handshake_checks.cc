@@ -11,7 +11,7 @@
 #include "engine/base/quoted.h"
 #include "engine/exchange/legality.h"
 #include "engine/spec/ids.h"
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 
 namespace nbdspec::conformance {
 

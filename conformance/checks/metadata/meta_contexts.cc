@@ -8,7 +8,7 @@
 
 #include "engine/base/check.h"
 #include "engine/exchange/status.h"
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 
 namespace nbdspec::conformance {
 

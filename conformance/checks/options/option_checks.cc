@@ -12,7 +12,7 @@
 #include "conformance/checks/options/haggling.h"
 #include "engine/base/quoted.h"
 #include "engine/spec/ids.h"
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 
 namespace nbdspec::conformance {
 

@@ -5,9 +5,8 @@
 #include <utility>
 
 #include "engine/base/or_return.h"
-#include "engine/wire/big_endian.h"
-#include "engine/wire/client_decoder.h"
-#include "engine/wire/server_decoder.h"
+#include "engine/wire/decoders.h"
+#include "engine/wire/fields.h"
 
 namespace nbdspec::fuzz {
 

@@ -15,7 +15,7 @@
 #include "conformance/peer/reference_target.h"
 #include "engine/faults/fault.h"
 #include "engine/spec/ids.h"
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 #include "engine/wire/protocol.h"
 #include "fuzz/live/run/live_fuzz.h"
 

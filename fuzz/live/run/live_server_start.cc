@@ -6,7 +6,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/or_return.h"
-#include "engine/wire/big_endian.h"
+#include "engine/wire/fields.h"
 #include "fuzz/live/run/live_server.h"
 
 namespace nbdspec::fuzz {

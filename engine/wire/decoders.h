@@ -1,10 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Bytes from a server to messages, incrementally: what a client reads.
+// Bytes of a stream to messages, incrementally: ClientDecoder is what a server reads with, ServerDecoder what a client
+// reads with. Bytes may come in any pieces.
 //
-// What the bytes mean depends on what was asked, so the client tells the decoder: an EXPORT_NAME was sent, the
-// transmission phase was entered, a simple reply with this cookie would carry so much data. It repairs nothing and
-// judges nothing: a message with a wrong option number or an unknown type is decoded as it is; only what
-// cannot be framed (a wrong magic, a payload above the limit) is Undecodable.
+// They repair nothing and judge nothing: a message with a wrong option number or an unknown type is decoded as it is;
+// only what cannot be framed (a wrong magic, a server's payload above the limit) is Undecodable.
 
 #pragma once
 
@@ -18,11 +17,62 @@
 
 #include "engine/base/bytes.h"
 #include "engine/wire/byte_queue.h"
-#include "engine/wire/client_decoder.h"
 #include "engine/wire/fields.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::engine {
+
+// A peer's bytes that cannot be a message (a wrong magic): there is no way to go on after it.
+struct Undecodable {
+  std::string what;          // For people: "option magic is 0x…, not IHAVEOPT".
+  std::uint64_t offset = 0;  // Of the first byte of what is no message, from the start of the stream.
+  bool operator==(const Undecodable&) const = default;
+};
+
+// The phases follow the server's word: flags, then options until EnterTransmission(), then requests. Memory is bounded
+// by the limits: a longer payload is read and dropped as it arrives, and the message says so, so that a server can
+// refuse it without losing its place.
+class ClientDecoder {
+ public:
+  struct Limits {
+    std::uint32_t option_bytes_max = 1 << 16;                 // Payload of one option.
+    std::uint32_t write_bytes_max = kPayloadBytesDefaultMax;  // Payload of one WRITE.
+  };
+
+  ClientDecoder() : ClientDecoder(Limits{}) {}
+  explicit ClientDecoder(Limits limits) : limits_(limits) {}
+
+  // Takes more bytes of the stream, any number.
+  void Feed(ByteView bytes);
+
+  // The next whole message, or Undecodable (then always), or nothing while bytes are missing.
+  std::optional<std::variant<ClientMessage, Undecodable>> Next();
+
+  // The server has entered transmission: what follows are requests.
+  void EnterTransmission();
+
+  // Bytes taken but not yet part of a message, without those of a payload that is being dropped.
+  [[nodiscard]] std::size_t pending_bytes() const { return pending_.size(); }
+
+ private:
+  enum class Phase { kFlags, kOptions, kRequests };
+  using Decoded = std::optional<std::variant<ClientMessage, Undecodable>>;
+
+  Decoded NextFlags();
+  Decoded NextOption();
+  Decoded NextRequest();
+  template <typename Message>
+  Decoded WithPayload(Header<Message>& header, std::uint32_t length, std::uint32_t bytes_max);
+  void DropPayload();
+  Decoded Die(std::string what);
+
+  Limits limits_;
+  Phase phase_ = Phase::kFlags;
+  ByteQueue pending_;                      // Empty after Feed and Next while to_drop_ is not 0.
+  std::uint32_t to_drop_ = 0;              // Payload bytes of an overlong message still to come.
+  std::optional<ClientMessage> overlong_;  // The message they belong to.
+  std::optional<Undecodable> dead_;
+};
 
 // A message and where it stood in the stream.
 struct PlacedServerMessage {
@@ -32,6 +82,8 @@ struct PlacedServerMessage {
   bool operator==(const PlacedServerMessage&) const = default;
 };
 
+// What the bytes mean depends on what was asked, so the client tells the decoder: an EXPORT_NAME was sent, the
+// transmission phase was entered, a simple reply with this cookie would carry so much data.
 class ServerDecoder {
  public:
   struct Limits {
