@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conformance/checks/check.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
-
 namespace nbdspec::conformance {
 
 Judgement Holds() { return {}; }
@@ -43,12 +39,12 @@ Judgement MayNotDisconnect(const ReceiveError& ended, std::string_view what, std
 }
 
 std::expected<Session, Judgement> CheckContext::Connect() {
-  auto transport = peer_.Connect(Transport::Clock::now() + limits_.reply_timeout);
+  auto transport = peer.Connect(Transport::Clock::now() + limits.reply_timeout);
   if (!transport) {
     return Stop(Inconclusive(transport.error().sentence));
   }
-  ++connection_count_;
-  return Session(std::move(*transport), limits_, transcript_, connection_count_);
+  ++connection_count;
+  return Session(std::move(*transport), limits, transcript, connection_count);
 }
 
 std::expected<Session, Judgement> CheckContext::Haggle(std::uint32_t flags) {
@@ -59,7 +55,7 @@ std::expected<Session, Judgement> CheckContext::Haggle(std::uint32_t flags) {
 
 std::expected<Session, Judgement> CheckContext::HaggleStructured() {
   NBDSPEC_TRY(session, Haggle());
-  NBDSPEC_TRY(replies, session.Require(engine::MakeOption(OptionType::kStructuredReply)));
+  NBDSPEC_TRY(replies, session.Require(MakeOption(OptionType::kStructuredReply)));
   return std::move(session);
 }
 
@@ -72,16 +68,16 @@ std::expected<Replies, Judgement> CheckContext::AskOption(const Option& option) 
 std::expected<Entered, Judgement> CheckContext::Enter(const EnterOptions& options) {
   NBDSPEC_TRY(session, options.structured_replies ? HaggleStructured() : Haggle());
   if (!options.contexts.empty()) {
-    NBDSPEC_TRY(replies, session.Require(engine::MakeOption(
-                             OptionType::kSetMetaContext, {.export_name = export_name_, .queries = options.contexts})));
+    NBDSPEC_TRY(replies, session.Require(MakeOption(OptionType::kSetMetaContext,
+                                                    {.export_name = export_name, .queries = options.contexts})));
   }
   return EnterExport(std::move(session), options.by_name);
 }
 
 std::expected<Entered, Judgement> CheckContext::EnterExport(Session session, bool by_name) {
   NBDSPEC_TRY(option,
-              by_name || !Offers(Feature::kGo) ? session.EnterByName(export_name_) : session.EnterByGo(export_name_));
-  const auto agreed = std::make_shared<engine::Negotiated>(session.negotiated());
+              by_name || !Offers(Feature::kGo) ? session.EnterByName(export_name) : session.EnterByGo(export_name));
+  const auto agreed = std::make_shared<Negotiated>(session.negotiated());
   return Entered{.session = std::move(session), .agreed = agreed};
 }
 
@@ -89,8 +85,8 @@ std::expected<Entered, Judgement> CheckContext::EnterWithChunks() {
   return Enter({.structured_replies = Offers(Feature::kStructuredReplies)});
 }
 
-std::expected<Entered, Judgement> CheckContext::EnterWithAll() {
-  EnterOptions options{.structured_replies = Offers(Feature::kStructuredReplies)};
+std::expected<Entered, Judgement> CheckContext::EnterWithAll(bool structured) {
+  EnterOptions options{.structured_replies = structured && Offers(Feature::kStructuredReplies)};
   if (options.structured_replies && Offers(Feature::kBaseAllocation)) {
     options.contexts = {std::string(kBaseAllocation)};
   }
@@ -98,7 +94,7 @@ std::expected<Entered, Judgement> CheckContext::EnterWithAll() {
 }
 
 std::string CheckContext::UnknownName() {
-  return fmt::format("nbdspec-no-such-export-{:016x}{:016x}", random_(), random_());
+  return fmt::format("nbdspec-no-such-export-{:016x}{:016x}", random(), random());
 }
 
 std::span<const Check> AllChecks() {

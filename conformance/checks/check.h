@@ -6,10 +6,14 @@
 
 #pragma once
 
+#include <fmt/format.h>
+
+#include <algorithm>
 #include <cstdint>
 #include <expected>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <random>
 #include <span>
 #include <string>
@@ -23,41 +27,11 @@
 #include "engine/base/quoted.h"
 #include "engine/exchange/rules.h"
 #include "engine/negotiation/negotiated.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
-// The words of the protocol that most checks use.
-using engine::ByteRange;
-using engine::Bytes;
-using engine::ByteView;
-using engine::Chunk;
-using engine::ChunkType;
-using engine::ClientFlag;
-using engine::CommandFlag;
-using engine::CommandName;
-using engine::CommandType;
-using engine::ErrorName;
-using engine::Exchange;
-using engine::InfoBlockSize;
-using engine::InfoName;
-using engine::InfoType;
-using engine::kBaseAllocation;
-using engine::ListedExport;
-using engine::MetaContext;
-using engine::NbdError;
-using engine::Option;
-using engine::OptionName;
-using engine::OptionReply;
-using engine::OptionReplyName;
-using engine::OptionReplyType;
-using engine::OptionType;
-using engine::Quoted;
-using engine::ReplyChunk;
-using engine::Request;
-using engine::Ruling;
-using engine::ServerMessage;
-using engine::TransmissionFlag;
-using engine::TransmissionFlagNames;
+using namespace spec;  // The ids of requirements.
 
 // What a check found.
 struct Judgement {
@@ -132,7 +106,7 @@ struct EnterOptions {
 // A session in the transmission phase.
 struct Entered {
   Session session;
-  std::shared_ptr<engine::Negotiated> agreed = std::make_shared<engine::Negotiated>();  // Exchanges point to it.
+  std::shared_ptr<Negotiated> agreed = std::make_shared<Negotiated>();  // Exchanges point to it.
 
   [[nodiscard]] std::uint64_t size() const { return agreed->info.size; }
   [[nodiscard]] const InfoBlockSize& block_size() const { return agreed->block_size; }
@@ -141,17 +115,16 @@ struct Entered {
 
 using Replies = std::vector<OptionReply>;
 
-class CheckContext {
- public:
-  CheckContext(Peer& peer, const Profile& profile, std::string export_name, Session::Limits limits,
-               std::string_view requirement, std::uint64_t seed, Transcript& transcript)
-      : peer_(peer),
-        profile_(profile),
-        export_name_(std::move(export_name)),
-        limits_(limits),
-        requirement_(requirement),
-        random_(seed),
-        transcript_(transcript) {}
+// What a check has of the server that it asks.
+struct CheckContext {
+  Peer& peer;
+  const Profile& profile;
+  std::string export_name;
+  Session::Limits limits;
+  std::string_view requirement;  // Of the check.
+  std::mt19937_64 random;
+  Transcript& transcript;
+  int connection_count = 0;
 
   // A new connection on which nothing was sent or received.
   std::expected<Session, Judgement> Connect();
@@ -175,29 +148,15 @@ class CheckContext {
   // The same with structured replies where the server has them.
   std::expected<Entered, Judgement> EnterWithChunks();
 
-  // The same, and with base:allocation where the server has that.
-  std::expected<Entered, Judgement> EnterWithAll();
+  // The same, and with base:allocation where the server has that; or with neither.
+  std::expected<Entered, Judgement> EnterWithAll(bool structured = true);
 
-  [[nodiscard]] const Profile& profile() const { return profile_; }
-  [[nodiscard]] bool Offers(Feature feature) const { return profile_.features.Has(feature); }
-  [[nodiscard]] const std::string& export_name() const { return export_name_; }
-  [[nodiscard]] std::mt19937_64& random() { return random_; }
-  [[nodiscard]] const Session::Limits& limits() const { return limits_; }
+  [[nodiscard]] bool Offers(Feature feature) const { return profile.features.Has(feature); }
   // The rule about answers that judges the requirement of the check.
-  [[nodiscard]] const engine::Rule& rule() const { return engine::RuleOf(requirement_); }
+  [[nodiscard]] const Rule& rule() const { return RuleOf(requirement); }
 
   // An export name that no server has: long and random. Servers that take any name must be expected.
   std::string UnknownName();
-
- private:
-  Peer& peer_;
-  const Profile& profile_;
-  std::string export_name_;
-  Session::Limits limits_;
-  std::string_view requirement_;
-  std::mt19937_64 random_;
-  Transcript& transcript_;
-  int connection_count_ = 0;
 };
 
 using CheckRun = std::function<Judgement(CheckContext&)>;

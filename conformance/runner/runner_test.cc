@@ -30,7 +30,7 @@ Judgement SaysHello(CheckContext& context) {
   NBDSPEC_TRY(replies, session.Ask(engine::Option{.option = engine::OptionType::kList}));
   return Broken("hello", "silence");
 }
-Judgement DrawsANumber(CheckContext& context) { return Broken(std::to_string(context.random()()), ""); }
+Judgement DrawsANumber(CheckContext& context) { return Broken(std::to_string(context.random()), ""); }
 
 constexpr std::chrono::milliseconds kShortTime{20};
 Judgement BrokenTooLate(CheckContext&) {

@@ -25,15 +25,6 @@ std::uint64_t SeedFor(std::uint64_t seed, std::string_view id) {
   return hash;
 }
 
-reports::Evidence EvidenceOf(const Judgement& judgement, const Transcript& transcript) {
-  return {.sent = transcript.LastSent(),
-          .allowed = judgement.allowed,
-          .saw = judgement.saw,
-          .place = transcript.Place(),
-          .transcript = transcript.Text(),
-          .standard_error = ""};
-}
-
 // Why `check` does not apply to a server that offers `features`; empty when it does.
 std::string MissingFor(const Check& check, Features features) {
   for (int i = 0; i < kFeatureCount; ++i) {
@@ -58,7 +49,7 @@ Verdict VerdictFor(Judgement::Kind kind, const spec::Requirement& requirement) {
     case Judgement::Kind::kBroken:
       return SeverityOf(requirement, spec::Role::kServer) == spec::Severity::kFailure ? Verdict::kFail : Verdict::kWarn;
   }
-  engine::CheckFailed("unknown Judgement::Kind");
+  CheckFailed("unknown Judgement::Kind");
 }
 
 Session::Limits Worker::LimitsFor(std::chrono::milliseconds wait) const {
@@ -98,8 +89,13 @@ Worker::Trial Worker::Try(const Check& check, Server& server) {
   Transcript transcript;
   const Profile unknown;
   const Session::Limits limits = LimitsFor(options_.case_timeout);
-  CheckContext context(*server.peer, server.profile ? *server.profile : unknown, target_.ExportName(), limits,
-                       check.requirement(), SeedFor(options_.seed, check.id), transcript);
+  CheckContext context{.peer = *server.peer,
+                       .profile = server.profile ? *server.profile : unknown,
+                       .export_name = target_.ExportName(),
+                       .limits = limits,
+                       .requirement = check.requirement(),
+                       .random = std::mt19937_64(SeedFor(options_.seed, check.id)),
+                       .transcript = transcript};
   Judgement judgement = check.run(context);
   Trial trial{.out_of_time = Transport::Clock::now() >= limits.deadline};
   if (trial.out_of_time && judgement.kind != Judgement::Kind::kNotApplicable) {
@@ -108,7 +104,11 @@ Worker::Trial Worker::Try(const Check& check, Server& server) {
     judgement.saw = fmt::format("the time for this check was over{}{}",
                                 judgement.saw.empty() ? "" : "; until then: ", judgement.saw);
   }
-  trial.evidence = EvidenceOf(judgement, transcript);
+  trial.evidence = {.sent = transcript.LastSent(),
+                    .allowed = judgement.allowed,
+                    .saw = judgement.saw,
+                    .place = transcript.Place(),
+                    .transcript = transcript.Text()};
   trial.judgement = std::move(judgement);
   if (const auto ended = server.peer->Ended()) {
     trial.died = true;

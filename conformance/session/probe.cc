@@ -12,10 +12,6 @@
 
 namespace nbdspec::conformance {
 
-using engine::OptionReplyType;
-using engine::OptionType;
-using engine::TransmissionFlag;
-
 namespace {
 
 // In the order of Feature.
@@ -50,9 +46,7 @@ constexpr FeatureRow kFeatures[kFeatureCount] = {
 
 constexpr std::size_t kListedMax = 1000;  // Exports and contexts remembered; a server may list any number.
 
-std::vector<std::uint16_t> InfoRequests() {
-  return {engine::InfoType::kBlockSize, engine::InfoType::kName, engine::InfoType::kDescription};
-}
+std::vector<std::uint16_t> InfoRequests() { return {InfoType::kBlockSize, InfoType::kName, InfoType::kDescription}; }
 
 // One probe on one connection. Each step returns why the conversation cannot go on.
 class Conversation {
@@ -67,7 +61,7 @@ class Conversation {
     }
     profile_.greeting = *greeting;
     Mark(Feature::kFixedNewstyle, session_.negotiated().is_fixed_newstyle());
-    Mark(Feature::kNoZeroes, (greeting->flags & engine::HandshakeFlag::kNoZeroes) != 0);
+    Mark(Feature::kNoZeroes, (greeting->flags & HandshakeFlag::kNoZeroes) != 0);
     for (const Step step : {&Conversation::AskOptions, &Conversation::Enter, &Conversation::ReadSome}) {
       if (const auto done = (this->*step)(); !done) {
         return std::unexpected(ProbeError{.sentence = done.error()});
@@ -88,8 +82,8 @@ class Conversation {
   }
 
   // Asks an option of the export under test.
-  std::expected<engine::OptionReplies, std::string> Ask(std::uint32_t option, std::vector<std::string> queries = {}) {
-    return session_.Try(engine::MakeOption(
+  std::expected<OptionReplies, std::string> Ask(std::uint32_t option, std::vector<std::string> queries = {}) {
+    return session_.Try(MakeOption(
         option, {.export_name = options_.export_name, .requests = InfoRequests(), .queries = std::move(queries)}));
   }
 
@@ -110,8 +104,8 @@ class Conversation {
   Done AskList() {
     NBDSPEC_ASSIGN_OR_RETURN(replies, Ask(OptionType::kList));
     Mark(Feature::kList, replies.back().type == OptionReplyType::kAck);
-    for (const engine::OptionReply& reply : replies) {
-      const auto listed = engine::DecodePayload<engine::ListedExport>(reply.payload);
+    for (const OptionReply& reply : replies) {
+      const auto listed = DecodePayload<ListedExport>(reply.payload);
       if (reply.type == OptionReplyType::kServer && listed && profile_.exports.size() < kListedMax) {
         profile_.exports.push_back(*listed);
       }
@@ -127,22 +121,22 @@ class Conversation {
     NBDSPEC_ASSIGN_OR_RETURN(listed, Ask(OptionType::kListMetaContext));
     profile_.contexts = ContextNames(listed, kListedMax);
     std::vector<std::string> wanted = profile_.contexts;
-    if (std::ranges::count(wanted, engine::kBaseAllocation) == 0) {
-      wanted.emplace_back(engine::kBaseAllocation);
+    if (std::ranges::count(wanted, kBaseAllocation) == 0) {
+      wanted.emplace_back(kBaseAllocation);
     }
     NBDSPEC_ASSIGN_OR_RETURN(set, Ask(OptionType::kSetMetaContext, std::move(wanted)));
     Mark(Feature::kMetaContexts, set.back().type != OptionReplyType::kErrUnsup);
     const std::vector<std::string> selected = ContextNames(set, set.size());
-    const auto base_count = std::ranges::count(selected, engine::kBaseAllocation);
+    const auto base_count = std::ranges::count(selected, kBaseAllocation);
     Mark(Feature::kBaseAllocation, base_count > 0);
     Mark(Feature::kSecondContext, base_count > 0 && std::cmp_greater(selected.size(), base_count));
     return {};
   }
 
-  static std::vector<std::string> ContextNames(const engine::OptionReplies& replies, std::size_t count_max) {
+  static std::vector<std::string> ContextNames(const OptionReplies& replies, std::size_t count_max) {
     std::vector<std::string> names;
-    for (const engine::OptionReply& reply : replies) {
-      const auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
+    for (const OptionReply& reply : replies) {
+      const auto context = DecodePayload<MetaContext>(reply.payload);
       if (reply.type == OptionReplyType::kMetaContext && context && names.size() < count_max) {
         names.push_back(context->name);
       }
@@ -153,10 +147,10 @@ class Conversation {
   Done Enter() {
     const auto entered_by = session_.EnterByGoOrName(options_.export_name, InfoRequests());
     if (!entered_by) {
-      return std::unexpected("the export " + engine::Quoted(options_.export_name) +
+      return std::unexpected("the export " + Quoted(options_.export_name) +
                              " cannot be entered: " + entered_by.error());
     }
-    const engine::Negotiated& negotiated = session_.negotiated();
+    const Negotiated& negotiated = session_.negotiated();
     if (!negotiated.has_info) {
       return std::unexpected("NBD_OPT_GO was acknowledged without NBD_INFO_EXPORT");
     }
@@ -180,7 +174,7 @@ class Conversation {
     if (length == 0 || length > (1U << 20)) {
       return {};  // An empty export, or a minimum block size that no server may advertise: for the checks to judge.
     }
-    const auto answer = session_.Ask(engine::Request{.length = static_cast<std::uint32_t>(length)});
+    const auto answer = session_.Ask(Request{.length = static_cast<std::uint32_t>(length)});
     return answer ? Done()
                   : std::unexpected(fmt::format("a READ of {} bytes got no answer: {}", length, answer.error().text));
   }
@@ -196,16 +190,16 @@ std::string_view Describe(Feature feature) { return kFeatures[static_cast<std::s
 
 reports::Advertised Profile::Advertised() const {
   std::vector<std::string> names;
-  for (const engine::ListedExport& each : exports) {
-    names.push_back(engine::Quoted(each.name));
+  for (const ListedExport& each : exports) {
+    names.push_back(Quoted(each.name));
   }
   std::vector<std::string> quoted_contexts;
   for (const std::string& each : contexts) {
-    quoted_contexts.push_back(engine::Quoted(each));
+    quoted_contexts.push_back(Quoted(each));
   }
   reports::Advertised advertised = {
-      {"handshake flags", engine::HandshakeFlagNames(greeting.flags)},
-      {"transmission flags", engine::TransmissionFlagNames(info.flags)},
+      {"handshake flags", HandshakeFlagNames(greeting.flags)},
+      {"transmission flags", TransmissionFlagNames(info.flags)},
       {"size", std::to_string(info.size)},
       {"exports", fmt::format("{}", fmt::join(names, ", "))},
       {"structured replies", features.Has(Feature::kStructuredReplies) ? "yes" : "no"},

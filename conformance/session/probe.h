@@ -70,11 +70,11 @@ constexpr Features operator|(Feature one, Feature another) { return Features(one
 
 // What a server offers, as it said itself.
 struct Profile {
-  engine::Greeting greeting = {};
+  Greeting greeting = {};
   Features features = {};
-  engine::InfoExport info = {};           // Of the export under test, with structured replies where offered.
-  engine::InfoBlockSize block_size = {};  // The specification's defaults where the server sent none.
-  std::vector<engine::ListedExport> exports = {};
+  InfoExport info = {};           // Of the export under test, with structured replies where offered.
+  InfoBlockSize block_size = {};  // The specification's defaults where the server sent none.
+  std::vector<ListedExport> exports = {};
   std::vector<std::string> contexts = {};  // Names that LIST_META_CONTEXT gives, base:allocation included.
 
   // For reports.

@@ -11,25 +11,23 @@
 
 namespace nbdspec::conformance {
 
-using engine::ServerMessage;
-
 namespace {
 
 constexpr std::size_t kReceiveBytesMax = 1 << 18;
 constexpr std::chrono::milliseconds kCancelLatency{200};
 
-void Keep(engine::ByteView bytes, engine::Bytes& kept) {
-  const engine::ByteView some = bytes.first(std::min(bytes.size(), Recorder::Conversation::kBytesMax - kept.size()));
+void Keep(ByteView bytes, Bytes& kept) {
+  const ByteView some = bytes.first(std::min(bytes.size(), Recorder::Conversation::kBytesMax - kept.size()));
   kept.insert(kept.end(), some.begin(), some.end());
 }
 
 }  // namespace
 
 std::optional<ReplyHead> HeadOf(const ServerMessage& message) {
-  if (const auto* simple = std::get_if<engine::SimpleReply>(&message)) {
+  if (const auto* simple = std::get_if<SimpleReply>(&message)) {
     return ReplyHead{.cookie = simple->cookie, .ends = true, .payload_bytes = simple->data.size()};
   }
-  const auto* chunk = std::get_if<engine::Chunk>(&message);
+  const auto* chunk = std::get_if<Chunk>(&message);
   return chunk == nullptr
              ? std::nullopt
              : std::optional(ReplyHead{
@@ -40,13 +38,13 @@ std::uint32_t Answer::error() const {
   if (simple) {
     return simple->error;
   }
-  for (const engine::Chunk& chunk : chunks) {
+  for (const Chunk& chunk : chunks) {
     if (chunk.is_error()) {
-      const auto payload = engine::DecodeErrorPayload(chunk.type, chunk.payload);
-      return payload ? payload->error : engine::NbdError::kEio;
+      const auto payload = DecodeErrorPayload(chunk.type, chunk.payload);
+      return payload ? payload->error : NbdError::kEio;
     }
   }
-  return engine::NbdError::kOk;
+  return NbdError::kOk;
 }
 
 Session::Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript, int connection)
@@ -63,19 +61,19 @@ Transport::Clock::time_point Session::Until(std::chrono::milliseconds wait) cons
   return std::min(limits_.deadline, Transport::Clock::now() + wait);
 }
 
-void Session::SendMessage(const engine::ClientMessage& message) {
-  if (const auto* request = std::get_if<engine::Request>(&message)) {
-    if (request->type == engine::CommandType::kRead) {
+void Session::SendMessage(const ClientMessage& message) {
+  if (const auto* request = std::get_if<Request>(&message)) {
+    if (request->type == CommandType::kRead) {
       decoder_.ExpectData(request->cookie, request->length);
     }
-    if (request->type != engine::CommandType::kDisc) {
+    if (request->type != CommandType::kDisc) {
       outstanding_.push_back(request->cookie);
     }
   }
-  SendRaw(engine::Encode(message), engine::Describe(message));
+  SendRaw(Encode(message), Describe(message));
 }
 
-void Session::SendRaw(engine::ByteView bytes, std::string what) {
+void Session::SendRaw(ByteView bytes, std::string what) {
   transcript_->Add({.connection = connection_,
                     .direction = Transcript::Direction::kSent,
                     .offset = sent_bytes_,
@@ -97,7 +95,7 @@ void Session::ShutdownSending() {
 
 // Feeds the decoder what comes by `deadline`. It waits in slices, so as to notice that the run is cancelled.
 Ending Session::ReceiveMore(Transport::Clock::time_point deadline) {
-  engine::Bytes bytes;
+  Bytes bytes;
   for (;;) {
     const auto slice = std::min(deadline, Transport::Clock::now() + kCancelLatency);
     const Ending ending = transport_->Receive(bytes, kReceiveBytesMax, slice);
@@ -122,15 +120,15 @@ Received<ServerMessage> Session::NextUntil(Transport::Clock::time_point deadline
       return std::unexpected(*over_);
     }
     if (auto next = decoder_.Next()) {
-      if (auto* placed = std::get_if<engine::PlacedServerMessage>(&*next)) {
+      if (auto* placed = std::get_if<PlacedServerMessage>(&*next)) {
         transcript_->Add({.connection = connection_,
                           .direction = Transcript::Direction::kReceived,
                           .offset = placed->offset,
                           .length = placed->length,
-                          .text = engine::Describe(placed->message)});
+                          .text = Describe(placed->message)});
         return std::move(placed->message);
       }
-      const auto& bad = std::get<engine::Undecodable>(*next);
+      const auto& bad = std::get<Undecodable>(*next);
       over_ = ReceiveError{.kind = ReceiveError::kUndecodable,
                            .text = fmt::format("{} (byte {} from the server)", bad.what, bad.offset)};
       Note(over_->text);
@@ -175,10 +173,10 @@ Received<Answer> Session::NextAnswer(std::uint64_t cookie) {
   std::uint32_t received_count = 0;
   const auto take = [&](ServerMessage reply) {
     const bool ends = HeadOf(reply)->ends;
-    if (auto* simple = std::get_if<engine::SimpleReply>(&reply)) {
+    if (auto* simple = std::get_if<SimpleReply>(&reply)) {
       answer.simple = std::move(*simple);
     } else {
-      answer.chunks.push_back(std::get<engine::Chunk>(std::move(reply)));
+      answer.chunks.push_back(std::get<Chunk>(std::move(reply)));
     }
     if (ends) {
       std::erase(outstanding_, cookie);
@@ -205,7 +203,7 @@ Received<Answer> Session::NextAnswer(std::uint64_t cookie) {
     const auto head = HeadOf(*next);
     if (!head) {
       return std::unexpected(
-          ReceiveError{.kind = ReceiveError::kUnexpected, .text = "not a reply, but " + engine::Describe(*next)});
+          ReceiveError{.kind = ReceiveError::kUnexpected, .text = "not a reply, but " + Describe(*next)});
     }
     held_bytes += head->payload_bytes;
     if (head->cookie == cookie) {
@@ -226,7 +224,7 @@ Received<Answer> Session::NextAnswer(std::uint64_t cookie) {
 std::optional<std::string> Session::ExpectSilence() {
   const auto heard = NextUntil(Until(limits_.quiet_time));
   if (heard) {
-    return engine::Describe(*heard);
+    return Describe(*heard);
   }
   const ReceiveError& ended = heard.error();
   const bool silent = ended.kind == ReceiveError::kTimedOut && decoder_.Pending().empty();
@@ -244,8 +242,8 @@ ReceiveError Session::WaitForEnd() {
   return {.kind = ReceiveError::kFlood, .text = "the server goes on talking"};
 }
 
-Received<Answer> Session::Ask(const engine::Request& request) {
-  engine::Request numbered = request;
+Received<Answer> Session::Ask(const Request& request) {
+  Request numbered = request;
   if (numbered.cookie == 0) {
     numbered.cookie = NextCookie();
   }
@@ -254,7 +252,7 @@ Received<Answer> Session::Ask(const engine::Request& request) {
 }
 
 void Session::Disconnect() {
-  Send(engine::Request{.type = engine::CommandType::kDisc, .cookie = NextCookie()});
+  Send(Request{.type = CommandType::kDisc, .cookie = NextCookie()});
   ShutdownSending();
 }
 

@@ -24,8 +24,7 @@
 
 namespace nbdspec::conformance {
 
-using engine::Received;
-using engine::ReceiveError;
+using namespace engine;  // The words of the protocol.
 
 // What a reply is about.
 struct ReplyHead {
@@ -34,12 +33,12 @@ struct ReplyHead {
   std::size_t payload_bytes = 0;
 };
 // Nothing for a message that is no reply.
-std::optional<ReplyHead> HeadOf(const engine::ServerMessage& message);
+std::optional<ReplyHead> HeadOf(const ServerMessage& message);
 
 // What answers one request: a simple reply, or chunks of which the last has DONE.
 struct Answer {
-  std::optional<engine::SimpleReply> simple = {};
-  std::vector<engine::Chunk> chunks = {};
+  std::optional<SimpleReply> simple = {};
+  std::vector<Chunk> chunks = {};
 
   // The error of the simple reply or of the first error chunk (NbdError::kEio when that chunk cannot be taken
   // apart); 0 for success.
@@ -52,8 +51,8 @@ class Recorder {
   struct Conversation {
     static constexpr std::size_t kBytesMax =
         4096;  // Of one side: fuzz targets read no more, and servers send megabytes.
-    engine::Bytes client = {};
-    engine::Bytes server = {};
+    Bytes client = {};
+    Bytes server = {};
     auto operator<=>(const Conversation&) const = default;
   };
   virtual ~Recorder() = default;
@@ -61,7 +60,7 @@ class Recorder {
   virtual Conversation& Begin() = 0;
 };
 
-class Session : public engine::ClientNegotiation {
+class Session : public ClientNegotiation {
  public:
   struct Limits {
     std::chrono::milliseconds reply_timeout{2000};                                // For each message wanted.
@@ -82,7 +81,7 @@ class Session : public engine::ClientNegotiation {
   // take what is sent is noticed when an answer is awaited ---
 
   // Sends bytes as they are; `what` describes them in the transcript.
-  void SendRaw(engine::ByteView bytes, std::string what);
+  void SendRaw(ByteView bytes, std::string what);
 
   // Closes our sending side.
   void ShutdownSending();
@@ -92,7 +91,7 @@ class Session : public engine::ClientNegotiation {
 
   // --- Receiving ---
 
-  Received<engine::ServerMessage> Next();
+  Received<ServerMessage> Next();
 
   // Everything that answers the request with `cookie`. Replies to other cookies that come meanwhile are kept for
   // their own call; a reply to a cookie never sent is kept in unmatched().
@@ -108,7 +107,7 @@ class Session : public engine::ClientNegotiation {
   // --- Both at once ---
 
   using ClientNegotiation::Ask;
-  Received<Answer> Ask(const engine::Request& request);  // request.cookie 0 is replaced by NextCookie().
+  Received<Answer> Ask(const Request& request);  // request.cookie 0 is replaced by NextCookie().
 
   // For a conversation that is not begun by Ask or AskExportName: from here on NextAnswer.
   void EnterTransmission() { decoder_.EnterTransmission(); }
@@ -118,18 +117,18 @@ class Session : public engine::ClientNegotiation {
 
   // --- State ---
 
-  [[nodiscard]] const std::vector<engine::ServerMessage>& unmatched() const { return unmatched_; }
+  [[nodiscard]] const std::vector<ServerMessage>& unmatched() const { return unmatched_; }
   [[nodiscard]] std::uint64_t received_byte_count() const { return received_bytes_; }
   // Bytes that came and are no whole message: of one that is not finished, or of what cannot be decoded.
-  [[nodiscard]] engine::ByteView pending() const { return decoder_.Pending(); }
+  [[nodiscard]] ByteView pending() const { return decoder_.Pending(); }
   [[nodiscard]] const Limits& limits() const { return limits_; }
 
  private:
-  void SendMessage(const engine::ClientMessage& message) override;
-  Received<engine::ServerMessage> ReceiveMessage() override { return Next(); }
+  void SendMessage(const ClientMessage& message) override;
+  Received<ServerMessage> ReceiveMessage() override { return Next(); }
 
   // See session.cc.
-  Received<engine::ServerMessage> NextUntil(Transport::Clock::time_point deadline);
+  Received<ServerMessage> NextUntil(Transport::Clock::time_point deadline);
   [[nodiscard]] Transport::Clock::time_point Until(std::chrono::milliseconds wait) const;
   Ending ReceiveMore(Transport::Clock::time_point deadline);
   void Note(std::string text);
@@ -143,9 +142,9 @@ class Session : public engine::ClientNegotiation {
   std::uint64_t sent_bytes_ = 0;
   std::uint64_t received_bytes_ = 0;
   std::optional<ReceiveError> over_;  // Set once nothing more can come.
-  std::vector<engine::ServerMessage> unmatched_;
-  std::vector<engine::ServerMessage> early_;  // Replies that came before they were asked for by cookie.
-  std::vector<std::uint64_t> outstanding_;    // Cookies sent and not yet wholly answered.
+  std::vector<ServerMessage> unmatched_;
+  std::vector<ServerMessage> early_;        // Replies that came before they were asked for by cookie.
+  std::vector<std::uint64_t> outstanding_;  // Cookies sent and not yet wholly answered.
 };
 
 }  // namespace nbdspec::conformance

@@ -2,20 +2,14 @@
 // Checks of the greeting, the client flags, the order of bytes, and of NBD_OPT_EXPORT_NAME, whose reply is unlike any
 // other's. Spec: proto.md, "Newstyle negotiation", "Handshake flags", "Termination of the session during option
 // haggling", "NBD_OPT_EXPORT_NAME".
-#include <fmt/format.h>
 
-#include <algorithm>
 #include <bit>
 
 #include "conformance/checks/options/haggling.h"
-#include "engine/base/quoted.h"
 #include "engine/exchange/legality.h"
-#include "engine/spec/ids.h"
 #include "engine/wire/fields.h"
 
 namespace nbdspec::conformance {
-
-using engine::HandshakeFlag;
 
 namespace {
 
@@ -39,13 +33,13 @@ Judgement OptionMagic(CheckContext& context) {
   NBDSPEC_TRY(session, context.Connect());
   const auto greeting = session.Next();
   if (!greeting) {
-    const bool magic_is_right = session.pending().size() >= sizeof engine::kNbdMagic &&
-                                engine::GetBigEndian<std::uint64_t>(session.pending()) == engine::kNbdMagic;
+    const bool magic_is_right =
+        session.pending().size() >= sizeof kNbdMagic && GetBigEndian<std::uint64_t>(session.pending()) == kNbdMagic;
     return magic_is_right && greeting.error().kind == ReceiveError::kUndecodable
                ? Broken(greeting.error().text, "IHAVEOPT after NBDMAGIC")
                : AsJudgement(greeting.error());
   }
-  return std::holds_alternative<engine::OldstyleGreeting>(*greeting) ? NotApplicable("an oldstyle greeting") : Holds();
+  return std::holds_alternative<OldstyleGreeting>(*greeting) ? NotApplicable("an oldstyle greeting") : Holds();
 }
 
 Judgement FlagsWidth(CheckContext& context) {
@@ -58,8 +52,7 @@ Judgement NoOtherFlags(CheckContext& context) {
   NBDSPEC_TRY(session, Greeted(context));
   const std::uint16_t flags = session.negotiated().handshake_flags;
   return Require((flags & ~unsigned{HandshakeFlag::kFixedNewstyle | HandshakeFlag::kNoZeroes}) == 0,
-                 "handshake flags " + engine::HandshakeFlagNames(flags),
-                 "no bits but FIXED_NEWSTYLE (0) and NO_ZEROES (1)");
+                 "handshake flags " + HandshakeFlagNames(flags), "no bits but FIXED_NEWSTYLE (0) and NO_ZEROES (1)");
 }
 
 // After client flags with `extra` set, which the greeting does not offer, the session must end: neither option replies
@@ -71,7 +64,7 @@ Judgement Drops(CheckContext& context) {
     return NotApplicable("the server offers both flags there are");
   }
   constexpr std::string_view kAllowed = "the server closes the connection";
-  session.Send(engine::ClientFlags{.flags = session.negotiated().handshake_flags | extra});
+  session.Send(ClientFlags{.flags = session.negotiated().handshake_flags | extra});
   const auto replies = session.Ask(Option{.option = OptionType::kList});
   return replies ? Broken("the server goes on: NBD_OPT_LIST was answered " + TypesOf(*replies), kAllowed)
                  : MayDisconnect(replies.error(), kAllowed);
@@ -83,7 +76,7 @@ Judgement NoHagglingWithoutFlag(CheckContext& context, const Option& option) {
   if ((session.negotiated().handshake_flags & HandshakeFlag::kFixedNewstyle) != 0) {
     return Holds();
   }
-  session.Send(engine::ClientFlags{.flags = session.negotiated().handshake_flags & kAllClientFlags});
+  session.Send(ClientFlags{.flags = session.negotiated().handshake_flags & kAllClientFlags});
   const auto replies = session.Ask(option);
   return !replies ? Holds()
                   : Broken("FIXED_NEWSTYLE is not set, and " + OptionName(option.option) + " was answered " +
@@ -94,17 +87,17 @@ Judgement NoHagglingWithoutFlag(CheckContext& context, const Option& option) {
 Judgement FixedNewstyleServed(CheckContext& context) {
   NBDSPEC_TRY(session, context.Connect());
   const auto received = session.Next();
-  if (received && std::holds_alternative<engine::OldstyleGreeting>(*received)) {
+  if (received && std::holds_alternative<OldstyleGreeting>(*received)) {
     return Broken("an oldstyle greeting", "a newstyle greeting with FIXED_NEWSTYLE set");
   }
-  if (!received || !std::holds_alternative<engine::Greeting>(*received)) {
+  if (!received || !std::holds_alternative<Greeting>(*received)) {
     return Inconclusive(received ? "no greeting" : received.error().text);
   }
-  const std::uint16_t flags = std::get<engine::Greeting>(*received).flags;
+  const std::uint16_t flags = std::get<Greeting>(*received).flags;
   if ((flags & HandshakeFlag::kFixedNewstyle) == 0) {
-    return Broken("handshake flags " + engine::HandshakeFlagNames(flags), "FIXED_NEWSTYLE set");
+    return Broken("handshake flags " + HandshakeFlagNames(flags), "FIXED_NEWSTYLE set");
   }
-  session.Send(engine::ClientFlags{.flags = flags & kAllClientFlags});
+  session.Send(ClientFlags{.flags = flags & kAllClientFlags});
   const auto replies = session.Ask(Option{.option = OptionType::kList});
   return replies ? Holds() : Broken("NBD_OPT_LIST: " + replies.error().text, "option replies");
 }
@@ -115,7 +108,7 @@ constexpr std::string_view kBigEndian = "integers in network order";
 
 // Whether the 8 bytes of `bytes` at `at` are `magic`, the wrong way round.
 bool IsSwapped(ByteView bytes, std::size_t at, std::uint64_t magic) {
-  return bytes.size() >= at + sizeof magic && engine::GetBigEndian<std::uint64_t>(bytes, at) == std::byteswap(magic);
+  return bytes.size() >= at + sizeof magic && GetBigEndian<std::uint64_t>(bytes, at) == std::byteswap(magic);
 }
 
 bool IsKnownReply(std::uint32_t type) {
@@ -124,7 +117,7 @@ bool IsKnownReply(std::uint32_t type) {
 }
 
 bool IsSwappedError(std::uint32_t error) {
-  return error != 0 && !engine::kDefinedErrors.Contains(error) && engine::kDefinedErrors.Contains(std::byteswap(error));
+  return error != 0 && !kDefinedErrors.Contains(error) && kDefinedErrors.Contains(std::byteswap(error));
 }
 
 Judgement ByteOrderOfGreeting(CheckContext& context) {
@@ -134,7 +127,7 @@ Judgement ByteOrderOfGreeting(CheckContext& context) {
     return Holds();
   }
   const ByteView came = session.pending();
-  const bool swapped = IsSwapped(came, 0, engine::kNbdMagic) || IsSwapped(came, 8, engine::kOptionMagic);
+  const bool swapped = IsSwapped(came, 0, kNbdMagic) || IsSwapped(came, 8, kOptionMagic);
   return swapped ? Broken(greeting.error().text, kBigEndian) : AsJudgement(greeting.error());
 }
 
@@ -146,7 +139,7 @@ std::optional<std::string> SwappedIn(const Option& to, const OptionReply& reply)
   if (!IsKnownReply(reply.type) && IsKnownReply(std::byteswap(reply.type))) {
     return fmt::format("reply type {:#x}", reply.type);
   }
-  const auto info = reply.type == OptionReplyType::kInfo ? engine::DecodeInfoType(reply.payload) : std::nullopt;
+  const auto info = reply.type == OptionReplyType::kInfo ? DecodeInfoType(reply.payload) : std::nullopt;
   if (info && *info > InfoType::kBlockSize && std::byteswap(*info) <= InfoType::kBlockSize) {
     return fmt::format("information type {:#x}", *info);
   }
@@ -193,8 +186,8 @@ Judgement ByteOrderOfErrorChunk(CheckContext& context) {
   if (chunk == answer.chunks.end()) {
     return NotApplicable("a READ past the end got no error chunk");
   }
-  const auto error = engine::GetBigEndian<std::uint32_t>(chunk->payload);
-  const auto length = engine::GetBigEndian<std::uint16_t>(chunk->payload, 4);
+  const auto error = GetBigEndian<std::uint32_t>(chunk->payload);
+  const auto length = GetBigEndian<std::uint16_t>(chunk->payload, 4);
   const std::size_t room = chunk->payload.size() - kFixedBytes;
   if (IsSwappedError(error)) {
     return Broken(fmt::format("error {:#x}", error), kBigEndian);
@@ -232,12 +225,8 @@ Judgement ErrorsToTheUnwelcome(CheckContext& context) {
 
 constexpr std::size_t kReplyBytes = 10;  // Without the pad.
 
-bool IsAllZeroes(ByteView bytes) {
-  return std::ranges::all_of(bytes, [](auto byte) { return byte == 0; });
-}
-
 // An option reply read as an EXPORT_NAME reply: its magic stands where the size is due.
-bool IsOptionReply(const engine::ExportNameReply& reply) { return reply.size == engine::kOptionReplyMagic; }
+bool IsOptionReply(const ExportNameReply& reply) { return reply.size == engine::kOptionReplyMagic; }
 
 // What an end without a byte means: a server may refuse EXPORT_NAME by closing the connection.
 Judgement NoReply(const ExportNameAnswer& answer) {
@@ -246,7 +235,7 @@ Judgement NoReply(const ExportNameAnswer& answer) {
 }
 
 Judgement ReplyLayout(CheckContext& context) {
-  NBDSPEC_TRY(answer, AskByName(context, context.export_name()));
+  NBDSPEC_TRY(answer, AskByName(context, context.export_name));
   constexpr std::string_view kAllowed = "64 bits of size, 16 bits of flags, and no header of an option reply";
   if (answer.reply) {
     return Require(!IsOptionReply(*answer.reply), "an option reply to NBD_OPT_EXPORT_NAME", kAllowed);
@@ -257,7 +246,7 @@ Judgement ReplyLayout(CheckContext& context) {
 }
 
 Judgement ZeroPad(CheckContext& context) {
-  NBDSPEC_TRY(answer, AskByName(context, context.export_name(), ClientFlag::kFixedNewstyle));
+  NBDSPEC_TRY(answer, AskByName(context, context.export_name, ClientFlag::kFixedNewstyle));
   constexpr std::string_view kAllowed = "124 zero bytes after size and flags";
   if (!answer.reply) {
     const std::size_t came = answer.session.pending().size();
@@ -276,7 +265,7 @@ Judgement ZeroPad(CheckContext& context) {
 
 // The pad is left out only for a client that asks for that.
 Judgement PadNotOmittedUnasked(CheckContext& context) {
-  NBDSPEC_TRY(answer, AskByName(context, context.export_name(), ClientFlag::kFixedNewstyle));
+  NBDSPEC_TRY(answer, AskByName(context, context.export_name, ClientFlag::kFixedNewstyle));
   if (!answer.reply && answer.session.pending().size() == kReplyBytes) {
     return Broken("size and flags without a pad, though the client did not set NO_ZEROES",
                   "the pad is left out only if the client sets NO_ZEROES");
@@ -289,14 +278,7 @@ Judgement NoPadWhenAgreed(CheckContext& context) {
   if (answer.session.negotiated().pads_export_name_reply()) {
     return NotApplicable("the server does not offer NO_ZEROES this time");
   }
-  const auto noise = answer.session.ExpectSilence();
-  if (!noise) {
-    return Holds();
-  }
-  const ByteView came = answer.session.pending();
-  return !came.empty() && IsAllZeroes(came)
-             ? Broken(fmt::format("{} zero bytes after size and flags", came.size()), "no pad after NO_ZEROES")
-             : Inconclusive(*noise);
+  return GetsNoPad(answer.session, "size and flags, with NO_ZEROES");
 }
 
 // EXPORT_NAME for a name of ours. The server must have said by INFO that it has no such export: some serve any name.
@@ -331,11 +313,11 @@ Judgement HardWhereNoSoft(CheckContext& context) {
 }
 
 Judgement ServedByName(CheckContext& context) {
-  const InfoBlockSize& block = context.profile().block_size;
-  if (block.minimum > 1 || block.maximum < engine::kPayloadBytesDefaultMax) {
+  const InfoBlockSize& block = context.profile.block_size;
+  if (block.minimum > 1 || block.maximum < kPayloadBytesDefaultMax) {
     return NotApplicable("the server has block sizes of its own, and may refuse EXPORT_NAME");
   }
-  NBDSPEC_TRY(answer, AskByName(context, context.export_name()));
+  NBDSPEC_TRY(answer, AskByName(context, context.export_name));
   return answer.reply ? Holds() : MayNotDisconnect(answer.reply.error(), "", "EXPORT_NAME works next to GO");
 }
 
@@ -354,52 +336,47 @@ Judgement SameAsGo(CheckContext& context) {
 
 std::vector<Check> HandshakeChecks() {
   return {
-      {spec::kGeneralByteOrderServer, "The magics of the greeting are in network order.", ByteOrderOfGreeting},
-      {spec::kSub<spec::kGeneralByteOrderServer, "option-reply">,
-       "The integers of option replies are in network order.", ByteOrderOfReplies, kFixed},
-      {spec::kSub<spec::kGeneralByteOrderServer, "error">,
+      {kGeneralByteOrderServer, "The magics of the greeting are in network order.", ByteOrderOfGreeting},
+      {kSub<kGeneralByteOrderServer, "option-reply">, "The integers of option replies are in network order.",
+       ByteOrderOfReplies, kFixed},
+      {kSub<kGeneralByteOrderServer, "error">,
        "The error in the simple reply to a READ past the end is in network order.", ByteOrderOfError},
-      {spec::kSub<spec::kGeneralByteOrderServer, "error-chunk">,
+      {kSub<kGeneralByteOrderServer, "error-chunk">,
        "The error chunk for a READ past the end has its integers in network order.", ByteOrderOfErrorChunk,
        Feature::kStructuredReplies},
-      {spec::kHandshakeMagic, "The first 16 bytes are NBDMAGIC and IHAVEOPT.", Magic},
-      {spec::kHandshakeMagicIhaveopt, "IHAVEOPT follows NBDMAGIC.", OptionMagic},
-      {spec::kHandshakeFlagsWidth, "After 18 bytes of greeting the server waits for the client flags.", FlagsWidth},
-      {spec::kHandshakeFlagsNoOther, "Handshake flags have no unknown bits.", NoOtherFlags},
-      {spec::kHandshakeClientFlagsDropUnknown, "A client that sets flag bit 2 is dropped.", Drops<1U << 2>},
-      {spec::kSub<spec::kHandshakeClientFlagsDropUnknown, "high">, "A client that sets flag bit 31 is dropped.",
-       Drops<1U << 31>},
-      {spec::kHandshakeClientFlagsDropUnoffered, "A client that sets NO_ZEROES where it was not offered is dropped.",
+      {kHandshakeMagic, "The first 16 bytes are NBDMAGIC and IHAVEOPT.", Magic},
+      {kHandshakeMagicIhaveopt, "IHAVEOPT follows NBDMAGIC.", OptionMagic},
+      {kHandshakeFlagsWidth, "After 18 bytes of greeting the server waits for the client flags.", FlagsWidth},
+      {kHandshakeFlagsNoOther, "Handshake flags have no unknown bits.", NoOtherFlags},
+      {kHandshakeClientFlagsDropUnknown, "A client that sets flag bit 2 is dropped.", Drops<1U << 2>},
+      {kSub<kHandshakeClientFlagsDropUnknown, "high">, "A client that sets flag bit 31 is dropped.", Drops<1U << 31>},
+      {kHandshakeClientFlagsDropUnoffered, "A client that sets NO_ZEROES where it was not offered is dropped.",
        Drops<ClientFlag::kNoZeroes>},
-      {spec::kHandshakeFlagsFixedNewstyle, "A server that answers LIST has FIXED_NEWSTYLE set.",
+      {kHandshakeFlagsFixedNewstyle, "A server that answers LIST has FIXED_NEWSTYLE set.",
        [](CheckContext& context) { return NoHagglingWithoutFlag(context, {.option = OptionType::kList}); }},
-      {spec::kOptionExportNameOthersNeedFixed, "A server that answers INFO has FIXED_NEWSTYLE set.",
+      {kOptionExportNameOthersNeedFixed, "A server that answers INFO has FIXED_NEWSTYLE set.",
        [](CheckContext& context) {
-         return NoHagglingWithoutFlag(context, InfoOption(OptionType::kInfo, context.export_name(), {}));
+         return NoHagglingWithoutFlag(context, InfoOption(OptionType::kInfo, context.export_name, {}));
        }},
-      {spec::kBaselineFixedNewstyleServer, "FIXED_NEWSTYLE is set, and LIST gets option replies.", FixedNewstyleServed},
-      {spec::kSessionHardOnlyWhenAllowedServer,
-       "None of the options that a client may send makes the server disconnect.",
+      {kBaselineFixedNewstyleServer, "FIXED_NEWSTYLE is set, and LIST gets option replies.", FixedNewstyleServed},
+      {kSessionHardOnlyWhenAllowedServer, "None of the options that a client may send makes the server disconnect.",
        OnEveryEnd(IsDisconnect, "a reply; the server may not disconnect for it"), kFixed},
-      {spec::kSessionServerErrorUnwelcome, "The server refuses an option 16 times without a disconnect.",
+      {kSessionServerErrorUnwelcome, "The server refuses an option 16 times without a disconnect.",
        ErrorsToTheUnwelcome, kFixed},
-      {spec::kHandshakeFlagsNoZeroes,
-       "Both sides set NO_ZEROES: no pad follows the ten bytes of the EXPORT_NAME reply.", NoPadWhenAgreed,
-       Feature::kNoZeroes},
-      {spec::kHandshakeFlagsNoUnilateralChange,
+      {kHandshakeFlagsNoZeroes, "Both sides set NO_ZEROES: no pad follows the ten bytes of the EXPORT_NAME reply.",
+       NoPadWhenAgreed, Feature::kNoZeroes},
+      {kHandshakeFlagsNoUnilateralChange,
        "The server does not leave out the pad for a client that did not set NO_ZEROES.", PadNotOmittedUnasked,
        Feature::kNoZeroes},
-      {spec::kOptionExportNameReplyLayout, "EXPORT_NAME gets size and flags, without an option reply header.",
-       ReplyLayout},
-      {spec::kOptionExportNameZeroPad, "Without NO_ZEROES exactly 124 zero bytes end the EXPORT_NAME reply.", ZeroPad},
-      {spec::kOptionExportNameUnknownTerminates,
+      {kOptionExportNameReplyLayout, "EXPORT_NAME gets size and flags, without an option reply header.", ReplyLayout},
+      {kOptionExportNameZeroPad, "Without NO_ZEROES exactly 124 zero bytes end the EXPORT_NAME reply.", ZeroPad},
+      {kOptionExportNameUnknownTerminates,
        "EXPORT_NAME for an export that INFO does not know ends the session, without a byte.", UnknownTerminates},
-      {spec::kSessionMandatedHardIfNoSoftServer,
+      {kSessionMandatedHardIfNoSoftServer,
        "EXPORT_NAME for an export that INFO does not know ends in a disconnect, not in silence.", HardWhereNoSoft},
-      {spec::kInteropExportNameServer, "A server with default block sizes serves the export by EXPORT_NAME too.",
+      {kInteropExportNameServer, "A server with default block sizes serves the export by EXPORT_NAME too.",
        ServedByName, Feature::kGo},
-      {spec::kRepInfoExportSameAsExportName, "GO and EXPORT_NAME give the same size and flags.", SameAsGo,
-       Feature::kGo},
+      {kRepInfoExportSameAsExportName, "GO and EXPORT_NAME give the same size and flags.", SameAsGo, Feature::kGo},
   };
 }
 

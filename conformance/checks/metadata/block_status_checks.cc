@@ -2,13 +2,9 @@
 // Checks of BLOCK_STATUS. Most are one rule of engine/exchange held against the answers to one battery of requests;
 // what base:allocation claims of the contents is in zero_claim_checks.cc. Spec: proto.md, "NBD_CMD_BLOCK_STATUS",
 // "NBD_REPLY_TYPE_BLOCK_STATUS".
-#include <fmt/format.h>
-
-#include <algorithm>
 
 #include "conformance/checks/metadata/meta_contexts.h"
 #include "engine/exchange/status.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -132,7 +128,7 @@ Judgement OnlyForBlockStatus(CheckContext& context) {
   for (const std::uint16_t command : {CommandType::kRead, CommandType::kFlush, CommandType::kCache}) {
     const ByteRange cell = {.begin = 0, .end = std::min(GridOf(entered), entered.size())};
     const Request request = RequestFor(command, command == CommandType::kFlush ? ByteRange{} : cell);
-    if (!LegalityOf(engine::RequestHead::Of(request), *entered.agreed).is_legal()) {
+    if (!LegalityOf(RequestHead::Of(request), *entered.agreed).is_legal()) {
       continue;
     }
     const Batch batch = AskOnce(entered, request);
@@ -175,7 +171,7 @@ Judgement Consecutive(CheckContext& context) {
     const ByteRange compared = {.begin = request.asked.begin,
                                 .end = std::min(asker.size(), request.asked.end + kComparedBytesMax)};
     std::vector<ByteRange> claims = ZeroClaimsOf(exchange, compared);
-    std::ranges::shuffle(claims, context.random());
+    std::ranges::shuffle(claims, context.random);
     claims.resize(std::min(claims.size(), kClaimsMax));
     for (ByteRange claimed : claims) {
       claimed.end = std::min(claimed.end, claimed.begin + kComparedBytesMax);
@@ -202,39 +198,38 @@ Judgement Consecutive(CheckContext& context) {
 std::vector<Check> BlockStatusChecks() {
   constexpr auto kRule = OverBattery;
   return {
-      {spec::kBlockStatusReplyStructured, "Status comes in chunks, never in a simple reply.", kRule, kBase},
-      {spec::kBaseAllocationReservedZero, "No status of base:allocation has other bits than HOLE and ZERO.", kRule,
-       kBase},
-      {spec::kBlockStatusReqOneSingle, "With REQ_ONE each context has one descriptor.", kRule, kBase},
-      {spec::kBlockStatusChunkLengthForm, "A status chunk has an id of 4 bytes and descriptors of 8.", kRule, kBase},
-      {spec::kBlockStatusChunkExactlyOnePerId, "Each selected context has one status chunk.", kRule, kBase},
-      {spec::kBlockStatusChunkKnownId, "Status chunks are for contexts that were selected.", kRule, kBase},
-      {spec::kBlockStatusExtentNonzeroLength, "No descriptor has length 0.", kRule, kBase},
-      {spec::kBlockStatusReqOneLengthCap, "With REQ_ONE no descriptor is longer than the request.", kRule, kBase},
-      {spec::kBlockStatusSumBeforeLast, "All descriptors but the last sum to less than the request.", kRule, kBase},
-      {spec::kBlockStatusMaxExtents, "No chunk has more than 2^20 descriptors.", kRule, kBase},
-      {spec::kBlockStatusAtLeastOne, "No status chunk of a success is empty.", kRule, kBase},
-      {spec::kBlockStatusExtentWithinExport, "No descriptor reaches past the end of the export.", kRule, kBase},
-      {spec::kBlockStatusDistinctStatus, "Neighbouring descriptors have different status.", kRule, kBase},
-      {spec::kBlockStatusLengthMultipleOf512, "Aligned requests get lengths that are multiples of 512.", kRule, kBase},
-      {spec::kBlockStatusLengthMultipleOfMinBlock, "Lengths are multiples of the advertised minimum block size.", kRule,
+      {kBlockStatusReplyStructured, "Status comes in chunks, never in a simple reply.", kRule, kBase},
+      {kBaseAllocationReservedZero, "No status of base:allocation has other bits than HOLE and ZERO.", kRule, kBase},
+      {kBlockStatusReqOneSingle, "With REQ_ONE each context has one descriptor.", kRule, kBase},
+      {kBlockStatusChunkLengthForm, "A status chunk has an id of 4 bytes and descriptors of 8.", kRule, kBase},
+      {kBlockStatusChunkExactlyOnePerId, "Each selected context has one status chunk.", kRule, kBase},
+      {kBlockStatusChunkKnownId, "Status chunks are for contexts that were selected.", kRule, kBase},
+      {kBlockStatusExtentNonzeroLength, "No descriptor has length 0.", kRule, kBase},
+      {kBlockStatusReqOneLengthCap, "With REQ_ONE no descriptor is longer than the request.", kRule, kBase},
+      {kBlockStatusSumBeforeLast, "All descriptors but the last sum to less than the request.", kRule, kBase},
+      {kBlockStatusMaxExtents, "No chunk has more than 2^20 descriptors.", kRule, kBase},
+      {kBlockStatusAtLeastOne, "No status chunk of a success is empty.", kRule, kBase},
+      {kBlockStatusExtentWithinExport, "No descriptor reaches past the end of the export.", kRule, kBase},
+      {kBlockStatusDistinctStatus, "Neighbouring descriptors have different status.", kRule, kBase},
+      {kBlockStatusLengthMultipleOf512, "Aligned requests get lengths that are multiples of 512.", kRule, kBase},
+      {kBlockStatusLengthMultipleOfMinBlock, "Lengths are multiples of the advertised minimum block size.", kRule,
        kBase | Feature::kMinimumAboveOne, Setup::kStrictBlockSize},
-      {spec::kExtBlockStatusExtGated, "Without extended headers no chunk has the 64-bit form.", kRule, kBase},
-      {spec::kBlockStatusNoContextEinval, "BLOCK_STATUS without SET_META_CONTEXT gets EINVAL.",
-       NoContext</*with_set=*/false>, Feature::kStructuredReplies},
-      {spec::kSub<spec::kBlockStatusNoContextEinval, "set-nothing">,
+      {kExtBlockStatusExtGated, "Without extended headers no chunk has the 64-bit form.", kRule, kBase},
+      {kBlockStatusNoContextEinval, "BLOCK_STATUS without SET_META_CONTEXT gets EINVAL.", NoContext</*with_set=*/false>,
+       Feature::kStructuredReplies},
+      {kSub<kBlockStatusNoContextEinval, "set-nothing">,
        "BLOCK_STATUS after a SET_META_CONTEXT that selects nothing gets EINVAL.", NoContext</*with_set=*/true>,
        kContexts},
-      {spec::kSub<spec::kBlockStatusSumBeforeLast, "huge">,
+      {kSub<kBlockStatusSumBeforeLast, "huge">,
        "Requests of 2 and 4 GiB return no descriptor past the one that completes the request.", HugeRequests, kBase},
-      {spec::kBlockStatusOnlyForCmd, "READ, FLUSH and CACHE get no status chunks.", OnlyForBlockStatus, kBase},
-      {spec::kBlockStatusZeroLengthNoDisconnect, "After a status request of length 0 a READ is answered.",
+      {kBlockStatusOnlyForCmd, "READ, FLUSH and CACHE get no status chunks.", OnlyForBlockStatus, kBase},
+      {kBlockStatusZeroLengthNoDisconnect, "After a status request of length 0 a READ is answered.",
        ZeroLengthKeepsConnection, kBase},
-      {spec::kBlockStatusExtentConsecutive,
+      {kBlockStatusExtentConsecutive,
        "Descriptors laid end to end from the request's offset agree with a query at each place and with READ.",
        Consecutive, kBase},
-      {spec::kBlockStatusErrorErrorChunk, "An error comes in an error chunk.", ErrorChunk, kBase},
-      {spec::kBlockStatusOutOfBounds, "A request past the end of the export gets EINVAL.", OutOfBounds, kBase},
+      {kBlockStatusErrorErrorChunk, "An error comes in an error chunk.", ErrorChunk, kBase},
+      {kBlockStatusOutOfBounds, "A request past the end of the export gets EINVAL.", OutOfBounds, kBase},
   };
 }
 

@@ -1,14 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of STRUCTURED_REPLY, of the names of metadata contexts, of the base: namespace and of LIST_META_CONTEXT.
 // Spec: proto.md, "Metadata querying", "NBD_OPT_STRUCTURED_REPLY", "NBD_REP_META_CONTEXT", "NBD_OPT_LIST_META_CONTEXT".
-#include <fmt/format.h>
-
-#include <algorithm>
 
 #include "conformance/checks/metadata/meta_contexts.h"
 #include "conformance/checks/options/haggling.h"
-#include "engine/base/quoted.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -54,9 +49,9 @@ std::string_view HasBadNamespace(std::string_view name) {
     const auto byte = static_cast<unsigned char>(c);
     return byte > ' ' && byte != 0x7f;
   });
-  return is_printable && engine::IsValidString(space) ? ""
-                                                      : "has a namespace with bytes that are no printable UTF-8 or are "
-                                                        "white space";
+  return is_printable && IsValidString(space) ? ""
+                                              : "has a namespace with bytes that are no printable UTF-8 or are "
+                                                "white space";
 }
 
 std::string_view HasUnregisteredNamespace(std::string_view name) {
@@ -70,18 +65,14 @@ std::string_view IsUndefinedInBase(std::string_view name) {
   return is_undefined ? "is in base:, where only base:allocation is defined" : "";
 }
 
-std::string_view IsNotUtf8(std::string_view name) {
-  std::string without_nul(name);
-  std::ranges::replace(without_nul, '\0', ' ');  // NUL bytes are general.string.no-nul.server's.
-  return engine::IsValidString(without_nul) ? "" : "is not UTF-8";
-}
+std::string_view IsNotUtf8(std::string_view name) { return IsUtf8(std::string(name)) ? "" : "is not UTF-8"; }
 
 // All that LIST names, and what SET selects of it.
 std::expected<Replies, Judgement> AllContextReplies(CheckContext& context) {
   NBDSPEC_TRY(session, context.HaggleStructured());
   Replies all;
   auto listed = AskContexts(context, session, kList, {});
-  auto set = AskContexts(context, session, kSet, SelectableNames(context.profile()));
+  auto set = AskContexts(context, session, kSet, SelectableNames(context.profile));
   for (auto* replies : {&listed, &set}) {
     if (*replies) {
       std::ranges::copy_if((*replies)->replies, std::back_inserter(all),
@@ -100,7 +91,7 @@ template <NameRule kRule>
 Judgement JudgeNames(CheckContext& context) {
   NBDSPEC_TRY(replies, AllContextReplies(context));
   for (const OptionReply& reply : replies) {
-    const auto named = engine::DecodePayload<MetaContext>(reply.payload);
+    const auto named = DecodePayload<MetaContext>(reply.payload);
     const std::string_view breaks = named ? kRule(named->name) : "";
     if (!breaks.empty()) {
       return Broken(fmt::format("the context {} {}", Quoted(named->name), breaks),
@@ -126,7 +117,7 @@ Judgement Layout(CheckContext& context) {
 
 Judgement EmptyLeafSelectsNothing(CheckContext& context) {
   std::vector<std::string> wildcards = {"x-nbdspec-none:", "qemu:"};
-  for (const std::string& name : SelectableNames(context.profile())) {
+  for (const std::string& name : SelectableNames(context.profile)) {
     const std::string wildcard(NamespaceOf(name));
     if (wildcard != "base:" && std::ranges::count(wildcards, wildcard) == 0) {
       wildcards.push_back(wildcard);
@@ -229,11 +220,7 @@ Judgement IdsAreZero(const ContextReplies& replies) {
 }
 
 Judgement NoSelectionEffect(CheckContext& context) {
-  NBDSPEC_TRY(session, context.HaggleStructured());
-  NBDSPEC_TRY(set, AskContexts(context, session, kSet, {kBaseAllocationQuery}));
-  if (!set.is_ack() || set.CountOf(kBaseAllocation) == 0) {
-    return Inconclusive("SET_META_CONTEXT with base:allocation: " + set.Text());
-  }
+  NBDSPEC_TRY(session, WithBaseAllocation(context));
   NBDSPEC_TRY(listed, AskContexts(context, session, kList, {}));
   NBDSPEC_TRY(listed_none, AskContexts(context, session, kList, {kUnknownNamespaceQuery}));
   NBDSPEC_TRY(status, EnterAndAskStatus(context, std::move(session)));
@@ -245,63 +232,58 @@ Judgement NoSelectionEffect(CheckContext& context) {
 
 std::vector<Check> MetaContextChecks() {
   return {
-      {spec::kOptionStructuredReplyDataInvalid, "STRUCTURED_REPLY with data is an error.", StructuredReplyWithData,
-       kChunks},
-      {spec::kOptionStructuredReplyNoEarlyAdvertise,
+      {kOptionStructuredReplyDataInvalid, "STRUCTURED_REPLY with data is an error.", StructuredReplyWithData, kChunks},
+      {kOptionStructuredReplyNoEarlyAdvertise,
        "Without structured replies no flag of a feature that needs them is set.", NoEarlyAdvertise, kChunks},
-      {spec::kMetadataNameFormatServer, "The name of each context has a colon.", JudgeNames<LacksColon>, kContexts},
-      {spec::kMetadataNameNamespaceNonempty, "The name of each context has something before its colon.",
+      {kMetadataNameFormatServer, "The name of each context has a colon.", JudgeNames<LacksColon>, kContexts},
+      {kMetadataNameNamespaceNonempty, "The name of each context has something before its colon.",
        JudgeNames<LacksNamespace>, kContexts},
-      {spec::kMetadataNameNamespaceCharset, "Namespaces are printable UTF-8 without white space.",
+      {kMetadataNameNamespaceCharset, "Namespaces are printable UTF-8 without white space.",
        JudgeNames<HasBadNamespace>, kContexts},
-      {spec::kMetadataNamespaceAllowed, "Each namespace is base, nbd-server, qemu or x-something.",
+      {kMetadataNamespaceAllowed, "Each namespace is base, nbd-server, qemu or x-something.",
        JudgeNames<HasUnregisteredNamespace>, kContexts},
-      {spec::kMetadataEmptyLeafSet, "SET_META_CONTEXT with an empty leaf outside base selects nothing.",
+      {kMetadataEmptyLeafSet, "SET_META_CONTEXT with an empty leaf outside base selects nothing.",
        EmptyLeafSelectsNothing, kContexts},
-      {spec::kMetadataBaseSetWildcardIgnored, "SET_META_CONTEXT with base: alone gets a lone ACK.",
+      {kMetadataBaseSetWildcardIgnored, "SET_META_CONTEXT with base: alone gets a lone ACK.",
        OnContexts(kSet, {"base:"}, MustBeLoneAck), kBase},
-      {spec::kMetadataBaseListWildcard, "LIST_META_CONTEXT with base: lists base:allocation.",
+      {kMetadataBaseListWildcard, "LIST_META_CONTEXT with base: lists base:allocation.",
        OnContexts(kList, {"base:"}, MustGiveBase), kBase},
-      {spec::kMetadataBaseUnknownLeafIgnored,
+      {kMetadataBaseUnknownLeafIgnored,
        "SET_META_CONTEXT with an unknown leaf of base and base:allocation selects base:allocation.",
        OnContexts(kSet, {kUnknownLeaf, kBaseAllocationQuery}, MustGiveBase), kBase},
-      {spec::kSub<spec::kMetadataBaseUnknownLeafIgnored, "list">,
+      {kSub<kMetadataBaseUnknownLeafIgnored, "list">,
        "LIST_META_CONTEXT with an unknown leaf of base and base:allocation lists base:allocation.",
        OnContexts(kList, {kUnknownLeaf, kBaseAllocationQuery}, MustListBaseUnlessInvalid), kBase},
-      {spec::kMetadataBaseOnlyAllocation, "The only context in base: is base:allocation.",
-       JudgeNames<IsUndefinedInBase>, kContexts},
-      {spec::kRepMetaContextLayout, "Each META_CONTEXT has an id and a name.", Layout, kContexts},
-      {spec::kRepMetaContextUtf8, "The name of each context is UTF-8.", JudgeNames<IsNotUtf8>, kContexts},
-      {spec::kOptionListMetaContextSyntaxInvalidQueryOverrun, "A query longer than the option is ERR_INVALID.",
+      {kMetadataBaseOnlyAllocation, "The only context in base: is base:allocation.", JudgeNames<IsUndefinedInBase>,
+       kContexts},
+      {kRepMetaContextLayout, "Each META_CONTEXT has an id and a name.", Layout, kContexts},
+      {kRepMetaContextUtf8, "The name of each context is UTF-8.", JudgeNames<IsNotUtf8>, kContexts},
+      {kOptionListMetaContextSyntaxInvalidQueryOverrun, "A query longer than the option is ERR_INVALID.",
        RefusesMalformed(kList, {Malformed::kQueryOverrun}), kContexts},
-      {spec::kOptionListMetaContextSyntaxInvalidNameOverrun, "An export name longer than the option is ERR_INVALID.",
+      {kOptionListMetaContextSyntaxInvalidNameOverrun, "An export name longer than the option is ERR_INVALID.",
        RefusesMalformed(kList, {Malformed::kNameOverrun}), kContexts},
-      {spec::kOptionListMetaContextSyntaxInvalidCountOverrun, "A count of more queries than there are is ERR_INVALID.",
+      {kOptionListMetaContextSyntaxInvalidCountOverrun, "A count of more queries than there are is ERR_INVALID.",
        RefusesMalformed(kList, {Malformed::kCountOverrun}), kContexts},
-      {spec::kOptionListMetaContextSyntaxInvalidShort, "An option without data, or without a count, is ERR_INVALID.",
+      {kOptionListMetaContextSyntaxInvalidShort, "An option without data, or without a count, is ERR_INVALID.",
        RefusesMalformed(kList, {Malformed::kNoData, Malformed::kNoCount}), kContexts},
-      {spec::kOptionListMetaContextTrailingData, "Bytes after the last query are ERR_INVALID.",
+      {kOptionListMetaContextTrailingData, "Bytes after the last query are ERR_INVALID.",
        RefusesMalformed(kList, {Malformed::kTrailingData}), kContexts},
-      {spec::kOptionListMetaContextUnknownNamespace,
-       "A query in an unknown namespace is ignored beside base:allocation.",
+      {kOptionListMetaContextUnknownNamespace, "A query in an unknown namespace is ignored beside base:allocation.",
        OnContexts(kList, {kUnknownNamespaceQuery, kBaseAllocationQuery}, MustListBase), kBase},
-      {spec::kOptionListMetaContextNoMatchAck, "A query that matches nothing gets a lone ACK.",
+      {kOptionListMetaContextNoMatchAck, "A query that matches nothing gets a lone ACK.",
        OnContexts(kList, {kUnknownNamespaceQuery}, MustBeLoneAck), kContexts},
-      {spec::kOptionListMetaContextReplyShape, "The reply is META_CONTEXTs, then ACK or an error.", ReplyShape,
-       kContexts},
-      {spec::kOptionListMetaContextZeroQueriesAll, "Without queries LIST names each context that can be selected.",
+      {kOptionListMetaContextReplyShape, "The reply is META_CONTEXTs, then ACK or an error.", ReplyShape, kContexts},
+      {kOptionListMetaContextZeroQueriesAll, "Without queries LIST names each context that can be selected.",
        ZeroQueriesAll, kBase},
-      {spec::kOptionListMetaContextZeroQueriesNoTooBig, "No queries are not too many.",
-       OnContexts(kList, {}, NotTooBig), kContexts},
-      {spec::kOptionListMetaContextMatches, "The query base:allocation lists base:allocation.",
+      {kOptionListMetaContextZeroQueriesNoTooBig, "No queries are not too many.", OnContexts(kList, {}, NotTooBig),
+       kContexts},
+      {kOptionListMetaContextMatches, "The query base:allocation lists base:allocation.",
        OnContexts(kList, {kBaseAllocationQuery}, MustListBase), kBase},
-      {spec::kOptionListMetaContextOnlyMatches, "The query base:allocation lists nothing else.",
+      {kOptionListMetaContextOnlyMatches, "The query base:allocation lists nothing else.",
        OnContexts(kList, {kBaseAllocationQuery}, ListsBaseOnly), kContexts},
-      {spec::kOptionListMetaContextNoDuplicates, "A context that two queries match is listed once.", NoDuplicates,
-       kContexts},
-      {spec::kOptionListMetaContextIdZero, "Listed contexts have the id 0.", OnContexts(kList, {}, IdsAreZero),
-       kContexts},
-      {spec::kOptionListMetaContextNoSelectionEffect,
+      {kOptionListMetaContextNoDuplicates, "A context that two queries match is listed once.", NoDuplicates, kContexts},
+      {kOptionListMetaContextIdZero, "Listed contexts have the id 0.", OnContexts(kList, {}, IdsAreZero), kContexts},
+      {kOptionListMetaContextNoSelectionEffect,
        "What SET_META_CONTEXT selected stays selected after LIST_META_CONTEXT.", NoSelectionEffect, kBase},
   };
 }

@@ -1,9 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conformance/checks/metadata/meta_contexts.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <limits>
 
 #include "engine/base/check.h"
@@ -63,7 +60,7 @@ std::string ContextReplies::Text() const {
 }
 
 Bytes QueryPayload(const CheckContext& context, const std::vector<std::string>& queries) {
-  return EncodePayload(engine::MetaContextQuery{.export_name = context.export_name(), .queries = queries});
+  return EncodePayload(MetaContextQuery{.export_name = context.export_name, .queries = queries});
 }
 
 Received<ContextReplies> AskRaw(Session& session, std::uint32_t option, Bytes payload) {
@@ -73,7 +70,7 @@ Received<ContextReplies> AskRaw(Session& session, std::uint32_t option, Bytes pa
   }
   ContextReplies replies{.replies = std::move(*heard)};
   for (const OptionReply& reply : replies.replies) {
-    if (auto context = engine::DecodePayload<MetaContext>(reply.payload);
+    if (auto context = DecodePayload<MetaContext>(reply.payload);
         context && reply.type == OptionReplyType::kMetaContext) {
       replies.contexts.push_back(std::move(*context));
     }
@@ -137,12 +134,12 @@ std::vector<std::string> SelectableNames(const Profile& profile) {
 
 MalformedQuery MalformedQueryFor(const CheckContext& context, Malformed kind) {
   Bytes payload;
-  const auto put = [&payload](std::uint32_t number) { engine::PutBigEndian<std::uint32_t>(number, payload); };
+  const auto put = [&payload](std::uint32_t number) { PutBigEndian<std::uint32_t>(number, payload); };
   const auto put_text = [&](std::string_view text, std::size_t length) {
     put(static_cast<std::uint32_t>(length));
     payload.insert(payload.end(), text.begin(), text.end());
   };
-  const std::string& name = context.export_name();
+  const std::string& name = context.export_name;
   switch (kind) {
     case Malformed::kNoData:
       return {.what = "no data", .payload = {}};
@@ -174,7 +171,7 @@ MalformedQuery MalformedQueryFor(const CheckContext& context, Malformed kind) {
       payload.insert(payload.end(), {1, 2, 3});
       return {.what = "3 bytes after the last query", .payload = payload};
   }
-  engine::CheckFailed("unknown Malformed");
+  CheckFailed("unknown Malformed");
 }
 
 CheckRun RefusesMalformed(std::uint32_t option, std::vector<Malformed> kinds) {
@@ -189,9 +186,19 @@ CheckRun RefusesMalformed(std::uint32_t option, std::vector<Malformed> kinds) {
   };
 }
 
-std::expected<Batch, Judgement> EnterAndAskStatus(CheckContext& context, Session session) {
-  NBDSPEC_TRY(entered, context.EnterExport(std::move(session)));
-  const std::uint64_t length = std::min<std::uint64_t>(std::max(512U, entered.block_size().minimum), entered.size());
+std::expected<Session, Judgement> WithBaseAllocation(CheckContext& context) {
+  NBDSPEC_TRY(session, context.HaggleStructured());
+  NBDSPEC_TRY(set, AskContexts(context, session, OptionType::kSetMetaContext, {kBaseAllocationQuery}));
+  if (!set.is_ack() || set.CountOf(kBaseAllocation) == 0) {
+    return Stop(Inconclusive("NBD_OPT_SET_META_CONTEXT with base:allocation: " + set.Text()));
+  }
+  return std::move(session);
+}
+
+std::expected<Batch, Judgement> EnterAndAskStatus(CheckContext& context, Session session, bool by_name) {
+  NBDSPEC_TRY(entered, context.EnterExport(std::move(session), by_name));
+  const std::uint64_t length =
+      std::min<std::uint64_t>(std::max(512U, context.profile.block_size.minimum), entered.size());
   if (length == 0) {
     return Stop(NotApplicable("the export is empty"));
   }
@@ -216,8 +223,7 @@ Judgement MustHaveStatus(CheckContext& context, const Batch& batch, const std::s
   if (error != 0 && error != NbdError::kEinval) {
     return Inconclusive(saw);
   }
-  NBDSPEC_TRY(session, context.HaggleStructured());
-  NBDSPEC_TRY(set, AskContexts(context, session, OptionType::kSetMetaContext, {kBaseAllocationQuery}));
+  NBDSPEC_TRY(session, WithBaseAllocation(context));
   NBDSPEC_TRY(ordinary, EnterAndAskStatus(context, std::move(session)));
   return StatusCount(ordinary) > 0 ? Broken(saw, allowed) : Inconclusive(saw + ", and so does an ordinary client");
 }
@@ -241,20 +247,18 @@ constexpr std::uint64_t kSectorBytes = 512;
 // nothing after a descriptor of length 0.
 std::vector<StatusExtent> ExtentsOf(const Exchange& exchange) {
   std::vector<StatusExtent> extents;
-  for (const engine::StatusChunk& chunk : StatusChunksOf(exchange)) {
+  for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
     if (!extents.empty() || !IsBaseAllocation(exchange, chunk.context_id())) {
       continue;
     }
-    std::uint64_t at = exchange.request.offset;
-    for (std::size_t i = 0; i < chunk.descriptor_count(); ++i) {
-      const engine::Descriptor each = chunk.descriptor(i);
-      const std::uint64_t length = std::min<std::uint64_t>(each.length, exchange.negotiated->info.size - at);
-      if (length == 0) {
-        break;
+    bool is_over = false;
+    ForEachDescriptor(chunk, exchange.request.offset, [&](const Located& located) {
+      const ByteRange range = Intersect(located.range, {.begin = 0, .end = exchange.negotiated->info.size});
+      is_over = is_over || range.empty();
+      if (!is_over) {
+        extents.push_back({.range = range, .status = located.descriptor().status});
       }
-      extents.push_back({.range = {.begin = at, .end = at + length}, .status = each.status});
-      at += length;
-    }
+    });
   }
   return extents;
 }
@@ -266,7 +270,7 @@ std::string Text(const StatusRequest& request) {
 }
 
 std::expected<StatusAsker, Judgement> StatusAsker::Enter(CheckContext& context) {
-  auto entered = context.Enter({.structured_replies = true, .contexts = SelectableNames(context.profile())});
+  auto entered = context.Enter({.structured_replies = true, .contexts = SelectableNames(context.profile)});
   const auto selects_base = [&] {
     return entered && std::ranges::count(entered->agreed->contexts, kBaseAllocation, &MetaContext::name) > 0;
   };
@@ -277,7 +281,7 @@ std::expected<StatusAsker, Judgement> StatusAsker::Enter(CheckContext& context) 
   if (std::ranges::count(whole.agreed->contexts, kBaseAllocation, &MetaContext::name) == 0) {
     return Stop(Inconclusive("base:allocation, which could be selected before, is not selected now"));
   }
-  if (whole.size() < whole.block_size().minimum || whole.size() > engine::kExportBytesMax) {
+  if (whole.size() < whole.block_size().minimum || whole.size() > kExportBytesMax) {
     return Stop(NotApplicable(fmt::format("the export has {} bytes", whole.size())));
   }
   return StatusAsker(std::move(whole));
@@ -326,7 +330,7 @@ std::expected<std::vector<StatusExtent>, Judgement> StatusAsker::Walk() {
 
 std::expected<std::vector<StatusRequest>, Judgement> StatusAsker::Battery(CheckContext& context) {
   NBDSPEC_TRY(extents, Walk());
-  std::ranges::shuffle(extents, context.random());
+  std::ranges::shuffle(extents, context.random);
   extents.resize(std::min(extents.size(), kBoundariesMax));
   std::vector<StatusRequest> battery;
   // Plain arithmetic: what wraps below 0 or passes the end is a range that may not be asked for.

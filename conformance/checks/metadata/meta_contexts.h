@@ -4,10 +4,8 @@
 
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <expected>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -85,9 +83,11 @@ MalformedQuery MalformedQueryFor(const CheckContext& context, Malformed kind);
 // Each kind of malformed data gets ERR_INVALID, or ends the connection.
 CheckRun RefusesMalformed(std::uint32_t option, std::vector<Malformed> kinds);
 
-// Enters the export under test on `session` and asks for the status of its first block: a batch of one. To the rules no
-// context is selected.
-std::expected<Batch, Judgement> EnterAndAskStatus(CheckContext& context, Session session);
+// A session with base:allocation selected.
+std::expected<Session, Judgement> WithBaseAllocation(CheckContext& context);
+
+// Enters the export under test on `session` and asks for the status of its first block: a batch of one.
+std::expected<Batch, Judgement> EnterAndAskStatus(CheckContext& context, Session session, bool by_name = false);
 
 // How many status chunks the first answer of `batch` has, when it is a success.
 std::ptrdiff_t StatusCount(const Batch& batch);

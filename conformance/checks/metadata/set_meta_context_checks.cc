@@ -1,31 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of SET_META_CONTEXT: what it answers, and what is selected after it.
 // Spec: proto.md, "NBD_OPT_SET_META_CONTEXT".
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <optional>
 
 #include "conformance/checks/metadata/meta_contexts.h"
 #include "conformance/checks/options/haggling.h"
-#include "engine/base/quoted.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
 namespace {
 
 constexpr std::uint32_t kSet = OptionType::kSetMetaContext;
-
-// A session with base:allocation selected.
-std::expected<Session, Judgement> WithBaseAllocation(CheckContext& context) {
-  NBDSPEC_TRY(session, context.HaggleStructured());
-  NBDSPEC_TRY(set, AskContexts(context, session, kSet, {kBaseAllocationQuery}));
-  if (!set.is_ack() || set.CountOf(kBaseAllocation) == 0) {
-    return Stop(Inconclusive("NBD_OPT_SET_META_CONTEXT with base:allocation: " + set.Text()));
-  }
-  return std::move(session);
-}
 
 // --- What replaces a selection --------------------------------------------------------------------------------
 
@@ -45,7 +29,7 @@ Judgement Replaces(CheckContext& context) {
 
 Judgement ReplacedByOther(CheckContext& context) {
   NBDSPEC_TRY(session, WithBaseAllocation(context));
-  for (const std::string& name : SelectableNames(context.profile())) {
+  for (const std::string& name : SelectableNames(context.profile)) {
     if (name == kBaseAllocation) {
       continue;
     }
@@ -87,7 +71,7 @@ Judgement ReplacedByFailure(CheckContext& context) {
 }
 
 Judgement ReplacedByUnknownExport(CheckContext& context) {
-  const engine::MetaContextQuery query{.export_name = context.UnknownName(), .queries = {kBaseAllocationQuery}};
+  const MetaContextQuery query{.export_name = context.UnknownName(), .queries = {kBaseAllocationQuery}};
   NBDSPEC_TRY(session, WithBaseAllocation(context));
   return NothingAfterFailure(context, std::move(session),
                              {.what = "an unknown export", .payload = EncodePayload(query)});
@@ -113,7 +97,7 @@ Judgement WithoutStructured(CheckContext& context) {
 Judgement ReplyPerContext(CheckContext& context) {
   NBDSPEC_TRY(session, context.HaggleStructured());
   std::vector<std::string> selectable;
-  for (const std::string& name : SelectableNames(context.profile())) {
+  for (const std::string& name : SelectableNames(context.profile)) {
     NBDSPEC_TRY(alone, AskContexts(context, session, kSet, {name}));
     if (name == kBaseAllocation || (alone.is_ack() && alone.CountOf(name) > 0)) {
       selectable.push_back(name);
@@ -140,7 +124,7 @@ Judgement IsNamedOnce(const ContextReplies& replies) {
 }
 
 Judgement UniqueId(CheckContext& context) {
-  NBDSPEC_TRY(replies, AskContexts(context, kSet, SelectableNames(context.profile())));
+  NBDSPEC_TRY(replies, AskContexts(context, kSet, SelectableNames(context.profile)));
   if (!replies.is_ack() || replies.contexts.size() < 2) {
     return NotApplicable("no two contexts are selected at once: " + replies.Text());
   }
@@ -178,23 +162,23 @@ Judgement SelectsBaseOnly(const ContextReplies& replies) {
 std::optional<std::uint64_t> SizeOf(Session& session, const std::string& name) {
   const auto replies = session.Ask(InfoOption(OptionType::kInfo, name));
   const auto* reply = replies && IsAcknowledged(*replies) ? FindInfo(*replies, InfoType::kExport) : nullptr;
-  const auto info = reply != nullptr ? engine::DecodePayload<engine::InfoExport>(reply->payload) : std::nullopt;
+  const auto info = reply != nullptr ? DecodePayload<InfoExport>(reply->payload) : std::nullopt;
   return info ? std::optional(info->size) : std::nullopt;
 }
 
 // An export that is certainly not the one under test. The empty name may be another name of a listed export, so there
 // the sizes must differ.
 std::optional<std::string> OtherExport(CheckContext& context, Session& session) {
-  const std::string& own = context.export_name();
+  const std::string& own = context.export_name;
   constexpr std::size_t kTriedMax = 4;
   std::size_t tried = 0;
-  for (const ListedExport& listed : context.profile().exports) {
+  for (const ListedExport& listed : context.profile.exports) {
     if (listed.name == own || ++tried > kTriedMax) {
       continue;
     }
     const std::optional<std::uint64_t> size = SizeOf(session, listed.name);
     const bool may_be_same = own.empty() || listed.name.empty();
-    if (size && (!may_be_same || *size != context.profile().info.size)) {
+    if (size && (!may_be_same || *size != context.profile.info.size)) {
       return listed.name;
     }
   }
@@ -207,7 +191,7 @@ Judgement OtherExportsSelection(CheckContext& context) {
   if (!other) {
     return NotApplicable("the server lists no second export that is certainly another");
   }
-  const engine::MetaContextQuery query{.export_name = *other, .queries = {kBaseAllocationQuery}};
+  const MetaContextQuery query{.export_name = *other, .queries = {kBaseAllocationQuery}};
   NBDSPEC_TRY(set, AskRaw(session, kSet, EncodePayload(query)));
   if (!set.is_ack() || set.contexts.empty()) {
     return NotApplicable("nothing can be selected for the second export: " + set.Text());
@@ -217,16 +201,10 @@ Judgement OtherExportsSelection(CheckContext& context) {
 }
 
 Judgement ViaExportName(CheckContext& context) {
-  NBDSPEC_TRY(entered,
-              context.Enter({.structured_replies = true, .contexts = {kBaseAllocationQuery}, .by_name = true}));
-  const std::uint64_t length =
-      std::min<std::uint64_t>(entered.size(), std::max(512U, context.profile().block_size.minimum));
-  if (length == 0) {
-    return NotApplicable("the export is empty");
-  }
-  return MustHaveStatus(
-      context, AskOnce(entered, RequestFor(CommandType::kBlockStatus, {.begin = 0, .end = length})),
-      "entered by NBD_OPT_EXPORT_NAME:", "status of base:allocation, which was selected for this export");
+  NBDSPEC_TRY(session, WithBaseAllocation(context));
+  NBDSPEC_TRY(status, EnterAndAskStatus(context, std::move(session), /*by_name=*/true));
+  return MustHaveStatus(context, status, "entered by NBD_OPT_EXPORT_NAME:",
+                        "status of base:allocation, which was selected for this export");
 }
 
 }  // namespace
@@ -234,49 +212,47 @@ Judgement ViaExportName(CheckContext& context) {
 std::vector<Check> SetMetaContextChecks() {
   constexpr Features kTwo = kBase | Feature::kSecondContext;
   return {
-      {spec::kOptionSetMetaContextReplaces, "A SET without queries drops what was selected before.",
+      {kOptionSetMetaContextReplaces, "A SET without queries drops what was selected before.",
        Replaces</*asks_unknown=*/false>, kBase},
-      {spec::kSub<spec::kOptionSetMetaContextReplaces, "no-match">,
-       "A SET that matches nothing drops what was selected before.", Replaces</*asks_unknown=*/true>, kBase},
-      {spec::kSub<spec::kOptionSetMetaContextReplaces, "other">,
-       "A SET of another context drops what was selected before.", ReplacedByOther, kTwo},
-      {spec::kOptionSetMetaContextReplacesOnFailure,
+      {kSub<kOptionSetMetaContextReplaces, "no-match">, "A SET that matches nothing drops what was selected before.",
+       Replaces</*asks_unknown=*/true>, kBase},
+      {kSub<kOptionSetMetaContextReplaces, "other">, "A SET of another context drops what was selected before.",
+       ReplacedByOther, kTwo},
+      {kOptionSetMetaContextReplacesOnFailure,
        "A SET that fails for its unknown export drops what was selected before.", ReplacedByUnknownExport, kBase},
-      {spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "query-overrun">,
+      {kSub<kOptionSetMetaContextReplacesOnFailure, "query-overrun">,
        "A SET that fails for a query longer than the option drops what was selected before.",
        ReplacedByFailure<Malformed::kQueryOverrun>, kBase},
-      {spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "name-overrun">,
+      {kSub<kOptionSetMetaContextReplacesOnFailure, "name-overrun">,
        "A SET that fails for a name longer than the option drops what was selected before.",
        ReplacedByFailure<Malformed::kNameOverrun>, kBase},
-      {spec::kSub<spec::kOptionSetMetaContextReplacesOnFailure, "no-data">,
+      {kSub<kOptionSetMetaContextReplacesOnFailure, "no-data">,
        "A SET that fails for want of data drops what was selected before.", ReplacedByFailure<Malformed::kNoData>,
        kBase},
-      {spec::kOptionSetMetaContextPartialFailure, "A SET that fails at its second query leaves nothing selected.",
+      {kOptionSetMetaContextPartialFailure, "A SET that fails at its second query leaves nothing selected.",
        PartialFailure, kBase},
-      {spec::kOptionSetMetaContextErrWithoutStructured, "SET without structured replies is an error.",
-       WithoutStructured, kContexts},
-      {spec::kOptionSetMetaContextSyntaxInvalid, "Malformed SET data is ERR_INVALID.",
+      {kOptionSetMetaContextErrWithoutStructured, "SET without structured replies is an error.", WithoutStructured,
+       kContexts},
+      {kOptionSetMetaContextSyntaxInvalid, "Malformed SET data is ERR_INVALID.",
        RefusesMalformed(kSet, {Malformed::kQueryOverrun, Malformed::kSecondQueryOverrun, Malformed::kNameOverrun,
                                Malformed::kCountOverrun, Malformed::kNoData, Malformed::kNoCount}),
        kContexts},
-      {spec::kOptionSetMetaContextUnknownNamespace,
-       "A query in an unknown namespace is ignored beside base:allocation.",
+      {kOptionSetMetaContextUnknownNamespace, "A query in an unknown namespace is ignored beside base:allocation.",
        OnContexts(kSet, {kUnknownNamespaceQuery, kBaseAllocationQuery}, MustGiveBase), kBase},
-      {spec::kOptionSetMetaContextZeroQueries, "SET without queries gets a lone ACK.",
-       OnContexts(kSet, {}, MustBeLoneAck), kContexts},
-      {spec::kOptionSetMetaContextReplyPerContext, "Each context that is selected is named once.", ReplyPerContext,
-       kBase},
-      {spec::kOptionSetMetaContextDuplicateQuery, "A context asked for twice in one SET is named once.",
+      {kOptionSetMetaContextZeroQueries, "SET without queries gets a lone ACK.", OnContexts(kSet, {}, MustBeLoneAck),
+       kContexts},
+      {kOptionSetMetaContextReplyPerContext, "Each context that is selected is named once.", ReplyPerContext, kBase},
+      {kOptionSetMetaContextDuplicateQuery, "A context asked for twice in one SET is named once.",
        OnContexts(kSet, {kBaseAllocationQuery, kBaseAllocationQuery}, IsNamedOnce), kBase},
-      {spec::kOptionSetMetaContextUniqueId, "Contexts selected together have different ids.", UniqueId, kTwo},
-      {spec::kOptionSetMetaContextFinalAck, "A SET that selects base:allocation ends with ACK.", FinalAck, kBase},
-      {spec::kOptionSetMetaContextNoUnqueried, "A SET of base:allocation selects nothing else.",
+      {kOptionSetMetaContextUniqueId, "Contexts selected together have different ids.", UniqueId, kTwo},
+      {kOptionSetMetaContextFinalAck, "A SET that selects base:allocation ends with ACK.", FinalAck, kBase},
+      {kOptionSetMetaContextNoUnqueried, "A SET of base:allocation selects nothing else.",
        OnContexts(kSet, {kBaseAllocationQuery}, SelectsBaseOnly), kContexts},
-      {spec::kOptionSetMetaContextOtherExport,
+      {kOptionSetMetaContextOtherExport,
        "What was selected for another export does not hold for the one that is entered.", OtherExportsSelection,
        kBase | Feature::kInfo},
-      {spec::kOptionSetMetaContextViaExportName,
-       "What was selected for an export holds when it is entered by EXPORT_NAME.", ViaExportName, kBase},
+      {kOptionSetMetaContextViaExportName, "What was selected for an export holds when it is entered by EXPORT_NAME.",
+       ViaExportName, kBase},
   };
 }
 

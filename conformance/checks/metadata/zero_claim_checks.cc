@@ -4,21 +4,14 @@
 //
 // A claim is refuted by one byte that READ gives, and by nothing else: a server that drops what is written to it
 // breaks other requirements, but may go on claiming zeroes.
-#include <fmt/format.h>
 
-#include <algorithm>
 #include <chrono>
 #include <limits>
-#include <optional>
-#include <utility>
 
 #include "conformance/checks/metadata/meta_contexts.h"
 #include "engine/exchange/status.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
-
-using engine::AllocationFlag;
 
 namespace {
 
@@ -35,7 +28,7 @@ Step RefuteByReading(CheckContext& context, StatusAsker& asker, ByteRange claime
                      std::uint64_t& read_bytes) {
   std::vector<ByteRange> parts = {claimed};
   if (claimed.length() > 3 * kSampleBytes && read_bytes + claimed.length() > kReadBytesMax) {
-    const std::uint64_t middle = claimed.begin + context.random()() % (claimed.length() - kSampleBytes);
+    const std::uint64_t middle = claimed.begin + context.random() % (claimed.length() - kSampleBytes);
     parts = {{.begin = claimed.begin, .end = claimed.begin + kSampleBytes},
              {.begin = middle, .end = middle + kSampleBytes},
              {.begin = claimed.end - kSampleBytes, .end = claimed.end}};
@@ -55,7 +48,7 @@ Step RefuteByReading(CheckContext& context, StatusAsker& asker, ByteRange claime
 // At most `count_max` of `ranges`, chosen by the check's randomness.
 template <typename Ranges>
 void Sample(CheckContext& context, std::size_t count_max, Ranges& ranges) {
-  std::ranges::shuffle(ranges, context.random());
+  std::ranges::shuffle(ranges, context.random);
   ranges.resize(std::min(ranges.size(), count_max));
 }
 
@@ -132,7 +125,7 @@ std::expected<std::vector<ByteRange>, Judgement> Places(CheckContext& context, S
     add(each.range.end - std::min(each.range.end, length));
   }
   for (int i = 0; i < 2; ++i) {
-    add(context.random()() % asker.size());
+    add(context.random() % asker.size());
   }
   return places;
 }
@@ -148,7 +141,7 @@ Step Do(StatusAsker& asker, Request request, ByteRange range) {
   if (answer.error() == 0) {
     return {};
   }
-  const std::string saw = engine::Describe(request) + ": " + ErrorName(answer.error());
+  const std::string saw = Describe(request) + ": " + ErrorName(answer.error());
   return Stop(answer.error() == NbdError::kEnospc ? NotApplicable(saw) : Inconclusive(saw));
 }
 
@@ -277,7 +270,7 @@ std::expected<Cost, Judgement> Measure(StatusAsker& asker, ByteRange asked) {
   NBDSPEC_TRY(exchange, asker.Ask({.asked = asked}));
   const std::chrono::duration<double, std::milli> took = Transport::Clock::now() - start;
   Cost cost = {.milliseconds = took.count()};
-  for (const engine::StatusChunk& chunk : StatusChunksOf(exchange)) {
+  for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
     cost.descriptor_count += chunk.descriptor_count();
   }
   return cost;
@@ -317,38 +310,38 @@ std::vector<Check> ZeroClaimChecks() {
   constexpr Features kZeroes = kWrites | Feature::kWriteZeroes;
   constexpr Features kTrims = kWrites | Feature::kTrim;
   return {
-      {spec::kBaseAllocationNotHoleNoEnospc, "A WRITE where HOLE is clear does not fail for want of space.",
-       NotHoleHasSpace, kWrites},
-      {spec::kBaseAllocationZeroReadsZero, "What a query of the whole export claims to be zero reads as zeroes.",
+      {kBaseAllocationNotHoleNoEnospc, "A WRITE where HOLE is clear does not fail for want of space.", NotHoleHasSpace,
+       kWrites},
+      {kBaseAllocationZeroReadsZero, "What a query of the whole export claims to be zero reads as zeroes.",
        WalkReadsZero, kBase},
-      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "battery">,
+      {kSub<kBaseAllocationZeroReadsZero, "battery">,
        "What short, unaligned and REQ_ONE queries claim to be zero reads as zeroes.", BatteryReadsZero, kBase},
-      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-write">,
-       "After a WRITE its bytes are not claimed to be zero.", After<CommandType::kWrite>, kWrites},
-      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-unaligned-write">,
+      {kSub<kBaseAllocationZeroReadsZero, "after-write">, "After a WRITE its bytes are not claimed to be zero.",
+       After<CommandType::kWrite>, kWrites},
+      {kSub<kBaseAllocationZeroReadsZero, "after-unaligned-write">,
        "After an unaligned WRITE its bytes are not claimed to be zero.", After<CommandType::kWrite, 0, 1>, kWrites},
-      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-write-zeroes">,
+      {kSub<kBaseAllocationZeroReadsZero, "after-write-zeroes">,
        "After WRITE_ZEROES neither the data around it nor what is written over it is claimed to be zero.", After<kZero>,
        kZeroes},
-      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-no-hole-zeroes">,
+      {kSub<kBaseAllocationZeroReadsZero, "after-no-hole-zeroes">,
        "After WRITE_ZEROES with NO_HOLE neither the data around it nor what is written over it is claimed to be zero.",
        After<kZero, CommandFlag::kNoHole>, kZeroes},
-      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-unaligned-zeroes">,
+      {kSub<kBaseAllocationZeroReadsZero, "after-unaligned-zeroes">,
        "After an unaligned WRITE_ZEROES neither the data around it nor what is written over it is claimed to be zero.",
        After<kZero, 0, 1>, kZeroes},
-      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-trim">,
+      {kSub<kBaseAllocationZeroReadsZero, "after-trim">,
        "After TRIM the data around it is not claimed to be zero, and what is claimed reads as zeroes.",
        After<CommandType::kTrim>, kTrims},
-      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-unaligned-trim">,
+      {kSub<kBaseAllocationZeroReadsZero, "after-unaligned-trim">,
        "After an unaligned TRIM the data around it is not claimed to be zero, and what is claimed reads as zeroes.",
        After<CommandType::kTrim, 0, 1>, kTrims},
-      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "after-cache">,
+      {kSub<kBaseAllocationZeroReadsZero, "after-cache">,
        "After a WRITE and CACHE the bytes written are not claimed to be zero.", After<CommandType::kCache>,
        kBase | Feature::kWritable | Feature::kCache},
-      {spec::kSub<spec::kBaseAllocationZeroReadsZero, "second-connection">,
+      {kSub<kBaseAllocationZeroReadsZero, "second-connection">,
        "No connection claims zeroes where another one wrote and flushed.", SecondConnection,
        kBase | Feature::kWritable | Feature::kMultiConn | Feature::kFlush},
-      {spec::kExtentsProposalAnswerQuickly,
+      {kExtentsProposalAnswerQuickly,
        "Block status costs in proportion to what is answered, not to the length of the request.", AnswersQuickly,
        Feature::kBaseAllocation},
   };

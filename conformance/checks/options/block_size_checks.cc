@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of block sizes: how they are advertised, when they are demanded, and what becomes of requests that are
 // unaligned, too large or past the end. Spec: proto.md, "Size constraints", "NBD_INFO_BLOCK_SIZE".
-#include <fmt/format.h>
 
-#include <algorithm>
 #include <bit>
 
 #include "conformance/checks/options/haggling.h"
 #include "conformance/checks/transmission/asking.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -22,33 +19,29 @@ std::string SizesText(const InfoBlockSize& block) {
 
 // --- What is advertised ---
 
-// What block sizes break on an export of so many bytes: what is expected instead; empty when nothing.
-using SizesRule = std::string_view (*)(const InfoBlockSize& block, std::uint64_t export_size);
-
-std::string_view MinimumIsPowerOf2(const InfoBlockSize& block, std::uint64_t) {
-  return std::has_single_bit(block.minimum) ? "" : "a power of 2 as minimum";
-}
-std::string_view MinimumIsSmall(const InfoBlockSize& block, std::uint64_t) {
-  return block.minimum <= 65536 ? "" : "a minimum of at most 65536";
-}
-std::string_view PreferredIsPowerOf2(const InfoBlockSize& block, std::uint64_t) {
-  return std::has_single_bit(block.preferred) ? "" : "a power of 2 as preferred size";
-}
-std::string_view PreferredIsLarge(const InfoBlockSize& block, std::uint64_t) {
-  return block.preferred >= std::max(block.minimum, 512U) ? "" : "a preferred size of at least 512 and the minimum";
-}
-std::string_view MaximumHoldsPreferred(const InfoBlockSize& block, std::uint64_t) {
-  return block.maximum >= block.preferred ? "" : "a maximum not below preferred";
-}
-std::string_view MaximumIsLarge(const InfoBlockSize& block, std::uint64_t) {
-  return block.maximum >= kMiB ? "" : "a maximum of at least 1048576";
-}
-std::string_view SizeIsWholeBlocks(const InfoBlockSize& block, std::uint64_t size) {
-  return size % block.minimum == 0 ? "" : "a multiple of the minimum";
-}
+// What block sizes must be on an export of so many bytes.
+struct SizesRule {
+  std::string_view expected;
+  bool (*holds)(const InfoBlockSize& block, std::uint64_t export_size);
+};
+constexpr SizesRule kMinimumIsPowerOf2 = {"a power of 2 as minimum",
+                                          [](const auto& block, auto) { return std::has_single_bit(block.minimum); }};
+constexpr SizesRule kMinimumIsSmall = {"a minimum of at most 65536",
+                                       [](const auto& block, auto) { return block.minimum <= 65536; }};
+constexpr SizesRule kPreferredIsPowerOf2 = {
+    "a power of 2 as preferred size", [](const auto& block, auto) { return std::has_single_bit(block.preferred); }};
+constexpr SizesRule kPreferredIsLarge = {
+    "a preferred size of at least 512 and the minimum",
+    [](const auto& block, auto) { return block.preferred >= std::max(block.minimum, 512U); }};
+constexpr SizesRule kMaximumHoldsPreferred = {"a maximum not below preferred",
+                                              [](const auto& block, auto) { return block.maximum >= block.preferred; }};
+constexpr SizesRule kMaximumIsLarge = {"a maximum of at least 1048576",
+                                       [](const auto& block, auto) { return block.maximum >= kMiB; }};
+constexpr SizesRule kSizeIsWholeBlocks = {"a multiple of the minimum",
+                                          [](const auto& block, auto size) { return size % block.minimum == 0; }};
 
 // Judges the block sizes that GO returns by `rule`, on an export of at least `size_min` bytes.
-template <SizesRule rule, std::uint64_t size_min = 0>
+template <const SizesRule& rule, std::uint64_t size_min = 0>
 Judgement SizesKeep(CheckContext& context) {
   NBDSPEC_TRY(answer, AskGo(context, {InfoType::kBlockSize}));
   if (!answer.block_size) {
@@ -56,11 +49,10 @@ Judgement SizesKeep(CheckContext& context) {
                          ", without an NBD_INFO_BLOCK_SIZE of 14 bytes");
   }
   const std::string saw = fmt::format("size {}, {}", answer.info.size, SizesText(*answer.block_size));
-  if (answer.info.size < size_min || (rule == SizeIsWholeBlocks && answer.block_size->minimum == 0)) {
+  if (answer.info.size < size_min || (&rule == &kSizeIsWholeBlocks && answer.block_size->minimum == 0)) {
     return NotApplicable(saw);
   }
-  const std::string_view expected = rule(*answer.block_size, answer.info.size);
-  return Require(expected.empty(), saw, expected);
+  return Require(rule.holds(*answer.block_size, answer.info.size), saw, rule.expected);
 }
 
 // --- What must be advertised ---
@@ -90,7 +82,7 @@ Judgement AdvertisesToGo(CheckContext& context) {
 // INFO's way to ask; whether they are enforced shows only in transmission, on a second connection: some servers serve
 // one client at a time.
 Judgement AdvertisesToInfo(CheckContext& context) {
-  NBDSPEC_TRY(info, context.AskOption(InfoOption(OptionType::kInfo, context.export_name())));
+  NBDSPEC_TRY(info, context.AskOption(InfoOption(OptionType::kInfo, context.export_name)));
   if (!IsAcknowledged(info)) {
     return NotApplicable("INFO was answered " + TypesOf(info));
   }
@@ -120,7 +112,7 @@ Judgement DefaultMinimumIs1(CheckContext& context) {
 // READ may be refused for its length with EOVERFLOW.
 Judgement DefaultMaximumIs32M(CheckContext& context) {
   NBDSPEC_TRY(answer, EnterUnadvertised(context));
-  constexpr std::uint32_t kLength = engine::kPayloadBytesDefaultMax;
+  constexpr std::uint32_t kLength = kPayloadBytesDefaultMax;
   if (answer.info.size < kLength) {
     return NotApplicable(fmt::format("the export has {} bytes only", answer.info.size));
   }
@@ -141,7 +133,7 @@ bool IsSizeRequired(const Replies& replies) { return EndsIn(replies, OptionReply
 Judgement NotRequiredOfWhoAsked(CheckContext& context) {
   NBDSPEC_TRY(session, context.Haggle());
   for (const std::uint32_t option : {OptionType::kInfo, OptionType::kGo}) {
-    NBDSPEC_TRY(replies, session.Ask(InfoOption(option, context.export_name())));
+    NBDSPEC_TRY(replies, session.Ask(InfoOption(option, context.export_name)));
     if (IsSizeRequired(replies)) {
       return Broken(OptionName(option) + " with a request for block sizes: " + TypesOf(replies),
                     "any reply but NBD_REP_ERR_BLOCK_SIZE_REQD");
@@ -158,8 +150,8 @@ Judgement NeverRequired(CheckContext& context) {
 
 // GO without requests, of a server with the default limits, must not fail for that.
 Judgement NotRequiredByDefault(CheckContext& context) {
-  const InfoBlockSize& block = context.profile().block_size;
-  return block.minimum > 1 || block.maximum < engine::kPayloadBytesDefaultMax
+  const InfoBlockSize& block = context.profile.block_size;
+  return block.minimum > 1 || block.maximum < kPayloadBytesDefaultMax
              ? NotApplicable("the server has block sizes of its own: " + SizesText(block))
              : NeverRequired(context);
 }
@@ -198,7 +190,7 @@ Judgement ReadsCleanly(Session& session, std::uint64_t export_size, std::uint32_
 
 Judgement EnteredByNameReadsCleanly(CheckContext& context) {
   NBDSPEC_TRY(entered, EnterByName(context));
-  return ReadsCleanly(entered.session, entered.reply->size, context.profile().block_size.minimum);
+  return ReadsCleanly(entered.session, entered.reply->size, context.profile.block_size.minimum);
 }
 
 // Entered by GO without a request for block sizes, which the server may send all the same.
@@ -212,7 +204,7 @@ Judgement VolunteeredIsNotRelied(CheckContext& context) {
 
 Judgement EnteredByNameWritesCleanly(CheckContext& context) {
   NBDSPEC_TRY(entered, EnterByName(context));
-  NBDSPEC_TRY(block, FirstBlock(entered.session, entered.reply->size, context.profile().block_size.minimum));
+  NBDSPEC_TRY(block, FirstBlock(entered.session, entered.reply->size, context.profile.block_size.minimum));
   const auto answer = entered.session.Ask(WriteOf(1, {block[1]}));
   return answer ? Holds()
                 : Broken("WRITE of 1 byte at offset 1: " + answer.error().text, "an error, or the byte is written");
@@ -222,7 +214,7 @@ Judgement EnteredByNameWritesCleanly(CheckContext& context) {
 // either. The block is looked at on the same connection while it lives: others need not see the change yet.
 Judgement UnalignedWriteHarmsNothing(CheckContext& context) {
   NBDSPEC_TRY(entered, EnterByGo(context, {}));
-  const std::uint32_t minimum = context.profile().block_size.minimum;
+  const std::uint32_t minimum = context.profile.block_size.minimum;
   NBDSPEC_TRY(before, FirstBlock(entered.session, entered.info.size, minimum));
   const auto other = static_cast<std::uint8_t>(before[1] ^ 0xff);
   const auto answer = entered.session.Ask(WriteOf(1, {other}));
@@ -275,7 +267,7 @@ Judgement RefusesUnaligned(CheckContext& context) {
 // WRITE of 32 MiB, which may be more than the server takes, and past the end too: no reason to disconnect.
 Judgement LargeWriteIsNoAttack(CheckContext& context) {
   NBDSPEC_TRY(entered, context.Enter());
-  constexpr std::uint32_t kLength = engine::kPayloadBytesDefaultMax;
+  constexpr std::uint32_t kLength = kPayloadBytesDefaultMax;
   if (entered.block_size().maximum >= kLength) {
     return NotApplicable(fmt::format("the server takes {} bytes", entered.block_size().maximum));
   }
@@ -289,7 +281,7 @@ Judgement LargeEffectIsServed(CheckContext& context) {
   for (const std::uint16_t command : {CommandType::kCache, CommandType::kTrim, CommandType::kWriteZeroes}) {
     NBDSPEC_TRY(entered, context.Enter());
     const bool is_offered = !LegalityOf({.type = command}, *entered.agreed).is_illegal();
-    if (!is_offered || (engine::Changes(command) && !context.Offers(Feature::kWritable))) {
+    if (!is_offered || (Changes(command) && !context.Offers(Feature::kWritable))) {
       continue;
     }
     const std::uint32_t block = std::max(512U, entered.block_size().minimum);
@@ -318,8 +310,8 @@ Judgement ReqOneIsHonoured(CheckContext& context) {
   }
   const Batch batch =
       AskOnce(entered, RequestFor(CommandType::kBlockStatus, {.begin = 0, .end = length}, CommandFlag::kReqOne));
-  Judgement judgement =
-      batch.endings.empty() ? JudgeByRule(spec::kBlockStatusReqOneSingle, batch) : AsJudgement(batch.endings.back());
+  Judgement judgement = batch.endings.empty() ? JudgeBy(RuleOf(kBlockStatusReqOneSingle), batch.exchanges.front())
+                                              : AsJudgement(batch.endings.back());
   return judgement.kind == Judgement::Kind::kNotApplicable
              ? Inconclusive("BLOCK_STATUS: " + ErrorName(batch.first().error()))
              : judgement;
@@ -346,79 +338,77 @@ std::vector<Check> BlockSizeChecks() {
   constexpr Setup kStrict = Setup::kStrictBlockSize;
   constexpr Features kMinimumWritable = Feature::kMinimumAboveOne | Feature::kWritable;
   return {
-      {spec::kBlockSizeServerAdvertise,
+      {kBlockSizeServerAdvertise,
        "A server that refuses a READ of one byte at offset 1 gave block sizes when INFO asked for them.",
        AdvertisesToInfo, Feature::kInfo, kStrict},
-      {spec::kBlockSizeServerAdvertiseUnlessOob,
+      {kBlockSizeServerAdvertiseUnlessOob,
        "A server that refuses a READ of one byte at offset 1 gave block sizes to GO.", AdvertisesToGo, Feature::kGo,
        kStrict},
-      {spec::kRepInfoBlockSizeRequired, "GO's request for block sizes is answered where they are enforced.",
-       AdvertisesToGo, Feature::kGo, kStrict},
-      {spec::kBlockSizeDefaultMin1,
+      {kRepInfoBlockSizeRequired, "GO's request for block sizes is answered where they are enforced.", AdvertisesToGo,
+       Feature::kGo, kStrict},
+      {kBlockSizeDefaultMin1,
        "Without advertised block sizes a READ of one byte at offset 1 is not refused with EINVAL.", DefaultMinimumIs1,
        Feature::kGo},
-      {spec::kBlockSizeDefaultMax32m, "Without advertised block sizes a READ of 32 MiB is served.", DefaultMaximumIs32M,
+      {kBlockSizeDefaultMax32m, "Without advertised block sizes a READ of 32 MiB is served.", DefaultMaximumIs32M,
        Feature::kGo},
-      {spec::kBlockSizeMinPowerOf2, "The minimum block size is a power of two.", SizesKeep<MinimumIsPowerOf2>,
-       Feature::kGo},
-      {spec::kSub<spec::kBlockSizeMinPowerOf2, "strict">, "The minimum block size that is enforced is a power of two.",
-       SizesKeep<MinimumIsPowerOf2>, Feature::kGo, kStrict},
-      {spec::kBlockSizeMinCap65536, "The minimum block size is at most 65536.", SizesKeep<MinimumIsSmall>, Feature::kGo,
+      {kBlockSizeMinPowerOf2, "The minimum block size is a power of two.", SizesKeep<kMinimumIsPowerOf2>, Feature::kGo},
+      {kSub<kBlockSizeMinPowerOf2, "strict">, "The minimum block size that is enforced is a power of two.",
+       SizesKeep<kMinimumIsPowerOf2>, Feature::kGo, kStrict},
+      {kBlockSizeMinCap65536, "The minimum block size is at most 65536.", SizesKeep<kMinimumIsSmall>, Feature::kGo,
        kStrict},
-      {spec::kBlockSizeExportSizeMultipleOfMin, "The export's size is a multiple of the minimum block size.",
-       SizesKeep<SizeIsWholeBlocks>, Feature::kGo, kStrict},
-      {spec::kBlockSizePreferredPowerOf2, "The preferred block size is a power of two.", SizesKeep<PreferredIsPowerOf2>,
+      {kBlockSizeExportSizeMultipleOfMin, "The export's size is a multiple of the minimum block size.",
+       SizesKeep<kSizeIsWholeBlocks>, Feature::kGo, kStrict},
+      {kBlockSizePreferredPowerOf2, "The preferred block size is a power of two.", SizesKeep<kPreferredIsPowerOf2>,
        Feature::kGo},
-      {spec::kBlockSizePreferredFloor, "The preferred block size is at least 512 and the minimum.",
-       SizesKeep<PreferredIsLarge>, Feature::kGo},
-      {spec::kSub<spec::kBlockSizePreferredFloor, "strict">,
-       "The preferred block size is at least the minimum that is enforced.", SizesKeep<PreferredIsLarge>, Feature::kGo,
-       kStrict},
-      {spec::kBlockSizeMaxFloorPreferred, "The maximum payload is at least the preferred block size.",
-       SizesKeep<MaximumHoldsPreferred>, Feature::kGo},
-      {spec::kBlockSizeMaxFloor1m, "The maximum payload is at least 1 MiB, on an export of that size.",
-       SizesKeep<MaximumIsLarge, kMiB>, Feature::kGo},
-      {spec::kOptionInfoBsreqNotIfAsked, "INFO and GO that request block sizes do not get ERR_BLOCK_SIZE_REQD.",
+      {kBlockSizePreferredFloor, "The preferred block size is at least 512 and the minimum.",
+       SizesKeep<kPreferredIsLarge>, Feature::kGo},
+      {kSub<kBlockSizePreferredFloor, "strict">, "The preferred block size is at least the minimum that is enforced.",
+       SizesKeep<kPreferredIsLarge>, Feature::kGo, kStrict},
+      {kBlockSizeMaxFloorPreferred, "The maximum payload is at least the preferred block size.",
+       SizesKeep<kMaximumHoldsPreferred>, Feature::kGo},
+      {kBlockSizeMaxFloor1m, "The maximum payload is at least 1 MiB, on an export of that size.",
+       SizesKeep<kMaximumIsLarge, kMiB>, Feature::kGo},
+      {kOptionInfoBsreqNotIfAsked, "INFO and GO that request block sizes do not get ERR_BLOCK_SIZE_REQD.",
        NotRequiredOfWhoAsked, Feature::kGo, kStrict},
-      {spec::kOptionInfoBsreqNotDefault,
+      {kOptionInfoBsreqNotDefault,
        "GO without requests does not get ERR_BLOCK_SIZE_REQD where the limits are the default ones.",
        NotRequiredByDefault, Feature::kGo},
-      {spec::kBlockSizeServerNoNeedlessRefusal,
+      {kBlockSizeServerNoNeedlessRefusal,
        "Clients that do not ask for block sizes are let in where the limits are the default ones.",
        NotRequiredByDefault, Feature::kGo},
-      {spec::kOptionInfoBsreqInfoFirst, "INFO_BLOCK_SIZE precedes ERR_BLOCK_SIZE_REQD.", RequiredAfterInfo,
-       Feature::kGo, kStrict},
-      {spec::kInteropBlockSizeServerNotRequired,
+      {kOptionInfoBsreqInfoFirst, "INFO_BLOCK_SIZE precedes ERR_BLOCK_SIZE_REQD.", RequiredAfterInfo, Feature::kGo,
+       kStrict},
+      {kInteropBlockSizeServerNotRequired,
        "Clients that do not ask for block sizes are let in even where they are enforced.", NeverRequired, Feature::kGo,
        kStrict},
-      {spec::kBlockSizeServerCleanError,
+      {kBlockSizeServerCleanError,
        "A client that entered by EXPORT_NAME gets an error or the right byte for a READ of one byte.",
        EnteredByNameReadsCleanly, Feature::kMinimumAboveOne, kStrict},
-      {spec::kSub<spec::kBlockSizeServerCleanError, "write">,
+      {kSub<kBlockSizeServerCleanError, "write">,
        "A client that entered by EXPORT_NAME gets a reply to a WRITE of one byte.", EnteredByNameWritesCleanly,
        kMinimumWritable, kStrict},
-      {spec::kBlockSizeServerNoCorruption, "A WRITE of one byte changes that byte or, refused, nothing.",
+      {kBlockSizeServerNoCorruption, "A WRITE of one byte changes that byte or, refused, nothing.",
        UnalignedWriteHarmsNothing, kMinimumWritable, kStrict},
-      {spec::kOptionInfoUnsolicitedNoAssumption,
+      {kOptionInfoUnsolicitedNoAssumption,
        "A client that received block sizes without a request for them gets an error or the right byte.",
        VolunteeredIsNotRelied, Feature::kGo | Feature::kMinimumAboveOne, kStrict},
-      {spec::kBlockSizeServerUnalignedEinval, "READ with an unaligned offset or length gets EINVAL.",
+      {kBlockSizeServerUnalignedEinval, "READ with an unaligned offset or length gets EINVAL.",
        RefusesUnaligned<CommandType::kRead>, Feature::kMinimumAboveOne, kStrict},
-      {spec::kSub<spec::kBlockSizeServerUnalignedEinval, "write">, "An unaligned WRITE gets EINVAL.",
+      {kSub<kBlockSizeServerUnalignedEinval, "write">, "An unaligned WRITE gets EINVAL.",
        RefusesUnaligned<CommandType::kWrite>, kMinimumWritable, kStrict},
-      {spec::kSub<spec::kBlockSizeServerUnalignedEinval, "block-status">, "An unaligned BLOCK_STATUS gets EINVAL.",
+      {kSub<kBlockSizeServerUnalignedEinval, "block-status">, "An unaligned BLOCK_STATUS gets EINVAL.",
        RefusesUnaligned<CommandType::kBlockStatus>, Feature::kMinimumAboveOne | Feature::kBaseAllocation, kStrict},
-      {spec::kBlockSizeDosNotUnder32mServer,
+      {kBlockSizeDosNotUnder32mServer,
        "A WRITE of 32 MiB, more than the maximum payload, does not make the server disconnect.", LargeWriteIsNoAttack,
        Feature::kWritable},
-      {spec::kBlockSizeServerEffectNoDisconnect,
+      {kBlockSizeServerEffectNoDisconnect,
        "CACHE, TRIM and WRITE_ZEROES of more than the maximum payload do not make the server disconnect.",
        LargeEffectIsServed},
-      {spec::kBlockSizeServerCommandLimits,
+      {kBlockSizeServerCommandLimits,
        "BLOCK_STATUS of the whole export with REQ_ONE gets one descriptor for each context.", ReqOneIsHonoured,
        Feature::kBaseAllocation},
-      {spec::kTransmissionBoundsServerEinval, "A READ past the end gets EINVAL.", RefusesPastEnd<CommandType::kRead>},
-      {spec::kSub<spec::kTransmissionBoundsServerEinval, "write">, "A WRITE past the end gets ENOSPC or EINVAL.",
+      {kTransmissionBoundsServerEinval, "A READ past the end gets EINVAL.", RefusesPastEnd<CommandType::kRead>},
+      {kSub<kTransmissionBoundsServerEinval, "write">, "A WRITE past the end gets ENOSPC or EINVAL.",
        RefusesPastEnd<CommandType::kWrite>, Feature::kWritable},
   };
 }

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conformance/checks/options/haggling.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
-#include <utility>
-
 namespace nbdspec::conformance {
 
 Option InfoOption(std::uint32_t option, const std::string& name, std::vector<std::uint16_t> requests) {
-  return engine::MakeOption(option, {.export_name = name, .requests = std::move(requests)});
+  return MakeOption(option, {.export_name = name, .requests = std::move(requests)});
 }
 
 std::string TypesOf(std::span<const OptionReply> replies) {
@@ -23,7 +18,7 @@ std::string TypesOf(std::span<const OptionReply> replies) {
 
 const OptionReply* FindInfo(std::span<const OptionReply> replies, std::uint16_t type) {
   const auto found = std::ranges::find_if(replies, [&](const OptionReply& reply) {
-    return reply.type == OptionReplyType::kInfo && engine::DecodeInfoType(reply.payload) == type;
+    return reply.type == OptionReplyType::kInfo && DecodeInfoType(reply.payload) == type;
   });
   return found == replies.end() ? nullptr : &*found;
 }
@@ -31,8 +26,7 @@ const OptionReply* FindInfo(std::span<const OptionReply> replies, std::uint16_t 
 std::vector<ListedExport> ListedIn(const Replies& replies) {
   std::vector<ListedExport> listed;
   for (const OptionReply& reply : replies) {
-    if (auto each = engine::DecodePayload<engine::ListedExport>(reply.payload);
-        each && reply.type == OptionReplyType::kServer) {
+    if (auto each = DecodePayload<ListedExport>(reply.payload); each && reply.type == OptionReplyType::kServer) {
       listed.push_back(std::move(*each));
     }
   }
@@ -40,6 +34,26 @@ std::vector<ListedExport> ListedIn(const Replies& replies) {
 }
 
 std::string TextOf(const OptionReply& reply) { return {reply.payload.begin(), reply.payload.end()}; }
+
+bool IsUtf8(std::string text) {
+  std::ranges::replace(text, '\0', ' ');
+  return IsValidString(text);
+}
+
+bool IsAllZeroes(ByteView bytes) {
+  return std::ranges::all_of(bytes, [](auto byte) { return byte == 0; });
+}
+
+Judgement GetsNoPad(Session& session, std::string_view what) {
+  const auto noise = session.ExpectSilence();
+  if (!noise) {
+    return Holds();
+  }
+  const ByteView came = session.pending();
+  return !came.empty() && IsAllZeroes(came)
+             ? Broken(fmt::format("{} zero bytes after {}", came.size(), what), fmt::format("no pad after {}", what))
+             : Inconclusive(*noise);
+}
 
 std::optional<bool> LacksExport(CheckContext& context, const std::string& name) {
   const auto replies = context.AskOption(InfoOption(OptionType::kInfo, name));
@@ -53,13 +67,13 @@ namespace {
 
 // Options for metadata contexts where structured replies are agreed, and GO.
 void AddLastOptions(CheckContext& context, bool structured, std::vector<Option>& options) {
-  engine::MetaContextQuery query{.export_name = context.export_name()};
+  MetaContextQuery query{.export_name = context.export_name};
   if (structured) {
     options.push_back({.option = OptionType::kListMetaContext, .payload = EncodePayload(query)});
     query.queries = {std::string(kBaseAllocation)};
     options.push_back({.option = OptionType::kSetMetaContext, .payload = EncodePayload(query)});
   }
-  options.push_back(InfoOption(OptionType::kGo, context.export_name()));
+  options.push_back(InfoOption(OptionType::kGo, context.export_name));
 }
 
 }  // namespace
@@ -67,7 +81,7 @@ void AddLastOptions(CheckContext& context, bool structured, std::vector<Option>&
 std::expected<std::vector<Asked>, Judgement> AskEveryOption(CheckContext& context) {
   std::vector<Option> options = {
       {.option = OptionType::kList},
-      InfoOption(OptionType::kInfo, context.export_name(), kEveryRequest),
+      InfoOption(OptionType::kInfo, context.export_name, kEveryRequest),
       InfoOption(OptionType::kInfo, context.UnknownName()),
       {.option = kHighUnknownOption},
       {.option = OptionType::kStructuredReply},
@@ -129,13 +143,13 @@ CheckRun OnEveryEnd(EndRule is_wrong, std::string_view allowed) {
 std::expected<GoAnswer, Judgement> AskGo(CheckContext& context, std::vector<std::uint16_t> requests,
                                          std::uint32_t flags) {
   NBDSPEC_TRY(session, context.Haggle(flags));
-  NBDSPEC_TRY(replies, session.Try(InfoOption(OptionType::kGo, context.export_name(), std::move(requests))));
+  NBDSPEC_TRY(replies, session.Try(InfoOption(OptionType::kGo, context.export_name, std::move(requests))));
   GoAnswer answer{.session = std::move(session), .replies = std::move(replies)};
   if (const auto* reply = FindInfo(answer.replies, InfoType::kExport)) {
-    answer.info = engine::DecodePayload<engine::InfoExport>(reply->payload).value_or(engine::InfoExport{});
+    answer.info = DecodePayload<InfoExport>(reply->payload).value_or(InfoExport{});
   }
   if (const auto* reply = FindInfo(answer.replies, InfoType::kBlockSize)) {
-    answer.block_size = engine::DecodePayload<engine::InfoBlockSize>(reply->payload);
+    answer.block_size = DecodePayload<InfoBlockSize>(reply->payload);
   }
   return answer;
 }
@@ -158,7 +172,7 @@ std::expected<ExportNameAnswer, Judgement> AskByName(CheckContext& context, cons
 }
 
 std::expected<ExportNameAnswer, Judgement> EnterByName(CheckContext& context) {
-  NBDSPEC_TRY(answer, AskByName(context, context.export_name()));
+  NBDSPEC_TRY(answer, AskByName(context, context.export_name));
   if (answer.reply) {
     return std::move(answer);
   }

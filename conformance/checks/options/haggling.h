@@ -5,7 +5,6 @@
 
 #include <cstdint>
 #include <expected>
-#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -43,6 +42,13 @@ std::vector<ListedExport> ListedIn(const Replies& replies);
 // The payload as text.
 std::string TextOf(const OptionReply& reply);
 
+// NUL bytes, which UTF-8 may have, are general.string.no-nul.server's.
+bool IsUtf8(std::string text);
+
+bool IsAllZeroes(ByteView bytes);
+// Whether no pad comes on a session that has just entered transmission, after `what`.
+Judgement GetsNoPad(Session& session, std::string_view what);
+
 // Whether the server has no export of the name it is asked for by INFO: nothing when it does not say so or otherwise
 // (it has no INFO, or hides what it has).
 std::optional<bool> LacksExport(CheckContext& context, const std::string& name);
@@ -78,7 +84,7 @@ CheckRun OnEveryEnd(EndRule is_wrong, std::string_view allowed);
 struct GoAnswer {
   Session session;  // In transmission if `replies` acknowledge that.
   Replies replies = {};
-  engine::InfoExport info = {};
+  InfoExport info = {};
   std::optional<InfoBlockSize> block_size = {};
 };
 
@@ -95,7 +101,7 @@ std::expected<GoAnswer, Judgement> EnterByGo(CheckContext& context, std::vector<
 
 struct ExportNameAnswer {
   Session session;
-  Received<engine::ExportNameReply> reply;
+  Received<ExportNameReply> reply;
 };
 
 // Asks EXPORT_NAME on a new connection. Errors: it cannot be asked.

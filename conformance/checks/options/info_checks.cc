@@ -1,14 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of INFO and GO and what they return. Block sizes have their own file. Spec: proto.md, "NBD_OPT_INFO",
 // "NBD_OPT_GO", "NBD_REP_INFO".
-#include <fmt/format.h>
 
-#include <algorithm>
 #include <set>
 
 #include "conformance/checks/options/haggling.h"
-#include "engine/base/quoted.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -16,7 +12,7 @@ namespace {
 
 // INFO for the export under test on a new connection.
 std::expected<Replies, Judgement> AskInfo(CheckContext& context, std::vector<std::uint16_t> requests) {
-  return context.AskOption(InfoOption(OptionType::kInfo, context.export_name(), std::move(requests)));
+  return context.AskOption(InfoOption(OptionType::kInfo, context.export_name, std::move(requests)));
 }
 
 // --- What is asked ---
@@ -30,7 +26,7 @@ Judgement RefusesMalformed(CheckContext& context, const Bytes& data) {
 }
 
 Judgement RefusesCountOverrun(CheckContext& context) {
-  Bytes data = EncodePayload(engine::InfoQuery{.name = context.export_name(), .requests = {}});
+  Bytes data = EncodePayload(InfoQuery{.name = context.export_name, .requests = {}});
   data.back() = 5;  // Requests announced; one follows.
   data.insert(data.end(), {0, InfoType::kBlockSize});
   return RefusesMalformed(context, data);
@@ -71,7 +67,7 @@ Judgement GoReturnsExport(CheckContext& context) {
 
 template <std::uint32_t option>
 Judgement IsKnown(CheckContext& context) {
-  NBDSPEC_TRY(replies, context.AskOption(InfoOption(option, context.export_name())));
+  NBDSPEC_TRY(replies, context.AskOption(InfoOption(option, context.export_name)));
   return Require(!EndsIn(replies, OptionReplyType::kErrUnsup), "NBD_REP_ERR_UNSUP",
                  "servers implement " + OptionName(option));
 }
@@ -91,10 +87,10 @@ std::string OnlyIn(const std::multiset<Bytes>& one, const std::multiset<Bytes>& 
   std::string text;
   for (const Bytes& each : one) {
     if (!other.contains(each)) {
-      const auto type = engine::DecodeInfoType(each);
+      const auto type = DecodeInfoType(each);
       text += (text.empty() ? "" : ", ") + (type ? InfoName(*type) : std::string("no type"));
       text += fmt::format(" ({} bytes", each.size());
-      if (const auto info = engine::DecodePayload<engine::InfoExport>(each)) {
+      if (const auto info = DecodePayload<InfoExport>(each)) {
         text += fmt::format(", size {}, flags {}", info->size, TransmissionFlagNames(info->flags));
       }
       text += ")";
@@ -105,11 +101,11 @@ std::string OnlyIn(const std::multiset<Bytes>& one, const std::multiset<Bytes>& 
 
 Judgement GoReturnsTheSame(CheckContext& context) {
   NBDSPEC_TRY(session, context.Haggle());
-  NBDSPEC_TRY(info, session.Ask(InfoOption(OptionType::kInfo, context.export_name(), kEveryRequest)));
+  NBDSPEC_TRY(info, session.Ask(InfoOption(OptionType::kInfo, context.export_name, kEveryRequest)));
   if (!IsAcknowledged(info)) {
     return NotApplicable("INFO was answered " + TypesOf(info));
   }
-  NBDSPEC_TRY(go, session.Ask(InfoOption(OptionType::kGo, context.export_name(), kEveryRequest)));
+  NBDSPEC_TRY(go, session.Ask(InfoOption(OptionType::kGo, context.export_name, kEveryRequest)));
   if (!IsAcknowledged(go)) {
     return Inconclusive("GO was answered " + TypesOf(go));
   }
@@ -131,14 +127,7 @@ Judgement GoEntersTransmission(CheckContext& context) {
 
 Judgement GoSendsNoPad(CheckContext& context) {
   NBDSPEC_TRY(answer, EnterByGo(context, {InfoType::kBlockSize}, ClientFlag::kFixedNewstyle));
-  const auto noise = answer.session.ExpectSilence();
-  if (!noise) {
-    return Holds();
-  }
-  const ByteView came = answer.session.pending();
-  const bool zeroes = !came.empty() && std::ranges::all_of(came, [](auto byte) { return byte == 0; });
-  return zeroes ? Broken(fmt::format("{} zero bytes after NBD_REP_ACK", came.size()), "no pad after GO")
-                : Inconclusive(*noise);
+  return GetsNoPad(answer.session, "NBD_REP_ACK of GO");
 }
 
 // --- Haggling goes on ---
@@ -156,7 +145,7 @@ Judgement ListFollows(CheckContext& context, const Option& option, bool (*applie
 }
 
 Judgement InfoStaysInHaggling(CheckContext& context) {
-  return ListFollows(context, InfoOption(OptionType::kInfo, context.export_name()), IsAcknowledged);
+  return ListFollows(context, InfoOption(OptionType::kInfo, context.export_name), IsAcknowledged);
 }
 
 Judgement FailedGoStaysInHaggling(CheckContext& context) {
@@ -194,7 +183,7 @@ Judgement EachTypeOnce(CheckContext& context) {
   NBDSPEC_TRY(replies, AskInfo(context, kEveryRequest));
   std::set<std::uint16_t> types;
   for (const OptionReply& reply : replies) {
-    const auto type = engine::DecodeInfoType(reply.payload);
+    const auto type = DecodeInfoType(reply.payload);
     if (reply.type == OptionReplyType::kInfo && type && *type <= InfoType::kBlockSize && !types.insert(*type).second) {
       return Broken(InfoName(*type) + " twice", "each type of information once");
     }
@@ -224,17 +213,17 @@ Judgement HasLength(CheckContext& context) {
 // What LIST and INFO return for the export under test.
 struct ListAndInfo {
   std::vector<ListedExport> listed;
-  std::optional<engine::InfoText> name;
-  std::optional<engine::InfoText> description;
+  std::optional<InfoText> name;
+  std::optional<InfoText> description;
 };
 
 std::expected<ListAndInfo, Judgement> AskListAndInfo(CheckContext& context) {
   NBDSPEC_TRY(session, context.Haggle());
   NBDSPEC_TRY(list, session.Ask(Option{.option = OptionType::kList}));
-  NBDSPEC_TRY(info, session.Ask(InfoOption(OptionType::kInfo, context.export_name(), kEveryRequest)));
+  NBDSPEC_TRY(info, session.Ask(InfoOption(OptionType::kInfo, context.export_name, kEveryRequest)));
   const auto text_of = [&info](std::uint16_t type) {
     const OptionReply* reply = FindInfo(info, type);
-    return reply == nullptr ? std::nullopt : engine::DecodePayload<engine::InfoText>(reply->payload);
+    return reply == nullptr ? std::nullopt : DecodePayload<InfoText>(reply->payload);
   };
   return ListAndInfo{
       .listed = ListedIn(list), .name = text_of(InfoType::kName), .description = text_of(InfoType::kDescription)};
@@ -255,7 +244,7 @@ Judgement NameIsListed(CheckContext& context) {
 
 Judgement DescriptionIsListed(CheckContext& context) {
   NBDSPEC_TRY(both, AskListAndInfo(context));
-  const std::string& name = both.name ? both.name->text : context.export_name();
+  const std::string& name = both.name ? both.name->text : context.export_name;
   const auto listed = std::ranges::find(both.listed, name, &ListedExport::name);
   if (!both.description || listed == both.listed.end() || listed->description.empty()) {
     return NotApplicable("LIST and INFO do not both describe the export");
@@ -270,46 +259,43 @@ Judgement DescriptionIsListed(CheckContext& context) {
 std::vector<Check> InfoChecks() {
   constexpr Features kInfoAndList = Feature::kInfo | Feature::kList;
   return {
-      {spec::kOptionInfoSyntaxInvalid, "INFO whose name does not fit in its data is not acknowledged.",
+      {kOptionInfoSyntaxInvalid, "INFO whose name does not fit in its data is not acknowledged.",
        [](CheckContext& context) {
          return RefusesMalformed(context, {0, 0, 0, 100, 0, 0, 0, 0});  // A name of 100 bytes where 4 bytes are left.
        },
        Feature::kInfo},
-      {spec::kSub<spec::kOptionInfoSyntaxInvalid, "count">,
-       "INFO that announces more requests than follow is not acknowledged.", RefusesCountOverrun, Feature::kInfo},
-      {spec::kSub<spec::kOptionInfoSyntaxInvalid, "short">, "INFO with two bytes of data is not acknowledged.",
+      {kSub<kOptionInfoSyntaxInvalid, "count">, "INFO that announces more requests than follow is not acknowledged.",
+       RefusesCountOverrun, Feature::kInfo},
+      {kSub<kOptionInfoSyntaxInvalid, "short">, "INFO with two bytes of data is not acknowledged.",
        [](CheckContext& context) { return RefusesMalformed(context, {0, 0}); }, Feature::kInfo},
-      {spec::kOptionInfoIgnoreUnknownRequest, "INFO succeeds in spite of an unknown information request.",
+      {kOptionInfoIgnoreUnknownRequest, "INFO succeeds in spite of an unknown information request.",
        IgnoresUnknownRequest, Feature::kInfo},
-      {spec::kOptionInfoEmptyNameDefault, "INFO for the empty name is not invalid.", EmptyNameIsValid, Feature::kInfo},
-      {spec::kOptionInfoAckNeedsExport, "INFO without requests gets INFO_EXPORT before ACK.", InfoReturnsExport,
+      {kOptionInfoEmptyNameDefault, "INFO for the empty name is not invalid.", EmptyNameIsValid, Feature::kInfo},
+      {kOptionInfoAckNeedsExport, "INFO without requests gets INFO_EXPORT before ACK.", InfoReturnsExport,
        Feature::kInfo},
-      {spec::kSub<spec::kOptionInfoAckNeedsExport, "go">, "GO without requests gets INFO_EXPORT before ACK.",
-       GoReturnsExport, Feature::kGo},
-      {spec::kBaselineInfoGoServer, "The server knows INFO.", IsKnown<OptionType::kInfo>, kFixed},
-      {spec::kSub<spec::kBaselineInfoGoServer, "go">, "The server knows GO.", IsKnown<OptionType::kGo>, kFixed},
-      {spec::kOptionInfoUnknownExport, "INFO for an export that does not exist gets ERR_UNKNOWN.", UnknownExport,
+      {kSub<kOptionInfoAckNeedsExport, "go">, "GO without requests gets INFO_EXPORT before ACK.", GoReturnsExport,
+       Feature::kGo},
+      {kBaselineInfoGoServer, "The server knows INFO.", IsKnown<OptionType::kInfo>, kFixed},
+      {kSub<kBaselineInfoGoServer, "go">, "The server knows GO.", IsKnown<OptionType::kGo>, kFixed},
+      {kOptionInfoUnknownExport, "INFO for an export that does not exist gets ERR_UNKNOWN.", UnknownExport,
        Feature::kInfo},
-      {spec::kOptionInfoUnknownNoInfo, "No INFO reply precedes ERR_UNKNOWN.", UnknownExportWithoutInfo, Feature::kInfo},
-      {spec::kOptionInfoStaysInHaggling, "LIST is answered after INFO.", InfoStaysInHaggling, Feature::kInfo},
-      {spec::kOptionGoSameAsInfo, "GO right after the same INFO returns the same information.", GoReturnsTheSame,
+      {kOptionInfoUnknownNoInfo, "No INFO reply precedes ERR_UNKNOWN.", UnknownExportWithoutInfo, Feature::kInfo},
+      {kOptionInfoStaysInHaggling, "LIST is answered after INFO.", InfoStaysInHaggling, Feature::kInfo},
+      {kOptionGoSameAsInfo, "GO right after the same INFO returns the same information.", GoReturnsTheSame,
        Feature::kInfo | Feature::kGo},
-      {spec::kOptionGoEntersTransmission, "READ is answered after GO.", GoEntersTransmission, Feature::kGo},
-      {spec::kOptionGoNoPad, "No pad follows GO's ACK, though the client did not set NO_ZEROES.", GoSendsNoPad,
-       Feature::kGo},
-      {spec::kOptionGoErrorStaysInHaggling, "LIST is answered after GO for an export that does not exist.",
+      {kOptionGoEntersTransmission, "READ is answered after GO.", GoEntersTransmission, Feature::kGo},
+      {kOptionGoNoPad, "No pad follows GO's ACK, though the client did not set NO_ZEROES.", GoSendsNoPad, Feature::kGo},
+      {kOptionGoErrorStaysInHaggling, "LIST is answered after GO for an export that does not exist.",
        FailedGoStaysInHaggling, Feature::kGo},
-      {spec::kRepInfoOnce, "INFO returns each type of information once.", EachTypeOnce, Feature::kInfo},
-      {spec::kRepInfoExportLength, "INFO_EXPORT has 12 bytes.", HasLength<InfoType::kExport, 12>, Feature::kGo},
-      {spec::kRepInfoNameLength, "INFO_NAME has its type.", HasLength<InfoType::kName, 0>, Feature::kGo},
-      {spec::kRepInfoNameMatchesList, "INFO_NAME is a name that LIST gives, if the server is choosy about names.",
+      {kRepInfoOnce, "INFO returns each type of information once.", EachTypeOnce, Feature::kInfo},
+      {kRepInfoExportLength, "INFO_EXPORT has 12 bytes.", HasLength<InfoType::kExport, 12>, Feature::kGo},
+      {kRepInfoNameLength, "INFO_NAME has its type.", HasLength<InfoType::kName, 0>, Feature::kGo},
+      {kRepInfoNameMatchesList, "INFO_NAME is a name that LIST gives, if the server is choosy about names.",
        NameIsListed, kInfoAndList},
-      {spec::kRepInfoDescriptionLength, "INFO_DESCRIPTION has its type.", HasLength<InfoType::kDescription, 0>,
-       Feature::kGo},
-      {spec::kRepInfoDescriptionMatchesList, "INFO_DESCRIPTION is the description that LIST gives, if it gives one.",
+      {kRepInfoDescriptionLength, "INFO_DESCRIPTION has its type.", HasLength<InfoType::kDescription, 0>, Feature::kGo},
+      {kRepInfoDescriptionMatchesList, "INFO_DESCRIPTION is the description that LIST gives, if it gives one.",
        DescriptionIsListed, kInfoAndList},
-      {spec::kRepInfoBlockSizeLength, "INFO_BLOCK_SIZE has 14 bytes.", HasLength<InfoType::kBlockSize, 14>,
-       Feature::kGo},
+      {kRepInfoBlockSizeLength, "INFO_BLOCK_SIZE has 14 bytes.", HasLength<InfoType::kBlockSize, 14>, Feature::kGo},
   };
 }
 

@@ -3,15 +3,11 @@
 // speaking it: STARTTLS of a server that has none, and the modes. A server that acknowledges STARTTLS has TLS; most of
 // those checks then do not apply. Spec: proto.md, "Fixed newstyle negotiation", "Option types", "Baseline", "TLS
 // support".
-#include <fmt/format.h>
 
-#include <algorithm>
 #include <array>
 #include <set>
 
 #include "conformance/checks/options/haggling.h"
-#include "engine/base/quoted.h"
-#include "engine/spec/ids.h"
 #include "engine/wire/fields.h"
 
 namespace nbdspec::conformance {
@@ -24,7 +20,7 @@ const Option kList{.option = OptionType::kList};
 
 bool HasMagic(ByteView came) {
   return came.size() >= sizeof engine::kOptionReplyMagic &&
-         engine::GetBigEndian<std::uint64_t>(came) == engine::kOptionReplyMagic;
+         GetBigEndian<std::uint64_t>(came) == engine::kOptionReplyMagic;
 }
 
 // Only before the first reply is it certain that the magic is wrong, and not the length before it.
@@ -144,7 +140,7 @@ Judgement ListIsComplete(CheckContext& context) {
       return Broken("the export " + Quoted(listed.name) + " twice", kAllowed);
     }
   }
-  const std::string& name = context.export_name();
+  const std::string& name = context.export_name;
   const bool lacks_it = !name.empty() && !names.contains(name) && LacksExport(context, context.UnknownName()) == true &&
                         LacksExport(context, name) == false;
   return Require(!lacks_it, fmt::format("{} exports, without {}, which INFO knows", names.size(), Quoted(name)),
@@ -180,10 +176,10 @@ Judgement ListIsServed(CheckContext& context) {
 Judgement ListedNamesParse(CheckContext& context) {
   NBDSPEC_TRY(replies, context.AskOption(kList));
   for (const OptionReply& reply : replies) {
-    if (reply.type == OptionReplyType::kServer && !engine::DecodePayload<engine::ListedExport>(reply.payload)) {
-      const std::string length =
-          reply.payload.size() < 4 ? "no name length"
-                                   : fmt::format("name length {}", engine::GetBigEndian<std::uint32_t>(reply.payload));
+    if (reply.type == OptionReplyType::kServer && !DecodePayload<ListedExport>(reply.payload)) {
+      const std::string length = reply.payload.size() < 4
+                                     ? "no name length"
+                                     : fmt::format("name length {}", GetBigEndian<std::uint32_t>(reply.payload));
       return Broken(fmt::format("NBD_REP_SERVER of {} bytes with {}", reply.payload.size(), length),
                     "a name length of at most the reply's length - 4");
     }
@@ -214,7 +210,7 @@ const Option kStarttls{.option = OptionType::kStarttls};
 bool IsTlsReqd(const Replies& replies) { return EndsIn(replies, OptionReplyType::kErrTlsReqd); }
 
 std::array<Option, 4> PlainOptions(CheckContext& context) {
-  return {Option{.option = OptionType::kList}, InfoOption(OptionType::kInfo, context.export_name()),
+  return {Option{.option = OptionType::kList}, InfoOption(OptionType::kInfo, context.export_name),
           Option{.option = kUnknownOption}, Option{.option = OptionType::kStructuredReply}};
 }
 
@@ -298,7 +294,7 @@ Judgement NoModeWithoutFixed(CheckContext& context) {
 Judgement OneOfThreeModes(CheckContext& context) {
   NBDSPEC_TRY(session, context.Haggle());
   NBDSPEC_TRY(list, session.Ask(Option{.option = OptionType::kList}));
-  NBDSPEC_TRY(info, session.Ask(InfoOption(OptionType::kInfo, context.export_name())));
+  NBDSPEC_TRY(info, session.Ask(InfoOption(OptionType::kInfo, context.export_name)));
   NBDSPEC_TRY(starttls, session.Ask(kStarttls));
   if (EndsIn(starttls, OptionReplyType::kErrShutdown)) {
     return NotApplicable("the server is shutting down");
@@ -311,7 +307,7 @@ Judgement OneOfThreeModes(CheckContext& context) {
 
 Judgement OneModeOnly(CheckContext& context) {
   constexpr std::string_view kAllowed = "the same mode all the time";
-  const Option info = InfoOption(OptionType::kInfo, context.export_name());
+  const Option info = InfoOption(OptionType::kInfo, context.export_name);
   NBDSPEC_TRY(session, context.Haggle());
   NBDSPEC_TRY(info_first, session.Ask(info));
   NBDSPEC_TRY(info_again, session.Ask(info));
@@ -330,45 +326,43 @@ Judgement OneModeOnly(CheckContext& context) {
 
 std::vector<Check> OptionChecks() {
   return {
-      {spec::kOptionReplyForEveryOption, "Each option gets a reply.", OnEveryEnd(GotNoReply, "at least one reply"),
-       kFixed},
+      {kOptionReplyForEveryOption, "Each option gets a reply.", OnEveryEnd(GotNoReply, "at least one reply"), kFixed},
       {spec::kOptionReplyMagic, "The first option reply on a connection begins with the option reply magic.",
        ReplyMagic, kFixed},
-      {spec::kOptionReplyEchoOption, "Each option reply repeats the number of the option, known or not.",
+      {kOptionReplyEchoOption, "Each option reply repeats the number of the option, known or not.",
        OnEveryReply(IsForOtherOption, "the number of the option asked"), kFixed},
-      {spec::kOptionReplyLengthAccurate, "Each option reply begins where the length of the one before it says.",
+      {kOptionReplyLengthAccurate, "Each option reply begins where the length of the one before it says.",
        OnEveryEnd(BeginsElsewhere, "replies as long as they say"), kFixed},
-      {spec::kBaselineUnsup, "Unknown options get ERR_UNSUP.", UnknownIsUnsup, kFixed},
-      {spec::kBaselineUnsupResync, "LIST is answered after an unknown option with data.", ResyncAfterUnknown, kFixed},
-      {spec::kOptionAbortAck, "ABORT gets ACK.", AbortAcknowledged, kFixed},
-      {spec::kBaselineAbortServer, "The server implements ABORT and its response.", AbortAcknowledged, kFixed},
-      {spec::kOptionAbortIgnoreData, "ABORT with 16 bytes of data is not refused.", AbortIgnoresData, kFixed},
-      {spec::kOptionAbortServerToleratesClose,
+      {kBaselineUnsup, "Unknown options get ERR_UNSUP.", UnknownIsUnsup, kFixed},
+      {kBaselineUnsupResync, "LIST is answered after an unknown option with data.", ResyncAfterUnknown, kFixed},
+      {kOptionAbortAck, "ABORT gets ACK.", AbortAcknowledged, kFixed},
+      {kBaselineAbortServer, "The server implements ABORT and its response.", AbortAcknowledged, kFixed},
+      {kOptionAbortIgnoreData, "ABORT with 16 bytes of data is not refused.", AbortIgnoresData, kFixed},
+      {kOptionAbortServerToleratesClose,
        "A client that sends ABORT and closes at once does not keep the server from the next one.", AbortThenClose,
        kFixed},
-      {spec::kOptionListReplyShape, "LIST gets SERVER replies, then ACK or an error.", ListShape, kFixed},
-      {spec::kOptionListOnePerExport,
+      {kOptionListReplyShape, "LIST gets SERVER replies, then ACK or an error.", ListShape, kFixed},
+      {kOptionListOnePerExport,
        "LIST names no export twice, and the export under test if the server is choosy about names.", ListIsComplete,
        Feature::kList},
-      {spec::kOptionListDataInvalid, "LIST with data gets ERR_INVALID, and the next option is understood.",
-       ListRefusesData, Feature::kList},
-      {spec::kBaselineListServer, "The server knows LIST.", ListIsServed, kFixed},
-      {spec::kRepServerNameLength, "The names in SERVER replies lie inside of them.", ListedNamesParse, Feature::kList},
-      {spec::kRepServerNameUsable, "INFO knows the names that LIST gives.", ListedNamesWork,
-       Feature::kList | Feature::kInfo},
-      {spec::kTlsNeedsFixedServer, "STARTTLS is not acknowledged to a client that has not set C_FIXED_NEWSTYLE.",
+      {kOptionListDataInvalid, "LIST with data gets ERR_INVALID, and the next option is understood.", ListRefusesData,
+       Feature::kList},
+      {kBaselineListServer, "The server knows LIST.", ListIsServed, kFixed},
+      {kRepServerNameLength, "The names in SERVER replies lie inside of them.", ListedNamesParse, Feature::kList},
+      {kRepServerNameUsable, "INFO knows the names that LIST gives.", ListedNamesWork, Feature::kList | Feature::kInfo},
+      {kTlsNeedsFixedServer, "STARTTLS is not acknowledged to a client that has not set C_FIXED_NEWSTYLE.",
        NoTlsWithoutFixed, kFixed},
-      {spec::kTlsModeOneOfThree, "The answers to LIST, INFO and STARTTLS fit one of the three modes.", OneOfThreeModes,
+      {kTlsModeOneOfThree, "The answers to LIST, INFO and STARTTLS fit one of the three modes.", OneOfThreeModes,
        kFixed},
-      {spec::kTlsModeConsistent, "INFO and STARTTLS asked again fit the same mode.", OneModeOnly, kFixed},
-      {spec::kTlsModeNotlsWithoutFixed,
+      {kTlsModeConsistent, "INFO and STARTTLS asked again fit the same mode.", OneModeOnly, kFixed},
+      {kTlsModeNotlsWithoutFixed,
        "The server neither demands TLS of a client that has not set C_FIXED_NEWSTYLE nor gives it.", NoModeWithoutFixed,
        kFixed},
-      {spec::kTlsNotlsStarttlsError, "A server without TLS answers STARTTLS with an error that fits.", RefusesStarttls,
+      {kTlsNotlsStarttlsError, "A server without TLS answers STARTTLS with an error that fits.", RefusesStarttls,
        kFixed},
-      {spec::kTlsNotlsNoTlsReqd, "A server that refuses STARTTLS answers no option with ERR_TLS_REQD.", NeverAsksForTls,
+      {kTlsNotlsNoTlsReqd, "A server that refuses STARTTLS answers no option with ERR_TLS_REQD.", NeverAsksForTls,
        kFixed},
-      {spec::kOptionStarttlsReply, "STARTTLS gets ACK or an error.", StarttlsAnswered, kFixed},
+      {kOptionStarttlsReply, "STARTTLS gets ACK or an error.", StarttlsAnswered, kFixed},
   };
 }
 

@@ -1,13 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of what replies to options carry: strings, types, the meaning of errors. Spec: proto.md, "Conventions",
 // "Option reply types".
-#include <fmt/format.h>
-
-#include <algorithm>
 
 #include "conformance/checks/options/haggling.h"
-#include "engine/base/quoted.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -24,16 +19,16 @@ void AddStringsOf(const OptionReply& reply, std::vector<ReceivedString>& strings
   if (reply.is_error()) {
     strings.push_back({"the text of " + OptionReplyName(reply.type), TextOf(reply)});
   } else if (reply.type == OptionReplyType::kServer) {
-    if (const auto listed = engine::DecodePayload<ListedExport>(reply.payload)) {
+    if (const auto listed = DecodePayload<ListedExport>(reply.payload)) {
       strings.push_back({"the name in NBD_REP_SERVER", listed->name});
       strings.push_back({"the description in NBD_REP_SERVER", listed->description});
     }
   } else if (reply.type == OptionReplyType::kMetaContext) {
-    if (const auto listed = engine::DecodePayload<MetaContext>(reply.payload)) {
+    if (const auto listed = DecodePayload<MetaContext>(reply.payload)) {
       strings.push_back({"the name in NBD_REP_META_CONTEXT", listed->name});
     }
   } else if (reply.type == OptionReplyType::kInfo) {
-    const auto info = engine::DecodePayload<engine::InfoText>(reply.payload);
+    const auto info = DecodePayload<InfoText>(reply.payload);
     if (info && (info->type == InfoType::kName || info->type == InfoType::kDescription)) {
       strings.push_back({InfoName(info->type), info->text});
     }
@@ -48,7 +43,7 @@ void AddErrorTexts(CheckContext& context, std::vector<ReceivedString>& strings) 
   }
   const auto answer = entered->session.Ask(Request{.offset = entered->size(), .length = 512});
   for (const Chunk& chunk : answer ? answer->chunks : std::vector<Chunk>{}) {
-    const auto error = chunk.is_error() ? engine::DecodeErrorPayload(chunk.type, chunk.payload) : std::nullopt;
+    const auto error = chunk.is_error() ? DecodeErrorPayload(chunk.type, chunk.payload) : std::nullopt;
     if (error) {
       strings.push_back({"the text of an error chunk", error->message});
     }
@@ -58,11 +53,8 @@ void AddErrorTexts(CheckContext& context, std::vector<ReceivedString>& strings) 
 // What is wrong with a string; empty when nothing.
 using StringRule = std::string (*)(const std::string& text);
 
-// NUL is general.string.no-nul.server's.
 std::string NotUtf8(const std::string& text) {
-  std::string without_nul = text;
-  std::ranges::replace(without_nul, '\0', ' ');
-  return engine::IsValidString(without_nul) ? "" : "is " + Quoted(text) + ", which is not UTF-8";
+  return IsUtf8(text) ? "" : "is " + Quoted(text) + ", which is not UTF-8";
 }
 
 std::string HasNul(const std::string& text) {
@@ -108,7 +100,7 @@ std::string ErrorTextIsNoString(const Option&, const OptionReply& reply) {
 }
 
 std::string TrailingTextIsNoString(const Option&, const OptionReply& reply) {
-  const auto listed = engine::DecodePayload<ListedExport>(reply.payload);
+  const auto listed = DecodePayload<ListedExport>(reply.payload);
   return reply.type == OptionReplyType::kServer && listed ? NotForDisplay(listed->description) : "";
 }
 
@@ -137,7 +129,7 @@ std::string UnknownWithoutExport(const Option& to, const OptionReply& reply) {
 // UNSUP for INFO, which was answered just before.
 Judgement UnsupIsForUnknown(CheckContext& context) {
   NBDSPEC_TRY(session, context.Haggle());
-  NBDSPEC_TRY(first, session.Ask(InfoOption(OptionType::kInfo, context.export_name())));
+  NBDSPEC_TRY(first, session.Ask(InfoOption(OptionType::kInfo, context.export_name)));
   if (!IsAcknowledged(first)) {
     return NotApplicable("INFO was answered " + TypesOf(first));
   }
@@ -149,9 +141,9 @@ Judgement UnsupIsForUnknown(CheckContext& context) {
 
 // Each of these is asked for the first time on its connection, and well formed.
 Judgement InvalidIsForInvalid(CheckContext& context) {
-  const engine::MetaContextQuery contexts{.export_name = context.export_name()};
+  const MetaContextQuery contexts{.export_name = context.export_name};
   const std::vector<Option> options = {{.option = OptionType::kList},
-                                       InfoOption(OptionType::kInfo, context.export_name()),
+                                       InfoOption(OptionType::kInfo, context.export_name),
                                        {.option = OptionType::kStructuredReply},
                                        {.option = OptionType::kListMetaContext, .payload = EncodePayload(contexts)},
                                        {.option = OptionType::kSetMetaContext, .payload = EncodePayload(contexts)}};
@@ -173,27 +165,26 @@ Judgement InvalidIsForInvalid(CheckContext& context) {
 
 std::vector<Check> OptionReplyChecks() {
   return {
-      {spec::kGeneralStringUtf8Server, "Names, descriptions and texts of errors are UTF-8.",
-       OnEveryString(NotUtf8, "UTF-8"), kFixed},
-      {spec::kGeneralStringNoNulServer, "Names, descriptions and texts of errors have no NUL in them.",
-       OnEveryString(HasNul, "no NUL in a string"), kFixed},
-      {spec::kGeneralStringMax4096Server, "Names, descriptions and texts of errors have at most 4096 bytes.",
-       OnEveryString(IsLong<4096>, "at most 4096 bytes"), kFixed},
-      {spec::kGeneralStringSoft256Server, "Names, descriptions and texts of errors have at most 256 bytes.",
-       OnEveryString(IsLong<256>, "at most 256 bytes"), kFixed},
-      {spec::kRepAckNoData, "ACK carries no data, whatever it acknowledges.",
-       OnEveryReply(AckHasData, "no data in NBD_REP_ACK"), kFixed},
-      {spec::kRepServerTrailingText, "What follows the name in SERVER is text.",
-       OnEveryReply(TrailingTextIsNoString, "text for people after the name in NBD_REP_SERVER"), Feature::kList},
-      {spec::kRepErrBit31, "No reply has a type without bit 31 that is not defined.",
-       OnEveryReply(IsUndefinedType, "errors have bit 31 set; the types without it are 1 to 4"), kFixed},
-      {spec::kRepErrTextString, "What error replies carry is text.",
-       OnEveryReply(ErrorTextIsNoString, "text for people in an error reply"), kFixed},
-      {spec::kRepErrUnsup, "A server that knows INFO for one export knows it for another.", UnsupIsForUnknown,
-       Feature::kInfo},
-      {spec::kRepErrInvalid, "Well-formed options asked for the first time are not invalid.", InvalidIsForInvalid,
+      {kGeneralStringUtf8Server, "Names, descriptions and texts of errors are UTF-8.", OnEveryString(NotUtf8, "UTF-8"),
        kFixed},
-      {spec::kRepErrUnknown, "Options that name no export do not get ERR_UNKNOWN.",
+      {kGeneralStringNoNulServer, "Names, descriptions and texts of errors have no NUL in them.",
+       OnEveryString(HasNul, "no NUL in a string"), kFixed},
+      {kGeneralStringMax4096Server, "Names, descriptions and texts of errors have at most 4096 bytes.",
+       OnEveryString(IsLong<4096>, "at most 4096 bytes"), kFixed},
+      {kGeneralStringSoft256Server, "Names, descriptions and texts of errors have at most 256 bytes.",
+       OnEveryString(IsLong<256>, "at most 256 bytes"), kFixed},
+      {kRepAckNoData, "ACK carries no data, whatever it acknowledges.",
+       OnEveryReply(AckHasData, "no data in NBD_REP_ACK"), kFixed},
+      {kRepServerTrailingText, "What follows the name in SERVER is text.",
+       OnEveryReply(TrailingTextIsNoString, "text for people after the name in NBD_REP_SERVER"), Feature::kList},
+      {kRepErrBit31, "No reply has a type without bit 31 that is not defined.",
+       OnEveryReply(IsUndefinedType, "errors have bit 31 set; the types without it are 1 to 4"), kFixed},
+      {kRepErrTextString, "What error replies carry is text.",
+       OnEveryReply(ErrorTextIsNoString, "text for people in an error reply"), kFixed},
+      {kRepErrUnsup, "A server that knows INFO for one export knows it for another.", UnsupIsForUnknown,
+       Feature::kInfo},
+      {kRepErrInvalid, "Well-formed options asked for the first time are not invalid.", InvalidIsForInvalid, kFixed},
+      {kRepErrUnknown, "Options that name no export do not get ERR_UNKNOWN.",
        OnEveryReply(UnknownWithoutExport, "NBD_REP_ERR_UNKNOWN only for an option that names an export"), kFixed},
   };
 }

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conformance/checks/transmission/asking.h"
 
-#include <fmt/format.h>
-
-#include <algorithm>
 #include <random>
-#include <utility>
 
 namespace nbdspec::conformance {
 
@@ -20,7 +16,7 @@ void Take(ServerMessage message, Batch& batch) {
     batch.strays.push_back(std::move(message));
   } else if (found->answer.is_complete()) {
     batch.late.push_back(std::move(message));
-  } else if (const auto* simple = std::get_if<engine::SimpleReply>(&message)) {
+  } else if (const auto* simple = std::get_if<SimpleReply>(&message)) {
     found->answer.Add(*simple);
   } else {
     found->answer.Add(std::get<Chunk>(message));
@@ -37,7 +33,7 @@ bool AskAll(Entered& entered, std::span<const Request> requests, Batch& batch) {
   const std::size_t first = batch.exchanges.size();
   batch.agreed.push_back(entered.agreed);
   for (const Request& request : requests) {
-    batch.exchanges.emplace_back().Start(engine::RequestHead::Of(request), *entered.agreed);
+    batch.exchanges.emplace_back().Start(RequestHead::Of(request), *entered.agreed);
     entered.session.Send(request);
   }
   const auto all_complete = [&] {
@@ -78,12 +74,11 @@ Judgement JudgeFirst(const CheckContext& context, const Batch& batch) {
                ? NotApplicable("the server ended the connection, as it may with a client that breaks a rule")
                : AsJudgement(ended);
   }
-  return JudgeByRule(context.rule().requirement, batch);
+  return JudgeBy(context.rule(), batch.exchanges.front());
 }
 
-Judgement JudgeByRule(std::string_view requirement, const Batch& batch) {
-  const Exchange& exchange = batch.exchanges.front();
-  Judgement judgement = AsJudgement(Apply(engine::RuleOf(requirement), exchange));
+Judgement JudgeBy(const Rule& rule, const Exchange& exchange) {
+  Judgement judgement = AsJudgement(Apply(rule, exchange));
   if (judgement.is_broken()) {
     judgement.saw = fmt::format("in answer to {}: {}", Describe(exchange.request), judgement.saw);
   }
@@ -101,8 +96,24 @@ CheckRun SurvivesZeroLength(std::uint16_t command) {
     if (AskAll(entered, {&empty, 1}, batch) && AskAll(entered, {&read, 1}, batch)) {
       return Holds();
     }
-    return MayNotDisconnect(batch.endings.back(), fmt::format("after {} ", engine::Describe(empty)),
-                            "the connection goes on");
+    return MayNotDisconnect(batch.endings.back(), fmt::format("after {} ", Describe(empty)), "the connection goes on");
+  };
+}
+
+CheckRun BeginsWithMagic(bool structured) {
+  return [structured](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(entered, context.Enter({.structured_replies = structured}));
+    NBDSPEC_TRY(read, FirstRead(entered));
+    read.cookie = entered.session.NextCookie();
+    entered.session.Send(read);
+    const auto first = entered.session.Next();
+    if (first) {
+      return std::holds_alternative<Chunk>(*first) == structured ? Holds() : NotApplicable(Describe(*first));
+    }
+    return first.error().kind == ReceiveError::kUndecodable
+               ? Broken(first.error().text, structured ? "a chunk begins with " + MagicText(kChunkMagic)
+                                                       : "a simple reply begins with " + MagicText(kSimpleReplyMagic))
+               : AsJudgement(first.error());
   };
 }
 
@@ -112,7 +123,7 @@ std::uint64_t GridOf(const Entered& entered) {
 
 std::uint64_t UsableBytes(const Entered& entered) {
   // Sizes and block sizes come from the server: keep sums with them far from 2^64.
-  const std::uint64_t size = std::min(entered.size(), engine::kExportBytesMax);
+  const std::uint64_t size = std::min(entered.size(), kExportBytesMax);
   return size / GridOf(entered) * GridOf(entered);
 }
 
@@ -165,9 +176,9 @@ std::optional<Bytes> BytesRead(const Request& request, const Answer& answer) {
   if (answer.simple) {
     return answer.simple->data.size() == request.length ? std::optional(answer.simple->data) : std::nullopt;
   }
-  engine::Negotiated agreed;
+  Negotiated agreed;
   Exchange exchange;
-  exchange.Start(engine::RequestHead::Of(request), agreed);
+  exchange.Start(RequestHead::Of(request), agreed);
   Bytes bytes(request.length);
   std::uint64_t given = 0;
   for (const Chunk& chunk : answer.chunks) {
@@ -210,13 +221,13 @@ Judgement Compare(const Bytes& found, const Bytes& wanted, std::uint64_t offset,
 std::expected<Writing, Judgement> BeginWriting(CheckContext& context, std::uint64_t cell_count) {
   NBDSPEC_TRY(entered, context.EnterWithChunks());
   NBDSPEC_TRY(range, ScratchRange(entered, cell_count));
-  return Writing{.entered = std::move(entered), .range = range, .data = Pattern(range.length(), context.random()())};
+  return Writing{.entered = std::move(entered), .range = range, .data = Pattern(range.length(), context.random())};
 }
 
 std::expected<Answer, Judgement> Succeed(Session& session, const Request& request) {
   NBDSPEC_TRY(answer, session.Ask(request));
   if (answer.error() != NbdError::kOk) {
-    return Stop(Inconclusive(fmt::format("{}: {}", engine::Describe(request), ErrorName(answer.error()))));
+    return Stop(Inconclusive(fmt::format("{}: {}", Describe(request), ErrorName(answer.error()))));
   }
   return std::move(answer);
 }
@@ -232,7 +243,7 @@ constexpr std::uint64_t kPlaces = 16;  // Reads are spread over so many places.
 // Asks `requests` with cookies of their own, some at a time.
 bool AskInGroups(CheckContext& context, Entered& entered, std::vector<Request> requests, Batch& batch) {
   for (Request& request : requests) {
-    request.cookie = context.random()();
+    request.cookie = context.random();
   }
   for (std::size_t i = 0; i < requests.size(); i += kInFlightMax) {
     if (!AskAll(entered, std::span(requests).subspan(i, std::min(kInFlightMax, requests.size() - i)), batch)) {
@@ -292,7 +303,7 @@ std::vector<Request> SmallWrites(CheckContext& context, const Entered& entered) 
     return {};
   }
   const std::uint64_t pair = 2 * GridOf(entered);
-  std::vector<Request> requests = {WriteOf(scratch->begin, Pattern(pair, context.random()()))};
+  std::vector<Request> requests = {WriteOf(scratch->begin, Pattern(pair, context.random()))};
   const auto add = [&](std::uint16_t flag, std::uint16_t command, std::uint64_t begin) {
     if (entered.Has(flag)) {
       requests.push_back(RequestFor(command, {.begin = begin, .end = begin + pair}));
@@ -334,13 +345,13 @@ std::vector<Request> RequestsToRefuse(const CheckContext& context, const Entered
 void AskToBeRefused(CheckContext& context, Entered entered, Survey& survey) {
   for (Request request : RequestsToRefuse(context, entered)) {
     Request after = RequestFor(CommandType::kRead, CellAt(entered));
-    request.cookie = context.random()();
-    after.cookie = context.random()();
+    request.cookie = context.random();
+    after.cookie = context.random();
     if (AskAll(entered, {&request, 1}, survey.batch) && AskAll(entered, {&after, 1}, survey.batch)) {
       continue;
     }
     // A server may hang up on who breaks a rule.
-    auto again = survey.structured ? context.EnterWithAll() : context.Enter();
+    auto again = context.EnterWithAll(survey.structured);
     if (!again) {
       return;
     }
@@ -356,7 +367,7 @@ bool Survey::any_chunk() const {
 }
 
 std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool structured) {
-  NBDSPEC_TRY(entered, structured ? context.EnterWithAll() : context.Enter());
+  NBDSPEC_TRY(entered, context.EnterWithAll(structured));
   NBDSPEC_TRY(first_read, FirstRead(entered));
   Survey survey{.structured = structured};
   const std::vector<Request> parts[] = {
@@ -367,7 +378,7 @@ std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool struc
     }
     survey.ended = survey.ended ? survey.ended : survey.batch.endings.back();
     // The other parts show things of their own.
-    auto again = structured ? context.EnterWithAll() : context.Enter();
+    auto again = context.EnterWithAll(structured);
     if (!again) {
       return survey;
     }
@@ -377,18 +388,16 @@ std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool struc
   return survey;
 }
 
-namespace {
-
-Judgement JudgeSurvey(CheckContext& context, const Survey& survey) {
+Judgement KeepsRule(CheckContext& context, const Survey& survey) {
   bool kept = false;
-  std::string_view missing;
+  std::string missing;
   for (const Exchange& exchange : survey.batch.exchanges) {
-    Ruling ruling = Apply(context.rule(), exchange);
-    if (ruling.is_violated()) {
-      return Broken(fmt::format("in answer to {}: {}", Describe(exchange.request), ruling.saw), ruling.expected);
+    Judgement judgement = JudgeBy(context.rule(), exchange);
+    if (judgement.is_broken()) {
+      return judgement;
     }
-    kept = kept || ruling.kind == Ruling::Kind::kKept;
-    missing = ruling.missing;
+    kept = kept || judgement.holds();
+    missing = std::move(judgement.saw);
   }
   if (kept) {
     return Holds();
@@ -400,14 +409,19 @@ Judgement JudgeSurvey(CheckContext& context, const Survey& survey) {
                                    missing.empty() ? "" : ": ", missing));
 }
 
-}  // namespace
+namespace {
 
-CheckRun WithStructured(SurveyRule rule) {
-  return [rule](CheckContext& context) -> Judgement {
-    NBDSPEC_TRY(survey, SurveyReplies(context, /*structured=*/true));
+CheckRun InMode(bool structured, SurveyRule rule) {
+  return [structured, rule](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(survey, SurveyReplies(context, structured));
     return rule(context, survey);
   };
 }
+
+}  // namespace
+
+CheckRun WithSimple(SurveyRule rule) { return InMode(/*structured=*/false, rule); }
+CheckRun WithStructured(SurveyRule rule) { return InMode(/*structured=*/true, rule); }
 
 CheckRun InBothModes(SurveyRule rule) {
   return [rule](CheckContext& context) -> Judgement {
@@ -420,14 +434,5 @@ CheckRun InBothModes(SurveyRule rule) {
     return second.kind == Judgement::Kind::kNotApplicable ? first : second;
   };
 }
-
-Judgement OverStructuredReplies(CheckContext& context) { return WithStructured(JudgeSurvey)(context); }
-
-Judgement OverSimpleReplies(CheckContext& context) {
-  NBDSPEC_TRY(survey, SurveyReplies(context, /*structured=*/false));
-  return JudgeSurvey(context, survey);
-}
-
-Judgement OverAllReplies(CheckContext& context) { return InBothModes(JudgeSurvey)(context); }
 
 }  // namespace nbdspec::conformance

@@ -6,7 +6,6 @@
 #include <cstdint>
 #include <expected>
 #include <memory>
-#include <optional>
 #include <span>
 #include <vector>
 
@@ -19,10 +18,10 @@ namespace nbdspec::conformance {
 // Requests and their replies, on one connection or several.
 struct Batch {
   std::vector<Exchange> exchanges;
-  std::vector<ServerMessage> late;                          // Came for a request whose answer was complete.
-  std::vector<ServerMessage> strays;                        // Came with a cookie never sent.
-  std::vector<ReceiveError> endings;                        // Why not everything was answered.
-  std::vector<std::shared_ptr<engine::Negotiated>> agreed;  // What the exchanges point to.
+  std::vector<ServerMessage> late;                  // Came for a request whose answer was complete.
+  std::vector<ServerMessage> strays;                // Came with a cookie never sent.
+  std::vector<ReceiveError> endings;                // Why not everything was answered.
+  std::vector<std::shared_ptr<Negotiated>> agreed;  // What the exchanges point to.
 
   [[nodiscard]] const engine::Answer& first() const { return exchanges.front().answer; }
   [[nodiscard]] bool any_complete() const;
@@ -39,11 +38,12 @@ Batch AskOnce(Entered& entered, Request request);
 // the connection with a client that breaks a rule, which leaves nothing to judge.
 Judgement JudgeFirst(const CheckContext& context, const Batch& batch);
 
-// Judges the first answer of `batch` by the rule for `requirement`, whatever ended the connection.
-Judgement JudgeByRule(std::string_view requirement, const Batch& batch);
+Judgement JudgeBy(const Rule& rule, const Exchange& exchange);
 
 // Asks `command` with length 0, then a READ: the connection must last that long.
 CheckRun SurvivesZeroLength(std::uint16_t command);
+// The first reply to READ begins with its magic. Later ones may only stand in the wrong place.
+CheckRun BeginsWithMagic(bool structured);
 
 // --- Places in an export ---------------------------------------------------------------------------------------
 
@@ -115,16 +115,13 @@ struct Survey {
 // and at last requests that must fail, each of which may cost a connection.
 std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool structured);
 
-// What a whole survey says about a requirement: with structured replies, or with simple ones and then, where they are
-// offered, with structured ones too.
+// What a whole survey says about a requirement.
 using SurveyRule = Judgement (*)(CheckContext& context, const Survey& survey);
-CheckRun WithStructured(SurveyRule rule);
-CheckRun InBothModes(SurveyRule rule);
-
-// The rule of the check over a survey: holds when the rule was kept somewhere and violated nowhere.
-Judgement OverStructuredReplies(CheckContext& context);
-Judgement OverSimpleReplies(CheckContext& context);
-// Where both kinds of replies are offered, both must keep the rule.
-Judgement OverAllReplies(CheckContext& context);
+// The rule of the check: holds when it was kept somewhere and violated nowhere.
+Judgement KeepsRule(CheckContext& context, const Survey& survey);
+CheckRun WithSimple(SurveyRule rule = KeepsRule);
+CheckRun WithStructured(SurveyRule rule = KeepsRule);
+// With simple replies and then, where they are offered, with structured ones: both must keep the rule.
+CheckRun InBothModes(SurveyRule rule = KeepsRule);
 
 }  // namespace nbdspec::conformance

@@ -2,12 +2,8 @@
 // Checks of transmission flags and command flags, and of which errors come, and for what: requests that must fail,
 // judged by the rules of engine/exchange. Spec: proto.md, "Transmission flags", "Command flags", "Error values", "Size
 // constraints", "Request types".
-#include <fmt/format.h>
-
-#include <algorithm>
 
 #include "conformance/checks/transmission/asking.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -25,10 +21,10 @@ std::expected<Request, Judgement> SmallRequest(CheckContext& context, const Ente
     return RequestFor(command, {}, flags);
   }
   NBDSPEC_TRY(scratch, ScratchRange(entered, 1));
-  if (engine::Changes(command) && !context.Offers(Feature::kWritable)) {
+  if (Changes(command) && !context.Offers(Feature::kWritable)) {
     return Stop(NotApplicable("the export may not be written to"));
   }
-  return command == CommandType::kWrite ? WriteOf(scratch.begin, Pattern(scratch.length(), context.random()()), flags)
+  return command == CommandType::kWrite ? WriteOf(scratch.begin, Pattern(scratch.length(), context.random()), flags)
                                         : RequestFor(command, scratch, flags);
 }
 
@@ -37,7 +33,7 @@ Judgement NotInvalid(CheckContext& context, Entered& entered, std::uint16_t comm
   NBDSPEC_TRY(request, SmallRequest(context, entered, command, flags));
   NBDSPEC_TRY(answer, entered.session.Ask(request));
   return Require(answer.error() != NbdError::kEinval,
-                 fmt::format("{}: NBD_EINVAL, with {}", engine::Describe(request), FlagsText(entered)),
+                 fmt::format("{}: NBD_EINVAL, with {}", Describe(request), FlagsText(entered)),
                  "what is offered is known");
 }
 
@@ -153,7 +149,7 @@ std::expected<ByteRange, Judgement> FindZeroes(Entered& entered) {
 // A write that changes nothing even if the server does it in spite of READ_ONLY.
 std::expected<Request, Judgement> HarmlessWrite(Entered& entered, std::uint16_t command) {
   if (!entered.Has(TransmissionFlag::kReadOnly) ||
-      LegalityOf({.type = command}, *entered.agreed).Has(engine::Reason::kNotOffered)) {
+      LegalityOf({.type = command}, *entered.agreed).Has(Reason::kNotOffered)) {
     return Stop(NotApplicable("the export is not read-only, or does not offer " + CommandName(command)));
   }
   if (command == CommandType::kWrite && UsableBytes(entered) > 0) {
@@ -226,7 +222,7 @@ Request Filled(std::uint16_t command, ByteRange range) {
 template <std::uint16_t command>
 std::optional<Request> AtEnd(const Entered& entered) {
   const std::uint64_t grid = GridOf(entered);
-  return Filled(command, CellAt(entered, (std::min(entered.size(), engine::kExportBytesMax) + grid - 1) / grid * grid));
+  return Filled(command, CellAt(entered, (std::min(entered.size(), kExportBytesMax) + grid - 1) / grid * grid));
 }
 
 // Two cells of which only the first lies in the export.
@@ -266,57 +262,53 @@ std::vector<Check> FlagChecks() {
   constexpr std::uint16_t kRead = CommandType::kRead;
   constexpr std::uint16_t kCache = CommandType::kCache;
   return {
-      {spec::kEflagsHasFlags, "HAS_FLAGS is set.", HasFlags},
-      {spec::kEflagsUnsupportedClear, "No command or flag that is offered gets NBD_EINVAL.", UnsupportedClear},
-      {spec::kEflagsFlushWorks, "FLUSH is known where SEND_FLUSH is set.", Works<CommandType::kFlush, 0>,
-       Feature::kFlush},
-      {spec::kEflagsFuaWorks, "WRITE takes FUA where SEND_FUA is set.", Works<kWrite, CommandFlag::kFua>,
+      {kEflagsHasFlags, "HAS_FLAGS is set.", HasFlags},
+      {kEflagsUnsupportedClear, "No command or flag that is offered gets NBD_EINVAL.", UnsupportedClear},
+      {kEflagsFlushWorks, "FLUSH is known where SEND_FLUSH is set.", Works<CommandType::kFlush, 0>, Feature::kFlush},
+      {kEflagsFuaWorks, "WRITE takes FUA where SEND_FUA is set.", Works<kWrite, CommandFlag::kFua>,
        Feature::kFua | Feature::kWritable},
-      {spec::kEflagsTrimWorks, "TRIM is known where SEND_TRIM is set.", Works<kTrim, 0>,
-       Feature::kTrim | Feature::kWritable},
-      {spec::kEflagsWriteZeroesWorks, "WRITE_ZEROES and NO_HOLE are known where SEND_WRITE_ZEROES is set.",
+      {kEflagsTrimWorks, "TRIM is known where SEND_TRIM is set.", Works<kTrim, 0>, Feature::kTrim | Feature::kWritable},
+      {kEflagsWriteZeroesWorks, "WRITE_ZEROES and NO_HOLE are known where SEND_WRITE_ZEROES is set.",
        Works<kZero, 0, CommandFlag::kNoHole>, kZeroing},
-      {spec::kEflagsDfClearWithoutStructured, "SEND_DF is clear without structured replies.", DfClearWithoutStructured},
-      {spec::kEflagsFastZeroNeedsWriteZeroes, "SEND_FAST_ZERO is set only with SEND_WRITE_ZEROES.",
-       FastZeroNeedsWriteZeroes},
-      {spec::kEflagsReadOnlyErrorWrites, "No write succeeds on a read-only export.", ReadOnly<kWrite, kTrim, kZero>,
+      {kEflagsDfClearWithoutStructured, "SEND_DF is clear without structured replies.", DfClearWithoutStructured},
+      {kEflagsFastZeroNeedsWriteZeroes, "SEND_FAST_ZERO is set only with SEND_WRITE_ZEROES.", FastZeroNeedsWriteZeroes},
+      {kEflagsReadOnlyErrorWrites, "No write succeeds on a read-only export.", ReadOnly<kWrite, kTrim, kZero>,
        Feature::kReadOnly, Setup::kReadOnly},
-      {spec::kTransmissionWriteReadOnly, "WRITE to a read-only export gets NBD_EPERM.", ReadOnly<kWrite>,
-       Feature::kReadOnly, Setup::kReadOnly},
-      {spec::kTransmissionTrimReadOnly, "TRIM of a read-only export gets NBD_EPERM.", ReadOnly<kTrim>,
-       Feature::kReadOnly, Setup::kReadOnly},
-      {spec::kWriteZeroesReadOnly, "WRITE_ZEROES to a read-only export gets NBD_EPERM.", ReadOnly<kZero>,
-       Feature::kReadOnly, Setup::kReadOnly},
-      {spec::kCmdflagFuaAcceptAll, "No command is refused for FUA where SEND_FUA is set.", FuaAcceptAll, Feature::kFua},
-      {spec::kCmdflagNoHoleSupport, "WRITE_ZEROES takes NO_HOLE.", Works<kZero, CommandFlag::kNoHole>, kZeroing},
-      {spec::kInteropFlushFuaServer, "An export that can be written offers FLUSH and FUA.", FlushAndFua},
-      {spec::kErrorCodeAllowedSet, "Each error is one that the protocol defines.", OverAllReplies},
-      {spec::kErrorNoEnomem, "No request gets NBD_ENOMEM.", OverAllReplies},
-      {spec::kErrorEoverflowLimited, "NBD_EOVERFLOW comes only where it is documented.", OverAllReplies},
-      {spec::kErrorEnotsupLimited, "NBD_ENOTSUP comes only for WRITE_ZEROES.", OverAllReplies},
-      {spec::kErrorUnknownCommand, "Unknown commands get NBD_EINVAL.", Refused<FirstCell<0x7fff>, FirstCell<0xffff>>},
-      {spec::kErrorUnknownFlag, "READ with flag bit 15 gets NBD_EINVAL.", Refused<FirstCell<kRead, kUnknownFlag>>},
-      {spec::kSub<spec::kErrorUnknownFlag, "write">, "WRITE with flag bit 15 gets NBD_EINVAL.",
-       Refused<FlaggedWrite<kUnknownFlag>>, kWritable},
-      {spec::kErrorInapplicableFlag, "READ with REQ_ONE gets NBD_EINVAL.",
-       Refused<FirstCell<kRead, CommandFlag::kReqOne>>},
-      {spec::kSub<spec::kErrorInapplicableFlag, "write">, "WRITE with DF gets NBD_EINVAL.",
-       Refused<FlaggedWrite<CommandFlag::kDf>>, kWritable},
-      {spec::kSub<spec::kErrorInapplicableFlag, "block-status">, "BLOCK_STATUS with NO_HOLE gets NBD_EINVAL.",
+      {kTransmissionWriteReadOnly, "WRITE to a read-only export gets NBD_EPERM.", ReadOnly<kWrite>, Feature::kReadOnly,
+       Setup::kReadOnly},
+      {kTransmissionTrimReadOnly, "TRIM of a read-only export gets NBD_EPERM.", ReadOnly<kTrim>, Feature::kReadOnly,
+       Setup::kReadOnly},
+      {kWriteZeroesReadOnly, "WRITE_ZEROES to a read-only export gets NBD_EPERM.", ReadOnly<kZero>, Feature::kReadOnly,
+       Setup::kReadOnly},
+      {kCmdflagFuaAcceptAll, "No command is refused for FUA where SEND_FUA is set.", FuaAcceptAll, Feature::kFua},
+      {kCmdflagNoHoleSupport, "WRITE_ZEROES takes NO_HOLE.", Works<kZero, CommandFlag::kNoHole>, kZeroing},
+      {kInteropFlushFuaServer, "An export that can be written offers FLUSH and FUA.", FlushAndFua},
+      {kErrorCodeAllowedSet, "Each error is one that the protocol defines.", InBothModes()},
+      {kErrorNoEnomem, "No request gets NBD_ENOMEM.", InBothModes()},
+      {kErrorEoverflowLimited, "NBD_EOVERFLOW comes only where it is documented.", InBothModes()},
+      {kErrorEnotsupLimited, "NBD_ENOTSUP comes only for WRITE_ZEROES.", InBothModes()},
+      {kErrorUnknownCommand, "Unknown commands get NBD_EINVAL.", Refused<FirstCell<0x7fff>, FirstCell<0xffff>>},
+      {kErrorUnknownFlag, "READ with flag bit 15 gets NBD_EINVAL.", Refused<FirstCell<kRead, kUnknownFlag>>},
+      {kSub<kErrorUnknownFlag, "write">, "WRITE with flag bit 15 gets NBD_EINVAL.", Refused<FlaggedWrite<kUnknownFlag>>,
+       kWritable},
+      {kErrorInapplicableFlag, "READ with REQ_ONE gets NBD_EINVAL.", Refused<FirstCell<kRead, CommandFlag::kReqOne>>},
+      {kSub<kErrorInapplicableFlag, "write">, "WRITE with DF gets NBD_EINVAL.", Refused<FlaggedWrite<CommandFlag::kDf>>,
+       kWritable},
+      {kSub<kErrorInapplicableFlag, "block-status">, "BLOCK_STATUS with NO_HOLE gets NBD_EINVAL.",
        Refused<NoHoleStatus>, Feature::kBaseAllocation},
-      {spec::kTransmissionReadOutOfBounds, "READ past the end of the export gets NBD_EINVAL.",
+      {kTransmissionReadOutOfBounds, "READ past the end of the export gets NBD_EINVAL.",
        Refused<AtEnd<kRead>, AcrossEnd<kRead>, AtTop<kRead>>},
-      {spec::kTransmissionWriteOutOfBounds, "WRITE past the end of the export gets NBD_ENOSPC or NBD_EINVAL.",
+      {kTransmissionWriteOutOfBounds, "WRITE past the end of the export gets NBD_ENOSPC or NBD_EINVAL.",
        Refused<AtEnd<kWrite>, AcrossEnd<kWrite>>, kWritable},
-      {spec::kTransmissionTrimOutOfBounds, "TRIM past the end of the export gets NBD_EINVAL.",
+      {kTransmissionTrimOutOfBounds, "TRIM past the end of the export gets NBD_EINVAL.",
        Refused<AtEnd<kTrim>, AcrossEnd<kTrim>>, Feature::kTrim | Feature::kWritable},
-      {spec::kWriteZeroesOutOfBounds, "WRITE_ZEROES past the end of the export gets NBD_ENOSPC or NBD_EINVAL.",
+      {kWriteZeroesOutOfBounds, "WRITE_ZEROES past the end of the export gets NBD_ENOSPC or NBD_EINVAL.",
        Refused<AtEnd<kZero>, AcrossEnd<kZero>>, kZeroing},
-      {spec::kTransmissionWriteErrorCode, "A WRITE that fails gets one of the errors of the protocol.",
+      {kTransmissionWriteErrorCode, "A WRITE that fails gets one of the errors of the protocol.",
        Refused<AtEnd<kWrite>>, kWritable},
-      {spec::kCacheErrorCode, "A CACHE that fails gets one of the errors of the protocol.", Refused<AtEnd<kCache>>,
+      {kCacheErrorCode, "A CACHE that fails gets one of the errors of the protocol.", Refused<AtEnd<kCache>>,
        Feature::kCache},
-      {spec::kWriteZeroesErrorCode, "A WRITE_ZEROES that fails gets one of the errors of the protocol.",
+      {kWriteZeroesErrorCode, "A WRITE_ZEROES that fails gets one of the errors of the protocol.",
        Refused<AtEnd<kZero>>, kZeroing},
   };
 }

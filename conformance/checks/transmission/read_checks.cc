@@ -2,12 +2,8 @@
 // Checks of structured reply chunks, whatever request they answer, and of READ: most are one rule of engine/exchange
 // over a survey. Spec: proto.md, "Structured reply chunk message", "Structured reply flags", "Structured reply types",
 // "Request types", NBD_CMD_READ; "Simple reply message".
-#include <fmt/format.h>
-
-#include <algorithm>
 
 #include "conformance/checks/transmission/asking.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -19,7 +15,7 @@ Judgement NoChunkIn(const Survey& survey, const std::vector<ServerMessage>& mess
   const auto chunk =
       std::ranges::find_if(messages, [](const auto& message) { return std::holds_alternative<Chunk>(message); });
   if (chunk != messages.end()) {
-    return Broken(fmt::format("{}, {}", engine::Describe(*chunk), where), allowed);
+    return Broken(fmt::format("{}, {}", Describe(*chunk), where), allowed);
   }
   return survey.any_chunk() ? Holds() : Inconclusive("no chunk came");
 }
@@ -43,20 +39,6 @@ Judgement LengthAccurate(CheckContext&, const Survey& survey) {
   return ended == endings.end()
              ? Holds()
              : Broken(ended->text, "the next header stands right after the payload whose length was given");
-}
-
-// A client sees framing broken where the next header should stand, so the first header tells of the magic only.
-Judgement ChunkMagic(CheckContext& context) {
-  NBDSPEC_TRY(entered, context.Enter({.structured_replies = true}));
-  NBDSPEC_TRY(read, FirstRead(entered));
-  entered.session.Send(read);
-  const auto first = entered.session.Next();
-  if (first) {
-    return std::holds_alternative<Chunk>(*first) ? Holds() : NotApplicable("READ got a simple reply");
-  }
-  return first.error().kind == ReceiveError::kUndecodable
-             ? Broken(first.error().text, "a chunk begins with 0x668e33ef (NBD_STRUCTURED_REPLY_MAGIC)")
-             : AsJudgement(first.error());
 }
 
 // --- Structured replies ----------------------------------------------------------------------------------------
@@ -113,9 +95,8 @@ Judgement DfMixedAsData(CheckContext&, const Survey& survey) {
     const auto content = std::ranges::find_if(answer.chunks(), &ReplyChunk::is_content);
     const bool has_content = content != answer.chunks().end();
     if (!has_content || content->type != ChunkType::kOffsetData || FirstUncovered(whole)) {
-      return Broken(
-          "for a range with data and holes " + (has_content ? engine::ChunkName(content->type) : "no content"),
-          "with DF one OFFSET_DATA with all of it");
+      return Broken("for a range with data and holes " + (has_content ? ChunkName(content->type) : "no content"),
+                    "with DF one OFFSET_DATA with all of it");
     }
   }
   return any ? Holds() : NotApplicable("no READ met both data and a hole and then succeeded with DF");
@@ -223,82 +204,78 @@ Judgement Baseline(CheckContext& context) {
 }  // namespace
 
 std::vector<Check> ReadChecks() {
-  constexpr auto kRule = OverStructuredReplies;
+  const CheckRun kRule = WithStructured();
   constexpr Features kDf = Feature::kStructuredReplies | Feature::kDf;
   constexpr std::uint64_t k64KiB = 1 << 16;
   return {
-      {spec::kStructuredPayloadNeedsStructured, "A reply with data is structured.", kRule, kChunks},
-      {spec::kStructuredErrorsPreferStructured, "Errors of commands other than READ are structured too.", kRule,
-       kChunks},
-      {spec::kStructuredChunksSameCookie, "Each chunk has the cookie of a request.", WithStructured(SameCookie),
-       kChunks},
-      {spec::kStructuredDoneLast, "No chunk follows the one with DONE.", WithStructured(DoneLast), kChunks},
-      {spec::kStructuredChunkMagic, "The first reply to READ begins with the magic of chunks.", ChunkMagic, kChunks},
-      {spec::kStructuredChunkLengthAccurate, "Each header begins where the length before it says.",
+      {kStructuredPayloadNeedsStructured, "A reply with data is structured.", kRule, kChunks},
+      {kStructuredErrorsPreferStructured, "Errors of commands other than READ are structured too.", kRule, kChunks},
+      {kStructuredChunksSameCookie, "Each chunk has the cookie of a request.", WithStructured(SameCookie), kChunks},
+      {kStructuredDoneLast, "No chunk follows the one with DONE.", WithStructured(DoneLast), kChunks},
+      {kStructuredChunkMagic, "The first reply to READ begins with the magic of chunks.",
+       BeginsWithMagic(/*structured=*/true), kChunks},
+      {kStructuredChunkLengthAccurate, "Each header begins where the length before it says.",
        WithStructured(LengthAccurate), kChunks},
-      {spec::kStructuredFlagsDoneSet, "The last chunk of each reply has DONE.", kRule, kChunks},
-      {spec::kStructuredFlagsNoOther, "No chunk has flags other than DONE.", kRule, kChunks},
-      {spec::kStructuredNoneLengthZero, "NONE has no payload.", kRule, kChunks},
-      {spec::kStructuredNoneDone, "NONE has DONE.", kRule, kChunks},
-      {spec::kStructuredOffsetDataLengthMin, "OFFSET_DATA has at least one byte of data.", kRule, kChunks},
-      {spec::kStructuredOffsetDataInBounds, "OFFSET_DATA lies in the requested range.", kRule, kChunks},
-      {spec::kStructuredOffsetDataNoOverlap, "OFFSET_DATA covers no byte that an earlier chunk covers.", kRule,
+      {kStructuredFlagsDoneSet, "The last chunk of each reply has DONE.", kRule, kChunks},
+      {kStructuredFlagsNoOther, "No chunk has flags other than DONE.", kRule, kChunks},
+      {kStructuredNoneLengthZero, "NONE has no payload.", kRule, kChunks},
+      {kStructuredNoneDone, "NONE has DONE.", kRule, kChunks},
+      {kStructuredOffsetDataLengthMin, "OFFSET_DATA has at least one byte of data.", kRule, kChunks},
+      {kStructuredOffsetDataInBounds, "OFFSET_DATA lies in the requested range.", kRule, kChunks},
+      {kStructuredOffsetDataNoOverlap, "OFFSET_DATA covers no byte that an earlier chunk covers.", kRule, kChunks},
+      {kStructuredOffsetDataReadOnlyReply, "OFFSET_DATA answers READ only.", kRule, kChunks},
+      {kStructuredOffsetDataAbsoluteOffset, "The offsets of OFFSET_DATA count from the start of the export.", kRule,
        kChunks},
-      {spec::kStructuredOffsetDataReadOnlyReply, "OFFSET_DATA answers READ only.", kRule, kChunks},
-      {spec::kStructuredOffsetDataAbsoluteOffset, "The offsets of OFFSET_DATA count from the start of the export.",
-       kRule, kChunks},
-      {spec::kStructuredOffsetHoleLength12, "OFFSET_HOLE has 12 bytes.", kRule, kChunks},
-      {spec::kStructuredOffsetHoleInBounds, "OFFSET_HOLE lies in the requested range.", kRule, kChunks},
-      {spec::kStructuredOffsetHoleNoOverlap, "OFFSET_HOLE covers no byte that an earlier chunk covers.", kRule,
-       kChunks},
-      {spec::kStructuredOffsetHoleNonzero, "OFFSET_HOLE has at least one byte.", kRule, kChunks},
-      {spec::kStructuredOffsetHoleReadOnlyReply, "OFFSET_HOLE answers READ only.", kRule, kChunks},
-      {spec::kStructuredReadContentBeforeError, "Content comes before the error that lies in it.", kRule, kChunks},
+      {kStructuredOffsetHoleLength12, "OFFSET_HOLE has 12 bytes.", kRule, kChunks},
+      {kStructuredOffsetHoleInBounds, "OFFSET_HOLE lies in the requested range.", kRule, kChunks},
+      {kStructuredOffsetHoleNoOverlap, "OFFSET_HOLE covers no byte that an earlier chunk covers.", kRule, kChunks},
+      {kStructuredOffsetHoleNonzero, "OFFSET_HOLE has at least one byte.", kRule, kChunks},
+      {kStructuredOffsetHoleReadOnlyReply, "OFFSET_HOLE answers READ only.", kRule, kChunks},
+      {kStructuredReadContentBeforeError, "Content comes before the error that lies in it.", kRule, kChunks},
 
-      {spec::kStructuredErrorBit15, "Each error chunk has bit 15 in its type, and room for an error.", kRule, kChunks},
-      {spec::kStructuredErrorHeaderLength, "The payload of an error chunk has room for all its parts.", kRule, kChunks},
-      {spec::kStructuredErrorLengthMin, "ERROR has at least 6 bytes.", kRule, kChunks},
-      {spec::kStructuredErrorNonzero, "The error of ERROR is not 0.", kRule, kChunks},
-      {spec::kStructuredErrorMessageFits, "The message of ERROR fits its payload.", kRule, kChunks},
-      {spec::kStructuredErrorMessageCap, "No message is longer than 4096 bytes.", kRule, kChunks},
-      {spec::kStructuredErrorMessageDisplayable, "Messages are UTF-8 without NUL.", kRule, kChunks},
-      {spec::kStructuredErrorOnce, "A reply has at most one ERROR.", kRule, kChunks},
-      {spec::kStructuredErrorOffsetLengthMin, "ERROR_OFFSET has at least 14 bytes.", kRule, kChunks},
-      {spec::kStructuredErrorOffsetNonzero, "The error of ERROR_OFFSET is not 0.", kRule, kChunks},
-      {spec::kStructuredErrorOffsetMessageFits, "The message of ERROR_OFFSET fits its payload.", kRule, kChunks},
-      {spec::kStructuredErrorOffsetInBounds, "Error offsets lie in the requested range.", kRule, kChunks},
-      {spec::kStructuredErrorOffsetDistinct, "No error offset comes twice in a reply.", kRule, kChunks},
-      {spec::kStructuredErrorOffsetOnePerChunk, "At most one error offset lies in a content chunk before it.", kRule,
+      {kStructuredErrorBit15, "Each error chunk has bit 15 in its type, and room for an error.", kRule, kChunks},
+      {kStructuredErrorHeaderLength, "The payload of an error chunk has room for all its parts.", kRule, kChunks},
+      {kStructuredErrorLengthMin, "ERROR has at least 6 bytes.", kRule, kChunks},
+      {kStructuredErrorNonzero, "The error of ERROR is not 0.", kRule, kChunks},
+      {kStructuredErrorMessageFits, "The message of ERROR fits its payload.", kRule, kChunks},
+      {kStructuredErrorMessageCap, "No message is longer than 4096 bytes.", kRule, kChunks},
+      {kStructuredErrorMessageDisplayable, "Messages are UTF-8 without NUL.", kRule, kChunks},
+      {kStructuredErrorOnce, "A reply has at most one ERROR.", kRule, kChunks},
+      {kStructuredErrorOffsetLengthMin, "ERROR_OFFSET has at least 14 bytes.", kRule, kChunks},
+      {kStructuredErrorOffsetNonzero, "The error of ERROR_OFFSET is not 0.", kRule, kChunks},
+      {kStructuredErrorOffsetMessageFits, "The message of ERROR_OFFSET fits its payload.", kRule, kChunks},
+      {kStructuredErrorOffsetInBounds, "Error offsets lie in the requested range.", kRule, kChunks},
+      {kStructuredErrorOffsetDistinct, "No error offset comes twice in a reply.", kRule, kChunks},
+      {kStructuredErrorOffsetOnePerChunk, "At most one error offset lies in a content chunk before it.", kRule,
        kChunks},
-      {spec::kStructuredErrorOffsetCommands, "FLUSH and unknown commands get no ERROR_OFFSET.", kRule, kChunks},
-      {spec::kStructuredReadNoMixedErrors, "No READ gets both ERROR and ERROR_OFFSET.", kRule, kChunks},
-      {spec::kBaselineReadServer, "A small READ at 0 succeeds.", Baseline},
-      {spec::kTransmissionSimpleReadPayloadLength, "The next reply begins right after the data of a simple reply.",
+      {kStructuredErrorOffsetCommands, "FLUSH and unknown commands get no ERROR_OFFSET.", kRule, kChunks},
+      {kStructuredReadNoMixedErrors, "No READ gets both ERROR and ERROR_OFFSET.", kRule, kChunks},
+      {kBaselineReadServer, "A small READ at 0 succeeds.", Baseline},
+      {kTransmissionSimpleReadPayloadLength, "The next reply begins right after the data of a simple reply.",
        SimplePayloadLength},
-      {spec::kTransmissionSimpleNoPayloadOnError, "A simple reply with an error has no data.", NoPayloadOnError},
-      {spec::kTransmissionReadSimpleErrorCode, "A READ that fails gets one of the errors of the protocol.",
-       SimpleErrorCode},
-      {spec::kTransmissionReadZeroNoDisconnect, "After a READ of length 0 the connection goes on.",
+      {kTransmissionSimpleNoPayloadOnError, "A simple reply with an error has no data.", NoPayloadOnError},
+      {kTransmissionReadSimpleErrorCode, "A READ that fails gets one of the errors of the protocol.", SimpleErrorCode},
+      {kTransmissionReadZeroNoDisconnect, "After a READ of length 0 the connection goes on.",
        SurvivesZeroLength(CommandType::kRead)},
-      {spec::kStructuredOnlyIfNegotiated, "READ gets a simple reply after structured replies were refused.",
-       OnlyIfNegotiated, Feature::kGo},
-      {spec::kStructuredReadNoSimple, "No READ gets a simple reply, not even with an error.", kRule, kChunks},
-      {spec::kStructuredReadChunks, "READ gets chunks up to one with DONE.", kRule, kChunks},
-      {spec::kStructuredReadAlign512, "Content chunks begin and end at multiples of 512 inside of the range.", kRule,
+      {kStructuredOnlyIfNegotiated, "READ gets a simple reply after structured replies were refused.", OnlyIfNegotiated,
+       Feature::kGo},
+      {kStructuredReadNoSimple, "No READ gets a simple reply, not even with an error.", kRule, kChunks},
+      {kStructuredReadChunks, "READ gets chunks up to one with DONE.", kRule, kChunks},
+      {kStructuredReadAlign512, "Content chunks begin and end at multiples of 512 inside of the range.", kRule,
        kChunks},
-      {spec::kStructuredChunksMinimise, "READ does not get many tiny chunks.", kRule, kChunks},
-      {spec::kStructuredChunkMaxPayload, "No chunk has more data than the maximum payload.", MaxPayload,
+      {kStructuredChunksMinimise, "READ does not get many tiny chunks.", kRule, kChunks},
+      {kStructuredChunkMaxPayload, "No chunk has more data than the maximum payload.", MaxPayload,
        Feature::kStructuredReplies | Feature::kBlockSize},
-      {spec::kStructuredReadFullCoverage, "A READ that succeeds returns the whole requested range.", kRule, kChunks},
-      {spec::kStructuredReadErrorChunk, "A READ past the end of the export gets an error chunk.", kRule, kChunks},
-      {spec::kStructuredOffsetHoleReadsZero, "Where a hole was sent a simple READ returns zeroes.",
+      {kStructuredReadFullCoverage, "A READ that succeeds returns the whole requested range.", kRule, kChunks},
+      {kStructuredReadErrorChunk, "A READ past the end of the export gets an error chunk.", kRule, kChunks},
+      {kStructuredOffsetHoleReadsZero, "Where a hole was sent a simple READ returns zeroes.",
        WithStructured(HoleReadsZero), kChunks},
-      {spec::kStructuredReadDfOneContent, "With DF at most one content chunk comes.", kRule, kDf},
-      {spec::kStructuredReadDfMixedAsData, "With DF a range with data and holes comes as data.",
+      {kStructuredReadDfOneContent, "With DF at most one content chunk comes.", kRule, kDf},
+      {kStructuredReadDfMixedAsData, "With DF a range with data and holes comes as data.",
        WithStructured(DfMixedAsData), kDf},
-      {spec::kStructuredReadDfEoverflowNoContent, "NBD_EOVERFLOW in answer to DF brings no content.",
-       ReadsWithDf<1, engine::kPayloadBytesDefaultMax>, kDf},
-      {spec::kStructuredReadDf64k, "READ of 65536 bytes with DF succeeds.", ReadsWithDf<k64KiB, k64KiB>, kDf},
+      {kStructuredReadDfEoverflowNoContent, "NBD_EOVERFLOW in answer to DF brings no content.",
+       ReadsWithDf<1, kPayloadBytesDefaultMax>, kDf},
+      {kStructuredReadDf64k, "READ of 65536 bytes with DF succeeds.", ReadsWithDf<k64KiB, k64KiB>, kDf},
   };
 }
 

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of requests and replies in general, and of DISC. Spec: proto.md, "Transmission" and its parts.
-#include <fmt/format.h>
-
-#include <algorithm>
 
 #include "conformance/checks/transmission/asking.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -23,7 +19,7 @@ Judgement ReplyPerRequest(CheckContext&, const Survey& survey) {
   const auto second =
       std::ranges::find_if(survey.batch.late, [](const ServerMessage& message) { return HeadOf(message)->ends; });
   if (second != survey.batch.late.end()) {
-    return Broken(fmt::format("{}, for a request that was answered already", engine::Describe(*second)),
+    return Broken(fmt::format("{}, for a request that was answered already", Describe(*second)),
                   "one reply to each request");
   }
   for (const Exchange& exchange : survey.batch.exchanges) {
@@ -39,14 +35,14 @@ Judgement ReplyPerRequest(CheckContext&, const Survey& survey) {
 Judgement CookieEcho(CheckContext&, const Survey& survey) {
   const auto& strays = survey.batch.strays;
   return strays.empty() ? HoldsWhereAnswered(survey)
-                        : Broken(fmt::format("{}, with a cookie never sent", engine::Describe(strays.front())),
+                        : Broken(fmt::format("{}, with a cookie never sent", Describe(strays.front())),
                                  "the cookie of the request in each reply");
 }
 
 // READs one after the other, the first with an ordinary cookie. Each must succeed as that one did.
 Judgement AskWithCookies(Entered& entered) {
   NBDSPEC_TRY(read, FirstRead(entered));
-  const std::uint64_t cookies[] = {1, 0, ~std::uint64_t{0}, std::uint64_t{1} << 63, engine::kRequestMagic};
+  const std::uint64_t cookies[] = {1, 0, ~std::uint64_t{0}, std::uint64_t{1} << 63, kRequestMagic};
   for (const std::uint64_t cookie : cookies) {
     read.cookie = cookie;
     Batch batch;
@@ -64,7 +60,7 @@ Judgement AskWithCookies(Entered& entered) {
     }
     return Broken(
         fmt::format("READ with the cookie {:#x}: {}{}", cookie, whole ? ErrorName(error) : batch.endings.back().text,
-                    batch.strays.empty() ? "" : ", but " + engine::Describe(batch.strays.front())),
+                    batch.strays.empty() ? "" : ", but " + Describe(batch.strays.front())),
         "any cookie will do");
   }
   return Holds();
@@ -87,26 +83,12 @@ template <std::uint32_t... magics>
 Judgement NoMagicOf(CheckContext&, const Survey& survey) {
   for (const ReceiveError& ended : survey.batch.endings) {
     for (const std::uint32_t magic : {magics...}) {
-      if (ended.text.starts_with("reply magic is " + engine::MagicText(magic))) {
+      if (ended.text.starts_with("reply magic is " + MagicText(magic))) {
         return Broken(ended.text, "magics that the specification gives to replies");
       }
     }
   }
   return HoldsWhereAnswered(survey);
-}
-
-Judgement SimpleMagic(CheckContext& context) {
-  NBDSPEC_TRY(entered, context.Enter());
-  NBDSPEC_TRY(read, FirstRead(entered));
-  read.cookie = entered.session.NextCookie();
-  entered.session.Send(read);
-  const auto first = entered.session.Next();
-  if (first) {
-    return std::holds_alternative<engine::SimpleReply>(*first) ? Holds() : NotApplicable("READ got no simple reply");
-  }
-  return first.error().kind == ReceiveError::kUndecodable
-             ? Broken(first.error().text, "a simple reply begins with 0x67446698")
-             : AsJudgement(first.error());
 }
 
 // READ, and a WRITE of what was read.
@@ -119,13 +101,13 @@ Judgement BaselineSimple(CheckContext& context) {
                                                            : AsJudgement(read.error());
   }
   if (!read->simple) {
-    return Broken("READ: " + engine::Describe(read->chunks.front()), "a simple reply");
+    return Broken("READ: " + Describe(read->chunks.front()), "a simple reply");
   }
   if (!context.Offers(Feature::kWritable) || read->simple->error != NbdError::kOk) {
     return Holds();
   }
   NBDSPEC_TRY(write, entered.session.Ask(WriteOf(scratch.begin, read->simple->data)));
-  return write.simple ? Holds() : Broken("WRITE: " + engine::Describe(write.chunks.front()), "a simple reply");
+  return write.simple ? Holds() : Broken("WRITE: " + Describe(write.chunks.front()), "a simple reply");
 }
 
 // --- How it ends -----------------------------------------------------------------------------------------------
@@ -166,24 +148,20 @@ std::expected<ServerMessage, ReceiveError> AnswerToDisc(Session& session) {
   }
 }
 
-Judgement DiscNoReply(CheckContext& context) {
-  NBDSPEC_TRY(session, Disc(context));
-  const auto reply = AnswerToDisc(session);
-  return reply ? Broken("after NBD_CMD_DISC " + engine::Describe(*reply), "no reply") : Holds();
-}
-
 Judgement DiscCloses(CheckContext& context) {
   NBDSPEC_TRY(session, Disc(context));
   const ReceiveError end = session.WaitForEnd();
   return Require(end.is_disconnect(), "after NBD_CMD_DISC " + end.text, "the server closes the connection");
 }
 
-Judgement BaselineDisc(CheckContext& context) {
+// DISC gets no reply, and where it `must_end` the connection, that too.
+template <bool must_end>
+Judgement DiscGetsNoReply(CheckContext& context) {
   NBDSPEC_TRY(session, Disc(context));
   const auto reply = AnswerToDisc(session);
-  return Require(!reply && reply.error().is_disconnect(),
-                 "after NBD_CMD_DISC " + (reply ? engine::Describe(*reply) : reply.error().text),
-                 "no reply, and the end of the connection");
+  return Require(!reply && (!must_end || reply.error().is_disconnect()),
+                 "after NBD_CMD_DISC " + (reply ? Describe(*reply) : reply.error().text),
+                 must_end ? "no reply, and the end of the connection" : "no reply");
 }
 
 constexpr std::uint64_t kWrites = 6;
@@ -202,7 +180,7 @@ std::vector<std::uint64_t> WriteAndLeave(Session& session, ByteRange range, Byte
   session.Send(Request{.type = CommandType::kDisc, .cookie = kFirstCookie + kWrites});
   std::vector<std::uint64_t> refused;
   for (auto received = session.Next(); received; received = session.Next()) {
-    const auto* simple = std::get_if<engine::SimpleReply>(&*received);
+    const auto* simple = std::get_if<SimpleReply>(&*received);
     if (simple != nullptr && simple->error != NbdError::kOk) {
       refused.push_back(simple->cookie - kFirstCookie);
     }
@@ -215,7 +193,7 @@ std::vector<std::uint64_t> WriteAndLeave(Session& session, ByteRange range, Byte
 std::expected<std::uint64_t, Judgement> LostWrites(CheckContext& context) {
   NBDSPEC_TRY(entered, context.Enter());
   NBDSPEC_TRY(range, ScratchRange(entered, kWrites));
-  const Bytes data = Pattern(range.length(), context.random()());
+  const Bytes data = Pattern(range.length(), context.random());
   const std::vector<std::uint64_t> refused = WriteAndLeave(entered.session, range, data);
   if (refused.size() >= kWrites) {
     return Stop(NotApplicable("every WRITE in flight was refused"));
@@ -240,7 +218,7 @@ Judgement DiscHandlesOutstanding(CheckContext& context) {
   }
   NBDSPEC_TRY(entered, context.Enter());
   NBDSPEC_TRY(range, ScratchRange(entered, 1));
-  const Bytes data = Pattern(range.length(), context.random()());
+  const Bytes data = Pattern(range.length(), context.random());
   NBDSPEC_TRY(written, entered.session.Ask(WriteOf(range.begin, data)));
   entered.session.Disconnect();
   NBDSPEC_TRY(again, context.Enter());
@@ -254,25 +232,24 @@ Judgement DiscHandlesOutstanding(CheckContext& context) {
 
 std::vector<Check> TransmissionChecks() {
   return {
-      {spec::kTransmissionReplyPerRequest, "Each request gets one reply.", InBothModes(ReplyPerRequest)},
-      {spec::kTransmissionCookieEcho, "No reply has a cookie that was not sent.", InBothModes(CookieEcho)},
-      {spec::kTransmissionCookieOpaque, "READ succeeds with the cookies 0 and 2^64-1 as with others.", CookieOpaque},
-      {spec::kTransmissionSimpleMagic, "A simple reply begins with its magic.", SimpleMagic},
-      {spec::kTransmissionSimpleMandatoryWithoutStructured, "Without structured replies no request gets a chunk.",
-       OverSimpleReplies},
-      {spec::kTransmissionMagicReservedServer, "No reply begins with a reserved magic.",
+      {kTransmissionReplyPerRequest, "Each request gets one reply.", InBothModes(ReplyPerRequest)},
+      {kTransmissionCookieEcho, "No reply has a cookie that was not sent.", InBothModes(CookieEcho)},
+      {kTransmissionCookieOpaque, "READ succeeds with the cookies 0 and 2^64-1 as with others.", CookieOpaque},
+      {kTransmissionSimpleMagic, "A simple reply begins with its magic.", BeginsWithMagic(/*structured=*/false)},
+      {kTransmissionSimpleMandatoryWithoutStructured, "Without structured replies no request gets a chunk.",
+       WithSimple()},
+      {kTransmissionMagicReservedServer, "No reply begins with a reserved magic.",
        InBothModes(NoMagicOf<0x12560953, 0x96744668, 0x25609514>)},
-      {spec::kTransmissionMagicExtendedGatedServer,
+      {kTransmissionMagicExtendedGatedServer,
        "No reply begins with the magic of extended headers, which were not agreed.",
-       InBothModes(NoMagicOf<engine::kExtendedChunkMagic>)},
-      {spec::kTransmissionDisconnectOnlyAllowedServer, "Legal requests do not end the connection.",
+       InBothModes(NoMagicOf<kExtendedChunkMagic>)},
+      {kTransmissionDisconnectOnlyAllowedServer, "Legal requests do not end the connection.",
        InBothModes(OnlyAllowedDisconnect)},
-      {spec::kBaselineSimpleRepliesServer, "READ and WRITE get simple replies unless others were agreed.",
-       BaselineSimple},
-      {spec::kBaselineDiscServer, "DISC ends the connection without a reply.", BaselineDisc},
-      {spec::kDiscNoReply, "DISC gets no reply.", DiscNoReply},
-      {spec::kDiscServerClosesTcp, "After DISC the server closes the connection.", DiscCloses},
-      {spec::kDiscHandleOutstanding, "WRITEs in flight when DISC is sent are done.", DiscHandlesOutstanding,
+      {kBaselineSimpleRepliesServer, "READ and WRITE get simple replies unless others were agreed.", BaselineSimple},
+      {kBaselineDiscServer, "DISC ends the connection without a reply.", DiscGetsNoReply</*must_end=*/true>},
+      {kDiscNoReply, "DISC gets no reply.", DiscGetsNoReply</*must_end=*/false>},
+      {kDiscServerClosesTcp, "After DISC the server closes the connection.", DiscCloses},
+      {kDiscHandleOutstanding, "WRITEs in flight when DISC is sent are done.", DiscHandlesOutstanding,
        Feature::kWritable},
   };
 }

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of WRITE, FLUSH and CACHE, of several connections, and of TRIM and WRITE_ZEROES. Spec: proto.md, "Request
 // types", "Transmission flags".
-#include <fmt/format.h>
-
-#include <algorithm>
 
 #include "conformance/checks/transmission/asking.h"
-#include "engine/spec/ids.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
@@ -36,15 +32,14 @@ Judgement ConsumesPayload(CheckContext& context) {
   const ByteRange past_end = CellAt(entered, UsableBytes(entered) + GridOf(entered));
   Request read = RequestFor(CommandType::kRead, writing.range);
   read.cookie = entered.session.NextCookie();
-  Bytes payload = engine::Encode(engine::ClientMessage(read));
+  Bytes payload = Encode(ClientMessage(read));
   payload.resize(past_end.length());
   read.cookie = entered.session.NextCookie();
   Batch batch = AskOnce(entered, WriteOf(past_end.begin, std::move(payload)));
   const bool alive = batch.endings.empty() && AskAll(entered, {&read, 1}, batch);
   if (!batch.strays.empty()) {
-    return Broken(
-        "the data of a WRITE that failed was answered as a request: " + engine::Describe(batch.strays.front()),
-        "the data is read and dropped");
+    return Broken("the data of a WRITE that failed was answered as a request: " + Describe(batch.strays.front()),
+                  "the data is read and dropped");
   }
   if (batch.first().is_complete() && batch.first().error() == NbdError::kOk) {
     return NotApplicable("the WRITE that ought to fail succeeded");
@@ -165,41 +160,39 @@ std::vector<Check> WriteChecks() {
   constexpr std::uint16_t kNoHole = CommandFlag::kNoHole;
   constexpr Features kFastZero = Feature::kWriteZeroes | Feature::kFastZero | Feature::kWritable;
   return {
-      {spec::kBaselineWriteServer, "WRITE is not refused as an unknown command.", Baseline, kWritable},
-      {spec::kTransmissionWriteZeroNoDisconnect, "After a WRITE of length 0 the connection goes on.",
+      {kBaselineWriteServer, "WRITE is not refused as an unknown command.", Baseline, kWritable},
+      {kTransmissionWriteZeroNoDisconnect, "After a WRITE of length 0 the connection goes on.",
        SurvivesZeroLength(CommandType::kWrite), kWritable},
-      {spec::kTransmissionWriteThenReply, "READ after the reply to WRITE returns what was written.", ThenReply,
-       kWritable},
-      {spec::kTransmissionWriteConsumeOnError, "The data of a WRITE past the end of the export is no request.",
+      {kTransmissionWriteThenReply, "READ after the reply to WRITE returns what was written.", ThenReply, kWritable},
+      {kTransmissionWriteConsumeOnError, "The data of a WRITE past the end of the export is no request.",
        ConsumesPayload, kWritable},
-      {spec::kSub<spec::kTransmissionWriteConsumeOnError, "read-only">,
-       "The data of a WRITE to a read-only export is no request.", ConsumesPayload, Feature::kReadOnly,
-       Setup::kReadOnly},
-      {spec::kCacheNoSemanticChange, "CACHE changes no bytes.", CacheChangesNothing, Feature::kCache},
-      {spec::kCacheRejectUnknownFlags, "CACHE with flag bit 15 fails.", CacheRejectsFlags, Feature::kCache},
-      {spec::kEflagsMultiConnFlushVisible, "After FLUSH on any connection all see what was written.", FlushVisible,
+      {kSub<kTransmissionWriteConsumeOnError, "read-only">, "The data of a WRITE to a read-only export is no request.",
+       ConsumesPayload, Feature::kReadOnly, Setup::kReadOnly},
+      {kCacheNoSemanticChange, "CACHE changes no bytes.", CacheChangesNothing, Feature::kCache},
+      {kCacheRejectUnknownFlags, "CACHE with flag bit 15 fails.", CacheRejectsFlags, Feature::kCache},
+      {kEflagsMultiConnFlushVisible, "After FLUSH on any connection all see what was written.", FlushVisible,
        Feature::kMultiConn | Feature::kFlush | Feature::kWritable},
-      {spec::kEflagsMultiConnFuaVisible, "All connections see what was written with FUA.", FuaVisible,
+      {kEflagsMultiConnFuaVisible, "All connections see what was written with FUA.", FuaVisible,
        Feature::kMultiConn | Feature::kFua | Feature::kWritable},
-      {spec::kTrimZeroNoDisconnect, "After a TRIM of length 0 the connection goes on.",
+      {kTrimZeroNoDisconnect, "After a TRIM of length 0 the connection goes on.",
        SurvivesZeroLength(CommandType::kTrim), Feature::kTrim | Feature::kWritable},
-      {spec::kWriteZeroesZeroNoDisconnect, "After a WRITE_ZEROES of length 0 the connection goes on.",
+      {kWriteZeroesZeroNoDisconnect, "After a WRITE_ZEROES of length 0 the connection goes on.",
        SurvivesZeroLength(CommandType::kWriteZeroes), kZeroing},
-      {spec::kWriteZeroesReadsZero, "READ after the reply to WRITE_ZEROES returns zeroes.", ReadsZero<0>, kZeroing},
-      {spec::kSub<spec::kWriteZeroesReadsZero, "no-hole">,
-       "READ after the reply to WRITE_ZEROES with NO_HOLE returns zeroes.", ReadsZero<kNoHole>, kZeroing},
-      {spec::kSub<spec::kWriteZeroesReadsZero, "fast">,
-       "READ after WRITE_ZEROES with FAST_ZERO that succeeds returns zeroes.", ReadsZero<kFast>, kFastZero},
-      {spec::kWriteZeroesNoFastNoEnotsup, "WRITE_ZEROES without FAST_ZERO does not get NBD_ENOTSUP.",
-       ByRule<0, kNoHole>, kFastZero},
-      {spec::kWriteZeroesFastNoEoverflow, "A long WRITE_ZEROES with FAST_ZERO does not get NBD_EOVERFLOW.",
-       FastNoEoverflow, kFastZero},
-      {spec::kWriteZeroesFastNoAlter, "WRITE_ZEROES with FAST_ZERO that gets NBD_ENOTSUP changes nothing.", FastNoAlter,
+      {kWriteZeroesReadsZero, "READ after the reply to WRITE_ZEROES returns zeroes.", ReadsZero<0>, kZeroing},
+      {kSub<kWriteZeroesReadsZero, "no-hole">, "READ after the reply to WRITE_ZEROES with NO_HOLE returns zeroes.",
+       ReadsZero<kNoHole>, kZeroing},
+      {kSub<kWriteZeroesReadsZero, "fast">, "READ after WRITE_ZEROES with FAST_ZERO that succeeds returns zeroes.",
+       ReadsZero<kFast>, kFastZero},
+      {kWriteZeroesNoFastNoEnotsup, "WRITE_ZEROES without FAST_ZERO does not get NBD_ENOTSUP.", ByRule<0, kNoHole>,
        kFastZero},
-      {spec::kWriteZeroesUnadvertisedNoEnotsup, "Where FAST_ZERO is not offered WRITE_ZEROES does not get NBD_ENOTSUP.",
+      {kWriteZeroesFastNoEoverflow, "A long WRITE_ZEROES with FAST_ZERO does not get NBD_EOVERFLOW.", FastNoEoverflow,
+       kFastZero},
+      {kWriteZeroesFastNoAlter, "WRITE_ZEROES with FAST_ZERO that gets NBD_ENOTSUP changes nothing.", FastNoAlter,
+       kFastZero},
+      {kWriteZeroesUnadvertisedNoEnotsup, "Where FAST_ZERO is not offered WRITE_ZEROES does not get NBD_ENOTSUP.",
        ByRule<0, kNoHole>, kZeroing},
-      {spec::kWriteZeroesUnadvertisedEinval,
-       "Where FAST_ZERO is not offered WRITE_ZEROES with FAST_ZERO gets NBD_EINVAL.", ByRule<kFast>, kZeroing},
+      {kWriteZeroesUnadvertisedEinval, "Where FAST_ZERO is not offered WRITE_ZEROES with FAST_ZERO gets NBD_EINVAL.",
+       ByRule<kFast>, kZeroing},
   };
 }
 
