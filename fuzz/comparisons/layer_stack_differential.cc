@@ -37,14 +37,14 @@ std::uint64_t FlushCountOf(const LayerSpec& spec) {
 class Comparison {
  public:
   Comparison(const LayerStackInput& input, const MakeLayer& make)
-      : input_(input), stack_(MakeWatchedStack(input.top, make, notes_)), naive_(MakeNaiveStack(input.top)) {}
+      : input_(input), stack_(MakeWatchedStack(input.top, make, notes_)), naive_(input.top) {}
 
   Found Run() {
-    cells_ = naive_->Cells();
+    cells_ = naive_.Cells();
     where_ = "at first";
     CompareNumbers("size", cells_.size(), stack_->size());
-    CompareNumbers("can_extents", naive_->CanExtents() ? 1U : 0U, stack_->CanExtents() ? 1U : 0U);
-    CompareNumbers("can_write", naive_->CanWrite() ? 1U : 0U, stack_->CanWrite() ? 1U : 0U);
+    CompareNumbers("can_extents", naive_.CanExtents() ? 1U : 0U, stack_->CanExtents() ? 1U : 0U);
+    CompareNumbers("can_write", naive_.CanWrite() ? 1U : 0U, stack_->CanWrite() ? 1U : 0U);
     if (!found_) {
       CompareAll({.begin = 0, .end = cells_.size()});
     }
@@ -128,8 +128,8 @@ class Comparison {
     } else {
       changed = stack_->WriteZeroes(range, /*may_punch_hole=*/step.call == StackCall::kPunchHole);
     }
-    HasSucceeded(changed, /*has_room=*/notes_.is_fault_raised || naive_->Change(change));
-    cells_ = naive_->Cells();
+    HasSucceeded(changed, /*has_room=*/notes_.is_fault_raised || naive_.Change(change));
+    cells_ = naive_.Cells();
   }
 
   void CompareFlush() {
@@ -218,7 +218,7 @@ class Comparison {
   const LayerStackInput& input_;
   WatchNotes notes_;
   std::unique_ptr<engine::Layer> stack_;
-  std::unique_ptr<NaiveLayer> naive_;
+  NaiveLayer naive_;
   std::vector<NaiveCell> cells_;  // The naive stack's, now.
   std::string where_;
   bool is_over_ = false;

@@ -21,272 +21,6 @@ namespace {
 
 constexpr NaiveCell kSparse = {.type = ExtentType::kHoleZero, .byte = 0};
 
-class NaiveDisk : public NaiveLayer {
- public:
-  explicit NaiveDisk(const LayerSpec& spec) : cells_(spec.disk_bytes), is_read_only_(spec.is_read_only) {
-    for (std::uint64_t i = 0; i < cells_.size(); ++i) {
-      cells_[i].type = spec.initial;
-      for (const Extent& extent : spec.extents) {
-        if (extent.range.Contains(i)) {
-          cells_[i].type = extent.type;
-        }
-      }
-      cells_[i].byte = engine::IsZero(cells_[i].type) ? std::uint8_t{0} : static_cast<std::uint8_t>(i % 251 + 1);
-    }
-  }
-  [[nodiscard]] std::vector<NaiveCell> Cells() const override { return cells_; }
-  [[nodiscard]] bool CanExtents() const override { return true; }
-  [[nodiscard]] bool CanWrite() const override { return !is_read_only_; }
-  bool Change(const NaiveChange& change) override {
-    for (std::uint64_t i = change.range.begin; i < change.range.end; ++i) {
-      cells_.at(i) = change.CellAt(i);
-    }
-    return true;
-  }
-
- private:
-  std::vector<NaiveCell> cells_;
-  bool is_read_only_;
-};
-
-class NaiveConcat : public NaiveLayer {
- public:
-  explicit NaiveConcat(std::vector<std::unique_ptr<NaiveLayer>> parts) : parts_(std::move(parts)) {}
-  [[nodiscard]] std::vector<NaiveCell> Cells() const override {
-    std::vector<NaiveCell> cells;
-    for (const auto& part : parts_) {
-      for (const NaiveCell& cell : part->Cells()) {
-        cells.push_back(cell);
-      }
-    }
-    return cells;
-  }
-  [[nodiscard]] bool CanExtents() const override {
-    return std::ranges::count_if(parts_, [](const auto& part) { return part->CanExtents(); }) > 0;
-  }
-  [[nodiscard]] bool CanWrite() const override {
-    return std::ranges::count_if(parts_, [](const auto& part) { return !part->CanWrite(); }) == 0;
-  }
-  // The bytes of the range one by one: those that follow each other in one part make one change of it.
-  bool Change(const NaiveChange& change) override {
-    std::uint64_t part_begin = 0;
-    for (const auto& part : parts_) {
-      const std::uint64_t part_end = part_begin + part->Cells().size();
-      std::optional<ByteRange> here;
-      for (std::uint64_t at = part_begin; at < part_end; ++at) {
-        if (change.range.Contains(at)) {
-          here = {.begin = here ? here->begin : at, .end = at + 1};
-        }
-      }
-      if (here && !part->Change(change.Part(*here, here->begin - part_begin))) {
-        return false;
-      }
-      part_begin = part_end;
-    }
-    return true;
-  }
-
- private:
-  std::vector<std::unique_ptr<NaiveLayer>> parts_;
-};
-
-class NaiveFilter : public NaiveLayer {
- public:
-  explicit NaiveFilter(std::unique_ptr<NaiveLayer> below) : below_(std::move(below)) {}
-  [[nodiscard]] std::vector<NaiveCell> Cells() const override { return below_->Cells(); }
-  [[nodiscard]] bool CanExtents() const override { return below_->CanExtents(); }
-  [[nodiscard]] bool CanWrite() const override { return below_->CanWrite(); }
-  bool Change(const NaiveChange& change) override { return below_->Change(change); }
-
- protected:
-  NaiveLayer& below() { return *below_; }
-  [[nodiscard]] const NaiveLayer& below() const { return *below_; }
-
- private:
-  std::unique_ptr<NaiveLayer> below_;
-};
-
-class NaiveNoExtents : public NaiveFilter {
- public:
-  using NaiveFilter::NaiveFilter;
-  [[nodiscard]] bool CanExtents() const override { return false; }
-  [[nodiscard]] std::vector<NaiveCell> Cells() const override {
-    std::vector<NaiveCell> cells = below().Cells();
-    for (NaiveCell& cell : cells) {
-      cell.type = ExtentType::kData;
-    }
-    return cells;
-  }
-};
-
-class NaiveWindow : public NaiveFilter {
- public:
-  NaiveWindow(std::unique_ptr<NaiveLayer> below, const LayerSpec& spec)
-      : NaiveFilter(std::move(below)), offset_(spec.offset), length_(spec.size) {}
-  [[nodiscard]] std::vector<NaiveCell> Cells() const override {
-    const std::vector<NaiveCell> all = below().Cells();
-    std::vector<NaiveCell> cells;
-    for (std::uint64_t i = offset_; i < all.size() && (!length_ || i < offset_ + *length_); ++i) {
-      cells.push_back(all[i]);
-    }
-    return cells;
-  }
-  bool Change(const NaiveChange& change) override {
-    return below().Change(change.Part(change.range, offset_ + change.range.begin));
-  }
-
- private:
-  std::uint64_t offset_;
-  std::optional<std::uint64_t> length_;
-};
-
-class NaiveTruncate : public NaiveFilter {
- public:
-  NaiveTruncate(std::unique_ptr<NaiveLayer> below, const LayerSpec& spec)
-      : NaiveFilter(std::move(below)), spec_(spec) {}
-  [[nodiscard]] bool CanExtents() const override { return true; }
-  [[nodiscard]] std::vector<NaiveCell> Cells() const override {
-    std::vector<NaiveCell> cells = below().Cells();
-    std::uint64_t bytes = spec_.size.value_or(cells.size());
-    while (bytes % spec_.round_up_to != 0) {
-      ++bytes;
-    }
-    while (bytes % spec_.round_down_to != 0) {
-      --bytes;
-    }
-    cells.resize(bytes, kSparse);
-    return cells;
-  }
-  bool Change(const NaiveChange& change) override {
-    const std::uint64_t there = below().Cells().size();
-    for (std::uint64_t i = change.range.begin; i < change.range.end; ++i) {
-      if (i >= there && change.CellAt(i).byte != 0) {
-        return false;
-      }
-    }
-    const ByteRange inside = {.begin = change.range.begin, .end = std::min(change.range.end, there)};
-    return inside.begin >= inside.end || below().Change(change.Part(inside, inside.begin));
-  }
-
- private:
-  LayerSpec spec_;
-};
-
-// What block size and copy on write have in common: blocks, of which the last may be short.
-class NaiveBlocks : public NaiveFilter {
- public:
-  NaiveBlocks(std::unique_ptr<NaiveLayer> below, const LayerSpec& spec)
-      : NaiveFilter(std::move(below)), block_bytes_(spec.block_bytes), bytes_(this->below().Cells().size()) {}
-
- protected:
-  // The block that holds `offset`.
-  [[nodiscard]] ByteRange BlockOf(std::uint64_t offset) const {
-    const std::uint64_t begin = offset / block_bytes_ * block_bytes_;
-    return {.begin = begin, .end = std::min(bytes_, begin + block_bytes_)};
-  }
-
-  // Whether all of the block that holds `offset` is in `range`.
-  [[nodiscard]] bool IsWhole(std::uint64_t offset, ByteRange range) const { return CountIn(offset, range, false) == 0; }
-
-  // Whether any of it is.
-  [[nodiscard]] bool IsTouched(std::uint64_t offset, ByteRange range) const { return CountIn(offset, range, true) > 0; }
-
- private:
-  // How many bytes of the block are in `range`, or are not.
-  [[nodiscard]] std::uint64_t CountIn(std::uint64_t offset, ByteRange range, bool is_in) const {
-    std::uint64_t count = 0;
-    for (std::uint64_t i = BlockOf(offset).begin; i < BlockOf(offset).end; ++i) {
-      count += range.Contains(i) == is_in ? 1U : 0U;
-    }
-    return count;
-  }
-
-  std::uint64_t block_bytes_;
-  std::uint64_t bytes_;
-};
-
-class NaiveBlockSize : public NaiveBlocks {
- public:
-  using NaiveBlocks::NaiveBlocks;
-  [[nodiscard]] std::vector<NaiveCell> Cells() const override {
-    const std::vector<NaiveCell> all = below().Cells();
-    std::vector<NaiveCell> cells = all;
-    for (std::uint64_t i = 0; i < cells.size(); ++i) {
-      auto bits = static_cast<unsigned>(ExtentType::kHoleZero);
-      for (std::uint64_t other = BlockOf(i).begin; other < BlockOf(i).end; ++other) {
-        bits &= static_cast<unsigned>(all[other].type);
-      }
-      cells[i].type = static_cast<ExtentType>(bits);
-    }
-    return cells;
-  }
-  // Writes whole blocks; zeroes the whole ones and writes zeroes to the others, which a trim leaves alone.
-  bool Change(const NaiveChange& change) override {
-    if (change.call == StackCall::kWrite) {
-      return Write(change);
-    }
-    for (ByteRange run = {.begin = change.range.begin, .end = 0}; run.begin < change.range.end; run.begin = run.end) {
-      const bool is_whole = IsWhole(run.begin, change.range);
-      run.end = run.begin;
-      while (run.end < change.range.end && IsWhole(run.end, change.range) == is_whole) {
-        ++run.end;
-      }
-      const bool is_left_alone = !is_whole && change.call == StackCall::kTrim;
-      const bool has_room = is_left_alone || (is_whole ? below().Change(change.Part(run, run.begin))
-                                                       : Write({.range = run, .data = Bytes(run.length())}));
-      if (!has_room) {
-        return false;
-      }
-    }
-    return true;
-  }
-
- private:
-  bool Write(const NaiveChange& change) {
-    const std::vector<NaiveCell> all = below().Cells();
-    std::optional<std::uint64_t> begin;
-    Bytes blocks;
-    for (std::uint64_t i = 0; i < all.size(); ++i) {
-      if (IsTouched(i, change.range)) {
-        begin = begin.value_or(i);
-        blocks.push_back(change.range.Contains(i) ? change.CellAt(i).byte : all[i].byte);
-      }
-    }
-    return !begin ||
-           below().Change({.range = {.begin = *begin, .end = *begin + blocks.size()}, .data = std::move(blocks)});
-  }
-};
-
-class NaiveCopyOnWrite : public NaiveBlocks {
- public:
-  NaiveCopyOnWrite(std::unique_ptr<NaiveLayer> below, const LayerSpec& spec)
-      : NaiveBlocks(std::move(below), spec), over_(this->below().Cells().size()) {}
-  [[nodiscard]] bool CanExtents() const override { return true; }
-  [[nodiscard]] bool CanWrite() const override { return true; }
-  [[nodiscard]] std::vector<NaiveCell> Cells() const override {
-    std::vector<NaiveCell> cells = below().Cells();
-    for (std::uint64_t i = 0; i < cells.size(); ++i) {
-      cells[i] = over_[i].value_or(cells[i]);
-    }
-    return cells;
-  }
-  // A block that is zeroed as a whole is what that makes it. Else it is data, and a trim leaves it alone.
-  bool Change(const NaiveChange& change) override {
-    const std::vector<NaiveCell> now = Cells();
-    for (std::uint64_t i = 0; i < now.size(); ++i) {
-      if (change.call != StackCall::kWrite && IsWhole(i, change.range)) {
-        over_[i] = change.CellAt(i);
-      } else if (change.call != StackCall::kTrim && IsTouched(i, change.range)) {
-        over_[i] = {.type = ExtentType::kData, .byte = change.range.Contains(i) ? change.CellAt(i).byte : now[i].byte};
-      }
-    }
-    return true;
-  }
-
- private:
-  std::vector<std::optional<NaiveCell>> over_;
-};
-
 }  // namespace
 
 NaiveCell NaiveChange::CellAt(std::uint64_t offset) const {
@@ -308,31 +42,197 @@ NaiveChange NaiveChange::Part(ByteRange part, std::uint64_t moved_to) const {
   return changed;
 }
 
-std::unique_ptr<NaiveLayer> MakeNaiveStack(const LayerSpec& spec) {
-  std::vector<std::unique_ptr<NaiveLayer>> below;
-  for (const LayerSpec& each : spec.below) {
-    below.push_back(MakeNaiveStack(each));
+NaiveLayer::NaiveLayer(const LayerSpec& spec) : spec_(spec), below_(spec.below.begin(), spec.below.end()) {
+  for (const NaiveLayer& layer : below_) {
+    below_bytes_ += layer.Cells().size();
   }
-  switch (spec.kind) {
+  own_.resize(spec.kind == LayerKind::kCopyOnWrite ? below_bytes_ : 0);
+  for (std::uint64_t i = 0; spec.kind == LayerKind::kDisk && i < spec.disk_bytes; ++i) {
+    ExtentType type = spec.initial;
+    for (const Extent& extent : spec.extents) {
+      type = extent.range.Contains(i) ? extent.type : type;
+    }
+    const auto data = static_cast<std::uint8_t>(i % 251 + 1);
+    own_.emplace_back(NaiveCell{.type = type, .byte = engine::IsZero(type) ? std::uint8_t{0} : data});
+  }
+}
+
+std::vector<NaiveCell> NaiveLayer::Cells() const {
+  std::vector<NaiveCell> cells;
+  for (const NaiveLayer& layer : below_) {
+    for (const NaiveCell& cell : layer.Cells()) {
+      cells.push_back(cell);
+    }
+  }
+  switch (spec_.kind) {
     case LayerKind::kDisk:
-      return std::make_unique<NaiveDisk>(spec);
-    case LayerKind::kConcat:
-      return std::make_unique<NaiveConcat>(std::move(below));
-    case LayerKind::kWindow:
-      return std::make_unique<NaiveWindow>(std::move(below.at(0)), spec);
-    case LayerKind::kTruncate:
-      return std::make_unique<NaiveTruncate>(std::move(below.at(0)), spec);
     case LayerKind::kCopyOnWrite:
-      return std::make_unique<NaiveCopyOnWrite>(std::move(below.at(0)), spec);
+      cells.resize(own_.size());
+      for (std::uint64_t i = 0; i < cells.size(); ++i) {
+        cells[i] = own_[i].value_or(cells[i]);
+      }
+      return cells;
+    case LayerKind::kWindow: {
+      std::vector<NaiveCell> seen;
+      for (std::uint64_t i = spec_.offset; i < cells.size() && (!spec_.size || i < spec_.offset + *spec_.size); ++i) {
+        seen.push_back(cells[i]);
+      }
+      return seen;
+    }
+    case LayerKind::kTruncate: {
+      std::uint64_t bytes = spec_.size.value_or(cells.size());
+      while (bytes % spec_.round_up_to != 0) {
+        ++bytes;
+      }
+      while (bytes % spec_.round_down_to != 0) {
+        --bytes;
+      }
+      cells.resize(bytes, kSparse);
+      return cells;
+    }
     case LayerKind::kNoExtents:
-      return std::make_unique<NaiveNoExtents>(std::move(below.at(0)));
-    case LayerKind::kBlockSize:
-      return std::make_unique<NaiveBlockSize>(std::move(below.at(0)), spec);
+      for (NaiveCell& cell : cells) {
+        cell.type = ExtentType::kData;
+      }
+      return cells;
+    case LayerKind::kBlockSize: {
+      std::vector<NaiveCell> blocks = cells;
+      for (std::uint64_t i = 0; i < cells.size(); ++i) {
+        auto bits = static_cast<unsigned>(ExtentType::kHoleZero);
+        for (std::uint64_t other = BlockOf(i).begin; other < BlockOf(i).end; ++other) {
+          bits &= static_cast<unsigned>(cells[other].type);
+        }
+        blocks[i].type = static_cast<ExtentType>(bits);
+      }
+      return blocks;
+    }
+    case LayerKind::kConcat:
     case LayerKind::kSparseRead:  // Reads what it would have read, with less work.
-      return std::make_unique<NaiveFilter>(std::move(below.at(0)));
+      return cells;
   }
-  NBDSPEC_CHECK(false && "every kind is listed");
-  return nullptr;
+  engine::CheckFailed("unknown LayerKind");
+}
+
+bool NaiveLayer::CanExtents() const {
+  switch (spec_.kind) {
+    case LayerKind::kDisk:
+    case LayerKind::kTruncate:
+    case LayerKind::kCopyOnWrite:
+      return true;
+    case LayerKind::kNoExtents:
+      return false;
+    default:
+      return std::ranges::any_of(below_, &NaiveLayer::CanExtents);
+  }
+}
+
+bool NaiveLayer::CanWrite() const {
+  return spec_.kind == LayerKind::kCopyOnWrite ||
+         (!spec_.is_read_only && std::ranges::all_of(below_, &NaiveLayer::CanWrite));
+}
+
+bool NaiveLayer::Change(const NaiveChange& change) {
+  switch (spec_.kind) {
+    case LayerKind::kDisk:
+      for (std::uint64_t i = change.range.begin; i < change.range.end; ++i) {
+        own_.at(i) = change.CellAt(i);
+      }
+      return true;
+    case LayerKind::kConcat:
+      return ChangeParts(change);
+    case LayerKind::kWindow:
+      return below_.at(0).Change(change.Part(change.range, spec_.offset + change.range.begin));
+    case LayerKind::kTruncate:
+      return ChangeHeld(change);
+    case LayerKind::kBlockSize:
+      return change.call == StackCall::kWrite ? WriteBlocks(change) : ChangeBlocks(change);
+    case LayerKind::kCopyOnWrite:
+      CopyBlocks(change);
+      return true;
+    case LayerKind::kNoExtents:
+    case LayerKind::kSparseRead:
+      return below_.at(0).Change(change);
+  }
+  engine::CheckFailed("unknown LayerKind");
+}
+
+ByteRange NaiveLayer::BlockOf(std::uint64_t offset) const {
+  const std::uint64_t begin = offset / spec_.block_bytes * spec_.block_bytes;
+  return {.begin = begin, .end = std::min(below_bytes_, begin + spec_.block_bytes)};
+}
+
+// The bytes of the range one by one: those that follow each other in one part make one change of it.
+bool NaiveLayer::ChangeParts(const NaiveChange& change) {
+  std::uint64_t part_begin = 0;
+  for (NaiveLayer& part : below_) {
+    const std::uint64_t part_end = part_begin + part.Cells().size();
+    std::optional<ByteRange> here;
+    for (std::uint64_t at = part_begin; at < part_end; ++at) {
+      if (change.range.Contains(at)) {
+        here = {.begin = here ? here->begin : at, .end = at + 1};
+      }
+    }
+    if (here && !part.Change(change.Part(*here, here->begin - part_begin))) {
+      return false;
+    }
+    part_begin = part_end;
+  }
+  return true;
+}
+
+// What a truncation has grown takes zeroes only.
+bool NaiveLayer::ChangeHeld(const NaiveChange& change) {
+  for (std::uint64_t i = change.range.begin; i < change.range.end; ++i) {
+    if (i >= below_bytes_ && change.CellAt(i).byte != 0) {
+      return false;
+    }
+  }
+  const ByteRange inside = {.begin = change.range.begin, .end = std::min(change.range.end, below_bytes_)};
+  return inside.begin >= inside.end || below_.at(0).Change(change.Part(inside, inside.begin));
+}
+
+// Zeroes the whole blocks and writes zeroes to the others, which a trim leaves alone.
+bool NaiveLayer::ChangeBlocks(const NaiveChange& change) {
+  for (ByteRange run = {.begin = change.range.begin, .end = 0}; run.begin < change.range.end; run.begin = run.end) {
+    const bool is_whole = change.range.Contains(BlockOf(run.begin));
+    run.end = run.begin;
+    while (run.end < change.range.end && change.range.Contains(BlockOf(run.end)) == is_whole) {
+      ++run.end;
+    }
+    const bool is_left_alone = !is_whole && change.call == StackCall::kTrim;
+    const bool has_room = is_left_alone || (is_whole ? below_.at(0).Change(change.Part(run, run.begin))
+                                                     : WriteBlocks({.range = run, .data = Bytes(run.length())}));
+    if (!has_room) {
+      return false;
+    }
+  }
+  return true;
+}
+
+bool NaiveLayer::WriteBlocks(const NaiveChange& change) {
+  const std::vector<NaiveCell> all = below_.at(0).Cells();
+  std::optional<std::uint64_t> begin;
+  Bytes blocks;
+  for (std::uint64_t i = 0; i < all.size(); ++i) {
+    if (!Intersect(change.range, BlockOf(i)).empty()) {
+      begin = begin.value_or(i);
+      blocks.push_back(change.range.Contains(i) ? change.CellAt(i).byte : all[i].byte);
+    }
+  }
+  return !begin ||
+         below_.at(0).Change({.range = {.begin = *begin, .end = *begin + blocks.size()}, .data = std::move(blocks)});
+}
+
+// A block that is zeroed as a whole is what that makes it. Else it is data, and a trim leaves it alone.
+void NaiveLayer::CopyBlocks(const NaiveChange& change) {
+  const std::vector<NaiveCell> now = Cells();
+  for (std::uint64_t i = 0; i < now.size(); ++i) {
+    if (change.call != StackCall::kWrite && change.range.Contains(BlockOf(i))) {
+      own_[i] = change.CellAt(i);
+    } else if (change.call != StackCall::kTrim && !Intersect(change.range, BlockOf(i)).empty()) {
+      own_[i] = {.type = ExtentType::kData, .byte = change.range.Contains(i) ? change.CellAt(i).byte : now[i].byte};
+    }
+  }
 }
 
 // --- Watched layers ---

@@ -11,6 +11,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -39,19 +40,34 @@ struct NaiveChange {
   [[nodiscard]] NaiveChange Part(engine::ByteRange part, std::uint64_t moved_to) const;
 };
 
+// A layer and all below it.
 class NaiveLayer {
  public:
-  virtual ~NaiveLayer() = default;
+  // `spec` outlives it.
+  explicit NaiveLayer(const LayerSpec& spec);
 
-  [[nodiscard]] virtual std::vector<NaiveCell> Cells() const = 0;
-  [[nodiscard]] virtual bool CanExtents() const = 0;
-  [[nodiscard]] virtual bool CanWrite() const = 0;
+  [[nodiscard]] std::vector<NaiveCell> Cells() const;
+  [[nodiscard]] bool CanExtents() const;
+  [[nodiscard]] bool CanWrite() const;
 
   // Returns whether there was room: NBD_ENOSPC if not.
-  virtual bool Change(const NaiveChange& change) = 0;
-};
+  bool Change(const NaiveChange& change);
 
-std::unique_ptr<NaiveLayer> MakeNaiveStack(const LayerSpec& spec);
+ private:
+  bool ChangeParts(const NaiveChange& change);
+  bool ChangeHeld(const NaiveChange& change);
+  bool ChangeBlocks(const NaiveChange& change);
+  bool WriteBlocks(const NaiveChange& change);
+  void CopyBlocks(const NaiveChange& change);
+
+  // Of block size and copy on write: the block that holds `offset`, the last of which may be short.
+  [[nodiscard]] engine::ByteRange BlockOf(std::uint64_t offset) const;
+
+  const LayerSpec& spec_;
+  std::vector<NaiveLayer> below_;
+  std::uint64_t below_bytes_ = 0;
+  std::vector<std::optional<NaiveCell>> own_;  // All cells of a disk; of copy on write those that were written.
+};
 
 // --- What the layers of a real stack may not do ---
 
