@@ -57,50 +57,61 @@ ExtentType BitmapOracle::TypeAt(std::uint64_t offset) const {
   return cells_[offset];
 }
 
-LastWriterOracle::LastWriterOracle(std::uint64_t size, ExtentType initial) : size_(size), initial_(initial) {}
+void LastWriterOracle::Begin(std::uint64_t size, ExtentType initial) {
+  size_ = size;
+  initial_ = initial;
+  begins_.assign(1, 0);
+  types_.assign(1, initial);
+}
+
+std::size_t LastWriterOracle::CellFrom(std::uint64_t offset) {
+  const auto at = std::ranges::lower_bound(begins_, offset);
+  const auto cell = at - begins_.begin();
+  if (offset < size_ && (at == begins_.end() || *at != offset)) {
+    begins_.insert(at, offset);
+    types_.insert(types_.begin() + cell, types_[static_cast<std::size_t>(cell) - 1]);
+  }
+  return static_cast<std::size_t>(cell);
+}
+
+std::size_t LastWriterOracle::CellAt(std::uint64_t offset) const {
+  return static_cast<std::size_t>(std::ranges::upper_bound(begins_, offset) - begins_.begin()) - 1;
+}
 
 std::expected<void, ErrorCode> LastWriterOracle::Add(std::uint64_t offset, std::uint64_t length, ExtentType type) {
   NBDSPEC_RETURN_IF_ERROR(CheckAdd(offset, length, type));
-  written_.push_back({.offset = offset, .length = length, .type = type});
+  if (offset < size_) {
+    const std::size_t begin = CellFrom(offset);
+    const std::size_t end = CellFrom(std::min(offset + length, size_));
+    std::fill(types_.begin() + static_cast<std::ptrdiff_t>(begin), types_.begin() + static_cast<std::ptrdiff_t>(end),
+              type);
+  }
   return {};
 }
 
-void LastWriterOracle::Clear() { written_.clear(); }
+const std::vector<Extent>& LastWriterOracle::Extents(ByteRange bounds) const {
+  const std::uint64_t end = std::min(bounds.end, size_);
+  extents_.clear();
+  if (bounds.begin >= end) {
+    return extents_;
+  }
+  for (std::size_t cell = CellAt(bounds.begin); cell < begins_.size() && begins_[cell] < end;) {
+    // The run of cells of one type.
+    const std::size_t first = cell;
+    do {
+      ++cell;
+    } while (cell < types_.size() && types_[cell] == types_[first]);
+    extents_.push_back({.range = {.begin = begins_[first], .end = cell < begins_.size() ? begins_[cell] : end},
+                        .type = types_[first]});
+  }
+  extents_.front().range.begin = bounds.begin;
+  extents_.back().range.end = end;
+  return extents_;
+}
 
 ExtentType LastWriterOracle::TypeAt(std::uint64_t offset) const {
   NBDSPEC_CHECK(offset < size_);
-  for (auto last = written_.rbegin(); last != written_.rend(); ++last) {
-    if (offset >= last->offset && offset - last->offset < last->length) {
-      return last->type;
-    }
-  }
-  return initial_;
-}
-
-std::vector<Extent> LastWriterOracle::Extents(ByteRange bounds) const {
-  if (bounds.end > size_) {
-    bounds.end = size_;
-  }
-  std::vector<std::uint64_t> places = {bounds.begin};
-  places.reserve(1 + 2 * written_.size());
-  for (const Written& written : written_) {
-    places.push_back(written.offset);
-    places.push_back(written.offset + written.length);
-  }
-  std::ranges::sort(places);
-  std::vector<Extent> extents;
-  for (const std::uint64_t place : places) {
-    if (place < bounds.begin || place >= bounds.end) {
-      continue;
-    }
-    if (const ExtentType type = TypeAt(place); extents.empty() || extents.back().type != type) {
-      if (!extents.empty()) {
-        extents.back().range.end = place;
-      }
-      extents.push_back({.range = {.begin = place, .end = bounds.end}, .type = type});
-    }
-  }
-  return extents;
+  return types_[CellAt(offset)];
 }
 
 }  // namespace nbdspec::engine

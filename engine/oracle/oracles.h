@@ -4,6 +4,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <vector>
@@ -40,20 +41,24 @@ class BitmapOracle {
   std::vector<ExtentType> cells_;
 };
 
-// The type of one byte of an export of any size, from the list of everything that was done to it: that of the last Add
-// that covers it. Right at any 64-bit offset, where one cell per byte is not possible. Each answer costs time in
-// proportion to the number of Adds, and Extents the square of it.
+// The type of every byte of an export of any size: that of the last Add that covers it.
+//
+// A type can only change where an Add began or ended. What lies between two such places is one cell, and the rest is as
+// for the bitmap: an Add sets the types of cells, an extent is a run of cells of one type, and no cells are ever
+// merged. A fuzzer asks it millions of times, so it keeps its memory.
 class LastWriterOracle {
  public:
-  explicit LastWriterOracle(std::uint64_t size, ExtentType initial = ExtentType::kHole);
+  explicit LastWriterOracle(std::uint64_t size = 0, ExtentType initial = ExtentType::kHole) { Begin(size, initial); }
+
+  // Starts over.
+  void Begin(std::uint64_t size, ExtentType initial);
 
   // As ExtentMap's.
   std::expected<void, ErrorCode> Add(std::uint64_t offset, std::uint64_t length, ExtentType type);
-  void Clear();
+  void Clear() { Begin(size_, initial_); }
 
-  // What ExtentMap::ForEach must visit. Types can only change where an Add began or ended, so one byte of each
-  // stretch between two such places tells for all of it.
-  [[nodiscard]] std::vector<Extent> Extents(ByteRange bounds) const;
+  // What ExtentMap::ForEach must visit. Valid until the next call, which may not come from another thread meanwhile.
+  [[nodiscard]] const std::vector<Extent>& Extents(ByteRange bounds) const;
 
   // Range: offset below size(), checked with CHECK.
   [[nodiscard]] ExtentType TypeAt(std::uint64_t offset) const;
@@ -61,15 +66,16 @@ class LastWriterOracle {
   [[nodiscard]] std::uint64_t size() const { return size_; }
 
  private:
-  struct Written {
-    std::uint64_t offset;
-    std::uint64_t length;
-    ExtentType type;
-  };
+  // The cell that begins at `offset`, which is made if need be. Range: up to size_, which gives the count of cells.
+  std::size_t CellFrom(std::uint64_t offset);
+  // The cell that holds `offset`.
+  [[nodiscard]] std::size_t CellAt(std::uint64_t offset) const;
 
-  std::uint64_t size_;
-  ExtentType initial_;
-  std::vector<Written> written_;  // Since the last Clear, in order.
+  std::uint64_t size_ = 0;
+  ExtentType initial_ = ExtentType::kHole;
+  std::vector<std::uint64_t> begins_;    // Of each cell, ascending.
+  std::vector<ExtentType> types_;        // Of each cell.
+  mutable std::vector<Extent> extents_;  // Room for the answer of Extents.
 };
 
 }  // namespace nbdspec::engine

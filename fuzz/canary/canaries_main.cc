@@ -27,7 +27,7 @@
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
 #include "fuzz/canary/trial.h"
-#include "fuzz/comparisons/map_states.h"
+#include "fuzz/comparisons/extent_map_differential.h"
 #include "fuzz/inputs/input_mutator.h"
 
 namespace nbdspec::fuzz {

@@ -48,7 +48,7 @@ struct CanaryTarget {
   InputKind inputs;
   std::vector<FindBytesDisagreement> right;  // The unmodified subjects: they are not accused.
   std::uint64_t right_runs = 5000;
-  bool counts_states = false;  // Whether the subjects count theirs (fuzz/comparisons/map_states.h).
+  bool counts_states = false;  // Whether the subjects count theirs (fuzz/comparisons/extent_map_differential.h).
   std::vector<Canary> canaries = {};
 };
 

@@ -16,7 +16,7 @@
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/map_canaries.h"
 #include "fuzz/canary/registry.h"
-#include "fuzz/comparisons/map_states.h"
+#include "fuzz/comparisons/extent_map_differential.h"
 
 namespace nbdspec::fuzz {
 namespace {

@@ -13,16 +13,18 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
 
 #include "engine/base/byte_range.h"
 #include "engine/base/error.h"
 #include "engine/extents/extent.h"
+#include "engine/extents/small_shape.h"
+#include "engine/oracle/oracles.h"
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"
 #include "fuzz/comparisons/fuzz_target.h"
-#include "fuzz/oracles/cell_oracle.h"
 
 namespace nbdspec::fuzz {
 
@@ -146,9 +148,9 @@ class ExtentMapDifferential {
 // The first disagreement between `map` and `oracle`. `map` has the script's size and initial type, unchanged; of the
 // oracle, which begins anew, only the memory is used.
 template <typename Map>
-Found FindExtentMapDisagreement(const engine::Script& script, Map map, CellOracle& oracle) {
+Found FindExtentMapDisagreement(const engine::Script& script, Map map, engine::LastWriterOracle& oracle) {
   oracle.Begin(script.size, script.initial);
-  ExtentMapDifferential<Map, CellOracle> both(map, oracle);
+  ExtentMapDifferential<Map, engine::LastWriterOracle> both(map, oracle);
   auto found = Under("before the first step", both.CompareWhole());
   for (std::size_t i = 0; i < script.steps.size() && !found; ++i) {
     found = both.Take(script.steps[i]);
@@ -161,8 +163,53 @@ Found FindExtentMapDisagreement(const engine::Script& script, Map map, CellOracl
 
 template <typename Map>
 Found FindExtentMapDisagreement(const engine::Script& script, Map map) {
-  CellOracle oracle;
+  engine::LastWriterOracle oracle;
   return FindExtentMapDisagreement(script, std::move(map), oracle);
+}
+
+// --- What libFuzzer sees of a map's state, besides coverage: the code of a map is soon covered, its states are not.
+// The targets count them, and the planted bugs (fuzz/canary) are looked for with the same counters ---
+
+using TreeEventCounts = decltype(engine::tree_event_counts);
+
+// Whether anything is counted.
+inline bool counts_states = true;
+
+// That a map has, or had, so many extents.
+void CountExtents(std::uint64_t count);
+
+// What has happened to a tree since `before`, how often, and how high it is.
+void CountTree(const TreeEventCounts& before, std::size_t height);
+
+template <typename Map>
+class ObservedMap : public Map {
+ public:
+  using Map::Map;
+
+  auto Add(std::uint64_t offset, std::uint64_t length, engine::ExtentType type) {
+    [[maybe_unused]] const TreeEventCounts before = engine::tree_event_counts;
+    const auto result = Map::Add(offset, length, type);
+    CountExtents(this->extent_count());
+    if constexpr (requires { this->height(); }) {
+      CountTree(before, this->height());
+    }
+    return result;
+  }
+};
+
+// The row of a target whose subject is `Map`.
+template <typename Map>
+FuzzTarget MapTarget(std::string_view name, std::string_view subject, std::string_view against) {
+  return {.name = name,
+          .subject = subject,
+          .against = against,
+          .inputs = ScriptKind(kExtentMapLimits),
+          .find_in_script =
+              [](const engine::Script& script) {
+                static engine::LastWriterOracle oracle;  // Kept for its memory.
+                return FindExtentMapDisagreement(script, ObservedMap<Map>(script.size, script.initial), oracle);
+              },
+          .check_runs = 200'000};
 }
 
 FuzzTarget ExtentMapTarget();

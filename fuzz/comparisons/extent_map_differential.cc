@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "fuzz/comparisons/map_states.h"
+#include "fuzz/comparisons/extent_map_differential.h"
 
 #include <algorithm>
 #include <iterator>
