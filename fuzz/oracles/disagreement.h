@@ -29,6 +29,11 @@ using Found = std::optional<Disagreement>;
 using FindScriptDisagreement = std::function<Found(const engine::Script&)>;
 using FindBytesDisagreement = std::function<Found(engine::ByteView)>;
 
+// The caller says where.
+inline Found Differ(std::string expected, std::string saw) {
+  return Disagreement{.where = {}, .expected = std::move(expected), .saw = std::move(saw)};
+}
+
 // Nothing if `saw` is equal to `expected`: numbers, texts, or values with a Print.
 template <typename Value>
 Found Compare(std::string_view where, const Value& expected, const std::type_identity_t<Value>& saw) {

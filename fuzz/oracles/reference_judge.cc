@@ -7,7 +7,6 @@
 
 #include "engine/exchange/rules.h"
 #include "engine/server/server.h"
-#include "engine/wire/fields.h"
 
 namespace nbdspec::fuzz {
 
@@ -17,23 +16,18 @@ using engine::Chunk;
 using engine::ChunkType;
 using engine::CommandFlag;
 using engine::CommandType;
-using engine::GetBigEndian;
+using engine::Located;
 using engine::NbdError;
 using engine::Reason;
 using engine::Request;
+using engine::StatusChunk;
 
 namespace {
 
 constexpr std::size_t kOffsetBytes = 8;
-constexpr std::size_t kIdBytes = 4;
-constexpr std::size_t kDescriptorBytes = 8;
 
 // A run that does not fit one length of 32 bits may end anywhere in the last two sectors of what fits.
 constexpr std::uint64_t kLongRunBytes = 0xffff'ffff - 1024;
-
-Found Differ(std::string expected, std::string saw) {
-  return Disagreement{.where = {}, .expected = std::move(expected), .saw = std::move(saw)};
-}
 
 std::string Describe(const ReceivedAnswer& answer) {
   std::string text = answer.simple ? engine::Describe(engine::ServerMessage(*answer.simple)) + "; " : "";
@@ -58,17 +52,6 @@ engine::ErrorSet ErrorsOf(const engine::Exchange& exchange) {
     }
   }
   return errors;
-}
-
-// Calls `visit` with the length and the status of each descriptor, until it returns false.
-template <typename Visit>
-void ForEachDescriptor(const Chunk& chunk, const Visit& visit) {
-  for (std::size_t at = kIdBytes; at < chunk.payload.size(); at += kDescriptorBytes) {
-    if (!visit(GetBigEndian<std::uint32_t>(chunk.payload, at),
-               GetBigEndian<std::uint32_t>(chunk.payload, at + sizeof(std::uint32_t)))) {
-      return;
-    }
-  }
 }
 
 }  // namespace
@@ -108,9 +91,9 @@ Found ReferenceJudge::Judge(const Request& request, const engine::Negotiated& ne
   if (!found && request.type == CommandType::kRead && !exchange_.legality.is_illegal()) {
     found = JudgeRead(request, answer);
   }
-  for (const Chunk& chunk : answer.chunks) {
-    if (!found && chunk.type == ChunkType::kBlockStatus && has_succeeded()) {
-      found = JudgeClaims(chunk, is_plain);
+  for (const engine::ReplyChunk& chunk : exchange_.answer.chunks()) {
+    if (const auto status = engine::StatusChunk::From(chunk); !found && status && has_succeeded()) {
+      found = JudgeClaims(*status, is_plain);
     }
   }
   if (!found && has_succeeded()) {
@@ -153,56 +136,54 @@ Found ReferenceJudge::JudgeError(const Request& request, bool is_plain) const {
 Found ReferenceJudge::JudgeRead(const Request& request, const ReceivedAnswer& answer) const {
   bool is_right = !answer.simple || !has_succeeded() ||
                   (answer.simple->data.size() == request.length && model.Holds(request.offset, answer.simple->data));
-  for (const Chunk& chunk : answer.chunks) {
-    if (chunk.type == ChunkType::kOffsetData) {
-      is_right = is_right &&
-                 model.Holds(GetBigEndian<std::uint64_t>(chunk.payload), ByteView(chunk.payload).subspan(kOffsetBytes));
-    } else if (chunk.type == ChunkType::kOffsetHole) {
-      const auto begin = GetBigEndian<std::uint64_t>(chunk.payload);
-      const auto length = GetBigEndian<std::uint32_t>(chunk.payload, kOffsetBytes);
-      is_right = is_right && model.HoldsZeroes({.begin = begin, .end = begin + length});
+  for (std::size_t i = 0; i < answer.chunks.size(); ++i) {
+    const Chunk& chunk = answer.chunks[i];
+    if (const auto& content = exchange_.answer.chunks()[i].content) {
+      is_right =
+          is_right && (chunk.type == ChunkType::kOffsetData
+                           ? model.Holds(content->offset, ByteView(chunk.payload).subspan(kOffsetBytes))
+                           : model.HoldsZeroes({.begin = content->offset, .end = content->offset + content->length}));
     }
   }
   return is_right ? Found() : Differ("the bytes that the export holds", Describe(answer));
 }
 
-// The rules have said that the chunk can be taken apart, and that its context is known.
-Found ReferenceJudge::JudgeClaims(const Chunk& chunk, bool is_plain) const {
-  const auto id = GetBigEndian<std::uint32_t>(chunk.payload);
-  const auto context = std::ranges::find(exchange_.negotiated->contexts, id, &engine::MetaContext::id);
-  const bool is_allocation = context->name == engine::kBaseAllocation;
+// The rules have said that the chunk's context is known.
+Found ReferenceJudge::JudgeClaims(const StatusChunk& chunk, bool is_plain) const {
+  const bool is_allocation = IsBaseAllocation(exchange_, chunk.context_id());
   if (is_allocation ? IsAllocation(chunk, is_plain) : IsBlockIndex(chunk)) {
     return std::nullopt;
   }
-  return Differ(is_allocation ? model.Describe(exchange_.request.range()) : "the index of the block",
-                engine::Describe(engine::ServerMessage(chunk)));
+  std::string saw;
+  ForEachDescriptor(chunk, exchange_.request.offset, [&saw](const Located& here) {
+    saw += std::to_string(here.descriptor().length) + " with status " + std::to_string(here.descriptor().status) + "; ";
+  });
+  return Differ(is_allocation ? model.Describe(exchange_.request.range()) : "the index of the block", saw);
 }
 
 // Sound, or exactly what is true: every block its status, all that was asked, one run of equal blocks with REQ_ONE.
-bool ReferenceJudge::IsAllocation(const Chunk& chunk, bool is_plain) const {
+bool ReferenceJudge::IsAllocation(const StatusChunk& chunk, bool is_plain) const {
   const ByteRange asked = exchange_.request.range();
-  std::uint64_t begin = asked.begin;
+  std::uint64_t end = asked.begin;
   std::uint32_t last = 0;
   bool is_true = true;
-  ForEachDescriptor(chunk, [&](std::uint32_t length, std::uint32_t status) {
-    const ByteRange range = {.begin = begin, .end = std::min(begin + length, model.size())};
-    is_true = range.begin < range.end && model.AllHave(range, status, /*exactly=*/is_plain);
-    begin += length;
-    last = status;
-    return is_true;
+  ForEachDescriptor(chunk, asked.begin, [&](const Located& here) {
+    const ByteRange range = Intersect(here.range, {.begin = 0, .end = model.size()});
+    last = here.descriptor().status;
+    is_true = is_true && !range.empty() && model.AllHave(range, last, /*exactly=*/is_plain);
+    end = here.range.end;
   });
-  const bool is_one_run = exchange_.HasFlag(CommandFlag::kReqOne) && begin < asked.end &&
-                          (model.StatusAt(begin) != last || begin - asked.begin >= kLongRunBytes);
-  return is_true && (!is_plain || begin == asked.end || is_one_run);
+  const bool is_one_run = exchange_.HasFlag(CommandFlag::kReqOne) && end < asked.end &&
+                          (model.StatusAt(end) != last || end - asked.begin >= kLongRunBytes);
+  return is_true && (!is_plain || end == asked.end || is_one_run);
 }
 
-bool ReferenceJudge::IsBlockIndex(const Chunk& chunk) const {
-  std::uint64_t begin = exchange_.request.offset;
+bool ReferenceJudge::IsBlockIndex(const StatusChunk& chunk) const {
   bool is_true = true;
-  ForEachDescriptor(chunk, [&](std::uint32_t length, std::uint32_t index) {
-    const std::uint64_t block = begin / engine::kBlockIndexBytes;
-    begin += length;
-    return is_true = static_cast<std::uint32_t>(block) == index && (begin - 1) / engine::kBlockIndexBytes == block;
+  ForEachDescriptor(chunk, exchange_.request.offset, [&](const Located& here) {
+    const std::uint64_t block = here.range.begin / engine::kBlockIndexBytes;
+    is_true = is_true && static_cast<std::uint32_t>(block) == here.descriptor().status &&
+              (here.range.end - 1) / engine::kBlockIndexBytes == block;
   });
   return is_true;
 }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/exchange/exchange.h"
+#include "engine/exchange/status.h"
 #include "engine/wire/messages.h"
 #include "fuzz/oracles/disagreement.h"
 #include "fuzz/oracles/export_model.h"
@@ -46,9 +47,9 @@ class ReferenceJudge {
   [[nodiscard]] Found JudgeRules(bool is_plain) const;
   [[nodiscard]] Found JudgeError(const engine::Request& request, bool is_plain) const;
   [[nodiscard]] Found JudgeRead(const engine::Request& request, const ReceivedAnswer& answer) const;
-  [[nodiscard]] Found JudgeClaims(const engine::Chunk& chunk, bool is_plain) const;
-  [[nodiscard]] bool IsAllocation(const engine::Chunk& chunk, bool is_plain) const;
-  [[nodiscard]] bool IsBlockIndex(const engine::Chunk& chunk) const;
+  [[nodiscard]] Found JudgeClaims(const engine::StatusChunk& chunk, bool is_plain) const;
+  [[nodiscard]] bool IsAllocation(const engine::StatusChunk& chunk, bool is_plain) const;
+  [[nodiscard]] bool IsBlockIndex(const engine::StatusChunk& chunk) const;
 
   engine::Exchange exchange_;  // Used again.
 };

@@ -33,9 +33,7 @@ bool IsGoodString(std::string_view text) {
 
 std::string TextOf(engine::ByteView payload) { return {payload.begin(), payload.end()}; }
 
-Found Differ(std::string expected, std::string saw) {
-  return Disagreement{.where = {}, .expected = std::move(expected), .saw = std::move(saw)};
-}
+using fuzz::Differ;
 
 Found Differ(std::string expected, const OptionReplies& replies) {
   std::string text;
