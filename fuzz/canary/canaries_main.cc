@@ -2,8 +2,8 @@
 // canaries: every planted bug, by name, and how soon each generator finds it. tools/canaries runs it for the docs.
 //
 //   canaries list
-//   canaries run --generator ours --trials 10 --seconds 60 [--bug extent_map/ClearMakesAHole]...   a line for each
-//   trial canaries page RESULTS docs/canaries.md
+//   canaries run --generator ours --trials 10 --seconds 60 [--bug extent_map/ClearMakesAHole]...
+//   canaries tables RESULTS
 //
 // Built with -fsanitize=fuzzer, it is a libFuzzer target with a command line of its own: each trial is a process, which
 // becomes the next one, so that each begins with nothing. Otherwise it has only the generators that need no libFuzzer.
@@ -23,7 +23,7 @@
 #include <utility>
 #include <vector>
 
-#include "fuzz/canary/canaries_page.h"
+#include "fuzz/canary/canaries_tables.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
 #include "fuzz/canary/trial.h"
@@ -122,14 +122,14 @@ bool RunOrBegin(Arguments& arguments, int* argc, char*** argv) {
   return false;
 }
 
-int WritePage(const std::string& results) {
+int WriteTables(const std::string& results) {
   std::ifstream file(results);
-  const auto page = CanariesPage(file);
-  if (!page) {
-    std::cerr << results << ": " << page.error().sentence << "\n";
+  const auto tables = CanariesTables(file);
+  if (!tables) {
+    std::cerr << results << ": " << tables.error().sentence << "\n";
     return 1;
   }
-  std::cout << *page;
+  std::cout << *tables;
   return 0;
 }
 
@@ -153,8 +153,8 @@ void RunProgram(int* argc, char*** argv) {
   run->add_option("--inputs", arguments.options.inputs_max, "For each trial.");
   run->add_option("--seed", arguments.options.seed, "Of the first trial; each has the next one.");
   run->add_option("--from", arguments.from, "How many trials are done.");
-  CLI::App* page = app.add_subcommand("page", "Prints docs/canaries.md.");
-  page->add_option("RESULTS", arguments.results, "The lines of all runs.")->required();
+  CLI::App* tables = app.add_subcommand("tables", "Prints the tables of docs/canaries.md.");
+  tables->add_option("RESULTS", arguments.results, "The lines of all runs.")->required();
   try {
     app.parse(*argc, *argv);
   } catch (const CLI::ParseError& error) {
@@ -163,7 +163,7 @@ void RunProgram(int* argc, char*** argv) {
   if (run->parsed() && RunOrBegin(arguments, argc, argv)) {
     return;
   }
-  std::exit(list->parsed() ? List() : page->parsed() ? WritePage(arguments.results) : 0);
+  std::exit(list->parsed() ? List() : tables->parsed() ? WriteTables(arguments.results) : 0);
 }
 
 }  // namespace

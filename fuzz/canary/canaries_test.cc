@@ -12,7 +12,6 @@
 #include <string_view>
 #include <vector>
 
-#include "fuzz/canary/canaries_page.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
 #include "fuzz/canary/trial.h"
@@ -118,6 +117,22 @@ TEST(Registry, HasBugsEnoughOfEachKind) {
   EXPECT_GE(All(IsBug).size(), 80U);
   EXPECT_GE(All([](const Canary& canary) { return canary.family == Family::kShape; }).size(), 20U);
   EXPECT_EQ(All([](const Canary& canary) { return !IsBug(canary); }).size(), 5U);
+}
+
+// The bugs that docs/canaries.md lists, each "TARGET/NAME", sorted.
+std::vector<std::string> BugsOnPage(std::istream& page) {
+  std::vector<std::string> bugs;
+  std::string target;
+  std::string line;
+  while (std::getline(page, line)) {
+    if (line.starts_with("## ")) {
+      target = line.substr(3);
+    } else if (!target.empty() && line.starts_with("| ") && !line.starts_with("| bug |")) {
+      bugs.push_back(target + "/" + line.substr(2, line.find(' ', 2) - 2));
+    }
+  }
+  std::ranges::sort(bugs);
+  return bugs;
 }
 
 TEST(Registry, HasEachNameOnce) {
