@@ -46,23 +46,31 @@ ExtentType SomeType(Numbers& numbers) {
   return !Subject::kOverwrites && type == ExtentType::kHole ? ExtentType::kData : type;
 }
 
-// One random script on a space of `size` bytes in units of `unit`. Every step is compared around what it changed,
-// and the whole at the end and after a Clear.
+struct ScriptShape {
+  std::uint64_t size;  // Of the space, in bytes.
+  std::uint64_t unit = 1;
+  std::uint64_t steps = 48;
+  std::uint64_t reach;       // The most units of an add: short, so that a script leaves many extents, but
+  std::uint64_t long_reach;  // once in a while it may cover them.
+};
+
+// One random script of adds. Every step is compared around what it changed, and the whole at the end, from random
+// places on, and after a Clear.
 template <typename Subject, typename Oracle>
-std::optional<std::string> DifferenceInScript(std::uint64_t seed, std::uint64_t size, std::uint64_t unit) {
+std::optional<std::string> DifferenceInScript(std::uint64_t seed, const ScriptShape& shape) {
+  const auto [size, unit, steps, reach, long_reach] = shape;
   Numbers numbers(seed);
   Subject subject(size);
   Oracle oracle(size);
   const std::uint64_t units = size / unit;
   std::uint64_t end = 0;
-  for (std::uint64_t step = 0; step < 48; ++step) {
-    // Short ones, so that a script leaves many extents, and once in a while one that covers them.
-    const std::uint64_t reach = numbers.Below(8) == 0 ? units : units / 16 + 1;
+  for (std::uint64_t step = 0; step < steps; ++step) {
+    const std::uint64_t length_max = numbers.Below(8) == 0 ? long_reach : reach;
     const std::uint64_t begin = Subject::kOverwrites ? numbers.Below(units) : end;
     if (begin == units) {
       break;
     }
-    end = std::min(begin + 1 + numbers.Below(reach), units);
+    end = std::min(begin + 1 + numbers.Below(length_max), units);
     const ByteRange range{.begin = begin * unit, .end = end * unit};
     const ExtentType type = SomeType<Subject>(numbers);
     subject.Add(range, type);
@@ -74,12 +82,13 @@ std::optional<std::string> DifferenceInScript(std::uint64_t seed, std::uint64_t 
       return difference;
     }
   }
-  if (auto difference = Difference(subject, oracle, {.begin = 0, .end = size})) {
-    return difference;
+  auto difference = Difference(subject, oracle, {.begin = 0, .end = size});
+  for (int i = 0; i < 64 && !difference; ++i) {
+    difference = Difference(subject, oracle, {.begin = numbers.Below(size), .end = size});
   }
   subject.Clear();
   oracle.Clear();
-  return Difference(subject, oracle, {.begin = 0, .end = size});
+  return difference ? difference : Difference(subject, oracle, {.begin = 0, .end = size});
 }
 
 // Too large for the oracle of bytes, and small enough to walk a bitmap of its blocks.
@@ -90,33 +99,19 @@ template <typename Subject>
 std::optional<std::string> DifferenceFromOracle(std::uint64_t scripts) {
   for (std::uint64_t seed = 1; seed <= scripts; ++seed) {
     const std::uint64_t small = 1 + Numbers(seed).Below(kFuzzSpace);
-    auto difference = DifferenceInScript<Subject, BitmapOracle>(seed, small, 1);
+    auto difference =
+        DifferenceInScript<Subject, BitmapOracle>(seed, {.size = small, .reach = small / 16 + 1, .long_reach = small});
     if (!difference && seed % 8 == 1) {
-      difference = DifferenceInScript<Subject, LastWriterOracle>(seed, kBlockSpace, kBlock);
+      constexpr std::uint64_t kBlocks = kBlockSpace / kBlock;
+      difference = DifferenceInScript<Subject, LastWriterOracle>(
+          seed, {.size = kBlockSpace, .unit = kBlock, .reach = kBlocks / 16 + 1, .long_reach = kBlocks});
     }
     if (difference) {
       return *difference + " (seed " + std::to_string(seed) + ")";
     }
   }
-  Subject subject(BitmapOracle::kSizeMax);
-  BitmapOracle oracle(BitmapOracle::kSizeMax);
-  Numbers numbers(scripts);
-  for (std::uint64_t step = 0, end = 0; step < 20'000; ++step) {
-    const std::uint64_t begin = Subject::kOverwrites ? numbers.Below(BitmapOracle::kSizeMax - 64) : end;
-    end = begin + 1 + numbers.Below(Subject::kOverwrites ? 64 : 50);
-    const ExtentType type = SomeType<Subject>(numbers);
-    subject.Add({.begin = begin, .end = end}, type);
-    if (!oracle.Add(begin, end - begin, type)) {
-      return "the oracle refuses a step";
-    }
-  }
-  for (std::uint64_t i = 0; i < 64; ++i) {
-    const std::uint64_t begin = numbers.Below(BitmapOracle::kSizeMax);
-    if (auto difference = Difference(subject, oracle, {.begin = begin, .end = BitmapOracle::kSizeMax})) {
-      return difference;
-    }
-  }
-  return Difference(subject, oracle, {.begin = 0, .end = BitmapOracle::kSizeMax});
+  return DifferenceInScript<Subject, BitmapOracle>(
+      scripts, {.size = BitmapOracle::kSizeMax, .steps = 20'000, .reach = 50, .long_reach = 64});
 }
 
 }  // namespace nbdspec::engine::speed

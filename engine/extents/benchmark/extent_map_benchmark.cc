@@ -32,30 +32,25 @@ struct Options {
   std::regex filter;
 };
 
-// Collects the rounds of one row and size.
-class Collector : public benchmark::BenchmarkReporter {
- public:
+struct Collector : benchmark::BenchmarkReporter {
   bool ReportContext(const Context&) override { return true; }
   void ReportRuns(const std::vector<Run>& runs) override {
     for (const Run& run : runs) {
       const std::string name = run.benchmark_name();
       if (run.error_occurred) {
         std::cerr << name << ": " << run.error_message << "\n";
-        failed_ = true;
+        has_failed = true;
       } else if (run.run_type == Run::RT_Iteration) {
         const auto bytes = run.counters.find("bytes");
         const double seconds = run.real_accumulated_time / static_cast<double>(run.iterations);
-        rounds_[run.run_name.function_name].push_back(
+        rounds[run.run_name.function_name].push_back(
             bytes != run.counters.end() ? bytes->second.value : seconds * 1e9 / run.counters.at("ops").value);
       }
     }
   }
-  [[nodiscard]] const std::map<std::string, std::vector<double>>& rounds() const { return rounds_; }
-  [[nodiscard]] bool failed() const { return failed_; }
 
- private:
-  std::map<std::string, std::vector<double>> rounds_;  // By row/n/subject.
-  bool failed_ = false;
+  std::map<std::string, std::vector<double>> rounds;  // By row/n/subject.
+  bool has_failed = false;
 };
 
 struct Row {
@@ -110,32 +105,25 @@ class Session {
     if (names_.empty()) {
       return;
     }
-    Collector collector;
     std::cerr << row.name << " " << n << "\n";
-    benchmark::RunSpecifiedBenchmarks(&collector, "all");
+    benchmark::RunSpecifiedBenchmarks(&collector_, "all");
     benchmark::ClearRegisteredBenchmarks();
     for (const auto& [name, subject] : names_) {
-      if (const auto found = collector.rounds().find(name); found != collector.rounds().end()) {
-        results_.all.push_back({.row = row.name,
-                                .title = row.title,
-                                .unit = row.unit,
-                                .n = n,
-                                .subject = subject,
-                                .rounds = found->second});
+      if (const auto found = collector_.rounds.find(name); found != collector_.rounds.end()) {
+        results_.all.push_back({row.name, row.title, row.unit, n, subject, found->second});
       }
     }
-    failed_ = failed_ || collector.failed();
     names_.clear();
   }
 
   [[nodiscard]] Results& results() { return results_; }
-  [[nodiscard]] bool failed() const { return failed_; }
+  [[nodiscard]] bool failed() const { return collector_.has_failed; }
 
  private:
   const Options& options_;
   Results results_;
   std::vector<std::pair<std::string, std::string>> names_;
-  bool failed_ = false;
+  Collector collector_;
 };
 
 // Makes the heap as large as any subject needs it, so that pages are warm whoever comes first.
@@ -154,7 +142,17 @@ void MeasureFresh(Session& session, std::uint64_t n) {
   session.Measure({"append_warm", "append, warm pages", "ns/extent"}, n, {},
                   [n]<typename S>(benchmark::State& state) { FreshMaps<DenseExtents, S>(state, n, /*cold=*/false); });
   session.Measure({"clear", "clear of the appended map", "ns/extent", std::max<std::uint64_t>(1, 100'000 / n)}, n, {},
-                  [n]<typename S>(benchmark::State& state) { ClearMaps<S>(state, n); });
+                  [n]<typename S>(benchmark::State& state) {
+                    const std::uint64_t count = MapsPerBatch(n);
+                    const auto prepare = [=] {
+                      Maps<S> maps(count);
+                      FillAll<DenseExtents>(maps, n);
+                      return maps;
+                    };
+                    TimeBatches(state, n * count, prepare, [](Maps<S>& maps) {
+                      std::ranges::for_each(maps, [](const std::unique_ptr<S>& map) { map->Clear(); });
+                    });
+                  });
   session.Measure({"random", "random overwriting adds", "ns/add"}, n, {.overwrites = true, .random_adds = n},
                   [n]<typename S>(benchmark::State& state) { FreshMaps<RandomAdds, S>(state, n, /*cold=*/false); });
   session.Measure({"append_cold", "append, cold pages", "ns/extent"}, n, {},
@@ -166,45 +164,112 @@ void MeasureKept(Session& session, Content content, std::uint64_t n) {
   const std::string suffix = dense ? "_dense" : "_sparse";
   const std::string where = dense ? ", appended map" : ", randomly made map";
   WarmPages(n);
+  // `body`(state, what is kept).
   const auto row = [&](const std::string& name, const std::string& title, const std::string& unit, bool overwrites,
                        auto body) {
     const std::uint64_t iterations = name == "bytes" ? 1 : 0;
     session.Measure({name + suffix, title + where, unit, iterations}, n,
-                    {.overwrites = overwrites || !dense, .sparse_extents = dense ? 0 : n}, body);
+                    {.overwrites = overwrites || !dense, .sparse_extents = dense ? 0 : n},
+                    [=]<typename S>(benchmark::State& state) { body(state, Kept<S>(content, n)); });
   };
   row("bytes", "memory per extent that is not of the initial type", "B/extent", false,
-      [=]<typename S>(benchmark::State& state) { BytesPerExtent<S>(state, content, n); });
-  row("foreach", "foreach of all", "ns/extent", false,
-      [=]<typename S>(benchmark::State& state) { ForEachExtent<S>(state, content, n); });
-  row("from100", "100 extents from a random offset", "ns/call", true,
-      [=]<typename S>(benchmark::State& state) { From100<S>(state, content, n); });
-  row("lookup", "lookup", "ns/lookup", true, [=]<typename S>(benchmark::State& state) {
-    if constexpr (S::kOverwrites) {
-      Lookups<S>(state, content, n, false);
-    }
-  });
-  row("lookup_dependent", "lookup, each depends on the last", "ns/lookup", true,
-      [=]<typename S>(benchmark::State& state) {
-        if constexpr (S::kOverwrites) {
-          Lookups<S>(state, content, n, true);
+      [](benchmark::State& state, const auto& kept) {
+        for (auto _ : state) {
+          state.SetIterationTime(1);
         }
+        state.counters["bytes"] = benchmark::Counter(kept.bytes / static_cast<double>(kept.stored_extents));
       });
+  row("foreach", "foreach of all", "ns/extent", false, [](benchmark::State& state, const auto& kept) {
+    const std::uint64_t walks = MapsPerBatch(kept.extents);
+    TimeBatches<Sum>(state, kept.extents * walks, [&](Sum& sum) {
+      for (std::uint64_t i = 0; i < walks; ++i) {
+        kept.map->ForEach({.begin = 0, .end = kSpace}, [&](Extent extent) { return sum(extent); });
+      }
+    });
+  });
+  row("from100", "100 extents from a random offset", "ns/call", true, [](benchmark::State& state, const auto& kept) {
+    constexpr std::uint64_t kCalls = 500;
+    Numbers numbers(3);
+    TimeBatches<std::uint64_t>(state, kCalls, [&](std::uint64_t& sum) {
+      for (std::uint64_t i = 0; i < kCalls; ++i) {
+        int left = 100;
+        kept.map->ForEach({.begin = numbers.Below(kept.end), .end = kSpace}, [&](Extent extent) {
+          sum += extent.range.end ^ static_cast<std::uint64_t>(extent.type);
+          return --left > 0;
+        });
+      }
+    });
+  });
+  // Dependent: where to look depends on the last answer, so that no two look-ups overlap.
+  const auto lookups = [](bool dependent) {
+    return [dependent]<typename S>(benchmark::State& state, const Filled<S>& kept) {
+      constexpr std::uint64_t kCalls = 5000;
+      Numbers numbers(4);
+      if constexpr (S::kOverwrites) {  // No other is asked.
+        TimeBatches<std::uint64_t>(state, kCalls, [&](std::uint64_t& sum) {
+          for (std::uint64_t i = 0; i < kCalls; ++i) {
+            const std::uint64_t after = dependent ? sum & 1 : 0;
+            sum += static_cast<std::uint64_t>(kept.map->TypeAt(numbers.Below(kept.end - 1) + after));
+            benchmark::DoNotOptimize(sum);
+          }
+        });
+      }
+    };
+  };
+  row("lookup", "lookup", "ns/lookup", true, lookups(/*dependent=*/false));
+  row("lookup_dependent", "lookup, each depends on the last", "ns/lookup", true, lookups(/*dependent=*/true));
   DropKept();
 }
 
 void MeasureFuzz(Session& session) {
   const std::vector<FuzzScript> scripts = FuzzScripts();
-  session.Measure({"fuzz64", "64 adds in 4 KiB from a fresh map", "ns/add"}, kFuzzAdds, {.overwrites = true},
-                  [&]<typename S>(benchmark::State& state) { Fuzz64<S>(state, scripts, 0); });
-  session.Measure({"fuzz64_foreach", "the same, and a foreach of all after every 8 adds", "ns/add"}, kFuzzAdds,
-                  {.overwrites = true}, [&]<typename S>(benchmark::State& state) { Fuzz64<S>(state, scripts, 8); });
+  // Freeing the map is part of it.
+  const auto row = [&](const std::string& name, const std::string& title, std::size_t walk_every) {
+    session.Measure({name, title, "ns/add"}, kFuzzAdds, {.overwrites = true},
+                    [&scripts, walk_every]<typename S>(benchmark::State& state) {
+                      TimeBatches<Sum>(state, scripts.size() * kFuzzAdds, [&](Sum& sum) {
+                        for (const FuzzScript& script : scripts) {
+                          S subject(kFuzzSpace);
+                          for (std::size_t i = 0; i < script.size(); ++i) {
+                            subject.Add(script[i].range, script[i].type);
+                            if (walk_every != 0 && i % walk_every == walk_every - 1) {
+                              subject.ForEach({.begin = 0, .end = kFuzzSpace},
+                                              [&](Extent extent) { return sum(extent); });
+                            }
+                          }
+                          benchmark::DoNotOptimize(subject);
+                        }
+                      });
+                    });
+  };
+  row("fuzz64", "64 adds in 4 KiB from a fresh map", 0);
+  row("fuzz64_foreach", "the same, and a foreach of all after every 8 adds", 8);
 }
 
 void MeasureReply(Session& session, std::uint64_t n) {
   const Row row = {"reply", "block-status reply in wire form", "ns/descriptor"};
   WarmPages(n);
-  session.Register(row, n, "memcpy", [n](benchmark::State& state) { CopyReply(state, n); });
-  session.Measure(row, n, {}, [n]<typename S>(benchmark::State& state) { Reply<S>(state, n); });
+  session.Register(row, n, "memcpy", [n](benchmark::State& state) {
+    const Bytes from(n * 8, Bytes::value_type{1});
+    Bytes to(n * 8);
+    const auto prepare = [&] { return to.data(); };
+    TimeBatches(state, n, prepare, [&](std::uint8_t* bytes) {
+      std::memcpy(bytes, from.data(), from.size());
+      benchmark::ClobberMemory();
+    });
+  });
+  session.Measure(row, n, {}, [n]<typename S>(benchmark::State& state) {
+    const Filled<S>& filled = Kept<S>(Content::kDense, n);
+    Bytes reply(n * 8);  // In memory that was used before, as memcpy's: a server has a buffer for replies.
+    const auto prepare = [&] {
+      reply.clear();
+      return reply.data();
+    };
+    TimeBatches(state, n, prepare, [&](std::uint8_t*) { AppendReply(*filled.map, filled.end, reply); });
+    if (reply.size() / 8 != n) {
+      state.SkipWithError("the reply has another number of descriptors");
+    }
+  });
   DropKept();
 }
 

@@ -33,15 +33,13 @@ std::string Text(double x, double y, const std::string& text, std::string_view a
   for (const char c : text) {
     escaped += c == '<' ? "&lt;" : c == '&' ? "&amp;" : std::string(1, c);
   }
-  return fmt::format(R"(<text x="{:.1f}" y="{:.1f}" text-anchor="{}" font-weight="{}">{}</text>)", x, y, anchor, weight,
-                     escaped) +
-         "\n";
+  return fmt::format("<text x=\"{:.1f}\" y=\"{:.1f}\" text-anchor=\"{}\" font-weight=\"{}\">{}</text>\n", x, y, anchor,
+                     weight, escaped);
 }
 
 std::string Line(double x1, double y1, double x2, double y2, std::string_view colour, double width) {
-  return fmt::format(R"(<path d="M{:.1f} {:.1f}L{:.1f} {:.1f}" stroke="{}" stroke-width="{:.1f}"/>)", x1, y1, x2, y2,
-                     colour, width) +
-         "\n";
+  return fmt::format("<path d=\"M{:.1f} {:.1f}L{:.1f} {:.1f}\" stroke=\"{}\" stroke-width=\"{:.1f}\"/>\n", x1, y1, x2,
+                     y2, colour, width);
 }
 
 // Decades, so that a panel begins and ends at a labelled line.
@@ -75,8 +73,8 @@ struct Point {
 std::vector<Point> PointsOf(const Results& results, const std::string& row, const std::string& subject) {
   std::vector<Point> points;
   for (const std::uint64_t n : SizesOf(results, row)) {
-    if (const Result* result = Find(results, row, n, subject); result != nullptr && Median(result->rounds) > 0) {
-      points.push_back({.n = static_cast<double>(n), .cost = Median(result->rounds)});
+    if (const auto cost = CostOf(results, row, n, subject).value_or(0); cost > 0) {
+      points.push_back({.n = static_cast<double>(n), .cost = cost});
     }
   }
   return points;

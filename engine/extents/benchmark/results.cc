@@ -72,10 +72,10 @@ std::vector<std::uint64_t> SizesOf(const Results& results, std::string_view row)
   return {sizes.begin(), sizes.end()};
 }
 
-const Result* Find(const Results& results, std::string_view row, std::uint64_t n, std::string_view subject) {
+std::optional<double> CostOf(const Results& results, std::string_view row, std::uint64_t n, std::string_view subject) {
   const auto found = std::ranges::find_if(
       results.all, [&](const Result& each) { return each.row == row && each.n == n && each.subject == subject; });
-  return found == results.all.end() ? nullptr : &*found;
+  return found == results.all.end() ? std::nullopt : std::optional(Median(found->rounds));
 }
 
 std::optional<Best> BestPeer(const Results& results, std::string_view row, std::uint64_t n,
@@ -97,25 +97,19 @@ std::optional<Best> BestPeer(const Results& results, std::string_view row, std::
 std::vector<TargetOutcome> OutcomesOf(const Results& results) {
   std::vector<TargetOutcome> outcomes;
   for (const Target& target : kTargets) {
-    const Result* ours = Find(results, target.row, target.n, kOurs);
-    if (ours == nullptr) {
-      continue;
-    }
-    const double cost = Median(ours->rounds);
-    if (target.against.empty()) {
-      outcomes.push_back({.target = target, .against = {}, .reached = cost, .met = cost <= target.at_least});
-      continue;
-    }
+    const auto ours = CostOf(results, target.row, target.n, kOurs);
     std::optional<Best> against;
     if (target.against == "best peer") {
       against = BestPeer(results, target.row, target.n);
     } else if (target.against == "best tree") {
       against = BestPeer(results, target.row, target.n, kTrees);
-    } else if (const Result* one = Find(results, target.row, target.n, target.against); one != nullptr) {
-      against = Best{.subject = one->subject, .cost = Median(one->rounds)};
+    } else if (const auto cost = CostOf(results, target.row, target.n, target.against)) {
+      against = Best{.subject = std::string(target.against), .cost = *cost};
     }
-    if (against) {
-      const double times = against->cost / cost;
+    if (ours && target.against.empty()) {
+      outcomes.push_back({.target = target, .against = {}, .reached = *ours, .met = *ours <= target.at_least});
+    } else if (ours && against) {
+      const double times = against->cost / *ours;
       outcomes.push_back(
           {.target = target, .against = against->subject, .reached = times, .met = times >= target.at_least});
     }
@@ -127,14 +121,14 @@ std::string ToJson(const Results& results) {
   nlohmann::ordered_json json;
   json["machine"] = results.machine;
   json["results"] = nlohmann::ordered_json::array();
-  for (const Result& each : results.all) {
-    json["results"].push_back({{"row", each.row},
-                               {"title", each.title},
-                               {"unit", each.unit},
-                               {"n", each.n},
-                               {"subject", each.subject},
-                               {"median", Median(each.rounds)},
-                               {"rounds", each.rounds}});
+  for (const auto& [row, title, unit, n, subject, rounds] : results.all) {
+    json["results"].push_back({{"row", row},
+                               {"title", title},
+                               {"unit", unit},
+                               {"n", n},
+                               {"subject", subject},
+                               {"median", Median(rounds)},
+                               {"rounds", rounds}});
   }
   return json.dump(1) + "\n";
 }
@@ -145,15 +139,10 @@ std::expected<Results, std::string> FromJson(std::string_view text) {
     return std::unexpected("this is not JSON; write it with extent_map_benchmark --json=FILE");
   }
   try {
-    Results results;
-    results.machine = json.at("machine").get<std::map<std::string, std::string>>();
+    Results results = {.machine = json.at("machine"), .all = {}};
     for (const auto& each : json.at("results")) {
-      results.all.push_back({.row = each.at("row"),
-                             .title = each.at("title"),
-                             .unit = each.at("unit"),
-                             .n = each.at("n"),
-                             .subject = each.at("subject"),
-                             .rounds = each.at("rounds")});
+      results.all.push_back(
+          {each.at("row"), each.at("title"), each.at("unit"), each.at("n"), each.at("subject"), each.at("rounds")});
       if (results.all.back().rounds.empty()) {
         return std::unexpected("a result of row " + results.all.back().row + " has no rounds");
       }

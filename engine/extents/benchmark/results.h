@@ -39,7 +39,8 @@ std::vector<std::string> RowsOf(const Results& results);
 std::vector<std::uint64_t> SizesOf(const Results& results, std::string_view row);
 std::vector<std::string> SubjectsOf(const Results& results);
 
-const Result* Find(const Results& results, std::string_view row, std::uint64_t n, std::string_view subject);
+// The median of the rounds; nothing if that was not measured.
+std::optional<double> CostOf(const Results& results, std::string_view row, std::uint64_t n, std::string_view subject);
 
 // The cheapest of `subjects` other than ours; nothing if none of them was measured there. An empty list is everyone.
 struct Best {

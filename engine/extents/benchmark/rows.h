@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The rows of the benchmark: what is done to one subject in one round, and how it is timed.
+// What the rows of the benchmark have in common: how a round with one subject is timed, and the maps it is about.
 //
-// Every function here is the body of a Google Benchmark with manual time. One iteration is a batch of operations
-// between two readings of this thread's CPU clock; "ops" says how many it was. So set-up is outside of the time, and
-// the clock's own cost (a fraction of a microsecond) is spread over the batch.
+// A row is the body of a Google Benchmark with manual time. One iteration is a batch of operations between two readings
+// of this thread's CPU clock; "ops" says how many it was. So set-up is outside of the time, and the clock's own cost (a
+// fraction of a microsecond) is spread over the batch.
 
 #pragma once
 
@@ -99,21 +99,6 @@ void FreshMaps(benchmark::State& state, std::uint64_t n, bool cold) {
   TimeBatches(state, n * count, prepare, [n](Maps<Subject>& maps) { FillAll<Extents>(maps, n); });
 }
 
-template <typename Subject>
-void ClearMaps(benchmark::State& state, std::uint64_t n) {
-  const std::uint64_t count = MapsPerBatch(n);
-  const auto prepare = [&] {
-    Maps<Subject> maps(count);
-    FillAll<DenseExtents>(maps, n);
-    return maps;
-  };
-  TimeBatches(state, n * count, prepare, [](Maps<Subject>& maps) {
-    for (std::unique_ptr<Subject>& map : maps) {
-      map->Clear();
-    }
-  });
-}
-
 // What a walk is for, at its least. Whether it goes on depends on the extent, as it does for all who ask for one; else
 // a compiler could take a loop over a vector as one that never ends early and do several extents at once.
 struct Sum {
@@ -128,7 +113,9 @@ struct Sum {
 // A map that several rows look at, and what it takes.
 template <typename Subject>
 struct Filled {
-  std::unique_ptr<Subject> map;
+  Content content = Content::kDense;
+  std::uint64_t n = 0;
+  std::unique_ptr<Subject> map = {};
   double bytes = 0;  // Of heap and object.
   std::uint64_t extents = 0;
   std::uint64_t stored_extents = 0;  // That are not of the initial type, which some subjects leave out.
@@ -165,7 +152,7 @@ Filled<Subject> Fill(Content content, std::uint64_t n) {
     map = std::make_unique<Subject>(kSpace);
     content == Content::kDense ? AddAll<DenseExtents>(*map, n) : FillSparse(*map, n);
   }
-  Filled<Subject> filled;
+  Filled<Subject> filled = {.content = content, .n = n};
   filled.bytes = (HeapBytes() - before) / static_cast<double>(count);
   filled.map = std::move(maps.front());
   filled.map->ForEach({.begin = 0, .end = kSpace}, [&](Extent extent) {
@@ -179,94 +166,20 @@ Filled<Subject> Fill(Content content, std::uint64_t n) {
 
 // Kept from row to row; one content and size at a time.
 template <typename Subject>
-struct KeptMap {
-  Content content = Content::kDense;
-  std::uint64_t n = 0;
-  Filled<Subject> filled = {};
-};
-template <typename Subject>
-inline KeptMap<Subject> kept_map;
+inline Filled<Subject> kept_map;
 
 template <typename Subject>
 const Filled<Subject>& Kept(Content content, std::uint64_t n) {
-  KeptMap<Subject>& kept = kept_map<Subject>;
+  Filled<Subject>& kept = kept_map<Subject>;
   if (kept.content != content || kept.n != n) {
     kept = {};
-    kept = {.content = content, .n = n, .filled = Fill<Subject>(content, n)};
+    kept = Fill<Subject>(content, n);
   }
-  return kept.filled;
+  return kept;
 }
 
 inline void DropKept() {
   ForEachSubject([]<typename Subject>() { kept_map<Subject> = {}; });
-}
-
-template <typename Subject>
-void BytesPerExtent(benchmark::State& state, Content content, std::uint64_t n) {
-  const Filled<Subject>& filled = Kept<Subject>(content, n);
-  for (auto _ : state) {
-    state.SetIterationTime(1);
-  }
-  state.counters["bytes"] = benchmark::Counter(filled.bytes / static_cast<double>(filled.stored_extents));
-}
-
-template <typename Subject>
-void ForEachExtent(benchmark::State& state, Content content, std::uint64_t n) {
-  const Filled<Subject>& filled = Kept<Subject>(content, n);
-  const std::uint64_t walks = MapsPerBatch(filled.extents);
-  TimeBatches<Sum>(state, filled.extents * walks, [&](Sum& sum) {
-    for (std::uint64_t i = 0; i < walks; ++i) {
-      filled.map->ForEach({.begin = 0, .end = kSpace}, [&](Extent extent) { return sum(extent); });
-    }
-  });
-}
-
-template <typename Subject>
-void From100(benchmark::State& state, Content content, std::uint64_t n) {
-  constexpr std::uint64_t kCalls = 500;
-  const Filled<Subject>& filled = Kept<Subject>(content, n);
-  Numbers numbers(3);
-  TimeBatches<std::uint64_t>(state, kCalls, [&](std::uint64_t& sum) {
-    for (std::uint64_t i = 0; i < kCalls; ++i) {
-      int left = 100;
-      filled.map->ForEach({.begin = numbers.Below(filled.end), .end = kSpace}, [&](Extent extent) {
-        sum += extent.range.end ^ static_cast<std::uint64_t>(extent.type);
-        return --left > 0;
-      });
-    }
-  });
-}
-
-// Dependent: where to look depends on the last answer, so that no two look-ups overlap.
-template <typename Subject>
-void Lookups(benchmark::State& state, Content content, std::uint64_t n, bool dependent) {
-  constexpr std::uint64_t kCalls = 5000;
-  const Filled<Subject>& filled = Kept<Subject>(content, n);
-  Numbers numbers(4);
-  TimeBatches<std::uint64_t>(state, kCalls, [&](std::uint64_t& sum) {
-    for (std::uint64_t i = 0; i < kCalls; ++i) {
-      const std::uint64_t after = dependent ? sum & 1 : 0;
-      sum += static_cast<std::uint64_t>(filled.map->TypeAt(numbers.Below(filled.end - 1) + after));
-      benchmark::DoNotOptimize(sum);
-    }
-  });
-}
-
-// Freeing the map is part of it.
-template <typename Subject>
-void Fuzz64(benchmark::State& state, const std::vector<FuzzScript>& scripts, std::size_t walk_every) {
-  TimeBatches<Sum>(state, scripts.size() * kFuzzAdds, [&](Sum& sum) {
-    for (const FuzzScript& script : scripts) {
-      Subject subject(kFuzzSpace);
-      for (std::size_t i = 0; i < script.size(); ++i) {
-        subject.Add(script[i].range, script[i].type);
-        if (walk_every != 0 && i % walk_every == walk_every - 1) {
-          subject.ForEach({.begin = 0, .end = kFuzzSpace}, [&](Extent extent) { return sum(extent); });
-        }
-      }
-      benchmark::DoNotOptimize(subject);
-    }
-  });
 }
 
 // The payload of a block-status reply that describes [0, end) of a map. For a peer: the plain loop over its extents.
@@ -286,31 +199,6 @@ void AppendReply(const Subject& subject, std::uint64_t end, Bytes& out) {
 // What engine/block_status offers.
 inline void AppendReply(const ExtentMapSubject& subject, std::uint64_t end, Bytes& out) {
   AppendDescriptors(subject.map(), {.begin = 0, .end = end}, {.descriptor_count_max = UINT32_MAX}, out);
-}
-
-template <typename Subject>
-void Reply(benchmark::State& state, std::uint64_t n) {
-  const Filled<Subject>& filled = Kept<Subject>(Content::kDense, n);
-  Bytes reply(n * 8);  // In memory that was used before, as memcpy's: a server has a buffer for replies.
-  const auto prepare = [&] {
-    reply.clear();
-    return reply.data();
-  };
-  TimeBatches(state, n, prepare, [&](std::uint8_t*) { AppendReply(*filled.map, filled.end, reply); });
-  if (reply.size() / 8 != n) {
-    state.SkipWithError("the reply has another number of descriptors");
-  }
-}
-
-inline void CopyReply(benchmark::State& state, std::uint64_t n) {
-  const Bytes from(n * 8, Bytes::value_type{1});
-  Bytes to(n * 8);
-  TimeBatches(
-      state, n, [&] { return to.data(); },
-      [&](std::uint8_t* bytes) {
-        std::memcpy(bytes, from.data(), from.size());
-        benchmark::ClobberMemory();
-      });
 }
 
 }  // namespace nbdspec::engine::speed

@@ -61,37 +61,30 @@ std::string Heading(const std::string& text, TableForm form) {
   return form == TableForm::kPlain ? "\n" + text + "\n" : "\n## " + text + "\n\n";
 }
 
-const Result& FirstOf(const Results& results, const std::string& row) {
+const Result& FirstOf(const Results& results, std::string_view row) {
   return *std::ranges::find(results.all, row, &Result::row);
 }
 
-// The subjects of one row: a column without figures would say nothing.
-Cells SubjectsOfRow(const Results& results, const std::string& row) {
-  Cells subjects;
-  for (const std::string& subject : SubjectsOf(results)) {
-    if (std::ranges::any_of(results.all, [&](const Result& one) { return one.row == row && one.subject == subject; })) {
-      subjects.push_back(subject);
-    }
-  }
-  return subjects;
-}
-
 std::string CostTable(const Results& results, const std::string& row, TableForm form) {
-  const Cells subjects = SubjectsOfRow(results, row);
+  // A column without figures would say nothing.
+  Cells subjects = SubjectsOf(results);
+  std::erase_if(subjects, [&](const std::string& subject) {
+    return std::ranges::none_of(results.all,
+                                [&](const Result& one) { return one.row == row && one.subject == subject; });
+  });
   std::vector<Cells> table = {{"n"}};
   table.front().insert(table.front().end(), subjects.begin(), subjects.end());
   table.front().insert(table.front().end(), {"best peer", "ours is"});
   for (const std::uint64_t n : SizesOf(results, row)) {
-    Cells cells = {Size(n)};
+    Cells& cells = table.emplace_back(1, Size(n));
     for (const std::string& subject : subjects) {
-      const Result* result = Find(results, row, n, subject);
-      cells.push_back(result == nullptr ? "-" : Number(Median(result->rounds)));
+      const auto cost = CostOf(results, row, n, subject);
+      cells.push_back(cost ? Number(*cost) : "-");
     }
-    const Result* ours = Find(results, row, n, kOurs);
+    const auto ours = CostOf(results, row, n, kOurs);
     const std::optional<Best> best = BestPeer(results, row, n);
     cells.push_back(best ? best->subject : "-");
-    cells.push_back(best && ours != nullptr ? Times(best->cost / Median(ours->rounds)) : "-");
-    table.push_back(std::move(cells));
+    cells.push_back(best && ours ? Times(best->cost / *ours) : "-");
   }
   const Result& first = FirstOf(results, row);
   return Heading(first.title + ", " + first.unit, form) + Table(table, form);
@@ -107,23 +100,22 @@ std::string GrowthTable(const Results& results, TableForm form) {
     if (sizes.size() < 2) {
       continue;
     }
-    Cells cells = {row};
+    Cells& cells = table.emplace_back(1, row);
     for (const std::string& subject : subjects) {
-      std::vector<const Result*> measured;
+      std::vector<std::pair<double, double>> measured;  // Size and cost.
       for (const std::uint64_t n : sizes) {
-        if (const Result* result = Find(results, row, n, subject); result != nullptr) {
-          measured.push_back(result);
+        if (const auto cost = CostOf(results, row, n, subject)) {
+          measured.emplace_back(static_cast<double>(n), *cost);
         }
       }
       if (measured.size() < 2) {
         cells.emplace_back("-");
         continue;
       }
-      const double cost = Median(measured.back()->rounds) / Median(measured.front()->rounds);
-      const double size = static_cast<double>(measured.back()->n) / static_cast<double>(measured.front()->n);
+      const double size = measured.back().first / measured.front().first;
+      const double cost = measured.back().second / measured.front().second;
       cells.push_back(Times(cost) + " n^" + Number(std::log(cost) / std::log(size)));
     }
-    table.push_back(std::move(cells));
   }
   if (table.size() == 1) {
     return "";
@@ -136,7 +128,7 @@ std::string TargetTable(const Results& results, TableForm form) {
   for (const TargetOutcome& outcome : OutcomesOf(results)) {
     const Target& target = outcome.target;
     const bool is_limit = target.against.empty();
-    std::string against = is_limit ? FirstOf(results, std::string(target.row)).unit : std::string(target.against);
+    std::string against = is_limit ? FirstOf(results, target.row).unit : std::string(target.against);
     if (!is_limit && outcome.against != target.against) {
       against += " (" + outcome.against + ")";
     }
@@ -158,16 +150,15 @@ std::string RenderTables(const Results& results, TableForm form) {
 }
 
 std::string RenderPage(const Results& results) {
-  std::string page =
-      "# How fast the extents map is\n\n"
-      "Written by `tools/benchmark` from one run of `bazel run -c opt //engine/extents:extent_map_benchmark`; not to "
-      "be\n"
-      "edited. Every figure is the median of several rounds, in CPU time; lower is better. The rounds of all subjects "
-      "are\n"
-      "mixed in random order, in one process; machines swing by a third, so believe ratios within a row, and those of\n"
-      "1.3 and more. `ours is` says how many times faster (or smaller) than the best peer the map is. `-`: the "
-      "subject\n"
-      "cannot do it, or would take more than some ten seconds a round.\n\n";
+  std::string page = R"(# How fast the extents map is
+
+Written by `tools/benchmark` from one run of `bazel run -c opt //engine/extents:extent_map_benchmark`; not to be
+edited. Every figure is the median of several rounds, in CPU time; lower is better. The rounds of all subjects are
+mixed in random order, in one process; machines swing by a third, so believe ratios within a row, and those of
+1.3 and more. `ours is` says how many times faster (or smaller) than the best peer the map is. `-`: the subject
+cannot do it, or would take more than some ten seconds a round.
+
+)";
   for (const auto& [key, value] : results.machine) {
     page += "- " + key + ": " + value + "\n";
   }
