@@ -3,12 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <map>
 #include <set>
 #include <string_view>
 #include <vector>
 
-#include "command/options.h"
+#include "command/command_table.h"
 #include "command/selection.h"
 #include "conformance/checks/check.h"
 #include "engine/base/or_return.h"
@@ -45,9 +47,7 @@ void PrintCheck(const Check& check) {
 
 std::unexpected<Refusal> UnknownId(const std::string& id) {
   std::vector<std::string_view> ids;
-  for (const spec::Requirement& requirement : spec::TheCatalogue().all()) {
-    ids.push_back(requirement.id);
-  }
+  std::ranges::transform(spec::TheCatalogue().all(), std::back_inserter(ids), &spec::Requirement::id);
   return Refuse(fmt::format("there is no check or requirement {}{}", engine::Quoted(id), DidYouMean(id, ids)));
 }
 

@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <chrono>
 #include <cstdio>
-#include <filesystem>
 #include <system_error>
 
-#include "command/options.h"
+#include "command/command_table.h"
 #include "command/output.h"
 #include "command/selection.h"
 #include "command/servers.h"

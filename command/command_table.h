@@ -1,16 +1,72 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The commands and their options as data. To add a command: its row in Commands, its name in the rows of the options
-// that it takes, and a file for its function. To add an option: its row in AllOptions, and a member of Options.
+// What the command line says, as plain data; the commands, which obey it; both as tables. To add a command: its row in Commands, its name in the rows of the options
+// that it takes, and its function. To add an option: its row in AllOptions, and a member of Options.
 
 #pragma once
 
+#include <cstdint>
 #include <span>
+#include <string>
 #include <string_view>
 #include <variant>
+#include <vector>
 
-#include "command/options.h"
+#include "command/output.h"
 
 namespace nbdspec::command {
+
+inline constexpr char kVersion[] = "0.1.0";
+
+inline constexpr double kCheckReplyTimeoutSeconds = 2;  // Unless the command line says otherwise.
+
+struct Options {
+  std::vector<std::string> words = {};  // What has no name: [TARGET] [SELECT...], A B, FILE|DIR..., ID.
+
+  // The server.
+  std::string spawn = {};
+  std::string export_name = {};
+  std::string target = {};  // Of replay and shrink, in place of the recorded one.
+  bool allow_write = false;
+
+  // How long, and how many.
+  std::uint64_t seed = 1;
+  double reply_timeout_s = 5;
+  double case_timeout_s = 10;
+  double deadline_s = 0;
+  double time_s = 0;               // 0: no limit; when script_count is 0 too, a minute.
+  std::uint64_t script_count = 0;  // 0: as many as the time allows.
+  int worker_count = 4;            // Checks mostly wait, so this does not depend on the processors there are.
+  int steps = 64;
+  int in_flight = 16;
+  int connections = 4;
+  int tries = 3;
+
+  // What is read and written; "-" is standard output.
+  std::string script_file = {};
+  std::string json_file = {};
+  std::string junit_file = {};
+  std::string findings = "nbdspec-findings";
+  std::string output = "-";
+
+  bool only_offered = false;
+  bool faults = false;
+  bool untested = false;
+  bool markdown = false;
+  bool no_color = false;
+  bool verbose = false;
+  bool quiet = false;
+};
+
+// Each returns the exit code of the program.
+ExitOrRefusal CheckCommand(const Options& options);
+ExitOrRefusal ListCommand(const Options& options);
+ExitOrRefusal ExplainCommand(const Options& options);
+ExitOrRefusal CoverageCommand(const Options& options);
+ExitOrRefusal SelfTestCommand(const Options& options);
+ExitOrRefusal FuzzCommand(const Options& options);
+ExitOrRefusal DiffCommand(const Options& options);
+ExitOrRefusal ReplayCommand(const Options& options);
+ExitOrRefusal ShrinkCommand(const Options& options);
 
 struct CommandRow {
   std::string_view name;

@@ -54,37 +54,32 @@ std::string RefuseBadCount(const std::string& text) {
   return error == std::errc() && stop == text.data() + text.size() ? "" : text + " is not in [0, 2^64)";
 }
 
-// Adds an option whose value is a `value`, as its kind is read and shown.
-class OptionAdder {
- public:
-  OptionAdder(CLI::App& app, const OptionRow& row) : app_(app), row_(row) {}
+// Each adds an option whose value is `value`, as its kind is read and shown.
+void AddOption(CLI::App& app, const OptionRow& row, bool& value) { app.add_flag(row.name, value, row.summary); }
 
-  void Add(bool& value) { app_.add_flag(row_.name, value, row_.summary); }
-  void Add(int& value) {
-    app_.add_option(row_.name, value, row_.summary)
-        ->check(CLI::Range(static_cast<int>(row_.least), static_cast<int>(row_.most)))
-        ->capture_default_str();
-  }
-  void Add(std::uint64_t& value) {
-    app_.add_option(row_.name, value, row_.summary)->check(RefuseBadCount)->capture_default_str();
-  }
-  void Add(double& value) {
-    const std::map<std::string, double> units = {{"ms", 0.001}, {"s", 1}, {"m", 60}};
-    app_.add_option(row_.name, value, row_.summary)
-        ->transform(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_SENSITIVE, "SECONDS"))
-        ->option_text(fmt::format("SECONDS, or as 500ms, 30s, 10m [{}]", value))
-        ->check(CLI::Range(row_.least, row_.most));
-  }
-  void Add(std::string& value) {
-    app_.add_option(row_.name, value, row_.summary)
-        ->option_text(value.empty() ? row_.value : fmt::format("{} [{}]", row_.value, value))
-        ->check(RefuseEmpty);
-  }
+void AddOption(CLI::App& app, const OptionRow& row, int& value) {
+  app.add_option(row.name, value, row.summary)
+      ->check(CLI::Range(static_cast<int>(row.least), static_cast<int>(row.most)))
+      ->capture_default_str();
+}
 
- private:
-  CLI::App& app_;
-  const OptionRow& row_;
-};
+void AddOption(CLI::App& app, const OptionRow& row, std::uint64_t& value) {
+  app.add_option(row.name, value, row.summary)->check(RefuseBadCount)->capture_default_str();
+}
+
+void AddOption(CLI::App& app, const OptionRow& row, double& value) {
+  const std::map<std::string, double> units = {{"ms", 0.001}, {"s", 1}, {"m", 60}};
+  app.add_option(row.name, value, row.summary)
+      ->transform(CLI::AsNumberWithUnit(units, CLI::AsNumberWithUnit::CASE_SENSITIVE, "SECONDS"))
+      ->option_text(fmt::format("SECONDS, or as 500ms, 30s, 10m [{}]", value))
+      ->check(CLI::Range(row.least, row.most));
+}
+
+void AddOption(CLI::App& app, const OptionRow& row, std::string& value) {
+  app.add_option(row.name, value, row.summary)
+      ->option_text(value.empty() ? row.value : fmt::format("{} [{}]", row.value, value))
+      ->check(RefuseEmpty);
+}
 
 void AddCommand(CLI::App& app, const CommandRow& row, Options& options, ExitOrRefusal& exit) {
   CLI::App* command = app.add_subcommand(std::string(row.name), row.summary);
@@ -98,7 +93,7 @@ void AddCommand(CLI::App& app, const CommandRow& row, Options& options, ExitOrRe
   }
   for (const OptionRow& option : AllOptions()) {
     if (option.commands.find(fmt::format(" {} ", row.name)) != std::string_view::npos) {
-      std::visit([&](auto member) { OptionAdder(*command, option).Add(options.*member); }, option.member);
+      std::visit([&](auto member) { AddOption(*command, option, options.*member); }, option.member);
     }
   }
   command->callback([&row, &options, &exit] { exit = row.run(options); });

@@ -5,6 +5,7 @@
 #include <fnmatch.h>
 
 #include <algorithm>
+#include <iterator>
 #include <numeric>
 
 #include "engine/base/quoted.h"
@@ -30,9 +31,7 @@ std::size_t EditDistance(std::string_view a, std::string_view b) {
 
 engine::Trouble MatchesNothing(std::string_view word) {
   std::vector<std::string_view> ids;
-  for (const conformance::Check& check : conformance::AllChecks()) {
-    ids.push_back(check.id);
-  }
+  std::ranges::transform(conformance::AllChecks(), std::back_inserter(ids), &conformance::Check::id);
   return {
       fmt::format("no check and no known target is called {}{} `nbdspec list` shows every check, "
                   "`nbdspec check --help` the targets.",

@@ -6,7 +6,7 @@
 #include <string>
 #include <vector>
 
-#include "command/options.h"
+#include "command/command_table.h"
 #include "command/output.h"
 #include "conformance/selftest/selftest.h"
 #include "engine/base/quoted.h"

@@ -7,7 +7,7 @@
 #include <csignal>
 #include <utility>
 
-#include "conformance/peer/process/command_line.h"
+#include "conformance/peer/process/process.h"
 #include "conformance/peer/reference_target.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
@@ -84,26 +84,6 @@ TargetOrTrouble WritableTarget(const std::string& word, bool allow_write) {
   return WritableTarget(std::move(options));
 }
 
-TargetOrTrouble TargetOf(const std::string& recorded, const Options& given) {
-  if (!given.target.empty()) {
-    return WritableTarget(given.target, given.allow_write);
-  }
-  NBDSPEC_ASSIGN_OR_RETURN(words, conformance::SplitCommand(recorded));
-  Options options{.allow_write = given.allow_write};
-  for (std::size_t i = 0; i < words.size(); ++i) {
-    std::string& word = words[i];
-    const bool has_value = i + 1 < words.size();
-    if (word == "--spawn" && has_value) {
-      options.spawn = words[++i];
-    } else if (word == "--export" && has_value) {
-      options.export_name = words[++i];
-    } else {
-      options.words.push_back(std::move(word));
-    }
-  }
-  return WritableTarget(std::move(options));
-}
-
 void CatchInterrupts() {
   struct sigaction action = {};
   action.sa_handler = Note;
@@ -139,45 +119,6 @@ std::string WarningsText(const fuzz::Warnings& warnings, const std::string& whos
                         warning.expected, warning.saw);
   }
   return text;
-}
-
-Json JsonOf(const fuzz::Warnings& warnings) {
-  Json all = Json::array();
-  for (const auto& [requirement, warning] : warnings) {
-    all.push_back({{"requirement", requirement},
-                   {"level", Word(spec::RequirementOf(requirement).level)},
-                   {"count", warning.count},
-                   {"script", warning.script_number},
-                   {"step", warning.step},
-                   {"expected", warning.expected},
-                   {"saw", warning.saw}});
-  }
-  return all;
-}
-
-Json ReportHead(const Options& options) {
-  return {{"format", 1}, {"tool", "nbdspec"}, {"version", kVersion}, {"seed", options.seed}};
-}
-
-ExitOrRefusal WriteReport(Json report, const std::optional<Trouble>& trouble, int exit, const Options& options) {
-  if (trouble) {
-    Complain(trouble->sentence);
-  }
-  if (options.json_file.empty()) {
-    return exit;
-  }
-  report["trouble"] = trouble ? trouble->sentence : "";
-  report["exit"] = exit;
-  const std::string why =
-      WriteOutput(options.json_file, report.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n");
-  return why.empty() ? ExitOrRefusal(exit) : Refuse(why, reports::ExitCode::kOurError);
-}
-
-int ExitWithoutFailure(const std::optional<Trouble>& trouble, bool is_unusable) {
-  if (trouble) {
-    return is_unusable ? reports::ExitCode::kTargetUnusable : reports::ExitCode::kOurError;
-  }
-  return InterruptSignal() != 0 ? 128 + InterruptSignal() : reports::ExitCode::kSuccess;
 }
 
 }  // namespace nbdspec::command

@@ -1,17 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the commands that run servers share: which server it is, what ends a run early, how warnings and reports look.
+// What the commands that run servers share: which server it is, what ends a run early, how warnings look.
 
 #pragma once
 
 #include <atomic>
 #include <chrono>
-#include <expected>
-#include <memory>
-#include <nlohmann/json.hpp>
-#include <optional>
 #include <string>
 
-#include "command/options.h"
+#include "command/command_table.h"
 #include "command/output.h"
 #include "conformance/peer/target.h"
 #include "engine/base/error.h"
@@ -21,7 +17,7 @@ namespace nbdspec::command {
 
 // --- Which server the words of a command line name ---
 
-using TargetOrTrouble = std::expected<std::unique_ptr<conformance::Target>, engine::Trouble>;
+using conformance::TargetOrTrouble;
 
 // The target that `options` name, its word taken off their front, or the reference server when they name none.
 // Errors: a malformed URI, a spawn command that cannot work, more than one server named.
@@ -33,9 +29,6 @@ TargetOrTrouble WritableTarget(Options options);
 
 // The same of one word: a server by name, a URI, or a command that has {socket} in it.
 TargetOrTrouble WritableTarget(const std::string& word, bool allow_write);
-
-// The same of --target, or where that is not given of `recorded`, which Target::CommandLine() wrote.
-TargetOrTrouble TargetOf(const std::string& recorded, const Options& options);
 
 // --- SIGINT, SIGTERM and SIGHUP end a run in good order: what was found is reported, servers are stopped ---
 
@@ -57,17 +50,5 @@ fuzz::LiveOptions LiveOptionsFrom(const Options& options);
 
 // Each warning with its first example; `whose` goes before the requirement: "B ".
 std::string WarningsText(const fuzz::Warnings& warnings, const std::string& whose);
-
-// docs/json.md describes these.
-using Json = nlohmann::ordered_json;
-Json JsonOf(const fuzz::Warnings& warnings);
-Json ReportHead(const Options& options);
-
-// Completes `report` with `trouble` and `exit`, and writes it where --json says. Prints the trouble too.
-// Returns the exit code: `exit`, or that of our own error.
-ExitOrRefusal WriteReport(Json report, const std::optional<engine::Trouble>& trouble, int exit, const Options& options);
-
-// The exit code of a run that was not usable, or was interrupted, or has found nothing.
-int ExitWithoutFailure(const std::optional<engine::Trouble>& trouble, bool is_unusable);
 
 }  // namespace nbdspec::command

@@ -35,7 +35,7 @@ engine::Disk DefaultDisk() {
   return disk;
 }
 
-// A connection: what one side says the other hears at once.
+// A connection: what one side sends the other has received at once.
 class InProcessTransport : public Transport {
  public:
   InProcessTransport(std::vector<engine::Export*> exports, std::unique_ptr<engine::Interposer> interposer, Wire wire)
@@ -116,26 +116,14 @@ class InProcessPeer : public Peer {
   std::vector<std::unique_ptr<engine::Export>> exports_;
 };
 
-class InProcessTarget : public Target {
- public:
-  explicit InProcessTarget(ReferenceOptions options)
-      : Target({.description = "nbdspec reference server (in process)",
-                .command_line = "reference",
-                .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kStrictBlockSize}}),
-        options_(std::move(options)) {}
-
-  std::expected<std::unique_ptr<Peer>, engine::Trouble> Start(Setup setup, Transport::Clock::time_point) override {
-    return std::make_unique<InProcessPeer>(options_, setup);
-  }
-
- private:
-  ReferenceOptions options_;
-};
-
 }  // namespace
 
 std::unique_ptr<Target> ReferenceTarget(ReferenceOptions options) {
-  return std::make_unique<InProcessTarget>(std::move(options));
+  return std::make_unique<Target>(
+      TargetFacts{.description = "nbdspec reference server (in process)",
+                  .command_line = "reference",
+                  .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kStrictBlockSize}},
+      [options = std::move(options)](Setup setup, auto) { return std::make_unique<InProcessPeer>(options, setup); });
 }
 
 }  // namespace nbdspec::conformance

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -42,6 +43,8 @@ class Peer {
   virtual std::string StandardError() { return {}; }
 };
 
+using PeerOrTrouble = std::expected<std::unique_ptr<Peer>, engine::Trouble>;
+
 struct TargetFacts {
   std::string description;  // For reports: "nbdkit 1.32.5 (memory)", "nbd+unix:///d?socket=/s".
   // What to write on a command line to name it again, quoted for a shell: "nbdkit", "--spawn 'srv {socket}'".
@@ -54,13 +57,13 @@ struct TargetFacts {
 
 class Target {
  public:
-  explicit Target(TargetFacts facts) : facts_(std::move(facts)) {}
-  virtual ~Target() = default;
+  using StartFunction = std::function<PeerOrTrouble(Setup setup, Transport::Clock::time_point deadline)>;
+
+  Target(TargetFacts facts, StartFunction start) : facts_(std::move(facts)), start_(std::move(start)) {}
 
   // A peer of its own: a process for a server that nbdspec starts, the same server for a URI.
   // Errors: not installed, does not come up by `deadline`, dies at start (with its last words), setup not possible.
-  virtual std::expected<std::unique_ptr<Peer>, engine::Trouble> Start(Setup setup,
-                                                                      Transport::Clock::time_point deadline) = 0;
+  PeerOrTrouble Start(Setup setup, Transport::Clock::time_point deadline) { return start_(setup, deadline); }
 
   [[nodiscard]] const TargetFacts& facts() const { return facts_; }
   [[nodiscard]] bool CanSetUp(Setup setup) const {
@@ -73,18 +76,20 @@ class Target {
 
  private:
   TargetFacts facts_;
+  StartFunction start_;
 };
 
+using TargetOrTrouble = std::expected<std::unique_ptr<Target>, engine::Trouble>;
+
 // An NBD URI: nbd://host[:port]/[export], nbd+unix:///[export]?socket=PATH. (nbds: TLS, a later version.)
-std::expected<std::unique_ptr<Target>, engine::Trouble> TargetFromUri(std::string_view uri);
+TargetOrTrouble TargetFromUri(std::string_view uri);
 
 // A command that starts a server, with {socket} (required; a unix socket to listen on) and {image} (an 8 MiB file
 // to serve) replaced. It is split into words by shell quoting rules, and not given to a shell.
-std::expected<std::unique_ptr<Target>, engine::Trouble> TargetFromSpawn(std::string_view command,
-                                                                        std::string_view export_name);
+TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view export_name);
 
 // "nbdkit", "nbdkit:extents" (with the plugin of engine/nbdkit), "qemu-nbd" or "nbd-server", as Debian 12 installs it.
 // ("reference" is in reference_target.h.)
-std::expected<std::unique_ptr<Target>, engine::Trouble> TargetFromName(std::string_view name);
+TargetOrTrouble TargetFromName(std::string_view name);
 
 }  // namespace nbdspec::conformance

@@ -47,8 +47,7 @@ ExportClient::ExportClient(std::unique_ptr<conformance::Peer> peer, std::unique_
     : peer_(std::move(peer)), session_(std::move(transport), kLimits, transcript_) {}
 
 ExportClient::Served<std::unique_ptr<ExportClient>> ExportClient::Enter(
-    std::expected<std::unique_ptr<conformance::Peer>, engine::Trouble> peer,
-    conformance::Transport::Clock::time_point deadline, const std::string& export_name,
+    conformance::PeerOrTrouble peer, conformance::Transport::Clock::time_point deadline, const std::string& export_name,
     const std::vector<std::string>& contexts) {
   auto transport = peer ? (*peer)->Connect(deadline) : std::unexpected(peer.error());
   if (!transport) {

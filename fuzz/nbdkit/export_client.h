@@ -35,10 +35,11 @@ class ExportClient {
   template <typename T>
   using Served = std::expected<T, Disagreement>;
 
-  static Served<std::unique_ptr<ExportClient>> Enter(
-      std::expected<std::unique_ptr<conformance::Peer>, engine::Trouble> peer,
-      conformance::Transport::Clock::time_point deadline, const std::string& export_name = "",
-      const std::vector<std::string>& contexts = {std::string(engine::kBaseAllocation)});
+  static Served<std::unique_ptr<ExportClient>> Enter(conformance::PeerOrTrouble peer,
+                                                     conformance::Transport::Clock::time_point deadline,
+                                                     const std::string& export_name = "",
+                                                     const std::vector<std::string>& contexts = {
+                                                         std::string(engine::kBaseAllocation)});
 
   ~ExportClient() { session_.Disconnect(); }
   ExportClient(const ExportClient&) = delete;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/process/command_line.h"
-
 #include <gtest/gtest.h>
+
+#include "conformance/peer/process/process.h"
 
 namespace nbdspec::conformance {
 namespace {

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/process/private_directory.h"
-
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 
@@ -8,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "conformance/peer/process/process.h"
 #include "conformance/peer/socket/socket_transport.h"
 
 namespace nbdspec::conformance {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A server's process, from start to its complete removal. See guardian.h for how nothing is left behind.
+// Servers as processes: their command lines as text, the directory of each, and its process from start to complete
+// removal. See guardian.h for how nothing is left behind.
 
 #pragma once
 
@@ -10,15 +11,53 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
-#include "conformance/peer/process/guardian.h"
-#include "conformance/peer/process/private_directory.h"
 #include "conformance/peer/socket/socket_transport.h"
 #include "conformance/peer/transport.h"
 #include "engine/base/error.h"
 
 namespace nbdspec::conformance {
+
+// Splits `command` into words as a POSIX shell does with blanks, '...', "..." and backslashes; at least one word.
+// Errors: no word, an open quote, a last backslash, NUL, or an unquoted character that only a shell gives a meaning
+// to ($ ` | & ; < > and parentheses): no shell ever runs it, so it would silently not have it here.
+// Example: a 'b c' "d\"e" f\ g -> a, b c, d"e, f g
+std::expected<std::vector<std::string>, engine::Trouble> SplitCommand(std::string_view command);
+
+// `word` as a shell, and SplitCommand, read it back: quoted only when it has to be.
+std::string QuoteWord(std::string_view word);
+
+// A directory of our own for one server: its socket, image, configuration and log. Nobody else may look into it.
+class PrivateDirectory {
+ public:
+  // Makes a new one with mode 0700 in $TMPDIR, or in /tmp.
+  // Errors: it cannot be made, or a unix socket's path in it would be too long.
+  static std::expected<PrivateDirectory, engine::Trouble> Make();
+
+  // Removes it with all that is in it, unless released.
+  ~PrivateDirectory();
+  PrivateDirectory(PrivateDirectory&& other) noexcept : path_(other.Release()) {}
+  PrivateDirectory& operator=(PrivateDirectory&&) = delete;
+
+  // Absolute.
+  [[nodiscard]] const std::string& path() const { return path_; }
+
+  // The path of a file in it.
+  [[nodiscard]] std::string PathOf(std::string_view name) const { return path_ + "/" + std::string(name); }
+
+  // The unix socket in it: short enough for one.
+  [[nodiscard]] std::string socket_path() const { return PathOf("socket"); }
+
+  // Leaves its removal to the caller; returns its path.
+  std::string Release();
+
+ private:
+  explicit PrivateDirectory(std::string path) : path_(std::move(path)) {}
+
+  std::string path_;  // Empty when released.
+};
 
 // The last bytes kept of what a server wrote.
 inline constexpr std::size_t kLastWordsBytesMax = 4096;

@@ -47,90 +47,85 @@ class SocketTransport final : public Transport {
  public:
   explicit SocketTransport(FileDescriptor socket) : socket_(std::move(socket)) {}
 
-  Ending Send(ByteView bytes, Clock::time_point deadline) override;
-  Ending Receive(Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override;
+  Ending Send(ByteView bytes, Clock::time_point deadline) override {
+    while (!bytes.empty()) {
+      const ssize_t sent = send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+      if (sent >= 0) {
+        bytes = bytes.subspan(static_cast<std::size_t>(sent));
+        continue;
+      }
+      if (errno == EINTR) {
+        continue;
+      }
+      if (errno != EAGAIN) {
+        return WhySendFailed(errno);
+      }
+      const short wanted = MayRead() ? (POLLOUT | POLLIN) : POLLOUT;
+      const short ready = PollUntil(socket_.get(), wanted, deadline);
+      if (ready == 0) {
+        return Ending::kTimedOut;
+      }
+      if (MayRead() && (ready & POLLIN) != 0) {
+        ReadSome();
+        // A peer that talks without end and never listens must not keep us here.
+        if ((ready & POLLOUT) == 0 && Clock::now() >= deadline) {
+          return Ending::kTimedOut;
+        }
+      }
+    }
+    return Ending::kNone;
+  }
+
+  Ending Receive(Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {
+    NBDSPEC_CHECK(bytes_max > 0);
+    while (inbound_.size() == 0) {
+      if (end_ != Ending::kNone) {
+        return end_;
+      }
+      if (!ReadSome() && end_ == Ending::kNone && PollUntil(socket_.get(), POLLIN, deadline) == 0) {
+        return Ending::kTimedOut;
+      }
+    }
+    const ByteView given = inbound_.view().first(std::min(bytes_max, inbound_.size()));
+    out.insert(out.end(), given.begin(), given.end());
+    inbound_.Drop(given.size());
+    return Ending::kNone;
+  }
+
   void CloseSending() override { shutdown(socket_.get(), SHUT_WR); }
 
  private:
   [[nodiscard]] bool MayRead() const { return end_ == Ending::kNone && inbound_.size() < kInboundBytesMax; }
 
   // Reads once without waiting, into the inbound buffer. Returns whether anything came.
-  bool ReadSome();
-  Ending WhySendFailed(int error);
+  bool ReadSome() {
+    std::array<std::uint8_t, kReadBytes> buffer;
+    const ssize_t got = recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
+    if (got > 0) {
+      inbound_.Append(ByteView(buffer).first(static_cast<std::size_t>(got)));
+      return true;
+    }
+    if (got == 0) {
+      end_ = was_reset_ ? Ending::kReset : Ending::kClosed;
+    } else if (errno != EINTR && (was_reset_ || errno != EAGAIN)) {
+      end_ = Ending::kReset;
+    }
+    return false;
+  }
+
+  Ending WhySendFailed(int error) {
+    was_reset_ = error == ECONNRESET;
+    // What the peer said before it left is worth more than how it left, and tells a close from a broken pipe.
+    while (MayRead() && ReadSome()) {
+    }
+    return end_ == Ending::kClosed ? Ending::kClosed : Ending::kReset;
+  }
 
   FileDescriptor socket_;
   engine::ByteQueue inbound_;   // Received and not yet given.
   bool was_reset_ = false;      // Told to a send: the kernel tells it only once, and then reads see a plain end.
   Ending end_ = Ending::kNone;  // How the peer's bytes ended, after those in inbound_.
 };
-
-bool SocketTransport::ReadSome() {
-  std::array<std::uint8_t, kReadBytes> buffer;
-  const ssize_t got = recv(socket_.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
-  if (got > 0) {
-    inbound_.Append(ByteView(buffer).first(static_cast<std::size_t>(got)));
-    return true;
-  }
-  if (got == 0) {
-    end_ = was_reset_ ? Ending::kReset : Ending::kClosed;
-  } else if (errno != EINTR && (was_reset_ || errno != EAGAIN)) {
-    end_ = Ending::kReset;
-  }
-  return false;
-}
-
-Ending SocketTransport::WhySendFailed(int error) {
-  was_reset_ = error == ECONNRESET;
-  // What the peer said before it left is worth more than how it left, and tells a close from a broken pipe.
-  while (MayRead() && ReadSome()) {
-  }
-  return end_ == Ending::kClosed ? Ending::kClosed : Ending::kReset;
-}
-
-Ending SocketTransport::Send(ByteView bytes, Clock::time_point deadline) {
-  while (!bytes.empty()) {
-    const ssize_t sent = send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent >= 0) {
-      bytes = bytes.subspan(static_cast<std::size_t>(sent));
-      continue;
-    }
-    if (errno == EINTR) {
-      continue;
-    }
-    if (errno != EAGAIN) {
-      return WhySendFailed(errno);
-    }
-    const short wanted = MayRead() ? (POLLOUT | POLLIN) : POLLOUT;
-    const short ready = PollUntil(socket_.get(), wanted, deadline);
-    if (ready == 0) {
-      return Ending::kTimedOut;
-    }
-    if (MayRead() && (ready & POLLIN) != 0) {
-      ReadSome();
-      // A peer that talks without end and never listens must not keep us here.
-      if ((ready & POLLOUT) == 0 && Clock::now() >= deadline) {
-        return Ending::kTimedOut;
-      }
-    }
-  }
-  return Ending::kNone;
-}
-
-Ending SocketTransport::Receive(Bytes& out, std::size_t bytes_max, Clock::time_point deadline) {
-  NBDSPEC_CHECK(bytes_max > 0);
-  while (inbound_.size() == 0) {
-    if (end_ != Ending::kNone) {
-      return end_;
-    }
-    if (!ReadSome() && end_ == Ending::kNone && PollUntil(socket_.get(), POLLIN, deadline) == 0) {
-      return Ending::kTimedOut;
-    }
-  }
-  const ByteView given = inbound_.view().first(std::min(bytes_max, inbound_.size()));
-  out.insert(out.end(), given.begin(), given.end());
-  inbound_.Drop(given.size());
-  return Ending::kNone;
-}
 
 // Waits for a connect that is under way; returns its errno, 0 for success.
 int FinishConnect(int fd, Transport::Clock::time_point deadline) {

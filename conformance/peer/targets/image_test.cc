@@ -8,7 +8,7 @@
 #include <fstream>
 #include <iterator>
 
-#include "conformance/peer/process/private_directory.h"
+#include "conformance/peer/process/process.h"
 #include "conformance/peer/socket/socket_transport.h"
 
 namespace nbdspec::conformance {

@@ -13,11 +13,9 @@
 
 #include <algorithm>
 #include <array>
-#include <optional>
+#include <sstream>
 #include <utility>
 
-#include "conformance/peer/process/command_line.h"
-#include "conformance/peer/process/process.h"
 #include "conformance/peer/target.h"
 #include "conformance/peer/targets/image.h"
 #include "conformance/peer/targets/nbdkit_module.h"
@@ -145,21 +143,18 @@ std::string VersionOf(const NamedServer& server) {
   if (!process || !(*process)->EndedBy(Transport::Clock::now() + kVersionWait)) {
     return {};
   }
-  const auto words = (*process)->LastWords();
-  const auto is_blank = [](char c) { return c == ' ' || c == '\n'; };
-  for (auto begin = words.begin(); begin != words.end();) {
-    const auto end = std::find_if(begin, words.end(), is_blank);
-    if (begin != end && *begin >= '0' && *begin <= '9') {
-      return {begin, end};
+  std::istringstream words((*process)->LastWords());
+  for (std::string word; words >> word;) {
+    if (word[0] >= '0' && word[0] <= '9') {
+      return word;
     }
-    begin = std::find_if_not(end, words.end(), is_blank);
   }
   return {};
 }
 
 }  // namespace
 
-std::expected<std::unique_ptr<Target>, Trouble> TargetFromName(std::string_view name) {
+TargetOrTrouble TargetFromName(std::string_view name) {
   const auto* const server = std::ranges::find(kServers, name, &NamedServer::name);
   if (server == kServers.end()) {
     return std::unexpected(

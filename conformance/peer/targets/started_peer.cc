@@ -7,7 +7,6 @@
 #include <system_error>
 #include <utility>
 
-#include "conformance/peer/process/process.h"
 #include "conformance/peer/socket/socket_transport.h"
 #include "conformance/peer/targets/image.h"
 #include "engine/base/or_return.h"
@@ -48,17 +47,84 @@ class StartedPeer final : public Peer {
   StartedPeer(ServerRecipe recipe, Setup setup, std::chrono::nanoseconds restart_wait)
       : recipe_(std::move(recipe)), setup_(setup), restart_wait_(restart_wait) {}
 
-  std::expected<void, Trouble> Start(Clock::time_point deadline);
+  std::expected<void, Trouble> Start(Clock::time_point deadline) {
+    process_.reset();  // First: its command may name a port or a lock that only one server can have.
+    auto started = StartProcess();
+    if (started) {
+      started = WaitUntilUp(deadline);
+    }
+    if (!started) {
+      process_.reset();
+    }
+    return started;
+  }
 
-  std::expected<std::unique_ptr<Transport>, Trouble> Connect(Clock::time_point deadline) override;
-  std::optional<std::string> Ended() override;
+  std::expected<std::unique_ptr<Transport>, Trouble> Connect(Clock::time_point deadline) override {
+    if (process_ == nullptr) {
+      return std::unexpected(Trouble{"The server " + recipe_.name + " is not running: its last start failed."});
+    }
+    auto transport = ConnectSocket(address_, deadline);
+    if (transport) {
+      return *std::move(transport);
+    }
+    const auto ended = Ended();
+    return std::unexpected(Trouble{
+        "Cannot connect to the server " + recipe_.name + ": " + std::generic_category().message(transport.error()) +
+        ". " + (ended ? "It " + *ended + ". " : "It still runs. ") + TellLastWords(process_->LastWords())});
+  }
+
+  std::optional<std::string> Ended() override {
+    return process_ == nullptr ? "could not be started again" : process_->EndedBy(Clock::now() + kNewsOfDeathWait);
+  }
+
   std::expected<void, Trouble> Restart() override { return Start(Clock::now() + restart_wait_); }
   std::string StandardError() override { return process_ == nullptr ? std::string() : process_->LastWords(); }
 
  private:
-  std::expected<void, Trouble> StartProcess();
-  std::expected<void, Trouble> WaitUntilUp(Clock::time_point deadline);
-  [[nodiscard]] bool IsUp(Clock::time_point deadline) const;
+  std::expected<void, Trouble> StartProcess() {
+    NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
+    NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(directory.socket_path()));
+    address_ = address;
+    const std::string image = directory.PathOf("image");
+    NBDSPEC_RETURN_IF_ERROR(WriteImage(image));
+    NBDSPEC_ASSIGN_OR_RETURN(words, recipe_.command(setup_, directory, image));
+    NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory)));
+    process_ = std::move(process);
+    return {};
+  }
+
+  [[nodiscard]] bool IsUp(Clock::time_point deadline) const {
+    const auto transport = ConnectSocket(address_, deadline);
+    if (!transport) {
+      return false;
+    }
+    // Its greeting is read even when it is not needed: a server may not expect a client that leaves before.
+    constexpr std::string_view kMagic = "NBDMAGIC";
+    const Clock::time_point silent_until = std::min(deadline, Clock::now() + kGreetingWait);
+    engine::Bytes greeting;
+    while (greeting.size() < kMagic.size() && (*transport)->Receive(greeting, 64, silent_until) == Ending::kNone) {
+    }
+    return !recipe_.must_greet ||
+           std::string_view(reinterpret_cast<const char*>(greeting.data()), greeting.size()).starts_with(kMagic);
+  }
+
+  std::expected<void, Trouble> WaitUntilUp(Clock::time_point deadline) {
+    for (;;) {
+      if (const auto ended = process_->EndedBy(Clock::now() + kReadinessPause)) {
+        return std::unexpected(Trouble{"The server " + recipe_.name + " " + *ended + " when it was started. " +
+                                       TellLastWords(process_->LastWords()) + " Try its command by hand."});
+      }
+      if (IsUp(deadline)) {
+        return {};
+      }
+      if (Clock::now() >= deadline) {
+        return std::unexpected(Trouble{
+            "The server " + recipe_.name + " runs but does not " +
+            (recipe_.must_greet ? "greet clients on" : "listen on") + " its unix socket in the time it was given. " +
+            TellLastWords(process_->LastWords()) + " Check its options, or give it more time."});
+      }
+    }
+  }
 
   ServerRecipe recipe_;
   Setup setup_;
@@ -67,108 +133,25 @@ class StartedPeer final : public Peer {
   std::unique_ptr<ServerProcess> process_;  // Null only when the last start failed.
 };
 
-std::expected<void, Trouble> StartedPeer::StartProcess() {
-  NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
-  NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(directory.socket_path()));
-  address_ = address;
-  const std::string image = directory.PathOf("image");
-  NBDSPEC_RETURN_IF_ERROR(WriteImage(image));
-  NBDSPEC_ASSIGN_OR_RETURN(words, recipe_.command(setup_, directory, image));
-  NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory)));
-  process_ = std::move(process);
-  return {};
-}
-
-bool StartedPeer::IsUp(Clock::time_point deadline) const {
-  const auto transport = ConnectSocket(address_, deadline);
-  if (!transport) {
-    return false;
-  }
-  // Its greeting is read even when it is not needed: a server may not expect a client that leaves before.
-  constexpr std::string_view kMagic = "NBDMAGIC";
-  const Clock::time_point silent_until = std::min(deadline, Clock::now() + kGreetingWait);
-  engine::Bytes greeting;
-  while (greeting.size() < kMagic.size() && (*transport)->Receive(greeting, 64, silent_until) == Ending::kNone) {
-  }
-  return !recipe_.must_greet ||
-         std::string_view(reinterpret_cast<const char*>(greeting.data()), greeting.size()).starts_with(kMagic);
-}
-
-std::expected<void, Trouble> StartedPeer::WaitUntilUp(Clock::time_point deadline) {
-  for (;;) {
-    if (const auto ended = process_->EndedBy(Clock::now() + kReadinessPause)) {
-      return std::unexpected(Trouble{"The server " + recipe_.name + " " + *ended + " when it was started. " +
-                                     TellLastWords(process_->LastWords()) + " Try its command by hand."});
-    }
-    if (IsUp(deadline)) {
-      return {};
-    }
-    if (Clock::now() >= deadline) {
-      return std::unexpected(Trouble{
-          "The server " + recipe_.name + " runs but does not " +
-          (recipe_.must_greet ? "greet clients on" : "listen on") + " its unix socket in the time it was given. " +
-          TellLastWords(process_->LastWords()) + " Check its options, or give it more time."});
-    }
-  }
-}
-
-std::expected<void, Trouble> StartedPeer::Start(Clock::time_point deadline) {
-  process_.reset();  // First: its command may name a port or a lock that only one server can have.
-  auto started = StartProcess();
-  if (started) {
-    started = WaitUntilUp(deadline);
-  }
-  if (!started) {
-    process_.reset();
-  }
-  return started;
-}
-
-std::expected<std::unique_ptr<Transport>, Trouble> StartedPeer::Connect(Clock::time_point deadline) {
-  if (process_ == nullptr) {
-    return std::unexpected(Trouble{"The server " + recipe_.name + " is not running: its last start failed."});
-  }
-  auto transport = ConnectSocket(address_, deadline);
-  if (transport) {
-    return *std::move(transport);
-  }
-  const auto ended = Ended();
-  return std::unexpected(Trouble{
-      "Cannot connect to the server " + recipe_.name + ": " + std::generic_category().message(transport.error()) +
-      ". " + (ended ? "It " + *ended + ". " : "It still runs. ") + TellLastWords(process_->LastWords())});
-}
-
-std::optional<std::string> StartedPeer::Ended() {
-  return process_ == nullptr ? "could not be started again" : process_->EndedBy(Clock::now() + kNewsOfDeathWait);
-}
-
-class OurTarget final : public Target {
- public:
-  OurTarget(TargetFacts facts, ServerRecipe recipe) : Target(std::move(facts)), recipe_(std::move(recipe)) {}
-
-  std::expected<std::unique_ptr<Peer>, Trouble> Start(Setup setup, Clock::time_point deadline) override {
-    if (!CanSetUp(setup)) {
-      return std::unexpected(Trouble{"Cannot set up " + Describe() + " like that: its command says how it serves."});
-    }
-    return StartPeer(recipe_, setup, deadline);
-  }
-
- private:
-  ServerRecipe recipe_;
-};
-
 }  // namespace
 
-std::unique_ptr<Target> StartedTarget(TargetFacts facts, ServerRecipe recipe) {
-  return std::make_unique<OurTarget>(std::move(facts), std::move(recipe));
-}
-
-std::expected<std::unique_ptr<Peer>, Trouble> StartPeer(ServerRecipe recipe, Setup setup, Clock::time_point deadline) {
+PeerOrTrouble StartPeer(ServerRecipe recipe, Setup setup, Clock::time_point deadline) {
   const auto given = deadline - Clock::now();
   auto peer = std::make_unique<StartedPeer>(
       std::move(recipe), setup, std::clamp<std::chrono::nanoseconds>(given, kRestartWaitMin, kRestartWaitMax));
   NBDSPEC_RETURN_IF_ERROR(peer->Start(deadline));
   return peer;
+}
+
+std::unique_ptr<Target> StartedTarget(const TargetFacts& facts, ServerRecipe recipe) {
+  return std::make_unique<Target>(
+      facts, [facts, recipe = std::move(recipe)](Setup setup, Clock::time_point deadline) -> PeerOrTrouble {
+        if (std::ranges::find(facts.setups, setup) == facts.setups.end()) {
+          return std::unexpected(
+              Trouble{"Cannot set up " + facts.description + " like that: its command says how it serves."});
+        }
+        return StartPeer(recipe, setup, deadline);
+      });
 }
 
 }  // namespace nbdspec::conformance

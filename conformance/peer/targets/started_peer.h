@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "conformance/peer/process/private_directory.h"
+#include "conformance/peer/process/process.h"
 #include "conformance/peer/target.h"
 #include "engine/base/error.h"
 
@@ -32,10 +32,9 @@ struct ServerRecipe {
 
 // Starts a server from fresh contents and waits until it is up.
 // Errors: no such command, it ended at once (with its last words), or is not up by `deadline`.
-std::expected<std::unique_ptr<Peer>, engine::Trouble> StartPeer(ServerRecipe recipe, Setup setup,
-                                                                Transport::Clock::time_point deadline);
+PeerOrTrouble StartPeer(ServerRecipe recipe, Setup setup, Transport::Clock::time_point deadline);
 
 // A target whose peers are started so.
-std::unique_ptr<Target> StartedTarget(TargetFacts facts, ServerRecipe recipe);
+std::unique_ptr<Target> StartedTarget(const TargetFacts& facts, ServerRecipe recipe);
 
 }  // namespace nbdspec::conformance

@@ -5,7 +5,6 @@
 #include <system_error>
 #include <utility>
 
-#include "conformance/peer/process/command_line.h"
 #include "conformance/peer/socket/socket_transport.h"
 #include "conformance/peer/target.h"
 #include "conformance/peer/targets/started_peer.h"
@@ -28,7 +27,23 @@ class UriPeer final : public Peer {
   UriPeer(std::string uri, bool is_unix, std::vector<SocketAddress> addresses)
       : uri_(std::move(uri)), is_unix_(is_unix), addresses_(std::move(addresses)) {}
 
-  std::expected<std::unique_ptr<Transport>, Trouble> Connect(Clock::time_point deadline) override;
+  std::expected<std::unique_ptr<Transport>, Trouble> Connect(Clock::time_point deadline) override {
+    std::string refusals;
+    std::ptrdiff_t addresses_left = std::ssize(addresses_);
+    for (const SocketAddress& address : addresses_) {
+      // An address that does not answer must leave time for the others.
+      const auto time_left = std::max<Clock::duration>(deadline - Clock::now(), Clock::duration::zero());
+      auto transport = ConnectSocket(address, Clock::now() + time_left / addresses_left--);
+      if (transport) {
+        return *std::move(transport);
+      }
+      refusals += (refusals.empty() ? "" : "; ") + (is_unix_ ? "" : DescribeTcp(address) + ": ") +
+                  std::generic_category().message(transport.error());
+    }
+    return std::unexpected(
+        Trouble{"Cannot connect to " + uri_ + ": " + refusals + ". Is the server running, and listening there?"});
+  }
+
   std::expected<void, Trouble> Restart() override {
     return std::unexpected(Trouble{"Cannot restart the server at " + uri_ +
                                    ": nbdspec did not start it. Restart it by hand, or give its command to --spawn."});
@@ -38,49 +53,6 @@ class UriPeer final : public Peer {
   std::string uri_;
   bool is_unix_;
   std::vector<SocketAddress> addresses_;
-};
-
-std::expected<std::unique_ptr<Transport>, Trouble> UriPeer::Connect(Clock::time_point deadline) {
-  std::string refusals;
-  std::ptrdiff_t addresses_left = std::ssize(addresses_);
-  for (const SocketAddress& address : addresses_) {
-    // An address that does not answer must leave time for the others.
-    const auto time_left = std::max<Clock::duration>(deadline - Clock::now(), Clock::duration::zero());
-    auto transport = ConnectSocket(address, Clock::now() + time_left / addresses_left--);
-    if (transport) {
-      return *std::move(transport);
-    }
-    refusals += (refusals.empty() ? "" : "; ") + (is_unix_ ? "" : DescribeTcp(address) + ": ") +
-                std::generic_category().message(transport.error());
-  }
-  return std::unexpected(
-      Trouble{"Cannot connect to " + uri_ + ": " + refusals + ". Is the server running, and listening there?"});
-}
-
-class UriTarget final : public Target {
- public:
-  // `text` is parsed, so it has no control characters.
-  UriTarget(const std::string& text, NbdUri uri)
-      : Target(
-            {.description = text, .command_line = QuoteWord(text), .export_name = uri.export_name, .is_ours = false}),
-        uri_(std::move(uri)) {}
-
-  std::expected<std::unique_ptr<Peer>, Trouble> Start(Setup setup, Clock::time_point /*deadline*/) override {
-    if (!CanSetUp(setup)) {
-      return std::unexpected(Trouble{"Cannot make the server at " + Describe() +
-                                     " read-only: nbdspec did not start it. " +
-                                     "Start it read-only by hand, under another URI."});
-    }
-    if (uri_.socket_path.empty()) {
-      NBDSPEC_ASSIGN_OR_RETURN(addresses, ResolveTcp(uri_.host, uri_.port));
-      return std::make_unique<UriPeer>(Describe(), /*is_unix=*/false, addresses);
-    }
-    NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(uri_.socket_path));
-    return std::make_unique<UriPeer>(Describe(), /*is_unix=*/true, std::vector{address});
-  }
-
- private:
-  NbdUri uri_;
 };
 
 // --- A command that starts a server ---
@@ -98,13 +70,26 @@ std::string Replace(std::string text, std::string_view placeholder, const std::s
 
 }  // namespace
 
-std::expected<std::unique_ptr<Target>, Trouble> TargetFromUri(std::string_view uri) {
+TargetOrTrouble TargetFromUri(std::string_view uri) {
   NBDSPEC_ASSIGN_OR_RETURN(parsed, ParseNbdUri(uri));
-  return std::make_unique<UriTarget>(std::string(uri), std::move(parsed));
+  const std::string text(uri);  // It is parsed, so it has no control characters.
+  TargetFacts facts = {
+      .description = text, .command_line = QuoteWord(text), .export_name = parsed.export_name, .is_ours = false};
+  return std::make_unique<Target>(std::move(facts), [text, server = parsed](Setup setup, auto) -> PeerOrTrouble {
+    if (setup != Setup::kWritable) {
+      return std::unexpected(Trouble{"Cannot make the server at " + text + " read-only: nbdspec did not start it. " +
+                                     "Start it read-only by hand, under another URI."});
+    }
+    if (server.socket_path.empty()) {
+      NBDSPEC_ASSIGN_OR_RETURN(addresses, ResolveTcp(server.host, server.port));
+      return std::make_unique<UriPeer>(text, /*is_unix=*/false, addresses);
+    }
+    NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(server.socket_path));
+    return std::make_unique<UriPeer>(text, /*is_unix=*/true, std::vector{address});
+  });
 }
 
-std::expected<std::unique_ptr<Target>, Trouble> TargetFromSpawn(std::string_view command,
-                                                                std::string_view export_name) {
+TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view export_name) {
   NBDSPEC_ASSIGN_OR_RETURN(words, SplitCommand(command));
   if (std::ranges::none_of(words, [](const std::string& word) { return word.contains(kSocketPlaceholder); })) {
     return std::unexpected(Trouble{"The command " + engine::Quoted(command, 200) + " has no {socket}: write it where " +

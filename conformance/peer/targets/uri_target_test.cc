@@ -7,7 +7,7 @@
 #include <optional>
 #include <string>
 
-#include "conformance/peer/process/private_directory.h"
+#include "conformance/peer/process/process.h"
 #include "conformance/peer/socket/socket_transport.h"
 #include "conformance/peer/target.h"
 

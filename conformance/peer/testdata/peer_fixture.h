@@ -10,7 +10,7 @@
 #include <optional>
 #include <string>
 
-#include "conformance/peer/process/private_directory.h"
+#include "conformance/peer/process/process.h"
 #include "conformance/peer/target.h"
 #include "engine/base/bytes.h"
 

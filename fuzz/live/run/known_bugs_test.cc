@@ -26,19 +26,11 @@ constexpr std::string_view kQcow2 = "qemu-nbd -t -f qcow2 x";
 constexpr std::string_view kQcow2Race = "qemu-b8bfb1478d61";
 
 // The reference server under another name.
-class Named : public conformance::Target {
- public:
-  Named(std::string_view name, conformance::ReferenceOptions options)
-      : Target({.description = std::string(name), .command_line = std::string(name)}),
-        target_(conformance::ReferenceTarget(std::move(options))) {}
-  std::expected<std::unique_ptr<conformance::Peer>, engine::Trouble> Start(
-      conformance::Setup setup, conformance::Transport::Clock::time_point deadline) override {
-    return target_->Start(setup, deadline);
-  }
-
- private:
-  std::unique_ptr<conformance::Target> target_;
-};
+conformance::Target Named(std::string_view name, conformance::ReferenceOptions options) {
+  std::shared_ptr<conformance::Target> target = conformance::ReferenceTarget(std::move(options));
+  return {{.description = std::string(name), .command_line = std::string(name)},
+          [target](conformance::Setup setup, auto deadline) { return target->Start(setup, deadline); }};
+}
 
 FuzzOptions Options() { return {.seed = 1, .scripts_max = 30, .tries_max = 0, .live = {.in_flight = 16}}; }
 
@@ -80,7 +72,7 @@ std::unique_ptr<engine::Interposer> LosesWrites(std::shared_ptr<bool> is_on = st
 }
 
 TEST(KnownBugs, ARaceIsToldByItsNameOnceAndCounted) {
-  Named target(kQcow2, {.wires = [] { return SpoilsWhatOverlaps; }});
+  auto target = Named(kQcow2, {.wires = [] { return SpoilsWhatOverlaps; }});
   const FuzzReport report = FuzzFor(target);
   ASSERT_FALSE(report.trouble) << report.trouble->sentence;
   const auto is_race = [](const auto& found) { return found.finding.known == kQcow2Race; };
@@ -90,12 +82,12 @@ TEST(KnownBugs, ARaceIsToldByItsNameOnceAndCounted) {
 }
 
 TEST(KnownBugs, TheSameRaceOfAnotherServerIsNew) {
-  Named target("some-server", {.wires = [] { return SpoilsWhatOverlaps; }});
+  auto target = Named("some-server", {.wires = [] { return SpoilsWhatOverlaps; }});
   EXPECT_TRUE(FuzzFor(target).HasNew());
 }
 
 TEST(KnownBugs, WhatShowsOneAtATimeIsNoRace) {
-  Named target(kQcow2, {.interposers = [] { return LosesWrites(); }});
+  auto target = Named(kQcow2, {.interposers = [] { return LosesWrites(); }});
   const FuzzReport report = FuzzFor(target);
   EXPECT_TRUE(report.HasNew());
   EXPECT_TRUE(std::ranges::none_of(report.findings, [](const auto& found) { return !found.finding.known.empty(); }));
@@ -103,7 +95,7 @@ TEST(KnownBugs, WhatShowsOneAtATimeIsNoRace) {
 
 // Also once it was reproduced, when it looks like the race again.
 TEST(KnownBugs, WhatShowsOneAtATimeStaysNewWhenItIsSmall) {
-  Named target(kQcow2, {.interposers = [] { return LosesWrites(); }});
+  auto target = Named(kQcow2, {.interposers = [] { return LosesWrites(); }});
   const FuzzReport report =
       Fuzz(target, {.seed = 1, .scripts_max = 5, .tries_max = 20, .shrink_time = std::chrono::hours(1)});
   ASSERT_FALSE(report.findings.empty());
@@ -114,8 +106,8 @@ TEST(KnownBugs, WhatShowsOneAtATimeStaysNewWhenItIsSmall) {
 // Both at once: the race does not hide what needs none, though the kind, the rule and the place are the same.
 TEST(KnownBugs, WhatShowsOneAtATimeIsNewBesideTheRace) {
   auto loses = std::make_shared<bool>(false);
-  Named target(kQcow2,
-               {.interposers = [loses] { return LosesWrites(loses); }, .wires = [] { return SpoilsWhatOverlaps; }});
+  auto target = Named(
+      kQcow2, {.interposers = [loses] { return LosesWrites(loses); }, .wires = [] { return SpoilsWhatOverlaps; }});
   FuzzOptions options = Options();
   options.on_finding = [&](const Finding& finding, const std::string&) {
     *loses = *loses || finding.known == kQcow2Race;

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `nbdspec replay`: what it prints, and its exit code. The work is in fuzz/replay.
+// `nbdspec replay` and `nbdspec shrink`: what they print, and their exit codes. The work is in fuzz/replay and
+// fuzz/live.
 
 #include <fmt/format.h>
 
 #include <array>
+#include <chrono>
 #include <map>
 #include <utility>
 #include <variant>
 
-#include "command/options.h"
+#include "command/command_table.h"
 #include "command/output.h"
 #include "command/servers.h"
+#include "conformance/peer/process/process.h"
+#include "engine/base/or_return.h"
+#include "fuzz/live/run/reproduce.h"
 #include "fuzz/replay/replay.h"
 #include "fuzz/replay/subject.h"
 #include "reports/model/run.h"
@@ -20,6 +25,29 @@ namespace nbdspec::command {
 namespace {
 
 using fuzz::ReplayVerdict;
+
+// A target to be written to: --target, or where that is not given `recorded`, which Target::CommandLine() wrote.
+TargetOrTrouble TargetOf(const std::string& recorded, const Options& given) {
+  if (!given.target.empty()) {
+    return WritableTarget(given.target, given.allow_write);
+  }
+  NBDSPEC_ASSIGN_OR_RETURN(words, conformance::SplitCommand(recorded));
+  Options options{.allow_write = given.allow_write};
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    std::string& word = words[i];
+    const bool has_value = i + 1 < words.size();
+    if (word == "--spawn" && has_value) {
+      options.spawn = words[++i];
+    } else if (word == "--export" && has_value) {
+      options.export_name = words[++i];
+    } else {
+      options.words.push_back(std::move(word));
+    }
+  }
+  return WritableTarget(std::move(options));
+}
+
+// --- replay ---
 
 std::string Line(const char* what, const std::string& text) {
   return text.empty() ? "" : fmt::format("  {:<9} {}\n", what, Plain(text));
@@ -170,11 +198,77 @@ class Replayer {
   bool is_short_ = false;
 };
 
+// --- shrink ---
+
+constexpr std::chrono::hours kNoTimeLimit{24};  // Only runs are limited, so that the result does not depend on time.
+
+std::string Steps(std::size_t count) { return fmt::format("{} step{}", count, count == 1 ? "" : "s"); }
+
+// The smallest script found that shows `finding` on `target` goes where --output says, with `comments` or with its own.
+ExitOrRefusal ShrinkOn(conformance::Target& target, const fuzz::Finding& finding, std::vector<std::string> comments,
+                       const Options& options) {
+  const fuzz::LiveOptions live = LiveOptionsFrom(options);
+  const auto smallest =
+      fuzz::Reproduce(target, finding, {.tries_max = options.tries, .time = kNoTimeLimit, .live = live});
+  if (InterruptSignal() != 0) {
+    return 128 + InterruptSignal();
+  }
+  if (!smallest) {
+    if (const auto server = fuzz::LiveServer::Start(target, live); !server) {
+      return Refuse(server.error().sentence, reports::ExitCode::kTargetUnusable);
+    }
+    return Refuse("it does not show on " + target.Describe() + ", so there is nothing to shrink",
+                  reports::ExitCode::kFailure);
+  }
+  const std::string summary = SummaryOf(*smallest);
+  if (comments.empty()) {
+    comments = {"What:  " + summary, "When:  " + smallest->target + ", nbdspec " + kVersion};
+  }
+  // Standard output may be the script.
+  std::fputs(fmt::format("before  {}\nafter   {}\nshows   {}\n", Steps(finding.script.steps.size()),
+                         Steps(smallest->script.steps.size()), summary)
+                 .c_str(),
+             stderr);
+  if (std::string why = WriteOutput(options.output, fuzz::PrintWithComments(smallest->script, comments));
+      !why.empty()) {
+    return Refuse(std::move(why), reports::ExitCode::kOurError);
+  }
+  return reports::ExitCode::kSuccess;
+}
+
+ExitOrRefusal Shrink(const fuzz::FindingSubject& subject, const Options& options) {
+  NBDSPEC_ASSIGN_OR_RETURN(target, TargetOf(subject.finding.target_words, options));
+  return ShrinkOn(*target, subject.finding, {}, options);
+}
+
+ExitOrRefusal Shrink(const fuzz::ScriptSubject& subject, const Options& options) {
+  NBDSPEC_ASSIGN_OR_RETURN(target, TargetOf("reference", options));
+  auto ran = RunOnFreshServer(*target, subject.script, LiveOptionsFrom(options));
+  if (!ran) {
+    return Refuse(ran.error().sentence, reports::ExitCode::kTargetUnusable);
+  }
+  const auto found = fuzz::FindingOf(*std::move(ran));
+  if (!found) {
+    return Refuse("every answer is allowed, so there is nothing to shrink", reports::ExitCode::kFailure);
+  }
+  return ShrinkOn(*target, *found, subject.header, options);
+}
+
+ExitOrRefusal Shrink(const fuzz::TargetInput& subject, const Options& /*options*/) {
+  return Refuse(fuzz::DescribeInput(subject, "shrink") + fuzz::TargetShrinkLine(subject));
+}
+
 }  // namespace
 
 ExitOrRefusal ReplayCommand(const Options& options) {
   CatchInterrupts();
   return Replayer(options).Run();
+}
+
+ExitOrRefusal ShrinkCommand(const Options& options) {
+  CatchInterrupts();
+  NBDSPEC_ASSIGN_OR_RETURN(subject, fuzz::ReadSubject(options.words.front(), /*for_server=*/!options.target.empty()));
+  return std::visit([&](const auto& kind) { return Shrink(kind, options); }, subject);
 }
 
 }  // namespace nbdspec::command

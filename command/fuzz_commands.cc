@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `nbdspec fuzz`: what it prints, and its exit code. The work is in fuzz/live.
+// `nbdspec fuzz` and `nbdspec diff`: what they print, and their exit codes. The work is in fuzz/live.
 
 #include <fmt/format.h>
 
-#include <algorithm>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
 
-#include "command/options.h"
+#include "command/command_table.h"
 #include "command/output.h"
 #include "command/servers.h"
 #include "engine/base/or_return.h"
+#include "engine/spec/catalogue.h"
+#include "fuzz/findings/read_file.h"
+#include "fuzz/live/run/live_diff.h"
 #include "fuzz/live/run/live_fuzz.h"
 #include "reports/model/run.h"
 
@@ -16,8 +21,59 @@ namespace nbdspec::command {
 
 namespace {
 
+using engine::Trouble;
+using fuzz::DifferenceKind;
+using Json = nlohmann::ordered_json;
+
 constexpr double kDefaultSeconds = 60;
 constexpr std::uint64_t kShowEvery = 64;  // Scripts.
+constexpr std::uint64_t kScriptBytesMax = std::uint64_t{64} << 20;
+
+// --- The report, as docs/json.md describes it ---
+
+Json JsonOf(const fuzz::Warnings& warnings) {
+  Json all = Json::array();
+  for (const auto& [requirement, warning] : warnings) {
+    all.push_back({{"requirement", requirement},
+                   {"level", Word(spec::RequirementOf(requirement).level)},
+                   {"count", warning.count},
+                   {"script", warning.script_number},
+                   {"step", warning.step},
+                   {"expected", warning.expected},
+                   {"saw", warning.saw}});
+  }
+  return all;
+}
+
+Json ReportHead(const Options& options) {
+  return {{"format", 1}, {"tool", "nbdspec"}, {"version", kVersion}, {"seed", options.seed}};
+}
+
+// Completes `report` with `trouble` and `exit`, and writes it where --json says. Prints the trouble too.
+// Returns the exit code: `exit`, or that of our own error.
+ExitOrRefusal WriteReport(Json report, const std::optional<Trouble>& trouble, int exit, const Options& options) {
+  if (trouble) {
+    Complain(trouble->sentence);
+  }
+  if (options.json_file.empty()) {
+    return exit;
+  }
+  report["trouble"] = trouble ? trouble->sentence : "";
+  report["exit"] = exit;
+  const std::string why =
+      WriteOutput(options.json_file, report.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n");
+  return why.empty() ? ExitOrRefusal(exit) : Refuse(why, reports::ExitCode::kOurError);
+}
+
+// The exit code of a run that was not usable, or was interrupted, or has found nothing.
+int ExitWithoutFailure(const std::optional<Trouble>& trouble, bool is_unusable) {
+  if (trouble) {
+    return is_unusable ? reports::ExitCode::kTargetUnusable : reports::ExitCode::kOurError;
+  }
+  return InterruptSignal() != 0 ? 128 + InterruptSignal() : reports::ExitCode::kSuccess;
+}
+
+// --- fuzz ---
 
 std::string TextOf(const fuzz::Finding& finding, const std::string& directory) {
   const bool is_new = finding.known.empty();
@@ -91,7 +147,6 @@ std::string SummaryOf(const fuzz::FuzzReport& report, const Options& options) {
                             report.findings.size() - new_count);
 }
 
-// docs/json.md describes it.
 Json ReportOf(const fuzz::FuzzReport& report, const std::string& target, const Options& options) {
   Json json = ReportHead(options);
   json["target"] = target;
@@ -115,6 +170,43 @@ Json ReportOf(const fuzz::FuzzReport& report, const std::string& target, const O
   return json;
 }
 
+// --- diff ---
+
+std::string TextOf(const fuzz::DiffReport& report, const Options& options) {
+  std::string text;
+  for (const fuzz::Difference& each : report.differences) {
+    text += fmt::format("{}  script {}: {}\n  A  {}\n  B  {}\n", Name(each.kind), each.script_number, each.step,
+                        each.first, each.second);
+  }
+  text += WarningsText(report.warnings[0], "A ") + WarningsText(report.warnings[1], "B ");
+  text += fmt::format("A is {}, B is {}\n", options.words[0], options.words[1]);
+  text += fmt::format("{} scripts, {} commands:", report.script_count, report.command_count);
+  for (std::size_t i = 0; i < fuzz::kDifferenceKindCount; ++i) {
+    text += fmt::format("{} {} {}", i == 0 ? "" : ",", report.counts[i], Name(static_cast<DifferenceKind>(i)));
+  }
+  return text + "\n";
+}
+
+Json ReportOf(const fuzz::DiffReport& report, const Options& options) {
+  Json json = ReportHead(options);
+  json["targets"] = options.words;
+  json["scripts"] = report.script_count;
+  json["commands"] = report.command_count;
+  for (std::size_t i = 0; i < fuzz::kDifferenceKindCount; ++i) {
+    json["counts"][std::string(Name(static_cast<DifferenceKind>(i)))] = report.counts[i];
+  }
+  json["differences"] = Json::array();
+  for (const fuzz::Difference& each : report.differences) {
+    json["differences"].push_back({{"kind", Name(each.kind)},
+                                   {"script", each.script_number},
+                                   {"step", each.step},
+                                   {"first", each.first},
+                                   {"second", each.second}});
+  }
+  json["warnings"] = {{"first", JsonOf(report.warnings[0])}, {"second", JsonOf(report.warnings[1])}};
+  return json;
+}
+
 }  // namespace
 
 ExitOrRefusal FuzzCommand(const Options& options) {
@@ -131,6 +223,28 @@ ExitOrRefusal FuzzCommand(const Options& options) {
   const int exit =
       report.HasNew() ? reports::ExitCode::kFailure : ExitWithoutFailure(report.trouble, report.is_unusable);
   return WriteReport(ReportOf(report, target->Describe(), options), report.trouble, exit, options);
+}
+
+ExitOrRefusal DiffCommand(const Options& options) {
+  NBDSPEC_ASSIGN_OR_RETURN(first, WritableTarget(options.words[0], options.allow_write));
+  NBDSPEC_ASSIGN_OR_RETURN(second, WritableTarget(options.words[1], options.allow_write));
+  fuzz::DiffOptions diff{.seed = options.seed,
+                         .scripts_max = options.script_count,
+                         .steps_max = options.steps,
+                         .live = LiveOptionsFrom(options)};
+  if (!options.script_file.empty()) {
+    NBDSPEC_ASSIGN_OR_RETURN(text, fuzz::ReadFile(options.script_file, kScriptBytesMax));
+    NBDSPEC_ASSIGN_OR_RETURN(script, engine::ParseScript(text));
+    diff.script = std::move(script);
+  }
+  CatchInterrupts();
+  const fuzz::DiffReport report = fuzz::Diff(*first, *second, diff);
+  if (options.json_file != "-") {
+    Print(TextOf(report, options));
+  }
+  const bool fails = report.count(DifferenceKind::kSoundness) > 0 || report.count(DifferenceKind::kDisconnect) > 0;
+  const int exit = fails ? reports::ExitCode::kFailure : ExitWithoutFailure(report.trouble, report.is_unusable);
+  return WriteReport(ReportOf(report, options), report.trouble, exit, options);
 }
 
 }  // namespace nbdspec::command
