@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the command line says, as plain data; the commands, which obey it; both as tables. To add a command: its row in Commands, its name in the rows of the options
-// that it takes, and its function. To add an option: its row in AllOptions, and a member of Options.
+// What the command line says, as plain data; the commands, which obey it; both as tables. To add a command: its row in
+// Commands, its name in the rows of the options that it takes, and its function. To add an option: its row in
+// AllOptions, and a member of Options.
 
 #pragma once
 

@@ -38,14 +38,15 @@ engine::Trouble MatchesNothing(std::string_view word) {
                   engine::Quoted(word), DidYouMean(word, ids))};
 }
 
-}  // namespace
-
+// Whether `pattern` (an id, a beginning or a glob) selects `id`.
 bool Selects(std::string_view pattern, std::string_view id) {
   if (pattern.find_first_of("*?") == std::string_view::npos) {
     return id.starts_with(pattern);
   }
   return ::fnmatch(std::string(pattern).c_str(), std::string(id).c_str(), FNM_NOESCAPE) == 0;
 }
+
+}  // namespace
 
 std::string DidYouMean(std::string_view word, std::span<const std::string_view> ids) {
   const std::string_view cut = word.substr(0, 200);  // A word can be of any length; ids are short.

@@ -18,9 +18,6 @@ namespace nbdspec::command {
 // Errors: a word that matches nothing (with the nearest id), or nothing left.
 std::expected<std::vector<conformance::Check>, engine::Trouble> SelectChecks(std::span<const std::string> words);
 
-// Whether `pattern` (an id, a beginning or a glob) selects `id`.
-bool Selects(std::string_view pattern, std::string_view id);
-
 // "; did you mean ID?" for the id nearest to `word` by edit distance; "." when none is near.
 std::string DidYouMean(std::string_view word, std::span<const std::string_view> ids);
 

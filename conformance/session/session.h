@@ -15,7 +15,7 @@
 #include <string>
 #include <vector>
 
-#include "conformance/peer/transport.h"
+#include "conformance/peer/target.h"
 #include "conformance/session/transcript.h"
 #include "engine/base/bytes.h"
 #include "engine/negotiation/client_negotiation.h"

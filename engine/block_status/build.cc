@@ -9,7 +9,6 @@
 
 #include "engine/base/check.h"
 #include "engine/extents/boundary_tree.h"
-#include "engine/wire/fields.h"
 #include "engine/wire/protocol.h"
 
 namespace nbdspec::engine {
@@ -196,14 +195,9 @@ void AppendDescriptors(const ExtentMap& truth, ByteRange asked, const BuildOptio
 }
 
 std::vector<Descriptor> BuildDescriptors(const ExtentMap& truth, ByteRange asked, const BuildOptions& options) {
-  Bytes payload;
+  Bytes payload = EncodePayload(BlockStatus{});
   AppendDescriptors(truth, asked, options, payload);
-  std::vector<Descriptor> descriptors;
-  for (std::size_t at = 0; at < payload.size(); at += kDescriptorBytes) {
-    descriptors.push_back(
-        {.length = GetBigEndian<std::uint32_t>(payload, at), .status = GetBigEndian<std::uint32_t>(payload, at + 4)});
-  }
-  return descriptors;
+  return DecodePayload<BlockStatus>(payload)->descriptors;
 }
 
 }  // namespace nbdspec::engine

@@ -11,7 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "conformance/peer/transport.h"
+#include "conformance/peer/target.h"
 #include "conformance/session/session.h"
 #include "conformance/session/transcript.h"
 #include "fuzz/canary/canary.h"

@@ -9,7 +9,7 @@
 #include <string>
 #include <vector>
 
-#include "conformance/peer/transport.h"
+#include "conformance/peer/target.h"
 #include "conformance/session/session.h"
 #include "engine/base/bytes.h"
 

@@ -12,7 +12,7 @@
 #include <random>
 #include <utility>
 
-#include "conformance/peer/targets/nbdkit_module.h"
+#include "conformance/peer/targets/started_peer.h"
 #include "engine/base/byte_range.h"
 #include "engine/base/quoted.h"
 #include "engine/wire/messages.h"

@@ -3,9 +3,11 @@
 
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
-#include <map>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -25,7 +27,12 @@ enum class Verdict {
 inline constexpr int kVerdictCount = 7;
 
 // "pass", "fail", "warn", "n/a", "skip", "inconclusive", "flaky".
-std::string_view Word(Verdict verdict);
+inline std::string_view Word(Verdict verdict) {
+  constexpr std::array<std::string_view, kVerdictCount> kWords = {
+      // In the order of the enumerators.
+      "pass", "fail", "warn", "n/a", "skip", "inconclusive", "flaky"};
+  return kWords.at(static_cast<std::size_t>(verdict));
+}
 
 // What a verdict rests on. Empty strings where there is nothing to say.
 struct Evidence {
@@ -71,7 +78,14 @@ struct Tally {
   int counts[kVerdictCount] = {};
   [[nodiscard]] int of(Verdict verdict) const { return counts[static_cast<int>(verdict)]; }
 };
-Tally TallyOf(const Run& run);
+
+inline Tally TallyOf(const Run& run) {
+  Tally tally;
+  for (const Outcome& outcome : run.outcomes) {
+    ++tally.counts[static_cast<int>(outcome.verdict)];
+  }
+  return tally;
+}
 
 // Exit codes of the command.
 struct ExitCode {
@@ -84,6 +98,9 @@ struct ExitCode {
 
 // The exit code that the outcomes call for: kFailure with a fail, inconclusive or flaky, else kSuccess. The command
 // knows when it is another one.
-int ExitFor(const Tally& tally);
+inline int ExitFor(const Tally& tally) {
+  const int failures = tally.of(Verdict::kFail) + tally.of(Verdict::kInconclusive) + tally.of(Verdict::kFlaky);
+  return failures > 0 ? ExitCode::kFailure : ExitCode::kSuccess;
+}
 
 }  // namespace nbdspec::reports

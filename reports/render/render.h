@@ -24,4 +24,20 @@ std::string RenderJson(const Run& run);
 // an <error>, n/a and skip <skipped>; a warn passes with its text in <system-out>.
 std::string RenderJunit(const Run& run);
 
+// --- One outcome as lines of text: what the text report prints, and the body of a JUnit failure ---
+
+// "FAIL  MUST NOT  block-status.req-one.single" and a line feed.
+std::string OutcomeHeading(const Outcome& outcome, const TextOptions& options);
+
+// A labelled line or more for everything there is to say: clause, spec, sent, allowed, saw, place, talk, stderr,
+// replay. Unless verbose, only the ends of long ones, and neither talk nor stderr for a warn. No line is wider
+// than 100 columns but the replay line, which is for pasting.
+std::string OutcomeDetails(const Outcome& outcome, const TextOptions& options);
+
+// Why an outcome is n/a or skip, in one line.
+std::string Reason(const Outcome& outcome);
+
+// Milliseconds as seconds, with `digits` after the point; 0 for what is not a time.
+std::string Seconds(double milliseconds, int digits);
+
 }  // namespace nbdspec::reports

@@ -11,7 +11,6 @@
 #include <string>
 #include <string_view>
 
-#include "reports/render/outcome_text.h"
 #include "reports/render/printable.h"
 #include "reports/render/render.h"
 

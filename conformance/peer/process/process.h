@@ -15,7 +15,7 @@
 #include <vector>
 
 #include "conformance/peer/socket/socket_transport.h"
-#include "conformance/peer/transport.h"
+#include "conformance/peer/target.h"
 #include "engine/base/error.h"
 
 namespace nbdspec::conformance {

@@ -16,7 +16,7 @@
 #include <utility>
 #include <vector>
 
-#include "conformance/peer/transport.h"
+#include "conformance/peer/target.h"
 #include "engine/base/error.h"
 
 namespace nbdspec::conformance {

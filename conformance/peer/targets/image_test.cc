@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/targets/image.h"
-
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <unistd.h>
@@ -10,6 +8,7 @@
 
 #include "conformance/peer/process/process.h"
 #include "conformance/peer/socket/socket_transport.h"
+#include "conformance/peer/targets/started_peer.h"
 
 namespace nbdspec::conformance {
 namespace {

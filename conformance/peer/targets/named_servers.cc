@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The servers nbdspec knows by name, as Debian 12 packages them, each serving image.h's image.
+// The servers nbdspec starts: those that it knows by name, as Debian 12 packages them, each serving the image of
+// started_peer.h, and those that the user gives a command for.
 //
 // - nbdkit: the file plugin, whose extents are exactly the file's. With one thread: 1.32.4 to 1.33.10 abort when a
 //   client pipelines many requests and leaves (rhbz#2173054), which would hide everything else; use --spawn to meet
@@ -17,8 +18,6 @@
 #include <utility>
 
 #include "conformance/peer/target.h"
-#include "conformance/peer/targets/image.h"
-#include "conformance/peer/targets/nbdkit_module.h"
 #include "conformance/peer/targets/started_peer.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
@@ -152,6 +151,17 @@ std::string VersionOf(const NamedServer& server) {
   return {};
 }
 
+constexpr std::string_view kSocketPlaceholder = "{socket}";
+constexpr std::string_view kImagePlaceholder = "{image}";
+
+std::string Replace(std::string text, std::string_view placeholder, const std::string& value) {
+  for (std::size_t at = text.find(placeholder); at != std::string::npos; at = text.find(placeholder, at)) {
+    text.replace(at, placeholder.size(), value);
+    at += value.size();
+  }
+  return text;
+}
+
 }  // namespace
 
 TargetOrTrouble TargetFromName(std::string_view name) {
@@ -182,6 +192,29 @@ TargetOrTrouble TargetFromName(std::string_view name) {
          }
          return server->command(setup, directory, image);
        }});
+}
+
+TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view export_name) {
+  NBDSPEC_ASSIGN_OR_RETURN(words, SplitCommand(command));
+  if (std::ranges::none_of(words, [](const std::string& word) { return word.contains(kSocketPlaceholder); })) {
+    return std::unexpected(Trouble{"The command " + engine::Quoted(command, 200) + " has no {socket}: write it where " +
+                                   "the server takes the path of the unix socket to listen on."});
+  }
+  const std::string export_words = export_name.empty() ? "" : " --export " + QuoteWord(export_name);
+  return StartedTarget({.description = std::string(command),
+                        .command_line = "--spawn " + QuoteWord(command) + export_words,
+                        .export_name = std::string(export_name)},
+                       {.name = words.front(),
+                        .command = [words](Setup, const PrivateDirectory& directory,
+                                           const std::string& image) -> std::expected<Words, Trouble> {
+                          Words replaced;
+                          for (const std::string& word : words) {
+                            replaced.push_back(Replace(Replace(word, kImagePlaceholder, image), kSocketPlaceholder,
+                                                       directory.socket_path()));
+                          }
+                          return replaced;
+                        },
+                        .must_greet = false});
 }
 
 }  // namespace nbdspec::conformance

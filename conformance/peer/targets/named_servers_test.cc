@@ -6,7 +6,7 @@
 #include <cstdlib>
 
 #include "conformance/peer/target.h"
-#include "conformance/peer/targets/image.h"
+#include "conformance/peer/targets/started_peer.h"
 #include "conformance/peer/testdata/peer_fixture.h"
 
 namespace nbdspec::conformance {

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "conformance/peer/targets/nbdkit_module.h"
-
 #include <gtest/gtest.h>
 
 #include <cstdlib>
 #include <filesystem>
+
+#include "conformance/peer/targets/started_peer.h"
 
 namespace nbdspec::conformance {
 namespace {

@@ -1,14 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conformance/peer/targets/started_peer.h"
 
+#include <fcntl.h>
+#include <unistd.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstdlib>
+#include <filesystem>
 #include <optional>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "conformance/peer/socket/socket_transport.h"
-#include "conformance/peer/targets/image.h"
+#include "engine/base/bytes.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 
@@ -30,6 +35,25 @@ constexpr std::chrono::seconds kRestartWaitMin{1};
 constexpr std::chrono::seconds kRestartWaitMax{60};
 // What of a server's last words goes into a sentence.
 constexpr std::size_t kShownWordsBytesMax = 400;
+
+constexpr std::string_view kBuiltIn = "engine/nbdkit";
+
+bool WriteRange(int fd, engine::ByteRange range) {
+  engine::Bytes bytes;
+  for (std::uint64_t offset = range.begin; offset < range.end; ++offset) {
+    bytes.push_back(ImageByteAt(offset));
+  }
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t written =
+        pwrite(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(range.begin + done));
+    if (written < 0 && errno != EINTR) {
+      return false;
+    }
+    done += static_cast<std::size_t>(std::max<ssize_t>(written, 0));
+  }
+  return true;
+}
 
 std::string TellLastWords(std::string words) {
   words.erase(words.find_last_not_of(" \t\r\n") + 1);
@@ -135,6 +159,20 @@ class StartedPeer final : public Peer {
 
 }  // namespace
 
+std::expected<void, Trouble> WriteImage(const std::string& path) {
+  const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  bool is_written = file.is_open() && ftruncate(file.get(), kImageBytes) == 0;
+  for (const engine::ByteRange data : kImageData) {
+    is_written = is_written && WriteRange(file.get(), data);
+  }
+  if (!is_written || !WriteRange(file.get(), kImageWrittenZeroes)) {
+    return std::unexpected(Trouble{"Cannot write the test image " + engine::Quoted(path, 200) + ": " +
+                                   std::generic_category().message(errno) +
+                                   ". Set TMPDIR to a directory with 8 MiB to spare."});
+  }
+  return {};
+}
+
 PeerOrTrouble StartPeer(ServerRecipe recipe, Setup setup, Clock::time_point deadline) {
   const auto given = deadline - Clock::now();
   auto peer = std::make_unique<StartedPeer>(
@@ -152,6 +190,36 @@ std::unique_ptr<Target> StartedTarget(const TargetFacts& facts, ServerRecipe rec
         }
         return StartPeer(recipe, setup, deadline);
       });
+}
+
+std::expected<std::string, Trouble> FindNbdkitModule(std::string_view file) {
+  namespace fs = std::filesystem;
+  std::error_code ignored;
+  std::vector<fs::path> folders;
+  const char* const told = std::getenv("NBDSPEC_PLUGIN_DIR");
+  if (told != nullptr && *told != '\0') {
+    folders.emplace_back(told);
+  } else {
+    const fs::path program = fs::read_symlink("/proc/self/exe", ignored);
+    folders.push_back(program.parent_path());
+    // In Bazel's output tree a program is some folders below the one that also holds engine/nbdkit.
+    fs::path above = program.parent_path();
+    while (above.has_relative_path() && !fs::is_directory(above / kBuiltIn, ignored)) {
+      above = above.parent_path();
+    }
+    folders.push_back(above / kBuiltIn);
+  }
+  std::string looked;
+  for (const fs::path& folder : folders) {
+    const fs::path candidate = fs::absolute(folder / file, ignored);
+    if (fs::is_regular_file(candidate, ignored)) {
+      return candidate.string();
+    }
+    looked += (looked.empty() ? "" : " and ") + engine::Quoted(folder.string(), 200);
+  }
+  return std::unexpected(Trouble{"Cannot find " + std::string(file) + " in " + looked +
+                                 ": build it with bazel build //engine/nbdkit/..., and set " +
+                                 "NBDSPEC_PLUGIN_DIR to the folder that it is in."});
 }
 
 }  // namespace nbdspec::conformance

@@ -1,19 +1,62 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A server that nbdspec starts itself, as a target and as a peer: a directory, an image and a process of its own.
+// A server that nbdspec starts itself, as a target and as a peer: a directory, an image and a process of its own; and
+// where nbdkit's modules are.
 
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <expected>
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "conformance/peer/process/process.h"
 #include "conformance/peer/target.h"
+#include "engine/base/byte_range.h"
 #include "engine/base/error.h"
 
 namespace nbdspec::conformance {
+
+// --- The image that servers are given to serve: small, sparse, and with contents known from the offset alone ---
+//
+//   [0, 64K)            data
+//   [64K, 1M)           hole
+//   [1M, 1M + 64K)      data
+//   [1M + 64K, 2M)      hole
+//   [2M, 2M + 64K)      zeroes that were written: allocated, where the file system keeps them
+//   [2M + 64K, 8M - 4K) hole
+//   [8M - 4K, 8M)       data
+
+inline constexpr std::uint64_t kImageBytes = 8 << 20;
+
+// Where the image has bytes other than zero.
+inline constexpr std::array<engine::ByteRange, 3> kImageData = {{
+    {.begin = 0, .end = 64 << 10},
+    {.begin = 1 << 20, .end = (1 << 20) + (64 << 10)},
+    {.begin = kImageBytes - 4096, .end = kImageBytes},
+}};
+
+// Where zeroes are written, not left out.
+inline constexpr engine::ByteRange kImageWrittenZeroes = {.begin = 2 << 20, .end = (2 << 20) + (64 << 10)};
+
+// The byte at `offset` of the image. Never zero in kImageData; its period is a prime, so a shifted read differs.
+constexpr std::uint8_t ImageByteAt(std::uint64_t offset) {
+  for (const engine::ByteRange data : kImageData) {
+    if (data.Contains(offset)) {
+      return static_cast<std::uint8_t>(1 + offset % 251);
+    }
+  }
+  return 0;
+}
+
+// Writes the image as the new file `path`.
+// Errors: the file system's.
+std::expected<void, engine::Trouble> WriteImage(const std::string& path);
+
+// --- The server ---
 
 // How to start a server.
 struct ServerRecipe {
@@ -36,5 +79,14 @@ PeerOrTrouble StartPeer(ServerRecipe recipe, Setup setup, Transport::Clock::time
 
 // A target whose peers are started so.
 std::unique_ptr<Target> StartedTarget(const TargetFacts& facts, ServerRecipe recipe);
+
+// --- Where the plugin and the filter of engine/nbdkit are, for nbdkit to load ---
+
+inline constexpr std::string_view kExtentsPlugin = "nbdkit-nbdspec-extents-plugin.so";
+inline constexpr std::string_view kOffsetFilter = "nbdkit-nbdspec-offset-filter.so";
+
+// The absolute path of `file`: in $NBDSPEC_PLUGIN_DIR when that is set, else beside this program, else where Bazel
+// builds it. Errors: it is in none of them.
+std::expected<std::string, engine::Trouble> FindNbdkitModule(std::string_view file);
 
 }  // namespace nbdspec::conformance

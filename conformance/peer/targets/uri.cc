@@ -6,9 +6,13 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <system_error>
 #include <utility>
+#include <vector>
 
+#include "conformance/peer/process/process.h"
 #include "conformance/peer/socket/socket_transport.h"
+#include "conformance/peer/target.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 #include "engine/wire/protocol.h"
@@ -19,6 +23,7 @@ namespace {
 
 using engine::Quoted;
 using engine::Trouble;
+using Clock = Transport::Clock;
 
 // The error is what is wrong, to follow "The NBD URI ... cannot be used: ".
 using Error = std::unexpected<std::string>;
@@ -200,6 +205,42 @@ Parsed<NbdUri> Parse(std::string_view text) {
   return uri;
 }
 
+// --- A server that is already there ---
+
+class UriPeer final : public Peer {
+ public:
+  // `addresses` is not empty.
+  UriPeer(std::string uri, bool is_unix, std::vector<SocketAddress> addresses)
+      : uri_(std::move(uri)), is_unix_(is_unix), addresses_(std::move(addresses)) {}
+
+  std::expected<std::unique_ptr<Transport>, Trouble> Connect(Clock::time_point deadline) override {
+    std::string refusals;
+    std::ptrdiff_t addresses_left = std::ssize(addresses_);
+    for (const SocketAddress& address : addresses_) {
+      // An address that does not answer must leave time for the others.
+      const auto time_left = std::max<Clock::duration>(deadline - Clock::now(), Clock::duration::zero());
+      auto transport = ConnectSocket(address, Clock::now() + time_left / addresses_left--);
+      if (transport) {
+        return *std::move(transport);
+      }
+      refusals += (refusals.empty() ? "" : "; ") + (is_unix_ ? "" : DescribeTcp(address) + ": ") +
+                  std::generic_category().message(transport.error());
+    }
+    return std::unexpected(
+        Trouble{"Cannot connect to " + uri_ + ": " + refusals + ". Is the server running, and listening there?"});
+  }
+
+  std::expected<void, Trouble> Restart() override {
+    return std::unexpected(Trouble{"Cannot restart the server at " + uri_ +
+                                   ": nbdspec did not start it. Restart it by hand, or give its command to --spawn."});
+  }
+
+ private:
+  std::string uri_;
+  bool is_unix_;
+  std::vector<SocketAddress> addresses_;
+};
+
 }  // namespace
 
 std::expected<NbdUri, Trouble> ParseNbdUri(std::string_view uri) {
@@ -208,6 +249,25 @@ std::expected<NbdUri, Trouble> ParseNbdUri(std::string_view uri) {
     return std::unexpected(Trouble{"The NBD URI " + Quoted(uri, 200) + " cannot be used: " + parsed.error() + "."});
   }
   return *std::move(parsed);
+}
+
+TargetOrTrouble TargetFromUri(std::string_view uri) {
+  NBDSPEC_ASSIGN_OR_RETURN(parsed, ParseNbdUri(uri));
+  const std::string text(uri);  // It is parsed, so it has no control characters.
+  TargetFacts facts = {
+      .description = text, .command_line = QuoteWord(text), .export_name = parsed.export_name, .is_ours = false};
+  return std::make_unique<Target>(std::move(facts), [text, server = parsed](Setup setup, auto) -> PeerOrTrouble {
+    if (setup != Setup::kWritable) {
+      return std::unexpected(Trouble{"Cannot make the server at " + text + " read-only: nbdspec did not start it. " +
+                                     "Start it read-only by hand, under another URI."});
+    }
+    if (server.socket_path.empty()) {
+      NBDSPEC_ASSIGN_OR_RETURN(addresses, ResolveTcp(server.host, server.port));
+      return std::make_unique<UriPeer>(text, /*is_unix=*/false, addresses);
+    }
+    NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(server.socket_path));
+    return std::make_unique<UriPeer>(text, /*is_unix=*/true, std::vector{address});
+  });
 }
 
 }  // namespace nbdspec::conformance

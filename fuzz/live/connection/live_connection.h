@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "conformance/peer/transport.h"
+#include "conformance/peer/target.h"
 #include "engine/base/bytes.h"
 #include "engine/negotiation/client_negotiation.h"
 #include "engine/negotiation/negotiated.h"
