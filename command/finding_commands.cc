@@ -17,7 +17,6 @@
 #include "engine/base/or_return.h"
 #include "fuzz/live/run/reproduce.h"
 #include "fuzz/replay/replay.h"
-#include "fuzz/replay/subject.h"
 #include "reports/model/run.h"
 
 namespace nbdspec::command {

@@ -14,7 +14,7 @@
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/report_input_differential.h"
-#include "fuzz/findings/about.h"
+#include "fuzz/findings/finding.h"
 #include "fuzz/nbdkit/nbdkit_case.h"
 
 namespace nbdspec::fuzz {

@@ -14,7 +14,7 @@
 #include "engine/base/bytes.h"
 #include "engine/spec/catalogue.h"
 #include "fuzz/comparisons/fuzz_target.h"
-#include "fuzz/findings/about.h"
+#include "fuzz/findings/finding.h"
 #include "fuzz/nbdkit/nbdkit_case.h"
 
 namespace nbdspec::fuzz {

@@ -11,6 +11,7 @@
 
 #include "engine/wire/fields.h"
 #include "engine/wire/protocol.h"
+#include "fuzz/inputs/random.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -24,14 +25,7 @@ __attribute__((section("__libfuzzer_extra_counters"), used)) volatile std::uint8
 
 enum Domain : std::uint64_t { kOption, kRequest, kMessage, kStatus };
 
-void Count(std::initializer_list<std::uint64_t> facts) {
-  std::uint64_t mixed = 0;
-  for (const std::uint64_t fact : facts) {
-    mixed = (mixed ^ fact) * 0x9e37'79b9'7f4a'7c15;
-    mixed ^= mixed >> 29;
-  }
-  kinds_seen[mixed % std::size(kinds_seen)] = 1;
-}
+void Count(std::initializer_list<std::uint64_t> facts) { kinds_seen[Mix(facts) % std::size(kinds_seen)] = 1; }
 
 // The context, how many descriptors, and the statuses of the first and the last.
 void CountStatus(const Request& request, const Chunk& chunk) {

@@ -1,16 +1,20 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Finding: one failure of a server, with all that is needed to see it again. Plain data; store.h keeps it on the disk.
+// About: the about.json of its directory there: what the finding is, and what its other files must be.
 
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <expected>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "engine/base/bytes.h"
+#include "engine/base/error.h"
 #include "engine/script/script.h"
 
 namespace nbdspec::fuzz {
@@ -84,5 +88,25 @@ std::string SummaryOf(const Finding& finding);
 
 // The command that replays `finding`, which is saved in `directory`.
 std::string ReplayLine(const Finding& finding, const std::string& directory);
+
+struct FileFacts {
+  std::uint64_t bytes = 0;
+  std::uint64_t fnv1a = 0;
+  bool operator==(const FileFacts&) const = default;
+};
+
+struct About {
+  Finding finding = {};  // Without what stands in the other files.
+  std::string replay = {};
+  std::map<std::string, FileFacts> files = {};  // By name.
+  bool operator==(const About&) const = default;
+};
+
+// `text` may be any bytes. Members that are missing or of another type are empty; unknown ones are ignored.
+// Errors: a sentence without a directory, "about.json lists no files".
+std::expected<About, engine::Trouble> ParseAbout(std::string_view text);
+
+// What is no valid UTF-8 is replaced: JSON holds no other.
+std::string Print(const About& about);
 
 }  // namespace nbdspec::fuzz

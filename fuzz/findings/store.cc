@@ -17,7 +17,6 @@
 
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
-#include "fuzz/findings/about.h"
 #include "fuzz/findings/read_file.h"
 
 namespace nbdspec::fuzz {

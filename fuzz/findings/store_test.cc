@@ -14,7 +14,6 @@
 #include <thread>
 
 #include "engine/spec/ids.h"
-#include "fuzz/findings/about.h"
 
 namespace nbdspec::fuzz {
 namespace {

@@ -13,7 +13,7 @@
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"
 #include "engine/wire/decoders.h"
-#include "fuzz/findings/about.h"
+#include "fuzz/findings/finding.h"
 #include "fuzz/inputs/input_mutator.h"
 
 namespace nbdspec::fuzz {

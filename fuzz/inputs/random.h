@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <initializer_list>
 #include <limits>
 #include <span>
 
@@ -36,5 +37,15 @@ class Random {
  private:
   std::uint64_t state_;
 };
+
+// One number for several, in their order.
+inline std::uint64_t Mix(std::initializer_list<std::uint64_t> numbers) {
+  std::uint64_t mixed = 0;
+  for (const std::uint64_t number : numbers) {
+    mixed = (mixed ^ number) * 0x9e37'79b9'7f4a'7c15;
+    mixed ^= mixed >> 29;
+  }
+  return mixed;
+}
 
 }  // namespace nbdspec::fuzz

@@ -3,12 +3,153 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <utility>
-#include <vector>
 
+#include "engine/base/or_return.h"
+#include "engine/base/quoted.h"
+#include "fuzz/findings/read_file.h"
+#include "fuzz/findings/store.h"
 #include "fuzz/live/run/reproduce.h"
 
 namespace nbdspec::fuzz {
+
+namespace fs = std::filesystem;
+using engine::Quoted;
+using engine::Trouble;
+
+namespace {
+
+constexpr std::size_t kPathShownMax = 200;
+constexpr std::uint64_t kInputBytesMax = std::uint64_t{64} << 20;
+constexpr std::string_view kLiveFolder = "live";       // Its scripts are for servers.
+constexpr std::string_view kMapTarget = "extent_map";  // Of scripts without requests.
+
+std::unexpected<Trouble> CannotUse(const std::string& path, const std::string& why) {
+  return std::unexpected(Trouble{Quoted(path, kPathShownMax) + " " + why});
+}
+
+// The folder of the corpus that `path` is in: NAME of "regressions/NAME/FILE" and "seeds/NAME/FILE". Empty: none.
+std::string CorpusFolderOf(const std::string& path) {
+  std::error_code error;
+  const fs::path folder = fs::absolute(path, error).lexically_normal().parent_path();
+  const fs::path part = folder.parent_path().filename();
+  return part == "regressions" || part == "seeds" ? folder.filename().string() : "";
+}
+
+std::string TargetOf(const TargetInput& input) { return input.target.empty() ? "TARGET" : input.target; }
+
+// `bazel run` starts its program elsewhere.
+std::string AbsolutePathOf(const TargetInput& input) {
+  std::error_code error;
+  return fs::absolute(input.path, error).string();
+}
+
+bool HasRequests(const engine::Script& script) {
+  return std::ranges::any_of(script.steps, [](const engine::Step& step) {
+    return std::holds_alternative<engine::RequestStep>(step) || std::holds_alternative<engine::OptionStep>(step);
+  });
+}
+
+}  // namespace
+
+std::expected<std::vector<std::string>, Trouble> SubjectsIn(const std::string& path) {
+  std::error_code error;
+  if (!fs::exists(path, error)) {
+    return CannotUse(path, "is not there");
+  }
+  const bool is_finding = fs::exists(fs::path(path) / "about.json", error);
+  if (!fs::is_directory(path, error) || is_finding) {
+    return std::vector{path};
+  }
+  std::vector<std::string> found = ListFindings(path);
+  if (!found.empty()) {
+    return found;
+  }
+  for (fs::recursive_directory_iterator here(path, error), end; !error && here != end; here.increment(error)) {
+    if (here->is_regular_file(error)) {
+      found.push_back(here->path().string());
+    }
+  }
+  if (error || found.empty()) {
+    return CannotUse(path, error ? "cannot be read: " + error.message() : "holds nothing to replay");
+  }
+  std::ranges::sort(found);
+  return found;
+}
+
+std::expected<ReplaySubject, Trouble> ReadSubject(const std::string& path, bool for_server) {
+  std::error_code error;
+  if (fs::is_directory(path, error)) {
+    NBDSPEC_ASSIGN_OR_RETURN(finding, ReadFinding(path));
+    return FindingSubject{.path = path, .finding = std::move(finding)};
+  }
+  if (!fs::is_regular_file(path, error)) {
+    return CannotUse(path, fs::exists(path, error) ? "is no file" : "is not there");
+  }
+  NBDSPEC_ASSIGN_OR_RETURN(text, ReadFile(path, kInputBytesMax));
+  const std::string folder = CorpusFolderOf(path);
+  const bool is_of_target = !folder.empty() && folder != kLiveFolder;
+  if (!text.starts_with(engine::kScriptHeader)) {
+    return TargetInput{.path = path, .target = is_of_target ? folder : ""};
+  }
+  auto script = engine::ParseScript(text);
+  if (!script && !is_of_target) {
+    return CannotUse(path, "is no script: " + script.error().sentence);
+  }
+  if (script && HasRequests(*script) && (for_server || !is_of_target)) {
+    return ScriptSubject{.path = path, .script = *std::move(script), .header = CommentsOf(text)};
+  }
+  return TargetInput{.path = path, .target = is_of_target ? folder : std::string(kMapTarget)};
+}
+
+std::string DescribeInput(const TargetInput& input, const std::string& what, std::size_t more_count) {
+  if (input.target.empty()) {
+    return Quoted(input.path, kPathShownMax) +
+           " is neither a finding's directory nor a script (whose first line is \"" +
+           std::string(engine::kScriptHeader) + "\"). If it is an input of a fuzz target: ";
+  }
+  return input.path + (more_count == 0 ? " is an input" : " and " + std::to_string(more_count) + " more are inputs") +
+         " of the fuzz target " + input.target + ", which the command does not link; " + what + " it with: ";
+}
+
+std::string TargetReplayLine(const TargetInput& input) {
+  const std::string named = CorpusFolderOf(input.path).empty() ? "--target=" + TargetOf(input) + " " : "";
+  return "bazel run //fuzz/targets:replay -- " + named + AbsolutePathOf(input);
+}
+
+std::string TargetShrinkLine(const TargetInput& input) {
+  const std::string path = AbsolutePathOf(input);
+  return "bazel run --config=fuzz //fuzz/targets:" + TargetOf(input) + "_fuzz -- -minimize_crash=1 -runs=100000 " +
+         "-exact_artifact_path=" + path + ".small " + path;
+}
+
+std::vector<std::string> CommentsOf(std::string_view text) {
+  std::vector<std::string> comments;
+  bool is_first = true;
+  while (text.starts_with('#')) {
+    std::string_view line = text.substr(0, text.find('\n'));
+    text.remove_prefix(std::min(text.size(), line.size() + 1));
+    if (!is_first || line != engine::kScriptHeader) {
+      line.remove_prefix(line.starts_with("# ") ? 2 : 1);
+      comments.emplace_back(line);
+    }
+    is_first = false;
+  }
+  return comments;
+}
+
+std::string PrintWithComments(const engine::Script& script, const std::vector<std::string>& comments) {
+  std::string text = Print(script);
+  std::string added;
+  for (std::string line : comments) {
+    std::ranges::replace(line, '\n', ' ');
+    added += "# " + line + "\n";
+  }
+  return text.insert(text.find('\n') + 1, added);
+}
+
+// --- Replaying it ---
 
 namespace {
 

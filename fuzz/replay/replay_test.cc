@@ -15,7 +15,6 @@
 #include "engine/wire/payloads.h"
 #include "engine/wire/protocol.h"
 #include "fuzz/live/run/live_server.h"
-#include "fuzz/replay/subject.h"
 
 namespace nbdspec::fuzz {
 namespace {

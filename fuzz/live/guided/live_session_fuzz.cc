@@ -16,7 +16,6 @@
 #include "conformance/peer/target.h"
 #include "engine/script/script.h"
 #include "fuzz/inputs/input_mutator.h"
-#include "fuzz/live/guided/answer_signature.h"
 #include "fuzz/live/guided/live_session.h"
 
 namespace nbdspec::fuzz {

@@ -23,7 +23,6 @@
 #include "engine/faults/fault.h"
 #include "fuzz/inputs/random.h"
 #include "fuzz/inputs/script_mutator.h"
-#include "fuzz/live/guided/answer_signature.h"
 
 namespace nbdspec::fuzz {
 namespace {
