@@ -63,7 +63,7 @@ class LibnbdLoop {
     OrExit(nbd_add_meta_context(handle_.get(), LIBNBD_CONTEXT_BASE_ALLOCATION));
     OrExit(nbd_connect_unix(handle_.get(), socket.c_str()));
     for (Slot& slot : slots_) {
-      slot = {.loop = this, .buffer = engine::Bytes(kBytesMax, 0x5a)};
+      slot = {.loop = this, .request = {.payload = engine::Bytes(kBytesMax, 0x5a)}};
     }
   }
   ~LibnbdLoop() { nbd_shutdown(handle_.get(), 0); }
@@ -72,10 +72,6 @@ class LibnbdLoop {
 
   // Sends a command once fewer than kInFlight are on their way. Range: what the server offers.
   void Send(const engine::RequestStep& step) {
-    LibnbdCommand command = {.type = static_cast<std::uint16_t>(step.command),
-                             .flags = step.flags,
-                             .offset = step.offset,
-                             .length = step.length};
     const bool has_data = step.command == engine::Command::kRead || step.command == engine::Command::kWrite;
     NBDSPEC_CHECK(!has_data || step.length <= kBytesMax);
     WaitFor(1);
@@ -83,11 +79,15 @@ class LibnbdLoop {
     slot.is_free = false;
     --free_count_;
     const nbd_completion_callback done = {.callback = Done, .user_data = &slot};
+    engine::Request& request = slot.request;
+    request.flags = step.flags;
+    request.type = static_cast<std::uint16_t>(step.command);
+    request.offset = step.offset;
+    request.length = step.length;
     if (step.command == engine::Command::kRead) {
-      OrExit(nbd_aio_pread(handle_.get(), slot.buffer.data(), step.length, step.offset, done, step.flags));
+      OrExit(nbd_aio_pread(handle_.get(), request.payload.data(), step.length, step.offset, done, step.flags));
     } else {
-      command.payload = has_data ? engine::ByteView(slot.buffer).first(step.length) : engine::ByteView();
-      OrExit(SendToLibnbd(handle_.get(), command, {.callback = Ignore}, done));
+      OrExit(SendToLibnbd(handle_.get(), request, {.callback = Ignore}, done));
     }
   }
 
@@ -98,7 +98,7 @@ class LibnbdLoop {
 
   struct Slot {
     LibnbdLoop* loop = nullptr;
-    engine::Bytes buffer = {};
+    engine::Request request = {};  // Its payload is the buffer, also of a READ.
     bool is_free = true;
   };
 

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <initializer_list>
 #include <iterator>
-#include <variant>
 
 #include "engine/wire/fields.h"
 #include "engine/wire/protocol.h"
@@ -40,49 +39,28 @@ void CountStatus(const Request& request, const Chunk& chunk) {
          payload[kIdBytes + kDescriptorBytes - 1], payload.back()});
 }
 
-void CountAnswer(const Request& request, const Negotiated& state, const std::vector<engine::ServerMessage>& said) {
-  std::uint64_t error = 0;
+}  // namespace
+
+void CountReplies(const engine::OptionReplies& replies, const Negotiated& state) {
+  for (const engine::OptionReply& reply : replies) {
+    Count({kOption, reply.option, reply.type, state.structured_replies, state.contexts.size(), replies.size()});
+  }
+}
+
+void CountAnswer(const Request& request, const Negotiated& state, const ReceivedAnswer& answer) {
+  std::uint64_t error = answer.simple ? answer.simple->error : engine::NbdError::kOk;
   std::uint64_t before = 0;
-  for (const engine::ServerMessage& message : said) {
-    if (const auto* chunk = std::get_if<Chunk>(&message)) {
-      Count({kMessage, request.type, before, chunk->type, chunk->flags});
-      before = chunk->type;
-      if (chunk->type == engine::ChunkType::kBlockStatus) {
-        CountStatus(request, *chunk);
-      } else if (chunk->is_error() && chunk->payload.size() >= sizeof(std::uint32_t)) {
-        error = engine::GetBigEndian<std::uint32_t>(chunk->payload);
-      }
-    } else if (const auto* reply = std::get_if<engine::SimpleReply>(&message)) {
-      error = reply->error;
+  for (const Chunk& chunk : answer.chunks) {
+    Count({kMessage, request.type, before, chunk.type, chunk.flags});
+    before = chunk.type;
+    if (chunk.type == engine::ChunkType::kBlockStatus) {
+      CountStatus(request, chunk);
+    } else if (chunk.is_error() && chunk.payload.size() >= sizeof(std::uint32_t)) {
+      error = engine::GetBigEndian<std::uint32_t>(chunk.payload);
     }
   }
   Count({kRequest, request.type, request.flags, error, state.structured_replies, state.contexts.size(),
-         static_cast<std::uint64_t>(std::bit_width(said.size()))});
-}
-
-}  // namespace
-
-bool AnswerCounters::BeforeServer(engine::ClientMessage& heard, const Negotiated& state) {
-  return inner_ == nullptr || inner_->BeforeServer(heard, state);
-}
-
-void AnswerCounters::AfterServer(const engine::ClientMessage* heard, const Negotiated& state,
-                                 std::vector<engine::ServerMessage>& said) {
-  if (inner_ != nullptr) {
-    inner_->AfterServer(heard, state, said);
-  }
-  if (heard == nullptr) {
-    return;
-  }
-  if (const auto* request = std::get_if<Request>(heard)) {
-    CountAnswer(*request, state, said);
-    return;
-  }
-  for (const engine::ServerMessage& message : said) {
-    if (const auto* reply = std::get_if<engine::OptionReply>(&message)) {
-      Count({kOption, reply->option, reply->type, state.structured_replies, state.contexts.size(), said.size()});
-    }
-  }
+         static_cast<std::uint64_t>(std::bit_width(answer.chunks.size()))});
 }
 
 }  // namespace nbdspec::fuzz

@@ -21,7 +21,6 @@ namespace nbdspec::fuzz {
 namespace {
 
 using engine::ClientMessage;
-using engine::CommandType;
 using engine::OptionStep;
 using engine::OptionType;
 using engine::Request;
@@ -30,7 +29,6 @@ using engine::ServerMessage;
 
 constexpr std::uint64_t kOtherBytes = 4096;
 constexpr std::uint32_t kOtherBlockBytes = 512;
-constexpr std::uint32_t kPayloadBytesMax = 1 << 20;  // A script of people's may ask for any length.
 
 const OptionStep kStructuredReply = {.option = OptionType::kStructuredReply};
 const OptionStep kSetAll = {.option = OptionType::kSetMetaContext,
@@ -132,8 +130,11 @@ class ExchangeClient : private engine::ClientNegotiation {
                      : Found({.expected = "the size of the export", .saw = entered.error()});
     }
     const auto replies = Ask(option);
-    return replies ? judge_.Judge(option, *replies)
-                   : Found({.expected = "replies to " + engine::OptionName(step.option), .saw = replies.error().text});
+    if (!replies) {
+      return Disagreement{.expected = "replies to " + engine::OptionName(step.option), .saw = replies.error().text};
+    }
+    CountReplies(*replies, negotiated());
+    return judge_.Judge(option, *replies);
   }
 
   void SendMessage(const ClientMessage& message) override {
@@ -182,7 +183,6 @@ class ExchangeClient : private engine::ClientNegotiation {
 // Buffers that outlive an execution: allocating them costs more than the small exchanges they serve.
 struct Buffers {
   std::array<std::vector<Request>, engine::kConnectionsMax> requests;  // Not yet sent, by connection.
-  std::array<std::size_t, engine::kConnectionsMax> counts = {};        // Of them; what is past it is to be used again.
   std::vector<ReceivedAnswer> answers;
   ReferenceJudge judge;
 };
@@ -190,20 +190,20 @@ struct Buffers {
 class ExchangeRun {
  public:
   ExchangeRun(const engine::Script& script, const MakeExchangeInterposer& make_interposer, Buffers& buffers)
-      : script_(script), make_interposer_(make_interposer), buffers_(buffers), served_(MakeExport(script)) {
-    served_.options.block_size.maximum = kPayloadBytesMax;
-    other_.options.name = "other";
-    other_.options.read_only = true;
-    other_.options.block_size = {.minimum = kOtherBlockBytes, .maximum = kPayloadBytesMax};
-    buffers_.counts.fill(0);
+      : script_(script),
+        make_interposer_(make_interposer),
+        buffers_(buffers),
+        served_(MakeExport(script)),
+        haggling_(HagglingOf(script)) {
+    served_.options.block_size.maximum = kRequestBytesMax;
+    std::ranges::for_each(buffers_.requests, [](auto& requests) { requests.clear(); });
   }
 
   Found Run() {
-    TakeOptions();
-    for (std::size_t i = 0; i < script_.steps.size(); ++i) {
-      if (const auto* request = std::get_if<RequestStep>(&script_.steps[i])) {
-        Queue(*request);
-      } else if (std::holds_alternative<engine::WaitStep>(script_.steps[i])) {
+    for (const engine::Step& step : script_.steps) {
+      if (const auto* request = std::get_if<RequestStep>(&step)) {
+        buffers_.requests[(request->connection - 1U) % engine::kConnectionsMax].push_back(MakeRequest(*request));
+      } else if (std::holds_alternative<engine::WaitStep>(step)) {
         if (auto found = SendAll()) {
           return found;
         }
@@ -213,48 +213,13 @@ class ExchangeRun {
   }
 
  private:
-  // Up to the first request, options are the haggling of every connection.
-  void TakeOptions() {
-    for (const engine::Step& step : script_.steps) {
-      if (std::holds_alternative<RequestStep>(step)) {
-        return;
-      }
-      if (const auto* option = std::get_if<OptionStep>(&step)) {
-        options_.push_back(option);
-      }
-    }
-  }
-
-  void Queue(const RequestStep& step) {
-    const std::size_t connection = (step.connection - 1U) % engine::kConnectionsMax;
-    std::vector<Request>& requests = buffers_.requests[connection];
-    const std::size_t index = buffers_.counts[connection]++;
-    if (requests.size() <= index) {
-      requests.emplace_back();
-    }
-    Request& request = requests[index];
-    request.flags = step.flags;
-    request.type = static_cast<std::uint16_t>(step.command);
-    request.offset = step.offset;
-    request.length = step.length;
-    request.payload.clear();
-    const bool has_payload = request.type == CommandType::kRead || request.type == CommandType::kWrite;
-    if (has_payload) {
-      request.length = std::min(request.length, kPayloadBytesMax + 1);
-    }
-    if (request.type == CommandType::kWrite) {
-      request.payload.resize(request.length);
-      engine::FillWithPattern(step.pattern, request.offset, request.payload);
-    }
-  }
-
   Found SendAll() {
     for (std::size_t connection = 0; connection < engine::kConnectionsMax; ++connection) {
-      if (const std::size_t count = std::exchange(buffers_.counts[connection], 0); count > 0) {
-        if (auto found = Send(connection, std::span(buffers_.requests[connection]).first(count))) {
-          return found;
-        }
+      std::vector<Request>& requests = buffers_.requests[connection];
+      if (auto found = requests.empty() ? Found() : Send(connection, requests)) {
+        return found;
       }
+      requests.clear();
     }
     return std::nullopt;
   }
@@ -265,7 +230,7 @@ class ExchangeRun {
       const auto number = static_cast<std::uint8_t>(connection + 1);
       client = std::make_unique<ExchangeClient>(served_, other_, number,
                                                 make_interposer_ ? make_interposer_(served_, number) : nullptr);
-      if (auto found = client->Haggle(options_)) {
+      if (auto found = client->Haggle(haggling_)) {
         return Under("haggling on connection " + std::to_string(number), std::move(found));
       }
     }
@@ -297,6 +262,7 @@ class ExchangeRun {
 
   Found Judge(const ExchangeClient& client, std::span<const Request> requests) {
     for (std::size_t i = 0; i < requests.size(); ++i) {
+      CountAnswer(requests[i], client.agreed(), buffers_.answers[i]);
       if (auto found = buffers_.judge.Judge(requests[i], client.agreed(), client.is_plain(), buffers_.answers[i])) {
         return Under("request " + std::to_string(requests[i].cookie) + ", " +
                          engine::Describe(engine::ClientMessage(requests[i])) +
@@ -311,9 +277,12 @@ class ExchangeRun {
   const MakeExchangeInterposer& make_interposer_;
   Buffers& buffers_;
   engine::Export served_;
-  engine::Export other_ = {.disk = engine::Disk(kOtherBytes)};
+  engine::Export other_ = {.options = {.name = "other",
+                                       .read_only = true,
+                                       .block_size = {.minimum = kOtherBlockBytes, .maximum = kRequestBytesMax}},
+                           .disk = engine::Disk(kOtherBytes)};
   engine::Export* entered_ = nullptr;
-  std::vector<const OptionStep*> options_;
+  std::vector<const OptionStep*> haggling_;
   std::array<std::unique_ptr<ExchangeClient>, engine::kConnectionsMax> clients_;
   std::uint64_t cookie_ = 1;
 };
@@ -330,11 +299,7 @@ FuzzTarget BlockStatusExchangeTarget() {
           .subject = "whole exchanges with the reference server",
           .against = "a model of the export, and the rules",
           .inputs = ScriptKind(kExchangeLimits),
-          .find_in_script =
-              [](const engine::Script& script) {
-                return FindBlockStatusExchangeDisagreement(
-                    script, [](engine::Export&, std::uint8_t) { return std::make_unique<AnswerCounters>(); });
-              },
+          .find_in_script = [](const engine::Script& script) { return FindBlockStatusExchangeDisagreement(script); },
           .check_runs = 20'000};
 }
 

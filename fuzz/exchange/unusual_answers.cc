@@ -37,8 +37,8 @@ bool IsZeroes(ByteView bytes) {
   return std::ranges::all_of(bytes, [](std::uint8_t byte) { return byte == 0; });
 }
 
-bool HasFailed(const std::vector<ServerMessage>& said) {
-  return std::ranges::any_of(said, [](const ServerMessage& message) {
+bool HasFailed(const std::vector<ServerMessage>& sent) {
+  return std::ranges::any_of(sent, [](const ServerMessage& message) {
     const auto* chunk = std::get_if<Chunk>(&message);
     return chunk == nullptr || chunk->is_error();
   });
@@ -46,38 +46,38 @@ bool HasFailed(const std::vector<ServerMessage>& said) {
 
 }  // namespace
 
-bool UnusualAnswers::BeforeServer(engine::ClientMessage& heard, const engine::Negotiated& state) {
-  return inner_ == nullptr || inner_->BeforeServer(heard, state);
+bool UnusualAnswers::BeforeServer(engine::ClientMessage& received, const engine::Negotiated& state) {
+  return inner_ == nullptr || inner_->BeforeServer(received, state);
 }
 
-void UnusualAnswers::AfterServer(const engine::ClientMessage* heard, const engine::Negotiated& state, Said& said) {
+void UnusualAnswers::AfterServer(const engine::ClientMessage* received, const engine::Negotiated& state, Sent& sent) {
   if (inner_ != nullptr) {
-    inner_->AfterServer(heard, state, said);
+    inner_->AfterServer(received, state, sent);
   }
-  if (heard == nullptr) {
+  if (received == nullptr) {
     return;
   }
-  if (const auto* option = std::get_if<Option>(heard)) {
-    ChangeOption(*option, said);
+  if (const auto* option = std::get_if<Option>(received)) {
+    ChangeOption(*option, sent);
   }
-  const auto* request = std::get_if<Request>(heard);
+  const auto* request = std::get_if<Request>(received);
   if (request == nullptr || !state.transmission || request->type == CommandType::kDisc) {
     return;
   }
   random_ = Random(Mix(seed_ ^ Mix(request->cookie ^ Mix(request->offset ^ std::uint64_t{request->length} << 32))));
-  if (state.structured_replies && !said.empty()) {
+  if (state.structured_replies && !sent.empty()) {
     if (request->type == CommandType::kRead) {
-      ChangeRead(*request, said);
+      ChangeRead(*request, sent);
     } else if (request->type == CommandType::kBlockStatus) {
-      ChangeStatus(*request, state, said);
+      ChangeStatus(*request, state, sent);
     } else {
-      ChangeOther(*request, said);
+      ChangeOther(*request, sent);
     }
   }
   if (to_hold_ > 0) {
-    held_.push_back(std::exchange(said, {}));
+    held_.push_back(std::exchange(sent, {}));
     if (--to_hold_ == 0) {
-      Release(said);
+      Release(sent);
     }
   }
 }
@@ -90,8 +90,8 @@ std::uint32_t UnusualAnswers::IdFor(std::uint32_t id) const {
 }
 
 // Ids of its own for the contexts, which come in another order; and information that nobody knows.
-void UnusualAnswers::ChangeOption(const Option& option, Said& said) {
-  for (ServerMessage& message : said) {
+void UnusualAnswers::ChangeOption(const Option& option, Sent& sent) {
+  for (ServerMessage& message : sent) {
     auto* reply = std::get_if<OptionReply>(&message);
     auto context = reply != nullptr && reply->type == OptionReplyType::kMetaContext
                        ? engine::DecodePayload<engine::MetaContext>(reply->payload)
@@ -101,15 +101,15 @@ void UnusualAnswers::ChangeOption(const Option& option, Said& said) {
       reply->payload = EncodePayload(*context);
     }
   }
-  const bool is_acked = said.size() > 1 && std::holds_alternative<OptionReply>(said.back());
+  const bool is_acked = sent.size() > 1 && std::holds_alternative<OptionReply>(sent.back());
   if (is_acked && (option.option == OptionType::kSetMetaContext || option.option == OptionType::kListMetaContext)) {
-    std::reverse(said.begin(), said.end() - 1);
+    std::reverse(sent.begin(), sent.end() - 1);
   }
   if (is_acked && (option.option == OptionType::kInfo || option.option == OptionType::kGo)) {
     Bytes payload;
     engine::PutBigEndian<std::uint16_t>(kUnknownInfo, payload);
     payload.insert(payload.end(), {1, 2, 3});
-    said.insert(said.begin(),
+    sent.insert(sent.begin(),
                 OptionReply{.option = option.option, .type = OptionReplyType::kInfo, .payload = std::move(payload)});
   }
 }
@@ -117,14 +117,14 @@ void UnusualAnswers::ChangeOption(const Option& option, Said& said) {
 // --- Answers --------------------------------------------------------------------------------------------------
 
 // The order of content is free, but DF asks for one piece. structured.read.df
-void UnusualAnswers::ChangeRead(const Request& request, Said& said) {
-  if (HasFailed(said) || request.length == 0) {
+void UnusualAnswers::ChangeRead(const Request& request, Sent& sent) {
+  if (HasFailed(sent) || request.length == 0) {
     return;
   }
-  std::get<Chunk>(said.back()).flags = 0;
+  std::get<Chunk>(sent.back()).flags = 0;
   if ((request.flags & CommandFlag::kDf) == 0) {
-    Said pieces;
-    for (ServerMessage& message : said) {
+    Sent pieces;
+    for (ServerMessage& message : sent) {
       const Chunk& chunk = std::get<Chunk>(message);
       if (chunk.type == ChunkType::kOffsetData && chunk.payload.size() > kOffsetBytes + 1) {
         CutIntoPieces(chunk, pieces);
@@ -132,13 +132,13 @@ void UnusualAnswers::ChangeRead(const Request& request, Said& said) {
         pieces.push_back(std::move(message));
       }
     }
-    said = std::move(pieces);
-    Shuffle(said);
+    sent = std::move(pieces);
+    Shuffle(sent);
   }
-  Finish(request, said);
+  Finish(request, sent);
 }
 
-void UnusualAnswers::CutIntoPieces(const Chunk& data, Said& pieces) {
+void UnusualAnswers::CutIntoPieces(const Chunk& data, Sent& pieces) {
   std::uint64_t offset = engine::GetBigEndian<std::uint64_t>(data.payload);
   ByteView rest = ByteView(data.payload).subspan(kOffsetBytes);
   for (std::size_t left = 1 + Choose(kPiecesMax); !rest.empty(); --left) {
@@ -159,22 +159,22 @@ void UnusualAnswers::CutIntoPieces(const Chunk& data, Said& pieces) {
   }
 }
 
-void UnusualAnswers::ChangeStatus(const Request& request, const engine::Negotiated& state, Said& said) {
-  if (HasFailed(said)) {
+void UnusualAnswers::ChangeStatus(const Request& request, const engine::Negotiated& state, Sent& sent) {
+  if (HasFailed(sent)) {
     return;
   }
-  for (ServerMessage& message : said) {
+  for (ServerMessage& message : sent) {
     Chunk& chunk = std::get<Chunk>(message);
     chunk.flags = 0;
     if (chunk.type == ChunkType::kBlockStatus) {
       ChangeDescriptors(request, state, chunk);
     }
   }
-  Shuffle(said);
-  Finish(request, said);
+  Shuffle(sent);
+  Finish(request, sent);
 }
 
-// Whatever is claimed stays true: only that nothing is known is said of what the server said nothing of.
+// Whatever is claimed stays true: of what the server did not describe, nothing is claimed.
 void UnusualAnswers::ChangeDescriptors(const Request& request, const engine::Negotiated& state, Chunk& chunk) {
   auto status = engine::DecodePayload<engine::BlockStatus>(chunk.payload);
   if (!status || status->descriptors.empty()) {
@@ -210,7 +210,7 @@ void UnusualAnswers::ChangeDescriptors(const Request& request, const engine::Neg
         all.back().length += static_cast<std::uint32_t>(Choose(0x100000000 - all.back().length));
       }
       break;
-    case 4:  // As if REQ_ONE had been said.
+    case 4:  // As if REQ_ONE had been set.
       all.resize(1);
       break;
     default:
@@ -220,41 +220,41 @@ void UnusualAnswers::ChangeDescriptors(const Request& request, const engine::Neg
 }
 
 // To a request without data, a simple reply will do.
-void UnusualAnswers::ChangeOther(const Request& request, Said& said) {
-  const auto* chunk = said.size() == 1 ? std::get_if<Chunk>(&said[0]) : nullptr;
+void UnusualAnswers::ChangeOther(const Request& request, Sent& sent) {
+  const auto* chunk = sent.size() == 1 ? std::get_if<Chunk>(&sent[0]) : nullptr;
   if (chunk == nullptr || OneIn(2)) {
     return;
   }
   const auto error = engine::DecodeErrorPayload(chunk->type, chunk->payload);
-  said[0] =
+  sent[0] =
       engine::SimpleReply{.error = chunk->is_error() && error ? error->error : NbdError::kOk, .cookie = request.cookie};
 }
 
 // At times leaves some of the answer away, and reports an error. DONE on the last chunk, or on one that has nothing
 // else.
-void UnusualAnswers::Finish(const Request& request, Said& said) {
+void UnusualAnswers::Finish(const Request& request, Sent& sent) {
   if (OneIn(24)) {
-    said.resize(Choose(said.size() + 1));
+    sent.resize(Choose(sent.size() + 1));
     engine::ErrorPayload error = {.error = NbdError::kEio, .message = "as it were"};
     const bool has_offset = request.type == CommandType::kRead && OneIn(2);
     if (has_offset) {
       error.offset = request.offset + Choose(request.length);
     }
-    said.emplace_back(Chunk{.type = has_offset ? ChunkType::kErrorOffset : ChunkType::kError,
+    sent.emplace_back(Chunk{.type = has_offset ? ChunkType::kErrorOffset : ChunkType::kError,
                             .cookie = request.cookie,
                             .payload = EncodePayload(error)});
   }
   if (OneIn(3)) {
-    said.emplace_back(Chunk{.type = ChunkType::kNone, .cookie = request.cookie});
+    sent.emplace_back(Chunk{.type = ChunkType::kNone, .cookie = request.cookie});
   }
-  std::get<Chunk>(said.back()).flags = ChunkFlag::kDone;
+  std::get<Chunk>(sent.back()).flags = ChunkFlag::kDone;
 }
 
 // Lets go what is held: each answer in its own order, but they interrupt each other.
-void UnusualAnswers::Release(Said& said) {
+void UnusualAnswers::Release(Sent& sent) {
   std::vector<std::size_t> taken(held_.size());
   std::size_t left = 0;
-  for (const Said& each : held_) {
+  for (const Sent& each : held_) {
     left += each.size();
   }
   for (; left > 0; --left) {
@@ -262,14 +262,14 @@ void UnusualAnswers::Release(Said& said) {
     while (taken[index] == held_[index].size()) {
       index = (index + 1) % held_.size();
     }
-    said.push_back(std::move(held_[index][taken[index]++]));
+    sent.push_back(std::move(held_[index][taken[index]++]));
   }
   held_.clear();
 }
 
-void UnusualAnswers::Shuffle(Said& said) {
-  for (std::size_t i = said.size(); i > 1; --i) {
-    std::swap(said[i - 1], said[Choose(i)]);
+void UnusualAnswers::Shuffle(Sent& sent) {
+  for (std::size_t i = sent.size(); i > 1; --i) {
+    std::swap(sent[i - 1], sent[Choose(i)]);
   }
 }
 

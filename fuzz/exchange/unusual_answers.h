@@ -19,38 +19,38 @@ namespace nbdspec::fuzz {
 
 class UnusualAnswers : public engine::Interposer {
  public:
-  // What `inner`, which may be null, lets the server hear and say is then made unusual.
+  // What `inner`, which may be null, lets the server receive and send is then made unusual.
   explicit UnusualAnswers(std::uint64_t seed, engine::Interposer* inner = nullptr) : seed_(seed), inner_(inner) {}
 
   // Holds back the answers to the next `count` requests, then lets them all go, in another order.
   void HoldAnswers(std::size_t count) { to_hold_ = count; }
 
-  bool BeforeServer(engine::ClientMessage& heard, const engine::Negotiated& state) override;
-  void AfterServer(const engine::ClientMessage* heard, const engine::Negotiated& state,
-                   std::vector<engine::ServerMessage>& said) override;
+  bool BeforeServer(engine::ClientMessage& received, const engine::Negotiated& state) override;
+  void AfterServer(const engine::ClientMessage* received, const engine::Negotiated& state,
+                   std::vector<engine::ServerMessage>& sent) override;
 
  private:
-  using Said = std::vector<engine::ServerMessage>;
+  using Sent = std::vector<engine::ServerMessage>;
 
-  void ChangeOption(const engine::Option& option, Said& said);
-  void ChangeRead(const engine::Request& request, Said& said);
-  void ChangeStatus(const engine::Request& request, const engine::Negotiated& state, Said& said);
-  void ChangeOther(const engine::Request& request, Said& said);
-  void CutIntoPieces(const engine::Chunk& data, Said& pieces);
+  void ChangeOption(const engine::Option& option, Sent& sent);
+  void ChangeRead(const engine::Request& request, Sent& sent);
+  void ChangeStatus(const engine::Request& request, const engine::Negotiated& state, Sent& sent);
+  void ChangeOther(const engine::Request& request, Sent& sent);
+  void CutIntoPieces(const engine::Chunk& data, Sent& pieces);
   void ChangeDescriptors(const engine::Request& request, const engine::Negotiated& state, engine::Chunk& chunk);
-  void Finish(const engine::Request& request, Said& said);
-  void Release(Said& said);
+  void Finish(const engine::Request& request, Sent& sent);
+  void Release(Sent& sent);
 
   [[nodiscard]] std::uint32_t IdFor(std::uint32_t id) const;
   std::uint64_t Choose(std::uint64_t count) { return count == 0 ? 0 : random_.Below(count); }
   bool OneIn(std::uint64_t count) { return Choose(count) == 0; }
-  void Shuffle(Said& said);
+  void Shuffle(Sent& sent);
 
   std::uint64_t seed_;
   engine::Interposer* inner_;
   Random random_{0};
   std::size_t to_hold_ = 0;
-  std::vector<Said> held_;
+  std::vector<Sent> held_;
 };
 
 }  // namespace nbdspec::fuzz

@@ -7,9 +7,9 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <utility>
 
+#include "engine/base/check.h"
 #include "engine/wire/protocol.h"
 
 namespace nbdspec::fuzz {
@@ -17,7 +17,6 @@ namespace nbdspec::fuzz {
 using engine::CommandFlag;
 using engine::CommandType;
 using engine::TransmissionFlag;
-using engine::Trouble;
 
 namespace {
 
@@ -54,57 +53,27 @@ int OnCompletion(void* user_data, int* error) {
   return 0;
 }
 
-Trouble TroubleOfLibnbd(const std::string& doing) {
-  return {"libnbd: " + doing + ": " + LibnbdClient::LastError() + "; is libnbd0 whole?"};
-}
-
 }  // namespace
-
-void LibnbdReport::Clear() {
-  cookie = -1;
-  completion_count = 0;
-  completion_error = 0;
-  error = 0;
-  data.clear();
-  chunks.clear();
-  extents.clear();
-  offset = 0;
-}
 
 std::string LibnbdClient::LastError() {
   const char* const error = nbd_get_error();
   return error != nullptr ? error : "no error";
 }
 
-LibnbdClient::LibnbdClient(LibnbdHandle handle, conformance::FileDescriptor wire, engine::Server& server)
-    : handle_(std::move(handle)), wire_(std::move(wire)), server_(server) {}
-
-std::expected<std::unique_ptr<LibnbdClient>, Trouble> LibnbdClient::Connect(const LibnbdOptions& options,
-                                                                            engine::Server& server) {
-  LibnbdHandle handle(nbd_create());
-  if (handle == nullptr) {
-    return std::unexpected(TroubleOfLibnbd("a new handle"));
-  }
+LibnbdClient::LibnbdClient(const LibnbdOptions& options, engine::Server& server)
+    : handle_(nbd_create()), server_(server), piece_bytes_max_(options.piece_bytes_max) {
+  NBDSPEC_CHECK(handle_ != nullptr);
   // What is illegal is for the server to refuse.
-  bool is_set = nbd_set_strict_mode(handle.get(), 0) == 0 &&
-                nbd_set_export_name(handle.get(), options.export_name.c_str()) == 0 &&
-                nbd_set_request_structured_replies(handle.get(), options.structured_replies) == 0;
+  NBDSPEC_CHECK(nbd_set_strict_mode(handle_.get(), 0) == 0);
+  NBDSPEC_CHECK(nbd_set_export_name(handle_.get(), options.export_name.c_str()) == 0);
+  NBDSPEC_CHECK(nbd_set_request_structured_replies(handle_.get(), options.structured_replies) == 0);
   for (const std::string& context : options.contexts) {
-    is_set = is_set && nbd_add_meta_context(handle.get(), context.c_str()) == 0;
-  }
-  if (!is_set) {
-    return std::unexpected(TroubleOfLibnbd("setting options"));
+    NBDSPEC_CHECK(nbd_add_meta_context(handle_.get(), context.c_str()) == 0);
   }
   std::array<int, 2> ends = {};
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0) {
-    return std::unexpected(
-        Trouble{std::string("no socket pair: ") + std::strerror(errno) + "; are there too many open files?"});
-  }
-  conformance::FileDescriptor wire(ends[0]);
-  if (nbd_aio_connect_socket(handle.get(), ends[1]) != 0) {  // It owns its end, also when it fails.
-    return std::unexpected(TroubleOfLibnbd("connecting"));
-  }
-  return std::unique_ptr<LibnbdClient>(new LibnbdClient(std::move(handle), std::move(wire), server));
+  NBDSPEC_CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) == 0);
+  wire_ = conformance::FileDescriptor(ends[0]);
+  NBDSPEC_CHECK(nbd_aio_connect_socket(handle_.get(), ends[1]) == 0);  // It owns its end.
 }
 
 // --- Bytes, back and forth ------------------------------------------------------------------------------------
@@ -132,19 +101,19 @@ bool LibnbdClient::TakeFromLibnbd() {
 
 // Gives one piece. Returns whether there was any.
 bool LibnbdClient::GiveToLibnbd() {
-  if (given_ == said_.size()) {
-    said_ = server_.TakeOutput();
+  if (given_ == sent_.size()) {
+    sent_ = server_.TakeOutput();
     given_ = 0;
   }
-  if (said_.empty() || IsDead()) {
+  if (sent_.empty() || IsDead()) {
     return false;
   }
-  std::size_t piece = said_.size() - given_;
+  std::size_t piece = sent_.size() - given_;
   if (piece_bytes_max_ > 0) {
     piece_bytes_ = (piece_bytes_ * 31 + 7) % piece_bytes_max_;
     piece = std::min(piece, 1 + piece_bytes_);
   }
-  const ssize_t count = send(wire_.get(), said_.data() + given_, piece, MSG_DONTWAIT | MSG_NOSIGNAL);
+  const ssize_t count = send(wire_.get(), sent_.data() + given_, piece, MSG_DONTWAIT | MSG_NOSIGNAL);
   if (count > 0) {
     given_ += static_cast<std::size_t>(count);
   }
@@ -166,23 +135,19 @@ bool LibnbdClient::IsDead() const {
   return nbd_aio_is_dead(handle_.get()) == 1 || nbd_aio_is_closed(handle_.get()) == 1;
 }
 
-std::int64_t LibnbdClient::Size() const { return nbd_get_size(handle_.get()); }
-
-std::uint16_t LibnbdClient::TransmissionFlags() const {
-  nbd_handle* const handle = handle_.get();
-  std::uint16_t flags = TransmissionFlag::kHasFlags;
-  const auto set = [&](int has, std::uint16_t flag) { flags |= has == 1 ? flag : std::uint16_t{0}; };
-  set(nbd_is_read_only(handle), TransmissionFlag::kReadOnly);
-  set(nbd_can_flush(handle), TransmissionFlag::kSendFlush);
-  set(nbd_can_fua(handle), TransmissionFlag::kSendFua);
-  set(nbd_is_rotational(handle), TransmissionFlag::kRotational);
-  set(nbd_can_trim(handle), TransmissionFlag::kSendTrim);
-  set(nbd_can_zero(handle), TransmissionFlag::kSendWriteZeroes);
-  set(nbd_can_df(handle), TransmissionFlag::kSendDf);
-  set(nbd_can_multi_conn(handle), TransmissionFlag::kCanMultiConn);
-  set(nbd_can_cache(handle), TransmissionFlag::kSendCache);
-  set(nbd_can_fast_zero(handle), TransmissionFlag::kSendFastZero);
-  return flags;
+engine::InfoExport LibnbdClient::Info() const {
+  constexpr std::pair<int (*)(nbd_handle*), std::uint16_t> kQuestions[] = {
+      {nbd_is_read_only, TransmissionFlag::kReadOnly}, {nbd_can_flush, TransmissionFlag::kSendFlush},
+      {nbd_can_fua, TransmissionFlag::kSendFua},       {nbd_is_rotational, TransmissionFlag::kRotational},
+      {nbd_can_trim, TransmissionFlag::kSendTrim},     {nbd_can_zero, TransmissionFlag::kSendWriteZeroes},
+      {nbd_can_df, TransmissionFlag::kSendDf},         {nbd_can_multi_conn, TransmissionFlag::kCanMultiConn},
+      {nbd_can_cache, TransmissionFlag::kSendCache},   {nbd_can_fast_zero, TransmissionFlag::kSendFastZero}};
+  engine::InfoExport info = {.size = static_cast<std::uint64_t>(nbd_get_size(handle_.get())),
+                             .flags = TransmissionFlag::kHasFlags};
+  for (const auto& [has, flag] : kQuestions) {
+    info.flags |= has(handle_.get()) == 1 ? flag : std::uint16_t{0};
+  }
+  return info;
 }
 
 bool LibnbdClient::CanMetaContext(const std::string& name) const {
@@ -193,13 +158,15 @@ bool LibnbdClient::HasStructuredReplies() const { return nbd_get_structured_repl
 
 // --- Commands -------------------------------------------------------------------------------------------------
 
-std::int64_t SendToLibnbd(nbd_handle* handle, const LibnbdCommand& command, nbd_extent_callback extents,
+std::int64_t SendToLibnbd(nbd_handle* handle, const engine::Request& request, nbd_extent_callback extents,
                           nbd_completion_callback completion) {
-  const auto& [type, flags, offset, length, payload] = command;
-  switch (type) {
+  const std::uint32_t flags = request.flags;
+  const std::uint64_t offset = request.offset;
+  const std::uint32_t length = request.length;
+  switch (request.type) {
     case CommandType::kWrite:
-      return nbd_aio_pwrite(handle, payload.empty() ? "" : static_cast<const void*>(payload.data()), payload.size(),
-                            offset, completion, flags);
+      return nbd_aio_pwrite(handle, length == 0 ? "" : static_cast<const void*>(request.payload.data()), length, offset,
+                            completion, flags);
     case CommandType::kFlush:
       return nbd_aio_flush(handle, completion, flags);
     case CommandType::kTrim:
@@ -215,15 +182,15 @@ std::int64_t SendToLibnbd(nbd_handle* handle, const LibnbdCommand& command, nbd_
   }
 }
 
-void LibnbdClient::Send(const LibnbdCommand& command, LibnbdReport& report) {
+void LibnbdClient::Send(const engine::Request& request, LibnbdReport& report) {
   const nbd_completion_callback completion = {.callback = OnCompletion, .user_data = &report};
-  report.offset = command.offset;
-  if (command.type == CommandType::kRead) {
-    report.data.assign(std::max<std::size_t>(command.length, 1), 0xa5);  // A buffer may not be null.
-    report.cookie = nbd_aio_pread_structured(handle_.get(), report.data.data(), command.length, command.offset,
-                                             {.callback = OnChunk, .user_data = &report}, completion, command.flags);
+  report.offset = request.offset;
+  if (request.type == CommandType::kRead) {
+    report.data.assign(std::max<std::size_t>(request.length, 1), 0xa5);  // A buffer may not be null.
+    report.cookie = nbd_aio_pread_structured(handle_.get(), report.data.data(), request.length, request.offset,
+                                             {.callback = OnChunk, .user_data = &report}, completion, request.flags);
   } else {
-    report.cookie = SendToLibnbd(handle_.get(), command, {.callback = OnExtents, .user_data = &report}, completion);
+    report.cookie = SendToLibnbd(handle_.get(), request, {.callback = OnExtents, .user_data = &report}, completion);
   }
 }
 

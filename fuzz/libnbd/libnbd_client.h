@@ -11,15 +11,15 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <expected>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "conformance/peer/socket/socket_transport.h"
 #include "engine/base/bytes.h"
-#include "engine/base/error.h"
 #include "engine/server/server.h"
+#include "engine/wire/messages.h"
+#include "engine/wire/payloads.h"
 
 namespace nbdspec::fuzz {
 
@@ -32,18 +32,10 @@ struct LibnbdOptions {
   std::string export_name = {};
   bool structured_replies = true;
   std::vector<std::string> contexts = {};
+  std::size_t piece_bytes_max = 0;  // The server's bytes arrive in pieces of 1 to so many; 0: as many as there are.
 };
 
-// What is asked of libnbd. Its own checks of what is legal are off.
-struct LibnbdCommand {
-  std::uint16_t type = 0;  // CommandType.
-  std::uint32_t flags = 0;
-  std::uint64_t offset = 0;
-  std::uint32_t length = 0;
-  engine::ByteView payload = {};  // Of a write: outlives its completion.
-};
-
-// What libnbd says of one command.
+// What libnbd reports of one command.
 struct LibnbdReport {
   // One call of the callback for chunks of a read.
   struct Chunk {
@@ -72,22 +64,18 @@ struct LibnbdReport {
   std::vector<Chunk> chunks = {};
   std::vector<Extents> extents = {};
   std::uint64_t offset = 0;  // Of the command.
-
-  void Clear();
+  bool operator==(const LibnbdReport&) const = default;
 };
 
-// Gives libnbd any command but a READ, of which it has several kinds. Returns its cookie, or -1.
-std::int64_t SendToLibnbd(nbd_handle* handle, const LibnbdCommand& command, nbd_extent_callback extents,
+// Gives libnbd any command but a READ, of which it has several kinds. Returns its cookie, or -1. The payload of a
+// WRITE, which may be longer than its length, outlives its completion.
+std::int64_t SendToLibnbd(nbd_handle* handle, const engine::Request& request, nbd_extent_callback extents,
                           nbd_completion_callback completion);
 
 class LibnbdClient {
  public:
-  // Connects a new libnbd handle to `server`, which outlives this. Errors: no socket pair, or libnbd refuses.
-  static std::expected<std::unique_ptr<LibnbdClient>, engine::Trouble> Connect(const LibnbdOptions& options,
-                                                                               engine::Server& server);
-
-  // From now on the server's bytes arrive in pieces of 1 to `bytes_max`; 0 for as many as there are.
-  void SetPieces(std::size_t bytes_max) { piece_bytes_max_ = bytes_max; }
+  // Connects a new libnbd handle to `server`, which outlives this. Its own checks of what is legal are off.
+  LibnbdClient(const LibnbdOptions& options, engine::Server& server);
 
   // Hands bytes back and forth until nothing moves.
   void Pump();
@@ -96,31 +84,30 @@ class LibnbdClient {
   [[nodiscard]] bool IsDead() const;
 
   // What libnbd knows of the export once it is ready.
-  [[nodiscard]] std::int64_t Size() const;
-  [[nodiscard]] std::uint16_t TransmissionFlags() const;  // Those that it tells.
+  [[nodiscard]] engine::InfoExport Info() const;  // Of the flags, those that it tells.
   [[nodiscard]] bool CanMetaContext(const std::string& name) const;
   [[nodiscard]] bool HasStructuredReplies() const;
 
-  // Gives `command` to libnbd, which may send it at once. `report` outlives this, and is complete after a Pump.
-  void Send(const LibnbdCommand& command, LibnbdReport& report);
+  // Gives `request` to libnbd, which may send it at once. Both outlive its completion; `report` is complete after a
+  // Pump.
+  void Send(const engine::Request& request, LibnbdReport& report);
 
   // Fetches the end of a command that was sent: error, or EBUSY when it is not complete.
   void Retire(LibnbdReport& report);
 
-  // What libnbd said of its last failure.
+  // How libnbd describes its last failure.
   [[nodiscard]] static std::string LastError();
 
  private:
-  LibnbdClient(LibnbdHandle handle, conformance::FileDescriptor wire, engine::Server& server);
   bool TakeFromLibnbd();
   bool GiveToLibnbd();
 
   LibnbdHandle handle_;
   conformance::FileDescriptor wire_;  // The server's end of the socket pair.
   engine::Server& server_;
-  engine::Bytes said_;  // By the server, given to libnbd from given_ on.
+  engine::Bytes sent_;  // By the server, given to libnbd from given_ on.
   std::size_t given_ = 0;
-  std::size_t piece_bytes_max_ = 0;
+  std::size_t piece_bytes_max_;
   std::size_t piece_bytes_ = 0;
 };
 

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What libnbd tells its caller against what was said to it, and what the server heard against what libnbd was asked.
+// What libnbd reports to its caller against what was sent to it, and what the server received against what was
+// requested.
 //
 // A script is run by the real libnbd (fuzz/libnbd/libnbd_client.h) on the reference server, whose answers are
-// legal and unusual. A Recorder writes down both directions; an interpreter of a few lines says what libnbd must make
+// legal and unusual. A Recorder writes down both directions; a function says what libnbd must make
 // of it: the bytes of a read, each call of a callback, every error. That the server itself is right is the business of
 // block_status_exchange.
 
@@ -33,9 +34,8 @@ struct LibnbdSpoilers {
 };
 
 // The options of a script, up to its first request, say what libnbd is to negotiate: structured replies, contexts and
-// the export; everything if there are none. Connections are one. Not for several threads at once.
-std::optional<Disagreement> FindLibnbdClientDisagreement(const engine::Script& script,
-                                                         const LibnbdSpoilers& spoilers = {});
+// the export; everything if there are none. Connections are one.
+Found FindLibnbdClientDisagreement(const engine::Script& script, const LibnbdSpoilers& spoilers = {});
 
 FuzzTarget LibnbdClientTarget();
 

@@ -64,6 +64,34 @@ engine::Export MakeExport(const engine::Script& script) {
                                                             engine::TruncateFilter::Options{.size = script.size})};
 }
 
+std::vector<const engine::OptionStep*> HagglingOf(const engine::Script& script) {
+  std::vector<const engine::OptionStep*> options;
+  for (const engine::Step& step : script.steps) {
+    if (std::holds_alternative<engine::RequestStep>(step)) {
+      break;
+    }
+    if (const auto* option = std::get_if<engine::OptionStep>(&step)) {
+      options.push_back(option);
+    }
+  }
+  return options;
+}
+
+engine::Request MakeRequest(const engine::RequestStep& step) {
+  engine::Request request = {.flags = step.flags,
+                             .type = static_cast<std::uint16_t>(step.command),
+                             .offset = step.offset,
+                             .length = step.length};
+  if (request.type == CommandType::kRead || request.type == CommandType::kWrite) {
+    request.length = std::min(request.length, kRequestBytesMax + 1);
+  }
+  if (request.type == CommandType::kWrite) {
+    request.payload.resize(request.length);
+    engine::FillWithPattern(step.pattern, request.offset, request.payload);
+  }
+  return request;
+}
+
 void ExportModel::Reset(const engine::Script& script, engine::Export& of) {
   SetContents(of);
   SetTypes({.begin = 0, .end = held()}, script.initial);

@@ -11,7 +11,8 @@
 #pragma once
 
 #include <cstdint>
-#include <span>
+#include <string>
+#include <vector>
 
 #include "engine/base/byte_range.h"
 #include "engine/base/bytes.h"
@@ -23,10 +24,21 @@
 namespace nbdspec::fuzz {
 
 inline constexpr std::uint64_t kHeldBytesMax = 1 << 16;
+inline constexpr std::uint32_t kRequestBytesMax = 1 << 20;  // A script of people's may request any length.
+
+// --- What a script stands for ---
 
 // The export of a script: its size, with its initial type and the extents that its Adds make. What is past
 // kHeldBytesMax is grown by a TruncateFilter.
 engine::Export MakeExport(const engine::Script& script);
+
+// How each of its connections haggles: the options up to the first request.
+std::vector<const engine::OptionStep*> HagglingOf(const engine::Script& script);
+
+// Without a cookie. A READ or WRITE of more than kRequestBytesMax is cut to one byte more.
+engine::Request MakeRequest(const engine::RequestStep& step);
+
+// --- The model ---
 
 class ExportModel {
  public:

@@ -21,9 +21,6 @@ namespace {
 constexpr std::size_t kReceiveBytesMax = 1 << 18;
 constexpr std::uint32_t kPayloadBytesMax = 1 << 26;
 constexpr std::size_t kListedMax = 16;
-constexpr std::size_t kRequestHeaderBytes = 28;
-constexpr std::size_t kSimpleHeaderBytes = 16;
-constexpr std::size_t kChunkHeaderBytes = 20;
 
 engine::ReceiveError WhyEnded(Ending ending) {
   switch (ending) {
@@ -38,21 +35,17 @@ engine::ReceiveError WhyEnded(Ending ending) {
 
 }  // namespace
 
-void LiveConnection::NotePiece(bool is_sent, std::size_t end) {
-  (is_sent ? sent_pieces_ : received_pieces_).push_back({.end = end, .order = ++*clock_});
+void LiveConnection::Stream::ForgetTaken() {
+  offset += taken;
+  bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(taken));
+  taken = 0;
+  handshake_bytes = 0;
+  pieces.clear();
 }
 
 void LiveConnection::StartRecord() {
-  sent_offset_ += sent_count_;
-  sent_.erase(sent_.begin(), sent_.begin() + static_cast<std::ptrdiff_t>(sent_count_));
-  sent_count_ = 0;
-  received_offset_ += taken_;
-  received_.erase(received_.begin(), received_.begin() + static_cast<std::ptrdiff_t>(taken_));
-  taken_ = 0;
-  sent_pieces_.clear();
-  received_pieces_.clear();
-  handshake_sent_bytes_ = 0;
-  handshake_received_bytes_ = 0;
+  sent_.ForgetTaken();
+  received_.ForgetTaken();
   name_reply_bytes_ = 0;
 }
 
@@ -60,16 +53,16 @@ Ending LiveConnection::Flush(Clock::time_point deadline) {
   if (unsent_bytes() == 0) {
     return Ending::kNone;
   }
-  const Ending ending = transport_->Send(ByteView(sent_).subspan(sent_count_), deadline);
-  sent_count_ = sent_.size();
-  NotePiece(/*is_sent=*/true, sent_count_);
+  const Ending ending = transport_->Send(sent_.rest(), deadline);
+  sent_.taken = sent_.bytes.size();
+  NotePiece(sent_);
   return ending;
 }
 
 Ending LiveConnection::Receive(Clock::time_point deadline) {
-  const Ending ending = transport_->Receive(received_, kReceiveBytesMax, deadline);
+  const Ending ending = transport_->Receive(received_.bytes, kReceiveBytesMax, deadline);
   if (ending == Ending::kNone) {
-    NotePiece(/*is_sent=*/false, received_.size());
+    NotePiece(received_);
   }
   return ending;
 }
@@ -87,15 +80,15 @@ engine::Received<engine::ServerMessage> LiveConnection::ReceiveMessage() {
         return std::unexpected(engine::ReceiveError{.kind = engine::ReceiveError::kUndecodable,
                                                     .text = std::get<engine::Undecodable>(*next).what});
       }
-      taken_ += placed->length;
+      received_.taken += placed->length;
       name_reply_bytes_ = std::holds_alternative<engine::ExportNameReply>(placed->message) ? placed->length : 0;
       return std::move(placed->message);
     }
-    const std::size_t before = received_.size();
+    const std::size_t before = received_.bytes.size();
     if (const Ending ending = Receive(deadline_); ending != Ending::kNone) {
       return std::unexpected(WhyEnded(ending));
     }
-    decoder_.Feed(ByteView(received_).subspan(before));
+    decoder_.Feed(ByteView(received_.bytes).subspan(before));
   }
 }
 
@@ -127,8 +120,8 @@ std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine
     }
   }
   const auto entered = by_name ? EnterByName(export_name) : EnterByGoOrName(export_name);
-  handshake_sent_bytes_ = sent_.size();
-  handshake_received_bytes_ = taken_;
+  sent_.handshake_bytes = sent_.bytes.size();
+  received_.handshake_bytes = received_.taken;
   NBDSPEC_RETURN_IF_ERROR(entered);
   return Offer{negotiated(), std::move(listed_contexts)};
 }
@@ -136,43 +129,45 @@ std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine
 // --- Requests and replies ---
 
 void LiveConnection::Put(const engine::RequestStep& request, std::uint64_t cookie) {
-  engine::PutBigEndian<std::uint32_t>(engine::kRequestMagic, sent_);
-  engine::PutBigEndian<std::uint16_t>(request.flags, sent_);
-  engine::PutBigEndian<std::uint16_t>(static_cast<std::uint16_t>(request.command), sent_);
-  engine::PutBigEndian<std::uint64_t>(cookie, sent_);
-  engine::PutBigEndian<std::uint64_t>(request.offset, sent_);
-  engine::PutBigEndian<std::uint32_t>(request.length, sent_);
+  Encode(engine::ClientMessage(engine::Request{.flags = request.flags,
+                                               .type = static_cast<std::uint16_t>(request.command),
+                                               .cookie = cookie,
+                                               .offset = request.offset,
+                                               .length = request.length}),
+         sent_.bytes);
   if (request.command == engine::Command::kWrite) {
-    const std::size_t begin = sent_.size();
-    sent_.resize(begin + request.length);
-    engine::FillWithPattern(request.pattern, request.offset, std::span(sent_).subspan(begin));
+    const std::size_t begin = sent_.bytes.size();
+    sent_.bytes.resize(begin + request.length);
+    engine::FillWithPattern(request.pattern, request.offset, std::span(sent_.bytes).subspan(begin));
   }
 }
 
 std::optional<ReplyView> LiveConnection::PeekHeader(std::uint32_t& payload_bytes) {
-  const ByteView bytes = ByteView(received_).subspan(taken_);
+  const ByteView bytes = received_.rest();
   if (!undecodable_.empty() || bytes.size() < sizeof engine::kSimpleReplyMagic) {
     return {};
   }
   const auto magic = engine::GetBigEndian<std::uint32_t>(bytes);
-  if (magic != engine::kSimpleReplyMagic && magic != engine::kChunkMagic) {
-    undecodable_ = "the magic of a reply is " + engine::MagicText(magic) + ", neither " +
-                   engine::MagicText(engine::kSimpleReplyMagic) + " nor " + engine::MagicText(engine::kChunkMagic);
-    return {};
+  ReplyView reply{.is_simple = magic == engine::kSimpleReplyMagic};
+  if (reply.is_simple) {
+    const auto [simple, is_whole, rest, header_bytes, _] = engine::Header<engine::SimpleReply>(bytes);
+    reply.error = simple.error;
+    reply.cookie = simple.cookie;
+    reply.payload = rest;
+    return is_whole ? std::optional(reply) : std::nullopt;
   }
-  const bool is_simple = magic == engine::kSimpleReplyMagic;
-  if (bytes.size() < (is_simple ? kSimpleHeaderBytes : kChunkHeaderBytes)) {
-    return {};
+  if (magic == engine::kChunkMagic) {
+    const auto [chunk, is_whole, rest, header_bytes, length] = engine::Header<engine::Chunk>(bytes);
+    reply.flags = chunk.flags;
+    reply.type = chunk.type;
+    reply.cookie = chunk.cookie;
+    reply.payload = rest;
+    payload_bytes = length;
+    return is_whole ? std::optional(reply) : std::nullopt;
   }
-  ReplyView reply{.is_simple = is_simple, .cookie = engine::GetBigEndian<std::uint64_t>(bytes, 8)};
-  if (is_simple) {
-    reply.error = engine::GetBigEndian<std::uint32_t>(bytes, 4);
-  } else {
-    reply.flags = engine::GetBigEndian<std::uint16_t>(bytes, 4);
-    reply.type = engine::GetBigEndian<std::uint16_t>(bytes, 6);
-    payload_bytes = engine::GetBigEndian<std::uint32_t>(bytes, 16);
-  }
-  return reply;
+  undecodable_ = "the magic of a reply is " + engine::MagicText(magic) + ", neither " +
+                 engine::MagicText(engine::kSimpleReplyMagic) + " nor " + engine::MagicText(engine::kChunkMagic);
+  return {};
 }
 
 std::optional<ReplyView> LiveConnection::TakePayload(ReplyView reply, std::uint32_t payload_bytes) {
@@ -180,12 +175,11 @@ std::optional<ReplyView> LiveConnection::TakePayload(ReplyView reply, std::uint3
     undecodable_ = "a reply would carry " + std::to_string(payload_bytes) + " bytes";
     return {};
   }
-  const std::size_t header_bytes = reply.is_simple ? kSimpleHeaderBytes : kChunkHeaderBytes;
-  if (pending_bytes() < header_bytes + payload_bytes) {
+  if (reply.payload.size() < payload_bytes) {
     return {};
   }
-  reply.payload = ByteView(received_).subspan(taken_ + header_bytes, payload_bytes);
-  taken_ += header_bytes + payload_bytes;
+  received_.taken = received_.bytes.size() - reply.payload.size() + payload_bytes;
+  reply.payload = reply.payload.first(payload_bytes);
   return reply;
 }
 
@@ -198,53 +192,55 @@ void LiveConnection::Leave(Clock::time_point deadline) {
 // --- What passed, for people ---
 
 FindingStream LiveConnection::Record() const {
-  return {.sent = {sent_.begin(), sent_.begin() + static_cast<std::ptrdiff_t>(sent_count_)},
-          .received = received_,
-          .sent_offset = sent_offset_,
-          .received_offset = received_offset_};
+  return {.sent = {sent_.bytes.begin(), sent_.bytes.begin() + static_cast<std::ptrdiff_t>(sent_.taken)},
+          .received = received_.bytes,
+          .sent_offset = sent_.offset,
+          .received_offset = received_.offset};
 }
 
-// About what stands in sent_ or received_ from `begin` on. It passed with the piece that has its last byte.
-void LiveConnection::AddLine(bool is_sent, std::size_t begin, std::size_t length, const std::string& text,
+// About what stands in `stream` from `begin` on. It passed with the piece that has its last byte.
+void LiveConnection::AddLine(const Stream& stream, std::size_t begin, std::size_t length, const std::string& text,
                              Lines& lines) const {
-  const std::vector<Piece>& pieces = is_sent ? sent_pieces_ : received_pieces_;
-  const auto piece = std::ranges::lower_bound(pieces, begin + length, {}, &Piece::end);
-  const std::uint64_t offset = begin + (is_sent ? sent_offset_ : received_offset_);
-  lines.emplace(piece == pieces.end() ? *clock_ : piece->order, (is_sent ? "C" : "S") + std::to_string(number_) +
-                                                                    (is_sent ? "> @" : "< @") + std::to_string(offset) +
-                                                                    " +" + std::to_string(length) + "  " + text);
+  const bool is_sent = &stream == &sent_;
+  const auto piece = std::ranges::lower_bound(stream.pieces, begin + length, {}, &Stream::Piece::end);
+  lines.emplace(piece == stream.pieces.end() ? *clock_ : piece->order,
+                (is_sent ? "C" : "S") + std::to_string(number_) + (is_sent ? "> @" : "< @") +
+                    std::to_string(begin + stream.offset) + " +" + std::to_string(length) + "  " + text);
 }
 
-void LiveConnection::DecodeSent(Lines& lines) const {
-  engine::ClientDecoder decoder({.write_bytes_max = kPayloadBytesMax});
-  const ByteView sent = ByteView(sent_).first(sent_count_);
+LiveConnection::Lines LiveConnection::Transcript() const {
+  Lines lines;
+  engine::ClientDecoder client({.write_bytes_max = kPayloadBytesMax});
+  engine::ServerDecoder server;
   std::size_t at = 0;
-  const auto decode = [&](ByteView bytes) {
-    decoder.Feed(bytes);
-    while (const auto next = decoder.Next()) {
+  const auto decode_sent = [&](ByteView bytes) {
+    client.Feed(bytes);
+    while (const auto next = client.Next()) {
       const auto* message = std::get_if<engine::ClientMessage>(&*next);
       if (message == nullptr) {
         return;
       }
+      if (const auto* request = std::get_if<engine::Request>(message);
+          request != nullptr && request->type == engine::CommandType::kRead) {
+        server.ExpectData(request->cookie, request->length);
+      }
       const std::size_t length = Encode(*message).size();
-      AddLine(/*is_sent=*/true, at, length, Describe(*message), lines);
+      AddLine(sent_, at, length, Describe(*message), lines);
       at += length;
     }
   };
-  decode(sent.first(std::min(handshake_sent_bytes_, sent.size())));
-  decoder.EnterTransmission();
-  decode(sent.subspan(std::min(handshake_sent_bytes_, sent.size())));
-}
+  const ByteView sent = ByteView(sent_.bytes).first(sent_.taken);
+  const std::size_t sent_before = std::min(sent_.handshake_bytes, sent.size());
+  decode_sent(sent.first(sent_before));
+  client.EnterTransmission();
+  decode_sent(sent.subspan(sent_before));
 
-void LiveConnection::DecodeReceived(Lines& lines) const {
-  engine::ServerDecoder decoder;
-  const ByteView received = received_;
   const auto add = [&](std::uint64_t offset, std::uint64_t length, const std::string& text) {
-    AddLine(/*is_sent=*/false, static_cast<std::size_t>(offset), static_cast<std::size_t>(length), text, lines);
+    AddLine(received_, static_cast<std::size_t>(offset), static_cast<std::size_t>(length), text, lines);
   };
-  const auto decode = [&](ByteView bytes) {
-    decoder.Feed(bytes);
-    while (const auto next = decoder.Next()) {
+  const auto decode_received = [&](ByteView bytes) {
+    server.Feed(bytes);
+    while (const auto next = server.Next()) {
       const auto* placed = std::get_if<engine::PlacedServerMessage>(&*next);
       if (placed == nullptr) {
         const auto& bad = std::get<engine::Undecodable>(*next);
@@ -254,33 +250,18 @@ void LiveConnection::DecodeReceived(Lines& lines) const {
       add(placed->offset, placed->length, Describe(placed->message));
     }
   };
-  const std::size_t handshake = std::min(handshake_received_bytes_, received.size());
-  decode(received.first(handshake - std::min(handshake, name_reply_bytes_)));
+  const ByteView received = received_.bytes;
+  const std::size_t handshake = std::min(received_.handshake_bytes, received.size());
+  decode_received(received.first(handshake - std::min(handshake, name_reply_bytes_)));
   if (name_reply_bytes_ != 0) {
-    decoder.ExpectExportNameReply(negotiated().pads_export_name_reply());
-    decode(received.subspan(handshake - name_reply_bytes_, name_reply_bytes_));
+    server.ExpectExportNameReply(negotiated().pads_export_name_reply());
+    decode_received(received.subspan(handshake - name_reply_bytes_, name_reply_bytes_));
   }
-  decoder.EnterTransmission();
-  // How much data simple replies bring depends on what was asked.
-  for (std::size_t at = handshake_sent_bytes_; at + kRequestHeaderBytes <= sent_count_;) {
-    const ByteView request = ByteView(sent_).subspan(at, kRequestHeaderBytes);
-    const auto type = engine::GetBigEndian<std::uint16_t>(request, 6);
-    const auto length = engine::GetBigEndian<std::uint32_t>(request, 24);
-    if (type == engine::CommandType::kRead) {
-      decoder.ExpectData(engine::GetBigEndian<std::uint64_t>(request, 8), length);
-    }
-    at += kRequestHeaderBytes + (type == engine::CommandType::kWrite ? length : 0);
+  server.EnterTransmission();
+  decode_received(received.subspan(handshake));
+  if (const ByteView rest = server.Pending(); !rest.empty()) {
+    add(server.offset(), rest.size(), "the beginning of a message");
   }
-  decode(received.subspan(handshake));
-  if (const ByteView rest = decoder.Pending(); !rest.empty()) {
-    add(decoder.offset(), rest.size(), "the beginning of a message");
-  }
-}
-
-LiveConnection::Lines LiveConnection::Transcript() const {
-  Lines lines;
-  DecodeSent(lines);
-  DecodeReceived(lines);
   return lines;
 }
 

@@ -62,7 +62,7 @@ class LiveConnection : private engine::ClientNegotiation {
 
   // Writes a request to be sent by Flush.
   void Put(const engine::RequestStep& request, std::uint64_t cookie);
-  [[nodiscard]] std::size_t unsent_bytes() const { return sent_.size() - sent_count_; }
+  [[nodiscard]] std::size_t unsent_bytes() const { return sent_.rest().size(); }
   conformance::Ending Flush(Clock::time_point deadline);
 
   // Receives once. See Transport::Receive.
@@ -81,8 +81,7 @@ class LiveConnection : private engine::ClientNegotiation {
   }
   [[nodiscard]] const std::string& undecodable() const { return undecodable_; }
   // What has come and is not taken by Next.
-  [[nodiscard]] std::size_t pending_bytes() const { return received_.size() - taken_; }
-  [[nodiscard]] std::uint64_t received_byte_count() const { return received_offset_ + received_.size(); }
+  [[nodiscard]] std::size_t pending_bytes() const { return received_.rest().size(); }
 
   // Sends DISC and closes our side.
   void Leave(Clock::time_point deadline);
@@ -93,40 +92,42 @@ class LiveConnection : private engine::ClientNegotiation {
   [[nodiscard]] Lines Transcript() const;
 
  private:
-  // What was sent or received at once.
-  struct Piece {
-    std::size_t end = 0;  // In sent_ or received_.
-    std::uint64_t order = 0;
+  // One direction of the connection since StartRecord.
+  struct Stream {
+    // What was sent or received at once.
+    struct Piece {
+      std::size_t end = 0;  // In `bytes`.
+      std::uint64_t order = 0;
+    };
+    engine::Bytes bytes = {};
+    std::size_t taken = 0;            // Of them: sent, or taken by Next.
+    std::uint64_t offset = 0;         // Of the first one, from the start of the connection.
+    std::size_t handshake_bytes = 0;  // At the beginning; 0 when they are not kept any more.
+    std::vector<Piece> pieces = {};   // Ascending.
+
+    [[nodiscard]] engine::ByteView rest() const { return engine::ByteView(bytes).subspan(taken); }
+    void ForgetTaken();
   };
 
-  void SendMessage(const engine::ClientMessage& message) override { Encode(message, sent_); }
+  void SendMessage(const engine::ClientMessage& message) override { Encode(message, sent_.bytes); }
   engine::Received<engine::ServerMessage> ReceiveMessage() override;
 
-  // `payload_bytes`: of a chunk.
+  // A reply whose payload is all that follows its header. `payload_bytes`: of a chunk.
   [[nodiscard]] std::optional<ReplyView> PeekHeader(std::uint32_t& payload_bytes);
   [[nodiscard]] std::optional<ReplyView> TakePayload(ReplyView reply, std::uint32_t payload_bytes);
 
-  void NotePiece(bool is_sent, std::size_t end);
-  void AddLine(bool is_sent, std::size_t begin, std::size_t length, const std::string& text, Lines& lines) const;
-  void DecodeSent(Lines& lines) const;
-  void DecodeReceived(Lines& lines) const;
+  void NotePiece(Stream& stream) { stream.pieces.push_back({.end = stream.bytes.size(), .order = ++*clock_}); }
+  void AddLine(const Stream& stream, std::size_t begin, std::size_t length, const std::string& text,
+               Lines& lines) const;
 
   std::unique_ptr<conformance::Transport> transport_;
   int number_;
   std::uint64_t* clock_;
-  engine::Bytes sent_;  // Since StartRecord; from sent_count_ on not yet sent.
-  engine::Bytes received_;
-  std::size_t sent_count_ = 0;
-  std::size_t taken_ = 0;
-  std::uint64_t sent_offset_ = 0;  // Of sent_'s first byte in its stream.
-  std::uint64_t received_offset_ = 0;
-  std::vector<Piece> sent_pieces_;  // Both ascending.
-  std::vector<Piece> received_pieces_;
+  Stream sent_;
+  Stream received_;
   std::string undecodable_;
-  Clock::time_point deadline_;                // Of the handshake.
-  std::size_t handshake_sent_bytes_ = 0;      // At the beginning of sent_; 0 when it is not kept any more.
-  std::size_t handshake_received_bytes_ = 0;  // The same of received_,
-  std::size_t name_reply_bytes_ = 0;          // and how many of these answer EXPORT_NAME.
+  Clock::time_point deadline_;        // Of the handshake.
+  std::size_t name_reply_bytes_ = 0;  // How many of its bytes that are kept answer EXPORT_NAME.
 };
 
 }  // namespace nbdspec::fuzz

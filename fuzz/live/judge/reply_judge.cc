@@ -51,6 +51,33 @@ engine::RequestHead HeadOf(const engine::RequestStep& request) {
           .length = request.length};
 }
 
+// What `request` does with the bytes of the export when it succeeds.
+Access AccessOf(const engine::RequestStep& request, const engine::Exchange& exchange) {
+  const engine::Negotiated& negotiated = *exchange.negotiated;
+  Access access{.range = Intersect(exchange.request.range(), {.begin = 0, .end = negotiated.info.size}),
+                .is_durable = exchange.HasFlag(CommandFlag::kFua) && negotiated.Has(engine::TransmissionFlag::kSendFua),
+                .connection = request.connection};
+  if (request.command == Command::kStatus) {
+    access.range.end = std::max(access.range.end, negotiated.info.size);  // The last descriptor may describe the rest.
+  }
+  if (request.command == Command::kStatus || request.command == Command::kRead) {
+    access.kind = Access::Kind::kLooks;
+  } else if (engine::Changes(exchange.request.type)) {
+    access.kind = Access::Kind::kWrites;
+  } else if (request.command == Command::kFlush) {
+    access.kind = Access::Kind::kFlushes;
+  }
+  if (exchange.legality.Has(Reason::kPastEnd)) {
+    return access;  // Nobody says what becomes of the part inside.
+  }
+  if (request.command == Command::kWrite) {
+    access.effect = {.kind = Effect::Kind::kPattern, .pattern = request.pattern};
+  } else if (request.command == Command::kZero) {
+    access.effect = {.kind = Effect::Kind::kZeroes};
+  }
+  return access;
+}
+
 // Whether the specification says what answers it with success.
 bool HasDefinedResult(const engine::Legality& legality) {
   return !legality.Has(Reason::kPastEnd) && !legality.Has(Reason::kUnspecified);
@@ -74,42 +101,6 @@ engine::Legality LegalityOf(const engine::RequestStep& request, const engine::Ne
   return engine::LegalityOf(HeadOf(request), negotiated);
 }
 
-Access AccessOf(const engine::RequestStep& request, const engine::Negotiated& negotiated) {
-  const std::uint64_t size = negotiated.info.size;
-  Access access{
-      .range = Intersect(HeadOf(request).range(), {.begin = 0, .end = size}),
-      .is_durable = (request.flags & CommandFlag::kFua) != 0 && negotiated.Has(engine::TransmissionFlag::kSendFua),
-      .connection = request.connection};
-  switch (request.command) {
-    case Command::kStatus:
-      access.range.end = std::max(access.range.end, size);  // The last descriptor may describe all the rest.
-      [[fallthrough]];
-    case Command::kRead:
-      access.kind = Access::Kind::kLooks;
-      break;
-    case Command::kWrite:
-      access.kind = Access::Kind::kWrites;
-      access.effect = {.kind = Effect::Kind::kPattern, .pattern = request.pattern};
-      break;
-    case Command::kZero:
-      access.kind = Access::Kind::kWrites;
-      access.effect = {.kind = Effect::Kind::kZeroes};
-      break;
-    case Command::kTrim:
-      access.kind = Access::Kind::kWrites;
-      break;
-    case Command::kFlush:
-      access.kind = Access::Kind::kFlushes;
-      break;
-    case Command::kCache:
-      break;
-  }
-  if (LegalityOf(request, negotiated).Has(Reason::kPastEnd)) {
-    access.effect = {};  // Nobody says what becomes of the part inside.
-  }
-  return access;
-}
-
 std::string RequestKindOf(const engine::RequestStep& request) {
   std::string kind = Print(request.command);
   for (const auto& [flag, word] : {std::pair{CommandFlag::kFua, " fua"},
@@ -124,18 +115,22 @@ std::string RequestKindOf(const engine::RequestStep& request) {
 
 std::span<const std::string_view> LiveRequirements() { return kLiveRequirements; }
 
-void ReplyJudge::Start(const engine::RequestStep& request, const engine::Negotiated& negotiated) {
+void ReplyJudge::Start(const engine::RequestStep& request, const engine::Negotiated& negotiated, Ticket ticket,
+                       ConcurrentModel& model) {
   request_ = request;
   exchange_.Start(HeadOf(request), negotiated);
   wrong_data_.reset();
+  ticket_ = ticket;
+  model_ = &model;
+  model_->Begin(ticket_, AccessOf(request_, exchange_));
 }
 
-void ReplyJudge::Take(const ReplyView& reply, Ticket ticket, const ConcurrentModel& model) {
+void ReplyJudge::Take(const ReplyView& reply) {
   const bool reads = request_.command == Command::kRead;
   if (reply.is_simple) {
     exchange_.answer.AddSimple(reply.error, reply.payload.size());
     if (reads && reply.error == engine::NbdError::kOk) {
-      CompareData(request_.offset, reply.payload, ticket, model);
+      CompareData(request_.offset, reply.payload);
     }
     return;
   }
@@ -144,31 +139,31 @@ void ReplyJudge::Take(const ReplyView& reply, Ticket ticket, const ConcurrentMod
     return;
   }
   if (chunk.type == engine::ChunkType::kOffsetData) {
-    CompareData(chunk.content->offset, reply.payload.subspan(kDataOffsetBytes), ticket, model);
+    CompareData(chunk.content->offset, reply.payload.subspan(kDataOffsetBytes));
   } else if (const auto hole = ByteRange::From(*chunk.content)) {
-    CompareHole(*hole, ticket, model);
+    CompareHole(*hole);
   }
 }
 
-void ReplyJudge::CompareData(std::uint64_t offset, ByteView data, Ticket ticket, const ConcurrentModel& model) {
-  if (const auto wrong_at = wrong_data_ ? std::nullopt : model.Refute(ticket, offset, data)) {
+void ReplyJudge::CompareData(std::uint64_t offset, ByteView data) {
+  if (const auto wrong_at = wrong_data_ ? std::nullopt : model_->Refute(ticket_, offset, data)) {
     wrong_data_ = {.kind = FindingKind::kWrongData,
                    .violation = {.requirement = spec::kTransmissionWriteThenReply,
-                                 .expected = ByteText(model, *wrong_at),
+                                 .expected = ByteText(*model_, *wrong_at),
                                  .saw = "byte " + std::to_string(data[static_cast<std::size_t>(*wrong_at - offset)])}};
   }
 }
 
-void ReplyJudge::CompareHole(ByteRange hole, Ticket ticket, const ConcurrentModel& model) {
-  if (const auto wrong_at = wrong_data_ ? std::nullopt : model.RefuteZeroes(ticket, hole)) {
+void ReplyJudge::CompareHole(ByteRange hole) {
+  if (const auto wrong_at = wrong_data_ ? std::nullopt : model_->RefuteZeroes(ticket_, hole)) {
     wrong_data_ = {.kind = FindingKind::kWrongData,
                    .violation = {.requirement = spec::kStructuredOffsetHoleReadsZero,
-                                 .expected = ByteText(model, *wrong_at),
+                                 .expected = ByteText(*model_, *wrong_at),
                                  .saw = "a hole " + RangeText(hole)}};
   }
 }
 
-std::optional<Failure> ReplyJudge::FindFailure(Ticket ticket, ConcurrentModel& model) const {
+std::optional<Failure> ReplyJudge::FindFailure() const {
   if (auto violation = engine::FirstFailure(exchange_)) {
     return Failure{.kind = KindOf(violation->requirement, answer()), .violation = *std::move(violation)};
   }
@@ -176,7 +171,7 @@ std::optional<Failure> ReplyJudge::FindFailure(Ticket ticket, ConcurrentModel& m
     return {};
   }
   if (request_.command == Command::kStatus) {
-    return FindFalseClaim(ticket, model);
+    return FindFalseClaim();
   }
   return succeeded() ? wrong_data_ : std::nullopt;
 }
@@ -185,13 +180,13 @@ std::vector<engine::Violation> ReplyJudge::FindWarnings() const {
   return engine::FindViolations(exchange_, engine::RulesOf(spec::Severity::kWarning));
 }
 
-std::optional<Failure> ReplyJudge::FindFalseClaim(Ticket ticket, ConcurrentModel& model) const {
-  ForgetHoles(model);
+std::optional<Failure> ReplyJudge::FindFalseClaim() const {
+  ForgetHoles();
   for (const ByteRange zeroes : ZeroClaimsOf(exchange_, {.begin = 0, .end = exchange_.negotiated->info.size})) {
-    if (const auto wrong_at = model.RefuteZeroes(ticket, zeroes)) {
+    if (const auto wrong_at = model_->RefuteZeroes(ticket_, zeroes)) {
       return Failure{.kind = FindingKind::kFalseClaim,
                      .violation = {.requirement = spec::kBaseAllocationZeroReadsZero,
-                                   .expected = "no ZERO over " + ByteText(model, *wrong_at),
+                                   .expected = "no ZERO over " + ByteText(*model_, *wrong_at),
                                    .saw = "ZERO for " + RangeText(zeroes)}};
     }
   }
@@ -199,25 +194,15 @@ std::optional<Failure> ReplyJudge::FindFalseClaim(Ticket ticket, ConcurrentModel
 }
 
 // A hole that does not claim ZERO may read as something else each time; unless it was written.
-void ReplyJudge::ForgetHoles(ConcurrentModel& model) const {
+void ReplyJudge::ForgetHoles() const {
   constexpr std::uint32_t kBoth = engine::AllocationFlag::kHole | engine::AllocationFlag::kZero;
-  for (const engine::ReplyChunk& chunk : answer().chunks()) {
-    const auto status = chunk.type == engine::ChunkType::kBlockStatus
-                            ? engine::DecodePayload<engine::BlockStatus>(chunk.payload)
-                            : std::nullopt;
-    const auto is_base = [&](const engine::MetaContext& context) {
-      return context.id == status->context_id && context.name == engine::kBaseAllocation;
-    };
-    if (!status || std::ranges::none_of(exchange_.negotiated->contexts, is_base)) {
-      continue;
-    }
-    std::uint64_t begin = request_.offset;
-    for (const engine::Descriptor& descriptor : status->descriptors) {
-      const std::uint64_t end = begin + descriptor.length;
-      if ((descriptor.status & kBoth) == engine::AllocationFlag::kHole && end >= begin) {
-        model.bytes().ForgetRead({.begin = begin, .end = end});
-      }
-      begin = end;
+  for (const engine::StatusChunk& chunk : StatusChunksOf(exchange_)) {
+    if (IsBaseAllocation(exchange_, chunk.context_id())) {
+      ForEachDescriptor(chunk, request_.offset, [this](const engine::Located& each) {
+        if ((each.descriptor().status & kBoth) == engine::AllocationFlag::kHole) {
+          model_->bytes().ForgetRead(each.range);
+        }
+      });
     }
   }
 }

@@ -24,9 +24,6 @@ namespace nbdspec::fuzz {
 
 engine::Legality LegalityOf(const engine::RequestStep& request, const engine::Negotiated& negotiated);
 
-// What `request` does with the bytes of the export when it succeeds.
-Access AccessOf(const engine::RequestStep& request, const engine::Negotiated& negotiated);
-
 // "read df", "zero fast no-hole", "status req-one".
 std::string RequestKindOf(const engine::RequestStep& request);
 
@@ -43,15 +40,19 @@ class ReplyJudge {
  public:
   using Ticket = ConcurrentModel::Ticket;
 
-  // Begins a new request. `negotiated` outlives it.
-  void Start(const engine::RequestStep& request, const engine::Negotiated& negotiated);
+  // Begins a new request, which is `ticket` in `model`; it and `negotiated` outlive the request.
+  void Start(const engine::RequestStep& request, const engine::Negotiated& negotiated, Ticket ticket,
+             ConcurrentModel& model);
 
-  // Takes one message of the answer. `ticket` is the request's in `model`.
-  void Take(const ReplyView& reply, Ticket ticket, const ConcurrentModel& model);
+  // Takes one message of the answer.
+  void Take(const ReplyView& reply);
 
-  // The first failure of the answer, as far as it has been received. `model` forgets bytes that a complete answer says
-  // may have changed.
-  std::optional<Failure> FindFailure(Ticket ticket, ConcurrentModel& model) const;
+  // The first failure of the answer, as far as it has been received. The model forgets bytes that a complete answer
+  // says may have changed.
+  [[nodiscard]] std::optional<Failure> FindFailure() const;
+
+  // The request has ended in the model: `succeeded`, or with an error, or it will never be answered.
+  void End(bool succeeded) const { model_->End(ticket_, succeeded); }
 
   // The advice that the complete answer does not follow.
   [[nodiscard]] std::vector<engine::Violation> FindWarnings() const;
@@ -62,13 +63,15 @@ class ReplyJudge {
   [[nodiscard]] bool succeeded() const { return answer().is_complete() && !answer().has_failed(); }
 
  private:
-  void CompareData(std::uint64_t offset, engine::ByteView data, Ticket ticket, const ConcurrentModel& model);
-  void CompareHole(engine::ByteRange hole, Ticket ticket, const ConcurrentModel& model);
-  std::optional<Failure> FindFalseClaim(Ticket ticket, ConcurrentModel& model) const;
-  void ForgetHoles(ConcurrentModel& model) const;
+  void CompareData(std::uint64_t offset, engine::ByteView data);
+  void CompareHole(engine::ByteRange hole);
+  [[nodiscard]] std::optional<Failure> FindFalseClaim() const;
+  void ForgetHoles() const;
 
   engine::RequestStep request_;
   engine::Exchange exchange_;
+  Ticket ticket_ = 0;
+  ConcurrentModel* model_ = nullptr;
   std::optional<Failure> wrong_data_;  // Counts only when no error comes after it.
 };
 

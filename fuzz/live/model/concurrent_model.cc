@@ -16,8 +16,6 @@ constexpr std::uint64_t kBeforeBytesMax = 1 << 18;  // Of one part; of a longer 
 constexpr std::size_t kLooseMax = 64;
 constexpr std::size_t kUnflushedMax = 256;
 
-bool Overlap(ByteRange a, ByteRange b) { return a.begin < b.end && b.begin < a.end; }
-
 }  // namespace
 
 void ConcurrentModel::Loosen(InFlight& looking, const Access& writing) const {
@@ -35,7 +33,8 @@ void ConcurrentModel::Begin(Ticket ticket, const Access& access) {
   const bool writes = access.kind == Access::Kind::kWrites;
   if (looks || writes) {
     for (InFlight& other : in_flight_) {
-      if (!Overlap(other.access.range, access.range)) {
+      const ByteRange shared = Intersect(access.range, other.access.range);
+      if (shared.empty()) {
         continue;
       }
       const bool other_writes = other.access.kind == Access::Kind::kWrites;
@@ -44,12 +43,12 @@ void ConcurrentModel::Begin(Ticket ticket, const Access& access) {
       } else if (writes && other.access.kind == Access::Kind::kLooks) {
         Loosen(other, access);
       } else if (writes && other_writes) {
-        begun.contested.push_back(Intersect(access.range, other.access.range));
-        other.contested.push_back(Intersect(access.range, other.access.range));
+        begun.contested.push_back(shared);
+        other.contested.push_back(shared);
       }
     }
     for (const Unflushed& other : unflushed_) {
-      if (other.connection != access.connection && Overlap(other.range, access.range)) {
+      if (other.connection != access.connection && !Intersect(other.range, access.range).empty()) {
         if (looks) {
           begun.loose.push_back({.range = other.range, .effect = {}, .before = {}, .knowledge = {}});
         } else {
@@ -68,6 +67,9 @@ void ConcurrentModel::End(Ticket ticket, bool succeeded) {
   in_flight_.erase(found);
   if (ended.access.kind == Access::Kind::kFlushes && succeeded) {
     std::erase_if(unflushed_, [&](const Unflushed& each) { return each.ended_at < ended.begun_at; });
+  }
+  if (is_learning_ && !succeeded) {
+    bytes_.Apply(ended.access.range, {});
   }
   if (ended.access.kind != Access::Kind::kWrites) {
     return;
@@ -115,7 +117,11 @@ bool ConcurrentModel::MayShow(const Loose& loose, std::uint64_t offset, std::uin
   return !written || *written == byte || loose.knowledge[index] == Knowledge::kNone || loose.before[index] == byte;
 }
 
-std::optional<std::uint64_t> ConcurrentModel::Refute(Ticket ticket, std::uint64_t offset, engine::ByteView data) const {
+std::optional<std::uint64_t> ConcurrentModel::Refute(Ticket ticket, std::uint64_t offset, engine::ByteView data) {
+  if (is_learning_) {
+    bytes_.Learn(offset, data);
+    return {};
+  }
   const InFlight& looking = Find(ticket);
   std::uint64_t from = offset;
   while (const auto difference = bytes_.FirstDifference(offset, data, from)) {
@@ -131,7 +137,11 @@ std::optional<std::uint64_t> ConcurrentModel::Refute(Ticket ticket, std::uint64_
   return {};
 }
 
-std::optional<std::uint64_t> ConcurrentModel::RefuteZeroes(Ticket ticket, ByteRange range) const {
+std::optional<std::uint64_t> ConcurrentModel::RefuteZeroes(Ticket ticket, ByteRange range) {
+  if (is_learning_) {
+    bytes_.Learn(range.begin, engine::Bytes(range.length()));
+    return {};
+  }
   const InFlight& looking = Find(ticket);
   while (const auto non_zero = bytes_.FirstNonZero(range)) {
     // What is written meanwhile may pass through states that nobody promised anything about.

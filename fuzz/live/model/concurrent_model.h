@@ -37,16 +37,19 @@ class ConcurrentModel {
   // `may_cache`: what is not flushed may be hidden from other connections.
   ConcurrentModel(KnownBytes bytes, bool may_cache) : bytes_(std::move(bytes)), may_cache_(may_cache) {}
 
+  // While it learns, what READs show is taken for what the bytes are: nothing else is in flight.
+  void SetLearning(bool is_learning) { is_learning_ = is_learning; }
+
   void Begin(Ticket ticket, const Access& access);
 
   // The reply has come: `succeeded`, or with an error, or it never will.
   void End(Ticket ticket, bool succeeded);
 
   // Whether `data` at `offset` may be shown by the request `ticket`. Returns the first offset where it may not.
-  [[nodiscard]] std::optional<std::uint64_t> Refute(Ticket ticket, std::uint64_t offset, engine::ByteView data) const;
+  [[nodiscard]] std::optional<std::uint64_t> Refute(Ticket ticket, std::uint64_t offset, engine::ByteView data);
 
   // Whether the reply to `ticket` may claim that `range` reads as zeroes. Returns the first offset where it may not.
-  [[nodiscard]] std::optional<std::uint64_t> RefuteZeroes(Ticket ticket, engine::ByteRange range) const;
+  [[nodiscard]] std::optional<std::uint64_t> RefuteZeroes(Ticket ticket, engine::ByteRange range);
 
   // What the bytes are when nothing is in flight.
   [[nodiscard]] const KnownBytes& bytes() const { return bytes_; }
@@ -80,6 +83,7 @@ class ConcurrentModel {
 
   KnownBytes bytes_;
   bool may_cache_;
+  bool is_learning_ = false;
   std::vector<InFlight> in_flight_;
   std::vector<Unflushed> unflushed_;
   std::uint64_t clock_ = 0;

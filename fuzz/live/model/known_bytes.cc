@@ -124,14 +124,10 @@ void KnownBytes::ForgetRead(ByteRange range) {
 }
 
 std::optional<std::uint8_t> KnownBytes::At(std::uint64_t offset) const {
-  std::optional<std::uint8_t> byte;
-  ForEachPart({.begin = offset, .end = offset + 1}, [&](Window& window, std::size_t at, std::size_t count) {
-    Settle(window, at, count);
-    if (window.knowledge[at] != Knowledge::kNone) {
-      byte = window.bytes[at];
-    }
-  });
-  return byte;
+  engine::Bytes byte;
+  std::vector<Knowledge> knowledge;
+  Copy({.begin = offset, .end = offset + 1}, byte, knowledge);
+  return knowledge[0] == Knowledge::kNone ? std::nullopt : std::optional(byte[0]);
 }
 
 std::optional<std::uint64_t> KnownBytes::FirstDifference(std::uint64_t offset, engine::ByteView bytes,

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/base/or_return.h"
+#include "engine/exchange/status.h"
 #include "fuzz/live/run/random_script.h"
 
 namespace nbdspec::fuzz {
@@ -50,11 +51,11 @@ struct Claims {
 Claims ClaimsOf(const engine::Answer& answer, const engine::RequestStep& request) {
   Claims claims{.described_to = request.offset};
   for (const engine::ReplyChunk& chunk : answer.chunks()) {
-    const auto status = chunk.is_error() ? std::nullopt : engine::DecodePayload<engine::BlockStatus>(chunk.payload);
-    for (const engine::Descriptor& each : status ? status->descriptors : std::vector<engine::Descriptor>{}) {
-      const std::uint64_t end = claims.described_to + each.length;
-      claims.parts.emplace_back(ByteRange{.begin = claims.described_to, .end = end}, each.status & 3);
-      claims.described_to = end;
+    if (const auto status = engine::StatusChunk::From(chunk)) {
+      ForEachDescriptor(*status, claims.described_to, [&](const engine::Located& each) {
+        claims.parts.emplace_back(each.range, each.descriptor().status & 3);
+        claims.described_to = each.range.end;
+      });
     }
   }
   return claims;

@@ -28,7 +28,30 @@ Failure FailureOf(FindingKind kind, std::string_view requirement, std::string ex
           .violation = {.requirement = requirement, .expected = std::move(expected), .saw = std::move(saw)}};
 }
 
+// Cookies that are not counted up, so that a server which makes up one is not right by accident.
+std::uint64_t CookieFrom(std::uint64_t count) { return count * 0x9e37'79b9'7f4a'7c15 ^ 0x4e42'4453'5045'4321; }
+
 bool IsLast(const ReplyView& reply) { return reply.is_simple || (reply.flags & engine::ChunkFlag::kDone) != 0; }
+
+std::vector<engine::OptionStep> HagglingOf(const engine::Script& script) {
+  std::vector<engine::OptionStep> options;
+  for (const engine::Step& step : script.steps) {
+    if (const auto* option = std::get_if<engine::OptionStep>(&step)) {
+      options.push_back(*option);
+    }
+  }
+  return options.empty() ? DefaultHaggling() : options;
+}
+
+std::size_t LanesOf(const engine::Script& script) {
+  std::size_t count = 1;
+  for (const engine::Step& step : script.steps) {
+    if (const auto* request = std::get_if<engine::RequestStep>(&step)) {
+      count = std::max<std::size_t>(count, request->connection);
+    }
+  }
+  return count;
+}
 
 }  // namespace
 
@@ -45,99 +68,80 @@ void AddWarnings(const Warnings& more, std::uint64_t script_number, Warnings& al
   }
 }
 
+LiveServer::Slot* LiveServer::Lane::Find(std::uint64_t cookie) {
+  const auto slot = std::ranges::find_if(slots, [&](const Slot& each) { return each.in_use && each.cookie == cookie; });
+  return slot == slots.end() ? nullptr : &*slot;
+}
+
 std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script) {
-  RunResult result;
-  if (options_.keep_answers) {
-    result.answers.resize(script.steps.size());
-  }
   script_ = &script;
-  std::optional<Stop> stop;
-  if (const auto entered = EnterLanes(script); !entered) {
-    const auto ended = Ended();
-    if (!ended) {
-      return std::unexpected(entered.error());
-    }
-    stop = Stop{.failure = FailureOf(FindingKind::kCrash, spec::kTransmissionDisconnectOnlyAllowedServer,
-                                     "a server that keeps running", "the server " + *ended)};
+  result_ = {};
+  OrStop ran;
+  if (const auto entered = EnterLanes(HagglingOf(script), LanesOf(script)); entered) {
+    ran = RunSteps();
+  } else if (const auto ended = Ended()) {
+    ran = std::unexpected(Stop{.failure = FailureOf(FindingKind::kCrash, spec::kTransmissionDisconnectOnlyAllowedServer,
+                                                    "a server that keeps running", "the server " + *ended)});
+  } else {
+    return std::unexpected(entered.error());
   }
-  stop = stop ? std::move(stop) : RunSteps(script, result);
-  if (stop) {
-    if (stop->failure) {
-      result.finding = FindingFrom(*stop, script);
-      result.finding->known = PublicNameOf(*result.finding);
-      if (!result.finding->known.empty()) {
-        result.known.emplace(result.finding->known, *result.finding);
+  if (!ran) {
+    if (ran.error().failure) {
+      result_.finding = FindingFrom(ran.error());
+      result_.finding->known = PublicNameOf(*result_.finding);
+      if (!result_.finding->known.empty()) {
+        result_.known.emplace(result_.finding->known, *result_.finding);
       }
     }
     Drain();
     AbandonInFlight();
     LeaveLanes();
   }
-  script_ = nullptr;
-  return result;
+  return std::move(result_);
 }
 
-std::optional<LiveServer::Stop> LiveServer::RunSteps(const engine::Script& script, RunResult& result) {
-  for (std::size_t i = 0; i < script.steps.size(); ++i) {
-    std::optional<Stop> stop;
-    if (const auto* request = std::get_if<engine::RequestStep>(&script.steps[i])) {
-      stop = Send(*request, i, result);
-    } else if (std::holds_alternative<engine::WaitStep>(script.steps[i])) {
-      stop = WaitForAll(result);
-    }
-    if (stop) {
-      return stop;
+LiveServer::OrStop LiveServer::RunSteps() {
+  result_.answers.resize(options_.keep_answers ? script_->steps.size() : 0);
+  for (std::size_t i = 0; i < script_->steps.size(); ++i) {
+    if (const auto* request = std::get_if<engine::RequestStep>(&script_->steps[i])) {
+      NBDSPEC_RETURN_IF_ERROR(Send(*request, i));
+    } else if (std::holds_alternative<engine::WaitStep>(script_->steps[i])) {
+      NBDSPEC_RETURN_IF_ERROR(WaitForAll());
     }
   }
-  if (auto stop = WaitForAll(result)) {
-    return stop;
-  }
+  NBDSPEC_RETURN_IF_ERROR(WaitForAll());
   return JudgeRest();
 }
 
-std::optional<LiveServer::Stop> LiveServer::Send(const engine::RequestStep& request, std::size_t step,
-                                                 RunResult& result) {
+LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::size_t step) {
   Lane& lane = lanes_[std::max<std::size_t>(request.connection, 1) - 1];
-  if (auto stop = WaitFor(lane, options_.in_flight - 1, result)) {
-    return stop;
-  }
+  NBDSPEC_RETURN_IF_ERROR(WaitFor(lane, options_.in_flight - 1));
   Slot& slot = *std::ranges::find(lane.slots, false, &Slot::in_use);
   slot.in_use = true;
-  slot.cookie = CookieFrom(++cookie_count_);
+  slot.cookie = CookieFrom(++request_count_);
   slot.step = step;
-  slot.judge.Start(request, lane.offer);
+  slot.judge.Start(request, lane.offer, static_cast<ConcurrentModel::Ticket>(request_count_), *model_);
   ++lane.in_flight;
-  model_->Begin(TicketOf(lane, slot), AccessOf(request, lane.offer));
   lane.connection->Put(request, slot.cookie);
-  return lane.connection->unsent_bytes() > kUnsentBytesMax ? FlushLanes() : std::nullopt;
-}
-
-ConcurrentModel::Ticket LiveServer::TicketOf(const Lane& lane, const Slot& slot) const {
-  const auto lane_index = static_cast<std::size_t>(&lane - lanes_.data());
-  return static_cast<ConcurrentModel::Ticket>(lane_index * kInFlightMax +
-                                              static_cast<std::size_t>(&slot - lane.slots.data()));
+  return lane.connection->unsent_bytes() > kUnsentBytesMax ? FlushLanes() : OrStop();
 }
 
 // Until at most `in_flight_max` requests are in flight on `lane`.
-std::optional<LiveServer::Stop> LiveServer::WaitFor(const Lane& lane, int in_flight_max, RunResult& result) {
+LiveServer::OrStop LiveServer::WaitFor(const Lane& lane, int in_flight_max) {
   while (lane.in_flight > in_flight_max) {
-    if (auto stop = ReceiveSome(result)) {
-      return stop;
-    }
+    NBDSPEC_RETURN_IF_ERROR(ReceiveSome());
   }
   return {};
 }
 
-std::optional<LiveServer::Stop> LiveServer::WaitForAll(RunResult& result) {
+LiveServer::OrStop LiveServer::WaitForAll() {
   for (const Lane& lane : lanes_) {
-    if (auto stop = WaitFor(lane, 0, result)) {
-      return stop;
-    }
+    NBDSPEC_RETURN_IF_ERROR(WaitFor(lane, 0));
   }
   return {};
 }
 
-std::optional<LiveServer::Stop> LiveServer::FlushLanes() {
+LiveServer::OrStop LiveServer::FlushLanes() {
   for (Lane& lane : lanes_) {
     const Ending ending = lane.connection->Flush(Clock::now() + options_.reply_timeout);
     if (ending == Ending::kTimedOut) {
@@ -148,10 +152,8 @@ std::optional<LiveServer::Stop> LiveServer::FlushLanes() {
 }
 
 // Sends what is to be sent, then waits until a message or the end of a connection has come.
-std::optional<LiveServer::Stop> LiveServer::ReceiveSome(RunResult& result) {
-  if (auto stop = FlushLanes()) {
-    return stop;
-  }
+LiveServer::OrStop LiveServer::ReceiveSome() {
+  NBDSPEC_RETURN_IF_ERROR(FlushLanes());
   const auto waiting = std::ranges::count_if(lanes_, [](const Lane& lane) { return lane.in_flight > 0; });
   const auto deadline = Clock::now() + options_.reply_timeout;
   for (;;) {
@@ -163,7 +165,7 @@ std::optional<LiveServer::Stop> LiveServer::ReceiveSome(RunResult& result) {
       const auto slice = std::min(deadline, Clock::now() + (waiting == 1 ? kSlice : kSharedSlice));
       const Ending ending = lane.connection->Receive(slice);
       if (ending == Ending::kNone) {
-        return TakeReplies(lane, result);
+        return TakeReplies(lane);
       }
       if (ending != Ending::kTimedOut) {
         return Disconnected(lane);
@@ -171,7 +173,7 @@ std::optional<LiveServer::Stop> LiveServer::ReceiveSome(RunResult& result) {
       is_silent = is_silent && Clock::now() < slice;
     }
     if (IsCancelled(options_)) {
-      return Stop{};
+      return std::unexpected(Stop{});
     }
     if (is_silent || Clock::now() >= deadline) {
       return Hung();
@@ -179,132 +181,116 @@ std::optional<LiveServer::Stop> LiveServer::ReceiveSome(RunResult& result) {
   }
 }
 
-// Null when no request in flight has that cookie.
-LiveServer::Slot* LiveServer::SlotOf(Lane& lane, std::uint64_t cookie) {
-  const auto slot =
-      std::ranges::find_if(lane.slots, [&](const Slot& each) { return each.in_use && each.cookie == cookie; });
-  return slot == lane.slots.end() ? nullptr : &*slot;
-}
-
-std::optional<LiveServer::Stop> LiveServer::TakeReplies(Lane& lane, RunResult& result) {
+LiveServer::OrStop LiveServer::TakeReplies(Lane& lane) {
   const auto read_length = [&](std::uint64_t cookie) -> std::uint32_t {
-    const Slot* const slot = SlotOf(lane, cookie);
+    const Slot* const slot = lane.Find(cookie);
     const bool reads = slot != nullptr && slot->judge.request().command == engine::Command::kRead;
     return reads ? slot->judge.request().length : 0;
   };
   while (const auto reply = lane.connection->Next(read_length)) {
-    if (auto stop = TakeReply(lane, *reply, result)) {
-      return stop;
-    }
+    NBDSPEC_RETURN_IF_ERROR(TakeReply(lane, *reply));
   }
-  if (!lane.connection->undecodable().empty()) {
-    return Stop{.failure = FailureOf(FindingKind::kBrokenRule, spec::kStructuredChunkMagic, "a reply",
-                                     lane.connection->undecodable())};
-  }
-  return {};
+  const std::string& undecodable = lane.connection->undecodable();
+  return undecodable.empty()
+             ? OrStop()
+             : std::unexpected(Stop{.failure = FailureOf(FindingKind::kBrokenRule, spec::kStructuredChunkMagic,
+                                                         "a reply", undecodable)});
 }
 
-std::optional<LiveServer::Stop> LiveServer::TakeReply(Lane& lane, const ReplyView& reply, RunResult& result) {
-  Slot* const slot = SlotOf(lane, reply.cookie);
+LiveServer::OrStop LiveServer::TakeReply(Lane& lane, const ReplyView& reply) {
+  Slot* const slot = lane.Find(reply.cookie);
   if (slot == nullptr) {
-    return Stop{.failure = FailureOf(FindingKind::kBrokenRule, spec::kTransmissionCookieEcho,
-                                     "the cookie of a request in flight",
-                                     "a reply with the cookie " + std::to_string(reply.cookie))};
+    return std::unexpected(Stop{.failure = FailureOf(FindingKind::kBrokenRule, spec::kTransmissionCookieEcho,
+                                                     "the cookie of a request in flight",
+                                                     "a reply with the cookie " + std::to_string(reply.cookie))});
   }
-  const ConcurrentModel::Ticket ticket = TicketOf(lane, *slot);
-  slot->judge.Take(reply, ticket, *model_);
-  if (!slot->judge.answer().is_complete()) {
-    const std::size_t chunks = slot->judge.answer().chunks().size();
-    return chunks >= kChunksJudgedFirst && std::has_single_bit(chunks) ? JudgeUnfinished(lane, *slot) : std::nullopt;
+  ReplyJudge& judge = slot->judge;
+  judge.Take(reply);
+  if (!judge.answer().is_complete()) {
+    const std::size_t chunks = judge.answer().chunks().size();
+    return chunks >= kChunksJudgedFirst && std::has_single_bit(chunks) ? JudgeUnfinished(*slot) : OrStop();
   }
-  for (engine::Violation& violation : slot->judge.FindWarnings()) {
-    Warning& warning = result.warnings[std::string(violation.requirement)];
+  for (engine::Violation& violation : judge.FindWarnings()) {
+    Warning& warning = result_.warnings[std::string(violation.requirement)];
     if (++warning.count == 1) {
-      warning.step = Print(slot->judge.request());
+      warning.step = Print(judge.request());
       warning.expected = std::move(violation.expected);
       warning.saw = std::move(violation.saw);
     }
   }
-  auto failure = slot->judge.FindFailure(ticket, *model_);
-  auto stop = failure ? StopOr(*std::move(failure), *slot, result) : std::nullopt;
-  if (stop) {
-    --lane.in_flight;  // Drain does not wait for it.
-  } else {
-    FinishSlot(lane, *slot, slot->judge.succeeded(), result);
+  --lane.in_flight;  // Also when this ends the run: then Drain does not wait for it.
+  if (auto failure = judge.FindFailure()) {
+    NBDSPEC_RETURN_IF_ERROR(StopUnlessKnown(
+        {.failure = std::move(failure), .step = slot->step, .request_kind = RequestKindOf(judge.request())}));
   }
-  return stop;
+  judge.End(judge.succeeded());
+  slot->in_use = false;
+  ++result_.command_count;
+  if (options_.keep_answers) {
+    result_.answers[slot->step] = judge.answer();
+  }
+  return {};
 }
 
 // An answer that is not complete, though the server had its time, or sent a great many chunks.
-std::optional<LiveServer::Stop> LiveServer::JudgeUnfinished(Lane& lane, Slot& slot) {
-  auto failure = slot.judge.FindFailure(TicketOf(lane, slot), *model_);
+LiveServer::OrStop LiveServer::JudgeUnfinished(const Slot& slot) {
+  auto failure = slot.judge.FindFailure();
   if (!failure && slot.judge.answer().chunks().size() >= kChunksMax) {
     failure = FailureOf(FindingKind::kHang, spec::kTransmissionReplyPerRequest, "an end of the reply",
                         std::to_string(kChunksMax) + " chunks, none of them with DONE");
   }
-  if (!failure) {
-    return {};
-  }
-  return Stop{.failure = std::move(failure), .step = slot.step, .request_kind = RequestKindOf(slot.judge.request())};
+  return failure ? std::unexpected(Stop{.failure = std::move(failure),
+                                        .step = slot.step,
+                                        .request_kind = RequestKindOf(slot.judge.request())})
+                 : OrStop();
 }
 
 // A failure ends the run, unless it is a public bug that leaves the bytes as they should be.
-std::optional<LiveServer::Stop> LiveServer::StopOr(Failure failure, const Slot& slot, RunResult& result) {
-  Stop stop{.failure = std::move(failure), .step = slot.step, .request_kind = RequestKindOf(slot.judge.request())};
+LiveServer::OrStop LiveServer::StopUnlessKnown(Stop stop) {
   Finding symptom{.kind = stop.failure->kind,
                   .rule = std::string(stop.failure->violation.requirement),
                   .target = target_.Describe()};
   const std::string known = PublicNameOf(symptom);
   if (known.empty() || IsRace(known)) {
-    return stop;
+    return std::unexpected(std::move(stop));
   }
   if (known_seen_.insert(known).second) {
-    symptom = FindingFrom(stop, *script_);
+    symptom = FindingFrom(stop);
   }
   symptom.known = known;
-  const auto [first, is_new] = result.known.try_emplace(known, std::move(symptom));
+  const auto [first, is_new] = result_.known.try_emplace(known, std::move(symptom));
   first->second.count += is_new ? 0 : 1;
   return {};
 }
 
-void LiveServer::FinishSlot(Lane& lane, Slot& slot, bool succeeded, RunResult& result) {
-  model_->End(TicketOf(lane, slot), succeeded);
-  if (options_.keep_answers) {
-    result.answers[slot.step] = slot.judge.answer();
-  }
-  slot.in_use = false;
-  --lane.in_flight;
-  ++result.command_count;
-}
-
 // `failure` at the first step that is in flight on `lanes`. Which of many requests in flight it is about is not known.
-LiveServer::Stop LiveServer::StopAtFirst(std::span<Lane> lanes, Failure failure) {
+LiveServer::OrStop LiveServer::StopAtFirst(std::span<const Lane> lanes, Failure failure) {
   Stop stop{.failure = std::move(failure)};
   const Slot* first = nullptr;
   int in_flight = 0;
-  for (Lane& lane : lanes) {
+  for (const Lane& lane : lanes) {
     in_flight += lane.in_flight;
-    for (Slot& slot : lane.slots) {
-      if (auto unfinished = slot.in_use ? JudgeUnfinished(lane, slot) : std::nullopt) {
-        return *std::move(unfinished);
+    for (const Slot& slot : lane.slots) {
+      if (slot.in_use) {
+        NBDSPEC_RETURN_IF_ERROR(JudgeUnfinished(slot));
+        first = first == nullptr || slot.step < first->step ? &slot : first;
       }
-      first = slot.in_use && (first == nullptr || slot.step < first->step) ? &slot : first;
     }
   }
   if (first != nullptr) {
     stop.step = first->step;
     stop.request_kind = in_flight == 1 ? RequestKindOf(first->judge.request()) : "";
   }
-  return stop;
+  return std::unexpected(std::move(stop));
 }
 
 // A connection ended: the server may do so after a request that a client may not send.
-std::optional<LiveServer::Stop> LiveServer::Disconnected(Lane& lane) {
+LiveServer::OrStop LiveServer::Disconnected(Lane& lane) {
   const bool is_allowed = std::ranges::any_of(
       lane.slots, [](const Slot& slot) { return slot.in_use && !slot.judge.legality().is_legal(); });
   const auto ended = Ended();
   if (is_allowed && !ended) {
-    return Stop{};
+    return std::unexpected(Stop{});
   }
   return StopAtFirst(std::span(&lane, 1),
                      FailureOf(ended ? FindingKind::kCrash : FindingKind::kDisconnect,
@@ -333,7 +319,7 @@ bool LiveServer::Greets() {
   return transport && (*transport)->Receive(greeting, /*bytes_max=*/1, deadline) == Ending::kNone;
 }
 
-LiveServer::Stop LiveServer::Hung() {
+LiveServer::OrStop LiveServer::Hung() {
   const auto ended = peer_->Ended();
   return StopAtFirst(lanes_,
                      FailureOf(ended ? FindingKind::kCrash : FindingKind::kHang, spec::kTransmissionReplyPerRequest,
@@ -341,13 +327,13 @@ LiveServer::Stop LiveServer::Hung() {
 }
 
 // Each request has its answer: whatever else was received is too much.
-std::optional<LiveServer::Stop> LiveServer::JudgeRest() {
+LiveServer::OrStop LiveServer::JudgeRest() const {
   for (const Lane& lane : lanes_) {
-    if (lane.connection->pending_bytes() > 0) {
-      return Stop{.failure = FailureOf(FindingKind::kBrokenRule, spec::kTransmissionReplyPerRequest,
-                                       "one reply to each request",
-                                       std::to_string(lane.connection->pending_bytes()) + " bytes after the last one"),
-                  .step = script_->steps.empty() ? 0 : script_->steps.size() - 1};
+    if (const std::size_t more = lane.connection->pending_bytes(); more > 0) {
+      return std::unexpected(
+          Stop{.failure = FailureOf(FindingKind::kBrokenRule, spec::kTransmissionReplyPerRequest,
+                                    "one reply to each request", std::to_string(more) + " bytes after the last one"),
+               .step = std::max<std::size_t>(script_->steps.size(), 1) - 1});
     }
   }
   return {};
@@ -371,7 +357,7 @@ void LiveServer::AbandonInFlight() {
   for (Lane& lane : lanes_) {
     for (Slot& slot : lane.slots) {
       if (slot.in_use) {
-        model_->End(TicketOf(lane, slot), /*succeeded=*/false);
+        slot.judge.End(/*succeeded=*/false);
         slot.in_use = false;
       }
     }
@@ -379,14 +365,14 @@ void LiveServer::AbandonInFlight() {
   }
 }
 
-Finding LiveServer::FindingFrom(const Stop& stop, const engine::Script& script) const {
+Finding LiveServer::FindingFrom(const Stop& stop) const {
   const engine::Violation& violation = stop.failure->violation;
   Finding finding{.kind = stop.failure->kind,
                   .rule = std::string(violation.requirement),
                   .request_kind = stop.request_kind,
                   .expected = violation.expected,
                   .saw = violation.saw,
-                  .script = script,
+                  .script = *script_,
                   .step = stop.step,
                   .server_ended = peer_->Ended().value_or(""),
                   .server_stderr = peer_->StandardError(),

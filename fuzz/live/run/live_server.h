@@ -91,9 +91,6 @@ class LiveServer {
  private:
   static constexpr std::chrono::milliseconds kDrainTimeout{500};
 
-  // Cookies that are not counted up, so that a server which makes up one is not right by accident.
-  static std::uint64_t CookieFrom(std::uint64_t count) { return count * 0x9e37'79b9'7f4a'7c15 ^ 0x4e42'4453'5045'4321; }
-
   using Clock = conformance::Transport::Clock;
 
   struct Slot {
@@ -107,6 +104,9 @@ class LiveServer {
     Offer offer = {};
     std::vector<Slot> slots = {};
     int in_flight = 0;
+
+    // Null when no request in flight has that cookie.
+    Slot* Find(std::uint64_t cookie);
   };
   // What ends the run of a script: a failure, or only that it cannot go on.
   struct Stop {
@@ -114,37 +114,34 @@ class LiveServer {
     std::size_t step = 0;
     std::string request_kind = {};
   };
+  using OrStop = std::expected<void, Stop>;
 
   LiveServer(conformance::Target& target, const LiveOptions& options) : target_(target), options_(options) {}
 
+  // live_server_start.cc
   std::expected<void, engine::Trouble> Learn();
-  std::expected<void, std::string> ReadWindow(LiveConnection& connection, engine::ByteRange window);
-  std::expected<std::unique_ptr<LiveConnection>, engine::Trouble> Connect(int number);
-  std::expected<void, engine::Trouble> EnterLanes(const engine::Script& script);
+  std::expected<void, engine::Trouble> EnterLanes(std::vector<engine::OptionStep> haggling, std::size_t count);
   void LeaveLanes();
 
-  std::optional<Stop> RunSteps(const engine::Script& script, RunResult& result);
-  std::optional<Stop> Send(const engine::RequestStep& request, std::size_t step, RunResult& result);
-  std::optional<Stop> WaitForAll(RunResult& result);
-  std::optional<Stop> WaitFor(const Lane& lane, int in_flight_max, RunResult& result);
-  std::optional<Stop> ReceiveSome(RunResult& result);
-  static Slot* SlotOf(Lane& lane, std::uint64_t cookie);
-  std::optional<Stop> TakeReplies(Lane& lane, RunResult& result);
-  std::optional<Stop> TakeReply(Lane& lane, const ReplyView& reply, RunResult& result);
-  std::optional<Stop> JudgeUnfinished(Lane& lane, Slot& slot);
-  std::optional<Stop> StopOr(Failure failure, const Slot& slot, RunResult& result);
-  std::optional<Stop> Disconnected(Lane& lane);
+  OrStop RunSteps();
+  OrStop Send(const engine::RequestStep& request, std::size_t step);
+  OrStop WaitForAll();
+  OrStop WaitFor(const Lane& lane, int in_flight_max);
+  OrStop ReceiveSome();
+  OrStop TakeReplies(Lane& lane);
+  OrStop TakeReply(Lane& lane, const ReplyView& reply);
+  static OrStop JudgeUnfinished(const Slot& slot);
+  OrStop StopUnlessKnown(Stop stop);
+  OrStop Disconnected(Lane& lane);
   std::optional<std::string> Ended();
   [[nodiscard]] bool Greets();
-  Stop Hung();
-  [[nodiscard]] Stop StopAtFirst(std::span<Lane> lanes, Failure failure);
-  std::optional<Stop> FlushLanes();
-  std::optional<Stop> JudgeRest();
-  [[nodiscard]] ConcurrentModel::Ticket TicketOf(const Lane& lane, const Slot& slot) const;
-  void FinishSlot(Lane& lane, Slot& slot, bool succeeded, RunResult& result);
-  void AbandonInFlight();
+  OrStop Hung();
+  static OrStop StopAtFirst(std::span<const Lane> lanes, Failure failure);
+  OrStop FlushLanes();
+  [[nodiscard]] OrStop JudgeRest() const;
   void Drain();
-  [[nodiscard]] Finding FindingFrom(const Stop& stop, const engine::Script& script) const;
+  void AbandonInFlight();
+  [[nodiscard]] Finding FindingFrom(const Stop& stop) const;
 
   conformance::Target& target_;
   LiveOptions options_;
@@ -155,8 +152,9 @@ class LiveServer {
   std::vector<Lane> lanes_;
   std::set<std::string> known_seen_;
   std::uint64_t clock_ = 0;  // Of transcripts.
-  std::uint64_t cookie_count_ = 0;
-  const engine::Script* script_ = nullptr;  // While it runs.
+  std::uint64_t request_count_ = 0;
+  const engine::Script* script_ = nullptr;  // While it runs,
+  RunResult result_;                        // and what has come of it.
 };
 
 // Runs `script` on a server of its own. Errors: as LiveServer::Start and Run.

@@ -6,12 +6,10 @@
 
 #include "engine/base/check.h"
 #include "engine/base/or_return.h"
-#include "engine/wire/fields.h"
 #include "fuzz/live/run/live_server.h"
 
 namespace nbdspec::fuzz {
 
-using conformance::Ending;
 using engine::ByteRange;
 using engine::Trouble;
 
@@ -20,47 +18,22 @@ namespace {
 constexpr std::uint64_t kWindowBytes = 4 << 20;  // At the beginning and at the end of an export.
 constexpr std::uint32_t kLearnBytes = 1 << 20;
 
-std::vector<engine::OptionStep> HagglingOf(const engine::Script& script) {
-  std::vector<engine::OptionStep> options;
-  for (const engine::Step& step : script.steps) {
-    if (const auto* option = std::get_if<engine::OptionStep>(&step)) {
-      options.push_back(*option);
-    }
-  }
-  return options.empty() ? DefaultHaggling() : options;
-}
-
-std::size_t LanesOf(const engine::Script& script) {
-  std::size_t count = 1;
-  for (const engine::Step& step : script.steps) {
-    if (const auto* request = std::get_if<engine::RequestStep>(&step)) {
-      count = std::max<std::size_t>(count, request->connection);
-    }
-  }
-  return count;
-}
-
-// Copies the data that `reply` carries for a READ.
-void CopyContent(const ReplyView& reply, const engine::RequestStep& request, engine::Bytes& data) {
-  std::uint64_t begin = 0;
-  engine::ByteView bytes = reply.payload;
-  if (!reply.is_simple) {
-    if (reply.type != engine::ChunkType::kOffsetData || bytes.size() < sizeof begin) {
-      return;
-    }
-    begin = engine::GetBigEndian<std::uint64_t>(bytes) - request.offset;
-    bytes = bytes.subspan(sizeof begin);
-  }
-  if (begin <= data.size() && bytes.size() <= data.size() - begin) {
-    std::ranges::copy(bytes, data.begin() + static_cast<std::ptrdiff_t>(begin));
-  }
-}
-
 std::vector<ByteRange> WindowsOf(std::uint64_t size) {
   if (size <= 2 * kWindowBytes) {
     return {{.begin = 0, .end = size}};
   }
   return {{.begin = 0, .end = kWindowBytes}, {.begin = size - kWindowBytes, .end = size}};
+}
+
+// The READs of all whole blocks in `window`.
+void AddReads(ByteRange window, const engine::InfoBlockSize& sizes, engine::Script& script) {
+  const std::uint32_t block = std::max(1U, sizes.minimum);
+  const std::uint32_t piece_max = std::max(block, std::min(kLearnBytes, sizes.maximum) / block * block);
+  window.end = window.end / block * block;
+  for (std::uint64_t at = (window.begin + block - 1) / block * block; at < window.end; at += piece_max) {
+    script.steps.emplace_back(engine::RequestStep{
+        .offset = at, .length = static_cast<std::uint32_t>(std::min<std::uint64_t>(piece_max, window.end - at))});
+  }
 }
 
 }  // namespace
@@ -90,73 +63,29 @@ std::expected<void, Trouble> LiveServer::Restart() {
   return Learn();
 }
 
-std::expected<std::unique_ptr<LiveConnection>, Trouble> LiveServer::Connect(int number) {
-  NBDSPEC_ASSIGN_OR_RETURN(transport, peer_->Connect(Clock::now() + options_.start_timeout));
-  return std::make_unique<LiveConnection>(std::move(transport), number, clock_);
-}
-
+// Reads the windows before anything is written; what cannot be read is not known.
 std::expected<void, Trouble> LiveServer::Learn() {
-  NBDSPEC_ASSIGN_OR_RETURN(connection, Connect(1));
   std::vector<engine::OptionStep> haggling = DefaultHaggling();
   haggling.push_back({.option = engine::OptionType::kListMetaContext});
-  auto offer = connection->Enter(haggling, target_.ExportName(), Clock::now() + options_.start_timeout);
-  if (!offer) {
-    return std::unexpected(Trouble{"The export cannot be entered: " + offer.error() + ". Try `nbdspec check`, which " +
-                                   "says more about handshakes."});
-  }
-  offer_ = *std::move(offer);
-  const bool may_cache = offer_.Has(engine::TransmissionFlag::kSendFlush);
-  model_.emplace(KnownBytes(WindowsOf(offer_.info.size)), may_cache);
+  NBDSPEC_RETURN_IF_ERROR(EnterLanes(std::move(haggling), 1));
+  offer_ = lanes_.front().offer;
+  model_.emplace(KnownBytes(WindowsOf(offer_.info.size)),
+                 /*may_cache=*/offer_.Has(engine::TransmissionFlag::kSendFlush));
+  engine::Script script;
   for (const ByteRange window : windows()) {
-    if (const auto read = ReadWindow(*connection, window); !read) {
-      return std::unexpected(Trouble{"The export cannot be read: " + read.error() + ". Try `nbdspec check`, which " +
-                                     "says more about reading."});
-    }
+    AddReads(window, offer_.block_size, script);
   }
-  connection->Leave(Clock::now() + kDrainTimeout);
-  return {};
-}
-
-// Reads all of `window` before anything is written; what cannot be read is not known.
-std::expected<void, std::string> LiveServer::ReadWindow(LiveConnection& connection, ByteRange window) {
-  const std::uint32_t block = std::max(1U, offer_.block_size.minimum);
-  const std::uint32_t piece_max = std::max(block, std::min(kLearnBytes, offer_.block_size.maximum) / block * block);
-  window.end = window.end / block * block;
-  ReplyJudge judge;
-  engine::Bytes data;
-  for (std::uint64_t at = (window.begin + block - 1) / block * block; at < window.end; at += piece_max) {
-    const engine::RequestStep request{
-        .offset = at, .length = static_cast<std::uint32_t>(std::min<std::uint64_t>(piece_max, window.end - at))};
-    const std::uint64_t cookie = CookieFrom(++cookie_count_);
-    const ConcurrentModel::Ticket ticket = 0;
-    connection.Put(request, cookie);
-    judge.Start(request, offer_);
-    model_->Begin(ticket, AccessOf(request, offer_));
-    data.assign(request.length, 0);
-    while (!judge.answer().is_complete()) {
-      const auto deadline = Clock::now() + options_.reply_timeout;
-      connection.Flush(deadline);
-      const auto reply = connection.Next([&](std::uint64_t) { return request.length; });
-      if (reply && reply->cookie == cookie) {
-        judge.Take(*reply, ticket, *model_);
-        CopyContent(*reply, request, data);
-      } else if (reply || !connection.undecodable().empty()) {
-        return std::unexpected(reply ? "a reply has an unknown cookie" : connection.undecodable());
-      } else if (connection.Receive(deadline) != Ending::kNone) {
-        return std::unexpected("no answer to a READ at " + std::to_string(at));
-      }
-    }
-    const auto failure = judge.FindFailure(ticket, *model_);
-    model_->End(ticket, judge.succeeded());
-    if (failure) {
-      return std::unexpected(std::string(failure->violation.requirement) + ": expected " + failure->violation.expected +
-                             "; saw " + failure->violation.saw);
-    }
-    if (judge.succeeded()) {
-      model_->bytes().Learn(at, data);
-    }
-    connection.StartRecord();
+  script_ = &script;
+  model_->SetLearning(true);
+  if (const OrStop read = RunSteps(); !read && read.error().failure) {
+    const engine::Violation& violation = read.error().failure->violation;
+    return std::unexpected(Trouble{"The export cannot be read: " + std::string(violation.requirement) + ": expected " +
+                                   violation.expected + "; saw " + violation.saw +
+                                   ". Try `nbdspec check`, which says more about reading."});
   }
+  AbandonInFlight();
+  model_->SetLearning(false);
+  LeaveLanes();
   return {};
 }
 
@@ -167,9 +96,7 @@ void LiveServer::LeaveLanes() {
   lanes_.clear();
 }
 
-std::expected<void, Trouble> LiveServer::EnterLanes(const engine::Script& script) {
-  std::vector<engine::OptionStep> haggling = HagglingOf(script);
-  const std::size_t count = LanesOf(script);
+std::expected<void, Trouble> LiveServer::EnterLanes(std::vector<engine::OptionStep> haggling, std::size_t count) {
   if (haggling != haggling_) {
     LeaveLanes();
     haggling_ = std::move(haggling);
@@ -178,10 +105,14 @@ std::expected<void, Trouble> LiveServer::EnterLanes(const engine::Script& script
     lane.connection->StartRecord();
   }
   while (lanes_.size() < count) {
-    NBDSPEC_ASSIGN_OR_RETURN(connection, Connect(static_cast<int>(lanes_.size() + 1)));
-    auto offer = connection->Enter(haggling_, target_.ExportName(), Clock::now() + options_.start_timeout);
+    const auto deadline = Clock::now() + options_.start_timeout;
+    NBDSPEC_ASSIGN_OR_RETURN(transport, peer_->Connect(deadline));
+    auto connection =
+        std::make_unique<LiveConnection>(std::move(transport), static_cast<int>(lanes_.size() + 1), clock_);
+    auto offer = connection->Enter(haggling_, target_.ExportName(), deadline);
     if (!offer) {
-      return std::unexpected(Trouble{"The export cannot be entered: " + offer.error() + "."});
+      return std::unexpected(Trouble{"The export cannot be entered: " + offer.error() +
+                                     ". Try `nbdspec check`, which " + "says more about handshakes."});
     }
     lanes_.push_back({.connection = std::move(connection),
                       .offer = *std::move(offer),
