@@ -83,12 +83,7 @@ class ExchangeClient : private engine::ClientNegotiation {
         decoder_.ExpectData(request.cookie, request.length);
       }
     }
-    answers.resize(requests.size());
-    for (ReceivedAnswer& answer : answers) {
-      answer.simple.reset();
-      answer.chunks.clear();
-      answer.is_whole = false;
-    }
+    answers.assign(requests.size(), {});
     if (unusual_) {
       unusual_->HoldAnswers(requests.size());
     }

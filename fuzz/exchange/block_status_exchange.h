@@ -11,7 +11,6 @@
 
 #include <functional>
 #include <memory>
-#include <optional>
 
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"

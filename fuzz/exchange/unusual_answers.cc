@@ -66,10 +66,8 @@ void UnusualAnswers::AfterServer(const engine::ClientMessage* received, const en
   }
   random_ = Random(Mix(seed_ ^ Mix(request->cookie ^ Mix(request->offset ^ std::uint64_t{request->length} << 32))));
   if (state.structured_replies && !sent.empty()) {
-    if (request->type == CommandType::kRead) {
-      ChangeRead(*request, sent);
-    } else if (request->type == CommandType::kBlockStatus) {
-      ChangeStatus(*request, state, sent);
+    if (request->type == CommandType::kRead || request->type == CommandType::kBlockStatus) {
+      ChangeContent(*request, state, sent);
     } else {
       ChangeOther(*request, sent);
     }
@@ -116,23 +114,27 @@ void UnusualAnswers::ChangeOption(const Option& option, Sent& sent) {
 
 // --- Answers --------------------------------------------------------------------------------------------------
 
-// The order of content is free, but DF asks for one piece. structured.read.df
-void UnusualAnswers::ChangeRead(const Request& request, Sent& sent) {
-  if (HasFailed(sent) || request.length == 0) {
+// The order of content is free, but DF asks for one piece (structured.read.df); so is that of statuses.
+void UnusualAnswers::ChangeContent(const Request& request, const engine::Negotiated& state, Sent& sent) {
+  if (HasFailed(sent) || (request.type == CommandType::kRead && request.length == 0)) {
     return;
   }
-  std::get<Chunk>(sent.back()).flags = 0;
-  if ((request.flags & CommandFlag::kDf) == 0) {
-    Sent pieces;
-    for (ServerMessage& message : sent) {
-      const Chunk& chunk = std::get<Chunk>(message);
-      if (chunk.type == ChunkType::kOffsetData && chunk.payload.size() > kOffsetBytes + 1) {
-        CutIntoPieces(chunk, pieces);
-      } else {
-        pieces.push_back(std::move(message));
-      }
+  const bool is_whole = (request.flags & CommandFlag::kDf) != 0;
+  Sent changed;
+  for (ServerMessage& message : sent) {
+    Chunk& chunk = std::get<Chunk>(message);
+    chunk.flags = 0;
+    if (chunk.type == ChunkType::kBlockStatus) {
+      ChangeDescriptors(request, state, chunk);
     }
-    sent = std::move(pieces);
+    if (chunk.type == ChunkType::kOffsetData && chunk.payload.size() > kOffsetBytes + 1 && !is_whole) {
+      CutIntoPieces(chunk, changed);
+    } else {
+      changed.push_back(std::move(message));
+    }
+  }
+  sent = std::move(changed);
+  if (!is_whole) {
     Shuffle(sent);
   }
   Finish(request, sent);
@@ -145,7 +147,7 @@ void UnusualAnswers::CutIntoPieces(const Chunk& data, Sent& pieces) {
     const std::size_t count = left == 1 ? rest.size() : 1 + Choose(rest.size());
     const ByteView bytes = rest.first(count);
     Chunk piece = {.type = ChunkType::kOffsetData, .cookie = data.cookie};
-    if (OneIn(2) && IsZeroes(bytes)) {
+    if (random_.OneIn(2) && IsZeroes(bytes)) {
       piece.type = ChunkType::kOffsetHole;
       piece.payload =
           EncodePayload(engine::OffsetHole{.offset = offset, .length = static_cast<std::uint32_t>(bytes.size())});
@@ -157,21 +159,6 @@ void UnusualAnswers::CutIntoPieces(const Chunk& data, Sent& pieces) {
     rest = rest.subspan(count);
     offset += count;
   }
-}
-
-void UnusualAnswers::ChangeStatus(const Request& request, const engine::Negotiated& state, Sent& sent) {
-  if (HasFailed(sent)) {
-    return;
-  }
-  for (ServerMessage& message : sent) {
-    Chunk& chunk = std::get<Chunk>(message);
-    chunk.flags = 0;
-    if (chunk.type == ChunkType::kBlockStatus) {
-      ChangeDescriptors(request, state, chunk);
-    }
-  }
-  Shuffle(sent);
-  Finish(request, sent);
 }
 
 // Whatever is claimed stays true: of what the server did not describe, nothing is claimed.
@@ -222,7 +209,7 @@ void UnusualAnswers::ChangeDescriptors(const Request& request, const engine::Neg
 // To a request without data, a simple reply will do.
 void UnusualAnswers::ChangeOther(const Request& request, Sent& sent) {
   const auto* chunk = sent.size() == 1 ? std::get_if<Chunk>(&sent[0]) : nullptr;
-  if (chunk == nullptr || OneIn(2)) {
+  if (chunk == nullptr || random_.OneIn(2)) {
     return;
   }
   const auto error = engine::DecodeErrorPayload(chunk->type, chunk->payload);
@@ -233,10 +220,10 @@ void UnusualAnswers::ChangeOther(const Request& request, Sent& sent) {
 // At times leaves some of the answer away, and reports an error. DONE on the last chunk, or on one that has nothing
 // else.
 void UnusualAnswers::Finish(const Request& request, Sent& sent) {
-  if (OneIn(24)) {
+  if (random_.OneIn(24)) {
     sent.resize(Choose(sent.size() + 1));
     engine::ErrorPayload error = {.error = NbdError::kEio, .message = "as it were"};
-    const bool has_offset = request.type == CommandType::kRead && OneIn(2);
+    const bool has_offset = request.type == CommandType::kRead && random_.OneIn(2);
     if (has_offset) {
       error.offset = request.offset + Choose(request.length);
     }
@@ -244,7 +231,7 @@ void UnusualAnswers::Finish(const Request& request, Sent& sent) {
                             .cookie = request.cookie,
                             .payload = EncodePayload(error)});
   }
-  if (OneIn(3)) {
+  if (random_.OneIn(3)) {
     sent.emplace_back(Chunk{.type = ChunkType::kNone, .cookie = request.cookie});
   }
   std::get<Chunk>(sent.back()).flags = ChunkFlag::kDone;

@@ -33,8 +33,7 @@ class UnusualAnswers : public engine::Interposer {
   using Sent = std::vector<engine::ServerMessage>;
 
   void ChangeOption(const engine::Option& option, Sent& sent);
-  void ChangeRead(const engine::Request& request, Sent& sent);
-  void ChangeStatus(const engine::Request& request, const engine::Negotiated& state, Sent& sent);
+  void ChangeContent(const engine::Request& request, const engine::Negotiated& state, Sent& sent);
   void ChangeOther(const engine::Request& request, Sent& sent);
   void CutIntoPieces(const engine::Chunk& data, Sent& pieces);
   void ChangeDescriptors(const engine::Request& request, const engine::Negotiated& state, engine::Chunk& chunk);
@@ -43,7 +42,6 @@ class UnusualAnswers : public engine::Interposer {
 
   [[nodiscard]] std::uint32_t IdFor(std::uint32_t id) const;
   std::uint64_t Choose(std::uint64_t count) { return count == 0 ? 0 : random_.Below(count); }
-  bool OneIn(std::uint64_t count) { return Choose(count) == 0; }
   void Shuffle(Sent& sent);
 
   std::uint64_t seed_;

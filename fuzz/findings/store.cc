@@ -104,14 +104,11 @@ bool WriteFiles(const Finding& finding, const std::string& path, const std::stri
   if (::mkdir(path.c_str(), 0755) != 0) {
     return false;
   }
-  const Files files = FilesOf(finding);
-  for (const auto& [file, text] : files) {
+  About about = {.finding = finding, .replay = ReplayLine(finding, name)};
+  for (const auto& [file, text] : FilesOf(finding)) {
     if (!WriteSynced(path + "/" + file, text)) {
       return false;
     }
-  }
-  About about = {.finding = finding, .replay = ReplayLine(finding, name)};
-  for (const auto& [file, text] : files) {
     about.files[file] = FactsOf(text);
   }
   return WriteSynced(path + "/" + kAbout, Print(about)) && SyncDirectory(path);

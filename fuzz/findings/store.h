@@ -4,7 +4,7 @@
 //   KEY-1/about.json       what it is, and the length and checksum of each other file
 //   KEY-1/script.txt       what to send: the text form of a script
 //   KEY-1/whole.txt        the same after all that was sent before, unless script.txt is known to show it alone
-//   KEY-1/transcript.txt   what was said, decoded, with offsets
+//   KEY-1/transcript.txt   what passed, decoded, with offsets
 //   KEY-1/sent.bin, received.bin   the same, raw; sent-2.bin and so on for further connections
 //   KEY-1/stderr.txt       the server's last words
 //

@@ -129,12 +129,6 @@ bool LibnbdClient::GiveToLibnbd() {
 
 // --- What libnbd knows ----------------------------------------------------------------------------------------
 
-bool LibnbdClient::IsReady() const { return nbd_aio_is_ready(handle_.get()) == 1; }
-
-bool LibnbdClient::IsDead() const {
-  return nbd_aio_is_dead(handle_.get()) == 1 || nbd_aio_is_closed(handle_.get()) == 1;
-}
-
 engine::InfoExport LibnbdClient::Info() const {
   constexpr std::pair<int (*)(nbd_handle*), std::uint16_t> kQuestions[] = {
       {nbd_is_read_only, TransmissionFlag::kReadOnly}, {nbd_can_flush, TransmissionFlag::kSendFlush},
@@ -149,12 +143,6 @@ engine::InfoExport LibnbdClient::Info() const {
   }
   return info;
 }
-
-bool LibnbdClient::CanMetaContext(const std::string& name) const {
-  return nbd_can_meta_context(handle_.get(), name.c_str()) == 1;
-}
-
-bool LibnbdClient::HasStructuredReplies() const { return nbd_get_structured_replies_negotiated(handle_.get()) == 1; }
 
 // --- Commands -------------------------------------------------------------------------------------------------
 

@@ -80,13 +80,17 @@ class LibnbdClient {
   // Hands bytes back and forth until nothing moves.
   void Pump();
 
-  [[nodiscard]] bool IsReady() const;
-  [[nodiscard]] bool IsDead() const;
+  [[nodiscard]] bool IsReady() const { return nbd_aio_is_ready(handle_.get()) == 1; }
+  [[nodiscard]] bool IsDead() const {
+    return nbd_aio_is_dead(handle_.get()) == 1 || nbd_aio_is_closed(handle_.get()) == 1;
+  }
 
   // What libnbd knows of the export once it is ready.
-  [[nodiscard]] engine::InfoExport Info() const;  // Of the flags, those that it tells.
-  [[nodiscard]] bool CanMetaContext(const std::string& name) const;
-  [[nodiscard]] bool HasStructuredReplies() const;
+  [[nodiscard]] engine::InfoExport Info() const;  // Of the flags, those that it reports.
+  [[nodiscard]] bool CanMetaContext(const std::string& name) const {
+    return nbd_can_meta_context(handle_.get(), name.c_str()) == 1;
+  }
+  [[nodiscard]] bool HasStructuredReplies() const { return nbd_get_structured_replies_negotiated(handle_.get()) == 1; }
 
   // Gives `request` to libnbd, which may send it at once. Both outlive its completion; `report` is complete after a
   // Pump.

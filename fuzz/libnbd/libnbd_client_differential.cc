@@ -5,14 +5,12 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "engine/base/quoted.h"
 #include "engine/exchange/legality.h"
-#include "engine/server/server.h"
 #include "fuzz/exchange/answer_counters.h"
 #include "fuzz/exchange/unusual_answers.h"
 #include "fuzz/oracles/export_model.h"

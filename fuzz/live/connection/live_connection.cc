@@ -23,14 +23,10 @@ constexpr std::uint32_t kPayloadBytesMax = 1 << 26;
 constexpr std::size_t kListedMax = 16;
 
 engine::ReceiveError WhyEnded(Ending ending) {
-  switch (ending) {
-    case Ending::kClosed:
-      return {.kind = engine::ReceiveError::kClosed, .text = "the server closed the connection"};
-    case Ending::kReset:
-      return {.kind = engine::ReceiveError::kReset, .text = "the server reset the connection"};
-    default:
-      return {.kind = engine::ReceiveError::kTimedOut, .text = "the server sent nothing in time"};
-  }
+  using engine::ReceiveError;
+  return ending == Ending::kClosed  ? ReceiveError{ReceiveError::kClosed, "the server closed the connection"}
+         : ending == Ending::kReset ? ReceiveError{ReceiveError::kReset, "the server reset the connection"}
+                                    : ReceiveError{ReceiveError::kTimedOut, "the server sent nothing in time"};
 }
 
 }  // namespace

@@ -25,7 +25,7 @@
 
 namespace nbdspec::fuzz {
 
-// What a connection has negotiated, and what else the server told.
+// What a connection has negotiated, and what else the server sent.
 struct Offer : engine::Negotiated {
   std::vector<std::string> listed_contexts = {};  // By LIST_META_CONTEXT, where that was sent.
   bool operator==(const Offer&) const = default;
@@ -52,7 +52,7 @@ class LiveConnection : private engine::ClientNegotiation {
         number_(number),
         clock_(&clock) {}
 
-  // Haggles as the OptionSteps among `steps` say, then enters `export_name`.
+  // Haggles as `options` say, then enters `export_name`.
   // Errors: why it did not get that far.
   std::expected<Offer, std::string> Enter(const std::vector<engine::OptionStep>& options,
                                           const std::string& export_name, Clock::time_point deadline);

@@ -107,10 +107,11 @@ std::vector<std::uint32_t> SignaturesOf(const Script& script, const RunResult& r
 
 }  // namespace
 
-std::expected<std::unique_ptr<LiveSession>, Trouble> LiveSession::Start(conformance::Target& target, Options options) {
-  options.live.keep_answers = true;
-  NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(target, options.live));
-  return std::unique_ptr<LiveSession>(new LiveSession(std::move(server), options));
+std::expected<std::unique_ptr<LiveSession>, Trouble> LiveSession::Start(conformance::Target& target,
+                                                                        LiveOptions options) {
+  options.keep_answers = true;
+  NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(target, options));
+  return std::unique_ptr<LiveSession>(new LiveSession(std::move(server)));
 }
 
 engine::ScriptLimits LiveSession::limits() const {
@@ -133,19 +134,16 @@ Script LiveSession::ScriptOf(engine::ByteView input) const {
 }
 
 Script LiveSession::Fresh(std::uint64_t seed) const {
-  return RandomScript(
-      seed, server_->offer(), server_->windows(),
-      {.steps_max = kFreshStepsMax, .only_offered = options_.only_offered, .payload_bytes_max = kPayloadBytesMax});
+  return RandomScript(seed, server_->offer(), server_->windows(),
+                      {.steps_max = kFreshStepsMax, .only_offered = true, .payload_bytes_max = kPayloadBytesMax});
 }
 
 std::expected<LiveSession::Outcome, Trouble> LiveSession::Run(const Script& script) {
   Script polite = script;
-  if (options_.only_offered) {
-    std::erase_if(polite.steps, [this](const engine::Step& step) {
-      const auto* request = std::get_if<engine::RequestStep>(&step);
-      return request != nullptr && !IsOffered(LegalityOf(*request, server_->offer()));
-    });
-  }
+  std::erase_if(polite.steps, [this](const engine::Step& step) {
+    const auto* request = std::get_if<engine::RequestStep>(&step);
+    return request != nullptr && !IsOffered(LegalityOf(*request, server_->offer()));
+  });
   auto ran = server_->Run(polite);
   if (!ran || ran->finding) {
     NBDSPEC_RETURN_IF_ERROR(server_->Restart());

@@ -31,14 +31,9 @@ inline constexpr std::uint32_t kSignatureLimit = 1 << 16;
 
 class LiveSession {
  public:
-  struct Options {
-    bool only_offered = true;  // Requests for what the server does not offer are left out.
-    LiveOptions live = {};
-  };
-
   // `target` outlives it, and may be written to. Errors: as LiveServer::Start.
   static std::expected<std::unique_ptr<LiveSession>, engine::Trouble> Start(conformance::Target& target,
-                                                                            Options options);
+                                                                            LiveOptions options);
 
   // What scripts may be: requests inside of the server's export.
   [[nodiscard]] engine::ScriptLimits limits() const;
@@ -54,14 +49,13 @@ class LiveSession {
     std::vector<std::uint32_t> signatures = {};  // Of the answers: sorted, each once.
     std::uint64_t command_count = 0;             // Requests answered.
   };
-  // Errors: the server cannot be reached, nor started again.
+  // Leaves out requests for what the server does not offer. Errors: the server cannot be reached, nor started again.
   std::expected<Outcome, engine::Trouble> Run(const engine::Script& script);
 
  private:
-  LiveSession(std::unique_ptr<LiveServer> server, Options options) : server_(std::move(server)), options_(options) {}
+  explicit LiveSession(std::unique_ptr<LiveServer> server) : server_(std::move(server)) {}
 
   std::unique_ptr<LiveServer> server_;
-  Options options_;
 };
 
 }  // namespace nbdspec::fuzz

@@ -95,7 +95,7 @@ std::expected<FeedbackReport, engine::Trouble> RunFeedback(LiveSession& session,
 constexpr const char* kWays[] = {"guided", "blind", "fresh"};
 
 FeedbackReport Loop(Target& target, const FeedbackOptions& options) {
-  auto session = LiveSession::Start(target, {.live = {.reply_timeout = kPatience, .start_timeout = kPatience}});
+  auto session = LiveSession::Start(target, {.reply_timeout = kPatience, .start_timeout = kPatience});
   EXPECT_TRUE(session) << session.error().sentence;
   auto report = RunFeedback(**session, options);
   EXPECT_TRUE(report) << report.error().sentence;

@@ -78,11 +78,6 @@ Access AccessOf(const engine::RequestStep& request, const engine::Exchange& exch
   return access;
 }
 
-// Whether the specification says what answers it with success.
-bool HasDefinedResult(const engine::Legality& legality) {
-  return !legality.Has(Reason::kPastEnd) && !legality.Has(Reason::kUnspecified);
-}
-
 FindingKind KindOf(std::string_view requirement, const engine::Answer& answer) {
   constexpr auto kAboutErrors =
       std::to_array<std::string_view>({spec::kStructuredErrorNonzero, spec::kStructuredErrorOffsetNonzero,
@@ -167,8 +162,9 @@ std::optional<Failure> ReplyJudge::FindFailure() const {
   if (auto violation = engine::FirstFailure(exchange_)) {
     return Failure{.kind = KindOf(violation->requirement, answer()), .violation = *std::move(violation)};
   }
-  if (!answer().is_complete() || !HasDefinedResult(legality())) {
-    return {};
+  const bool is_open = legality().Has(Reason::kPastEnd) || legality().Has(Reason::kUnspecified);
+  if (!answer().is_complete() || is_open) {
+    return {};  // The specification does not say what a success is.
   }
   if (request_.command == Command::kStatus) {
     return FindFalseClaim();

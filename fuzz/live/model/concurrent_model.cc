@@ -31,30 +31,30 @@ void ConcurrentModel::Begin(Ticket ticket, const Access& access) {
   InFlight begun{.ticket = ticket, .access = access, .begun_at = ++clock_};
   const bool looks = access.kind == Access::Kind::kLooks;
   const bool writes = access.kind == Access::Kind::kWrites;
-  if (looks || writes) {
-    for (InFlight& other : in_flight_) {
-      const ByteRange shared = Intersect(access.range, other.access.range);
-      if (shared.empty()) {
-        continue;
-      }
-      const bool other_writes = other.access.kind == Access::Kind::kWrites;
-      if (looks && other_writes) {
-        Loosen(begun, other.access);
-      } else if (writes && other.access.kind == Access::Kind::kLooks) {
-        Loosen(other, access);
-      } else if (writes && other_writes) {
-        begun.contested.push_back(shared);
-        other.contested.push_back(shared);
-      }
+  for (InFlight& other : in_flight_) {
+    const ByteRange shared = Intersect(access.range, other.access.range);
+    const bool other_writes = other.access.kind == Access::Kind::kWrites;
+    if (shared.empty()) {
+      continue;
     }
-    for (const Unflushed& other : unflushed_) {
-      if (other.connection != access.connection && !Intersect(other.range, access.range).empty()) {
-        if (looks) {
-          begun.loose.push_back({.range = other.range, .effect = {}, .before = {}, .knowledge = {}});
-        } else {
-          begun.contested.push_back(Intersect(access.range, other.range));
-        }
-      }
+    if (looks && other_writes) {
+      Loosen(begun, other.access);
+    } else if (writes && other.access.kind == Access::Kind::kLooks) {
+      Loosen(other, access);
+    } else if (writes && other_writes) {
+      begun.contested.push_back(shared);
+      other.contested.push_back(shared);
+    }
+  }
+  for (const Unflushed& other : unflushed_) {
+    const ByteRange shared = Intersect(access.range, other.range);
+    if (shared.empty() || other.connection == access.connection) {
+      continue;
+    }
+    if (looks) {
+      begun.loose.push_back({.range = other.range, .effect = {}, .before = {}, .knowledge = {}});
+    } else if (writes) {
+      begun.contested.push_back(shared);
     }
   }
   in_flight_.push_back(std::move(begun));

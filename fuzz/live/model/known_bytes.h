@@ -43,7 +43,6 @@ class KnownBytes {
  public:
   // Nothing is known yet. `windows` are apart and ascending.
   explicit KnownBytes(const std::vector<engine::ByteRange>& windows);
-  KnownBytes() = default;
 
   [[nodiscard]] std::vector<engine::ByteRange> windows() const;
 

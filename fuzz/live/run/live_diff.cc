@@ -109,133 +109,125 @@ class Differ {
   }
 
  private:
-  std::expected<void, engine::Trouble> RunScripts();
-  std::expected<void, engine::Trouble> RunBoth(const engine::Script& script);
-  void Compare(const engine::Script& script, const std::array<RunResult, 2>& results);
-  void CompareStatus(const engine::RequestStep& request, const engine::Answer& first, const engine::Answer& second);
-  void Add(DifferenceKind kind, std::string step, std::string first, std::string second);
+  std::expected<void, engine::Trouble> RunScripts() {
+    for (std::size_t i = 0; i < servers_.size(); ++i) {
+      LiveOptions live = options_.live;
+      live.in_flight = 1;
+      live.keep_answers = true;
+      NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(*targets_[i], live));
+      servers_[i] = std::move(server);
+    }
+    const Offer common = CommonOffer(servers_[0]->offer(), servers_[1]->offer());
+    const std::uint64_t scripts = options_.script ? 1 : options_.scripts_max;
+    if (common.info.size == 0 && !options_.script) {
+      return std::unexpected(
+          engine::Trouble{"An export is empty, so there is nothing to compare. Give a script with --script."});
+    }
+    const ByteRange window = {.begin = 0,
+                              .end = std::min<std::uint64_t>(common.info.size, servers_[0]->windows()[0].end)};
+    while (report_.script_count < scripts && !IsCancelled(options_.live)) {
+      const engine::Script script =
+          options_.script ? *options_.script
+                          : RandomScript(options_.seed + report_.script_count * 0x9e37'79b9'7f4a'7c15, common, {window},
+                                         {.steps_max = options_.steps_max, .haggling = Haggling(common)});
+      NBDSPEC_RETURN_IF_ERROR(RunBoth(script));
+    }
+    return {};
+  }
+
+  std::expected<void, engine::Trouble> RunBoth(const engine::Script& script) {
+    std::array<RunResult, 2> results;
+    for (std::size_t i = 0; i < servers_.size(); ++i) {
+      NBDSPEC_ASSIGN_OR_RETURN(ran, servers_[i]->Run(script));
+      results[i] = std::move(ran);
+      AddWarnings(results[i].warnings, report_.script_count, report_.warnings[i]);
+    }
+    Compare(script, results);
+    ++report_.script_count;
+    report_.command_count += results[0].command_count;
+    // Otherwise what one has done since the other stopped would look like a disagreement.
+    if (results[0].command_count != results[1].command_count || results[0].finding || results[1].finding) {
+      for (const auto& server : servers_) {
+        NBDSPEC_RETURN_IF_ERROR(server->Restart());
+      }
+    }
+    return {};
+  }
+
+  void Compare(const engine::Script& script, const std::array<RunResult, 2>& results) {
+    const auto text_of = [](const std::optional<Finding>& finding) {
+      return finding ? std::string(Name(finding->kind)) + ": " + finding->saw + " (expected " + finding->expected + ")"
+                     : std::string("an answer that is allowed");
+    };
+    std::size_t compared = script.steps.size();
+    for (const RunResult& result : results) {
+      if (result.finding) {
+        compared = std::min(compared, result.finding->step);
+      }
+    }
+    for (std::size_t i = 0; i < compared; ++i) {
+      const auto* request = std::get_if<engine::RequestStep>(&script.steps[i]);
+      const engine::Answer& first = results[0].answers[i];
+      const engine::Answer& second = results[1].answers[i];
+      if (request == nullptr || (!first.is_complete() && !second.is_complete())) {
+        continue;
+      }
+      if (first.is_complete() != second.is_complete()) {
+        Add(DifferenceKind::kDisconnect, Print(script.steps[i]), AnswerText(first), AnswerText(second));
+        return;
+      }
+      if (first.error() != second.error()) {
+        Add(DifferenceKind::kErrorCode, Print(script.steps[i]), AnswerText(first), AnswerText(second));
+      } else if (request->command == engine::Command::kStatus && !first.has_failed()) {
+        CompareStatus(*request, first, second);
+      }
+    }
+    for (const RunResult& result : results) {
+      if (result.finding) {
+        const std::size_t step = std::min(result.finding->step, script.steps.size() - 1);
+        Add(KindOf(result.finding->kind), script.steps.empty() ? "" : Print(script.steps[step]),
+            text_of(results[0].finding), text_of(results[1].finding));
+        return;
+      }
+    }
+  }
+
+  void CompareStatus(const engine::RequestStep& request, const engine::Answer& first, const engine::Answer& second) {
+    const std::array claims = {ClaimsOf(first, request), ClaimsOf(second, request)};
+    const std::uint64_t end =
+        std::min({claims[0].described_to, claims[1].described_to, request.offset + request.length});
+    std::array<std::string, 2> more;
+    for (const auto& [flag, word] :
+         {std::pair{engine::AllocationFlag::kZero, "zero"}, {engine::AllocationFlag::kHole, "hole"}}) {
+      for (std::size_t i = 0; i < more.size(); ++i) {
+        if (const std::uint64_t bytes = MoreClaimed(claims[i], claims[1 - i], flag, end); bytes > 0) {
+          more[i] += (more[i].empty() ? "" : ", ") + std::string(word) + " for " + engine::PrintNumber(bytes) +
+                     " bytes that the other does not claim";
+        }
+      }
+    }
+    if (!more[0].empty() || !more[1].empty()) {
+      Add(DifferenceKind::kPrecision, Print(request), more[0].empty() ? "nothing more" : more[0],
+          more[1].empty() ? "nothing more" : more[1]);
+    }
+  }
+
+  void Add(DifferenceKind kind, std::string step, std::string first, std::string second) {
+    const std::uint64_t count = ++report_.counts[static_cast<std::size_t>(kind)];
+    if (count <= DiffReport::kDifferencesMax) {
+      report_.differences.push_back({.kind = kind,
+                                     .script_number = report_.script_count,
+                                     .step = std::move(step),
+                                     .first = std::move(first),
+                                     .second = std::move(second)});
+    }
+  }
 
   std::array<conformance::Target*, 2> targets_;
   const DiffOptions& options_;
   std::array<std::unique_ptr<LiveServer>, 2> servers_;
   DiffReport report_;
 };
-
-std::expected<void, engine::Trouble> Differ::RunScripts() {
-  for (std::size_t i = 0; i < servers_.size(); ++i) {
-    LiveOptions live = options_.live;
-    live.in_flight = 1;
-    live.keep_answers = true;
-    NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(*targets_[i], live));
-    servers_[i] = std::move(server);
-  }
-  const Offer common = CommonOffer(servers_[0]->offer(), servers_[1]->offer());
-  const std::uint64_t scripts = options_.script ? 1 : options_.scripts_max;
-  if (common.info.size == 0 && !options_.script) {
-    return std::unexpected(
-        engine::Trouble{"An export is empty, so there is nothing to compare. Give a script with --script."});
-  }
-  const ByteRange window = {.begin = 0,
-                            .end = std::min<std::uint64_t>(common.info.size, servers_[0]->windows()[0].end)};
-  while (report_.script_count < scripts && !IsCancelled(options_.live)) {
-    const engine::Script script =
-        options_.script ? *options_.script
-                        : RandomScript(options_.seed + report_.script_count * 0x9e37'79b9'7f4a'7c15, common, {window},
-                                       {.steps_max = options_.steps_max, .haggling = Haggling(common)});
-    NBDSPEC_RETURN_IF_ERROR(RunBoth(script));
-  }
-  return {};
-}
-
-std::expected<void, engine::Trouble> Differ::RunBoth(const engine::Script& script) {
-  std::array<RunResult, 2> results;
-  for (std::size_t i = 0; i < servers_.size(); ++i) {
-    NBDSPEC_ASSIGN_OR_RETURN(ran, servers_[i]->Run(script));
-    results[i] = std::move(ran);
-    AddWarnings(results[i].warnings, report_.script_count, report_.warnings[i]);
-  }
-  Compare(script, results);
-  ++report_.script_count;
-  report_.command_count += results[0].command_count;
-  // Otherwise what one has done since the other stopped would look like a disagreement.
-  if (results[0].command_count != results[1].command_count || results[0].finding || results[1].finding) {
-    for (const auto& server : servers_) {
-      NBDSPEC_RETURN_IF_ERROR(server->Restart());
-    }
-  }
-  return {};
-}
-
-void Differ::Compare(const engine::Script& script, const std::array<RunResult, 2>& results) {
-  const auto text_of = [](const std::optional<Finding>& finding) {
-    return finding ? std::string(Name(finding->kind)) + ": " + finding->saw + " (expected " + finding->expected + ")"
-                   : std::string("an answer that is allowed");
-  };
-  std::size_t compared = script.steps.size();
-  for (const RunResult& result : results) {
-    if (result.finding) {
-      compared = std::min(compared, result.finding->step);
-    }
-  }
-  for (std::size_t i = 0; i < compared; ++i) {
-    const auto* request = std::get_if<engine::RequestStep>(&script.steps[i]);
-    const engine::Answer& first = results[0].answers[i];
-    const engine::Answer& second = results[1].answers[i];
-    if (request == nullptr || (!first.is_complete() && !second.is_complete())) {
-      continue;
-    }
-    if (first.is_complete() != second.is_complete()) {
-      Add(DifferenceKind::kDisconnect, Print(script.steps[i]), AnswerText(first), AnswerText(second));
-      return;
-    }
-    if (first.error() != second.error()) {
-      Add(DifferenceKind::kErrorCode, Print(script.steps[i]), AnswerText(first), AnswerText(second));
-    } else if (request->command == engine::Command::kStatus && !first.has_failed()) {
-      CompareStatus(*request, first, second);
-    }
-  }
-  for (const RunResult& result : results) {
-    if (result.finding) {
-      const std::size_t step = std::min(result.finding->step, script.steps.size() - 1);
-      Add(KindOf(result.finding->kind), script.steps.empty() ? "" : Print(script.steps[step]),
-          text_of(results[0].finding), text_of(results[1].finding));
-      return;
-    }
-  }
-}
-
-void Differ::CompareStatus(const engine::RequestStep& request, const engine::Answer& first,
-                           const engine::Answer& second) {
-  const Claims a = ClaimsOf(first, request);
-  const Claims b = ClaimsOf(second, request);
-  const std::uint64_t end = std::min({a.described_to, b.described_to, request.offset + request.length});
-  std::array<std::string, 2> more;
-  for (const auto& [flag, word] :
-       {std::pair{engine::AllocationFlag::kZero, "zero"}, {engine::AllocationFlag::kHole, "hole"}}) {
-    const std::array<std::uint64_t, 2> bytes = {MoreClaimed(a, b, flag, end), MoreClaimed(b, a, flag, end)};
-    for (std::size_t i = 0; i < bytes.size(); ++i) {
-      if (bytes[i] > 0) {
-        more[i] += (more[i].empty() ? "" : ", ") + std::string(word) + " for " + engine::PrintNumber(bytes[i]) +
-                   " bytes that the other does not claim";
-      }
-    }
-  }
-  if (!more[0].empty() || !more[1].empty()) {
-    Add(DifferenceKind::kPrecision, Print(request), more[0].empty() ? "nothing more" : more[0],
-        more[1].empty() ? "nothing more" : more[1]);
-  }
-}
-
-void Differ::Add(DifferenceKind kind, std::string step, std::string first, std::string second) {
-  const std::uint64_t count = ++report_.counts[static_cast<std::size_t>(kind)];
-  if (count <= DiffReport::kDifferencesMax) {
-    report_.differences.push_back({.kind = kind,
-                                   .script_number = report_.script_count,
-                                   .step = std::move(step),
-                                   .first = std::move(first),
-                                   .second = std::move(second)});
-  }
-}
 
 }  // namespace
 

@@ -91,33 +91,197 @@ class Fuzzer {
   Fuzzer(conformance::Target& target, const FuzzOptions& options) : target_(target), options_(options) {}
 
   FuzzReport Run() {
-    const auto begun = Clock::now();
-    if (auto ran = RunScripts(begun); !ran) {
+    if (auto ran = RunScripts(); !ran) {
       report_.trouble = std::move(ran).error();
     }
-    report_.seconds = std::chrono::duration<double>(Clock::now() - begun).count();
+    report_.seconds = std::chrono::duration<double>(Clock::now() - begun_).count();
     WriteCounts();
     return std::move(report_);
   }
 
  private:
-  std::expected<void, Trouble> RunScripts(Clock::time_point begun);
-  std::expected<void, Trouble> RunOne(std::uint64_t number);
-  std::expected<void, Trouble> StartAgain();
-  std::expected<void, Trouble> Take(Finding finding, std::uint64_t number);
-  std::expected<void, Trouble> TakeNew(Finding finding);
-  const FuzzReport::Found* Fold(const Finding& finding, const std::vector<std::string>& keys);
-  void Shrink(Finding& finding);
-  [[nodiscard]] bool ShowsOneAtATime(const Finding& finding) const;
-  void WriteCounts();
-  [[nodiscard]] bool IsOver(Clock::time_point begun) const {
-    const bool is_late = options_.time.count() > 0 && Clock::now() - begun >= options_.time;
+  std::expected<void, Trouble> RunScripts() {
+    if (!options_.findings_directory.empty()) {
+      NBDSPEC_ASSIGN_OR_RETURN(store, FindingStore::Open(options_.findings_directory));
+      store_ = std::move(store);
+    }
+    report_.is_unusable = true;
+    NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(target_, options_.live));
+    server_ = std::move(server);
+    if (server_->offer().Has(engine::TransmissionFlag::kReadOnly)) {
+      return std::unexpected(Trouble{"The export is read-only, and fuzzing writes to it. Serve it writable."});
+    }
+    if (server_->offer().info.size == 0) {
+      return std::unexpected(Trouble{"The export is empty, so there is nothing to fuzz. Serve one with some bytes."});
+    }
+    report_.is_unusable = false;
+    while (!IsOver()) {
+      NBDSPEC_RETURN_IF_ERROR(RunOne(report_.script_count));
+    }
+    return {};
+  }
+
+  std::expected<void, Trouble> RunOne(std::uint64_t number) {
+    if (history_.size() >= options_.scripts_per_server) {
+      NBDSPEC_RETURN_IF_ERROR(StartAgain());
+    }
+    const auto hagglings = Hagglings(server_->offer());
+    const auto& haggling = hagglings[start_count_ % hagglings.size()];
+    Offer offer = server_->offer();
+    const bool has_status = haggling.size() > 1;
+    offer.structured_replies = offer.structured_replies && has_status;
+    offer.contexts = has_status ? offer.contexts : std::vector<engine::MetaContext>{};
+    history_.push_back(RandomScript(SeedOf(options_.seed, number), offer, server_->windows(),
+                                    {.steps_max = options_.steps_max,
+                                     .only_offered = options_.only_offered,
+                                     .connections = options_.connections,
+                                     .haggling = haggling}));
+    auto ran = server_->Run(history_.back());
+    ++report_.script_count;
+    if (!ran) {
+      return StartAgain();
+    }
+    report_.command_count += ran->command_count;
+    AddWarnings(ran->warnings, number, report_.warnings);
+    if (options_.on_script) {
+      options_.on_script(report_.script_count, report_.command_count);
+    }
+    const bool is_fatal = ran->finding.has_value();
+    for (auto& [name, known] : ran->known) {
+      NBDSPEC_RETURN_IF_ERROR(Take(std::move(known), number));
+    }
+    if (ran->finding && ran->finding->known.empty()) {
+      NBDSPEC_RETURN_IF_ERROR(Take(*std::move(ran->finding), number));
+    }
+    return is_fatal ? StartAgain() : std::expected<void, Trouble>();
+  }
+
+  std::expected<void, Trouble> StartAgain() {
+    history_.clear();
+    ++start_count_;
+    std::expected<void, Trouble> restarted = server_->Restart();
+    for (int tries_left = 2; !restarted && tries_left > 0; --tries_left) {
+      restarted = server_->Restart();
+    }
+    return restarted;
+  }
+
+  std::expected<void, Trouble> Take(Finding finding, std::uint64_t number) {
+    finding.seed = options_.seed;
+    finding.script_number = number;
+    finding.replay_options = options_.replay_options;
+    finding.version = options_.version;
+    if (IsRace(finding.known) && ShowsOneAtATime(finding)) {
+      finding.known.clear();
+    }
+    return Fold(finding, KeysOf(finding)) != nullptr ? std::expected<void, Trouble>() : TakeNew(std::move(finding));
+  }
+
+  // Counts `finding` with the one that has one of `keys`, which then has all of them. Returns it; null when there is
+  // none.
+  const FuzzReport::Found* Fold(const Finding& finding, const std::vector<std::string>& keys) {
+    const auto has_come = [&](const std::string& key) { return by_key_.contains(key); };
+    const auto same = std::ranges::find_if(keys, has_come);
+    if (same == keys.end()) {
+      return nullptr;
+    }
+    const std::size_t index = by_key_.at(*same);
+    report_.findings[index].finding.count += finding.count;
+    for (const std::string& key : keys) {
+      by_key_.emplace(key, index);
+    }
+    return &report_.findings[index];
+  }
+
+  // First to the disk; then it may take its time.
+  std::expected<void, Trouble> TakeNew(Finding finding) {
+    std::vector<std::string> keys = KeysOf(finding);
+    std::string directory;
+    if (history_.size() > 1) {
+      finding.whole = Joined(history_);
+    }
+    if (store_) {
+      NBDSPEC_ASSIGN_OR_RETURN(saved, store_->Save(finding));
+      directory = saved;
+      if (options_.on_saved) {
+        options_.on_saved(finding, directory);
+      }
+    }
+    if (finding.known.empty()) {
+      Shrink(finding);
+    }
+    // Several kinds of requests may show one bug, as the minimised scripts tell.
+    std::ranges::copy(KeysOf(finding), std::back_inserter(keys));
+    if (const auto* const same = Fold(finding, keys)) {
+      if (store_) {
+        if (options_.on_same) {
+          options_.on_same(finding, directory, same->directory);
+        }
+        store_->Remove(directory);
+      }
+      return {};
+    }
+    if (store_) {
+      NBDSPEC_RETURN_IF_ERROR(store_->Replace(directory, finding));
+    }
+    if (options_.on_finding) {
+      options_.on_finding(finding, directory);
+    }
+    for (const std::string& key : keys) {
+      by_key_.emplace(key, report_.findings.size());
+    }
+    report_.findings.push_back({.finding = std::move(finding), .directory = directory});
+    return {};
+  }
+
+  // Replaces `finding` by the smallest that shows the same.
+  void Shrink(Finding& finding) {
+    auto smallest = Reproduce(target_, finding,
+                              {.tries_max = options_.tries_max, .time = options_.shrink_time, .live = options_.live});
+    finding.state = smallest ? FindingState::kReproduced : FindingState::kNotReproduced;
+    if (smallest) {
+      smallest->state = finding.state;
+      smallest->seed = finding.seed;
+      smallest->script_number = finding.script_number;
+      smallest->replay_options = finding.replay_options;
+      smallest->version = finding.version;
+      smallest->count = finding.count;
+      smallest->known = finding.known;
+      finding = *std::move(smallest);
+    }
+  }
+
+  // Whether no race is needed: requests that do not overlap in time, those before included, spoil bytes too.
+  [[nodiscard]] bool ShowsOneAtATime(const Finding& finding) const {
+    LiveOptions live = options_.live;
+    live.keep_answers = false;
+    const Attempts attempts = AttemptsOf({.script = Joined(history_)});
+    const auto ran = RunOnFreshServer(target_, attempts.one_at_a_time.front().script, live);
+    const bool has_failed = ran && ran->finding;
+    return has_failed && (IsSameFinding(*ran->finding, finding) || ran->finding->kind == FindingKind::kWrongData ||
+                          ran->finding->kind == FindingKind::kFalseClaim);
+  }
+
+  void WriteCounts() {
+    for (const FuzzReport::Found& found : report_.findings) {
+      if (store_ && found.finding.count > 1) {
+        const auto replaced = store_->Replace(found.directory, found.finding);
+        if (!replaced && !report_.trouble) {
+          report_.trouble = replaced.error();
+        }
+      }
+    }
+  }
+
+  [[nodiscard]] bool IsOver() const {
+    const bool is_late = options_.time.count() > 0 && Clock::now() - begun_ >= options_.time;
     const bool is_enough = options_.scripts_max > 0 && report_.script_count >= options_.scripts_max;
     return is_late || is_enough || IsCancelled(options_.live);
   }
 
   conformance::Target& target_;
   const FuzzOptions& options_;
+  const Clock::time_point begun_ = Clock::now();
   std::unique_ptr<LiveServer> server_;
   std::optional<FindingStore> store_;
   std::vector<Script> history_;  // Since the server was started.
@@ -126,184 +290,7 @@ class Fuzzer {
   FuzzReport report_;
 };
 
-std::expected<void, Trouble> Fuzzer::RunScripts(Clock::time_point begun) {
-  if (!options_.findings_directory.empty()) {
-    NBDSPEC_ASSIGN_OR_RETURN(store, FindingStore::Open(options_.findings_directory));
-    store_ = std::move(store);
-  }
-  report_.is_unusable = true;
-  NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(target_, options_.live));
-  server_ = std::move(server);
-  if (server_->offer().Has(engine::TransmissionFlag::kReadOnly)) {
-    return std::unexpected(Trouble{"The export is read-only, and fuzzing writes to it. Serve it writable."});
-  }
-  if (server_->offer().info.size == 0) {
-    return std::unexpected(Trouble{"The export is empty, so there is nothing to fuzz. Serve one with some bytes."});
-  }
-  report_.is_unusable = false;
-  while (!IsOver(begun)) {
-    NBDSPEC_RETURN_IF_ERROR(RunOne(report_.script_count));
-  }
-  return {};
-}
-
-std::expected<void, Trouble> Fuzzer::RunOne(std::uint64_t number) {
-  if (history_.size() >= options_.scripts_per_server) {
-    NBDSPEC_RETURN_IF_ERROR(StartAgain());
-  }
-  const auto hagglings = Hagglings(server_->offer());
-  const auto& haggling = hagglings[start_count_ % hagglings.size()];
-  Offer offer = server_->offer();
-  const bool has_status = haggling.size() > 1;
-  offer.structured_replies = offer.structured_replies && has_status;
-  offer.contexts = has_status ? offer.contexts : std::vector<engine::MetaContext>{};
-  history_.push_back(RandomScript(SeedOf(options_.seed, number), offer, server_->windows(),
-                                  {.steps_max = options_.steps_max,
-                                   .only_offered = options_.only_offered,
-                                   .connections = options_.connections,
-                                   .haggling = haggling}));
-  auto ran = server_->Run(history_.back());
-  ++report_.script_count;
-  if (!ran) {
-    return StartAgain();
-  }
-  report_.command_count += ran->command_count;
-  AddWarnings(ran->warnings, number, report_.warnings);
-  if (options_.on_script) {
-    options_.on_script(report_.script_count, report_.command_count);
-  }
-  const bool is_fatal = ran->finding.has_value();
-  for (auto& [name, known] : ran->known) {
-    NBDSPEC_RETURN_IF_ERROR(Take(std::move(known), number));
-  }
-  if (ran->finding && ran->finding->known.empty()) {
-    NBDSPEC_RETURN_IF_ERROR(Take(*std::move(ran->finding), number));
-  }
-  return is_fatal ? StartAgain() : std::expected<void, Trouble>();
-}
-
-std::expected<void, Trouble> Fuzzer::StartAgain() {
-  history_.clear();
-  ++start_count_;
-  std::expected<void, Trouble> restarted = server_->Restart();
-  for (int tries_left = 2; !restarted && tries_left > 0; --tries_left) {
-    restarted = server_->Restart();
-  }
-  return restarted;
-}
-
-std::expected<void, Trouble> Fuzzer::Take(Finding finding, std::uint64_t number) {
-  finding.seed = options_.seed;
-  finding.script_number = number;
-  finding.replay_options = options_.replay_options;
-  finding.version = options_.version;
-  if (IsRace(finding.known) && ShowsOneAtATime(finding)) {
-    finding.known.clear();
-  }
-  return Fold(finding, KeysOf(finding)) != nullptr ? std::expected<void, Trouble>() : TakeNew(std::move(finding));
-}
-
-// Counts `finding` with the one that has one of `keys`, which then has all of them. Returns it; null when there is
-// none.
-const FuzzReport::Found* Fuzzer::Fold(const Finding& finding, const std::vector<std::string>& keys) {
-  const auto has_come = [&](const std::string& key) { return by_key_.contains(key); };
-  const auto same = std::ranges::find_if(keys, has_come);
-  if (same == keys.end()) {
-    return nullptr;
-  }
-  const std::size_t index = by_key_.at(*same);
-  report_.findings[index].finding.count += finding.count;
-  for (const std::string& key : keys) {
-    by_key_.emplace(key, index);
-  }
-  return &report_.findings[index];
-}
-
-// First to the disk; then it may take its time.
-std::expected<void, Trouble> Fuzzer::TakeNew(Finding finding) {
-  std::vector<std::string> keys = KeysOf(finding);
-  std::string directory;
-  if (history_.size() > 1) {
-    finding.whole = Joined(history_);
-  }
-  if (store_) {
-    NBDSPEC_ASSIGN_OR_RETURN(saved, store_->Save(finding));
-    directory = saved;
-    if (options_.on_saved) {
-      options_.on_saved(finding, directory);
-    }
-  }
-  if (finding.known.empty()) {
-    Shrink(finding);
-  }
-  // Several kinds of requests may show one bug, as the minimised scripts tell.
-  std::ranges::copy(KeysOf(finding), std::back_inserter(keys));
-  if (const auto* const same = Fold(finding, keys)) {
-    if (store_) {
-      if (options_.on_same) {
-        options_.on_same(finding, directory, same->directory);
-      }
-      store_->Remove(directory);
-    }
-    return {};
-  }
-  if (store_) {
-    NBDSPEC_RETURN_IF_ERROR(store_->Replace(directory, finding));
-  }
-  if (options_.on_finding) {
-    options_.on_finding(finding, directory);
-  }
-  for (const std::string& key : keys) {
-    by_key_.emplace(key, report_.findings.size());
-  }
-  report_.findings.push_back({.finding = std::move(finding), .directory = directory});
-  return {};
-}
-
-// Replaces `finding` by the smallest that shows the same.
-void Fuzzer::Shrink(Finding& finding) {
-  auto smallest = Reproduce(target_, finding,
-                            {.tries_max = options_.tries_max, .time = options_.shrink_time, .live = options_.live});
-  finding.state = smallest ? FindingState::kReproduced : FindingState::kNotReproduced;
-  if (smallest) {
-    smallest->state = finding.state;
-    smallest->seed = finding.seed;
-    smallest->script_number = finding.script_number;
-    smallest->replay_options = finding.replay_options;
-    smallest->version = finding.version;
-    smallest->count = finding.count;
-    smallest->known = finding.known;
-    finding = *std::move(smallest);
-  }
-}
-
-// Whether no race is needed: requests that do not overlap in time, those before included, spoil bytes too.
-bool Fuzzer::ShowsOneAtATime(const Finding& finding) const {
-  LiveOptions live = options_.live;
-  live.keep_answers = false;
-  const Attempts attempts = AttemptsOf({.script = Joined(history_)});
-  const auto ran = RunOnFreshServer(target_, attempts.one_at_a_time.front().script, live);
-  const bool has_failed = ran && ran->finding;
-  return has_failed && (IsSameFinding(*ran->finding, finding) || ran->finding->kind == FindingKind::kWrongData ||
-                        ran->finding->kind == FindingKind::kFalseClaim);
-}
-
-void Fuzzer::WriteCounts() {
-  for (const FuzzReport::Found& found : report_.findings) {
-    if (store_ && found.finding.count > 1) {
-      const auto replaced = store_->Replace(found.directory, found.finding);
-      if (!replaced && !report_.trouble) {
-        report_.trouble = replaced.error();
-      }
-    }
-  }
-}
-
 }  // namespace
-
-bool FuzzReport::HasNew() const {
-  return std::ranges::any_of(findings, [](const Found& found) { return found.finding.known.empty(); });
-}
 
 FuzzReport Fuzz(conformance::Target& target, const FuzzOptions& options) { return Fuzzer(target, options).Run(); }
 

@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -57,7 +58,9 @@ struct FuzzReport {
   bool is_unusable = false;                // The server was never usable: `trouble` says why.
 
   // Whether there is one without a public name.
-  [[nodiscard]] bool HasNew() const;
+  [[nodiscard]] bool HasNew() const {
+    return std::ranges::any_of(findings, [](const Found& found) { return found.finding.known.empty(); });
+  }
 };
 
 // The caller may write to `target`.

@@ -33,7 +33,7 @@ std::uint64_t CookieFrom(std::uint64_t count) { return count * 0x9e37'79b9'7f4a'
 
 bool IsLast(const ReplyView& reply) { return reply.is_simple || (reply.flags & engine::ChunkFlag::kDone) != 0; }
 
-std::vector<engine::OptionStep> HagglingOf(const engine::Script& script) {
+std::vector<engine::OptionStep> OptionsIn(const engine::Script& script) {
   std::vector<engine::OptionStep> options;
   for (const engine::Step& step : script.steps) {
     if (const auto* option = std::get_if<engine::OptionStep>(&step)) {
@@ -77,7 +77,7 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script) 
   script_ = &script;
   result_ = {};
   OrStop ran;
-  if (const auto entered = EnterLanes(HagglingOf(script), LanesOf(script)); entered) {
+  if (const auto entered = EnterLanes(OptionsIn(script), LanesOf(script)); entered) {
     ran = RunSteps();
   } else if (const auto ended = Ended()) {
     ran = std::unexpected(Stop{.failure = FailureOf(FindingKind::kCrash, spec::kTransmissionDisconnectOnlyAllowedServer,
@@ -94,7 +94,6 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script) 
       }
     }
     Drain();
-    AbandonInFlight();
     LeaveLanes();
   }
   return std::move(result_);
@@ -350,18 +349,6 @@ void LiveServer::Drain() {
       }
     } while (lane.in_flight > 0 && lane.connection->undecodable().empty() && Clock::now() < deadline &&
              lane.connection->Receive(deadline) == Ending::kNone);
-  }
-}
-
-void LiveServer::AbandonInFlight() {
-  for (Lane& lane : lanes_) {
-    for (Slot& slot : lane.slots) {
-      if (slot.in_use) {
-        slot.judge.End(/*succeeded=*/false);
-        slot.in_use = false;
-      }
-    }
-    lane.in_flight = 0;
   }
 }
 

@@ -140,7 +140,6 @@ class LiveServer {
   OrStop FlushLanes();
   [[nodiscard]] OrStop JudgeRest() const;
   void Drain();
-  void AbandonInFlight();
   [[nodiscard]] Finding FindingFrom(const Stop& stop) const;
 
   conformance::Target& target_;

@@ -83,14 +83,18 @@ std::expected<void, Trouble> LiveServer::Learn() {
                                    violation.expected + "; saw " + violation.saw +
                                    ". Try `nbdspec check`, which says more about reading."});
   }
-  AbandonInFlight();
-  model_->SetLearning(false);
   LeaveLanes();
+  model_->SetLearning(false);
   return {};
 }
 
 void LiveServer::LeaveLanes() {
   for (const Lane& lane : lanes_) {
+    for (const Slot& slot : lane.slots) {
+      if (slot.in_use) {
+        slot.judge.End(/*succeeded=*/false);
+      }
+    }
     lane.connection->Leave(Clock::now() + kDrainTimeout);
   }
   lanes_.clear();

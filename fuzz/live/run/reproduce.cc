@@ -53,8 +53,22 @@ class Reproducer {
     return {};
   }
 
-  // The finding that `script` shows, if it is the wanted one.
-  std::optional<Finding> Try(const Script& script) {
+  // Makes small what Begin returned.
+  Finding Shrink(Finding seen) {
+    best_ = std::move(seen);
+    CutTail();
+    CutCoarsely();
+    if (best_.script.steps.size() <= kFineStepsMax && has_budget()) {
+      // Step by step, then with smaller and rounder numbers.
+      const auto shows = [this](const Script& script) { return Accept(script); };
+      best_.script = engine::Shrink(Script(best_.script), shows, options_.tries_max - tries_);
+    }
+    return std::move(best_);
+  }
+
+ private:
+  // Takes `script` for the best if it shows the wanted finding.
+  bool Accept(const Script& script) {
     std::optional<Finding> found;
     for (int i = 0; i < kTriesAtOnce; ++i) {
       found = TryOnce(script);
@@ -62,59 +76,35 @@ class Reproducer {
         break;
       }
     }
-    return found;
+    if (found) {
+      best_ = *std::move(found);
+    }
+    return found.has_value();
   }
 
   // Leaves out what was sent after the request whose answer is the finding, or most of it.
-  void CutTail(Finding& best) {
+  void CutTail() {
     for (const std::size_t kept : {std::size_t{1}, std::size_t{kInFlightMax}}) {
-      Script candidate = best.script;
-      if (best.step + kept < candidate.steps.size()) {
-        candidate.steps.resize(best.step + kept);
-        if (auto found = Try(candidate)) {
-          best = *std::move(found);
-          return;
-        }
+      Script candidate = best_.script;
+      candidate.steps.resize(std::min(best_.step + kept, candidate.steps.size()));
+      if (candidate != best_.script && Accept(candidate)) {
+        return;
       }
     }
   }
 
   // Leaves out halves, quarters and so on before single steps: a long script has much that does not matter.
-  void CutCoarsely(Finding& best) {
-    for (std::size_t piece = best.script.steps.size() / 2; piece > 1; piece /= 2) {
-      for (std::size_t begin = 0; begin < best.script.steps.size();) {
-        Script candidate = best.script;
+  void CutCoarsely() {
+    for (std::size_t piece = best_.script.steps.size() / 2; piece > 1; piece /= 2) {
+      for (std::size_t begin = 0; begin < best_.script.steps.size();) {
+        Script candidate = best_.script;
         LeaveOut(candidate, begin, std::min(begin + piece, candidate.steps.size()));
-        auto found = candidate.steps.size() < best.script.steps.size() ? Try(candidate) : std::nullopt;
-        if (found) {
-          best = *std::move(found);
-        } else {
-          begin += piece;
-        }
+        const bool is_smaller = candidate.steps.size() < best_.script.steps.size() && Accept(candidate);
+        begin += is_smaller ? 0 : piece;
       }
     }
   }
 
-  // Step by step, then with smaller and rounder numbers.
-  void CutFinely(Finding& best) {
-    if (best.script.steps.size() > kFineStepsMax || !has_budget()) {
-      return;
-    }
-    const auto fails = [&](const Script& script) {
-      auto found = Try(script);
-      const bool shows = found.has_value();
-      if (shows) {
-        best = *std::move(found);
-      }
-      return shows;
-    };
-    const Script smallest = engine::Shrink(Script(best.script), fails, options_.tries_max - tries_);
-    if (best.script != smallest) {  // Only when the last one that failed was not the smallest.
-      best.script = smallest;
-    }
-  }
-
- private:
   [[nodiscard]] bool has_budget() const {
     return tries_ < options_.tries_max && Clock::now() < deadline_ && !IsCancelled(options_.live);
   }
@@ -134,6 +124,7 @@ class Reproducer {
   Clock::time_point deadline_;
   int tries_ = 0;
   bool is_reliable_ = false;
+  Finding best_;
 };
 
 }  // namespace
@@ -190,13 +181,8 @@ std::expected<Shown, engine::Trouble> RunFor(const Finding& wanted, conformance:
 
 std::optional<Finding> Reproduce(conformance::Target& target, const Finding& finding, const ReproduceOptions& options) {
   Reproducer reproducer(target, finding, options);
-  auto best = reproducer.Begin();
-  if (best) {
-    reproducer.CutTail(*best);
-    reproducer.CutCoarsely(*best);
-    reproducer.CutFinely(*best);
-  }
-  return best;
+  auto seen = reproducer.Begin();
+  return seen ? std::optional(reproducer.Shrink(*std::move(seen))) : std::nullopt;
 }
 
 }  // namespace nbdspec::fuzz
