@@ -22,6 +22,8 @@
 #include <limits>
 #include <span>
 
+#include "engine/base/check.h"
+
 #if defined(__SSE2__) && !defined(NBDSPEC_WITHOUT_SSE2)
 #include <emmintrin.h>
 #endif
@@ -75,10 +77,9 @@ inline unsigned CountBelowInLine<16, std::uint32_t>(const std::uint32_t* keys, s
 }
 #endif
 
-// Four lines of keys of one width, ascending, with the pivots and the pads described above.
-template <typename Key, unsigned kPerLine>
-struct LeafKeys {
-  static constexpr unsigned kLines = 4;
+// Lines of keys of one width, ascending, with the pivots and the pads described above.
+template <typename Key, unsigned kPerLine, unsigned kLines = 4>
+struct KeyLines {
   static constexpr unsigned kSlots = kLines * kPerLine;
   static constexpr unsigned kFree = kPerLine < 4 ? 1 : kPerLine / 4;  // Always, at the least.
   static constexpr unsigned kCapacity = kSlots - kFree;
@@ -97,12 +98,18 @@ struct LeafKeys {
     return pivots;
   }
 
-  // How many keys are below `bound`, which is at most kPad.
-  static unsigned CountBelow(const Keys& keys, const Pivots& pivots, Key bound) {
+  // The line in which the keys below `bound` end.
+  static unsigned LineOf(const Pivots& pivots, Key bound) {
     unsigned line = 0;
     for (const Key pivot : pivots) {
       line += pivot < bound ? 1 : 0;
     }
+    return line;
+  }
+
+  // How many keys are below `bound`, which is at most kPad.
+  static unsigned CountBelow(const Keys& keys, const Pivots& pivots, Key bound) {
+    const unsigned line = LineOf(pivots, bound);
     return line * kPerLine + CountBelowInLine<kPerLine>(keys.data() + std::size_t{line} * kPerLine, bound);
   }
 
@@ -152,8 +159,8 @@ struct LeafKeys {
 
 template <typename Shape>
 class BoundaryLeaf {
-  using Narrow = LeafKeys<std::uint32_t, Shape::kNarrowPerLine>;
-  using Wide = LeafKeys<std::uint64_t, Shape::kNarrowPerLine / 2>;
+  using Narrow = KeyLines<std::uint32_t, Shape::kNarrowPerLine>;
+  using Wide = KeyLines<std::uint64_t, Shape::kNarrowPerLine / 2>;
 
  public:
   static constexpr unsigned kNarrowMax = Narrow::kCapacity;
@@ -247,7 +254,28 @@ class BoundaryLeaf {
   };
 
   // Of this leaf, the last of a map that ends at `size`.
-  [[nodiscard]] Tail MakeTail(std::uint64_t size) const;
+  [[nodiscard]] Tail MakeTail(std::uint64_t size) const {
+    if (is_wide_ || count_ < 2 || count_ == kNarrowMax) {
+      return {};
+    }
+    constexpr unsigned kShiftMax = 30;  // So that `reach` does not overflow. Above it, any end fits.
+    const std::uint64_t reach = std::uint64_t{Narrow::kPad} << std::min<unsigned>(shift_, kShiftMax);
+    Tail tail = {.begin = KeyAt(count_ - 1U),
+                 .limit = shift_ > kShiftMax || size - base_ <= reach ? size : base_ + reach,
+                 .base = base_,
+                 .unaligned = (std::uint64_t{1} << shift_) - 1,
+                 .shift = shift_,
+                 .after = StateAt(count_ - 1U),
+                 .before = StateAt(count_ - 2U)};
+    for (unsigned state = 0; state < 4; ++state) {
+      for (unsigned bit = 0; bit < 2; ++bit) {
+        const unsigned old_run = tail.after >> bit & 1U;
+        const unsigned new_run = state >> bit & 1U;
+        tail.flips[state][bit] = static_cast<std::uint8_t>((old_run ^ new_run) | old_run << 1);
+      }
+    }
+    return tail;
+  }
 
   // Gives the bytes from the begin of the last run to `end` the state. Range: `tail` fits them.
   void Append(std::uint64_t end, std::uint8_t state, Tail& tail) {
@@ -281,7 +309,12 @@ class BoundaryLeaf {
   }
 
   // Erases the boundaries [from, to), not all of them.
-  void Erase(unsigned from, unsigned to);
+  void Erase(unsigned from, unsigned to) {
+    std::array<Boundary, kNarrowMax> all;
+    const std::size_t count = Decode(all);
+    std::copy(all.begin() + to, all.begin() + static_cast<std::ptrdiff_t>(count), all.begin() + from);
+    Encode(std::span(all).first(count - (to - from)));
+  }
 
   // Range: the neighbours of that boundary have other states.
   void SetState(unsigned index, std::uint8_t state) {
@@ -302,7 +335,32 @@ class BoundaryLeaf {
   static bool Holds(std::span<const Boundary> boundaries) {
     return boundaries.size() <= kWideMax || (boundaries.size() <= kNarrowMax && NarrowShift(boundaries) >= 0);
   }
-  void Encode(std::span<const Boundary> boundaries);
+  void Encode(std::span<const Boundary> boundaries) {
+    const int shift = boundaries.size() <= kNarrowMax ? NarrowShift(boundaries) : -1;
+    base_ = boundaries.front().key;
+    count_ = static_cast<std::uint8_t>(boundaries.size());
+    is_wide_ = shift < 0;
+    shift_ = static_cast<std::uint8_t>(std::max(shift, 0));
+    planes_ = {};
+    for (std::size_t i = 0; i < boundaries.size(); ++i) {
+      SetState(static_cast<unsigned>(i), boundaries[i].state);
+    }
+    if (is_wide_) {
+      wide_ = Wide::PadKeys();
+      for (std::size_t i = 0; i < boundaries.size(); ++i) {
+        wide_[i] = boundaries[i].key;
+      }
+      wide_pivots_ = {};
+      Wide::SetPivots(wide_, wide_pivots_);
+    } else {
+      narrow_ = Narrow::PadKeys();
+      for (std::size_t i = 0; i < boundaries.size(); ++i) {
+        narrow_[i] = static_cast<std::uint32_t>((boundaries[i].key - base_) >> shift_);
+      }
+      narrow_pivots_ = {};
+      Narrow::SetPivots(narrow_, narrow_pivots_);
+    }
+  }
 
   // Calls `visit(begin, end, state)` for the runs that touch [begin, end), cut to it, until it returns false. `limit`
   // is where the last run of the leaf ends. Range: begin below limit, end above base() and begin.
@@ -325,7 +383,44 @@ class BoundaryLeaf {
 
   // Writes the runs, the last of which ends at `limit`. Returns: whether it did; not if the leaf is wide, or a run is
   // (about) 4 GiB long or longer.
-  bool DecodeRuns(std::uint64_t limit, Runs& runs) const;
+  bool DecodeRuns(std::uint64_t limit, Runs& runs) const {
+    const std::uint64_t last_length = limit - KeyAt(count_ - 1U);
+    if (is_wide_ || last_length > UINT32_MAX) {
+      return false;
+    }
+    // All runs together; then each of them is looked at.
+    if (std::uint64_t{narrow_[count_ - 1U]} << shift_ > UINT32_MAX) {
+      std::uint32_t bits = 0;
+      for (unsigned i = 0; i + 1 < count_; ++i) {
+        bits |= narrow_[i + 1] - narrow_[i];
+      }
+      if (std::uint64_t{bits} << shift_ > UINT32_MAX) {
+        return false;
+      }
+    }
+    for (unsigned i = 0; i + 1 < Narrow::kSlots; ++i) {
+      runs.lengths[i] = (narrow_[i + 1] - narrow_[i]) << shift_;
+    }
+    runs.lengths[count_ - 1U] = static_cast<std::uint32_t>(last_length);
+    // Four bits of a plane become four numbers.
+    static constexpr auto kSpread = [] {
+      std::array<std::array<std::uint32_t, 4>, 16> spread{};
+      for (unsigned bits_of_four = 0; bits_of_four < 16; ++bits_of_four) {
+        for (unsigned i = 0; i < 4; ++i) {
+          spread[bits_of_four][i] = bits_of_four >> i & 1;
+        }
+      }
+      return spread;
+    }();
+    for (unsigned i = 0; i < Narrow::kSlots; i += 4) {
+      const std::array<std::uint32_t, 4>& low = kSpread[planes_[0] >> i & 15];
+      const std::array<std::uint32_t, 4>& high = kSpread[planes_[1] >> i & 15];
+      for (unsigned j = 0; j < 4; ++j) {
+        runs.states[i + j] = low[j] | high[j] << 1;
+      }
+    }
+    return true;
+  }
 
   // Asks for the lines from memory before they are needed.
   void Prefetch() const {
@@ -336,7 +431,21 @@ class BoundaryLeaf {
   }
 
   // Aborts unless all of the above holds.
-  void CheckInvariants() const;
+  void CheckInvariants() const {
+    NBDSPEC_CHECK(count_ >= 1 && count_ <= capacity());
+    NBDSPEC_CHECK(((planes_[0] | planes_[1]) & ~BitsBelow(count_)) == 0);
+    const std::uint64_t changes = (planes_[0] ^ planes_[0] >> 1) | (planes_[1] ^ planes_[1] >> 1);
+    NBDSPEC_CHECK((~changes & BitsBelow(count_ - 1U)) == 0);  // Neighbours differ.
+    if (is_wide_) {
+      NBDSPEC_CHECK(wide_[0] == base_);
+      NBDSPEC_CHECK(Wide::AreRight(wide_, wide_pivots_, count_));
+    } else {
+      NBDSPEC_CHECK(shift_ < 63);
+      NBDSPEC_CHECK(narrow_[0] == 0);
+      NBDSPEC_CHECK(Narrow::AreRight(narrow_, narrow_pivots_, count_));
+      NBDSPEC_CHECK(narrow_[count_ - 1U] <= (~std::uint64_t{0} - base_) >> shift_);  // No key wraps.
+    }
+  }
 
  private:
   template <typename Key>
@@ -349,7 +458,22 @@ class BoundaryLeaf {
   };
 
   // The least shift that encodes `boundaries` in 32 bits, with room to grow where alignment allows; -1 when none does.
-  static int NarrowShift(std::span<const Boundary> boundaries);
+  static int NarrowShift(std::span<const Boundary> boundaries) {
+    std::uint64_t bits = 0;
+    for (const Boundary& boundary : boundaries) {
+      bits |= boundary.key - boundaries.front().key;
+    }
+    if (bits == 0) {
+      return 0;
+    }
+    const std::uint64_t span = boundaries.back().key - boundaries.front().key;
+    const int width = static_cast<int>(std::bit_width(span));
+    int least = std::max(0, width - 32);
+    least += span >> least >= Narrow::kPad ? 1 : 0;
+    const int most = std::countr_zero(bits);
+    constexpr int kBitsWithRoom = 30;  // The last leaf may grow to four times its span.
+    return least > most ? -1 : std::clamp(width - kBitsWithRoom, least, most);
+  }
 
   [[nodiscard]] std::uint64_t RoundUp(std::uint64_t delta) const {
     return (delta + (std::uint64_t{1} << shift_) - 1) >> shift_;

@@ -25,6 +25,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <cstring>
 #include <span>
 #include <utility>
 
@@ -70,35 +71,48 @@ struct CacheLineShape {
 template <typename Shape>
 struct BoundaryInner {
   static constexpr unsigned kPerLine = Shape::kInnerPerLine;
-  static constexpr unsigned kSlots = kPerLine * kPerLine;
-  static constexpr unsigned kMax = kSlots - 1;  // So that there is a key after that of any child.
-  static constexpr std::uint64_t kPad = ~std::uint64_t{0};
+  using Lines = KeyLines<std::uint64_t, kPerLine, kPerLine>;
+  static constexpr unsigned kMax = Lines::kSlots - 1;  // So that there is a key after that of any child.
+  static constexpr std::uint64_t kPad = Lines::kPad;
 
-  std::array<std::uint64_t, kPerLine - 1> pivots;  // The first key of each line but the first.
+  typename Lines::Pivots pivots;
   std::uint64_t count;
-  std::array<std::uint64_t, kSlots> keys;
-  std::array<void*, kSlots> children;  // Inner nodes or leaves; the last slot makes the lines whole.
+  typename Lines::Keys keys;
+  std::array<void*, Lines::kSlots> children;  // Inner nodes or leaves; the last slot makes the lines whole.
 
-  void Reset();
-  void SetPivots();
+  void Reset() {
+    pivots = Lines::PadPivots();
+    keys = Lines::PadKeys();
+    count = 0;
+  }
+
   // Moves the children [from, count) to `to`, and pads.
-  void Move(unsigned from, unsigned to);
-  void Put(unsigned index, std::uint64_t key, void* child);  // Opens a slot.
+  void Move(unsigned from, unsigned to) {
+    const std::uint64_t moved = count - from;
+    std::memmove(keys.data() + to, keys.data() + from, moved * sizeof(keys[0]));
+    std::memmove(children.data() + to, children.data() + from, moved * sizeof(children[0]));
+    for (std::uint64_t i = to + moved; i < count; ++i) {
+      keys[i] = kPad;
+    }
+    count = to + moved;
+    Lines::SetPivots(keys, pivots);
+  }
+
+  // Opens a slot.
+  void Put(unsigned index, std::uint64_t key, void* child) {
+    Move(index, index + 1);
+    keys[index] = key;
+    children[index] = child;
+    Lines::SetPivots(keys, pivots);
+  }
+
   void Remove(unsigned from, unsigned to) { Move(to, from); }
 
   // The child that the byte at `offset` is below.
   [[nodiscard]] unsigned Find(std::uint64_t offset) const {
-    unsigned line = 0;
-    for (const std::uint64_t pivot : pivots) {
-      line += pivot <= offset ? 1 : 0;
-    }
-    __builtin_prefetch(children.data() + std::size_t{line} * kPerLine);  // Where the answer points to.
-    const std::uint64_t* here = keys.data() + std::size_t{line} * kPerLine;
-    unsigned up_to = 0;
-    for (unsigned i = 0; i < kPerLine; ++i) {
-      up_to += here[i] <= offset ? 1 : 0;
-    }
-    return line * kPerLine + up_to - 1;
+    const unsigned first = Lines::LineOf(pivots, offset + 1) * kPerLine;
+    __builtin_prefetch(children.data() + first);  // Where the answer points to.
+    return first + CountBelowInLine<kPerLine>(keys.data() + first, offset + 1) - 1;
   }
 };
 

@@ -10,51 +10,15 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <span>
 #include <utility>
 
 #include "engine/base/check.h"
 #include "engine/extents/boundary_leaf.h"
-#include "engine/extents/boundary_leaf_impl.h"
 #include "engine/extents/boundary_scan_impl.h"
 #include "engine/extents/boundary_tree.h"
 
 namespace nbdspec::engine {
-
-template <typename Shape>
-void BoundaryInner<Shape>::Reset() {
-  pivots.fill(kPad);
-  keys.fill(kPad);
-  count = 0;
-}
-
-template <typename Shape>
-void BoundaryInner<Shape>::SetPivots() {
-  for (std::size_t line = 1; line < kPerLine; ++line) {
-    pivots[line - 1] = keys[line * kPerLine];
-  }
-}
-
-template <typename Shape>
-void BoundaryInner<Shape>::Move(unsigned from, unsigned to) {
-  const std::uint64_t moved = count - from;
-  std::memmove(keys.data() + to, keys.data() + from, moved * sizeof(keys[0]));
-  std::memmove(children.data() + to, children.data() + from, moved * sizeof(children[0]));
-  for (std::uint64_t i = to + moved; i < count; ++i) {
-    keys[i] = kPad;
-  }
-  count = to + moved;
-  SetPivots();
-}
-
-template <typename Shape>
-void BoundaryInner<Shape>::Put(unsigned index, std::uint64_t key, void* child) {
-  Move(index, index + 1);
-  keys[index] = key;
-  children[index] = child;
-  SetPivots();
-}
 
 template <typename Shape>
 BoundaryTree<Shape>::BoundaryTree(std::uint64_t size, std::uint8_t state) : size_(size) {
@@ -541,12 +505,7 @@ std::uint64_t BoundaryTree<Shape>::CheckUnder(const void* node, unsigned level, 
                   (level > 1 ? static_cast<const Inner*>(child)->keys[0] : static_cast<const Leaf*>(child)->base()));
     boundaries += CheckUnder(child, level - 1, next, state_before);
   }
-  for (std::size_t i = inner.count; i < Inner::kSlots; ++i) {
-    NBDSPEC_CHECK(inner.keys[i] == Inner::kPad);
-  }
-  for (std::size_t line = 1; line < Inner::kPerLine; ++line) {
-    NBDSPEC_CHECK(inner.pivots[line - 1] == inner.keys[line * Inner::kPerLine]);
-  }
+  NBDSPEC_CHECK(Inner::Lines::AreRight(inner.keys, inner.pivots, static_cast<unsigned>(inner.count)));
   return boundaries;
 }
 
