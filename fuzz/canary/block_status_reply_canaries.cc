@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <iterator>
 #include <limits>
 #include <string>
 #include <string_view>
@@ -15,7 +14,6 @@
 #include "engine/spec/ids.h"
 #include "engine/wire/payloads.h"
 #include "fuzz/canary/canary.h"
-#include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/block_status_differential.h"
 
 namespace nbdspec::fuzz {
@@ -97,65 +95,6 @@ BlockStatusSubject BuilderThatAsksACopyMadeBackwards() {
 }
 
 std::uint32_t WithBitsSwapped(std::uint32_t status) { return (status & 1U) << 1 | (status & 2U) >> 1; }
-
-std::vector<WrongSubject<BlockStatusSubject>> Builders() {
-  return {
-      {"BuilderEndsWithLengthZero", Family::kEdge, 100,
-       Builder([](Descriptors& built, auto&) { built.push_back({.length = 0, .status = 0}); })},
-      {"BuilderEndsOneByteLate", Family::kEdge, 100, Builder([](Descriptors& built, auto&) { ++built.back().length; })},
-      {"BuilderLosesTheLastOfSeveral", Family::kLost, 250, Builder([](Descriptors& built, auto&) {
-         if (built.size() > 1) {
-           built.pop_back();
-         }
-       })},
-      {"BuilderAddsOneWhereTheRequestEnds", Family::kRule, 150,
-       Builder([](Descriptors& built, const BuildOptions& options) {
-         if (!options.req_one) {
-           built.push_back({.length = 1, .status = built.back().status ^ 1U});
-         }
-       })},
-      {"BuilderSplitsOneInTwo", Family::kCoalesce, 2000, Builder([](Descriptors& built, const BuildOptions& options) {
-         Descriptor& last = built.back();
-         if (!options.req_one && last.length % 1024 == 0) {
-           last.length /= 2;
-           built.push_back(last);
-         }
-       })},
-      {"BuilderSwapsHoleAndZero", Family::kOrder, 100, Builder([](Descriptors& built, auto&) {
-         for (Descriptor& descriptor : built) {
-           descriptor.status = WithBitsSwapped(descriptor.status);
-         }
-       })},
-      {"BuilderLosesLengthsAbove31Bits", Family::kWidth, 200, Builder([](Descriptors& built, auto&) {
-         for (Descriptor& descriptor : built) {
-           descriptor.length &= std::numeric_limits<std::int32_t>::max();
-         }
-       })},
-      {"BuilderClaimsZeroInTheLast", Family::kBits, 100,
-       Builder([](Descriptors& built, auto&) { built.back().status |= engine::AllocationFlag::kZero; })},
-      {"BuilderSetsAReservedBit", Family::kBits, 100,
-       Builder([](Descriptors& built, auto&) { built.back().status |= 4; })},
-      {"BuilderMisreadsReqOne", Family::kReqOne, 150, BuilderThatMisreadsReqOne()},
-      {"BuilderIgnoresAlignment", Family::kRule, 150, BuilderThatIgnoresAlignment()},
-      {"BuilderForgetsTheRestOfTheLastBlock", Family::kLost, 500, BuilderThatForgetsTheRestOfTheLastBlock()},
-      {"BuilderAsksACopyMadeBackwards", Family::kEquivalent, 0, BuilderThatAsksACopyMadeBackwards()},
-  };
-}
-
-std::vector<WrongSubject<BlockStatusSubject>> Appenders() {
-  return {
-      {"AppenderForgetsTheIdBefore", Family::kOrder, 100, Appender([](engine::Bytes& payload, std::size_t from) {
-         payload.erase(payload.begin(), payload.begin() + static_cast<std::ptrdiff_t>(from));
-       })},
-      {"AppenderLosesTheLastOfSeveral", Family::kLost, 250, Appender([](engine::Bytes& payload, std::size_t from) {
-         if (payload.size() > from + 8) {
-           payload.resize(payload.size() - 8);
-         }
-       })},
-      {"AppenderCutsLengthsTo24Bits", Family::kWidth, 250,
-       Appender([](engine::Bytes& payload, std::size_t from) { payload[from] = 0; })},
-  };
-}
 
 // --- Judges ---------------------------------------------------------------------------------------------------
 
@@ -239,10 +178,59 @@ BlockStatusSubject JudgeThatRemembers() {
   }};
 }
 
-std::vector<WrongSubject<BlockStatusSubject>> WrongJudges() {
+std::vector<WrongSubject<BlockStatusSubject>> WrongSubjects() {
   constexpr std::string_view kSum = spec::kBlockStatusSumBeforeLast;
   constexpr std::string_view kCap = spec::kBlockStatusReqOneLengthCap;
   return {
+      {"BuilderEndsWithLengthZero", Family::kEdge, 100,
+       Builder([](Descriptors& built, auto&) { built.push_back({.length = 0, .status = 0}); })},
+      {"BuilderEndsOneByteLate", Family::kEdge, 100, Builder([](Descriptors& built, auto&) { ++built.back().length; })},
+      {"BuilderLosesTheLastOfSeveral", Family::kLost, 250, Builder([](Descriptors& built, auto&) {
+         if (built.size() > 1) {
+           built.pop_back();
+         }
+       })},
+      {"BuilderAddsOneWhereTheRequestEnds", Family::kRule, 150,
+       Builder([](Descriptors& built, const BuildOptions& options) {
+         if (!options.req_one) {
+           built.push_back({.length = 1, .status = built.back().status ^ 1U});
+         }
+       })},
+      {"BuilderSplitsOneInTwo", Family::kCoalesce, 2000, Builder([](Descriptors& built, const BuildOptions& options) {
+         Descriptor& last = built.back();
+         if (!options.req_one && last.length % 1024 == 0) {
+           last.length /= 2;
+           built.push_back(last);
+         }
+       })},
+      {"BuilderSwapsHoleAndZero", Family::kOrder, 100, Builder([](Descriptors& built, auto&) {
+         for (Descriptor& descriptor : built) {
+           descriptor.status = WithBitsSwapped(descriptor.status);
+         }
+       })},
+      {"BuilderLosesLengthsAbove31Bits", Family::kWidth, 200, Builder([](Descriptors& built, auto&) {
+         for (Descriptor& descriptor : built) {
+           descriptor.length &= std::numeric_limits<std::int32_t>::max();
+         }
+       })},
+      {"BuilderClaimsZeroInTheLast", Family::kBits, 100,
+       Builder([](Descriptors& built, auto&) { built.back().status |= engine::AllocationFlag::kZero; })},
+      {"BuilderSetsAReservedBit", Family::kBits, 100,
+       Builder([](Descriptors& built, auto&) { built.back().status |= 4; })},
+      {"BuilderMisreadsReqOne", Family::kReqOne, 150, BuilderThatMisreadsReqOne()},
+      {"BuilderIgnoresAlignment", Family::kRule, 150, BuilderThatIgnoresAlignment()},
+      {"BuilderForgetsTheRestOfTheLastBlock", Family::kLost, 500, BuilderThatForgetsTheRestOfTheLastBlock()},
+      {"BuilderAsksACopyMadeBackwards", Family::kEquivalent, 0, BuilderThatAsksACopyMadeBackwards()},
+      {"AppenderForgetsTheIdBefore", Family::kOrder, 100, Appender([](engine::Bytes& payload, std::size_t from) {
+         payload.erase(payload.begin(), payload.begin() + static_cast<std::ptrdiff_t>(from));
+       })},
+      {"AppenderLosesTheLastOfSeveral", Family::kLost, 250, Appender([](engine::Bytes& payload, std::size_t from) {
+         if (payload.size() > from + 8) {
+           payload.resize(payload.size() - 8);
+         }
+       })},
+      {"AppenderCutsLengthsTo24Bits", Family::kWidth, 250,
+       Appender([](engine::Bytes& payload, std::size_t from) { payload[from] = 0; })},
       {"JudgeAllowsTheSumToEqualTheRequest", Family::kEdge, 350,
        RuleMisreader(kSum, [](StatusExchange& exchange) { ++exchange.asked.end; })},
       {"JudgeAccusesTheSumOneByteEarly", Family::kEdge, 9000,
@@ -282,12 +270,7 @@ std::vector<WrongSubject<BlockStatusSubject>> WrongJudges() {
          }
        })},
       {"JudgeRemembersTheLastCall", Family::kStale, 100, JudgeThatRemembers()},
-  };
-}
-
-// One judge for each rule that the target's naive judge knows too: it lacks that rule.
-std::vector<WrongSubject<BlockStatusSubject>> ForgetfulJudges() {
-  return {
+      // One for each rule that the target's naive judge knows too.
       {"JudgeForgetsReplyStructured", Family::kLost, 350, JudgeWithout(spec::kBlockStatusReplyStructured)},
       {"JudgeForgetsReqOneSingle", Family::kReqOne, 100, JudgeWithout(spec::kBlockStatusReqOneSingle)},
       {"JudgeForgetsMaxPayload", Family::kLost, 100, JudgeWithout(spec::kStructuredChunkMaxPayload)},
@@ -318,11 +301,8 @@ std::vector<WrongSubject<BlockStatusSubject>> ForgetfulJudges() {
 }  // namespace
 
 CanaryTarget BlockStatusReplyCanaries() {
-  CanaryTarget target = CanariesFor(BlockStatusReplyTarget(), {});
+  CanaryTarget target = CanariesFor(BlockStatusReplyTarget(), CanariesOf(WrongSubjects(), FindBlockStatusDisagreement));
   target.right_runs = 20'000;
-  for (const auto& wrong : {Builders(), Appenders(), WrongJudges(), ForgetfulJudges()}) {
-    std::ranges::copy(CanariesOf(wrong, FindBlockStatusDisagreement), std::back_inserter(target.canaries));
-  }
   return target;
 }
 

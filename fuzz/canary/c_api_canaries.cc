@@ -10,7 +10,6 @@
 #include "engine/base/bytes.h"
 #include "engine/extents/failing_new.h"
 #include "fuzz/canary/canary.h"
-#include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/c_api_differential.h"
 
 namespace nbdspec::fuzz {
@@ -266,15 +265,13 @@ constexpr NamedBug kPlantedBugs[] = {
     {"FailuresOfTheCallbackAreTold", Family::kError, 100},
 };
 
-FindBytesDisagreement WithBug(Bug bug) {
-  return [bug](engine::ByteView input) { return FindCApiDisagreement(input, MakeMutantCApi(bug)); };
-}
+Found FindWith(engine::ByteView input, const Bug& bug) { return FindCApiDisagreement(input, MakeMutantCApi(bug)); }
 
 }  // namespace
 
 CanaryTarget CApiCanaries() {
-  CanaryTarget target = CanariesFor(CApiTarget(), CanariesOf(kPlantedBugs, WithBug));
-  target.right.push_back(WithBug(kNoBug));
+  CanaryTarget target = CanariesFor(CApiTarget(), CanariesOf(kPlantedBugs, FindWith));
+  target.right.push_back([](engine::ByteView input) { return FindWith(input, kNoBug); });
   return target;
 }
 

@@ -23,9 +23,7 @@
 #include <utility>
 #include <vector>
 
-#include "fuzz/canary/canaries_tables.h"
 #include "fuzz/canary/canary.h"
-#include "fuzz/canary/registry.h"
 #include "fuzz/canary/trial.h"
 #include "fuzz/comparisons/extent_map_differential.h"
 #include "fuzz/inputs/input_mutator.h"

@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "fuzz/canary/canaries_tables.h"
-
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -18,7 +16,6 @@
 
 #include "engine/base/or_return.h"
 #include "fuzz/canary/canary.h"
-#include "fuzz/canary/registry.h"
 #include "fuzz/canary/trial.h"
 
 namespace nbdspec::fuzz {

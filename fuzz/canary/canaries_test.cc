@@ -13,7 +13,6 @@
 #include <vector>
 
 #include "fuzz/canary/canary.h"
-#include "fuzz/canary/registry.h"
 #include "fuzz/canary/trial.h"
 #include "fuzz/inputs/input_mutator.h"
 

@@ -18,8 +18,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
-#include <optional>
-#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -64,27 +62,6 @@ constexpr Bug BugNamed(std::string_view name) {
 }
 consteval Bug operator""_bug(const char* name, std::size_t length) { return BugNamed({name, length}); }
 
-// A row of a table of canaries that differ in the bug of one subject.
-struct NamedBug {
-  std::string_view name;
-  Family family;
-  std::uint64_t inputs_max;
-};
-
-inline Canary CanaryOf(const NamedBug& row, FindBytesDisagreement find) {
-  return {.name = std::string(row.name), .family = row.family, .inputs_max = row.inputs_max, .find = std::move(find)};
-}
-
-// The rows as canaries; `with_bug` gives the comparison for a bug.
-template <typename WithBug>
-std::vector<Canary> CanariesOf(std::span<const NamedBug> rows, const WithBug& with_bug) {
-  std::vector<Canary> canaries;
-  for (const NamedBug& row : rows) {
-    canaries.push_back(CanaryOf(row, with_bug(BugNamed(row.name))));
-  }
-  return canaries;
-}
-
 // A row of a table of wrong subjects, each a value of its own.
 template <typename Subject>
 struct WrongSubject {
@@ -94,14 +71,23 @@ struct WrongSubject {
   Subject subject;
 };
 
-// The rows as canaries; `find` is the comparison.
-template <typename Subject>
-std::vector<Canary> CanariesOf(const std::vector<WrongSubject<Subject>>& rows,
-                               std::optional<Disagreement> (*find)(engine::ByteView, const Subject&)) {
+// A row of a table of canaries that differ in the bug of one subject: the one of its name.
+struct NamedBug {
+  std::string_view name;
+  Family family;
+  std::uint64_t inputs_max;
+  Bug subject = BugNamed(name);
+};
+
+// The rows as canaries; `find` is the comparison with one of their subjects.
+template <typename Rows, typename Subject>
+std::vector<Canary> CanariesOf(const Rows& rows, Found (*find)(engine::ByteView, const Subject&)) {
   std::vector<Canary> canaries;
   for (const auto& [name, family, inputs_max, subject] : rows) {
-    canaries.push_back(
-        CanaryOf({name, family, inputs_max}, [find, subject](engine::ByteView input) { return find(input, subject); }));
+    canaries.push_back({.name = std::string(name),
+                        .family = family,
+                        .inputs_max = inputs_max,
+                        .find = [find, subject](engine::ByteView input) { return find(input, subject); }});
   }
   return canaries;
 }
@@ -120,5 +106,31 @@ struct CanaryNotes {
   bool is_triggered = false;
 };
 inline CanaryNotes canary_notes;
+
+// Each is in the file of its name; those of servers are in faulty_server_canaries.cc.
+CanaryTarget BlockStatusExchangeCanaries();
+CanaryTarget BlockStatusReplyCanaries();
+CanaryTarget BoundaryTreeCanaries();
+CanaryTarget CApiCanaries();
+CanaryTarget ExtentMapCanaries();
+CanaryTarget LayerStackCanaries();
+CanaryTarget LibnbdClientCanaries();
+CanaryTarget MetaContextCanaries();
+CanaryTarget ReportInputCanaries();
+CanaryTarget ScriptTextCanaries();
+CanaryTarget ServerSessionCanaries();
+CanaryTarget SessionDecodeCanaries();
+CanaryTarget WireDecodeCanaries();
+
+// All of them, made once.
+const std::vector<CanaryTarget>& CanaryTargets();
+
+struct Planted {
+  const CanaryTarget* target;
+  const Canary* canary;
+
+  [[nodiscard]] std::string name() const { return target->name + "/" + canary->name; }
+};
+std::vector<Planted> AllPlanted();
 
 }  // namespace nbdspec::fuzz

@@ -15,7 +15,6 @@
 #include "engine/extents/extent_map.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/canary/map_canaries.h"
-#include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/extent_map_differential.h"
 
 namespace nbdspec::fuzz {

@@ -11,7 +11,6 @@
 #include "engine/faults/fault.h"
 #include "engine/script/script_bytes.h"
 #include "fuzz/canary/canary.h"
-#include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/server_session_differential.h"
 #include "fuzz/exchange/block_status_exchange.h"
 

@@ -13,7 +13,6 @@
 #include "engine/layers/layer.h"
 #include "engine/layers/plugins.h"
 #include "fuzz/canary/canary.h"
-#include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/layer_stack_differential.h"
 #include "fuzz/inputs/layer_stack_input.h"
 
@@ -335,15 +334,13 @@ constexpr NamedBug kPlantedBugs[] = {
     {"SparseReadPassesAUsedMap", Family::kStale, 100},
 };
 
-FindBytesDisagreement WithBug(Bug bug) {
-  return [bug](engine::ByteView input) { return FindLayerStackDisagreement(input, MakeMutantLayer(bug)); };
-}
+Found FindWith(ByteView input, const Bug& bug) { return FindLayerStackDisagreement(input, MakeMutantLayer(bug)); }
 
 }  // namespace
 
 CanaryTarget LayerStackCanaries() {
-  CanaryTarget target = CanariesFor(LayerStackTarget(), CanariesOf(kPlantedBugs, WithBug));
-  target.right.push_back(WithBug(kNoBug));
+  CanaryTarget target = CanariesFor(LayerStackTarget(), CanariesOf(kPlantedBugs, FindWith));
+  target.right.push_back([](ByteView input) { return FindWith(input, kNoBug); });
   return target;
 }
 

@@ -14,7 +14,6 @@
 #include "engine/script/script_bytes.h"
 #include "engine/wire/payloads.h"
 #include "fuzz/canary/canary.h"
-#include "fuzz/canary/registry.h"
 #include "fuzz/libnbd/libnbd_client_differential.h"
 
 namespace nbdspec::fuzz {

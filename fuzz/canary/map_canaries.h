@@ -28,12 +28,16 @@ CanaryTarget MapCanaries(const FuzzTarget& target_row, std::span<const typename 
   target.right.push_back(with({}));
   target.counts_states = true;
   for (const Row& row : rows) {
-    target.canaries.push_back(CanaryOf({row.name, row.family, row.inputs_max}, with(row)));
-    target.canaries.back().has_notes = has_notes;
-    target.canaries.back().property = [row] {
+    const auto check = [row] {
       CheckExtentMapProperty(
           [row](std::uint64_t size, engine::ExtentType initial) { return Mutant(row, size, initial); });
     };
+    target.canaries.push_back({.name = std::string(row.name),
+                               .family = row.family,
+                               .inputs_max = row.inputs_max,
+                               .find = with(row),
+                               .property = check,
+                               .has_notes = has_notes});
   }
   return target;
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "fuzz/canary/registry.h"
+#include "fuzz/canary/canary.h"
 
 namespace nbdspec::fuzz {
 

@@ -12,7 +12,6 @@
 
 #include "engine/spec/catalogue.h"
 #include "fuzz/canary/canary.h"
-#include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/report_input_differential.h"
 #include "fuzz/findings/finding.h"
 #include "fuzz/nbdkit/nbdkit_case.h"

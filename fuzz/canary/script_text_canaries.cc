@@ -11,7 +11,6 @@
 
 #include "engine/script/script.h"
 #include "fuzz/canary/canary.h"
-#include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/script_differential.h"
 
 namespace nbdspec::fuzz {
@@ -55,19 +54,19 @@ ScriptText PrintsChanged(const Change& change) {
   return {.print = [change](const Script& script) { return engine::Print(Changed<Kind>(script, change)); }};
 }
 
+ScriptText Parses(const decltype(ScriptText::parse)& parse) { return {.parse = parse}; }
+
 ScriptText PrintsReplaced(std::string_view from, std::string_view to) {
   return {.print = [from, to](const Script& script) { return Replaced(engine::Print(script), from, to); }};
 }
 
 ScriptText ParsesReplaced(std::string_view from, std::string_view to) {
-  return {.parse = [from, to](std::string_view text) {
-    return engine::ParseScript(Replaced(std::string(text), from, to));
-  }};
+  return Parses([=](std::string_view text) { return engine::ParseScript(Replaced(std::string(text), from, to)); });
 }
 
 // Errors have their place moved.
 ScriptText MovesErrors(std::size_t lines, std::size_t columns) {
-  return {.parse = [=](std::string_view text) { return Moved(engine::ParseScript(text), lines, columns); }};
+  return Parses([=](std::string_view text) { return Moved(engine::ParseScript(text), lines, columns); });
 }
 
 std::vector<WrongSubject<ScriptText>> WrongTexts() {
@@ -87,19 +86,13 @@ std::vector<WrongSubject<ScriptText>> WrongTexts() {
       {"PrintDoesNotEscapeBlanks", Family::kRule, 200, PrintsReplaced("\\x20", " ")},
       {"PrintSaysEmptyNamesAsNothing", Family::kLost, 300, PrintsReplaced(" \"\"", "")},
       {"ParseTakesKiloFor1000", Family::kRule, 100, ParsesReplaced("K", "000")},
-      {"ParseIgnoresALastLineWithoutEnd",
-       Family::kLost,
-       100,
-       {.parse = [](std::string_view text) { return engine::ParseScript(text.substr(0, text.rfind('\n'))); }}},
-      {"ParseForgetsWhichCallToRefuse",
-       Family::kError,
-       2000,
-       {.parse =
-            [](std::string_view text) {
-              auto parsed = engine::ParseScript(text);
-              return parsed ? Changed<engine::ForEachStep>(*std::move(parsed), [](auto& step) { step.stop_at &= 0x7f; })
-                            : parsed;
-            }}},
+      {"ParseIgnoresALastLineWithoutEnd", Family::kLost, 100,
+       Parses([](std::string_view text) { return engine::ParseScript(text.substr(0, text.rfind('\n'))); })},
+      {"ParseForgetsWhichCallToRefuse", Family::kError, 2000, Parses([](std::string_view text) {
+         auto parsed = engine::ParseScript(text);
+         return parsed ? Changed<engine::ForEachStep>(*std::move(parsed), [](auto& step) { step.stop_at &= 0x7f; })
+                       : parsed;
+       })},
       // The same wrong number out and in: no round trip shows it.
       {"TeraIs1000GigaBothWays",
        Family::kRule,
@@ -107,14 +100,10 @@ std::vector<WrongSubject<ScriptText>> WrongTexts() {
        {.print = PrintsReplaced("000G", "T").print, .parse = ParsesReplaced("T", "000G").parse}},
       {"ErrorIsOneLineLate", Family::kEdge, 100, MovesErrors(1, 0)},
       {"ErrorAtTheEndIsOneColumnLate", Family::kEdge, 8000, MovesErrors(0, 1)},
-      {"ErrorIsTheLastOne",
-       Family::kError,
-       50'000,
-       {.parse =
-            [](std::string_view text) {
-              auto parsed = engine::ParseScript(text);
-              return parsed ? parsed : engine::ParseScript(std::string(text) + "\nsize\n");
-            }}},
+      {"ErrorIsTheLastOne", Family::kError, 50'000, Parses([](std::string_view text) {
+         auto parsed = engine::ParseScript(text);
+         return parsed ? parsed : engine::ParseScript(std::string(text) + "\nsize\n");
+       })},
   };
 }
 

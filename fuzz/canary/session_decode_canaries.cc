@@ -15,7 +15,6 @@
 #include "conformance/session/session.h"
 #include "conformance/session/transcript.h"
 #include "fuzz/canary/canary.h"
-#include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/session_decode_differential.h"
 
 namespace nbdspec::fuzz {

@@ -5,11 +5,15 @@
 
 #include <cstdint>
 #include <ctime>
+#include <expected>
+#include <istream>
 #include <limits>
 #include <optional>
+#include <string>
 #include <string_view>
 
 #include "engine/base/bytes.h"
+#include "engine/base/error.h"
 #include "fuzz/canary/canary.h"
 
 namespace nbdspec::fuzz {
@@ -67,5 +71,9 @@ class Trial {
 
 // Range: a generator that does not need libFuzzer.
 TrialResult RunTrial(const CanaryTarget& target, const Canary& canary, const TrialOptions& options);
+
+// The tables of docs/canaries.md, from the lines that `canaries run` prints.
+// Errors: a line that is none of those; a bug that is not planted, or has no trial.
+std::expected<std::string, engine::Trouble> CanariesTables(std::istream& results);
 
 }  // namespace nbdspec::fuzz

@@ -9,7 +9,6 @@
 
 #include "engine/wire/decoders.h"
 #include "fuzz/canary/canary.h"
-#include "fuzz/canary/registry.h"
 #include "fuzz/comparisons/wire_decode_differential.h"
 
 namespace nbdspec::fuzz {
