@@ -52,7 +52,7 @@ class NodePool {
       ::operator delete(std::exchange(slabs_, slabs_->next));
     }
     released_ = nullptr;
-    untouched_ = nullptr;
+    untouched_ = untouched_end_ = nullptr;
     free_count_ = 0;
     node_count_ = 0;
   }
@@ -61,6 +61,7 @@ class NodePool {
     std::swap(slabs_, other.slabs_);
     std::swap(released_, other.released_);
     std::swap(untouched_, other.untouched_);
+    std::swap(untouched_end_, other.untouched_end_);
     std::swap(free_count_, other.free_count_);
     std::swap(node_count_, other.node_count_);
   }
@@ -84,32 +85,24 @@ class NodePool {
     if (memory == nullptr) {
       return false;
     }
-    const std::size_t released = CountReleased();
-    for (std::size_t left = free_count_ - released; left > 0; --left) {
-      released_ = ::new (static_cast<void*>(std::exchange(untouched_, untouched_ + sizeof(Node)))) Free{released_};
+    for (; untouched_ != untouched_end_; untouched_ += sizeof(Node)) {
+      released_ = ::new (static_cast<void*>(untouched_)) Free{released_};
     }
     slabs_ = ::new (memory) Slab{slabs_};
     void* first = slabs_ + 1;
     std::size_t room = kLineBytes + nodes * sizeof(Node);
     untouched_ = static_cast<std::byte*>(std::align(kLineBytes, nodes * sizeof(Node), first, room));
+    untouched_end_ = untouched_ + nodes * sizeof(Node);
     free_count_ += nodes;
     node_count_ += nodes;
     return true;
   }
 
-  // At most the few that Reserve was asked for.
-  std::size_t CountReleased() const {
-    std::size_t count = 0;
-    for (const Free* node = released_; node != nullptr; node = node->next) {
-      ++count;
-    }
-    return count;
-  }
-
   Slab* slabs_ = nullptr;
   Free* released_ = nullptr;
-  std::byte* untouched_ = nullptr;  // Nodes that were never taken, in the newest slab.
-  std::size_t free_count_ = 0;      // Released and untouched.
+  std::byte* untouched_ = nullptr;      // Nodes that were never taken, in the newest slab,
+  std::byte* untouched_end_ = nullptr;  // up to here.
+  std::size_t free_count_ = 0;          // Released and untouched.
   std::size_t node_count_ = 0;
 };
 

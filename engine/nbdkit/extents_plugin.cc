@@ -9,11 +9,13 @@
 #define NBDKIT_API_VERSION 2
 #include <nbdkit-plugin.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <exception>
+#include <iterator>
 #include <memory>
 #include <optional>
 #include <string>
@@ -43,8 +45,7 @@ struct Patch {
 };
 
 struct Plugin {
-  std::string script_text;
-  bool has_script = false;
+  std::optional<std::string> script_text;
   std::vector<Patch> patches;
   Reach reach = Reach::kExtent;
   std::optional<ScriptDisk> disk;  // From ConfigComplete on.
@@ -89,8 +90,7 @@ int ReadScriptFile(const char* path) {
   if (file == nullptr) {
     return Fail(errno, std::string("cannot read the script ") + path + ": " + std::strerror(errno));
   }
-  std::string& text = ThePlugin().script_text;
-  text.clear();
+  std::string& text = ThePlugin().script_text.emplace();
   char piece[4096];
   for (std::size_t got = 0; (got = std::fread(piece, 1, sizeof piece, file.get())) > 0;) {
     text.append(piece, got);
@@ -98,7 +98,6 @@ int ReadScriptFile(const char* path) {
   if (std::ferror(file.get()) != 0) {
     return Fail(EIO, std::string("cannot read all of the script ") + path);
   }
-  ThePlugin().has_script = true;
   return 0;
 }
 
@@ -108,36 +107,17 @@ std::optional<Patch> ParsePatch(std::string_view text) {
   if (colon == std::string_view::npos || (text.size() - colon - 1) % 2 != 0) {
     return {};
   }
-  Patch patch{};
-  const char* const begin = text.data();
-  const char* const offset_end = begin + colon;
-  if (const auto [stopped, error] = std::from_chars(begin, offset_end, patch.offset);
-      error != std::errc() || stopped != offset_end) {
-    return {};
+  const auto parse = [](std::string_view digits, int base, auto& number) {
+    const char* const end = digits.data() + digits.size();
+    const auto [stopped, error] = std::from_chars(digits.data(), end, number, base);
+    return error == std::errc() && stopped == end;
+  };
+  Patch patch = {.offset = 0, .bytes = Bytes((text.size() - colon - 1) / 2)};
+  bool is_right = parse(text.substr(0, colon), 10, patch.offset);
+  for (std::size_t i = 0; i < patch.bytes.size(); ++i) {
+    is_right = is_right && parse(text.substr(colon + 1 + 2 * i, 2), 16, patch.bytes[i]);
   }
-  for (std::size_t at = colon + 1; at < text.size(); at += 2) {
-    std::uint8_t byte = 0;
-    const char* const byte_end = begin + at + 2;
-    if (const auto [stopped, error] = std::from_chars(begin + at, byte_end, byte, 16);
-        error != std::errc() || stopped != byte_end) {
-      return {};
-    }
-    patch.bytes.push_back(byte);
-  }
-  return patch;
-}
-
-std::optional<Reach> ParseReach(std::string_view text) {
-  if (text == "request") {
-    return Reach::kRequest;
-  }
-  if (text == "extent") {
-    return Reach::kExtent;
-  }
-  if (text == "disk") {
-    return Reach::kDisk;
-  }
-  return {};
+  return is_right ? std::optional(std::move(patch)) : std::nullopt;
 }
 
 int Configure(std::string_view key, const char* value) {
@@ -147,7 +127,6 @@ int Configure(std::string_view key, const char* value) {
   }
   if (key == "script-text") {
     plugin.script_text = value;
-    plugin.has_script = true;
     return 0;
   }
   if (key == "write") {
@@ -159,19 +138,20 @@ int Configure(std::string_view key, const char* value) {
     return 0;
   }
   if (key == "reach") {
-    const auto reach = ParseReach(value);
-    plugin.reach = reach.value_or(Reach::kExtent);
-    return reach ? 0 : Fail(EINVAL, "reach is request, extent or disk");
+    constexpr std::string_view kReaches[] = {"request", "extent", "disk"};
+    const auto* const reach = std::ranges::find(kReaches, std::string_view(value));
+    plugin.reach = static_cast<Reach>(reach - kReaches);
+    return reach != std::end(kReaches) ? 0 : Fail(EINVAL, "reach is request, extent or disk");
   }
   return Fail(EINVAL, "unknown parameter " + std::string(key) + ": known are script, script-text, write and reach");
 }
 
 int MakeDisk() {
   Plugin& plugin = ThePlugin();
-  if (!plugin.has_script) {
+  if (!plugin.script_text) {
     return Fail(EINVAL, "no script: give script=FILE or script-text=TEXT");
   }
-  const auto script = ParseScript(plugin.script_text);
+  const auto script = ParseScript(*plugin.script_text);
   if (!script) {
     return Fail(EINVAL, "the script: " + script.error().sentence);
   }

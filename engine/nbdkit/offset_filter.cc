@@ -13,6 +13,7 @@
 #include <memory>
 
 #include "engine/base/byte_range.h"
+#include "engine/base/or_return.h"
 #include "engine/extents/extent_map.h"
 
 namespace nbdspec::engine {
@@ -57,33 +58,17 @@ int OnRange(nbdkit_next* next, void* /*handle*/, std::uint32_t count, std::uint6
 
 using NbdkitExtents = std::unique_ptr<struct nbdkit_extents, decltype(&nbdkit_extents_free)>;
 
-// What `answer` tells, in a map as large as the disk below; `answered_end` is where it stops telling.
-std::expected<ExtentMap, ErrorCode> MapOf(const struct nbdkit_extents& answer, std::uint64_t size,
-                                          std::uint64_t& answered_end) {
+// What `answer` tells, as it is seen through the filter, in a map of `size` bytes; `answered_end` is where it stops.
+std::expected<ExtentMap, ErrorCode> Shifted(const struct nbdkit_extents& answer, std::uint64_t size,
+                                            std::uint64_t& answered_end) {
   ExtentMap map(size, ExtentType::kData);
   for (std::size_t i = 0; i < nbdkit_extents_count(&answer); ++i) {
     const struct nbdkit_extent extent = nbdkit_get_extent(&answer, i);
     const auto type = static_cast<ExtentType>(extent.type & (NBDKIT_EXTENT_HOLE | NBDKIT_EXTENT_ZERO));
-    if (const auto added = map.Add(extent.offset, extent.length, type); !added) {
-      return std::unexpected(added.error());
-    }
-    answered_end = extent.offset + extent.length;
+    NBDSPEC_RETURN_IF_ERROR(map.Add(extent.offset - shift, extent.length, type));
+    answered_end = extent.offset - shift + extent.length;
   }
   return map;
-}
-
-// `map` as it is seen through the filter.
-std::expected<ExtentMap, ErrorCode> Shifted(const ExtentMap& map) {
-  ExtentMap shifted(map.size() - shift, ExtentType::kData);
-  std::expected<void, ErrorCode> added;
-  map.ForEach({.begin = shift, .end = map.size()}, [&](Extent extent) {
-    added = shifted.Add(extent.range.begin - shift, extent.range.length(), extent.type);
-    return added.has_value();
-  });
-  if (!added) {
-    return std::unexpected(added.error());
-  }
-  return shifted;
 }
 
 int OnExtents(nbdkit_next* next, void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::uint32_t flags,
@@ -97,15 +82,14 @@ int OnExtents(nbdkit_next* next, void* /*handle*/, std::uint32_t count, std::uin
   if (next->extents(next, count, offset + shift, flags, fresh.get(), error) == -1) {
     return -1;
   }
-  std::uint64_t answered_end = offset + shift;
-  const auto below = MapOf(*fresh, static_cast<std::uint64_t>(size), answered_end);
-  const auto seen = below ? Shifted(*below) : std::unexpected(below.error());
+  std::uint64_t answered_end = offset;
+  const auto seen = Shifted(*fresh, static_cast<std::uint64_t>(size) - shift, answered_end);
   if (!seen) {
     nbdkit_error("out of memory");
     *error = ENOMEM;
     return -1;
   }
-  const bool is_added = seen->ForEach({.begin = offset, .end = answered_end - shift}, [&](Extent extent) {
+  const bool is_added = seen->ForEach({.begin = offset, .end = answered_end}, [&](Extent extent) {
     return nbdkit_add_extent(extents, extent.range.begin, extent.range.length(),
                              static_cast<std::uint32_t>(extent.type)) == 0;
   });

@@ -15,9 +15,11 @@
 #include <string_view>
 #include <vector>
 
+#include "engine/base/bytes.h"
 #include "engine/base/error.h"
 #include "engine/script/script.h"
 #include "fuzz/nbdkit/truth.h"
+#include "fuzz/oracles/disagreement.h"
 
 namespace nbdspec::fuzz {
 
@@ -65,5 +67,21 @@ std::expected<NbdkitCase, engine::Trouble> ParseNbdkitCase(std::string_view text
 // The same for the same seed. Usable, and small enough to be walked through (kWalkedBytesMax) most of the time.
 inline constexpr std::uint64_t kWalkedBytesMax = std::uint64_t{1} << 40;
 NbdkitCase RandomNbdkitCase(std::uint64_t seed);
+
+// --- Against real nbdkit: asked by our own raw session and by nbdinfo ---
+
+// The first thing wrong: an extent that is not the truth's, a rule of the specification broken, a ZERO claim that
+// reading refutes, a server that dies. A case that deviates is asked only what its script asks.
+//
+// Not counted where nothing else is asked: the descriptor too many after one that ends where the request does, which
+// nbdkit is known for (CVE-2025-47711).
+Found FindNbdkitDisagreement(const NbdkitCase& test_case);
+
+// The same against another truth than the case's: how a test shows that a difference is found.
+Found FindNbdkitDisagreement(const NbdkitCase& test_case, const Truth& truth);
+
+// Of a case as text, as in corpus/regressions/nbdkit_extents. One that says how nbdkit deviates agrees when nbdkit
+// does.
+Found FindNbdkitCaseDisagreement(engine::ByteView text);
 
 }  // namespace nbdspec::fuzz

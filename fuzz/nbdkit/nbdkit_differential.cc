@@ -1,6 +1,4 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "fuzz/nbdkit/nbdkit_differential.h"
-
 #include <algorithm>
 #include <chrono>
 #include <memory>
@@ -20,6 +18,7 @@
 #include "engine/wire/payloads.h"
 #include "engine/wire/protocol.h"
 #include "fuzz/nbdkit/export_client.h"
+#include "fuzz/nbdkit/nbdkit_case.h"
 
 namespace nbdspec::fuzz {
 namespace {

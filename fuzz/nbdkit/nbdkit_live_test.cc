@@ -14,7 +14,6 @@
 
 #include "engine/script/shrink.h"
 #include "fuzz/nbdkit/nbdkit_case.h"
-#include "fuzz/nbdkit/nbdkit_differential.h"
 
 namespace nbdspec::fuzz {
 namespace {

@@ -6,7 +6,7 @@
 //   qcow2           clusters with data, with zeroes, or none, over a backing file that has the same, with a bitmap;
 //                   by qemu-nbd, with base:allocation, qemu:allocation-depth and qemu:dirty-bitmap:NAME
 //
-// (Scripts inside nbdkit with the engine's plugin are nbdkit_differential.h.)
+// (Scripts inside nbdkit with the engine's plugin are nbdkit_case.h.)
 
 #pragma once
 

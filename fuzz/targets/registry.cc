@@ -14,7 +14,7 @@
 #include "fuzz/comparisons/wire_decode_differential.h"
 #include "fuzz/exchange/block_status_exchange.h"
 #include "fuzz/libnbd/libnbd_client_differential.h"
-#include "fuzz/nbdkit/nbdkit_differential.h"
+#include "fuzz/nbdkit/nbdkit_case.h"
 
 namespace nbdspec::fuzz {
 
