@@ -2,7 +2,7 @@
 // Live: what real servers say of images that the harness laid out is exactly what was laid out. Fails where nbdkit or
 // qemu-utils is not installed. NBDSPEC_LIVE_LAYOUTS: how many layouts of each kind.
 
-#include "fuzz/nbdkit/prepared_truth.h"
+#include "fuzz/nbdkit/testdata/prepared_truth.h"
 
 #include <gtest/gtest.h>
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-#include "fuzz/nbdkit/prepared_truth.h"
+#include "fuzz/nbdkit/testdata/prepared_truth.h"
 
 #include <fmt/format.h>
 
