@@ -93,7 +93,10 @@ template <typename Take>
 void ForEachViolation(const Exchange& exchange, std::span<const Rule> rules, Take take) {
   const Facts facts = FactsOf(exchange);
   for (const Rule& rule : rules) {
-    Ruling ruling = (rule.needs & ~facts) == 0 ? rule.judge(exchange) : Ruling();
+    if ((rule.needs & ~facts) != 0) {
+      continue;
+    }
+    Ruling ruling = rule.judge(exchange);
     if (ruling.is_violated() &&
         !take(Violation{
             .requirement = rule.requirement, .expected = std::move(ruling.expected), .saw = std::move(ruling.saw)})) {

@@ -15,7 +15,7 @@ void ForEachZeroClaim(const Exchange& exchange, std::uint64_t limit, Visit visit
   if (exchange.answer.has_failed()) {
     return;
   }
-  for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
+  for (const StatusChunk chunk : StatusChunksOf(exchange)) {
     if (!IsBaseAllocation(exchange, chunk.context_id())) {
       continue;
     }
@@ -29,17 +29,6 @@ void ForEachZeroClaim(const Exchange& exchange, std::uint64_t limit, Visit visit
 }
 
 }  // namespace
-
-std::vector<StatusChunk> StatusChunksOf(const Exchange& exchange) {
-  std::vector<StatusChunk> all;
-  for (const ReplyChunk& chunk : exchange.answer.chunks()) {
-    const std::optional<StatusChunk> status = StatusChunk::From(chunk);
-    if (status && exchange.request.length > 0) {
-      all.push_back(*status);
-    }
-  }
-  return all;
-}
 
 bool IsBaseAllocation(const Exchange& exchange, std::uint32_t id) {
   return std::ranges::any_of(exchange.negotiated->contexts, [&](const MetaContext& context) {

@@ -9,6 +9,7 @@
 #include <cstdint>
 #include <limits>
 #include <optional>
+#include <ranges>
 #include <string>
 #include <vector>
 
@@ -74,7 +75,13 @@ void ForEachDescriptor(const StatusChunk& chunk, std::uint64_t offset, Visit vis
 
 // The status chunks that can be taken apart. None when the request has length 0: what answers it is unspecified, so no
 // rule and no claim is read into it.
-std::vector<StatusChunk> StatusChunksOf(const Exchange& exchange);
+inline auto StatusChunksOf(const Exchange& exchange) {
+  return exchange.answer.chunks() |
+         std::views::filter([is_specified = exchange.request.length > 0](const ReplyChunk& chunk) {
+           return is_specified && StatusChunk::From(chunk).has_value();
+         }) |
+         std::views::transform([](const ReplyChunk& chunk) { return *StatusChunk::From(chunk); });
+}
 
 bool IsBaseAllocation(const Exchange& exchange, std::uint32_t id);
 

@@ -27,8 +27,8 @@ std::uint64_t ExportBytes(const Exchange& exchange) { return exchange.negotiated
 
 // Violated by the first chunk with a descriptor that `is_wrong`; `text` goes on after "descriptor 2 of context 0".
 template <typename IsWrong, typename Say>
-Ruling JudgeDescriptors(const Exchange& exchange, std::string expected, IsWrong is_wrong, Say text) {
-  for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
+Ruling JudgeDescriptors(const Exchange& exchange, std::string_view expected, IsWrong is_wrong, Say text) {
+  for (const StatusChunk chunk : StatusChunksOf(exchange)) {
     std::string first;
     std::size_t wrong_count = 0;
     ForEachDescriptor(chunk, exchange.request.offset, [&](const Located& located) {
@@ -37,7 +37,7 @@ Ruling JudgeDescriptors(const Exchange& exchange, std::string expected, IsWrong 
       }
     });
     if (wrong_count > 0) {
-      return Violated(std::move(expected), first + MoreText(wrong_count - 1));
+      return Violated(std::string(expected), first + MoreText(wrong_count - 1));
     }
   }
   return Kept();
@@ -46,7 +46,7 @@ Ruling JudgeDescriptors(const Exchange& exchange, std::string expected, IsWrong 
 // The same for whole chunks; `judge` says what is wrong with one, or nothing.
 template <typename Judge>
 Ruling JudgeChunks(const Exchange& exchange, std::string_view expected, Judge judge) {
-  for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
+  for (const StatusChunk chunk : StatusChunksOf(exchange)) {
     if (std::string saw = judge(chunk); !saw.empty()) {
       return Violated(std::string(expected), std::move(saw));
     }
@@ -122,7 +122,7 @@ Ruling ExactlyOnePerId(const Exchange& exchange) {
   for (const MetaContext& context : exchange.negotiated->contexts) {
     count_of[context.id] = 0;
   }
-  for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
+  for (const StatusChunk chunk : StatusChunksOf(exchange)) {
     const auto found = count_of.find(chunk.context_id());
     if (found != count_of.end()) {
       ++found->second;
@@ -241,8 +241,8 @@ Ruling JudgeMultiples(const Exchange& exchange, std::uint64_t unit) {
   const ByteRange asked = exchange.request.range();
   const std::uint64_t size = ExportBytes(exchange);
   const bool is_aligned = asked.begin % unit == 0 && asked.end % unit == 0;
-  return JudgeDescriptors(
-      exchange, Text("multiples of ", unit, " away from the ends of unaligned requests and images"),
+  Ruling ruling = JudgeDescriptors(
+      exchange, "multiples",
       [&](const Located& located) {
         const bool is_end = located.index == 0 || located.index + 1 == located.chunk.descriptor_count();
         const bool is_tail = size % unit != 0 && located.range.end >= size;
@@ -251,6 +251,10 @@ Ruling JudgeMultiples(const Exchange& exchange, std::uint64_t unit) {
       [&](const Located& located) {
         return Text("has length ", located.descriptor().length, ", no multiple of ", unit);
       });
+  if (ruling.is_violated()) {
+    ruling.expected = Text("multiples of ", unit, " away from the ends of unaligned requests and images");
+  }
+  return ruling;
 }
 
 // From 512 on, multiple-of-min-block asks for all of it.

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
@@ -24,9 +25,11 @@ namespace nbdspec::engine {
 template <typename Unsigned>
 void PutBigEndian(std::type_identity_t<Unsigned> value, Bytes& out) {
   static_assert(std::is_unsigned_v<Unsigned>);
-  for (std::size_t shift = sizeof(Unsigned) * 8; shift > 0; shift -= 8) {
-    out.push_back(static_cast<std::uint8_t>(value >> (shift - 8)));
+  std::array<std::uint8_t, sizeof(Unsigned)> bytes;
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    bytes[i] = static_cast<std::uint8_t>(value >> (bytes.size() - 1 - i) * 8);
   }
+  out.insert(out.end(), bytes.begin(), bytes.end());
 }
 
 // The integer at bytes[at, at + sizeof(Unsigned)), which must be inside.

@@ -247,7 +247,7 @@ constexpr std::uint64_t kSectorBytes = 512;
 // nothing after a descriptor of length 0.
 std::vector<StatusExtent> ExtentsOf(const Exchange& exchange) {
   std::vector<StatusExtent> extents;
-  for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
+  for (const StatusChunk chunk : StatusChunksOf(exchange)) {
     if (!extents.empty() || !IsBaseAllocation(exchange, chunk.context_id())) {
       continue;
     }

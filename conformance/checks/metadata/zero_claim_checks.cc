@@ -270,7 +270,7 @@ std::expected<Cost, Judgement> Measure(StatusAsker& asker, ByteRange asked) {
   NBDSPEC_TRY(exchange, asker.Ask({.asked = asked}));
   const std::chrono::duration<double, std::milli> took = Transport::Clock::now() - start;
   Cost cost = {.milliseconds = took.count()};
-  for (const StatusChunk& chunk : StatusChunksOf(exchange)) {
+  for (const StatusChunk chunk : StatusChunksOf(exchange)) {
     cost.descriptor_count += chunk.descriptor_count();
   }
   return cost;
