@@ -11,7 +11,6 @@
 #include "conformance/peer/reference_target.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
-#include "engine/spec/catalogue.h"
 #include "reports/model/run.h"
 
 namespace nbdspec::command {

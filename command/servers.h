@@ -8,9 +8,7 @@
 #include <string>
 
 #include "command/command_table.h"
-#include "command/output.h"
 #include "conformance/peer/target.h"
-#include "engine/base/error.h"
 #include "fuzz/live/run/live_server.h"
 
 namespace nbdspec::command {

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <utility>
 
 #include "engine/base/check.h"
 #include "engine/faults/fault_tables.h"

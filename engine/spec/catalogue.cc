@@ -44,8 +44,6 @@ bool IsId(std::string_view text) {
   return !text.empty() && text.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-") == std::string_view::npos;
 }
 
-bool HasOuterSpace(std::string_view text) { return text.starts_with(' ') || text.ends_with(' '); }
-
 // The row, or what is wrong with it.
 std::expected<Requirement, std::string> ParseRow(std::string_view line) {
   const auto tabs = static_cast<std::size_t>(std::ranges::count(line, '\t'));
@@ -55,7 +53,7 @@ std::expected<Requirement, std::string> ParseRow(std::string_view line) {
   std::array<std::string_view, kColumnCount> cells;
   for (std::string_view& cell : cells) {
     cell = Cut(line, '\t');
-    if (HasOuterSpace(cell)) {
+    if (cell.starts_with(' ') || cell.ends_with(' ')) {
       return std::unexpected("has a space at an end of " + engine::Quoted(cell));
     }
   }

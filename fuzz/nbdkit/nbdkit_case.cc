@@ -7,7 +7,6 @@
 #include <array>
 #include <charconv>
 #include <iterator>
-#include <memory>
 #include <optional>
 #include <random>
 #include <utility>
@@ -15,7 +14,6 @@
 #include "conformance/peer/targets/started_peer.h"
 #include "engine/base/byte_range.h"
 #include "engine/base/quoted.h"
-#include "engine/wire/messages.h"
 
 namespace nbdspec::fuzz {
 namespace {

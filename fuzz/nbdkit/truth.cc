@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/nbdkit/truth.h"
 
-#include <algorithm>
 #include <memory>
 #include <variant>
 

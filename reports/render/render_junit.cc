@@ -35,13 +35,6 @@ void SetAttribute(pugi::xml_node node, const char* name, std::string_view value)
   node.append_attribute(name).set_value(Printable(value).c_str());
 }
 
-void AppendText(pugi::xml_node node, const char* name, std::string_view text) {
-  node.append_child(name).text().set(PrintableLines(text).c_str());
-}
-
-// The part of the protocol an id belongs to: the part before its first dot.
-std::string ClassOf(std::string_view id) { return fmt::format("nbdspec.{}", id.substr(0, id.find_first_of("./"))); }
-
 std::string Message(const Outcome& outcome) {
   std::string message = fmt::format("{}: {}", Word(outcome.level), Printable(outcome.statement));
   if (!outcome.evidence.saw.empty()) {
@@ -67,7 +60,8 @@ pugi::xml_node AppendCase(pugi::xml_node suite, std::string_view class_name, std
 }
 
 void AppendOutcome(pugi::xml_node suite, const Outcome& outcome) {
-  pugi::xml_node node = AppendCase(suite, ClassOf(outcome.id), outcome.id, outcome.duration_ms);
+  const std::string phase = outcome.id.substr(0, outcome.id.find_first_of("./"));  // The part of the protocol.
+  pugi::xml_node node = AppendCase(suite, "nbdspec." + phase, outcome.id, outcome.duration_ms);
   if (outcome.verdict == Verdict::kPass) {
     return;
   }
@@ -86,7 +80,7 @@ void AppendOutcome(pugi::xml_node suite, const Outcome& outcome) {
                  fmt::format("{}: {}", Word(outcome.verdict), Reason(outcome)));
   }
   if (outcome.verdict == Verdict::kWarn) {
-    AppendText(node, "system-out", details);
+    node.append_child("system-out").text().set(PrintableLines(details).c_str());
   }
 }
 

@@ -49,12 +49,6 @@ std::string Painted(Paint paint, std::string_view text, bool color) {
   return fmt::format("\x1b[{}m{}\x1b[0m", kCodes[static_cast<std::size_t>(paint)], text);
 }
 
-std::string UpperCase(std::string_view word) {
-  std::string out(word);
-  std::ranges::transform(out, out.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
-  return out;
-}
-
 // `label` beside the first of `lines`, the others below it.
 std::string Labelled(std::string_view label, std::span<const std::string> lines, bool color) {
   std::string out;
@@ -120,8 +114,10 @@ std::string Tail(std::string_view label, std::span<const std::string> lines, std
 // --- One outcome ---
 
 std::string OutcomeHeading(const Outcome& outcome, const TextOptions& options) {
-  return fmt::format("{}  {}  {}\n", Painted(PaintOf(outcome.verdict), UpperCase(Word(outcome.verdict)), options.color),
-                     Word(outcome.level), Painted(Paint::kBold, Printable(outcome.id), options.color));
+  std::string word(Word(outcome.verdict));
+  std::ranges::transform(word, word.begin(), [](unsigned char c) { return static_cast<char>(std::toupper(c)); });
+  return fmt::format("{}  {}  {}\n", Painted(PaintOf(outcome.verdict), word, options.color), Word(outcome.level),
+                     Painted(Paint::kBold, Printable(outcome.id), options.color));
 }
 
 std::string OutcomeDetails(const Outcome& outcome, const TextOptions& options) {

@@ -187,11 +187,7 @@ class Guardian {
     if (!is_server_reaped_) {
       kill(-server_, number);
     }
-    SignalChildren(number);
-  }
-
-  // Our children, except those that the signal to the server's group reaches.
-  void SignalChildren(int number) const {
+    // Our children, except those that the signal to the server's group reaches.
     const int list = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
     if (list < 0) {
       return;

@@ -33,16 +33,6 @@ constexpr std::chrono::milliseconds kBacklogPause{2};
 
 static_assert(kUnixPathBytesMax == sizeof(sockaddr_un::sun_path) - 1);
 
-int MillisecondsUntil(Transport::Clock::time_point deadline) {
-  const Transport::Clock::time_point now = Transport::Clock::now();
-  if (deadline <= now) {
-    return 0;
-  }
-  // Rounded up, so that a wait never ends just before its deadline; capped, since poll takes an int.
-  const auto wait = std::chrono::ceil<std::chrono::milliseconds>(deadline - now);
-  return static_cast<int>(std::min<std::chrono::milliseconds::rep>(wait.count(), 60'000));
-}
-
 class SocketTransport final : public Transport {
  public:
   explicit SocketTransport(FileDescriptor socket) : socket_(std::move(socket)) {}
@@ -127,20 +117,16 @@ class SocketTransport final : public Transport {
   Ending end_ = Ending::kNone;  // How the peer's bytes ended, after those in inbound_.
 };
 
-// Waits for a connect that is under way; returns its errno, 0 for success.
-int FinishConnect(int fd, Transport::Clock::time_point deadline) {
-  if (PollUntil(fd, POLLOUT, deadline) == 0) {
-    return ETIMEDOUT;
-  }
-  int error = 0;
-  socklen_t length = sizeof(error);
-  return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
-}
-
+// Returns the errno of what refused it, 0 for success.
 int ConnectUntil(int fd, const SocketAddress& address, Transport::Clock::time_point deadline) {
   while (connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0) {
     if (errno == EINPROGRESS || errno == EINTR) {
-      return FinishConnect(fd, deadline);
+      if (PollUntil(fd, POLLOUT, deadline) == 0) {
+        return ETIMEDOUT;
+      }
+      int error = 0;
+      socklen_t length = sizeof(error);
+      return getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length) == 0 ? error : errno;
     }
     if (errno != EAGAIN) {
       return errno;
@@ -164,7 +150,10 @@ FileDescriptor::~FileDescriptor() {
 
 short PollUntil(int fd, short events, Transport::Clock::time_point deadline) {
   for (;;) {
-    const int wait_ms = MillisecondsUntil(deadline);
+    // Rounded up, so that a wait never ends just before its deadline; capped, since poll takes an int.
+    const auto now = Transport::Clock::now();
+    const auto wait = std::chrono::ceil<std::chrono::milliseconds>(std::max(deadline, now) - now);
+    const int wait_ms = static_cast<int>(std::min<std::chrono::milliseconds::rep>(wait.count(), 60'000));
     pollfd polled = {.fd = fd, .events = events, .revents = 0};
     const int ready_count = poll(&polled, 1, wait_ms);
     if (ready_count > 0) {

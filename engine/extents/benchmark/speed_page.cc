@@ -3,7 +3,6 @@
 // writes FOLDER/extent_map_speed.md and FOLDER/extent_map_speed.svg. tools/benchmark runs both.
 #include <fstream>
 #include <iostream>
-#include <iterator>
 #include <string>
 
 #include "engine/extents/benchmark/results.h"

@@ -5,7 +5,6 @@
 #include <array>
 #include <limits>
 #include <random>
-#include <utility>
 
 #include "engine/base/check.h"
 #include "fuzz/live/judge/reply_judge.h"
