@@ -235,34 +235,31 @@ std::string OneLineEach(const Run& run, bool color) {
 }
 
 std::string Counts(const Run& run, const Tally& tally, bool color) {
-  std::string out = fmt::format("{} {} in {} s:", run.outcomes.size(), run.outcomes.size() == 1 ? "check" : "checks",
-                                Seconds(run.duration_ms, 1));
-  std::string_view separator = " ";
+  std::vector<std::string> counts;
   for (int i = 0; i < kVerdictCount; ++i) {
     const auto verdict = static_cast<Verdict>(i);
-    const bool always = verdict == Verdict::kPass || verdict == Verdict::kFail;
-    if (tally.of(verdict) == 0 && !always) {
-      continue;
-    }
     const std::string count = fmt::format("{} {}", tally.of(verdict), Word(verdict));
-    out += separator;
-    out += tally.of(verdict) == 0 ? count : Painted(PaintOf(verdict), count, color);
-    separator = ", ";
+    if (tally.of(verdict) > 0) {
+      counts.push_back(Painted(PaintOf(verdict), count, color));
+    } else if (verdict == Verdict::kPass || verdict == Verdict::kFail) {
+      counts.push_back(count);
+    }
   }
-  return out + "\n";
+  return fmt::format("{} {} in {} s: {}\n", run.outcomes.size(), run.outcomes.size() == 1 ? "check" : "checks",
+                     Seconds(run.duration_ms, 1), fmt::join(counts, ", "));
 }
 
 std::string Failures(const Tally& tally) {
   constexpr std::array kPhrases = {std::pair{Verdict::kFail, "failed"},
                                    std::pair{Verdict::kInconclusive, "could not be judged"},
                                    std::pair{Verdict::kFlaky, "came out differently when run again"}};
-  std::string out;
+  std::vector<std::string> failures;
   for (const auto& [verdict, phrase] : kPhrases) {
     if (tally.of(verdict) > 0) {
-      out += fmt::format("{}{} {}", out.empty() ? "" : ", ", tally.of(verdict), phrase);
+      failures.push_back(fmt::format("{} {}", tally.of(verdict), phrase));
     }
   }
-  return out.empty() ? "something failed" : out;
+  return failures.empty() ? "something failed" : fmt::format("{}", fmt::join(failures, ", "));
 }
 
 std::string WhyThisExit(const Run& run, const Tally& tally) {
