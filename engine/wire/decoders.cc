@@ -4,8 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "engine/base/check.h"
-
 namespace nbdspec::engine {
 namespace {
 
@@ -21,8 +19,6 @@ void ClientDecoder::Feed(ByteView bytes) {
   DropPayload();
 }
 
-void ClientDecoder::EnterTransmission() { phase_ = Phase::kRequests; }
-
 ClientDecoder::Decoded ClientDecoder::Next() {
   if (dead_) {
     return *dead_;
@@ -33,15 +29,7 @@ ClientDecoder::Decoded ClientDecoder::Next() {
     }
     return *std::exchange(overlong_, std::nullopt);
   }
-  switch (phase_) {
-    case Phase::kFlags:
-      return NextFlags();
-    case Phase::kOptions:
-      return NextOption();
-    case Phase::kRequests:
-      return NextRequest();
-  }
-  CheckFailed("unknown phase");
+  return (this->*next_)();
 }
 
 ClientDecoder::Decoded ClientDecoder::NextFlags() {
@@ -50,7 +38,7 @@ ClientDecoder::Decoded ClientDecoder::NextFlags() {
     return std::nullopt;
   }
   pending_.Drop(header.size);
-  phase_ = Phase::kOptions;
+  next_ = &ClientDecoder::NextOption;
   return header.message;
 }
 
@@ -122,30 +110,11 @@ void ServerDecoder::Feed(ByteView bytes) {
 }
 
 void ServerDecoder::ExpectExportNameReply(bool pad) {
-  phase_ = Phase::kExportNameReply;
+  next_ = &ServerDecoder::NextExportNameReply;
   pad_ = pad;
 }
 
-void ServerDecoder::EnterTransmission() { phase_ = Phase::kReplies; }
-
-void ServerDecoder::ExpectData(std::uint64_t cookie, std::uint32_t length) { data_by_cookie_.emplace(cookie, length); }
-
-ServerDecoder::Decoded ServerDecoder::Next() {
-  if (dead_) {
-    return *dead_;
-  }
-  switch (phase_) {
-    case Phase::kGreeting:
-      return NextGreeting();
-    case Phase::kOptionReplies:
-      return NextOptionReply();
-    case Phase::kExportNameReply:
-      return NextExportNameReply();
-    case Phase::kReplies:
-      return NextReply();
-  }
-  CheckFailed("unknown phase");
-}
+ServerDecoder::Decoded ServerDecoder::Next() { return dead_ ? *dead_ : (this->*next_)(); }
 
 ServerDecoder::Decoded ServerDecoder::NextGreeting() {
   const ByteView bytes = pending_.view();
@@ -167,7 +136,7 @@ ServerDecoder::Decoded ServerDecoder::NextGreeting() {
   if (!header.is_whole) {
     return std::nullopt;
   }
-  phase_ = Phase::kOptionReplies;
+  next_ = &ServerDecoder::NextOptionReply;
   return Place(greeting, header.size);
 }
 
@@ -181,7 +150,7 @@ ServerDecoder::Decoded ServerDecoder::NextOldstyleGreeting() {
       .flags = GetBigEndian<std::uint32_t>(bytes, 24),
       .pad_is_zero = std::ranges::all_of(bytes.subspan(28, kOldstylePadBytes), [](auto byte) { return byte == 0; }),
   };
-  phase_ = Phase::kReplies;
+  next_ = &ServerDecoder::NextReply;
   return Place(greeting, kOldstyleGreetingBytes);
 }
 
@@ -208,7 +177,7 @@ ServerDecoder::Decoded ServerDecoder::NextExportNameReply() {
     reply = WithPayload(header, header.message.pad, pad_ ? kExportNamePadBytes : 0);
   }
   if (reply) {
-    phase_ = Phase::kReplies;
+    next_ = &ServerDecoder::NextReply;
   }
   return reply;
 }

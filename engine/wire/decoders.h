@@ -49,13 +49,12 @@ class ClientDecoder {
   std::optional<std::variant<ClientMessage, Undecodable>> Next();
 
   // The server has entered transmission: what follows are requests.
-  void EnterTransmission();
+  void EnterTransmission() { next_ = &ClientDecoder::NextRequest; }
 
   // Bytes taken but not yet part of a message, without those of a payload that is being dropped.
   [[nodiscard]] std::size_t pending_bytes() const { return pending_.size(); }
 
  private:
-  enum class Phase { kFlags, kOptions, kRequests };
   using Decoded = std::optional<std::variant<ClientMessage, Undecodable>>;
 
   Decoded NextFlags();
@@ -67,10 +66,10 @@ class ClientDecoder {
   Decoded Die(std::string what);
 
   Limits limits_;
-  Phase phase_ = Phase::kFlags;
-  ByteQueue pending_;                      // Empty after Feed and Next while to_drop_ is not 0.
-  std::uint32_t to_drop_ = 0;              // Payload bytes of an overlong message still to come.
-  std::optional<ClientMessage> overlong_;  // The message they belong to.
+  Decoded (ClientDecoder::*next_)() = &ClientDecoder::NextFlags;  // Reads what the phase allows.
+  ByteQueue pending_;                                             // Empty after Feed and Next while to_drop_ is not 0.
+  std::uint32_t to_drop_ = 0;                                     // Payload bytes of an overlong message still to come.
+  std::optional<ClientMessage> overlong_;                         // The message they belong to.
   std::optional<Undecodable> dead_;
 };
 
@@ -104,12 +103,12 @@ class ServerDecoder {
   void ExpectExportNameReply(bool pad);
 
   // GO was acknowledged: what follows are replies to requests.
-  void EnterTransmission();
+  void EnterTransmission() { next_ = &ServerDecoder::NextReply; }
 
   // A successful simple reply with `cookie` carries `length` bytes of data (a READ was sent); without this a simple
   // reply is 16 bytes. It holds for one reply: a simple one, right or wrong, or a chunk with DONE. When a cookie
   // was used again before its reply, what was expected first holds first.
-  void ExpectData(std::uint64_t cookie, std::uint32_t length);
+  void ExpectData(std::uint64_t cookie, std::uint32_t length) { data_by_cookie_.emplace(cookie, length); }
 
   // Bytes taken but not yet part of a message.
   [[nodiscard]] ByteView Pending() const { return pending_.view(); }
@@ -118,7 +117,6 @@ class ServerDecoder {
   [[nodiscard]] std::uint64_t offset() const { return pending_.offset(); }
 
  private:
-  enum class Phase { kGreeting, kOptionReplies, kExportNameReply, kReplies };
   using Decoded = std::optional<std::variant<PlacedServerMessage, Undecodable>>;
 
   Decoded NextGreeting();
@@ -136,7 +134,7 @@ class ServerDecoder {
   Decoded DieOfLength(std::string_view what, std::uint32_t length);
 
   Limits limits_;
-  Phase phase_ = Phase::kGreeting;
+  Decoded (ServerDecoder::*next_)() = &ServerDecoder::NextGreeting;  // Reads what the phase allows.
   bool pad_ = false;
   ByteQueue pending_;
   std::multimap<std::uint64_t, std::uint32_t> data_by_cookie_;
