@@ -13,16 +13,14 @@
 
 namespace nbdspec::conformance {
 
-// Makes a new interposer for each connection; a null function for none.
-using InterposerFactory = std::function<std::unique_ptr<engine::Interposer>()>;
-
 // Changes the bytes of a connection on their way to the client: appends what arrives of `bytes`, and returns
 // whether the connection goes on. Called with each piece the server says; empty for none.
 using Wire = std::function<bool(engine::ByteView bytes, engine::Bytes& arrives)>;
 using WireFactory = std::function<Wire()>;
 
 struct ReferenceOptions {
-  InterposerFactory interposers = {};
+  // Makes a new interposer for each connection; a null function for none.
+  std::function<std::unique_ptr<engine::Interposer>()> interposers = {};
   WireFactory wires = {};
 };
 

@@ -94,7 +94,6 @@ class Target {
   // Errors: not installed, does not come up by `deadline`, dies at start (with its last words), setup not possible.
   PeerOrTrouble Start(Setup setup, Transport::Clock::time_point deadline) { return start_(setup, deadline); }
 
-  [[nodiscard]] const TargetFacts& facts() const { return facts_; }
   [[nodiscard]] bool CanSetUp(Setup setup) const {
     return std::ranges::find(facts_.setups, setup) != facts_.setups.end();
   }

@@ -1,12 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "engine/base/quoted.h"
 
-#include <cstdint>
-
 namespace nbdspec::engine {
-namespace {
 
-// `byte`, escaped for a double-quoted string.
 std::string Escaped(std::uint8_t byte) {
   switch (byte) {
     case '\n':
@@ -28,8 +24,6 @@ std::string Escaped(std::uint8_t byte) {
   constexpr std::string_view kDigits = "0123456789abcdef";
   return {'\\', 'x', kDigits[byte >> 4], kDigits[byte & 0xf]};
 }
-
-}  // namespace
 
 std::string Quoted(std::string_view text, std::size_t bytes_max) {
   std::string quoted = "\"";

@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "engine/base/quoted.h"
 #include "engine/base/utf8.h"
 
 namespace nbdspec::reports {
@@ -41,19 +42,6 @@ bool IsHarmful(std::uint32_t code_point) {
          });
 }
 
-std::string Escaped(std::uint32_t code_point) {
-  switch (code_point) {
-    case '\n':
-      return "\\n";
-    case '\r':
-      return "\\r";
-    case '\t':
-      return "\\t";
-    default:
-      return code_point < 0x80 ? fmt::format("\\x{:02x}", code_point) : fmt::format("\\u{{{:x}}}", code_point);
-  }
-}
-
 std::string Escape(std::string_view text, bool keep_line_feeds) {
   std::string out;
   out.reserve(text.size());
@@ -61,9 +49,10 @@ std::string Escape(std::string_view text, bool keep_line_feeds) {
     const engine::CodePoint character = engine::FirstCodePoint(text);
     const std::size_t length = std::max<std::size_t>(character.length, 1);
     if (character.length == 0) {
-      out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text.front()));
+      out += engine::Escaped(static_cast<std::uint8_t>(text.front()));
     } else if (IsHarmful(character.value) && !(keep_line_feeds && character.value == '\n')) {
-      out += Escaped(character.value);
+      out += character.value < 0x80 ? engine::Escaped(static_cast<std::uint8_t>(character.value))
+                                    : fmt::format("\\u{{{:x}}}", character.value);
     } else {
       out += text.substr(0, length);
     }

@@ -59,9 +59,6 @@ class PrivateDirectory {
   std::string path_;  // Empty when released.
 };
 
-// The last bytes kept of what a server wrote.
-inline constexpr std::size_t kLastWordsBytesMax = 4096;
-
 // The file that `name` runs: itself when it has a slash, else the first in PATH. Nothing when there is none.
 std::optional<std::string> FindExecutable(const std::string& name);
 
@@ -83,7 +80,7 @@ class ServerProcess {
   std::optional<std::string> EndedBy(Transport::Clock::time_point deadline);
 
   // The last bytes of its standard output and error, as they are.
-  [[nodiscard]] std::string LastWords(std::size_t bytes_max = kLastWordsBytesMax) const;
+  [[nodiscard]] std::string LastWords(std::size_t bytes_max = 4096) const;
 
  private:
   ServerProcess(FileDescriptor channel, FileDescriptor log) : channel_(std::move(channel)), log_(std::move(log)) {}
