@@ -52,14 +52,6 @@ std::string Line(const char* what, const std::string& text) {
   return text.empty() ? "" : fmt::format("  {:<9} {}\n", what, Plain(text));
 }
 
-std::string HeaderText(const std::vector<std::string>& header) {
-  std::string text;
-  for (const std::string& line : header) {
-    text += "  # " + Plain(line) + "\n";
-  }
-  return text;
-}
-
 class Replayer {
  public:
   explicit Replayer(const Options& options)
@@ -131,8 +123,11 @@ class Replayer {
       CannotReplay(target.error().sentence);
       return;
     }
-    Report(subject.path, fuzz::ReplayScript(**target, subject.script, replay_),
-           Line("server", (*target)->Describe()) + HeaderText(subject.header));
+    std::string details = Line("server", (*target)->Describe());
+    for (const std::string& line : subject.header) {
+      details += "  # " + Plain(line) + "\n";
+    }
+    Report(subject.path, fuzz::ReplayScript(**target, subject.script, replay_), details);
   }
 
   void Replay(const fuzz::TargetInput& subject) {

@@ -28,6 +28,7 @@ namespace {
 
 using engine::Trouble;
 using Words = std::vector<std::string>;
+using WordsOrTrouble = std::expected<Words, Trouble>;
 
 constexpr std::chrono::seconds kVersionWait{5};
 
@@ -39,7 +40,7 @@ struct NamedServer {
   std::string_view kind;  // What it serves the image with, for reports; may be empty.
   std::string_view export_name;
   bool can_be_strict;  // Setup::kStrictBlockSize.
-  std::expected<Words, Trouble> (*command)(Setup setup, const PrivateDirectory& directory, const std::string& image);
+  WordsOrTrouble (*command)(Setup setup, const PrivateDirectory& directory, const std::string& image);
 };
 
 // nbdkit with `plugin` and its parameters.
@@ -59,7 +60,7 @@ Words NbdkitWith(const Words& plugin, Setup setup, const PrivateDirectory& direc
   return words;
 }
 
-std::expected<Words, Trouble> NbdkitCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {
+WordsOrTrouble NbdkitCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {
   return NbdkitWith({"file", "file=" + image}, setup, directory);
 }
 
@@ -76,13 +77,12 @@ std::string ImageScript() {
   return text + add(kImageWrittenZeroes, "zero");
 }
 
-std::expected<Words, Trouble> NbdkitExtentsCommand(Setup setup, const PrivateDirectory& directory,
-                                                   const std::string& /*image*/) {
+WordsOrTrouble NbdkitExtentsCommand(Setup setup, const PrivateDirectory& directory, const std::string& /*image*/) {
   NBDSPEC_ASSIGN_OR_RETURN(plugin, FindNbdkitModule(kExtentsPlugin));
   return NbdkitWith({plugin, "script-text=" + ImageScript()}, setup, directory);
 }
 
-std::expected<Words, Trouble> QemuNbdCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {
+WordsOrTrouble QemuNbdCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {
   Words words = {"qemu-nbd", "-t", "--shared=0", "-k", directory.socket_path(), "-x", ""};
   if (setup == Setup::kStrictBlockSize) {  // Only through a driver that asks for it can a file have large blocks.
     std::string escaped;
@@ -103,8 +103,7 @@ std::expected<Words, Trouble> QemuNbdCommand(Setup setup, const PrivateDirectory
   return words;
 }
 
-std::expected<Words, Trouble> NbdServerCommand(Setup setup, const PrivateDirectory& directory,
-                                               const std::string& image) {
+WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {
   // It replaces %s in an export's name, and its file format has backslash escapes.
   if (directory.path().find_first_of("%\\\n") != std::string::npos) {
     return std::unexpected(Trouble{"nbd-server cannot use the directory " + engine::Quoted(directory.path(), 200) +
@@ -184,8 +183,7 @@ TargetOrTrouble TargetFromName(std::string_view name) {
   return StartedTarget(
       std::move(facts),
       {.name = std::string(name),
-       .command = [server](Setup setup, const PrivateDirectory& directory,
-                           const std::string& image) -> std::expected<Words, Trouble> {
+       .command = [server](Setup setup, const PrivateDirectory& directory, const std::string& image) -> WordsOrTrouble {
          if (!FindExecutable(std::string(server->program))) {
            return std::unexpected(Trouble{std::string(server->program) + " is not installed: run ./setup, or apt " +
                                           "install " + std::string(server->package) + "."});
@@ -201,20 +199,20 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
                                    "the server takes the path of the unix socket to listen on."});
   }
   const std::string export_words = export_name.empty() ? "" : " --export " + QuoteWord(export_name);
-  return StartedTarget({.description = std::string(command),
-                        .command_line = "--spawn " + QuoteWord(command) + export_words,
-                        .export_name = std::string(export_name)},
-                       {.name = words.front(),
-                        .command = [words](Setup, const PrivateDirectory& directory,
-                                           const std::string& image) -> std::expected<Words, Trouble> {
-                          Words replaced;
-                          for (const std::string& word : words) {
-                            replaced.push_back(Replace(Replace(word, kImagePlaceholder, image), kSocketPlaceholder,
-                                                       directory.socket_path()));
-                          }
-                          return replaced;
-                        },
-                        .must_greet = false});
+  return StartedTarget(
+      {.description = std::string(command),
+       .command_line = "--spawn " + QuoteWord(command) + export_words,
+       .export_name = std::string(export_name)},
+      {.name = words.front(),
+       .command = [words](Setup, const PrivateDirectory& directory, const std::string& image) -> WordsOrTrouble {
+         Words replaced;
+         for (const std::string& word : words) {
+           replaced.push_back(
+               Replace(Replace(word, kImagePlaceholder, image), kSocketPlaceholder, directory.socket_path()));
+         }
+         return replaced;
+       },
+       .must_greet = false});
 }
 
 }  // namespace nbdspec::conformance

@@ -32,7 +32,6 @@ using Parsed = std::expected<T, std::string>;
 
 // Not <cctype>: the locale must not matter.
 bool IsAlphanumeric(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
-char Lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 
 // What comes before and after the first `separator`; after is nothing when there is none.
 std::pair<std::string_view, std::optional<std::string_view>> SplitAt(std::string_view text, char separator) {
@@ -169,7 +168,7 @@ Parsed<void> ParseExportName(std::string_view text, NbdUri& uri) {
 // Returns whether it is a unix scheme.
 Parsed<bool> ParseScheme(std::string_view text) {
   std::string scheme(text);
-  std::ranges::transform(scheme, scheme.begin(), Lower);
+  std::ranges::transform(scheme, scheme.begin(), [](char c) { return 'A' <= c && c <= 'Z' ? c - 'A' + 'a' : c; });
   if (scheme == "nbd" || scheme == "nbd+unix") {
     return scheme == "nbd+unix";
   }
