@@ -4,8 +4,6 @@
 
 #include <cerrno>
 #include <cstdint>
-#include <string>
-#include <vector>
 
 #include "engine/base/bytes.h"
 #include "engine/extents/failing_new.h"

@@ -1,11 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The planted bugs of the targets whose subject is a server: the faults of engine/faults that they must detect.
 
-#include <memory>
 #include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
 
 #include "engine/base/bytes.h"
 #include "engine/faults/fault.h"

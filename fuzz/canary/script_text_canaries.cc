@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The planted bugs of the target script_text: printers and parsers of scripts that are wrong in one way each.
 
-#include <algorithm>
 #include <expected>
 #include <string>
 #include <string_view>

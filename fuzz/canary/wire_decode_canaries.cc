@@ -3,9 +3,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <string>
-#include <utility>
-#include <vector>
 
 #include "engine/wire/decoders.h"
 #include "fuzz/canary/canary.h"
