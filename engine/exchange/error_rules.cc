@@ -4,7 +4,6 @@
 #include <array>
 
 #include "engine/exchange/rule_facts.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::engine {
 namespace {
@@ -80,22 +79,20 @@ Ruling FailsWithAnError(const Exchange& exchange) {
 
 // A request that is illegal for `reason` gets an error that the specification names for it. Where success is another
 // rule's violation, the table asks for an error.
-template <Reason reason>
+template <Reason reason, bool any_error = false>
 Ruling Refused(const Exchange& exchange) {
   if (!exchange.legality.Has(reason)) {
     return Inapplicable("no such request was answered");
+  }
+  if (any_error) {
+    return exchange.answer.has_failed() ? Kept() : Violated("an error", "success");
   }
   const ErrorSet allowed = ErrorsFor(exchange.legality, exchange.request.type);
   return allowed.Contains(exchange.answer.error()) ? Kept() : Violated(allowed.Text(), AnswerText(exchange.answer));
 }
 
 template <Reason reason>
-Ruling Fails(const Exchange& exchange) {
-  if (!exchange.legality.Has(reason)) {
-    return Inapplicable("no such request was answered");
-  }
-  return exchange.answer.has_failed() ? Kept() : Violated("an error", "success");
-}
+constexpr auto Fails = Refused<reason, /*any_error=*/true>;
 
 // --- FAST_ZERO ---
 
@@ -125,32 +122,32 @@ constexpr Facts kZeroing = kDone | Fact::kWriteZeroes;
 constexpr Facts kFailed = kDone | Fact::kFailed;
 
 constexpr auto kRules = std::to_array<Rule>({
-    {spec::kErrorCodeAllowedSet, Fact::kError, IsDefined},
-    {spec::kErrorNoEnomem, Fact::kError, NoEnomem},
-    {spec::kErrorEoverflowLimited, Fact::kError, EoverflowLimited},
-    {spec::kErrorEnotsupLimited, Fact::kError, EnotsupLimited},
-    {spec::kTransmissionReadSimpleErrorCode, kFailed | Fact::kRead | Fact::kSimple, FailsWithAnError},
-    {spec::kTransmissionWriteErrorCode, kFailed | Fact::kWrite, FailsWithAnError},
-    {spec::kCacheErrorCode, kFailed | Fact::kCache, FailsWithAnError},
-    {spec::kWriteZeroesErrorCode, kFailed | Fact::kWriteZeroes, FailsWithAnError},
-    {spec::kErrorUnknownCommand, kDone, Refused<Reason::kUnknownCommand>},
-    {spec::kErrorUnknownFlag, kDone, Refused<Reason::kUnknownFlag>},
-    {spec::kErrorInapplicableFlag, kDone, Refused<Reason::kInapplicableFlag>},
-    {spec::kCacheRejectUnknownFlags, kDone | Fact::kCache, Fails<Reason::kUnknownFlag>},
-    {spec::kTransmissionBoundsServerEinval, kDone, Refused<Reason::kPastEnd>},
-    {spec::kTransmissionReadOutOfBounds, kDone | Fact::kRead, Refused<Reason::kPastEnd>},
-    {spec::kTransmissionWriteOutOfBounds, kDone | Fact::kWrite, Refused<Reason::kPastEnd>},
-    {spec::kTransmissionTrimOutOfBounds, kDone | Fact::kTrim, Refused<Reason::kPastEnd>},
-    {spec::kWriteZeroesOutOfBounds, kZeroing, Refused<Reason::kPastEnd>},
-    {spec::kBlockSizeServerUnalignedEinval, kDone, Refused<Reason::kMisaligned>},
-    {spec::kEflagsReadOnlyErrorWrites, kDone, Fails<Reason::kReadOnly>},
-    {spec::kTransmissionWriteReadOnly, kFailed | Fact::kWrite, Refused<Reason::kReadOnly>},
-    {spec::kTransmissionTrimReadOnly, kFailed | Fact::kTrim, Refused<Reason::kReadOnly>},
-    {spec::kWriteZeroesReadOnly, kFailed | Fact::kWriteZeroes, Refused<Reason::kReadOnly>},
-    {spec::kWriteZeroesNoFastNoEnotsup, kZeroing, NoEnotsup<true>},
-    {spec::kWriteZeroesUnadvertisedNoEnotsup, kZeroing, NoEnotsup<false>},
-    {spec::kWriteZeroesUnadvertisedEinval, kZeroing | Fact::kFast, Refused<Reason::kFlagNotOffered>},
-    {spec::kWriteZeroesFastNoEoverflow, kZeroing | Fact::kFast, FastZeroNoEoverflow},
+    {kErrorCodeAllowedSet, Fact::kError, IsDefined},
+    {kErrorNoEnomem, Fact::kError, NoEnomem},
+    {kErrorEoverflowLimited, Fact::kError, EoverflowLimited},
+    {kErrorEnotsupLimited, Fact::kError, EnotsupLimited},
+    {kTransmissionReadSimpleErrorCode, kFailed | Fact::kRead | Fact::kSimple, FailsWithAnError},
+    {kTransmissionWriteErrorCode, kFailed | Fact::kWrite, FailsWithAnError},
+    {kCacheErrorCode, kFailed | Fact::kCache, FailsWithAnError},
+    {kWriteZeroesErrorCode, kFailed | Fact::kWriteZeroes, FailsWithAnError},
+    {kErrorUnknownCommand, kDone, Refused<Reason::kUnknownCommand>},
+    {kErrorUnknownFlag, kDone, Refused<Reason::kUnknownFlag>},
+    {kErrorInapplicableFlag, kDone, Refused<Reason::kInapplicableFlag>},
+    {kCacheRejectUnknownFlags, kDone | Fact::kCache, Fails<Reason::kUnknownFlag>},
+    {kTransmissionBoundsServerEinval, kDone, Refused<Reason::kPastEnd>},
+    {kTransmissionReadOutOfBounds, kDone | Fact::kRead, Refused<Reason::kPastEnd>},
+    {kTransmissionWriteOutOfBounds, kDone | Fact::kWrite, Refused<Reason::kPastEnd>},
+    {kTransmissionTrimOutOfBounds, kDone | Fact::kTrim, Refused<Reason::kPastEnd>},
+    {kWriteZeroesOutOfBounds, kZeroing, Refused<Reason::kPastEnd>},
+    {kBlockSizeServerUnalignedEinval, kDone, Refused<Reason::kMisaligned>},
+    {kEflagsReadOnlyErrorWrites, kDone, Fails<Reason::kReadOnly>},
+    {kTransmissionWriteReadOnly, kFailed | Fact::kWrite, Refused<Reason::kReadOnly>},
+    {kTransmissionTrimReadOnly, kFailed | Fact::kTrim, Refused<Reason::kReadOnly>},
+    {kWriteZeroesReadOnly, kFailed | Fact::kWriteZeroes, Refused<Reason::kReadOnly>},
+    {kWriteZeroesNoFastNoEnotsup, kZeroing, NoEnotsup<true>},
+    {kWriteZeroesUnadvertisedNoEnotsup, kZeroing, NoEnotsup<false>},
+    {kWriteZeroesUnadvertisedEinval, kZeroing | Fact::kFast, Refused<Reason::kFlagNotOffered>},
+    {kWriteZeroesFastNoEoverflow, kZeroing | Fact::kFast, FastZeroNoEoverflow},
 });
 
 }  // namespace

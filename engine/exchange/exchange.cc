@@ -25,20 +25,6 @@ std::optional<ByteRange::OffsetAndLength> ContentOf(std::uint16_t type, ByteView
 
 }  // namespace
 
-void Answer::Clear() {
-  simple_.reset();
-  chunk_count_ = 0;
-  error_ = NbdError::kOk;
-  has_error_chunk_ = false;
-  end_ = End::kNotYet;
-}
-
-void Answer::AddSimple(std::uint32_t error, std::uint64_t data_bytes) {
-  simple_ = {.error = error, .data_bytes = data_bytes};
-  error_ = error;
-  end_ = End::kComplete;
-}
-
 const ReplyChunk& Answer::AddChunk(std::uint16_t flags, std::uint16_t type, ByteView payload) {
   if (chunk_count_ == chunks_.size()) {
     chunks_.emplace_back();
@@ -63,20 +49,6 @@ const ReplyChunk& Answer::AddChunk(std::uint16_t flags, std::uint16_t type, Byte
   }
   end_ = chunk.is_done() ? End::kComplete : End::kNotYet;
   return chunk;
-}
-
-void Answer::EndWith(End end) { end_ = is_complete() ? end_ : end; }
-
-void Exchange::Start(const RequestHead& head, const Negotiated& agreed) {
-  request = head;
-  negotiated = &agreed;
-  legality = LegalityOf(head, agreed);
-  answer.Clear();
-}
-
-bool Exchange::Asks(const ByteRange::OffsetAndLength& content) const {
-  return content.offset >= request.offset && content.length <= request.length &&
-         content.offset - request.offset <= request.length - content.length;
 }
 
 std::optional<std::uint64_t> FirstUncovered(const Exchange& exchange) {

@@ -53,14 +53,24 @@ class Answer {
     kCutOff,    // The connection ended, or what came is no message.
   };
 
-  void Clear();
+  void Clear() {
+    simple_.reset();
+    chunk_count_ = 0;
+    error_ = NbdError::kOk;
+    has_error_chunk_ = false;
+    end_ = End::kNotYet;
+  }
   // Each takes the next message.
-  void AddSimple(std::uint32_t error, std::uint64_t data_bytes);
+  void AddSimple(std::uint32_t error, std::uint64_t data_bytes) {
+    simple_ = {.error = error, .data_bytes = data_bytes};
+    error_ = error;
+    end_ = End::kComplete;
+  }
   const ReplyChunk& AddChunk(std::uint16_t flags, std::uint16_t type, ByteView payload);
   void Add(const SimpleReply& reply) { AddSimple(reply.error, reply.data.size()); }
   void Add(const Chunk& chunk) { AddChunk(chunk.flags, chunk.type, chunk.payload); }
   // Says that no more will come. Does nothing to a complete answer.
-  void EndWith(End end);
+  void EndWith(End end) { end_ = is_complete() ? end_ : end; }
 
   [[nodiscard]] const std::optional<Simple>& simple() const { return simple_; }
   [[nodiscard]] std::span<const ReplyChunk> chunks() const { return std::span(chunks_).first(chunk_count_); }
@@ -89,12 +99,20 @@ struct Exchange {
   Answer answer = {};
 
   // `negotiated` outlives the exchange. Ready for the messages of the answer.
-  void Start(const RequestHead& head, const Negotiated& agreed);
+  void Start(const RequestHead& head, const Negotiated& agreed) {
+    request = head;
+    negotiated = &agreed;
+    legality = LegalityOf(head, agreed);
+    answer.Clear();
+  }
 
   [[nodiscard]] bool Is(std::uint16_t command) const { return request.type == command; }
   [[nodiscard]] bool HasFlag(std::uint16_t flag) const { return (request.flags & flag) != 0; }
   // Whether `content` lies inside of what was requested.
-  [[nodiscard]] bool Asks(const ByteRange::OffsetAndLength& content) const;
+  [[nodiscard]] bool Asks(const ByteRange::OffsetAndLength& content) const {
+    return content.offset >= request.offset && content.length <= request.length &&
+           content.offset - request.offset <= request.length - content.length;
+  }
 };
 
 // The first requested byte that no content chunk describes; nothing when each is described.

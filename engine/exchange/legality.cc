@@ -31,24 +31,18 @@ const CommandRow* RowOf(std::uint16_t command) {
   return row == std::end(kCommands) ? nullptr : row;
 }
 
-// The flags that a client may set with `command`.
-std::uint16_t FlagsOffered(std::uint16_t command, const Negotiated& negotiated) {
-  const CommandRow* row = RowOf(command);
-  std::uint16_t flags = CommandFlag::kFua | (row != nullptr ? row->flags : std::uint16_t{0});
-  const auto needs = [&](bool offered, std::uint16_t flag) {
-    flags &= offered ? ~std::uint16_t{0} : static_cast<std::uint16_t>(~flag);
+void AddReasonsOfFlags(const RequestHead& request, const Negotiated& negotiated, Legality& legality) {
+  const CommandRow* row = RowOf(request.type);
+  // FUA belongs to every command: cmdflag.fua.accept-all
+  const std::uint16_t applicable = CommandFlag::kFua | (row != nullptr ? row->flags : std::uint16_t{0});
+  std::uint16_t offered = applicable;
+  const auto needs = [&](bool is_offered, std::uint16_t flag) {
+    offered &= is_offered ? ~std::uint16_t{0} : static_cast<std::uint16_t>(~flag);
   };
   needs(negotiated.Has(TransmissionFlag::kSendFua), CommandFlag::kFua);
   needs(negotiated.structured_replies && negotiated.Has(TransmissionFlag::kSendDf), CommandFlag::kDf);
   needs(negotiated.Has(TransmissionFlag::kSendFastZero), CommandFlag::kFastZero);
-  return flags;
-}
-
-void AddReasonsOfFlags(const RequestHead& request, const Negotiated& negotiated, Legality& legality) {
-  const std::uint16_t wrong = request.flags & ~FlagsOffered(request.type, negotiated);
-  const CommandRow* row = RowOf(request.type);
-  // FUA belongs to every command: cmdflag.fua.accept-all
-  const std::uint16_t applicable = CommandFlag::kFua | (row != nullptr ? row->flags : std::uint16_t{0});
+  const std::uint16_t wrong = request.flags & ~offered;
   if ((wrong & ~kKnownFlags) != 0) {
     legality.Add(Reason::kUnknownFlag);
   }

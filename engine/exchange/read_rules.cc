@@ -5,7 +5,6 @@
 #include <array>
 
 #include "engine/exchange/rule_facts.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::engine {
 namespace {
@@ -195,22 +194,22 @@ constexpr std::uint16_t kHole = ChunkType::kOffsetHole;
 constexpr Facts kLegalDf = Fact::kRead | Fact::kLegal | Fact::kDf;
 
 constexpr auto kRules = std::to_array<Rule>({
-    {spec::kStructuredOffsetDataLengthMin, Fact::kData, EachOf<kData, DataIsNotEmpty>},
-    {spec::kStructuredOffsetHoleLength12, Fact::kHole, EachOf<kHole, HoleHas12Bytes>},
-    {spec::kStructuredOffsetHoleNonzero, Fact::kHole, EachOf<kHole, HoleIsNotEmpty>},
-    {spec::kStructuredOffsetDataAbsoluteOffset, Fact::kRead | Fact::kData, DataIsAbsolute},
-    {spec::kStructuredOffsetDataInBounds, Fact::kRead | Fact::kData, EachOf<kData, IsInBounds>},
-    {spec::kStructuredOffsetHoleInBounds, Fact::kRead | Fact::kHole, EachOf<kHole, IsInBounds>},
-    {spec::kStructuredOffsetDataNoOverlap, Fact::kData, NoneTwice<kData>},
-    {spec::kStructuredOffsetHoleNoOverlap, Fact::kHole, NoneTwice<kHole>},
-    {spec::kStructuredReadContentBeforeError, Fact::kErrorOffset | Fact::kContent, ContentBeforeError},
-    {spec::kStructuredReadAlign512, Fact::kRead | Fact::kLegal | Fact::kContent, Each<IsContent, IsAligned>},
-    {spec::kStructuredChunksMinimise, Fact::kRead | Fact::kChunks, NotManyTiny},
-    {spec::kStructuredReadDfEoverflowNoContent, kLegalDf, NoContentWithEoverflow},
-    {spec::kStructuredReadDf64k, kLegalDf | Fact::kComplete, DfTakes64k},
-    {spec::kStructuredReadDfOneContent, kLegalDf | Fact::kChunks, OneContentWithDf},
-    {spec::kStructuredReadFullCoverage, Fact::kRead | Fact::kLegal | Fact::kSucceeded | Fact::kChunks, CoversAll},
-    {spec::kStructuredReadErrorChunk, Fact::kRead | Fact::kComplete | Fact::kChunks, FailsPastEnd},
+    {kStructuredOffsetDataLengthMin, Fact::kData, EachOf<kData, DataIsNotEmpty>},
+    {kStructuredOffsetHoleLength12, Fact::kHole, EachOf<kHole, HoleHas12Bytes>},
+    {kStructuredOffsetHoleNonzero, Fact::kHole, EachOf<kHole, HoleIsNotEmpty>},
+    {kStructuredOffsetDataAbsoluteOffset, Fact::kRead | Fact::kData, DataIsAbsolute},
+    {kStructuredOffsetDataInBounds, Fact::kRead | Fact::kData, EachOf<kData, IsInBounds>},
+    {kStructuredOffsetHoleInBounds, Fact::kRead | Fact::kHole, EachOf<kHole, IsInBounds>},
+    {kStructuredOffsetDataNoOverlap, Fact::kData, NoneTwice<kData>},
+    {kStructuredOffsetHoleNoOverlap, Fact::kHole, NoneTwice<kHole>},
+    {kStructuredReadContentBeforeError, Fact::kErrorOffset | Fact::kContent, ContentBeforeError},
+    {kStructuredReadAlign512, Fact::kRead | Fact::kLegal | Fact::kContent, Each<IsContent, IsAligned>},
+    {kStructuredChunksMinimise, Fact::kRead | Fact::kChunks, NotManyTiny},
+    {kStructuredReadDfEoverflowNoContent, kLegalDf, NoContentWithEoverflow},
+    {kStructuredReadDf64k, kLegalDf | Fact::kComplete, DfTakes64k},
+    {kStructuredReadDfOneContent, kLegalDf | Fact::kChunks, OneContentWithDf},
+    {kStructuredReadFullCoverage, Fact::kRead | Fact::kLegal | Fact::kSucceeded | Fact::kChunks, CoversAll},
+    {kStructuredReadErrorChunk, Fact::kRead | Fact::kComplete | Fact::kChunks, FailsPastEnd},
 });
 
 }  // namespace

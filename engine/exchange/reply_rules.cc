@@ -7,7 +7,6 @@
 
 #include "engine/base/quoted.h"
 #include "engine/exchange/rule_facts.h"
-#include "engine/spec/ids.h"
 #include "engine/wire/fields.h"
 
 namespace nbdspec::engine {
@@ -250,38 +249,38 @@ constexpr std::uint16_t kError = ChunkType::kError;
 constexpr std::uint16_t kErrorOffset = ChunkType::kErrorOffset;
 
 constexpr auto kRules = std::to_array<Rule>({
-    {spec::kStructuredOnlyIfNegotiated, Fact::kNotStructured | Fact::kAnswered, NoChunk},
-    {spec::kTransmissionSimpleMandatoryWithoutStructured, Fact::kNotStructured | Fact::kAnswered, NoChunk},
-    {spec::kStructuredReadNoSimple, Fact::kStructured | Fact::kRead | Fact::kAnswered, NoSimpleRead},
-    {spec::kStructuredPayloadNeedsStructured, Fact::kStructured | Fact::kAnswered, DataNeedsStructured},
-    {spec::kStructuredErrorsPreferStructured, Fact::kStructured | Fact::kNotRead | Fact::kError, PreferStructured},
-    {spec::kStructuredReadChunks, Fact::kStructured | Fact::kRead | Fact::kLegal | Fact::kSettled, ReadGetsChunks},
-    {spec::kStructuredFlagsDoneSet, Fact::kChunks | Fact::kSettled, LastHasDone},
-    {spec::kStructuredFlagsNoOther, Fact::kChunks, Each<IsAny, NoOtherFlags>},
-    {spec::kStructuredErrorBit15, Fact::kChunks, Each<MayBeError, IsKnownOrError>},
-    {spec::kStructuredNoneDone, Fact::kNone, EachOf<ChunkType::kNone, NoneHasDone>},
-    {spec::kStructuredNoneLengthZero, Fact::kNone, EachOf<ChunkType::kNone, NoneIsEmpty>},
-    {spec::kStructuredOffsetDataReadOnlyReply, Fact::kNotRead | Fact::kChunks,
+    {kStructuredOnlyIfNegotiated, Fact::kNotStructured | Fact::kAnswered, NoChunk},
+    {kTransmissionSimpleMandatoryWithoutStructured, Fact::kNotStructured | Fact::kAnswered, NoChunk},
+    {kStructuredReadNoSimple, Fact::kStructured | Fact::kRead | Fact::kAnswered, NoSimpleRead},
+    {kStructuredPayloadNeedsStructured, Fact::kStructured | Fact::kAnswered, DataNeedsStructured},
+    {kStructuredErrorsPreferStructured, Fact::kStructured | Fact::kNotRead | Fact::kError, PreferStructured},
+    {kStructuredReadChunks, Fact::kStructured | Fact::kRead | Fact::kLegal | Fact::kSettled, ReadGetsChunks},
+    {kStructuredFlagsDoneSet, Fact::kChunks | Fact::kSettled, LastHasDone},
+    {kStructuredFlagsNoOther, Fact::kChunks, Each<IsAny, NoOtherFlags>},
+    {kStructuredErrorBit15, Fact::kChunks, Each<MayBeError, IsKnownOrError>},
+    {kStructuredNoneDone, Fact::kNone, EachOf<ChunkType::kNone, NoneHasDone>},
+    {kStructuredNoneLengthZero, Fact::kNone, EachOf<ChunkType::kNone, NoneIsEmpty>},
+    {kStructuredOffsetDataReadOnlyReply, Fact::kNotRead | Fact::kChunks,
      Each<IsAny, AnswersOnly<ChunkType::kOffsetData, CommandType::kRead>>},
-    {spec::kStructuredOffsetHoleReadOnlyReply, Fact::kNotRead | Fact::kChunks,
+    {kStructuredOffsetHoleReadOnlyReply, Fact::kNotRead | Fact::kChunks,
      Each<IsAny, AnswersOnly<ChunkType::kOffsetHole, CommandType::kRead>>},
-    {spec::kBlockStatusOnlyForCmd, Fact::kNotStatus | Fact::kChunks,
+    {kBlockStatusOnlyForCmd, Fact::kNotStatus | Fact::kChunks,
      Each<IsAny, AnswersOnly<ChunkType::kBlockStatus, CommandType::kBlockStatus>>},
-    {spec::kStructuredErrorLengthMin, Fact::kGenericError, EachOf<kError, HasLength>},
-    {spec::kStructuredErrorMessageFits, Fact::kGenericError, EachOf<kError, MessageFits>},
-    {spec::kStructuredErrorOffsetLengthMin, Fact::kErrorOffset, EachOf<kErrorOffset, HasLength>},
-    {spec::kStructuredErrorOffsetMessageFits, Fact::kErrorOffset, EachOf<kErrorOffset, MessageFits>},
-    {spec::kStructuredErrorHeaderLength, Fact::kErrorChunk, Each<IsError, HasAllParts>},
-    {spec::kStructuredErrorNonzero, Fact::kGenericError, EachOf<kError, IsNotZero>},
-    {spec::kStructuredErrorOffsetNonzero, Fact::kErrorOffset, EachOf<kErrorOffset, IsNotZero>},
-    {spec::kStructuredErrorMessageCap, Fact::kErrorChunk, Each<IsError, MessageIsShort>},
-    {spec::kStructuredErrorMessageDisplayable, Fact::kErrorChunk, Each<IsError, MessageIsText>},
-    {spec::kStructuredErrorOnce, Fact::kGenericError, ErrorOnce},
-    {spec::kStructuredReadNoMixedErrors, Fact::kRead | Fact::kErrorChunk, NoMixedErrors},
-    {spec::kStructuredErrorOffsetInBounds, Fact::kErrorOffset, EachOf<kErrorOffset, OffsetIsInside>},
-    {spec::kStructuredErrorOffsetDistinct, Fact::kErrorOffset, OffsetsDiffer},
-    {spec::kStructuredErrorOffsetOnePerChunk, Fact::kErrorOffset, OneOffsetForAChunk},
-    {spec::kStructuredErrorOffsetCommands, Fact::kChunks, CommandHasOffsets},
+    {kStructuredErrorLengthMin, Fact::kGenericError, EachOf<kError, HasLength>},
+    {kStructuredErrorMessageFits, Fact::kGenericError, EachOf<kError, MessageFits>},
+    {kStructuredErrorOffsetLengthMin, Fact::kErrorOffset, EachOf<kErrorOffset, HasLength>},
+    {kStructuredErrorOffsetMessageFits, Fact::kErrorOffset, EachOf<kErrorOffset, MessageFits>},
+    {kStructuredErrorHeaderLength, Fact::kErrorChunk, Each<IsError, HasAllParts>},
+    {kStructuredErrorNonzero, Fact::kGenericError, EachOf<kError, IsNotZero>},
+    {kStructuredErrorOffsetNonzero, Fact::kErrorOffset, EachOf<kErrorOffset, IsNotZero>},
+    {kStructuredErrorMessageCap, Fact::kErrorChunk, Each<IsError, MessageIsShort>},
+    {kStructuredErrorMessageDisplayable, Fact::kErrorChunk, Each<IsError, MessageIsText>},
+    {kStructuredErrorOnce, Fact::kGenericError, ErrorOnce},
+    {kStructuredReadNoMixedErrors, Fact::kRead | Fact::kErrorChunk, NoMixedErrors},
+    {kStructuredErrorOffsetInBounds, Fact::kErrorOffset, EachOf<kErrorOffset, OffsetIsInside>},
+    {kStructuredErrorOffsetDistinct, Fact::kErrorOffset, OffsetsDiffer},
+    {kStructuredErrorOffsetOnePerChunk, Fact::kErrorOffset, OneOffsetForAChunk},
+    {kStructuredErrorOffsetCommands, Fact::kChunks, CommandHasOffsets},
 });
 
 }  // namespace

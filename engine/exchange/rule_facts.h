@@ -10,8 +10,11 @@
 #include <utility>
 
 #include "engine/exchange/rules.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::engine {
+
+using namespace spec;  // The ids of requirements.
 
 // The facts that rules need, one bit each; the words of each stand in rules.cc.
 struct Fact {

@@ -46,6 +46,10 @@ constexpr auto kMissing = std::to_array<std::string_view>({
     "no WRITE_ZEROES with FAST_ZERO was answered",
 });
 
+// By the number of the command.
+constexpr auto kOfCommand = std::to_array<Facts>(
+    {Fact::kRead, Fact::kWrite, 0, 0, Fact::kTrim, Fact::kCache, Fact::kWriteZeroes, Fact::kStatus});
+
 Facts FactsOf(const ReplyChunk& chunk) {
   switch (chunk.type) {
     case ChunkType::kNone:
@@ -69,40 +73,13 @@ Facts FactsOfRequest(const Exchange& exchange) {
   Facts facts = exchange.negotiated->structured_replies ? Fact::kStructured : Fact::kNotStructured;
   facts |= exchange.legality.is_legal() ? Fact::kLegal : 0;
   facts |= exchange.request.length != 0 ? Fact::kNonEmpty : 0;
-  facts |= exchange.Is(CommandType::kRead) ? Fact::kRead : Fact::kNotRead;
-  facts |= exchange.Is(CommandType::kBlockStatus) ? Fact::kStatus : Fact::kNotStatus;
-  facts |= exchange.Is(CommandType::kWriteZeroes) ? Fact::kWriteZeroes : 0;
-  facts |= exchange.Is(CommandType::kWrite) ? Fact::kWrite : 0;
-  facts |= exchange.Is(CommandType::kTrim) ? Fact::kTrim : 0;
-  facts |= exchange.Is(CommandType::kCache) ? Fact::kCache : 0;
+  facts |= exchange.Is(CommandType::kRead) ? 0 : Fact::kNotRead;
+  facts |= exchange.Is(CommandType::kBlockStatus) ? 0 : Fact::kNotStatus;
+  facts |= exchange.request.type < kOfCommand.size() ? kOfCommand[exchange.request.type] : 0;
   facts |= exchange.HasFlag(CommandFlag::kDf) ? Fact::kDf : 0;
   facts |= exchange.HasFlag(CommandFlag::kReqOne) ? Fact::kReqOne : 0;
   facts |= exchange.HasFlag(CommandFlag::kFastZero) ? Fact::kFast : 0;
   return facts;
-}
-
-std::vector<Rule> Select(spec::Severity severity) {
-  std::vector<Rule> selected;
-  std::ranges::copy_if(AllRules(), std::back_inserter(selected),
-                       [severity](const Rule& rule) { return spec::ServerSeverityOf(rule.requirement) == severity; });
-  return selected;
-}
-
-// Calls take(violation) for each violation of `rules`, until it returns false.
-template <typename Take>
-void ForEachViolation(const Exchange& exchange, std::span<const Rule> rules, Take take) {
-  const Facts facts = FactsOf(exchange);
-  for (const Rule& rule : rules) {
-    if ((rule.needs & ~facts) != 0) {
-      continue;
-    }
-    Ruling ruling = rule.judge(exchange);
-    if (ruling.is_violated() &&
-        !take(Violation{
-            .requirement = rule.requirement, .expected = std::move(ruling.expected), .saw = std::move(ruling.saw)})) {
-      return;
-    }
-  }
 }
 
 }  // namespace
@@ -136,8 +113,13 @@ std::span<const Rule> AllRules() {
 }
 
 std::span<const Rule> RulesOf(spec::Severity severity) {
-  static const std::vector<Rule> failures = Select(spec::Severity::kFailure);
-  static const std::vector<Rule> warnings = Select(spec::Severity::kWarning);
+  const auto select = [](spec::Severity of) {
+    std::vector<Rule> rules(AllRules().begin(), AllRules().end());
+    std::erase_if(rules, [of](const Rule& rule) { return spec::ServerSeverityOf(rule.requirement) != of; });
+    return rules;
+  };
+  static const std::vector<Rule> failures = select(spec::Severity::kFailure);
+  static const std::vector<Rule> warnings = select(spec::Severity::kWarning);
   return severity == spec::Severity::kFailure ? failures : warnings;
 }
 
@@ -155,22 +137,25 @@ Ruling Apply(const Rule& rule, const Exchange& exchange) {
   return rule.judge(exchange);
 }
 
-std::vector<Violation> FindViolations(const Exchange& exchange, std::span<const Rule> rules) {
+std::vector<Violation> FindViolations(const Exchange& exchange, std::span<const Rule> rules, std::size_t count_max) {
+  const Facts facts = FactsOf(exchange);
   std::vector<Violation> violations;
-  ForEachViolation(exchange, rules, [&](Violation violation) {
-    violations.push_back(std::move(violation));
-    return true;
-  });
+  for (const Rule& rule : rules) {
+    if ((rule.needs & ~facts) != 0 || violations.size() == count_max) {
+      continue;
+    }
+    Ruling ruling = rule.judge(exchange);
+    if (ruling.is_violated()) {
+      violations.push_back(
+          {.requirement = rule.requirement, .expected = std::move(ruling.expected), .saw = std::move(ruling.saw)});
+    }
+  }
   return violations;
 }
 
 std::optional<Violation> FirstFailure(const Exchange& exchange) {
-  std::optional<Violation> first;
-  ForEachViolation(exchange, RulesOf(spec::Severity::kFailure), [&](Violation violation) {
-    first = std::move(violation);
-    return false;
-  });
-  return first;
+  std::vector<Violation> first = FindViolations(exchange, RulesOf(spec::Severity::kFailure), /*count_max=*/1);
+  return first.empty() ? std::nullopt : std::optional(std::move(first.front()));
 }
 
 }  // namespace nbdspec::engine

@@ -10,6 +10,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -72,8 +73,9 @@ const Rule& RuleOf(std::string_view requirement);
 
 Ruling Apply(const Rule& rule, const Exchange& exchange);
 
-// Every violation of `rules`.
-std::vector<Violation> FindViolations(const Exchange& exchange, std::span<const Rule> rules);
+// The first violations of `rules`, all by default.
+std::vector<Violation> FindViolations(const Exchange& exchange, std::span<const Rule> rules,
+                                      std::size_t count_max = SIZE_MAX);
 
 // The first violation of AllRules() for which the catalogue fails a server. Cost: some tens of nanoseconds for an
 // answer that keeps them all.

@@ -11,7 +11,6 @@
 
 #include "engine/exchange/rule_facts.h"
 #include "engine/exchange/status.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::engine {
 namespace {
@@ -312,26 +311,26 @@ constexpr Facts kAnswered = Fact::kStatus | Fact::kNonEmpty | Fact::kAnswered;
 constexpr Facts kStatuses = Fact::kStatus | Fact::kNonEmpty | Fact::kStatusChunk;
 
 constexpr auto kRules = std::to_array<Rule>({
-    {spec::kBlockStatusNoContextEinval, kAnswered, NoContextEinval},
-    {spec::kBlockStatusReplyStructured, kAnswered, SuccessIsStructured},
-    {spec::kBaseAllocationReservedZero, kStatuses, ReservedBitsAreZero},
-    {spec::kBlockStatusReqOneSingle, kStatuses | Fact::kReqOne, ReqOneIsSingle},
-    {spec::kStructuredChunkMaxPayload, Fact::kNonEmpty | Fact::kChunks, Each<IsAny, WithinMaximumPayload>},
-    {spec::kBlockStatusChunkLengthForm, kStatuses, HasForm},
-    {spec::kBlockStatusChunkExactlyOnePerId, kAnswered | Fact::kSucceeded | Fact::kChunks, ExactlyOnePerId},
-    {spec::kBlockStatusChunkKnownId, kStatuses, IdIsKnown},
-    {spec::kBlockStatusExtentNonzeroLength, kStatuses, LengthIsNotZero},
-    {spec::kBlockStatusReqOneLengthCap, kStatuses | Fact::kReqOne, ReqOneIsCapped},
-    {spec::kBlockStatusSumBeforeLast, kStatuses, SumBeforeLastIsLess},
-    {spec::kBlockStatusMaxExtents, kStatuses, DescriptorsAreFew},
-    {spec::kBlockStatusAtLeastOne, kStatuses | Fact::kSucceeded, AtLeastOne},
-    {spec::kBlockStatusExtentWithinExport, kStatuses, WithinExport},
-    {spec::kBlockStatusDistinctStatus, kStatuses, NeighboursDiffer},
-    {spec::kBlockStatusLengthMultipleOf512, kStatuses, MultipleOf512},
-    {spec::kBlockStatusLengthMultipleOfMinBlock, kStatuses, MultipleOfMinBlock},
-    {spec::kBlockStatusErrorErrorChunk, kAnswered, ErrorIsChunk},
-    {spec::kBlockStatusOutOfBounds, kAnswered, OutOfBounds},
-    {spec::kExtBlockStatusExtGated, Fact::kNonEmpty | Fact::kChunks, EachOf<ChunkType::kBlockStatusExt, NotExtended>},
+    {kBlockStatusNoContextEinval, kAnswered, NoContextEinval},
+    {kBlockStatusReplyStructured, kAnswered, SuccessIsStructured},
+    {kBaseAllocationReservedZero, kStatuses, ReservedBitsAreZero},
+    {kBlockStatusReqOneSingle, kStatuses | Fact::kReqOne, ReqOneIsSingle},
+    {kStructuredChunkMaxPayload, Fact::kNonEmpty | Fact::kChunks, Each<IsAny, WithinMaximumPayload>},
+    {kBlockStatusChunkLengthForm, kStatuses, HasForm},
+    {kBlockStatusChunkExactlyOnePerId, kAnswered | Fact::kSucceeded | Fact::kChunks, ExactlyOnePerId},
+    {kBlockStatusChunkKnownId, kStatuses, IdIsKnown},
+    {kBlockStatusExtentNonzeroLength, kStatuses, LengthIsNotZero},
+    {kBlockStatusReqOneLengthCap, kStatuses | Fact::kReqOne, ReqOneIsCapped},
+    {kBlockStatusSumBeforeLast, kStatuses, SumBeforeLastIsLess},
+    {kBlockStatusMaxExtents, kStatuses, DescriptorsAreFew},
+    {kBlockStatusAtLeastOne, kStatuses | Fact::kSucceeded, AtLeastOne},
+    {kBlockStatusExtentWithinExport, kStatuses, WithinExport},
+    {kBlockStatusDistinctStatus, kStatuses, NeighboursDiffer},
+    {kBlockStatusLengthMultipleOf512, kStatuses, MultipleOf512},
+    {kBlockStatusLengthMultipleOfMinBlock, kStatuses, MultipleOfMinBlock},
+    {kBlockStatusErrorErrorChunk, kAnswered, ErrorIsChunk},
+    {kBlockStatusOutOfBounds, kAnswered, OutOfBounds},
+    {kExtBlockStatusExtGated, Fact::kNonEmpty | Fact::kChunks, EachOf<ChunkType::kBlockStatusExt, NotExtended>},
 });
 
 }  // namespace

@@ -1,13 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "engine/negotiation/negotiated.h"
 
-#include <utility>
-
 namespace nbdspec::engine {
-
-bool Negotiated::pads_export_name_reply() const {
-  return (handshake_flags & HandshakeFlag::kNoZeroes) == 0 || (client_flags & ClientFlag::kNoZeroes) == 0;
-}
 
 void Negotiated::Apply(const Option& option, std::span<const OptionReply> replies) {
   if (option.option == OptionType::kSetMetaContext) {
@@ -29,24 +23,16 @@ void Negotiated::Apply(const Option& option, std::span<const OptionReply> replie
       break;
     case OptionType::kSetMetaContext:
       context_export = DecodePayload<MetaContextQuery>(option.payload).value_or(MetaContextQuery{}).export_name;
-      for (const OptionReply& reply : replies) {
-        if (auto context = DecodePayload<MetaContext>(reply.payload);
-            context && reply.type == OptionReplyType::kMetaContext) {
-          contexts.push_back(*std::move(context));
-        }
-      }
+      contexts = PayloadsOf<MetaContext>(replies, OptionReplyType::kMetaContext);
       break;
     case OptionType::kGo:
-      for (const OptionReply& reply : replies) {
-        const bool is_info = reply.type == OptionReplyType::kInfo;
-        if (const auto entered = DecodePayload<InfoExport>(reply.payload); entered && is_info) {
-          info = *entered;
-          has_info = true;
-        }
-        if (const auto size = DecodePayload<InfoBlockSize>(reply.payload); size && is_info) {
-          block_size = *size;
-          has_block_size = true;
-        }
+      for (const InfoExport& each : PayloadsOf<InfoExport>(replies, OptionReplyType::kInfo)) {
+        info = each;
+        has_info = true;
+      }
+      for (const InfoBlockSize& each : PayloadsOf<InfoBlockSize>(replies, OptionReplyType::kInfo)) {
+        block_size = each;
+        has_block_size = true;
       }
       Enter(DecodePayload<InfoQuery>(option.payload).value_or(InfoQuery{}).name);
       break;
@@ -67,11 +53,6 @@ void Negotiated::Enter(std::string name) {
   if (context_export != export_name) {
     contexts.clear();
   }
-}
-
-bool IsFinal(const OptionReply& reply) {
-  return reply.type != OptionReplyType::kServer && reply.type != OptionReplyType::kInfo &&
-         reply.type != OptionReplyType::kMetaContext;
 }
 
 Option MakeOption(std::uint32_t option, const OptionData& data) {

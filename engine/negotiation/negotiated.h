@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/wire/messages.h"
@@ -47,7 +48,9 @@ struct Negotiated {
   [[nodiscard]] bool is_fixed_newstyle() const { return (handshake_flags & HandshakeFlag::kFixedNewstyle) != 0; }
 
   // Whether 124 bytes follow the reply to EXPORT_NAME: unless both sides set NO_ZEROES.
-  [[nodiscard]] bool pads_export_name_reply() const;
+  [[nodiscard]] bool pads_export_name_reply() const {
+    return (handshake_flags & HandshakeFlag::kNoZeroes) == 0 || (client_flags & ClientFlag::kNoZeroes) == 0;
+  }
 
   // --- The transition function ---
 
@@ -66,8 +69,23 @@ struct Negotiated {
   void Enter(std::string name);
 };
 
+// What the replies of `type` hold, as far as it can be taken apart.
+template <typename Payload>
+std::vector<Payload> PayloadsOf(std::span<const OptionReply> replies, std::uint32_t type) {
+  std::vector<Payload> payloads;
+  for (const OptionReply& reply : replies) {
+    if (auto payload = DecodePayload<Payload>(reply.payload); payload && reply.type == type) {
+      payloads.push_back(*std::move(payload));
+    }
+  }
+  return payloads;
+}
+
 // Whether `reply` is the last one to its option: all are but NBD_REP_SERVER, NBD_REP_INFO and NBD_REP_META_CONTEXT.
-bool IsFinal(const OptionReply& reply);
+inline bool IsFinal(const OptionReply& reply) {
+  return reply.type != OptionReplyType::kServer && reply.type != OptionReplyType::kInfo &&
+         reply.type != OptionReplyType::kMetaContext;
+}
 
 // What the data of an option is made from; each option takes from it what belongs into its data.
 struct OptionData {

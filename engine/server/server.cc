@@ -1,11 +1,39 @@
 // SPDX-License-Identifier: BSD-3-Clause
+// The reference server: its connection, and option haggling. Spec: proto.md, "Option types", "Option reply types".
 #include "engine/server/server.h"
 
+#include <algorithm>
+#include <ranges>
 #include <utility>
 
-#include "engine/wire/messages.h"
-
 namespace nbdspec::engine {
+
+namespace {
+
+OptionReply Reply(const Option& to, std::uint32_t type, Bytes payload = {}) {
+  return {.option = to.option, .type = type, .payload = std::move(payload)};
+}
+
+OptionReply Refuse(const Option& to, std::uint32_t error, std::string_view text) {
+  return Reply(to, error, Bytes(text.begin(), text.end()));
+}
+
+bool IsStringOfTheProtocol(std::string_view text) { return text.size() <= kStringBytesMax && IsValidString(text); }
+
+std::vector<std::string_view> ContextsOf(const Export& of) {
+  if (!of.options.base_allocation) {
+    return {};
+  }
+  return {kBaseAllocation, kBlockIndexContext};
+}
+
+// Whether `query` asks for the context `name`. A bare namespace is a wildcard when listing and picks nothing when
+// setting: metadata.base.list-wildcard, metadata.base.set-wildcard-ignored, metadata.empty-leaf.set.
+bool Matches(std::string_view query, std::string_view name, bool listing) {
+  return query == name || (listing && query == name.substr(0, name.find(':') + 1));
+}
+
+}  // namespace
 
 Server::Server(const ServerOptions& options, std::vector<Export*> exports, Interposer* interposer)
     : options_(options), exports_(std::move(exports)), interposer_(interposer), decoder_(options.limits) {
@@ -68,6 +96,168 @@ void Server::Send(const ClientMessage* received, Messages messages) {
     }
     Encode(message, output_);
   }
+}
+
+// --- Option haggling ---
+
+Server::Messages Server::AnswerFlags(const ClientFlags& flags) {
+  state_.Apply(flags);
+  // Client flag bits mirror the handshake flag bits. handshake.client-flags.drop-unknown, .drop-unoffered
+  if ((flags.flags & ~static_cast<std::uint32_t>(options_.handshake_flags)) != 0) {
+    return {HardDisconnect{}};
+  }
+  return {};
+}
+
+Server::Messages Server::AnswerOption(const Option& option) {
+  if (option.option == OptionType::kExportName) {
+    return AnswerExportName(option);
+  }
+  if (!state_.is_fixed_newstyle()) {
+    return {HardDisconnect{}};  // option.export-name.others-need-fixed: there are no replies to options.
+  }
+  const OptionReplies replies = RepliesTo(option);
+  state_.Apply(option, replies);
+  if (state_.transmission) {
+    decoder_.EnterTransmission();
+  }
+  Messages messages(replies.begin(), replies.end());
+  if (option.option == OptionType::kAbort) {
+    messages.emplace_back(HardDisconnect{});
+  }
+  return messages;
+}
+
+Server::Messages Server::AnswerExportName(const Option& option) {
+  entered_ = FindExport({reinterpret_cast<const char*>(option.payload.data()), option.payload.size()});
+  if (option.too_long || entered_ == nullptr) {
+    return {HardDisconnect{}};  // option.export-name.unknown-terminates: there is no way to say so.
+  }
+  const ExportNameReply reply{.size = entered_->layer().size(),
+                              .flags = TransmissionFlagsOf(*entered_),
+                              .pad = Bytes(state_.pads_export_name_reply() ? kExportNamePadBytes : 0)};
+  state_.Apply(option, reply);
+  decoder_.EnterTransmission();
+  return {reply};
+}
+
+OptionReplies Server::RepliesTo(const Option& option) {
+  if (option.option == OptionType::kAbort) {
+    return {Reply(option, OptionReplyType::kAck)};  // option.abort.ignore-data
+  }
+  if (option.too_long) {
+    return {Refuse(option, OptionReplyType::kErrTooBig, "the option's data is too long")};
+  }
+  switch (option.option) {
+    case OptionType::kList:
+      return AnswerList(option);
+    case OptionType::kInfo:
+    case OptionType::kGo:
+      return AnswerInfoOrGo(option);
+    case OptionType::kStructuredReply:
+      if (!options_.structured_replies) {
+        return {Refuse(option, OptionReplyType::kErrUnsup, "structured replies are not offered")};
+      }
+      return option.payload.empty() ? OptionReplies{Reply(option, OptionReplyType::kAck)}
+                                    : OptionReplies{Refuse(option, OptionReplyType::kErrInvalid,
+                                                           "NBD_OPT_STRUCTURED_REPLY takes no data")};
+    case OptionType::kListMetaContext:
+    case OptionType::kSetMetaContext:
+      return AnswerMetaContext(option);
+    default:
+      return {Refuse(option, OptionReplyType::kErrUnsup, "unknown option")};
+  }
+}
+
+OptionReplies Server::AnswerList(const Option& option) const {
+  if (!option.payload.empty()) {
+    return {Refuse(option, OptionReplyType::kErrInvalid, "NBD_OPT_LIST takes no data")};
+  }
+  OptionReplies replies;
+  for (const Export* each : exports_) {
+    replies.push_back(Reply(option, OptionReplyType::kServer, EncodePayload(ListedExport{.name = each->options.name})));
+  }
+  replies.push_back(Reply(option, OptionReplyType::kAck));
+  return replies;
+}
+
+OptionReplies Server::AnswerInfoOrGo(const Option& option) {
+  const auto query = DecodePayload<InfoQuery>(option.payload);
+  if (!query || !IsStringOfTheProtocol(query->name)) {
+    return {Refuse(option, OptionReplyType::kErrInvalid, "the option's data does not parse")};
+  }
+  Export* found = FindExport(query->name);
+  if (found == nullptr) {
+    return {Refuse(option, OptionReplyType::kErrUnknown, "no such export")};
+  }
+  const ExportOptions& offered = found->options;
+  const auto asked_for = [&](std::uint16_t type) { return std::ranges::count(query->requests, type) > 0; };
+  OptionReplies replies;
+  const auto inform = [&](Bytes payload) {
+    replies.push_back(Reply(option, OptionReplyType::kInfo, std::move(payload)));
+  };
+  inform(EncodePayload(InfoExport{.size = found->layer().size(), .flags = TransmissionFlagsOf(*found)}));
+  if (asked_for(InfoType::kName)) {
+    inform(EncodePayload(InfoText{.type = InfoType::kName, .text = offered.name}));
+  }
+  if (asked_for(InfoType::kDescription) && !offered.description.empty()) {
+    inform(EncodePayload(InfoText{.type = InfoType::kDescription, .text = offered.description}));
+  }
+  if (asked_for(InfoType::kBlockSize) || offered.block_size != InfoBlockSize{}) {
+    inform(EncodePayload(offered.block_size));
+  }
+  replies.push_back(Reply(option, OptionReplyType::kAck));
+  if (option.option == OptionType::kGo) {
+    entered_ = found;
+  }
+  return replies;
+}
+
+OptionReplies Server::AnswerMetaContext(const Option& option) {
+  const bool listing = option.option == OptionType::kListMetaContext;
+  if (!options_.structured_replies) {
+    return {Refuse(option, OptionReplyType::kErrUnsup, "metadata contexts are not offered")};
+  }
+  if (!state_.structured_replies) {
+    return {Refuse(option, OptionReplyType::kErrInvalid, "negotiate structured replies first")};
+  }
+  const auto query = DecodePayload<MetaContextQuery>(option.payload);
+  if (!query || !IsStringOfTheProtocol(query->export_name) ||
+      !std::ranges::all_of(query->queries, IsStringOfTheProtocol)) {
+    return {Refuse(option, OptionReplyType::kErrInvalid, "the option's data does not parse")};
+  }
+  const Export* found = FindExport(query->export_name);
+  if (found == nullptr) {
+    return {Refuse(option, OptionReplyType::kErrUnknown, "no such export")};
+  }
+  OptionReplies replies;
+  for (const std::string_view name : ContextsOf(*found)) {
+    const bool asked =
+        std::ranges::any_of(query->queries, [&](std::string_view each) { return Matches(each, name, listing); });
+    if (asked || (listing && query->queries.empty())) {
+      const MetaContext context = {.id = listing ? 0 : ++context_id_last_, .name = std::string(name)};
+      replies.push_back(Reply(option, OptionReplyType::kMetaContext, EncodePayload(context)));
+    }
+  }
+  replies.push_back(Reply(option, OptionReplyType::kAck));
+  return replies;
+}
+
+Export* Server::FindExport(std::string_view name) const {
+  const auto found = std::ranges::find(exports_, name, [](const Export* each) { return each->options.name; });
+  return found == exports_.end() ? nullptr : *found;
+}
+
+std::uint16_t Server::TransmissionFlagsOf(const Export& of) const {
+  std::uint16_t flags = of.options.flags;
+  if (of.read_only()) {
+    flags &= ~(TransmissionFlag::kSendTrim | TransmissionFlag::kSendWriteZeroes | TransmissionFlag::kSendFastZero);
+    flags |= TransmissionFlag::kReadOnly;
+  }
+  if (!state_.structured_replies) {
+    flags &= ~TransmissionFlag::kSendDf;  // eflags.df.clear-without-structured
+  }
+  return flags;
 }
 
 }  // namespace nbdspec::engine

@@ -9,13 +9,11 @@
 
 #include <cstdint>
 #include <memory>
-#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "engine/base/bytes.h"
-#include "engine/extents/extent_map.h"
 #include "engine/layers/layer.h"
 #include "engine/layers/plugins.h"
 #include "engine/negotiation/negotiated.h"
@@ -32,17 +30,15 @@ inline constexpr std::uint32_t kBlockIndexBytes = 1 << 16;
 
 // What one export offers. The defaults offer everything the reference server knows.
 struct ExportOptions {
+  static constexpr std::uint16_t kAllFlags =
+      TransmissionFlag::kHasFlags | TransmissionFlag::kSendFlush | TransmissionFlag::kSendFua |
+      TransmissionFlag::kSendTrim | TransmissionFlag::kSendWriteZeroes | TransmissionFlag::kSendDf |
+      TransmissionFlag::kCanMultiConn | TransmissionFlag::kSendCache | TransmissionFlag::kSendFastZero;
+
   std::string name;
   std::string description = {};
   bool read_only = false;
-  bool flush = true;
-  bool fua = true;
-  bool trim = true;
-  bool write_zeroes = true;
-  bool fast_zero = true;
-  bool cache = true;
-  bool df = true;
-  bool multi_conn = true;
+  std::uint16_t flags = kAllFlags;  // Those of writes only where it is writable, DF only with structured replies.
   bool base_allocation = true;
   InfoBlockSize block_size = {};
 };
@@ -108,14 +104,13 @@ class Server {
   void Handle(ClientMessage received);
   void Send(const ClientMessage* received, Messages messages);
 
-  // server_options.cc: option haggling. What an answer means for `state_` is in engine/negotiation.
+  // Option haggling. What an answer means for `state_` is in engine/negotiation.
   Messages AnswerFlags(const ClientFlags& flags);
   Messages AnswerOption(const Option& option);
   Messages AnswerExportName(const Option& option);
   OptionReplies RepliesTo(const Option& option);
   [[nodiscard]] OptionReplies AnswerList(const Option& option) const;
   OptionReplies AnswerInfoOrGo(const Option& option);
-  [[nodiscard]] OptionReplies AnswerStructuredReply(const Option& option) const;
   OptionReplies AnswerMetaContext(const Option& option);
   [[nodiscard]] Export* FindExport(std::string_view name) const;
   [[nodiscard]] std::uint16_t TransmissionFlagsOf(const Export& of) const;
@@ -125,10 +120,8 @@ class Server {
   [[nodiscard]] std::uint32_t Refusal(const Request& request) const;
   Messages Execute(const Request& request);
   Messages AnswerRead(const Request& request) const;
-  [[nodiscard]] std::optional<ExtentMap> ExtentsForRead(const Request& request) const;
   Messages AnswerBlockStatus(const Request& request) const;
-  [[nodiscard]] Messages Done(const Request& request) const;
-  [[nodiscard]] Messages Failed(const Request& request, std::uint32_t error) const;
+  [[nodiscard]] Messages Result(const Request& request, std::uint32_t error = NbdError::kOk) const;
 
   ServerOptions options_;
   std::vector<Export*> exports_;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The reference server in transmission. Spec: proto.md, "Request types", "Structured reply types".
 #include <algorithm>
+#include <array>
 
 #include "engine/base/check.h"
 #include "engine/block_status/build.h"
+#include "engine/extents/extent_map.h"
 #include "engine/server/server.h"
 
 namespace nbdspec::engine {
@@ -16,41 +18,28 @@ bool Writes(std::uint16_t command) {
   return command == CommandType::kWrite || command == CommandType::kTrim || command == CommandType::kWriteZeroes;
 }
 
-bool HasRange(std::uint16_t command) { return command != CommandType::kFlush; }
+// The transmission flags that offer the commands, in their order; 0 where none needs to.
+constexpr auto kOfferedBy =
+    std::to_array<std::uint16_t>({0, 0, 0, TransmissionFlag::kSendFlush, TransmissionFlag::kSendTrim,
+                                  TransmissionFlag::kSendCache, TransmissionFlag::kSendWriteZeroes, 0});
+
+bool Offers(const ExportOptions& offered, std::uint16_t command) {
+  return command < kOfferedBy.size() && (kOfferedBy[command] & ~offered.flags) == 0;
+}
 
 // The command flags that apply to `command` on this export. error.unknown-flag, error.inapplicable-flag
 std::uint16_t FlagsAllowed(std::uint16_t command, const ExportOptions& offered, bool structured_replies) {
-  std::uint16_t allowed = offered.fua ? CommandFlag::kFua : std::uint16_t{0};  // cmdflag.fua.accept-all
-  if (command == CommandType::kRead && structured_replies && offered.df) {
-    allowed |= CommandFlag::kDf;
-  }
-  if (command == CommandType::kWriteZeroes) {
-    allowed |= CommandFlag::kNoHole;
-    allowed |= offered.fast_zero ? CommandFlag::kFastZero : std::uint16_t{0};  // write-zeroes.unadvertised.einval
-  }
-  if (command == CommandType::kBlockStatus) {
-    allowed |= CommandFlag::kReqOne;
-  }
+  std::uint16_t allowed = 0;
+  const auto add = [&](bool applies, std::uint16_t flag, std::uint16_t offered_by = 0) {
+    allowed |= applies && (offered_by & ~offered.flags) == 0 ? flag : std::uint16_t{0};
+  };
+  add(true, CommandFlag::kFua, TransmissionFlag::kSendFua);  // cmdflag.fua.accept-all
+  add(command == CommandType::kRead && structured_replies, CommandFlag::kDf, TransmissionFlag::kSendDf);
+  add(command == CommandType::kWriteZeroes, CommandFlag::kNoHole);
+  // write-zeroes.unadvertised.einval
+  add(command == CommandType::kWriteZeroes, CommandFlag::kFastZero, TransmissionFlag::kSendFastZero);
+  add(command == CommandType::kBlockStatus, CommandFlag::kReqOne);
   return allowed;
-}
-
-bool Offers(const ExportOptions& offered, std::uint16_t command) {
-  switch (command) {
-    case CommandType::kRead:
-    case CommandType::kWrite:
-    case CommandType::kBlockStatus:
-      return true;
-    case CommandType::kFlush:
-      return offered.flush;
-    case CommandType::kTrim:
-      return offered.trim;
-    case CommandType::kCache:
-      return offered.cache;
-    case CommandType::kWriteZeroes:
-      return offered.write_zeroes;
-    default:
-      return false;
-  }
 }
 
 ByteRange RangeOf(const Request& request) { return {.begin = request.offset, .end = request.offset + request.length}; }
@@ -75,7 +64,7 @@ Server::Messages Server::AnswerRequest(const Request& request) {
     return {HardDisconnect{}};  // disc.no-reply: everything before it is answered already.
   }
   const std::uint32_t error = Refusal(request);
-  return error == NbdError::kOk ? Execute(request) : Failed(request, error);
+  return error == NbdError::kOk ? Execute(request) : Result(request, error);
 }
 
 // Why `request` may not be done, kOk if it may.
@@ -90,7 +79,7 @@ std::uint32_t Server::Refusal(const Request& request) const {
   if (Writes(request.type) && entered_->read_only()) {
     return NbdError::kEperm;  // transmission.write.read-only and its like
   }
-  if (!HasRange(request.type)) {
+  if (request.type == CommandType::kFlush) {
     return NbdError::kOk;
   }
   const auto range = ByteRange::From({.offset = request.offset, .length = request.length});
@@ -114,7 +103,7 @@ std::uint32_t Server::Refusal(const Request& request) const {
 
 Server::Messages Server::Execute(const Request& request) {
   Layer& layer = entered_->layer();
-  const ByteRange range = HasRange(request.type) ? RangeOf(request) : ByteRange{};
+  const ByteRange range = RangeOf(request);
   LayerResult done;
   switch (request.type) {
     case CommandType::kRead:
@@ -141,7 +130,7 @@ Server::Messages Server::Execute(const Request& request) {
   if (done && Writes(request.type) && (request.flags & CommandFlag::kFua) != 0) {
     done = layer.Flush();
   }
-  return done ? Done(request) : Failed(request, done.error());
+  return Result(request, done ? NbdError::kOk : done.error());
 }
 
 // Holes are sent as such where they are whole sectors and DF does not ask for one chunk. structured.read.align-512
@@ -151,15 +140,15 @@ Server::Messages Server::AnswerRead(const Request& request) const {
   if (!state_.structured_replies) {
     SimpleReply reply{.cookie = request.cookie, .data = Bytes(asked.length())};
     const auto read = layer.Read(asked.begin, reply.data);
-    return read ? Messages{std::move(reply)} : Failed(request, read.error());
+    return read ? Messages{std::move(reply)} : Result(request, read.error());
   }
   if (asked.empty()) {
-    return Done(request);
+    return Result(request);
   }
-  Messages said;
+  Messages sent;
   LayerResult read;
   const auto add = [&](std::uint16_t type, Bytes payload) {
-    said.emplace_back(Chunk{.type = type, .cookie = request.cookie, .payload = std::move(payload)});
+    sent.emplace_back(Chunk{.type = type, .cookie = request.cookie, .payload = std::move(payload)});
   };
   const auto add_data = [&](ByteRange range) {
     if (read && !range.empty()) {
@@ -169,7 +158,9 @@ Server::Messages Server::AnswerRead(const Request& request) const {
     }
   };
   std::uint64_t sent_to = asked.begin;
-  if (const auto extents = ExtentsForRead(request)) {
+  const bool may_send_holes = (request.flags & CommandFlag::kDf) == 0;
+  // Where extents fail, bytes can be read all the same.
+  if (const auto extents = may_send_holes ? AskExtents(layer, {.range = asked}) : std::unexpected(NbdError::kOk)) {
     extents->ForEach(asked, [&](Extent extent) {
       const std::uint64_t begin = RoundUp(extent.range.begin, kSectorBytes);
       const std::uint64_t end = extent.range.end / kSectorBytes * kSectorBytes;
@@ -184,19 +175,10 @@ Server::Messages Server::AnswerRead(const Request& request) const {
   }
   add_data({.begin = sent_to, .end = asked.end});
   if (!read) {
-    return Failed(request, read.error());
+    return Result(request, read.error());
   }
-  std::get<Chunk>(said.back()).flags = ChunkFlag::kDone;
-  return said;
-}
-
-// None where holes may not be sent, or where extents fail: bytes can be read all the same.
-std::optional<ExtentMap> Server::ExtentsForRead(const Request& request) const {
-  if ((request.flags & CommandFlag::kDf) != 0) {
-    return std::nullopt;
-  }
-  auto extents = AskExtents(entered_->layer(), {.range = RangeOf(request)});
-  return extents ? std::optional(std::move(*extents)) : std::nullopt;
+  std::get<Chunk>(sent.back()).flags = ChunkFlag::kDone;
+  return sent;
 }
 
 Server::Messages Server::AnswerBlockStatus(const Request& request) const {
@@ -209,9 +191,9 @@ Server::Messages Server::AnswerBlockStatus(const Request& request) const {
   const ByteRange blocks = {.begin = begin, .end = std::min(entered_->layer().size(), RoundUp(asked.end, grid))};
   const auto extents = AskExtents(entered_->layer(), {.range = blocks, .req_one = req_one});
   if (!extents) {
-    return Failed(request, extents.error());
+    return Result(request, extents.error());
   }
-  Messages said;
+  Messages sent;
   for (const MetaContext& context : state_.contexts) {
     BlockStatus status{.context_id = context.id, .descriptors = {}};
     if (context.name == kBlockIndexContext) {
@@ -224,23 +206,20 @@ Server::Messages Server::AnswerBlockStatus(const Request& request) const {
           BuildDescriptors(*extents, {.begin = begin, .end = asked.end}, {.req_one = req_one, .alignment = grid});
       LeaveOut(static_cast<std::uint32_t>(asked.begin - begin), status.descriptors);
     }
-    said.emplace_back(
+    sent.emplace_back(
         Chunk{.type = ChunkType::kBlockStatus, .cookie = request.cookie, .payload = EncodePayload(status)});
   }
-  std::get<Chunk>(said.back()).flags = ChunkFlag::kDone;
-  return said;
+  std::get<Chunk>(sent.back()).flags = ChunkFlag::kDone;
+  return sent;
 }
 
-Server::Messages Server::Done(const Request& request) const {
-  if (!state_.structured_replies) {
-    return {SimpleReply{.cookie = request.cookie}};
-  }
-  return {Chunk{.flags = ChunkFlag::kDone, .type = ChunkType::kNone, .cookie = request.cookie}};
-}
-
-Server::Messages Server::Failed(const Request& request, std::uint32_t error) const {
+// What answers a request without content.
+Server::Messages Server::Result(const Request& request, std::uint32_t error) const {
   if (!state_.structured_replies) {
     return {SimpleReply{.error = error, .cookie = request.cookie}};
+  }
+  if (error == NbdError::kOk) {
+    return {Chunk{.flags = ChunkFlag::kDone, .type = ChunkType::kNone, .cookie = request.cookie}};
   }
   return {Chunk{.flags = ChunkFlag::kDone,
                 .type = ChunkType::kError,

@@ -13,7 +13,6 @@
 
 #include "conformance/peer/target.h"
 #include "conformance/session/session.h"
-#include "conformance/session/transcript.h"
 #include "fuzz/canary/canary.h"
 #include "fuzz/comparisons/session_decode_differential.h"
 

@@ -16,7 +16,6 @@
 #include <vector>
 
 #include "conformance/session/session.h"
-#include "conformance/session/transcript.h"
 #include "fuzz/comparisons/fuzz_target.h"
 #include "fuzz/inputs/session_decode_input.h"
 #include "fuzz/oracles/naive_session.h"

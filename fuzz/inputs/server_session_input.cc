@@ -431,15 +431,7 @@ std::vector<engine::Export> MakeSessionExports(const SessionInput& input) {
   add({.block_size = {.minimum = 512}});
   Bytes contents(3000, 'r');
   NBDSPEC_CHECK(add({.description = "not to be written", .read_only = true}).disk.Write(700, contents).has_value());
-  add({.flush = false,
-       .fua = false,
-       .trim = false,
-       .write_zeroes = false,
-       .fast_zero = false,
-       .cache = false,
-       .df = false,
-       .multi_conn = false,
-       .base_allocation = false});
+  add({.flags = engine::TransmissionFlag::kHasFlags, .base_allocation = false});
   add({});
   return exports;
 }

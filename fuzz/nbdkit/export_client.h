@@ -11,7 +11,6 @@
 
 #include "conformance/peer/target.h"
 #include "conformance/session/session.h"
-#include "conformance/session/transcript.h"
 #include "engine/base/byte_range.h"
 #include "engine/base/bytes.h"
 #include "engine/exchange/exchange.h"

@@ -257,13 +257,7 @@ Found HagglingJudge::JudgeContexts(const engine::Export& of, const engine::MetaC
       wanted.push_back(name);
     }
   }
-  std::vector<engine::MetaContext> given;
-  for (const OptionReply& reply : replies) {
-    if (auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
-        context && reply.type == OptionReplyType::kMetaContext) {
-      given.push_back(*std::move(context));
-    }
-  }
+  const auto given = engine::PayloadsOf<engine::MetaContext>(replies, OptionReplyType::kMetaContext);
   const auto is_given_once = [&given](std::string_view name) {
     return std::ranges::count(given, name, &engine::MetaContext::name) == 1;
   };
@@ -299,23 +293,11 @@ engine::Export* HagglingJudge::FindExport(std::string_view name) const {
 }
 
 std::uint16_t HagglingJudge::TransmissionFlagsOf(const engine::ExportOptions& offered) const {
-  const std::pair<bool, std::uint16_t> flags[] = {
-      {true, TransmissionFlag::kHasFlags},
-      {offered.read_only, TransmissionFlag::kReadOnly},
-      {offered.flush, TransmissionFlag::kSendFlush},
-      {offered.fua, TransmissionFlag::kSendFua},
-      {!offered.read_only && offered.trim, TransmissionFlag::kSendTrim},
-      {!offered.read_only && offered.write_zeroes, TransmissionFlag::kSendWriteZeroes},
-      {!offered.read_only && offered.write_zeroes && offered.fast_zero, TransmissionFlag::kSendFastZero},
-      {negotiated_.structured_replies && offered.df, TransmissionFlag::kSendDf},  // eflags.df.clear-without-structured
-      {offered.multi_conn, TransmissionFlag::kCanMultiConn},
-      {offered.cache, TransmissionFlag::kSendCache},
-  };
-  std::uint16_t set = 0;
-  for (const auto& [is_set, flag] : flags) {
-    set |= is_set ? flag : std::uint16_t{0};
-  }
-  return set;
+  constexpr std::uint16_t kOfWrites =
+      TransmissionFlag::kSendTrim | TransmissionFlag::kSendWriteZeroes | TransmissionFlag::kSendFastZero;
+  std::uint16_t flags = offered.flags;
+  flags &= negotiated_.structured_replies ? 0xffff : ~TransmissionFlag::kSendDf;  // eflags.df.clear-without-structured
+  return offered.read_only ? (flags & ~kOfWrites) | TransmissionFlag::kReadOnly : flags;
 }
 
 // --- Sessions -------------------------------------------------------------------------------------------------
