@@ -3,8 +3,10 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <functional>
+#include <utility>
 #include <vector>
 
 #include "engine/faults/change.h"
@@ -35,54 +37,185 @@ inline bool IsUnaligned(const Request& request, std::uint64_t bytes) {
   return request.offset % bytes != 0 || request.length % bytes != 0;
 }
 
+// --- What a chunk is made of ---
+
+template <typename Payload>
+Chunk ChunkOf(const Request& to, std::uint16_t type, const Payload& payload, std::uint16_t flags = 0) {
+  return {.flags = flags, .type = type, .cookie = to.cookie, .payload = EncodePayload(payload)};
+}
+
+// In answer to READ.
+inline SimpleReply SimpleZeroes(const Request& to) { return {.cookie = to.cookie, .data = Bytes(to.length)}; }
+
+// With DONE.
+inline Chunk NoneChunk(const Request& to) { return {.flags = ChunkFlag::kDone, .cookie = to.cookie}; }
+
+inline Chunk DataChunk(const Request& to, std::uint64_t offset, Bytes data, std::uint16_t flags = 0) {
+  return ChunkOf(to, ChunkType::kOffsetData, OffsetData{.offset = offset, .data = std::move(data)}, flags);
+}
+
+inline Chunk HoleChunk(const Request& to, std::uint64_t offset, std::uint32_t length, std::uint16_t flags = 0) {
+  return ChunkOf(to, ChunkType::kOffsetHole, OffsetHole{.offset = offset, .length = length}, flags);
+}
+
+// With or without offset.
+inline Chunk ErrorChunk(const Request& to, const ErrorPayload& error, std::uint16_t flags = 0) {
+  return ChunkOf(to, error.offset ? ChunkType::kErrorOffset : ChunkType::kError, error, flags);
+}
+
+inline Chunk StatusChunk(const Request& to, std::uint32_t context_id, std::vector<Descriptor> descriptors) {
+  return ChunkOf(to, ChunkType::kBlockStatus,
+                 BlockStatus{.context_id = context_id, .descriptors = std::move(descriptors)});
+}
+
+inline void AnswerWith(const Request& to, std::uint32_t error, Messages& sent) {
+  if (!sent.empty() && std::holds_alternative<SimpleReply>(sent.front())) {
+    sent = {SimpleReply{.error = error, .cookie = to.cookie}};
+  } else if (error == kOk) {
+    sent = {NoneChunk(to)};
+  } else {
+    sent = {ErrorChunk(to, {.error = error}, ChunkFlag::kDone)};
+  }
+}
+
+inline void SetDoneOnLast(Messages& sent) { std::get<Chunk>(sent.back()).flags = ChunkFlag::kDone; }
+
 // Which answers are changed, by the request and by the true answer.
 using When = std::function<bool(const Request& to, const Messages& sent)>;
-bool Always(const Request& to, const Messages& sent);
-bool OnError(const Request& to, const Messages& sent);
-bool OnSuccess(const Request& to, const Messages& sent);
-bool OnStructuredSuccess(const Request& to, const Messages& sent);
-bool OnEmptyRange(const Request& to, const Messages& sent);  // Of a command that has a range.
-When OnFlag(std::uint16_t flag);                             // Set, among others.
-When OnFlags(std::uint16_t flags);                           // Just these.
-When OnUnaligned(std::uint64_t bytes);
-When OnLonger(std::uint64_t bytes);
-When OnMoreThan(std::size_t messages);
+inline bool Always(const Request& /*to*/, const Messages& /*sent*/) { return true; }
 
-// On its way to the server.
-Change ChangesRequest(std::uint16_t command, Changing<Connection, Request> change);
-Change ClearsRequestFlags(std::uint16_t command, std::uint16_t flags = 0xffff);
+inline bool OnSuccess(const Request& /*to*/, const Messages& sent) {
+  return !sent.empty() && std::ranges::all_of(sent, [](const ServerMessage& each) {
+    const auto* simple = std::get_if<SimpleReply>(&each);
+    const auto* chunk = std::get_if<Chunk>(&each);
+    return (simple != nullptr && simple->error == kOk) || (chunk != nullptr && !chunk->is_error());
+  });
+}
+
+inline bool OnError(const Request& to, const Messages& sent) { return !sent.empty() && !OnSuccess(to, sent); }
+
+inline bool OnStructuredSuccess(const Request& to, const Messages& sent) {
+  return OnSuccess(to, sent) && std::holds_alternative<Chunk>(sent.back());
+}
+
+// Of a command that has a range.
+inline bool OnEmptyRange(const Request& to, const Messages& /*sent*/) {
+  return to.length == 0 && to.type != kFlush && to.type != kDisc;
+}
+
+// Set, among others.
+inline When OnFlag(std::uint16_t flag) {
+  return [flag](const Request& to, const Messages&) { return Has(to, flag); };
+}
+
+// Just these.
+inline When OnFlags(std::uint16_t flags) {
+  return [flags](const Request& to, const Messages&) { return to.flags == flags; };
+}
+
+inline When OnUnaligned(std::uint64_t bytes) {
+  return [bytes](const Request& to, const Messages&) { return IsUnaligned(to, bytes); };
+}
+
+inline When OnLonger(std::uint64_t bytes) {
+  return [bytes](const Request& to, const Messages&) { return to.length > bytes; };
+}
+
+inline When OnMoreThan(std::size_t messages) {
+  return [messages](const Request&, const Messages& sent) { return sent.size() > messages; };
+}
+
+inline bool IsA(const Request& request, std::uint16_t command) {
+  return command == kAnyCommand || request.type == command;
+}
+
+// --- On its way to the server ---
+
+inline Change ChangesRequest(std::uint16_t command, Changing<Connection, Request> change) {
+  return {.received = [=](ClientMessage& received, const Connection& on) {
+    auto* request = std::get_if<Request>(&received);
+    if (request != nullptr && IsA(*request, command)) {
+      change(on, *request, on);
+    }
+    return true;
+  }};
+}
+
+inline Change ClearsRequestFlags(std::uint16_t command, std::uint16_t flags = 0xffff) {
+  return ChangesRequest(command, [flags](Request& request) { request.flags &= static_cast<std::uint16_t>(~flags); });
+}
+
 // The server answers, and does nothing.
-Change Forgets(std::uint16_t command);
+inline Change Forgets(std::uint16_t command) {
+  return ChangesRequest(command, [](Request& request) {
+    request.flags = 0;
+    request.type = kCache;
+  });
+}
 
-// All that answers a request.
-Change ChangesAnswer(std::uint16_t command, Changing<Request, Messages> change);
-Change ChangesAnswer(std::uint16_t command, When when, Changing<Request, Messages> change);
+// --- All that answers a request ---
+
+inline Change ChangesAnswer(std::uint16_t command, When when, Changing<Request, Messages> change) {
+  return {.sent = [=](const ClientMessage* to, const Connection& on, Messages& sent) {
+    const auto* request = std::get_if<Request>(to);
+    if (request != nullptr && IsA(*request, command) && when(*request, sent)) {
+      change(*request, sent, on);
+    }
+  }};
+}
+
+inline Change ChangesAnswer(std::uint16_t command, Changing<Request, Messages> change) {
+  return ChangesAnswer(command, Always, std::move(change));
+}
+
 // One message is the whole answer.
-Change Answers(std::uint16_t command, When when, std::function<ServerMessage(const Request& to)> make);
+inline Change Answers(std::uint16_t command, When when, std::function<ServerMessage(const Request& to)> make) {
+  return ChangesAnswer(command, std::move(when), [=](const Request& to, Messages& sent) { sent = {make(to)}; });
+}
+
 // `error` is the whole answer, in the form that the true one has; kOk is success without content.
-Change Fails(std::uint16_t command, std::uint32_t error, When when);
-Change FailsSimply(std::uint16_t command, std::uint32_t error, When when);
-Change Disconnects(std::uint16_t command, When when = Always);
-Change NeverAnswers(std::uint16_t command, When when = Always);
+inline Change Fails(std::uint16_t command, std::uint32_t error, When when) {
+  return ChangesAnswer(command, std::move(when),
+                       [error](const Request& to, Messages& sent) { AnswerWith(to, error, sent); });
+}
+
+inline Change FailsSimply(std::uint16_t command, std::uint32_t error, When when) {
+  return Answers(command, std::move(when),
+                 [error](const Request& to) { return SimpleReply{.error = error, .cookie = to.cookie}; });
+}
+
+inline Change Disconnects(std::uint16_t command, When when = Always) {
+  return Answers(command, std::move(when), [](const Request&) { return HardDisconnect{}; });
+}
+
+inline Change NeverAnswers(std::uint16_t command, When when = Always) {
+  return ChangesAnswer(command, std::move(when), [](Messages& sent) { sent.clear(); });
+}
+
 // Adds a chunk to an answer, a structured success if not said otherwise; the last one has DONE.
-Change AddsFirst(std::uint16_t command, std::function<Chunk(const Request& to)> make);
-Change AddsLast(std::uint16_t command, std::function<Chunk(const Request& to)> make);
-Change AddsLast(std::uint16_t command, When when, std::function<Chunk(const Request& to)> make);
+inline Change AddsFirst(std::uint16_t command, std::function<Chunk(const Request& to)> make) {
+  return ChangesAnswer(command, OnStructuredSuccess,
+                       [=](const Request& to, Messages& sent) { sent.insert(sent.begin(), make(to)); });
+}
 
-// Each chunk, or what it holds where it is of that type.
-Change ChangesChunks(std::uint16_t command, Changing<Request, Chunk> change);
-Change ChangesSimpleReplies(std::function<void(SimpleReply& reply)> change);  // To READ.
-Change ChangesErrorChunks(std::function<void(Chunk& chunk)> change);  // NBD_REPLY_TYPE_ERROR in answers to READ.
-Change ChangesData(Changing<Request, OffsetData> change);
-Change ChangesHoles(Changing<Request, OffsetHole> change);
-Change ChangesStatus(Changing<Request, BlockStatus> change);
-Change ChangesStatus(When when, Changing<Request, BlockStatus> change);
-// The descriptors of base:allocation, where there are more than `count`.
-Change ChangesAllocation(std::size_t count, Changing<Request, std::vector<Descriptor>> change);
+inline Change AddsLast(std::uint16_t command, std::function<Chunk(const Request& to)> make,
+                       When when = OnStructuredSuccess) {
+  return ChangesAnswer(command, std::move(when), [=](const Request& to, Messages& sent) {
+    ForEach<Chunk>(sent, [](Chunk& chunk) { chunk.flags &= static_cast<std::uint16_t>(~ChunkFlag::kDone); });
+    sent.emplace_back(make(to));
+    SetDoneOnLast(sent);
+  });
+}
 
-// The error of simple replies and of error chunks; kOk stays.
-Change ChangesErrors(std::uint16_t command, std::function<std::uint32_t(std::uint32_t error)> change);
-Change ChangesCookies(std::function<std::uint64_t(std::uint64_t cookie)> change);
+// Calls `change` for what each chunk of `type` holds.
+template <typename Payload, typename Function>
+void ForEachOfType(Messages& sent, std::uint16_t type, Function&& change) {
+  ForEach<Chunk>(sent, [&](Chunk& chunk) {
+    if (chunk.type == type) {
+      ChangePayload<Payload>(chunk.payload, change);
+    }
+  });
+}
 
 // Calls `change` for each simple reply and chunk.
 template <typename Function>
@@ -96,32 +229,77 @@ Change ChangesReplies(std::uint16_t command, Function change) {
   return ChangesAnswer(command, [change](Messages& sent) { ForEachReply(sent, change); });
 }
 
-// Calls `change` for what each chunk of `type` holds.
-template <typename Payload, typename Function>
-void ForEachOfType(Messages& sent, std::uint16_t type, Function&& change) {
-  ForEach<Chunk>(sent, [&](Chunk& chunk) {
-    if (chunk.type == type) {
-      ChangePayload<Payload>(chunk.payload, change);
+// Changes what each chunk of `type` holds.
+template <typename Payload>
+Change ChangesPayloads(std::uint16_t command, std::uint16_t type, Changing<Request, Payload> change,
+                       When when = Always) {
+  return ChangesAnswer(command, std::move(when), [=](const Request& to, Messages& sent, const Connection& on) {
+    ForEachOfType<Payload>(sent, type, [&](Payload& payload) { change(to, payload, on); });
+  });
+}
+
+// --- Each chunk or reply, or what it holds ---
+
+inline Change ChangesChunks(std::uint16_t command, Changing<Request, Chunk> change) {
+  return ChangesAnswer(command, [=](const Request& to, Messages& sent, const Connection& on) {
+    ForEach<Chunk>(sent, [&](Chunk& chunk) { change(to, chunk, on); });
+  });
+}
+
+// To READ.
+inline Change ChangesSimpleReplies(std::function<void(SimpleReply& reply)> change) {
+  return ChangesAnswer(kRead, [=](Messages& sent) { ForEach<SimpleReply>(sent, change); });
+}
+
+// NBD_REPLY_TYPE_ERROR in answers to READ.
+inline Change ChangesErrorChunks(std::function<void(Chunk& chunk)> change) {
+  return ChangesChunks(kRead, [=](Chunk& chunk) {
+    if (chunk.type == ChunkType::kError) {
+      change(chunk);
     }
   });
 }
 
-template <typename Function>
-void ForEachStatus(Messages& sent, Function&& change) {
-  ForEachOfType<BlockStatus>(sent, ChunkType::kBlockStatus, change);
+inline Change ChangesData(Changing<Request, OffsetData> change) {
+  return ChangesPayloads<OffsetData>(kRead, ChunkType::kOffsetData, std::move(change));
 }
 
-template <typename Payload>
-Chunk ChunkOf(const Request& to, std::uint16_t type, const Payload& payload, std::uint16_t flags = 0) {
-  return {.flags = flags, .type = type, .cookie = to.cookie, .payload = EncodePayload(payload)};
+inline Change ChangesHoles(Changing<Request, OffsetHole> change) {
+  return ChangesPayloads<OffsetHole>(kRead, ChunkType::kOffsetHole, std::move(change));
 }
-SimpleReply SimpleZeroes(const Request& to);  // In answer to READ.
-Chunk NoneChunk(const Request& to);           // With DONE.
-Chunk DataChunk(const Request& to, std::uint64_t offset, Bytes data, std::uint16_t flags = 0);
-Chunk HoleChunk(const Request& to, std::uint64_t offset, std::uint32_t length, std::uint16_t flags = 0);
-Chunk ErrorChunk(const Request& to, const ErrorPayload& error, std::uint16_t flags = 0);  // With or without offset.
-Chunk StatusChunk(const Request& to, std::uint32_t context_id, std::vector<Descriptor> descriptors);
-void AnswerWith(const Request& to, std::uint32_t error, Messages& sent);
-void SetDoneOnLast(Messages& sent);
+
+inline Change ChangesStatus(Changing<Request, BlockStatus> change, When when = Always) {
+  return ChangesPayloads<BlockStatus>(kBlockStatus, ChunkType::kBlockStatus, std::move(change), std::move(when));
+}
+
+// The descriptors of base:allocation, where there are more than `count`.
+inline Change ChangesAllocation(std::size_t count, Changing<Request, std::vector<Descriptor>> change) {
+  return ChangesStatus([=](const Request& to, BlockStatus& status, const Connection& on) {
+    const auto& contexts = on.negotiated->contexts;
+    const auto base = std::ranges::find(contexts, kBaseAllocation, &MetaContext::name);
+    if (base != contexts.end() && base->id == status.context_id && status.descriptors.size() > count) {
+      change(to, status.descriptors, on);
+    }
+  });
+}
+
+// The error of simple replies and of error chunks; kOk stays.
+inline Change ChangesErrors(std::uint16_t command, std::function<std::uint32_t(std::uint32_t error)> change) {
+  return ChangesAnswer(command, [=](Messages& sent) {
+    ForEach<SimpleReply>(sent,
+                         [&](SimpleReply& reply) { reply.error = reply.error == kOk ? kOk : change(reply.error); });
+    ForEach<Chunk>(sent, [&](Chunk& chunk) {
+      auto error = chunk.is_error() ? DecodeErrorPayload(chunk.type, chunk.payload) : std::nullopt;
+      if (error) {
+        error->error = change(error->error);
+        chunk.payload = EncodePayload(*error);
+      }
+    });
+  });
+}
+
+inline Change ChangesCookies(std::function<std::uint64_t(std::uint64_t cookie)> change) {
+  return ChangesReplies(kAnyCommand, [=](auto& reply) { reply.cookie = change(reply.cookie); });
+}
 
 }  // namespace nbdspec::engine::faults

@@ -48,13 +48,9 @@ class Changing {
     if constexpr (std::is_invocable_v<Function&, const Message&, Changed&, const Connection&>) {
       call_ = std::move(function);
     } else if constexpr (std::is_invocable_v<Function&, const Message&, Changed&>) {
-      call_ = [function = std::move(function)](const Message& to, Changed& changed, const Connection&) mutable {
-        function(to, changed);
-      };
+      call_ = [=](const Message& to, Changed& changed, const Connection&) mutable { function(to, changed); };
     } else {
-      call_ = [function = std::move(function)](const Message&, Changed& changed, const Connection&) mutable {
-        function(changed);
-      };
+      call_ = [=](const Message&, Changed& changed, const Connection&) mutable { function(changed); };
     }
   }
 
@@ -68,11 +64,33 @@ class Changing {
 std::unique_ptr<Interposer> Interpose(const Change& change, std::uint64_t number = 0, Layer* layer = nullptr);
 
 // First the one, then the other.
-Change Both(const Change& first, const Change& second);
+inline Change Both(const Change& first, const Change& second) {
+  return {.received = [a = first.received, b = second.received](
+                          ClientMessage& received, const Connection& on) { return a(received, on) && b(received, on); },
+          .sent =
+              [a = first.sent, b = second.sent](const ClientMessage* to, const Connection& on, Messages& sent) {
+                a(to, on, sent);
+                b(to, on, sent);
+              }};
+}
 
-Change ChangesGreeting(std::function<void(Greeting& greeting)> change);
+inline Change ChangesGreeting(std::function<void(Greeting& greeting)> change) {
+  return {.sent = [=](const ClientMessage* to, const Connection&, Messages& sent) {
+    if (to == nullptr) {
+      change(std::get<Greeting>(sent.front()));
+    }
+  }};
+}
+
 // The server takes none of `flags` for set in the client's.
-Change IgnoresClientFlags(std::uint32_t flags);
+inline Change IgnoresClientFlags(std::uint32_t flags) {
+  return {.received = [flags](ClientMessage& received, const Connection&) {
+    if (auto* client = std::get_if<ClientFlags>(&received)) {
+      client->flags &= ~flags;
+    }
+    return true;
+  }};
+}
 
 // Calls `change` for each message that is a `Message`.
 template <typename Message, typename Function>

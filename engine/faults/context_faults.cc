@@ -1,28 +1,19 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults of LIST_META_CONTEXT and SET_META_CONTEXT: what they parse, match, name and reply, and which contexts are then
 // selected.
-#include <algorithm>
 #include <cctype>
-#include <string>
 
-#include "engine/faults/answer_changes.h"
 #include "engine/faults/fault_tables.h"
-#include "engine/faults/option_changes.h"
-#include "engine/server/server.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::engine::faults {
 
 namespace {
 
-using namespace spec;  // The ids of requirements.
-using enum Family;
-
 constexpr std::string_view kBase = kBaseAllocation;
 
 // Each context has the name `name`.
 Change Names(std::string name) {
-  return ChangesContexts(kEitherMetaContext, [name = std::move(name)](MetaContext& context) { context.name = name; });
+  return ChangesContexts(kEitherMetaContext, [=](MetaContext& context) { context.name = name; });
 }
 
 // A query for `from` is taken for one for `to`.
@@ -37,9 +28,8 @@ Change AddsQueries(std::uint32_t option, std::vector<std::string> queries) {
 }
 
 Change ChangesEachQuery(std::function<void(std::string& query)> change) {
-  return ChangesQueries(kEitherMetaContext, [change = std::move(change)](MetaContextQuery& query) {
-    std::ranges::for_each(query.queries, change);
-  });
+  return ChangesQueries(kEitherMetaContext,
+                        [=](MetaContextQuery& query) { std::ranges::for_each(query.queries, change); });
 }
 
 // The last reply of the type `from` becomes one of `to`, where the query can be decoded or cannot.
@@ -123,7 +113,7 @@ Change UsesFirstIds() {
   return {.sent = [first = Selection()](const ClientMessage*, const Connection& on, Messages& sent) mutable {
     const Selection& now = on.negotiated->contexts;
     first = first.empty() ? now : first;
-    ForEachStatus(sent, [&](BlockStatus& status) {
+    ForEachOfType<BlockStatus>(sent, ChunkType::kBlockStatus, [&](BlockStatus& status) {
       const auto at =
           static_cast<std::size_t>(std::ranges::find(now, status.context_id, &MetaContext::id) - now.begin());
       status.context_id = at < first.size() ? first[at].id : status.context_id;

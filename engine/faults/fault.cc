@@ -9,6 +9,56 @@
 
 namespace nbdspec::engine::faults {
 
+namespace {
+
+class ChangedConnection : public Interposer {
+ public:
+  ChangedConnection(Change change, std::uint64_t number, Layer* layer)
+      : change_(std::move(change)), on_{.number = number, .layer = layer} {}
+
+  bool BeforeServer(ClientMessage& received, const Negotiated& state) override {
+    on_.negotiated = &state;
+    if (const auto* request = std::get_if<Request>(&received)) {
+      ++on_.request_count;
+      KeepWhatIsOverwritten(*request);
+    }
+    return change_.received(received, on_);
+  }
+
+  void AfterServer(const ClientMessage* to, const Negotiated& state, Messages& sent) override {
+    on_.negotiated = &state;
+    ForEach<OptionReply>(sent, [&](const OptionReply& reply) {
+      const auto info = DecodePayload<InfoExport>(reply.payload);
+      on_.export_bytes = info && reply.type == OptionReplyType::kInfo ? info->size : on_.export_bytes;
+    });
+    ForEach<ExportNameReply>(sent, [&](const ExportNameReply& reply) { on_.export_bytes = reply.size; });
+    change_.sent(to, on_, sent);
+    if (const auto* request = std::get_if<Request>(to)) {
+      on_.previous = *request;
+      on_.previous.payload.clear();
+    }
+  }
+
+ private:
+  void KeepWhatIsOverwritten(const Request& request) {
+    const bool is_inside = on_.layer != nullptr && request.offset < on_.layer->size() &&
+                           request.length <= on_.layer->size() - request.offset;
+    if (request.type == CommandType::kWrite && is_inside) {
+      on_.overwritten.resize(request.length);
+      (void)on_.layer->Read(request.offset, on_.overwritten);
+    }
+  }
+
+  Change change_;
+  Connection on_;
+};
+
+}  // namespace
+
+std::unique_ptr<Interposer> Interpose(const Change& change, std::uint64_t number, Layer* layer) {
+  return std::make_unique<ChangedConnection>(change, number, layer);
+}
+
 std::span<const Fault> AllFaults() {
   static const std::vector<Fault> kAll = [] {
     std::vector<Fault> all;

@@ -61,14 +61,10 @@ struct Detector {
 constexpr Detector Target(std::string_view name, Family family, std::uint64_t inputs_max) {
   return {.kind = Detector::Kind::kTarget, .id = name, .family = family, .inputs_max = inputs_max};
 }
-constexpr Detector Session(Family family, std::uint64_t inputs_max) {
-  return Target(kServerSession, family, inputs_max);
-}
-constexpr Detector Contexts(Family family, std::uint64_t inputs_max) {
-  return Target(kMetaContext, family, inputs_max);
-}
-constexpr Detector Exchange(Family family, std::uint64_t inputs_max) {
-  return Target(kBlockStatusExchange, family, inputs_max);
+constexpr Detector Session(Family family, std::uint64_t inputs) { return Target(kServerSession, family, inputs); }
+constexpr Detector Contexts(Family family, std::uint64_t inputs) { return Target(kMetaContext, family, inputs); }
+constexpr Detector Exchange(Family family, std::uint64_t inputs) {
+  return Target(kBlockStatusExchange, family, inputs);
 }
 constexpr Detector Fuzz(std::string_view finding, std::string_view id) {
   return {.kind = Detector::Kind::kFuzz, .id = id, .finding = finding};

@@ -1,13 +1,25 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The tables of the catalogue, in its order. Each is in the file of its name.
+// The tables of the catalogue, in its order, and what they are written with. Each is in the file of its name.
 
 #pragma once
 
+#include <algorithm>
+#include <memory>
+#include <optional>
+#include <string>
 #include <vector>
 
+#include "engine/faults/answer_changes.h"
 #include "engine/faults/fault.h"
+#include "engine/faults/option_changes.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::engine::faults {
+
+using namespace spec;  // The ids of requirements.
+using enum Family;
+
+inline constexpr std::uint32_t kSectorBytes = 512;
 
 std::vector<Fault> HandshakeFaults();
 std::vector<Fault> InfoFaults();

@@ -2,20 +2,12 @@
 // Faults of the greeting, of client flags and byte order, of option replies in general, of ABORT, LIST, STARTTLS and
 // EXPORT_NAME, and of the strings that a server sends.
 #include <bit>
-#include <memory>
-#include <string>
 
-#include "engine/faults/answer_changes.h"
 #include "engine/faults/fault_tables.h"
-#include "engine/faults/option_changes.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::engine::faults {
 
 namespace {
-
-using namespace spec;  // The ids of requirements.
-using enum Family;
 
 constexpr std::string_view kByteOrderOfReplies = kSub<kGeneralByteOrderServer, "option-reply">;
 
@@ -54,7 +46,7 @@ Change FallsOverAbort() {
 
 // The first export of a list.
 Change ChangesFirstListed(std::function<void(OptionReply& reply)> change) {
-  return ChangesOptionAnswer(kList, [change = std::move(change)](Messages& sent) {
+  return ChangesOptionAnswer(kList, [=](Messages& sent) {
     auto* reply = std::get_if<OptionReply>(&sent.front());
     if (reply != nullptr && reply->type == OptionReplyType::kServer) {
       change(*reply);
@@ -64,13 +56,12 @@ Change ChangesFirstListed(std::function<void(OptionReply& reply)> change) {
 
 // The answer to EXPORT_NAME for an export that exists.
 Change ChangesExportNameReply(std::function<void(ExportNameReply& reply)> change) {
-  return ChangesOptionAnswer(kExportName,
-                             [change = std::move(change)](Messages& sent) { ForEach<ExportNameReply>(sent, change); });
+  return ChangesOptionAnswer(kExportName, [=](Messages& sent) { ForEach<ExportNameReply>(sent, change); });
 }
 
 // Every error reply to an option has `text`.
 Change Refuses(std::string text) {
-  return ChangesOptionReplies(kAnyOption, [text = std::move(text)](OptionReply& reply) {
+  return ChangesOptionReplies(kAnyOption, [=](OptionReply& reply) {
     if (reply.is_error()) {
       reply.payload.assign(text.begin(), text.end());
     }
@@ -78,22 +69,20 @@ Change Refuses(std::string text) {
 }
 
 Change Lists(ListedExport listed) {
-  return ChangesOptionReplies(kList, OptionReplyType::kServer, [listed = std::move(listed)](OptionReply& reply) {
-    reply.payload = EncodePayload(listed);
-  });
+  return ChangesOptionReplies(kList, OptionReplyType::kServer,
+                              [=](OptionReply& reply) { reply.payload = EncodePayload(listed); });
 }
 
 Change Describes(std::string text) {
-  return ChangesInfoBytes(kInfo, InfoType::kDescription, [text = std::move(text)](Bytes& payload) {
+  return ChangesInfoBytes(kInfo, InfoType::kDescription, [=](Bytes& payload) {
     payload = EncodePayload(InfoText{.type = InfoType::kDescription, .text = text});
   });
 }
 
 // Every error chunk in answer to READ has `text`.
 Change FailsSaying(std::string text) {
-  return ChangesErrorChunks([text = std::move(text)](Chunk& chunk) {
-    chunk.payload = EncodePayload(ErrorPayload{.error = kEinval, .message = text});
-  });
+  return ChangesErrorChunks(
+      [=](Chunk& chunk) { chunk.payload = EncodePayload(ErrorPayload{.error = kEinval, .message = text}); });
 }
 
 }  // namespace

@@ -1,18 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults of INFO and GO, and of block sizes: what is advertised, and what is enforced.
-#include <algorithm>
 
-#include "engine/faults/answer_changes.h"
 #include "engine/faults/fault_tables.h"
-#include "engine/faults/option_changes.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::engine::faults {
 
 namespace {
-
-using namespace spec;  // The ids of requirements.
-using enum Family;
 
 // Replies ERR_INVALID to INFO where `is_invalid` holds of the query.
 Change CallsInvalid(bool (*is_invalid)(const InfoQuery& query)) {
@@ -50,7 +43,7 @@ constexpr std::uint32_t kMinimum = 4096;  // The reference server's where it is 
 constexpr std::uint32_t kMiB = 1 << 20;
 
 Change Advertises(std::uint32_t InfoBlockSize::* field, std::uint32_t bytes) {
-  return ChangesBlockSize([=](InfoBlockSize& block) { block.*field = bytes; });
+  return ChangesInfo<InfoBlockSize>([=](InfoBlockSize& block) { block.*field = bytes; });
 }
 
 Change CutsInfo(std::uint32_t option, std::uint16_t info_type, std::size_t bytes) {
@@ -61,7 +54,7 @@ Change WithholdsBlockSize() { return WithholdsInfo(kAnyOption, InfoType::kBlockS
 
 // Advertises a large export with default limits.
 Change ClaimsToBeLarge() {
-  return Both(ChangesInfoExport([](InfoExport& info) { info.size = 1 << 26; }), WithholdsBlockSize());
+  return Both(ChangesInfo<InfoExport>([](InfoExport& info) { info.size = 1 << 26; }), WithholdsBlockSize());
 }
 
 // Replies BLOCK_SIZE_REQD to GO, after what comes before the ACK if `informs`, and to clients that ask for block sizes
@@ -185,16 +178,16 @@ std::vector<Fault> InfoFaults() {
       {"server_advertises_minimum_0", kBlockSizeMinPowerOf2, Advertises(&InfoBlockSize::minimum, 0)},
       {"server_advertises_minimum_3", kBlockSizeMinPowerOf2, Advertises(&InfoBlockSize::minimum, 3)},
       {"server_advertises_odd_strict_minimum", kSub<kBlockSizeMinPowerOf2, "strict">,
-       ChangesBlockSize([](InfoBlockSize& block) { block.minimum += 512; })},
+       ChangesInfo<InfoBlockSize>([](InfoBlockSize& block) { block.minimum += 512; })},
       {"server_advertises_minimum_131072", kBlockSizeMinCap65536, Advertises(&InfoBlockSize::minimum, 131072)},
       {"server_has_part_of_a_block", kBlockSizeExportSizeMultipleOfMin,
-       ChangesInfoExport([](InfoExport& info) { info.size -= 512; })},
+       ChangesInfo<InfoExport>([](InfoExport& info) { info.size -= 512; })},
       {"server_prefers_3000", kBlockSizePreferredPowerOf2, Advertises(&InfoBlockSize::preferred, 3000)},
       {"server_prefers_256", kBlockSizePreferredFloor, Advertises(&InfoBlockSize::preferred, 256)},
       {"server_prefers_less_than_minimum", kSub<kBlockSizePreferredFloor, "strict">,
-       ChangesBlockSize([](InfoBlockSize& block) { block.preferred = block.minimum / 2; })},
+       ChangesInfo<InfoBlockSize>([](InfoBlockSize& block) { block.preferred = block.minimum / 2; })},
       {"server_has_maximum_below_preferred", kBlockSizeMaxFloorPreferred,
-       ChangesBlockSize([](InfoBlockSize& block) { block.maximum = block.preferred - 1; })},
+       ChangesInfo<InfoBlockSize>([](InfoBlockSize& block) { block.maximum = block.preferred - 1; })},
       {"server_has_64k_as_maximum", kBlockSizeMaxFloor1m, Advertises(&InfoBlockSize::maximum, 1 << 16)},
       {"server_sends_more_than_its_maximum_payload", kStructuredChunkMaxPayload,
        Advertises(&InfoBlockSize::maximum, 4096)},

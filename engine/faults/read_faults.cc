@@ -1,17 +1,11 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults of chunks (headers, content, order), and of READ: the form of its answer, and the bytes in it.
-#include <algorithm>
 
-#include "engine/faults/answer_changes.h"
 #include "engine/faults/fault_tables.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::engine::faults {
 
 namespace {
-
-using namespace spec;  // The ids of requirements.
-using enum Family;
 
 Chunk LastByteAsData(const Request& to) { return DataChunk(to, EndOf(to) - 1, {7}); }
 Chunk LastByteAsHole(const Request& to) { return HoleChunk(to, EndOf(to) - 1, 1); }
@@ -188,7 +182,8 @@ std::vector<Fault> ReadFaults() {
       {"server_sends_only_the_data_with_df", kStructuredReadDfMixedAsData,
        Answers(kRead, OnDfRead, [](const Request& to) { return DataChunk(to, to.offset, {1}, ChunkFlag::kDone); })},
       {"server_overflows_after_content", kStructuredReadDfEoverflowNoContent,
-       AddsLast(kRead, OnStructuredRead, [](const Request& to) { return ErrorChunk(to, {.error = kEoverflow}); })},
+       AddsLast(
+           kRead, [](const Request& to) { return ErrorChunk(to, {.error = kEoverflow}); }, OnStructuredRead)},
       {"server_overflows_at_64_kib", kStructuredReadDf64k,
        Fails(kRead, kEoverflow,
              [](const Request& to, const Messages&) { return Has(to, CommandFlag::kDf) && to.length >= 1 << 16; })},

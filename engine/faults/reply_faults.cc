@@ -1,19 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults of replies in general, of DISC and FLUSH; and of errors: which one answers a request, which flags are refused,
 // error chunks.
-#include <string>
 
-#include "engine/faults/answer_changes.h"
 #include "engine/faults/fault_tables.h"
-#include "engine/faults/option_changes.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::engine::faults {
 
 namespace {
-
-using namespace spec;  // The ids of requirements.
-using enum Family;
 
 Change RepliesWithMagic(std::uint32_t magic) {
   return ChangesReplies(kFlush, [magic](auto& reply) { reply.magic = magic; });
@@ -52,7 +45,7 @@ Change Replaces(std::uint32_t from, std::uint32_t to) {
 Change OffersWrites() { return ChangesFlags(TransmissionFlag::kSendTrim | TransmissionFlag::kSendWriteZeroes); }
 
 Change FailsWithErrorOffset(std::function<void(const Request& to, Chunk& chunk)> change) {
-  return ChangesChunks(kRead, [change = std::move(change)](const Request& to, Chunk& chunk) {
+  return ChangesChunks(kRead, [=](const Request& to, Chunk& chunk) {
     if (chunk.type == ChunkType::kError) {
       chunk = ErrorChunk(to, {.error = kEinval, .message = "oops", .offset = to.offset}, chunk.flags);
       change(to, chunk);
@@ -62,9 +55,10 @@ Change FailsWithErrorOffset(std::function<void(const Request& to, Chunk& chunk)>
 
 // Adds an error chunk with its offset counted from the request's, or without one.
 Change AddsError(std::uint32_t error, std::optional<std::uint64_t> offset, When when) {
-  return AddsLast(kRead, std::move(when), [=](const Request& to) {
+  const auto make = [=](const Request& to) {
     return ErrorChunk(to, {.error = error, .offset = offset ? std::optional(to.offset + *offset) : std::nullopt});
-  });
+  };
+  return AddsLast(kRead, make, std::move(when));
 }
 
 bool OnErrorChunk(const Request& to, const Messages& sent) {

@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults of how BLOCK_STATUS is answered (chunks, descriptors, errors), and of what it claims: flags and borders of
 // extents that the data refute.
-#include <algorithm>
-#include <optional>
 
-#include "engine/faults/answer_changes.h"
 #include "engine/faults/fault_tables.h"
-#include "engine/faults/option_changes.h"
-#include "engine/spec/ids.h"
 
 namespace nbdspec::engine::faults {
 
 namespace {
-
-using namespace spec;  // The ids of requirements.
-using enum Family;
-
-constexpr std::uint32_t kSectorBytes = 512;
 
 bool IsReqOne(const Request& request) { return Has(request, CommandFlag::kReqOne); }
 
@@ -43,7 +33,7 @@ Change SplitsLast(std::uint32_t first_length) {
 
 // Claims to serve 8 GiB, and counts in 32 bits: after 4 GiB less one byte, one more descriptor follows.
 Change CountsIn32Bits() {
-  return Both(ChangesInfoExport([](InfoExport& info) { info.size = std::uint64_t{8} << 30; }),
+  return Both(ChangesInfo<InfoExport>([](InfoExport& info) { info.size = std::uint64_t{8} << 30; }),
               ChangesAnswer(kBlockStatus, [](const Request& to, Messages& sent, const Connection& on) {
                 std::vector<Descriptor> descriptors(to.length == 0xffff'ffff ? 2 : 1, {.length = kSectorBytes});
                 descriptors.front().length = to.length;
@@ -77,7 +67,7 @@ Change ClaimsZeroesAfter(std::function<bool(const Request&)> is_cause, bool came
       kAnyCommand, [is_cause = std::move(is_cause), came, has_come = false](const Request& to, Messages& sent) mutable {
         has_come = has_come || is_cause(to);
         if (has_come == came) {
-          ForEachStatus(sent, [](BlockStatus& status) {
+          ForEachOfType<BlockStatus>(sent, ChunkType::kBlockStatus, [](BlockStatus& status) {
             std::ranges::for_each(status.descriptors, [](Descriptor& each) { each.status |= kZeroHole; });
           });
         }
@@ -114,7 +104,7 @@ Change ChangesTail(void (*change)(const Request& to, Descriptors& all)) {
 Change MistakesLastWrite() {
   return ChangesAnswer(kAnyCommand, [wrote = ~std::uint64_t{0}](const Request& to, Messages& sent) mutable {
     wrote = to.type == kWrite && to.length > 0 ? to.offset : wrote;
-    ForEachStatus(sent, [&, at = to.offset](BlockStatus& status) mutable {
+    ForEachOfType<BlockStatus>(sent, ChunkType::kBlockStatus, [&, at = to.offset](BlockStatus& status) mutable {
       for (Descriptor& each : status.descriptors) {
         each.status = at <= wrote && wrote < at + each.length ? each.status | kZeroHole : each.status;
         at += each.length;
@@ -182,8 +172,8 @@ std::vector<Fault> StatusFaults() {
       {"server_ignores_req_one",
        By(kBlockStatusReqOneSingle, kBlockSizeServerCommandLimits, Session(kReqOne, 1500), Contexts(kReqOne, 1500),
           Exchange(kReqOne, 150), Fuzz(kBrokenRule, kBlockStatusReqOneSingle)),
-       ChangesStatus(OnFlag(CommandFlag::kReqOne),
-                     [](BlockStatus& status) { status.descriptors.push_back({.length = kSectorBytes}); })},
+       ChangesStatus([](BlockStatus& status) { status.descriptors.push_back({.length = kSectorBytes}); },
+                     OnFlag(CommandFlag::kReqOne))},
       {"server_sends_zero_length_descriptor",
        By(kBlockStatusExtentNonzeroLength, Fuzz(kBrokenRule, kBlockStatusExtentNonzeroLength)),
        ChangesStatus([](BlockStatus& status) { status.descriptors.push_back({}); })},
@@ -245,10 +235,11 @@ std::vector<Fault> StatusFaults() {
          std::ranges::for_each(status.descriptors, [](Descriptor& each) { each.status |= kZeroHole; });
        })},
       {"server_stretches_first_status_with_req_one", By(kSub<kReadsZero, "battery">, kFalse),
-       ChangesStatus(OnFlag(CommandFlag::kReqOne),
-                     [](const Request& to, BlockStatus& status) {
-                       status.descriptors = {{.length = to.length, .status = status.descriptors.front().status}};
-                     })},
+       ChangesStatus(
+           [](const Request& to, BlockStatus& status) {
+             status.descriptors = {{.length = to.length, .status = status.descriptors.front().status}};
+           },
+           OnFlag(CommandFlag::kReqOne))},
       {"server_claims_zeroes_after_write", kSub<kReadsZero, "after-write">, ClaimsZeroesAfter(Is(kWrite))},
       {"server_claims_zeroes_after_unaligned_write", kSub<kReadsZero, "after-unaligned-write">,
        ClaimsZeroesAfter(IsUnalignedOf(kWrite))},

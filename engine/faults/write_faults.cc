@@ -1,22 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults of what changes an export: WRITE, TRIM, WRITE_ZEROES, CACHE, FLUSH, and the flags they take.
-#include <algorithm>
-#include <optional>
 
-#include "engine/faults/answer_changes.h"
 #include "engine/faults/fault_tables.h"
-#include "engine/faults/option_changes.h"
-#include "engine/spec/ids.h"
 #include "engine/wire/fields.h"
 
 namespace nbdspec::engine::faults {
 
 namespace {
 
-using namespace spec;  // The ids of requirements.
-using enum Family;
-
-constexpr std::uint32_t kSectorBytes = 512;
 constexpr std::uint16_t kFua = CommandFlag::kFua;
 constexpr std::uint16_t kNoHole = CommandFlag::kNoHole;
 constexpr std::uint16_t kFastZero = CommandFlag::kFastZero;
@@ -25,7 +16,7 @@ constexpr Detector kWrongBytes = Fuzz(kWrongData, kTransmissionWriteThenReply);
 
 // Changes a request for some bytes.
 Change ChangesRange(std::uint16_t command, std::function<void(Request& request)> change) {
-  return ChangesRequest(command, [change = std::move(change)](Request& request) {
+  return ChangesRequest(command, [=](Request& request) {
     if (request.length > 0 && !request.too_long) {  // The data of one that is too long was dropped.
       change(request);
     }
