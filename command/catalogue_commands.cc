@@ -36,9 +36,9 @@ void PrintFaults(const Check& check, std::string_view before) {
 void PrintCheck(const Check& check) {
   fmt::print("\ncheck {}\n  {}\n", check.id, check.claim);
   for (int i = 0; i < conformance::kFeatureCount; ++i) {
-    const auto feature = static_cast<conformance::Feature>(i);
-    if (check.needs.Has(feature)) {
-      fmt::print("  needs    {}\n", Describe(feature));
+    const conformance::Features feature = 1U << i;
+    if ((check.needs & feature) != 0) {
+      fmt::print("  needs    {}\n", conformance::Describe(feature));
     }
   }
   PrintFaults(check, "  catches  ");

@@ -3,41 +3,6 @@
 
 namespace nbdspec::conformance {
 
-Judgement Holds() { return {}; }
-
-Judgement Broken(std::string saw, std::string_view allowed) {
-  return {.kind = Judgement::Kind::kBroken, .saw = std::move(saw), .allowed = std::string(allowed)};
-}
-
-Judgement Inconclusive(std::string why) { return {.kind = Judgement::Kind::kInconclusive, .saw = std::move(why)}; }
-
-Judgement NotApplicable(std::string why) { return {.kind = Judgement::Kind::kNotApplicable, .saw = std::move(why)}; }
-
-Judgement Require(bool holds, std::string saw, std::string_view allowed) {
-  return holds ? Holds() : Broken(std::move(saw), allowed);
-}
-
-Judgement AsJudgement(const ReceiveError& ended) { return Inconclusive(ended.text); }
-
-Judgement AsJudgement(std::string why) { return Inconclusive(std::move(why)); }
-
-Judgement AsJudgement(Judgement judgement) { return judgement; }
-
-Judgement AsJudgement(Ruling ruling) {
-  if (ruling.kind == Ruling::Kind::kInapplicable) {
-    return NotApplicable(std::string(ruling.missing));
-  }
-  return Require(!ruling.is_violated(), std::move(ruling.saw), ruling.expected);
-}
-
-Judgement MayDisconnect(const ReceiveError& ended, std::string_view allowed) {
-  return Require(ended.is_disconnect(), ended.text, allowed);
-}
-
-Judgement MayNotDisconnect(const ReceiveError& ended, std::string_view what, std::string_view allowed) {
-  return ended.is_disconnect() ? Broken(std::string(what) + ended.text, allowed) : AsJudgement(ended);
-}
-
 std::expected<Session, Judgement> CheckContext::Connect() {
   auto transport = peer.Connect(Transport::Clock::now() + limits.reply_timeout);
   if (!transport) {
@@ -81,20 +46,12 @@ std::expected<Entered, Judgement> CheckContext::EnterExport(Session session, boo
   return Entered{.session = std::move(session), .agreed = agreed};
 }
 
-std::expected<Entered, Judgement> CheckContext::EnterWithChunks() {
-  return Enter({.structured_replies = Offers(Feature::kStructuredReplies)});
-}
-
 std::expected<Entered, Judgement> CheckContext::EnterWithAll(bool structured) {
   EnterOptions options{.structured_replies = structured && Offers(Feature::kStructuredReplies)};
   if (options.structured_replies && Offers(Feature::kBaseAllocation)) {
     options.contexts = {std::string(kBaseAllocation)};
   }
   return Enter(options);
-}
-
-std::string CheckContext::UnknownName() {
-  return fmt::format("nbdspec-no-such-export-{:016x}{:016x}", random(), random());
 }
 
 std::span<const Check> AllChecks() {

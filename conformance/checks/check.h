@@ -49,25 +49,46 @@ struct Judgement {
   [[nodiscard]] bool is_broken() const { return kind == Kind::kBroken; }
 };
 
-Judgement Holds();
-Judgement Broken(std::string saw, std::string_view allowed);
-Judgement Inconclusive(std::string why);
-Judgement NotApplicable(std::string why);
+inline Judgement Holds() { return {}; }
+
+inline Judgement Broken(std::string saw, std::string_view allowed) {
+  return {.kind = Judgement::Kind::kBroken, .saw = std::move(saw), .allowed = std::string(allowed)};
+}
+
+inline Judgement Inconclusive(std::string why) {
+  return {.kind = Judgement::Kind::kInconclusive, .saw = std::move(why)};
+}
+
+inline Judgement NotApplicable(std::string why) {
+  return {.kind = Judgement::Kind::kNotApplicable, .saw = std::move(why)};
+}
 
 // Holds, or else Broken.
-Judgement Require(bool holds, std::string saw, std::string_view allowed);
+inline Judgement Require(bool holds, std::string saw, std::string_view allowed) {
+  return holds ? Holds() : Broken(std::move(saw), allowed);
+}
 
 // For NBDSPEC_TRY: a conversation that ended where the check needed it to go on is inconclusive. A check whose
 // requirement is that it goes on says Broken itself.
-Judgement AsJudgement(const ReceiveError& ended);
-Judgement AsJudgement(std::string why);
-Judgement AsJudgement(Judgement judgement);
-Judgement AsJudgement(Ruling ruling);
+inline Judgement AsJudgement(const ReceiveError& ended) { return Inconclusive(ended.text); }
+inline Judgement AsJudgement(std::string why) { return Inconclusive(std::move(why)); }
+inline Judgement AsJudgement(Judgement judgement) { return judgement; }
+inline Judgement AsJudgement(Ruling ruling) {
+  if (ruling.kind == Ruling::Kind::kInapplicable) {
+    return NotApplicable(std::string(ruling.missing));
+  }
+  return Require(!ruling.is_violated(), std::move(ruling.saw), ruling.expected);
+}
 
 // What it means that no reply came: a server may end the connection with a client that breaks a rule, and with no
 // other. `what` comes before the words of the end.
-Judgement MayDisconnect(const ReceiveError& ended, std::string_view allowed);
-Judgement MayNotDisconnect(const ReceiveError& ended, std::string_view what, std::string_view allowed);
+inline Judgement MayDisconnect(const ReceiveError& ended, std::string_view allowed) {
+  return Require(ended.is_disconnect(), ended.text, allowed);
+}
+
+inline Judgement MayNotDisconnect(const ReceiveError& ended, std::string_view what, std::string_view allowed) {
+  return ended.is_disconnect() ? Broken(std::string(what) + ended.text, allowed) : AsJudgement(ended);
+}
 
 // A judgement that ends the function that returns it.
 struct Stop {
@@ -87,14 +108,6 @@ struct Stop {
     return ::nbdspec::conformance::Stop(::nbdspec::conformance::AsJudgement(std::move(variable##_or).error())); \
   }                                                                                                             \
   [[maybe_unused]] auto& variable = *variable##_or
-
-// The same for an expression without a value.
-#define NBDSPEC_DO(expression)                                              \
-  do {                                                                      \
-    if (auto nbdspec_done = (expression); !nbdspec_done) {                  \
-      return ::nbdspec::conformance::Stop(std::move(nbdspec_done).error()); \
-    }                                                                       \
-  } while (false)
 
 // How to enter the export under test.
 struct EnterOptions {
@@ -146,17 +159,19 @@ struct CheckContext {
   std::expected<Entered, Judgement> EnterExport(Session session, bool by_name = false);
 
   // The same with structured replies where the server has them.
-  std::expected<Entered, Judgement> EnterWithChunks();
+  std::expected<Entered, Judgement> EnterWithChunks() {
+    return Enter({.structured_replies = Offers(Feature::kStructuredReplies)});
+  }
 
   // The same, and with base:allocation where the server has that; or with neither.
   std::expected<Entered, Judgement> EnterWithAll(bool structured = true);
 
-  [[nodiscard]] bool Offers(Feature feature) const { return profile.features.Has(feature); }
+  [[nodiscard]] bool Offers(Features feature) const { return profile.Offers(feature); }
   // The rule about answers that judges the requirement of the check.
   [[nodiscard]] const Rule& rule() const { return RuleOf(requirement); }
 
   // An export name that no server has: long and random. Servers that take any name must be expected.
-  std::string UnknownName();
+  std::string UnknownName() { return fmt::format("nbdspec-no-such-export-{:016x}{:016x}", random(), random()); }
 };
 
 using CheckRun = std::function<Judgement(CheckContext&)>;
@@ -168,7 +183,7 @@ struct Check {
   std::string_view claim;
   CheckRun run;
   // Without one of these it does not apply.
-  Features needs = {};
+  Features needs = 0;
   // The server must be set up so; without that it does not apply.
   Setup setup = Setup::kWritable;
 

@@ -26,23 +26,6 @@
 namespace nbdspec::conformance {
 namespace {
 
-using Conversation = Recorder::Conversation;
-
-class Conversations : public Recorder {
- public:
-  Conversation& Begin() override {
-    const std::scoped_lock lock(mutex_);
-    return all_.emplace_back();
-  }
-  // Once every worker is done.
-  [[nodiscard]] std::size_t count() const { return all_.size(); }
-  [[nodiscard]] std::set<Conversation> Different() const { return {all_.begin(), all_.end()}; }
-
- private:
-  std::mutex mutex_;
-  std::list<Conversation> all_;
-};
-
 bool Write(const std::string& path, ByteView bytes) {
   std::ofstream file(path, std::ios::binary);
   file.write(reinterpret_cast<const char*>(bytes.data()), static_cast<std::streamsize>(bytes.size()));
@@ -55,12 +38,18 @@ int Record(const std::string& name, const std::string& directory) {
     std::fprintf(stderr, "%s\n", target.error().sentence.c_str());
     return 2;
   }
-  Conversations all;
-  const reports::Run run = RunChecks(
-      **target, AllChecks(), {.seed = 1, .worker_count = 16, .limits = {.recorder = &all}});  // They mostly wait.
-  const std::set<Conversation> different = all.Different();
+  std::mutex mutex;
+  std::list<Recording> all;
+  const auto record = [&]() -> Recording& {
+    const std::scoped_lock lock(mutex);
+    return all.emplace_back();
+  };
+  const reports::Run run =
+      RunChecks(**target, AllChecks(),
+                {.seed = 1, .worker_count = 16, .limits = {.new_recording = record}});  // They mostly wait.
+  const std::set<Recording> different(all.begin(), all.end());
   int number = 0;
-  for (const Conversation& each : different) {
+  for (const Recording& each : different) {
     const std::string path = directory + "/" + std::to_string(++number);
     if (!Write(path + ".client", each.client) || !Write(path + ".server", each.server)) {
       std::fprintf(stderr, "cannot write to %s: name a folder that is there\n", directory.c_str());
@@ -68,7 +57,7 @@ int Record(const std::string& name, const std::string& directory) {
     }
   }
   std::fprintf(stderr, "%s: %zu checks, %zu conversations, %zu different ones\n", name.c_str(), run.outcomes.size(),
-               all.count(), different.size());
+               all.size(), different.size());
   return different.empty() ? 1 : 0;
 }
 

@@ -8,7 +8,6 @@
 #include <thread>
 
 #include "conformance/peer/reference_target.h"
-#include "conformance/runner/worker.h"
 #include "engine/spec/catalogue.h"
 #include "engine/spec/ids.h"
 
@@ -93,7 +92,7 @@ TEST(Runner, EvidenceHoldsWhatWasSentAndTheConversation) {
 }
 
 TEST(Runner, AMissingFeatureMeansNotApplicableAndTheCheckIsNotRun) {
-  const reports::Run run = RunOne(kMust, AlwaysBroken, {}, {Feature::kNoFastZero});
+  const reports::Run run = RunOne(kMust, AlwaysBroken, {}, Feature::kNoFastZero);
   EXPECT_EQ(run.outcomes[0].verdict, Verdict::kNotApplicable);
   EXPECT_NE(run.outcomes[0].evidence.saw.find("does not offer"), std::string::npos);
 }

@@ -8,7 +8,6 @@
 #include "conformance/checks/check.h"
 #include "conformance/peer/reference_target.h"
 #include "conformance/runner/runner.h"
-#include "conformance/runner/worker.h"
 #include "engine/spec/catalogue.h"
 
 namespace nbdspec::conformance {

@@ -5,6 +5,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <functional>
+#include <ranges>
 
 #include "engine/base/check.h"
 #include "engine/base/or_return.h"
@@ -14,7 +16,7 @@ namespace nbdspec::conformance {
 
 namespace {
 
-// In the order of Feature.
+// In the order of the bits.
 struct FeatureRow {
   std::string_view name;
   std::uint16_t flag = 0;  // The transmission flag that offers it, where one does.
@@ -75,11 +77,7 @@ class Conversation {
   using Done = std::expected<void, std::string>;
   using Step = Done (Conversation::*)();
 
-  void Mark(Feature feature, bool offered) {
-    if (offered) {
-      profile_.features.Set(feature);
-    }
-  }
+  void Mark(Features feature, bool offered) { profile_.features |= offered ? feature : 0; }
 
   // Asks an option of the export under test.
   std::expected<OptionReplies, std::string> Ask(std::uint32_t option, std::vector<std::string> queries = {}) {
@@ -89,7 +87,7 @@ class Conversation {
 
   // Where a server knows options.
   Done AskOptions() {
-    if (!profile_.features.Has(Feature::kFixedNewstyle)) {
+    if (!profile_.Offers(Feature::kFixedNewstyle)) {
       return {};
     }
     NBDSPEC_RETURN_IF_ERROR(AskList());
@@ -104,43 +102,37 @@ class Conversation {
   Done AskList() {
     NBDSPEC_ASSIGN_OR_RETURN(replies, Ask(OptionType::kList));
     Mark(Feature::kList, replies.back().type == OptionReplyType::kAck);
-    for (const OptionReply& reply : replies) {
-      const auto listed = DecodePayload<ListedExport>(reply.payload);
-      if (reply.type == OptionReplyType::kServer && listed && profile_.exports.size() < kListedMax) {
-        profile_.exports.push_back(*listed);
-      }
-    }
+    profile_.exports = PayloadsOf<ListedExport>(replies, OptionReplyType::kServer);
+    profile_.exports.resize(std::min(profile_.exports.size(), kListedMax));
     return {};
   }
 
   // Lists contexts, then selects all of them and base:allocation.
   Done AskContexts() {
-    if (!profile_.features.Has(Feature::kStructuredReplies)) {
+    if (!profile_.Offers(Feature::kStructuredReplies)) {
       return {};
     }
     NBDSPEC_ASSIGN_OR_RETURN(listed, Ask(OptionType::kListMetaContext));
-    profile_.contexts = ContextNames(listed, kListedMax);
+    profile_.contexts = ContextNames(listed);
     std::vector<std::string> wanted = profile_.contexts;
     if (std::ranges::count(wanted, kBaseAllocation) == 0) {
       wanted.emplace_back(kBaseAllocation);
     }
     NBDSPEC_ASSIGN_OR_RETURN(set, Ask(OptionType::kSetMetaContext, std::move(wanted)));
     Mark(Feature::kMetaContexts, set.back().type != OptionReplyType::kErrUnsup);
-    const std::vector<std::string> selected = ContextNames(set, set.size());
+    const std::vector<std::string> selected = ContextNames(set);
     const auto base_count = std::ranges::count(selected, kBaseAllocation);
     Mark(Feature::kBaseAllocation, base_count > 0);
     Mark(Feature::kSecondContext, base_count > 0 && std::cmp_greater(selected.size(), base_count));
     return {};
   }
 
-  static std::vector<std::string> ContextNames(const OptionReplies& replies, std::size_t count_max) {
+  static std::vector<std::string> ContextNames(const OptionReplies& replies) {
     std::vector<std::string> names;
-    for (const OptionReply& reply : replies) {
-      const auto context = DecodePayload<MetaContext>(reply.payload);
-      if (reply.type == OptionReplyType::kMetaContext && context && names.size() < count_max) {
-        names.push_back(context->name);
-      }
+    for (MetaContext& context : PayloadsOf<MetaContext>(replies, OptionReplyType::kMetaContext)) {
+      names.push_back(std::move(context.name));
     }
+    names.resize(std::min(names.size(), kListedMax));
     return names;
   }
 
@@ -160,7 +152,7 @@ class Conversation {
     Mark(Feature::kBlockSize, negotiated.has_block_size);
     Mark(Feature::kMinimumAboveOne, negotiated.block_size.minimum > 1);
     for (int i = 0; i < kFeatureCount; ++i) {
-      Mark(static_cast<Feature>(i), negotiated.Has(kFeatures[i].flag));
+      Mark(1U << i, negotiated.Has(kFeatures[i].flag));
     }
     Mark(Feature::kWritable, options_.may_write && !negotiated.Has(TransmissionFlag::kReadOnly));
     Mark(Feature::kNoFastZero,
@@ -186,26 +178,22 @@ class Conversation {
 
 }  // namespace
 
-std::string_view Describe(Feature feature) { return kFeatures[static_cast<std::size_t>(feature)].name; }
+std::string_view Describe(Features feature) { return kFeatures[std::countr_zero(feature)].name; }
 
 reports::Advertised Profile::Advertised() const {
-  std::vector<std::string> names;
-  for (const ListedExport& each : exports) {
-    names.push_back(Quoted(each.name));
-  }
-  std::vector<std::string> quoted_contexts;
-  for (const std::string& each : contexts) {
-    quoted_contexts.push_back(Quoted(each));
-  }
+  const auto list = [](const auto& all, auto name_of) {
+    return fmt::format(
+        "{}", fmt::join(all | std::views::transform([&](const auto& each) { return Quoted(name_of(each)); }), ", "));
+  };
   reports::Advertised advertised = {
       {"handshake flags", HandshakeFlagNames(greeting.flags)},
       {"transmission flags", TransmissionFlagNames(info.flags)},
       {"size", std::to_string(info.size)},
-      {"exports", fmt::format("{}", fmt::join(names, ", "))},
-      {"structured replies", features.Has(Feature::kStructuredReplies) ? "yes" : "no"},
-      {"metadata contexts", fmt::format("{}", fmt::join(quoted_contexts, ", "))},
+      {"exports", list(exports, std::mem_fn(&ListedExport::name))},
+      {"structured replies", Offers(Feature::kStructuredReplies) ? "yes" : "no"},
+      {"metadata contexts", list(contexts, std::identity())},
   };
-  if (features.Has(Feature::kBlockSize)) {
+  if (Offers(Feature::kBlockSize)) {
     advertised.emplace_back("block sizes", fmt::format("minimum {}, preferred {}, maximum {}", block_size.minimum,
                                                        block_size.preferred, block_size.maximum));
   }

@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <bit>
 #include <cstdint>
 #include <expected>
 #include <string>
@@ -19,64 +20,47 @@
 
 namespace nbdspec::conformance {
 
-// What a check can need a server to offer.
-enum class Feature : std::uint32_t {
-  kFixedNewstyle,      // Handshake flag FIXED_NEWSTYLE.
-  kNoZeroes,           // Handshake flag NO_ZEROES.
-  kList,               // LIST is answered with ACK.
-  kInfo,               // INFO is known.
-  kGo,                 // GO enters the export.
-  kStructuredReplies,  // STRUCTURED_REPLY is acknowledged.
-  kMetaContexts,       // SET_META_CONTEXT is known.
-  kBaseAllocation,     // base:allocation can be selected.
-  kSecondContext,      // So can another context.
-  kBlockSize,          // INFO_BLOCK_SIZE is sent.
-  kMinimumAboveOne,    // With a minimum block size above 1.
-  kReadOnly,           // Transmission flag READ_ONLY.
-  kWritable,           // The export is writable, and nbdspec may write to it.
-  kFlush,
-  kFua,
-  kTrim,
-  kWriteZeroes,
-  kDf,
-  kMultiConn,
-  kCache,
-  kFastZero,
-  kNoFastZero,  // WRITE_ZEROES without FAST_ZERO.
+// What a check can need a server to offer, one bit each; the words of each stand in probe.cc.
+using Features = std::uint32_t;
+struct Feature {
+  static constexpr Features kFixedNewstyle = 1 << 0;      // Handshake flag FIXED_NEWSTYLE.
+  static constexpr Features kNoZeroes = 1 << 1;           // Handshake flag NO_ZEROES.
+  static constexpr Features kList = 1 << 2;               // LIST is answered with ACK.
+  static constexpr Features kInfo = 1 << 3;               // INFO is known.
+  static constexpr Features kGo = 1 << 4;                 // GO enters the export.
+  static constexpr Features kStructuredReplies = 1 << 5;  // STRUCTURED_REPLY is acknowledged.
+  static constexpr Features kMetaContexts = 1 << 6;       // SET_META_CONTEXT is known.
+  static constexpr Features kBaseAllocation = 1 << 7;     // base:allocation can be selected.
+  static constexpr Features kSecondContext = 1 << 8;      // So can another context.
+  static constexpr Features kBlockSize = 1 << 9;          // INFO_BLOCK_SIZE is sent.
+  static constexpr Features kMinimumAboveOne = 1 << 10;   // With a minimum block size above 1.
+  static constexpr Features kReadOnly = 1 << 11;          // Transmission flag READ_ONLY.
+  static constexpr Features kWritable = 1 << 12;          // The export is writable, and nbdspec may write to it.
+  static constexpr Features kFlush = 1 << 13;
+  static constexpr Features kFua = 1 << 14;
+  static constexpr Features kTrim = 1 << 15;
+  static constexpr Features kWriteZeroes = 1 << 16;
+  static constexpr Features kDf = 1 << 17;
+  static constexpr Features kMultiConn = 1 << 18;
+  static constexpr Features kCache = 1 << 19;
+  static constexpr Features kFastZero = 1 << 20;
+  static constexpr Features kNoFastZero = 1 << 21;  // WRITE_ZEROES without FAST_ZERO.
 };
-inline constexpr int kFeatureCount = static_cast<int>(Feature::kNoFastZero) + 1;
+inline constexpr int kFeatureCount = std::countr_zero(Feature::kNoFastZero) + 1;
 
-// For people: "structured replies", "the TRIM command".
-std::string_view Describe(Feature feature);
-
-class Features {
- public:
-  constexpr Features() = default;
-  constexpr Features(Feature feature) : bits_(Bit(feature)) {}  // Implicit on purpose.
-  constexpr void Set(Feature feature) { bits_ |= Bit(feature); }
-  [[nodiscard]] constexpr bool Has(Feature feature) const { return (bits_ & Bit(feature)) != 0; }
-  [[nodiscard]] constexpr Features With(Feature feature) const {
-    Features both = *this;
-    both.Set(feature);
-    return both;
-  }
-
- private:
-  static constexpr std::uint32_t Bit(Feature feature) { return 1U << static_cast<std::uint32_t>(feature); }
-  std::uint32_t bits_ = 0;
-};
-constexpr Features operator|(Features some, Feature another) { return some.With(another); }
-constexpr Features operator|(Feature one, Feature another) { return Features(one).With(another); }
+// One feature for people: "structured replies", "the TRIM command".
+std::string_view Describe(Features feature);
 
 // What a server offers, as it said itself.
 struct Profile {
   Greeting greeting = {};
-  Features features = {};
+  Features features = 0;
   InfoExport info = {};           // Of the export under test, with structured replies where offered.
   InfoBlockSize block_size = {};  // The specification's defaults where the server sent none.
   std::vector<ListedExport> exports = {};
   std::vector<std::string> contexts = {};  // Names that LIST_META_CONTEXT gives, base:allocation included.
 
+  [[nodiscard]] bool Offers(Features feature) const { return (features & feature) != 0; }
   // For reports.
   [[nodiscard]] reports::Advertised Advertised() const;
 };

@@ -17,7 +17,7 @@ constexpr std::size_t kReceiveBytesMax = 1 << 18;
 constexpr std::chrono::milliseconds kCancelLatency{200};
 
 void Keep(ByteView bytes, Bytes& kept) {
-  const ByteView some = bytes.first(std::min(bytes.size(), Recorder::Conversation::kBytesMax - kept.size()));
+  const ByteView some = bytes.first(std::min(bytes.size(), Recording::kBytesMax - kept.size()));
   kept.insert(kept.end(), some.begin(), some.end());
 }
 
@@ -47,12 +47,58 @@ std::uint32_t Answer::error() const {
   return NbdError::kOk;
 }
 
+void Transcript::Add(Line line) {
+  if (lines_.size() == kLinesMax) {
+    lines_.erase(lines_.begin() + kLinesMax / 2);  // The start and the end say most; the middle goes.
+    ++dropped_;
+  }
+  lines_.push_back(std::move(line));
+}
+
+std::string Transcript::LastSent() const {
+  for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) {
+    if (line->direction == Direction::kSent) {
+      return line->text;
+    }
+  }
+  return {};
+}
+
+std::string Transcript::Place() const {
+  for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) {
+    if (line->direction == Direction::kReceived) {
+      const auto number = static_cast<std::uint64_t>(lines_.rend() - line) + dropped_;
+      return fmt::format("line {}, byte {} from the server", number, line->offset);
+    }
+  }
+  return lines_.empty() ? "" : "no message from the server yet";
+}
+
+std::vector<std::string> Transcript::Text() const {
+  std::vector<std::string> text;
+  for (std::size_t i = 0; i < lines_.size(); ++i) {
+    const bool past_the_gap = dropped_ > 0 && i >= kLinesMax / 2;
+    if (past_the_gap && i == kLinesMax / 2) {
+      text.push_back(fmt::format("     -- {} lines left out", dropped_));
+    }
+    const Line& line = lines_[i];
+    const std::string connection = line.connection == 1 ? "" : std::to_string(line.connection);
+    const std::string number = fmt::format("{:>4}", i + 1 + (past_the_gap ? dropped_ : 0));
+    const std::string mark = line.direction == Direction::kNote ? "--"
+                             : line.direction == Direction::kSent
+                                 ? fmt::format("C{}> @{} +{} ", connection, line.offset, line.length)
+                                 : fmt::format("S{}< @{} +{} ", connection, line.offset, line.length);
+    text.push_back(fmt::format("{} {} {}", number, mark, line.text));
+  }
+  return text;
+}
+
 Session::Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript, int connection)
     : ClientNegotiation({.bytes_max = limits.option_bytes_max, .messages_max = limits.messages_max}),
       transport_(std::move(transport)),
       limits_(limits),
       transcript_(&transcript),
-      recording_(limits.recorder != nullptr ? &limits.recorder->Begin() : nullptr),
+      recording_(limits.new_recording ? &limits.new_recording() : nullptr),
       connection_(connection) {}
 
 void Session::Note(std::string text) { transcript_->Add({.connection = connection_, .text = std::move(text)}); }
@@ -115,10 +161,11 @@ Ending Session::ReceiveMore(Transport::Clock::time_point deadline) {
 }
 
 Received<ServerMessage> Session::NextUntil(Transport::Clock::time_point deadline) {
-  for (;;) {
-    if (over_) {
-      return std::unexpected(*over_);
-    }
+  const auto end = [this](ReceiveError::Kind kind, std::string text) {
+    Note(text);
+    over_ = ReceiveError{.kind = kind, .text = std::move(text)};
+  };
+  while (!over_) {
     if (auto next = decoder_.Next()) {
       if (auto* placed = std::get_if<PlacedServerMessage>(&*next)) {
         transcript_->Add({.connection = connection_,
@@ -129,9 +176,7 @@ Received<ServerMessage> Session::NextUntil(Transport::Clock::time_point deadline
         return std::move(placed->message);
       }
       const auto& bad = std::get<Undecodable>(*next);
-      over_ = ReceiveError{.kind = ReceiveError::kUndecodable,
-                           .text = fmt::format("{} (byte {} from the server)", bad.what, bad.offset)};
-      Note(over_->text);
+      end(ReceiveError::kUndecodable, fmt::format("{} (byte {} from the server)", bad.what, bad.offset));
       continue;
     }
     // A server that always has one more byte must not keep us from seeing that the run is cancelled.
@@ -147,17 +192,14 @@ Received<ServerMessage> Session::NextUntil(Transport::Clock::time_point deadline
     if (ending != Ending::kNone) {
       const bool reset = ending == Ending::kReset;
       const std::size_t pending = decoder_.Pending().size();
-      over_ = ReceiveError{
-          .kind = reset ? ReceiveError::kReset : ReceiveError::kClosed,
-          .text = fmt::format("the server {} the connection after {} bytes{}", reset ? "reset" : "closed",
-                              received_bytes_, pending == 0 ? "" : fmt::format(", {} bytes into a message", pending))};
-      Note(over_->text);
+      end(reset ? ReceiveError::kReset : ReceiveError::kClosed,
+          fmt::format("the server {} the connection after {} bytes{}", reset ? "reset" : "closed", received_bytes_,
+                      pending == 0 ? "" : fmt::format(", {} bytes into a message", pending)));
     } else if (received_bytes_ > limits_.received_bytes_max) {
-      over_ = ReceiveError{.kind = ReceiveError::kFlood,
-                           .text = fmt::format("the server sent more than {} bytes", limits_.received_bytes_max)};
-      Note(over_->text);
+      end(ReceiveError::kFlood, fmt::format("the server sent more than {} bytes", limits_.received_bytes_max));
     }
   }
+  return std::unexpected(*over_);
 }
 
 Received<ServerMessage> Session::Next() {
@@ -183,16 +225,16 @@ Received<Answer> Session::NextAnswer(std::uint64_t cookie) {
     }
     return ends;
   };
-  for (auto early = early_.begin(); early != early_.end();) {
-    if (HeadOf(*early)->cookie != cookie) {
-      ++early;
-      continue;
+  bool is_whole = false;
+  for (ServerMessage& reply : std::exchange(early_, {})) {
+    if (!is_whole && HeadOf(reply)->cookie == cookie) {
+      is_whole = take(std::move(reply));
+    } else {
+      early_.push_back(std::move(reply));
     }
-    ServerMessage reply = std::move(*early);
-    early = early_.erase(early);
-    if (take(std::move(reply))) {
-      return answer;
-    }
+  }
+  if (is_whole) {
+    return answer;
   }
   std::uint64_t held_bytes = 0;
   while (received_count++ < limits_.messages_max && held_bytes <= limits_.answer_bytes_max) {

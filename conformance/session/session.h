@@ -10,13 +10,13 @@
 #include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "conformance/peer/target.h"
-#include "conformance/session/transcript.h"
 #include "engine/base/bytes.h"
 #include "engine/negotiation/client_negotiation.h"
 #include "engine/wire/messages.h"
@@ -45,19 +45,48 @@ struct Answer {
   [[nodiscard]] std::uint32_t error() const;
 };
 
-// Keeps what each session and its server send, as bytes: how either side began.
-class Recorder {
+// What a session and its server send, as bytes: how either side began.
+struct Recording {
+  static constexpr std::size_t kBytesMax = 4096;  // Of one side: fuzz targets read no more, and servers send megabytes.
+  Bytes client = {};
+  Bytes server = {};
+  auto operator<=>(const Recording&) const = default;
+};
+
+// What both sides sent on one connection, decoded, with its place in the stream.
+class Transcript {
  public:
-  struct Conversation {
-    static constexpr std::size_t kBytesMax =
-        4096;  // Of one side: fuzz targets read no more, and servers send megabytes.
-    Bytes client = {};
-    Bytes server = {};
-    auto operator<=>(const Conversation&) const = default;
+  enum class Direction { kSent, kReceived, kNote };
+
+  struct Line {
+    int connection = 1;  // Counted from 1 within a check.
+    Direction direction = Direction::kNote;
+    std::uint64_t offset = 0;  // Of the first byte in its direction's stream.
+    std::uint64_t length = 0;  // Bytes.
+    std::string text;          // Decoded, escaped, for people.
   };
-  virtual ~Recorder() = default;
-  // For one session. It stays where it is.
-  virtual Conversation& Begin() = 0;
+
+  // Keeps at most kLinesMax lines: the first half of what came first and then the newest.
+  void Add(Line line);
+
+  [[nodiscard]] const std::vector<Line>& lines() const { return lines_; }
+  [[nodiscard]] std::uint64_t dropped_line_count() const { return dropped_; }
+
+  // The last line sent, without its mark; empty when there is none.
+  [[nodiscard]] std::string LastSent() const;
+
+  // Where the conversation stands: "line 14, byte 1342 from the server".
+  [[nodiscard]] std::string Place() const;
+
+  // One line each, numbered: "   3 C> @16 +20  NBD_OPT_GO, 20 bytes", "   4 S< ...", "   5 -- connection closed"; a
+  // second connection's lines have "C2>", "S2<".
+  [[nodiscard]] std::vector<std::string> Text() const;
+
+  static constexpr std::size_t kLinesMax = 400;
+
+ private:
+  std::vector<Line> lines_;
+  std::uint64_t dropped_ = 0;
 };
 
 class Session : public ClientNegotiation {
@@ -71,7 +100,7 @@ class Session : public ClientNegotiation {
     std::uint64_t answer_bytes_max = 1 << 26;      // Of what is held while one answer is awaited: 64 MiB.
     std::uint32_t messages_max = 1 << 16;          // In answer to one option or request.
     const std::atomic<bool>* cancelled = nullptr;  // When it becomes true, waiting ends as if timed out.
-    Recorder* recorder = nullptr;
+    std::function<Recording&()> new_recording = {};  // Where there is one: for each session, and stays where it is.
   };
 
   // `transcript` outlives the session. `connection` is its number there.
@@ -136,7 +165,7 @@ class Session : public ClientNegotiation {
   std::unique_ptr<Transport> transport_;
   Limits limits_;
   Transcript* transcript_;
-  Recorder::Conversation* recording_;
+  Recording* recording_;
   int connection_;
   std::uint64_t cookie_ = 0;
   std::uint64_t sent_bytes_ = 0;

@@ -171,10 +171,10 @@ TEST(Probe, LearnsWhatTheReferenceServerOffers) {
   const auto profile = Probe(**peer, {.export_name = "", .may_write = true, .limits = {}}, transcript);
   ASSERT_TRUE(profile) << profile.error().sentence;
   for (int i = 0; i < kFeatureCount; ++i) {
-    const auto feature = static_cast<Feature>(i);
+    const Features feature = 1U << i;
     const bool absent =
         feature == Feature::kReadOnly || feature == Feature::kNoFastZero || feature == Feature::kMinimumAboveOne;
-    EXPECT_EQ(profile->features.Has(feature), !absent) << Describe(feature);
+    EXPECT_EQ(profile->Offers(feature), !absent) << Describe(feature);
   }
   EXPECT_EQ(profile->exports.size(), 2U);
   EXPECT_EQ(profile->contexts.size(), 2U);
@@ -186,7 +186,7 @@ TEST(Probe, WithoutPermissionTheExportIsNotWritable) {
   Transcript transcript;
   const auto profile = Probe(**peer, {.export_name = "", .may_write = false, .limits = {}}, transcript);
   ASSERT_TRUE(profile);
-  EXPECT_FALSE(profile->features.Has(Feature::kWritable));
+  EXPECT_FALSE(profile->Offers(Feature::kWritable));
 }
 
 TEST(Probe, AnUnknownExportIsASentenceWithItsName) {

@@ -5,7 +5,6 @@
 
 #include "engine/base/check.h"
 #include "engine/exchange/status.h"
-#include "engine/wire/fields.h"
 
 namespace nbdspec::conformance {
 
@@ -42,11 +41,27 @@ Judgement RefusesOneMalformed(CheckContext& context, std::uint32_t option, Malfo
                                    : Require(replies->end() == OptionReplyType::kErrInvalid, saw, kAllowed);
 }
 
-}  // namespace
-
-std::ptrdiff_t ContextReplies::CountOf(std::string_view name) const {
-  return std::ranges::count(contexts, name, &MetaContext::name);
+// What the answer reports for base:allocation, laid end to end from the request's offset and clipped to the export;
+// nothing after a descriptor of length 0.
+std::vector<StatusExtent> ExtentsOf(const Exchange& exchange) {
+  std::vector<StatusExtent> extents;
+  for (const StatusChunk chunk : StatusChunksOf(exchange)) {
+    if (!extents.empty() || !IsBaseAllocation(exchange, chunk.context_id())) {
+      continue;
+    }
+    bool is_over = false;
+    ForEachDescriptor(chunk, exchange.request.offset, [&](const Located& located) {
+      const ByteRange range = Intersect(located.range, {.begin = 0, .end = exchange.negotiated->info.size});
+      is_over = is_over || range.empty();
+      if (!is_over) {
+        extents.push_back({.range = range, .status = located.descriptor().status});
+      }
+    });
+  }
+  return extents;
 }
+
+}  // namespace
 
 std::string ContextReplies::Text() const {
   std::string text;
@@ -59,22 +74,13 @@ std::string ContextReplies::Text() const {
   return text + (text.empty() ? "" : "then ") + OptionReplyName(end());
 }
 
-Bytes QueryPayload(const CheckContext& context, const std::vector<std::string>& queries) {
-  return EncodePayload(MetaContextQuery{.export_name = context.export_name, .queries = queries});
-}
-
 Received<ContextReplies> AskRaw(Session& session, std::uint32_t option, Bytes payload) {
   auto heard = session.Ask(Option{.option = option, .payload = std::move(payload)});
   if (!heard) {
     return std::unexpected(std::move(heard).error());
   }
   ContextReplies replies{.replies = std::move(*heard)};
-  for (const OptionReply& reply : replies.replies) {
-    if (auto context = DecodePayload<MetaContext>(reply.payload);
-        context && reply.type == OptionReplyType::kMetaContext) {
-      replies.contexts.push_back(std::move(*context));
-    }
-  }
+  replies.contexts = PayloadsOf<MetaContext>(replies.replies, OptionReplyType::kMetaContext);
   return replies;
 }
 
@@ -112,15 +118,6 @@ Judgement MustListBase(const ContextReplies& replies) {
   return MustGive(replies, replies.CountOf(kBaseAllocation) > 0 || replies.CountOf("base:") > 0);
 }
 
-Judgement MustBeLoneAck(const ContextReplies& replies) {
-  return Require(replies.is_ack() && replies.replies.size() == 1, replies.Text(), "nothing but a single NBD_REP_ACK");
-}
-
-std::string_view NamespaceOf(std::string_view name) {
-  const std::size_t colon = name.find(':');
-  return colon == std::string_view::npos ? name : name.substr(0, colon + 1);
-}
-
 std::vector<std::string> SelectableNames(const Profile& profile) {
   std::vector<std::string> names = {kBaseAllocationQuery};
   for (const std::string& name : profile.contexts) {
@@ -133,43 +130,37 @@ std::vector<std::string> SelectableNames(const Profile& profile) {
 }
 
 MalformedQuery MalformedQueryFor(const CheckContext& context, Malformed kind) {
-  Bytes payload;
-  const auto put = [&payload](std::uint32_t number) { PutBigEndian<std::uint32_t>(number, payload); };
-  const auto put_text = [&](std::string_view text, std::size_t length) {
-    put(static_cast<std::uint32_t>(length));
-    payload.insert(payload.end(), text.begin(), text.end());
+  const std::size_t count_at = 4 + context.export_name.size();  // Behind the name and its length.
+  // `payload` with another number at `at`.
+  const auto with = [](Bytes payload, std::size_t at, std::uint16_t number) {
+    payload[at + 2] = static_cast<std::uint8_t>(number >> 8);
+    payload[at + 3] = static_cast<std::uint8_t>(number);
+    return payload;
   };
-  const std::string& name = context.export_name;
   switch (kind) {
     case Malformed::kNoData:
       return {.what = "no data", .payload = {}};
     case Malformed::kNameOverrun:
-      put_text({}, 0xffff);
-      put(0);
-      return {.what = "an export name of 65535 bytes where 4 are left", .payload = payload};
-    case Malformed::kNoCount:
-      put_text(name, name.size());
-      return {.what = "an export name and no count", .payload = payload};
+      return {.what = "an export name of 65535 bytes where 4 are left", .payload = with(Bytes(8), 0, 0xffff)};
+    case Malformed::kNoCount: {
+      const Bytes whole = QueryPayload(context, {});
+      return {.what = "an export name and no count", .payload = {whole.begin(), whole.end() - 4}};
+    }
     case Malformed::kCountOverrun:
-      put_text(name, name.size());
-      put(5);
-      put_text(kBaseAllocation, kBaseAllocation.size());
-      return {.what = "a count of 5 queries and one query", .payload = payload};
+      return {.what = "a count of 5 queries and one query",
+              .payload = with(QueryPayload(context, {kBaseAllocationQuery}), count_at, 5)};
     case Malformed::kQueryOverrun:
-      put_text(name, name.size());
-      put(1);
-      put_text("base", 4096);
-      return {.what = "a query of 4096 bytes where 4 are left", .payload = payload};
+      return {.what = "a query of 4096 bytes where 4 are left",
+              .payload = with(QueryPayload(context, {"base"}), count_at + 4, 4096)};
     case Malformed::kSecondQueryOverrun:
-      put_text(name, name.size());
-      put(2);
-      put_text(kBaseAllocation, kBaseAllocation.size());
-      put_text("base", 4096);
-      return {.what = "a whole query, then one of 4096 bytes where 4 are left", .payload = payload};
-    case Malformed::kTrailingData:
-      payload = QueryPayload(context, {kBaseAllocationQuery});
+      return {.what = "a whole query, then one of 4096 bytes where 4 are left",
+              .payload = with(QueryPayload(context, {kBaseAllocationQuery, "base"}),
+                              count_at + 8 + kBaseAllocation.size(), 4096)};
+    case Malformed::kTrailingData: {
+      Bytes payload = QueryPayload(context, {kBaseAllocationQuery});
       payload.insert(payload.end(), {1, 2, 3});
       return {.what = "3 bytes after the last query", .payload = payload};
+    }
   }
   CheckFailed("unknown Malformed");
 }
@@ -239,36 +230,6 @@ Judgement MustHaveNothingSelected(CheckContext& context, Session session, const 
 
 // --- Block status ----------------------------------------------------------------------------------------------
 
-namespace {
-
-constexpr std::uint64_t kSectorBytes = 512;
-
-// What the answer reports for base:allocation, laid end to end from the request's offset and clipped to the export;
-// nothing after a descriptor of length 0.
-std::vector<StatusExtent> ExtentsOf(const Exchange& exchange) {
-  std::vector<StatusExtent> extents;
-  for (const StatusChunk chunk : StatusChunksOf(exchange)) {
-    if (!extents.empty() || !IsBaseAllocation(exchange, chunk.context_id())) {
-      continue;
-    }
-    bool is_over = false;
-    ForEachDescriptor(chunk, exchange.request.offset, [&](const Located& located) {
-      const ByteRange range = Intersect(located.range, {.begin = 0, .end = exchange.negotiated->info.size});
-      is_over = is_over || range.empty();
-      if (!is_over) {
-        extents.push_back({.range = range, .status = located.descriptor().status});
-      }
-    });
-  }
-  return extents;
-}
-
-}  // namespace
-
-std::string Text(const StatusRequest& request) {
-  return fmt::format("[{}, {}){}", request.asked.begin, request.asked.end, request.req_one ? " with REQ_ONE" : "");
-}
-
 std::expected<StatusAsker, Judgement> StatusAsker::Enter(CheckContext& context) {
   auto entered = context.Enter({.structured_replies = true, .contexts = SelectableNames(context.profile)});
   const auto selects_base = [&] {
@@ -286,8 +247,6 @@ std::expected<StatusAsker, Judgement> StatusAsker::Enter(CheckContext& context) 
   }
   return StatusAsker(std::move(whole));
 }
-
-std::uint64_t StatusAsker::unit() const { return std::max(kSectorBytes, block_bytes_min()); }
 
 bool StatusAsker::MayAsk(ByteRange range) const {
   return range.begin < range.end && range.end <= size() && range.begin % block_bytes_min() == 0 &&

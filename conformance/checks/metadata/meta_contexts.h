@@ -25,13 +25,17 @@ struct ContextReplies {
 
   [[nodiscard]] std::uint32_t end() const { return replies.back().type; }
   [[nodiscard]] bool is_ack() const { return end() == OptionReplyType::kAck; }
-  [[nodiscard]] std::ptrdiff_t CountOf(std::string_view name) const;
+  [[nodiscard]] std::ptrdiff_t CountOf(std::string_view name) const {
+    return std::ranges::count(contexts, name, &MetaContext::name);
+  }
   // For people: "NBD_REP_META_CONTEXT "base:allocation", then NBD_REP_ACK".
   [[nodiscard]] std::string Text() const;
 };
 
 // The payload of LIST_ and SET_META_CONTEXT for the export under test.
-Bytes QueryPayload(const CheckContext& context, const std::vector<std::string>& queries);
+inline Bytes QueryPayload(const CheckContext& context, const std::vector<std::string>& queries) {
+  return EncodePayload(MetaContextQuery{.export_name = context.export_name, .queries = queries});
+}
 
 // Sends the option with `payload`, well-formed or not.
 Received<ContextReplies> AskRaw(Session& session, std::uint32_t option, Bytes payload);
@@ -54,10 +58,15 @@ Judgement MustGiveBase(const ContextReplies& replies);
 Judgement MustListBase(const ContextReplies& replies);
 
 // A lone ACK.
-Judgement MustBeLoneAck(const ContextReplies& replies);
+inline Judgement MustBeLoneAck(const ContextReplies& replies) {
+  return Require(replies.is_ack() && replies.replies.size() == 1, replies.Text(), "nothing but a single NBD_REP_ACK");
+}
 
 // "ns:" of "ns:leaf"; the whole of a name without a colon.
-std::string_view NamespaceOf(std::string_view name);
+inline std::string_view NamespaceOf(std::string_view name) {
+  const std::size_t colon = name.find(':');
+  return colon == std::string_view::npos ? name : name.substr(0, colon + 1);
+}
 
 // Names from the server's list that may be selected: base:allocation first, then others that have a leaf, at most
 // kSelectedMax (servers bound the options of one handshake).
@@ -115,7 +124,9 @@ struct StatusRequest {
 };
 
 // For people: "[0, 512) with REQ_ONE".
-std::string Text(const StatusRequest& request);
+inline std::string Text(const StatusRequest& request) {
+  return fmt::format("[{}, {}){}", request.asked.begin, request.asked.end, request.req_one ? " with REQ_ONE" : "");
+}
 
 // A session in transmission with contexts selected.
 class StatusAsker : public Entered {
@@ -126,7 +137,7 @@ class StatusAsker : public Entered {
 
   [[nodiscard]] std::uint64_t block_bytes_min() const { return std::max(1U, block_size().minimum); }
   // What is asked, read and written in: 512 bytes or the minimum block size, whichever is more.
-  [[nodiscard]] std::uint64_t unit() const;
+  [[nodiscard]] std::uint64_t unit() const { return std::max<std::uint64_t>(512, block_bytes_min()); }
 
   // Whether a client may ask for `range`: inside the export, not empty, whole blocks, its length of 32 bits.
   [[nodiscard]] bool MayAsk(ByteRange range) const;

@@ -21,7 +21,7 @@ constexpr std::uint64_t kPlaceUnits = 8;          // Of what is written at one p
 constexpr std::string_view kAllowed = "ZERO only where every byte reads as zero";
 
 // Nothing, or why to stop.
-using Step = std::expected<void, Judgement>;
+using Step = std::expected<std::monostate, Judgement>;
 
 // Reads `claimed`, or samples of it, and judges.
 Step RefuteByReading(CheckContext& context, StatusAsker& asker, ByteRange claimed, const std::string& by,
@@ -72,7 +72,7 @@ Judgement WalkReadsZero(CheckContext& context) {
     if (read_bytes >= kReadBytesMax) {
       break;
     }
-    NBDSPEC_DO(RefuteByReading(context, asker, each.range, "a query of the whole export", read_bytes));
+    NBDSPEC_TRY(refuted, RefuteByReading(context, asker, each.range, "a query of the whole export", read_bytes));
   }
   return Holds();
 }
@@ -94,7 +94,7 @@ Judgement BatteryReadsZero(CheckContext& context) {
       const std::uint64_t edge = std::min(kEdgeBytes, claimed.length());
       for (const ByteRange part : {ByteRange{.begin = claimed.begin, .end = claimed.begin + edge},
                                    ByteRange{.begin = claimed.end - edge, .end = claimed.end}}) {
-        NBDSPEC_DO(RefuteByReading(context, asker, part, "the answer to " + Text(request), read_bytes));
+        NBDSPEC_TRY(refuted, RefuteByReading(context, asker, part, "the answer to " + Text(request), read_bytes));
       }
     }
   }
@@ -168,8 +168,8 @@ Step JudgeAround(CheckContext& context, StatusAsker& asker, ByteRange place, con
     }
     NBDSPEC_TRY(exchange, asker.Ask(request));
     for (const ByteRange claimed : ZeroClaimsOf(exchange, around)) {
-      NBDSPEC_DO(RefuteByReading(context, asker, claimed, fmt::format("{}, the answer to {}", after, Text(request)),
-                                 read_bytes));
+      NBDSPEC_TRY(refuted, RefuteByReading(context, asker, claimed,
+                                           fmt::format("{}, the answer to {}", after, Text(request)), read_bytes));
     }
   }
   return {};
@@ -187,8 +187,8 @@ Step JudgeCommandAt(CheckContext& context, StatusAsker& asker, ByteRange place, 
     steps = {{write, inner}};  // Into what may be a hole.
   }
   for (const auto& [request, range] : steps) {
-    NBDSPEC_DO(Do(asker, request, range));
-    NBDSPEC_DO(JudgeAround(context, asker, place, "after " + CommandName(request.type)));
+    NBDSPEC_TRY(done, Do(asker, request, range));
+    NBDSPEC_TRY(judged, JudgeAround(context, asker, place, "after " + CommandName(request.type)));
   }
   return {};
 }
@@ -201,7 +201,7 @@ Judgement After(CheckContext& context) {
   }
   NBDSPEC_TRY(places, Places(context, asker));
   for (const ByteRange place : places) {
-    NBDSPEC_DO(JudgeCommandAt(context, asker, place, {.flags = flags, .type = command}, shift));
+    NBDSPEC_TRY(judged, JudgeCommandAt(context, asker, place, {.flags = flags, .type = command}, shift));
   }
   return Holds();
 }
@@ -213,9 +213,9 @@ Judgement SecondConnection(CheckContext& context) {
   NBDSPEC_TRY(places, Places(context, reader));
   for (const ByteRange place : places) {
     NBDSPEC_TRY(before, reader.Ask({.asked = place}));
-    NBDSPEC_DO(Do(writer, {.type = CommandType::kWrite}, place));
-    NBDSPEC_DO(Do(writer, {.type = CommandType::kFlush}, {}));
-    NBDSPEC_DO(JudgeAround(context, reader, place, "after a WRITE and a FLUSH of another connection"));
+    NBDSPEC_TRY(written, Do(writer, {.type = CommandType::kWrite}, place));
+    NBDSPEC_TRY(flushed, Do(writer, {.type = CommandType::kFlush}, {}));
+    NBDSPEC_TRY(judged, JudgeAround(context, reader, place, "after a WRITE and a FLUSH of another connection"));
   }
   return Holds();
 }
@@ -263,20 +263,23 @@ constexpr double kMillisecondsMin = 1;   // A quicker answer is quick enough, wh
 struct Cost {
   double milliseconds = std::numeric_limits<double>::max();
   std::size_t descriptor_count = 0;
+  auto operator<=>(const Cost&) const = default;
 };
 
-std::expected<Cost, Judgement> Measure(StatusAsker& asker, ByteRange asked) {
-  const auto start = Transport::Clock::now();
-  NBDSPEC_TRY(exchange, asker.Ask({.asked = asked}));
-  const std::chrono::duration<double, std::milli> took = Transport::Clock::now() - start;
-  Cost cost = {.milliseconds = took.count()};
-  for (const StatusChunk chunk : StatusChunksOf(exchange)) {
-    cost.descriptor_count += chunk.descriptor_count();
+std::expected<Cost, Judgement> MeasureQuickest(StatusAsker& asker, ByteRange asked) {
+  Cost quickest;
+  for (int i = 0; i < kTrials; ++i) {
+    const auto start = Transport::Clock::now();
+    NBDSPEC_TRY(exchange, asker.Ask({.asked = asked}));
+    const std::chrono::duration<double, std::milli> took = Transport::Clock::now() - start;
+    std::size_t descriptor_count = 0;
+    for (const StatusChunk chunk : StatusChunksOf(exchange)) {
+      descriptor_count += chunk.descriptor_count();
+    }
+    quickest = std::min(quickest, {.milliseconds = took.count(), .descriptor_count = descriptor_count});
   }
-  return cost;
+  return quickest;
 }
-
-Cost Quicker(const Cost& a, const Cost& b) { return a.milliseconds < b.milliseconds ? a : b; }
 
 Judgement AnswersQuickly(CheckContext& context) {
   NBDSPEC_TRY(asker, StatusAsker::Enter(context));
@@ -286,14 +289,8 @@ Judgement AnswersQuickly(CheckContext& context) {
   if (large.length() < kLarger * small.length()) {
     return NotApplicable(fmt::format("the export has {} bytes only", asker.size()));
   }
-  Cost cost_of_small;
-  Cost cost_of_large;
-  for (int i = 0; i < kTrials; ++i) {
-    NBDSPEC_TRY(little, Measure(asker, small));
-    NBDSPEC_TRY(much, Measure(asker, large));
-    cost_of_small = Quicker(cost_of_small, little);
-    cost_of_large = Quicker(cost_of_large, much);
-  }
+  NBDSPEC_TRY(cost_of_small, MeasureQuickest(asker, small));
+  NBDSPEC_TRY(cost_of_large, MeasureQuickest(asker, large));
   const double expected = cost_of_small.milliseconds * static_cast<double>(1 + cost_of_large.descriptor_count);
   return Require(cost_of_large.milliseconds <= std::max(kMillisecondsMin, kMargin * expected),
                  fmt::format("status of {} bytes took {:.3f} ms, of {} bytes {:.3f} ms with {} descriptors",

@@ -57,17 +57,14 @@ Judgement SizesKeep(CheckContext& context) {
 
 // --- What must be advertised ---
 
-// Whether a READ of one byte at offset 1 gets EINVAL. Errors: no reply, or too small an export.
-std::expected<bool, Judgement> RefusesOneByte(Session& session, std::uint64_t export_size) {
+// Where no block sizes are advertised: a READ of one byte at offset 1 may not get EINVAL.
+Judgement ServesOneByte(Session& session, std::uint64_t export_size, std::string_view allowed) {
   if (export_size < 2) {
-    return Stop(NotApplicable(fmt::format("the export has {} bytes only", export_size)));
+    return NotApplicable(fmt::format("the export has {} bytes only", export_size));
   }
   NBDSPEC_TRY(answer, session.Ask(Request{.offset = 1, .length = 1}));
-  return answer.error() == NbdError::kEinval;
-}
-
-Judgement MustNotRefuse(bool refuses, std::string_view allowed) {
-  return Require(!refuses, "READ of 1 byte at offset 1: NBD_EINVAL, and no NBD_INFO_BLOCK_SIZE", allowed);
+  return Require(answer.error() != NbdError::kEinval,
+                 "READ of 1 byte at offset 1: NBD_EINVAL, and no NBD_INFO_BLOCK_SIZE", allowed);
 }
 
 Judgement AdvertisesToGo(CheckContext& context) {
@@ -75,8 +72,8 @@ Judgement AdvertisesToGo(CheckContext& context) {
   if (FindInfo(answer.replies, InfoType::kBlockSize) != nullptr) {
     return Holds();
   }
-  NBDSPEC_TRY(refuses, RefusesOneByte(answer.session, answer.info.size));
-  return MustNotRefuse(refuses, "a server sends block sizes that it enforces when asked for them");
+  return ServesOneByte(answer.session, answer.info.size,
+                       "a server sends block sizes that it enforces when asked for them");
 }
 
 // INFO's way to ask; whether they are enforced shows only in transmission, on a second connection: some servers serve
@@ -90,8 +87,7 @@ Judgement AdvertisesToInfo(CheckContext& context) {
     return Holds();
   }
   NBDSPEC_TRY(entered, context.Enter());
-  NBDSPEC_TRY(refuses, RefusesOneByte(entered.session, entered.size()));
-  return MustNotRefuse(refuses, "a server with other limits than the default says so");
+  return ServesOneByte(entered.session, entered.size(), "a server with other limits than the default says so");
 }
 
 // Into transmission with a server that advertises no block sizes.
@@ -105,8 +101,7 @@ std::expected<GoAnswer, Judgement> EnterUnadvertised(CheckContext& context) {
 
 Judgement DefaultMinimumIs1(CheckContext& context) {
   NBDSPEC_TRY(answer, EnterUnadvertised(context));
-  NBDSPEC_TRY(refuses, RefusesOneByte(answer.session, answer.info.size));
-  return MustNotRefuse(refuses, "a minimum block size of 1 by default");
+  return ServesOneByte(answer.session, answer.info.size, "a minimum block size of 1 by default");
 }
 
 // READ may be refused for its length with EOVERFLOW.
@@ -280,8 +275,7 @@ Judgement LargeEffectIsServed(CheckContext& context) {
   // The harmless one first.
   for (const std::uint16_t command : {CommandType::kCache, CommandType::kTrim, CommandType::kWriteZeroes}) {
     NBDSPEC_TRY(entered, context.Enter());
-    const bool is_offered = !LegalityOf({.type = command}, *entered.agreed).is_illegal();
-    if (!is_offered || (Changes(command) && !context.Offers(Feature::kWritable))) {
+    if (!IsOffered(entered, command) || (Changes(command) && !context.Offers(Feature::kWritable))) {
       continue;
     }
     const std::uint32_t block = std::max(512U, entered.block_size().minimum);

@@ -3,10 +3,6 @@
 
 namespace nbdspec::conformance {
 
-Option InfoOption(std::uint32_t option, const std::string& name, std::vector<std::uint16_t> requests) {
-  return MakeOption(option, {.export_name = name, .requests = std::move(requests)});
-}
-
 std::string TypesOf(std::span<const OptionReply> replies) {
   constexpr std::size_t kShownMax = 6;
   std::string text;
@@ -21,27 +17,6 @@ const OptionReply* FindInfo(std::span<const OptionReply> replies, std::uint16_t 
     return reply.type == OptionReplyType::kInfo && DecodeInfoType(reply.payload) == type;
   });
   return found == replies.end() ? nullptr : &*found;
-}
-
-std::vector<ListedExport> ListedIn(const Replies& replies) {
-  std::vector<ListedExport> listed;
-  for (const OptionReply& reply : replies) {
-    if (auto each = DecodePayload<ListedExport>(reply.payload); each && reply.type == OptionReplyType::kServer) {
-      listed.push_back(std::move(*each));
-    }
-  }
-  return listed;
-}
-
-std::string TextOf(const OptionReply& reply) { return {reply.payload.begin(), reply.payload.end()}; }
-
-bool IsUtf8(std::string text) {
-  std::ranges::replace(text, '\0', ' ');
-  return IsValidString(text);
-}
-
-bool IsAllZeroes(ByteView bytes) {
-  return std::ranges::all_of(bytes, [](auto byte) { return byte == 0; });
 }
 
 Judgement GetsNoPad(Session& session, std::string_view what) {
@@ -63,50 +38,41 @@ std::optional<bool> LacksExport(CheckContext& context, const std::string& name) 
   return !IsAcknowledged(*replies);
 }
 
-namespace {
-
-// Options for metadata contexts where structured replies are agreed, and GO.
-void AddLastOptions(CheckContext& context, bool structured, std::vector<Option>& options) {
-  MetaContextQuery query{.export_name = context.export_name};
-  if (structured) {
-    options.push_back({.option = OptionType::kListMetaContext, .payload = EncodePayload(query)});
-    query.queries = {std::string(kBaseAllocation)};
-    options.push_back({.option = OptionType::kSetMetaContext, .payload = EncodePayload(query)});
-  }
-  options.push_back(InfoOption(OptionType::kGo, context.export_name));
-}
-
-}  // namespace
-
 std::expected<std::vector<Asked>, Judgement> AskEveryOption(CheckContext& context) {
-  std::vector<Option> options = {
+  const std::vector<Option> options = {
       {.option = OptionType::kList},
       InfoOption(OptionType::kInfo, context.export_name, kEveryRequest),
       InfoOption(OptionType::kInfo, context.UnknownName()),
       {.option = kHighUnknownOption},
       {.option = OptionType::kStructuredReply},
+      MakeOption(OptionType::kListMetaContext, {.export_name = context.export_name}),
+      MakeOption(OptionType::kSetMetaContext,
+                 {.export_name = context.export_name, .queries = {std::string(kBaseAllocation)}}),
+      InfoOption(OptionType::kGo, context.export_name),
   };
   std::optional<Session> session;  // A new one is made when there is none.
   bool structured = false;
   std::vector<Asked> all;
-  for (std::size_t i = 0; i < options.size(); ++i) {
+  for (const Option& option : options) {
+    const bool is_of_contexts =
+        option.option == OptionType::kListMetaContext || option.option == OptionType::kSetMetaContext;
+    if (is_of_contexts && !structured) {
+      continue;
+    }
     if (!session) {
       NBDSPEC_TRY(begun, structured ? context.HaggleStructured() : context.Haggle());
       session = std::move(begun);
     }
-    Asked& asked = all.emplace_back(Asked{.option = options[i]});
-    if (auto replies = session->Ask(options[i])) {
+    Asked& asked = all.emplace_back(Asked{.option = option});
+    if (auto replies = session->Ask(option)) {
       asked.replies = *std::move(replies);
+      structured = session->negotiated().structured_replies;
     } else {
       const ByteView pending = session->pending();
       asked.ended = std::move(replies).error();
       asked.pending.assign(pending.begin(), pending.end());
       asked.at_first_reply = session->received_byte_count() - pending.size() == kGreetingBytes;
       session.reset();
-    }
-    if (asked.option.option == OptionType::kStructuredReply) {
-      structured = !asked.ended && IsAcknowledged(asked.replies);
-      AddLastOptions(context, structured, options);
     }
   }
   return all;

@@ -24,8 +24,10 @@ inline constexpr std::uint32_t kHighUnknownOption = 0xfffffffe;
 inline const std::vector<std::uint16_t> kEveryRequest = {InfoType::kName, InfoType::kDescription, InfoType::kBlockSize};
 
 // INFO or GO with a request for block sizes, or for others.
-Option InfoOption(std::uint32_t option, const std::string& name,
-                  std::vector<std::uint16_t> requests = {InfoType::kBlockSize});
+inline Option InfoOption(std::uint32_t option, const std::string& name,
+                         std::vector<std::uint16_t> requests = {InfoType::kBlockSize}) {
+  return MakeOption(option, {.export_name = name, .requests = std::move(requests)});
+}
 
 // "NBD_REP_INFO, NBD_REP_ACK"; many are counted.
 std::string TypesOf(std::span<const OptionReply> replies);
@@ -37,15 +39,23 @@ inline bool IsAcknowledged(const Replies& replies) { return EndsIn(replies, Opti
 const OptionReply* FindInfo(std::span<const OptionReply> replies, std::uint16_t type);
 
 // The exports that `replies` to LIST name.
-std::vector<ListedExport> ListedIn(const Replies& replies);
+inline std::vector<ListedExport> ListedIn(const Replies& replies) {
+  return PayloadsOf<ListedExport>(replies, OptionReplyType::kServer);
+}
 
 // The payload as text.
-std::string TextOf(const OptionReply& reply);
+inline std::string TextOf(const OptionReply& reply) { return {reply.payload.begin(), reply.payload.end()}; }
 
 // NUL bytes, which UTF-8 may have, are general.string.no-nul.server's.
-bool IsUtf8(std::string text);
+inline bool IsUtf8(std::string text) {
+  std::ranges::replace(text, '\0', ' ');
+  return IsValidString(text);
+}
 
-bool IsAllZeroes(ByteView bytes);
+inline bool IsAllZeroes(ByteView bytes) {
+  return std::ranges::all_of(bytes, [](auto byte) { return byte == 0; });
+}
+
 // Whether no pad comes on a session that has just entered transmission, after `what`.
 Judgement GetsNoPad(Session& session, std::string_view what);
 

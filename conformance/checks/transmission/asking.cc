@@ -25,10 +25,6 @@ void Take(ServerMessage message, Batch& batch) {
 
 }  // namespace
 
-bool Batch::any_complete() const {
-  return std::ranges::any_of(exchanges, [](const Exchange& exchange) { return exchange.answer.is_complete(); });
-}
-
 bool AskAll(Entered& entered, std::span<const Request> requests, Batch& batch) {
   const std::size_t first = batch.exchanges.size();
   batch.agreed.push_back(entered.agreed);
@@ -117,20 +113,6 @@ CheckRun BeginsWithMagic(bool structured) {
   };
 }
 
-std::uint64_t GridOf(const Entered& entered) {
-  return std::clamp(entered.block_size().minimum, 512U, 1U << 16);  // No minimum may be above 64 KiB.
-}
-
-std::uint64_t UsableBytes(const Entered& entered) {
-  // Sizes and block sizes come from the server: keep sums with them far from 2^64.
-  const std::uint64_t size = std::min(entered.size(), kExportBytesMax);
-  return size / GridOf(entered) * GridOf(entered);
-}
-
-ByteRange CellAt(const Entered& entered, std::uint64_t offset) {
-  return {.begin = offset, .end = offset + GridOf(entered)};
-}
-
 std::expected<ByteRange, Judgement> ScratchRange(const Entered& entered, std::uint64_t cell_count) {
   const std::uint64_t grid = GridOf(entered);
   const std::uint64_t cells = UsableBytes(entered) / grid;
@@ -148,18 +130,6 @@ Bytes Pattern(std::uint64_t length, std::uint64_t seed) {
     byte = static_cast<std::uint8_t>(random() % 255 + 1);
   }
   return bytes;
-}
-
-Request RequestFor(std::uint16_t command, ByteRange range, std::uint16_t flags) {
-  return {.flags = flags, .type = command, .offset = range.begin, .length = static_cast<std::uint32_t>(range.length())};
-}
-
-Request WriteOf(std::uint64_t offset, Bytes data, std::uint16_t flags) {
-  return {.flags = flags,
-          .type = CommandType::kWrite,
-          .offset = offset,
-          .length = static_cast<std::uint32_t>(data.size()),
-          .payload = std::move(data)};
 }
 
 std::expected<Request, Judgement> FirstRead(const Entered& entered) {
@@ -280,20 +250,18 @@ std::vector<Request> ReadsAllOver(const CheckContext& context, const Entered& en
   return reads;
 }
 
+// Those of `requests` that a client may send.
+std::vector<Request> LegalOf(const Entered& entered, std::vector<Request> requests) {
+  std::erase_if(requests,
+                [&](const Request& each) { return !LegalityOf(RequestHead::Of(each), *entered.agreed).is_legal(); });
+  return requests;
+}
+
 std::vector<Request> CommandsWithoutData(const Entered& entered) {
   const ByteRange first = CellAt(entered);
-  std::vector<Request> requests;
-  if (entered.Has(TransmissionFlag::kSendFlush)) {
-    requests.push_back(RequestFor(CommandType::kFlush, {}));
-  }
-  if (entered.Has(TransmissionFlag::kSendCache)) {
-    requests.push_back(RequestFor(CommandType::kCache, first));
-  }
-  if (!entered.agreed->contexts.empty()) {
-    requests.push_back(RequestFor(CommandType::kBlockStatus, first));
-    requests.push_back(RequestFor(CommandType::kBlockStatus, first, CommandFlag::kReqOne));
-  }
-  return requests;
+  return LegalOf(entered, {RequestFor(CommandType::kFlush, {}), RequestFor(CommandType::kCache, first),
+                           RequestFor(CommandType::kBlockStatus, first),
+                           RequestFor(CommandType::kBlockStatus, first, CommandFlag::kReqOne)});
 }
 
 // Two cells each of data, zeroes and whatever TRIM leaves, beside each other.
@@ -303,15 +271,10 @@ std::vector<Request> SmallWrites(CheckContext& context, const Entered& entered) 
     return {};
   }
   const std::uint64_t pair = 2 * GridOf(entered);
-  std::vector<Request> requests = {WriteOf(scratch->begin, Pattern(pair, context.random()))};
-  const auto add = [&](std::uint16_t flag, std::uint16_t command, std::uint64_t begin) {
-    if (entered.Has(flag)) {
-      requests.push_back(RequestFor(command, {.begin = begin, .end = begin + pair}));
-    }
-  };
-  add(TransmissionFlag::kSendWriteZeroes, CommandType::kWriteZeroes, scratch->begin + pair);
-  add(TransmissionFlag::kSendTrim, CommandType::kTrim, scratch->begin + 2 * pair);
-  return requests;
+  const std::uint64_t second = scratch->begin + pair;
+  return LegalOf(entered, {WriteOf(scratch->begin, Pattern(pair, context.random())),
+                           RequestFor(CommandType::kWriteZeroes, {.begin = second, .end = second + pair}),
+                           RequestFor(CommandType::kTrim, {.begin = second + pair, .end = second + 2 * pair})});
 }
 
 // Requests that no client may send.
@@ -326,16 +289,13 @@ std::vector<Request> RequestsToRefuse(const CheckContext& context, const Entered
       RequestFor(CommandType::kRead, first, 1U << 15),
       RequestFor(0x7fff, first),
   };
-  const auto add = [&](bool offered, std::uint16_t command) {
-    if (offered) {
+  for (const std::uint16_t command :
+       {CommandType::kCache, CommandType::kBlockStatus, CommandType::kTrim, CommandType::kWriteZeroes}) {
+    if (IsOffered(entered, command) && (!Changes(command) || context.Offers(Feature::kWritable))) {
       requests.push_back(RequestFor(command, across_end));
     }
-  };
-  add(entered.Has(TransmissionFlag::kSendCache), CommandType::kCache);
-  add(!entered.agreed->contexts.empty(), CommandType::kBlockStatus);
+  }
   if (context.Offers(Feature::kWritable)) {
-    add(entered.Has(TransmissionFlag::kSendTrim), CommandType::kTrim);
-    add(entered.Has(TransmissionFlag::kSendWriteZeroes), CommandType::kWriteZeroes);
     requests.push_back(WriteOf(across_end.begin, Bytes(across_end.length())));
   }
   return requests;
@@ -360,11 +320,14 @@ void AskToBeRefused(CheckContext& context, Entered entered, Survey& survey) {
   entered.session.Disconnect();
 }
 
-}  // namespace
-
-bool Survey::any_chunk() const {
-  return std::ranges::any_of(batch.exchanges, [](const Exchange& e) { return !e.answer.chunks().empty(); });
+CheckRun InMode(bool structured, SurveyRule rule) {
+  return [structured, rule](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(survey, SurveyReplies(context, structured));
+    return rule(context, survey);
+  };
 }
+
+}  // namespace
 
 std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool structured) {
   NBDSPEC_TRY(entered, context.EnterWithAll(structured));
@@ -408,17 +371,6 @@ Judgement KeepsRule(CheckContext& context, const Survey& survey) {
   return NotApplicable(fmt::format("none of {} answers could be judged{}{}", survey.batch.exchanges.size(),
                                    missing.empty() ? "" : ": ", missing));
 }
-
-namespace {
-
-CheckRun InMode(bool structured, SurveyRule rule) {
-  return [structured, rule](CheckContext& context) -> Judgement {
-    NBDSPEC_TRY(survey, SurveyReplies(context, structured));
-    return rule(context, survey);
-  };
-}
-
-}  // namespace
 
 CheckRun WithSimple(SurveyRule rule) { return InMode(/*structured=*/false, rule); }
 CheckRun WithStructured(SurveyRule rule) { return InMode(/*structured=*/true, rule); }

@@ -24,7 +24,9 @@ struct Batch {
   std::vector<std::shared_ptr<Negotiated>> agreed;  // What the exchanges point to.
 
   [[nodiscard]] const engine::Answer& first() const { return exchanges.front().answer; }
-  [[nodiscard]] bool any_complete() const;
+  [[nodiscard]] bool any_complete() const {
+    return std::ranges::any_of(exchanges, [](const Exchange& exchange) { return exchange.answer.is_complete(); });
+  }
 };
 
 // Sends `requests` together and takes their answers, at the end of `batch`. Their cookies differ from each other and
@@ -45,16 +47,29 @@ CheckRun SurvivesZeroLength(std::uint16_t command);
 // The first reply to READ begins with its magic. Later ones may only stand in the wrong place.
 CheckRun BeginsWithMagic(bool structured);
 
+// Whether a client may send `command`, for some range.
+inline bool IsOffered(const Entered& entered, std::uint16_t command) {
+  return !LegalityOf({.type = command}, *entered.agreed).is_illegal();
+}
+
 // --- Places in an export ---------------------------------------------------------------------------------------
 
 // What offsets and lengths must be multiples of, to be legal and usual: 512, or the minimum block size.
-std::uint64_t GridOf(const Entered& entered);
+inline std::uint64_t GridOf(const Entered& entered) {
+  return std::clamp(entered.block_size().minimum, 512U, 1U << 16);  // No minimum may be above 64 KiB.
+}
 
 // The size of the export without a last part that is off the grid.
-std::uint64_t UsableBytes(const Entered& entered);
+inline std::uint64_t UsableBytes(const Entered& entered) {
+  // Sizes and block sizes come from the server: keep sums with them far from 2^64.
+  const std::uint64_t size = std::min(entered.size(), kExportBytesMax);
+  return size / GridOf(entered) * GridOf(entered);
+}
 
 // The cell of the grid at `offset`.
-ByteRange CellAt(const Entered& entered, std::uint64_t offset = 0);
+inline ByteRange CellAt(const Entered& entered, std::uint64_t offset = 0) {
+  return {.begin = offset, .end = offset + GridOf(entered)};
+}
 
 // Some grid cells where checks may write, away from both ends: never the first or the last cell of the export.
 // Errors: the export is too small, which leaves nothing to judge.
@@ -64,10 +79,18 @@ std::expected<ByteRange, Judgement> ScratchRange(const Entered& entered, std::ui
 Bytes Pattern(std::uint64_t length, std::uint64_t seed);
 
 // A request for a range; its cookie is 0, for Session::Ask to replace.
-Request RequestFor(std::uint16_t command, ByteRange range, std::uint16_t flags = 0);
+inline Request RequestFor(std::uint16_t command, ByteRange range, std::uint16_t flags = 0) {
+  return {.flags = flags, .type = command, .offset = range.begin, .length = static_cast<std::uint32_t>(range.length())};
+}
 
 // A WRITE.
-Request WriteOf(std::uint64_t offset, Bytes data, std::uint16_t flags = 0);
+inline Request WriteOf(std::uint64_t offset, Bytes data, std::uint16_t flags = 0) {
+  return {.flags = flags,
+          .type = CommandType::kWrite,
+          .offset = offset,
+          .length = static_cast<std::uint32_t>(data.size()),
+          .payload = std::move(data)};
+}
 
 // The first READ that every client may send. Errors: the export is too small to read.
 std::expected<Request, Judgement> FirstRead(const Entered& entered);
@@ -108,7 +131,9 @@ struct Survey {
   Batch batch = {};
   std::optional<ReceiveError> ended = {};  // Why legal requests were not answered, the first time.
 
-  [[nodiscard]] bool any_chunk() const;
+  [[nodiscard]] bool any_chunk() const {
+    return std::ranges::any_of(batch.exchanges, [](const Exchange& e) { return !e.answer.chunks().empty(); });
+  }
 };
 
 // Reads all over the export (some with DF), every other command that is offered, small writes where they are allowed,

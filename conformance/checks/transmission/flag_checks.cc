@@ -109,7 +109,7 @@ Judgement FuaAcceptAll(CheckContext& context) {
   NBDSPEC_TRY(entered, context.EnterWithAll());
   bool any = false;
   for (std::uint16_t command = CommandType::kRead; command <= CommandType::kBlockStatus; ++command) {
-    if (command == CommandType::kDisc || LegalityOf({.type = command}, *entered.agreed).is_illegal()) {
+    if (command == CommandType::kDisc || !IsOffered(entered, command)) {
       continue;
     }
     const auto plain = SmallRequest(context, entered, command, 0);
@@ -247,11 +247,6 @@ std::optional<Request> FlaggedWrite(const Entered& entered) {
   return scratch ? std::optional(WriteOf(scratch->begin, Pattern(scratch->length(), 2), flags)) : std::nullopt;
 }
 
-std::optional<Request> NoHoleStatus(const Entered& entered) {
-  return entered.agreed->contexts.empty() ? std::nullopt
-                                          : FirstCell<CommandType::kBlockStatus, CommandFlag::kNoHole>(entered);
-}
-
 }  // namespace
 
 std::vector<Check> FlagChecks() {
@@ -295,7 +290,7 @@ std::vector<Check> FlagChecks() {
       {kSub<kErrorInapplicableFlag, "write">, "WRITE with DF gets NBD_EINVAL.", Refused<FlaggedWrite<CommandFlag::kDf>>,
        kWritable},
       {kSub<kErrorInapplicableFlag, "block-status">, "BLOCK_STATUS with NO_HOLE gets NBD_EINVAL.",
-       Refused<NoHoleStatus>, Feature::kBaseAllocation},
+       Refused<FirstCell<CommandType::kBlockStatus, CommandFlag::kNoHole>>, Feature::kBaseAllocation},
       {kTransmissionReadOutOfBounds, "READ past the end of the export gets NBD_EINVAL.",
        Refused<AtEnd<kRead>, AcrossEnd<kRead>, AtTop<kRead>>},
       {kTransmissionWriteOutOfBounds, "WRITE past the end of the export gets NBD_ENOSPC or NBD_EINVAL.",
