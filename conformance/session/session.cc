@@ -264,11 +264,11 @@ Received<Answer> Session::NextAnswer(std::uint64_t cookie) {
 }
 
 std::optional<std::string> Session::ExpectSilence() {
-  const auto heard = NextUntil(Until(limits_.quiet_time));
-  if (heard) {
-    return Describe(*heard);
+  const auto received = NextUntil(Until(limits_.quiet_time));
+  if (received) {
+    return Describe(*received);
   }
-  const ReceiveError& ended = heard.error();
+  const ReceiveError& ended = received.error();
   const bool silent = ended.kind == ReceiveError::kTimedOut && decoder_.Pending().empty();
   return silent ? std::nullopt : std::optional(ended.text);
 }
@@ -276,9 +276,9 @@ std::optional<std::string> Session::ExpectSilence() {
 ReceiveError Session::WaitForEnd() {
   const auto deadline = Until(limits_.reply_timeout);
   for (std::uint32_t received_count = 0; received_count < limits_.messages_max; ++received_count) {
-    const auto heard = NextUntil(deadline);
-    if (!heard) {
-      return heard.error();
+    const auto received = NextUntil(deadline);
+    if (!received) {
+      return received.error();
     }
   }
   return {.kind = ReceiveError::kFlood, .text = "the server goes on talking"};

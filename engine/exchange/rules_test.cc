@@ -80,12 +80,12 @@ RequestHead Of(std::uint16_t command, std::uint16_t flags = 0, std::uint64_t off
   return {.flags = flags, .type = command, .offset = offset, .length = 4096};
 }
 
-struct Wrong {
+struct WrongReply {
   std::string_view requirement;
   Exchange exchange;
 };
 
-std::vector<Wrong> WrongReplies() {
+std::vector<WrongReply> WrongReplies() {
   constexpr std::uint16_t kWrite = CommandType::kWrite;
   constexpr std::uint16_t kTrim = CommandType::kTrim;
   constexpr std::uint16_t kCache = CommandType::kCache;
@@ -189,7 +189,7 @@ std::vector<Wrong> WrongReplies() {
 std::vector<std::span<const Rule>> Groups() { return {ReplyRules(), ReadRules(), StatusRules(), ErrorRules()}; }
 
 TEST(Rules, EachIsViolatedByItsWrongReply) {
-  for (const Wrong& wrong : WrongReplies()) {
+  for (const WrongReply& wrong : WrongReplies()) {
     const Ruling ruling = Apply(RuleOf(wrong.requirement), wrong.exchange);
     EXPECT_TRUE(ruling.is_violated()) << wrong.requirement << ": " << ruling.saw;
     EXPECT_NE(ruling.expected, "");
@@ -201,7 +201,7 @@ TEST(Rules, EachIsViolatedByItsWrongReply) {
 
 TEST(Rules, EachHasAWrongReply) {
   std::set<std::string_view> with_wrong;
-  for (const Wrong& wrong : WrongReplies()) {
+  for (const WrongReply& wrong : WrongReplies()) {
     with_wrong.insert(wrong.requirement);
   }
   for (const auto& group : Groups()) {
@@ -221,7 +221,7 @@ TEST(Rules, EachIsOnceInTheTablesAndBindsServers) {
 }
 
 TEST(FirstFailure, IsNeverAdviceNorAmbiguous) {
-  for (const Wrong& wrong : WrongReplies()) {
+  for (const WrongReply& wrong : WrongReplies()) {
     const auto failure = FirstFailure(wrong.exchange);
     const bool is_failure = spec::ServerSeverityOf(wrong.requirement) == spec::Severity::kFailure;
     EXPECT_TRUE(!is_failure || failure) << wrong.requirement;

@@ -60,14 +60,14 @@ const std::vector<MetaContext>& TwoContexts() {
 
 const std::vector<Descriptor> kWhole = {{.length = 4096}};
 
-struct Wrong {
+struct WrongReply {
   std::string_view requirement;  // The only one that is broken.
   StatusExchange exchange;
   std::string_view saw;
 };
 
-const std::vector<Wrong>& WrongReplies() {
-  static const std::vector<Wrong> replies = {
+const std::vector<WrongReply>& WrongReplies() {
+  static const std::vector<WrongReply> replies = {
       {spec::kBlockStatusNoContextEinval,
        WithChunks(WithContexts(AnswerTo(kFirstPage, {}), {}), {Chunk{.type = ChunkType::kNone}}),
        "no context is selected, but the reply is a success, not EINVAL"},
@@ -114,7 +114,7 @@ const std::vector<Wrong>& WrongReplies() {
 }
 
 TEST(StatusRules, EachRuleAloneFindsItsWrong) {
-  for (const Wrong& wrong : WrongReplies()) {
+  for (const WrongReply& wrong : WrongReplies()) {
     EXPECT_EQ(RequirementsOf(wrong.exchange), Requirements{wrong.requirement});
     EXPECT_EQ(FirstSaw(wrong.exchange), wrong.saw);
   }
@@ -124,8 +124,9 @@ TEST(StatusRules, EachRuleIsInTheTableOnceAndHasAWrongHere) {
   std::set<std::string_view> in_table;
   for (const Rule& rule : StatusRules()) {
     EXPECT_TRUE(in_table.insert(rule.requirement).second) << rule.requirement;
-    EXPECT_TRUE(std::ranges::any_of(WrongReplies(), [&](const Wrong& w) { return w.requirement == rule.requirement; }))
-        << rule.requirement;
+    EXPECT_TRUE(std::ranges::any_of(WrongReplies(), [&](const WrongReply& w) {
+      return w.requirement == rule.requirement;
+    })) << rule.requirement;
   }
   EXPECT_EQ(in_table.size(), WrongReplies().size());
 }

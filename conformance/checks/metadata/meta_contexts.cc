@@ -75,11 +75,11 @@ std::string ContextReplies::Text() const {
 }
 
 Received<ContextReplies> AskRaw(Session& session, std::uint32_t option, Bytes payload) {
-  auto heard = session.Ask(Option{.option = option, .payload = std::move(payload)});
-  if (!heard) {
-    return std::unexpected(std::move(heard).error());
+  auto received = session.Ask(Option{.option = option, .payload = std::move(payload)});
+  if (!received) {
+    return std::unexpected(std::move(received).error());
   }
-  ContextReplies replies{.replies = std::move(*heard)};
+  ContextReplies replies{.replies = std::move(*received)};
   replies.contexts = PayloadsOf<MetaContext>(replies.replies, OptionReplyType::kMetaContext);
   return replies;
 }
