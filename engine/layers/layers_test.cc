@@ -14,7 +14,7 @@
 #include "engine/layers/filters.h"
 #include "engine/layers/layer.h"
 #include "engine/layers/plugins.h"
-#include "engine/layers/probe_layer.h"
+#include "engine/layers/testdata/probe_layer.h"
 #include "engine/wire/protocol.h"
 
 namespace nbdspec::engine {

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "engine/layers/filters.h"
-#include "engine/layers/probe_layer.h"
+#include "engine/layers/testdata/probe_layer.h"
 #include "engine/wire/decoders.h"
 #include "engine/wire/messages.h"
 

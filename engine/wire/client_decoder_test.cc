@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <gtest/gtest.h>
 
-#include "engine/wire/decode_in_pieces.h"
 #include "engine/wire/decoders.h"
 #include "engine/wire/messages.h"
+#include "engine/wire/testdata/decode_in_pieces.h"
 
 namespace nbdspec::engine {
 namespace {

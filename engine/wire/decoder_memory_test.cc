@@ -8,8 +8,8 @@
 #include <cstdlib>
 #include <new>
 
-#include "engine/wire/decode_in_pieces.h"
 #include "engine/wire/messages.h"
+#include "engine/wire/testdata/decode_in_pieces.h"
 
 namespace {
 std::size_t live_bytes = 0;

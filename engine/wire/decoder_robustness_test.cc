@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <random>
 
-#include "engine/wire/decode_in_pieces.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
+#include "engine/wire/testdata/decode_in_pieces.h"
 
 namespace nbdspec::engine {
 namespace {

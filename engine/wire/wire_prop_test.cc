@@ -3,9 +3,9 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
-#include "engine/wire/decode_in_pieces.h"
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
+#include "engine/wire/testdata/decode_in_pieces.h"
 
 namespace nbdspec::engine {
 namespace {
