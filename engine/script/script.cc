@@ -5,13 +5,7 @@
 #include <limits>
 
 namespace nbdspec::engine {
-namespace {
-
 using Range = ByteRange::OffsetAndLength;
-
-constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
-
-}  // namespace
 
 void FillWithPattern(std::uint8_t pattern, std::uint64_t offset, std::span<std::uint8_t> out) {
   constexpr std::size_t kPeriod = 251;  // PatternByteAt's. What repeats is copied, for fuzzers write much.
@@ -43,7 +37,8 @@ void SetRange(Step& step, Range range) {
   std::visit(
       [range](auto& kind) {
         if constexpr (requires { kind.bounds; }) {
-          kind.bounds = {.begin = range.offset, .end = range.offset + std::min(range.length, kMax - range.offset)};
+          kind.bounds = {.begin = range.offset,
+                         .end = range.offset + std::min(range.length, UINT64_MAX - range.offset)};
         } else if constexpr (requires { kind.offset; }) {
           kind.offset = range.offset;
         }
@@ -57,13 +52,13 @@ void SetRange(Step& step, Range range) {
 
 void ShiftEdges(Script& script, std::uint64_t from, __int128 by) {
   const auto shifted = [from, by](std::uint64_t edge) {
-    return edge < from ? edge : static_cast<std::uint64_t>(std::clamp<__int128>(edge + by, 0, kMax));
+    return edge < from ? edge : static_cast<std::uint64_t>(std::clamp<__int128>(edge + by, 0, UINT64_MAX));
   };
   script.size = std::min(shifted(script.size), kExportBytesMax);
   for (Step& step : script.steps) {
     const auto range = RangeOf(step);
     // A range that wraps has no end to move.
-    if (range && range->length <= kMax - range->offset) {
+    if (range && range->length <= UINT64_MAX - range->offset) {
       const std::uint64_t begin = shifted(range->offset);
       SetRange(step, {.offset = begin, .length = std::max(begin, shifted(range->offset + range->length)) - begin});
     }

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -13,8 +12,6 @@
 
 namespace nbdspec::engine {
 namespace {
-
-constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
 
 // How a byte chooses an offset or a length: kChoices[byte % 8]. Edges weigh most: that is where maps go wrong.
 enum class Choice { kSmall, kEdge, kInteresting, kInside, kLiteral };
@@ -28,7 +25,7 @@ enum class SizeChoice : std::uint8_t { kSmall, kTiny, kInteresting, kLiteral };
 constexpr std::uint64_t kSmallMax = 64;
 
 constexpr std::array<std::uint64_t, 11> kInteresting = {
-    0, 1, 512, 4096, 65536, 1ULL << 31, 1ULL << 32, 3ULL << 32, 1ULL << 62, 1ULL << 63, kMax};
+    0, 1, 512, 4096, 65536, 1ULL << 31, 1ULL << 32, 3ULL << 32, 1ULL << 62, 1ULL << 63, UINT64_MAX};
 
 // -1, 0 or +1, from what a choice byte has left.
 constexpr std::uint64_t Nudge(std::uint64_t number, unsigned selector) { return number + selector % 3 - 1; }
@@ -57,22 +54,17 @@ constexpr auto kCommands = std::to_array<Command>({Command::kStatus, Command::kW
                                                    Command::kTrim, Command::kRead, Command::kCache, Command::kFlush});
 
 // The flags that each command may have: most requests should get as far as to be carried out.
-constexpr std::uint16_t FlagsOf(Command command) {
-  switch (command) {
-    case Command::kRead:
-      return CommandFlag::kDf;
-    case Command::kWrite:
-    case Command::kTrim:
-      return CommandFlag::kFua;
-    case Command::kZero:
-      return CommandFlag::kFua | CommandFlag::kNoHole | CommandFlag::kFastZero;
-    case Command::kStatus:
-      return CommandFlag::kReqOne;
-    case Command::kCache:
-    case Command::kFlush:
-      return 0;
-  }
-  std::unreachable();
+constexpr std::pair<Command, std::uint16_t> kFlags[] = {
+    {Command::kRead, CommandFlag::kDf},
+    {Command::kWrite, CommandFlag::kFua},
+    {Command::kTrim, CommandFlag::kFua},
+    {Command::kZero, CommandFlag::kFua | CommandFlag::kNoHole | CommandFlag::kFastZero},
+    {Command::kStatus, CommandFlag::kReqOne},
+    {Command::kCache, 0},
+    {Command::kFlush, 0}};
+
+std::uint16_t FlagsOf(Command command) {
+  return std::ranges::find(kFlags, command, &std::pair<Command, std::uint16_t>::first)->second;
 }
 
 constexpr bool CarriesPayload(Command command) { return command == Command::kRead || command == Command::kWrite; }
@@ -87,41 +79,30 @@ constexpr auto kNames = std::to_array<std::string_view>(
      "base:allocatio", "base:allocation ", ":", "Base:allocation", ""});
 constexpr auto kExportNames = std::to_array<std::string_view>({"", "", "", "other"});
 
-// Whether records of that code may become steps; false for a number that is no code.
-constexpr bool IsWanted(Code code, const StepKinds& kinds) {
-  switch (code) {
-    case Code::kAdd:
-      return kinds.add;
-    case Code::kClearOrAdd:
-      return kinds.add || kinds.clear;
-    case Code::kForEach:
-      return kinds.for_each;
-    case Code::kLookup:
-      return kinds.lookup;
-    case Code::kRequest:
-      return kinds.request;
-    case Code::kWait:
-      return kinds.wait;
-    case Code::kOption:
-    case Code::kName:
-      return kinds.option;
-  }
-  return false;
-}
+// Which kind of step a code is for, and how many of 20 records that are no literal ones stand for it.
+struct CodeRow {
+  Code code;
+  bool StepKinds::* kind;
+  std::size_t likely_count;
+  bool StepKinds::* other_kind = kind;
+};
+constexpr CodeRow kCodes[] = {
+    {Code::kAdd, &StepKinds::add, 5},         {Code::kForEach, &StepKinds::for_each, 1},
+    {Code::kLookup, &StepKinds::lookup, 1},   {Code::kClearOrAdd, &StepKinds::clear, 1, &StepKinds::add},
+    {Code::kRequest, &StepKinds::request, 7}, {Code::kWait, &StepKinds::wait, 1},
+    {Code::kOption, &StepKinds::option, 4},   {Code::kName, &StepKinds::option, 0}};
 
-// The codes that records which are no literal ones stand for, each as often as is good, for a byte to choose from. A
-// fuzzer decodes often enough for an allocation to matter.
+bool IsWanted(const CodeRow& row, const StepKinds& kinds) { return kinds.*row.kind || kinds.*row.other_kind; }
+
+// The codes that records which are no literal ones stand for, for a byte to choose from. A fuzzer decodes often enough
+// for an allocation to matter.
 class LikelyCodes {
  public:
   explicit LikelyCodes(const StepKinds& kinds) {
-    constexpr std::pair<Code, std::size_t> kCounts[] = {{Code::kAdd, 5},        {Code::kForEach, 1}, {Code::kLookup, 1},
-                                                        {Code::kClearOrAdd, 1}, {Code::kRequest, 7}, {Code::kWait, 1},
-                                                        {Code::kOption, 4}};
-    for (const auto& [code, count] : kCounts) {
-      if (IsWanted(code, kinds)) {
-        std::fill_n(codes_.begin() + size_, count, code);
-        size_ += count;
-      }
+    for (const CodeRow& row : kCodes) {
+      const std::size_t count = IsWanted(row, kinds) ? row.likely_count : 0;
+      std::fill_n(codes_.begin() + size_, count, row.code);
+      size_ += count;
     }
   }
   [[nodiscard]] bool empty() const { return size_ == 0; }
@@ -138,7 +119,8 @@ std::optional<Code> LiteralCode(std::uint8_t first, const StepKinds& kinds) {
   const bool is_add =
       static_cast<std::uint8_t>(Code::kAdd) <= first && first < static_cast<std::uint8_t>(Code::kForEach);
   const Code code = is_add ? Code::kAdd : static_cast<Code>(first);
-  return IsWanted(code, kinds) ? std::optional(code) : std::nullopt;
+  const auto* row = std::ranges::find(kCodes, code, &CodeRow::code);
+  return row != std::end(kCodes) && IsWanted(*row, kinds) ? std::optional(code) : std::nullopt;
 }
 
 std::string_view AsText(ByteView input) { return {reinterpret_cast<const char*>(input.data()), input.size()}; }
@@ -239,10 +221,8 @@ class Decoder {
         return;
       case Code::kForEach: {
         const std::uint8_t detail = input_.Byte();
-        const ByteRange::OffsetAndLength range = Range();
-        const std::uint64_t end = range.length > kMax - range.offset ? kMax : range.offset + range.length;
-        script_.steps.emplace_back(
-            ForEachStep{.bounds = {.begin = range.offset, .end = end}, .stop_at = LikelyDetail(detail, is_literal)});
+        script_.steps.emplace_back(ForEachStep{.stop_at = LikelyDetail(detail, is_literal)});
+        SetRange(script_.steps.back(), Range());
         return;
       }
       case Code::kLookup:
@@ -294,7 +274,7 @@ class Decoder {
     if (!is_literal) {
       MakeLikely(step, range);
     }
-    range.length = std::min<std::uint64_t>(range.length, std::numeric_limits<std::uint32_t>::max());
+    range.length = std::min<std::uint64_t>(range.length, UINT32_MAX);
     if (CarriesPayload(step.command) && range.length > limits_.payload_bytes_max) {
       range.length %= std::uint64_t{limits_.payload_bytes_max} + 1;
     }

@@ -5,7 +5,6 @@
 #include <charconv>
 #include <cstdio>
 #include <iterator>
-#include <limits>
 #include <optional>
 #include <utility>
 
@@ -185,7 +184,7 @@ std::optional<std::uint64_t> ParseNumber(std::string_view text) {
   const Wide base = *count * unit;
   const bool is_minus = tail.starts_with('-');
   const Wide number = is_minus ? base - *difference : base + *difference;
-  if ((is_minus && *difference > base) || number > std::numeric_limits<std::uint64_t>::max()) {
+  if ((is_minus && *difference > base) || number > UINT64_MAX) {
     return std::nullopt;
   }
   return static_cast<std::uint64_t>(number);
@@ -311,9 +310,7 @@ class Line {
 };
 
 ForEachStep ParseForEach(Line& line) {
-  const std::uint64_t offset = line.Offset();
-  const std::uint64_t length = line.Length();
-  const auto bounds = ByteRange::From({.offset = offset, .length = length});
+  const auto bounds = ByteRange::From({.offset = line.Offset(), .length = line.Length()});
   if (!bounds) {
     line.Mistake("bounds must end below 16E");
   }
@@ -332,7 +329,7 @@ RequestStep ParseRequest(Command command, Line& line) {
   if (command != Command::kFlush || line.NextIsNumber()) {
     step.offset = line.Offset();
     const std::uint64_t length = line.Length();
-    if (length > std::numeric_limits<std::uint32_t>::max()) {
+    if (length > UINT32_MAX) {
       line.Mistake("the length of a request is at most 4G-1");
     }
     step.length = static_cast<std::uint32_t>(length);
@@ -378,10 +375,7 @@ OptionStep ParseOptionStep(Line& line) {
 // The step on the line, after its first word.
 Step ParseStep(std::string_view verb, Line& line) {
   if (verb == "add") {
-    AddStep step = {.offset = line.Offset()};
-    step.length = line.Length();
-    step.type = line.Type();
-    return step;
+    return AddStep{.offset = line.Offset(), .length = line.Length(), .type = line.Type()};
   }
   if (verb == "clear") {
     return ClearStep{};

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <optional>
 #include <set>
 #include <string>
@@ -13,8 +12,6 @@
 
 namespace nbdspec::engine {
 namespace {
-
-constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
 
 // What a step may be instead, the simplest first. What it does, and where, stays.
 std::vector<Step> SimplerSteps(const Step& step) {
@@ -69,7 +66,7 @@ std::vector<std::uint64_t> Edges(const Script& script) {
   for (const Step& step : script.steps) {
     if (const auto range = RangeOf(step)) {
       edges.insert(range->offset);
-      if (range->length <= kMax - range->offset) {
+      if (range->length <= UINT64_MAX - range->offset) {
         edges.insert(range->offset + range->length);
       }
     }
@@ -119,7 +116,7 @@ std::uint64_t Rounded(std::uint64_t number) {
     return number;
   }
   for (const std::uint64_t unit : {1ULL << 30, 1ULL << 20, 1ULL << 16, 1ULL << 12}) {
-    if (number >= unit && number <= kMax - unit) {
+    if (number >= unit && number <= UINT64_MAX - unit) {
       return (number + unit - 1) / unit * unit;
     }
   }
