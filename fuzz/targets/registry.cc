@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/targets/registry.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "fuzz/comparisons/block_status_differential.h"
@@ -48,8 +50,7 @@ std::string CorpusFolderOf(const std::filesystem::path& path) {
 std::string TableOfTargets() {
   std::string table = "| target | what is broken | against |\n|---|---|---|\n";
   for (const FuzzTarget& target : FuzzTargets()) {
-    table += "| `" + std::string(target.name) + "` | " + std::string(target.subject) + " | " +
-             std::string(target.against) + " |\n";
+    table += fmt::format("| `{}` | {} | {} |\n", target.name, target.subject, target.against);
   }
   return table;
 }

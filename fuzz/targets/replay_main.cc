@@ -11,6 +11,8 @@
 // Exit status: 0 subject and reference agree; 1 they disagree; 2 nothing to do, a wrong argument, or a file that cannot
 // be used.
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
@@ -46,7 +48,7 @@ struct Arguments {
 };
 
 int Refuse(const std::string& what) {
-  std::fprintf(stderr, "%s\n", what.c_str());
+  fmt::print(stderr, "{}\n", what);
   return 2;
 }
 
@@ -104,13 +106,12 @@ bool Agree(const FuzzTarget& target, const Bytes& input) {
   if (!found) {
     return true;
   }
-  std::printf("FAIL %s: %s\n  expected  %s\n  saw       %s\n", std::string(target.name).c_str(), found->where.c_str(),
-              found->expected.c_str(), found->saw.c_str());
+  fmt::print("FAIL {}: {}\n  expected  {}\n  saw       {}\n", target.name, found->where, found->expected, found->saw);
   if (target.inputs.script) {
     const engine::Script small =
         engine::Shrink(engine::ReadScript(input, *target.inputs.script),
                        [&](const engine::Script& candidate) { return target.find_in_script(candidate).has_value(); });
-    std::printf("The smallest script found that shows it:\n\n%s\n", engine::Print(small).c_str());
+    fmt::print("The smallest script found that shows it:\n\n{}\n", engine::Print(small));
   }
   return false;
 }
@@ -119,12 +120,12 @@ bool Agree(const FuzzTarget& target, const Bytes& input) {
 int RunRandom(const FuzzTarget& target, const Arguments& arguments, std::vector<Bytes> start) {
   const bool is_fuzzed = &target != &NbdkitExtents();
   const std::uint64_t runs = !is_fuzzed ? 0 : arguments.adds_random ? target.test_runs : arguments.runs;
-  std::printf("%s: %zu files replayed; random inputs: --runs=%ju --seed=%ju\n", std::string(target.name).c_str(),
-              start.size(), std::uintmax_t{runs}, std::uintmax_t{arguments.seed});
+  fmt::print("{}: {} files replayed; random inputs: --runs={} --seed={}\n", target.name, start.size(), runs,
+             arguments.seed);
   LikelyInputs inputs(target.inputs, arguments.seed, std::move(start));
   for (std::uint64_t run = 1; run <= runs; ++run) {
     if (const Bytes input = inputs.Next(); !Agree(target, input)) {
-      std::printf("in run %ju; the input:\n\n%s\n", std::uintmax_t{run}, AsPrintfTakesThem(input).c_str());
+      fmt::print("in run {}; the input:\n\n{}\n", run, AsPrintfTakesThem(input));
       return 1;
     }
   }
@@ -135,7 +136,7 @@ int Replay(const Arguments& arguments) {
   std::vector<std::pair<const FuzzTarget*, std::vector<Bytes>>> replayed;
   int failed = 0;
   for (const fs::path& path : arguments.files) {
-    std::printf("replay %s\n", path.c_str());
+    fmt::print("replay {}\n", path.string());
     std::fflush(stdout);
     const FuzzTarget* target = arguments.target != nullptr ? arguments.target : TargetNamed(CorpusFolderOf(path));
     if (target == nullptr) {
@@ -159,26 +160,23 @@ int Replay(const Arguments& arguments) {
   for (auto& [target, inputs] : replayed) {
     failed += RunRandom(*target, arguments, std::move(inputs));
   }
-  std::printf("%zu files, %d disagreements\n", arguments.files.size(), failed);
+  fmt::print("{} files, {} disagreements\n", arguments.files.size(), failed);
   return failed == 0 ? 0 : 1;
 }
 
 // "NAME max_len=N check_runs=N [dict=FILE]", for tools.
 int List() {
   for (const FuzzTarget& target : FuzzTargets()) {
-    std::printf("%s max_len=%zu check_runs=%ju%s%s\n", std::string(target.name).c_str(), target.inputs.bytes_max,
-                std::uintmax_t{target.check_runs},
-                target.dictionary.empty() ? "" : " dict=", std::string(target.dictionary).c_str());
+    fmt::print("{} max_len={} check_runs={}{}{}\n", target.name, target.inputs.bytes_max, target.check_runs,
+               target.dictionary.empty() ? "" : " dict=", target.dictionary);
   }
   return 0;
 }
 
 // What fuzzing farms read.
 int PrintOptions(const FuzzTarget& target) {
-  std::printf("[libfuzzer]\nmax_len = %zu\n", target.inputs.bytes_max);
-  if (!target.dictionary.empty()) {
-    std::printf("dict = %s\n", std::string(target.dictionary).c_str());
-  }
+  fmt::print("[libfuzzer]\nmax_len = {}\n{}{}{}", target.inputs.bytes_max,
+             target.dictionary.empty() ? "" : "dict = ", target.dictionary, target.dictionary.empty() ? "" : "\n");
   return 0;
 }
 

@@ -1,15 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The main of a fuzz target of live servers that is not linked with libFuzzer: files, then random inputs.
+// The main of a fuzz target of live servers that is not linked with libFuzzer: random inputs.
 //
-//   TARGET [--runs=N] [--seed=S] [--max_len=N] [FILE]...
+//   TARGET [--runs=N] [--seed=S] [--max_len=N]
 //
-// Every second random input is made by the target's own mutator. A finding aborts.
+// Every second input is made by the target's own mutator. A finding aborts.
 
 #include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <fstream>
 #include <string>
 #include <string_view>
 
@@ -21,7 +20,6 @@ extern "C" std::size_t LLVMFuzzerCustomMutator(std::uint8_t* data, std::size_t s
                                                unsigned seed);
 
 int main(int argc, char** argv) {
-  using nbdspec::engine::Bytes;
   std::uint64_t runs = 0;
   std::uint64_t seed = 1;
   std::uint64_t max_len = 512;
@@ -32,20 +30,14 @@ int main(int argc, char** argv) {
       number = is_it ? std::strtoull(argument.c_str() + name.size(), nullptr, 10) : number;
       return is_it;
     };
-    if (take("--runs=", runs) || take("--seed=", seed) || take("--max_len=", max_len)) {
-      continue;
-    }
-    std::ifstream file(argument, std::ios::binary);
-    const Bytes input{std::istreambuf_iterator<char>(file), std::istreambuf_iterator<char>()};
-    if (!file) {
-      std::fprintf(stderr, "%s: no such file or option\n", argv[i]);
+    if (!take("--runs=", runs) && !take("--seed=", seed) && !take("--max_len=", max_len)) {
+      std::fprintf(stderr, "%s: no such option\n", argv[i]);
       return 2;
     }
-    LLVMFuzzerTestOneInput(input.data(), input.size());
   }
   nbdspec::fuzz::LikelyInputs inputs({.bytes_max = max_len}, seed);
   for (std::uint64_t run = 1; run <= runs; ++run) {
-    Bytes input = inputs.Next();
+    nbdspec::engine::Bytes input = inputs.Next();
     if (run % 2 == 0) {
       const std::size_t size = input.size();
       input.resize(std::max<std::size_t>(max_len, 1));
