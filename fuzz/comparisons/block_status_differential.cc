@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/comparisons/block_status_differential.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <set>
 #include <string>
@@ -8,6 +10,7 @@
 
 #include "engine/base/check.h"
 #include "engine/extents/extent_map.h"
+#include "engine/script/script.h"
 #include "engine/spec/catalogue.h"
 #include "engine/spec/ids.h"
 #include "engine/wire/messages.h"
@@ -26,13 +29,10 @@ using engine::Violation;
 
 constexpr std::string_view kMultipleOf512 = spec::kBlockStatusLengthMultipleOf512;
 
-std::string Text(ByteRange range) { return "[" + std::to_string(range.begin) + ", " + std::to_string(range.end) + ")"; }
-std::string Text(const Descriptor& descriptor) {
-  return std::to_string(descriptor.length) + " with status " + std::to_string(descriptor.status);
-}
-std::string Text(const Violation& violation) { return std::string(violation.requirement) + ", " + violation.saw; }
-std::string Text(const std::string& text) { return text; }
-std::string Text(std::uint8_t byte) { return std::to_string(byte); }
+std::string Text(ByteRange range) { return fmt::format("[{}, {})", range.begin, range.end); }
+std::string Text(const Descriptor& each) { return fmt::format("{} with status {}", each.length, each.status); }
+std::string Text(const Violation& violation) { return fmt::format("{}, {}", violation.requirement, violation.saw); }
+std::string Text(const auto& plain) { return fmt::format("{}", plain); }
 
 template <typename Items>
 std::string ListText(const Items& items) {
@@ -40,7 +40,7 @@ std::string ListText(const Items& items) {
   for (const auto& item : items) {
     text += Text(item) + "; ";
   }
-  return text + std::to_string(items.size()) + " in all";
+  return fmt::format("{}{} in all", text, items.size());
 }
 
 ExtentMap MapOf(const TruthInput& input) {
@@ -66,20 +66,20 @@ StatusExchange ExchangeOf(const TruthInput& input, std::vector<Descriptor> descr
 }
 
 std::string WhereOf(const TruthInput& input) {
-  std::string extents;
+  auto text =
+      fmt::format("asked {}{}, alignment {}, at most {} descriptors", Text(input.asked),
+                  input.options.req_one ? " REQ_ONE" : "", input.options.alignment, input.options.descriptor_count_max);
   for (const engine::Extent& extent : input.truth) {
-    extents += Text(extent.range) + " " + std::to_string(static_cast<unsigned>(extent.type)) + ", ";
+    text += ", " + engine::Print(extent);
   }
-  return "asked " + Text(input.asked) + (input.options.req_one ? " REQ_ONE" : "") + ", alignment " +
-         std::to_string(input.options.alignment) + ", at most " + std::to_string(input.options.descriptor_count_max) +
-         " descriptors, of " + extents;
+  return text;
 }
 
 std::string WhereOf(const StatusExchange& exchange) {
-  std::string text = "asked " + Text(exchange.asked) + (exchange.req_one ? " REQ_ONE" : "") + " of " +
-                     std::to_string(exchange.agreed.info.size) + " bytes, contexts";
+  auto text = fmt::format("asked {}{} of {} bytes, contexts", Text(exchange.asked), exchange.req_one ? " REQ_ONE" : "",
+                          exchange.agreed.info.size);
   for (const engine::MetaContext& context : exchange.agreed.contexts) {
-    text += " " + std::to_string(context.id) + " " + context.name;
+    text += fmt::format(" {} {}", context.id, context.name);
   }
   if (exchange.simple_reply) {
     text += ", " + engine::Describe(engine::ServerMessage(*exchange.simple_reply));
@@ -93,10 +93,8 @@ std::string WhereOf(const StatusExchange& exchange) {
 // Nothing if the lists are equal. `about` is the input that they are about.
 template <typename Items>
 Found CompareLists(std::string_view what, const auto& about, const Items& expected, const Items& saw) {
-  return expected == saw
-             ? Found()
-             : Disagreement{
-                   .where = std::string(what) + WhereOf(about), .expected = ListText(expected), .saw = ListText(saw)};
+  return expected == saw ? Found()
+                         : Under(std::string(what) + WhereOf(about), Differ(ListText(expected), ListText(saw)));
 }
 
 Found FindInBuilt(const TruthInput& input, const BlockStatusSubject& subject) {
@@ -161,12 +159,11 @@ Found FindInClaims(const ReplyInput& input, const BlockStatusSubject& subject) {
     is_refuted = is_refuted || (!inside.empty() && !NaiveClaimedZeroes(input.exchange, inside).empty());
   }
   const auto violation = subject.find_refuted_claim(input.exchange, truth);
-  if (violation.has_value() != is_refuted) {
-    return Disagreement{.where = "data at " + ListText(input.data) + ", " + WhereOf(input.exchange),
-                        .expected = is_refuted ? "a claim of zeroes is refuted" : "no claim is refuted",
-                        .saw = violation ? Text(*violation) : "no violation"};
-  }
-  return std::nullopt;
+  return violation.has_value() == is_refuted
+             ? Found()
+             : Compare(fmt::format("data at {}, {}", ListText(input.data), WhereOf(input.exchange)),
+                       std::string(is_refuted ? "a claim of zeroes is refuted" : "no violation"),
+                       violation ? Text(*violation) : "no violation");
 }
 
 }  // namespace

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/comparisons/c_api_differential.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cerrno>
@@ -35,19 +37,12 @@ struct Outcome {
 };
 
 std::string Print(const Outcome& outcome) {
-  std::string text = std::to_string(outcome.result);
-  text += outcome.result == 0 ? "" : " with errno " + std::to_string(outcome.error);
+  std::string text = fmt::format("{} with errno {}", outcome.result, outcome.error);
   for (const Extent& extent : outcome.visited) {
-    text += ", [" + std::to_string(extent.range.begin) + ", " + std::to_string(extent.range.end) + ") type " +
-            std::to_string(static_cast<unsigned>(extent.type));
+    text += fmt::format(", [{}, {}) type {}", extent.range.begin, extent.range.end, static_cast<unsigned>(extent.type));
   }
-  for (const int error : outcome.told) {
-    text += ", told of " + std::to_string(error);
-  }
-  for (const std::uint64_t result : outcome.inner_results) {
-    text += ", inner " + std::to_string(result);
-  }
-  return text;
+  return text + fmt::format("; told of errors {}; inner results {}", fmt::join(outcome.told, " "),
+                            fmt::join(outcome.inner_results, " "));
 }
 
 class CApiDifferential {
@@ -248,12 +243,14 @@ class CApiDifferential {
     const bool is_known_type = step.type <= (NBDSPEC_EXTENT_TYPE_HOLE | NBDSPEC_EXTENT_TYPE_ZERO);
     const int out_of_range = step.length > UINT64_MAX - step.offset ? ERANGE : 0;
     switch (step.call) {
-      case CCall::kNewCompat:
       case CCall::kFree:
         return 0;
+      case CCall::kNewCompat:
       case CCall::kNew:
       case CCall::kNewOfType:
-        return step.offset > NBDSPEC_EXTENTS_SIZE_MAX ? ERANGE : step.call == CCall::kNew || is_known_type ? 0 : EINVAL;
+        return step.offset > NBDSPEC_EXTENTS_SIZE_MAX            ? ERANGE
+               : step.call != CCall::kNewOfType || is_known_type ? 0
+                                                                 : EINVAL;
       case CCall::kAdd:
         return map_ == nullptr || !is_known_type ? EINVAL : out_of_range;
       case CCall::kClear:
@@ -296,12 +293,9 @@ class CApiDifferential {
     const auto type = static_cast<engine::ExtentType>(step.type);
     switch (step.call) {
       case CCall::kNewOfType:
-        slot.oracle.emplace(step.offset, type);
-        return;
       case CCall::kNew:
       case CCall::kNewCompat:
-        slot.oracle.emplace(step.call == CCall::kNew ? step.offset : NBDSPEC_EXTENTS_SIZE_MAX,
-                            engine::ExtentType::kHole);
+        slot.oracle.emplace(step.offset, step.call == CCall::kNewOfType ? type : engine::ExtentType::kHole);
         return;
       case CCall::kFree:
         if (!step.is_null) {
@@ -340,10 +334,7 @@ class CApiDifferential {
   }
 
   [[nodiscard]] Found CompareMemory() const {
-    if (engine::watched_memory().not_held != memory_before_.not_held) {
-      return Disagreement{.where = "memory", .expected = "freed once", .saw = "freed twice, or never allocated"};
-    }
-    return std::nullopt;
+    return Compare("deletes of what was not held", memory_before_.not_held, engine::watched_memory().not_held);
   }
 
   Found CompareAfterFree() {

@@ -3,8 +3,6 @@
 
 #pragma once
 
-#include <optional>
-
 #include "engine/base/bytes.h"
 #include "engine/extents/extents_c.h"
 #include "fuzz/comparisons/fuzz_target.h"

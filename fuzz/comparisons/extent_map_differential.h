@@ -145,10 +145,11 @@ class ExtentMapDifferential {
   Oracle& oracle_;
 };
 
-// The first disagreement between `map` and `oracle`. `map` has the script's size and initial type, unchanged; of the
-// oracle, which begins anew, only the memory is used.
+// The first disagreement between `map`, which has the script's size and initial type, unchanged, and the last-writer
+// oracle. Not for several threads at once.
 template <typename Map>
-Found FindExtentMapDisagreement(const engine::Script& script, Map map, engine::LastWriterOracle& oracle) {
+Found FindExtentMapDisagreement(const engine::Script& script, Map map) {
+  static engine::LastWriterOracle oracle;  // Kept for its memory.
   oracle.Begin(script.size, script.initial);
   ExtentMapDifferential<Map, engine::LastWriterOracle> both(map, oracle);
   auto found = Under("before the first step", both.CompareWhole());
@@ -159,12 +160,6 @@ Found FindExtentMapDisagreement(const engine::Script& script, Map map, engine::L
     }
   }
   return found;
-}
-
-template <typename Map>
-Found FindExtentMapDisagreement(const engine::Script& script, Map map) {
-  engine::LastWriterOracle oracle;
-  return FindExtentMapDisagreement(script, std::move(map), oracle);
 }
 
 // --- What libFuzzer sees of a map's state, besides coverage: the code of a map is soon covered, its states are not.
@@ -206,8 +201,7 @@ FuzzTarget MapTarget(std::string_view name, std::string_view subject, std::strin
           .inputs = ScriptKind(kExtentMapLimits),
           .find_in_script =
               [](const engine::Script& script) {
-                static engine::LastWriterOracle oracle;  // Kept for its memory.
-                return FindExtentMapDisagreement(script, ObservedMap<Map>(script.size, script.initial), oracle);
+                return FindExtentMapDisagreement(script, ObservedMap<Map>(script.size, script.initial));
               },
           .check_runs = 200'000};
 }

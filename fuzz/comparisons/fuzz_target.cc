@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/comparisons/fuzz_target.h"
 
+#include <fmt/format.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <string>
@@ -19,19 +21,6 @@ const engine::Script& ScriptOf(const FuzzTarget& target, engine::ByteView input)
   return script;
 }
 
-// `make_file` is the shell command that writes the file, up to its name, and `rest` what follows it.
-[[noreturn]] void Abort(const FuzzTarget& target, const Disagreement& found, const std::string& make_file,
-                        const std::string& suffix, const std::string& rest) {
-  const std::string name(target.name);
-  const std::string file = "corpus/regressions/" + name + "/NAME" + suffix;
-  const std::string text = "\n" + name + ": subject and reference disagree\n  where     " + found.where +
-                           "\n  expected  " + found.expected + "\n  saw       " + found.saw +
-                           "\n\nKeep and replay it, from the root of the project:\n\n" + make_file + file + rest +
-                           "\nbazel run //fuzz/targets:replay -- $PWD/" + file + "\n\n";
-  std::fputs(text.c_str(), stderr);
-  std::abort();
-}
-
 }  // namespace
 
 Found Find(const FuzzTarget& target, engine::ByteView input) {
@@ -41,25 +30,32 @@ Found Find(const FuzzTarget& target, engine::ByteView input) {
 std::string AsPrintfTakesThem(engine::ByteView input) {
   std::string text;
   for (const std::uint8_t byte : input) {
-    char octal[8];
-    std::snprintf(octal, sizeof octal, "\\%03o", unsigned{byte});
-    text += octal;
+    text += fmt::format("\\{:03o}", byte);
   }
   return text;
 }
 
 void AbortOnDisagreement(const FuzzTarget& target, engine::ByteView input) {
-  const auto found = Find(target, input);
+  auto found = Find(target, input);
   if (!found) {
     return;
   }
-  if (!target.inputs.script) {
-    Abort(target, *found, "printf '" + AsPrintfTakesThem(input) + "' > ", "", "");
+  std::string file = fmt::format("corpus/regressions/{}/NAME", target.name);
+  std::string make_file = fmt::format("printf '{}' > {}", AsPrintfTakesThem(input), file);
+  if (target.inputs.script) {
+    const engine::Script small = engine::Shrink(ScriptOf(target, input), [&](const engine::Script& candidate) {
+      return target.find_in_script(candidate).has_value();
+    });
+    found = target.find_in_script(small);
+    file += ".script";
+    make_file = fmt::format("cat > {} <<'END'\n{}END", file, engine::Print(small));
   }
-  const engine::Script small = engine::Shrink(ScriptOf(target, input), [&](const engine::Script& candidate) {
-    return target.find_in_script(candidate).has_value();
-  });
-  Abort(target, *target.find_in_script(small), "cat > ", ".script", " <<'END'\n" + engine::Print(small) + "END");
+  fmt::print(stderr,
+             "\n{}: subject and reference disagree\n  where     {}\n  expected  {}\n  saw       {}\n\n"
+             "Keep and replay it, from the root of the project:\n\n"
+             "{}\nbazel run //fuzz/targets:replay -- $PWD/{}\n\n",
+             target.name, found->where, found->expected, found->saw, make_file, file);
+  std::abort();
 }
 
 }  // namespace nbdspec::fuzz

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/comparisons/layer_stack_differential.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -42,9 +45,9 @@ class Comparison {
   Found Run() {
     cells_ = naive_.Cells();
     where_ = "at first";
-    CompareNumbers("size", cells_.size(), stack_->size());
-    CompareNumbers("can_extents", naive_.CanExtents() ? 1U : 0U, stack_->CanExtents() ? 1U : 0U);
-    CompareNumbers("can_write", naive_.CanWrite() ? 1U : 0U, stack_->CanWrite() ? 1U : 0U);
+    Expect("size", std::uint64_t{cells_.size()}, stack_->size());
+    Expect("can_extents", naive_.CanExtents(), stack_->CanExtents());
+    Expect("can_write", naive_.CanWrite(), stack_->CanWrite());
     if (!found_) {
       CompareAll({.begin = 0, .end = cells_.size()});
     }
@@ -55,24 +58,17 @@ class Comparison {
   }
 
  private:
-  void Fail(const std::string& what, std::string expected, std::string saw) {
-    if (!found_) {
-      found_ = {.where = Print(input_.top) + ": " + where_ + ": " + what,
-                .expected = std::move(expected),
-                .saw = std::move(saw)};
-    }
-  }
-
-  void CompareNumbers(const std::string& what, std::uint64_t expected, std::uint64_t saw) {
-    if (expected != saw) {
-      Fail(what, std::to_string(expected), std::to_string(saw));
+  template <typename Value>
+  void Expect(std::string_view what, const Value& expected, const Value& saw) {
+    if (!found_ && expected != saw) {
+      found_ = Under(Print(input_.top) + ": " + where_, Compare(what, expected, saw));
     }
   }
 
   void RunStep(const StackStep& step, std::size_t number) {
     const std::uint64_t begin = step.offset % (cells_.size() + 1);
     const ByteRange range = {.begin = begin, .end = begin + step.length % (cells_.size() - begin + 1)};
-    where_ = "step " + std::to_string(number) + ", " + Print(step, range);
+    where_ = fmt::format("step {}, {}", number, Print(step, range));
     notes_.calls_to_fault = step.calls_to_fault;
     notes_.fault_error = step.fault_error;
     const bool changes = step.call >= StackCall::kWrite && step.call <= StackCall::kTrim;
@@ -105,9 +101,9 @@ class Comparison {
       expected = std::unexpected(NbdError::kEnospc);
     }
     if (!notes_.breach.empty()) {
-      Fail("a layer below", "only what is allowed", notes_.breach);
+      Expect("what a layer below may not do", std::string(), notes_.breach);
     } else if (result != expected) {
-      Fail("result", Show(expected), Show(result));
+      Expect("result", Show(expected), Show(result));
     }
     return !found_ && result.has_value();
   }
@@ -135,7 +131,7 @@ class Comparison {
   void CompareFlush() {
     notes_.flush_count = 0;
     if (HasSucceeded(stack_->Flush())) {
-      CompareNumbers("disks flushed", FlushCountOf(input_.top), notes_.flush_count);
+      Expect("disks flushed", FlushCountOf(input_.top), notes_.flush_count);
     }
   }
 
@@ -158,9 +154,8 @@ class Comparison {
     }
     for (std::uint64_t i = range.begin; i < range.end; ++i) {
       if (saw[i - range.begin] != cells_[i].byte) {
-        return Fail("read " + std::to_string(range.begin) + " +" + std::to_string(range.length()),
-                    "byte " + std::to_string(i) + " is " + std::to_string(cells_[i].byte),
-                    std::to_string(saw[i - range.begin]));
+        return Expect(fmt::format("byte {} of read {} +{}", i, range.begin, range.length()), cells_[i].byte,
+                      saw[i - range.begin]);
       }
     }
   }
@@ -178,9 +173,8 @@ class Comparison {
         const ExtentType right = cells_[i].type;
         const bool is_sound = (static_cast<unsigned>(extent.type) & ~static_cast<unsigned>(right)) == 0;
         if (req_one && i > range.begin ? !is_sound : extent.type != right) {
-          Fail("extents " + std::to_string(range.begin) + " +" + std::to_string(range.length()) +
-                   (req_one ? " req_one" : ""),
-               "byte " + std::to_string(i) + " is " + engine::Print(right), engine::Print(extent.type));
+          Expect(fmt::format("byte {} of extents{} {} +{}", i, req_one ? " req_one" : "", range.begin, range.length()),
+                 right, extent.type);
         }
       }
       return !found_.has_value();
@@ -208,7 +202,7 @@ class Comparison {
     answer->ForEach(all, [&](Extent extent) {
       for (std::uint64_t i = extent.range.begin; i < extent.range.end; ++i) {
         if (engine::IsZero(extent.type) && bytes[i] != 0) {
-          Fail("after the fault", "byte " + std::to_string(i) + " is no zero", engine::Print(extent.type));
+          Expect(fmt::format("byte {}, said to be zero after the fault", i), std::uint8_t{0}, bytes[i]);
         }
       }
       return true;

@@ -3,8 +3,6 @@
 
 #pragma once
 
-#include <optional>
-
 #include "engine/base/bytes.h"
 #include "fuzz/comparisons/fuzz_target.h"
 #include "fuzz/inputs/layer_stack_input.h"

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/comparisons/report_input_differential.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cstddef>
 #include <cstdlib>
@@ -20,8 +22,6 @@ namespace {
 using spec::Requirement;
 using Json = nlohmann::json;
 using Lines = std::vector<std::string_view>;
-
-constexpr std::size_t kSentenceBytesMax = 400;
 
 // The pieces of `text` between separators: one more than there are separators.
 Lines Split(std::string_view text, char separator) {
@@ -45,14 +45,6 @@ Lines LinesOf(std::string_view text) {
 std::size_t LineIn(const std::string& sentence) {
   const std::size_t at = sentence.find("line ");
   return at == std::string::npos ? 0 : std::strtoul(sentence.c_str() + at + 5, nullptr, 10);
-}
-
-// A sentence is one short line that a terminal can show, whatever bytes it is about.
-Found FindInSentence(const std::string& sentence) {
-  const auto is_shown = [](char byte) { return byte >= ' ' && byte <= '~'; };
-  const bool is_one =
-      !sentence.empty() && sentence.size() <= kSentenceBytesMax && std::ranges::all_of(sentence, is_shown);
-  return Compare("an error", is_one ? sentence : "a sentence of printable characters", sentence);
 }
 
 // --- Requirements, read naively ---
@@ -127,26 +119,20 @@ std::string Print(std::string_view line) {
 Found FindInCatalogue(std::string_view text, const ReportReaders& readers) {
   const NaiveCatalogue expected = ReadNaively(text);
   const auto catalogue = readers.parse_catalogue(text);
-  const auto rows = [](std::size_t count) { return std::to_string(count) + " rows"; };
-  const auto error = [](std::size_t line) {
-    return line == 0 ? "an error without a line" : "an error in line " + std::to_string(line);
-  };
+  const auto rows = [](std::size_t count) { return fmt::format("{} rows", count); };
+  const auto error = [](std::size_t line) { return fmt::format("an error in line {}", line); };  // 0: in none.
   const bool is_right = expected.bad_line == 0 && !expected.rows.empty();
   auto found = Compare("the catalogue", is_right ? rows(expected.rows.size()) : error(expected.bad_line),
                        catalogue ? rows(catalogue->all().size()) : error(LineIn(catalogue.error().sentence)));
   if (found || !catalogue) {
-    return found ? found : FindInSentence(catalogue.error().sentence);
+    return found ? found : FindInLine("an error", catalogue.error().sentence);
   }
-  for (std::size_t i = 0; i < expected.rows.size(); ++i) {
+  for (std::size_t i = 0; i < expected.rows.size() && !found; ++i) {
     const Requirement& row = catalogue->all()[i];
     const bool is_found = catalogue->Find(row.id) == &row;
-    const std::string saw = Print(row) + (is_found ? "" : ", which Find does not find");
-    found = Compare("a row", Print(expected.rows[i]), saw);
-    if (found) {
-      return found;
-    }
+    found = Compare("a row", Print(expected.rows[i]), Print(row) + (is_found ? "" : ", which Find does not find"));
   }
-  return std::nullopt;
+  return found;
 }
 
 // --- Cases for nbdkit ---
@@ -179,30 +165,22 @@ Found FindInCase(std::string_view text, const ReportReaders& readers) {
     const std::size_t line = LineIn(sentence);
     const bool is_of_script = !script && sentence != script.error().sentence;
     if (line == 0 || line > LinesOf(text).size() + 1 || is_of_script) {
-      return Disagreement{.where = "the case's error",
-                          .expected = script ? "a line of the text" : script.error().sentence,
-                          .saw = sentence};
+      return Under("the case's error", Differ(script ? "a line of the text" : script.error().sentence, sentence));
     }
-    return FindInSentence(sentence);
+    return FindInLine("an error", sentence);
   }
   const std::size_t words = CountWordsOfStack(text);
   const std::string reach = LastLineAfter("# reach: ", text, NbdkitCase{}.reach);
   const std::string deviates = LastLineAfter("# deviates: ", text, "");
   if (!script || *script != read->script || read->stack.size() != words || read->reach != reach ||
       read->deviates != deviates) {
-    return Disagreement{.where = "the case",
-                        .expected = script ? "its script, " + std::to_string(words) + " layers, reach " + reach +
-                                                 ", deviates " + deviates
-                                           : "an error",
-                        .saw = readers.print_case(*read)};
+    const auto is = fmt::format("its script, {} layers, reach {}, deviates {}", words, reach, deviates);
+    return Under("the case", Differ(script ? is : "an error", readers.print_case(*read)));
   }
   const auto again = readers.parse_case(readers.print_case(*read));
-  if (auto found = ComparePrinted("the case, printed and read", *read, again, readers.print_case)) {
-    return found;
-  }
   // What it says must also be usable: nothing in it may make its truth abort.
   (void)TruthOf(*read);
-  return std::nullopt;
+  return ComparePrinted("the case, printed and read", *read, again, readers.print_case);
 }
 
 // --- What a finding is ---
@@ -252,17 +230,16 @@ Found FindInAbout(std::string_view text, const ReportReaders& readers) {
   const Json naive = Json::parse(text, nullptr, /*allow_exceptions=*/false);
   const auto read = readers.parse_about(text);
   if (read.has_value() != IsAbout(naive)) {
-    return Disagreement{.where = "whether it is the about.json of a finding",
-                        .expected = read ? "an error" : "a value",
-                        .saw = read ? readers.print_about(*read) : read.error().sentence};
+    return Under("whether it is the about.json of a finding",
+                 Differ(read ? "an error" : "a value", read ? readers.print_about(*read) : read.error().sentence));
   }
   if (!read) {
-    return FindInSentence(read.error().sentence);
+    return FindInLine("an error", read.error().sentence);
   }
   const std::string printed = readers.print_about(*read);
   const Json shown = Json::parse(printed, nullptr, /*allow_exceptions=*/false);
   if (!SaysTheSame(shown, naive) || In(shown, "files").size() != In(naive, "files").size()) {
-    return Disagreement{.where = "about.json", .expected = std::string(text), .saw = printed};
+    return Under("about.json", Differ(std::string(text), printed));
   }
   return ComparePrinted("about.json, printed and read", *read, readers.parse_about(printed), readers.print_about);
 }

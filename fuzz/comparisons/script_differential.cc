@@ -4,9 +4,7 @@
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
-#include <limits>
 #include <string_view>
-#include <utility>
 #include <variant>
 
 #include "engine/oracle/oracles.h"
@@ -35,7 +33,7 @@ bool TakeNumber(std::size_t& number, std::string_view& text) {
 
 // Takes digits; wrong, but in no danger, once they pass 64 bits.
 __int128 TakeDigits(std::string_view& text) {
-  constexpr __int128 kMax = std::numeric_limits<std::uint64_t>::max();
+  constexpr __int128 kMax = UINT64_MAX;
   __int128 number = 0;
   for (; !text.empty() && IsDigit(text.front()); text.remove_prefix(1)) {
     number = std::min(number * 10 + (text.front() - '0'), kMax + 1);
@@ -63,7 +61,7 @@ std::string WrittenOut(std::string_view word) {
   if (rest.size() > 1 && (Take("+", rest) || Take("-", rest))) {
     number += is_minus ? -TakeDigits(rest) : TakeDigits(rest);
   }
-  const bool fits = rest.empty() && number >= 0 && number <= std::numeric_limits<std::uint64_t>::max();
+  const bool fits = rest.empty() && number >= 0 && number <= UINT64_MAX;
   return fits ? sign + std::to_string(static_cast<std::uint64_t>(number)) : std::string(word);
 }
 
@@ -122,26 +120,21 @@ Found FindInPrinted(const engine::Script& script, const ScriptText& subject) {
   if (auto found = ComparePrinted("what a script's text parses to", script, subject.parse(text), print)) {
     return found;
   }
-  if (engine::DecodeScript(engine::EncodeScript(script), engine::kNoScriptLimits) != script) {
-    return Disagreement{.where = "what a script's bytes decode to", .expected = text, .saw = "another script"};
-  }
-  return FindInParsed(text, script, subject);
+  const auto decoded = engine::DecodeScript(engine::EncodeScript(script), engine::kNoScriptLimits);
+  const auto found = Compare("what a script's bytes decode to", script, decoded);
+  return found ? found : FindInParsed(text, script, subject);
 }
 
 Found FindInError(std::string_view text, const engine::Trouble& error, const ScriptText& subject) {
   const auto place = PlaceOf(error);
   const auto end = place ? EndOfLineAt(text, *place) : std::nullopt;
   if (!end) {
-    return Disagreement{.where = "an error", .expected = "a place inside the text", .saw = error.sentence};
+    return Compare("an error", "a place inside the text", error.sentence);
   }
   // It is about the first mistake: what comes after its line changes nothing.
   const auto shorter = subject.parse(text.substr(0, *end));
-  if (shorter || shorter.error().sentence != error.sentence) {
-    return Disagreement{.where = "the text up to the line of its error",
-                        .expected = error.sentence,
-                        .saw = shorter ? "no error" : shorter.error().sentence};
-  }
-  return std::nullopt;
+  return Compare("the text up to the line of its error", error.sentence,
+                 shorter ? "no error" : shorter.error().sentence);
 }
 
 }  // namespace
@@ -221,53 +214,36 @@ std::size_t ExtentCountBy(const Script& script) {
   return oracle.Extents({.begin = 0, .end = script.size}).size();
 }
 
-struct Shrunk {
-  Script small = {};
-  bool is_complete = false;  // It did not run out of tries.
-  Found found = {};
-
-  void Accuse(std::string expected, std::string saw) {
-    if (!found) {
-      found = {.where = "what it shrinks to", .expected = std::move(expected), .saw = std::move(saw)};
-    }
-  }
-};
-
-// Shrinks `script`, which fails, and sees to what must hold whatever the reason.
-Shrunk ShrinkTwice(const Script& script, const Fails& fails, int tries_max, const ShrinkScript& shrink) {
+// Shrinks `script`, which fails, and sees to what must hold whatever the reason. If it did not run out of tries, what
+// `find_in_small` finds in the result is wrong as well.
+Found FindInShrunk(const Script& script, const Fails& fails, int tries_max, const ShrinkScript& shrink,
+                   const FindScriptDisagreement& find_in_small) {
+  constexpr std::string_view kWhere = "what it shrinks to";
   int tries = 0;
   const Fails counted = [&](const Script& candidate) {
     ++tries;
     return fails(candidate);
   };
-  Shrunk shrunk = {.small = shrink(script, counted, tries_max)};
-  shrunk.is_complete = tries < tries_max;
-  const std::string small = engine::Print(shrunk.small);
+  const Script small = shrink(script, counted, tries_max);
   if (tries > tries_max) {
-    shrunk.Accuse("at most " + std::to_string(tries_max) + " tries", std::to_string(tries));
+    return Compare("the most tries", tries_max, tries);
   }
-  if (!fails(shrunk.small)) {
-    shrunk.Accuse("a script that still fails", small);
+  if (!fails(small)) {
+    return Compare(kWhere, "a script that still fails", engine::Print(small));
   }
-  if (shrunk.small.steps.size() > script.steps.size()) {
-    shrunk.Accuse("no more steps than before", small);
+  if (small.steps.size() > script.steps.size()) {
+    return Compare(kWhere, "no more steps than before", engine::Print(small));
   }
-  if (Script again = shrink(script, fails, tries_max); again != shrunk.small) {
-    shrunk.Accuse(small, engine::Print(again) + "# the second time");
-  }
-  return shrunk;
+  auto found = Compare("what it shrinks to the second time", small, shrink(script, fails, tries_max));
+  return found || tries == tries_max ? found : Under(std::string(kWhere), find_in_small(small));
 }
 
 // It fails as long as some step does what the last one does: everything else goes.
 Found FindByKind(const Script& script, const ShrinkScript& shrink) {
   const Step kept = Smallest(script.steps.back());
   const Fails fails = [&](const Script& candidate) { return std::ranges::count(candidate.steps, kept, Smallest) > 0; };
-  Shrunk shrunk = ShrinkTwice(script, fails, kTriesMax, shrink);
-  const Script expected = {.size = 0, .steps = {kept}};
-  if (shrunk.is_complete && shrunk.small != expected) {
-    shrunk.Accuse(engine::Print(expected), engine::Print(shrunk.small));
-  }
-  return shrunk.found;
+  return FindInShrunk(script, fails, kTriesMax, shrink,
+                      [&](const Script& small) { return Compare("", Script{.size = 0, .steps = {kept}}, small); });
 }
 
 // It fails as long as an Add ends as far away: one is left, which ends there or, because its begin and length may each
@@ -278,26 +254,24 @@ Found FindByLastEnd(const Script& script, const ShrinkScript& shrink) {
     return std::nullopt;
   }
   const Fails fails = [&](const Script& candidate) { return LastEnd(candidate) >= end; };
-  Shrunk shrunk = ShrinkTwice(script, fails, kTriesMax, shrink);
-  const __int128 small_end = LastEnd(shrunk.small);
-  if (shrunk.is_complete && (shrunk.small.steps.size() != 1 || small_end > 4 * __int128{end})) {
-    shrunk.Accuse("one step that ends at " + engine::PrintNumber(end) + " or a bit later", engine::Print(shrunk.small));
-  }
-  return shrunk.found;
+  return FindInShrunk(script, fails, kTriesMax, shrink, [&](const Script& small) {
+    const bool is_right = small.steps.size() == 1 && LastEnd(small) <= 4 * __int128{end};
+    return is_right ? Found() : Compare("", "one step that ends at the last end or a bit later", engine::Print(small));
+  });
 }
 
 // It fails as long as it leaves as many extents. The oracles agree on how many those are.
 Found FindByExtentCount(const Script& script, const ShrinkScript& shrink) {
   const std::size_t count = ExtentCountBy<engine::LastWriterOracle>(script);
-  const auto count_fast = [](const Script& each) {
-    return each.size <= kBitmapBytesMax ? ExtentCountBy<engine::BitmapOracle>(each)
-                                        : ExtentCountBy<engine::LastWriterOracle>(each);
-  };
-  if (auto found = Compare("the extents, by the oracles", count, count_fast(script))) {
-    return found;
+  if (script.size <= kBitmapBytesMax) {
+    if (auto found = Compare("the extents, by the oracles", ExtentCountBy<engine::BitmapOracle>(script), count)) {
+      return found;
+    }
   }
-  const Fails fails = [&](const Script& candidate) { return count_fast(candidate) >= count; };
-  return ShrinkTwice(script, fails, kMapTriesMax, shrink).found;
+  const Fails fails = [&](const Script& candidate) {
+    return ExtentCountBy<engine::LastWriterOracle>(candidate) >= count;
+  };
+  return FindInShrunk(script, fails, kMapTriesMax, shrink, [](const Script&) { return Found(); });
 }
 
 }  // namespace

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/comparisons/server_session_differential.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
-#include <array>
 #include <string>
 #include <vector>
 
@@ -23,12 +24,8 @@ constexpr std::size_t kTakenBytesMax = engine::Server::kOutputBytesMax + kAnswer
 // Sends what `input` says, in its pieces.
 SessionTranscript Converse(const SessionInput& input, Exports& exports, const MakeInterposer& make_interposer) {
   SessionTranscript transcript;
-  std::vector<engine::Export*> served;
-  for (engine::Export& each : exports) {
-    served.push_back(&each);
-  }
   const std::unique_ptr<engine::Interposer> interposer = make_interposer ? make_interposer() : nullptr;
-  engine::Server server(input.server, served, interposer.get());
+  engine::Server server(input.server, PointersTo(exports), interposer.get());
   engine::ByteView rest = input.said;
   for (std::size_t i = 0; i == 0 || !rest.empty(); ++i) {
     const std::size_t count = std::min(input.piece_bytes[i % 2], rest.size());
@@ -86,19 +83,14 @@ Found FindServerSessionDisagreement(engine::ByteView bytes, const MakeInterposer
   const SessionTranscript again = Converse(input, exports, make_interposer);
   if (again.received != whole.received || again.closed != whole.closed) {
     const auto differ = std::ranges::mismatch(again.received, whole.received);
-    return Disagreement{.where = "in pieces of " + std::to_string(input.piece_bytes[0]) + " and " +
-                                 std::to_string(input.piece_bytes[1]) + " bytes",
-                        .expected = std::to_string(whole.received.size()) + " bytes, as for the whole",
-                        .saw = std::to_string(again.received.size()) + " bytes, other ones from " +
-                               std::to_string(differ.in1 - again.received.begin()) + " on"};
+    return Compare(
+        fmt::format("in pieces of {} bytes", fmt::join(input.piece_bytes, " and ")),
+        fmt::format("{} bytes, as for the whole", whole.received.size()),
+        fmt::format("{} bytes, other ones from {} on", again.received.size(), differ.in1 - again.received.begin()));
   }
-  if (const std::size_t taken = std::max(whole.taken_bytes_max, again.taken_bytes_max); taken > kTakenBytesMax) {
-    return Disagreement{
-        .where = "output",
-        .expected = "at most " + std::to_string(engine::Server::kOutputBytesMax) + " bytes and an answer",
-        .saw = std::to_string(taken)};
-  }
-  return std::nullopt;
+  const std::size_t taken = std::max(whole.taken_bytes_max, again.taken_bytes_max);
+  return Compare("bytes of output beyond what it may hold and one answer", std::size_t{0},
+                 std::max(taken, kTakenBytesMax) - kTakenBytesMax);
 }
 
 Found FindMetaContextDisagreement(engine::ByteView bytes, const MakeInterposer& make_interposer) {

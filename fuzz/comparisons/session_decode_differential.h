@@ -6,6 +6,8 @@
 
 #pragma once
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -71,7 +73,7 @@ class SessionDecodeDifferential {
                     transcript);
     for (std::size_t i = 0; i < steps_.size(); ++i) {
       if (const SessionOutcome saw = Take(session, steps_[i]); saw != expected_[i]) {
-        return Under("step " + std::to_string(i + 1), Compare(Print(steps_[i]), expected_[i], saw));
+        return Compare(fmt::format("step {}: {}", i + 1, Print(steps_[i])), expected_[i], saw);
       }
     }
     if (session.unmatched() != naive_.unmatched()) {
@@ -91,12 +93,8 @@ class SessionDecodeDifferential {
     for (const SessionStep& step : steps_) {
       (void)Take(session, step);
     }
-    if (session.received_byte_count() > bytes_max) {
-      return Disagreement{.where = "with a limit of " + std::to_string(limits.received_bytes_max) + " bytes",
-                          .expected = "at most " + std::to_string(bytes_max) + " bytes received",
-                          .saw = std::to_string(session.received_byte_count())};
-    }
-    return std::nullopt;
+    return Compare("the bytes received despite a limit", std::min(bytes_max, session.received_byte_count()),
+                   session.received_byte_count());
   }
 
   Found CompareTranscript(const conformance::Transcript& transcript) const {
@@ -120,16 +118,12 @@ class SessionDecodeDifferential {
   }
 
   Found CompareBytes(const Session& session) const {
-    const auto print = [](std::size_t received, std::size_t pending) {
-      return std::to_string(received) + " bytes received, " + std::to_string(pending) + " of them in no message";
-    };
-    const std::string expected = print(input_.stream.size(), naive_.pending_bytes());
-    const std::string saw = print(session.received_byte_count(), session.pending().size());
-    return Compare("at the end", expected, saw);
+    auto found = Compare<std::uint64_t>("bytes received", input_.stream.size(), session.received_byte_count());
+    return found ? found : Compare("bytes of no message", naive_.pending_bytes(), session.pending().size());
   }
 
   static std::string PrintLine(std::uint64_t offset, std::uint64_t length, const std::string& text) {
-    return "@" + std::to_string(offset) + " +" + std::to_string(length) + " " + text + "; ";
+    return fmt::format("@{} +{} {}; ", offset, length, text);
   }
 
   static SessionOutcome Take(auto& session, const SessionStep& step) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <span>
 
+#include "engine/base/byte_reader.h"
 #include "engine/wire/protocol.h"
 #include "fuzz/inputs/fresh_inputs.h"
 
@@ -137,17 +138,15 @@ const PayloadLayout* LayoutOf(const engine::OptionReply& reply) {
 const PayloadLayout* LayoutOf(const engine::Chunk& chunk) { return Find(kChunks, chunk.type); }
 
 WireInput ReadWireInput(ByteView input) {
-  constexpr std::size_t kHeadBytes = 4;
-  constexpr std::uint32_t kLimits[] = {0, 16, 40, 4096};
-  const auto head = [&](std::size_t at) { return at < input.size() ? input[at] : std::uint8_t{0}; };
-  return {
-      .from_server = (head(0) & 1) != 0,
-      .phase = head(0) >> 1 & 3U,
-      .limit = kLimits[head(0) >> 3 & 3U],
-      .piece_bytes = {1U + head(1) % 64U, 1U + head(2) % 8U},
-      .data_bytes = head(3),
-      .stream = input.subspan(std::min(kHeadBytes, input.size())),
-  };
+  engine::ByteReader reader(input);
+  const std::uint8_t head = reader.Byte();
+  WireInput read = {.from_server = (head & 1) != 0, .phase = head >> 1 & 3U};
+  read.limit = engine::Pick<std::uint32_t>(head >> 3, {0, 16, 40, 4096});
+  read.piece_bytes[0] += reader.Byte() % 64U;
+  read.piece_bytes[1] += reader.Byte() % 8U;
+  read.data_bytes = reader.Byte();
+  read.stream = reader.rest();
+  return read;
 }
 
 bool IsNaivelyValidString(ByteView text) {
@@ -178,12 +177,6 @@ bool IsNaivelyValidString(ByteView text) {
     text = text.subspan(2 + row->more);
   }
   return true;
-}
-
-bool IsShortPrintableLine(std::string_view text) {
-  constexpr std::size_t kBytesMax = 320;
-  return !text.empty() && text.size() <= kBytesMax &&
-         std::ranges::all_of(text, [](char byte) { return byte >= ' ' && byte <= '~'; });
 }
 
 FuzzTarget WireDecodeTarget() {

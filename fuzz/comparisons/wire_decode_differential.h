@@ -7,6 +7,8 @@
 
 #pragma once
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -57,14 +59,6 @@ struct EnginePayloads {
 // By the table of well-formed sequences in the Unicode standard, 3-7.
 bool IsNaivelyValidString(engine::ByteView text);
 
-bool IsShortPrintableLine(std::string_view text);
-
-inline Found FindInLine(std::string_view where, const std::string& text) {
-  return IsShortPrintableLine(text)
-             ? Found()
-             : Disagreement{.where = std::string(where), .expected = "one short line that can be printed", .saw = text};
-}
-
 // The first thing wrong with how the payload of `message` is taken apart, or how it is described.
 template <typename Payloads = EnginePayloads, typename... Messages>
 Found FindPayloadDisagreement(const std::variant<Messages...>& message) {
@@ -81,16 +75,15 @@ Found FindPayloadDisagreement(const std::variant<Messages...>& message) {
       const bool is_same = expected_bytes && again && *expected_bytes == again->size() &&
                            std::equal(again->begin(), again->end(), payload.begin());
       if ((expected_bytes || again) && !is_same) {
-        return Disagreement{.where = text,
-                            .expected = expected_bytes ? "its first " + std::to_string(*expected_bytes) + " bytes again"
-                                                       : "that it cannot be taken apart",
-                            .saw = again ? std::to_string(again->size()) + " bytes, maybe others" : "nothing"};
+        return Disagreement{
+            .where = text,
+            .expected = expected_bytes ? fmt::format("its first {} bytes again", *expected_bytes) : "nothing",
+            .saw = again ? fmt::format("{} bytes, maybe others", again->size()) : "nothing"};
       }
       const std::string_view as_text(reinterpret_cast<const char*>(payload.data()), payload.size());
       if (Payloads::IsValidString(as_text) != IsNaivelyValidString(payload)) {
-        return Disagreement{.where = engine::Quoted(as_text, payload.size()),
-                            .expected = IsNaivelyValidString(payload) ? "a valid string" : "no valid string",
-                            .saw = "the opposite"};
+        return Compare("whether a string is valid: " + engine::Quoted(as_text, payload.size()),
+                       IsNaivelyValidString(payload), Payloads::IsValidString(as_text));
       }
     }
     return std::nullopt;
@@ -147,18 +140,14 @@ class WireDecodeDifferential {
       rest = rest.subspan(count);
       TakeAll(decoder, in_pieces);
       if (HeldBytes(decoder) > held_max_) {
-        return Disagreement{.where = "with " + std::to_string(rest.size()) + " bytes still to come",
-                            .expected = "at most " + std::to_string(held_max_) + " bytes held",
-                            .saw = std::to_string(HeldBytes(decoder))};
+        return Compare(fmt::format("the most bytes held, with {} still to come", rest.size()), held_max_,
+                       HeldBytes(decoder));
       }
     }
-    if (whole != in_pieces) {
-      return Disagreement{.where = "whole (expected) and in pieces of " + std::to_string(piece_bytes[0]) + " and " +
-                                   std::to_string(piece_bytes[1]) + " bytes",
-                          .expected = Describe(whole),
-                          .saw = Describe(in_pieces)};
-    }
-    return std::nullopt;
+    return whole == in_pieces
+               ? Found()
+               : Under(fmt::format("whole (expected) and in pieces of {} bytes", fmt::join(piece_bytes, " and ")),
+                       Differ(Describe(whole), Describe(in_pieces)));
   }
 
   // Every message encodes to the bytes where it stood, and nothing lies between them.
@@ -167,9 +156,8 @@ class WireDecodeDifferential {
     for (const Message& message : whole) {
       const auto next = std::visit([&](const auto& each) { return EndOf(each, position); }, message);
       if (!next) {
-        return Disagreement{.where = "at byte " + std::to_string(position) + " of the stream",
-                            .expected = "a message that encodes to what stood there",
-                            .saw = Describe({message})};
+        return Compare(fmt::format("at byte {} of the stream", position), "a message that encodes to what stood there",
+                       Describe({message}));
       }
       position = *next;
     }
@@ -274,16 +262,15 @@ class WireDecodeDifferential {
     for (const Message& message : messages) {
       text += std::visit([](const auto& each) { return DescribeOne(each); }, message) + "; ";
     }
-    return text + std::to_string(messages.size()) + " in all";
+    return fmt::format("{}{} in all", text, messages.size());
   }
 
   static std::string DescribeOne(const engine::ClientMessage& message) { return engine::Describe(message); }
   static std::string DescribeOne(const engine::PlacedServerMessage& placed) {
-    return "at " + std::to_string(placed.offset) + "+" + std::to_string(placed.length) + " " +
-           engine::Describe(placed.message);
+    return fmt::format("at {}+{} {}", placed.offset, placed.length, engine::Describe(placed.message));
   }
   static std::string DescribeOne(const engine::Undecodable& undecodable) {
-    return "at " + std::to_string(undecodable.offset) + " " + undecodable.what;
+    return fmt::format("at {} {}", undecodable.offset, undecodable.what);
   }
 
   Decoder fresh_;

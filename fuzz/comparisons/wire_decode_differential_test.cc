@@ -94,11 +94,11 @@ TEST(PayloadDifferential, SeesEachPlantedBug) {
 }
 
 TEST(PayloadDifferential, KnowsWhatAShortPrintableLineIs) {
-  EXPECT_TRUE(IsShortPrintableLine("a line"));
-  EXPECT_FALSE(IsShortPrintableLine(""));
-  EXPECT_FALSE(IsShortPrintableLine("two\nlines"));
-  EXPECT_FALSE(IsShortPrintableLine("\x7f"));
-  EXPECT_FALSE(IsShortPrintableLine(std::string(1000, 'a')));
+  EXPECT_FALSE(FindInLine("", "a line"));
+  EXPECT_TRUE(FindInLine("", ""));
+  EXPECT_TRUE(FindInLine("", "two\nlines"));
+  EXPECT_TRUE(FindInLine("", "\x7f"));
+  EXPECT_TRUE(FindInLine("", std::string(1000, 'a')));
 }
 
 }  // namespace

@@ -3,9 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
-#include <limits>
 #include <string>
-#include <utility>
 
 #include "engine/base/byte_reader.h"
 #include "engine/oracle/oracles.h"
@@ -21,13 +19,11 @@ using engine::Chunk;
 using engine::ChunkType;
 using engine::StatusExchange;
 
-constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
-constexpr std::uint32_t kLengthMax = std::numeric_limits<std::uint32_t>::max();
 constexpr std::uint32_t kAllocationId = 7;
 constexpr std::uint32_t kOtherId = 0;
 constexpr std::uint32_t kUnknownId = 9;
 
-std::uint64_t SaturatingAdd(std::uint64_t a, std::uint64_t b) { return b > kMax - a ? kMax : a + b; }
+std::uint64_t SaturatingAdd(std::uint64_t a, std::uint64_t b) { return b > UINT64_MAX - a ? UINT64_MAX : a + b; }
 
 // --- A truth --------------------------------------------------------------------------------------------------
 
@@ -55,7 +51,7 @@ std::vector<engine::Extent> TruthOf(const engine::Script& script) {
 std::uint64_t ExportBytes(std::uint8_t selector, ByteRange asked) {
   return engine::Pick<std::uint64_t>(selector,
                                      {SaturatingAdd(asked.end, 1 << 20), asked.end, SaturatingAdd(asked.end, 100),
-                                      asked.end - (asked.end > 0 ? 1 : 0), 512, 0, kMax});
+                                      asked.end - (asked.end > 0 ? 1 : 0), 512, 0, UINT64_MAX});
 }
 
 std::vector<engine::MetaContext> Contexts(std::uint8_t selector) {
@@ -69,10 +65,10 @@ std::vector<engine::MetaContext> Contexts(std::uint8_t selector) {
 }
 
 engine::Descriptor ReadDescriptor(engine::ByteReader& input, std::uint64_t asked) {
-  const auto near = static_cast<std::uint32_t>(std::min<std::uint64_t>(asked, kLengthMax));
+  const auto near = static_cast<std::uint32_t>(std::min<std::uint64_t>(asked, UINT32_MAX));
   const auto length = input.Choose<std::uint32_t>({512, 512, near, near / 2, near - (near > 0 ? 1 : 0),
-                                                   near + (near < kLengthMax ? 1 : 0), 0, 1, 100, 4096, 1U << 31,
-                                                   kLengthMax - 511, kLengthMax});
+                                                   near + (near < UINT32_MAX ? 1 : 0), 0, 1, 100, 4096, 1U << 31,
+                                                   UINT32_MAX - 511, UINT32_MAX});
   const std::uint8_t status = input.Byte();
   return {.length = length, .status = (status & 7U) | ((status & 8U) << 28)};
 }
@@ -153,8 +149,8 @@ ReplyInput ReadReplyInput(engine::ByteView bytes) {
   exchange.agreed.block_size.maximum =
       engine::Pick<std::uint32_t>(head >> 6U, {engine::kPayloadBytesDefaultMax, 32, 15, 0});
   exchange.asked.begin = input.Choose<std::uint64_t>(
-      {0, 0, 512, 100, 4096, std::uint64_t{1} << 32, (std::uint64_t{1} << 63) - 4096, kMax - 600});
-  const auto length = input.Choose<std::uint64_t>({512, 4096, 1024, 100, 1, 0, std::uint64_t{1} << 31, kLengthMax});
+      {0, 0, 512, 100, 4096, std::uint64_t{1} << 32, (std::uint64_t{1} << 63) - 4096, UINT64_MAX - 600});
+  const auto length = input.Choose<std::uint64_t>({512, 4096, 1024, 100, 1, 0, std::uint64_t{1} << 31, UINT32_MAX});
   exchange.asked.end = SaturatingAdd(exchange.asked.begin, length);
   exchange.agreed.info.size = ExportBytes(input.Byte(), exchange.asked);
   exchange.agreed.contexts = Contexts(input.Byte());
@@ -165,7 +161,7 @@ ReplyInput ReadReplyInput(engine::ByteView bytes) {
   }
   const std::uint8_t within = input.Byte();
   read.within.begin = SaturatingAdd(exchange.asked.begin, within % 4U * std::uint64_t{100});
-  read.within.end = SaturatingAdd(read.within.begin, within < 128 ? within * std::uint64_t{64} : kMax);
+  read.within.end = SaturatingAdd(read.within.begin, within < 128 ? within * std::uint64_t{64} : UINT64_MAX);
   while (!input.rest().empty() && exchange.chunks.size() < kChunksMax) {
     ReadMessage(input, exchange);
   }

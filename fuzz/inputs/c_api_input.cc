@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/inputs/c_api_input.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <cerrno>
 
@@ -45,7 +47,8 @@ class Reader : public engine::ByteReader {
         sizes_[step.slot] = step.offset;
         break;
       case CCall::kNewCompat:
-        sizes_[step.slot] = NBDSPEC_EXTENTS_SIZE_MAX;
+        step.offset = NBDSPEC_EXTENTS_SIZE_MAX;
+        sizes_[step.slot] = step.offset;
         break;
       case CCall::kFill:
         step.type = Bits() & 3U;
@@ -116,18 +119,14 @@ std::vector<CStep> ReadCApiInput(engine::ByteView input) {
 std::string Print(const CStep& step) {
   constexpr auto kNames = std::to_array<std::string_view>(
       {"new_of_type", "new", "nbdkit_extents_new", "free", "add", "clear", "foreach", "fill"});
-  std::string text = step.is_null ? "NULL: " : "map " + std::to_string(step.slot) + ": ";
-  text += kNames[static_cast<std::size_t>(step.call)];
-  text += " " + std::to_string(step.offset) + " +" + std::to_string(step.length);
-  text += (step.call == CCall::kForeach ? " flags " : " type ") + std::to_string(step.type);
-  if (step.allocations >= 0) {
-    text += ", memory for " + std::to_string(step.allocations) + " allocations";
-  }
-  if (step.call == CCall::kForeach && step.stop_at > 0) {
-    text += ", call " + std::to_string(step.stop_at) + " returns " + std::to_string(step.callback_result) +
-            " with errno " + std::to_string(step.callback_error);
-  }
-  return text;
+  const bool is_walk = step.call == CCall::kForeach;
+  std::string text = step.is_null ? "NULL" : fmt::format("map {}", step.slot);
+  text += fmt::format(": {} {} +{} {} {}", kNames[static_cast<std::size_t>(step.call)], step.offset, step.length,
+                      is_walk ? "flags" : "type", step.type);
+  text += step.allocations < 0 ? "" : fmt::format(", memory for {} allocations", step.allocations);
+  return !is_walk || step.stop_at == 0 ? text
+                                       : fmt::format("{}, call {} returns {} with errno {}", text, step.stop_at,
+                                                     step.callback_result, step.callback_error);
 }
 
 }  // namespace nbdspec::fuzz

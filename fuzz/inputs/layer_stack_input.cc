@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/inputs/layer_stack_input.h"
 
+#include <fmt/format.h>
+
 #include <array>
 #include <utility>
 
@@ -137,21 +139,20 @@ LayerStackInput ReadLayerStackInput(engine::ByteView bytes) {
 std::string Print(const LayerSpec& spec) {
   constexpr auto kNames = std::to_array<std::string_view>(
       {"disk", "concat", "window", "truncate", "copy_on_write", "no_extents", "block_size", "sparse_read"});
-  const auto number = [](std::uint64_t n) { return " " + std::to_string(n); };
   const std::string size = spec.size ? " +" + std::to_string(*spec.size) : "";
   std::string text(kNames[static_cast<std::size_t>(spec.kind)]);
   if (spec.kind == LayerKind::kDisk) {
-    text += number(spec.disk_bytes) + " " + engine::Print(spec.initial);
+    text += fmt::format(" {} {}", spec.disk_bytes, engine::Print(spec.initial));
     for (const engine::Extent& extent : spec.extents) {
       text += ", " + engine::Print(extent);
     }
     text += spec.is_read_only ? ", read-only" : "";
   } else if (spec.kind == LayerKind::kWindow) {
-    text += number(spec.offset) + size;
+    text += fmt::format(" {}{}", spec.offset, size);
   } else if (spec.kind == LayerKind::kTruncate) {
-    text += size + " up to" + number(spec.round_up_to) + " down to" + number(spec.round_down_to);
+    text += fmt::format("{} up to {} down to {}", size, spec.round_up_to, spec.round_down_to);
   } else if (spec.kind == LayerKind::kCopyOnWrite || spec.kind == LayerKind::kBlockSize) {
-    text += number(spec.block_bytes);
+    text += fmt::format(" {}", spec.block_bytes);
   }
   text += spec.lies_outside ? " lying" : "";
   text += spec.takes_req_one ? " terse" : "";
@@ -190,13 +191,10 @@ std::unique_ptr<Layer> MakeRightLayer(const LayerSpec& spec, std::vector<std::un
 std::string Print(const StackStep& step, engine::ByteRange range) {
   constexpr auto kNames = std::to_array<std::string_view>(
       {"read", "extents", "extents req_one", "write", "write_zeroes", "punch_hole", "trim", "flush"});
-  std::string text(kNames[static_cast<std::size_t>(step.call)]);
-  text += " " + std::to_string(range.begin) + " +" + std::to_string(range.length());
-  if (step.calls_to_fault > 0) {
-    text +=
-        ", call " + std::to_string(step.calls_to_fault) + " of a disk fails with " + std::to_string(step.fault_error);
-  }
-  return text;
+  const auto text = fmt::format("{} {} +{}", kNames[static_cast<std::size_t>(step.call)], range.begin, range.length());
+  return step.calls_to_fault == 0
+             ? text
+             : fmt::format("{}, call {} of a disk fails with {}", text, step.calls_to_fault, step.fault_error);
 }
 
 }  // namespace nbdspec::fuzz

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <cstdint>
 #include <initializer_list>
-#include <limits>
 #include <span>
 
 namespace nbdspec::fuzz {
@@ -25,7 +24,7 @@ class Random {
     return mixed ^ (mixed >> 31);
   }
   static constexpr std::uint64_t min() { return 0; }
-  static constexpr std::uint64_t max() { return std::numeric_limits<std::uint64_t>::max(); }
+  static constexpr std::uint64_t max() { return UINT64_MAX; }
 
   // Uniform enough in [0, limit), limit at least 1; the standard's distributions differ between libraries.
   std::uint64_t Below(std::uint64_t limit) { return (*this)() % limit; }

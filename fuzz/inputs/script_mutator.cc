@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <array>
 #include <iterator>
-#include <limits>
 #include <optional>
 #include <utility>
 #include <variant>
@@ -28,7 +27,6 @@ constexpr auto kWeighted = std::to_array<ScriptMutation>(
      ScriptMutation::kSwap, ScriptMutation::kDuplicate, ScriptMutation::kNudge, ScriptMutation::kSplit,
      ScriptMutation::kWiden, ScriptMutation::kRetype, ScriptMutation::kHead, ScriptMutation::kRecord});
 
-constexpr std::uint64_t kMax = std::numeric_limits<std::uint64_t>::max();
 constexpr std::uint64_t kSmallMax = 64;
 
 auto At(std::vector<Step>& steps, std::size_t index) { return steps.begin() + static_cast<std::ptrdiff_t>(index); }
@@ -204,7 +202,7 @@ bool ScriptMutator::Nudge(Script& script) {
   }
   Step& step = script.steps[at->index];
   const auto [offset, length] = at->range;
-  const std::uint64_t up_or_down = random_.OneIn(2) ? 1 : kMax;
+  const std::uint64_t up_or_down = random_.OneIn(2) ? 1 : UINT64_MAX;
   switch (random_.Below(3)) {
     case 0:
       SetEdge(step, /*is_end=*/false, offset + up_or_down);

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <array>
-#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -27,7 +26,6 @@ using engine::Pick;
 using engine::Request;
 using namespace std::string_view_literals;
 
-constexpr std::size_t kHeadBytes = 3;
 constexpr std::uint32_t kSmallLimit = 4096;
 constexpr std::uint32_t kSmallOptionLimit = 256;
 
@@ -192,9 +190,9 @@ class Conversation {
   }
 
   [[nodiscard]] std::uint64_t Offset(std::uint8_t byte) const {
-    const auto offset = Pick<std::uint64_t>(
-        byte, {0, 1, 100, 511, 512, 1000, 1024, 4096, *size_, *size_ - 1, *size_ - 512, *size_ + 1, (1 << 16) - 1,
-               1 << 16, std::uint64_t{1} << 32, std::numeric_limits<std::uint64_t>::max()});
+    const auto offset =
+        Pick<std::uint64_t>(byte, {0, 1, 100, 511, 512, 1000, 1024, 4096, *size_, *size_ - 1, *size_ - 512, *size_ + 1,
+                                   (1 << 16) - 1, 1 << 16, std::uint64_t{1} << 32, UINT64_MAX});
     const std::uint64_t nudge = byte % 16U < 8U ? byte / 16U * 512U : 0U;
     return offset + nudge;
   }
@@ -202,7 +200,7 @@ class Conversation {
   [[nodiscard]] std::uint32_t Length(std::uint8_t byte, std::uint64_t offset) const {
     const auto length =
         Pick<std::uint64_t>(byte, {512, 1, 100, 511, 513, 1024, 4096, 0, *size_ - offset, *size_ - offset + 1, *size_,
-                                   5000, 1 << 16, (1 << 16) + 1, 1U << 31, std::numeric_limits<std::uint32_t>::max()});
+                                   5000, 1 << 16, (1 << 16) + 1, 1U << 31, UINT32_MAX});
     const std::uint64_t nudge = byte % 16U < 7U ? byte / 16U * 512U : 0U;
     return static_cast<std::uint32_t>(length + nudge);
   }
@@ -397,23 +395,26 @@ class Haggling {
 
 SessionInput ReadSessionInput(engine::ByteView input) {
   constexpr std::uint16_t kBoth = engine::HandshakeFlag::kFixedNewstyle | engine::HandshakeFlag::kNoZeroes;
-  const auto head = [&](std::size_t at) { return at < input.size() ? input[at] : std::uint8_t{0}; };
-  const engine::ByteView rest = input.subspan(std::min(kHeadBytes, input.size()));
-  const bool is_small = (head(0) & 2) != 0;
+  engine::ByteReader reader(input);
+  const std::uint8_t head = reader.Byte();
+  const std::size_t first_piece = 1U + reader.Byte();
+  const std::size_t second_piece = 1U + reader.Byte() % 8U;
+  const bool is_small = (head & 2) != 0;
   SessionInput read = {
-      .server = {.handshake_flags = Pick(head(0) >> 2U, {kBoth, kBoth, engine::HandshakeFlag::kFixedNewstyle,
-                                                         engine::HandshakeFlag::kNoZeroes}),
-                 .structured_replies = (head(0) >> 4 & 3U) != 3},
+      .server = {.handshake_flags = Pick(head >> 2U, {kBoth, kBoth, engine::HandshakeFlag::kFixedNewstyle,
+                                                      engine::HandshakeFlag::kNoZeroes}),
+                 .structured_replies = (head >> 4 & 3U) != 3},
       .payload_bytes_max = is_small ? kSmallLimit : engine::kPayloadBytesDefaultMax,
-      .piece_bytes = {1U + head(1), 1U + head(2) % 8U},
-      .is_read_slowly = (head(0) & 64) != 0,
-      .said = Bytes(rest.begin(), rest.end()),
+      .piece_bytes = {first_piece, second_piece},
+      .is_read_slowly = (head & 64) != 0,
   };
   if (is_small) {
     read.server.limits = {.option_bytes_max = kSmallOptionLimit, .write_bytes_max = kSmallLimit};
   }
-  if ((head(0) & 1) != 0) {
-    read.said = Conversation(rest, read.server.handshake_flags).Write();
+  if ((head & 1) != 0) {
+    read.said = Conversation(reader.rest(), read.server.handshake_flags).Write();
+  } else {
+    read.said.assign(reader.rest().begin(), reader.rest().end());
   }
   return read;
 }
@@ -437,13 +438,14 @@ std::vector<engine::Export> MakeSessionExports(const SessionInput& input) {
 }
 
 SessionInput ReadMetaContextInput(engine::ByteView bytes) {
-  const std::uint8_t head = bytes.empty() ? std::uint8_t{0} : bytes[0];
+  engine::ByteReader reader(bytes);
+  const std::uint8_t head = reader.Byte();
   SessionInput input = {
       .server = {.structured_replies = head < 240, .limits = {.option_bytes_max = kSmallOptionLimit}}};
   const std::uint32_t no_zeroes = (head & 1) == 0 ? engine::ClientFlag::kNoZeroes : 0U;
   Encode(engine::ClientFlags{.flags = engine::ClientFlag::kFixedNewstyle | no_zeroes}, input.said);
   // Most haggling begins with structured replies, and without them there is not much to haggle about.
-  Haggling(bytes.subspan(std::min<std::size_t>(1, bytes.size())), input.said).Write((head & 6) != 0);
+  Haggling(reader.rest(), input.said).Write((head & 6) != 0);
   return input;
 }
 

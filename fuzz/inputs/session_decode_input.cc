@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/inputs/session_decode_input.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "engine/base/byte_reader.h"
@@ -120,8 +122,7 @@ std::string Print(const SessionStep& step) {
   constexpr auto kNames = std::to_array<std::string_view>(
       {"NextGreeting", "Next", "NextOptionReplies", "NextAnswer", "Silence", "NextEnd", "Ask an option",
        "AskExportName", "Ask READ", "Ask FLUSH", "Say READ", "Say FLUSH", "EnterTransmission"});
-  return std::string(kNames[static_cast<std::size_t>(step.act)]) + " (cookie " + std::to_string(step.cookie) +
-         ", length " + std::to_string(step.length) + ")";
+  return fmt::format("{} (cookie {}, length {})", kNames[static_cast<std::size_t>(step.act)], step.cookie, step.length);
 }
 
 Ending RecitedStream::Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point /*deadline*/) {

@@ -4,6 +4,8 @@
 
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <expected>
 #include <functional>
 #include <optional>
@@ -50,6 +52,18 @@ Found Compare(std::string_view where, const Value& expected, const std::type_ide
     }
   };
   return Disagreement{.where = std::string(where), .expected = text(expected), .saw = text(saw)};
+}
+
+inline Found Compare(std::string_view where, const char* expected, const std::string& saw) {
+  return Compare<std::string>(where, expected, saw);
+}
+
+// Nothing if `text` is one line that is not very long, and that a terminal can show.
+inline Found FindInLine(std::string_view where, const std::string& text) {
+  constexpr std::size_t kBytesMax = 400;
+  const bool is_line = !text.empty() && text.size() <= kBytesMax &&
+                       std::ranges::all_of(text, [](char byte) { return byte >= ' ' && byte <= '~'; });
+  return is_line ? Found() : Compare(where, "one short line that can be printed", text);
 }
 
 // Nothing if `parsed` is `expected`; `print` gives the text of a value.

@@ -2,7 +2,6 @@
 #include "fuzz/oracles/naive_block_status.h"
 
 #include <algorithm>
-#include <limits>
 
 #include "engine/spec/ids.h"
 

@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/oracles/naive_layers.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <optional>
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/or_return.h"
 #include "engine/script/script.h"
 #include "engine/wire/protocol.h"
 
@@ -263,28 +266,24 @@ class WatchedLayer : public engine::Filter {
     if (extents.size() != size() || extents.extent_count() != 1 || extents.Lookup(0).type != ExtentType::kData) {
       return Breach("extents with a map that is not fresh");
     }
-    if (auto entered = Enter("extents", asked); !entered) {
-      return entered;
-    }
-    auto answered = next().Extents(request, extents);
-    if (answered && request.req_one && spec_.takes_req_one) {
+    NBDSPEC_RETURN_IF_ERROR(Enter("extents", asked));
+    NBDSPEC_RETURN_IF_ERROR(next().Extents(request, extents));
+    if (request.req_one && spec_.takes_req_one) {
       const Extent first = extents.Lookup(asked.begin);
-      answered = AddExtent(extents, {.begin = first.range.end, .end = size()}, ExtentType::kData);
+      NBDSPEC_RETURN_IF_ERROR(AddExtent(extents, {.begin = first.range.end, .end = size()}, ExtentType::kData));
     }
-    if (answered && spec_.lies_outside) {
-      answered = AddExtent(extents, {.begin = 0, .end = asked.begin}, ExtentType::kHoleZero);
-      answered = answered ? AddExtent(extents, {.begin = asked.end, .end = size()}, ExtentType::kHoleZero) : answered;
+    if (spec_.lies_outside) {
+      NBDSPEC_RETURN_IF_ERROR(AddExtent(extents, {.begin = 0, .end = asked.begin}, ExtentType::kHoleZero));
+      return AddExtent(extents, {.begin = asked.end, .end = size()}, ExtentType::kHoleZero);
     }
-    return answered;
+    return {};
   }
 
   LayerResult Read(std::uint64_t offset, std::span<std::uint8_t> into) override {
     const ByteRange range = {.begin = offset, .end = offset + into.size()};
-    if (auto entered = Enter("read", range); !entered) {
-      return entered;
-    }
+    NBDSPEC_RETURN_IF_ERROR(Enter("read", range));
     if (rules_.zeroes_are_not_read && HasZeroes(range)) {
-      return Breach("read of zeroes [" + std::to_string(range.begin) + ", " + std::to_string(range.end) + ")");
+      return Breach(fmt::format("read of zeroes [{}, {})", range.begin, range.end));
     }
     return next().Read(offset, into);
   }
@@ -319,11 +318,7 @@ class WatchedLayer : public engine::Filter {
   }
 
   LayerResult Fault() {
-    if (spec_.kind != LayerKind::kDisk || notes_.calls_to_fault == 0) {
-      return {};
-    }
-    --notes_.calls_to_fault;
-    if (notes_.calls_to_fault > 0) {
+    if (spec_.kind != LayerKind::kDisk || notes_.calls_to_fault == 0 || --notes_.calls_to_fault > 0) {
       return {};
     }
     notes_.is_fault_raised = true;
@@ -332,8 +327,7 @@ class WatchedLayer : public engine::Filter {
 
   // Whether the call is allowed, and does not fail.
   LayerResult Enter(const char* call, ByteRange range) {
-    const std::string what =
-        std::string(call) + " [" + std::to_string(range.begin) + ", " + std::to_string(range.end) + ")";
+    const auto what = fmt::format("{} [{}, {})", call, range.begin, range.end);
     if (range.begin > range.end || range.end > size()) {
       return Breach(what + " past the end");
     }

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/oracles/reference_judge.h"
 
-#include <algorithm>
 #include <string>
 #include <utility>
 

@@ -64,14 +64,6 @@ std::vector<std::string_view> ContextsOf(const engine::Export& of) {
                                     : std::vector<std::string_view>{};
 }
 
-std::vector<engine::Export*> PointersTo(std::vector<engine::Export>& exports) {
-  std::vector<engine::Export*> pointers;
-  for (engine::Export& each : exports) {
-    pointers.push_back(&each);
-  }
-  return pointers;
-}
-
 }  // namespace
 
 // --- Option haggling ------------------------------------------------------------------------------------------
@@ -301,6 +293,14 @@ std::uint16_t HagglingJudge::TransmissionFlagsOf(const engine::ExportOptions& of
 }
 
 // --- Sessions -------------------------------------------------------------------------------------------------
+
+std::vector<engine::Export*> PointersTo(std::vector<engine::Export>& exports) {
+  std::vector<engine::Export*> pointers;
+  for (engine::Export& each : exports) {
+    pointers.push_back(&each);
+  }
+  return pointers;
+}
 
 namespace {
 

@@ -9,8 +9,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
-#include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
@@ -70,6 +68,8 @@ class HagglingJudge {
   engine::Export* entered_ = nullptr;
   bool is_over_ = false;
 };
+
+std::vector<engine::Export*> PointersTo(std::vector<engine::Export>& exports);
 
 // What a server said in answer to SessionInput::said, and what it left behind.
 struct SessionTranscript {

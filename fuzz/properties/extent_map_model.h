@@ -10,7 +10,6 @@
 #include <rapidcheck/state.h>
 
 #include <cstdint>
-#include <limits>
 #include <memory>
 #include <ostream>
 #include <vector>
@@ -72,7 +71,7 @@ inline engine::ByteRange::OffsetAndLength AnyRange(const std::vector<std::uint64
   if (*rc::gen::inRange(0, 5) == 0) {
     return {.offset = offset,
             .length = *rc::gen::element<std::uint64_t>(0, 1, (1ULL << 32) - 1, 1ULL << 32, (1ULL << 32) + 1, 1ULL << 62,
-                                                       std::numeric_limits<std::uint64_t>::max())};
+                                                       UINT64_MAX)};
   }
   const auto [low, high] = std::minmax({offset, AnyOffset(edges, size)});
   return {.offset = low, .length = high - low};
