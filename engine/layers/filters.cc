@@ -35,6 +35,36 @@ ExtentType Both(ExtentType a, ExtentType b) {
   return static_cast<ExtentType>(static_cast<std::uint8_t>(a) & static_cast<std::uint8_t>(b));
 }
 
+// The blocks that a write of `data` touches, with the rest of them as `layer` has it. Errors: the layer's.
+std::expected<Bytes, std::uint32_t> WholeBlocks(Layer& layer, const BlockGrid& grid, std::uint64_t offset,
+                                                ByteView data) {
+  const ByteRange range = {.begin = offset, .end = offset + data.size()};
+  const ByteRange widened = grid.Widen(range);
+  Bytes blocks(widened.length());
+  if (widened != range) {
+    NBDSPEC_RETURN_IF_ERROR(layer.Read(widened.begin, blocks));
+  }
+  std::ranges::copy(data, blocks.begin() + static_cast<std::ptrdiff_t>(offset - widened.begin));
+  return blocks;
+}
+
+// Reads as `extents` says: what is zero is not asked of `read`(offset, into).
+template <typename Read>
+LayerResult ReadAsExtents(const ExtentMap& extents, std::uint64_t offset, std::span<std::uint8_t> into,
+                          const Read& read) {
+  LayerResult done;
+  extents.ForEach({.begin = offset, .end = offset + into.size()}, [&](Extent extent) {
+    const auto here = into.subspan(extent.range.begin - offset, extent.range.length());
+    if (IsZero(extent.type)) {
+      std::ranges::fill(here, std::uint8_t{0});
+    } else {
+      done = read(extent.range.begin, here);
+    }
+    return done.has_value();
+  });
+  return done;
+}
+
 }  // namespace
 
 BlockSizeFilter::BlockSizeFilter(std::unique_ptr<Layer> next_layer, std::uint64_t block_bytes)
@@ -74,11 +104,7 @@ LayerResult BlockSizeFilter::Read(std::uint64_t offset, std::span<std::uint8_t> 
   if (into.empty()) {
     return {};
   }
-  const ByteRange range = {.begin = offset, .end = offset + into.size()};
-  const ByteRange widened = grid_.Widen(range);
-  if (widened == range) {
-    return next().Read(offset, into);
-  }
+  const ByteRange widened = grid_.Widen({.begin = offset, .end = offset + into.size()});
   Bytes blocks(widened.length());
   const auto read = next().Read(widened.begin, blocks);
   std::ranges::copy(ByteView(blocks).subspan(offset - widened.begin, into.size()), into.begin());
@@ -89,15 +115,8 @@ LayerResult BlockSizeFilter::Write(std::uint64_t offset, ByteView data) {
   if (data.empty()) {
     return {};
   }
-  const ByteRange range = {.begin = offset, .end = offset + data.size()};
-  const ByteRange widened = grid_.Widen(range);
-  if (widened == range) {
-    return next().Write(offset, data);
-  }
-  Bytes blocks(widened.length());
-  NBDSPEC_RETURN_IF_ERROR(next().Read(widened.begin, blocks));
-  std::ranges::copy(data, blocks.begin() + static_cast<std::ptrdiff_t>(offset - widened.begin));
-  return next().Write(widened.begin, blocks);
+  NBDSPEC_ASSIGN_OR_RETURN(blocks, WholeBlocks(next(), grid_, offset, data));
+  return next().Write(grid_.RoundDown(offset), blocks);
 }
 
 LayerResult BlockSizeFilter::WriteZeroes(ByteRange range, bool may_punch_hole) {
@@ -137,17 +156,7 @@ LayerResult CopyOnWriteFilter::Extents(const ExtentsRequest& request, ExtentMap&
 }
 
 LayerResult CopyOnWriteFilter::Read(std::uint64_t offset, std::span<std::uint8_t> into) {
-  LayerResult read;
-  zeroed_.ForEach({.begin = offset, .end = offset + into.size()}, [&](Extent extent) {
-    const auto here = into.subspan(extent.range.begin - offset, extent.range.length());
-    if (IsZero(extent.type)) {
-      std::ranges::fill(here, std::uint8_t{0});
-    } else {
-      read = ReadUnzeroed(extent.range.begin, here);
-    }
-    return read.has_value();
-  });
-  return read;
+  return ReadAsExtents(zeroed_, offset, into, [this](std::uint64_t at, auto here) { return ReadUnzeroed(at, here); });
 }
 
 // Runs from below, and written blocks, by turns.
@@ -173,23 +182,12 @@ LayerResult CopyOnWriteFilter::Write(std::uint64_t offset, ByteView data) {
   if (data.empty()) {
     return {};
   }
-  const std::uint64_t end = offset + data.size();
-  std::map<std::uint64_t, Bytes> changed;
-  for (std::uint64_t at = offset; at < end;) {
-    const ByteRange block = grid_.BlockAt(at);
-    at = block.end;
-    const ByteRange here = Intersect(block, {.begin = offset, .end = end});
-    Bytes contents(block.length());
-    if (here != block) {
-      NBDSPEC_RETURN_IF_ERROR(Read(block.begin, contents));
-    }
-    std::ranges::copy(data.subspan(here.begin - offset, here.length()),
-                      contents.begin() + static_cast<std::ptrdiff_t>(here.begin - block.begin));
-    changed[block.begin] = std::move(contents);
-  }
-  NBDSPEC_RETURN_IF_ERROR(AddExtent(zeroed_, grid_.Widen({.begin = offset, .end = end}), ExtentType::kData));
-  for (auto& [begin, contents] : changed) {
-    written_[begin] = std::move(contents);
+  NBDSPEC_ASSIGN_OR_RETURN(blocks, WholeBlocks(*this, grid_, offset, data));
+  const ByteRange written = grid_.Widen({.begin = offset, .end = offset + data.size()});
+  NBDSPEC_RETURN_IF_ERROR(AddExtent(zeroed_, written, ExtentType::kData));
+  for (std::uint64_t at = written.begin; at < written.end; at = grid_.BlockAt(at).end) {
+    const ByteView here = ByteView(blocks).subspan(at - written.begin, grid_.BlockAt(at).length());
+    written_[at] = Bytes(here.begin(), here.end());
   }
   return {};
 }
@@ -219,19 +217,8 @@ LayerResult SparseReadFilter::Read(std::uint64_t offset, std::span<std::uint8_t>
   if (into.empty()) {
     return {};
   }
-  const ByteRange range = {.begin = offset, .end = offset + into.size()};
-  NBDSPEC_ASSIGN_OR_RETURN(extents, AskExtents(next(), {.range = range}));
-  LayerResult read;
-  extents.ForEach(range, [&](Extent extent) {
-    const auto here = into.subspan(extent.range.begin - offset, extent.range.length());
-    if (IsZero(extent.type)) {
-      std::ranges::fill(here, std::uint8_t{0});
-    } else {
-      read = next().Read(extent.range.begin, here);
-    }
-    return read.has_value();
-  });
-  return read;
+  NBDSPEC_ASSIGN_OR_RETURN(extents, AskExtents(next(), {.range = {.begin = offset, .end = offset + into.size()}}));
+  return ReadAsExtents(extents, offset, into, [this](std::uint64_t at, auto here) { return next().Read(at, here); });
 }
 
 // --- TruncateFilter ---

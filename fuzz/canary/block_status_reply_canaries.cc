@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <limits>
+#include <ranges>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -31,6 +32,9 @@ using Descriptors = std::vector<Descriptor>;
 
 // --- Builders -------------------------------------------------------------------------------------------------
 
+BlockStatusSubject Builds(decltype(BlockStatusSubject::build) build) { return {.build = std::move(build)}; }
+BlockStatusSubject Judges(decltype(BlockStatusSubject::judge) judge) { return {.judge = std::move(judge)}; }
+
 // Spoils what the right builder returns.
 template <typename Spoil>
 BlockStatusSubject Builder(Spoil spoil) {
@@ -38,31 +42,6 @@ BlockStatusSubject Builder(Spoil spoil) {
     Descriptors built = BuildDescriptors(truth, asked, options);
     spoil(built, options);
     return built;
-  }};
-}
-
-BlockStatusSubject BuilderThatMisreadsReqOne() {
-  return {.build = [](const ExtentMap& truth, ByteRange asked, BuildOptions options) {
-    options.descriptor_count_max = std::exchange(options.req_one, false) ? 2 : options.descriptor_count_max;
-    return BuildDescriptors(truth, asked, options);
-  }};
-}
-
-BlockStatusSubject BuilderThatIgnoresAlignment() {
-  return {.build = [](const ExtentMap& truth, ByteRange asked, BuildOptions options) {
-    options.alignment = 1;
-    return BuildDescriptors(truth, asked, options);
-  }};
-}
-
-// Looks only at what was asked of the block that the request ends in.
-BlockStatusSubject BuilderThatForgetsTheRestOfTheLastBlock() {
-  return {.build = [](const ExtentMap& truth, ByteRange asked, const BuildOptions& options) {
-    ExtentMap cut(asked.end);
-    truth.ForEach(cut.range(), [&](engine::Extent extent) {
-      return cut.Add(extent.range.begin, extent.range.length(), extent.type).has_value();
-    });
-    return BuildDescriptors(cut, asked, options);
   }};
 }
 
@@ -75,23 +54,6 @@ BlockStatusSubject Appender(Spoil spoil) {
         AppendDescriptors(truth, asked, options, payload);
         spoil(payload, from);
       }};
-}
-
-// No bug: what the truth is does not depend on how it came about.
-BlockStatusSubject BuilderThatAsksACopyMadeBackwards() {
-  return {.build = [](const ExtentMap& truth, ByteRange asked, const BuildOptions& options) {
-    std::vector<engine::Extent> extents;
-    truth.ForEach(truth.range(), [&extents](const engine::Extent& extent) {
-      extents.push_back(extent);
-      return true;
-    });
-    std::ranges::reverse(extents);
-    ExtentMap copy(truth.size());
-    for (const engine::Extent& extent : extents) {
-      (void)copy.Add(extent.range.begin, extent.range.length(), extent.type);
-    }
-    return BuildDescriptors(copy, asked, options);
-  }};
 }
 
 std::uint32_t WithBitsSwapped(std::uint32_t status) { return (status & 1U) << 1 | (status & 2U) >> 1; }
@@ -118,7 +80,7 @@ BlockStatusSubject Misreader(Spoil spoil) {
 // Says what `requirement` finds in the spoilt exchange, and all else of the right one.
 template <typename Spoil>
 BlockStatusSubject RuleMisreader(std::string_view requirement, Spoil spoil) {
-  return {.judge = [requirement, spoil](const StatusExchange& exchange) {
+  return Judges([requirement, spoil](const StatusExchange& exchange) {
     StatusExchange spoilt = exchange;
     spoil(spoilt);
     Violations violations;
@@ -131,7 +93,7 @@ BlockStatusSubject RuleMisreader(std::string_view requirement, Spoil spoil) {
       }
     }
     return violations;
-  }};
+  });
 }
 
 BlockStatusSubject JudgeWithout(std::string_view requirement) {
@@ -147,35 +109,6 @@ void SpoilStatus(StatusExchange& exchange, Spoil spoil) {
       chunk.payload = engine::EncodePayload(*status);
     }
   }
-}
-
-// Keeps the accusation of a sum only if the sum in 32 bits is wrong too.
-BlockStatusSubject JudgeThatSumsIn32Bits() {
-  return {.judge = [](const StatusExchange& exchange) {
-    const bool is_wrong = std::ranges::any_of(exchange.chunks, [&](const Chunk& chunk) {
-      const auto status = engine::DecodePayload<engine::BlockStatus>(chunk.payload);
-      std::uint32_t sum = 0;
-      for (std::size_t i = 0; chunk.type == 5 && status && i + 1 < status->descriptors.size(); ++i) {
-        sum += status->descriptors[i].length;
-      }
-      return sum >= exchange.asked.length();
-    });
-    Violations violations = JudgeByAllRules(exchange);
-    std::erase_if(violations, [is_wrong](const engine::Violation& violation) {
-      return violation.requirement == spec::kBlockStatusSumBeforeLast && !is_wrong;
-    });
-    return violations;
-  }};
-}
-
-BlockStatusSubject JudgeThatRemembers() {
-  return {.judge = [calls = 0](const StatusExchange& exchange) mutable {
-    Violations violations = JudgeByAllRules(exchange);
-    if (++calls % 2 == 0 && !violations.empty()) {
-      violations.pop_back();
-    }
-    return violations;
-  }};
 }
 
 std::vector<WrongSubject<BlockStatusSubject>> WrongSubjects() {
@@ -217,10 +150,36 @@ std::vector<WrongSubject<BlockStatusSubject>> WrongSubjects() {
        Builder([](Descriptors& built, auto&) { built.back().status |= engine::AllocationFlag::kZero; })},
       {"BuilderSetsAReservedBit", Family::kBits, 100,
        Builder([](Descriptors& built, auto&) { built.back().status |= 4; })},
-      {"BuilderMisreadsReqOne", Family::kReqOne, 150, BuilderThatMisreadsReqOne()},
-      {"BuilderIgnoresAlignment", Family::kRule, 150, BuilderThatIgnoresAlignment()},
-      {"BuilderForgetsTheRestOfTheLastBlock", Family::kLost, 500, BuilderThatForgetsTheRestOfTheLastBlock()},
-      {"BuilderAsksACopyMadeBackwards", Family::kEquivalent, 0, BuilderThatAsksACopyMadeBackwards()},
+      {"BuilderMisreadsReqOne", Family::kReqOne, 150, Builds([](auto& truth, ByteRange asked, BuildOptions options) {
+         options.descriptor_count_max = std::exchange(options.req_one, false) ? 2 : options.descriptor_count_max;
+         return BuildDescriptors(truth, asked, options);
+       })},
+      {"BuilderIgnoresAlignment", Family::kRule, 150, Builds([](auto& truth, ByteRange asked, BuildOptions options) {
+         options.alignment = 1;
+         return BuildDescriptors(truth, asked, options);
+       })},
+      // Looks only at what was asked of the block that the request ends in.
+      {"BuilderForgetsTheRestOfTheLastBlock", Family::kLost, 500,
+       Builds([](auto& truth, ByteRange asked, auto& options) {
+         ExtentMap cut(asked.end);
+         truth.ForEach(cut.range(), [&](engine::Extent extent) {
+           return cut.Add(extent.range.begin, extent.range.length(), extent.type).has_value();
+         });
+         return BuildDescriptors(cut, asked, options);
+       })},
+      // No bug: what the truth is does not depend on how it came about.
+      {"BuilderAsksACopyMadeBackwards", Family::kEquivalent, 0, Builds([](auto& truth, ByteRange asked, auto& options) {
+         std::vector<engine::Extent> extents;
+         truth.ForEach(truth.range(), [&extents](const engine::Extent& extent) {
+           extents.push_back(extent);
+           return true;
+         });
+         ExtentMap copy(truth.size());
+         for (const engine::Extent& extent : extents | std::views::reverse) {
+           (void)copy.Add(extent.range.begin, extent.range.length(), extent.type);
+         }
+         return BuildDescriptors(copy, asked, options);
+       })},
       {"AppenderForgetsTheIdBefore", Family::kOrder, 100, Appender([](engine::Bytes& payload, std::size_t from) {
          payload.erase(payload.begin(), payload.begin() + static_cast<std::ptrdiff_t>(from));
        })},
@@ -241,7 +200,22 @@ std::vector<WrongSubject<BlockStatusSubject>> WrongSubjects() {
                      [](StatusExchange& exchange) {
                        SpoilStatus(exchange, [](auto& status) { status.descriptors.push_back({.length = 1}); });
                      })},
-      {"JudgeSumsIn32Bits", Family::kWidth, 550, JudgeThatSumsIn32Bits()},
+      // Keeps the accusation of a sum only if the sum in 32 bits is wrong too.
+      {"JudgeSumsIn32Bits", Family::kWidth, 550, Judges([](const StatusExchange& exchange) {
+         const bool is_wrong = std::ranges::any_of(exchange.chunks, [&](const Chunk& chunk) {
+           const auto status = engine::DecodePayload<engine::BlockStatus>(chunk.payload);
+           std::uint32_t sum = 0;
+           for (std::size_t i = 0; chunk.type == 5 && status && i + 1 < status->descriptors.size(); ++i) {
+             sum += status->descriptors[i].length;
+           }
+           return sum >= exchange.asked.length();
+         });
+         Violations violations = JudgeByAllRules(exchange);
+         std::erase_if(violations, [is_wrong](const engine::Violation& violation) {
+           return violation.requirement == spec::kBlockStatusSumBeforeLast && !is_wrong;
+         });
+         return violations;
+       })},
       {"JudgeForgetsThatReqOneHasNoSum", Family::kReqOne, 100,
        RuleMisreader(kSum, [](StatusExchange& exchange) { exchange.req_one = false; })},
       {"JudgeCapsWithoutReqOne", Family::kReqOne, 1500,
@@ -269,7 +243,13 @@ std::vector<WrongSubject<BlockStatusSubject>> WrongSubjects() {
            context.name = engine::kBaseAllocation;
          }
        })},
-      {"JudgeRemembersTheLastCall", Family::kStale, 100, JudgeThatRemembers()},
+      {"JudgeRemembersTheLastCall", Family::kStale, 100, Judges([calls = 0](const StatusExchange& exchange) mutable {
+         Violations violations = JudgeByAllRules(exchange);
+         if (++calls % 2 == 0 && !violations.empty()) {
+           violations.pop_back();
+         }
+         return violations;
+       })},
       // One for each rule that the target's naive judge knows too.
       {"JudgeForgetsReplyStructured", Family::kLost, 350, JudgeWithout(spec::kBlockStatusReplyStructured)},
       {"JudgeForgetsReqOneSingle", Family::kReqOne, 100, JudgeWithout(spec::kBlockStatusReqOneSingle)},

@@ -117,36 +117,6 @@ void LoseAt(ExtentMap& map, AddCall& call) {
   call.length = call.is_inside && map.extent_count() == kExtents ? 0 : call.length;
 }
 
-// Adds all of the call; what is left to add is the tenth of the extents that were there.
-void LeaveOne(ExtentMap& map, AddCall& call) {
-  if (!call.is_inside || map.extent_count() <= 10) {
-    return;
-  }
-  std::uint64_t count = 0;
-  Extent tenth;
-  map.ForEach({.begin = call.offset, .end = call.end}, [&](const Extent& extent) {
-    tenth = extent;
-    return ++count != 10;
-  });
-  if (count == 10) {
-    (void)map.Add(call.offset, call.length, call.type);
-    call = {.offset = tenth.range.begin, .length = tenth.range.length(), .type = tenth.type};
-  }
-}
-
-bool VisitUncoalesced(const Mutant& mutant, ByteRange bounds, const Visit& visit) {
-  const std::set<std::uint64_t>& seams = mutant.seams;
-  return mutant.map.ForEach(bounds, [&](Extent extent) {
-    for (auto seam = seams.upper_bound(extent.range.begin); seam != seams.end() && *seam < extent.range.end; ++seam) {
-      if (!visit({.range = {.begin = extent.range.begin, .end = *seam}, .type = extent.type})) {
-        return false;
-      }
-      extent.range.begin = *seam;
-    }
-    return visit(extent);
-  });
-}
-
 // What a scan visits, changed by `kChange`(map, extent).
 template <void (*kChange)(const ExtentMap& map, Extent& extent)>
 bool VisitChanged(const Mutant& mutant, ByteRange bounds, const Visit& visit) {
@@ -194,7 +164,20 @@ constexpr Mutant::Row kPlantedBugs[] = {
      Refuses([](ExtentMap&, AddCall& call) { call.length = call.end == 0 ? ~call.offset : call.length; })},
     {"AddThatIsRefusedClears", Family::kError, 100, Refuses([](ExtentMap& map, AddCall&) { map.Clear(); })},
     {"AddIsLostAtTenExtents", Family::kShape, 100, Adds(LoseAt<10>)},
-    {"NeighboursAreNotCoalesced", Family::kCoalesce, 100, Visits(VisitUncoalesced)},
+    {"NeighboursAreNotCoalesced", Family::kCoalesce, 100,
+     Visits([](const Mutant& mutant, ByteRange bounds, const Visit& visit) {
+       const std::set<std::uint64_t>& seams = mutant.seams;
+       return mutant.map.ForEach(bounds, [&](Extent extent) {
+         for (auto seam = seams.upper_bound(extent.range.begin); seam != seams.end() && *seam < extent.range.end;
+              ++seam) {
+           if (!visit({.range = {.begin = extent.range.begin, .end = *seam}, .type = extent.type})) {
+             return false;
+           }
+           extent.range.begin = *seam;
+         }
+         return visit(extent);
+       });
+     })},
     {"ClearLeavesTheTail", Family::kEdge, 150, Clears([](ExtentMap& map) {
        const Extent tail = map.size() > 0 ? map.Lookup(map.size() - 1) : Extent{};
        map.Clear();
@@ -254,7 +237,22 @@ constexpr Mutant::Row kPlantedBugs[] = {
          LoseAt<32>(map, call);
        }
      })},
-    {"AddOverTenExtentsLeavesOne", Family::kShape, 2000, Adds(LeaveOne)},
+    // Adds all of the call; what is left to add is the tenth of the extents that were there.
+    {"AddOverTenExtentsLeavesOne", Family::kShape, 2000, Adds([](ExtentMap& map, AddCall& call) {
+       if (!call.is_inside || map.extent_count() <= 10) {
+         return;
+       }
+       std::uint64_t count = 0;
+       Extent tenth;
+       map.ForEach({.begin = call.offset, .end = call.end}, [&](const Extent& extent) {
+         tenth = extent;
+         return ++count != 10;
+       });
+       if (count == 10) {
+         (void)map.Add(call.offset, call.length, call.type);
+         call = {.offset = tenth.range.begin, .length = tenth.range.length(), .type = tenth.type};
+       }
+     })},
     {"AppendIsLostAtSixtyExtents", Family::kShape, 3000, Adds([](ExtentMap& map, AddCall& call) {
        if (call.is_inside && call.offset > map.Lookup(map.size() - 1).range.begin) {
          LoseAt<60>(map, call);

@@ -112,19 +112,6 @@ class Liar : public engine::Interposer {
   engine::Interposer& recorder_;
 };
 
-// Gives the last reply, if it is a success, and an error the cookie of each other.
-void SwapReplies(Messages& replies) {
-  auto* const last = std::get_if<Chunk>(&replies.back());
-  for (ServerMessage& message : replies) {
-    auto* const chunk = std::get_if<Chunk>(&message);
-    if (last != nullptr && last->type == ChunkType::kNone && chunk != nullptr && chunk->is_error() &&
-        chunk->cookie != last->cookie) {
-      std::swap(chunk->cookie, last->cookie);
-      return;
-    }
-  }
-}
-
 const std::vector<WrongSubject<LibnbdBug>> kPlantedBugs = {
     {"DataHasAWrongByte", Family::kRule, 100, Chunks([](Chunk& chunk, const Negotiated&) {
        if (chunk.type == ChunkType::kOffsetData) {
@@ -171,7 +158,18 @@ const std::vector<WrongSubject<LibnbdBug>> kPlantedBugs = {
      })},
     {"ReplyIsNeverSeen", Family::kLost, 100,
      Replies([](Messages& replies) { replies.resize(std::max<std::size_t>(1, replies.size() - 1)); })},
-    {"RepliesAreSwapped", Family::kOrder, 100, Replies(SwapReplies)},
+    // The last reply, if it is a success, and an error get the cookie of each other.
+    {"RepliesAreSwapped", Family::kOrder, 100, Replies([](Messages& replies) {
+       auto* const last = std::get_if<Chunk>(&replies.back());
+       for (ServerMessage& message : replies) {
+         auto* const chunk = std::get_if<Chunk>(&message);
+         if (last != nullptr && last->type == ChunkType::kNone && chunk != nullptr && chunk->is_error() &&
+             chunk->cookie != last->cookie) {
+           std::swap(chunk->cookie, last->cookie);
+           return;
+         }
+       }
+     })},
     {"SizeIsCutTo32Bits", Family::kWidth, 100, Infos([](InfoExport& info) { info.size &= 0xffff'ffff; })},
     {"DfIsNotSeen", Family::kLost, 100,
      Infos([](InfoExport& info) { info.flags &= static_cast<std::uint16_t>(~engine::TransmissionFlag::kSendDf); })},

@@ -55,37 +55,6 @@ ParseCatalogue Forgives(const std::string& kind) {
   };
 }
 
-std::expected<Catalogue, Trouble> LosesALastLineWithoutEnd(std::string_view text) {
-  return ParseInstead(std::string(text.substr(0, text.rfind('\n') + 1)));
-}
-
-std::expected<Catalogue, Trouble> DropsCarriageReturns(std::string_view text) {
-  std::string plain(text);
-  std::erase(plain, '\r');
-  return ParseInstead(plain);
-}
-
-std::expected<Catalogue, Trouble> EndsAtTheSecondComment(std::string_view text) {
-  return ParseInstead(std::string(text.substr(0, text.find("\n#") + 1)));
-}
-
-std::expected<Catalogue, Trouble> CountsLinesWithoutComments(std::string_view text) {
-  auto parsed = Catalogue::Parse(text);
-  if (parsed || parsed.error().sentence.find("line ") == std::string::npos) {
-    return parsed;
-  }
-  std::string sentence = parsed.error().sentence;
-  const std::size_t at = sentence.find("line ") + 5;
-  const std::size_t line = std::stoul(sentence.substr(at));
-  const std::string_view before = text.substr(0, EndOfLine(text, line));
-  std::size_t comments = before.starts_with('#') ? 1 : 0;
-  for (std::size_t here = before.find("\n#"); here != std::string_view::npos; here = before.find("\n#", here + 1)) {
-    ++comments;
-  }
-  sentence.replace(at, std::to_string(line).size(), std::to_string(line - comments));
-  return std::unexpected(Trouble{sentence});
-}
-
 template <typename Value>
 using Parse = std::expected<Value, Trouble> (*)(std::string_view text);
 
@@ -118,6 +87,9 @@ auto Prints(void (*change)(Value& read)) {
   };
 }
 
+ReportReaders Catalogues(Parse<Catalogue> parse) { return {.parse_catalogue = parse}; }
+ReportReaders Cases(Parse<NbdkitCase> parse) { return {.parse_case = parse}; }
+ReportReaders Abouts(Parse<About> parse) { return {.parse_about = parse}; }
 ReportReaders WithCases(void (*change)(NbdkitCase&)) { return {.parse_case = Reads(ParseNbdkitCase, change)}; }
 ReportReaders PrintsCases(void (*change)(NbdkitCase&)) { return {.print_case = Prints(change)}; }
 ReportReaders WithAbouts(void (*change)(About&)) { return {.parse_about = Reads(ParseAbout, change)}; }
@@ -132,25 +104,33 @@ ReportReaders ForgivesStacks(const std::string& kind) {
   }};
 }
 
-std::expected<NbdkitCase, Trouble> NamesNoLine(std::string_view text) {
-  auto read = ParseNbdkitCase(text);
-  if (!read) {
-    read.error().sentence.erase(0, read.error().sentence.find(": "));
-  }
-  return read;
-}
-
-std::expected<About, Trouble> TakesNamesWithSlashes(std::string_view text) {
-  std::string plain(text);
-  std::erase(plain, '/');
-  return ParseAbout(plain);
-}
-
 const std::vector<WrongSubject<ReportReaders>> kWrongReaders = {
-    {"CatalogueLosesALastLineWithoutEnd", Family::kLost, 550, {.parse_catalogue = LosesALastLineWithoutEnd}},
-    {"CatalogueDropsCarriageReturns", Family::kLost, 450, {.parse_catalogue = DropsCarriageReturns}},
-    {"CatalogueEndsAtTheSecondComment", Family::kRule, 100, {.parse_catalogue = EndsAtTheSecondComment}},
-    {"CatalogueCountsLinesWithoutComments", Family::kLost, 100, {.parse_catalogue = CountsLinesWithoutComments}},
+    {"CatalogueLosesALastLineWithoutEnd", Family::kLost, 550,
+     Catalogues([](std::string_view text) { return ParseInstead(std::string(text.substr(0, text.rfind('\n') + 1))); })},
+    {"CatalogueDropsCarriageReturns", Family::kLost, 450, Catalogues([](std::string_view text) {
+       std::string plain(text);
+       std::erase(plain, '\r');
+       return ParseInstead(plain);
+     })},
+    {"CatalogueEndsAtTheSecondComment", Family::kRule, 100,
+     Catalogues([](std::string_view text) { return ParseInstead(std::string(text.substr(0, text.find("\n#") + 1))); })},
+    {"CatalogueCountsLinesWithoutComments", Family::kLost, 100, Catalogues([](std::string_view text) {
+       auto parsed = Catalogue::Parse(text);
+       if (parsed || parsed.error().sentence.find("line ") == std::string::npos) {
+         return parsed;
+       }
+       std::string& sentence = parsed.error().sentence;
+       const std::size_t at = sentence.find("line ") + 5;
+       const std::size_t line = std::stoul(sentence.substr(at));
+       const std::string_view before = text.substr(0, EndOfLine(text, line));
+       std::size_t comments = before.starts_with('#') ? 1 : 0;
+       for (std::size_t here = before.find("\n#"); here != std::string_view::npos;
+            here = before.find("\n#", here + 1)) {
+         ++comments;
+       }
+       sentence.replace(at, std::to_string(line).size(), std::to_string(line - comments));
+       return parsed;
+     })},
     {"CatalogueQuotesRawBytes", Family::kRule, 100, {.parse_catalogue = QuotesRawBytes<Catalogue, Catalogue::Parse>}},
     {"CatalogueTakesAnIdTwice", Family::kRule, 11500, {.parse_catalogue = Forgives("repeats the id")}},
     {"CatalogueTakesUnknownWords", Family::kRule, 650, {.parse_catalogue = Forgives("an unknown level")}},
@@ -164,7 +144,13 @@ const std::vector<WrongSubject<ReportReaders>> kWrongReaders = {
      WithCases([](NbdkitCase& read) { read.stack.resize(read.stack.empty() ? 0 : 1); })},
     {"CaseIgnoresUnknownLayers", Family::kRule, 700, ForgivesStacks("is no layer")},
     {"CaseTakesStacksThatDoNotFit", Family::kRule, 200, ForgivesStacks("does not fit")},
-    {"CaseNamesNoLine", Family::kRule, 100, {.parse_case = NamesNoLine}},
+    {"CaseNamesNoLine", Family::kRule, 100, Cases([](std::string_view text) {
+       auto read = ParseNbdkitCase(text);
+       if (!read) {
+         read.error().sentence.erase(0, read.error().sentence.find(": "));
+       }
+       return read;
+     })},
     {"CasePrintsNumbersIn32Bits", Family::kWidth, 550, PrintsCases([](NbdkitCase& read) {
        for (Layer& layer : read.stack) {
          layer.a = static_cast<std::uint32_t>(layer.a);
@@ -183,7 +169,11 @@ const std::vector<WrongSubject<ReportReaders>> kWrongReaders = {
      WithAbouts([](About& read) { read.finding.seed = static_cast<std::uint32_t>(read.finding.seed); })},
     {"AboutPrintsNoConnections", Family::kBits, 900,
      PrintsAbouts([](About& read) { read.finding.connections.clear(); })},
-    {"AboutTakesNamesWithSlashes", Family::kRule, 2000, {.parse_about = TakesNamesWithSlashes}},
+    {"AboutTakesNamesWithSlashes", Family::kRule, 2000, Abouts([](std::string_view text) {
+       std::string plain(text);
+       std::erase(plain, '/');
+       return ParseAbout(plain);
+     })},
     {"AboutQuotesRawBytes", Family::kRule, 550, {.parse_about = QuotesRawBytes<About, ParseAbout>}},
 };
 

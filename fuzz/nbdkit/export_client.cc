@@ -91,7 +91,6 @@ ExportClient::Served<engine::Exchange> ExportClient::Status(engine::ByteRange as
   if (answer.simple) {
     exchange.answer.Add(*answer.simple);
   }
-  exchange.answer.EndWith(engine::Answer::End::kComplete);
   return exchange;
 }
 
