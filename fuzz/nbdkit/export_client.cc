@@ -13,7 +13,7 @@ namespace nbdspec::fuzz {
 namespace {
 
 // A loaded machine is no finding.
-constexpr conformance::Session::Limits kLimits = {.reply_timeout = std::chrono::seconds(20)};
+const conformance::Session::Limits kLimits = {.reply_timeout = std::chrono::seconds(20)};
 
 // Why the handshake failed, if it did.
 std::expected<void, std::string> Haggle(conformance::Session& session, const std::string& export_name,
