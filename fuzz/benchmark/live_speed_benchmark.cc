@@ -125,13 +125,10 @@ class LibnbdLoop {
 double SecondsSince(Clock::time_point begun) { return std::chrono::duration<double>(Clock::now() - begun).count(); }
 
 std::vector<engine::Script> ScriptsFor(const LiveServer& server) {
-  const std::vector<engine::OptionStep> haggling = {
-      {.option = engine::OptionType::kStructuredReply},
-      {.option = engine::OptionType::kSetMetaContext, .names = {std::string(engine::kBaseAllocation)}}};
   std::vector<engine::Script> scripts;
   for (std::uint64_t seed = 0; seed < kScripts; ++seed) {
     scripts.push_back(
-        RandomScript(seed, server.offer(), server.windows(), {.only_offered = true, .haggling = haggling}));
+        RandomScript(seed, server.offer(), server.windows(), {.only_offered = true, .haggling = DefaultHaggling()}));
   }
   return scripts;
 }

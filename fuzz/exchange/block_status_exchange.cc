@@ -35,10 +35,6 @@ const OptionStep kSetAll = {.option = OptionType::kSetMetaContext,
                             .names = {std::string(engine::kBaseAllocation), std::string(engine::kBlockIndexContext)}};
 const OptionStep kGo = {.option = OptionType::kGo};
 
-Disagreement Object(std::string expected, const std::optional<ServerMessage>& saw) {
-  return {.expected = std::move(expected), .saw = saw ? engine::Describe(*saw) : "nothing that can be read"};
-}
-
 // One connection to the reference server in memory, from the greeting to the last answer.
 class ExchangeClient : private engine::ClientNegotiation {
  public:
@@ -91,7 +87,7 @@ class ExchangeClient : private engine::ClientNegotiation {
     while (auto message = Next()) {
       const std::uint64_t index = CookieOf(*message).value_or(0) - cookie;
       if (index >= answers.size() || answers[index].is_whole) {
-        return Object("an answer to a request that waits for one", message);
+        return Disagreement{.expected = "an answer to a request that waits for one", .saw = engine::Describe(*message)};
       }
       answers[index].Add(*std::move(message));
     }

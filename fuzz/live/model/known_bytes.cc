@@ -20,15 +20,10 @@ std::ptrdiff_t Signed(std::size_t index) { return static_cast<std::ptrdiff_t>(in
 }  // namespace
 
 std::optional<std::uint8_t> Effect::ByteAt(std::uint64_t offset) const {
-  switch (kind) {
-    case Kind::kPattern:
-      return engine::PatternByteAt(pattern, offset);
-    case Kind::kZeroes:
-      return std::uint8_t{0};
-    case Kind::kUnknown:
-      break;
+  if (kind == Kind::kUnknown) {
+    return {};
   }
-  return {};
+  return kind == Kind::kZeroes ? std::uint8_t{0} : engine::PatternByteAt(pattern, offset);
 }
 
 KnownBytes::KnownBytes(const std::vector<ByteRange>& windows) {
