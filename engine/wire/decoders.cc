@@ -29,7 +29,7 @@ ClientDecoder::Decoded ClientDecoder::Next() {
     }
     return *std::exchange(overlong_, std::nullopt);
   }
-  return (this->*next_)();
+  return pending_.size() < needed_ ? std::nullopt : (this->*next_)();
 }
 
 ClientDecoder::Decoded ClientDecoder::NextFlags() {
@@ -84,11 +84,12 @@ ClientDecoder::Decoded ClientDecoder::WithPayload(Header<Message>& header, std::
     DropPayload();
     return Next();
   }
-  if (header.rest.size() < length) {
+  needed_ = header.size + length;
+  if (pending_.size() < needed_) {
     return std::nullopt;
   }
   message.payload.assign(header.rest.begin(), header.rest.begin() + length);
-  pending_.Drop(header.size + length);
+  pending_.Drop(std::exchange(needed_, 0));
   return std::move(message);
 }
 

@@ -68,6 +68,7 @@ class ClientDecoder {
   Limits limits_;
   Decoded (ClientDecoder::*next_)() = &ClientDecoder::NextFlags;  // Reads what the phase allows.
   ByteQueue pending_;                                             // Empty after Feed and Next while to_drop_ is not 0.
+  std::size_t needed_ = 0;                                        // Bytes of the message that is under way, if known.
   std::uint32_t to_drop_ = 0;                                     // Payload bytes of an overlong message still to come.
   std::optional<ClientMessage> overlong_;                         // The message they belong to.
   std::optional<Undecodable> dead_;

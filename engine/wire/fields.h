@@ -21,17 +21,6 @@
 
 namespace nbdspec::engine {
 
-// Appends `value` to `out`, most significant byte first.
-template <typename Unsigned>
-void PutBigEndian(std::type_identity_t<Unsigned> value, Bytes& out) {
-  static_assert(std::is_unsigned_v<Unsigned>);
-  std::array<std::uint8_t, sizeof(Unsigned)> bytes;
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    bytes[i] = static_cast<std::uint8_t>(value >> (bytes.size() - 1 - i) * 8);
-  }
-  out.insert(out.end(), bytes.begin(), bytes.end());
-}
-
 // The integer at bytes[at, at + sizeof(Unsigned)), which must be inside.
 template <typename Unsigned>
 Unsigned GetBigEndian(ByteView bytes, std::size_t at = 0) {
@@ -51,7 +40,11 @@ class FieldWriter {
 
   template <std::unsigned_integral... Unsigned>
   void Numbers(Unsigned... numbers) {
-    (PutBigEndian<Unsigned>(numbers, out_), ...);
+    std::array<std::uint8_t, (sizeof(Unsigned) + ...)> bytes;
+    std::size_t count = 0;
+    const auto put = [&bytes, &count](std::uint8_t byte) { bytes[count++] = byte; };
+    (PutEach(numbers, put), ...);
+    out_.insert(out_.end(), bytes.begin(), bytes.end());
   }
 
   void Constant(std::unsigned_integral auto number) { Numbers(number); }
@@ -85,6 +78,12 @@ class FieldWriter {
   }
 
  private:
+  static void PutEach(std::unsigned_integral auto number, auto put) {
+    for (std::size_t shift = sizeof number * 8; shift > 0; shift -= 8) {
+      put(static_cast<std::uint8_t>(number >> (shift - 8)));
+    }
+  }
+
   template <typename Unsigned>
   void NumberOf(const auto& sized) {
     NBDSPEC_CHECK(sized.size() <= std::numeric_limits<Unsigned>::max());
@@ -93,6 +92,12 @@ class FieldWriter {
 
   Bytes& out_;
 };
+
+// Appends `value` to `out`, most significant byte first.
+template <std::unsigned_integral Unsigned>
+void PutBigEndian(std::type_identity_t<Unsigned> value, Bytes& out) {
+  FieldWriter(out).Numbers(value);
+}
 
 // Takes fields from the front of a payload, as FieldWriter puts them. A field that is missing is empty, and ok() says
 // so.
@@ -113,7 +118,7 @@ class FieldReader {
   template <std::unsigned_integral Size = std::uint32_t>
   void Text(std::string& text) {
     const ByteView bytes = Take(TakeNumber<Size>());
-    text.assign(bytes.begin(), bytes.end());
+    text.assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());  // Iterators would copy it twice.
   }
 
   template <std::unsigned_integral Count>
