@@ -24,10 +24,7 @@ void FillWithData(std::uint64_t offset, std::span<std::uint8_t> out) {
 
 }  // namespace
 
-Disk::Disk(std::uint64_t size) : extents_(size, ExtentType::kHoleZero) {
-  NBDSPEC_CHECK(size <= kDiskBytesMax);
-  contents_.resize(size);
-}
+Disk::Disk(std::uint64_t size) : Disk(ExtentMap(size, ExtentType::kHoleZero)) {}
 
 Disk::Disk(ExtentMap extents) : extents_(std::move(extents)) {
   NBDSPEC_CHECK(size() <= kDiskBytesMax);

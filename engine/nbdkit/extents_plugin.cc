@@ -51,12 +51,9 @@ struct Plugin {
   std::optional<ScriptDisk> disk;  // From ConfigComplete on.
 };
 
-Plugin& ThePlugin() {
-  static Plugin plugin;
-  return plugin;
-}
+Plugin the_plugin;
 
-ScriptDisk& TheDisk() { return *ThePlugin().disk; }
+ScriptDisk& TheDisk() { return *the_plugin.disk; }
 
 int Fail(int error, const std::string& what) {
   nbdkit_error("%s", what.c_str());
@@ -65,10 +62,8 @@ int Fail(int error, const std::string& what) {
 }
 
 int Result(const std::expected<void, ErrorCode>& done) {
-  if (!done) {
-    return Fail(done.error() == ErrorCode::kOutOfMemory ? ENOMEM : EINVAL, std::string(Describe(done.error())));
-  }
-  return 0;
+  return done ? 0
+              : Fail(done.error() == ErrorCode::kOutOfMemory ? ENOMEM : EINVAL, std::string(Describe(done.error())));
 }
 
 // Nothing may throw into nbdkit, which is C; what could is an allocation.
@@ -90,7 +85,7 @@ int ReadScriptFile(const char* path) {
   if (file == nullptr) {
     return Fail(errno, std::string("cannot read the script ") + path + ": " + std::strerror(errno));
   }
-  std::string& text = ThePlugin().script_text.emplace();
+  std::string& text = the_plugin.script_text.emplace();
   char piece[4096];
   for (std::size_t got = 0; (got = std::fread(piece, 1, sizeof piece, file.get())) > 0;) {
     text.append(piece, got);
@@ -121,7 +116,7 @@ std::optional<Patch> ParsePatch(std::string_view text) {
 }
 
 int Configure(std::string_view key, const char* value) {
-  Plugin& plugin = ThePlugin();
+  Plugin& plugin = the_plugin;
   if (key == "script") {
     return ReadScriptFile(value);
   }
@@ -147,7 +142,7 @@ int Configure(std::string_view key, const char* value) {
 }
 
 int MakeDisk() {
-  Plugin& plugin = ThePlugin();
+  Plugin& plugin = the_plugin;
   if (!plugin.script_text) {
     return Fail(EINVAL, "no script: give script=FILE or script-text=TEXT");
   }
@@ -201,7 +196,7 @@ int OnExtents(void* /*handle*/, std::uint32_t count, std::uint64_t offset, std::
               struct nbdkit_extents* extents) {
   static_assert(static_cast<int>(ExtentType::kHole) == NBDKIT_EXTENT_HOLE);
   static_assert(static_cast<int>(ExtentType::kZero) == NBDKIT_EXTENT_ZERO);
-  const Reach reach = ThePlugin().reach;
+  const Reach reach = the_plugin.reach;
   const bool req_one = (flags & NBDKIT_FLAG_REQ_ONE) != 0;
   const std::uint64_t asked_end = offset + count;
   const std::uint64_t bounds_end = reach == Reach::kRequest ? asked_end : TheDisk().size();
@@ -218,7 +213,7 @@ struct nbdkit_plugin plugin = {
     .name = "nbdspec-extents",
     .longname = "nbdspec script of extents",
     .description = "A disk whose extents a script says and whose bytes agree with them.",
-    .unload = [] { ThePlugin() = {}; },
+    .unload = [] { the_plugin = {}; },
     .config = OnConfig,
     .config_complete = [] { return Guarded(MakeDisk); },
     .config_help =

@@ -128,13 +128,8 @@ class Session {
 
 // Makes the heap as large as any subject needs it, so that pages are warm whoever comes first.
 void WarmPages(std::uint64_t n) {
-  const std::size_t bytes = std::max<std::size_t>(n * 100, 1 << 20);
-  void* block = std::malloc(bytes);
-  if (block != nullptr) {
-    std::memset(block, 1, bytes);
-    benchmark::DoNotOptimize(block);
-  }
-  std::free(block);
+  const std::string block(std::max<std::size_t>(n * 100, 1 << 20), '\1');
+  benchmark::DoNotOptimize(block.data());
 }
 
 void MeasureFresh(Session& session, std::uint64_t n) {

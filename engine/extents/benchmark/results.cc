@@ -117,18 +117,12 @@ std::vector<TargetOutcome> OutcomesOf(const Results& results) {
   return outcomes;
 }
 
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Result, row, title, unit, n, subject, rounds)
+
 std::string ToJson(const Results& results) {
-  nlohmann::ordered_json json;
-  json["machine"] = results.machine;
-  json["results"] = nlohmann::ordered_json::array();
-  for (const auto& [row, title, unit, n, subject, rounds] : results.all) {
-    json["results"].push_back({{"row", row},
-                               {"title", title},
-                               {"unit", unit},
-                               {"n", n},
-                               {"subject", subject},
-                               {"median", Median(rounds)},
-                               {"rounds", rounds}});
+  nlohmann::json json = {{"machine", results.machine}, {"results", results.all}};
+  for (std::size_t i = 0; i < results.all.size(); ++i) {
+    json["results"][i]["median"] = Median(results.all[i].rounds);
   }
   return json.dump(1) + "\n";
 }
@@ -139,12 +133,10 @@ std::expected<Results, std::string> FromJson(std::string_view text) {
     return std::unexpected("this is not JSON; write it with extent_map_benchmark --json=FILE");
   }
   try {
-    Results results = {.machine = json.at("machine"), .all = {}};
-    for (const auto& each : json.at("results")) {
-      results.all.push_back(
-          {each.at("row"), each.at("title"), each.at("unit"), each.at("n"), each.at("subject"), each.at("rounds")});
-      if (results.all.back().rounds.empty()) {
-        return std::unexpected("a result of row " + results.all.back().row + " has no rounds");
+    Results results = {.machine = json.at("machine"), .all = json.at("results")};
+    for (const Result& each : results.all) {
+      if (each.rounds.empty()) {
+        return std::unexpected("a result of row " + each.row + " has no rounds");
       }
     }
     return results;

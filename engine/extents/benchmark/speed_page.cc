@@ -4,20 +4,9 @@
 #include <fstream>
 #include <iostream>
 #include <string>
+#include <utility>
 
 #include "engine/extents/benchmark/results.h"
-
-namespace {
-
-bool Write(const std::string& path, const std::string& text) {
-  if (std::ofstream(path, std::ios::binary) << text << std::flush) {
-    return true;
-  }
-  std::cerr << "speed_page: cannot write " << path << "; is its folder there?\n";
-  return false;
-}
-
-}  // namespace
 
 int main(int argc, char** argv) {
   if (argc != 3) {
@@ -32,7 +21,12 @@ int main(int argc, char** argv) {
     return 1;
   }
   const std::string base = std::string(argv[2]) + "/extent_map_speed";
-  const bool written = Write(base + ".md", nbdspec::engine::speed::RenderPage(*results)) &&
-                       Write(base + ".svg", nbdspec::engine::speed::RenderPlot(*results));
-  return written ? 0 : 1;
+  for (const auto& [end, render] : {std::pair(".md", &nbdspec::engine::speed::RenderPage),
+                                    std::pair(".svg", &nbdspec::engine::speed::RenderPlot)}) {
+    if (!(std::ofstream(base + end, std::ios::binary) << render(*results) << std::flush)) {
+      std::cerr << "speed_page: cannot write " << base << end << "; is its folder there?\n";
+      return 1;
+    }
+  }
+  return 0;
 }
