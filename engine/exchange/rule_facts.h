@@ -3,10 +3,6 @@
 
 #pragma once
 
-#include <cstdint>
-#include <optional>
-#include <string>
-#include <string_view>
 #include <utility>
 
 #include "engine/exchange/rules.h"

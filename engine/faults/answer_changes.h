@@ -4,10 +4,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cstdint>
-#include <functional>
-#include <utility>
-#include <vector>
 
 #include "engine/faults/change.h"
 
@@ -262,10 +258,6 @@ inline Change ChangesErrorChunks(std::function<void(Chunk& chunk)> change) {
 
 inline Change ChangesData(Changing<Request, OffsetData> change) {
   return ChangesPayloads<OffsetData>(kRead, ChunkType::kOffsetData, std::move(change));
-}
-
-inline Change ChangesHoles(Changing<Request, OffsetHole> change) {
-  return ChangesPayloads<OffsetHole>(kRead, ChunkType::kOffsetHole, std::move(change));
 }
 
 inline Change ChangesStatus(Changing<Request, BlockStatus> change, When when = Always) {

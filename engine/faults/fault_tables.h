@@ -4,10 +4,8 @@
 #pragma once
 
 #include <algorithm>
-#include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "engine/faults/answer_changes.h"
 #include "engine/faults/fault.h"

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults of INFO and GO, and of block sizes: what is advertised, and what is enforced.
-
 #include "engine/faults/fault_tables.h"
 
 namespace nbdspec::engine::faults {

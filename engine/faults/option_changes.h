@@ -3,11 +3,6 @@
 
 #pragma once
 
-#include <cstdint>
-#include <functional>
-#include <utility>
-#include <vector>
-
 #include "engine/faults/change.h"
 
 namespace nbdspec::engine::faults {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults of chunks (headers, content, order), and of READ: the form of its answer, and the bytes in it.
-
 #include "engine/faults/fault_tables.h"
 
 namespace nbdspec::engine::faults {
@@ -132,7 +131,8 @@ std::vector<Fault> ReadFaults() {
                        chunk.payload.resize(chunk.type == ChunkType::kOffsetHole ? 16 : chunk.payload.size());
                      })},
       {"server_sends_hole_past_the_request", kStructuredOffsetHoleInBounds,
-       ChangesHoles([](const Request& to, OffsetHole& hole) { hole.length = to.length + 512; })},
+       ChangesPayloads<OffsetHole>(kRead, ChunkType::kOffsetHole,
+                                   [](const Request& to, OffsetHole& hole) { hole.length = to.length + 512; })},
       {"server_sends_a_byte_as_hole_too", kStructuredOffsetHoleNoOverlap, AddsLast(kRead, LastByteAsHole)},
       {"server_sends_empty_hole", kStructuredOffsetHoleNonzero,
        AddsLast(kRead, [](const Request& to) { return HoleChunk(to, to.offset, 0); })},

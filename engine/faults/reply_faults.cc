@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults of replies in general, of DISC and FLUSH; and of errors: which one answers a request, which flags are refused,
 // error chunks.
-
 #include "engine/faults/fault_tables.h"
 
 namespace nbdspec::engine::faults {

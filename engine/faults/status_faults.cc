@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults of how BLOCK_STATUS is answered (chunks, descriptors, errors), and of what it claims: flags and borders of
 // extents that the data refute.
-
 #include "engine/faults/fault_tables.h"
 
 namespace nbdspec::engine::faults {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults of what changes an export: WRITE, TRIM, WRITE_ZEROES, CACHE, FLUSH, and the flags they take.
-
 #include "engine/faults/fault_tables.h"
 #include "engine/wire/fields.h"
 

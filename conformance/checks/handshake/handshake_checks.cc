@@ -2,7 +2,6 @@
 // Checks of the greeting, the client flags, the order of bytes, and of NBD_OPT_EXPORT_NAME, whose reply is unlike any
 // other's. Spec: proto.md, "Newstyle negotiation", "Handshake flags", "Termination of the session during option
 // haggling", "NBD_OPT_EXPORT_NAME".
-
 #include <bit>
 
 #include "conformance/checks/options/haggling.h"
@@ -76,7 +75,7 @@ Judgement NoHagglingWithoutFlag(CheckContext& context, const Option& option) {
   if ((session.negotiated().handshake_flags & HandshakeFlag::kFixedNewstyle) != 0) {
     return Holds();
   }
-  session.Send(ClientFlags{.flags = session.negotiated().handshake_flags & kAllClientFlags});
+  session.Send(ClientFlags{.flags = session.negotiated().handshake_flags & Session::kClientFlags});
   const auto replies = session.Ask(option);
   return !replies ? Holds()
                   : Broken("FIXED_NEWSTYLE is not set, and " + OptionName(option.option) + " was answered " +
@@ -97,7 +96,7 @@ Judgement FixedNewstyleServed(CheckContext& context) {
   if ((flags & HandshakeFlag::kFixedNewstyle) == 0) {
     return Broken("handshake flags " + HandshakeFlagNames(flags), "FIXED_NEWSTYLE set");
   }
-  session.Send(ClientFlags{.flags = flags & kAllClientFlags});
+  session.Send(ClientFlags{.flags = flags & Session::kClientFlags});
   const auto replies = session.Ask(Option{.option = OptionType::kList});
   return replies ? Holds() : Broken("NBD_OPT_LIST: " + replies.error().text, "option replies");
 }

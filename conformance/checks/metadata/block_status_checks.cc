@@ -2,7 +2,6 @@
 // Checks of BLOCK_STATUS. Most are one rule of engine/exchange held against the answers to one battery of requests;
 // what base:allocation claims of the contents is in zero_claim_checks.cc. Spec: proto.md, "NBD_CMD_BLOCK_STATUS",
 // "NBD_REPLY_TYPE_BLOCK_STATUS".
-
 #include "conformance/checks/metadata/meta_contexts.h"
 #include "engine/exchange/status.h"
 

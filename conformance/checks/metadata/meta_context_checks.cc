@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of STRUCTURED_REPLY, of the names of metadata contexts, of the base: namespace and of LIST_META_CONTEXT.
 // Spec: proto.md, "Metadata querying", "NBD_OPT_STRUCTURED_REPLY", "NBD_REP_META_CONTEXT", "NBD_OPT_LIST_META_CONTEXT".
-
 #include "conformance/checks/metadata/meta_contexts.h"
 #include "conformance/checks/options/haggling.h"
 

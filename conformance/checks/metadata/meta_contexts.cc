@@ -219,15 +219,6 @@ Judgement MustHaveStatus(CheckContext& context, const Batch& batch, const std::s
   return StatusCount(ordinary) > 0 ? Broken(saw, allowed) : Inconclusive(saw + ", and so does an ordinary client");
 }
 
-Judgement MustHaveNothingSelected(CheckContext& context, Session session, const std::string& why) {
-  NBDSPEC_TRY(batch, EnterAndAskStatus(context, std::move(session)));
-  if (!batch.endings.empty()) {
-    return batch.endings.back().is_disconnect() ? Holds() : AsJudgement(batch.endings.back());
-  }
-  return Require(StatusCount(batch) == 0, why + ", but NBD_CMD_BLOCK_STATUS gets a status chunk",
-                 "no status, because nothing is selected");
-}
-
 // --- Block status ----------------------------------------------------------------------------------------------
 
 std::expected<StatusAsker, Judgement> StatusAsker::Enter(CheckContext& context) {

@@ -4,12 +4,6 @@
 
 #pragma once
 
-#include <cstdint>
-#include <expected>
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include "conformance/checks/transmission/asking.h"
 
 namespace nbdspec::conformance {
@@ -104,10 +98,6 @@ std::ptrdiff_t StatusCount(const Batch& batch);
 // Holds when the first answer of `batch` has the status that is due to a client with base:allocation selected, which it
 // selected as `when` says. Where an ordinary client is refused too, a broken plugin's doing, the refusal shows nothing.
 Judgement MustHaveStatus(CheckContext& context, const Batch& batch, const std::string& when, std::string_view allowed);
-
-// Enters and asks for status, as a client that has nothing selected must not: holds unless the server answers it.
-// `why`: why nothing is selected.
-Judgement MustHaveNothingSelected(CheckContext& context, Session session, const std::string& why);
 
 // --- Block status ----------------------------------------------------------------------------------------------
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of SET_META_CONTEXT: what it answers, and what is selected after it.
 // Spec: proto.md, "NBD_OPT_SET_META_CONTEXT".
-
 #include "conformance/checks/metadata/meta_contexts.h"
 #include "conformance/checks/options/haggling.h"
 
@@ -10,6 +9,17 @@ namespace nbdspec::conformance {
 namespace {
 
 constexpr std::uint32_t kSet = OptionType::kSetMetaContext;
+
+// Enters and asks for status, as a client that has nothing selected must not: holds unless the server answers it.
+// `why`: why nothing is selected.
+Judgement MustHaveNothingSelected(CheckContext& context, Session session, const std::string& why) {
+  NBDSPEC_TRY(batch, EnterAndAskStatus(context, std::move(session)));
+  if (!batch.endings.empty()) {
+    return batch.endings.back().is_disconnect() ? Holds() : AsJudgement(batch.endings.back());
+  }
+  return Require(StatusCount(batch) == 0, why + ", but NBD_CMD_BLOCK_STATUS gets a status chunk",
+                 "no status, because nothing is selected");
+}
 
 // --- What replaces a selection --------------------------------------------------------------------------------
 

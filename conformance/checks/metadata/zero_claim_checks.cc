@@ -4,7 +4,6 @@
 //
 // A claim is refuted by one byte that READ gives, and by nothing else: a server that drops what is written to it
 // breaks other requirements, but may go on claiming zeroes.
-
 #include <chrono>
 #include <limits>
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of block sizes: how they are advertised, when they are demanded, and what becomes of requests that are
 // unaligned, too large or past the end. Spec: proto.md, "Size constraints", "NBD_INFO_BLOCK_SIZE".
-
 #include <bit>
 
 #include "conformance/checks/options/haggling.h"

@@ -3,13 +3,6 @@
 
 #pragma once
 
-#include <cstdint>
-#include <expected>
-#include <span>
-#include <string>
-#include <string_view>
-#include <vector>
-
 #include "conformance/checks/check.h"
 
 namespace nbdspec::conformance {
@@ -98,16 +91,14 @@ struct GoAnswer {
   std::optional<InfoBlockSize> block_size = {};
 };
 
-inline constexpr std::uint32_t kAllClientFlags = Session::kClientFlags;
-
 // Asks GO on a new connection. Errors: no reply.
 std::expected<GoAnswer, Judgement> AskGo(CheckContext& context, std::vector<std::uint16_t> requests,
-                                         std::uint32_t flags = kAllClientFlags);
+                                         std::uint32_t flags = Session::kClientFlags);
 
 // The same where only a session in transmission can be judged. Errors: GO is refused; not applicable when for want of a
 // request for block sizes, as a server may.
 std::expected<GoAnswer, Judgement> EnterByGo(CheckContext& context, std::vector<std::uint16_t> requests,
-                                             std::uint32_t flags = kAllClientFlags);
+                                             std::uint32_t flags = Session::kClientFlags);
 
 struct ExportNameAnswer {
   Session session;
@@ -116,7 +107,7 @@ struct ExportNameAnswer {
 
 // Asks EXPORT_NAME on a new connection. Errors: it cannot be asked.
 std::expected<ExportNameAnswer, Judgement> AskByName(CheckContext& context, const std::string& name,
-                                                     std::uint32_t flags = kAllClientFlags);
+                                                     std::uint32_t flags = Session::kClientFlags);
 
 // The same where only a session in transmission can be judged. Errors: not applicable when the server closes the
 // connection, as it may where block sizes or TLS are required.

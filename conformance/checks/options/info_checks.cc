@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of INFO and GO and what they return. Block sizes have their own file. Spec: proto.md, "NBD_OPT_INFO",
 // "NBD_OPT_GO", "NBD_REP_INFO".
-
 #include <set>
 
 #include "conformance/checks/options/haggling.h"

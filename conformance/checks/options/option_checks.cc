@@ -3,7 +3,6 @@
 // speaking it: STARTTLS of a server that has none, and the modes. A server that acknowledges STARTTLS has TLS; most of
 // those checks then do not apply. Spec: proto.md, "Fixed newstyle negotiation", "Option types", "Baseline", "TLS
 // support".
-
 #include <array>
 #include <set>
 

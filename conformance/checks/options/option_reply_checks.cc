@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of what replies to options carry: strings, types, the meaning of errors. Spec: proto.md, "Conventions",
 // "Option reply types".
-
 #include "conformance/checks/options/haggling.h"
 
 namespace nbdspec::conformance {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conformance/checks/transmission/asking.h"
 
-#include <random>
-
 namespace nbdspec::conformance {
 
 namespace {
@@ -188,20 +186,6 @@ Judgement Compare(const Bytes& found, const Bytes& wanted, std::uint64_t offset,
                                     allowed);
 }
 
-std::expected<Writing, Judgement> BeginWriting(CheckContext& context, std::uint64_t cell_count) {
-  NBDSPEC_TRY(entered, context.EnterWithChunks());
-  NBDSPEC_TRY(range, ScratchRange(entered, cell_count));
-  return Writing{.entered = std::move(entered), .range = range, .data = Pattern(range.length(), context.random())};
-}
-
-std::expected<Answer, Judgement> Succeed(Session& session, const Request& request) {
-  NBDSPEC_TRY(answer, session.Ask(request));
-  if (answer.error() != NbdError::kOk) {
-    return Stop(Inconclusive(fmt::format("{}: {}", Describe(request), ErrorName(answer.error()))));
-  }
-  return std::move(answer);
-}
-
 // --- Survey ----------------------------------------------------------------------------------------------------
 
 namespace {
@@ -320,15 +304,8 @@ void AskToBeRefused(CheckContext& context, Entered entered, Survey& survey) {
   entered.session.Disconnect();
 }
 
-CheckRun InMode(bool structured, SurveyRule rule) {
-  return [structured, rule](CheckContext& context) -> Judgement {
-    NBDSPEC_TRY(survey, SurveyReplies(context, structured));
-    return rule(context, survey);
-  };
-}
-
-}  // namespace
-
+// Reads all over the export (some with DF), every other command that is offered, small writes where they are allowed,
+// and at last requests that must fail, each of which may cost a connection.
 std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool structured) {
   NBDSPEC_TRY(entered, context.EnterWithAll(structured));
   NBDSPEC_TRY(first_read, FirstRead(entered));
@@ -350,6 +327,15 @@ std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool struc
   AskToBeRefused(context, std::move(entered), survey);
   return survey;
 }
+
+CheckRun InMode(bool structured, SurveyRule rule) {
+  return [structured, rule](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(survey, SurveyReplies(context, structured));
+    return rule(context, survey);
+  };
+}
+
+}  // namespace
 
 Judgement KeepsRule(CheckContext& context, const Survey& survey) {
   bool kept = false;

@@ -3,12 +3,6 @@
 
 #pragma once
 
-#include <cstdint>
-#include <expected>
-#include <memory>
-#include <span>
-#include <vector>
-
 #include "conformance/checks/check.h"
 #include "engine/base/byte_range.h"
 #include "engine/exchange/exchange.h"
@@ -105,21 +99,6 @@ std::expected<Bytes, Judgement> ReadBytes(Session& session, ByteRange range);
 // Broken at the first byte of `found`, read at `offset`, that is not `wanted`.
 Judgement Compare(const Bytes& found, const Bytes& wanted, std::uint64_t offset, std::string_view allowed);
 
-// --- Writing ---------------------------------------------------------------------------------------------------
-
-// A session in transmission, a place to write, and data that is not there.
-struct Writing {
-  Entered entered;
-  ByteRange range;
-  Bytes data;
-};
-
-// With a range of `cell_count` cells (see ScratchRange).
-std::expected<Writing, Judgement> BeginWriting(CheckContext& context, std::uint64_t cell_count);
-
-// Asks and needs success. Errors: it ended or failed, which leaves nothing to judge.
-std::expected<Answer, Judgement> Succeed(Session& session, const Request& request);
-
 // --- Survey ----------------------------------------------------------------------------------------------------
 // Most rules of the transmission phase say something of every answer, so their checks hold the same conversation and
 // apply the rule of their requirement (engine/exchange) to each exchange. Replies may come in any order. At most eight
@@ -135,10 +114,6 @@ struct Survey {
     return std::ranges::any_of(batch.exchanges, [](const Exchange& e) { return !e.answer.chunks().empty(); });
   }
 };
-
-// Reads all over the export (some with DF), every other command that is offered, small writes where they are allowed,
-// and at last requests that must fail, each of which may cost a connection.
-std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool structured);
 
 // What a whole survey says about a requirement.
 using SurveyRule = Judgement (*)(CheckContext& context, const Survey& survey);

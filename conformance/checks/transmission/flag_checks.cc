@@ -2,7 +2,6 @@
 // Checks of transmission flags and command flags, and of which errors come, and for what: requests that must fail,
 // judged by the rules of engine/exchange. Spec: proto.md, "Transmission flags", "Command flags", "Error values", "Size
 // constraints", "Request types".
-
 #include "conformance/checks/transmission/asking.h"
 
 namespace nbdspec::conformance {

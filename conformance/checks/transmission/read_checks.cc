@@ -2,7 +2,6 @@
 // Checks of structured reply chunks, whatever request they answer, and of READ: most are one rule of engine/exchange
 // over a survey. Spec: proto.md, "Structured reply chunk message", "Structured reply flags", "Structured reply types",
 // "Request types", NBD_CMD_READ; "Simple reply message".
-
 #include "conformance/checks/transmission/asking.h"
 
 namespace nbdspec::conformance {

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of requests and replies in general, and of DISC. Spec: proto.md, "Transmission" and its parts.
-
 #include "conformance/checks/transmission/asking.h"
 
 namespace nbdspec::conformance {

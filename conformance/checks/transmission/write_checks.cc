@@ -1,13 +1,35 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of WRITE, FLUSH and CACHE, of several connections, and of TRIM and WRITE_ZEROES. Spec: proto.md, "Request
 // types", "Transmission flags".
-
 #include "conformance/checks/transmission/asking.h"
 #include "engine/wire/messages.h"
 
 namespace nbdspec::conformance {
 
 namespace {
+
+// A session in transmission, a place to write, and data that is not there.
+struct Writing {
+  Entered entered;
+  ByteRange range;
+  Bytes data;
+};
+
+// With a range of `cell_count` cells (see ScratchRange).
+std::expected<Writing, Judgement> BeginWriting(CheckContext& context, std::uint64_t cell_count) {
+  NBDSPEC_TRY(entered, context.EnterWithChunks());
+  NBDSPEC_TRY(range, ScratchRange(entered, cell_count));
+  return Writing{.entered = std::move(entered), .range = range, .data = Pattern(range.length(), context.random())};
+}
+
+// Asks and needs success. Errors: it ended or failed, which leaves nothing to judge.
+std::expected<Answer, Judgement> Succeed(Session& session, const Request& request) {
+  NBDSPEC_TRY(answer, session.Ask(request));
+  if (answer.error() != NbdError::kOk) {
+    return Stop(Inconclusive(fmt::format("{}: {}", Describe(request), ErrorName(answer.error()))));
+  }
+  return std::move(answer);
+}
 
 constexpr std::uint64_t kCells = 2;
 
