@@ -90,6 +90,12 @@ class Guardian {
  public:
   explicit Guardian(const GuardianPlan& plan) : plan_(plan) {}
 
+  // Waits for the packet that says that the server's files are there. False when nbdspec ended before.
+  [[nodiscard]] bool IsToldToStart() const {
+    char go = 0;
+    return recv(plan_.channel, &go, sizeof go, 0) > 0;
+  }
+
   void StartServer() {
     sigset_t child;
     sigemptyset(&child);
@@ -232,9 +238,11 @@ void RunGuardian(const GuardianPlan& given_plan) {
   StandardStreamsToNull();
   CloseAllBut(plan.channel, plan.log);
   Guardian guardian(plan);
-  guardian.StartServer();
-  guardian.WatchUntilToldToStop();
-  guardian.StopAll();
+  if (guardian.IsToldToStart()) {
+    guardian.StartServer();
+    guardian.WatchUntilToldToStop();
+    guardian.StopAll();
+  }
   // The last act is to become rm: the removal of a directory takes more than async-signal-safe calls.
   const char* const words[] = {"rm", "-rf", "--", plan.directory, nullptr};
   const char* const no_environment[] = {nullptr};

@@ -5,7 +5,8 @@
 //   nbdspec --fork--> guardian (own session) --fork, exec--> server (own process group)
 //
 // It is the subreaper of all that the server starts, so daemons become its children and can be found.
-// One socket joins it to nbdspec. Its end means "stop": the kernel also ends it when nbdspec is gone.
+// One socket joins it to nbdspec. A first packet means "start": the directory is guarded while nbdspec makes what the
+// server needs. Its end means "stop": the kernel also ends it when nbdspec is gone.
 
 #pragma once
 

@@ -1,10 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <chrono>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "conformance/peer/process/process.h"
 #include "conformance/peer/socket/socket_transport.h"
@@ -66,6 +71,45 @@ TEST(PrivateDirectory, SaysWhenItCannotBeMade) {
   unsetenv("TMPDIR");
   ASSERT_FALSE(refused.has_value());
   EXPECT_TRUE(refused.error().sentence.contains("No such file or directory")) << refused.error().sentence;
+}
+
+// Whether it is gone within a bounded wait.
+bool IsGone(const std::string& path) {
+  for (int i = 0; i < 600 && std::filesystem::exists(path); ++i) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  }
+  return !std::filesystem::exists(path);
+}
+
+TEST(PrivateDirectory, GoesWhenWeAreKilledWhileItIsPrepared) {
+  auto directory = PrivateDirectory::Make();
+  ASSERT_TRUE(directory.has_value());
+  const std::string path = directory->path();
+  const pid_t child = fork();
+  if (child == 0) {
+    (void)ServerProcess::Start({"true"}, *std::move(directory), [] -> std::expected<void, engine::Trouble> {
+      raise(SIGKILL);
+      return {};
+    });
+    _exit(0);
+  }
+  directory->Release();
+  int status = 0;
+  ASSERT_EQ(waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFSIGNALED(status));
+  EXPECT_TRUE(IsGone(path));
+}
+
+TEST(PrivateDirectory, GoesWhenItCannotBePrepared) {
+  auto directory = PrivateDirectory::Make();
+  ASSERT_TRUE(directory.has_value());
+  const std::string path = directory->path();
+  const auto refused = ServerProcess::Start(
+      {"true"}, *std::move(directory),
+      [] -> std::expected<void, engine::Trouble> { return std::unexpected(engine::Trouble{"no space"}); });
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().sentence, "no space");
+  EXPECT_TRUE(IsGone(path));
 }
 
 }  // namespace

@@ -18,6 +18,7 @@
 #include <system_error>
 
 #include "conformance/peer/process/guardian.h"
+#include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 
 namespace nbdspec::conformance {
@@ -185,8 +186,9 @@ std::optional<std::string> FindExecutable(const std::string& name) {
   return {};
 }
 
-std::expected<std::unique_ptr<ServerProcess>, Trouble> ServerProcess::Start(const std::vector<std::string>& words,
-                                                                            PrivateDirectory directory) {
+std::expected<std::unique_ptr<ServerProcess>, Trouble> ServerProcess::Start(
+    const std::vector<std::string>& words, PrivateDirectory directory,
+    const std::function<std::expected<void, Trouble>()>& prepare) {
   const std::optional<std::string> executable = FindExecutable(words.front());
   if (!executable) {
     return std::unexpected(Trouble{"Cannot start " + engine::Quoted(words.front()) +
@@ -219,6 +221,11 @@ std::expected<std::unique_ptr<ServerProcess>, Trouble> ServerProcess::Start(cons
     return std::unexpected(CannotStart(words.front()));
   }
   directory.Release();
+  NBDSPEC_RETURN_IF_ERROR(prepare());
+  const char go = 0;
+  if (send(process->channel_.get(), &go, sizeof go, MSG_NOSIGNAL) != sizeof go) {
+    return std::unexpected(CannotStart(words.front()));
+  }
   return process;
 }
 

@@ -7,6 +7,7 @@
 #include <sys/types.h>
 
 #include <expected>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
@@ -65,10 +66,13 @@ std::optional<std::string> FindExecutable(const std::string& name);
 class ServerProcess {
  public:
   // Starts `words` (words[0] is looked up in PATH), with /dev/null as standard input. `directory` becomes the
-  // process's own: it is removed when the process is gone. That it does not run may be known only later, from Ended.
-  // Errors: no such command, or no more processes.
-  static std::expected<std::unique_ptr<ServerProcess>, engine::Trouble> Start(const std::vector<std::string>& words,
-                                                                              PrivateDirectory directory);
+  // process's own: it is removed when the process is gone, and when nbdspec is killed. `prepare` makes what
+  // takes time in it, before the process runs. That this does not run may be known only later, from Ended.
+  // Errors: no such command, or no more processes; those of `prepare`.
+  static std::expected<std::unique_ptr<ServerProcess>, engine::Trouble> Start(
+      const std::vector<std::string>& words, PrivateDirectory directory,
+      const std::function<std::expected<void, engine::Trouble>()>& prepare =
+          [] -> std::expected<void, engine::Trouble> { return {}; });
 
   // Stops it, with everything it started, and removes its directory. Takes up to some seconds.
   ~ServerProcess();

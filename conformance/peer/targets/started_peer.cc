@@ -110,9 +110,9 @@ class StartedPeer final : public Peer {
     NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(directory.socket_path()));
     address_ = address;
     const std::string image = directory.PathOf("image");
-    NBDSPEC_RETURN_IF_ERROR(WriteImage(image));
     NBDSPEC_ASSIGN_OR_RETURN(words, recipe_.command(setup_, directory, image));
-    NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory)));
+    NBDSPEC_ASSIGN_OR_RETURN(process,
+                             ServerProcess::Start(words, std::move(directory), [&image] { return WriteImage(image); }));
     process_ = std::move(process);
     return {};
   }
