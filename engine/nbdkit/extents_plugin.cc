@@ -102,15 +102,15 @@ std::optional<Patch> ParsePatch(std::string_view text) {
   if (colon == std::string_view::npos || (text.size() - colon - 1) % 2 != 0) {
     return {};
   }
-  const auto parse = [](std::string_view digits, int base, auto& number) {
+  const auto parse = [](const std::string& digits, int base, auto& number) {
     const char* const end = digits.data() + digits.size();
     const auto [stopped, error] = std::from_chars(digits.data(), end, number, base);
     return error == std::errc() && stopped == end;
   };
   Patch patch = {.offset = 0, .bytes = Bytes((text.size() - colon - 1) / 2)};
-  bool is_right = parse(text.substr(0, colon), 10, patch.offset);
+  bool is_right = parse(std::string(text.substr(0, colon)), 10, patch.offset);
   for (std::size_t i = 0; i < patch.bytes.size(); ++i) {
-    is_right = is_right && parse(text.substr(colon + 1 + 2 * i, 2), 16, patch.bytes[i]);
+    is_right = is_right && parse(std::string(text.substr(colon + 1 + 2 * i, 2)), 16, patch.bytes[i]);
   }
   return is_right ? std::optional(std::move(patch)) : std::nullopt;
 }

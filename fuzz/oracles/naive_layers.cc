@@ -318,7 +318,11 @@ class WatchedLayer : public engine::Filter {
   }
 
   LayerResult Fault() {
-    if (spec_.kind != LayerKind::kDisk || notes_.calls_to_fault == 0 || --notes_.calls_to_fault > 0) {
+    if (spec_.kind != LayerKind::kDisk || notes_.calls_to_fault == 0) {
+      return {};
+    }
+    --notes_.calls_to_fault;
+    if (notes_.calls_to_fault > 0) {
       return {};
     }
     notes_.is_fault_raised = true;

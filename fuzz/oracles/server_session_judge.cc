@@ -264,7 +264,7 @@ Found HagglingJudge::JudgeContexts(const engine::Export& of, const engine::MetaC
     return Differ(listing ? "ids are 0" : "ids differ", replies);
   }
   if (!listing) {
-    negotiated_.contexts = std::move(given);
+    negotiated_.contexts = given;
     negotiated_.context_export = query.export_name;
   }
   return std::nullopt;

@@ -181,7 +181,7 @@ TargetOrTrouble TargetFromName(std::string_view name) {
     facts.setups.push_back(Setup::kStrictBlockSize);
   }
   return StartedTarget(
-      std::move(facts),
+      facts,
       {.name = std::string(name),
        .command = [server](Setup setup, const PrivateDirectory& directory, const std::string& image) -> WordsOrTrouble {
          if (!FindExecutable(std::string(server->program))) {

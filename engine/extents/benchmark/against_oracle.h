@@ -16,7 +16,7 @@ namespace nbdspec::engine::speed {
 // Compares all of `bounds`, the type at its first byte, and a walk that stops after two extents.
 template <typename Subject, typename Oracle>
 std::optional<std::string> Difference(const Subject& subject, const Oracle& oracle, ByteRange bounds) {
-  const std::vector<Extent> expected = oracle.Extents(bounds);
+  const std::vector<Extent>& expected = oracle.Extents(bounds);  // Of either oracle: by value, or its buffer.
   std::vector<Extent> visited;
   const bool went_on = subject.ForEach(bounds, [&](Extent extent) {
     visited.push_back(extent);

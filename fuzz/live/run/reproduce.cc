@@ -76,10 +76,11 @@ class Reproducer {
         break;
       }
     }
-    if (found) {
-      best_ = *std::move(found);
+    if (!found) {
+      return false;
     }
-    return found.has_value();
+    best_ = *std::move(found);
+    return true;
   }
 
   // Leaves out what was sent after the request whose answer is the finding, or most of it.
