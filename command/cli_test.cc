@@ -179,9 +179,11 @@ void KilledRunLeavesNothing(const std::string& signal) {
   ASSERT_NE(::mkdtemp(directory.data()), nullptr);
   ::setenv("TMPDIR", directory.c_str(), 1);
   const std::string started = FileFor("started-" + signal);
-  const Result result = Nbdspec(
-      "check --spawn \"sh -c 'touch " + started + "; exec nbdkit -f -U {socket} memory 8M'\" & pid=$!; " +
-      "for i in $(seq 600); do [ -e " + started + " ] && break; sleep 0.1; done; kill -" + signal + " $pid; wait $pid");
+  // Killed while it forks the guardian of a server, it could leave an empty directory: wait for all four.
+  const Result result =
+      Nbdspec("check -j 4 --spawn \"sh -c 'mkdir -p " + started + "; touch " + started +
+              "/\\$\\$; exec nbdkit -f -U {socket} memory 8M'\" & pid=$!; for i in $(seq 600); do [ \"$(ls " + started +
+              " 2>&1 | wc -l)\" = 4 ] && break; sleep 0.1; done; kill -" + signal + " $pid; wait $pid");
   ::unsetenv("TMPDIR");
   EXPECT_TRUE(std::filesystem::exists(started)) << result.output;
   EXPECT_EQ(result.exit, signal == "KILL" ? 128 + SIGKILL : 128 + SIGINT) << result.output;
