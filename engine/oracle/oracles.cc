@@ -101,8 +101,11 @@ const std::vector<Extent>& LastWriterOracle::Extents(ByteRange bounds) const {
     do {
       ++cell;
     } while (cell < types_.size() && types_[cell] == types_[first]);
-    extents_.push_back({.range = {.begin = begins_[first], .end = cell < begins_.size() ? begins_[cell] : end},
-                        .type = types_[first]});
+    // Field by field: a copy would wait for the small stores that make it before it reads them as one.
+    Extent& run = extents_.emplace_back();
+    run.range.begin = begins_[first];
+    run.range.end = cell < begins_.size() ? begins_[cell] : end;
+    run.type = types_[first];
   }
   extents_.front().range.begin = bounds.begin;
   extents_.back().range.end = end;
