@@ -108,7 +108,7 @@ struct BoundaryInner {
 
   void Remove(unsigned from, unsigned to) { Move(to, from); }
 
-  // The child that the byte at `offset` is below.
+  // The child that the byte at `offset` is below. Range: below kPad.
   [[nodiscard]] unsigned Find(std::uint64_t offset) const {
     const unsigned first = Lines::LineOf(pivots, offset + 1) * kPerLine;
     __builtin_prefetch(children.data() + first);  // Where the answer points to.
