@@ -60,22 +60,24 @@ ExtentType BitmapOracle::TypeAt(std::uint64_t offset) const {
 void LastWriterOracle::Begin(std::uint64_t size, ExtentType initial) {
   size_ = size;
   initial_ = initial;
-  begins_.assign(1, 0);
-  types_.assign(1, initial);
+  cells_.assign(1, {.begin = 0, .type = initial});
 }
 
 std::size_t LastWriterOracle::CellFrom(std::uint64_t offset) {
-  const auto at = std::ranges::lower_bound(begins_, offset);
-  const auto cell = at - begins_.begin();
-  if (offset < size_ && (at == begins_.end() || *at != offset)) {
-    begins_.insert(at, offset);
-    types_.insert(types_.begin() + cell, types_[static_cast<std::size_t>(cell) - 1]);
+  if (offset == size_) {
+    return cells_.size();
   }
-  return static_cast<std::size_t>(cell);
+  const std::size_t cell = CellAt(offset);
+  if (cells_[cell].begin == offset) {
+    return cell;
+  }
+  cells_.insert(cells_.begin() + static_cast<std::ptrdiff_t>(cell) + 1, {.begin = offset, .type = cells_[cell].type});
+  return cell + 1;
 }
 
 std::size_t LastWriterOracle::CellAt(std::uint64_t offset) const {
-  return static_cast<std::size_t>(std::ranges::upper_bound(begins_, offset) - begins_.begin()) - 1;
+  const auto past = std::ranges::upper_bound(cells_, offset, {}, &Cell::begin);
+  return static_cast<std::size_t>(past - cells_.begin()) - 1;
 }
 
 std::expected<void, ErrorCode> LastWriterOracle::Add(std::uint64_t offset, std::uint64_t length, ExtentType type) {
@@ -83,38 +85,43 @@ std::expected<void, ErrorCode> LastWriterOracle::Add(std::uint64_t offset, std::
   if (offset < size_) {
     const std::size_t begin = CellFrom(offset);
     const std::size_t end = CellFrom(std::min(offset + length, size_));
-    std::fill(types_.begin() + static_cast<std::ptrdiff_t>(begin), types_.begin() + static_cast<std::ptrdiff_t>(end),
-              type);
+    for (std::size_t cell = begin; cell < end; ++cell) {
+      cells_[cell].type = type;
+    }
   }
   return {};
 }
 
 const std::vector<Extent>& LastWriterOracle::Extents(ByteRange bounds) const {
   const std::uint64_t end = std::min(bounds.end, size_);
-  extents_.clear();
   if (bounds.begin >= end) {
+    extents_.clear();
     return extents_;
   }
-  for (std::size_t cell = CellAt(bounds.begin); cell < begins_.size() && begins_[cell] < end;) {
-    // The run of cells of one type.
-    const std::size_t first = cell;
-    do {
-      ++cell;
-    } while (cell < types_.size() && types_[cell] == types_[first]);
-    // Field by field: a copy would wait for the small stores that make it before it reads them as one.
-    Extent& run = extents_.emplace_back();
-    run.range.begin = begins_[first];
-    run.range.end = cell < begins_.size() ? begins_[cell] : end;
-    run.type = types_[first];
+  extents_.resize(cells_.size());
+  std::size_t cell = bounds.begin == 0 ? 0 : CellAt(bounds.begin);
+  Extent extent = {.range = bounds, .type = cells_[cell].type};
+  std::size_t count = 0;
+  // An extent is written at each cell, which the next one overwrites unless it begins another extent: where extents end
+  // is as good as random, and a processor that guesses it wrong loses more time than the rest takes.
+  for (++cell; cell < cells_.size() && cells_[cell].begin < end; ++cell) {
+    const auto [begin, type] = cells_[cell];
+    extent.range.end = begin;
+    extents_[count] = extent;
+    const bool ends = type != extent.type;
+    count += ends ? 1 : 0;
+    extent.range.begin = ends ? begin : extent.range.begin;
+    extent.type = type;
   }
-  extents_.front().range.begin = bounds.begin;
-  extents_.back().range.end = end;
+  extent.range.end = end;
+  extents_[count] = extent;
+  extents_.resize(count + 1);
   return extents_;
 }
 
 ExtentType LastWriterOracle::TypeAt(std::uint64_t offset) const {
   NBDSPEC_CHECK(offset < size_);
-  return types_[CellAt(offset)];
+  return cells_[CellAt(offset)].type;
 }
 
 }  // namespace nbdspec::engine

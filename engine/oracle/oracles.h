@@ -66,6 +66,11 @@ class LastWriterOracle {
   [[nodiscard]] std::uint64_t size() const { return size_; }
 
  private:
+  struct Cell {
+    std::uint64_t begin;
+    ExtentType type;
+  };
+
   // The cell that begins at `offset`, which is made if need be. Range: up to size_, which gives the count of cells.
   std::size_t CellFrom(std::uint64_t offset);
   // The cell that holds `offset`.
@@ -73,8 +78,7 @@ class LastWriterOracle {
 
   std::uint64_t size_ = 0;
   ExtentType initial_ = ExtentType::kHole;
-  std::vector<std::uint64_t> begins_;    // Of each cell, ascending.
-  std::vector<ExtentType> types_;        // Of each cell.
+  std::vector<Cell> cells_;              // Ascending.
   mutable std::vector<Extent> extents_;  // Room for the answer of Extents.
 };
 

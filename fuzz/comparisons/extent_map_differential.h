@@ -39,8 +39,10 @@ class ExtentMapDifferential {
 
   // Takes both through `step`, then compares the whole maps.
   Found Take(const engine::Step& step) {
-    auto found = std::visit([this](const auto& kind) { return this->Do(kind); }, step);
-    return found ? found : CompareWhole();
+    if (auto found = std::visit([this](const auto& kind) { return this->Do(kind); }, step)) {
+      return found;
+    }
+    return CompareWhole();
   }
 
   // The whole map: every extent, their count, and its own idea of what it should be.
@@ -51,7 +53,8 @@ class ExtentMapDifferential {
     if (!Visits(whole, expected)) {
       return Differs("the whole map", whole);
     }
-    return Compare("extent_count", expected.size(), map_.extent_count());
+    return map_.extent_count() == expected.size() ? Found()
+                                                  : Compare("extent_count", expected.size(), map_.extent_count());
   }
 
  private:
@@ -152,14 +155,15 @@ Found FindExtentMapDisagreement(const engine::Script& script, Map map) {
   static engine::LastWriterOracle oracle;  // Kept for its memory.
   oracle.Begin(script.size, script.initial);
   ExtentMapDifferential<Map, engine::LastWriterOracle> both(map, oracle);
-  auto found = Under("before the first step", both.CompareWhole());
-  for (std::size_t i = 0; i < script.steps.size() && !found; ++i) {
-    found = both.Take(script.steps[i]);
-    if (found) {
+  if (auto found = both.CompareWhole()) {
+    return Under("before the first step", std::move(found));
+  }
+  for (std::size_t i = 0; i < script.steps.size(); ++i) {
+    if (auto found = both.Take(script.steps[i])) {
       return Under("after step " + std::to_string(i + 1) + ", " + engine::Print(script.steps[i]), std::move(found));
     }
   }
-  return found;
+  return std::nullopt;
 }
 
 // --- What libFuzzer sees of a map's state, besides coverage: the code of a map is soon covered, its states are not.
