@@ -118,6 +118,7 @@ Ruling FastZeroNoEoverflow(const Exchange& exchange) {
 }
 
 constexpr Facts kDone = Fact::kComplete;
+constexpr Facts kIllegal = kDone | Fact::kIllegal;
 constexpr Facts kZeroing = kDone | Fact::kWriteZeroes;
 constexpr Facts kFailed = kDone | Fact::kFailed;
 
@@ -130,23 +131,23 @@ constexpr auto kRules = std::to_array<Rule>({
     {kTransmissionWriteErrorCode, kFailed | Fact::kWrite, FailsWithAnError},
     {kCacheErrorCode, kFailed | Fact::kCache, FailsWithAnError},
     {kWriteZeroesErrorCode, kFailed | Fact::kWriteZeroes, FailsWithAnError},
-    {kErrorUnknownCommand, kDone, Refused<Reason::kUnknownCommand>},
-    {kErrorUnknownFlag, kDone, Refused<Reason::kUnknownFlag>},
-    {kErrorInapplicableFlag, kDone, Refused<Reason::kInapplicableFlag>},
-    {kCacheRejectUnknownFlags, kDone | Fact::kCache, Fails<Reason::kUnknownFlag>},
-    {kTransmissionBoundsServerEinval, kDone, Refused<Reason::kPastEnd>},
-    {kTransmissionReadOutOfBounds, kDone | Fact::kRead, Refused<Reason::kPastEnd>},
-    {kTransmissionWriteOutOfBounds, kDone | Fact::kWrite, Refused<Reason::kPastEnd>},
-    {kTransmissionTrimOutOfBounds, kDone | Fact::kTrim, Refused<Reason::kPastEnd>},
-    {kWriteZeroesOutOfBounds, kZeroing, Refused<Reason::kPastEnd>},
-    {kBlockSizeServerUnalignedEinval, kDone, Refused<Reason::kMisaligned>},
-    {kEflagsReadOnlyErrorWrites, kDone, Fails<Reason::kReadOnly>},
-    {kTransmissionWriteReadOnly, kFailed | Fact::kWrite, Refused<Reason::kReadOnly>},
-    {kTransmissionTrimReadOnly, kFailed | Fact::kTrim, Refused<Reason::kReadOnly>},
-    {kWriteZeroesReadOnly, kFailed | Fact::kWriteZeroes, Refused<Reason::kReadOnly>},
+    {kErrorUnknownCommand, kIllegal, Refused<Reason::kUnknownCommand>},
+    {kErrorUnknownFlag, kIllegal, Refused<Reason::kUnknownFlag>},
+    {kErrorInapplicableFlag, kIllegal, Refused<Reason::kInapplicableFlag>},
+    {kCacheRejectUnknownFlags, kIllegal | Fact::kCache, Fails<Reason::kUnknownFlag>},
+    {kTransmissionBoundsServerEinval, kIllegal, Refused<Reason::kPastEnd>},
+    {kTransmissionReadOutOfBounds, kIllegal | Fact::kRead, Refused<Reason::kPastEnd>},
+    {kTransmissionWriteOutOfBounds, kIllegal | Fact::kWrite, Refused<Reason::kPastEnd>},
+    {kTransmissionTrimOutOfBounds, kIllegal | Fact::kTrim, Refused<Reason::kPastEnd>},
+    {kWriteZeroesOutOfBounds, kZeroing | Fact::kIllegal, Refused<Reason::kPastEnd>},
+    {kBlockSizeServerUnalignedEinval, kIllegal, Refused<Reason::kMisaligned>},
+    {kEflagsReadOnlyErrorWrites, kIllegal, Fails<Reason::kReadOnly>},
+    {kTransmissionWriteReadOnly, kFailed | Fact::kWrite | Fact::kIllegal, Refused<Reason::kReadOnly>},
+    {kTransmissionTrimReadOnly, kFailed | Fact::kTrim | Fact::kIllegal, Refused<Reason::kReadOnly>},
+    {kWriteZeroesReadOnly, kFailed | Fact::kWriteZeroes | Fact::kIllegal, Refused<Reason::kReadOnly>},
     {kWriteZeroesNoFastNoEnotsup, kZeroing, NoEnotsup<true>},
     {kWriteZeroesUnadvertisedNoEnotsup, kZeroing, NoEnotsup<false>},
-    {kWriteZeroesUnadvertisedEinval, kZeroing | Fact::kFast, Refused<Reason::kFlagNotOffered>},
+    {kWriteZeroesUnadvertisedEinval, kZeroing | Fact::kFast | Fact::kIllegal, Refused<Reason::kFlagNotOffered>},
     {kWriteZeroesFastNoEoverflow, kZeroing | Fact::kFast, FastZeroNoEoverflow},
 });
 

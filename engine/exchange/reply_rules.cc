@@ -249,11 +249,12 @@ constexpr std::uint16_t kError = ChunkType::kError;
 constexpr std::uint16_t kErrorOffset = ChunkType::kErrorOffset;
 
 constexpr auto kRules = std::to_array<Rule>({
-    {kStructuredOnlyIfNegotiated, Fact::kNotStructured | Fact::kAnswered, NoChunk},
-    {kTransmissionSimpleMandatoryWithoutStructured, Fact::kNotStructured | Fact::kAnswered, NoChunk},
-    {kStructuredReadNoSimple, Fact::kStructured | Fact::kRead | Fact::kAnswered, NoSimpleRead},
-    {kStructuredPayloadNeedsStructured, Fact::kStructured | Fact::kAnswered, DataNeedsStructured},
-    {kStructuredErrorsPreferStructured, Fact::kStructured | Fact::kNotRead | Fact::kError, PreferStructured},
+    {kStructuredOnlyIfNegotiated, Fact::kNotStructured | Fact::kAnswered, NoChunk, Fact::kChunks},
+    {kTransmissionSimpleMandatoryWithoutStructured, Fact::kNotStructured | Fact::kAnswered, NoChunk, Fact::kChunks},
+    {kStructuredReadNoSimple, Fact::kStructured | Fact::kRead | Fact::kAnswered, NoSimpleRead, Fact::kSimple},
+    {kStructuredPayloadNeedsStructured, Fact::kStructured | Fact::kAnswered, DataNeedsStructured, Fact::kSimple},
+    {kStructuredErrorsPreferStructured, Fact::kStructured | Fact::kNotRead | Fact::kError, PreferStructured,
+     Fact::kSimple},
     {kStructuredReadChunks, Fact::kStructured | Fact::kRead | Fact::kLegal | Fact::kSettled, ReadGetsChunks},
     {kStructuredFlagsDoneSet, Fact::kChunks | Fact::kSettled, LastHasDone},
     {kStructuredFlagsNoOther, Fact::kChunks, Each<IsAny, NoOtherFlags>},
@@ -261,11 +262,11 @@ constexpr auto kRules = std::to_array<Rule>({
     {kStructuredNoneDone, Fact::kNone, EachOf<ChunkType::kNone, NoneHasDone>},
     {kStructuredNoneLengthZero, Fact::kNone, EachOf<ChunkType::kNone, NoneIsEmpty>},
     {kStructuredOffsetDataReadOnlyReply, Fact::kNotRead | Fact::kChunks,
-     Each<IsAny, AnswersOnly<ChunkType::kOffsetData, CommandType::kRead>>},
+     Each<IsAny, AnswersOnly<ChunkType::kOffsetData, CommandType::kRead>>, Fact::kData},
     {kStructuredOffsetHoleReadOnlyReply, Fact::kNotRead | Fact::kChunks,
-     Each<IsAny, AnswersOnly<ChunkType::kOffsetHole, CommandType::kRead>>},
+     Each<IsAny, AnswersOnly<ChunkType::kOffsetHole, CommandType::kRead>>, Fact::kHole},
     {kBlockStatusOnlyForCmd, Fact::kNotStatus | Fact::kChunks,
-     Each<IsAny, AnswersOnly<ChunkType::kBlockStatus, CommandType::kBlockStatus>>},
+     Each<IsAny, AnswersOnly<ChunkType::kBlockStatus, CommandType::kBlockStatus>>, Fact::kStatusChunk},
     {kStructuredErrorLengthMin, Fact::kGenericError, EachOf<kError, HasLength>},
     {kStructuredErrorMessageFits, Fact::kGenericError, EachOf<kError, MessageFits>},
     {kStructuredErrorOffsetLengthMin, Fact::kErrorOffset, EachOf<kErrorOffset, HasLength>},
@@ -280,7 +281,7 @@ constexpr auto kRules = std::to_array<Rule>({
     {kStructuredErrorOffsetInBounds, Fact::kErrorOffset, EachOf<kErrorOffset, OffsetIsInside>},
     {kStructuredErrorOffsetDistinct, Fact::kErrorOffset, OffsetsDiffer},
     {kStructuredErrorOffsetOnePerChunk, Fact::kErrorOffset, OneOffsetForAChunk},
-    {kStructuredErrorOffsetCommands, Fact::kChunks, CommandHasOffsets},
+    {kStructuredErrorOffsetCommands, Fact::kChunks, CommandHasOffsets, Fact::kErrorOffset},
 });
 
 }  // namespace

@@ -18,8 +18,8 @@ struct Fact {
   static constexpr Facts kNotStructured = 1 << 1;
   static constexpr Facts kAnswered = 1 << 2;  // Some message came.
   static constexpr Facts kComplete = 1 << 3;
-  static constexpr Facts kSettled = 1 << 4;  // Complete, or the server was silent: not cut off.
-  static constexpr Facts kLegal = 1 << 5;
+  static constexpr Facts kSettled = 1 << 4;   // Complete, or the server was silent: not cut off.
+  static constexpr Facts kLegal = 1 << 5;     // A client may send it, and what answers it is specified.
   static constexpr Facts kNonEmpty = 1 << 6;  // The request has a length.
   static constexpr Facts kRead = 1 << 7;
   static constexpr Facts kNotRead = 1 << 8;
@@ -45,6 +45,7 @@ struct Fact {
   static constexpr Facts kCache = 1 << 28;
   static constexpr Facts kFailed = 1 << 29;  // With an error, be it 0.
   static constexpr Facts kFast = 1 << 30;    // The request has FAST_ZERO.
+  static constexpr Facts kIllegal = 1U << 31;
 };
 
 inline Ruling Kept() { return {}; }

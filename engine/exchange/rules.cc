@@ -44,6 +44,7 @@ constexpr auto kMissing = std::to_array<std::string_view>({
     "no CACHE was answered",
     "no request failed",
     "no WRITE_ZEROES with FAST_ZERO was answered",
+    "no such request was answered",
 });
 
 // By the number of the command.
@@ -72,6 +73,7 @@ Facts FactsOf(const ReplyChunk& chunk) {
 Facts FactsOfRequest(const Exchange& exchange) {
   Facts facts = exchange.negotiated->structured_replies ? Fact::kStructured : Fact::kNotStructured;
   facts |= exchange.legality.is_legal() ? Fact::kLegal : 0;
+  facts |= exchange.legality.is_illegal() ? Fact::kIllegal : 0;
   facts |= exchange.request.length != 0 ? Fact::kNonEmpty : 0;
   facts |= exchange.Is(CommandType::kRead) ? 0 : Fact::kNotRead;
   facts |= exchange.Is(CommandType::kBlockStatus) ? 0 : Fact::kNotStatus;
@@ -100,6 +102,33 @@ Facts FactsOf(const Exchange& exchange) {
   }
   return facts;
 }
+
+namespace {
+
+// Calls `judge` with each of `rules` that may be violated, until it returns true. Which may is found without a
+// branch for each, for a processor guesses those wrong too often.
+template <typename Judge>
+void ForEachSuspect(std::span<const Rule> rules, Facts facts, Judge judge) {
+  constexpr std::size_t kAtOnce = 64;
+  for (; !rules.empty(); rules = rules.subspan(std::min(rules.size(), kAtOnce))) {
+    std::uint64_t suspects = 0;
+    for (std::size_t i = 0; i < std::min(rules.size(), kAtOnce); ++i) {
+      suspects |= std::uint64_t{((rules[i].needs | rules[i].violations_have) & ~facts) == 0} << i;
+    }
+    for (; suspects != 0; suspects &= suspects - 1) {
+      const Rule& rule = rules[static_cast<std::size_t>(std::countr_zero(suspects))];
+      if (judge(rule)) {
+        return;
+      }
+    }
+  }
+}
+
+Violation ViolationOf(const Rule& rule, Ruling ruling) {
+  return {.requirement = rule.requirement, .expected = std::move(ruling.expected), .saw = std::move(ruling.saw)};
+}
+
+}  // namespace
 
 std::span<const Rule> AllRules() {
   static const std::vector<Rule> rules = [] {
@@ -137,25 +166,27 @@ Ruling Apply(const Rule& rule, const Exchange& exchange) {
   return rule.judge(exchange);
 }
 
-std::vector<Violation> FindViolations(const Exchange& exchange, std::span<const Rule> rules, std::size_t count_max) {
-  const Facts facts = FactsOf(exchange);
+std::vector<Violation> FindViolations(const Exchange& exchange, std::span<const Rule> rules) {
   std::vector<Violation> violations;
-  for (const Rule& rule : rules) {
-    if ((rule.needs & ~facts) != 0 || violations.size() == count_max) {
-      continue;
+  ForEachSuspect(rules, FactsOf(exchange), [&](const Rule& rule) {
+    if (Ruling ruling = rule.judge(exchange); ruling.is_violated()) {
+      violations.push_back(ViolationOf(rule, std::move(ruling)));
     }
-    Ruling ruling = rule.judge(exchange);
-    if (ruling.is_violated()) {
-      violations.push_back(
-          {.requirement = rule.requirement, .expected = std::move(ruling.expected), .saw = std::move(ruling.saw)});
-    }
-  }
+    return false;
+  });
   return violations;
 }
 
-std::optional<Violation> FirstFailure(const Exchange& exchange) {
-  std::vector<Violation> first = FindViolations(exchange, RulesOf(spec::Severity::kFailure), /*count_max=*/1);
-  return first.empty() ? std::nullopt : std::optional(std::move(first.front()));
+std::optional<Violation> FirstViolation(const Exchange& exchange, std::span<const Rule> rules) {
+  std::optional<Violation> violation;
+  ForEachSuspect(rules, FactsOf(exchange), [&](const Rule& rule) {
+    Ruling ruling = rule.judge(exchange);
+    if (ruling.is_violated()) {
+      violation = ViolationOf(rule, std::move(ruling));
+    }
+    return violation.has_value();
+  });
+  return violation;
 }
 
 }  // namespace nbdspec::engine

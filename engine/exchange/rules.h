@@ -55,6 +55,7 @@ struct Rule {
   std::string_view requirement;
   Facts needs = 0;
   Ruling (*judge)(const Exchange&) = nullptr;
+  Facts violations_have = 0;  // What every violation has: whoever looks for violations need not ask the others.
 };
 
 // The rules by subject, each in the order of the catalogue.
@@ -73,12 +74,9 @@ const Rule& RuleOf(std::string_view requirement);
 
 Ruling Apply(const Rule& rule, const Exchange& exchange);
 
-// The first violations of `rules`, all by default.
-std::vector<Violation> FindViolations(const Exchange& exchange, std::span<const Rule> rules,
-                                      std::size_t count_max = SIZE_MAX);
-
-// The first violation of AllRules() for which the catalogue fails a server. Cost: some tens of nanoseconds for an
-// answer that keeps them all.
-std::optional<Violation> FirstFailure(const Exchange& exchange);
+// The violations of `rules`, in their order: all, or the first. The first of RulesOf(kFailure) is what a server fails
+// for. Cost: some tens of nanoseconds for an answer that keeps them all.
+std::vector<Violation> FindViolations(const Exchange& exchange, std::span<const Rule> rules);
+std::optional<Violation> FirstViolation(const Exchange& exchange, std::span<const Rule> rules);
 
 }  // namespace nbdspec::engine

@@ -199,6 +199,17 @@ TEST(Rules, EachIsViolatedByItsWrongReply) {
   }
 }
 
+TEST(FindViolations, FindsWhatEachRuleByItselfSays) {
+  for (const WrongReply& wrong : WrongReplies()) {
+    const auto violations = FindViolations(wrong.exchange, AllRules());
+    for (const Rule& rule : AllRules()) {
+      EXPECT_EQ(std::ranges::count(violations, rule.requirement, &Violation::requirement),
+                Apply(rule, wrong.exchange).is_violated() ? 1 : 0)
+          << wrong.requirement << ": " << rule.requirement;
+    }
+  }
+}
+
 TEST(Rules, EachHasAWrongReply) {
   std::set<std::string_view> with_wrong;
   for (const WrongReply& wrong : WrongReplies()) {
@@ -220,9 +231,9 @@ TEST(Rules, EachIsOnceInTheTablesAndBindsServers) {
   }
 }
 
-TEST(FirstFailure, IsNeverAdviceNorAmbiguous) {
+TEST(FirstViolation, IsNeverAdviceNorAmbiguous) {
   for (const WrongReply& wrong : WrongReplies()) {
-    const auto failure = FirstFailure(wrong.exchange);
+    const auto failure = FirstViolation(wrong.exchange, RulesOf(spec::Severity::kFailure));
     const bool is_failure = spec::ServerSeverityOf(wrong.requirement) == spec::Severity::kFailure;
     EXPECT_TRUE(!is_failure || failure) << wrong.requirement;
     if (failure) {

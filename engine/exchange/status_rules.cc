@@ -312,7 +312,7 @@ constexpr Facts kStatuses = Fact::kStatus | Fact::kNonEmpty | Fact::kStatusChunk
 
 constexpr auto kRules = std::to_array<Rule>({
     {kBlockStatusNoContextEinval, kAnswered, NoContextEinval},
-    {kBlockStatusReplyStructured, kAnswered, SuccessIsStructured},
+    {kBlockStatusReplyStructured, kAnswered, SuccessIsStructured, Fact::kSimple},
     {kBaseAllocationReservedZero, kStatuses, ReservedBitsAreZero},
     {kBlockStatusReqOneSingle, kStatuses | Fact::kReqOne, ReqOneIsSingle},
     {kStructuredChunkMaxPayload, Fact::kNonEmpty | Fact::kChunks, Each<IsAny, WithinMaximumPayload>},
@@ -328,7 +328,7 @@ constexpr auto kRules = std::to_array<Rule>({
     {kBlockStatusDistinctStatus, kStatuses, NeighboursDiffer},
     {kBlockStatusLengthMultipleOf512, kStatuses, MultipleOf512},
     {kBlockStatusLengthMultipleOfMinBlock, kStatuses, MultipleOfMinBlock},
-    {kBlockStatusErrorErrorChunk, kAnswered, ErrorIsChunk},
+    {kBlockStatusErrorErrorChunk, kAnswered, ErrorIsChunk, Fact::kSimple},
     {kBlockStatusOutOfBounds, kAnswered, OutOfBounds},
     {kExtBlockStatusExtGated, Fact::kNonEmpty | Fact::kChunks, EachOf<ChunkType::kBlockStatusExt, NotExtended>},
 });

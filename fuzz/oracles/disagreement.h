@@ -32,16 +32,13 @@ using FindScriptDisagreement = std::function<Found(const engine::Script&)>;
 using FindBytesDisagreement = std::function<Found(engine::ByteView)>;
 
 // The caller says where.
-inline Found Differ(std::string expected, std::string saw) {
+[[gnu::cold]] inline Found Differ(std::string expected, std::string saw) {
   return Disagreement{.where = {}, .expected = std::move(expected), .saw = std::move(saw)};
 }
 
-// Nothing if `saw` is equal to `expected`: numbers, texts, or values with a Print.
+// The same for values: numbers, texts, or values with a Print.
 template <typename Value>
-Found Compare(std::string_view where, const Value& expected, const std::type_identity_t<Value>& saw) {
-  if (expected == saw) {
-    return std::nullopt;
-  }
+[[gnu::cold]] Found DifferInValues(std::string_view where, const Value& expected, const Value& saw) {
   const auto text = [](const Value& value) -> std::string {
     if constexpr (std::is_arithmetic_v<Value>) {
       return std::to_string(value);
@@ -52,6 +49,12 @@ Found Compare(std::string_view where, const Value& expected, const std::type_ide
     }
   };
   return Disagreement{.where = std::string(where), .expected = text(expected), .saw = text(saw)};
+}
+
+// Nothing if `saw` is equal to `expected`.
+template <typename Value>
+Found Compare(std::string_view where, const Value& expected, const std::type_identity_t<Value>& saw) {
+  return expected == saw ? Found() : DifferInValues(where, expected, saw);
 }
 
 inline Found Compare(std::string_view where, const char* expected, const std::string& saw) {

@@ -102,15 +102,9 @@ Found ReferenceJudge::Judge(const Request& request, const engine::Negotiated& ne
 }
 
 Found ReferenceJudge::JudgeRules(bool is_plain) const {
-  std::vector<engine::Violation> violations;
-  if (is_plain) {
-    violations = engine::FindViolations(exchange_, engine::AllRules());
-  } else if (auto failure = engine::FirstFailure(exchange_)) {
-    violations.push_back(*std::move(failure));
-  }
-  return violations.empty()
-             ? Found()
-             : Differ(std::string(violations[0].requirement) + ": " + violations[0].expected, violations[0].saw);
+  const auto rules = is_plain ? engine::AllRules() : engine::RulesOf(spec::Severity::kFailure);
+  const auto violation = engine::FirstViolation(exchange_, rules);
+  return violation ? Differ(std::string(violation->requirement) + ": " + violation->expected, violation->saw) : Found();
 }
 
 // Each reason to refuse brings its errors; where several hold, any of theirs will do.

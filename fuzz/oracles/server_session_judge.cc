@@ -249,7 +249,7 @@ Found HagglingJudge::JudgeContexts(const engine::Export& of, const engine::MetaC
       wanted.push_back(name);
     }
   }
-  const auto given = engine::PayloadsOf<engine::MetaContext>(replies, OptionReplyType::kMetaContext);
+  auto given = engine::PayloadsOf<engine::MetaContext>(replies, OptionReplyType::kMetaContext);
   const auto is_given_once = [&given](std::string_view name) {
     return std::ranges::count(given, name, &engine::MetaContext::name) == 1;
   };
@@ -264,7 +264,7 @@ Found HagglingJudge::JudgeContexts(const engine::Export& of, const engine::MetaC
     return Differ(listing ? "ids are 0" : "ids differ", replies);
   }
   if (!listing) {
-    negotiated_.contexts = given;
+    negotiated_.contexts = std::move(given);
     negotiated_.context_export = query.export_name;
   }
   return std::nullopt;

@@ -158,7 +158,7 @@ void ReplyJudge::CompareHole(ByteRange hole) {
 }
 
 std::optional<Failure> ReplyJudge::FindFailure() const {
-  if (auto violation = engine::FirstFailure(exchange_)) {
+  if (auto violation = engine::FirstViolation(exchange_, engine::RulesOf(spec::Severity::kFailure))) {
     return Failure{.kind = KindOf(violation->requirement, answer()), .violation = *std::move(violation)};
   }
   const bool is_open = legality().Has(Reason::kPastEnd) || legality().Has(Reason::kUnspecified);
