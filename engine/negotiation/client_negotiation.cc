@@ -57,6 +57,7 @@ Received<Greeting> ClientNegotiation::NextGreeting() {
 
 Received<OptionReplies> ClientNegotiation::NextOptionReplies() {
   OptionReplies replies;
+  replies.reserve(4);  // Enough for most options.
   std::uint64_t payload_bytes = 0;
   for (;;) {
     NBDSPEC_ASSIGN_OR_RETURN(reply, As<OptionReply>(ReceiveMessage(), "an option reply"));

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "engine/negotiation/negotiated.h"
 
+#include <utility>
+
 namespace nbdspec::engine {
 
 void Negotiated::Apply(const Option& option, std::span<const OptionReply> replies) {
@@ -55,16 +57,18 @@ void Negotiated::Enter(std::string name) {
   }
 }
 
-Option MakeOption(std::uint32_t option, const OptionData& data) {
+Option MakeOption(std::uint32_t option, OptionData data) {
   switch (option) {
     case OptionType::kExportName:
       return {.option = option, .payload = Bytes(data.export_name.begin(), data.export_name.end())};
     case OptionType::kInfo:
     case OptionType::kGo:
-      return {.option = option, .payload = EncodePayload(InfoQuery{data.export_name, data.requests})};
+      return {.option = option,
+              .payload = EncodePayload(InfoQuery{std::move(data.export_name), std::move(data.requests)})};
     case OptionType::kListMetaContext:
     case OptionType::kSetMetaContext:
-      return {.option = option, .payload = EncodePayload(MetaContextQuery{data.export_name, data.queries})};
+      return {.option = option,
+              .payload = EncodePayload(MetaContextQuery{std::move(data.export_name), std::move(data.queries)})};
     default:
       return {.option = option};
   }

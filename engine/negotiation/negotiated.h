@@ -73,8 +73,9 @@ struct Negotiated {
 template <typename Payload>
 std::vector<Payload> PayloadsOf(std::span<const OptionReply> replies, std::uint32_t type) {
   std::vector<Payload> payloads;
+  payloads.reserve(replies.size());
   for (const OptionReply& reply : replies) {
-    if (auto payload = DecodePayload<Payload>(reply.payload); payload && reply.type == type) {
+    if (auto payload = reply.type == type ? DecodePayload<Payload>(reply.payload) : std::nullopt) {
       payloads.push_back(*std::move(payload));
     }
   }
@@ -95,6 +96,6 @@ struct OptionData {
 };
 
 // The option with its data; an option that takes none, or is unknown, has none.
-Option MakeOption(std::uint32_t option, const OptionData& data = {});
+Option MakeOption(std::uint32_t option, OptionData data = {});
 
 }  // namespace nbdspec::engine
