@@ -92,13 +92,12 @@ std::expected<void, ErrorCode> LastWriterOracle::Add(std::uint64_t offset, std::
   return {};
 }
 
-const std::vector<Extent>& LastWriterOracle::Extents(ByteRange bounds) const {
+std::span<const Extent> LastWriterOracle::Extents(ByteRange bounds) const {
   const std::uint64_t end = std::min(bounds.end, size_);
   if (bounds.begin >= end) {
-    extents_.clear();
-    return extents_;
+    return {};
   }
-  extents_.resize(cells_.size());
+  extents_.resize(std::max(extents_.size(), cells_.size()));
   std::size_t cell = bounds.begin == 0 ? 0 : CellAt(bounds.begin);
   Extent extent = {.range = bounds, .type = cells_[cell].type};
   std::size_t count = 0;
@@ -115,8 +114,7 @@ const std::vector<Extent>& LastWriterOracle::Extents(ByteRange bounds) const {
   }
   extent.range.end = end;
   extents_[count] = extent;
-  extents_.resize(count + 1);
-  return extents_;
+  return {extents_.data(), count + 1};
 }
 
 ExtentType LastWriterOracle::TypeAt(std::uint64_t offset) const {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <expected>
+#include <span>
 #include <vector>
 
 #include "engine/base/byte_range.h"
@@ -58,7 +59,7 @@ class LastWriterOracle {
   void Clear() { Begin(size_, initial_); }
 
   // What ExtentMap::ForEach must visit. Valid until the next call, which may not come from another thread meanwhile.
-  [[nodiscard]] const std::vector<Extent>& Extents(ByteRange bounds) const;
+  [[nodiscard]] std::span<const Extent> Extents(ByteRange bounds) const;
 
   // Range: offset below size(), checked with CHECK.
   [[nodiscard]] ExtentType TypeAt(std::uint64_t offset) const;

@@ -272,7 +272,8 @@ class CApiDifferential {
     if (step.type == NBDSPEC_EXTENTS_FOREACH_FLAG_RANGE) {
       bounds = {.begin = step.offset, .end = step.length == UINT64_MAX ? UINT64_MAX : step.offset + step.length};
     }
-    Outcome outcome = {.visited = oracle.Extents(bounds)};
+    const auto visited = oracle.Extents(bounds);
+    Outcome outcome = {.visited = {visited.begin(), visited.end()}};
     if (step.stop_at != 0 && outcome.visited.size() >= step.stop_at) {
       outcome.visited.resize(step.stop_at);
       outcome.result = -1;

@@ -14,12 +14,14 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <variant>
 
 #include "engine/base/byte_range.h"
 #include "engine/base/error.h"
 #include "engine/extents/extent.h"
+#include "engine/extents/extent_map.h"
 #include "engine/extents/small_shape.h"
 #include "engine/oracle/oracles.h"
 #include "engine/script/script.h"
@@ -186,10 +188,11 @@ class ObservedMap : public Map {
   using Map::Map;
 
   auto Add(std::uint64_t offset, std::uint64_t length, engine::ExtentType type) {
-    [[maybe_unused]] const TreeEventCounts before = engine::tree_event_counts;
+    constexpr bool kCountsEvents = !std::is_same_v<Map, engine::ExtentMap>;
+    [[maybe_unused]] const TreeEventCounts before = kCountsEvents ? engine::tree_event_counts : TreeEventCounts{};
     const auto result = Map::Add(offset, length, type);
     CountExtents(this->extent_count());
-    if constexpr (requires { this->height(); }) {
+    if constexpr (kCountsEvents) {
       CountTree(before, this->height());
     }
     return result;

@@ -43,7 +43,8 @@ std::vector<engine::Extent> TruthOf(const engine::Script& script) {
       oracle.Clear();
     }
   }
-  return oracle.Extents({.begin = 0, .end = script.size});
+  const auto extents = oracle.Extents({.begin = 0, .end = script.size});
+  return {extents.begin(), extents.end()};
 }
 
 // --- A reply --------------------------------------------------------------------------------------------------

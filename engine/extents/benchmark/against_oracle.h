@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -16,14 +17,14 @@ namespace nbdspec::engine::speed {
 // Compares all of `bounds`, the type at its first byte, and a walk that stops after two extents.
 template <typename Subject, typename Oracle>
 std::optional<std::string> Difference(const Subject& subject, const Oracle& oracle, ByteRange bounds) {
-  const std::vector<Extent>& expected = oracle.Extents(bounds);  // Of either oracle: by value, or its buffer.
+  const auto expected = oracle.Extents(bounds);
   std::vector<Extent> visited;
   const bool went_on = subject.ForEach(bounds, [&](Extent extent) {
     visited.push_back(extent);
     return true;
   });
   const std::string where = " of [" + std::to_string(bounds.begin) + ", " + std::to_string(bounds.end) + ")";
-  if (!went_on || visited != expected) {
+  if (!went_on || !std::ranges::equal(visited, expected)) {
     return std::string(Subject::kName) + ": the extents" + where + " differ from the oracle's";
   }
   std::size_t calls = 0;
