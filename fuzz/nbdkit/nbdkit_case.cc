@@ -13,6 +13,7 @@
 
 #include "conformance/peer/targets/started_peer.h"
 #include "engine/base/byte_range.h"
+#include "engine/base/check.h"
 #include "engine/base/quoted.h"
 
 namespace nbdspec::fuzz {
@@ -224,6 +225,12 @@ std::optional<Truth> TruthIfUsable(const NbdkitCase& test_case) {
     truth = truth && (is_first || layer.kind != Kind::kPartition) ? Over(*truth, layer) : std::nullopt;
   }
   return truth;
+}
+
+Truth TruthOf(const NbdkitCase& test_case) {
+  auto truth = TruthIfUsable(test_case);
+  NBDSPEC_CHECK(truth.has_value());
+  return *std::move(truth);
 }
 
 std::expected<Words, engine::Trouble> NbdkitWords(const NbdkitCase& test_case, const std::string& socket_path) {

@@ -53,7 +53,8 @@ struct NbdkitCase {
 // What is true of the export; nothing if a layer does not fit on what is below it, so that nbdkit refuses to start.
 std::optional<Truth> TruthIfUsable(const NbdkitCase& test_case);
 inline bool IsUsable(const NbdkitCase& test_case) { return TruthIfUsable(test_case).has_value(); }
-inline Truth TruthOf(const NbdkitCase& test_case) { return *TruthIfUsable(test_case); }
+// The same for a usable case, which is checked with CHECK.
+Truth TruthOf(const NbdkitCase& test_case);
 
 // The words of the command that listens on the unix socket.
 // Errors: the plugin is not found.
