@@ -35,4 +35,11 @@ std::expected<std::string, engine::Trouble> ReadFile(const std::string& path, st
   return text;
 }
 
+std::string CorpusFolderOf(const std::filesystem::path& path) {
+  std::error_code error;
+  const auto folder = std::filesystem::absolute(path, error).lexically_normal().parent_path();
+  const auto part = folder.parent_path().filename();
+  return part == "regressions" || part == "seeds" ? folder.filename().string() : "";
+}
+
 }  // namespace nbdspec::fuzz

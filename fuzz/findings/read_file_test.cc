@@ -58,5 +58,14 @@ TEST(ReadFile, TellsWhyItCannot) {
   EXPECT_NE(WhyNot("").find("cannot read \"\""), std::string::npos);
 }
 
+TEST(CorpusFolderOf, IsTheFolderAFileIsIn) {
+  EXPECT_EQ(CorpusFolderOf("/x/corpus/regressions/wire_decode/a"), "wire_decode");
+  EXPECT_EQ(CorpusFolderOf("corpus/seeds//c_api/a"), "c_api");
+  EXPECT_EQ(CorpusFolderOf("seeds/c_api/a"), "c_api");
+  for (const char* path : {"", "/", "a", "seeds/a", "corpus/scripts/x/a", "seeds/c_api/below/a", "c_api/a"}) {
+    EXPECT_EQ(CorpusFolderOf(path), "") << path;
+  }
+}
+
 }  // namespace
 }  // namespace nbdspec::fuzz

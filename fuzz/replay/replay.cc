@@ -29,14 +29,6 @@ std::unexpected<Trouble> CannotUse(const std::string& path, const std::string& w
   return std::unexpected(Trouble{Quoted(path, kPathShownMax) + " " + why});
 }
 
-// The folder of the corpus that `path` is in: NAME of "regressions/NAME/FILE" and "seeds/NAME/FILE". Empty: none.
-std::string CorpusFolderOf(const std::string& path) {
-  std::error_code error;
-  const fs::path folder = fs::absolute(path, error).lexically_normal().parent_path();
-  const fs::path part = folder.parent_path().filename();
-  return part == "regressions" || part == "seeds" ? folder.filename().string() : "";
-}
-
 std::string TargetOf(const TargetInput& input) { return input.target.empty() ? "TARGET" : input.target; }
 
 // `bazel run` starts its program elsewhere.

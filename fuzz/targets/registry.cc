@@ -41,12 +41,6 @@ const FuzzTarget* TargetNamed(std::string_view name) {
   return found != targets.end() ? &*found : name == NbdkitExtents().name ? &NbdkitExtents() : nullptr;
 }
 
-std::string CorpusFolderOf(const std::filesystem::path& path) {
-  const auto folder = path.lexically_normal().parent_path();
-  const auto part = folder.parent_path().filename();
-  return part == "regressions" || part == "seeds" ? folder.filename().string() : "";
-}
-
 std::string TableOfTargets() {
   std::string table = "| target | what is broken | against |\n|---|---|---|\n";
   for (const FuzzTarget& target : FuzzTargets()) {

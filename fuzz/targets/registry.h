@@ -3,7 +3,6 @@
 
 #pragma once
 
-#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -19,9 +18,6 @@ const FuzzTarget& NbdkitExtents();
 
 // Null when there is none of that name; NbdkitExtents is one.
 const FuzzTarget* TargetNamed(std::string_view name);
-
-// The target whose corpus `path` is in, by its last folders: "regressions/NAME/FILE", "seeds/NAME/FILE". Empty: none.
-std::string CorpusFolderOf(const std::filesystem::path& path);
 
 // The rows of the table in docs/howto/add_a_fuzz_target.md.
 std::string TableOfTargets();

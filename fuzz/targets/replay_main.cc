@@ -30,6 +30,7 @@
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"
 #include "engine/script/shrink.h"
+#include "fuzz/findings/read_file.h"
 #include "fuzz/inputs/input_mutator.h"
 #include "fuzz/targets/registry.h"
 
