@@ -45,7 +45,7 @@ struct Fact {
   static constexpr Facts kCache = 1 << 28;
   static constexpr Facts kFailed = 1 << 29;  // With an error, be it 0.
   static constexpr Facts kFast = 1 << 30;    // The request has FAST_ZERO.
-  static constexpr Facts kIllegal = 1U << 31;
+  static constexpr Facts kIllegal = Facts{1} << 31;
 };
 
 inline Ruling Kept() { return {}; }

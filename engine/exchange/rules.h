@@ -48,7 +48,7 @@ struct Ruling {
 
 // What must be true of an exchange for a rule to be asked, as bits. Rules are many, and most need something that most
 // exchanges lack.
-using Facts = std::uint32_t;
+using Facts = std::uint64_t;
 Facts FactsOf(const Exchange& exchange);
 
 struct Rule {
