@@ -105,8 +105,8 @@ Facts FactsOf(const Exchange& exchange) {
 
 namespace {
 
-// Calls `judge` with each of `rules` that may be violated, until it returns true. Which may is found without a
-// branch for each, for a processor guesses those wrong too often.
+// Calls `judge` with each of `rules` that may be violated, until it returns true. These are found without a branch for
+// each rule, which a processor would guess wrong too often.
 template <typename Judge>
 void ForEachSuspect(std::span<const Rule> rules, Facts facts, Judge judge) {
   constexpr std::size_t kAtOnce = 64;

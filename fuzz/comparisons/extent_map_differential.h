@@ -188,7 +188,7 @@ class ObservedMap : public Map {
   using Map::Map;
 
   auto Add(std::uint64_t offset, std::uint64_t length, engine::ExtentType type) {
-    constexpr bool kCountsEvents = !std::is_same_v<Map, engine::ExtentMap>;
+    constexpr bool kCountsEvents = !std::is_same_v<Map, engine::ExtentMap>;  // The real tree counts none.
     [[maybe_unused]] const TreeEventCounts before = kCountsEvents ? engine::tree_event_counts : TreeEventCounts{};
     const auto result = Map::Add(offset, length, type);
     CountExtents(this->extent_count());
