@@ -60,24 +60,25 @@ ExtentType BitmapOracle::TypeAt(std::uint64_t offset) const {
 void LastWriterOracle::Begin(std::uint64_t size, ExtentType initial) {
   size_ = size;
   initial_ = initial;
-  cells_.assign(1, {.begin = 0, .type = initial});
+  begins_.assign(1, 0);
+  types_.assign(1, initial);
 }
 
 std::size_t LastWriterOracle::CellFrom(std::uint64_t offset) {
   if (offset == size_) {
-    return cells_.size();
+    return begins_.size();
   }
   const std::size_t cell = CellAt(offset);
-  if (cells_[cell].begin == offset) {
+  if (begins_[cell] == offset) {
     return cell;
   }
-  cells_.insert(cells_.begin() + static_cast<std::ptrdiff_t>(cell) + 1, {.begin = offset, .type = cells_[cell].type});
+  begins_.insert(begins_.begin() + static_cast<std::ptrdiff_t>(cell) + 1, offset);
+  types_.insert(types_.begin() + static_cast<std::ptrdiff_t>(cell), types_[cell]);
   return cell + 1;
 }
 
 std::size_t LastWriterOracle::CellAt(std::uint64_t offset) const {
-  const auto past = std::ranges::upper_bound(cells_, offset, {}, &Cell::begin);
-  return static_cast<std::size_t>(past - cells_.begin()) - 1;
+  return static_cast<std::size_t>(std::ranges::upper_bound(begins_, offset) - begins_.begin()) - 1;
 }
 
 std::expected<void, ErrorCode> LastWriterOracle::Add(std::uint64_t offset, std::uint64_t length, ExtentType type) {
@@ -86,7 +87,7 @@ std::expected<void, ErrorCode> LastWriterOracle::Add(std::uint64_t offset, std::
     const std::size_t begin = CellFrom(offset);
     const std::size_t end = CellFrom(std::min(offset + length, size_));
     for (std::size_t cell = begin; cell < end; ++cell) {
-      cells_[cell].type = type;
+      types_[cell] = type;
     }
   }
   return {};
@@ -97,29 +98,28 @@ std::span<const Extent> LastWriterOracle::Extents(ByteRange bounds) const {
   if (bounds.begin >= end) {
     return {};
   }
-  extents_.resize(std::max(extents_.size(), cells_.size()));
+  extents_.resize(std::max(extents_.size(), begins_.size()));
+  const std::span begins = begins_;
+  const std::span types = types_;
+  const std::span extents = extents_;
   std::size_t cell = bounds.begin == 0 ? 0 : CellAt(bounds.begin);
-  Extent extent = {.range = bounds, .type = cells_[cell].type};
+  std::uint64_t from = bounds.begin;
+  ExtentType type = types[cell];
   std::size_t count = 0;
-  // An extent is written at each cell, which the next one overwrites unless it begins another extent: where extents end
-  // is as good as random, and a processor that guesses it wrong loses more time than the rest takes.
-  for (++cell; cell < cells_.size() && cells_[cell].begin < end; ++cell) {
-    const auto [begin, type] = cells_[cell];
-    extent.range.end = begin;
-    extents_[count] = extent;
-    const bool ends = type != extent.type;
-    count += ends ? 1 : 0;
-    extent.range.begin = ends ? begin : extent.range.begin;
-    extent.type = type;
+  for (++cell; cell < begins.size() && begins[cell] < end; ++cell) {
+    if (types[cell] != type) {
+      extents[count++] = {.range = {.begin = from, .end = begins[cell]}, .type = type};
+      from = begins[cell];
+      type = types[cell];
+    }
   }
-  extent.range.end = end;
-  extents_[count] = extent;
-  return {extents_.data(), count + 1};
+  extents[count++] = {.range = {.begin = from, .end = end}, .type = type};
+  return extents.first(count);
 }
 
 ExtentType LastWriterOracle::TypeAt(std::uint64_t offset) const {
   NBDSPEC_CHECK(offset < size_);
-  return cells_[CellAt(offset)].type;
+  return types_[CellAt(offset)];
 }
 
 }  // namespace nbdspec::engine

@@ -67,11 +67,6 @@ class LastWriterOracle {
   [[nodiscard]] std::uint64_t size() const { return size_; }
 
  private:
-  struct Cell {
-    std::uint64_t begin;
-    ExtentType type;
-  };
-
   // The cell that begins at `offset`, which is made if need be. Range: up to size_, which gives the count of cells.
   std::size_t CellFrom(std::uint64_t offset);
   // The cell that holds `offset`.
@@ -79,7 +74,8 @@ class LastWriterOracle {
 
   std::uint64_t size_ = 0;
   ExtentType initial_ = ExtentType::kHole;
-  std::vector<Cell> cells_;              // Ascending.
+  std::vector<std::uint64_t> begins_;    // Where each cell begins, ascending.
+  std::vector<ExtentType> types_;        // Of each cell.
   mutable std::vector<Extent> extents_;  // Room for the answer of Extents.
 };
 

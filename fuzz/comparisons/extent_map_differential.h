@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// A map and an oracle, taken through the same steps, and everything that can be asked compared after each.
+// A map and an oracle, taken through the same steps; all they answer is compared, and the whole maps after each change.
 //
 // The map is a template parameter so that canary tests can pass one with a planted bug, and another implementation
 // can be checked the same way. It needs Add, Clear, ForEach, Lookup, extent_count and CheckInvariants, as ExtentMap.
@@ -39,12 +39,14 @@ class ExtentMapDifferential {
   // Both outlive this, and are equal so far.
   ExtentMapDifferential(Map& map, Oracle& oracle) : map_(map), oracle_(oracle) {}
 
-  // Takes both through `step`, then compares the whole maps.
+  // Takes both through `step`; if it may change them, compares the whole maps.
   Found Take(const engine::Step& step) {
     if (auto found = std::visit([this](const auto& kind) { return this->Do(kind); }, step)) {
       return found;
     }
-    return CompareWhole();
+    const bool may_change =
+        std::holds_alternative<engine::AddStep>(step) || std::holds_alternative<engine::ClearStep>(step);
+    return may_change ? CompareWhole() : std::nullopt;
   }
 
   // The whole map: every extent, their count, and its own idea of what it should be.
@@ -61,18 +63,20 @@ class ExtentMapDifferential {
  private:
   using Answer = std::expected<void, engine::ErrorCode>;
 
-  // What a visitor checks: it visits `expected` from the first to the last, or to the one at which it stops.
+  // What a visitor checks: it visits `next` and so on up to `end`, and stops there if `stops`.
   struct Walk {
-    const engine::Extent* expected;
-    std::size_t count;
-    std::size_t stop_at;
-    std::size_t seen = 0;
+    const engine::Extent* next;
+    const engine::Extent* end;
+    bool stops;
     bool is_right = true;
 
     bool Visit(const engine::Extent& extent) {
-      is_right = is_right && seen < count && extent == expected[seen];
-      ++seen;
-      return seen != stop_at;
+      if (next == end || extent != *next) {
+        is_right = false;
+        return false;
+      }
+      ++next;
+      return !stops || next != end;
     }
   };
 
@@ -114,12 +118,11 @@ class ExtentMapDifferential {
   // Whether the map's ForEach shows `extents` to a visitor that stops where `step` says, and says whether it did.
   bool Visits(const engine::ForEachStep& step, std::span<const engine::Extent> extents) const {
     const bool stops = step.stop_at != 0 && extents.size() >= step.stop_at;
-    Walk walk = {.expected = extents.data(),
-                 .count = stops ? step.stop_at : extents.size(),
-                 .stop_at = step.stop_at == 0 ? ~std::size_t{0} : step.stop_at};
+    const std::span expected = stops ? extents.first(step.stop_at) : extents;
+    Walk walk = {.next = expected.data(), .end = expected.data() + expected.size(), .stops = stops};
     const bool has_ended =
         map_.ForEach(step.bounds, [&walk](const engine::Extent& extent) { return walk.Visit(extent); });
-    return walk.is_right && walk.seen == walk.count && has_ended == !stops;
+    return walk.is_right && walk.next == walk.end && has_ended == !stops;
   }
 
   // The disagreement that Visits found, in words.
