@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/layers/layer.h"
 #include "engine/server/server.h"
 #include "engine/wire/byte_queue.h"
 
@@ -19,8 +20,7 @@ constexpr std::uint32_t kStrictMinimumBytes = 4096;
 
 // Data at the start, in the middle and at the end; allocated zeroes; holes between.
 //   [0, 64K) data  |  hole  |  [1M, 1M+64K) data  |  hole  |  [2M, 2M+64K) zeroes  |  hole  |  last 4K data
-engine::Disk DefaultDisk() {
-  engine::Disk disk(kDiskBytes);
+void FillDefaultDisk(engine::Layer& disk) {
   const auto put_data = [&](std::uint64_t begin, std::uint64_t end) {
     engine::Bytes data(end - begin);
     for (std::size_t i = 0; i < data.size(); ++i) {
@@ -32,19 +32,25 @@ engine::Disk DefaultDisk() {
   put_data(kMiB, kMiB + 64 * kKiB);
   NBDSPEC_CHECK(disk.WriteZeroes({.begin = 2 * kMiB, .end = 2 * kMiB + 64 * kKiB}, /*may_punch_hole=*/false));
   put_data(kDiskBytes - 4 * kKiB, kDiskBytes);
-  return disk;
+  NBDSPEC_CHECK(disk.Flush());
 }
+
+// Counts the power cuts of a server, each of which ends its connections.
+using PowerCuts = std::shared_ptr<std::uint64_t>;
 
 // A connection: what one side sends the other has received at once.
 class InProcessTransport : public Transport {
  public:
-  InProcessTransport(std::vector<engine::Export*> exports, std::unique_ptr<engine::Interposer> interposer, Wire wire)
+  InProcessTransport(std::vector<engine::Export*> exports, std::unique_ptr<engine::Interposer> interposer, Wire wire,
+                     PowerCuts power_cuts)
       : interposer_(std::move(interposer)),
         wire_(std::move(wire)),
-        server_({}, std::move(exports), interposer_.get()) {}
+        server_({}, std::move(exports), interposer_.get()),
+        power_cuts_(std::move(power_cuts)),
+        power_cuts_before_(*power_cuts_) {}
 
   Ending Send(engine::ByteView bytes, Clock::time_point) override {
-    if (server_.closed() || cut_) {
+    if (server_.closed() || cut_ || HasLostPower()) {
       return Ending::kReset;
     }
     server_.Receive(bytes);
@@ -52,7 +58,7 @@ class InProcessTransport : public Transport {
   }
 
   Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point) override {
-    while (arrived_.size() == 0 && !cut_) {
+    while (arrived_.size() == 0 && !cut_ && !HasLostPower()) {
       engine::Bytes said = server_.TakeOutput();
       if (said.empty()) {
         return server_.closed() || client_is_done_ ? Ending::kClosed : Ending::kTimedOut;
@@ -75,23 +81,37 @@ class InProcessTransport : public Transport {
   void CloseSending() override { client_is_done_ = true; }
 
  private:
+  [[nodiscard]] bool HasLostPower() const { return *power_cuts_ != power_cuts_before_; }
+
   std::unique_ptr<engine::Interposer> interposer_;
   Wire wire_;
   engine::Server server_;
+  PowerCuts power_cuts_;
+  std::uint64_t power_cuts_before_;
   engine::ByteQueue arrived_;  // On the client's side.
   bool cut_ = false;
   bool client_is_done_ = false;
 };
 
-class InProcessPeer : public Peer {
+class InProcessPeer : public Peer, public Storage {
  public:
   InProcessPeer(const ReferenceOptions& options, Setup setup) : options_(options), setup_(setup) { Fill(); }
 
   std::expected<std::unique_ptr<Transport>, engine::Trouble> Connect(Transport::Clock::time_point) override {
     return std::make_unique<InProcessTransport>(std::vector<engine::Export*>{exports_[0].get(), exports_[1].get()},
                                                 options_.interposers ? options_.interposers() : nullptr,
-                                                options_.wires ? options_.wires() : Wire{});
+                                                options_.wires ? options_.wires() : Wire{}, power_cuts_);
   }
+
+  Storage* storage() override { return volatile_disk_ != nullptr ? this : nullptr; }
+
+  std::expected<void, engine::Trouble> CutPower(const engine::PowerCut& cut, Transport::Clock::time_point) override {
+    ++*power_cuts_;
+    volatile_disk_->Cut(cut);
+    return {};
+  }
+
+  void With(const std::function<void(engine::VolatileDisk& disk)>& use) override { use(*volatile_disk_); }
 
   std::expected<void, engine::Trouble> Restart() override {
     Fill();
@@ -106,7 +126,15 @@ class InProcessPeer : public Peer {
       options.block_size.minimum = kStrictMinimumBytes;
     }
     exports_.clear();
-    exports_.push_back(std::make_unique<engine::Export>(options, DefaultDisk()));
+    exports_.push_back(std::make_unique<engine::Export>(options));
+    if (setup_ == Setup::kOnStorage) {
+      auto disk = std::make_unique<engine::VolatileDisk>(kDiskBytes);
+      volatile_disk_ = disk.get();
+      exports_[0]->stack = std::move(disk);
+    } else {
+      exports_[0]->disk = engine::Disk(kDiskBytes);
+    }
+    FillDefaultDisk(exports_[0]->layer());
     exports_.push_back(
         std::make_unique<engine::Export>(engine::ExportOptions{.name = "second"}, engine::Disk(64 * kKiB)));
   }
@@ -114,6 +142,8 @@ class InProcessPeer : public Peer {
   const ReferenceOptions options_;
   const Setup setup_;
   std::vector<std::unique_ptr<engine::Export>> exports_;
+  engine::VolatileDisk* volatile_disk_ = nullptr;  // Of the first export, in Setup::kOnStorage.
+  PowerCuts power_cuts_ = std::make_shared<std::uint64_t>(0);
 };
 
 }  // namespace
@@ -122,7 +152,7 @@ std::unique_ptr<Target> ReferenceTarget(ReferenceOptions options) {
   return std::make_unique<Target>(
       TargetFacts{.description = "nbdspec reference server (in process)",
                   .command_line = "reference",
-                  .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kStrictBlockSize}},
+                  .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kStrictBlockSize, Setup::kOnStorage}},
       [options = std::move(options)](Setup setup, auto) { return std::make_unique<InProcessPeer>(options, setup); });
 }
 

@@ -18,6 +18,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/error.h"
+#include "engine/storage/volatile_disk.h"
 
 namespace nbdspec::conformance {
 
@@ -52,6 +53,22 @@ enum class Setup {
   kWritable,
   kReadOnly,
   kStrictBlockSize,  // Advertises a minimum block size above 1 and enforces it.
+  kOnStorage,        // Its disk is storage of ours: Peer::storage.
+};
+
+// The disk of a server that stores its bytes with us, instead of in a file.
+class Storage {
+ public:
+  virtual ~Storage() = default;
+
+  // The power goes and comes back: the server is killed, the disk keeps of what was not durable what `cut` says, and
+  // the server is started on what is left. Connections to it have ended.
+  // Errors: it does not come up on that disk by `deadline`, or at all.
+  virtual std::expected<void, engine::Trouble> CutPower(const engine::PowerCut& cut,
+                                                        Transport::Clock::time_point deadline) = 0;
+
+  // Calls `use` with the disk while no request of the server's is under way.
+  virtual void With(const std::function<void(engine::VolatileDisk& disk)>& use) = 0;
 };
 
 class Peer {
@@ -67,6 +84,9 @@ class Peer {
 
   // Starts it again from fresh contents, when nbdspec started it. Errors: it cannot, or does not come up.
   virtual std::expected<void, engine::Trouble> Restart() = 0;
+
+  // Its disk, in Setup::kOnStorage; else nothing.
+  virtual Storage* storage() { return nullptr; }
 
   // The last bytes the server wrote to standard error; empty when nbdspec did not start it.
   virtual std::string StandardError() { return {}; }

@@ -307,7 +307,11 @@ reports::Outcome Worker::Run(const Check& check) {
   outcome.replay = fmt::format("nbdspec check {} {} --seed {}{}", target_.CommandLine(), check.id, options_.seed,
                                options_.replay_flags);
   Server& server = ServerFor(check.setup);
-  const std::string missing = server.profile ? MissingFor(check, server.profile->features) : "";
+  // A setup decides what a server offers, but for this one: the check would have no disk.
+  const bool has_no_disk = check.setup == Setup::kOnStorage && !target_.CanSetUp(Setup::kOnStorage);
+  const std::string missing = has_no_disk      ? "the server's disk is not nbdspec's: pass --power-cut to make it so"
+                              : server.profile ? MissingFor(check, server.profile->features)
+                                               : "";
   const bool needs_something = check.needs != 0;
   if (start >= deadline_) {
     outcome.verdict = Verdict::kInconclusive;

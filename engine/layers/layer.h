@@ -56,6 +56,9 @@ class Layer {
   virtual LayerResult Trim(ByteRange range);
 
   virtual LayerResult Flush() { return {}; }
+
+  // What a write, zeroing or trim left in `range` is durable: for FUA. Unless overridden: all is flushed.
+  virtual LayerResult Persist(ByteRange /*range*/) { return Flush(); }
 };
 
 // A layer over `next`, to which everything passes that is not overridden.

@@ -128,7 +128,7 @@ Server::Messages Server::Execute(const Request& request) {
       NBDSPEC_CHECK(false && "Refusal lets only commands through that are offered");
   }
   if (done && Writes(request.type) && (request.flags & CommandFlag::kFua) != 0) {
-    done = layer.Flush();
+    done = layer.Persist(range);
   }
   return Result(request, done ? NbdError::kOk : done.error());
 }
