@@ -19,6 +19,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <variant>
 #include <vector>
 
 #include "conformance/peer/target.h"
@@ -108,6 +109,9 @@ struct Stop {
     return ::nbdspec::conformance::Stop(::nbdspec::conformance::AsJudgement(std::move(variable##_or).error())); \
   }                                                                                                             \
   [[maybe_unused]] auto& variable = *variable##_or
+
+// Of a part of a check: nothing, or the judgement to stop with.
+using Step = std::expected<std::monostate, Judgement>;
 
 // How to enter the export under test.
 struct EnterOptions {
@@ -205,7 +209,8 @@ std::span<const Check> AllChecks();
 // The files of checks, in that order: XChecks() is in x_checks.cc.
 #define NBDSPEC_CHECK_FILES(Each)                                                                                  \
   Each(Handshake) Each(Option) Each(OptionReply) Each(Info) Each(BlockSize) Each(MetaContext) Each(SetMetaContext) \
-      Each(BlockStatus) Each(ZeroClaim) Each(Transmission) Each(Flag) Each(Read) Each(Write)
+      Each(BlockStatus) Each(ZeroClaim) Each(Transmission) Each(Flag) Each(Read) Each(Write) Each(DataWrite)       \
+          Each(DataRead) Each(InFlight) Each(Repetition) Each(SeveralExports)
 #define NBDSPEC_DECLARE(Name) std::vector<Check> Name##Checks();
 NBDSPEC_CHECK_FILES(NBDSPEC_DECLARE)
 #undef NBDSPEC_DECLARE

@@ -38,6 +38,17 @@ void FillDefaultDisk(engine::Layer& disk) {
 // Counts the power cuts of a server, each of which ends its connections.
 using PowerCuts = std::shared_ptr<std::uint64_t>;
 
+// The second export: other bytes than the first has there.
+engine::Disk SecondDisk() {
+  engine::Disk disk(64 * kKiB);
+  engine::Bytes data(4 * kKiB);
+  for (std::size_t i = 0; i < data.size(); ++i) {
+    data[i] = static_cast<std::uint8_t>(i % 241 + 7);
+  }
+  NBDSPEC_CHECK(disk.Write(0, data));
+  return disk;
+}
+
 // A connection: what one side sends the other has received at once.
 class InProcessTransport : public Transport {
  public:
@@ -135,8 +146,7 @@ class InProcessPeer : public Peer, public Storage {
       exports_[0]->disk = engine::Disk(kDiskBytes);
     }
     FillDefaultDisk(exports_[0]->layer());
-    exports_.push_back(
-        std::make_unique<engine::Export>(engine::ExportOptions{.name = "second"}, engine::Disk(64 * kKiB)));
+    exports_.push_back(std::make_unique<engine::Export>(engine::ExportOptions{.name = "second"}, SecondDisk()));
   }
 
   const ReferenceOptions options_;

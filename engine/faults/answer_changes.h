@@ -137,6 +137,15 @@ inline Change ChangesRequest(std::uint16_t command, Changing<Connection, Request
   }};
 }
 
+// Changes a request for some bytes.
+inline Change ChangesRange(std::uint16_t command, std::function<void(Request& request)> change) {
+  return ChangesRequest(command, [=](Request& request) {
+    if (request.length > 0 && !request.too_long) {  // The data of one that is too long was dropped.
+      change(request);
+    }
+  });
+}
+
 inline Change ClearsRequestFlags(std::uint16_t command, std::uint16_t flags = 0xffff) {
   return ChangesRequest(command, [flags](Request& request) { request.flags &= static_cast<std::uint16_t>(~flags); });
 }

@@ -26,5 +26,6 @@ std::vector<Fault> StatusFaults();
 std::vector<Fault> ReplyFaults();
 std::vector<Fault> ReadFaults();
 std::vector<Fault> WriteFaults();
+std::vector<Fault> DataFaults();
 
 }  // namespace nbdspec::engine::faults

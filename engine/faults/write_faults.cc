@@ -13,15 +13,6 @@ constexpr std::uint16_t kFastZero = CommandFlag::kFastZero;
 constexpr std::size_t kCookieAt = 8;  // In a request.
 constexpr Detector kWrongBytes = Fuzz(kWrongData, kTransmissionWriteThenReply);
 
-// Changes a request for some bytes.
-Change ChangesRange(std::uint16_t command, std::function<void(Request& request)> change) {
-  return ChangesRequest(command, [=](Request& request) {
-    if (request.length > 0 && !request.too_long) {  // The data of one that is too long was dropped.
-      change(request);
-    }
-  });
-}
-
 Change RoundsOutwards(std::uint16_t command) {
   return ChangesRange(command, [](Request& request) {
     const std::uint64_t end = (EndOf(request) + 4095) / 4096 * 4096;
@@ -65,20 +56,23 @@ std::vector<Fault> WriteFaults() {
       {"server_does_not_know_write", kBaselineWriteServer, Fails(kWrite, kEinval, OnSuccess)},
       {"server_has_no_space_for_data", kBaseAllocationNotHoleNoEnospc, Fails(kWrite, kEnospc, OnSuccess)},
       {"server_forgets_writes", kWrongBytes, Forgets(kWrite)},
-      {"server_forgets_each_third_write", kWrongBytes,
+      {"server_forgets_each_third_write",
+       By(kSub<kTransmissionWriteThenReply, "before-disc">, kSub<kDiscHandleOutstanding, "one-segment">, kWrongBytes),
        ChangesRange(kWrite,
                     [count = 0](Request& request) mutable { request.type = ++count % 3 == 0 ? kCache : kWrite; })},
-      {"server_forgets_write_with_fua", Exchange(kLost, 100),
+      {"server_forgets_write_with_fua", By(kSub<kTransmissionWriteThenReply, "fua-edges">, Exchange(kLost, 100)),
        ChangesRequest(kWrite, [](Request& request) { request.type = request.flags == kFua ? kCache : kWrite; })},
       {"server_writes_late", Exchange(kOrder, 350), WritesLate()},
       {"server_writes_wrong_last_byte", By(kTransmissionWriteThenReply, kWrongBytes),
        ChangesRange(kWrite, [](Request& request) { request.payload.back() ^= 1; })},
-      {"server_writes_wrong_last_byte_unaligned", By(Session(kEdge, 2000), Exchange(kEdge, 400)),
+      {"server_writes_wrong_last_byte_unaligned",
+       By(kSub<kTransmissionWriteThenReply, "edges">, kSub<kTransmissionWriteThenReply, "powers-of-2">,
+          kSub<kTransmissionWriteThenReply, "fua-edges">, Session(kEdge, 2000), Exchange(kEdge, 400)),
        ChangesRange(kWrite,
                     [](Request& request) { request.payload.back() ^= request.offset % kSectorBytes != 0 ? 0x55 : 0; })},
       {"server_swaps_first_and_last_byte_of_write", kWrongBytes,
        ChangesRange(kWrite, [](Request& request) { std::swap(request.payload.front(), request.payload.back()); })},
-      {"server_forgets_what_passes_64_kib_of_write", kWrongBytes,
+      {"server_forgets_what_passes_64_kib_of_write", By(kSub<kTransmissionWriteThenReply, "edges">, kWrongBytes),
        ChangesRange(kWrite,
                     [](Request& request) {
                       request.length = std::min(request.length, 65536U);
@@ -87,9 +81,11 @@ std::vector<Fault> WriteFaults() {
       {"server_writes_at_sector_begin", kWrongBytes,
        ChangesRange(kWrite, [](Request& request) { request.offset = request.offset / kSectorBytes * kSectorBytes; })},
       {"server_takes_data_of_refused_write_for_a_request",
-       By(kTransmissionWriteConsumeOnError, kSub<kTransmissionWriteConsumeOnError, "read-only">),
+       By(kTransmissionWriteConsumeOnError, kSub<kTransmissionWriteConsumeOnError, "read-only">,
+          kSub<kTransmissionWriteConsumeOnError, "over-end">, kSub<kTransmissionWriteConsumeOnError, "past-end">,
+          kSub<kTransmissionWriteConsumeOnError, "wraps">, kSub<kTransmissionWriteConsumeOnError, "unknown-flag">),
        TakesDataForRequest()},
-      {"server_clears_what_it_caches", By(kCacheNoSemanticChange, kWrongBytes),
+      {"server_clears_what_it_caches", By(kCacheNoSemanticChange, kSub<kCacheNoSemanticChange, "edges">, kWrongBytes),
        ChangesRange(kCache,
                     [](Request& request) {
                       request.type = kWrite;
@@ -102,7 +98,9 @@ std::vector<Fault> WriteFaults() {
       {"server_offers_df_and_refuses_it", kEflagsUnsupportedClear, Fails(kRead, kEinval, OnFlag(CommandFlag::kDf))},
       {"server_does_not_know_trim", By(kEflagsTrimWorks, kEflagsUnsupportedClear), Fails(kTrim, kEinval, OnSuccess)},
       {"server_forgets_trim", By(Session(kLost, 650), Exchange(kLost, 300)), Forgets(kTrim)},
-      {"server_trims_a_byte_more", Exchange(kEdge, 600),
+      {"server_trims_a_byte_more",
+       By(kSub<kTransmissionWriteThenReply, "trim-edges">, kSub<kTransmissionWriteThenReply, "trim-powers-of-2">,
+          Exchange(kEdge, 600)),
        ChangesRequest(kTrim, [](const Connection& on,
                                 Request& request) { request.length += EndOf(request) < on.export_bytes ? 1 : 0; })},
       {"server_trims_all_but_the_first_byte", Exchange(kEdge, 300),
@@ -112,7 +110,10 @@ std::vector<Fault> WriteFaults() {
                         request.offset += kept;
                         request.length -= kept;
                       })},
-      {"server_rounds_trim_outwards", Fuzz(kFalseClaim, kBaseAllocationZeroReadsZero), RoundsOutwards(kTrim)},
+      {"server_rounds_trim_outwards",
+       By(kSub<kTransmissionWriteThenReply, "trim-edges">, kSub<kTransmissionWriteThenReply, "trim-powers-of-2">,
+          Fuzz(kFalseClaim, kBaseAllocationZeroReadsZero)),
+       RoundsOutwards(kTrim)},
       {"server_does_not_know_write_zeroes", kEflagsWriteZeroesWorks, Fails(kWriteZeroes, kEinval, OnSuccess)},
       {"server_refuses_no_hole", By(kEflagsWriteZeroesWorks, kCmdflagNoHoleSupport),
        Fails(kWriteZeroes, kEinval, OnFlag(kNoHole))},
@@ -120,10 +121,16 @@ std::vector<Fault> WriteFaults() {
       {"server_zeroes_one_sector",
        By(kWriteZeroesReadsZero, kSub<kWriteZeroesReadsZero, "no-hole">, kSub<kWriteZeroesReadsZero, "fast">),
        ChangesRequest(kWriteZeroes, [](Request& request) { request.length = std::min(request.length, kSectorBytes); })},
-      {"server_zeroes_all_but_the_last_byte", kWrongBytes,
+      {"server_zeroes_all_but_the_last_byte",
+       By(kSub<kWriteZeroesReadsZero, "edges">, kSub<kWriteZeroesReadsZero, "no-hole-edges">,
+          kSub<kWriteZeroesReadsZero, "powers-of-2">, kWrongBytes),
        ChangesRange(kWriteZeroes, [](Request& request) { request.length -= request.length > 1 ? 1 : 0; })},
-      {"server_rounds_zeroes_outwards", kWrongBytes, RoundsOutwards(kWriteZeroes)},
-      {"server_cuts_length_of_zeroes_to_16_bits", Exchange(kWidth, 2000),
+      {"server_rounds_zeroes_outwards",
+       By(kSub<kWriteZeroesReadsZero, "edges">, kSub<kWriteZeroesReadsZero, "no-hole-edges">,
+          kSub<kWriteZeroesReadsZero, "powers-of-2">, kWrongBytes),
+       RoundsOutwards(kWriteZeroes)},
+      {"server_cuts_length_of_zeroes_to_16_bits",
+       By(kSub<kWriteZeroesReadsZero, "edges">, kSub<kWriteZeroesReadsZero, "no-hole-edges">, Exchange(kWidth, 2000)),
        ChangesRequest(kWriteZeroes, [](Request& request) { request.length &= 0xffff; })},
       {"server_forgets_no_hole", By(Session(kBits, 9000), Exchange(kBits, 700)),
        ClearsRequestFlags(kWriteZeroes, kNoHole)},

@@ -19,9 +19,6 @@ constexpr std::uint64_t kSampleBytes = 64 << 10;  // Of a claim too long to be r
 constexpr std::uint64_t kPlaceUnits = 8;          // Of what is written at one place.
 constexpr std::string_view kAllowed = "ZERO only where every byte reads as zero";
 
-// Nothing, or why to stop.
-using Step = std::expected<std::monostate, Judgement>;
-
 // Reads `claimed`, or samples of it, and judges.
 Step RefuteByReading(CheckContext& context, StatusAsker& asker, ByteRange claimed, const std::string& by,
                      std::uint64_t& read_bytes) {
@@ -312,6 +309,8 @@ std::vector<Check> ZeroClaimChecks() {
        kWrites},
       {kBaseAllocationZeroReadsZero, "What a query of the whole export claims to be zero reads as zeroes.",
        WalkReadsZero, kBase},
+      {kSub<kBaseAllocationZeroReadsZero, "other-exports">,
+       "What a query of another export claims to be zero reads as zeroes there.", OnOtherExports(WalkReadsZero), kBase},
       {kSub<kBaseAllocationZeroReadsZero, "battery">,
        "What short, unaligned and REQ_ONE queries claim to be zero reads as zeroes.", BatteryReadsZero, kBase},
       {kSub<kBaseAllocationZeroReadsZero, "after-write">, "After a WRITE its bytes are not claimed to be zero.",

@@ -124,8 +124,10 @@ std::expected<ByteRange, Judgement> ScratchRange(const Entered& entered, std::ui
 Bytes Pattern(std::uint64_t length, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   Bytes bytes(length);
+  std::uint64_t word = 0;
   for (std::uint8_t& byte : bytes) {
-    byte = static_cast<std::uint8_t>(random() % 255 + 1);
+    word = word < 256 ? random() : word >> 8;
+    byte = std::max<std::uint8_t>(1, static_cast<std::uint8_t>(word));
   }
   return bytes;
 }
@@ -184,6 +186,31 @@ Judgement Compare(const Bytes& found, const Bytes& wanted, std::uint64_t offset,
                            : Broken(fmt::format("{:#04x} at offset {}, not {:#04x}", *at,
                                                 offset + static_cast<std::uint64_t>(at - found.begin()), *other),
                                     allowed);
+}
+
+CheckRun OnOtherExports(CheckRun judge) {
+  return [judge = std::move(judge)](CheckContext& context) {
+    constexpr std::size_t kJudgedMax = 8;
+    const std::string own = context.export_name;
+    Judgement all = NotApplicable("the server lists no other export");
+    std::size_t count = 0;
+    for (const ListedExport& listed : context.profile.exports) {
+      if (listed.name == own || ++count > kJudgedMax) {
+        continue;
+      }
+      context.export_name = listed.name;
+      Judgement judgement = judge(context);
+      context.export_name = own;
+      if (!judgement.saw.empty()) {
+        judgement.saw = fmt::format("the export {}: {}", Quoted(listed.name), judgement.saw);
+      }
+      if (judgement.is_broken()) {
+        return judgement;
+      }
+      all = all.holds() || judgement.holds() ? Holds() : NotApplicable(std::move(judgement.saw));
+    }
+    return all;
+  };
 }
 
 // --- Survey ----------------------------------------------------------------------------------------------------

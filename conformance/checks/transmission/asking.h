@@ -99,6 +99,10 @@ std::expected<Bytes, Judgement> ReadBytes(Session& session, ByteRange range);
 // Broken at the first byte of `found`, read at `offset`, that is not `wanted`.
 Judgement Compare(const Bytes& found, const Bytes& wanted, std::uint64_t offset, std::string_view allowed);
 
+// Judges each of the first exports that the server lists beside the one under test: broken where one is broken, not
+// applicable where none can be judged.
+CheckRun OnOtherExports(CheckRun judge);
+
 // --- Survey ----------------------------------------------------------------------------------------------------
 // Most rules of the transmission phase say something of every answer, so their checks hold the same conversation and
 // apply the rule of their requirement (engine/exchange) to each exchange. Replies may come in any order. At most eight

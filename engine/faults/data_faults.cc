@@ -1,0 +1,179 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Faults of bytes: too few or too many are changed, READ gives others when it is asked otherwise, what was answered is
+// not there, and what was right once is wrong the hundredth time or on another export.
+#include <memory>
+
+#include "engine/faults/fault_tables.h"
+
+namespace nbdspec::engine::faults {
+
+namespace {
+
+constexpr std::uint64_t k64KiB = 1 << 16;
+constexpr std::uint64_t kHundred = 100;
+
+// --- What READ gives ---
+
+// Changes the bytes that READ gives, of which the first is at `offset`.
+using ChangeBytes = std::function<void(std::uint64_t offset, Bytes& bytes)>;
+Change ChangesBytesRead(When when, ChangeBytes change) {
+  return ChangesAnswer(kRead, std::move(when), [=](const Request& to, Messages& sent) {
+    ForEach<SimpleReply>(sent, [&](SimpleReply& reply) { change(to.offset, reply.data); });
+    ForEachOfType<OffsetData>(sent, ChunkType::kOffsetData, [&](OffsetData& data) { change(data.offset, data.data); });
+  });
+}
+
+bool Crosses64KiB(const Request& to, const Messages& /*sent*/) {
+  return to.length > 0 && to.offset / k64KiB != (EndOf(to) - 1) / k64KiB;
+}
+
+// Spoils the last byte before a multiple of 64 KiB.
+void SpoilBefore64KiB(std::uint64_t offset, Bytes& bytes) {
+  const std::uint64_t until = k64KiB - offset % k64KiB;
+  if (until <= bytes.size()) {
+    bytes[until - 1] ^= 1;
+  }
+}
+
+When OnDf(std::uint32_t length_min) {
+  return [=](const Request& to, const Messages&) { return Has(to, CommandFlag::kDf) && to.length >= length_min; };
+}
+
+// --- What is done ---
+
+// Does each WRITE when the next one comes, and answers it before.
+Change DoesWriteWithTheNext() {
+  return ChangesRange(kWrite, [held = std::optional<Request>()](Request& request) mutable {
+    Request now = held.value_or(Request{.type = kCache});
+    now.cookie = request.cookie;
+    held = std::exchange(request, std::move(now));
+  });
+}
+
+// From the hundredth request of a connection on READ gives zeroes.
+Change TiresOfReading() {
+  return ChangesAnswer(kRead, [](const Request&, Messages& sent, const Connection& on) {
+    if (on.request_count >= kHundred) {
+      ForEach<SimpleReply>(sent, [](SimpleReply& reply) { std::ranges::fill(reply.data, std::uint8_t{0}); });
+      ForEachOfType<OffsetData>(sent, ChunkType::kOffsetData,
+                                [](OffsetData& data) { std::ranges::fill(data.data, std::uint8_t{0}); });
+    }
+  });
+}
+
+Change ForgetsThirdSelection() {
+  return {.sent = [count = 0](const ClientMessage* to, const Connection&, Messages& sent) mutable {
+    const auto* option = std::get_if<Option>(to);
+    const auto* request = std::get_if<Request>(to);
+    count += option != nullptr && option->option == kSetContexts ? 1 : 0;
+    if (request != nullptr && request->type == kBlockStatus && count >= 3) {
+      AnswerWith(*request, kEinval, sent);
+    }
+  }};
+}
+
+Change CallsThirdUnknownExportInvalid() {
+  return ChangesOptionReplies(kAnyOption, kErrUnknown, [count = 0](OptionReply& reply) mutable {
+    reply.type = ++count >= 3 ? kErrInvalid : kErrUnknown;
+  });
+}
+
+// The next connection reads from its export what was written last to any.
+Change WritesToTheNextExport() {
+  const auto last = std::make_shared<Request>();  // Of all connections.
+  return {.received =
+              [=](ClientMessage& received, const Connection&) {
+                const auto* request = std::get_if<Request>(&received);
+                *last = request != nullptr && request->type == kWrite ? *request : std::move(*last);
+                return true;
+              },
+          .sent =
+              [=, written = Request()](const ClientMessage* to, const Connection&, Messages& sent) mutable {
+                if (to == nullptr) {
+                  written = std::exchange(*last, Request());
+                }
+                ForEachOfType<OffsetData>(sent, ChunkType::kOffsetData, [&](OffsetData& data) {
+                  if (data.offset == written.offset && data.data.size() == written.payload.size()) {
+                    data.data = written.payload;
+                  }
+                });
+              }};
+}
+
+}  // namespace
+
+std::vector<Fault> DataFaults() {
+  return {
+      {"server_writes_a_byte_more",
+       By(kSub<kTransmissionWriteThenReply, "edges">, kSub<kTransmissionWriteThenReply, "powers-of-2">),
+       ChangesRequest(kWrite,
+                      [](const Connection& on, Request& request) {
+                        if (EndOf(request) < on.export_bytes) {
+                          ++request.length;
+                          request.payload.push_back(0xee);
+                        }
+                      })},
+      {"server_forgets_the_last_byte_of_long_writes", kSub<kTransmissionWriteThenReply, "edges">,
+       ChangesRange(kWrite,
+                    [](Request& request) {
+                      const std::uint32_t lost = request.length > k64KiB ? 1 : 0;
+                      request.length -= lost;
+                      request.payload.resize(request.length);
+                    })},
+      {"server_splits_writes_at_64_kib_and_does_one_part", kSub<kTransmissionWriteThenReply, "powers-of-2">,
+       ChangesRange(kWrite,
+                    [](Request& request) {
+                      request.length = Crosses64KiB(request, {})
+                                           ? static_cast<std::uint32_t>(k64KiB - request.offset % k64KiB)
+                                           : request.length;
+                      request.payload.resize(request.length);
+                    })},
+      {"server_does_each_write_when_the_next_comes",
+       By(kSub<kTransmissionWriteThenReply, "before-disc">, kSub<kDiscHandleOutstanding, "one-segment">,
+          kSub<kTransmissionWriteThenReply, "hundreds">),
+       DoesWriteWithTheNext()},
+      {"server_zeroes_a_byte_more",
+       By(kSub<kWriteZeroesReadsZero, "edges">, kSub<kWriteZeroesReadsZero, "powers-of-2">),
+       ChangesRequest(
+           kWriteZeroes,
+           [](const Connection& on, Request& request) { request.length += EndOf(request) < on.export_bytes ? 1 : 0; })},
+      {"server_reads_wrong_byte_in_front_of_64_kib",
+       By(kSub<kBaselineReadServer, "splits">, kSub<kBaselineReadServer, "structured-splits">,
+          kSub<kStructuredReadDfMixedAsData, "splits">, kSub<kTransmissionWriteThenReply, "splits">,
+          kSub<kTransmissionWriteThenReply, "structured-splits">, kSub<kStructuredReadDfMixedAsData, "written-splits">),
+       ChangesBytesRead(Crosses64KiB, SpoilBefore64KiB)},
+      {"server_reads_a_lone_byte_as_zero",
+       By(kSub<kBaselineReadServer, "splits">, kSub<kTransmissionWriteThenReply, "splits">,
+          kSub<kTransmissionWriteThenReply, "structured-splits">),
+       ChangesBytesRead(Always,
+                        [](std::uint64_t, Bytes& bytes) { bytes.front() = bytes.size() == 1 ? 0 : bytes.front(); })},
+      {"server_gives_a_byte_less_with_df",
+       By(kSub<kStructuredReadDfMixedAsData, "splits">, kSub<kStructuredReadDfMixedAsData, "written-splits">),
+       ChangesBytesRead(OnDf(2), [](std::uint64_t, Bytes& bytes) { bytes.pop_back(); })},
+      {"server_fills_holes_with_ones_for_df",
+       By(kSub<kStructuredReadDfMixedAsData, "splits">, kSub<kStructuredReadDfMixedAsData, "written-splits">),
+       ChangesBytesRead(
+           OnDf(1),
+           [](std::uint64_t, Bytes& bytes) { std::ranges::replace(bytes, std::uint8_t{0}, std::uint8_t{0xff}); })},
+      {"server_forgets_the_third_selection", kSub<kOptionSetMetaContextReplaces, "many-times">,
+       ForgetsThirdSelection()},
+      {"server_calls_the_third_unknown_export_invalid",
+       By(kSub<kOptionInfoUnknownExport, "many-times">, kSub<kOptionInfoUnknownExport, "go-many-times">),
+       CallsThirdUnknownExportInvalid()},
+      {"server_reads_zeroes_from_the_hundredth_request_on",
+       By(kSub<kBaselineReadServer, "hundreds">, kSub<kTransmissionWriteThenReply, "hundreds">), TiresOfReading()},
+      {"server_writes_to_the_export_entered_next", kSub<kTransmissionWriteThenReply, "other-exports">,
+       WritesToTheNextExport()},
+      {"server_gives_small_exports_4_mib", kSub<kBaselineReadServer, "other-exports">,
+       ChangesInfo<InfoExport>([](InfoExport& info) { info.size = std::max<std::uint64_t>(info.size, 4 << 20); })},
+      {"server_claims_zeroes_all_over_small_exports", kSub<kBaseAllocationZeroReadsZero, "other-exports">,
+       ChangesAllocation(0,
+                         [](const Request&, std::vector<Descriptor>& descriptors, const Connection& on) {
+                           for (Descriptor& descriptor : descriptors) {
+                             descriptor.status |= on.export_bytes < (1 << 20) ? AllocationFlag::kZero : 0;
+                           }
+                         })},
+  };
+}
+
+}  // namespace nbdspec::engine::faults
