@@ -58,6 +58,7 @@ conformance::RunOptions RunOptionsFrom(const Options& options) {
   add(options.reply_timeout_s != defaults.reply_timeout_s, fmt::format("--reply-timeout {}", options.reply_timeout_s));
   add(options.case_timeout_s != defaults.case_timeout_s, fmt::format("--case-timeout {}", options.case_timeout_s));
   add(options.allow_write, "--allow-write");
+  add(options.power_cut, "--power-cut");
   return run;
 }
 

@@ -54,6 +54,8 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{"check --spawn '' handshake.magic", 2, "--spawn"},
                     Refused{"check --spawn 'true {socket}' nbdkit", 2, "both name a server"},
                     Refused{"check nbdkit --export d handshake.magic", 2, "--export goes with"},
+                    Refused{"check nbd://127.0.0.1 --power-cut", 2, "--power-cut needs a server"},
+                    Refused{"check --spawn 'true {socket}' --power-cut", 2, "{image}"},
                     Refused{"check --seed -1 handshake.magic", 2, "--seed"},
                     Refused{"check --seed 18446744073709551616 handshake.magic", 2, "--seed"},
                     Refused{"check handshake.magic --json /dev/full", 5, "No space left"},

@@ -16,13 +16,15 @@ constexpr double kDay = 86400;
 
 constexpr char kCheckFooter[] =
     "TARGET is an NBD URI (nbd://host/export, nbd+unix:///export?socket=PATH), a server that nbdspec starts by name\n"
-    "(nbdkit, nbdkit:extents, qemu-nbd, nbd-server, reference), or --spawn. Without one it is the reference server,\n"
-    "in process.\n"
+    "(nbdkit, nbdkit:extents, nbdkit:nbd, qemu-nbd, qemu-nbd:qcow2, nbd-server, reference), or --spawn. Without one "
+    "it\n"
+    "is the reference server, in process.\n"
     "SELECT is a check's id, its beginning, a glob, or !any-of-these to leave out.\n\n"
     "  nbdspec check nbdkit\n"
     "  nbdspec check qemu-nbd block-status '!*zero-length*'\n"
     "  nbdspec check nbd+unix:///?socket=/run/nbd.sock --allow-write --junit nbd.xml\n"
-    "  nbdspec check --spawn 'my-server --socket {socket} {image}'";
+    "  nbdspec check --spawn 'my-server --socket {socket} {image}'\n"
+    "  nbdspec check qemu-nbd --power-cut";
 
 constexpr char kFuzzFooter[] =
     "TARGET is as for check. Fuzzing overwrites its export, so a URI needs --allow-write. Each finding is a "
@@ -132,13 +134,16 @@ std::span<const CommandRow> Commands() {
 
 std::span<const OptionRow> AllOptions() {
   static const auto rows = std::to_array<OptionRow>({
-      {"--spawn", " check fuzz ", "Start this server: {socket} and {image} are replaced", &Options::spawn, "COMMAND"},
+      {"--spawn", " check fuzz ", "Start this server: {socket} and {image}, or {image-uri}, are replaced",
+       &Options::spawn, "COMMAND"},
       {"--export", " check fuzz ", "The export to enter, with --spawn", &Options::export_name, "NAME"},
       {"--target", " replay shrink ",
        "Replay against this server instead of the recorded one: a name, a URI, or a command with {socket}",
        &Options::target, "TARGET"},
       {"--allow-write", " check fuzz diff replay shrink ", "Write to a server that nbdspec did not start",
        &Options::allow_write},
+      {"--power-cut", " check ", "Also check what is left when the power goes: a server's disk is nbdspec's then",
+       &Options::power_cut},
       {"--seed", " check selftest fuzz diff ", "Seed of everything random", &Options::seed},
       {"--time", " fuzz ", "How long; 0: no limit, a minute when --scripts is not given either", &Options::time_s},
       {"--scripts", " fuzz ", "How many scripts; 0: as many as the time allows", &Options::script_count},

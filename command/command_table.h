@@ -28,6 +28,7 @@ struct Options {
   std::string export_name = {};
   std::string target = {};  // Of replay and shrink, in place of the recorded one.
   bool allow_write = false;
+  bool power_cut = false;
 
   // How long, and how many.
   std::uint64_t seed = 1;

@@ -32,19 +32,18 @@ void Note(int signal) {
   interrupted = true;
 }
 
-}  // namespace
-
-TargetOrTrouble TakeTarget(Options& options) {
+TargetOrTrouble TakeAnyTarget(Options& options) {
+  const conformance::StartOptions start = {.power_cut = options.power_cut};
   const std::string first = options.words.empty() ? "" : options.words.front();
   const bool is_uri = first.find("://") != std::string::npos || first.starts_with("nbd:");
-  auto server = conformance::TargetFromName(first);  // Its only error is that there is none of that name.
+  auto server = conformance::TargetFromName(first, start);  // Its only error is that there is none of that name.
   const bool is_target = is_uri || server || first == "reference";
   if (!options.spawn.empty() && is_target) {
     return std::unexpected(Trouble{"--spawn and the target " + Quoted(first, kWordShownMax) +
                                    " both name a server: give only one of them."});
   }
   if (!options.spawn.empty()) {
-    return conformance::TargetFromSpawn(options.spawn, options.export_name);
+    return conformance::TargetFromSpawn(options.spawn, options.export_name, start);
   }
   if (!options.export_name.empty()) {
     return std::unexpected(
@@ -58,6 +57,18 @@ TargetOrTrouble TakeTarget(Options& options) {
     return conformance::TargetFromUri(first);
   }
   return server ? std::move(server) : conformance::ReferenceTarget();
+}
+
+}  // namespace
+
+TargetOrTrouble TakeTarget(Options& options) {
+  auto target = TakeAnyTarget(options);
+  if (target && options.power_cut && !(*target)->CanSetUp(conformance::Setup::kOnStorage)) {
+    return std::unexpected(Trouble{
+        "--power-cut needs a server that nbdspec starts, and whose disk can be nbdspec's: " + (*target)->Describe() +
+        " is none; a command has {image} or {image-uri} where it takes its disk."});
+  }
+  return target;
 }
 
 TargetOrTrouble WritableTarget(Options options) {

@@ -18,7 +18,7 @@ namespace nbdspec::command {
 using conformance::TargetOrTrouble;
 
 // The target that `options` name, its word taken off their front, or the reference server when they name none.
-// Errors: a malformed URI, a spawn command that cannot work, more than one server named.
+// Errors: a malformed URI, a spawn command that cannot work, more than one server named, no disk for power cuts.
 TargetOrTrouble TakeTarget(Options& options);
 
 // A target to be written to, with no word left over.

@@ -132,12 +132,19 @@ using TargetOrTrouble = std::expected<std::unique_ptr<Target>, engine::Trouble>;
 // An NBD URI: nbd://host[:port]/[export], nbd+unix:///[export]?socket=PATH. (nbds: TLS, a later version.)
 TargetOrTrouble TargetFromUri(std::string_view uri);
 
-// A command that starts a server, with {socket} (required; a unix socket to listen on) and {image} (an 8 MiB file
-// to serve) replaced. It is split into words by shell quoting rules, and not given to a shell.
-TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view export_name);
+// Of a server that nbdspec starts.
+struct StartOptions {
+  bool power_cut = false;  // Offers Setup::kOnStorage, where the server has a disk that can be ours.
+};
 
-// "nbdkit", "nbdkit:extents" (with the plugin of engine/nbdkit), "qemu-nbd" or "nbd-server", as Debian 12 installs it.
-// ("reference" is in reference_target.h.)
-TargetOrTrouble TargetFromName(std::string_view name);
+// A command that starts a server, with {socket} (required; a unix socket to listen on) and {image} (an 8 MiB file
+// to serve) or {image-uri} (an NBD export with the same bytes) replaced. It is split into words by shell quoting rules,
+// and not given to a shell.
+TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view export_name,
+                                const StartOptions& options = {});
+
+// A server of the table in named_servers.cc, as Debian 12 installs it: "nbdkit", "qemu-nbd:qcow2". ("reference" is in
+// reference_target.h.)
+TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& options = {});
 
 }  // namespace nbdspec::conformance

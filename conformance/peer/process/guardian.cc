@@ -115,25 +115,27 @@ class Guardian {
     setpgid(server_, server_);  // As the server does itself: whichever comes first.
   }
 
-  void WatchUntilToldToStop() {
+  // Returns whether the server may have time for last writes.
+  [[nodiscard]] bool WatchUntilToldToStop() {
     for (;;) {
       std::array<pollfd, 2> polled = {{{.fd = plan_.channel, .events = POLLIN, .revents = 0},
                                        {.fd = child_signal_, .events = POLLIN, .revents = 0}}};
       poll(polled.data(), polled.size(), kLogLookMs);
       WaitForChild(0);
       if (polled[0].revents != 0) {
-        return;
+        char kill_it = 0;
+        return recv(plan_.channel, &kill_it, sizeof kill_it, MSG_DONTWAIT) <= 0;
       }
       struct stat log = {};
       if (fstat(plan_.log, &log) == 0 && log.st_size > kLogBytesMax && ftruncate(plan_.log, 0) != 0) {
-        return;  // A log that cannot be bounded: rather no server.
+        return true;  // A log that cannot be bounded: rather no server.
       }
     }
   }
 
-  void StopAll() {
+  void StopAll(bool politely) {
     Reap();
-    if (has_children_) {
+    if (has_children_ && politely) {
       SignalAll(SIGTERM);
       WaitForAll(kPoliteStopMs);
     }
@@ -240,8 +242,7 @@ void RunGuardian(const GuardianPlan& given_plan) {
   Guardian guardian(plan);
   if (guardian.IsToldToStart()) {
     guardian.StartServer();
-    guardian.WatchUntilToldToStop();
-    guardian.StopAll();
+    guardian.StopAll(guardian.WatchUntilToldToStop());
   }
   // The last act is to become rm: the removal of a directory takes more than async-signal-safe calls.
   const char* const words[] = {"rm", "-rf", "--", plan.directory, nullptr};

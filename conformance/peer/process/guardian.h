@@ -6,8 +6,8 @@
 //
 // It is the subreaper of all that the server starts, so daemons become its children and can be found.
 // One socket joins it to nbdspec. A first packet means "start": the directory is guarded while nbdspec makes what the
-// server needs. Its end means "stop": the kernel also ends it when nbdspec is gone. Only a nbdspec that is killed
-// during the fork itself leaves something, a directory with an empty log.
+// server needs. A second one means "kill". Its end means "stop": the kernel also ends it when nbdspec is gone. Only a
+// nbdspec that is killed during the fork itself leaves something, a directory with an empty log.
 
 #pragma once
 

@@ -229,7 +229,15 @@ std::expected<std::unique_ptr<ServerProcess>, Trouble> ServerProcess::Start(
   return process;
 }
 
-ServerProcess::~ServerProcess() {
+ServerProcess::~ServerProcess() { Stop(); }
+
+void ServerProcess::Kill() {
+  const char kill_it = 0;
+  send(channel_.get(), &kill_it, sizeof kill_it, MSG_NOSIGNAL);  // Fails only when all is gone already.
+  Stop();
+}
+
+void ServerProcess::Stop() {
   if (guardian_ < 0) {
     return;
   }
@@ -238,6 +246,7 @@ ServerProcess::~ServerProcess() {
   // The guardian's own waits are all bounded.
   while (waitpid(guardian_, nullptr, 0) < 0 && errno == EINTR) {
   }
+  guardian_ = -1;
 }
 
 std::optional<std::string> ServerProcess::EndedBy(Transport::Clock::time_point deadline) {

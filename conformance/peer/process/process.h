@@ -79,6 +79,9 @@ class ServerProcess {
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
 
+  // Kills it, with everything it started, which have no time for a last write; then stops it.
+  void Kill();
+
   // Waits for it to end of itself, until `deadline`: how it did ("exited with status 1"), or nothing.
   // A daemon has ended when one of its processes was killed, or when all of them are gone.
   std::optional<std::string> EndedBy(Transport::Clock::time_point deadline);
@@ -87,6 +90,8 @@ class ServerProcess {
   [[nodiscard]] std::string LastWords(std::size_t bytes_max = 4096) const;
 
  private:
+  void Stop();
+
   ServerProcess(FileDescriptor channel, FileDescriptor log) : channel_(std::move(channel)), log_(std::move(log)) {}
 
   FileDescriptor channel_;

@@ -6,7 +6,9 @@
 //   client pipelines many requests and leaves (rhbz#2173054), which would hide everything else; use --spawn to meet
 //   it. Without --exit-with-parent, which would replace the guardian's SIGKILL by a SIGTERM that nbdkit puts off.
 // - nbdkit:extents: the same server with our own plugin (engine/nbdkit), which answers from the engine's ExtentMap.
+// - nbdkit:nbd: the same server with its nbd plugin, which stores its bytes on another NBD server: ours.
 // - qemu-nbd: -t, or our first connection would be its last; --shared=0, or a second client would wait without end.
+// - qemu-nbd:qcow2: the same with the image in a qcow2 file.
 // - nbd-server: its exports have names only, so ours is "d"; flush, FUA and trim are off unless asked for.
 
 #include <fcntl.h>
@@ -40,7 +42,9 @@ struct NamedServer {
   std::string_view kind;  // What it serves the image with, for reports; may be empty.
   std::string_view export_name;
   bool can_be_strict;  // Setup::kStrictBlockSize.
-  WordsOrTrouble (*command)(Setup setup, const PrivateDirectory& directory, const std::string& image);
+  TakesDisk takes_disk;
+  WordsOrTrouble (*command)(Setup setup, const PrivateDirectory& directory, const std::string& disk);
+  Words (*format)(const std::string& image, const std::string& disk) = nullptr;
 };
 
 // nbdkit with `plugin` and its parameters.
@@ -60,8 +64,12 @@ Words NbdkitWith(const Words& plugin, Setup setup, const PrivateDirectory& direc
   return words;
 }
 
-WordsOrTrouble NbdkitCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {
-  return NbdkitWith({"file", "file=" + image}, setup, directory);
+WordsOrTrouble NbdkitCommand(Setup setup, const PrivateDirectory& directory, const std::string& disk) {
+  return NbdkitWith({"file", "file=" + disk}, setup, directory);
+}
+
+WordsOrTrouble NbdkitNbdCommand(Setup setup, const PrivateDirectory& directory, const std::string& disk) {
+  return NbdkitWith({"nbd", "uri=" + disk}, setup, directory);
 }
 
 // The image as a script: the plugin's data bytes are the image's.
@@ -77,16 +85,29 @@ std::string ImageScript() {
   return text + add(kImageWrittenZeroes, "zero");
 }
 
-WordsOrTrouble NbdkitExtentsCommand(Setup setup, const PrivateDirectory& directory, const std::string& /*image*/) {
+WordsOrTrouble NbdkitExtentsCommand(Setup setup, const PrivateDirectory& directory, const std::string& /*disk*/) {
   NBDSPEC_ASSIGN_OR_RETURN(plugin, FindNbdkitModule(kExtentsPlugin));
   return NbdkitWith({plugin, "script-text=" + ImageScript()}, setup, directory);
 }
 
-WordsOrTrouble QemuNbdCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {
-  Words words = {"qemu-nbd", "-t", "--shared=0", "-k", directory.socket_path(), "-x", ""};
+Words QemuNbdWords(const PrivateDirectory& directory) {
+  return {"qemu-nbd", "-t", "--shared=0", "-k", directory.socket_path(), "-x", ""};
+}
+
+WordsOrTrouble QemuNbdWith(Words words, std::string_view format, Setup setup, const std::string& disk) {
+  words.insert(words.end(), {"-f", std::string(format)});
+  if (setup == Setup::kReadOnly) {
+    words.emplace_back("-r");
+  }
+  words.push_back(disk);
+  return words;
+}
+
+WordsOrTrouble QemuNbdCommand(Setup setup, const PrivateDirectory& directory, const std::string& disk) {
+  Words words = QemuNbdWords(directory);
   if (setup == Setup::kStrictBlockSize) {  // Only through a driver that asks for it can a file have large blocks.
     std::string escaped;
-    for (const char c : image) {
+    for (const char c : disk) {
       escaped += c == ',' ? ",," : std::string(1, c);
     }
     words.insert(words.end(), {"--image-opts",
@@ -95,15 +116,18 @@ WordsOrTrouble QemuNbdCommand(Setup setup, const PrivateDirectory& directory, co
                                    escaped});
     return words;
   }
-  words.insert(words.end(), {"-f", "raw"});
-  if (setup == Setup::kReadOnly) {
-    words.emplace_back("-r");
-  }
-  words.push_back(image);
-  return words;
+  return QemuNbdWith(std::move(words), "raw", setup, disk);
 }
 
-WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, const std::string& image) {
+WordsOrTrouble QemuNbdQcow2Command(Setup setup, const PrivateDirectory& directory, const std::string& disk) {
+  return QemuNbdWith(QemuNbdWords(directory), "qcow2", setup, disk);
+}
+
+Words Qcow2Format(const std::string& image, const std::string& disk) {
+  return {"qemu-img", "convert", "-f", "raw", "-O", "qcow2", image, disk};
+}
+
+WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, const std::string& disk) {
   // It replaces %s in an export's name, and its file format has backslash escapes.
   if (directory.path().find_first_of("%\\\n") != std::string::npos) {
     return std::unexpected(Trouble{"nbd-server cannot use the directory " + engine::Quoted(directory.path(), 200) +
@@ -112,7 +136,7 @@ WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, 
   // The port must be there and not be 0, although with a unix socket it is not listened on.
   const std::string text =
       "[generic]\nlistenaddr = 127.0.0.1\nport = 10809\nallowlist = true\nunixsock = " + directory.socket_path() +
-      "\n[d]\nexportname = " + image +
+      "\n[d]\nexportname = " + disk +
       "\nflush = true\nfua = true\ntrim = true\nreadonly = " + (setup == Setup::kReadOnly ? "true" : "false") + "\n";
   const std::string path = directory.PathOf("config");
   const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
@@ -123,11 +147,14 @@ WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, 
   return Words{"nbd-server", "-C", path, "-p", directory.PathOf("pid")};
 }
 
-constexpr std::array<NamedServer, 4> kServers = {{
-    {"nbdkit", "nbdkit", "nbdkit", "--version", "file", "", true, NbdkitCommand},
-    {"nbdkit:extents", "nbdkit", "nbdkit", "--version", "script", "", true, NbdkitExtentsCommand},
-    {"qemu-nbd", "qemu-nbd", "qemu-utils", "--version", "raw", "", true, QemuNbdCommand},
-    {"nbd-server", "nbd-server", "nbd-server", "-V", "", "d", false, NbdServerCommand},
+constexpr std::array<NamedServer, 6> kServers = {{
+    {"nbdkit", "nbdkit", "nbdkit", "--version", "file", "", true, TakesDisk::kFile, NbdkitCommand},
+    {"nbdkit:extents", "nbdkit", "nbdkit", "--version", "script", "", true, TakesDisk::kFile, NbdkitExtentsCommand},
+    {"nbdkit:nbd", "nbdkit", "nbdkit", "--version", "nbd", "", true, TakesDisk::kUri, NbdkitNbdCommand},
+    {"qemu-nbd", "qemu-nbd", "qemu-utils", "--version", "raw", "", true, TakesDisk::kFileOrUri, QemuNbdCommand},
+    {"qemu-nbd:qcow2", "qemu-nbd", "qemu-utils", "--version", "qcow2", "", false, TakesDisk::kFileOrUri,
+     QemuNbdQcow2Command, Qcow2Format},
+    {"nbd-server", "nbd-server", "nbd-server", "-V", "", "d", false, TakesDisk::kFile, NbdServerCommand},
 }};
 
 // The first word of what `server` says of itself that begins with a digit: "1.32.5". Empty when it says nothing such.
@@ -152,6 +179,7 @@ std::string VersionOf(const NamedServer& server) {
 
 constexpr std::string_view kSocketPlaceholder = "{socket}";
 constexpr std::string_view kImagePlaceholder = "{image}";
+constexpr std::string_view kUriPlaceholder = "{image-uri}";
 
 std::string Replace(std::string text, std::string_view placeholder, const std::string& value) {
   for (std::size_t at = text.find(placeholder); at != std::string::npos; at = text.find(placeholder, at)) {
@@ -163,13 +191,13 @@ std::string Replace(std::string text, std::string_view placeholder, const std::s
 
 }  // namespace
 
-TargetOrTrouble TargetFromName(std::string_view name) {
+TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& options) {
   const auto* const server = std::ranges::find(kServers, name, &NamedServer::name);
   if (server == kServers.end()) {
     return std::unexpected(
         Trouble{"There is no server named " + engine::Quoted(name) +
-                "; known are nbdkit, nbdkit:extents, qemu-nbd and nbd-server. Others are reached by an NBD URI, " +
-                "or started with --spawn."});
+                "; known are nbdkit, nbdkit:extents, nbdkit:nbd, qemu-nbd, qemu-nbd:qcow2 and nbd-server. Others are " +
+                "reached by an NBD URI, or started with --spawn."});
   }
   const std::string version = VersionOf(*server);
   const std::string kind = server->kind.empty() ? "" : " (" + std::string(server->kind) + ")";
@@ -180,39 +208,56 @@ TargetOrTrouble TargetFromName(std::string_view name) {
   if (server->can_be_strict) {
     facts.setups.push_back(Setup::kStrictBlockSize);
   }
+  if (options.power_cut && server->takes_disk != TakesDisk::kFile) {
+    facts.setups.push_back(Setup::kOnStorage);
+  }
   return StartedTarget(
       facts,
       {.name = std::string(name),
-       .command = [server](Setup setup, const PrivateDirectory& directory, const std::string& image) -> WordsOrTrouble {
+       .command = [server](Setup setup, const PrivateDirectory& directory, const std::string& disk) -> WordsOrTrouble {
          if (!FindExecutable(std::string(server->program))) {
            return std::unexpected(Trouble{std::string(server->program) + " is not installed: run ./setup, or apt " +
                                           "install " + std::string(server->package) + "."});
          }
-         return server->command(setup, directory, image);
-       }});
+         return server->command(setup, directory, disk);
+       },
+       .takes_disk = server->takes_disk,
+       .format = server->format});
 }
 
-TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view export_name) {
+TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view export_name, const StartOptions& options) {
   NBDSPEC_ASSIGN_OR_RETURN(words, SplitCommand(command));
-  if (std::ranges::none_of(words, [](const std::string& word) { return word.contains(kSocketPlaceholder); })) {
+  const auto contain = [&words](std::string_view placeholder) {
+    return std::ranges::any_of(words, [&](const std::string& word) { return word.contains(placeholder); });
+  };
+  if (!contain(kSocketPlaceholder)) {
     return std::unexpected(Trouble{"The command " + engine::Quoted(command, 200) + " has no {socket}: write it where " +
                                    "the server takes the path of the unix socket to listen on."});
   }
+  if (contain(kImagePlaceholder) && contain(kUriPlaceholder)) {
+    return std::unexpected(Trouble{"The command " + engine::Quoted(command, 200) + " has both {image} and " +
+                                   "{image-uri}: the server has one disk, so write only one of them."});
+  }
+  const TakesDisk takes_disk = contain(kUriPlaceholder) ? TakesDisk::kUri : TakesDisk::kFile;
   const std::string export_words = export_name.empty() ? "" : " --export " + QuoteWord(export_name);
+  TargetFacts facts = {.description = std::string(command),
+                       .command_line = "--spawn " + QuoteWord(command) + export_words,
+                       .export_name = std::string(export_name)};
+  if (options.power_cut && takes_disk != TakesDisk::kFile) {
+    facts.setups.push_back(Setup::kOnStorage);
+  }
   return StartedTarget(
-      {.description = std::string(command),
-       .command_line = "--spawn " + QuoteWord(command) + export_words,
-       .export_name = std::string(export_name)},
-      {.name = words.front(),
-       .command = [words](Setup, const PrivateDirectory& directory, const std::string& image) -> WordsOrTrouble {
-         Words replaced;
-         for (const std::string& word : words) {
-           replaced.push_back(
-               Replace(Replace(word, kImagePlaceholder, image), kSocketPlaceholder, directory.socket_path()));
-         }
-         return replaced;
-       },
-       .must_greet = false});
+      facts, {.name = words.front(),
+              .command = [words](Setup, const PrivateDirectory& directory, const std::string& disk) -> WordsOrTrouble {
+                Words replaced;
+                for (const std::string& word : words) {
+                  const std::string with_disk = Replace(Replace(word, kImagePlaceholder, disk), kUriPlaceholder, disk);
+                  replaced.push_back(Replace(with_disk, kSocketPlaceholder, directory.socket_path()));
+                }
+                return replaced;
+              },
+              .takes_disk = takes_disk,
+              .must_greet = false});
 }
 
 }  // namespace nbdspec::conformance

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Real servers, asked with bytes written here by hand: this test depends on nothing that it could be wrong with.
+// Real servers, asked with bytes written by hand (testdata/client.h).
 
 #include <algorithm>
 #include <csignal>
@@ -7,6 +7,7 @@
 
 #include "conformance/peer/target.h"
 #include "conformance/peer/targets/started_peer.h"
+#include "conformance/peer/testdata/client.h"
 #include "conformance/peer/testdata/peer_fixture.h"
 
 namespace nbdspec::conformance {
@@ -15,80 +16,6 @@ namespace {
 using engine::Bytes;
 
 constexpr std::uint16_t kFlagReadOnly = 1 << 1;
-
-void Append(Bytes& bytes, std::uint64_t value, int byte_count) {
-  for (int i = byte_count - 1; i >= 0; --i) {
-    bytes.push_back(static_cast<std::uint8_t>(value >> (8 * i)));
-  }
-}
-
-std::uint64_t BigEndian(engine::ByteView bytes) {
-  std::uint64_t value = 0;
-  for (const std::uint8_t byte : bytes) {
-    value = value << 8 | byte;
-  }
-  return value;
-}
-
-// A client of one export.
-class Client {
- public:
-  Client(std::unique_ptr<Transport> transport, const std::string& export_name) : transport_(std::move(transport)) {
-    const Bytes greeting = ReceiveBytes(*transport_, 18);
-    EXPECT_EQ(greeting.size(), 18U);
-    EXPECT_EQ(std::string(greeting.begin(), greeting.begin() + 16), "NBDMAGICIHAVEOPT");
-    Bytes hello;
-    Append(hello, 3, 4);  // NBD_FLAG_C_FIXED_NEWSTYLE, NBD_FLAG_C_NO_ZEROES.
-    Append(hello, 0x49484156454f5054, 8);
-    Append(hello, 1, 4);  // NBD_OPT_EXPORT_NAME.
-    Append(hello, export_name.size(), 4);
-    hello.insert(hello.end(), export_name.begin(), export_name.end());
-    Send(hello);
-    const Bytes reply = ReceiveBytes(*transport_, 10);
-    EXPECT_EQ(reply.size(), 10U);
-    size_ = BigEndian(engine::ByteView(reply).first(8));
-    flags_ = static_cast<std::uint16_t>(BigEndian(engine::ByteView(reply).last(2)));
-  }
-
-  Bytes Read(std::uint64_t offset, std::uint32_t length) {
-    Request(0, offset, length);
-    EXPECT_EQ(Error(), 0U);
-    return ReceiveBytes(*transport_, length);
-  }
-
-  std::uint64_t Write(std::uint64_t offset, const Bytes& bytes) {
-    Request(1, offset, static_cast<std::uint32_t>(bytes.size()));
-    Send(bytes);
-    return Error();
-  }
-
-  std::uint64_t size() const { return size_; }
-  std::uint16_t flags() const { return flags_; }
-
- private:
-  void Send(const Bytes& bytes) {
-    EXPECT_EQ(transport_->Send(bytes, Transport::Clock::now() + std::chrono::seconds(30)), Ending::kNone);
-  }
-  void Request(std::uint16_t type, std::uint64_t offset, std::uint32_t length) {
-    Bytes request;
-    Append(request, 0x25609513, 4);
-    Append(request, 0, 2);
-    Append(request, type, 2);
-    Append(request, 42, 8);
-    Append(request, offset, 8);
-    Append(request, length, 4);
-    Send(request);
-  }
-  std::uint64_t Error() {
-    const Bytes reply = ReceiveBytes(*transport_, 16);
-    EXPECT_EQ(reply.size(), 16U);
-    return BigEndian(engine::ByteView(reply).subspan(4, 4));
-  }
-
-  std::unique_ptr<Transport> transport_;
-  std::uint64_t size_ = 0;
-  std::uint16_t flags_ = 0;
-};
 
 Bytes ImageBytes(std::uint64_t offset, std::uint64_t length) {
   Bytes bytes;
@@ -100,7 +27,8 @@ Bytes ImageBytes(std::uint64_t offset, std::uint64_t length) {
 
 class NamedServers : public PeerFixture {
  protected:
-  static constexpr const char* kNames[] = {"nbdkit", "nbdkit:extents", "qemu-nbd", "nbd-server"};
+  static constexpr const char* kNames[] = {"nbdkit",   "nbdkit:extents", "nbdkit:nbd",
+                                           "qemu-nbd", "qemu-nbd:qcow2", "nbd-server"};
 
   static std::unique_ptr<Target> Named(std::string_view name) { return TargetFromName(name).value(); }
 
@@ -161,7 +89,7 @@ TEST_F(NamedServers, RestartFromFreshContents) {
 }
 
 TEST_F(NamedServers, EnforceABlockSizeWhereTheyCan) {
-  for (const char* const name : {"nbdkit", "nbdkit:extents", "qemu-nbd"}) {
+  for (const char* const name : {"nbdkit", "nbdkit:extents", "nbdkit:nbd", "qemu-nbd"}) {
     const auto target = Named(name);
     ASSERT_TRUE(target->CanSetUp(Setup::kStrictBlockSize));
     const auto peer = MustStart(*target, Setup::kStrictBlockSize);
@@ -250,11 +178,13 @@ TEST_F(NamedServers, ThatAreNotInstalledAreTroubleWithTheRemedy) {
   EXPECT_EQ(text, "qemu-nbd (raw)");
 }
 
-TEST_F(NamedServers, AreFour) {
+TEST_F(NamedServers, AreSix) {
   for (const std::string_view name : {"", "nbd", "nbdkit ", "nbdkit:", "reference", "NBDKIT"}) {
     const auto target = TargetFromName(name);
     ASSERT_FALSE(target.has_value()) << name;
-    EXPECT_TRUE(target.error().sentence.contains("known are nbdkit, nbdkit:extents, qemu-nbd and nbd-server"));
+    EXPECT_TRUE(
+        target.error().sentence.contains("known are nbdkit, nbdkit:extents, nbdkit:nbd, qemu-nbd, qemu-nbd:qcow2 and "
+                                         "nbd-server"));
   }
 }
 

@@ -13,7 +13,9 @@
 #include <utility>
 
 #include "conformance/peer/socket/socket_transport.h"
+#include "conformance/peer/storage/storage_server.h"
 #include "engine/base/bytes.h"
+#include "engine/base/check.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 
@@ -33,16 +35,26 @@ constexpr std::chrono::milliseconds kNewsOfDeathWait{20};
 // How long Restart waits: what Start was given, within these.
 constexpr std::chrono::seconds kRestartWaitMin{1};
 constexpr std::chrono::seconds kRestartWaitMax{60};
+// How large the storage is that holds the image in a disk format, which adds tables of its own.
+constexpr std::uint64_t kFormattedBytes = 2 * kImageBytes;
 // What of a server's last words goes into a sentence.
 constexpr std::size_t kShownWordsBytesMax = 400;
 
+// In a PrivateDirectory: no longer than its own socket's name, which fits.
+constexpr std::string_view kDiskSocket = "disk";
+
 constexpr std::string_view kBuiltIn = "engine/nbdkit";
 
-bool WriteRange(int fd, engine::ByteRange range) {
+engine::Bytes ImageBytes(engine::ByteRange range) {
   engine::Bytes bytes;
   for (std::uint64_t offset = range.begin; offset < range.end; ++offset) {
     bytes.push_back(ImageByteAt(offset));
   }
+  return bytes;
+}
+
+bool WriteRange(int fd, engine::ByteRange range) {
+  const engine::Bytes bytes = ImageBytes(range);
   std::size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t written =
@@ -66,21 +78,46 @@ std::string TellLastWords(std::string words) {
   return "Its last words: " + engine::Quoted(words, kShownWordsBytesMax) + ".";
 }
 
-class StartedPeer final : public Peer {
+// The URI of the default export at the unix socket `path`.
+std::string UriOf(std::string_view path) {
+  std::string escaped;
+  for (const char c : path) {
+    const bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                          std::string_view("-._~/").contains(c);
+    constexpr std::string_view kDigits = "0123456789ABCDEF";
+    const auto byte = static_cast<unsigned char>(c);
+    escaped += is_plain ? std::string(1, c) : std::string{'%', kDigits[byte >> 4], kDigits[byte & 15]};
+  }
+  return "nbd+unix:///?socket=" + escaped;
+}
+
+using Prepare = std::function<std::expected<void, Trouble>()>;
+
+// Runs `words` to their end. Errors: they fail, or take longer than `deadline`.
+std::expected<void, Trouble> RunToEnd(const std::vector<std::string>& words, PrivateDirectory directory,
+                                      const Prepare& prepare, Clock::time_point deadline) {
+  NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory), prepare));
+  const auto ended = process->EndedBy(deadline);
+  if (ended != "exited with status 0") {
+    return std::unexpected(Trouble{words.front() + " " + ended.value_or("did not end in the time it was given") + ". " +
+                                   TellLastWords(process->LastWords())});
+  }
+  return {};
+}
+
+class StartedPeer final : public Peer, public Storage {
  public:
   StartedPeer(ServerRecipe recipe, Setup setup, std::chrono::nanoseconds restart_wait)
       : recipe_(std::move(recipe)), setup_(setup), restart_wait_(restart_wait) {}
 
   std::expected<void, Trouble> Start(Clock::time_point deadline) {
     process_.reset();  // First: its command may name a port or a lock that only one server can have.
-    auto started = StartProcess();
-    if (started) {
-      started = WaitUntilUp(deadline);
+    storage_.reset();
+    if (setup_ == Setup::kOnStorage || recipe_.takes_disk == TakesDisk::kUri) {
+      NBDSPEC_ASSIGN_OR_RETURN(storage, MakeStorage(deadline));
+      storage_ = std::move(storage);
     }
-    if (!started) {
-      process_.reset();
-    }
-    return started;
+    return StartOnItsDisk(deadline);
   }
 
   std::expected<std::unique_ptr<Transport>, Trouble> Connect(Clock::time_point deadline) override {
@@ -104,15 +141,81 @@ class StartedPeer final : public Peer {
   std::expected<void, Trouble> Restart() override { return Start(Clock::now() + restart_wait_); }
   std::string StandardError() override { return process_ == nullptr ? std::string() : process_->LastWords(); }
 
+  Storage* storage() override { return setup_ == Setup::kOnStorage ? this : nullptr; }
+
+  std::expected<void, Trouble> CutPower(const engine::PowerCut& cut, Clock::time_point deadline) override {
+    storage_->Silence();  // The moment of the cut: what the server, or who stops it, still writes is lost.
+    if (process_ != nullptr) {
+      process_->Kill();
+      process_.reset();
+    }
+    storage_->With([&](engine::VolatileDisk& disk) { disk.Cut(cut); });
+    return StartOnItsDisk(deadline);
+  }
+
+  void With(const std::function<void(engine::VolatileDisk& disk)>& use) override { storage_->With(use); }
+
  private:
-  std::expected<void, Trouble> StartProcess() {
+  // With the image on it.
+  std::expected<std::unique_ptr<StorageServer>, Trouble> MakeStorage(Clock::time_point deadline) {
+    NBDSPEC_ASSIGN_OR_RETURN(storage, StorageServer::Make(recipe_.format ? kFormattedBytes : kImageBytes));
+    if (!recipe_.format) {
+      storage->With([](engine::VolatileDisk& disk) { WriteImage(disk); });
+      return std::move(storage);
+    }
+    NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
+    const std::string socket_path = directory.PathOf(kDiskSocket);
+    NBDSPEC_RETURN_IF_ERROR(
+        Format(UriOf(socket_path), std::move(directory), deadline, [&] { return storage->Listen(socket_path); }));
+    storage->Silence();
+    storage->With([](engine::VolatileDisk& disk) { NBDSPEC_CHECK(disk.Flush()); });
+    return std::move(storage);
+  }
+
+  // Makes `disk` hold the image in the recipe's format, with a command that runs in `directory`.
+  std::expected<void, Trouble> Format(
+      const std::string& disk, PrivateDirectory directory, Clock::time_point deadline,
+      const Prepare& prepare = [] -> std::expected<void, Trouble> { return {}; }) {
+    const std::string image = directory.PathOf("raw");
+    return RunToEnd(
+        recipe_.format(image, disk), std::move(directory),
+        [&] -> std::expected<void, Trouble> {
+          NBDSPEC_RETURN_IF_ERROR(WriteImage(image));
+          return prepare();
+        },
+        deadline);
+  }
+
+  std::expected<void, Trouble> MakeImageFile(const std::string& path, Clock::time_point deadline) {
+    if (!recipe_.format) {
+      return WriteImage(path);
+    }
+    NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
+    return Format(path, std::move(directory), deadline);
+  }
+
+  std::expected<void, Trouble> StartOnItsDisk(Clock::time_point deadline) {
+    auto started = StartProcess(deadline);
+    if (started) {
+      started = WaitUntilUp(deadline);
+    }
+    if (!started) {
+      process_.reset();
+    }
+    return started;
+  }
+
+  std::expected<void, Trouble> StartProcess(Clock::time_point deadline) {
     NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
     NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(directory.socket_path()));
     address_ = address;
-    const std::string image = directory.PathOf("image");
-    NBDSPEC_ASSIGN_OR_RETURN(words, recipe_.command(setup_, directory, image));
-    NBDSPEC_ASSIGN_OR_RETURN(process,
-                             ServerProcess::Start(words, std::move(directory), [&image] { return WriteImage(image); }));
+    const std::string socket_path = directory.PathOf(kDiskSocket);
+    const std::string disk = storage_ != nullptr ? UriOf(socket_path) : directory.PathOf("image");
+    NBDSPEC_ASSIGN_OR_RETURN(words, recipe_.command(setup_, directory, disk));
+    NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory), [&] {
+                               return storage_ != nullptr ? storage_->Listen(socket_path)
+                                                          : MakeImageFile(disk, deadline);
+                             }));
     process_ = std::move(process);
     return {};
   }
@@ -154,10 +257,19 @@ class StartedPeer final : public Peer {
   Setup setup_;
   std::chrono::nanoseconds restart_wait_;
   SocketAddress address_;
+  std::unique_ptr<StorageServer> storage_;  // What is declared last goes first: the server may want its disk to stop.
   std::unique_ptr<ServerProcess> process_;  // Null only when the last start failed.
 };
 
 }  // namespace
+
+void WriteImage(engine::VolatileDisk& disk) {
+  for (const engine::ByteRange data : kImageData) {
+    NBDSPEC_CHECK(disk.Write(data.begin, ImageBytes(data)));
+  }
+  NBDSPEC_CHECK(disk.WriteZeroes(kImageWrittenZeroes, /*may_punch_hole=*/false));
+  NBDSPEC_CHECK(disk.Flush());
+}
 
 std::expected<void, Trouble> WriteImage(const std::string& path) {
   const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));

@@ -17,6 +17,7 @@
 #include "conformance/peer/target.h"
 #include "engine/base/byte_range.h"
 #include "engine/base/error.h"
+#include "engine/storage/volatile_disk.h"
 
 namespace nbdspec::conformance {
 
@@ -52,20 +53,36 @@ constexpr std::uint8_t ImageByteAt(std::uint64_t offset) {
   return 0;
 }
 
+// Writes the image to `disk`, durably. Range: a disk of at least kImageBytes that fails at nothing, checked with CHECK.
+void WriteImage(engine::VolatileDisk& disk);
+
 // Writes the image as the new file `path`.
 // Errors: the file system's.
 std::expected<void, engine::Trouble> WriteImage(const std::string& path);
 
 // --- The server ---
 
+// What a server can be given as its disk.
+enum class TakesDisk : std::uint8_t {
+  kFile,       // Or nothing. It has no Setup::kOnStorage.
+  kFileOrUri,  // There its disk is the URI of an NBD export of ours; in other setups a file.
+  kUri,        // Its disk is such an export in every setup.
+};
+
 // How to start a server.
 struct ServerRecipe {
   std::string name;  // For sentences: "nbdkit".
 
-  // The words of the command that serves `image` on directory.socket_path(); may write more files there.
+  // The words of the command that serves `disk`, a file or a URI, on directory.socket_path(); may write more files
+  // there.
   std::function<std::expected<std::vector<std::string>, engine::Trouble>(Setup setup, const PrivateDirectory& directory,
-                                                                         const std::string& image)>
+                                                                         const std::string& disk)>
       command;
+
+  TakesDisk takes_disk = TakesDisk::kFile;
+
+  // For a server of a disk format: the words of the command that makes `disk` hold in it what the file `image` holds.
+  std::function<std::vector<std::string>(const std::string& image, const std::string& disk)> format = {};
 
   // Whether it is up only once it has greeted a client. Without, a socket that takes a connection is enough: an
   // unknown server may be wrong in what it says, and that is for the checks to find. (Either way one connection is
