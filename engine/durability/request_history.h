@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// RequestHistory: whose bytes may stand on a disk after a power cut, by what was requested and answered before it.
+//
+//   write a   |------|  answered                 b was answered before the flush was sent: covered. a had ended before
+//   write b             |------|  answered       b began, so that nothing of it may come back. c was answered after
+//   flush                          |-----|       the flush was sent: a power cut may lose it or not. Allowed: b, c.
+//   write c                       |---|
+//   power cut                             X
+//
+// A request begins when it is sent and ends when its answer has come. A write is covered when a FLUSH that succeeded was
+// sent after it had succeeded (transmission.flush.covers-completed), or when it had FUA and succeeded
+// (transmission.fua.no-early-reply). A byte may be what any write left, unless a covered write certainly came after
+// that one: it began when that one had ended. What requests in flight do to each other NBD does not order.
+
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <limits>
+#include <vector>
+
+#include "engine/base/byte_range.h"
+
+namespace nbdspec::engine {
+
+class RequestHistory {
+ public:
+  // The number of a request, from 1, in the order of their beginning. kBefore stands for what was there before all.
+  using Number = std::size_t;
+  static constexpr Number kBefore = 0;
+
+  // `flush_covers_all`: a FLUSH covers what other connections wrote, too: CAN_MULTI_CONN.
+  explicit RequestHistory(bool flush_covers_all) : flush_covers_all_(flush_covers_all) {}
+
+  // A WRITE, WRITE_ZEROES or TRIM of `range`, with FUA or not.
+  Number BeginWrite(ByteRange range, bool has_fua, std::uint8_t connection = 1);
+  Number BeginFlush(std::uint8_t connection = 1);
+
+  // The answer to `request` has come. One that has none is in flight for good.
+  void End(Number request, bool succeeded);
+
+  // Whose bytes may stand at `offset` after a power cut now: numbers of writes, ascending, kBefore among them. Never
+  // empty. What a failed write left, the caller has to know. Cost: O(n^2) in the writes that cover `offset`.
+  [[nodiscard]] std::vector<Number> MayStandAt(std::uint64_t offset) const;
+
+  // Whether an answer has promised that `write` lasts.
+  [[nodiscard]] bool IsCovered(Number write) const { return write == kBefore || requests_[write - 1].is_covered; }
+
+ private:
+  static constexpr std::uint64_t kNever = std::numeric_limits<std::uint64_t>::max();
+  struct Request {
+    ByteRange range;
+    bool is_flush = false;
+    bool has_fua = false;
+    std::uint8_t connection = 1;
+    std::uint64_t begun = 0;
+    std::uint64_t ended = kNever;
+    bool has_succeeded = false;
+    bool is_covered = false;
+  };
+
+  Number Begin(Request request);
+  [[nodiscard]] bool CertainlyBefore(Number first, Number second) const;
+
+  bool flush_covers_all_;
+  std::vector<Request> requests_;
+  std::uint64_t clock_ = 0;
+};
+
+}  // namespace nbdspec::engine

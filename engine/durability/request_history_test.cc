@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "engine/durability/request_history.h"
+
+#include <gtest/gtest.h>
+
+namespace nbdspec::engine {
+namespace {
+
+using Numbers = std::vector<RequestHistory::Number>;
+
+constexpr ByteRange kSector = {.begin = 0, .end = 512};
+constexpr RequestHistory::Number kBefore = RequestHistory::kBefore;
+
+// The picture at the top of request_history.h.
+TEST(RequestHistory, AllowsWhatItsPictureSays) {
+  RequestHistory history(false);
+  const auto a = history.BeginWrite(kSector, false);
+  history.End(a, true);
+  const auto b = history.BeginWrite(kSector, false);
+  history.End(b, true);
+  const auto c = history.BeginWrite(kSector, false);
+  const auto flush = history.BeginFlush();
+  history.End(c, true);
+  EXPECT_EQ(history.MayStandAt(0), (Numbers{kBefore, a, b, c})) << "nothing is promised before the flush is answered";
+  history.End(flush, true);
+  EXPECT_EQ(history.MayStandAt(0), (Numbers{b, c}));
+  EXPECT_EQ(history.MayStandAt(512), Numbers{kBefore});
+}
+
+TEST(RequestHistory, AFailedFlushAndAFailedFuaPromiseNothing) {
+  RequestHistory history(false);
+  const auto a = history.BeginWrite(kSector, true);
+  history.End(a, false);
+  history.End(history.BeginFlush(), false);
+  EXPECT_EQ(history.MayStandAt(0), (Numbers{kBefore, a}));
+  history.End(history.BeginFlush(), true);
+  EXPECT_EQ(history.MayStandAt(0), (Numbers{kBefore, a})) << "a later flush does not cover a write that failed";
+}
+
+TEST(RequestHistory, AFlushCoversOtherConnectionsOnlyWhereTheServerSaysSo) {
+  for (const bool covers_all : {false, true}) {
+    RequestHistory history(covers_all);
+    const auto a = history.BeginWrite(kSector, false, 1);
+    history.End(a, true);
+    history.End(history.BeginFlush(2), true);
+    EXPECT_EQ(history.MayStandAt(0), covers_all ? Numbers{a} : (Numbers{kBefore, a}));
+    EXPECT_EQ(history.IsCovered(a), covers_all);
+  }
+}
+
+TEST(RequestHistory, FuaCoversItsOwnBytesAlone) {
+  RequestHistory history(false);
+  const auto a = history.BeginWrite({.begin = 512, .end = 1024}, false);
+  history.End(a, true);
+  const auto b = history.BeginWrite(kSector, true);
+  history.End(b, true);
+  EXPECT_EQ(history.MayStandAt(0), Numbers{b});
+  EXPECT_EQ(history.MayStandAt(512), (Numbers{kBefore, a}));
+}
+
+}  // namespace
+}  // namespace nbdspec::engine
