@@ -109,9 +109,10 @@ class InProcessPeer : public Peer, public Storage {
   InProcessPeer(const ReferenceOptions& options, Setup setup) : options_(options), setup_(setup) { Fill(); }
 
   std::expected<std::unique_ptr<Transport>, engine::Trouble> Connect(Transport::Clock::time_point) override {
-    return std::make_unique<InProcessTransport>(std::vector<engine::Export*>{exports_[0].get(), exports_[1].get()},
-                                                options_.interposers ? options_.interposers() : nullptr,
-                                                options_.wires ? options_.wires() : Wire{}, power_cuts_);
+    return std::make_unique<InProcessTransport>(
+        std::vector<engine::Export*>{exports_[0].get(), exports_[1].get()},
+        options_.interposers ? options_.interposers(exports_[0]->layer()) : nullptr,
+        options_.wires ? options_.wires() : Wire{}, power_cuts_);
   }
 
   Storage* storage() override { return volatile_disk_ != nullptr ? this : nullptr; }

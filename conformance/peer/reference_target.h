@@ -9,6 +9,7 @@
 #include <memory>
 
 #include "conformance/peer/target.h"
+#include "engine/layers/layer.h"
 #include "engine/server/server.h"
 
 namespace nbdspec::conformance {
@@ -19,8 +20,8 @@ using Wire = std::function<bool(engine::ByteView bytes, engine::Bytes& arrives)>
 using WireFactory = std::function<Wire()>;
 
 struct ReferenceOptions {
-  // Makes a new interposer for each connection; a null function for none.
-  std::function<std::unique_ptr<engine::Interposer>()> interposers = {};
+  // Makes a new interposer for each connection, given what the default export serves; a null function for none.
+  std::function<std::unique_ptr<engine::Interposer>(engine::Layer& layer)> interposers = {};
   WireFactory wires = {};
 };
 

@@ -21,8 +21,8 @@ using engine::faults::Fault;
 // sends itself.
 Catch Run(const Fault& fault, const Check& check, std::uint64_t seed) {
   std::atomic<bool> is_faulty = false;
-  const auto target = ReferenceTarget({.interposers = [&]() -> std::unique_ptr<engine::Interposer> {
-    return is_faulty ? engine::faults::Interpose(fault.change) : nullptr;
+  const auto target = ReferenceTarget({.interposers = [&](engine::Layer& layer) -> std::unique_ptr<engine::Interposer> {
+    return is_faulty ? engine::faults::Interpose(fault.change, /*number=*/0, &layer) : nullptr;
   }});
   const RunOptions options{.seed = seed};
   Worker worker(*target, options, Transport::Clock::time_point::max());

@@ -50,8 +50,7 @@ std::vector<RequestHistory::Number> RequestHistory::MayStandAt(std::uint64_t off
   }
   std::vector<Number> may_stand;
   std::ranges::copy_if(writes, std::back_inserter(may_stand), [&](Number each) {
-    return std::ranges::none_of(
-        writes, [&](Number later) { return IsCovered(later) && CertainlyBefore(each, later); });
+    return std::ranges::none_of(writes, [&](Number later) { return IsCovered(later) && CertainlyBefore(each, later); });
   });
   return may_stand;
 }

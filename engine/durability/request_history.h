@@ -7,8 +7,8 @@
 //   write c                       |---|
 //   power cut                             X
 //
-// A request begins when it is sent and ends when its answer has come. A write is covered when a FLUSH that succeeded was
-// sent after it had succeeded (transmission.flush.covers-completed), or when it had FUA and succeeded
+// A request begins when it is sent and ends when its answer has come. A write is covered when a FLUSH that succeeded
+// was sent after it had succeeded (transmission.flush.covers-completed), or when it had FUA and succeeded
 // (transmission.fua.no-early-reply). A byte may be what any write left, unless a covered write certainly came after
 // that one: it began when that one had ended. What requests in flight do to each other NBD does not order.
 

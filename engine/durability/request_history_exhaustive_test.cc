@@ -2,9 +2,10 @@
 // Every history of up to three writes and a flush on two sectors, on up to two connections: RequestHistory allows what
 // some disk that keeps its word leaves after a power cut, and nothing else.
 //
-// The disks are enumerated, not reasoned about. A disk takes writes one after the other, in any order in which none that
-// was answered comes after one that was not yet sent. Each that was taken it may keep or lose, but for those that it has
-// promised: with FUA, or by a flush, to have kept. What it has when the power returns is the last one that it kept.
+// The disks are enumerated, not reasoned about. A disk takes writes one after the other, in any order in which none
+// that was answered comes after one that was not yet sent. Each that was taken it may keep or lose, but for those that
+// it has promised: with FUA, or by a flush, to have kept. What it has when the power returns is the last one that it
+// kept.
 
 #include <gtest/gtest.h>
 
@@ -113,8 +114,8 @@ std::set<Number> FromRule(const History& history, std::uint64_t sector) {
       rule.End(number_of[event.request], true);
       continue;
     }
-    number_of[event.request] = kind.is_flush ? rule.BeginFlush(kind.connection)
-                                             : rule.BeginWrite(kind.range, kind.has_fua, kind.connection);
+    number_of[event.request] =
+        kind.is_flush ? rule.BeginFlush(kind.connection) : rule.BeginWrite(kind.range, kind.has_fua, kind.connection);
     request_of.push_back(event.request + 1);
   }
   std::set<Number> left;

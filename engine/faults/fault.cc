@@ -62,8 +62,8 @@ std::unique_ptr<Interposer> Interpose(const Change& change, std::uint64_t number
 std::span<const Fault> AllFaults() {
   static const std::vector<Fault> kAll = [] {
     std::vector<Fault> all;
-    for (const auto table :
-         {HandshakeFaults, InfoFaults, ContextFaults, StatusFaults, ReplyFaults, ReadFaults, WriteFaults, DataFaults}) {
+    for (const auto table : {HandshakeFaults, InfoFaults, ContextFaults, StatusFaults, ReplyFaults, ReadFaults,
+                             WriteFaults, DataFaults, StorageFaults}) {
       std::ranges::move(table(), std::back_inserter(all));
     }
     return all;

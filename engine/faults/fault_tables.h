@@ -27,5 +27,6 @@ std::vector<Fault> ReplyFaults();
 std::vector<Fault> ReadFaults();
 std::vector<Fault> WriteFaults();
 std::vector<Fault> DataFaults();
+std::vector<Fault> StorageFaults();
 
 }  // namespace nbdspec::engine::faults

@@ -25,10 +25,11 @@ using engine::Request;
 // Its connection number N, from 1, is faulty when `is_faulty(N)` says so.
 std::unique_ptr<conformance::Target> Losing(std::function<bool(int)> is_faulty) {
   auto count = std::make_shared<int>(0);
-  return conformance::ReferenceTarget({.interposers = [is_faulty = std::move(is_faulty), count = std::move(count)] {
-    using engine::faults::FaultNamed;
-    return is_faulty(++*count) ? engine::faults::Interpose(FaultNamed("server_forgets_writes").change) : nullptr;
-  }});
+  return conformance::ReferenceTarget(
+      {.interposers = [is_faulty = std::move(is_faulty), count = std::move(count)](engine::Layer&) {
+        using engine::faults::FaultNamed;
+        return is_faulty(++*count) ? engine::faults::Interpose(FaultNamed("server_forgets_writes").change) : nullptr;
+      }});
 }
 
 engine::Script WriteAndRead() {
@@ -134,7 +135,8 @@ class ReadsPastTheEnd : public engine::Interposer {
 };
 
 TEST(Replay, AnOldFindingWhoseRuleOnlyAdvisesIsAWarning) {
-  const auto target = conformance::ReferenceTarget({.interposers = [] { return std::make_unique<ReadsPastTheEnd>(); }});
+  const auto target =
+      conformance::ReferenceTarget({.interposers = [](engine::Layer&) { return std::make_unique<ReadsPastTheEnd>(); }});
   const auto script = engine::ParseScript("size 8M\nread 8M +512\n").value();
   const Finding finding{.kind = FindingKind::kWrongSuccess,
                         .rule = std::string(spec::kTransmissionReadOutOfBounds),

@@ -175,8 +175,8 @@ TEST(LiveSession, AnswersOfAnotherKindHaveOtherSignatures) {
 
 TEST(LiveSession, APlantedBugIsFound) {
   const auto& fault = engine::faults::FaultNamed("server_claims_zeroes_over_data");
-  const auto target =
-      conformance::ReferenceTarget({.interposers = [&] { return engine::faults::Interpose(fault.change); }});
+  const auto target = conformance::ReferenceTarget(
+      {.interposers = [&](engine::Layer&) { return engine::faults::Interpose(fault.change); }});
   const auto session = LiveSession::Start(*target, {}).value();
   const auto report = RunFeedback(*session, {.runs = 200, .seed = 1}).value();
   ASSERT_TRUE(report.finding);

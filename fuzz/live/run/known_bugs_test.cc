@@ -87,7 +87,7 @@ TEST(KnownBugs, TheSameRaceOfAnotherServerIsNew) {
 }
 
 TEST(KnownBugs, WhatShowsOneAtATimeIsNoRace) {
-  auto target = Named(kQcow2, {.interposers = [] { return LosesWrites(); }});
+  auto target = Named(kQcow2, {.interposers = [](engine::Layer&) { return LosesWrites(); }});
   const FuzzReport report = FuzzFor(target);
   EXPECT_TRUE(report.HasNew());
   EXPECT_TRUE(std::ranges::none_of(report.findings, [](const auto& found) { return !found.finding.known.empty(); }));
@@ -95,7 +95,7 @@ TEST(KnownBugs, WhatShowsOneAtATimeIsNoRace) {
 
 // Also once it was reproduced, when it looks like the race again.
 TEST(KnownBugs, WhatShowsOneAtATimeStaysNewWhenItIsSmall) {
-  auto target = Named(kQcow2, {.interposers = [] { return LosesWrites(); }});
+  auto target = Named(kQcow2, {.interposers = [](engine::Layer&) { return LosesWrites(); }});
   const FuzzReport report =
       Fuzz(target, {.seed = 1, .scripts_max = 5, .tries_max = 20, .shrink_time = std::chrono::hours(1)});
   ASSERT_FALSE(report.findings.empty());
@@ -106,8 +106,8 @@ TEST(KnownBugs, WhatShowsOneAtATimeStaysNewWhenItIsSmall) {
 // Both at once: the race does not hide what needs none, though the kind, the rule and the place are the same.
 TEST(KnownBugs, WhatShowsOneAtATimeIsNewBesideTheRace) {
   auto loses = std::make_shared<bool>(false);
-  auto target = Named(
-      kQcow2, {.interposers = [loses] { return LosesWrites(loses); }, .wires = [] { return SpoilsWhatOverlaps; }});
+  auto target = Named(kQcow2, {.interposers = [loses](engine::Layer&) { return LosesWrites(loses); },
+                               .wires = [] { return SpoilsWhatOverlaps; }});
   FuzzOptions options = Options();
   options.on_finding = [&](const Finding& finding, const std::string&) {
     *loses = *loses || finding.known == kQcow2Race;

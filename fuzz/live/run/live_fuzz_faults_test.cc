@@ -25,7 +25,8 @@ using engine::faults::Detection;
 using engine::faults::FaultNamed;
 
 std::unique_ptr<conformance::Target> Changed(const Change& change) {
-  return conformance::ReferenceTarget({.interposers = [change] { return engine::faults::Interpose(change); }});
+  return conformance::ReferenceTarget(
+      {.interposers = [change](engine::Layer&) { return engine::faults::Interpose(change); }});
 }
 
 FuzzOptions Options(std::uint64_t seed, std::uint64_t scripts) {

@@ -25,7 +25,7 @@ using engine::CommandType;
 using engine::Request;
 
 std::unique_ptr<conformance::Target> LosesWrites() {
-  return conformance::ReferenceTarget({.interposers = [] {
+  return conformance::ReferenceTarget({.interposers = [](engine::Layer&) {
     return engine::faults::Interpose(engine::faults::FaultNamed("server_forgets_writes").change);
   }});
 }
@@ -74,8 +74,8 @@ TEST(Reproduce, WhatNeedsAnswersInTimeOneRequestAtATime) {
 
 TEST(Reproduce, WhatShowsEachTimeIsMadeSmallerOnlyWhileItDoes) {
   const auto connections = std::make_shared<int>(0);
-  const auto target =
-      conformance::ReferenceTarget({.interposers = [=] { return std::make_unique<LeavesAtFlush>(connections); }});
+  const auto target = conformance::ReferenceTarget(
+      {.interposers = [=](engine::Layer&) { return std::make_unique<LeavesAtFlush>(connections); }});
   Finding seen{.kind = FindingKind::kDisconnect,
                .rule = std::string(spec::kTransmissionDisconnectOnlyAllowedServer),
                .script = {.size = 8 << 20, .steps = {20, engine::RequestStep{.command = engine::Command::kFlush}}}};

@@ -71,7 +71,8 @@ class ChangesAnswers : public engine::Interposer {
 };
 
 std::unique_ptr<conformance::Target> ThatChanges(const ChangesAnswers::Change& change) {
-  return conformance::ReferenceTarget({.interposers = [=] { return std::make_unique<ChangesAnswers>(change); }});
+  return conformance::ReferenceTarget(
+      {.interposers = [=](engine::Layer&) { return std::make_unique<ChangesAnswers>(change); }});
 }
 
 // Answers with success what the reference server refuses.

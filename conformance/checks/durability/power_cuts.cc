@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/checks/durability/power_cuts.h"
+
+#include <map>
+
+#include "engine/durability/request_history.h"
+
+namespace nbdspec::conformance {
+
+namespace {
+
+using engine::PowerCut;
+using engine::RequestHistory;
+
+// The least that may be kept shows a flush that does nothing; the others, a server that counts on an order in which the
+// disk writes, or on whole requests.
+std::vector<PowerCut> CutsFor(std::uint64_t seed) {
+  using Keeps = PowerCut::Keeps;
+  return {{.keeps = Keeps::kNothing},
+          {.keeps = Keeps::kAllButOne, .one = seed % 7, .seed = seed, .tears = true},
+          {.keeps = Keeps::kSome, .seed = seed, .tears = true}};
+}
+
+std::string Describe(const PowerCut& cut) {
+  switch (cut.keeps) {
+    case PowerCut::Keeps::kNothing:
+      return "a power cut that kept nothing of what was not durable";
+    case PowerCut::Keeps::kEverything:
+      return "a power cut that kept everything";
+    case PowerCut::Keeps::kAllButOne:
+      return "a power cut within one change of the disk that was not durable";
+    case PowerCut::Keeps::kOnlyOne:
+      return "a power cut that kept one change of the disk";
+    case PowerCut::Keeps::kSome:
+      return "a power cut that kept some sectors of what was not durable";
+  }
+  CheckFailed("unknown PowerCut::Keeps");
+}
+
+struct Done {};
+
+// The requests of a scenario on their way, and what is known of them.
+class Scenario {
+ public:
+  Scenario(CheckContext& context, ByteRange stage)
+      : context_(context), stage_(stage), history_(context.Offers(Feature::kMultiConn)) {}
+
+  // Remembers what stands on the stage before everything.
+  std::expected<Done, Judgement> LookBefore() {
+    NBDSPEC_TRY(entered, context_.EnterWithChunks());
+    NBDSPEC_TRY(before, ReadStage(entered));
+    before_ = std::move(before);
+    return Done();
+  }
+
+  // Sends all of `acts`, and has each answered by success. Errors: one was not, which leaves nothing to judge.
+  std::expected<Done, Judgement> Play(const Acts& acts) {
+    std::vector<Pending> pending;
+    for (const Act& act : acts) {
+      NBDSPEC_TRY(session, SessionOf(act.connection));
+      Request request = RequestOf(act);
+      request.cookie = session->NextCookie();
+      const RequestHistory::Number number =
+          act.command == CommandType::kFlush
+              ? history_.BeginFlush(act.connection)
+              : history_.BeginWrite(RangeOf(act), (act.flags & CommandFlag::kFua) != 0, act.connection);
+      requests_[number] = act;
+      session->Send(request);
+      pending.push_back({.act = act, .cookie = request.cookie, .number = number});
+      if (act.is_awaited) {
+        NBDSPEC_TRY(done, Await(pending.back()));
+        pending.pop_back();
+      }
+    }
+    for (const Pending& each : pending) {
+      NBDSPEC_TRY(done, Await(each));
+    }
+    return Done();
+  }
+
+  std::expected<Done, Judgement> Cut(const PowerCut& cut) {
+    const auto up = context_.peer.storage()->CutPower(cut, Transport::Clock::now() + kStartWait);
+    if (!up) {
+      return Stop(Broken(fmt::format("after {} the server does not start: {}", Describe(cut), up.error().sentence),
+                         "a server starts on what a power cut left"));
+    }
+    return Done();
+  }
+
+  // Looks at every byte of the stage.
+  Judgement LookAfter(const PowerCut& cut) {
+    NBDSPEC_TRY(entered, context_.EnterWithChunks());
+    NBDSPEC_TRY(after, ReadStage(entered));
+    for (std::size_t i = 0; i < after.size(); ++i) {
+      const std::uint64_t offset = stage_.begin + i;
+      if (i == 0 || IsEdge(offset)) {
+        may_stand_ = history_.MayStandAt(offset);
+      }
+      const bool is_allowed = std::ranges::any_of(
+          may_stand_, [&](RequestHistory::Number number) { return Left(number, offset, after[i]); });
+      if (!is_allowed) {
+        return Broken(fmt::format("{:#04x} at offset {} after {}: what {} left is lost", after[i], offset,
+                                  Describe(cut), fmt::join(NamesOf(may_stand_), " or ")),
+                      fmt::format("what {} left", fmt::join(NamesOf(may_stand_), " or ")));
+      }
+    }
+    return Holds();
+  }
+
+ private:
+  static constexpr std::chrono::seconds kStartWait{10};
+  static constexpr std::uint64_t kReadBytes = 1 << 20;
+
+  struct Pending {
+    Act act;
+    std::uint64_t cookie;
+    RequestHistory::Number number;
+  };
+
+  [[nodiscard]] ByteRange RangeOf(const Act& act) const {
+    return {.begin = stage_.begin + act.place.begin, .end = stage_.begin + act.place.end};
+  }
+
+  // What the request `number` writes at `offset`: never zero, and different for each number.
+  [[nodiscard]] static std::uint8_t ByteOf(RequestHistory::Number number, std::uint64_t offset) {
+    return static_cast<std::uint8_t>(1 + (offset + 97 * number) % 251);
+  }
+
+  [[nodiscard]] Request RequestOf(const Act& act) const {
+    if (act.command != CommandType::kWrite) {
+      return RequestFor(act.command, act.command == CommandType::kFlush ? ByteRange{} : RangeOf(act), act.flags);
+    }
+    Bytes data(act.place.length());
+    for (std::size_t i = 0; i < data.size(); ++i) {
+      data[i] = ByteOf(requests_.size() + 1, RangeOf(act).begin + i);
+    }
+    return WriteOf(RangeOf(act).begin, std::move(data), act.flags);
+  }
+
+  std::expected<Session*, Judgement> SessionOf(std::uint8_t connection) {
+    auto found = sessions_.find(connection);
+    if (found == sessions_.end()) {
+      NBDSPEC_TRY(entered, context_.EnterWithChunks());
+      found = sessions_.emplace(connection, std::move(entered)).first;
+    }
+    return &found->second.session;
+  }
+
+  std::expected<Done, Judgement> Await(const Pending& pending) {
+    NBDSPEC_TRY(session, SessionOf(pending.act.connection));
+    NBDSPEC_TRY(answer, session->NextAnswer(pending.cookie));
+    if (answer.error() != NbdError::kOk) {
+      return Stop(Inconclusive(fmt::format("{}: {}", NameOf(pending.number), ErrorName(answer.error()))));
+    }
+    history_.End(pending.number, true);
+    return Done();
+  }
+
+  std::expected<Bytes, Judgement> ReadStage(Entered& entered) {
+    Bytes all;
+    for (std::uint64_t at = stage_.begin; at < stage_.end; at += kReadBytes) {
+      NBDSPEC_TRY(bytes, ReadBytes(entered.session, {.begin = at, .end = std::min(stage_.end, at + kReadBytes)}));
+      all.insert(all.end(), bytes.begin(), bytes.end());
+    }
+    return all;
+  }
+
+  // Whether some request begins or ends at `offset`.
+  [[nodiscard]] bool IsEdge(std::uint64_t offset) const {
+    return std::ranges::any_of(requests_, [&](const auto& each) {
+      const ByteRange range = RangeOf(each.second);
+      return range.begin == offset || range.end == offset;
+    });
+  }
+
+  // Whether `number` may have left `byte` at `offset`.
+  [[nodiscard]] bool Left(RequestHistory::Number number, std::uint64_t offset, std::uint8_t byte) const {
+    if (number == RequestHistory::kBefore) {
+      return byte == before_[offset - stage_.begin];
+    }
+    const std::uint16_t command = requests_.at(number).command;
+    return command == CommandType::kTrim ||  // Anything may be read where a TRIM was.
+           byte == (command == CommandType::kWrite ? ByteOf(number, offset) : 0);
+  }
+
+  [[nodiscard]] std::string NameOf(RequestHistory::Number number) const {
+    if (number == RequestHistory::kBefore) {
+      return "nobody overwrote";
+    }
+    const Act& act = requests_.at(number);
+    return fmt::format("request {} ({} of {} bytes at {}{}{})", number, CommandName(act.command), act.place.length(),
+                       RangeOf(act).begin, (act.flags & CommandFlag::kFua) != 0 ? ", FUA" : "",
+                       history_.IsCovered(number) ? "" : ", not covered");
+  }
+  [[nodiscard]] std::vector<std::string> NamesOf(const std::vector<RequestHistory::Number>& numbers) const {
+    std::vector<std::string> names;
+    std::ranges::transform(numbers, std::back_inserter(names), [&](auto number) { return NameOf(number); });
+    return names;
+  }
+
+  CheckContext& context_;
+  ByteRange stage_;
+  Bytes before_;
+  RequestHistory history_;
+  std::map<RequestHistory::Number, Act> requests_;
+  std::map<std::uint8_t, Entered> sessions_;
+  std::vector<RequestHistory::Number> may_stand_;  // Of the bytes up to the next edge.
+};
+
+// Where the scenario takes place: `bytes` in the middle of the export, or its last ones.
+std::expected<ByteRange, Judgement> StageFor(CheckContext& context, const Acts& acts, std::uint64_t bytes,
+                                             Stage stage) {
+  NBDSPEC_TRY(entered, context.EnterWithChunks());
+  const std::uint64_t minimum = entered.block_size().minimum;
+  const bool is_unaligned = std::ranges::any_of(
+      acts, [&](const Act& act) { return act.place.begin % minimum != 0 || act.place.end % minimum != 0; });
+  if (is_unaligned) {
+    return Stop(NotApplicable(fmt::format("the minimum block size is {}", minimum)));
+  }
+  NBDSPEC_TRY(middle, ScratchRange(entered, bytes / GridOf(entered)));
+  const std::uint64_t size = entered.size() / minimum * minimum;
+  return stage == Stage::kMiddle ? middle : ByteRange{.begin = size - bytes, .end = size};
+}
+
+Judgement PlayOnce(CheckContext& context, const Acts& acts, ByteRange stage, const PowerCut& cut) {
+  Scenario scenario(context, stage);
+  // What stands there now shall be durable, and in no server's memory.
+  NBDSPEC_TRY(clean, scenario.Cut({.keeps = PowerCut::Keeps::kEverything}));
+  NBDSPEC_TRY(looked, scenario.LookBefore());
+  NBDSPEC_TRY(played, scenario.Play(acts));
+  NBDSPEC_TRY(up, scenario.Cut(cut));
+  return scenario.LookAfter(cut);
+}
+
+}  // namespace
+
+CheckRun Survives(Acts acts, std::uint64_t stage_bytes, Stage stage) {
+  return [=](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(range, StageFor(context, acts, stage_bytes, stage));
+    for (const PowerCut& cut : CutsFor(context.random())) {
+      Judgement judgement = PlayOnce(context, acts, range, cut);
+      if (!judgement.holds()) {
+        return judgement;
+      }
+    }
+    return Holds();
+  };
+}
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Scenarios of requests and a power cut, and whether what stands there afterwards was promised otherwise.
+//
+// The server's disk is ours (Setup::kOnStorage): it keeps of what was not made durable exactly what the cut says. Bytes
+// are judged, never whether a flush reached the disk: a server may leave out one that nothing needs.
+
+#pragma once
+
+#include "conformance/checks/transmission/asking.h"
+
+namespace nbdspec::conformance {
+
+// One request of a scenario.
+struct Act {
+  std::uint16_t command = 0;
+  ByteRange place = {};  // From the begin of the stage.
+  std::uint16_t flags = 0;
+  std::uint8_t connection = 1;  // 1 or 2.
+  bool is_awaited = true;       // Before the next is sent; else after the last.
+};
+using Acts = std::vector<Act>;
+
+inline Act Put(std::uint64_t begin, std::uint64_t end, std::uint16_t flags = 0, std::uint8_t connection = 1) {
+  return {
+      .command = CommandType::kWrite, .place = {.begin = begin, .end = end}, .flags = flags, .connection = connection};
+}
+inline Act Zero(std::uint64_t begin, std::uint64_t end, std::uint16_t flags = 0) {
+  return {.command = CommandType::kWriteZeroes, .place = {.begin = begin, .end = end}, .flags = flags};
+}
+inline Act Trim(std::uint64_t begin, std::uint64_t end, std::uint16_t flags = 0) {
+  return {.command = CommandType::kTrim, .place = {.begin = begin, .end = end}, .flags = flags};
+}
+inline Act FlushOn(std::uint8_t connection) { return {.command = CommandType::kFlush, .connection = connection}; }
+inline Act Flush() { return FlushOn(1); }
+inline Act InFlight(Act act) {
+  act.is_awaited = false;
+  return act;
+}
+
+// Where a scenario takes place.
+enum class Stage {
+  kMiddle,  // Of the export.
+  kEnd,     // Its last bytes, those past the last sector included.
+};
+
+// Plays `acts` on a stage of `stage_bytes` (at most 16 MiB), cuts the power, and looks at every byte of it; once for
+// each of several ways to cut. Judges by RequestHistory.
+CheckRun Survives(Acts acts, std::uint64_t stage_bytes, Stage stage = Stage::kMiddle);
+
+}  // namespace nbdspec::conformance

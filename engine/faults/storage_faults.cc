@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Faults of what lasts: servers that say of bytes that they are on permanent storage, and a power cut takes them.
+//
+// The layer that the reference serves is a VolatileDisk then: what is not made durable is lost. Each of these makes
+// less durable than was promised.
+#include "engine/faults/fault_tables.h"
+
+namespace nbdspec::engine::faults {
+
+namespace {
+
+constexpr std::uint16_t kFua = CommandFlag::kFua;
+constexpr std::uint16_t kNoHole = CommandFlag::kNoHole;
+
+ByteRange RangeOf(const Request& request) { return {.begin = request.offset, .end = EndOf(request)}; }
+
+bool ChangesBytes(const Request& request) {
+  return request.type == kWrite || request.type == kWriteZeroes || request.type == kTrim;
+}
+
+// What of a request is made durable.
+using Part = std::function<ByteRange(const Request& request)>;
+
+// FLUSH makes durable only `part` of what this connection changed.
+Change Flushes(Part part) {
+  return ChangesRequest(kAnyCommand, [part = std::move(part), changed = std::vector<ByteRange>()](
+                                         const Connection& on, Request& request) mutable {
+    if (ChangesBytes(request)) {
+      changed.push_back(part(request));
+    } else if (request.type == kFlush) {
+      for (const ByteRange range : std::exchange(changed, {})) {
+        (void)on.layer->Persist(range);
+      }
+      request.type = kCache;
+    }
+  });
+}
+
+// FUA makes durable only `part` of the request.
+Change Forces(Part part) {
+  return Both(ClearsRequestFlags(kAnyCommand, kFua),
+              ChangesAnswer(kAnyCommand, OnFlag(kFua),
+                            [part = std::move(part)](const Request& to, Messages&, const Connection& on) {
+                              (void)on.layer->Persist(part(to));
+                            }));
+}
+
+// All of those that are not `left_out`.
+Part Without(std::function<bool(const Request& request)> left_out) {
+  return [left_out = std::move(left_out)](const Request& request) {
+    return left_out(request) ? ByteRange() : RangeOf(request);
+  };
+}
+
+auto Is(std::uint16_t command) {
+  return [command](const Request& request) { return request.type == command; };
+}
+
+bool IsZeroingWithoutHole(const Request& request) { return request.type == kWriteZeroes && Has(request, kNoHole); }
+
+// At most the first `bytes` of each.
+Part FirstBytes(std::uint64_t bytes) {
+  return [bytes](const Request& request) {
+    return ByteRange{.begin = request.offset, .end = std::min(EndOf(request), request.offset + bytes)};
+  };
+}
+
+// Only whole blocks of `bytes`.
+Part WholeBlocks(std::uint64_t bytes) {
+  return [bytes](const Request& request) {
+    const std::uint64_t begin = (request.offset + bytes - 1) / bytes * bytes;
+    return ByteRange{.begin = begin, .end = std::max(begin, EndOf(request) / bytes * bytes)};
+  };
+}
+
+// Not what is nearer to the end of the disk than `bytes`.
+Change FlushesShortOfTheEnd(std::uint64_t bytes) {
+  return ChangesRequest(kFlush, [bytes](const Connection& on, Request& request) {
+    (void)on.layer->Persist({.begin = 0, .end = on.layer->size() - bytes});
+    request.type = kCache;
+  });
+}
+
+// Only the first FLUSH of a connection does anything.
+Change FlushesOnce() {
+  return ChangesRequest(kFlush, [is_first = true](const Connection&, Request& request) mutable {
+    request.type = std::exchange(is_first, false) ? kFlush : kCache;
+  });
+}
+
+// Of each connection at most the first `count` changes since the last FLUSH.
+Change FlushesAtMost(std::size_t count) {
+  return ChangesRequest(kAnyCommand,
+                        [count, changed = std::vector<ByteRange>()](const Connection& on, Request& request) mutable {
+                          if (ChangesBytes(request) && changed.size() < count) {
+                            changed.push_back(RangeOf(request));
+                          } else if (request.type == kFlush) {
+                            for (const ByteRange range : std::exchange(changed, {})) {
+                              (void)on.layer->Persist(range);
+                            }
+                            request.type = kCache;
+                          }
+                        });
+}
+
+// Each connection's first WRITE is durable at once, and FLUSH does nothing.
+Change PersistsFirstWriteAlone() {
+  return Both(
+      Forgets(kFlush),
+      ChangesAnswer(kWrite, Always, [is_first = true](const Request& to, Messages&, const Connection& on) mutable {
+        if (std::exchange(is_first, false)) {
+          (void)on.layer->Persist(RangeOf(to));
+        }
+      }));
+}
+
+// FLUSH does nothing after a WRITE of more than 8 KiB.
+Change FlushesNothingAfterALongWrite() {
+  return ChangesRequest(kFlush, [](const Connection& on, Request& request) {
+    request.type = on.previous.type == kWrite && on.previous.length > 8192 ? kCache : kFlush;
+  });
+}
+
+}  // namespace
+
+std::vector<Fault> StorageFaults() {
+  static constexpr auto kFlushes = kTransmissionFlushCoversCompleted;
+  static constexpr auto kForces = kTransmissionFuaNoEarlyReply;
+  return {
+      {"server_answers_flush_and_does_nothing",
+       By(kFlushes, kFlushNoEarlySuccess, kSub<kFlushNoEarlySuccess, "scattered">), Forgets(kFlush)},
+      {"server_flushes_own_connection_alone", kSub<kFlushes, "other-connection">, Flushes(RangeOf)},
+      {"server_flushes_once", kSub<kFlushes, "again">, FlushesOnce()},
+      {"server_flushes_no_zeroes", By(kSub<kFlushes, "zeroes">, kSub<kFlushes, "zeroes-then-write">),
+       Flushes(Without(Is(kWriteZeroes)))},
+      {"server_flushes_no_allocated_zeroes", kSub<kFlushes, "zeroes-no-hole">, Flushes(Without(IsZeroingWithoutHole))},
+      {"server_flushes_first_megabyte_half", kSub<kFlushes, "long">, Flushes(FirstBytes(512 << 10))},
+      {"server_flushes_all_but_last_sector_of_a_request", By(kFlushes, kSub<kFlushes, "long">),
+       Flushes([](const Request& request) {
+         return ByteRange{.begin = request.offset, .end = std::max(request.offset, EndOf(request) - kSectorBytes)};
+       })},
+      {"server_flushes_whole_sectors_only", kSub<kFlushes, "unaligned">, Flushes(WholeBlocks(kSectorBytes))},
+      {"server_flushes_short_of_the_end", kSub<kFlushes, "end">, FlushesShortOfTheEnd(1)},
+      {"server_flushes_first_change_alone", By(kSub<kFlushes, "trim-beside">, kSub<kFlushNoEarlySuccess, "scattered">),
+       FlushesAtMost(1)},
+      {"server_flushes_40_changes", kSub<kFlushNoEarlySuccess, "scattered">, FlushesAtMost(40)},
+      {"server_makes_first_write_durable_and_no_other", kSub<kFlushes, "overwritten">, PersistsFirstWriteAlone()},
+      {"server_flushes_nothing_while_a_long_write_waits", kSub<kFlushes, "in-flight">, FlushesNothingAfterALongWrite()},
+      {"server_ignores_fua_of_write",
+       By(kForces, kSub<kForces, "long">, kSub<kForces, "unaligned">, kSub<kForces, "overwriting">,
+          kSub<kForces, "scattered">, kSub<kForces, "other-connection">),
+       ClearsRequestFlags(kWrite, kFua)},
+      {"server_ignores_fua_of_write_zeroes", kSub<kForces, "zeroes">, ClearsRequestFlags(kWriteZeroes, kFua)},
+      {"server_ignores_fua_with_no_hole", kSub<kForces, "zeroes-no-hole">, Forces(Without(IsZeroingWithoutHole))},
+      {"server_forces_first_64k", kSub<kForces, "long">, Forces(FirstBytes(64 << 10))},
+      {"server_forces_whole_sectors_only", kSub<kForces, "unaligned">, Forces(WholeBlocks(kSectorBytes))},
+      {"server_forces_whole_pages_only", kSub<kForces, "scattered">, Forces(WholeBlocks(4096))},
+      {"server_trims_too_much_with_fua", kSub<kForces, "trim">,
+       ChangesRequest(kTrim, [](Request& request) { request.length += kSectorBytes; })},
+  };
+}
+
+}  // namespace nbdspec::engine::faults
