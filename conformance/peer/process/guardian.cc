@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
@@ -27,6 +28,7 @@ constexpr int kPoliteStopMs = 500;
 // For what cannot be killed (a process inside the kernel), which is then left behind.
 constexpr int kForcedStopMs = 5000;
 constexpr int kForcedStopRoundMs = 20;
+constexpr int kUnmountMs = 5000;
 // A server that floods its log must not fill the disk: it is looked at this often, and emptied when it passes this.
 constexpr int kLogLookMs = 1000;
 constexpr off_t kLogBytesMax = 16 << 20;
@@ -147,6 +149,24 @@ class Guardian {
     }
   }
 
+  // A mounted file system whose server is gone would keep the directory from being removed.
+  void Unmount() {
+    if (umount2(plan_.mount_point, MNT_DETACH | UMOUNT_NOFOLLOW) == 0 || errno != EPERM ||
+        plan_.fusermount == nullptr) {
+      return;
+    }
+    const pid_t fusermount = _Fork();
+    if (fusermount == 0) {
+      const char* const words[] = {plan_.fusermount, "-u", "-z", "-q", "--", plan_.mount_point, nullptr};
+      execve(plan_.fusermount, const_cast<char* const*>(words), plan_.environment);
+      _exit(127);
+    }
+    if (fusermount > 0) {
+      has_children_ = true;
+      WaitForAll(kUnmountMs);
+    }
+  }
+
  private:
   // Reaps what has ended and tells nbdspec when that was the server.
   void Reap() {
@@ -243,6 +263,7 @@ void RunGuardian(const GuardianPlan& given_plan) {
   if (guardian.IsToldToStart()) {
     guardian.StartServer();
     guardian.StopAll(guardian.WatchUntilToldToStop());
+    guardian.Unmount();
   }
   // The last act is to become rm: the removal of a directory takes more than async-signal-safe calls.
   const char* const words[] = {"rm", "-rf", "--", plan.directory, nullptr};

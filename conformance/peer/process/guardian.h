@@ -21,9 +21,11 @@ struct GuardianPlan {
   const char* executable;
   char* const* arguments;
   char* const* environment;
-  const char* directory;  // Removed in the end.
-  int channel;            // The guardian's end of a SOCK_SEQPACKET pair.
-  int log;                // Open for appending: what the server says on both of its outputs.
+  const char* directory;    // Removed in the end.
+  const char* mount_point;  // What is mounted there by then is unmounted first; it need not exist.
+  const char* fusermount;   // The program that unmounts for who is not root; may be null.
+  int channel;              // The guardian's end of a SOCK_SEQPACKET pair.
+  int log;                  // Open for appending: what the server says on both of its outputs.
 };
 
 // What the guardian tells nbdspec: one packet, in this machine's byte order.

@@ -211,10 +211,14 @@ std::expected<std::unique_ptr<ServerProcess>, Trouble> ServerProcess::Start(
   if (!process->log_.is_open()) {
     return std::unexpected(CannotStart(words.front()));
   }
+  const std::string mount_point = directory.mount_path();
+  const std::optional<std::string> fusermount = FindExecutable("fusermount3");
   process->guardian_ = ForkGuardian({.executable = executable->c_str(),
                                      .arguments = arguments.data(),
                                      .environment = environ,
                                      .directory = directory.path().c_str(),
+                                     .mount_point = mount_point.c_str(),
+                                     .fusermount = fusermount ? fusermount->c_str() : nullptr,
                                      .channel = guardian_end.get(),
                                      .log = process->log_.get()});
   if (process->guardian_ < 0) {

@@ -51,6 +51,9 @@ class PrivateDirectory {
   // The unix socket in it: short enough for one.
   [[nodiscard]] std::string socket_path() const { return PathOf("socket"); }
 
+  // Where a process may mount a file: a ServerProcess unmounts it when it stops.
+  [[nodiscard]] std::string mount_path() const { return PathOf("mounted"); }
+
   // Leaves its removal to the caller; returns its path.
   std::string Release();
 

@@ -149,7 +149,7 @@ WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, 
 
 constexpr std::array<NamedServer, 6> kServers = {{
     {"nbdkit", "nbdkit", "nbdkit", "--version", "file", "", true, TakesDisk::kFile, NbdkitCommand},
-    {"nbdkit:extents", "nbdkit", "nbdkit", "--version", "script", "", true, TakesDisk::kFile, NbdkitExtentsCommand},
+    {"nbdkit:extents", "nbdkit", "nbdkit", "--version", "script", "", true, TakesDisk::kNothing, NbdkitExtentsCommand},
     {"nbdkit:nbd", "nbdkit", "nbdkit", "--version", "nbd", "", true, TakesDisk::kUri, NbdkitNbdCommand},
     {"qemu-nbd", "qemu-nbd", "qemu-utils", "--version", "raw", "", true, TakesDisk::kFileOrUri, QemuNbdCommand},
     {"qemu-nbd:qcow2", "qemu-nbd", "qemu-utils", "--version", "qcow2", "", false, TakesDisk::kFileOrUri,
@@ -208,7 +208,7 @@ TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& option
   if (server->can_be_strict) {
     facts.setups.push_back(Setup::kStrictBlockSize);
   }
-  if (options.power_cut && server->takes_disk != TakesDisk::kFile) {
+  if (options.power_cut && server->takes_disk != TakesDisk::kNothing) {
     facts.setups.push_back(Setup::kOnStorage);
   }
   return StartedTarget(
@@ -238,12 +238,14 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
     return std::unexpected(Trouble{"The command " + engine::Quoted(command, 200) + " has both {image} and " +
                                    "{image-uri}: the server has one disk, so write only one of them."});
   }
-  const TakesDisk takes_disk = contain(kUriPlaceholder) ? TakesDisk::kUri : TakesDisk::kFile;
+  const TakesDisk takes_disk = contain(kUriPlaceholder)     ? TakesDisk::kUri
+                               : contain(kImagePlaceholder) ? TakesDisk::kFile
+                                                            : TakesDisk::kNothing;
   const std::string export_words = export_name.empty() ? "" : " --export " + QuoteWord(export_name);
   TargetFacts facts = {.description = std::string(command),
                        .command_line = "--spawn " + QuoteWord(command) + export_words,
                        .export_name = std::string(export_name)};
-  if (options.power_cut && takes_disk != TakesDisk::kFile) {
+  if (options.power_cut && takes_disk != TakesDisk::kNothing) {
     facts.setups.push_back(Setup::kOnStorage);
   }
   return StartedTarget(

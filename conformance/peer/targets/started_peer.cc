@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "conformance/peer/socket/socket_transport.h"
+#include "conformance/peer/storage/mounted_storage.h"
 #include "conformance/peer/storage/storage_server.h"
 #include "engine/base/bytes.h"
 #include "engine/base/check.h"
@@ -112,6 +113,7 @@ class StartedPeer final : public Peer, public Storage {
 
   std::expected<void, Trouble> Start(Clock::time_point deadline) {
     process_.reset();  // First: its command may name a port or a lock that only one server can have.
+    mounted_.reset();
     storage_.reset();
     if (setup_ == Setup::kOnStorage || recipe_.takes_disk == TakesDisk::kUri) {
       NBDSPEC_ASSIGN_OR_RETURN(storage, MakeStorage(deadline));
@@ -149,6 +151,7 @@ class StartedPeer final : public Peer, public Storage {
       process_->Kill();
       process_.reset();
     }
+    mounted_.reset();
     storage_->With([&](engine::VolatileDisk& disk) { disk.Cut(cut); });
     return StartOnItsDisk(deadline);
   }
@@ -210,12 +213,19 @@ class StartedPeer final : public Peer, public Storage {
     NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(directory.socket_path()));
     address_ = address;
     const std::string socket_path = directory.PathOf(kDiskSocket);
-    const std::string disk = storage_ != nullptr ? UriOf(socket_path) : directory.PathOf("image");
+    std::string disk = directory.PathOf("image");
+    Prepare prepare = [&] { return MakeImageFile(disk, deadline); };
+    if (storage_ != nullptr && recipe_.takes_disk == TakesDisk::kFile) {
+      NBDSPEC_ASSIGN_OR_RETURN(mounted, MountedStorage::Mount(*storage_, deadline));
+      mounted_ = std::move(mounted);
+      disk = mounted_->path();
+      prepare = [] -> std::expected<void, Trouble> { return {}; };
+    } else if (storage_ != nullptr) {
+      disk = UriOf(socket_path);
+      prepare = [&] { return storage_->Listen(socket_path); };
+    }
     NBDSPEC_ASSIGN_OR_RETURN(words, recipe_.command(setup_, directory, disk));
-    NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory), [&] {
-                               return storage_ != nullptr ? storage_->Listen(socket_path)
-                                                          : MakeImageFile(disk, deadline);
-                             }));
+    NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory), prepare));
     process_ = std::move(process);
     return {};
   }
@@ -258,6 +268,7 @@ class StartedPeer final : public Peer, public Storage {
   std::chrono::nanoseconds restart_wait_;
   SocketAddress address_;
   std::unique_ptr<StorageServer> storage_;  // What is declared last goes first: the server may want its disk to stop.
+  std::optional<MountedStorage> mounted_;
   std::unique_ptr<ServerProcess> process_;  // Null only when the last start failed.
 };
 

@@ -64,7 +64,8 @@ std::expected<void, engine::Trouble> WriteImage(const std::string& path);
 
 // What a server can be given as its disk.
 enum class TakesDisk : std::uint8_t {
-  kFile,       // Or nothing. It has no Setup::kOnStorage.
+  kNothing,    // Its bytes are its own affair, so it has no Setup::kOnStorage.
+  kFile,       // There its disk is a file whose bytes are ours (mounted_storage.h).
   kFileOrUri,  // There its disk is the URI of an NBD export of ours; in other setups a file.
   kUri,        // Its disk is such an export in every setup.
 };
