@@ -80,6 +80,9 @@ std::string TextOf(const fuzz::Finding& finding, const std::string& directory) {
   std::string text =
       fmt::format("{}  {}{}\n", is_new ? "FOUND" : "known", KeyOf(finding), is_new ? "" : "  (" + finding.known + ")");
   text += fmt::format("  expected  {}\n  saw       {}\n", finding.expected, finding.saw);
+  for (const std::string& line : finding.timeline) {
+    text += fmt::format("            {}\n", line);
+  }
   text += finding.server_ended.empty() ? "" : fmt::format("  server    {}\n", finding.server_ended);
   text += is_new ? fmt::format("  script    {} steps, {}\n", finding.script.steps.size(), Name(finding.state)) : "";
   text += directory.empty()
@@ -160,6 +163,7 @@ Json ReportOf(const fuzz::FuzzReport& report, const std::string& target, const O
                                 {"request", finding.request_kind},
                                 {"expected", finding.expected},
                                 {"saw", finding.saw},
+                                {"timeline", finding.timeline},
                                 {"known", finding.known},
                                 {"state", Name(finding.state)},
                                 {"count", finding.count},

@@ -26,6 +26,7 @@ std::vector<Fault> StatusFaults();
 std::vector<Fault> ReplyFaults();
 std::vector<Fault> ReadFaults();
 std::vector<Fault> WriteFaults();
+std::vector<Fault> OverlapFaults();
 std::vector<Fault> DataFaults();
 std::vector<Fault> StorageFaults();
 

@@ -35,6 +35,7 @@ using Json = nlohmann::ordered_json;
 
 constexpr std::size_t kConnectionsMax = 64;
 constexpr std::size_t kFilesMax = 2 * kConnectionsMax + 4;
+constexpr std::size_t kTimelineMax = 64;
 constexpr std::size_t kTextBytesMax = std::size_t{16} << 20;
 
 std::unexpected<Trouble> Wrong(std::string_view what) {
@@ -101,6 +102,17 @@ std::vector<FindingStream> StreamsIn(const Json& about) {
   return streams;
 }
 
+std::vector<std::string> TimelineIn(const Json& about) {
+  std::vector<std::string> lines;
+  const auto listed = about.find("timeline");
+  for (std::size_t i = 0; listed != about.end() && listed->is_array() && i < listed->size(); ++i) {
+    if ((*listed)[i].is_string() && lines.size() < kTimelineMax) {
+      lines.push_back((*listed)[i].get<std::string>());
+    }
+  }
+  return lines;
+}
+
 }  // namespace
 
 std::string_view Name(FindingKind kind) { return kKinds[static_cast<std::size_t>(kind)]; }
@@ -141,9 +153,10 @@ std::expected<About, Trouble> ParseAbout(std::string_view text) {
     return Wrong("is no description of a finding");
   }
   NBDSPEC_ASSIGN_OR_RETURN(files, FilesIn(about));
-  About parsed{.finding = {.kind = *kind, .state = *state, .connections = StreamsIn(about)},
-               .replay = ValueIn<std::string>(about, "replay"),
-               .files = std::move(files)};
+  About parsed{
+      .finding = {.kind = *kind, .timeline = TimelineIn(about), .state = *state, .connections = StreamsIn(about)},
+      .replay = ValueIn<std::string>(about, "replay"),
+      .files = std::move(files)};
   for (const Field& field : kFields) {
     std::visit(
         [&](auto member) {
@@ -161,6 +174,7 @@ std::string Print(const About& about) {
   for (const Field& field : kFields) {
     std::visit([&](auto member) { json[field.name] = finding.*member; }, field.member);
   }
+  json["timeline"] = finding.timeline;
   json["connections"] = Json::array();
   json["files"] = Json::object();
   for (const FindingStream& stream : finding.connections) {

@@ -57,7 +57,8 @@ struct Finding {
   std::string request_kind = {};  // With its flags: "status req-one". Empty when it is about no single request.
   std::string expected = {};      // For people, as are the next.
   std::string saw = {};
-  std::string known = {};  // The public name of the bug; empty when it has none.
+  std::vector<std::string> timeline = {};  // Of a wrong byte: a line for each request that had to do with it.
+  std::string known = {};                  // The public name of the bug; empty when it has none.
   FindingState state = FindingState::kObserved;
 
   engine::Script script = {};

@@ -25,6 +25,8 @@ constexpr std::size_t kDataOffsetBytes = 8;  // Before the data of a content chu
 
 constexpr auto kLiveRequirements = std::to_array<std::string_view>({
     spec::kTransmissionWriteThenReply,
+    spec::kEflagsMultiConnFlushVisible,
+    spec::kEflagsMultiConnFuaVisible,
     spec::kStructuredOffsetHoleReadsZero,
     spec::kBaseAllocationZeroReadsZero,
     spec::kTransmissionCookieEcho,
@@ -37,10 +39,29 @@ std::string RangeText(ByteRange range) {
   return "[" + engine::PrintNumber(range.begin) + ", " + engine::PrintNumber(range.end) + ")";
 }
 
-// The byte that is known to stand at `offset`.
-std::string ByteText(const ConcurrentModel& model, std::uint64_t offset) {
-  const auto byte = model.bytes().At(offset);
-  return "byte " + (byte ? std::to_string(*byte) : "of a write in flight") + " at " + std::to_string(offset);
+// "byte 7 or 9 at 4096".
+std::string ByteText(const std::vector<std::uint8_t>& possible, std::uint64_t offset) {
+  constexpr std::size_t kNamedMax = 4;
+  std::string text;
+  for (std::size_t i = 0; i < std::min(possible.size(), kNamedMax); ++i) {
+    text += (i == 0 ? "byte " : " or ") + std::to_string(possible[i]);
+  }
+  text += possible.empty()              ? "no byte that all connections agree on"
+          : possible.size() > kNamedMax ? " or one of " + std::to_string(possible.size() - kNamedMax) + " more"
+                                        : "";
+  return text + " at " + std::to_string(offset);
+}
+
+std::string_view RequirementOf(Refutation::Promise promise) {
+  switch (promise) {
+    case Refutation::Promise::kWriteThenReply:
+      return spec::kTransmissionWriteThenReply;
+    case Refutation::Promise::kFlushIsVisible:
+      return spec::kEflagsMultiConnFlushVisible;
+    case Refutation::Promise::kFuaIsVisible:
+      return spec::kEflagsMultiConnFuaVisible;
+  }
+  return spec::kTransmissionWriteThenReply;
 }
 
 engine::RequestHead HeadOf(const engine::RequestStep& request) {
@@ -55,7 +76,9 @@ Access AccessOf(const engine::RequestStep& request, const engine::Exchange& exch
   const engine::Negotiated& negotiated = *exchange.negotiated;
   Access access{.range = Intersect(exchange.request.range(), {.begin = 0, .end = negotiated.info.size}),
                 .is_durable = exchange.HasFlag(CommandFlag::kFua) && negotiated.Has(engine::TransmissionFlag::kSendFua),
-                .connection = request.connection};
+                .is_proof = exchange.legality.is_legal(),
+                .connection = request.connection,
+                .request = request};
   if (request.command == Command::kStatus) {
     access.range.end = std::max(access.range.end, negotiated.info.size);  // The last descriptor may describe the rest.
   }
@@ -139,21 +162,34 @@ void ReplyJudge::Take(const ReplyView& reply) {
   }
 }
 
+// `byte` at `offset` is wrong. `requirement`: the rule, unless another connection's write should be seen there.
+Failure ReplyJudge::WrongByte(FindingKind kind, std::string_view requirement, std::uint64_t offset,
+                              std::uint8_t byte) const {
+  Refutation refutation = model_->Explain(ticket_, offset, byte);
+  const bool is_shared = refutation.broken != Refutation::Promise::kWriteThenReply;
+  return {.kind = kind,
+          .violation = {.requirement = is_shared ? RequirementOf(refutation.broken) : requirement,
+                        .expected = ByteText(refutation.possible, offset)},
+          .timeline = std::move(refutation.timeline)};
+}
+
 void ReplyJudge::CompareData(std::uint64_t offset, ByteView data) {
   if (const auto wrong_at = wrong_data_ ? std::nullopt : model_->Refute(ticket_, offset, data)) {
-    wrong_data_ = {.kind = FindingKind::kWrongData,
-                   .violation = {.requirement = spec::kTransmissionWriteThenReply,
-                                 .expected = ByteText(*model_, *wrong_at),
-                                 .saw = "byte " + std::to_string(data[static_cast<std::size_t>(*wrong_at - offset)])}};
+    const std::uint8_t byte = data[static_cast<std::size_t>(*wrong_at - offset)];
+    wrong_data_ = WrongByte(FindingKind::kWrongData, spec::kTransmissionWriteThenReply, *wrong_at, byte);
+    wrong_data_->violation.saw = "byte " + std::to_string(byte);
   }
 }
 
+// A hole is zeroes that were not sent.
 void ReplyJudge::CompareHole(ByteRange hole) {
-  if (const auto wrong_at = wrong_data_ ? std::nullopt : model_->RefuteZeroes(ticket_, hole)) {
-    wrong_data_ = {.kind = FindingKind::kWrongData,
-                   .violation = {.requirement = spec::kStructuredOffsetHoleReadsZero,
-                                 .expected = ByteText(*model_, *wrong_at),
-                                 .saw = "a hole " + RangeText(hole)}};
+  static constexpr std::array<std::uint8_t, std::size_t{64} << 10> kZeroes = {};
+  for (std::uint64_t at = hole.begin; at < hole.end && !wrong_data_; at += kZeroes.size()) {
+    const ByteView zeroes = ByteView(kZeroes).first(std::min<std::uint64_t>(kZeroes.size(), hole.end - at));
+    if (const auto wrong_at = model_->Refute(ticket_, at, zeroes)) {
+      wrong_data_ = WrongByte(FindingKind::kWrongData, spec::kStructuredOffsetHoleReadsZero, *wrong_at, /*byte=*/0);
+      wrong_data_->violation.saw = "a hole " + RangeText(hole);
+    }
   }
 }
 
@@ -179,10 +215,11 @@ std::optional<Failure> ReplyJudge::FindFalseClaim() const {
   ForgetHoles();
   for (const ByteRange zeroes : ZeroClaimsOf(exchange_, {.begin = 0, .end = exchange_.negotiated->info.size})) {
     if (const auto wrong_at = model_->RefuteZeroes(ticket_, zeroes)) {
-      return Failure{.kind = FindingKind::kFalseClaim,
-                     .violation = {.requirement = spec::kBaseAllocationZeroReadsZero,
-                                   .expected = "no ZERO over " + ByteText(*model_, *wrong_at),
-                                   .saw = "ZERO for " + RangeText(zeroes)}};
+      Failure failure = WrongByte(FindingKind::kFalseClaim, spec::kBaseAllocationZeroReadsZero, *wrong_at, /*byte=*/0);
+      failure.violation.requirement = spec::kBaseAllocationZeroReadsZero;
+      failure.violation.expected.insert(0, "no ZERO over ");
+      failure.violation.saw = "ZERO for " + RangeText(zeroes);
+      return failure;
     }
   }
   return {};

@@ -31,6 +31,7 @@ std::string RequestKindOf(const engine::RequestStep& request);
 struct Failure {
   FindingKind kind = FindingKind::kBrokenRule;
   engine::Violation violation;
+  std::vector<std::string> timeline = {};  // Of the first wrong byte: the requests that had to do with it.
 };
 
 // What a live run reports besides the rules about answers, because the bytes, a connection or the process show it.
@@ -38,8 +39,6 @@ std::span<const std::string_view> LiveRequirements();
 
 class ReplyJudge {
  public:
-  using Ticket = ConcurrentModel::Ticket;
-
   // Begins a new request, which is `ticket` in `model`; it and `negotiated` outlive the request.
   void Start(const engine::RequestStep& request, const engine::Negotiated& negotiated, Ticket ticket,
              ConcurrentModel& model);
@@ -65,6 +64,8 @@ class ReplyJudge {
  private:
   void CompareData(std::uint64_t offset, engine::ByteView data);
   void CompareHole(engine::ByteRange hole);
+  [[nodiscard]] Failure WrongByte(FindingKind kind, std::string_view requirement, std::uint64_t offset,
+                                  std::uint8_t byte) const;
   [[nodiscard]] std::optional<Failure> FindFalseClaim() const;
   void ForgetHoles() const;
 

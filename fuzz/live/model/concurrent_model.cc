@@ -2,7 +2,6 @@
 #include "fuzz/live/model/concurrent_model.h"
 
 #include <algorithm>
-#include <utility>
 
 #include "engine/base/check.h"
 
@@ -12,150 +11,178 @@ using engine::ByteRange;
 
 namespace {
 
-constexpr std::uint64_t kBeforeBytesMax = 1 << 18;  // Of one part; of a longer one anything may be shown.
-constexpr std::size_t kLooseMax = 64;
 constexpr std::size_t kUnflushedMax = 256;
+constexpr std::size_t kPastMax = 256;
+constexpr std::size_t kShownMax = 64;
 
 }  // namespace
 
-void ConcurrentModel::Loosen(InFlight& looking, const Access& writing) const {
-  Loose loose{
-      .range = Intersect(looking.access.range, writing.range), .effect = writing.effect, .before = {}, .knowledge = {}};
-  if (loose.range.length() <= kBeforeBytesMax && looking.loose.size() < kLooseMax) {
-    bytes_.Copy(loose.range, loose.before, loose.knowledge);
+void ConcurrentModel::Connect(std::uint8_t count) {
+  if (count <= connections_) {
+    return;
   }
-  looking.loose.push_back(std::move(loose));
+  connections_ = count;
+  for (const Unflushed& each : unflushed_) {  // A connection that is new may not see it yet.
+    Forget(each.range);
+  }
 }
 
 void ConcurrentModel::Begin(Ticket ticket, const Access& access) {
-  InFlight begun{.ticket = ticket, .access = access, .begun_at = ++clock_};
-  const bool looks = access.kind == Access::Kind::kLooks;
-  const bool writes = access.kind == Access::Kind::kWrites;
-  for (InFlight& other : in_flight_) {
-    const ByteRange shared = Intersect(access.range, other.access.range);
-    const bool other_writes = other.access.kind == Access::Kind::kWrites;
-    if (shared.empty()) {
-      continue;
-    }
-    if (looks && other_writes) {
-      Loosen(begun, other.access);
-    } else if (writes && other.access.kind == Access::Kind::kLooks) {
-      Loosen(other, access);
-    } else if (writes && other_writes) {
-      begun.contested.push_back(shared);
-      other.contested.push_back(shared);
-    }
+  Connect(access.connection);
+  in_flight_.push_back({.ticket = ticket, .access = access, .sent_at = ++clock_});
+  if (access.kind == Access::Kind::kWrites) {
+    disputed_.Add(access.range, {.ticket = ticket, .effect = access.effect, .connection = access.connection});
   }
-  for (const Unflushed& other : unflushed_) {
-    const ByteRange shared = Intersect(access.range, other.range);
-    if (shared.empty() || other.connection == access.connection) {
-      continue;
-    }
-    if (looks) {
-      begun.loose.push_back({.range = other.range, .effect = {}, .before = {}, .knowledge = {}});
-    } else if (writes) {
-      begun.contested.push_back(shared);
-    }
-  }
-  in_flight_.push_back(std::move(begun));
 }
 
 void ConcurrentModel::End(Ticket ticket, bool succeeded) {
-  const auto found = std::ranges::find(in_flight_, ticket, &InFlight::ticket);
-  NBDSPEC_CHECK(found != in_flight_.end());
-  const InFlight ended = std::move(*found);
-  in_flight_.erase(found);
-  if (ended.access.kind == Access::Kind::kFlushes && succeeded) {
-    std::erase_if(unflushed_, [&](const Unflushed& each) { return each.ended_at < ended.begun_at; });
+  const std::size_t index = IndexOf(ticket);
+  TimedAccess ended = std::move(in_flight_[index]);
+  in_flight_.erase(in_flight_.begin() + static_cast<std::ptrdiff_t>(index));
+  ended.answered_at = ++clock_;
+  ended.succeeded = succeeded;
+  switch (ended.access.kind) {
+    case Access::Kind::kNone:
+      return;
+    case Access::Kind::kFlushes:
+      if (succeeded && sharing_ == Sharing::kAtFlush) {
+        disputed_.Flush(ended.sent_at, ended.answered_at);
+        std::erase_if(unflushed_, [&](const Unflushed& each) { return each.ended_at < ended.sent_at; });
+        Prune({.begin = 0, .end = kNever});
+      }
+      break;
+    case Access::Kind::kLooks:
+      if (!succeeded) {
+        // What it showed before the error proves nothing.
+        for (const SeenRun& each : ended.shown) {
+          Forget(each.range);
+        }
+        if (is_learning_) {
+          bytes().Apply(ended.access.range, {});
+        }
+      }
+      Prune(ended.access.range);
+      break;
+    case Access::Kind::kWrites:
+      EndWrite(ended);
+      break;
   }
-  if (is_learning_ && !succeeded) {
-    bytes_.Apply(ended.access.range, {});
+  if (past_.size() == kPastMax) {
+    past_.pop_front();
   }
-  if (ended.access.kind != Access::Kind::kWrites) {
+  past_.push_back(std::move(ended));
+}
+
+void ConcurrentModel::EndWrite(const TimedAccess& ended) {
+  const Access& access = ended.access;
+  const bool is_seen_by_all =
+      sharing_ == Sharing::kAtOnce || (sharing_ == Sharing::kAtFlush && ended.succeeded && access.is_durable);
+  disputed_.Settle(access.range, ended.ticket,
+                   {.effect = ended.succeeded ? access.effect : Effect{},
+                    .connection = access.connection,
+                    .sent_at = ended.sent_at,
+                    .time = ended.answered_at,
+                    .is_seen_by_all = is_seen_by_all});
+  if (!is_seen_by_all) {
+    NoteUnflushed(ended);
+  }
+  Prune(access.range);
+}
+
+// Anything may stand in `range`.
+void ConcurrentModel::Forget(ByteRange range) {
+  ++clock_;
+  disputed_.Add(range, {.ended_at = clock_, .seen_by_all_at = clock_});
+  Prune(range);
+}
+
+void ConcurrentModel::NoteUnflushed(const TimedAccess& ended) {
+  const Unflushed added = {.range = ended.access.range, .ended_at = ended.answered_at};
+  if (unflushed_.size() < kUnflushedMax) {
+    unflushed_.push_back(added);
     return;
   }
-  bytes_.Apply(ended.access.range, succeeded ? ended.access.effect : Effect{});
-  for (const ByteRange range : ended.contested) {
-    bytes_.Apply(range, {});
-  }
-  if (may_cache_ && !(succeeded && ended.access.is_durable)) {
-    if (unflushed_.size() == kUnflushedMax) {
-      JoinUnflushed();
-    }
-    unflushed_.push_back({.range = ended.access.range, .connection = ended.access.connection, .ended_at = ++clock_});
-  }
-}
-
-// Too many to tell apart: of each connection one remains, around all that it wrote.
-void ConcurrentModel::JoinUnflushed() {
-  std::vector<Unflushed> joined;
+  // Too many to tell apart: one remains, around all.
+  Unflushed joined = added;
   for (const Unflushed& each : unflushed_) {
-    const auto same = std::ranges::find(joined, each.connection, &Unflushed::connection);
-    if (same == joined.end()) {
-      joined.push_back(each);
-      continue;
+    joined.range = {.begin = std::min(joined.range.begin, each.range.begin),
+                    .end = std::max(joined.range.end, each.range.end)};
+  }
+  unflushed_ = {joined};
+}
+
+void ConcurrentModel::Prune(ByteRange range) {
+  const ByteRange whole = disputed_.WholeRegions(range);
+  if (whole.empty()) {
+    return;
+  }
+  std::vector<Looker> lookers;
+  for (const TimedAccess& each : in_flight_) {
+    if (each.access.kind == Access::Kind::kLooks && !Intersect(each.access.range, whole).empty()) {
+      lookers.push_back(LookerOf(each));
     }
-    same->range = {.begin = std::min(same->range.begin, each.range.begin),
-                   .end = std::max(same->range.end, each.range.end)};
-    same->ended_at = std::max(same->ended_at, each.ended_at);
   }
-  unflushed_ = std::move(joined);
+  disputed_.Prune(range, lookers, connections_);
 }
 
-const ConcurrentModel::InFlight& ConcurrentModel::Find(Ticket ticket) const {
-  const auto found = std::ranges::find(in_flight_, ticket, &InFlight::ticket);
+std::size_t ConcurrentModel::IndexOf(Ticket ticket) const {
+  const auto found = std::ranges::find(in_flight_, ticket, &TimedAccess::ticket);
   NBDSPEC_CHECK(found != in_flight_.end());
-  return *found;
-}
-
-bool ConcurrentModel::MayShow(const Loose& loose, std::uint64_t offset, std::uint8_t byte) {
-  if (loose.knowledge.empty()) {
-    return true;
-  }
-  const auto index = static_cast<std::size_t>(offset - loose.range.begin);
-  const auto written = loose.effect.ByteAt(offset);
-  return !written || *written == byte || loose.knowledge[index] == Knowledge::kNone || loose.before[index] == byte;
+  return static_cast<std::size_t>(found - in_flight_.begin());
 }
 
 std::optional<std::uint64_t> ConcurrentModel::Refute(Ticket ticket, std::uint64_t offset, engine::ByteView data) {
   if (is_learning_) {
-    bytes_.Learn(offset, data);
+    bytes().Learn(offset, data);
     return {};
   }
-  const InFlight& looking = Find(ticket);
-  std::uint64_t from = offset;
-  while (const auto difference = bytes_.FirstDifference(offset, data, from)) {
-    const std::uint8_t byte = data[static_cast<std::size_t>(*difference - offset)];
-    const bool may_show = std::ranges::any_of(looking.loose, [&](const Loose& loose) {
-      return loose.range.Contains(*difference) && MayShow(loose, *difference, byte);
-    });
-    if (!may_show) {
-      return difference;
-    }
-    from = *difference + 1;
+  TimedAccess& looking = in_flight_[IndexOf(ticket)];
+  std::vector<SeenRun> shown;
+  // What proves something is kept: an error may yet take it back.
+  const bool is_proof = looking.access.is_proof && looking.shown.size() < kShownMax;
+  const auto refuted = disputed_.Refute(LookerOf(looking), offset, data, is_proof, shown);
+  if (is_proof) {
+    looking.shown.insert(looking.shown.end(), shown.begin(), shown.end());
   }
-  return {};
+  return refuted;
 }
 
 std::optional<std::uint64_t> ConcurrentModel::RefuteZeroes(Ticket ticket, ByteRange range) {
   if (is_learning_) {
-    bytes_.Learn(range.begin, engine::Bytes(range.length()));
+    bytes().Learn(range.begin, engine::Bytes(range.length()));
     return {};
   }
-  const InFlight& looking = Find(ticket);
-  while (const auto non_zero = bytes_.FirstNonZero(range)) {
-    // What is written meanwhile may pass through states that nobody promised anything about.
-    const auto loose =
-        std::ranges::find_if(looking.loose, [&](const Loose& each) { return each.range.Contains(*non_zero); });
-    if (loose == looking.loose.end()) {
-      return non_zero;
-    }
-    range.begin = loose->range.end;
-    if (range.begin >= range.end) {
-      return {};
-    }
+  return disputed_.RefuteZeroes(LookerOf(in_flight_[IndexOf(ticket)]), range);
+}
+
+Refutation ConcurrentModel::Explain(Ticket ticket, std::uint64_t offset, std::uint8_t byte) const {
+  const TimedAccess& looking = in_flight_[IndexOf(ticket)];
+  std::vector<TimedAccess> history(past_.begin(), past_.end());
+  history.insert(history.end(), in_flight_.begin(), in_flight_.end());
+  std::ranges::sort(history, {}, &TimedAccess::sent_at);
+  return {.possible = disputed_.ValuesAt(LookerOf(looking), offset),
+          .broken = BrokenPromise(history, looking, offset),
+          .timeline = Timeline(history, looking, offset, byte)};
+}
+
+// That other connections see a write is broken where it was seen, but not by this one.
+Refutation::Promise ConcurrentModel::BrokenPromise(const std::vector<TimedAccess>& history, const TimedAccess& looking,
+                                                   std::uint64_t offset) const {
+  const TimedAccess* const last = LastWriteBefore(history, looking, offset);
+  if (sharing_ != Sharing::kAtFlush || last == nullptr || last->access.connection == looking.access.connection) {
+    return Refutation::Promise::kWriteThenReply;
   }
-  return {};
+  const auto saw_it = [&](const TimedAccess& each, bool is_same_connection) {
+    return each.access.kind == Access::Kind::kLooks && each.access.request.command == engine::Command::kRead &&
+           each.succeeded && each.sent_at > last->answered_at && each.access.range.Contains(offset) &&
+           (each.access.connection == looking.access.connection) == is_same_connection;
+  };
+  const bool others_saw = std::ranges::any_of(history, [&](const auto& each) { return saw_it(each, false); });
+  const bool this_saw = std::ranges::any_of(history, [&](const auto& each) { return saw_it(each, true); });
+  if (!others_saw || this_saw) {
+    return Refutation::Promise::kWriteThenReply;
+  }
+  return last->access.is_durable ? Refutation::Promise::kFuaIsVisible : Refutation::Promise::kFlushIsVisible;
 }
 
 }  // namespace nbdspec::fuzz

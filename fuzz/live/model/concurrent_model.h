@@ -1,44 +1,63 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// ConcurrentModel: which bytes may a reply show, when requests overlap in time?
+// ConcurrentModel: which bytes may a reply show, when requests overlap in time? It judges byte by byte: no request is
+// promised to happen at once.
 //
-//   write a   |--------|          both may have happened in either order: nothing is known of what they share
+//   write a   |--------|          both may have happened in either order
 //   write b        |-------|
-//   read          |--|            may show, byte by byte, what was there before, or what either wrote
+//   read          |--|            may show what was there before, or what either wrote
+//   read                     |--| shows what either wrote, and from then on it is that one
 //
-// A request begins when it is sent and ends when its reply has come. What one connection wrote is only then certain
-// for another when a FLUSH after it, or its FUA, was answered (eflags.multi-conn.flush-visible, fua-visible).
+// A request begins when it is sent and ends when its reply has come.
+//
+// A READ may show what a write left unless another write certainly came between: sent after the answer to the first,
+// answered before the READ was sent. What is in flight may be seen by one READ and not by the next: mirrors, and
+// servers that try again, are right. Once all writes to a byte are answered it has one value, and the first READ that
+// is sent then says which.
+//
+// What one connection wrote is only then certain for another when a FLUSH after it, or its FUA, was answered
+// (eflags.multi-conn.flush-visible, fua-visible); until then it is like a write in flight for the other one.
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <optional>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include "engine/base/byte_range.h"
+#include "fuzz/live/model/disputed_bytes.h"
 #include "fuzz/live/model/known_bytes.h"
+#include "fuzz/live/model/timeline.h"
 
 namespace nbdspec::fuzz {
 
-// What one request does with the bytes of the export.
-struct Access {
-  enum class Kind { kNone, kLooks, kWrites, kFlushes };
-  Kind kind = Kind::kNone;
-  engine::ByteRange range = {};  // Clipped to the export.
-  Effect effect = {};            // Of kWrites, when it succeeds.
-  bool is_durable = false;       // kWrites with FUA.
-  std::uint8_t connection = 1;
+// When a connection has to see what another one wrote.
+enum class Sharing {
+  kAtOnce,   // When that is answered: there is no cache.
+  kAtFlush,  // When a FLUSH, or FUA, is.
+  kNever,    // Without CAN_MULTI_CONN.
+};
+
+// Why a byte cannot be shown.
+struct Refutation {
+  enum class Promise { kWriteThenReply, kFlushIsVisible, kFuaIsVisible };
+  std::vector<std::uint8_t> possible;  // What could stand there.
+  Promise broken = Promise::kWriteThenReply;
+  std::vector<std::string> timeline;  // A line for each request that tells.
 };
 
 class ConcurrentModel {
  public:
-  // How a request in flight is named: never reused while it is.
-  using Ticket = std::uint32_t;
-
-  // `may_cache`: what is not flushed may be hidden from other connections.
-  ConcurrentModel(KnownBytes bytes, bool may_cache) : bytes_(std::move(bytes)), may_cache_(may_cache) {}
+  ConcurrentModel(KnownBytes bytes, Sharing sharing) : disputed_(std::move(bytes)), sharing_(sharing) {}
 
   // While it learns, what READs show is taken for what the bytes are: nothing else is in flight.
   void SetLearning(bool is_learning) { is_learning_ = is_learning; }
+
+  // Connections 1 to `count` exist from now on.
+  void Connect(std::uint8_t count);
 
   void Begin(Ticket ticket, const Access& access);
 
@@ -51,42 +70,40 @@ class ConcurrentModel {
   // Whether the reply to `ticket` may claim that `range` reads as zeroes. Returns the first offset where it may not.
   [[nodiscard]] std::optional<std::uint64_t> RefuteZeroes(Ticket ticket, engine::ByteRange range);
 
-  // What the bytes are when nothing is in flight.
-  [[nodiscard]] const KnownBytes& bytes() const { return bytes_; }
-  [[nodiscard]] KnownBytes& bytes() { return bytes_; }
+  // Why `ticket` may not show `byte` at `offset`.
+  [[nodiscard]] Refutation Explain(Ticket ticket, std::uint64_t offset, std::uint8_t byte) const;
+
+  // What the bytes are where nothing is disputed.
+  [[nodiscard]] const KnownBytes& bytes() const { return disputed_.bytes(); }
+  [[nodiscard]] KnownBytes& bytes() { return disputed_.bytes(); }
+  [[nodiscard]] const DisputedBytes& disputed() const { return disputed_; }
 
  private:
-  // A part of what a request looks at that may show more than one thing.
-  struct Loose {
-    engine::ByteRange range;
-    Effect effect;                     // May show this,
-    engine::Bytes before;              // or this.
-    std::vector<Knowledge> knowledge;  // Of `before`; empty: anything may be shown.
-  };
-  struct InFlight {
-    Ticket ticket = 0;
-    Access access = {};
-    std::vector<Loose> loose = {};                  // Of kLooks.
-    std::vector<engine::ByteRange> contested = {};  // Of kWrites.
-    std::uint64_t begun_at = 0;
-  };
+  // What was written and is not yet certain for all connections.
   struct Unflushed {
     engine::ByteRange range;
-    std::uint8_t connection = 1;
-    std::uint64_t ended_at = 0;
+    Time ended_at = 0;
   };
 
-  void Loosen(InFlight& looking, const Access& writing) const;
-  void JoinUnflushed();
-  [[nodiscard]] const InFlight& Find(Ticket ticket) const;
-  [[nodiscard]] static bool MayShow(const Loose& loose, std::uint64_t offset, std::uint8_t byte);
+  static Looker LookerOf(const TimedAccess& each) {
+    return {.range = each.access.range, .connection = each.access.connection, .sent_at = each.sent_at};
+  }
+  void EndWrite(const TimedAccess& ended);
+  void Forget(engine::ByteRange range);
+  void NoteUnflushed(const TimedAccess& ended);
+  void Prune(engine::ByteRange range);
+  [[nodiscard]] Refutation::Promise BrokenPromise(const std::vector<TimedAccess>& history, const TimedAccess& looking,
+                                                  std::uint64_t offset) const;
+  [[nodiscard]] std::size_t IndexOf(Ticket ticket) const;
 
-  KnownBytes bytes_;
-  bool may_cache_;
+  DisputedBytes disputed_;
+  Sharing sharing_;
   bool is_learning_ = false;
-  std::vector<InFlight> in_flight_;
+  std::uint8_t connections_ = 1;
+  std::vector<TimedAccess> in_flight_;  // In the order they were sent.
   std::vector<Unflushed> unflushed_;
-  std::uint64_t clock_ = 0;
+  std::deque<TimedAccess> past_;  // The last ones that were answered.
+  Time clock_ = 0;
 };
 
 }  // namespace nbdspec::fuzz

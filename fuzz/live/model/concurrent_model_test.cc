@@ -17,7 +17,7 @@ constexpr Effect kTwos = {.kind = Effect::Kind::kPattern, .pattern = 2};
 constexpr Effect kZeroes = {.kind = Effect::Kind::kZeroes};
 
 Access Look(ByteRange range, std::uint8_t connection = 1) {
-  return {.kind = Access::Kind::kLooks, .range = range, .connection = connection};
+  return {.kind = Access::Kind::kLooks, .range = range, .connection = connection, .request = {}};
 }
 Access Write(ByteRange range, Effect effect, std::uint8_t connection = 1, bool is_durable = false) {
   return {.kind = Access::Kind::kWrites,
@@ -35,11 +35,13 @@ Bytes BytesOf(Effect effect, ByteRange range) {
   return bytes;
 }
 
-// A model of 64 bytes that were read as zeroes.
-ConcurrentModel Model(bool may_cache = false) {
+// A model of 64 bytes that were read as zeroes, with three connections.
+ConcurrentModel Model(Sharing sharing = Sharing::kAtOnce) {
   KnownBytes bytes({kAll});
   bytes.Learn(0, Bytes(64));
-  return {std::move(bytes), may_cache};
+  ConcurrentModel model(std::move(bytes), sharing);
+  model.Connect(3);
+  return model;
 }
 
 void WriteAlone(ConcurrentModel& model, const Access& access, bool succeeded = true) {
@@ -118,16 +120,143 @@ TEST(ConcurrentModel, OfTwoWritesInFlightAReadMayShowAny) {
   }
 }
 
-TEST(ConcurrentModel, WhatTwoWritesInFlightShareIsUnknown) {
+TEST(ConcurrentModel, WhatTwoWritesInFlightShareIsWhatOneOfThemWrote) {
+  constexpr ByteRange kShared = {.begin = 8, .end = 16};
+  const auto after_both = [] {
+    ConcurrentModel model = Model();
+    model.Begin(1, Write({.begin = 0, .end = 16}, kOnes));
+    model.Begin(2, Write({.begin = 8, .end = 24}, kTwos));
+    model.End(1, true);
+    model.End(2, true);
+    return model;
+  };
+  for (const Effect effect : {kOnes, kTwos}) {
+    ConcurrentModel model = after_both();
+    EXPECT_FALSE(MayRead(model, kShared, Bytes(8)));
+    EXPECT_FALSE(MayRead(model, kShared, Bytes(8, 77)));
+    EXPECT_TRUE(MayRead(model, {.begin = 10, .end = 12}, BytesOf(effect, {.begin = 10, .end = 12})));
+    // It stays where it was seen; elsewhere it is open.
+    const Effect other = effect == kOnes ? kTwos : kOnes;
+    EXPECT_FALSE(MayRead(model, {.begin = 10, .end = 11}, BytesOf(other, {.begin = 10, .end = 11})));
+    EXPECT_TRUE(MayRead(model, {.begin = 12, .end = 16}, BytesOf(other, {.begin = 12, .end = 16})));
+    EXPECT_EQ(model.bytes().At(7), kOnes.ByteAt(7));
+    EXPECT_EQ(model.bytes().At(16), kTwos.ByteAt(16));
+  }
+}
+
+TEST(ConcurrentModel, AnEmptyWriteReplacesNothing) {
+  ConcurrentModel model = Model();
+  model.Begin(1, Write(kPart, kOnes));
+  WriteAlone(model, Write({.begin = 12, .end = 12}, kTwos));
+  EXPECT_TRUE(MayRead(model, kPart, Bytes(8)));
+  model.End(1, true);
+  EXPECT_TRUE(MayRead(model, kPart, BytesOf(kOnes, kPart)));
+}
+
+TEST(ConcurrentModel, WhatIsSettledTakesNoRoom) {
   ConcurrentModel model = Model();
   model.Begin(1, Write({.begin = 0, .end = 16}, kOnes));
   model.Begin(2, Write({.begin = 8, .end = 24}, kTwos));
+  EXPECT_EQ(model.disputed().region_count(), 3U);
   model.End(1, true);
   model.End(2, true);
-  EXPECT_FALSE(model.bytes().At(8));
-  EXPECT_FALSE(model.bytes().At(15));
-  EXPECT_EQ(model.bytes().At(7), kOnes.ByteAt(7));
-  EXPECT_EQ(model.bytes().At(16), kTwos.ByteAt(16));
+  EXPECT_EQ(model.disputed().region_count(), 1U);
+  EXPECT_TRUE(MayRead(model, {.begin = 8, .end = 16}, BytesOf(kTwos, {.begin = 8, .end = 16})));
+  EXPECT_EQ(model.disputed().region_count(), 0U);
+  EXPECT_EQ(model.bytes().At(8), kTwos.ByteAt(8));
+}
+
+TEST(ConcurrentModel, AnUpdateIsNotLostByAReadInFlightWithIt) {
+  ConcurrentModel model = Model();
+  model.Begin(1, Write(kPart, kOnes));
+  EXPECT_TRUE(MayRead(model, kPart, Bytes(8)));
+  model.End(1, true);
+  EXPECT_FALSE(MayRead(model, kPart, Bytes(8)));
+  EXPECT_TRUE(MayRead(model, kPart, BytesOf(kOnes, kPart)));
+}
+
+TEST(ConcurrentModel, WhatAFailedReadShowedProvesNothing) {
+  ConcurrentModel model = Model();
+  model.Begin(1, Write(kPart, kOnes));
+  model.Begin(2, Write(kPart, kTwos));
+  model.End(1, true);
+  model.End(2, true);
+  model.Begin(3, Look(kPart));
+  EXPECT_FALSE(model.Refute(3, kPart.begin, BytesOf(kOnes, kPart)));
+  model.End(3, /*succeeded=*/false);
+  EXPECT_TRUE(MayRead(model, kPart, BytesOf(kTwos, kPart)));
+}
+
+TEST(ConcurrentModel, WhatIsUnflushedFromTwoConnectionsIsOneOfTheirs) {
+  ConcurrentModel model = Model(Sharing::kAtFlush);
+  WriteAlone(model, Write(kPart, kOnes, 1));
+  WriteAlone(model, Write(kPart, kTwos, 2));
+  WriteAlone(model, {.kind = Access::Kind::kFlushes, .connection = 1});
+  EXPECT_FALSE(MayRead(model, kPart, Bytes(8), 3));
+  EXPECT_TRUE(MayRead(model, kPart, BytesOf(kOnes, kPart), 3));  // Its cache was written back last.
+  EXPECT_FALSE(MayRead(model, kPart, BytesOf(kTwos, kPart), 1));
+}
+
+TEST(ConcurrentModel, AConnectionThatIsNewMaySeeWhatIsFlushedOnly) {
+  ConcurrentModel model = Model(Sharing::kAtFlush);
+  WriteAlone(model, Write(kPart, kOnes));
+  WriteAlone(model, {.kind = Access::Kind::kFlushes});
+  WriteAlone(model, Write({.begin = 8, .end = 12}, kTwos));
+  EXPECT_TRUE(MayRead(model, {.begin = 8, .end = 12}, BytesOf(kOnes, {.begin = 8, .end = 12}), 4));
+  EXPECT_FALSE(MayRead(model, {.begin = 12, .end = 16}, Bytes(4), 4));
+}
+
+TEST(ConcurrentModel, WithoutMultiConnNoFlushReachesAnotherConnection) {
+  ConcurrentModel model = Model(Sharing::kNever);
+  WriteAlone(model, Write(kPart, kOnes, 1, /*is_durable=*/true));
+  WriteAlone(model, {.kind = Access::Kind::kFlushes});
+  EXPECT_TRUE(MayRead(model, kPart, Bytes(8), 2));
+  EXPECT_FALSE(MayRead(model, kPart, Bytes(8), 1));
+}
+
+// More writes than are kept apart: then anything may be there, and no memory is used for more.
+TEST(ConcurrentModel, ManyWritesInFlightAreForgottenNotConfused) {
+  ConcurrentModel model = Model();
+  for (Ticket ticket = 1; ticket <= 100; ++ticket) {
+    model.Begin(ticket, Write(kPart, {.kind = Effect::Kind::kPattern, .pattern = static_cast<std::uint8_t>(ticket)}));
+  }
+  for (Ticket ticket = 1; ticket <= 100; ++ticket) {
+    model.End(ticket, true);
+  }
+  EXPECT_TRUE(MayRead(model, kPart, BytesOf(kOnes, kPart)));
+  WriteAlone(model, Write(kPart, kTwos));
+  EXPECT_FALSE(MayRead(model, kPart, BytesOf(kOnes, kPart)));
+}
+
+TEST(ConcurrentModel, ARefutationShowsTheRequestsThatMatter) {
+  ConcurrentModel model = Model();
+  const auto step = [](engine::Command command, std::uint8_t pattern = 0) {
+    return engine::RequestStep{.command = command, .offset = 8, .length = 8, .pattern = pattern};
+  };
+  const auto begin = [&](Ticket ticket, Access access, const engine::RequestStep& request) {
+    access.request = request;
+    model.Begin(ticket, access);
+  };
+  WriteAlone(model, Write(kPart, kZeroes));  // Long over, and of no interest.
+  begin(1, Write(kPart, kOnes), step(engine::Command::kWrite, 1));
+  begin(2, Write(kPart, kTwos), step(engine::Command::kWrite, 2));
+  model.End(2, true);
+  model.End(1, true);
+  begin(3, Look(kPart), step(engine::Command::kRead));
+  ASSERT_FALSE(model.Refute(3, kPart.begin, BytesOf(kOnes, kPart)));
+  model.End(3, true);
+  begin(4, Look(kPart), step(engine::Command::kRead));
+  const Bytes flipped = BytesOf(kTwos, kPart);
+  ASSERT_EQ(model.Refute(4, kPart.begin, flipped), 8U);
+  const Refutation refutation = model.Explain(4, 8, flipped[0]);
+  EXPECT_EQ(refutation.possible, std::vector<std::uint8_t>{*kOnes.ByteAt(8)});
+  EXPECT_EQ(refutation.broken, Refutation::Promise::kWriteThenReply);
+  EXPECT_EQ(refutation.timeline, (std::vector<std::string>{
+                                     "write 8 +8 pattern 1  |--|      leaves byte 249",
+                                     "write 8 +8 pattern 2   ||       leaves byte 250",
+                                     "read 8 +8                 ||    showed byte 249",
+                                     "read 8 +8                   |-  shows byte 250",
+                                 }));
 }
 
 TEST(ConcurrentModel, AFailedWriteAndATrimLeaveNothingKnown) {
@@ -161,7 +290,7 @@ TEST(ConcurrentModel, AClaimInFlightWithAWriteIsJudgedBesideItOnly) {
 }
 
 TEST(ConcurrentModel, AnotherConnectionMaySeeAWriteOnlyAfterAFlush) {
-  ConcurrentModel model = Model(/*may_cache=*/true);
+  ConcurrentModel model = Model(Sharing::kAtFlush);
   WriteAlone(model, Write(kPart, kOnes, 1));
   EXPECT_FALSE(MayRead(model, kPart, Bytes(8), 1));
   EXPECT_TRUE(MayRead(model, kPart, Bytes(8), 2));
@@ -172,7 +301,7 @@ TEST(ConcurrentModel, AnotherConnectionMaySeeAWriteOnlyAfterAFlush) {
 }
 
 TEST(ConcurrentModel, AFlushThatBeganBeforeTheWriteEndedPromisesNothing) {
-  ConcurrentModel model = Model(/*may_cache=*/true);
+  ConcurrentModel model = Model(Sharing::kAtFlush);
   model.Begin(1, Write(kPart, kOnes, 1));
   model.Begin(2, {.kind = Access::Kind::kFlushes});
   model.End(1, true);
@@ -181,7 +310,7 @@ TEST(ConcurrentModel, AFlushThatBeganBeforeTheWriteEndedPromisesNothing) {
 }
 
 TEST(ConcurrentModel, FuaIsSeenByAllAtOnce) {
-  ConcurrentModel model = Model(/*may_cache=*/true);
+  ConcurrentModel model = Model(Sharing::kAtFlush);
   WriteAlone(model, Write(kPart, kOnes, 1, /*is_durable=*/true));
   EXPECT_FALSE(MayRead(model, kPart, Bytes(8), 2));
 }
@@ -231,7 +360,7 @@ TEST(KnownBytes, FirstNonZeroIsExactAtBothEnds) {
 
 // Against the plainest model there is: what each request wrote, one after the other.
 TEST(ConcurrentModel, OneAtATimeItIsAnArrayOfBytes) {
-  ConcurrentModel model = Model(/*may_cache=*/true);
+  ConcurrentModel model = Model(Sharing::kAtFlush);
   Bytes naive(64);
   std::uint32_t random = 1;
   const auto below = [&](std::uint32_t bound) {

@@ -5,16 +5,20 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
 #include "conformance/peer/reference_target.h"
 #include "engine/faults/answer_changes.h"
 #include "engine/faults/fault.h"
+#include "engine/script/script.h"
 #include "engine/spec/catalogue.h"
+#include "engine/spec/ids.h"
 #include "fuzz/live/run/live_fuzz.h"
 
 namespace nbdspec::fuzz {
@@ -80,13 +84,69 @@ TEST(LiveFuzz, TheReferenceServerIsNeverAccused) {
   }
 }
 
-TEST(LiveFuzz, AFindingIsMadeSmallOnFreshServers) {
-  const auto target = Changed(FaultNamed("server_writes_wrong_last_byte").change);
+// The smallest scripts that show what requests in flight, or connections, must not do to each other.
+struct Meeting {
+  std::string_view fault;
+  std::string_view steps;
+  std::string_view rule;
+};
+constexpr auto kMeetings = std::to_array<Meeting>({
+    {"server_mixes_two_writes_that_meet", "write 0 +512 pattern 1\nwrite 0 +512 pattern 2\nwait\nread 0 +512\n",
+     spec::kTransmissionWriteThenReply},
+    {"server_loses_both_of_two_writes_that_meet",
+     "write 0 +512 pattern 3\nwait\nwrite 0 +512 pattern 1\nwrite 0 +512 pattern 2\nwait\nread 0 +512\n",
+     spec::kTransmissionWriteThenReply},
+    {"server_flips_between_two_writes_that_meet",
+     "write 0 +512 pattern 1\nwrite 0 +512 pattern 2\nwait\nread 0 +512\nwait\nread 0 +512\n",
+     spec::kTransmissionWriteThenReply},
+    {"server_reads_what_was_before_the_last_write",
+     "write 0 +512 pattern 1\nwait\nwrite 0 +512 pattern 2\nwait\nread 0 +512\nread 0 +512\nread 0 +512\n",
+     spec::kTransmissionWriteThenReply},
+    {"server_applies_an_answered_write_again_later",
+     "write 0 +512 pattern 1\nwait\nflush\nwrite 0 +512 pattern 2\nwait\nread 0 +512\n",
+     spec::kTransmissionWriteThenReply},
+    {"server_caches_reads_of_each_connection",
+     "read 0 +512 on 2\nwait\nwrite 0 +512 pattern 1\nwait\nflush\nwait\nread 0 +512\nwait\nread 0 +512 on 2\n",
+     spec::kEflagsMultiConnFlushVisible},
+    {"server_caches_reads_of_each_connection_until_a_flush",
+     "read 0 +512 on 2\nwait\nwrite 0 +512 pattern 1 fua\nwait\nread 0 +512\nwait\nread 0 +512 on 2\n",
+     spec::kEflagsMultiConnFuaVisible},
+});
+
+TEST(LiveFuzz, RequestsThatMeetAreJudgedByTheSmallestScripts) {
+  for (const auto& [fault, steps, rule] : kMeetings) {
+    const auto script = engine::ParseScript("size 4M\ninitial data\n" + std::string(steps));
+    ASSERT_TRUE(script) << script.error().sentence;
+    const auto right = RunOnFreshServer(*conformance::ReferenceTarget(), *script, {});
+    ASSERT_TRUE(right);
+    EXPECT_FALSE(right->finding) << fault << ": " << right->finding->expected << "; " << right->finding->saw;
+    const auto wrong = RunOnFreshServer(*Changed(FaultNamed(fault).change), *script, {});
+    ASSERT_TRUE(wrong && wrong->finding) << fault;
+    EXPECT_EQ(wrong->finding->kind, FindingKind::kWrongData) << fault;
+    EXPECT_EQ(wrong->finding->rule, rule) << fault;
+    EXPECT_FALSE(wrong->finding->timeline.empty()) << fault;
+  }
+}
+
+// The first finding, made small, of a server with `fault`.
+Finding Smallest(std::string_view fault) {
+  const auto target = Changed(FaultNamed(fault).change);
   FuzzOptions options = Options(/*seed=*/1, 40);
   options.tries_max = 2000;
   const FuzzReport report = Fuzz(*target, options);
-  ASSERT_FALSE(report.findings.empty());
-  const Finding& smallest = report.findings.front().finding;
+  EXPECT_FALSE(report.findings.empty());
+  return report.findings.empty() ? Finding() : report.findings.front().finding;
+}
+
+TEST(LiveFuzz, WhatMeetsIsMadeSmallWithItsTimeline) {
+  const Finding smallest = Smallest("server_mixes_two_writes_that_meet");
+  EXPECT_EQ(smallest.state, FindingState::kReproduced);
+  EXPECT_LE(smallest.script.steps.size(), 6U) << Print(smallest.script);
+  EXPECT_EQ(smallest.timeline.size(), 3U);  // Two writes and a read.
+}
+
+TEST(LiveFuzz, AFindingIsMadeSmallOnFreshServers) {
+  const Finding smallest = Smallest("server_writes_wrong_last_byte");
   EXPECT_EQ(smallest.state, FindingState::kReproduced);
   const auto requests = std::ranges::count_if(smallest.script.steps, [](const engine::Step& step) {
     return std::holds_alternative<engine::RequestStep>(step);

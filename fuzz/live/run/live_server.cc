@@ -119,7 +119,7 @@ LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::siz
   slot.in_use = true;
   slot.cookie = CookieFrom(++request_count_);
   slot.step = step;
-  slot.judge.Start(request, lane.offer, static_cast<ConcurrentModel::Ticket>(request_count_), *model_);
+  slot.judge.Start(request, lane.offer, static_cast<Ticket>(request_count_), *model_);
   ++lane.in_flight;
   lane.connection->Put(request, slot.cookie);
   return lane.connection->unsent_bytes() > kUnsentBytesMax ? FlushLanes() : OrStop();
@@ -359,6 +359,7 @@ Finding LiveServer::FindingFrom(const Stop& stop) const {
                   .request_kind = stop.request_kind,
                   .expected = violation.expected,
                   .saw = violation.saw,
+                  .timeline = stop.failure->timeline,
                   .script = *script_,
                   .step = stop.step,
                   .server_ended = peer_->Ended().value_or(""),
@@ -374,6 +375,9 @@ Finding LiveServer::FindingFrom(const Stop& stop) const {
     finding.transcript.push_back(std::move(text));
   }
   finding.transcript.push_back("-- expected " + finding.expected + "; saw " + finding.saw);
+  for (const std::string& line : finding.timeline) {
+    finding.transcript.push_back("--   " + line);
+  }
   return finding;
 }
 

@@ -25,6 +25,12 @@ std::vector<ByteRange> WindowsOf(std::uint64_t size) {
   return {{.begin = 0, .end = kWindowBytes}, {.begin = size - kWindowBytes, .end = size}};
 }
 
+Sharing SharingOf(const Offer& offer) {
+  return !offer.Has(engine::TransmissionFlag::kCanMultiConn) ? Sharing::kNever
+         : offer.Has(engine::TransmissionFlag::kSendFlush)   ? Sharing::kAtFlush
+                                                             : Sharing::kAtOnce;
+}
+
 // The READs of all whole blocks in `window`.
 void AddReads(ByteRange window, const engine::InfoBlockSize& sizes, engine::Script& script) {
   const std::uint32_t block = std::max(1U, sizes.minimum);
@@ -69,8 +75,7 @@ std::expected<void, Trouble> LiveServer::Learn() {
   haggling.push_back({.option = engine::OptionType::kListMetaContext});
   NBDSPEC_RETURN_IF_ERROR(EnterLanes(std::move(haggling), 1));
   offer_ = lanes_.front().offer;
-  model_.emplace(KnownBytes(WindowsOf(offer_.info.size)),
-                 /*may_cache=*/offer_.Has(engine::TransmissionFlag::kSendFlush));
+  model_.emplace(KnownBytes(WindowsOf(offer_.info.size)), SharingOf(offer_));
   engine::Script script;
   for (const ByteRange window : windows()) {
     AddReads(window, offer_.block_size, script);
@@ -107,6 +112,9 @@ std::expected<void, Trouble> LiveServer::EnterLanes(std::vector<engine::OptionSt
   }
   for (Lane& lane : lanes_) {
     lane.connection->StartRecord();
+  }
+  if (model_) {
+    model_->Connect(static_cast<std::uint8_t>(count));
   }
   while (lanes_.size() < count) {
     const auto deadline = Clock::now() + options_.start_timeout;

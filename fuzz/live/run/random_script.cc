@@ -30,9 +30,13 @@ class ScriptMaker {
     window_ = windows[Below(windows.size())];
     hot_ = OneIn(3) ? window_ : HotPart();
     is_polite_ = !OneIn(4) || options.only_offered;
+    pattern_ = static_cast<std::uint8_t>(Below(256));
     wait_one_in_ = std::array<std::uint64_t, 4>{1, 4, 16, 1000}[Below(4)];
     const bool has_several = options.connections > 1 && offer.Has(TransmissionFlag::kCanMultiConn);
     connections_ = has_several && OneIn(2) ? static_cast<std::uint64_t>(options.connections) : 1;
+    if (OneIn(3)) {
+      Crowd();
+    }
     payload_max_ = std::max<std::uint64_t>(block_, std::min(options.payload_bytes_max, offer.block_size.maximum));
     if (OneIn(2)) {
       payload_max_ = std::max<std::uint64_t>(block_, std::min<std::uint64_t>(payload_max_, 8192));
@@ -55,6 +59,9 @@ class ScriptMaker {
       if (OneIn(wait_one_in_)) {
         script.steps.emplace_back(engine::WaitStep{});
       }
+      if (!crowded_.empty() && connections_ > 1 && OneIn(8)) {
+        LookFromAll(script);
+      }
     }
     return script;
   }
@@ -70,6 +77,62 @@ class ScriptMaker {
     const std::uint64_t room = window_.length() - length;
     const std::uint64_t begin = OneIn(4) ? room : Below(room + 1) / 4096 * 4096;
     return {.begin = window_.begin + begin, .end = window_.begin + begin + length};
+  }
+
+  // Requests meet in a few places, and often in flight.
+  void Crowd() {
+    const std::uint64_t count = 1 + Below(3);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const std::uint64_t length = std::max<std::uint64_t>(block_, kSizes[1 + Below(2)]);
+      const std::uint64_t begin = Aligned(hot_.begin + Below(hot_.length()) / length * length);
+      const ByteRange place = Intersect({.begin = begin, .end = begin + length}, window_);
+      if (place.length() == length) {
+        crowded_.push_back(place);
+      }
+    }
+    wait_one_in_ = std::max<std::uint64_t>(wait_one_in_, 4);
+  }
+
+  // One connection writes, so that all have to see it; then they look: the writer first.
+  void LookFromAll(engine::Script& script) {
+    const ByteRange range = CrowdedRange();
+    engine::RequestStep request{.command = Command::kWrite,
+                                .offset = range.begin,
+                                .length = static_cast<std::uint32_t>(std::min(range.length(), Aligned(payload_max_))),
+                                .flags = FlagsOf(Command::kWrite),
+                                .pattern = pattern_++,
+                                .connection = static_cast<std::uint8_t>(1 + Below(connections_))};
+    const bool may_flush = std::ranges::find(offered_, Command::kFlush) != offered_.end();
+    request.flags |=
+        offer_.Has(TransmissionFlag::kSendFua) && (OneIn(2) || !may_flush) ? CommandFlag::kFua : std::uint16_t{0};
+    const auto add = [&](const engine::RequestStep& step) {
+      script.steps.emplace_back(step);
+      script.steps.emplace_back(engine::WaitStep{});
+    };
+    add(request);
+    if (may_flush && (request.flags & CommandFlag::kFua) == 0) {
+      add({.command = Command::kFlush, .connection = static_cast<std::uint8_t>(1 + Below(connections_))});
+    }
+    request.command = Command::kRead;
+    request.flags = 0;
+    request.pattern = 0;
+    add(request);
+    for (std::uint8_t connection = 1; connection <= connections_; ++connection) {
+      request.connection = connection;
+      script.steps.emplace_back(request);
+    }
+  }
+
+  // Mostly all of a crowded place, else a part of it.
+  ByteRange CrowdedRange() {
+    ByteRange range = crowded_[Below(crowded_.size())];
+    if (OneIn(4)) {
+      const std::uint64_t blocks = range.length() / block_;
+      const std::uint64_t skipped = Below(blocks);
+      range.begin += skipped * block_;
+      range.end = range.begin + (1 + Below(blocks - skipped)) * block_;
+    }
+    return range;
   }
 
   std::uint64_t Nudge(std::uint64_t value) {
@@ -116,6 +179,9 @@ class ScriptMaker {
   }
 
   Command AnyCommand() {
+    if (!crowded_.empty() && OneIn(3)) {
+      return OneIn(2) ? Command::kRead : Command::kWrite;
+    }
     constexpr std::uint64_t kOthers = 5;
     const std::uint64_t choice = Below(10);
     if (choice < kOthers && !offered_.empty()) {
@@ -154,7 +220,11 @@ class ScriptMaker {
       return request;
     }
     const bool has_payload = request.command == Command::kRead || request.command == Command::kWrite;
-    if (request.command == Command::kStatus && OneIn(4)) {
+    if (!crowded_.empty() && !OneIn(4)) {
+      const ByteRange range = CrowdedRange();
+      request.offset = range.begin;
+      request.length = static_cast<std::uint32_t>(std::min(range.length(), Aligned(payload_max_)));
+    } else if (request.command == Command::kStatus && OneIn(4)) {
       request.offset = Aligned(window_.begin);
       request.length = Length(request.offset, window_.length());
     } else {
@@ -162,7 +232,7 @@ class ScriptMaker {
       request.length = Length(request.offset, has_payload ? payload_max_ : window_.length());
     }
     if (request.command == Command::kWrite) {
-      request.pattern = static_cast<std::uint8_t>(Below(256));
+      request.pattern = pattern_++;
     }
     Remember(request);
     // A fresh zero or trim is worth a write into it.
@@ -217,6 +287,8 @@ class ScriptMaker {
   std::uint32_t block_;
   ByteRange window_;
   ByteRange hot_;
+  std::vector<ByteRange> crowded_;
+  std::uint8_t pattern_ = 0;  // Of the next write: those that meet differ in every byte.
   bool is_polite_ = true;
   bool wants_write_ = false;
   std::uint64_t wait_one_in_ = 1;

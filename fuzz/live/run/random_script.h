@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Random scripts for a server: what it offers, mostly; the same seed gives the same script for the same offer.
 //
-// Each script has a mood: how much it pipelines, how small its hot part of the export is, how polite it is. Offsets
-// prefer edges of earlier steps, multiples of the sizes that servers care about, and the end, each with -1 and +1.
+// Each script has a mood: how much it pipelines, how small its hot part of the export is, whether requests crowd in a
+// few places there, how polite it is. Offsets prefer edges of earlier steps, multiples of the sizes that servers care
+// about, and the end, each with -1 and +1.
 
 #pragma once
 

@@ -118,7 +118,7 @@ TEST(Severity, AdviceThatIsNotFollowedIsAWarningWithAnExampleAndNoFinding) {
   };
   for (const Advice& advice : all) {
     const auto target = ThatChanges(advice.change);
-    const FuzzReport report = Fuzz(*target, {.seed = 1, .scripts_max = 400, .tries_max = 0});
+    const FuzzReport report = Fuzz(*target, {.seed = 2, .scripts_max = 600, .tries_max = 0});
     ASSERT_FALSE(report.trouble) << report.trouble->sentence;
     for (const auto& found : report.findings) {
       ADD_FAILURE() << advice.requirement << " made a finding: " << SummaryOf(found.finding);
