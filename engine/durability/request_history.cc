@@ -28,12 +28,14 @@ void RequestHistory::End(Number number, bool succeeded) {
   request.ended = ++clock_;
   request.has_succeeded = succeeded;
   request.is_covered = request.has_fua && succeeded;
-  if (!request.is_flush || !succeeded) {
+  if (!request.is_flush && (!request.has_fua || succeeded)) {
     return;
   }
   for (Request& write : requests_) {
     const bool is_in_reach = flush_covers_all_ || write.connection == request.connection;
-    write.is_covered |= !write.is_flush && write.has_succeeded && write.ended < request.begun && is_in_reach;
+    write.is_given_up |= !succeeded;
+    write.is_covered |= succeeded && !write.is_given_up && !write.is_flush && write.has_succeeded &&
+                        write.ended < request.begun && is_in_reach;
   }
 }
 

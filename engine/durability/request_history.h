@@ -11,6 +11,9 @@
 // was sent after it had succeeded (transmission.flush.covers-completed), or when it had FUA and succeeded
 // (transmission.fua.no-early-reply). A byte may be what any write left, unless a covered write certainly came after
 // that one: it began when that one had ended. What requests in flight do to each other NBD does not order.
+//
+// A FLUSH or FUA that failed says that what was not covered yet may be lost, and no later FLUSH covers that: many
+// kernels report that a sync failed once, and drop what it was to write.
 
 #pragma once
 
@@ -57,6 +60,7 @@ class RequestHistory {
     std::uint64_t ended = kNever;
     bool has_succeeded = false;
     bool is_covered = false;
+    bool is_given_up = false;  // A FLUSH or FUA has failed since it began.
   };
 
   Number Begin(Request request);

@@ -37,6 +37,21 @@ TEST(RequestHistory, AFailedFlushAndAFailedFuaPromiseNothing) {
   EXPECT_EQ(history.MayStandAt(0), (Numbers{kBefore, a})) << "a later flush does not cover a write that failed";
 }
 
+TEST(RequestHistory, WhatASyncThatFailedLeftNoLaterFlushCovers) {
+  for (const bool is_flush : {false, true}) {
+    RequestHistory history(false);
+    const auto a = history.BeginWrite(kSector, false);
+    history.End(a, true);
+    const auto failed = is_flush ? history.BeginFlush() : history.BeginWrite({.begin = 512, .end = 1024}, true);
+    history.End(failed, false);
+    const auto b = history.BeginWrite({.begin = 1024, .end = 1536}, false);
+    history.End(b, true);
+    history.End(history.BeginFlush(), true);
+    EXPECT_EQ(history.MayStandAt(0), (Numbers{kBefore, a}));
+    EXPECT_EQ(history.MayStandAt(1024), Numbers{b}) << "it covers what began afterwards";
+  }
+}
+
 TEST(RequestHistory, AFlushCoversOtherConnectionsOnlyWhereTheServerSaysSo) {
   for (const bool covers_all : {false, true}) {
     RequestHistory history(covers_all);

@@ -63,7 +63,7 @@ std::span<const Fault> AllFaults() {
   static const std::vector<Fault> kAll = [] {
     std::vector<Fault> all;
     for (const auto table : {HandshakeFaults, InfoFaults, ContextFaults, StatusFaults, ReplyFaults, ReadFaults,
-                             WriteFaults, OverlapFaults, DataFaults, StorageFaults}) {
+                             WriteFaults, OverlapFaults, DataFaults, StorageFaults, DiskFaults}) {
       std::ranges::move(table(), std::back_inserter(all));
     }
     return all;

@@ -29,5 +29,6 @@ std::vector<Fault> WriteFaults();
 std::vector<Fault> OverlapFaults();
 std::vector<Fault> DataFaults();
 std::vector<Fault> StorageFaults();
+std::vector<Fault> DiskFaults();
 
 }  // namespace nbdspec::engine::faults

@@ -42,8 +42,9 @@ struct Done {};
 // The requests of a scenario on their way, and what is known of them.
 class Scenario {
  public:
-  Scenario(CheckContext& context, ByteRange stage)
-      : context_(context), stage_(stage), history_(context.Offers(Feature::kMultiConn)) {}
+  // `failure`: of DiskFails(). Requests may be answered by errors where there is one.
+  Scenario(CheckContext& context, ByteRange stage, const std::optional<engine::DiskFailure>& failure = {})
+      : context_(context), stage_(stage), failure_(failure), history_(context.Offers(Feature::kMultiConn)) {}
 
   // Remembers what stands on the stage before everything.
   std::expected<Done, Judgement> LookBefore() {
@@ -53,10 +54,16 @@ class Scenario {
     return Done();
   }
 
-  // Sends all of `acts`, and has each answered by success. Errors: one was not, which leaves nothing to judge.
+  // Sends all of `acts`, and has each answered. Errors: one was not, or by an error that is not expected, which leaves
+  // nothing to judge.
   std::expected<Done, Judgement> Play(const Acts& acts) {
     std::vector<Pending> pending;
     for (const Act& act : acts) {
+      if (act.disk != Act::Disk::kIsAsItWas) {
+        NBDSPEC_TRY(done, AwaitAll(pending));
+        SetDisk(act.disk == Act::Disk::kFails ? failure_ : std::nullopt);
+        continue;
+      }
       NBDSPEC_TRY(session, SessionOf(act.connection));
       Request request = RequestOf(act);
       request.cookie = session->NextCookie();
@@ -72,13 +79,16 @@ class Scenario {
         pending.pop_back();
       }
     }
-    for (const Pending& each : pending) {
-      NBDSPEC_TRY(done, Await(each));
-    }
-    return Done();
+    return AwaitAll(pending);
   }
 
+  ~Scenario() { SetDisk({}); }
+  Scenario(const Scenario&) = delete;
+  Scenario& operator=(const Scenario&) = delete;
+
+  // A disk that failed works again.
   std::expected<Done, Judgement> Cut(const PowerCut& cut) {
+    SetDisk({});
     const auto up = context_.peer.storage()->CutPower(cut, Transport::Clock::now() + kStartWait);
     if (!up) {
       return Stop(Broken(fmt::format("after {} the server does not start: {}", Describe(cut), up.error().sentence),
@@ -117,6 +127,10 @@ class Scenario {
     RequestHistory::Number number;
   };
 
+  void SetDisk(const std::optional<engine::DiskFailure>& failure) {
+    context_.peer.storage()->With([&](engine::VolatileDisk& disk) { disk.Fail(failure); });
+  }
+
   [[nodiscard]] ByteRange RangeOf(const Act& act) const {
     return {.begin = stage_.begin + act.place.begin, .end = stage_.begin + act.place.end};
   }
@@ -149,10 +163,17 @@ class Scenario {
   std::expected<Done, Judgement> Await(const Pending& pending) {
     NBDSPEC_TRY(session, SessionOf(pending.act.connection));
     NBDSPEC_TRY(answer, session->NextAnswer(pending.cookie));
-    if (answer.error() != NbdError::kOk) {
+    if (answer.error() != NbdError::kOk && !failure_) {
       return Stop(Inconclusive(fmt::format("{}: {}", NameOf(pending.number), ErrorName(answer.error()))));
     }
-    history_.End(pending.number, true);
+    history_.End(pending.number, answer.error() == NbdError::kOk);
+    return Done();
+  }
+
+  std::expected<Done, Judgement> AwaitAll(std::vector<Pending>& pending) {
+    for (const Pending& each : std::exchange(pending, {})) {
+      NBDSPEC_TRY(done, Await(each));
+    }
     return Done();
   }
 
@@ -200,6 +221,7 @@ class Scenario {
 
   CheckContext& context_;
   ByteRange stage_;
+  std::optional<engine::DiskFailure> failure_;
   Bytes before_;
   RequestHistory history_;
   std::map<RequestHistory::Number, Act> requests_;
@@ -222,8 +244,9 @@ std::expected<ByteRange, Judgement> StageFor(CheckContext& context, const Acts& 
   return stage == Stage::kMiddle ? middle : ByteRange{.begin = size - bytes, .end = size};
 }
 
-Judgement PlayOnce(CheckContext& context, const Acts& acts, ByteRange stage, const PowerCut& cut) {
-  Scenario scenario(context, stage);
+Judgement PlayOnce(CheckContext& context, const Acts& acts, ByteRange stage, const PowerCut& cut,
+                   const std::optional<engine::DiskFailure>& failure = {}) {
+  Scenario scenario(context, stage, failure);
   // What stands there now shall be durable, and in no server's memory.
   NBDSPEC_TRY(clean, scenario.Cut({.keeps = PowerCut::Keeps::kEverything}));
   NBDSPEC_TRY(looked, scenario.LookBefore());
@@ -244,6 +267,13 @@ CheckRun Survives(Acts acts, std::uint64_t stage_bytes, Stage stage) {
       }
     }
     return Holds();
+  };
+}
+
+CheckRun Tells(Acts acts, engine::DiskFailure failure, std::uint64_t stage_bytes) {
+  return [=](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(range, StageFor(context, acts, stage_bytes, Stage::kMiddle));
+    return PlayOnce(context, acts, range, {.keeps = PowerCut::Keeps::kNothing}, failure);
   };
 }
 

@@ -10,13 +10,15 @@
 
 namespace nbdspec::conformance {
 
-// One request of a scenario.
+// One request of a scenario, or what becomes of the disk.
 struct Act {
+  enum class Disk : std::uint8_t { kIsAsItWas, kFails, kWorks };
   std::uint16_t command = 0;
   ByteRange place = {};  // From the begin of the stage.
   std::uint16_t flags = 0;
-  std::uint8_t connection = 1;  // 1 or 2.
-  bool is_awaited = true;       // Before the next is sent; else after the last.
+  std::uint8_t connection = 1;   // 1 or 2.
+  bool is_awaited = true;        // Before the next is sent; else after the last.
+  Disk disk = Disk::kIsAsItWas;  // Anything else is no request, and waits until all before it are answered.
 };
 using Acts = std::vector<Act>;
 
@@ -36,6 +38,8 @@ inline Act InFlight(Act act) {
   act.is_awaited = false;
   return act;
 }
+inline Act DiskFails() { return {.disk = Act::Disk::kFails}; }
+inline Act DiskWorks() { return {.disk = Act::Disk::kWorks}; }
 
 // Where a scenario takes place.
 enum class Stage {
@@ -46,5 +50,9 @@ enum class Stage {
 // Plays `acts` on a stage of `stage_bytes` (at most 16 MiB), cuts the power, and looks at every byte of it; once for
 // each of several ways to cut. Judges by RequestHistory.
 CheckRun Survives(Acts acts, std::uint64_t stage_bytes, Stage stage = Stage::kMiddle);
+
+// The same with a disk that fails like `failure` from DiskFails() to DiskWorks(), or to a power cut that keeps nothing.
+// Each request may be answered by an error; what was answered by success must be true.
+CheckRun Tells(Acts acts, engine::DiskFailure failure, std::uint64_t stage_bytes);
 
 }  // namespace nbdspec::conformance
