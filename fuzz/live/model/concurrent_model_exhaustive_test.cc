@@ -399,6 +399,11 @@ TEST(ConcurrentModelExhaustive, WithoutACacheFourRequestsOnTwoBytes) {
          {.right = 662'477, .wrong = 1'204'604, .lenient = 19'450});
 }
 
+TEST(ConcurrentModelExhaustive, WithoutACacheFourRequestsOfTwoConnectionsOnOneByte) {
+  Expect(Enumeration(Kinds({kRead, kWrite}, std::span(kRanges).first(1), 2), 4).Run(Sharing::kAtOnce),
+         {.right = 58'141, .wrong = 36'855, .lenient = 1'664});
+}
+
 TEST(ConcurrentModelExhaustive, WithCachesFourRequestsOfTwoConnectionsOnOneByte) {
   std::vector<Request> kinds = Kinds({kRead, kWrite, kFua}, std::span(kRanges).first(1), 2);
   kinds.push_back({.kind = kFlush, .range = {}});

@@ -228,6 +228,23 @@ TEST(ConcurrentModel, ManyWritesInFlightAreForgottenNotConfused) {
   EXPECT_FALSE(MayRead(model, kPart, BytesOf(kOnes, kPart)));
 }
 
+// As many disputes as there may be, then some are given up: what is in flight stays judged.
+TEST(ConcurrentModel, DisputesHaveABound) {
+  constexpr ByteRange kLarge = {.begin = 0, .end = 1 << 16};
+  KnownBytes bytes({kLarge});
+  bytes.Learn(0, Bytes(kLarge.length()));
+  ConcurrentModel model(std::move(bytes), Sharing::kAtFlush);
+  model.Connect(2);
+  model.Begin(1, Write({.begin = 1, .end = 2}, kOnes));
+  for (std::uint64_t at = 2; at < 20000; at += 2) {
+    WriteAlone(model, Write({.begin = at, .end = at + 1}, kOnes));
+    ASSERT_LE(model.disputed().region_count(), 5000U);
+  }
+  EXPECT_TRUE(MayRead(model, {.begin = 2, .end = 3}, Bytes(1, 77), 1));
+  EXPECT_FALSE(MayRead(model, {.begin = 1, .end = 2}, Bytes(1, 77), 1));
+  EXPECT_FALSE(MayRead(model, {.begin = 19998, .end = 19999}, Bytes(1), 1));
+}
+
 TEST(ConcurrentModel, ARefutationShowsTheRequestsThatMatter) {
   ConcurrentModel model = Model();
   const auto step = [](engine::Command command, std::uint8_t pattern = 0) {

@@ -72,6 +72,7 @@ TEST(LiveFuzz, TheReferenceServerIsNeverAccused) {
   for (const int in_flight : {1, 5, 64}) {
     FuzzOptions options = Options(/*seed=*/static_cast<std::uint64_t>(in_flight), 200);
     options.live.in_flight = in_flight;
+    options.connections = in_flight == 64 ? 8 : 4;
     options.scripts_per_server = 50;
     const auto target = conformance::ReferenceTarget();
     const FuzzReport report = Fuzz(*target, options);
