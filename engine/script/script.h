@@ -18,6 +18,9 @@
 //   flush                        offset and length are 0 when left out
 //   status 0 +1M flags 0x80 on 2 any other flag bits; the connection, 1 to 8: 1 when left out
 //   wait                         for the replies to all requests so far
+//   cut nothing                  the power goes and comes back; of what was not durable the disk keeps nothing,
+//                                everything, all-but or only one change (`one 3`), or some (`seed 7`); `torn` after
+//                                that
 //
 //   option go                    also export-name, abort, list, peek-export, starttls, info, structured-reply,
 //                                list-meta-context, set-meta-context, extended-headers, or a number such as 0x63
@@ -41,6 +44,7 @@
 #include "engine/base/byte_range.h"
 #include "engine/base/error.h"
 #include "engine/extents/extent.h"
+#include "engine/storage/power_cut.h"
 #include "engine/wire/protocol.h"
 
 namespace nbdspec::engine {
@@ -104,6 +108,12 @@ struct WaitStep {
   bool operator==(const WaitStep&) const = default;
 };
 
+// The power goes and comes back, with requests in flight or not. A server whose disk is not ours skips it.
+struct CutStep {
+  PowerCut cut = {};
+  bool operator==(const CutStep&) const = default;
+};
+
 // An option of the handshake, legal or not.
 struct OptionStep {
   std::uint32_t option = OptionType::kGo;  // OptionType, or any other number.
@@ -121,7 +131,7 @@ constexpr std::uint8_t PatternByteAt(std::uint8_t pattern, std::uint64_t offset)
 // PatternByteAt for a run of bytes that begins at `offset`.
 void FillWithPattern(std::uint8_t pattern, std::uint64_t offset, std::span<std::uint8_t> out);
 
-using Step = std::variant<AddStep, ClearStep, ForEachStep, LookupStep, RequestStep, WaitStep, OptionStep>;
+using Step = std::variant<AddStep, ClearStep, ForEachStep, LookupStep, RequestStep, WaitStep, CutStep, OptionStep>;
 
 struct Script {
   std::uint64_t size = 0;  // At most kExportBytesMax.

@@ -37,6 +37,7 @@ enum class Code : std::uint8_t {
   kWait = 0xf1,
   kOption = 0xf2,
   kName = 0xf3,
+  kCut = 0xf4,
   kAdd = 0xf8,
   kForEach = 0xfd,
   kLookup = 0xfe,
@@ -48,6 +49,9 @@ constexpr std::uint8_t kNameBytesMax = kScriptRecordBytes - 2;
 constexpr std::uint8_t kNameCountBits = 0x1f;
 constexpr std::uint8_t kNameContinues = 0x20;
 constexpr std::uint8_t kNameIsExport = 0x40;
+
+// In the detail of a cut.
+constexpr std::uint8_t kTears = 0x80;
 
 constexpr auto kCommands = std::to_array<Command>({Command::kStatus, Command::kWrite, Command::kZero, Command::kTrim,
                                                    Command::kRead, Command::kStatus, Command::kWrite, Command::kZero,
@@ -79,7 +83,7 @@ constexpr auto kNames = std::to_array<std::string_view>(
      "base:allocatio", "base:allocation ", ":", "Base:allocation", ""});
 constexpr auto kExportNames = std::to_array<std::string_view>({"", "", "", "other"});
 
-// Which kind of step a code is for, and how many of 20 records that are no literal ones stand for it.
+// Which kind of step a code is for, and how many of 21 records that are no literal ones stand for it.
 struct CodeRow {
   Code code;
   bool StepKinds::* kind;
@@ -90,7 +94,8 @@ constexpr CodeRow kCodes[] = {
     {Code::kAdd, &StepKinds::add, 5},         {Code::kForEach, &StepKinds::for_each, 1},
     {Code::kLookup, &StepKinds::lookup, 1},   {Code::kClearOrAdd, &StepKinds::clear, 1, &StepKinds::add},
     {Code::kRequest, &StepKinds::request, 7}, {Code::kWait, &StepKinds::wait, 1},
-    {Code::kOption, &StepKinds::option, 4},   {Code::kName, &StepKinds::option, 0}};
+    {Code::kOption, &StepKinds::option, 4},   {Code::kName, &StepKinds::option, 0},
+    {Code::kCut, &StepKinds::cut, 1}};
 
 bool IsWanted(const CodeRow& row, const StepKinds& kinds) { return kinds.*row.kind || kinds.*row.other_kind; }
 
@@ -109,7 +114,7 @@ class LikelyCodes {
   [[nodiscard]] Code ChosenBy(std::uint8_t byte) const { return codes_[byte % size_]; }
 
  private:
-  std::array<Code, 20> codes_ = {};
+  std::array<Code, 21> codes_ = {};
   std::size_t size_ = 0;
 };
 
@@ -238,6 +243,9 @@ class Decoder {
       case Code::kOption:
         DecodeOption(is_literal);
         return;
+      case Code::kCut:
+        DecodeCut();
+        return;
       case Code::kName:
         DecodeName();
         return;
@@ -315,6 +323,17 @@ class Decoder {
     script_.steps.emplace_back(std::move(step));
   }
 
+  void DecodeCut() {
+    const std::uint8_t detail = input_.Byte();
+    (void)input_.Number(2);
+    const std::uint64_t one = input_.Number();
+    script_.steps.emplace_back(
+        CutStep{.cut = {.keeps = static_cast<PowerCut::Keeps>((detail & ~kTears) % kPowerCutKeepsCount),
+                        .one = one,
+                        .seed = input_.Number(),
+                        .tears = (detail & kTears) != 0}});
+  }
+
   void DecodeName() {
     auto* option = script_.steps.empty() ? nullptr : std::get_if<OptionStep>(&script_.steps.back());
     if (option == nullptr) {
@@ -383,6 +402,10 @@ struct StepEncoder {
            step.length | std::uint64_t{step.flags} << 32 | std::uint64_t{step.pattern} << 48 | connection << 56);
   }
   void operator()(const WaitStep&) const { Record(Code::kWait, 0, 0, 0); }
+  void operator()(const CutStep& step) const {
+    Record(Code::kCut, static_cast<std::uint8_t>(static_cast<int>(step.cut.keeps) | (step.cut.tears ? kTears : 0)),
+           step.cut.one, step.cut.seed);
+  }
   void operator()(const OptionStep& step) const {
     Record(Code::kOption, 0, step.option, 0);
     if (!step.export_name.empty()) {

@@ -5,10 +5,10 @@
 //   head, kScriptHeadBytes:    initial type and the choice of size (1), value (8)
 //   step, kScriptRecordBytes:  kind (1), detail (1), choice of offset (1) and length (1), value of each (8, 8)
 //
-// The detail is a type, where to stop, a command or an option. Of a request, the value of the length gives half to
-// the length; flags (2), pattern (1) and connection (1) take the rest. Of an option, the values choose among well-known
-// names; any other name comes in records of its own, which follow the option's and are no steps.
-// Bytes that do not fill a record are ignored. Values are little-endian.
+// The detail is a type, where to stop, a command, an option or what a cut keeps. Of a request, the value of the length
+// gives half to the length; flags (2), pattern (1) and connection (1) take the rest. Of an option, the values choose
+// among well-known names; any other name comes in records of its own, which follow the option's and are no steps. Bytes
+// that do not fill a record are ignored. Values are little-endian.
 
 #pragma once
 
@@ -34,6 +34,7 @@ struct StepKinds {
   bool lookup = false;
   bool request = false;
   bool wait = false;
+  bool cut = false;
   bool option = false;
 };
 
@@ -49,11 +50,16 @@ struct ScriptLimits {
 };
 
 // What allows everything that EncodeScript can say.
-inline constexpr ScriptLimits kNoScriptLimits = {
-    .steps_max = ~std::size_t{0},
-    .kinds =
-        {.add = true, .clear = true, .for_each = true, .lookup = true, .request = true, .wait = true, .option = true},
-    .connections_max = kConnectionsMax};
+inline constexpr ScriptLimits kNoScriptLimits = {.steps_max = ~std::size_t{0},
+                                                 .kinds = {.add = true,
+                                                           .clear = true,
+                                                           .for_each = true,
+                                                           .lookup = true,
+                                                           .request = true,
+                                                           .wait = true,
+                                                           .cut = true,
+                                                           .option = true},
+                                                 .connections_max = kConnectionsMax};
 
 // The script that `bytes` stand for; never fails. Steps past limits.steps_max are ignored, sizes cut to the limit.
 [[nodiscard]] Script DecodeScript(ByteView bytes, const ScriptLimits& limits);

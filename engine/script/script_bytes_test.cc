@@ -80,6 +80,14 @@ TEST(ScriptBytes, EveryRequestAndOptionCanBeEncoded) {
     }
   }
   script.steps.push_back(WaitStep{});
+  for (int keeps = 0; keeps < kPowerCutKeepsCount; ++keeps) {
+    for (const bool tears : {false, true}) {
+      script.steps.push_back(CutStep{.cut = {.keeps = static_cast<PowerCut::Keeps>(keeps),
+                                             .one = ~std::uint64_t{1},
+                                             .seed = ~std::uint64_t{2},
+                                             .tears = tears}});
+    }
+  }
   for (const std::size_t length : {0U, 1U, 17U, 18U, 19U, 36U, 37U, 5000U}) {
     const std::string name(length, '\xff');
     script.steps.push_back(OptionStep{.option = 0xffffffff, .names = {name, "", name}, .export_name = name});
@@ -90,15 +98,15 @@ TEST(ScriptBytes, EveryRequestAndOptionCanBeEncoded) {
 
 bool IsOf(const StepKinds& kinds, const Step& step) {
   const std::array<bool, std::variant_size_v<Step>> of = {kinds.add,     kinds.clear, kinds.for_each, kinds.lookup,
-                                                          kinds.request, kinds.wait,  kinds.option};
+                                                          kinds.request, kinds.wait,  kinds.cut,      kinds.option};
   return of[step.index()];
 }
 
 TEST(ScriptBytes, OnlyWantedKindsComeOutAndNoRecordIsWasted) {
   std::mt19937_64 random(4);
-  for (unsigned bits = 0; bits < 128; ++bits) {
+  for (unsigned bits = 0; bits < 256; ++bits) {
     const auto has = [bits](unsigned bit) { return (bits >> bit & 1) != 0; };
-    const StepKinds kinds = {has(0), has(1), has(2), has(3), has(4), has(5), has(6)};
+    const StepKinds kinds = {has(0), has(1), has(2), has(3), has(4), has(5), has(6), has(7)};
     std::set<std::size_t> seen;
     for (int i = 0; i < 40; ++i) {
       Bytes bytes = RandomBytes(random, kScriptHeadBytes + 32 * kScriptRecordBytes);

@@ -48,6 +48,12 @@ constexpr NamedNumber<std::uint32_t> kOptionWords[] = {{"export-name", OptionTyp
                                                        {"set-meta-context", OptionType::kSetMetaContext},
                                                        {"extended-headers", OptionType::kExtendedHeaders}};
 
+constexpr NamedNumber<PowerCut::Keeps> kKeepsWords[] = {{"nothing", PowerCut::Keeps::kNothing},
+                                                        {"everything", PowerCut::Keeps::kEverything},
+                                                        {"all-but", PowerCut::Keeps::kAllButOne},
+                                                        {"only", PowerCut::Keeps::kOnlyOne},
+                                                        {"some", PowerCut::Keeps::kSome}};
+
 template <typename Words, typename Number>
 std::optional<std::string_view> NameOf(const Words& words, Number number) {
   const auto found = std::ranges::find(words, number, [](const auto& word) { return word.number; });
@@ -132,6 +138,12 @@ struct StepPrinter {
            (request.connection == 1 ? "" : " on " + std::to_string(request.connection));
   }
   std::string operator()(const WaitStep&) const { return "wait"; }
+  std::string operator()(const CutStep& power) const {
+    const PowerCut& cut = power.cut;
+    return "cut " + std::string(*NameOf(kKeepsWords, cut.keeps)) +
+           (cut.one == 0 ? "" : " one " + PrintNumber(cut.one)) +
+           (cut.seed == 0 ? "" : " seed " + PrintNumber(cut.seed)) + (cut.tears ? " torn" : "");
+  }
   std::string operator()(const OptionStep& option) const {
     const auto word = NameOf(kOptionWords, option.option);
     std::string text = "option " + (word ? std::string(*word) : PrintHex("0x", option.option));
@@ -351,6 +363,26 @@ RequestStep ParseRequest(Command command, Line& line) {
   return step;
 }
 
+std::optional<PowerCut::Keeps> ParseKeeps(std::string_view text) { return NumberOf(kKeepsWords, text); }
+
+CutStep ParseCut(Line& line) {
+  CutStep step;
+  step.cut.keeps = line.Parse(ParseKeeps, "nothing, everything, all-but, only or some");
+  while (!line.AtEnd()) {
+    const std::string_view word = line.Word("");
+    if (word == "one") {
+      step.cut.one = line.Parse(ParseNumber, "which change, from 0");
+    } else if (word == "seed") {
+      step.cut.seed = line.Parse(ParseNumber, "a seed");
+    } else if (word == "torn") {
+      step.cut.tears = true;
+    } else {
+      line.Expected("one, seed, torn, or the end of the line", word);
+    }
+  }
+  return step;
+}
+
 OptionStep ParseOptionStep(Line& line) {
   OptionStep step = {
       .option = line.Parse(ParseOption, "an option, such as go or set-meta-context, or a number such as 0x63")};
@@ -392,8 +424,11 @@ Step ParseStep(std::string_view verb, Line& line) {
   if (verb == "option") {
     return ParseOptionStep(line);
   }
+  if (verb == "cut") {
+    return ParseCut(line);
+  }
   if (verb != "wait") {
-    line.Expected("a step, such as add, lookup, read, status, wait or option", verb);
+    line.Expected("a step, such as add, lookup, read, status, wait, cut or option", verb);
   }
   return WaitStep{};
 }

@@ -42,6 +42,10 @@ std::vector<Step> SimplerSteps(const Step& step) {
     with(&RequestStep::connection, std::max<std::uint8_t>(request->connection - 1, 1));
     with(&RequestStep::pattern, 0);
     with(&RequestStep::pattern, std::min(request->pattern, std::uint8_t{1}));
+  } else if (const auto* power = std::get_if<CutStep>(&step)) {
+    simpler.emplace_back(CutStep{});
+    simpler.emplace_back(CutStep{.cut = {.keeps = power->cut.keeps, .one = power->cut.one, .seed = power->cut.seed}});
+    simpler.emplace_back(CutStep{.cut = {.keeps = power->cut.keeps, .one = power->cut.one / 2}});
   } else if (const auto* option = std::get_if<OptionStep>(&step)) {
     simpler.emplace_back(OptionStep{.option = option->option});
     with(&OptionStep::export_name, "");

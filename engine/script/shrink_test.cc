@@ -116,6 +116,17 @@ TEST(Shrink, RequestsLoseWhatDoesNotMatter) {
       (Script{.steps = {RequestStep{.command = Command::kStatus, .flags = CommandFlag::kReqOne, .connection = 3}}}));
 }
 
+TEST(Shrink, CutsLoseWhatDoesNotMatter) {
+  const Script script{
+      .steps = {CutStep{.cut = {.keeps = PowerCut::Keeps::kSome, .one = 9, .seed = 7, .tears = true}},
+                CutStep{.cut = {.keeps = PowerCut::Keeps::kOnlyOne, .one = 5, .seed = 7, .tears = true}}}};
+  const Script small = Shrink(script, [](const Script& candidate) {
+    const auto* cut = candidate.steps.empty() ? nullptr : std::get_if<CutStep>(&candidate.steps.back());
+    return cut != nullptr && cut->cut.keeps == PowerCut::Keeps::kOnlyOne && cut->cut.one >= 2;
+  });
+  EXPECT_EQ(Print(small), Print(Script{.steps = {CutStep{.cut = {.keeps = PowerCut::Keeps::kOnlyOne, .one = 2}}}}));
+}
+
 TEST(Shrink, OptionsLoseTheirNames) {
   const Script script{
       .steps = {OptionStep{

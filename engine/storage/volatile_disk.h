@@ -17,19 +17,10 @@
 #include "engine/base/bytes.h"
 #include "engine/extents/extent_map.h"
 #include "engine/layers/layer.h"
+#include "engine/storage/power_cut.h"
 #include "engine/storage/sparse_bytes.h"
 
 namespace nbdspec::engine {
-
-// What a power cut keeps of the changes that are not durable. A disk may have written any of them, in any order, and
-// may lose power within one.
-struct PowerCut {
-  enum class Keeps : std::uint8_t { kNothing, kEverything, kAllButOne, kOnlyOne, kSome };
-  Keeps keeps = Keeps::kNothing;
-  std::uint64_t one = 0;   // Which change, modulo their count: kAllButOne, kOnlyOne.
-  std::uint64_t seed = 0;  // Chooses: kSome, and which sectors of a torn change are kept.
-  bool tears = false;      // Of the chosen one (kAllButOne, kOnlyOne) or of any (kSome) only some sectors are kept.
-};
 
 // Which requests of the server to its disk fail, and how.
 struct DiskFailure {
