@@ -34,6 +34,7 @@ constexpr char kFuzzFooter[] =
     "that is public already is reported by its name; it does not change the exit code, nor does a warning (a SHOULD).\n"
     "Exit codes: 0 nothing new, 1 a finding, 2 usage, 3 the server was never usable, 5 nbdspec's own error.\n\n"
     "  nbdspec fuzz nbdkit --time 10m\n"
+    "  nbdspec fuzz qemu-nbd --power-cut\n"
     "  nbdspec fuzz --spawn 'my-server --socket {socket} {image}' --scripts 1000 --seed 7";
 
 constexpr char kDiffFooter[] =
@@ -142,8 +143,8 @@ std::span<const OptionRow> AllOptions() {
        &Options::target, "TARGET"},
       {"--allow-write", " check fuzz diff replay shrink ", "Write to a server that nbdspec did not start",
        &Options::allow_write},
-      {"--power-cut", " check ", "Also check what is left when the power goes: a server's disk is nbdspec's then",
-       &Options::power_cut},
+      {"--power-cut", " check fuzz replay shrink ",
+       "Look at what is left when the power goes, too: a server's disk is nbdspec's then", &Options::power_cut},
       {"--seed", " check selftest fuzz diff ", "Seed of everything random", &Options::seed},
       {"--time", " fuzz ", "How long; 0: no limit, a minute when --scripts is not given either", &Options::time_s},
       {"--scripts", " fuzz ", "How many scripts; 0: as many as the time allows", &Options::script_count},

@@ -28,10 +28,10 @@ using fuzz::ReplayVerdict;
 // A target to be written to: --target, or where that is not given `recorded`, which Target::CommandLine() wrote.
 TargetOrTrouble TargetOf(const std::string& recorded, const Options& given) {
   if (!given.target.empty()) {
-    return WritableTarget(given.target, given.allow_write);
+    return WritableTarget(given.target, given);
   }
   NBDSPEC_ASSIGN_OR_RETURN(words, conformance::SplitCommand(recorded));
-  Options options{.allow_write = given.allow_write};
+  Options options{.allow_write = given.allow_write, .power_cut = given.power_cut};
   for (std::size_t i = 0; i < words.size(); ++i) {
     std::string& word = words[i];
     const bool has_value = i + 1 < words.size();

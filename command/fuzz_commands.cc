@@ -102,6 +102,7 @@ std::string ReplayOptionsFrom(const Options& options) {
     words += fmt::format(" --reply-timeout {}s", options.reply_timeout_s);
   }
   words += options.allow_write ? " --allow-write" : "";
+  words += options.power_cut ? " --power-cut" : "";
   return words.empty() ? "" : words.substr(1);
 }
 
@@ -230,8 +231,8 @@ ExitOrRefusal FuzzCommand(const Options& options) {
 }
 
 ExitOrRefusal DiffCommand(const Options& options) {
-  NBDSPEC_ASSIGN_OR_RETURN(first, WritableTarget(options.words[0], options.allow_write));
-  NBDSPEC_ASSIGN_OR_RETURN(second, WritableTarget(options.words[1], options.allow_write));
+  NBDSPEC_ASSIGN_OR_RETURN(first, WritableTarget(options.words[0], options));
+  NBDSPEC_ASSIGN_OR_RETURN(second, WritableTarget(options.words[1], options));
   fuzz::DiffOptions diff{.seed = options.seed,
                          .scripts_max = options.script_count,
                          .steps_max = options.steps,

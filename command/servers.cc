@@ -84,8 +84,8 @@ TargetOrTrouble WritableTarget(Options options) {
   return target;
 }
 
-TargetOrTrouble WritableTarget(const std::string& word, bool allow_write) {
-  Options options{.allow_write = allow_write};
+TargetOrTrouble WritableTarget(const std::string& word, const Options& given) {
+  Options options{.allow_write = given.allow_write, .power_cut = given.power_cut};
   if (word.find("{socket}") != std::string::npos) {
     options.spawn = word;
   } else {
@@ -118,7 +118,8 @@ std::chrono::milliseconds FromSeconds(double seconds) {
 fuzz::LiveOptions LiveOptionsFrom(const Options& options) {
   return {.in_flight = options.in_flight,
           .reply_timeout = FromSeconds(options.reply_timeout_s),
-          .cancelled = &Interrupted()};
+          .cancelled = &Interrupted(),
+          .power_cut = options.power_cut};
 }
 
 std::string WarningsText(const fuzz::Warnings& warnings, const std::string& whose) {

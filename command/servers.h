@@ -25,8 +25,8 @@ TargetOrTrouble TakeTarget(Options& options);
 // Errors: as TakeTarget; it names no server; nbdspec does not start it, and --allow-write is not given.
 TargetOrTrouble WritableTarget(Options options);
 
-// The same of one word: a server by name, a URI, or a command that has {socket} in it.
-TargetOrTrouble WritableTarget(const std::string& word, bool allow_write);
+// The same of one word: a server by name, a URI, or a command that has {socket} in it. The rest is as in `given`.
+TargetOrTrouble WritableTarget(const std::string& word, const Options& given);
 
 // --- SIGINT, SIGTERM and SIGHUP end a run in good order: what was found is reported, servers are stopped ---
 

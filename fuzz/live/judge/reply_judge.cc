@@ -27,6 +27,8 @@ constexpr auto kLiveRequirements = std::to_array<std::string_view>({
     spec::kTransmissionWriteThenReply,
     spec::kEflagsMultiConnFlushVisible,
     spec::kEflagsMultiConnFuaVisible,
+    spec::kTransmissionFlushCoversCompleted,
+    spec::kTransmissionFuaNoEarlyReply,
     spec::kStructuredOffsetHoleReadsZero,
     spec::kBaseAllocationZeroReadsZero,
     spec::kTransmissionCookieEcho,

@@ -134,6 +134,7 @@ class Fuzzer {
     history_.push_back(RandomScript(SeedOf(options_.seed, number), offer, server_->windows(),
                                     {.steps_max = options_.steps_max,
                                      .only_offered = options_.only_offered,
+                                     .power_cuts = options_.live.power_cut,
                                      .connections = options_.connections,
                                      .haggling = haggling}));
     auto ran = server_->Run(history_.back());

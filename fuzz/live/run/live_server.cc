@@ -106,6 +106,8 @@ LiveServer::OrStop LiveServer::RunSteps() {
       NBDSPEC_RETURN_IF_ERROR(Send(*request, i));
     } else if (std::holds_alternative<engine::WaitStep>(script_->steps[i])) {
       NBDSPEC_RETURN_IF_ERROR(WaitForAll());
+    } else if (const auto* power = std::get_if<engine::CutStep>(&script_->steps[i])) {
+      NBDSPEC_RETURN_IF_ERROR(CutPower(power->cut, i));
     }
   }
   NBDSPEC_RETURN_IF_ERROR(WaitForAll());
@@ -119,7 +121,11 @@ LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::siz
   slot.in_use = true;
   slot.cookie = CookieFrom(++request_count_);
   slot.step = step;
-  slot.judge.Start(request, lane.offer, static_cast<Ticket>(request_count_), *model_);
+  slot.ticket = static_cast<Ticket>(request_count_);
+  slot.judge.Start(request, lane.offer, slot.ticket, *model_);
+  if (power_) {
+    power_->Begin(slot.ticket, request);
+  }
   ++lane.in_flight;
   lane.connection->Put(request, slot.cookie);
   return lane.connection->unsent_bytes() > kUnsentBytesMax ? FlushLanes() : OrStop();
@@ -223,6 +229,9 @@ LiveServer::OrStop LiveServer::TakeReply(Lane& lane, const ReplyView& reply) {
         {.failure = std::move(failure), .step = slot->step, .request_kind = RequestKindOf(judge.request())}));
   }
   judge.End(judge.succeeded());
+  if (power_) {
+    power_->End(slot->ticket, judge.succeeded());
+  }
   slot->in_use = false;
   ++result_.command_count;
   if (options_.keep_answers) {
@@ -383,7 +392,12 @@ Finding LiveServer::FindingFrom(const Stop& stop) const {
 
 std::expected<RunResult, Trouble> RunOnFreshServer(conformance::Target& target, const engine::Script& script,
                                                    const LiveOptions& options) {
-  NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(target, options));
+  LiveOptions fitting = options;
+  fitting.power_cut |= target.CanSetUp(conformance::Setup::kOnStorage) &&
+                       std::ranges::any_of(script.steps, [](const engine::Step& step) {
+                         return std::holds_alternative<engine::CutStep>(step);
+                       });
+  NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(target, fitting));
   return server->Run(script);
 }
 

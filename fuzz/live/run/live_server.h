@@ -25,6 +25,7 @@
 #include "fuzz/live/connection/live_connection.h"
 #include "fuzz/live/judge/reply_judge.h"
 #include "fuzz/live/model/concurrent_model.h"
+#include "fuzz/live/model/power_history.h"
 
 namespace nbdspec::fuzz {
 
@@ -36,6 +37,7 @@ struct LiveOptions {
   std::chrono::milliseconds start_timeout{10000};
   const std::atomic<bool>* cancelled = nullptr;  // When it becomes true, a run ends early and finds nothing.
   bool keep_answers = false;                     // RunResult::answers.
+  bool power_cut = false;                        // Its disk is ours, so that CutSteps cut the power.
 };
 
 bool IsCancelled(const LiveOptions& options);
@@ -75,7 +77,8 @@ class LiveServer {
   LiveServer& operator=(const LiveServer&) = delete;
 
   // Sends the requests of the script and judges the answers. OptionSteps, wherever they stand, say how connections
-  // haggle; without any, they request structured replies and base:allocation. Steps on extent maps are skipped.
+  // haggle; without any, they request structured replies and base:allocation. Steps on extent maps are skipped, and
+  // power cuts of a disk that is not ours.
   // After a finding a server that nbdspec started has to be started again.
   // Errors: the server cannot be reached although it did not end.
   std::expected<RunResult, engine::Trouble> Run(const engine::Script& script);
@@ -97,6 +100,7 @@ class LiveServer {
     bool in_use = false;
     std::uint64_t cookie = 0;
     std::size_t step = 0;
+    Ticket ticket = 0;
     ReplyJudge judge = {};
   };
   struct Lane {  // A connection and what is in flight on it.
@@ -122,6 +126,7 @@ class LiveServer {
   std::expected<void, engine::Trouble> Learn();
   std::expected<void, engine::Trouble> EnterLanes(std::vector<engine::OptionStep> haggling, std::size_t count);
   void LeaveLanes();
+  OrStop CutPower(const engine::PowerCut& cut, std::size_t step);
 
   OrStop RunSteps();
   OrStop Send(const engine::RequestStep& request, std::size_t step);
@@ -147,6 +152,7 @@ class LiveServer {
   std::unique_ptr<conformance::Peer> peer_;
   Offer offer_;
   std::optional<ConcurrentModel> model_;
+  std::optional<PowerHistory> power_;         // Since the last power cut, with options.power_cut.
   std::vector<engine::OptionStep> haggling_;  // Of the lanes.
   std::vector<Lane> lanes_;
   std::set<std::string> known_seen_;

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How LiveServer begins: it starts a server, learns what its export holds, and enters connections.
+// How LiveServer begins: it starts a server, learns what its export holds, and enters connections; and how it begins
+// again after a power cut.
 
 #include <algorithm>
 #include <utility>
 
 #include "engine/base/check.h"
 #include "engine/base/or_return.h"
+#include "engine/spec/ids.h"
 #include "fuzz/live/run/live_server.h"
 
 namespace nbdspec::fuzz {
@@ -53,7 +55,8 @@ std::expected<std::unique_ptr<LiveServer>, Trouble> LiveServer::Start(conformanc
                                                                       const LiveOptions& options) {
   NBDSPEC_CHECK(options.in_flight >= 1 && options.in_flight <= kInFlightMax);
   std::unique_ptr<LiveServer> server(new LiveServer(target, options));
-  NBDSPEC_ASSIGN_OR_RETURN(peer, target.Start(conformance::Setup::kWritable, Clock::now() + options.start_timeout));
+  const auto setup = options.power_cut ? conformance::Setup::kOnStorage : conformance::Setup::kWritable;
+  NBDSPEC_ASSIGN_OR_RETURN(peer, target.Start(setup, Clock::now() + options.start_timeout));
   server->peer_ = std::move(peer);
   NBDSPEC_RETURN_IF_ERROR(server->Learn());
   return server;
@@ -90,6 +93,53 @@ std::expected<void, Trouble> LiveServer::Learn() {
   }
   LeaveLanes();
   model_->SetLearning(false);
+  power_.reset();
+  if (options_.power_cut) {
+    power_.emplace(model_->bytes(), offer_.info.flags);
+  }
+  return {};
+}
+
+// The power goes, with whatever is in flight. What stands there afterwards is judged, and the script goes on with it.
+LiveServer::OrStop LiveServer::CutPower(const engine::PowerCut& cut, std::size_t step) {
+  conformance::Storage* const storage = peer_->storage();
+  if (storage == nullptr || !power_) {
+    return {};
+  }
+  const auto fail = [step](std::string_view requirement, std::string expected, std::string saw) {
+    return std::unexpected(Stop{
+        .failure =
+            Failure{.kind = FindingKind::kWrongData,
+                    .violation = {.requirement = requirement, .expected = std::move(expected), .saw = std::move(saw)}},
+        .step = step,
+        .request_kind = "cut"});
+  };
+  NBDSPEC_RETURN_IF_ERROR(FlushLanes());
+  const std::vector<engine::OptionStep> haggling = haggling_;
+  const std::size_t count = lanes_.size();
+  const auto up = storage->CutPower(cut, Clock::now() + options_.start_timeout);
+  LeaveLanes();
+  const PowerHistory history = *std::exchange(power_, {});
+  // Reading everything is a script as well.
+  const engine::Script* const script = script_;
+  RunResult result = std::exchange(result_, {});
+  const auto learned = up ? Learn() : up;
+  script_ = script;
+  result_ = std::move(result);
+  if (!learned) {
+    return fail(spec::kTransmissionFlushCoversCompleted, "a server that starts on what a power cut left",
+                learned.error().sentence);
+  }
+  if (const auto lost = history.Judge(model_->bytes())) {
+    return fail(lost->is_by_fua ? spec::kTransmissionFuaNoEarlyReply : spec::kTransmissionFlushCoversCompleted,
+                "at offset " + engine::PrintNumber(lost->offset) + ", after the power cut, a byte of " + lost->expected,
+                "byte " + std::to_string(lost->saw));
+  }
+  power_.emplace(model_->bytes(), offer_.info.flags);
+  if (const auto entered = EnterLanes(haggling, count); !entered) {
+    return fail(spec::kTransmissionFlushCoversCompleted, "a server that serves what a power cut left",
+                entered.error().sentence);
+  }
   return {};
 }
 

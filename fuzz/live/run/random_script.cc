@@ -62,11 +62,28 @@ class ScriptMaker {
       if (!crowded_.empty() && connections_ > 1 && OneIn(8)) {
         LookFromAll(script);
       }
+      if (options_.power_cuts && OneIn(64)) {
+        script.steps.emplace_back(AnyCut());
+      }
+    }
+    if (options_.power_cuts && !OneIn(4)) {
+      script.steps.emplace_back(AnyCut());
     }
     return script;
   }
 
  private:
+  // What keeps nothing shows most.
+  engine::CutStep AnyCut() {
+    if (OneIn(2)) {
+      return {};
+    }
+    return {.cut = {.keeps = static_cast<engine::PowerCut::Keeps>(Below(engine::kPowerCutKeepsCount)),
+                    .one = Below(32),
+                    .seed = Below(1 << 16),
+                    .tears = OneIn(2)}};
+  }
+
   std::uint64_t Below(std::uint64_t bound) { return bound == 0 ? 0 : random_() % bound; }
   bool OneIn(std::uint64_t count) { return Below(count) == 0; }
   std::uint16_t Sometimes(std::uint64_t one_in, std::uint16_t flag) { return OneIn(one_in) ? flag : std::uint16_t{0}; }

@@ -19,6 +19,7 @@ namespace nbdspec::fuzz {
 struct RandomScriptOptions {
   int steps_max = 64;
   bool only_offered = false;
+  bool power_cuts = false;                        // Some scripts have one in the middle, and most end with one.
   int connections = 1;                            // Used only where the offer has CAN_MULTI_CONN.
   std::uint32_t payload_bytes_max = 256 << 10;    // Of a READ or WRITE.
   std::vector<engine::OptionStep> haggling = {};  // How the script begins.
