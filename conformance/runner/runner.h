@@ -80,7 +80,8 @@ class Worker {
   Trial Try(const Check& check, Server& server);
   void AddAftermath(Trial& trial, Server& server, Setup setup);
   [[nodiscard]] bool Cancelled() const { return options_.cancelled != nullptr && options_.cancelled->load(); }
-  [[nodiscard]] Session::Limits LimitsNow() const;
+  // For a check that takes so many starts of its server.
+  [[nodiscard]] Session::Limits LimitsNow(int starts = 1) const;
   [[nodiscard]] std::expected<Profile, ProbeError> ProbeNow(Peer& peer) const;
   void Conclude(const Check& check, Server& server, reports::Outcome& outcome);
 

@@ -8,7 +8,6 @@ namespace {
 
 using engine::Command;
 using engine::CommandFlag;
-using engine::PatternByteAt;
 using engine::RequestStep;
 using engine::TransmissionFlag;
 

@@ -30,7 +30,7 @@ using engine::faults::FaultNamed;
 
 std::unique_ptr<conformance::Target> Changed(const Change& change) {
   return conformance::ReferenceTarget(
-      {.interposers = [change](engine::Layer&) { return engine::faults::Interpose(change); }});
+      {.interposers = [change](engine::Layer& layer) { return engine::faults::Interpose(change, 0, &layer); }});
 }
 
 FuzzOptions Options(std::uint64_t seed, std::uint64_t scripts) {
@@ -39,6 +39,10 @@ FuzzOptions Options(std::uint64_t seed, std::uint64_t scripts) {
           .tries_max = 0,
           .shrink_time = std::chrono::hours(1),  // The tries are the limit, also on a machine that is slow.
           .live = {.in_flight = 16}};
+}
+
+bool IsShownByPowerCuts(const engine::faults::Detector& detector) {
+  return detector.id == spec::kTransmissionFlushCoversCompleted || detector.id == spec::kTransmissionFuaNoEarlyReply;
 }
 
 class LiveFuzzFaults : public testing::TestWithParam<Detection> {};
@@ -53,6 +57,7 @@ TEST_P(LiveFuzzFaults, AreFound) {
   std::string seen;
   FuzzOptions options = Options(/*seed=*/1, kScripts);
   options.live.cancelled = &is_found;  // The first of the right kind is enough.
+  options.live.power_cut = IsShownByPowerCuts(detector);
   options.on_finding = [&, id = detector.id](const Finding& finding, const std::string&) {
     seen += " " + KeyOf(finding);
     is_found = is_found || (finding.kind == *kind && finding.rule == id);
@@ -67,6 +72,31 @@ TEST_P(LiveFuzzFaults, AreFound) {
 
 INSTANTIATE_TEST_SUITE_P(All, LiveFuzzFaults, testing::ValuesIn(DetectionsBy(engine::faults::Detector::Kind::kFuzz)),
                          [](const auto& info) { return std::string(info.param.fault.name); });
+
+TEST(LiveFuzz, TheReferenceServerIsNotAccusedWhenThePowerGoes) {
+  FuzzOptions options = Options(/*seed=*/3, 100);
+  options.live.power_cut = true;
+  const auto target = conformance::ReferenceTarget();
+  const FuzzReport report = Fuzz(*target, options);
+  ASSERT_FALSE(report.trouble) << report.trouble->sentence;
+  for (const auto& found : report.findings) {
+    ADD_FAILURE() << KeyOf(found.finding) << ": " << found.finding.expected << "; " << found.finding.saw << "\n"
+                  << Print(found.finding.script);
+  }
+}
+
+TEST(LiveFuzz, WhatAPowerCutTookIsMadeSmall) {
+  const auto target = Changed(FaultNamed("server_answers_flush_and_does_nothing").change);
+  FuzzOptions options = Options(/*seed=*/1, 40);
+  options.tries_max = 2000;
+  options.live.power_cut = true;
+  const FuzzReport report = Fuzz(*target, options);
+  ASSERT_EQ(report.findings.size(), 1U);
+  const Finding& smallest = report.findings.front().finding;
+  EXPECT_EQ(smallest.state, FindingState::kReproduced);
+  // A write and its answer, a flush and its answer, a cut.
+  EXPECT_LE(smallest.script.steps.size(), 5U) << Print(smallest.script);
+}
 
 TEST(LiveFuzz, TheReferenceServerIsNeverAccused) {
   for (const int in_flight : {1, 5, 64}) {
