@@ -67,6 +67,10 @@ class Storage {
   virtual std::expected<void, engine::Trouble> CutPower(const engine::PowerCut& cut,
                                                         Transport::Clock::time_point deadline) = 0;
 
+  // What the checker of the disk's format says that the last power cut has damaged, in its own words; nothing: it finds
+  // no damage, or the format has no checker. Space that nothing uses any more is no damage.
+  [[nodiscard]] virtual std::optional<std::string> Damage() { return {}; }
+
   // Calls `use` with the disk while no request of the server's is under way.
   virtual void With(const std::function<void(engine::VolatileDisk& disk)>& use) = 0;
 };

@@ -45,6 +45,7 @@ struct NamedServer {
   TakesDisk takes_disk;
   WordsOrTrouble (*command)(Setup setup, const PrivateDirectory& directory, const std::string& disk);
   Words (*format)(const std::string& image, const std::string& disk) = nullptr;
+  Words (*check)(const std::string& disk) = nullptr;
 };
 
 // nbdkit with `plugin` and its parameters.
@@ -127,6 +128,10 @@ Words Qcow2Format(const std::string& image, const std::string& disk) {
   return {"qemu-img", "convert", "-f", "raw", "-O", "qcow2", image, disk};
 }
 
+constexpr int kQemuImgDamaged = 2;  // 3: space that nothing uses.
+
+Words Qcow2Check(const std::string& disk) { return {"qemu-img", "check", "-f", "qcow2", disk}; }
+
 WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, const std::string& disk) {
   // It replaces %s in an export's name, and its file format has backslash escapes.
   if (directory.path().find_first_of("%\\\n") != std::string::npos) {
@@ -153,7 +158,7 @@ constexpr std::array<NamedServer, 6> kServers = {{
     {"nbdkit:nbd", "nbdkit", "nbdkit", "--version", "nbd", "", true, TakesDisk::kUri, NbdkitNbdCommand},
     {"qemu-nbd", "qemu-nbd", "qemu-utils", "--version", "raw", "", true, TakesDisk::kFileOrUri, QemuNbdCommand},
     {"qemu-nbd:qcow2", "qemu-nbd", "qemu-utils", "--version", "qcow2", "", false, TakesDisk::kFileOrUri,
-     QemuNbdQcow2Command, Qcow2Format},
+     QemuNbdQcow2Command, Qcow2Format, Qcow2Check},
     {"nbd-server", "nbd-server", "nbd-server", "-V", "", "d", false, TakesDisk::kFile, NbdServerCommand},
 }};
 
@@ -222,7 +227,9 @@ TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& option
          return server->command(setup, directory, disk);
        },
        .takes_disk = server->takes_disk,
-       .format = server->format});
+       .format = server->format,
+       .check = server->check,
+       .damaged_status = kQemuImgDamaged});
 }
 
 TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view export_name, const StartOptions& options) {

@@ -174,6 +174,29 @@ TEST_F(OnStorage, LoseWhatWasFlushedWhenTheyNeverFlush) {
   }
 }
 
+TEST_F(OnStorage, HaveTheirFormatCheckedAfterACut) {
+  const auto target = Named("qemu-nbd:qcow2");
+  const auto peer = MustStart(*target);
+  ASSERT_NE(peer, nullptr);
+  for (std::uint64_t seed = 0; seed < 8; ++seed) {
+    {
+      Client client = Enter(*peer, *target);
+      for (std::uint64_t i = 0; i < 8; ++i) {  // Into new clusters.
+        EXPECT_EQ(client.Write((seed * 8 + i) * (96 << 10) + 100, Bytes(3000, 0x55)), 0U);
+      }
+      MustCut(*peer, {.keeps = PowerCut::Keeps::kSome, .seed = seed, .tears = true});
+    }
+    EXPECT_EQ(peer->storage()->Damage(), std::nullopt) << seed;
+  }
+  // The third cluster is the table of what each cluster is used for.
+  peer->storage()->With([](engine::VolatileDisk& disk) {
+    EXPECT_TRUE(disk.WriteZeroes({.begin = 128 << 10, .end = 192 << 10}, /*may_punch_hole=*/false));
+  });
+  MustCut(*peer, kKeepsAll);
+  ASSERT_TRUE(peer->storage()->Damage().has_value());
+  EXPECT_TRUE(peer->storage()->Damage()->contains("refcount=0")) << *peer->storage()->Damage();
+}
+
 TEST_F(OnStorage, SayThatTheDiskFailed) {
   for (const std::string& name : Names()) {
     const auto target = Named(name);

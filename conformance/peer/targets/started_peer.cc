@@ -94,16 +94,23 @@ std::string UriOf(std::string_view path) {
 
 using Prepare = std::function<std::expected<void, Trouble>()>;
 
-// Runs `words` to their end. Errors: they fail, or take longer than `deadline`.
-std::expected<void, Trouble> RunToEnd(const std::vector<std::string>& words, PrivateDirectory directory,
-                                      const Prepare& prepare, Clock::time_point deadline) {
+std::string ExitedWith(int status) { return "exited with status " + std::to_string(status); }
+
+struct Ran {
+  std::string how;  // "exited with status 0".
+  std::string said;
+};
+
+// Runs `words` to their end. Errors: they cannot be run, or take longer than `deadline`.
+std::expected<Ran, Trouble> RunToEnd(const std::vector<std::string>& words, PrivateDirectory directory,
+                                     const Prepare& prepare, Clock::time_point deadline) {
   NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory), prepare));
   const auto ended = process->EndedBy(deadline);
-  if (ended != "exited with status 0") {
-    return std::unexpected(Trouble{words.front() + " " + ended.value_or("did not end in the time it was given") + ". " +
-                                   TellLastWords(process->LastWords())});
+  if (!ended) {
+    return std::unexpected(Trouble{words.front() + " did not end in the time it was given. " +
+                                   TellLastWords(process->LastWords()) + " Give it more."});
   }
-  return {};
+  return Ran{.how = *ended, .said = process->LastWords()};
 }
 
 class StartedPeer final : public Peer, public Storage {
@@ -153,8 +160,11 @@ class StartedPeer final : public Peer, public Storage {
     }
     mounted_.reset();
     storage_->With([&](engine::VolatileDisk& disk) { disk.Cut(cut); });
+    NBDSPEC_RETURN_IF_ERROR(CheckDisk(deadline));
     return StartOnItsDisk(deadline);
   }
+
+  std::optional<std::string> Damage() override { return damage_; }
 
   void With(const std::function<void(engine::VolatileDisk& disk)>& use) override { storage_->With(use); }
 
@@ -180,13 +190,35 @@ class StartedPeer final : public Peer, public Storage {
       const std::string& disk, PrivateDirectory directory, Clock::time_point deadline,
       const Prepare& prepare = [] -> std::expected<void, Trouble> { return {}; }) {
     const std::string image = directory.PathOf("raw");
-    return RunToEnd(
-        recipe_.format(image, disk), std::move(directory),
-        [&] -> std::expected<void, Trouble> {
-          NBDSPEC_RETURN_IF_ERROR(WriteImage(image));
-          return prepare();
-        },
-        deadline);
+    const std::vector<std::string> words = recipe_.format(image, disk);
+    const auto make_all = [&] -> std::expected<void, Trouble> {
+      NBDSPEC_RETURN_IF_ERROR(WriteImage(image));
+      return prepare();
+    };
+    NBDSPEC_ASSIGN_OR_RETURN(ran, RunToEnd(words, std::move(directory), make_all, deadline));
+    if (ran.how != ExitedWith(0)) {
+      return std::unexpected(Trouble{words.front() + " cannot make the test image for " + recipe_.name + ": it " +
+                                     ran.how + ". " + TellLastWords(ran.said)});
+    }
+    return {};
+  }
+
+  // Looks for damage with the recipe's checker, if it has one.
+  std::expected<void, Trouble> CheckDisk(Clock::time_point deadline) {
+    damage_.reset();
+    if (!recipe_.check) {
+      return {};
+    }
+    NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
+    const std::string socket_path = directory.PathOf(kDiskSocket);
+    NBDSPEC_ASSIGN_OR_RETURN(ran, RunToEnd(
+                                      recipe_.check(UriOf(socket_path)), std::move(directory),
+                                      [&] { return storage_->Listen(socket_path); }, deadline));
+    storage_->Silence();
+    if (ran.how == ExitedWith(recipe_.damaged_status)) {
+      damage_ = ran.said;
+    }
+    return {};
   }
 
   std::expected<void, Trouble> MakeImageFile(const std::string& path, Clock::time_point deadline) {
@@ -267,6 +299,7 @@ class StartedPeer final : public Peer, public Storage {
   Setup setup_;
   std::chrono::nanoseconds restart_wait_;
   SocketAddress address_;
+  std::optional<std::string> damage_;
   std::unique_ptr<StorageServer> storage_;  // What is declared last goes first: the server may want its disk to stop.
   std::optional<MountedStorage> mounted_;
   std::unique_ptr<ServerProcess> process_;  // Null only when the last start failed.

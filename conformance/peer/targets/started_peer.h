@@ -85,6 +85,11 @@ struct ServerRecipe {
   // For a server of a disk format: the words of the command that makes `disk` hold in it what the file `image` holds.
   std::function<std::vector<std::string>(const std::string& image, const std::string& disk)> format = {};
 
+  // For the same: the words of a command that checks `disk`, and whose status is `damaged_status` where it finds
+  // damage.
+  std::function<std::vector<std::string>(const std::string& disk)> check = {};
+  int damaged_status = 0;
+
   // Whether it is up only once it has greeted a client. Without, a socket that takes a connection is enough: an
   // unknown server may be wrong in what it says, and that is for the checks to find. (Either way one connection is
   // used up; it is closed as soon as the greeting came.)
