@@ -67,6 +67,37 @@ Change FlushesUntilOneFails() {
   });
 }
 
+bool OnFailingChunks(const Request& to, const Messages& sent) {
+  return to.length > 0 && OnError(to, sent) && std::holds_alternative<Chunk>(sent.front());
+}
+bool OnFailingSimply(const Request& to, const Messages& sent) {
+  return to.length > 0 && OnError(to, sent) && std::holds_alternative<SimpleReply>(sent.front());
+}
+
+// A READ that failed with an error chunk is answered by what `change` makes of that; likewise with a simple reply.
+Change OnFailingChunkRead(std::function<void(const Request& to, Messages& sent)> change) {
+  return ChangesAnswer(kRead, OnFailingChunks, std::move(change));
+}
+Change OnFailingSimpleRead(std::function<void(const Request& to, Messages& sent)> change) {
+  return ChangesAnswer(kRead, OnFailingSimply, std::move(change));
+}
+
+// A data chunk that announces the whole request, and has half of it.
+Chunk HalfADataChunk(const Request& to, std::uint16_t flags = 0) {
+  Chunk chunk = DataChunk(to, to.offset, Bytes(to.length), flags);
+  chunk.length_field = static_cast<std::uint32_t>(chunk.payload.size());
+  chunk.payload.resize(chunk.payload.size() / 2);
+  return chunk;
+}
+
+SimpleReply HalfASimpleReply(const Request& to) { return {.cookie = to.cookie, .data = Bytes(to.length / 2)}; }
+
+// `first` before the error chunk.
+Change SendsBeforeError(std::function<Chunk(const Request& to)> first) {
+  return OnFailingChunkRead(
+      [first = std::move(first)](const Request& to, Messages& sent) { sent.insert(sent.begin(), first(to)); });
+}
+
 }  // namespace
 
 std::vector<Fault> DiskFaults() {
@@ -74,6 +105,7 @@ std::vector<Fault> DiskFaults() {
   static constexpr auto kZeroing = kWriteZeroesErrorCode;
   static constexpr auto kFlushes = kTransmissionFlushCoversCompleted;
   static constexpr auto kForces = kTransmissionFuaNoEarlyReply;
+  static constexpr auto kErrorChunk = kSub<kStructuredReadErrorChunk, "failing-disk">;
   return {
       {"server_swallows_write_error",
        By(kSub<kWriting, "failing-disk">, kSub<kWriting, "broken-disk">, kSub<kWriting, "half-done">,
@@ -109,6 +141,48 @@ std::vector<Fault> DiskFaults() {
       {"server_swallows_fua_error_of_zeroes", kSub<kForces, "failing-sync-zeroes">,
        Swallows(kWriteZeroes, OnFlag(kFua))},
       {"server_reports_fua_errors_to_the_next", kSub<kForces, "failing-sync-once">, ReportsErrorsOneLate(kWrite)},
+      {"server_reads_zeroes_for_simple_errors", kSub<kTransmissionReadSimpleErrorCode, "failing-disk">,
+       OnFailingSimpleRead([](const Request& to, Messages& sent) { sent = {SimpleZeroes(to)}; })},
+      {"server_reads_zeroes_for_errors", kErrorChunk, OnFailingChunkRead([](const Request& to, Messages& sent) {
+         sent = {DataChunk(to, to.offset, Bytes(to.length), ChunkFlag::kDone)};
+       })},
+      {"server_calls_a_hole_what_it_cannot_read", kErrorChunk,
+       OnFailingChunkRead(
+           [](const Request& to, Messages& sent) { sent = {HoleChunk(to, to.offset, to.length, ChunkFlag::kDone)}; })},
+      {"server_reads_nothing_for_errors", kErrorChunk,
+       OnFailingChunkRead([](const Request& to, Messages& sent) { sent = {NoneChunk(to)}; })},
+      {"server_reports_error_at_last_byte", kErrorChunk, OnFailingChunkRead([](const Request& to, Messages& sent) {
+         sent = {DataChunk(to, to.offset, Bytes(to.length)),
+                 ErrorChunk(to, {.error = kEio, .offset = EndOf(to) - 1}, ChunkFlag::kDone)};
+       })},
+      {"server_sends_error_within_data_chunk", By(kStructuredReadCompleteChunk, kStructuredReadPadUsed),
+       SendsBeforeError([](const Request& to) { return HalfADataChunk(to); })},
+      {"server_disconnects_within_data_chunk", kStructuredReadCompleteChunk,
+       OnFailingChunkRead([](const Request& to, Messages& sent) { sent = {HalfADataChunk(to), HardDisconnect{}}; })},
+      {"server_pads_failed_read_with_garbage", kStructuredReadPadZero,
+       SendsBeforeError([](const Request& to) { return DataChunk(to, to.offset, Bytes(to.length, 0x5a)); })},
+      {"server_marks_content_done_and_cuts_it_short", kStructuredDoneNotWhileErrorPossible,
+       OnFailingChunkRead(
+           [](const Request& to, Messages& sent) { sent = {HalfADataChunk(to, ChunkFlag::kDone), HardDisconnect{}}; })},
+      {"server_marks_content_done_before_error", kStructuredDoneNotWhileErrorPossible,
+       SendsBeforeError(
+           [](const Request& to) { return DataChunk(to, to.offset, Bytes(to.length), ChunkFlag::kDone); })},
+      {"server_goes_on_within_a_simple_reply",
+       By(kTransmissionReadLateErrorDisconnect, kTransmissionReadLateErrorNoData),
+       OnFailingSimpleRead([](const Request& to, Messages& sent) { sent = {HalfASimpleReply(to)}; })},
+      {"server_sends_error_within_a_simple_reply", kTransmissionReadLateErrorNoData,
+       OnFailingSimpleRead(
+           [](const Request& to, Messages& sent) { sent = {HalfASimpleReply(to), sent.front(), HardDisconnect{}}; })},
+      {"server_disconnects_when_chunks_fail", kSub<kTransmissionDisconnectOnlyAllowedServer, "failing-read">,
+       Disconnects(kRead, OnFailingChunks)},
+      {"server_disconnects_when_write_fails", kSub<kTransmissionDisconnectOnlyAllowedServer, "failing-disk">,
+       Disconnects(kWrite, OnError)},
+      {"server_disconnects_when_flush_fails", kSub<kTransmissionDisconnectOnlyAllowedServer, "failing-disk">,
+       Disconnects(kFlush, OnError)},
+      {"server_never_answers_what_fails", kSub<kTransmissionReplyPerRequest, "failing-disk">,
+       NeverAnswers(kAnyCommand, OnError)},
+      {"server_answers_twice_what_fails", kSub<kTransmissionReplyPerRequest, "failing-disk">,
+       ChangesAnswer(kAnyCommand, OnError, [](Messages& sent) { sent.push_back(sent.back()); })},
   };
 }
 

@@ -36,16 +36,15 @@ DiskFailure HalfWay(std::uint8_t operations, std::uint64_t bytes_done) {
   return {.operations = operations, .error = NbdError::kEio, .bytes_done = bytes_done};
 }
 
-// `acts` on bytes that are known and durable, while the disk fails. Then it works again, and FLUSH makes durable what
-// is there: a server that wrote later than it answered may still say there that it could not.
-Acts WhileItFails(const Acts& acts) {
-  Acts all = {Put(0, kStage), Flush(), DiskFails()};
+// The disk fails while `acts` are done; then it works again, and FLUSH brings to it what the server kept: a server that
+// writes later than it answers may still say there that it could not. The power cut keeps all that the disk has, so
+// that a FLUSH that makes nothing durable is not taken for a hidden error.
+CheckRun ToldWhileItFails(const Acts& acts, const DiskFailure& failure, std::uint64_t stage_bytes = kStage) {
+  Acts all = {Put(0, stage_bytes), Flush(), DiskFails()};
   all.insert(all.end(), acts.begin(), acts.end());
   all.insert(all.end(), {DiskWorks(), Flush()});
-  return all;
+  return Tells(all, failure, stage_bytes, engine::PowerCut::Keeps::kEverything);
 }
-
-CheckRun ToldWhileItFails(const Acts& acts, DiskFailure failure) { return Tells(WhileItFails(acts), failure, kStage); }
 
 }  // namespace
 
@@ -77,7 +76,7 @@ std::vector<Check> FailingDiskChecks() {
                              Once(kWrites, 1))),
       check(kSub<kTransmissionWriteErrorCode, "long">, kFlushed,
             "A WRITE of 1 MiB that the disk fails after 64 KiB gets an error, or is done.",
-            Tells({DiskFails(), Put(0, kMiB), DiskWorks(), Flush()}, HalfWay(kWrites, 64 * kKiB), kMiB)),
+            ToldWhileItFails({Put(0, kMiB)}, HalfWay(kWrites, 64 * kKiB), kMiB)),
       check(kSub<kWriteZeroesErrorCode, "failing-disk">, kFlushed | Feature::kWriteZeroes,
             "A WRITE_ZEROES that the disk fails once gets an error, or is done.",
             ToldWhileItFails(zeroing, Once(kChanges))),

@@ -271,10 +271,10 @@ CheckRun Survives(Acts acts, std::uint64_t stage_bytes, Stage stage) {
   };
 }
 
-CheckRun Tells(Acts acts, engine::DiskFailure failure, std::uint64_t stage_bytes) {
+CheckRun Tells(Acts acts, engine::DiskFailure failure, std::uint64_t stage_bytes, PowerCut::Keeps keeps) {
   return [=](CheckContext& context) -> Judgement {
     NBDSPEC_TRY(range, StageFor(context, acts, stage_bytes, Stage::kMiddle));
-    return PlayOnce(context, acts, range, {.keeps = PowerCut::Keeps::kNothing}, failure);
+    return PlayOnce(context, acts, range, {.keeps = keeps}, failure);
   };
 }
 

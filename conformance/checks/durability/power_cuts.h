@@ -51,8 +51,9 @@ enum class Stage {
 // each of several ways to cut. Judges by RequestHistory.
 CheckRun Survives(Acts acts, std::uint64_t stage_bytes, Stage stage = Stage::kMiddle);
 
-// The same with a disk that fails like `failure` from DiskFails() to DiskWorks(), or to a power cut that keeps nothing.
-// Each request may be answered by an error; what was answered by success must be true.
-CheckRun Tells(Acts acts, engine::DiskFailure failure, std::uint64_t stage_bytes);
+// The same with a disk that fails like `failure` from DiskFails() to DiskWorks(), or to a power cut, which keeps
+// `keeps`. Each request may be answered by an error; what was answered by success must be true.
+CheckRun Tells(Acts acts, engine::DiskFailure failure, std::uint64_t stage_bytes,
+               engine::PowerCut::Keeps keeps = engine::PowerCut::Keeps::kNothing);
 
 }  // namespace nbdspec::conformance
