@@ -210,8 +210,8 @@ std::span<const Check> AllChecks();
 #define NBDSPEC_CHECK_FILES(Each)                                                                                  \
   Each(Handshake) Each(Option) Each(OptionReply) Each(Info) Each(BlockSize) Each(MetaContext) Each(SetMetaContext) \
       Each(BlockStatus) Each(ZeroClaim) Each(Transmission) Each(Flag) Each(Read) Each(Write) Each(DataWrite)       \
-          Each(DataRead) Each(InFlight) Each(Repetition) Each(SeveralExports) Each(PowerCut) Each(FailingDisk)     \
-              Each(FailingRead)
+          Each(DataRead) Each(InFlight) Each(Repetition) Each(SeveralExports) Each(Large) Each(PowerCut)           \
+              Each(FailingDisk) Each(FailingRead)
 #define NBDSPEC_DECLARE(Name) std::vector<Check> Name##Checks();
 NBDSPEC_CHECK_FILES(NBDSPEC_DECLARE)
 #undef NBDSPEC_DECLARE

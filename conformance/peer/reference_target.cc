@@ -16,6 +16,7 @@ namespace {
 constexpr std::uint64_t kKiB = 1 << 10;
 constexpr std::uint64_t kMiB = 1 << 20;
 constexpr std::uint64_t kDiskBytes = 4 * kMiB;
+constexpr std::uint64_t kLargeDiskBytes = 6 * 1024 * kMiB + 3584;
 constexpr std::uint32_t kStrictMinimumBytes = 4096;
 
 // Data at the start, in the middle and at the end; allocated zeroes; holes between.
@@ -143,6 +144,8 @@ class InProcessPeer : public Peer, public Storage {
       auto disk = std::make_unique<engine::VolatileDisk>(kDiskBytes);
       volatile_disk_ = disk.get();
       exports_[0]->stack = std::move(disk);
+    } else if (setup_ == Setup::kLarge) {
+      exports_[0]->stack = std::make_unique<engine::VolatileDisk>(kLargeDiskBytes);
     } else {
       exports_[0]->disk = engine::Disk(kDiskBytes);
     }
@@ -161,9 +164,10 @@ class InProcessPeer : public Peer, public Storage {
 
 std::unique_ptr<Target> ReferenceTarget(ReferenceOptions options) {
   return std::make_unique<Target>(
-      TargetFacts{.description = "nbdspec reference server (in process)",
-                  .command_line = "reference",
-                  .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kStrictBlockSize, Setup::kOnStorage}},
+      TargetFacts{
+          .description = "nbdspec reference server (in process)",
+          .command_line = "reference",
+          .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kStrictBlockSize, Setup::kOnStorage, Setup::kLarge}},
       [options = std::move(options)](Setup setup, auto) { return std::make_unique<InProcessPeer>(options, setup); });
 }
 

@@ -53,6 +53,7 @@ enum class Setup {
   kWritable,
   kReadOnly,
   kStrictBlockSize,  // Advertises a minimum block size above 1 and enforces it.
+  kLarge,            // An export of more than 6 GiB, of which little takes space.
   kOnStorage,        // Its disk is storage of ours: Peer::storage.
 };
 
@@ -141,9 +142,9 @@ struct StartOptions {
   bool power_cut = false;  // Offers Setup::kOnStorage, where the server has a disk that can be ours.
 };
 
-// A command that starts a server, with {socket} (required; a unix socket to listen on) and {image} (an 8 MiB file
-// to serve) or {image-uri} (an NBD export with the same bytes) replaced. It is split into words by shell quoting rules,
-// and not given to a shell.
+// A command that starts a server, with {socket} (required; a unix socket to listen on) and {image} (a file to serve, of
+// 8 MiB, or sparse in Setup::kLarge) or {image-uri} (an NBD export with the same bytes) replaced. It is split into
+// words by shell quoting rules, and not given to a shell.
 TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view export_name,
                                 const StartOptions& options = {});
 

@@ -11,6 +11,9 @@ namespace {
 
 constexpr std::uint64_t k64KiB = 1 << 16;
 constexpr std::uint64_t kHundred = 100;
+constexpr std::uint32_t k2MiB = 2 << 20;
+constexpr std::uint32_t k32MiB = 32 << 20;
+constexpr std::uint64_t k4GiB = std::uint64_t{1} << 32;
 
 // --- What READ gives ---
 
@@ -100,6 +103,39 @@ Change WritesToTheNextExport() {
               }};
 }
 
+// --- Large numbers ---
+
+// Changes a request of at least 32 MiB that has no payload.
+Change ChangesLong(std::uint16_t command, Changing<Connection, Request> change) {
+  return ChangesRequest(command, [=](const Connection& on, Request& request) {
+    if (request.length >= k32MiB) {
+      change(on, request, on);
+    }
+  });
+}
+
+Change CutsOffsetsTo32Bits(std::uint16_t command) {
+  return ChangesRange(command, [](Request& request) { request.offset %= k4GiB; });
+}
+
+// Stops at 4 GiB where a request begins before and ends behind.
+Change StopsAt4GiB(std::uint16_t command) {
+  return ChangesRange(command, [](Request& request) {
+    if (request.offset < k4GiB && EndOf(request) > k4GiB) {
+      request.length = static_cast<std::uint32_t>(k4GiB - request.offset);
+      request.payload.resize(request.payload.empty() ? 0 : request.length);
+    }
+  });
+}
+
+Change GoesOnToTheNext64KiB(std::uint16_t command) {
+  return ChangesLong(command, [](const Connection& on, Request& request) {
+    const std::uint64_t end = std::min(on.export_bytes, (EndOf(request) + k64KiB) / k64KiB * k64KiB);
+    request.length +=
+        static_cast<std::uint32_t>(std::min(UINT32_MAX - std::uint64_t{request.length}, end - EndOf(request)));
+  });
+}
+
 }  // namespace
 
 std::vector<Fault> DataFaults() {
@@ -137,6 +173,45 @@ std::vector<Fault> DataFaults() {
        ChangesRequest(
            kWriteZeroes,
            [](const Connection& on, Request& request) { request.length += EndOf(request) < on.export_bytes ? 1 : 0; })},
+      {"server_forgets_what_passes_2_mib_of_write", kSub<kTransmissionWriteThenReply, "long-payloads">,
+       ChangesRange(kWrite,
+                    [](Request& request) {
+                      request.length = std::min(request.length, k2MiB);
+                      request.payload.resize(request.length);
+                    })},
+      {"server_reads_zeroes_behind_2_mib",
+       By(kSub<kBaselineReadServer, "long-payloads">, kSub<kBaselineReadServer, "structured-long-payloads">),
+       ChangesBytesRead(OnLonger(k2MiB),
+                        [](std::uint64_t, Bytes& bytes) { std::ranges::fill(bytes, std::uint8_t{0}); })},
+      {"server_cuts_offsets_of_writes_to_32_bits", kSub<kTransmissionWriteThenReply, "high-offsets">,
+       CutsOffsetsTo32Bits(kWrite)},
+      {"server_cuts_offsets_of_zeroes_to_32_bits", kSub<kTransmissionWriteThenReply, "high-offsets">,
+       CutsOffsetsTo32Bits(kWriteZeroes)},
+      {"server_cuts_offsets_of_trim_to_32_bits", kSub<kTransmissionWriteThenReply, "high-offsets">,
+       CutsOffsetsTo32Bits(kTrim)},
+      {"server_stops_writes_at_4_gib", kSub<kTransmissionWriteThenReply, "large-powers-of-2">, StopsAt4GiB(kWrite)},
+      {"server_stops_zeroes_at_4_gib",
+       By(kSub<kWriteZeroesReadsZero, "gigabytes">, kSub<kWriteZeroesReadsZero, "large-powers-of-2">),
+       StopsAt4GiB(kWriteZeroes)},
+      {"server_keeps_31_bits_of_length_of_zeroes", kSub<kWriteZeroesReadsZero, "gigabytes">,
+       ChangesRange(kWriteZeroes, [](Request& request) { request.length &= INT32_MAX; })},
+      {"server_does_not_zero_the_last_sector_of_long_zeroes", kSub<kWriteZeroesReadsZero, "gigabytes">,
+       ChangesLong(kWriteZeroes, [](Request& request) { request.length -= kSectorBytes; })},
+      {"server_zeroes_to_the_next_64_kib", kSub<kWriteZeroesReadsZero, "gigabytes">,
+       GoesOnToTheNext64KiB(kWriteZeroes)},
+      {"server_trims_to_the_next_64_kib", kSub<kTransmissionWriteThenReply, "trim-gigabytes">,
+       GoesOnToTheNext64KiB(kTrim)},
+      {"server_trims_a_sector_more_over_powers_of_2", kSub<kTransmissionWriteThenReply, "trim-large-powers-of-2">,
+       ChangesRange(kTrim, [](Request& request) { request.length += request.offset > k32MiB ? kSectorBytes : 0; })},
+      {"server_trims_what_it_caches_by_the_megabyte", kSub<kCacheNoSemanticChange, "gigabytes">,
+       ChangesLong(kCache, [](Request& request) { request.type = kTrim; })},
+      {"server_claims_zeroes_for_whoever_asks_for_megabytes", kSub<kBaseAllocationZeroReadsZero, "gigabytes">,
+       ChangesAllocation(0,
+                         [](const Request& to, std::vector<Descriptor>& descriptors) {
+                           for (Descriptor& descriptor : descriptors) {
+                             descriptor.status |= to.length >= k32MiB ? AllocationFlag::kZero : 0;
+                           }
+                         })},
       {"server_reads_wrong_byte_in_front_of_64_kib",
        By(kSub<kBaselineReadServer, "splits">, kSub<kBaselineReadServer, "structured-splits">,
           kSub<kStructuredReadDfMixedAsData, "splits">, kSub<kTransmissionWriteThenReply, "splits">,

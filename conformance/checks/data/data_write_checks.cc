@@ -20,12 +20,11 @@ std::string_view Promise(std::uint16_t command) {
   }
 }
 
-// Does `command` amid data, in each of the ranges.
-Judgement Over(CheckContext& context, std::uint16_t command, std::uint16_t flags, bool over_powers_of_2) {
-  NBDSPEC_TRY(entered, context.EnterWithChunks());
+// Does `command` amid data, in each of `ranges`.
+Judgement Over(CheckContext& context, Entered& entered, std::uint16_t command, std::uint16_t flags,
+               const std::vector<ByteRange>& ranges) {
   Attempts attempts;
-  const std::uint64_t length_max = PayloadBytesMax(entered);
-  for (const ByteRange range : over_powers_of_2 ? RangesOverPowersOf2(entered) : EdgeRanges(entered, length_max)) {
+  for (const ByteRange range : ranges) {
     NBDSPEC_TRY(judged,
                 JudgeAmidData(context, entered, attempts, CommandOn(context, command, flags, range), Promise(command)));
   }
@@ -34,12 +33,23 @@ Judgement Over(CheckContext& context, std::uint16_t command, std::uint16_t flags
 
 template <std::uint16_t command, std::uint16_t flags = 0>
 Judgement OverEdges(CheckContext& context) {
-  return Over(context, command, flags, /*over_powers_of_2=*/false);
+  NBDSPEC_TRY(entered, context.EnterWithChunks());
+  return Over(context, entered, command, flags, EdgeRanges(entered, PayloadBytesMax(entered)));
 }
+
+constexpr std::uint64_t kLargePower = 8 << 20;  // From here on only large exports have some.
 
 template <std::uint16_t command>
 Judgement OverPowersOf2(CheckContext& context) {
-  return Over(context, command, 0, /*over_powers_of_2=*/true);
+  NBDSPEC_TRY(entered, context.EnterWithChunks());
+  return Over(context, entered, command, 0, RangesOverPowersOf2(entered, {.begin = 512, .end = kLargePower}));
+}
+
+template <std::uint16_t command>
+Judgement OverLargePowersOf2(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.EnterWithChunks());
+  return Over(context, entered, command, 0,
+              RangesOverPowersOf2(entered, {.begin = kLargePower, .end = UsableBytes(entered)}));
 }
 
 }  // namespace
@@ -70,6 +80,15 @@ std::vector<Check> DataWriteChecks() {
        OverEdges<kZero, CommandFlag::kNoHole>, kZeroing},
       {kSub<kWriteZeroesReadsZero, "powers-of-2">,
        "WRITE_ZEROES over each power of two zeroes its bytes and no others.", OverPowersOf2<kZero>, kZeroing},
+      {kSub<kTransmissionWriteThenReply, "large-powers-of-2">,
+       "WRITE over each power of two from 8 MiB on changes its bytes and no others.",
+       OverLargePowersOf2<CommandType::kWrite>, kWritable, Setup::kLarge},
+      {kSub<kTransmissionWriteThenReply, "trim-large-powers-of-2">,
+       "What was written beside the range of a TRIM over a power of two from 8 MiB on stays.",
+       OverLargePowersOf2<CommandType::kTrim>, kTrims, Setup::kLarge},
+      {kSub<kWriteZeroesReadsZero, "large-powers-of-2">,
+       "WRITE_ZEROES over each power of two from 8 MiB on zeroes its bytes and no others.", OverLargePowersOf2<kZero>,
+       kZeroing, Setup::kLarge},
       {kSub<kCacheNoSemanticChange, "edges">, "CACHE of ranges around block edges changes no bytes.",
        OverEdges<CommandType::kCache>, kCaches},
   };

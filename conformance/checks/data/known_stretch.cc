@@ -52,8 +52,8 @@ Step KnownStretch::Fill(Entered& entered, std::uint64_t seed) {
   return {};
 }
 
-Step KnownStretch::Learn(Entered& entered) {
-  for (const ByteRange piece : PiecesOf(range_, std::max<std::uint64_t>(4096, GridOf(entered)))) {
+Step KnownStretch::Learn(Entered& entered, std::uint64_t piece_bytes) {
+  for (const ByteRange piece : PiecesOf(range_, std::max(piece_bytes, GridOf(entered)))) {
     NBDSPEC_TRY(found, ReadBytes(entered.session, piece));
     std::ranges::copy(found, bytes_.begin() + static_cast<std::ptrdiff_t>(piece.begin - range_.begin));
   }
@@ -180,10 +180,11 @@ std::vector<ByteRange> EdgeRanges(const Entered& entered, std::uint64_t length_m
   return ranges;
 }
 
-std::vector<ByteRange> RangesOverPowersOf2(const Entered& entered) {
+std::vector<ByteRange> RangesOverPowersOf2(const Entered& entered, ByteRange powers) {
   const std::uint64_t unit = UnitOf(entered);
   std::vector<ByteRange> ranges;
-  for (std::uint64_t power = 512; power + 64 * kKiB <= UsableBytes(entered); power *= 2) {
+  const std::uint64_t end = std::min(powers.end, UsableBytes(entered) - std::min(UsableBytes(entered), 64 * kKiB));
+  for (std::uint64_t power = powers.begin; power < end; power *= 2) {
     for (const auto& [before, after] : {std::pair{unit, unit}, {7 * unit, 9 * unit}, {unit, 4096 * unit}}) {
       if (before <= power && power % unit == 0 && power + after <= UsableBytes(entered)) {
         ranges.push_back({.begin = power - before, .end = power + after});

@@ -27,13 +27,20 @@ class KnownStretch {
   // yet. Range: inside UsableBytes, or near it.
   static KnownStretch Around(const Entered& entered, ByteRange range, std::uint64_t margin);
 
+  // Just what `write`, a WRITE that has succeeded, wrote.
+  static KnownStretch Of(const Request& write) {
+    KnownStretch stretch(RangeOf(write));
+    stretch.bytes_ = write.payload;
+    return stretch;
+  }
+
   [[nodiscard]] ByteRange range() const { return range_; }
 
   // Writes bytes of which none is zero, different with each `seed`. Errors: a WRITE fails or ends.
   Step Fill(Entered& entered, std::uint64_t seed);
 
-  // Knows what the server has, by READs of one cell each or of 4096 bytes.
-  Step Learn(Entered& entered);
+  // Knows what the server has, by READs of `piece_bytes` or one cell each.
+  Step Learn(Entered& entered, std::uint64_t piece_bytes = 4096);
 
   // What `request`, which has succeeded, makes of the stretch.
   void Apply(const Request& request);
@@ -89,7 +96,7 @@ Request CommandOn(CheckContext& context, std::uint16_t command, std::uint16_t fl
 // offsets around the same edges, near a quarter of the export.
 std::vector<ByteRange> EdgeRanges(const Entered& entered, std::uint64_t length_max);
 
-// Some ranges over each power of two from 2^9 that is inside of the export with 64 KiB to spare.
-std::vector<ByteRange> RangesOverPowersOf2(const Entered& entered);
+// Some ranges over each power of two in `powers` that is inside of the export with 64 KiB to spare.
+std::vector<ByteRange> RangesOverPowersOf2(const Entered& entered, ByteRange powers);
 
 }  // namespace nbdspec::conformance

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <fstream>
@@ -56,6 +57,19 @@ TEST_F(Image, DataHasNoZeroByte) {
   }
   EXPECT_EQ(ImageByteAt(kImageData[0].end), 0);
   EXPECT_EQ(ImageByteAt(kImageWrittenZeroes.begin), 0);
+}
+
+TEST_F(Image, OfALargeExportIsSparse) {
+  const std::string path = directory_->PathOf("large");
+  ASSERT_TRUE(WriteImage(path, Setup::kLarge).has_value());
+  const FileDescriptor file(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  struct stat status = {};
+  ASSERT_EQ(fstat(file.get(), &status), 0);
+  EXPECT_EQ(static_cast<std::uint64_t>(status.st_size), kLargeImageBytes);
+  EXPECT_LT(status.st_blocks * 512, 1 << 20);
+  std::uint8_t last = 0;
+  ASSERT_EQ(pread(file.get(), &last, 1, static_cast<off_t>(kLargeImageBytes - 1)), 1);
+  EXPECT_EQ(last, DataByteAt(kLargeImageBytes - 1));
 }
 
 TEST_F(Image, DoesNotReplaceAFile) {

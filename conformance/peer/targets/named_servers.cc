@@ -8,6 +8,7 @@
 // - nbdkit:extents: the same server with our own plugin (engine/nbdkit), which answers from the engine's ExtentMap.
 // - nbdkit:nbd: the same server with its nbd plugin, which stores its bytes on another NBD server: ours.
 // - qemu-nbd: -t, or our first connection would be its last; --shared=0, or a second client would wait without end.
+//   Of a large image zeroing and TRIM make holes (--discard=unmap), or gigabytes of it would be allocated.
 // - qemu-nbd:qcow2: the same with the image in a qcow2 file.
 // - nbd-server: its exports have names only, so ours is "d"; flush, FUA and trim are off unless asked for.
 
@@ -74,13 +75,13 @@ WordsOrTrouble NbdkitNbdCommand(Setup setup, const PrivateDirectory& directory, 
 }
 
 // The image as a script: the plugin's data bytes are the image's.
-std::string ImageScript() {
+std::string ImageScript(Setup setup) {
   const auto add = [](engine::ByteRange range, std::string_view type) {
     return "add " + std::to_string(range.begin) + " +" + std::to_string(range.length()) + " " + std::string(type) +
            "\n";
   };
-  std::string text = "size " + std::to_string(kImageBytes) + "\ninitial hole,zero\n";
-  for (const engine::ByteRange data : kImageData) {
+  std::string text = "size " + std::to_string(ImageSize(setup)) + "\ninitial hole,zero\n";
+  for (const engine::ByteRange data : ImageData(setup)) {
     text += add(data, "data");
   }
   return text + add(kImageWrittenZeroes, "zero");
@@ -88,7 +89,7 @@ std::string ImageScript() {
 
 WordsOrTrouble NbdkitExtentsCommand(Setup setup, const PrivateDirectory& directory, const std::string& /*disk*/) {
   NBDSPEC_ASSIGN_OR_RETURN(plugin, FindNbdkitModule(kExtentsPlugin));
-  return NbdkitWith({plugin, "script-text=" + ImageScript()}, setup, directory);
+  return NbdkitWith({plugin, "script-text=" + ImageScript(setup)}, setup, directory);
 }
 
 Words QemuNbdWords(const PrivateDirectory& directory) {
@@ -97,6 +98,9 @@ Words QemuNbdWords(const PrivateDirectory& directory) {
 
 WordsOrTrouble QemuNbdWith(Words words, std::string_view format, Setup setup, const std::string& disk) {
   words.insert(words.end(), {"-f", std::string(format)});
+  if (setup == Setup::kLarge) {
+    words.emplace_back("--discard=unmap");
+  }
   if (setup == Setup::kReadOnly) {
     words.emplace_back("-r");
   }
@@ -209,7 +213,7 @@ TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& option
   TargetFacts facts = {.description = std::string(name) + (version.empty() ? "" : " " + version) + kind,
                        .command_line = std::string(name),
                        .export_name = std::string(server->export_name),
-                       .setups = {Setup::kWritable, Setup::kReadOnly}};
+                       .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kLarge}};
   if (server->can_be_strict) {
     facts.setups.push_back(Setup::kStrictBlockSize);
   }
@@ -252,6 +256,9 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
   TargetFacts facts = {.description = std::string(command),
                        .command_line = "--spawn " + QuoteWord(command) + export_words,
                        .export_name = std::string(export_name)};
+  if (contain(kImagePlaceholder) || contain(kUriPlaceholder)) {
+    facts.setups.push_back(Setup::kLarge);
+  }
   if (options.power_cut && takes_disk != TakesDisk::kNothing) {
     facts.setups.push_back(Setup::kOnStorage);
   }

@@ -69,6 +69,19 @@ TEST_F(NamedServers, CanBeReadOnly) {
   }
 }
 
+TEST_F(NamedServers, CanServeALargeImage) {
+  for (const char* const name : kNames) {
+    const auto target = Named(name);
+    ASSERT_TRUE(target->CanSetUp(Setup::kLarge));
+    const auto peer = MustStart(*target, Setup::kLarge);
+    ASSERT_NE(peer, nullptr);
+    Client client(peer->Connect(Soon()).value(), target->ExportName());
+    EXPECT_EQ(client.size(), kLargeImageBytes) << name;
+    const std::uint64_t offset = std::uint64_t{4} << 30;
+    EXPECT_EQ(client.Read(offset, 1), Bytes{DataByteAt(offset)}) << name;
+  }
+}
+
 TEST_F(NamedServers, RestartFromFreshContents) {
   for (const char* const name : kNames) {
     const auto target = Named(name);

@@ -36,8 +36,8 @@ constexpr std::chrono::milliseconds kNewsOfDeathWait{20};
 // How long Restart waits: what Start was given, within these.
 constexpr std::chrono::seconds kRestartWaitMin{1};
 constexpr std::chrono::seconds kRestartWaitMax{60};
-// How large the storage is that holds the image in a disk format, which adds tables of its own.
-constexpr std::uint64_t kFormattedBytes = 2 * kImageBytes;
+// How many times the image's size the storage has that holds it in a disk format, which adds tables of its own.
+constexpr std::uint64_t kFormattedFactor = 2;
 // What of a server's last words goes into a sentence.
 constexpr std::size_t kShownWordsBytesMax = 400;
 
@@ -46,16 +46,15 @@ constexpr std::string_view kDiskSocket = "disk";
 
 constexpr std::string_view kBuiltIn = "engine/nbdkit";
 
-engine::Bytes ImageBytes(engine::ByteRange range) {
+engine::Bytes ImageBytes(engine::ByteRange data) {
   engine::Bytes bytes;
-  for (std::uint64_t offset = range.begin; offset < range.end; ++offset) {
-    bytes.push_back(ImageByteAt(offset));
+  for (std::uint64_t offset = data.begin; offset < data.end; ++offset) {
+    bytes.push_back(DataByteAt(offset));
   }
   return bytes;
 }
 
-bool WriteRange(int fd, engine::ByteRange range) {
-  const engine::Bytes bytes = ImageBytes(range);
+bool WriteAll(int fd, engine::ByteRange range, const engine::Bytes& bytes) {
   std::size_t done = 0;
   while (done < bytes.size()) {
     const ssize_t written =
@@ -171,9 +170,9 @@ class StartedPeer final : public Peer, public Storage {
  private:
   // With the image on it.
   std::expected<std::unique_ptr<StorageServer>, Trouble> MakeStorage(Clock::time_point deadline) {
-    NBDSPEC_ASSIGN_OR_RETURN(storage, StorageServer::Make(recipe_.format ? kFormattedBytes : kImageBytes));
+    NBDSPEC_ASSIGN_OR_RETURN(storage, StorageServer::Make(ImageSize(setup_) * (recipe_.format ? kFormattedFactor : 1)));
     if (!recipe_.format) {
-      storage->With([](engine::VolatileDisk& disk) { WriteImage(disk); });
+      storage->With([this](engine::VolatileDisk& disk) { WriteImage(disk, setup_); });
       return std::move(storage);
     }
     NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
@@ -192,7 +191,7 @@ class StartedPeer final : public Peer, public Storage {
     const std::string image = directory.PathOf("raw");
     const std::vector<std::string> words = recipe_.format(image, disk);
     const auto make_all = [&] -> std::expected<void, Trouble> {
-      NBDSPEC_RETURN_IF_ERROR(WriteImage(image));
+      NBDSPEC_RETURN_IF_ERROR(WriteImage(image, setup_));
       return prepare();
     };
     NBDSPEC_ASSIGN_OR_RETURN(ran, RunToEnd(words, std::move(directory), make_all, deadline));
@@ -223,7 +222,7 @@ class StartedPeer final : public Peer, public Storage {
 
   std::expected<void, Trouble> MakeImageFile(const std::string& path, Clock::time_point deadline) {
     if (!recipe_.format) {
-      return WriteImage(path);
+      return WriteImage(path, setup_);
     }
     NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
     return Format(path, std::move(directory), deadline);
@@ -307,21 +306,21 @@ class StartedPeer final : public Peer, public Storage {
 
 }  // namespace
 
-void WriteImage(engine::VolatileDisk& disk) {
-  for (const engine::ByteRange data : kImageData) {
+void WriteImage(engine::VolatileDisk& disk, Setup setup) {
+  for (const engine::ByteRange data : ImageData(setup)) {
     NBDSPEC_CHECK(disk.Write(data.begin, ImageBytes(data)));
   }
   NBDSPEC_CHECK(disk.WriteZeroes(kImageWrittenZeroes, /*may_punch_hole=*/false));
   NBDSPEC_CHECK(disk.Flush());
 }
 
-std::expected<void, Trouble> WriteImage(const std::string& path) {
+std::expected<void, Trouble> WriteImage(const std::string& path, Setup setup) {
   const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  bool is_written = file.is_open() && ftruncate(file.get(), kImageBytes) == 0;
-  for (const engine::ByteRange data : kImageData) {
-    is_written = is_written && WriteRange(file.get(), data);
+  bool is_written = file.is_open() && ftruncate(file.get(), static_cast<off_t>(ImageSize(setup))) == 0;
+  for (const engine::ByteRange data : ImageData(setup)) {
+    is_written = is_written && WriteAll(file.get(), data, ImageBytes(data));
   }
-  if (!is_written || !WriteRange(file.get(), kImageWrittenZeroes)) {
+  if (!is_written || !WriteAll(file.get(), kImageWrittenZeroes, engine::Bytes(kImageWrittenZeroes.length()))) {
     return std::unexpected(Trouble{"Cannot write the test image " + engine::Quoted(path, 200) + ": " +
                                    std::generic_category().message(errno) +
                                    ". Set TMPDIR to a directory with 8 MiB to spare."});

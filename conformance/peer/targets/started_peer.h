@@ -9,6 +9,7 @@
 #include <expected>
 #include <functional>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -43,22 +44,46 @@ inline constexpr std::array<engine::ByteRange, 3> kImageData = {{
 // Where zeroes are written, not left out.
 inline constexpr engine::ByteRange kImageWrittenZeroes = {.begin = 2 << 20, .end = (2 << 20) + (64 << 10)};
 
-// The byte at `offset` of the image. Never zero in kImageData; its period is a prime, so a shifted read differs.
+// In Setup::kLarge the image is longer, and the same up to 8M - 4K:
+//
+//   [4G - 64K, 4G + 64K)   data
+//   [6G, 6G + 3584)        data up to the end, which is on a sector and no page
+
+inline constexpr std::uint64_t kLargeImageBytes = (std::uint64_t{6} << 30) + 3584;
+
+inline constexpr std::array<engine::ByteRange, 4> kLargeImageData = {{
+    kImageData[0],
+    kImageData[1],
+    {.begin = (std::uint64_t{4} << 30) - (64 << 10), .end = (std::uint64_t{4} << 30) + (64 << 10)},
+    {.begin = std::uint64_t{6} << 30, .end = kLargeImageBytes},
+}};
+
+constexpr std::uint64_t ImageSize(Setup setup) { return setup == Setup::kLarge ? kLargeImageBytes : kImageBytes; }
+
+// Where the image has bytes other than zero.
+constexpr std::span<const engine::ByteRange> ImageData(Setup setup) {
+  return setup == Setup::kLarge ? std::span<const engine::ByteRange>(kLargeImageData) : kImageData;
+}
+
+// The byte at `offset` where the image has data. Its period is a prime, so a shifted read differs.
+constexpr std::uint8_t DataByteAt(std::uint64_t offset) { return static_cast<std::uint8_t>(1 + offset % 251); }
+
+// The byte at `offset` of the small image.
 constexpr std::uint8_t ImageByteAt(std::uint64_t offset) {
   for (const engine::ByteRange data : kImageData) {
     if (data.Contains(offset)) {
-      return static_cast<std::uint8_t>(1 + offset % 251);
+      return DataByteAt(offset);
     }
   }
   return 0;
 }
 
-// Writes the image to `disk`, durably. Range: a disk of at least kImageBytes that fails at nothing, checked with CHECK.
-void WriteImage(engine::VolatileDisk& disk);
+// Writes the image to `disk`, durably. Range: a disk of at least ImageSize that fails at nothing, checked with CHECK.
+void WriteImage(engine::VolatileDisk& disk, Setup setup);
 
-// Writes the image as the new file `path`.
+// Writes the image as the new file `path`, sparse.
 // Errors: the file system's.
-std::expected<void, engine::Trouble> WriteImage(const std::string& path);
+std::expected<void, engine::Trouble> WriteImage(const std::string& path, Setup setup = Setup::kWritable);
 
 // --- The server ---
 
