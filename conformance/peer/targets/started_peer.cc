@@ -240,15 +240,18 @@ class StartedPeer final : public Peer, public Storage {
   }
 
   std::expected<void, Trouble> StartProcess(Clock::time_point deadline) {
+    if (storage_ != nullptr && recipe_.takes_disk == TakesDisk::kFile) {
+      NBDSPEC_ASSIGN_OR_RETURN(mounted, MountedStorage::Mount(*storage_, deadline));
+      mounted_ = std::move(mounted);
+    }
+    // Only now: until the process has a guardian, nobody removes it should nbdspec be killed.
     NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
     NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(directory.socket_path()));
     address_ = address;
     const std::string socket_path = directory.PathOf(kDiskSocket);
     std::string disk = directory.PathOf("image");
     Prepare prepare = [&] { return MakeImageFile(disk, deadline); };
-    if (storage_ != nullptr && recipe_.takes_disk == TakesDisk::kFile) {
-      NBDSPEC_ASSIGN_OR_RETURN(mounted, MountedStorage::Mount(*storage_, deadline));
-      mounted_ = std::move(mounted);
+    if (mounted_) {
       disk = mounted_->path();
       prepare = [] -> std::expected<void, Trouble> { return {}; };
     } else if (storage_ != nullptr) {
