@@ -43,7 +43,7 @@ std::unique_ptr<Target> Named(std::string_view name) {
 
 class OnStorage : public PeerFixture {
  protected:
-  // Those that store to files can do so with us only where there is /dev/fuse.
+  // Those that store to files can do so with us only where there is /dev/fuse, and mounting is allowed.
   static std::vector<std::string> Names() {
     std::vector<std::string> names = {"nbdkit:nbd", "qemu-nbd", "qemu-nbd:qcow2"};
     if (HasFuse()) {
@@ -51,7 +51,19 @@ class OnStorage : public PeerFixture {
     }
     return names;
   }
-  static bool HasFuse() { return access("/dev/fuse", R_OK | W_OK) == 0; }
+  static bool HasFuse() { return access("/dev/fuse", R_OK | W_OK) == 0 && (getuid() != 0 || MayMount()); }
+
+  // Whether this process has CAP_SYS_ADMIN, which root in a container may lack.
+  static bool MayMount() {
+    constexpr unsigned kSysAdmin = 21;
+    std::ifstream status("/proc/self/status");
+    for (std::string line; std::getline(status, line);) {
+      if (line.starts_with("CapEff:")) {
+        return (std::stoull(line.substr(7), nullptr, 16) >> kSysAdmin & 1) != 0;
+      }
+    }
+    return false;
+  }
 
   static std::unique_ptr<Peer> MustStart(Target& target) {
     auto peer = target.Start(Setup::kOnStorage, Soon());
@@ -292,7 +304,9 @@ TEST_F(OnStorage, ThatNeedAFileSayWhatItTakes) {
   if (!HasFuse()) {
     const auto without = Named("nbd-server")->Start(Setup::kOnStorage, Soon());
     ASSERT_FALSE(without.has_value());
-    EXPECT_TRUE(without.error().sentence.contains("/dev/fuse cannot be opened")) << without.error().sentence;
+    const std::string& sentence = without.error().sentence;
+    EXPECT_TRUE(sentence.contains("/dev/fuse cannot be opened") || sentence.contains("needs --cap-add SYS_ADMIN"))
+        << sentence;
   }
 }
 
