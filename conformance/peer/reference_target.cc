@@ -16,7 +16,7 @@ namespace {
 constexpr std::uint64_t kKiB = 1 << 10;
 constexpr std::uint64_t kMiB = 1 << 20;
 constexpr std::uint64_t kDiskBytes = 4 * kMiB;
-constexpr std::uint64_t kLargeDiskBytes = 6 * 1024 * kMiB + 3584;
+constexpr std::uint64_t kLargeDiskBytes = kMiB * 6 * 1024 + 3584;
 constexpr std::uint32_t kStrictMinimumBytes = 4096;
 
 // Data at the start, in the middle and at the end; allocated zeroes; holes between.

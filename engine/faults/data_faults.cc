@@ -87,7 +87,9 @@ Change WritesToTheNextExport() {
   return {.received =
               [=](ClientMessage& received, const Connection&) {
                 const auto* request = std::get_if<Request>(&received);
-                *last = request != nullptr && request->type == kWrite ? *request : std::move(*last);
+                if (request != nullptr && request->type == kWrite) {
+                  *last = *request;
+                }
                 return true;
               },
           .sent =
@@ -193,6 +195,8 @@ std::vector<Fault> DataFaults() {
       {"server_stops_zeroes_at_4_gib",
        By(kSub<kWriteZeroesReadsZero, "gigabytes">, kSub<kWriteZeroesReadsZero, "large-powers-of-2">),
        StopsAt4GiB(kWriteZeroes)},
+      {"server_zeroes_64_mib_at_most", kSub<kWriteZeroesReadsZero, "gigabytes">,
+       ChangesRange(kWriteZeroes, [](Request& request) { request.length = std::min(request.length, 2 * k32MiB); })},
       {"server_keeps_31_bits_of_length_of_zeroes", kSub<kWriteZeroesReadsZero, "gigabytes">,
        ChangesRange(kWriteZeroes, [](Request& request) { request.length &= INT32_MAX; })},
       {"server_does_not_zero_the_last_sector_of_long_zeroes", kSub<kWriteZeroesReadsZero, "gigabytes">,

@@ -147,7 +147,7 @@ Judgement TellsHighOffsetsApart(CheckContext& context) {
 // --- Requests of gigabytes, without a payload ------------------------------------------------------------------
 
 // One that may take longer than this is not tried: some servers write zeroes one by one.
-constexpr std::chrono::milliseconds kTriedMax{700};
+constexpr std::chrono::milliseconds kTriedMax{1000};
 
 // From 64 MiB to the longest that fits 32 bits, each with its neighbours.
 std::vector<ByteRange> GigabyteRanges(const Entered& entered) {
@@ -155,8 +155,8 @@ std::vector<ByteRange> GigabyteRanges(const Entered& entered) {
   const std::uint64_t longest = UINT32_MAX / unit * unit;
   const std::uint64_t sectors = UINT32_MAX / GridOf(entered) * GridOf(entered);
   std::vector<ByteRange> ranges;
-  for (const std::uint64_t length :
-       {64 * kMiB, 128 * kMiB + unit, kGiB - unit, 2 * kGiB - unit, 2 * kGiB, 2 * kGiB + unit, sectors, longest}) {
+  for (const std::uint64_t length : {64 * kMiB, 64 * kMiB + 128 * kKiB + unit, 128 * kMiB + unit, kGiB - unit,
+                                     2 * kGiB - unit, 2 * kGiB, 2 * kGiB + unit, sectors, longest}) {
     const std::uint64_t begin = kGiB + 64 * kKiB + unit;
     const std::uint64_t over_4_gib = k4GiB - std::min(3 * kGiB, length / 2 / GridOf(entered) * GridOf(entered));
     for (const std::uint64_t from : {begin, over_4_gib}) {

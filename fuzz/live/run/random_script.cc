@@ -134,8 +134,8 @@ class ScriptMaker {
     request.flags = 0;
     request.pattern = 0;
     add(request);
-    for (std::uint8_t connection = 1; connection <= connections_; ++connection) {
-      request.connection = connection;
+    for (std::uint64_t connection = 1; connection <= connections_; ++connection) {
+      request.connection = static_cast<std::uint8_t>(connection);
       script.steps.emplace_back(request);
     }
   }
