@@ -160,10 +160,10 @@ LayerResult VolatileDisk::Persist(ByteRange range) {
     Apply(change, range, durable_);
     const auto keep = [&](ByteRange part) {
       if (!part.empty()) {
-        const auto from = change.data.begin() + static_cast<std::ptrdiff_t>(part.begin - change.range.begin);
-        left.push_back(
-            {.range = part,
-             .data = change.data.empty() ? Bytes() : Bytes(from, from + static_cast<std::ptrdiff_t>(part.length()))});
+        const ByteView data = change.data.empty()
+                                  ? ByteView()
+                                  : ByteView(change.data).subspan(part.begin - change.range.begin, part.length());
+        left.push_back({.range = part, .data = {data.begin(), data.end()}});
       }
     };
     keep(Intersect(change.range, {.begin = 0, .end = range.begin}));
