@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <set>
 
 #include "engine/base/check.h"
 
@@ -55,6 +56,21 @@ std::vector<RequestHistory::Number> RequestHistory::MayStandAt(std::uint64_t off
     return std::ranges::none_of(writes, [&](Number later) { return IsCovered(later) && CertainlyBefore(each, later); });
   });
   return may_stand;
+}
+
+std::vector<ByteRange> RequestHistory::CellsOf(ByteRange range) const {
+  std::set<std::uint64_t> edges = {range.begin, range.end};
+  for (const Request& request : requests_) {
+    const ByteRange shared = Intersect(request.range, range);
+    if (!shared.empty()) {
+      edges.insert({shared.begin, shared.end});
+    }
+  }
+  std::vector<ByteRange> cells;
+  for (auto edge = edges.begin(); std::next(edge) != edges.end(); ++edge) {
+    cells.push_back({.begin = *edge, .end = *std::next(edge)});
+  }
+  return cells;
 }
 
 }  // namespace nbdspec::engine

@@ -46,6 +46,10 @@ class RequestHistory {
   // empty. What a failed write left, the caller has to know. Cost: O(n^2) in the writes that cover `offset`.
   [[nodiscard]] std::vector<Number> MayStandAt(std::uint64_t offset) const;
 
+  // `range` cut where writes begin and end: within each piece MayStandAt is the same everywhere. Ascending; without
+  // gaps.
+  [[nodiscard]] std::vector<ByteRange> CellsOf(ByteRange range) const;
+
   // Whether an answer has promised that `write` lasts.
   [[nodiscard]] bool IsCovered(Number write) const { return write == kBefore || requests_[write - 1].is_covered; }
 

@@ -63,6 +63,20 @@ TEST(RequestHistory, AFlushCoversOtherConnectionsOnlyWhereTheServerSaysSo) {
   }
 }
 
+TEST(RequestHistory, CellsBeginAndEndWhereWritesDo) {
+  RequestHistory history(false);
+  (void)history.BeginWrite({.begin = 100, .end = 200}, false);
+  (void)history.BeginWrite({.begin = 150, .end = 900}, false);
+  (void)history.BeginWrite({.begin = 700, .end = 800}, false);  // Outside of what is asked for, as all the rest.
+  (void)history.BeginWrite({.begin = 0, .end = 40}, false);
+  (void)history.BeginFlush();
+  EXPECT_EQ(history.CellsOf({.begin = 50, .end = 500}), (std::vector<ByteRange>{{.begin = 50, .end = 100},
+                                                                                {.begin = 100, .end = 150},
+                                                                                {.begin = 150, .end = 200},
+                                                                                {.begin = 200, .end = 500}}));
+  EXPECT_TRUE(history.CellsOf({.begin = 7, .end = 7}).empty());
+}
+
 TEST(RequestHistory, FuaCoversItsOwnBytesAlone) {
   RequestHistory history(false);
   const auto a = history.BeginWrite({.begin = 512, .end = 1024}, false);

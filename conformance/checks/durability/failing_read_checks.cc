@@ -3,7 +3,8 @@
 // reply chunk message", "Terminating the transmission phase".
 //
 // A READ may succeed where the disk failed it (it was tried again, or the bytes were in memory): its bytes are judged.
-#include "conformance/checks/transmission/asking.h"
+#include "conformance/checks/durability/power_cuts.h"
+#include "engine/wire/fields.h"
 
 namespace nbdspec::conformance {
 
@@ -13,11 +14,6 @@ using engine::DiskFailure;
 
 constexpr std::uint64_t kKiB = 1 << 10;
 constexpr std::uint64_t kStage = 512 * kKiB;
-constexpr std::chrono::seconds kStartWait{10};
-
-void SetDisk(CheckContext& context, const std::optional<DiskFailure>& failure) {
-  context.peer.storage()->With([&](engine::VolatileDisk& disk) { disk.Fail(failure); });
-}
 
 // Fails at once; after some bytes; and after the first READ of the disk.
 std::vector<DiskFailure> ReadFailures() {
@@ -29,22 +25,14 @@ std::vector<DiskFailure> ReadFailures() {
   return {failing, half_way, second};
 }
 
-std::uint64_t BigEndian(ByteView bytes) {
-  std::uint64_t number = 0;
-  for (const std::uint8_t byte : bytes) {
-    number = number << 8 | byte;
-  }
-  return number;
-}
-
 constexpr std::size_t kHeaderBytes = 16;  // Of a simple reply; that of a chunk has its cookie at the same place.
 
 bool IsHeaderOf(ByteView bytes, std::uint64_t cookie) {
   if (bytes.size() < kHeaderBytes) {
     return false;
   }
-  const std::uint64_t magic = BigEndian(bytes.first(4));
-  return (magic == kSimpleReplyMagic || magic == kChunkMagic) && BigEndian(bytes.subspan(8, 8)) == cookie;
+  const auto magic = GetBigEndian<std::uint32_t>(bytes);
+  return (magic == kSimpleReplyMagic || magic == kChunkMagic) && GetBigEndian<std::uint64_t>(bytes, 8) == cookie;
 }
 
 // Whether a reply with `cookie` begins within `bytes`. What we write has no zero byte, and our cookies are small.
@@ -154,8 +142,7 @@ std::expected<FailedRead, Judgement> ReadWhileItFails(CheckContext& context, con
 }
 
 Step Restart(CheckContext& context) {
-  const auto up = context.peer.storage()->CutPower({.keeps = engine::PowerCut::Keeps::kEverything},
-                                                   Transport::Clock::now() + kStartWait);
+  const auto up = CutPowerOf(context.peer, {.keeps = engine::PowerCut::Keeps::kEverything});
   if (!up) {
     return Stop(Inconclusive("the server does not start again: " + up.error().sentence));
   }
@@ -311,9 +298,9 @@ bool IsDoneContent(const Chunk& chunk) { return IsContent(chunk.type) && (chunk.
 // Whether the chunk that is not whole is content with DONE. Its flags and type follow its magic.
 bool IsCutDoneContent(const FailedRead& read) {
   const ByteView cut = read.cut;
-  return read.is_cut() && BigEndian(cut.first(4)) == kChunkMagic &&
-         (BigEndian(cut.subspan(4, 2)) & ChunkFlag::kDone) != 0 &&
-         IsContent(static_cast<std::uint16_t>(BigEndian(cut.subspan(6, 2))));
+  return read.is_cut() && GetBigEndian<std::uint32_t>(cut) == kChunkMagic &&
+         (GetBigEndian<std::uint16_t>(cut, 4) & ChunkFlag::kDone) != 0 &&
+         IsContent(GetBigEndian<std::uint16_t>(cut, 6));
 }
 
 Judgement DoneIsCertain(const FailedRead& read) {

@@ -37,7 +37,15 @@ std::string Describe(const PowerCut& cut) {
   CheckFailed("unknown PowerCut::Keeps");
 }
 
-struct Done {};
+// Errors: the server does not start on what is left.
+Step CutPower(CheckContext& context, const PowerCut& cut) {
+  const auto up = CutPowerOf(context.peer, cut);
+  if (!up) {
+    return Stop(Broken(fmt::format("after {} the server does not start: {}", Describe(cut), up.error().sentence),
+                       "a server starts on what a power cut left"));
+  }
+  return {};
+}
 
 // The requests of a scenario on their way, and what is known of them.
 class Scenario {
@@ -47,21 +55,21 @@ class Scenario {
       : context_(context), stage_(stage), failure_(failure), history_(context.Offers(Feature::kMultiConn)) {}
 
   // Remembers what stands on the stage before everything.
-  std::expected<Done, Judgement> LookBefore() {
+  Step LookBefore() {
     NBDSPEC_TRY(entered, context_.EnterWithChunks());
     NBDSPEC_TRY(before, ReadStage(entered));
     before_ = std::move(before);
-    return Done();
+    return {};
   }
 
   // Sends all of `acts`, and has each answered. Errors: one was not, or by an error that is not expected, which leaves
   // nothing to judge.
-  std::expected<Done, Judgement> Play(const Acts& acts) {
+  Step Play(const Acts& acts) {
     std::vector<Pending> pending;
     for (const Act& act : acts) {
       if (act.disk != Act::Disk::kIsAsItWas) {
         NBDSPEC_TRY(done, AwaitAll(pending));
-        SetDisk(act.disk == Act::Disk::kFails ? failure_ : std::nullopt);
+        SetDisk(context_, act.disk == Act::Disk::kFails ? failure_ : std::nullopt);
         continue;
       }
       NBDSPEC_TRY(session, SessionOf(act.connection));
@@ -82,43 +90,36 @@ class Scenario {
     return AwaitAll(pending);
   }
 
-  ~Scenario() { SetDisk({}); }
+  ~Scenario() { SetDisk(context_, {}); }
   Scenario(const Scenario&) = delete;
   Scenario& operator=(const Scenario&) = delete;
 
   // A disk that failed works again.
-  std::expected<Done, Judgement> Cut(const PowerCut& cut) {
-    SetDisk({});
-    const auto up = context_.peer.storage()->CutPower(cut, Transport::Clock::now() + kStartWait);
-    if (!up) {
-      return Stop(Broken(fmt::format("after {} the server does not start: {}", Describe(cut), up.error().sentence),
-                         "a server starts on what a power cut left"));
-    }
-    return Done();
+  Step Cut(const PowerCut& cut) {
+    SetDisk(context_, {});
+    return CutPower(context_, cut);
   }
 
   // Looks at every byte of the stage.
   Judgement LookAfter(const PowerCut& cut) {
     NBDSPEC_TRY(entered, context_.EnterWithChunks());
     NBDSPEC_TRY(after, ReadStage(entered));
-    for (std::size_t i = 0; i < after.size(); ++i) {
-      const std::uint64_t offset = stage_.begin + i;
-      if (i == 0 || IsEdge(offset)) {
-        may_stand_ = history_.MayStandAt(offset);
-      }
-      const bool is_allowed = std::ranges::any_of(
-          may_stand_, [&](RequestHistory::Number number) { return Left(number, offset, after[i]); });
-      if (!is_allowed) {
-        return Broken(fmt::format("{:#04x} at offset {} after {}: what {} left is lost", after[i], offset,
-                                  Describe(cut), fmt::join(NamesOf(may_stand_), " or ")),
-                      fmt::format("what {} left", fmt::join(NamesOf(may_stand_), " or ")));
+    for (const ByteRange cell : history_.CellsOf(stage_)) {
+      const std::vector<RequestHistory::Number> may_stand = history_.MayStandAt(cell.begin);
+      for (std::uint64_t offset = cell.begin; offset < cell.end; ++offset) {
+        const std::uint8_t byte = after[offset - stage_.begin];
+        if (std::ranges::none_of(may_stand, [&](auto number) { return Left(number, offset, byte); })) {
+          const std::string whose = fmt::format("{}", fmt::join(NamesOf(may_stand), " or "));
+          return Broken(
+              fmt::format("{:#04x} at offset {} after {}: what {} left is lost", byte, offset, Describe(cut), whose),
+              fmt::format("what {} left", whose));
+        }
       }
     }
     return Holds();
   }
 
  private:
-  static constexpr std::chrono::seconds kStartWait{10};
   static constexpr std::uint64_t kReadBytes = 1 << 20;
 
   struct Pending {
@@ -126,10 +127,6 @@ class Scenario {
     std::uint64_t cookie;
     RequestHistory::Number number;
   };
-
-  void SetDisk(const std::optional<engine::DiskFailure>& failure) {
-    context_.peer.storage()->With([&](engine::VolatileDisk& disk) { disk.Fail(failure); });
-  }
 
   [[nodiscard]] ByteRange RangeOf(const Act& act) const {
     return {.begin = stage_.begin + act.place.begin, .end = stage_.begin + act.place.end};
@@ -160,21 +157,21 @@ class Scenario {
     return &found->second.session;
   }
 
-  std::expected<Done, Judgement> Await(const Pending& pending) {
+  Step Await(const Pending& pending) {
     NBDSPEC_TRY(session, SessionOf(pending.act.connection));
     NBDSPEC_TRY(answer, session->NextAnswer(pending.cookie));
     if (answer.error() != NbdError::kOk && !failure_) {
       return Stop(Inconclusive(fmt::format("{}: {}", NameOf(pending.number), ErrorName(answer.error()))));
     }
     history_.End(pending.number, answer.error() == NbdError::kOk);
-    return Done();
+    return {};
   }
 
-  std::expected<Done, Judgement> AwaitAll(std::vector<Pending>& pending) {
+  Step AwaitAll(std::vector<Pending>& pending) {
     for (const Pending& each : std::exchange(pending, {})) {
       NBDSPEC_TRY(done, Await(each));
     }
-    return Done();
+    return {};
   }
 
   std::expected<Bytes, Judgement> ReadStage(Entered& entered) {
@@ -184,14 +181,6 @@ class Scenario {
       all.insert(all.end(), bytes.begin(), bytes.end());
     }
     return all;
-  }
-
-  // Whether some request begins or ends at `offset`.
-  [[nodiscard]] bool IsEdge(std::uint64_t offset) const {
-    return std::ranges::any_of(requests_, [&](const auto& each) {
-      const ByteRange range = RangeOf(each.second);
-      return range.begin == offset || range.end == offset;
-    });
   }
 
   // Whether `number` may have left `byte` at `offset`.
@@ -226,7 +215,6 @@ class Scenario {
   RequestHistory history_;
   std::map<RequestHistory::Number, Act> requests_;
   std::map<std::uint8_t, Entered> sessions_;
-  std::vector<RequestHistory::Number> may_stand_;  // Of the bytes up to the next edge.
 };
 
 // Where the scenario takes place: `bytes` in the middle of the export, or its last ones. What stands there is durable
@@ -243,7 +231,7 @@ std::expected<ByteRange, Judgement> StageFor(CheckContext& context, const Acts& 
   NBDSPEC_TRY(middle, ScratchRange(entered, bytes / GridOf(entered)));
   const std::uint64_t size = entered.size() / minimum * minimum;
   const ByteRange range = stage == Stage::kMiddle ? middle : ByteRange{.begin = size - bytes, .end = size};
-  NBDSPEC_TRY(clean, Scenario(context, range, {}).Cut({.keeps = PowerCut::Keeps::kEverything}));
+  NBDSPEC_TRY(clean, CutPower(context, {.keeps = PowerCut::Keeps::kEverything}));
   return range;
 }
 
@@ -257,6 +245,15 @@ Judgement PlayOnce(CheckContext& context, const Acts& acts, ByteRange stage, con
 }
 
 }  // namespace
+
+void SetDisk(CheckContext& context, const std::optional<engine::DiskFailure>& failure) {
+  context.peer.storage()->With([&](engine::VolatileDisk& disk) { disk.Fail(failure); });
+}
+
+std::expected<void, engine::Trouble> CutPowerOf(Peer& peer, const PowerCut& cut) {
+  constexpr std::chrono::seconds kStartWait{10};
+  return peer.storage()->CutPower(cut, Transport::Clock::now() + kStartWait);
+}
 
 CheckRun Survives(Acts acts, std::uint64_t stage_bytes, Stage stage) {
   return [=](CheckContext& context) -> Judgement {

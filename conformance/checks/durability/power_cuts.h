@@ -10,6 +10,12 @@
 
 namespace nbdspec::conformance {
 
+// From now on the server's disk fails so; nothing: it works.
+void SetDisk(CheckContext& context, const std::optional<engine::DiskFailure>& failure);
+
+// Cuts the power and starts the server again. Errors: it does not start on what is left, or at all.
+std::expected<void, engine::Trouble> CutPowerOf(Peer& peer, const engine::PowerCut& cut);
+
 // One request of a scenario, or what becomes of the disk.
 struct Act {
   enum class Disk : std::uint8_t { kIsAsItWas, kFails, kWorks };

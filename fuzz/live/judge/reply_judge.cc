@@ -134,14 +134,16 @@ std::string RequestKindOf(const engine::RequestStep& request) {
 
 std::span<const std::string_view> LiveRequirements() { return kLiveRequirements; }
 
-void ReplyJudge::Start(const engine::RequestStep& request, const engine::Negotiated& negotiated, Ticket ticket,
-                       ConcurrentModel& model) {
+Access ReplyJudge::Start(const engine::RequestStep& request, const engine::Negotiated& negotiated, Ticket ticket,
+                         ConcurrentModel& model) {
   request_ = request;
   exchange_.Start(HeadOf(request), negotiated);
   wrong_data_.reset();
   ticket_ = ticket;
   model_ = &model;
-  model_->Begin(ticket_, AccessOf(request_, exchange_));
+  Access access = AccessOf(request_, exchange_);
+  model_->Begin(ticket_, access);
+  return access;
 }
 
 void ReplyJudge::Take(const ReplyView& reply) {

@@ -39,9 +39,10 @@ std::span<const std::string_view> LiveRequirements();
 
 class ReplyJudge {
  public:
-  // Begins a new request, which is `ticket` in `model`; it and `negotiated` outlive the request.
-  void Start(const engine::RequestStep& request, const engine::Negotiated& negotiated, Ticket ticket,
-             ConcurrentModel& model);
+  // Begins a new request, which is `ticket` in `model`; it and `negotiated` outlive the request. Returns what it does
+  // with the bytes.
+  Access Start(const engine::RequestStep& request, const engine::Negotiated& negotiated, Ticket ticket,
+               ConcurrentModel& model);
 
   // Takes one message of the answer.
   void Take(const ReplyView& reply);

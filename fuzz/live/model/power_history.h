@@ -14,16 +14,15 @@
 
 #include "engine/base/byte_range.h"
 #include "engine/durability/request_history.h"
-#include "engine/script/script.h"
+#include "engine/wire/protocol.h"
+#include "fuzz/live/model/disputed_bytes.h"
 #include "fuzz/live/model/known_bytes.h"
+#include "fuzz/live/model/timeline.h"
 
 namespace nbdspec::fuzz {
 
 class PowerHistory {
  public:
-  // How a request in flight is named: never reused while it is.
-  using Ticket = std::uint32_t;
-
   // `before`: what is known of the bytes, all of it durable. `transmission_flags`: what the server promises.
   PowerHistory(KnownBytes before, std::uint16_t transmission_flags)
       : before_(std::move(before)),
@@ -31,7 +30,7 @@ class PowerHistory {
         history_((transmission_flags & engine::TransmissionFlag::kCanMultiConn) != 0) {}
 
   // A request was sent; its reply has come. One whose reply never comes has no End.
-  void Begin(Ticket ticket, const engine::RequestStep& request);
+  void Begin(Ticket ticket, const Access& access);
   void End(Ticket ticket, bool succeeded);
 
   // A byte that cannot stand where it was read after the power cut.
@@ -46,22 +45,15 @@ class PowerHistory {
   std::optional<Lost> Judge(KnownBytes& after) const;
 
  private:
-  struct Sent {
-    engine::RequestStep request;
-    bool has_failed = false;
-  };
-
-  // Ascending offsets between which the same requests may have left their bytes.
-  [[nodiscard]] std::vector<std::uint64_t> Edges(engine::ByteRange window) const;
   [[nodiscard]] std::optional<Lost> JudgeCell(engine::ByteRange cell, KnownBytes& after) const;
-  // What `number`, which is a write's, left at `offset`; nothing when that may be anything.
-  [[nodiscard]] std::optional<std::uint8_t> LeftAt(engine::RequestHistory::Number number, std::uint64_t offset) const;
+  // What `write`, which is not kBefore, left.
+  [[nodiscard]] const Access& Sent(engine::RequestHistory::Number write) const { return sent_[write - 1]; }
   [[nodiscard]] std::string NameOf(engine::RequestHistory::Number number) const;
 
   KnownBytes before_;
   std::uint16_t flags_;
   engine::RequestHistory history_;
-  std::vector<Sent> sent_;  // By number, from 1.
+  std::vector<Access> sent_;  // By number, from 1. The effect of one that failed is unknown.
   std::map<Ticket, engine::RequestHistory::Number> in_flight_;
 };
 

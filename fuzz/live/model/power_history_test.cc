@@ -32,9 +32,24 @@ KnownBytes With(std::uint8_t pattern) {
   return bytes;
 }
 
+// What `request` does, on a server that offers everything.
+Access AccessOf(const RequestStep& request) {
+  const bool flushes = request.command == Command::kFlush;
+  Access access{.kind = flushes ? Access::Kind::kFlushes : Access::Kind::kWrites,
+                .range = {.begin = request.offset, .end = request.offset + request.length},
+                .is_durable = (request.flags & CommandFlag::kFua) != 0,
+                .request = request};
+  if (request.command == Command::kWrite) {
+    access.effect = {.kind = Effect::Kind::kPattern, .pattern = request.pattern};
+  } else if (request.command == Command::kZero) {
+    access.effect = {.kind = Effect::Kind::kZeroes};
+  }
+  return access;
+}
+
 // Sends `request` and takes its answer.
 void Do(PowerHistory& history, const RequestStep& request, bool succeeds = true) {
-  history.Begin(1, request);
+  history.Begin(1, AccessOf(request));
   history.End(1, succeeds);
 }
 
@@ -78,7 +93,10 @@ TEST(PowerHistory, WhatHadFuaIsNotLost) {
 
 TEST(PowerHistory, AServerThatPromisesNothingKeepsNoPromise) {
   PowerHistory history(Zeroes(), 0);
-  Do(history, Write(7, CommandFlag::kFua));
+  Access without_fua = AccessOf(Write(7, CommandFlag::kFua));
+  without_fua.is_durable = false;
+  history.Begin(1, without_fua);
+  history.End(1, true);
   Do(history, {.command = Command::kFlush});
   EXPECT_TRUE(Allows(history, Zeroes()));
 }
@@ -110,7 +128,7 @@ TEST(PowerHistory, WhatNobodyTouchedStays) {
 
 TEST(PowerHistory, ARequestInFlightMayHaveHappenedOrNot) {
   PowerHistory history(With(7), kPromises);
-  history.Begin(1, {.command = Command::kZero, .offset = 512, .length = 1024});
+  history.Begin(1, AccessOf({.command = Command::kZero, .offset = 512, .length = 1024}));
   EXPECT_TRUE(Allows(history, With(7)));
   EXPECT_TRUE(Allows(history, Zeroes()));
 }

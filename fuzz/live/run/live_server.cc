@@ -122,9 +122,9 @@ LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::siz
   slot.cookie = CookieFrom(++request_count_);
   slot.step = step;
   slot.ticket = static_cast<Ticket>(request_count_);
-  slot.judge.Start(request, lane.offer, slot.ticket, *model_);
+  const Access access = slot.judge.Start(request, lane.offer, slot.ticket, *model_);
   if (power_) {
-    power_->Begin(slot.ticket, request);
+    power_->Begin(slot.ticket, access);
   }
   ++lane.in_flight;
   lane.connection->Put(request, slot.cookie);
