@@ -13,8 +13,9 @@ namespace nbdspec::conformance {
 
 namespace {
 
-constexpr std::uint64_t kKiB = 1 << 10;
-constexpr std::uint64_t kMiB = 1 << 20;
+using engine::kKiB;
+using engine::kMiB;
+
 constexpr std::uint64_t kDiskBytes = 4 * kMiB;
 constexpr std::uint64_t kLargeDiskBytes = kMiB * 6 * 1024 + 3584;
 constexpr std::uint32_t kStrictMinimumBytes = 4096;

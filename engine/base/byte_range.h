@@ -15,6 +15,10 @@ namespace nbdspec::engine {
 // The largest export: 2^63-1 bytes, so that any offset in it fits a signed 64-bit integer.
 inline constexpr std::uint64_t kExportBytesMax = std::numeric_limits<std::int64_t>::max();
 
+inline constexpr std::uint64_t kKiB = 1 << 10;
+inline constexpr std::uint64_t kMiB = 1 << 20;
+inline constexpr std::uint64_t kGiB = 1 << 30;
+
 // The bytes [begin, end). Empty when begin == end; begin is never above end.
 struct ByteRange {
   std::uint64_t begin = 0;

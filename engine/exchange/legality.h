@@ -40,11 +40,6 @@ struct RequestHead {
 // One line for people: "NBD_CMD_READ at 512, 1024 bytes".
 std::string Describe(const RequestHead& request);
 
-// Whether `command` changes bytes of the export.
-constexpr bool Changes(std::uint16_t command) {
-  return command == CommandType::kWrite || command == CommandType::kTrim || command == CommandType::kWriteZeroes;
-}
-
 // Errors of the specification.
 class ErrorSet {
  public:

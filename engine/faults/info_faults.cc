@@ -39,7 +39,6 @@ void ParseAnything(Option& option) {
 }
 
 constexpr std::uint32_t kMinimum = 4096;  // The reference server's where it is strict.
-constexpr std::uint32_t kMiB = 1 << 20;
 
 Change Advertises(std::uint32_t InfoBlockSize::* field, std::uint32_t bytes) {
   return ChangesInfo<InfoBlockSize>([=](InfoBlockSize& block) { block.*field = bytes; });

@@ -12,20 +12,15 @@ namespace {
 constexpr std::uint16_t kFua = CommandFlag::kFua;
 constexpr std::uint16_t kNoHole = CommandFlag::kNoHole;
 
-ByteRange RangeOf(const Request& request) { return {.begin = request.offset, .end = EndOf(request)}; }
-
-bool ChangesBytes(const Request& request) {
-  return request.type == kWrite || request.type == kWriteZeroes || request.type == kTrim;
-}
-
 // What of a request is made durable.
 using Part = std::function<ByteRange(const Request& request)>;
 
-// FLUSH makes durable only `part` of what this connection changed.
-Change Flushes(Part part) {
-  return ChangesRequest(kAnyCommand, [part = std::move(part), changed = std::vector<ByteRange>()](
+// FLUSH makes durable only `part` of what this connection changed, and only of the first `count_max` changes since the
+// last FLUSH.
+Change Flushes(Part part, std::size_t count_max = SIZE_MAX) {
+  return ChangesRequest(kAnyCommand, [part = std::move(part), count_max, changed = std::vector<ByteRange>()](
                                          const Connection& on, Request& request) mutable {
-    if (ChangesBytes(request)) {
+    if (Changes(request.type) && changed.size() < count_max) {
       changed.push_back(part(request));
     } else if (request.type == kFlush) {
       for (const ByteRange range : std::exchange(changed, {})) {
@@ -44,6 +39,8 @@ Change Forces(Part part) {
                               (void)on.layer->Persist(part(to));
                             }));
 }
+
+ByteRange WholeRange(const Request& request) { return RangeOf(request); }
 
 // All of those that are not `left_out`.
 Part Without(std::function<bool(const Request& request)> left_out) {
@@ -88,21 +85,6 @@ Change FlushesOnce() {
   });
 }
 
-// Of each connection at most the first `count` changes since the last FLUSH.
-Change FlushesAtMost(std::size_t count) {
-  return ChangesRequest(kAnyCommand,
-                        [count, changed = std::vector<ByteRange>()](const Connection& on, Request& request) mutable {
-                          if (ChangesBytes(request) && changed.size() < count) {
-                            changed.push_back(RangeOf(request));
-                          } else if (request.type == kFlush) {
-                            for (const ByteRange range : std::exchange(changed, {})) {
-                              (void)on.layer->Persist(range);
-                            }
-                            request.type = kCache;
-                          }
-                        });
-}
-
 // Each connection's first WRITE is durable at once, and FLUSH does nothing.
 Change PersistsFirstWriteAlone() {
   return Both(
@@ -131,7 +113,7 @@ std::vector<Fault> StorageFaults() {
        By(kFlushes, kFlushNoEarlySuccess, kSub<kFlushNoEarlySuccess, "scattered">, Fuzz(kWrongData, kFlushes)),
        Forgets(kFlush)},
       {"server_flushes_own_connection_alone", By(kSub<kFlushes, "other-connection">, Fuzz(kWrongData, kFlushes)),
-       Flushes(RangeOf)},
+       Flushes(WholeRange)},
       {"server_flushes_once", By(kSub<kFlushes, "again">, Fuzz(kWrongData, kFlushes)), FlushesOnce()},
       {"server_flushes_no_zeroes",
        By(kSub<kFlushes, "zeroes">, kSub<kFlushes, "zeroes-then-write">, Fuzz(kWrongData, kFlushes)),
@@ -148,8 +130,8 @@ std::vector<Fault> StorageFaults() {
       {"server_flushes_short_of_the_end", kSub<kFlushes, "end">, FlushesShortOfTheEnd(1)},
       {"server_flushes_first_change_alone",
        By(kSub<kFlushes, "trim-beside">, kSub<kFlushNoEarlySuccess, "scattered">, Fuzz(kWrongData, kFlushes)),
-       FlushesAtMost(1)},
-      {"server_flushes_40_changes", kSub<kFlushNoEarlySuccess, "scattered">, FlushesAtMost(40)},
+       Flushes(WholeRange, 1)},
+      {"server_flushes_40_changes", kSub<kFlushNoEarlySuccess, "scattered">, Flushes(WholeRange, 40)},
       {"server_makes_first_write_durable_and_no_other", By(kSub<kFlushes, "overwritten">, Fuzz(kWrongData, kFlushes)),
        PersistsFirstWriteAlone()},
       {"server_flushes_nothing_while_a_long_write_waits", kSub<kFlushes, "in-flight">, FlushesNothingAfterALongWrite()},

@@ -14,10 +14,6 @@ namespace {
 
 constexpr std::uint32_t kSectorBytes = 512;  // Chunks and descriptors keep to it where they can.
 
-bool Writes(std::uint16_t command) {
-  return command == CommandType::kWrite || command == CommandType::kTrim || command == CommandType::kWriteZeroes;
-}
-
 // The transmission flags that offer the commands, in their order; 0 where none needs to.
 constexpr auto kOfferedBy =
     std::to_array<std::uint16_t>({0, 0, 0, TransmissionFlag::kSendFlush, TransmissionFlag::kSendTrim,
@@ -41,8 +37,6 @@ std::uint16_t FlagsAllowed(std::uint16_t command, const ExportOptions& offered, 
   add(command == CommandType::kBlockStatus, CommandFlag::kReqOne);
   return allowed;
 }
-
-ByteRange RangeOf(const Request& request) { return {.begin = request.offset, .end = request.offset + request.length}; }
 
 // Leaves out the first `count` bytes of what `descriptors` are about: less than the first one's length. What did not
 // fit one length of 32 bits may now fit. block-status.distinct-status
@@ -76,7 +70,7 @@ std::uint32_t Server::Refusal(const Request& request) const {
   if ((request.flags & ~FlagsAllowed(request.type, offered, state_.structured_replies)) != 0) {
     return NbdError::kEinval;
   }
-  if (Writes(request.type) && entered_->read_only()) {
+  if (Changes(request.type) && entered_->read_only()) {
     return NbdError::kEperm;  // transmission.write.read-only and its like
   }
   if (request.type == CommandType::kFlush) {
@@ -127,7 +121,7 @@ Server::Messages Server::Execute(const Request& request) {
     default:
       NBDSPEC_CHECK(false && "Refusal lets only commands through that are offered");
   }
-  if (done && Writes(request.type) && (request.flags & CommandFlag::kFua) != 0) {
+  if (done && Changes(request.type) && (request.flags & CommandFlag::kFua) != 0) {
     done = layer.Persist(range);
   }
   return Result(request, done ? NbdError::kOk : done.error());

@@ -5,17 +5,15 @@
 #include <utility>
 
 #include "engine/base/check.h"
+#include "engine/base/mix.h"
 
 namespace nbdspec::engine {
 
 namespace {
 
-// Whether a coin that `seed` has for (a, b) shows heads. The finalizer of SplitMix64.
+// Whether a coin that `seed` has for (a, b) shows heads.
 bool Heads(std::uint64_t seed, std::uint64_t a, std::uint64_t b = 0) {
-  std::uint64_t mixed = seed + 0x9e3779b97f4a7c15 * (a + 1) + 0xd1b54a32d192ed03 * (b + 1);
-  mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
-  mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
-  return ((mixed ^ (mixed >> 31)) & 1) != 0;
+  return (Mixed(seed + kMixStep * (a + 1) + 0xd1b54a32d192ed03 * (b + 1)) & 1) != 0;
 }
 
 // Calls keep(part) for the parts of `range`, which is the change number `index`, that `cut` keeps of `count` changes.

@@ -12,6 +12,7 @@
 #include <string>
 #include <variant>
 
+#include "engine/base/byte_range.h"
 #include "engine/base/bytes.h"
 #include "engine/wire/protocol.h"
 
@@ -157,6 +158,11 @@ struct Request {
     io.Rest(request.payload);
   }
 };
+
+// What `request` asks for. Range: an end below 2^64.
+inline ByteRange RangeOf(const Request& request) {
+  return {.begin = request.offset, .end = request.offset + request.length};
+}
 
 using ClientMessage = std::variant<ClientFlags, Option, Request>;
 

@@ -153,6 +153,11 @@ struct NbdError {
   static constexpr std::uint32_t kEshutdown = 108;  // NBD_ESHUTDOWN
 };
 
+// Whether `command` changes bytes of the export.
+constexpr bool Changes(std::uint16_t command) {
+  return command == CommandType::kWrite || command == CommandType::kTrim || command == CommandType::kWriteZeroes;
+}
+
 // Status flags of the base:allocation metadata context: each is a claim about an extent.
 struct AllocationFlag {
   static constexpr std::uint32_t kHole = 1 << 0;  // NBD_STATE_HOLE

@@ -8,6 +8,8 @@
 #include <initializer_list>
 #include <span>
 
+#include "engine/base/mix.h"
+
 namespace nbdspec::fuzz {
 
 class Random {
@@ -17,11 +19,8 @@ class Random {
   explicit Random(std::uint64_t seed) : state_(seed) {}
 
   std::uint64_t operator()() {
-    state_ += 0x9e3779b97f4a7c15;
-    std::uint64_t mixed = state_;
-    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
-    return mixed ^ (mixed >> 31);
+    state_ += engine::kMixStep;
+    return engine::Mixed(state_);
   }
   static constexpr std::uint64_t min() { return 0; }
   static constexpr std::uint64_t max() { return UINT64_MAX; }

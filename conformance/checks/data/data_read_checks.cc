@@ -9,7 +9,6 @@ namespace nbdspec::conformance {
 
 namespace {
 
-constexpr std::uint64_t kKiB = 1 << 10;
 constexpr std::string_view kSameBytes = "the same bytes however they are read";
 
 // How to read.

@@ -7,8 +7,6 @@ namespace nbdspec::conformance {
 
 namespace {
 
-constexpr std::uint64_t kKiB = 1 << 10;
-
 // --- DISC ------------------------------------------------------------------------------------------------------
 
 constexpr std::uint64_t kCookie = 0x6461746100000000;  // Of the first request.

@@ -7,8 +7,6 @@ namespace nbdspec::conformance {
 
 namespace {
 
-constexpr std::uint64_t kKiB = 1 << 10;
-constexpr std::uint64_t kMiB = 1 << 20;
 constexpr std::uint64_t kPromisedBytesMax = 32 * kMiB;  // Where nothing is advertised.
 constexpr std::uint64_t kPieceBytes = kMiB;             // Of what is filled and read back: no server refuses those.
 constexpr std::uint64_t kMarginBytes = 4 * kKiB;        // So that what is rounded to pages is noticed.

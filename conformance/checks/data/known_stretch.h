@@ -13,11 +13,6 @@ namespace nbdspec::conformance {
 // The smallest offset and length that a client may use, whatever the server advertises.
 inline std::uint64_t UnitOf(const Entered& entered) { return std::clamp(entered.block_size().minimum, 1U, 1U << 16); }
 
-// Range: an end below 2^64.
-inline ByteRange RangeOf(const Request& request) {
-  return {.begin = request.offset, .end = request.offset + request.length};
-}
-
 // The longest payload: what the server takes, and never more than is promised where it says nothing.
 std::uint64_t PayloadBytesMax(const Entered& entered);
 

@@ -12,9 +12,6 @@ namespace nbdspec::conformance {
 
 namespace {
 
-constexpr std::uint64_t kKiB = 1 << 10;
-constexpr std::uint64_t kMiB = 1 << 20;
-constexpr std::uint64_t kGiB = 1 << 30;
 constexpr std::uint64_t k4GiB = 4 * kGiB;
 
 Judgement TooSmall(const Entered& entered) {

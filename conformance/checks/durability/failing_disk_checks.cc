@@ -14,8 +14,6 @@ using engine::DiskFailure;
 
 constexpr std::uint16_t kFua = CommandFlag::kFua;
 constexpr std::uint16_t kNoHole = CommandFlag::kNoHole;
-constexpr std::uint64_t kKiB = 1 << 10;
-constexpr std::uint64_t kMiB = 1 << 20;
 constexpr std::uint64_t kStage = 64 * kKiB;
 
 constexpr std::uint8_t kWrites = DiskFailure::kWrites;

@@ -12,7 +12,6 @@ namespace {
 
 using engine::DiskFailure;
 
-constexpr std::uint64_t kKiB = 1 << 10;
 constexpr std::uint64_t kStage = 512 * kKiB;
 
 // Fails at once; after some bytes; and after the first READ of the disk.

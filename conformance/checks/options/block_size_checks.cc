@@ -10,8 +10,6 @@ namespace nbdspec::conformance {
 
 namespace {
 
-constexpr std::uint32_t kMiB = 1 << 20;
-
 std::string SizesText(const InfoBlockSize& block) {
   return fmt::format("minimum {}, preferred {}, maximum {}", block.minimum, block.preferred, block.maximum);
 }

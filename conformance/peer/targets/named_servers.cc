@@ -166,6 +166,16 @@ constexpr std::array<NamedServer, 6> kServers = {{
     {"nbd-server", "nbd-server", "nbd-server", "-V", "", "d", false, TakesDisk::kFile, NbdServerCommand},
 }};
 
+// "nbdkit, qemu-nbd and nbd-server".
+std::string AllNames() {
+  std::string names;
+  for (const NamedServer& server : kServers) {
+    names += &server == &kServers.front() ? "" : &server == &kServers.back() ? " and " : ", ";
+    names += server.name;
+  }
+  return names;
+}
+
 // The first word of what `server` says of itself that begins with a digit: "1.32.5". Empty when it says nothing such.
 std::string VersionOf(const NamedServer& server) {
   auto directory = PrivateDirectory::Make();
@@ -203,10 +213,8 @@ std::string Replace(std::string text, std::string_view placeholder, const std::s
 TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& options) {
   const auto* const server = std::ranges::find(kServers, name, &NamedServer::name);
   if (server == kServers.end()) {
-    return std::unexpected(
-        Trouble{"There is no server named " + engine::Quoted(name) +
-                "; known are nbdkit, nbdkit:extents, nbdkit:nbd, qemu-nbd, qemu-nbd:qcow2 and nbd-server. Others are " +
-                "reached by an NBD URI, or started with --spawn."});
+    return std::unexpected(Trouble{"There is no server named " + engine::Quoted(name) + "; known are " + AllNames() +
+                                   ". Others are reached by an NBD URI, or started with --spawn."});
   }
   const std::string version = VersionOf(*server);
   const std::string kind = server->kind.empty() ? "" : " (" + std::string(server->kind) + ")";

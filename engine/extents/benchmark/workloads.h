@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "engine/base/byte_range.h"
+#include "engine/base/mix.h"
 #include "engine/extents/extent.h"
 
 namespace nbdspec::engine::speed {
@@ -23,10 +24,8 @@ class Numbers {
  public:
   explicit Numbers(std::uint64_t seed) : state_(seed) {}
   std::uint64_t Next() {
-    std::uint64_t mixed = (state_ += 0x9e3779b97f4a7c15);
-    mixed = (mixed ^ (mixed >> 30)) * 0xbf58476d1ce4e5b9;
-    mixed = (mixed ^ (mixed >> 27)) * 0x94d049bb133111eb;
-    return mixed ^ (mixed >> 31);
+    state_ += kMixStep;
+    return Mixed(state_);
   }
   // Below `limit`, which is at most 2^63.
   std::uint64_t Below(std::uint64_t limit) {

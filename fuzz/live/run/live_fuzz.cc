@@ -6,6 +6,7 @@
 #include <map>
 #include <utility>
 
+#include "engine/base/mix.h"
 #include "engine/base/or_return.h"
 #include "fuzz/findings/store.h"
 #include "fuzz/live/run/known_bugs.h"
@@ -24,10 +25,7 @@ constexpr std::size_t kHistoryStepsMax = 20000;
 
 // Seeds of scripts that stand next to each other share nothing.
 std::uint64_t SeedOf(std::uint64_t seed, std::uint64_t number) {
-  std::uint64_t mixed = seed + (number + 1) * 0x9e37'79b9'7f4a'7c15;
-  mixed = (mixed ^ mixed >> 30) * 0xbf58'476d'1ce4'e5b9;
-  mixed = (mixed ^ mixed >> 27) * 0x94d0'49bb'1331'11eb;
-  return mixed ^ mixed >> 31;
+  return engine::Mixed(seed + (number + 1) * engine::kMixStep);
 }
 
 // The ways to haggle that are taken in turn, one for each start of the server.
