@@ -73,17 +73,23 @@ class Worker {
     reports::Evidence evidence;
     bool died = false;
     bool out_of_time = false;  // Some wait may have been cut short.
+
+    // Whether it shows nothing but that there was too little time.
+    [[nodiscard]] bool WasCutShort() const {
+      return out_of_time && !died && judgement.kind == Judgement::Kind::kInconclusive;
+    }
   };
 
   Server& ServerFor(Setup setup);
   Server StartServer(Setup setup);
   Trial Try(const Check& check, Server& server);
-  void AddAftermath(Trial& trial, Server& server, Setup setup);
+  Trial TryInTime(const Check& check);
+  void AddAftermath(Trial& trial, Setup setup);
   [[nodiscard]] bool Cancelled() const { return options_.cancelled != nullptr && options_.cancelled->load(); }
   // For a check that takes so many starts of its server.
   [[nodiscard]] Session::Limits LimitsNow(int starts = 1) const;
   [[nodiscard]] std::expected<Profile, ProbeError> ProbeNow(Peer& peer) const;
-  void Conclude(const Check& check, Server& server, reports::Outcome& outcome);
+  void Conclude(const Check& check, reports::Outcome& outcome);
 
   Target& target_;
   const RunOptions& options_;

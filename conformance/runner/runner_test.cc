@@ -40,6 +40,14 @@ Judgement HoldsTooLate(CheckContext&) {
   std::this_thread::sleep_for(kShortTime);
   return Holds();
 }
+constexpr std::chrono::milliseconds kLongTime{2'000};
+Judgement LateTheFirstTime(CheckContext&) {
+  static int count = 0;
+  if (++count == 1) {
+    std::this_thread::sleep_for(kLongTime);
+  }
+  return Holds();
+}
 
 // What the report says of the conversations before and after the checks.
 std::string SanityOf(const reports::Run& run) {
@@ -110,7 +118,8 @@ TEST(Runner, EqualSeedsDrawEqualNumbers) {
 
 TEST(Runner, OutcomesKeepTheOrderOfTheChecksWithManyWorkers) {
   const auto target = ReferenceTarget();
-  const reports::Run run = RunChecks(*target, AllChecks(), {.worker_count = 8});
+  const reports::Run run =
+      RunChecks(*target, AllChecks(), {.worker_count = 8, .case_timeout = std::chrono::minutes(1)});
   ASSERT_EQ(run.outcomes.size(), AllChecks().size());
   for (std::size_t i = 0; i < run.outcomes.size(); ++i) {
     EXPECT_EQ(run.outcomes[i].id, AllChecks()[i].id);
@@ -144,6 +153,12 @@ TEST(Runner, WhatIsFoundAfterACheckHadItsTimeProvesNothing) {
     EXPECT_EQ(outcome.verdict, Verdict::kInconclusive);
     EXPECT_NE(outcome.evidence.saw.find("time for this check was over"), std::string::npos);
   }
+}
+
+TEST(Runner, ACheckThatHadTimeOnlyOnASecondTryIsNotFlaky) {
+  const reports::Run run = RunOne(kMust, LateTheFirstTime, {.case_timeout = kLongTime});
+  EXPECT_EQ(run.outcomes[0].verdict, Verdict::kPass);
+  EXPECT_EQ(run.exit, 0);
 }
 
 TEST(Runner, AServerThatNeverWasSaneIsNotSaidToBeSaneAfterwards) {
