@@ -107,7 +107,7 @@ Transport::Clock::time_point Session::Until(std::chrono::milliseconds wait) cons
   return std::min(limits_.deadline, Transport::Clock::now() + wait);
 }
 
-void Session::SendMessage(const ClientMessage& message) {
+void Session::ExpectReplyTo(const ClientMessage& message) {
   if (const auto* request = std::get_if<Request>(&message)) {
     if (request->type == CommandType::kRead) {
       decoder_.ExpectData(request->cookie, request->length);
@@ -116,7 +116,32 @@ void Session::SendMessage(const ClientMessage& message) {
       outstanding_.push_back(request->cookie);
     }
   }
+}
+
+void Session::SendMessage(const ClientMessage& message) {
+  ExpectReplyTo(message);
   SendRaw(Encode(message), Describe(message));
+}
+
+void Session::SendTogether(std::span<const ClientMessage> messages) {
+  Bytes bytes;
+  std::string what = "in one piece: ";
+  for (const ClientMessage& message : messages) {
+    ExpectReplyTo(message);
+    const Bytes encoded = Encode(message);
+    bytes.insert(bytes.end(), encoded.begin(), encoded.end());
+    what += (&message == messages.data() ? "" : "; ") + Describe(message);
+  }
+  SendRaw(bytes, std::move(what));
+}
+
+void Session::SendInPieces(const ClientMessage& message, std::size_t piece_bytes) {
+  ExpectReplyTo(message);
+  const Bytes encoded = Encode(message);
+  for (std::size_t begin = 0; begin < encoded.size(); begin += piece_bytes) {
+    SendRaw(ByteView(encoded).subspan(begin, std::min(piece_bytes, encoded.size() - begin)),
+            begin == 0 ? "in pieces: " + Describe(message) : "(more of it)");
+  }
 }
 
 void Session::SendRaw(ByteView bytes, std::string what) {

@@ -13,6 +13,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -112,6 +113,13 @@ class Session : public ClientNegotiation {
   // Sends bytes as they are; `what` describes them in the transcript.
   void SendRaw(ByteView bytes, std::string what);
 
+  // Sends `messages` as one piece of bytes.
+  void SendTogether(std::span<const ClientMessage> messages);
+
+  // Sends `message` as pieces of at most `piece_bytes` (at least 1), each by a call of its own: over TCP by segments of
+  // their own, unless the network or the server's machine puts them together.
+  void SendInPieces(const ClientMessage& message, std::size_t piece_bytes);
+
   // Closes our sending side.
   void ShutdownSending();
 
@@ -157,6 +165,7 @@ class Session : public ClientNegotiation {
   Received<ServerMessage> ReceiveMessage() override { return Next(); }
 
   // See session.cc.
+  void ExpectReplyTo(const ClientMessage& message);
   Received<ServerMessage> NextUntil(Transport::Clock::time_point deadline);
   [[nodiscard]] Transport::Clock::time_point Until(std::chrono::milliseconds wait) const;
   Ending ReceiveMore(Transport::Clock::time_point deadline);

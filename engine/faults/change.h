@@ -27,6 +27,7 @@ struct Connection {
   Layer* layer = nullptr;                  // What the server serves, where the tester says it.
   const Negotiated* negotiated = nullptr;  // Set whenever a change is made.
   std::uint64_t export_bytes = 0;          // Of the export that the client has entered.
+  std::uint64_t piece_count = 0;           // Pieces of bytes that have come, with the one that ends the message.
   std::uint64_t request_count = 0;         // With the one that is answered.
   Request previous = {};                   // The request before that one, without its payload.
   Bytes overwritten = {};                  // What the layer had where the last WRITE wrote.
@@ -91,6 +92,18 @@ inline Change IgnoresClientFlags(std::uint32_t flags) {
     return true;
   }};
 }
+
+// The server receives no `Message` that came in as many pieces as `forgets` says: 0 when it came in one piece with the
+// message before it.
+template <typename Message>
+Change ForgetsByPieces(bool (*forgets)(std::uint64_t pieces)) {
+  return {.received = [forgets, before = std::uint64_t{0}](ClientMessage& received, const Connection& on) mutable {
+    const std::uint64_t pieces = on.piece_count - std::exchange(before, on.piece_count);
+    return !std::holds_alternative<Message>(received) || !forgets(pieces);
+  }};
+}
+inline bool CameInPieces(std::uint64_t pieces) { return pieces > 1; }
+inline bool CameWithOthers(std::uint64_t pieces) { return pieces == 0; }
 
 // Calls `change` for each message that is a `Message`.
 template <typename Message, typename Function>

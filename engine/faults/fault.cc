@@ -16,6 +16,8 @@ class ChangedConnection : public Interposer {
   ChangedConnection(Change change, std::uint64_t number, Layer* layer)
       : change_(std::move(change)), on_{.number = number, .layer = layer} {}
 
+  void BytesCame() override { ++on_.piece_count; }
+
   bool BeforeServer(ClientMessage& received, const Negotiated& state) override {
     on_.negotiated = &state;
     if (const auto* request = std::get_if<Request>(&received)) {

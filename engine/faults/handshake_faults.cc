@@ -30,6 +30,24 @@ Change LosesItsPlace() {
   });
 }
 
+// Does not answer an option that it has answered before.
+Change AnswersOnce(std::uint32_t option) {
+  return ChangesOptionAnswer(option, [asked = false](Messages& sent) mutable {
+    if (std::exchange(asked, true)) {
+      sent.clear();
+    }
+  });
+}
+
+// Answers the option behind one that it refused with its data twice.
+Change AnswersTwiceBehindRefusals() {
+  return ChangesOptionAnswer(kAnyOption, [refused = false](const Option& to, Messages& sent) mutable {
+    if (std::exchange(refused, IsRefused(sent) && !to.payload.empty()) && !sent.empty()) {
+      sent.push_back(sent.back());
+    }
+  });
+}
+
 // Is down, for one client, after another one sent ABORT.
 Change FallsOverAbort() {
   return {
@@ -133,6 +151,14 @@ std::vector<Fault> HandshakeFaults() {
       {"server_closes_after_an_error", kSessionHardOnlyWhenAllowedServer, LosesPatienceAfter(0)},
       {"server_closes_after_three_errors", kSessionServerErrorUnwelcome, LosesPatienceAfter(3)},
       {"server_ignores_unknown_option", kOptionReplyForEveryOption, AnswersOption(kUnknownOptions, {})},
+      {"server_forgets_options_in_pieces", kSub<kOptionReplyForEveryOption, "pieces">,
+       ForgetsByPieces<Option>(CameInPieces)},
+      {"server_forgets_options_behind_others_in_a_segment", kSub<kOptionReplyForEveryOption, "one-segment">,
+       ForgetsByPieces<Option>(CameWithOthers)},
+      {"server_answers_list_once", kSub<kOptionReplyForEveryOption, "again">, AnswersOnce(kList)},
+      {"server_answers_info_once", kSub<kOptionReplyForEveryOption, "again">, AnswersOnce(kInfo)},
+      {"server_answers_twice_behind_refused_data", kSub<kOptionReplyForEveryOption, "after-refusal">,
+       AnswersTwiceBehindRefusals()},
       {"server_sends_wrong_option_reply_magic", spec::kOptionReplyMagic,
        ChangesOptionReplies(kAnyOption, [](OptionReply& reply) { reply.magic += 1; })},
       {"server_replies_for_option_0", kOptionReplyEchoOption,

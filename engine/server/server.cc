@@ -43,6 +43,9 @@ Server::Server(const ServerOptions& options, std::vector<Export*> exports, Inter
 }
 
 void Server::Receive(ByteView bytes) {
+  if (interposer_ != nullptr) {
+    interposer_->BytesCame();
+  }
   if (closed_) {
     return;
   }

@@ -60,6 +60,9 @@ class Interposer {
  public:
   virtual ~Interposer() = default;
 
+  // Bytes have come from the client, in one piece. The messages that end in it follow.
+  virtual void BytesCame() {}
+
   // The message that the server is about to handle. May change it; returns false to withhold it from the server, which
   // then sends nothing by itself (AfterServer is still called, with no messages).
   virtual bool BeforeServer(ClientMessage& /*received*/, const Negotiated& /*state*/) { return true; }
