@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <chrono>
 #include <set>
 
 #include "conformance/checks/check.h"
@@ -17,6 +18,9 @@ namespace {
 using engine::faults::Detector;
 using engine::faults::Fault;
 
+// No check may run out of time here, however busy the machine is.
+RunOptions OptionsFor(std::uint64_t seed) { return {.seed = seed, .case_timeout = std::chrono::minutes(2)}; }
+
 // The reference server turns faulty when the sanity conversation is over: a check must catch its fault by what it
 // sends itself.
 Catch Run(const Fault& fault, const Check& check, std::uint64_t seed) {
@@ -24,7 +28,7 @@ Catch Run(const Fault& fault, const Check& check, std::uint64_t seed) {
   const auto target = ReferenceTarget({.interposers = [&](engine::Layer& layer) -> std::unique_ptr<engine::Interposer> {
     return is_faulty ? engine::faults::Interpose(fault.change, /*number=*/0, &layer) : nullptr;
   }});
-  const RunOptions options{.seed = seed};
+  const RunOptions options = OptionsFor(seed);
   Worker worker(*target, options, Transport::Clock::time_point::max());
   worker.Open(check.setup);
   is_faulty = true;
@@ -60,7 +64,7 @@ SelfTest RunSelfTest(std::uint64_t seed, std::string_view prefix) {
     }
   }
   const auto sound = ReferenceTarget();
-  const RunOptions options{.seed = seed};
+  const RunOptions options = OptionsFor(seed);
   Worker worker(*sound, options, Transport::Clock::time_point::max());
   for (const Check& check : AllChecks()) {
     if (!check.id.starts_with(prefix)) {
