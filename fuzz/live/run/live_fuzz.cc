@@ -22,6 +22,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kHistoryStepsMax = 20000;
+// LiveOptions::window_bytes where the power is cut: they are read after each cut, with their server's help.
+constexpr std::uint64_t kPowerCutWindowBytes = 512 << 10;
 
 // Seeds of scripts that stand next to each other share nothing.
 std::uint64_t SeedOf(std::uint64_t seed, std::uint64_t number) {
@@ -86,13 +88,17 @@ std::vector<std::string> KeysOf(const Finding& finding) {
 // One run of the fuzzer.
 class Fuzzer {
  public:
-  Fuzzer(conformance::Target& target, const FuzzOptions& options) : target_(target), options_(options) {}
+  Fuzzer(conformance::Target& target, const FuzzOptions& options) : target_(target), options_(options) {
+    if (options_.live.power_cut) {
+      options_.live.window_bytes = kPowerCutWindowBytes;
+    }
+  }
 
   FuzzReport Run() {
     if (auto ran = RunScripts(); !ran) {
       report_.trouble = std::move(ran).error();
     }
-    report_.seconds = std::chrono::duration<double>(Clock::now() - begun_).count();
+    report_.seconds = Seconds();
     WriteCounts();
     return std::move(report_);
   }
@@ -141,9 +147,11 @@ class Fuzzer {
       return StartAgain();
     }
     report_.command_count += ran->command_count;
+    report_.cut_count += ran->cut_count;
+    report_.seconds = Seconds();
     AddWarnings(ran->warnings, number, report_.warnings);
     if (options_.on_script) {
-      options_.on_script(report_.script_count, report_.command_count);
+      options_.on_script(report_);
     }
     const bool is_fatal = ran->finding.has_value();
     for (auto& [name, known] : ran->known) {
@@ -272,6 +280,8 @@ class Fuzzer {
     }
   }
 
+  [[nodiscard]] double Seconds() const { return std::chrono::duration<double>(Clock::now() - begun_).count(); }
+
   [[nodiscard]] bool IsOver() const {
     const bool is_late = options_.time.count() > 0 && Clock::now() - begun_ >= options_.time;
     const bool is_enough = options_.scripts_max > 0 && report_.script_count >= options_.scripts_max;
@@ -279,7 +289,7 @@ class Fuzzer {
   }
 
   conformance::Target& target_;
-  const FuzzOptions& options_;
+  FuzzOptions options_;
   const Clock::time_point begun_ = Clock::now();
   std::unique_ptr<LiveServer> server_;
   std::optional<FindingStore> store_;

@@ -22,6 +22,26 @@
 
 namespace nbdspec::fuzz {
 
+struct FuzzReport {
+  struct Found {
+    Finding finding;
+    std::string directory;  // Empty when findings are not saved.
+  };
+  std::vector<Found> findings;  // One of each key, with counts. Also what has a public name.
+  Warnings warnings;
+  std::uint64_t script_count = 0;
+  std::uint64_t command_count = 0;
+  std::uint64_t cut_count = 0;
+  double seconds = 0;
+  std::optional<engine::Trouble> trouble;  // What ended the run before its time.
+  bool is_unusable = false;                // The server was never usable: `trouble` says why.
+
+  // Whether there is one without a public name.
+  [[nodiscard]] bool HasNew() const {
+    return std::ranges::any_of(findings, [](const Found& found) { return found.finding.known.empty(); });
+  }
+};
+
 struct FuzzOptions {
   std::uint64_t seed = 1;
   std::uint64_t scripts_max = 0;      // 0: as many as the time allows.
@@ -36,31 +56,12 @@ struct FuzzOptions {
   std::string replay_options = {};      // Of each finding, as is the next.
   std::string version = {};
   LiveOptions live = {};
-  // Called after each script; with each new finding once it is on the disk; and again once it is minimised: it is the
-  // same as the one in `kept`, and `directory` is removed next, or it is another one.
-  std::function<void(std::uint64_t scripts, std::uint64_t commands)> on_script = {};
+  // Called after each script, with what was counted until then; with each new finding once it is on the disk; and again
+  // once it is minimised: it is the same as the one in `kept`, and `directory` is removed next, or it is another one.
+  std::function<void(const FuzzReport& so_far)> on_script = {};
   std::function<void(const Finding& finding, const std::string& directory)> on_saved = {};
   std::function<void(const Finding& finding, const std::string& directory, const std::string& kept)> on_same = {};
   std::function<void(const Finding& finding, const std::string& directory)> on_finding = {};
-};
-
-struct FuzzReport {
-  struct Found {
-    Finding finding;
-    std::string directory;  // Empty when findings are not saved.
-  };
-  std::vector<Found> findings;  // One of each key, with counts. Also what has a public name.
-  Warnings warnings;
-  std::uint64_t script_count = 0;
-  std::uint64_t command_count = 0;
-  double seconds = 0;
-  std::optional<engine::Trouble> trouble;  // What ended the run before its time.
-  bool is_unusable = false;                // The server was never usable: `trouble` says why.
-
-  // Whether there is one without a public name.
-  [[nodiscard]] bool HasNew() const {
-    return std::ranges::any_of(findings, [](const Found& found) { return found.finding.known.empty(); });
-  }
 };
 
 // The caller may write to `target`.

@@ -38,6 +38,7 @@ struct LiveOptions {
   const std::atomic<bool>* cancelled = nullptr;  // When it becomes true, a run ends early and finds nothing.
   bool keep_answers = false;                     // RunResult::answers.
   bool power_cut = false;                        // Its disk is ours, so that CutSteps cut the power.
+  std::uint64_t window_bytes = 4 << 20;          // At the beginning and at the end of the export: what is known of it.
 };
 
 bool IsCancelled(const LiveOptions& options);
@@ -63,6 +64,7 @@ struct RunResult {
   std::map<std::string, Finding> known = {};  // By public name, with counts; only the server's first is complete.
   Warnings warnings = {};
   std::uint64_t command_count = 0;           // Requests answered.
+  std::uint64_t cut_count = 0;               // Power cuts.
   std::vector<engine::Answer> answers = {};  // One for each step, when options.keep_answers.
 };
 

@@ -17,14 +17,13 @@ using engine::Trouble;
 
 namespace {
 
-constexpr std::uint64_t kWindowBytes = 4 << 20;  // At the beginning and at the end of an export.
 constexpr std::uint32_t kLearnBytes = 1 << 20;
 
-std::vector<ByteRange> WindowsOf(std::uint64_t size) {
-  if (size <= 2 * kWindowBytes) {
+std::vector<ByteRange> WindowsOf(std::uint64_t size, std::uint64_t window_bytes) {
+  if (size <= 2 * window_bytes) {
     return {{.begin = 0, .end = size}};
   }
-  return {{.begin = 0, .end = kWindowBytes}, {.begin = size - kWindowBytes, .end = size}};
+  return {{.begin = 0, .end = window_bytes}, {.begin = size - window_bytes, .end = size}};
 }
 
 Sharing SharingOf(const Offer& offer) {
@@ -78,7 +77,7 @@ std::expected<void, Trouble> LiveServer::Learn() {
   haggling.push_back({.option = engine::OptionType::kListMetaContext});
   NBDSPEC_RETURN_IF_ERROR(EnterLanes(std::move(haggling), 1));
   offer_ = lanes_.front().offer;
-  model_.emplace(KnownBytes(WindowsOf(offer_.info.size)), SharingOf(offer_));
+  model_.emplace(KnownBytes(WindowsOf(offer_.info.size, options_.window_bytes)), SharingOf(offer_));
   engine::Script script;
   for (const ByteRange window : windows()) {
     AddReads(window, offer_.block_size, script);
@@ -118,6 +117,7 @@ LiveServer::OrStop LiveServer::CutPower(const engine::PowerCut& cut, std::size_t
   const std::vector<engine::OptionStep> haggling = haggling_;
   const std::size_t count = lanes_.size();
   const auto up = storage->CutPower(cut, Clock::now() + options_.start_timeout);
+  ++result_.cut_count;
   LeaveLanes();
   const PowerHistory history = *std::exchange(power_, {});
   // Reading everything is a script as well.
