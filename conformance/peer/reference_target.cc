@@ -119,11 +119,16 @@ class InProcessPeer : public Peer, public Storage {
 
   Storage* storage() override { return volatile_disk_ != nullptr ? this : nullptr; }
 
-  std::expected<void, engine::Trouble> CutPower(const engine::PowerCut& cut, Transport::Clock::time_point) override {
+  void CutPower(const engine::PowerCut& cut) override {
     ++*power_cuts_;
     volatile_disk_->Cut(cut);
-    return {};
   }
+
+  std::expected<std::optional<std::string>, engine::Trouble> FindDamage(Transport::Clock::time_point) override {
+    return options_.damage;
+  }
+
+  std::expected<void, engine::Trouble> PowerUp(Transport::Clock::time_point) override { return {}; }
 
   void With(const std::function<void(engine::VolatileDisk& disk)>& use) override { use(*volatile_disk_); }
 

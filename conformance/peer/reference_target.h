@@ -7,6 +7,8 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
+#include <string>
 
 #include "conformance/peer/target.h"
 #include "engine/layers/layer.h"
@@ -23,6 +25,7 @@ struct ReferenceOptions {
   // Makes a new interposer for each connection, given what the default export serves; a null function for none.
   std::function<std::unique_ptr<engine::Interposer>(engine::Layer& layer)> interposers = {};
   WireFactory wires = {};
+  std::optional<std::string> damage = {};  // What Storage::FindDamage says of its disk.
 };
 
 // Exports: "" (the default: 4 MiB with data, holes and allocated zeroes, see reference_target.cc), "second" (64 KiB).

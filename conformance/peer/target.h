@@ -62,15 +62,20 @@ class Storage {
  public:
   virtual ~Storage() = default;
 
-  // The power goes and comes back: the server is killed, the disk keeps of what was not durable what `cut` says, and
-  // the server is started on what is left. Connections to it have ended.
-  // Errors: it does not come up on that disk by `deadline`, or at all.
-  virtual std::expected<void, engine::Trouble> CutPower(const engine::PowerCut& cut,
-                                                        Transport::Clock::time_point deadline) = 0;
+  // The power goes: the server is killed, its connections have ended, and the disk keeps of what was not durable what
+  // `cut` says.
+  virtual void CutPower(const engine::PowerCut& cut) = 0;
 
-  // What the checker of the disk's format says that the last power cut has damaged, in its own words; nothing: it finds
-  // no damage, or the format has no checker. Space that nothing uses any more is no damage.
-  [[nodiscard]] virtual std::optional<std::string> Damage() { return {}; }
+  // Between CutPower and PowerUp: what the checker of the disk's format says is damaged, in its own words; nothing: it
+  // finds no damage, or the format has no checker. Space that nothing uses any more is no damage.
+  // Errors: the checker cannot be run, or does not end by `deadline`.
+  virtual std::expected<std::optional<std::string>, engine::Trouble> FindDamage(
+      Transport::Clock::time_point /*deadline*/) {
+    return std::nullopt;
+  }
+
+  // Starts the server on what CutPower left. Errors: it does not come up on that disk by `deadline`, or at all.
+  virtual std::expected<void, engine::Trouble> PowerUp(Transport::Clock::time_point deadline) = 0;
 
   // Calls `use` with the disk while no request of the server's is under way.
   virtual void With(const std::function<void(engine::VolatileDisk& disk)>& use) = 0;

@@ -28,6 +28,7 @@ enum class FindingKind {
   kDisconnect,    // The server ended the connection where it may not.
   kCrash,         // The server's process ended.
   kHang,          // An answer did not arrive in time.
+  kDamage,        // A power cut left a disk that the checker of its format calls corrupt.
 };
 
 // "wrong-data"; each name has an inverse.

@@ -321,7 +321,7 @@ TEST(FindingStore, ADirectoryThatCannotBeWrittenIsRefused) {
 }
 
 TEST(Finding, NamesAreInverse) {
-  for (int kind = 0; kind <= static_cast<int>(FindingKind::kHang); ++kind) {
+  for (int kind = 0; kind <= static_cast<int>(FindingKind::kDamage); ++kind) {
     const auto value = static_cast<FindingKind>(kind);
     EXPECT_EQ(FindingKindFrom(Name(value)), value);
   }

@@ -3,6 +3,7 @@
 
 #include <map>
 
+#include "engine/base/quoted.h"
 #include "engine/durability/request_history.h"
 
 namespace nbdspec::conformance {
@@ -11,6 +12,11 @@ namespace {
 
 using engine::PowerCut;
 using engine::RequestHistory;
+
+Transport::Clock::time_point StartDeadline() {
+  constexpr std::chrono::seconds kStartWait{10};
+  return Transport::Clock::now() + kStartWait;
+}
 
 // The least that may be kept shows a flush that does nothing; the other one, a server that counts on an order in which
 // the disk writes, or on whole requests. Each takes a start of the server, which some need a second for.
@@ -37,14 +43,30 @@ std::string Describe(const PowerCut& cut) {
   CheckFailed("unknown PowerCut::Keeps");
 }
 
-// Errors: the server does not start on what is left.
-Step CutPower(CheckContext& context, const PowerCut& cut) {
-  const auto up = CutPowerOf(context.peer, cut);
+Step MustBeUp(const std::expected<void, engine::Trouble>& up, const PowerCut& cut) {
   if (!up) {
     return Stop(Broken(fmt::format("after {} the server does not start: {}", Describe(cut), up.error().sentence),
                        "a server starts on what a power cut left"));
   }
   return {};
+}
+
+// Errors: the disk is damaged, or the server does not start on what is left.
+Step CutPowerAndLookForDamage(CheckContext& context, const PowerCut& cut) {
+  constexpr std::size_t kShownBytesMax = 200;
+  Storage& storage = *context.peer.storage();
+  storage.CutPower(cut);
+  const auto damage = storage.FindDamage(StartDeadline());
+  const auto up = storage.PowerUp(StartDeadline());
+  if (!damage) {
+    return Stop(Inconclusive(damage.error().sentence));
+  }
+  if (*damage) {
+    return Stop(Broken(fmt::format("after {} the checker of the disk's format says {}", Describe(cut),
+                                   engine::Quoted(**damage, kShownBytesMax)),
+                       "a disk is whole after a power cut"));
+  }
+  return MustBeUp(up, cut);
 }
 
 // The requests of a scenario on their way, and what is known of them.
@@ -94,10 +116,10 @@ class Scenario {
   Scenario(const Scenario&) = delete;
   Scenario& operator=(const Scenario&) = delete;
 
-  // A disk that failed works again.
+  // A disk that failed works again, and may be damaged.
   Step Cut(const PowerCut& cut) {
     SetDisk(context_, {});
-    return CutPower(context_, cut);
+    return failure_ ? MustBeUp(CutPowerOf(context_.peer, cut), cut) : CutPowerAndLookForDamage(context_, cut);
   }
 
   // Looks at every byte of the stage.
@@ -231,7 +253,8 @@ std::expected<ByteRange, Judgement> StageFor(CheckContext& context, const Acts& 
   NBDSPEC_TRY(middle, ScratchRange(entered, bytes / GridOf(entered)));
   const std::uint64_t size = entered.size() / minimum * minimum;
   const ByteRange range = stage == Stage::kMiddle ? middle : ByteRange{.begin = size - bytes, .end = size};
-  NBDSPEC_TRY(clean, CutPower(context, {.keeps = PowerCut::Keeps::kEverything}));
+  const PowerCut keeps_all = {.keeps = PowerCut::Keeps::kEverything};
+  NBDSPEC_TRY(clean, MustBeUp(CutPowerOf(context.peer, keeps_all), keeps_all));
   return range;
 }
 
@@ -251,8 +274,8 @@ void SetDisk(CheckContext& context, const std::optional<engine::DiskFailure>& fa
 }
 
 std::expected<void, engine::Trouble> CutPowerOf(Peer& peer, const PowerCut& cut) {
-  constexpr std::chrono::seconds kStartWait{10};
-  return peer.storage()->CutPower(cut, Transport::Clock::now() + kStartWait);
+  peer.storage()->CutPower(cut);
+  return peer.storage()->PowerUp(StartDeadline());
 }
 
 CheckRun Survives(Acts acts, std::uint64_t stage_bytes, Stage stage) {

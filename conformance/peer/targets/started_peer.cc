@@ -151,7 +151,7 @@ class StartedPeer final : public Peer, public Storage {
 
   Storage* storage() override { return setup_ == Setup::kOnStorage ? this : nullptr; }
 
-  std::expected<void, Trouble> CutPower(const engine::PowerCut& cut, Clock::time_point deadline) override {
+  void CutPower(const engine::PowerCut& cut) override {
     storage_->Silence();  // The moment of the cut: what the server, or who stops it, still writes is lost.
     if (process_ != nullptr) {
       process_->Kill();
@@ -159,11 +159,22 @@ class StartedPeer final : public Peer, public Storage {
     }
     mounted_.reset();
     storage_->With([&](engine::VolatileDisk& disk) { disk.Cut(cut); });
-    NBDSPEC_RETURN_IF_ERROR(CheckDisk(deadline));
-    return StartOnItsDisk(deadline);
   }
 
-  std::optional<std::string> Damage() override { return damage_; }
+  std::expected<std::optional<std::string>, Trouble> FindDamage(Clock::time_point deadline) override {
+    if (!recipe_.check) {
+      return std::nullopt;
+    }
+    NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
+    const std::string socket_path = directory.PathOf(kDiskSocket);
+    NBDSPEC_ASSIGN_OR_RETURN(ran, RunToEnd(
+                                      recipe_.check(UriOf(socket_path)), std::move(directory),
+                                      [&] { return storage_->Listen(socket_path); }, deadline));
+    storage_->Silence();
+    return ran.how == ExitedWith(recipe_.damaged_status) ? std::optional(std::move(ran.said)) : std::nullopt;
+  }
+
+  std::expected<void, Trouble> PowerUp(Clock::time_point deadline) override { return StartOnItsDisk(deadline); }
 
   void With(const std::function<void(engine::VolatileDisk& disk)>& use) override { storage_->With(use); }
 
@@ -198,24 +209,6 @@ class StartedPeer final : public Peer, public Storage {
     if (ran.how != ExitedWith(0)) {
       return std::unexpected(Trouble{words.front() + " cannot make the test image for " + recipe_.name + ": it " +
                                      ran.how + ". " + TellLastWords(ran.said)});
-    }
-    return {};
-  }
-
-  // Looks for damage with the recipe's checker, if it has one.
-  std::expected<void, Trouble> CheckDisk(Clock::time_point deadline) {
-    damage_.reset();
-    if (!recipe_.check) {
-      return {};
-    }
-    NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
-    const std::string socket_path = directory.PathOf(kDiskSocket);
-    NBDSPEC_ASSIGN_OR_RETURN(ran, RunToEnd(
-                                      recipe_.check(UriOf(socket_path)), std::move(directory),
-                                      [&] { return storage_->Listen(socket_path); }, deadline));
-    storage_->Silence();
-    if (ran.how == ExitedWith(recipe_.damaged_status)) {
-      damage_ = ran.said;
     }
     return {};
   }
@@ -301,7 +294,6 @@ class StartedPeer final : public Peer, public Storage {
   Setup setup_;
   std::chrono::nanoseconds restart_wait_;
   SocketAddress address_;
-  std::optional<std::string> damage_;
   std::unique_ptr<StorageServer> storage_;  // What is declared last goes first: the server may want its disk to stop.
   std::optional<MountedStorage> mounted_;
   std::unique_ptr<ServerProcess> process_;  // Null only when the last start failed.

@@ -85,6 +85,23 @@ TEST(LiveFuzz, TheReferenceServerIsNotAccusedWhenThePowerGoes) {
   }
 }
 
+TEST(LiveFuzz, ADiskThatAPowerCutDamagesIsAFinding) {
+  const auto target = conformance::ReferenceTarget({.damage = "ERROR cluster 3 refcount=0 reference=1\n"});
+  FuzzOptions options = Options(/*seed=*/1, 10);
+  options.tries_max = 500;
+  options.live.power_cut = true;
+  const FuzzReport report = Fuzz(*target, options);
+  ASSERT_EQ(report.findings.size(), 1U);
+  const Finding& damage = report.findings.front().finding;
+  EXPECT_EQ(damage.kind, FindingKind::kDamage);
+  EXPECT_EQ(damage.rule, spec::kTransmissionFlushCoversCompleted);
+  EXPECT_EQ(damage.state, FindingState::kReproduced);
+  EXPECT_TRUE(damage.saw.contains("refcount=0")) << damage.saw;
+  EXPECT_EQ(damage.server_ended, "");
+  EXPECT_GT(damage.count, 1U);
+  EXPECT_GT(report.cut_count, 1U);
+}
+
 TEST(LiveFuzz, WhatAPowerCutTookIsMadeSmall) {
   const auto target = Changed(FaultNamed("server_answers_flush_and_does_nothing").change);
   FuzzOptions options = Options(/*seed=*/1, 40);

@@ -95,6 +95,9 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script) 
     }
     Drain();
     LeaveLanes();
+    if (ran.error().trouble) {
+      return std::unexpected(*std::move(ran.error().trouble));
+    }
   }
   return std::move(result_);
 }

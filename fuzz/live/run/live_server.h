@@ -82,7 +82,7 @@ class LiveServer {
   // haggle; without any, they request structured replies and base:allocation. Steps on extent maps are skipped, and
   // power cuts of a disk that is not ours.
   // After a finding a server that nbdspec started has to be started again.
-  // Errors: the server cannot be reached although it did not end.
+  // Errors: the server cannot be reached although it did not end; the checker of its disk cannot be run.
   std::expected<RunResult, engine::Trouble> Run(const engine::Script& script);
 
   // Starts it again with fresh contents; a server that is not ours is only read again.
@@ -114,11 +114,12 @@ class LiveServer {
     // Null when no request in flight has that cookie.
     Slot* Find(std::uint64_t cookie);
   };
-  // What ends the run of a script: a failure, or only that it cannot go on.
+  // What ends the run of a script: a failure, or only that it cannot go on; `trouble` around us.
   struct Stop {
     std::optional<Failure> failure = {};
     std::size_t step = 0;
     std::string request_kind = {};
+    std::optional<engine::Trouble> trouble = {};
   };
   using OrStop = std::expected<void, Stop>;
 
@@ -129,6 +130,7 @@ class LiveServer {
   std::expected<void, engine::Trouble> EnterLanes(std::vector<engine::OptionStep> haggling, std::size_t count);
   void LeaveLanes();
   OrStop CutPower(const engine::PowerCut& cut, std::size_t step);
+  std::expected<void, engine::Trouble> LearnAgain();
 
   OrStop RunSteps();
   OrStop Send(const engine::RequestStep& request, std::size_t step);

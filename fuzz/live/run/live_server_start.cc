@@ -7,6 +7,7 @@
 
 #include "engine/base/check.h"
 #include "engine/base/or_return.h"
+#include "engine/base/quoted.h"
 #include "engine/spec/ids.h"
 #include "fuzz/live/run/live_server.h"
 
@@ -18,6 +19,7 @@ using engine::Trouble;
 namespace {
 
 constexpr std::uint32_t kLearnBytes = 1 << 20;
+constexpr std::size_t kShownDamageBytesMax = 200;
 
 std::vector<ByteRange> WindowsOf(std::uint64_t size, std::uint64_t window_bytes) {
   if (size <= 2 * window_bytes) {
@@ -105,42 +107,57 @@ LiveServer::OrStop LiveServer::CutPower(const engine::PowerCut& cut, std::size_t
   if (storage == nullptr || !power_) {
     return {};
   }
-  const auto fail = [step](std::string_view requirement, std::string expected, std::string saw) {
-    return std::unexpected(Stop{
-        .failure =
-            Failure{.kind = FindingKind::kWrongData,
-                    .violation = {.requirement = requirement, .expected = std::move(expected), .saw = std::move(saw)}},
-        .step = step,
-        .request_kind = "cut"});
-  };
   NBDSPEC_RETURN_IF_ERROR(FlushLanes());
   const std::vector<engine::OptionStep> haggling = haggling_;
   const std::size_t count = lanes_.size();
-  const auto up = storage->CutPower(cut, Clock::now() + options_.start_timeout);
+  storage->CutPower(cut);
   ++result_.cut_count;
   LeaveLanes();
+  const auto damage = storage->FindDamage(Clock::now() + options_.start_timeout);
+  const auto up = storage->PowerUp(Clock::now() + options_.start_timeout);
+  if (!damage) {
+    return std::unexpected(Stop{.trouble = damage.error()});
+  }
+  Stop stop{.failure = Failure{.kind = FindingKind::kWrongData,
+                               .violation = {.requirement = spec::kTransmissionFlushCoversCompleted}},
+            .step = step,
+            .request_kind = "cut"};
+  const auto fail = [&stop](std::string expected, std::string saw) {
+    stop.failure->violation.expected = std::move(expected);
+    stop.failure->violation.saw = std::move(saw);
+    return std::unexpected(std::move(stop));
+  };
+  if (*damage) {
+    stop.failure->kind = FindingKind::kDamage;
+    return fail("a disk that is whole after a power cut",
+                "its checker says " + engine::Quoted(**damage, kShownDamageBytesMax));
+  }
   const PowerHistory history = *std::exchange(power_, {});
-  // Reading everything is a script as well.
-  const engine::Script* const script = script_;
-  RunResult result = std::exchange(result_, {});
-  const auto learned = up ? Learn() : up;
-  script_ = script;
-  result_ = std::move(result);
-  if (!learned) {
-    return fail(spec::kTransmissionFlushCoversCompleted, "a server that starts on what a power cut left",
-                learned.error().sentence);
+  if (const auto learned = up ? LearnAgain() : up; !learned) {
+    return fail("a server that starts on what a power cut left", learned.error().sentence);
   }
   if (const auto lost = history.Judge(model_->bytes())) {
-    return fail(lost->is_by_fua ? spec::kTransmissionFuaNoEarlyReply : spec::kTransmissionFlushCoversCompleted,
-                "at offset " + engine::PrintNumber(lost->offset) + ", after the power cut, a byte of " + lost->expected,
+    if (lost->is_by_fua) {
+      stop.failure->violation.requirement = spec::kTransmissionFuaNoEarlyReply;
+    }
+    return fail("at offset " + engine::PrintNumber(lost->offset) + ", after the power cut, a byte of " + lost->expected,
                 "byte " + std::to_string(lost->saw));
   }
   power_.emplace(model_->bytes(), offer_.info.flags);
   if (const auto entered = EnterLanes(haggling, count); !entered) {
-    return fail(spec::kTransmissionFlushCoversCompleted, "a server that serves what a power cut left",
-                entered.error().sentence);
+    return fail("a server that serves what a power cut left", entered.error().sentence);
   }
   return {};
+}
+
+// Learn, which is a script as well, within one.
+std::expected<void, Trouble> LiveServer::LearnAgain() {
+  const engine::Script* const script = script_;
+  RunResult result = std::exchange(result_, {});
+  auto learned = Learn();
+  script_ = script;
+  result_ = std::move(result);
+  return learned;
 }
 
 void LiveServer::LeaveLanes() {
