@@ -170,6 +170,8 @@ std::span<const OptionRow> AllOptions() {
       {"--junit", " check ", "Write the report as JUnit XML ('-': standard output)", &Options::junit_file, "FILE"},
       {"-o,--output", " shrink ", "Where to write the script", &Options::output, "FILE"},
       {"--faults", " list ", "With the faults each must catch", &Options::faults},
+      {"--storage", " selftest ", "Only the faults of what is stored, also by fuzzing, and how soon",
+       &Options::storage},
       {"--untested", " coverage ", "List each clause that no check asks, and why", &Options::untested},
       {"--markdown", " coverage ", "Every clause, as docs/requirements.md has it", &Options::markdown},
       {"--no-color", " check selftest ", "No colour, as with NO_COLOR in the environment", &Options::no_color},

@@ -52,6 +52,7 @@ struct Options {
 
   bool only_offered = false;
   bool faults = false;
+  bool storage = false;
   bool untested = false;
   bool markdown = false;
   bool no_color = false;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <atomic>
 #include <chrono>
+#include <iterator>
 #include <set>
 
 #include "conformance/checks/check.h"
@@ -45,20 +46,24 @@ bool SelfTest::holds() const {
   return std::ranges::all_of(rows, &SelfTestRow::caught) && checks_unproven.empty() && false_alarms.empty();
 }
 
+SelfTestRow RunFault(const Fault& fault, std::uint64_t seed, std::string_view prefix) {
+  SelfTestRow row{.fault = fault};
+  for (const Detector& detector : fault.detectors) {
+    if (detector.kind == Detector::Kind::kCheck && detector.id.starts_with(prefix)) {
+      const auto check = std::ranges::find(AllChecks(), detector.id, &Check::id);
+      row.catches.push_back(check != AllChecks().end() ? Run(fault, *check, seed)
+                                                       : Catch{.check = detector.id, .saw = "there is no such check"});
+    }
+  }
+  return row;
+}
+
 SelfTest RunSelfTest(std::uint64_t seed, std::string_view prefix) {
   SelfTest result;
   std::set<std::string_view> proven;
   for (const Fault& fault : engine::faults::AllFaults()) {
-    SelfTestRow row{.fault = fault};
-    for (const Detector& detector : fault.detectors) {
-      const auto check = std::ranges::find(AllChecks(), detector.id, &Check::id);
-      if (detector.kind != Detector::Kind::kCheck || !detector.id.starts_with(prefix)) {
-        continue;
-      }
-      proven.insert(detector.id);
-      row.catches.push_back(check != AllChecks().end() ? Run(fault, *check, seed)
-                                                       : Catch{.check = detector.id, .saw = "there is no such check"});
-    }
+    SelfTestRow row = RunFault(fault, seed, prefix);
+    std::ranges::transform(row.catches, std::inserter(proven, proven.end()), &Catch::check);
     if (!row.catches.empty() || prefix.empty()) {
       result.rows.push_back(std::move(row));
     }

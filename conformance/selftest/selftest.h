@@ -38,6 +38,9 @@ struct SelfTest {
   [[nodiscard]] bool holds() const;
 };
 
+// Runs the checks that must catch `fault`, in this process. `prefix` as below.
+SelfTestRow RunFault(const engine::faults::Fault& fault, std::uint64_t seed, std::string_view prefix = "");
+
 // Runs it all, in this process. `prefix` selects checks by the start of their ids; "" for all.
 SelfTest RunSelfTest(std::uint64_t seed, std::string_view prefix = "");
 

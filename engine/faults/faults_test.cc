@@ -2,10 +2,12 @@
 // The catalogue of faults is well formed. That the faults are detected is shown where the detectors are.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <set>
 #include <string>
 
 #include "engine/faults/fault.h"
+#include "engine/faults/storage_family.h"
 #include "engine/spec/catalogue.h"
 
 namespace nbdspec::engine::faults {
@@ -44,6 +46,13 @@ TEST(Faults, AreAsManyDetectionsAsThereWere) {
   EXPECT_GE(DetectionsBy(Detector::Kind::kCheck).size(), 404U);
   EXPECT_GE(DetectionsBy(Detector::Kind::kTarget).size(), 114U);
   EXPECT_GE(DetectionsBy(Detector::Kind::kFuzz).size(), 37U);
+}
+
+TEST(Faults, OfStorageAreAtLeastForty) {
+  EXPECT_GE(std::ranges::count_if(AllFaults(), IsOfStorage), 40);
+  EXPECT_TRUE(IsOfStorage(FaultNamed("server_answers_flush_and_does_nothing")));
+  EXPECT_TRUE(IsOfStorage(FaultNamed("server_swallows_write_error")));
+  EXPECT_FALSE(IsOfStorage(FaultNamed("server_does_not_know_write")));
 }
 
 }  // namespace

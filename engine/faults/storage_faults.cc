@@ -85,6 +85,25 @@ Change FlushesOnce() {
   });
 }
 
+// FLUSH is answered first, and done when the next request of its connection comes.
+Change FlushesWithTheNextRequest() {
+  return ChangesRequest(kAnyCommand, [owes = false](const Connection& on, Request& request) mutable {
+    const bool is_flush = request.type == kFlush;
+    if (std::exchange(owes, is_flush)) {
+      (void)on.layer->Flush();
+    }
+    request.type = is_flush ? kCache : request.type;
+  });
+}
+
+// The same of FUA.
+Change ForcesWithTheNextRequest() {
+  return ChangesRequest(kAnyCommand, [owed = ByteRange()](const Connection& on, Request& request) mutable {
+    (void)on.layer->Persist(std::exchange(owed, Has(request, kFua) ? RangeOf(request) : ByteRange()));
+    request.flags &= static_cast<std::uint16_t>(~kFua);
+  });
+}
+
 // Each connection's first WRITE is durable at once, and FLUSH does nothing.
 Change PersistsFirstWriteAlone() {
   return Both(
@@ -115,6 +134,8 @@ std::vector<Fault> StorageFaults() {
       {"server_flushes_own_connection_alone", By(kSub<kFlushes, "other-connection">, Fuzz(kWrongData, kFlushes)),
        Flushes(WholeRange)},
       {"server_flushes_once", By(kSub<kFlushes, "again">, Fuzz(kWrongData, kFlushes)), FlushesOnce()},
+      {"server_answers_flush_and_does_it_with_the_next_request", By(kFlushes, kFlushNoEarlySuccess),
+       FlushesWithTheNextRequest()},
       {"server_flushes_no_zeroes",
        By(kSub<kFlushes, "zeroes">, kSub<kFlushes, "zeroes-then-write">, Fuzz(kWrongData, kFlushes)),
        Flushes(Without(Is(kWriteZeroes)))},
@@ -139,6 +160,8 @@ std::vector<Fault> StorageFaults() {
        By(kForces, kSub<kForces, "long">, kSub<kForces, "unaligned">, kSub<kForces, "overwriting">,
           kSub<kForces, "scattered">, kSub<kForces, "other-connection">, Fuzz(kWrongData, kForces)),
        ClearsRequestFlags(kWrite, kFua)},
+      {"server_answers_fua_and_does_it_with_the_next_request",
+       By(kForces, kSub<kForces, "long">, kSub<kForces, "overwriting">), ForcesWithTheNextRequest()},
       {"server_ignores_fua_of_write_zeroes", By(kSub<kForces, "zeroes">, Fuzz(kWrongData, kForces)),
        ClearsRequestFlags(kWriteZeroes, kFua)},
       {"server_ignores_fua_with_no_hole", By(kSub<kForces, "zeroes-no-hole">, Fuzz(kWrongData, kForces)),

@@ -6,32 +6,24 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <chrono>
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "conformance/peer/reference_target.h"
 #include "engine/faults/answer_changes.h"
 #include "engine/faults/fault.h"
 #include "engine/script/script.h"
-#include "engine/spec/catalogue.h"
 #include "engine/spec/ids.h"
+#include "fuzz/live/run/fuzz_fault.h"
 #include "fuzz/live/run/live_fuzz.h"
 
 namespace nbdspec::fuzz {
 namespace {
 
-using engine::faults::Change;
 using engine::faults::Detection;
 using engine::faults::FaultNamed;
-
-std::unique_ptr<conformance::Target> Changed(const Change& change) {
-  return conformance::ReferenceTarget(
-      {.interposers = [change](engine::Layer& layer) { return engine::faults::Interpose(change, 0, &layer); }});
-}
 
 FuzzOptions Options(std::uint64_t seed, std::uint64_t scripts) {
   return {.seed = seed,
@@ -41,33 +33,13 @@ FuzzOptions Options(std::uint64_t seed, std::uint64_t scripts) {
           .live = {.in_flight = 16}};
 }
 
-bool IsShownByPowerCuts(const engine::faults::Detector& detector) {
-  return detector.id == spec::kTransmissionFlushCoversCompleted || detector.id == spec::kTransmissionFuaNoEarlyReply;
-}
-
 class LiveFuzzFaults : public testing::TestWithParam<Detection> {};
 
 TEST_P(LiveFuzzFaults, AreFound) {
-  constexpr std::uint64_t kScripts = 50;
   const auto& [fault, detector] = GetParam();
-  const auto kind = FindingKindFrom(detector.finding);
-  ASSERT_TRUE(kind) << detector.finding << " is no kind of finding";
-  const auto target = Changed(fault.change);
-  std::atomic<bool> is_found = false;
-  std::string seen;
-  FuzzOptions options = Options(/*seed=*/1, kScripts);
-  options.live.cancelled = &is_found;  // The first of the right kind is enough.
-  options.live.power_cut = IsShownByPowerCuts(detector);
-  options.on_finding = [&, id = detector.id](const Finding& finding, const std::string&) {
-    seen += " " + KeyOf(finding);
-    is_found = is_found || (finding.kind == *kind && finding.rule == id);
-  };
-  const FuzzReport report = Fuzz(*target, options);
-  EXPECT_FALSE(report.trouble) << report.trouble->sentence;
-  // What the specification only advises is a warning, and no finding.
-  const bool is_advice = spec::ServerSeverityOf(detector.id) == spec::Severity::kWarning;
-  EXPECT_EQ(is_found, !is_advice) << detector.finding << " of " << detector.id << ":" << seen;
-  EXPECT_EQ(report.warnings.contains(detector.id), is_advice) << detector.id;
+  const FuzzedFault fuzzed = FuzzFault(GetParam(), /*seed=*/1);
+  EXPECT_FALSE(fuzzed.report.trouble) << fuzzed.report.trouble->sentence;
+  EXPECT_TRUE(fuzzed.is_found) << detector.finding << " of " << detector.id << ":" << fuzzed.seen;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, LiveFuzzFaults, testing::ValuesIn(DetectionsBy(engine::faults::Detector::Kind::kFuzz)),
@@ -103,7 +75,7 @@ TEST(LiveFuzz, ADiskThatAPowerCutDamagesIsAFinding) {
 }
 
 TEST(LiveFuzz, WhatAPowerCutTookIsMadeSmall) {
-  const auto target = Changed(FaultNamed("server_answers_flush_and_does_nothing").change);
+  const auto target = ReferenceWith(FaultNamed("server_answers_flush_and_does_nothing").change);
   FuzzOptions options = Options(/*seed=*/1, 40);
   options.tries_max = 2000;
   options.live.power_cut = true;
@@ -168,7 +140,7 @@ TEST(LiveFuzz, RequestsThatMeetAreJudgedByTheSmallestScripts) {
     const auto right = RunOnFreshServer(*conformance::ReferenceTarget(), *script, {});
     ASSERT_TRUE(right);
     EXPECT_FALSE(right->finding) << fault << ": " << right->finding->expected << "; " << right->finding->saw;
-    const auto wrong = RunOnFreshServer(*Changed(FaultNamed(fault).change), *script, {});
+    const auto wrong = RunOnFreshServer(*ReferenceWith(FaultNamed(fault).change), *script, {});
     ASSERT_TRUE(wrong && wrong->finding) << fault;
     EXPECT_EQ(wrong->finding->kind, FindingKind::kWrongData) << fault;
     EXPECT_EQ(wrong->finding->rule, rule) << fault;
@@ -178,7 +150,7 @@ TEST(LiveFuzz, RequestsThatMeetAreJudgedByTheSmallestScripts) {
 
 // The first finding, made small, of a server with `fault`.
 Finding Smallest(std::string_view fault) {
-  const auto target = Changed(FaultNamed(fault).change);
+  const auto target = ReferenceWith(FaultNamed(fault).change);
   FuzzOptions options = Options(/*seed=*/1, 40);
   options.tries_max = 2000;
   const FuzzReport report = Fuzz(*target, options);
@@ -209,7 +181,7 @@ TEST(LiveFuzz, AFindingIsMadeSmallOnFreshServers) {
 
 TEST(LiveFuzz, WhatNeedsAnEarlierScriptIsReproducedWithIt) {
   // Wrong from the 300th request of a server on: no single script has so many.
-  const auto target = Changed(engine::faults::ChangesAnswer(
+  const auto target = ReferenceWith(engine::faults::ChangesAnswer(
       engine::CommandType::kFlush,
       [](const engine::Request&, engine::faults::Messages& sent, const engine::faults::Connection& on) {
         if (on.request_count > 300) {
@@ -236,7 +208,7 @@ TEST(LiveFuzz, TheSameSeedSendsTheSame) {
 }
 
 TEST(LiveFuzz, DuplicatesAreCountedNotKept) {
-  const auto target = Changed(FaultNamed("server_disconnects_on_cache").change);
+  const auto target = ReferenceWith(FaultNamed("server_disconnects_on_cache").change);
   const FuzzReport report = Fuzz(*target, Options(/*seed=*/1, 200));
   ASSERT_FALSE(report.findings.empty());
   EXPECT_LE(report.findings.size(), 2U);  // With one in flight the place is known, with more it is not.

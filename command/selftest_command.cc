@@ -1,0 +1,135 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `nbdspec selftest`: the checks, and `nbdspec fuzz`, on servers that are wrong in known ways.
+
+#include <fmt/color.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "command/command_table.h"
+#include "command/output.h"
+#include "conformance/selftest/selftest.h"
+#include "engine/base/quoted.h"
+#include "engine/faults/fault.h"
+#include "engine/faults/storage_family.h"
+#include "fuzz/live/run/fuzz_fault.h"
+#include "reports/model/run.h"
+
+namespace nbdspec::command {
+
+namespace {
+
+using conformance::SelfTestRow;
+using engine::faults::Detector;
+
+// "caught", "MISSED"; "tests" where only the project's tests run the detectors.
+std::string Mark(const SelfTestRow& row, bool color) {
+  const std::string word = row.catches.empty() ? "tests " : row.caught() ? "caught" : "MISSED";
+  const auto shade = row.caught() ? fmt::terminal_color::green : fmt::terminal_color::red;
+  return color && !row.catches.empty() ? fmt::format(fmt::fg(shade), "{}", word) : word;
+}
+
+// "handshake.magic, target server_session, fuzz wrong-data".
+std::string NamesOf(const std::vector<Detector>& detectors) {
+  std::string names;
+  for (const Detector& each : detectors) {
+    names += names.empty() ? "" : ", ";
+    names += each.kind == Detector::Kind::kTarget ? "target " : each.kind == Detector::Kind::kFuzz ? "fuzz " : "";
+    names += each.kind == Detector::Kind::kFuzz ? each.finding : each.id;
+  }
+  return names;
+}
+
+// Shows which of its checks did not catch a fault.
+void PrintMisses(const SelfTestRow& row) {
+  for (const conformance::Catch& each : row.catches) {
+    if (!each.caught()) {
+      fmt::print("        {} says {} and not {}: {}\n", each.check, reports::Word(each.got),
+                 reports::Word(each.expected), each.saw);
+    }
+  }
+}
+
+// --- The faults of what is stored: by whom, and how soon `nbdspec fuzz` finds them ---
+
+struct StorageTally {
+  std::size_t faults = 0;
+  std::size_t by_check = 0;  // Of these, so the next.
+  std::size_t by_fuzzing_alone = 0;
+  std::size_t missed = 0;
+  double slowest_seconds = 0;  // Of fuzzing.
+};
+
+void TestOfStorage(const engine::faults::Fault& fault, std::uint64_t seed, StorageTally& tally) {
+  const SelfTestRow row = conformance::RunFault(fault, seed);
+  bool is_caught = row.caught();
+  fmt::print("{}\n", fault.name);
+  for (const conformance::Catch& each : row.catches) {
+    fmt::print("        {}  check {}\n", each.caught() ? "caught" : "MISSED", each.check);
+  }
+  PrintMisses(row);
+  for (const Detector& detector : fault.detectors) {
+    if (detector.kind != Detector::Kind::kFuzz) {
+      continue;
+    }
+    const fuzz::FuzzedFault fuzzed = fuzz::FuzzFault({.fault = fault, .detector = detector}, seed);
+    fmt::print("        {}  fuzz {} of {}: script {}, {:.2f} s\n", fuzzed.is_found ? "caught" : "MISSED",
+               detector.finding, detector.id, fuzzed.report.script_count, fuzzed.report.seconds);
+    is_caught = is_caught && fuzzed.is_found;
+    tally.slowest_seconds = std::max(tally.slowest_seconds, fuzzed.report.seconds);
+  }
+  ++tally.faults;
+  ++(!is_caught ? tally.missed : row.catches.empty() ? tally.by_fuzzing_alone : tally.by_check);
+}
+
+int TestStorage(std::uint64_t seed) {
+  StorageTally tally;
+  for (const engine::faults::Fault& fault : engine::faults::AllFaults()) {
+    if (engine::faults::IsOfStorage(fault)) {
+      TestOfStorage(fault, seed, tally);
+    }
+  }
+  fmt::print(
+      "\n{} faults of what is stored: {} caught by check, {} by fuzz alone, {} missed; fuzz took at most {:.1f} s\n",
+      tally.faults, tally.by_check, tally.by_fuzzing_alone, tally.missed, tally.slowest_seconds);
+  return tally.missed == 0 ? reports::ExitCode::kSuccess : reports::ExitCode::kFailure;
+}
+
+}  // namespace
+
+ExitOrRefusal SelfTestCommand(const Options& options) {
+  if (options.storage && !options.words.empty()) {
+    return Refuse("--storage selects faults, so it takes no PREFIX");
+  }
+  if (options.storage) {
+    return TestStorage(options.seed);
+  }
+  const bool color = UseColor(options.no_color);
+  const std::string prefix = options.words.empty() ? "" : options.words.front();
+  const conformance::SelfTest result = conformance::RunSelfTest(options.seed, prefix);
+  if (result.rows.empty()) {
+    return Refuse(
+        fmt::format("no check's id begins with {}; `nbdspec list` shows every check.", engine::Quoted(prefix)));
+  }
+  for (const SelfTestRow& row : result.rows) {
+    fmt::print("{}  {:<52} {}\n", Mark(row, color), row.fault.name, NamesOf(row.fault.detectors));
+    PrintMisses(row);
+  }
+  for (const std::string_view check : result.checks_unproven) {
+    fmt::print("no fault shows that {} can fail\n", check);
+  }
+  for (const reports::Outcome& outcome : result.false_alarms) {
+    fmt::print("{} accuses the sound reference server: {} {}\n", outcome.id, reports::Word(outcome.verdict),
+               outcome.evidence.saw);
+  }
+  const auto missed = std::ranges::count_if(result.rows, [](const SelfTestRow& row) { return !row.caught(); });
+  const auto others = std::ranges::count_if(result.rows, [](const SelfTestRow& row) { return row.catches.empty(); });
+  fmt::print(
+      "\n{} faults, {} caught by each of their checks, {} missed, {} for fuzzing alone, which only tests run; "
+      "{} checks without a fault; {} false alarms\n",
+      result.rows.size(), std::ssize(result.rows) - missed - others, missed, others, result.checks_unproven.size(),
+      result.false_alarms.size());
+  return result.holds() ? reports::ExitCode::kSuccess : reports::ExitCode::kFailure;
+}
+
+}  // namespace nbdspec::command
