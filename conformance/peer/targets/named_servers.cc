@@ -241,7 +241,8 @@ TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& option
        .takes_disk = server->takes_disk,
        .format = server->format,
        .check = server->check,
-       .damaged_status = kQemuImgDamaged});
+       .damaged_status = kQemuImgDamaged,
+       .damage_word = "ERROR"});
 }
 
 TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view export_name, const StartOptions& options) {

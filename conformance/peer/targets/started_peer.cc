@@ -171,7 +171,11 @@ class StartedPeer final : public Peer, public Storage {
                                       recipe_.check(UriOf(socket_path)), std::move(directory),
                                       [&] { return storage_->Listen(socket_path); }, deadline));
     storage_->Silence();
-    return ran.how == ExitedWith(recipe_.damaged_status) ? std::optional(std::move(ran.said)) : std::nullopt;
+    if (ran.how != ExitedWith(recipe_.damaged_status)) {
+      return std::nullopt;
+    }
+    const std::size_t begin = ran.said.find(recipe_.damage_word);  // Leaks may come before.
+    return begin == std::string::npos ? std::move(ran.said) : ran.said.substr(begin);
   }
 
   std::expected<void, Trouble> PowerUp(Clock::time_point deadline) override { return StartOnItsDisk(deadline); }

@@ -111,9 +111,10 @@ struct ServerRecipe {
   std::function<std::vector<std::string>(const std::string& image, const std::string& disk)> format = {};
 
   // For the same: the words of a command that checks `disk`, and whose status is `damaged_status` where it finds
-  // damage.
+  // damage, which begins with `damage_word` in what it says.
   std::function<std::vector<std::string>(const std::string& disk)> check = {};
   int damaged_status = 0;
+  std::string damage_word = {};
 
   // Whether it is up only once it has greeted a client. Without, a socket that takes a connection is enough: an
   // unknown server may be wrong in what it says, and that is for the checks to find. (Either way one connection is
