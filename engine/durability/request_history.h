@@ -14,6 +14,8 @@
 //
 // A FLUSH or FUA that failed says that what was not covered yet may be lost, and no later FLUSH covers that: many
 // kernels report that a sync failed once, and drop what it was to write.
+//
+// A write that failed may have left anything in its range (structured.error.client-no-assumption).
 
 #pragma once
 
@@ -43,12 +45,17 @@ class RequestHistory {
   void End(Number request, bool succeeded);
 
   // Whose bytes may stand at `offset` after a power cut now: numbers of writes, ascending, kBefore among them. Never
-  // empty. What a failed write left, the caller has to know. Cost: O(n^2) in the writes that cover `offset`.
+  // empty. Cost: O(n^2) in the writes that cover `offset`.
   [[nodiscard]] std::vector<Number> MayStandAt(std::uint64_t offset) const;
 
   // `range` cut where writes begin and end: within each piece MayStandAt is the same everywhere. Ascending; without
   // gaps.
   [[nodiscard]] std::vector<ByteRange> CellsOf(ByteRange range) const;
+
+  // Whether `write` has failed, so that any bytes may stand in its range until another one has written there.
+  [[nodiscard]] bool MayLeaveAnything(Number write) const {
+    return write != kBefore && requests_[write - 1].ended != kNever && !requests_[write - 1].has_succeeded;
+  }
 
   // Whether an answer has promised that `write` lasts.
   [[nodiscard]] bool IsCovered(Number write) const { return write == kBefore || requests_[write - 1].is_covered; }

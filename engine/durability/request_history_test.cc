@@ -37,6 +37,18 @@ TEST(RequestHistory, AFailedFlushAndAFailedFuaPromiseNothing) {
   EXPECT_EQ(history.MayStandAt(0), (Numbers{kBefore, a})) << "a later flush does not cover a write that failed";
 }
 
+TEST(RequestHistory, OnlyAWriteThatFailedMayLeaveAnything) {
+  RequestHistory history(false);
+  const auto a = history.BeginWrite(kSector, false);
+  const auto b = history.BeginWrite(kSector, false);
+  EXPECT_FALSE(history.MayLeaveAnything(a)) << "one in flight leaves its own bytes, or nothing";
+  history.End(a, false);
+  history.End(b, true);
+  EXPECT_TRUE(history.MayLeaveAnything(a));
+  EXPECT_FALSE(history.MayLeaveAnything(b));
+  EXPECT_FALSE(history.MayLeaveAnything(kBefore));
+}
+
 TEST(RequestHistory, WhatASyncThatFailedLeftNoLaterFlushCovers) {
   for (const bool is_flush : {false, true}) {
     RequestHistory history(false);

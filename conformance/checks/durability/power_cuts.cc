@@ -211,8 +211,8 @@ class Scenario {
       return byte == before_[offset - stage_.begin];
     }
     const std::uint16_t command = requests_.at(number).command;
-    return command == CommandType::kTrim ||  // Anything may be read where a TRIM was.
-           byte == (command == CommandType::kWrite ? ByteOf(number, offset) : 0);
+    return command == CommandType::kTrim ||  // trim.client-no-assumption
+           history_.MayLeaveAnything(number) || byte == (command == CommandType::kWrite ? ByteOf(number, offset) : 0);
   }
 
   [[nodiscard]] std::string NameOf(RequestHistory::Number number) const {
