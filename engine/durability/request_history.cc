@@ -34,7 +34,7 @@ void RequestHistory::End(Number number, bool succeeded) {
   }
   for (Request& write : requests_) {
     const bool is_in_reach = flush_covers_all_ || write.connection == request.connection;
-    write.is_given_up |= !succeeded;
+    write.is_given_up |= !succeeded && !flush_covers_given_up_;
     write.is_covered |= succeeded && !write.is_given_up && !write.is_flush && write.has_succeeded &&
                         write.ended < request.begun && is_in_reach;
   }

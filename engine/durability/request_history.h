@@ -12,8 +12,8 @@
 // (transmission.fua.no-early-reply). A byte may be what any write left, unless a covered write certainly came after
 // that one: it began when that one had ended. What requests in flight do to each other NBD does not order.
 //
-// A FLUSH or FUA that failed says that what was not covered yet may be lost, and no later FLUSH covers that: many
-// kernels report that a sync failed once, and drop what it was to write.
+// A FLUSH or FUA that failed says that what was not covered yet may be lost, and no later FLUSH covers that, unless
+// asked otherwise: many kernels report that a sync failed once, and drop what it was to write.
 //
 // A write that failed may have left anything in its range (structured.error.client-no-assumption).
 
@@ -34,8 +34,10 @@ class RequestHistory {
   using Number = std::size_t;
   static constexpr Number kBefore = 0;
 
-  // `flush_covers_all`: a FLUSH covers what other connections wrote, too: CAN_MULTI_CONN.
-  explicit RequestHistory(bool flush_covers_all) : flush_covers_all_(flush_covers_all) {}
+  // `flush_covers_all`: a FLUSH covers what other connections wrote, too: CAN_MULTI_CONN. `flush_covers_given_up`: and
+  // what one that failed was to cover (flush.no-success-after-loss).
+  explicit RequestHistory(bool flush_covers_all, bool flush_covers_given_up = false)
+      : flush_covers_all_(flush_covers_all), flush_covers_given_up_(flush_covers_given_up) {}
 
   // A WRITE, WRITE_ZEROES or TRIM of `range`, with FUA or not.
   Number BeginWrite(ByteRange range, bool has_fua, std::uint8_t connection = 1);
@@ -78,6 +80,7 @@ class RequestHistory {
   [[nodiscard]] bool CertainlyBefore(Number first, Number second) const;
 
   bool flush_covers_all_;
+  bool flush_covers_given_up_;
   std::vector<Request> requests_;
   std::uint64_t clock_ = 0;
 };

@@ -64,6 +64,19 @@ TEST(RequestHistory, WhatASyncThatFailedLeftNoLaterFlushCovers) {
   }
 }
 
+TEST(RequestHistory, WhatASyncThatFailedLeftALaterFlushCoversWhereThatIsAsked) {
+  RequestHistory history(false, /*flush_covers_given_up=*/true);
+  const auto a = history.BeginWrite(kSector, false);
+  history.End(a, true);
+  const auto failed = history.BeginWrite({.begin = 512, .end = 1024}, true);
+  history.End(failed, false);
+  history.End(history.BeginFlush(), false);
+  EXPECT_EQ(history.MayStandAt(0), (Numbers{kBefore, a}));
+  history.End(history.BeginFlush(), true);
+  EXPECT_EQ(history.MayStandAt(0), Numbers{a});
+  EXPECT_EQ(history.MayStandAt(512), (Numbers{kBefore, failed})) << "but no write that failed itself";
+}
+
 TEST(RequestHistory, AFlushCoversOtherConnectionsOnlyWhereTheServerSaysSo) {
   for (const bool covers_all : {false, true}) {
     RequestHistory history(covers_all);

@@ -150,12 +150,15 @@ void VolatileDisk::Apply(const Change& change, ByteRange part, SparseBytes& to) 
 LayerResult VolatileDisk::Flush() { return Persist(extents_.range()); }
 
 LayerResult VolatileDisk::Persist(ByteRange range) {
-  if (Fails(DiskFailure::kFlushes)) {
+  const bool fails = Fails(DiskFailure::kFlushes);
+  if (fails && !failure_->loses) {
     return std::unexpected(failure_->error);
   }
   std::vector<Change> left;
   for (const Change& change : std::exchange(volatile_, {})) {
-    Apply(change, range, durable_);
+    if (!fails) {
+      Apply(change, range, durable_);
+    }
     const auto keep = [&](ByteRange part) {
       if (!part.empty()) {
         const ByteView data = change.data.empty()
@@ -172,7 +175,7 @@ LayerResult VolatileDisk::Persist(ByteRange range) {
   for (const Change& change : volatile_) {
     volatile_bytes_ += change.data.size();
   }
-  return {};
+  return fails ? std::unexpected(failure_->error) : LayerResult();
 }
 
 void VolatileDisk::Cut(const PowerCut& cut) {

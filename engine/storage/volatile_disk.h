@@ -30,6 +30,9 @@ struct DiskFailure {
   std::uint64_t succeed_first = 0;   // So many of them succeed before the first fails.
   std::uint64_t count = UINT64_MAX;  // Then so many fail, and all after them succeed again.
   std::uint64_t bytes_done = 0;      // What a failing write or zeroing does before it fails, and a read has read.
+  // A failing flush loses what it should have made durable, which can be read until the power goes: so do kernels,
+  // which take pages that they could not write for clean.
+  bool loses = false;
 };
 
 class VolatileDisk : public Layer {

@@ -110,6 +110,18 @@ TEST(VolatileDisk, FailsWhatItIsToldToFailAndAsOftenAsThat) {
   EXPECT_EQ(All(disk), (std::vector{1, 1, 0, 0})) << "what failed to become durable is lost";
 }
 
+TEST(VolatileDisk, LosesForGoodWhatAFlushFailedFor) {
+  for (const bool loses : {false, true}) {
+    VolatileDisk disk = Example();
+    disk.Fail(DiskFailure{.operations = DiskFailure::kFlushes, .error = 5, .count = 1, .loses = loses});
+    EXPECT_EQ(disk.Persist(Sectors(1, 3)).error(), 5U);
+    EXPECT_EQ(All(disk), (std::vector{0, 2, 2, 3})) << "it can still be read";
+    EXPECT_TRUE(disk.Flush());
+    disk.Cut({});
+    EXPECT_EQ(All(disk), loses ? (std::vector{0, 1, 0, 3}) : (std::vector{0, 2, 2, 3}));
+  }
+}
+
 TEST(VolatileDisk, MakesTheOldestDurableWhenItsCacheIsFull) {
   VolatileDisk disk(kExportBytesMax);
   const Bytes megabyte(1 << 20, 1);
