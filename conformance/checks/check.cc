@@ -9,6 +9,9 @@ std::expected<Session, Judgement> CheckContext::Connect() {
     return Stop(Inconclusive(transport.error().sentence));
   }
   ++connection_count;
+  if (Storage* const storage = peer.storage()) {
+    storage->SetSettled(false);
+  }
   return Session(std::move(*transport), limits, transcript, connection_count);
 }
 

@@ -79,6 +79,14 @@ class Storage {
 
   // Calls `use` with the disk while no request of the server's is under way.
   virtual void With(const std::function<void(engine::VolatileDisk& disk)>& use) = 0;
+
+  // Whether nothing was written since the last power cut: all that can be read is durable. Whoever connects to the
+  // server says that it is not, and who has only read since, or has cut the power, that it is.
+  [[nodiscard]] bool is_settled() const { return is_settled_; }
+  void SetSettled(bool is_settled) { is_settled_ = is_settled; }
+
+ private:
+  bool is_settled_ = false;
 };
 
 class Peer {

@@ -173,9 +173,9 @@ Verdict VerdictFor(Judgement::Kind kind, const spec::Requirement& requirement) {
   CheckFailed("unknown Judgement::Kind");
 }
 
-Session::Limits Worker::LimitsNow(int starts) const {
+Session::Limits Worker::LimitsNow(int checks) const {
   Session::Limits limits = options_.limits;
-  limits.deadline = std::min(deadline_, Transport::Clock::now() + starts * options_.case_timeout);
+  limits.deadline = std::min(deadline_, Transport::Clock::now() + checks * options_.case_timeout);
   limits.cancelled = options_.cancelled;
   return limits;
 }
@@ -211,8 +211,8 @@ Worker::Server& Worker::ServerFor(Setup setup) {
 Worker::Trial Worker::Try(const Check& check, Server& server) {
   Transcript transcript;
   const Profile unknown;
-  constexpr int kStartsMax = 4;  // Of a server whose power is cut: a check has time for each.
-  const Session::Limits limits = LimitsNow(check.setup == Setup::kOnStorage ? kStartsMax : 1);
+  constexpr int kStartsMax = 3;  // Of a server whose power is cut: a check has time for each, and for itself.
+  const Session::Limits limits = LimitsNow(check.setup == Setup::kOnStorage ? kStartsMax + 1 : 1);
   CheckContext context{.peer = *server.peer,
                        .profile = server.profile ? *server.profile : unknown,
                        .export_name = target_.ExportName(),

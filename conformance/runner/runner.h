@@ -86,8 +86,8 @@ class Worker {
   Trial TryInTime(const Check& check);
   void AddAftermath(Trial& trial, Setup setup);
   [[nodiscard]] bool Cancelled() const { return options_.cancelled != nullptr && options_.cancelled->load(); }
-  // For a check that takes so many starts of its server.
-  [[nodiscard]] Session::Limits LimitsNow(int starts = 1) const;
+  // For a check that takes as long as so many do.
+  [[nodiscard]] Session::Limits LimitsNow(int checks = 1) const;
   [[nodiscard]] std::expected<Profile, ProbeError> ProbeNow(Peer& peer) const;
   void Conclude(const Check& check, reports::Outcome& outcome);
 

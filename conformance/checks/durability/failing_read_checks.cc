@@ -13,16 +13,14 @@ namespace {
 using engine::DiskFailure;
 
 constexpr std::uint64_t kStage = 512 * kKiB;
+constexpr std::uint64_t kStageStride = 1024 * kKiB;  // So that what is read ahead on one stage is not on the next.
 
-// Fails at once; after some bytes; and after the first READ of the disk.
-std::vector<DiskFailure> ReadFailures() {
-  const DiskFailure failing{.operations = DiskFailure::kReads, .error = NbdError::kEio};
-  DiskFailure half_way = failing;
-  half_way.bytes_done = kKiB;
-  DiskFailure second = failing;
-  second.succeed_first = 1;
-  return {failing, half_way, second};
-}
+// Fails at once; after some bytes; and after the first READ of the disk. Each has a stage of its own.
+constexpr DiskFailure kReadFailures[] = {
+    {.operations = DiskFailure::kReads, .error = NbdError::kEio},
+    {.operations = DiskFailure::kReads, .error = NbdError::kEio, .bytes_done = kKiB},
+    {.operations = DiskFailure::kReads, .error = NbdError::kEio, .succeed_first = 1},
+};
 
 constexpr std::size_t kHeaderBytes = 16;  // Of a simple reply; that of a chunk has its cookie at the same place.
 
@@ -141,39 +139,53 @@ std::expected<FailedRead, Judgement> ReadWhileItFails(CheckContext& context, con
 }
 
 Step Restart(CheckContext& context) {
-  const auto up = CutPowerOf(context.peer, {.keeps = engine::PowerCut::Keeps::kEverything});
+  const auto up = CutPowerOf(context, {.keeps = engine::PowerCut::Keeps::kEverything});
   if (!up) {
     return Stop(Inconclusive("the server does not start again: " + up.error().sentence));
   }
   return {};
 }
 
-// Two stretches of data and what was between them, and nothing of it in the server's memory.
-std::expected<Request, Judgement> PrepareStage(CheckContext& context) {
+// What a READ of a stage has to give.
+struct ReadStage {
+  Request request;
+  Bytes truth;
+};
+
+// Stages of data and of what was between them, and nothing of them in the server's memory.
+std::expected<std::vector<ReadStage>, Judgement> PrepareStages(CheckContext& context) {
   NBDSPEC_TRY(entered, context.EnterWithChunks());
-  NBDSPEC_TRY(range, ScratchRange(entered, kStage / GridOf(entered)));
-  const std::uint64_t part = kStage / 4;
-  for (const std::uint64_t begin : {std::uint64_t{0}, 2 * part, 3 * part}) {
-    NBDSPEC_TRY(answer, entered.session.Ask(WriteOf(range.begin + begin, Pattern(part, context.random()))));
-    if (answer.error() != NbdError::kOk) {
-      return Stop(Inconclusive("WRITE: " + ErrorName(answer.error())));
+  const std::uint64_t bytes = (std::size(kReadFailures) - 1) * kStageStride + kStage;
+  NBDSPEC_TRY(range, ScratchRange(entered, bytes / GridOf(entered)));
+  constexpr std::uint64_t kPart = kStage / 4;
+  for (std::uint64_t begin = range.begin; begin < range.end; begin += kStageStride) {
+    for (const std::uint64_t offset : {begin, begin + 2 * kPart, begin + 3 * kPart}) {
+      NBDSPEC_TRY(answer, entered.session.Ask(WriteOf(offset, Pattern(kPart, context.random()))));
+      if (answer.error() != NbdError::kOk) {
+        return Stop(Inconclusive("WRITE: " + ErrorName(answer.error())));
+      }
     }
   }
-  NBDSPEC_TRY(restarted, Restart(context));
-  return RequestFor(CommandType::kRead, range);
+  NBDSPEC_TRY(settled, Restart(context));  // What was not flushed may be lost with the server.
+  NBDSPEC_TRY(looking, context.EnterWithChunks());
+  std::vector<ReadStage> stages;
+  for (std::uint64_t begin = range.begin; begin < range.end; begin += kStageStride) {
+    const ByteRange stage = {.begin = begin, .end = begin + kStage};
+    NBDSPEC_TRY(truth, ReadBytes(looking.session, stage));
+    stages.push_back({.request = RequestFor(CommandType::kRead, stage), .truth = std::move(truth)});
+  }
+  NBDSPEC_TRY(forgotten, Restart(context));
+  return stages;
 }
 
 // Judges a READ of data and hole while the disk fails, in each way: broken where one is broken, not applicable where
 // none can be judged.
 CheckRun OnFailingReads(bool structured, Judgement (*judge)(const FailedRead& read)) {
   return [=](CheckContext& context) -> Judgement {
-    NBDSPEC_TRY(request, PrepareStage(context));
-    NBDSPEC_TRY(looking, context.EnterWithChunks());
-    NBDSPEC_TRY(truth, ReadBytes(looking.session, {.begin = request.offset, .end = request.offset + request.length}));
+    NBDSPEC_TRY(stages, PrepareStages(context));
     Judgement all = NotApplicable("no READ failed");
-    for (const DiskFailure& failure : ReadFailures()) {
-      NBDSPEC_TRY(restarted, Restart(context));
-      NBDSPEC_TRY(read, ReadWhileItFails(context, request, truth, failure, structured));
+    for (std::size_t i = 0; i < stages.size(); ++i) {
+      NBDSPEC_TRY(read, ReadWhileItFails(context, stages[i].request, stages[i].truth, kReadFailures[i], structured));
       Judgement judgement = judge(read);
       if (judgement.is_broken()) {
         return judgement;

@@ -13,13 +13,16 @@ namespace {
 using engine::PowerCut;
 using engine::RequestHistory;
 
-Transport::Clock::time_point StartDeadline() {
-  constexpr std::chrono::seconds kStartWait{10};
-  return Transport::Clock::now() + kStartWait;
+// Errors: the server does not start on what is left within the time of the check: a slow start is nobody's fault.
+std::expected<void, engine::Trouble> PowerUp(CheckContext& context) {
+  Storage& storage = *context.peer.storage();
+  const auto up = storage.PowerUp(context.limits.deadline);
+  storage.SetSettled(up.has_value());
+  return up;
 }
 
 // The least that may be kept shows a flush that does nothing; the other one, a server that counts on an order in which
-// the disk writes, or on whole requests. Each takes a start of the server, which some need a second for.
+// the disk writes, or on whole requests. Each takes a start of the server, which some need seconds for.
 std::vector<PowerCut> CutsFor(std::uint64_t seed) {
   using Keeps = PowerCut::Keeps;
   return {
@@ -56,8 +59,8 @@ Step CutPowerAndLookForDamage(CheckContext& context, const PowerCut& cut) {
   constexpr std::size_t kShownBytesMax = 200;
   Storage& storage = *context.peer.storage();
   storage.CutPower(cut);
-  const auto damage = storage.FindDamage(StartDeadline());
-  const auto up = storage.PowerUp(StartDeadline());
+  const auto damage = storage.FindDamage(context.limits.deadline);
+  const auto up = PowerUp(context);
   if (!damage) {
     return Stop(Inconclusive(damage.error().sentence));
   }
@@ -73,14 +76,23 @@ Step CutPowerAndLookForDamage(CheckContext& context, const PowerCut& cut) {
 class Scenario {
  public:
   // `failure`: of DiskFails(). Requests may be answered by errors where there is one.
-  Scenario(CheckContext& context, ByteRange stage, const std::optional<engine::DiskFailure>& failure = {})
-      : context_(context), stage_(stage), failure_(failure), history_(context.Offers(Feature::kMultiConn)) {}
+  Scenario(CheckContext& context, ByteRange stage, const std::optional<engine::DiskFailure>& failure,
+           bool flush_covers_given_up)
+      : context_(context),
+        stage_(stage),
+        failure_(failure),
+        history_(context.Offers(Feature::kMultiConn), flush_covers_given_up) {}
 
-  // Remembers what stands on the stage before everything.
-  Step LookBefore() {
+  // Remembers what stands on the stage before everything, and writes other bytes from now on than stand there: what an
+  // earlier scenario wrote would hide that these are lost.
+  Step LookBefore(const Acts& acts) {
     NBDSPEC_TRY(entered, context_.EnterWithChunks());
     NBDSPEC_TRY(before, ReadStage(entered));
     before_ = std::move(before);
+    shift_ = context_.random();
+    for (int tries = 0; tries < int{kShifts} && HidesALoss(acts); ++tries) {
+      ++shift_;
+    }
     return {};
   }
 
@@ -119,13 +131,14 @@ class Scenario {
   // A disk that failed works again, and may be damaged.
   Step Cut(const PowerCut& cut) {
     SetDisk(context_, {});
-    return failure_ ? MustBeUp(CutPowerOf(context_.peer, cut), cut) : CutPowerAndLookForDamage(context_, cut);
+    return failure_ ? MustBeUp(CutPowerOf(context_, cut), cut) : CutPowerAndLookForDamage(context_, cut);
   }
 
-  // Looks at every byte of the stage.
+  // Looks at every byte of the stage, after a power cut.
   Judgement LookAfter(const PowerCut& cut) {
     NBDSPEC_TRY(entered, context_.EnterWithChunks());
     NBDSPEC_TRY(after, ReadStage(entered));
+    context_.peer.storage()->SetSettled(true);  // The next check begins here: a start of a server may take seconds.
     for (const ByteRange cell : history_.CellsOf(stage_)) {
       const std::vector<RequestHistory::Number> may_stand = history_.MayStandAt(cell.begin);
       for (std::uint64_t offset = cell.begin; offset < cell.end; ++offset) {
@@ -143,6 +156,7 @@ class Scenario {
 
  private:
   static constexpr std::uint64_t kReadBytes = 1 << 20;
+  static constexpr unsigned kShifts = 251;  // A prime: how many patterns there are.
 
   struct Pending {
     Act act;
@@ -155,8 +169,25 @@ class Scenario {
   }
 
   // What the request `number` writes at `offset`: never zero, and different for each number.
-  [[nodiscard]] static std::uint8_t ByteOf(RequestHistory::Number number, std::uint64_t offset) {
-    return static_cast<std::uint8_t>(1 + (offset + 97 * number) % 251);
+  [[nodiscard]] std::uint8_t ByteOf(RequestHistory::Number number, std::uint64_t offset) const {
+    return static_cast<std::uint8_t>(1 + (offset + 97 * number + shift_ % kShifts) % kShifts);
+  }
+
+  // Whether one of `acts` writes what stands there already. The first bytes tell.
+  [[nodiscard]] bool HidesALoss(const Acts& acts) const {
+    RequestHistory::Number number = 0;
+    for (const Act& act : acts) {
+      number += act.disk == Act::Disk::kIsAsItWas ? 1 : 0;
+      const std::uint64_t end = std::min(act.place.end, act.place.begin + 16);
+      bool is_same = act.command == CommandType::kWrite && act.disk == Act::Disk::kIsAsItWas;
+      for (std::uint64_t at = act.place.begin; at < end; ++at) {
+        is_same = is_same && before_[at] == ByteOf(number, stage_.begin + at);
+      }
+      if (is_same) {
+        return true;
+      }
+    }
+    return false;
   }
 
   [[nodiscard]] Request RequestOf(const Act& act) const {
@@ -234,6 +265,7 @@ class Scenario {
   ByteRange stage_;
   std::optional<engine::DiskFailure> failure_;
   Bytes before_;
+  std::uint64_t shift_ = 0;
   RequestHistory history_;
   std::map<RequestHistory::Number, Act> requests_;
   std::map<std::uint8_t, Entered> sessions_;
@@ -243,6 +275,7 @@ class Scenario {
 // and in no server's memory, as it is after any cut.
 std::expected<ByteRange, Judgement> StageFor(CheckContext& context, const Acts& acts, std::uint64_t bytes,
                                              Stage stage) {
+  const bool was_settled = context.peer.storage()->is_settled();
   NBDSPEC_TRY(entered, context.EnterWithChunks());
   const std::uint64_t minimum = entered.block_size().minimum;
   const bool is_unaligned = std::ranges::any_of(
@@ -253,15 +286,17 @@ std::expected<ByteRange, Judgement> StageFor(CheckContext& context, const Acts& 
   NBDSPEC_TRY(middle, ScratchRange(entered, bytes / GridOf(entered)));
   const std::uint64_t size = entered.size() / minimum * minimum;
   const ByteRange range = stage == Stage::kMiddle ? middle : ByteRange{.begin = size - bytes, .end = size};
-  const PowerCut keeps_all = {.keeps = PowerCut::Keeps::kEverything};
-  NBDSPEC_TRY(clean, MustBeUp(CutPowerOf(context.peer, keeps_all), keeps_all));
+  if (!was_settled) {
+    const PowerCut keeps_all = {.keeps = PowerCut::Keeps::kEverything};
+    NBDSPEC_TRY(settled, MustBeUp(CutPowerOf(context, keeps_all), keeps_all));
+  }
   return range;
 }
 
 Judgement PlayOnce(CheckContext& context, const Acts& acts, ByteRange stage, const PowerCut& cut,
-                   const std::optional<engine::DiskFailure>& failure = {}) {
-  Scenario scenario(context, stage, failure);
-  NBDSPEC_TRY(looked, scenario.LookBefore());
+                   const std::optional<engine::DiskFailure>& failure = {}, bool flush_covers_given_up = false) {
+  Scenario scenario(context, stage, failure, flush_covers_given_up);
+  NBDSPEC_TRY(looked, scenario.LookBefore(acts));
   NBDSPEC_TRY(played, scenario.Play(acts));
   NBDSPEC_TRY(up, scenario.Cut(cut));
   return scenario.LookAfter(cut);
@@ -273,9 +308,9 @@ void SetDisk(CheckContext& context, const std::optional<engine::DiskFailure>& fa
   context.peer.storage()->With([&](engine::VolatileDisk& disk) { disk.Fail(failure); });
 }
 
-std::expected<void, engine::Trouble> CutPowerOf(Peer& peer, const PowerCut& cut) {
-  peer.storage()->CutPower(cut);
-  return peer.storage()->PowerUp(StartDeadline());
+std::expected<void, engine::Trouble> CutPowerOf(CheckContext& context, const PowerCut& cut) {
+  context.peer.storage()->CutPower(cut);
+  return PowerUp(context);
 }
 
 CheckRun Survives(Acts acts, std::uint64_t stage_bytes, Stage stage) {
@@ -295,6 +330,14 @@ CheckRun Tells(Acts acts, engine::DiskFailure failure, std::uint64_t stage_bytes
   return [=](CheckContext& context) -> Judgement {
     NBDSPEC_TRY(range, StageFor(context, acts, stage_bytes, Stage::kMiddle));
     return PlayOnce(context, acts, range, {.keeps = keeps}, failure);
+  };
+}
+
+CheckRun MakesUpFor(Acts acts, engine::DiskFailure failure, std::uint64_t stage_bytes) {
+  return [=](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(range, StageFor(context, acts, stage_bytes, Stage::kMiddle));
+    return PlayOnce(context, acts, range, {.keeps = PowerCut::Keeps::kNothing}, failure,
+                    /*flush_covers_given_up=*/true);
   };
 }
 

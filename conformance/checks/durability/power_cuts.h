@@ -13,8 +13,9 @@ namespace nbdspec::conformance {
 // From now on the server's disk fails so; nothing: it works.
 void SetDisk(CheckContext& context, const std::optional<engine::DiskFailure>& failure);
 
-// Cuts the power and starts the server again. Errors: it does not start on what is left, or at all.
-std::expected<void, engine::Trouble> CutPowerOf(Peer& peer, const engine::PowerCut& cut);
+// Cuts the power and starts the server again. Errors: it does not start on what is left, or at all, or not within the
+// time of the check.
+std::expected<void, engine::Trouble> CutPowerOf(CheckContext& context, const engine::PowerCut& cut);
 
 // One request of a scenario, or what becomes of the disk.
 struct Act {
@@ -61,5 +62,8 @@ CheckRun Survives(Acts acts, std::uint64_t stage_bytes, Stage stage = Stage::kMi
 // `keeps`. Each request may be answered by an error; what was answered by success must be true.
 CheckRun Tells(Acts acts, engine::DiskFailure failure, std::uint64_t stage_bytes,
                engine::PowerCut::Keeps keeps = engine::PowerCut::Keeps::kNothing);
+
+// The same, once, where a FLUSH that succeeds has to cover what one that failed was to cover, too.
+CheckRun MakesUpFor(Acts acts, engine::DiskFailure failure, std::uint64_t stage_bytes);
 
 }  // namespace nbdspec::conformance
