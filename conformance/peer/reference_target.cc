@@ -37,6 +37,27 @@ void FillDefaultDisk(engine::Layer& disk) {
   NBDSPEC_CHECK(disk.Flush());
 }
 
+// Lets no flush succeed after one that failed: what that one should have made durable may be lost. (As qemu's file
+// driver does.) flush.no-success-after-loss
+class FailsAfterFailedFlush : public engine::Filter {
+ public:
+  using Filter::Filter;
+
+  engine::LayerResult Flush() override { return Note(next().Flush()); }
+  engine::LayerResult Persist(engine::ByteRange range) override { return Note(next().Persist(range)); }
+
+  // As a server that was started again.
+  void Forget() { failed_ = {}; }
+
+ private:
+  engine::LayerResult Note(const engine::LayerResult& result) {
+    failed_ = failed_ ? result : failed_;
+    return failed_;
+  }
+
+  engine::LayerResult failed_ = {};  // The first that did.
+};
+
 // Counts the power cuts of a server, each of which ends its connections.
 using PowerCuts = std::shared_ptr<std::uint64_t>;
 
@@ -113,7 +134,8 @@ class InProcessPeer : public Peer, public Storage {
   std::expected<std::unique_ptr<Transport>, engine::Trouble> Connect(Transport::Clock::time_point) override {
     return std::make_unique<InProcessTransport>(
         std::vector<engine::Export*>{exports_[0].get(), exports_[1].get()},
-        options_.interposers ? options_.interposers(exports_[0]->layer()) : nullptr,
+        options_.interposers ? options_.interposers(volatile_disk_ != nullptr ? *volatile_disk_ : exports_[0]->layer())
+                             : nullptr,
         options_.wires ? options_.wires() : Wire{}, power_cuts_);
   }
 
@@ -122,6 +144,7 @@ class InProcessPeer : public Peer, public Storage {
   void CutPower(const engine::PowerCut& cut) override {
     ++*power_cuts_;
     volatile_disk_->Cut(cut);
+    flushes_->Forget();
   }
 
   std::expected<std::optional<std::string>, engine::Trouble> FindDamage(Transport::Clock::time_point) override {
@@ -149,7 +172,9 @@ class InProcessPeer : public Peer, public Storage {
     if (setup_ == Setup::kOnStorage) {
       auto disk = std::make_unique<engine::VolatileDisk>(kDiskBytes);
       volatile_disk_ = disk.get();
-      exports_[0]->stack = std::move(disk);
+      auto flushes = std::make_unique<FailsAfterFailedFlush>(std::move(disk));
+      flushes_ = flushes.get();
+      exports_[0]->stack = std::move(flushes);
     } else if (setup_ == Setup::kLarge) {
       exports_[0]->stack = std::make_unique<engine::VolatileDisk>(kLargeDiskBytes);
     } else {
@@ -163,6 +188,7 @@ class InProcessPeer : public Peer, public Storage {
   const Setup setup_;
   std::vector<std::unique_ptr<engine::Export>> exports_;
   engine::VolatileDisk* volatile_disk_ = nullptr;  // Of the first export, in Setup::kOnStorage.
+  FailsAfterFailedFlush* flushes_ = nullptr;       // Over it.
   PowerCuts power_cuts_ = std::make_shared<std::uint64_t>(0);
 };
 

@@ -22,7 +22,7 @@ using Wire = std::function<bool(engine::ByteView bytes, engine::Bytes& arrives)>
 using WireFactory = std::function<Wire()>;
 
 struct ReferenceOptions {
-  // Makes a new interposer for each connection, given what the default export serves; a null function for none.
+  // Makes a new interposer for each connection, given the bottom layer of the default export; a null function for none.
   std::function<std::unique_ptr<engine::Interposer>(engine::Layer& layer)> interposers = {};
   WireFactory wires = {};
   std::optional<std::string> damage = {};  // What Storage::FindDamage says of its disk.

@@ -67,6 +67,25 @@ Change FlushesUntilOneFails() {
   });
 }
 
+// Each FLUSH is answered by what the disk says then, whatever it said before.
+Change FlushesByTheDiskAlone() {
+  return Both(Forgets(kFlush),
+              ChangesAnswer(kFlush, Always, [](const Request& to, Messages& sent, const Connection& on) {
+                const LayerResult flushed = on.layer->Flush();
+                AnswerWith(to, flushed ? kOk : flushed.error(), sent);
+              }));
+}
+
+// The same with a memory for failures, which is of one connection.
+Change FlushesByConnectionAlone() {
+  return Both(Forgets(kFlush),
+              ChangesAnswer(kFlush, Always,
+                            [failed = LayerResult()](const Request& to, Messages& sent, const Connection& on) mutable {
+                              failed = failed ? on.layer->Flush() : failed;
+                              AnswerWith(to, failed ? kOk : failed.error(), sent);
+                            }));
+}
+
 bool OnFailingChunks(const Request& to, const Messages& sent) {
   return to.length > 0 && OnError(to, sent) && std::holds_alternative<Chunk>(sent.front());
 }
@@ -135,6 +154,10 @@ std::vector<Fault> DiskFaults() {
       {"server_writes_behind_and_hides_errors", kSub<kFlushNoEarlySuccess, "failing-writes">,
        WritesBehindAndHidesErrors()},
       {"server_flushes_until_one_fails", kSub<kFlushes, "after-failing-sync">, FlushesUntilOneFails()},
+      {"server_forgets_that_flush_failed",
+       By(kFlushNoSuccessAfterLoss, kSub<kFlushNoSuccessAfterLoss, "other-connection">), FlushesByTheDiskAlone()},
+      {"server_forgets_that_other_connections_flush_failed", kSub<kFlushNoSuccessAfterLoss, "other-connection">,
+       FlushesByConnectionAlone()},
       {"server_swallows_fua_error",
        By(kSub<kForces, "failing-sync">, kSub<kForces, "failing-sync-once">, kSub<kForces, "failing-disk">),
        Swallows(kWrite, OnFlag(kFua))},

@@ -29,6 +29,9 @@ DiskFailure Once(std::uint8_t operations, std::uint64_t succeed_first = 0) {
   return {.operations = operations, .error = NbdError::kEio, .succeed_first = succeed_first, .count = 1};
 }
 
+// A sync fails once, and with it goes what it was to make durable.
+constexpr DiskFailure kLosesOnce = {.operations = kFlushes, .error = NbdError::kEio, .count = 1, .loses = true};
+
 // Each fails after `bytes_done`.
 DiskFailure HalfWay(std::uint8_t operations, std::uint64_t bytes_done) {
   return {.operations = operations, .error = NbdError::kEio, .bytes_done = bytes_done};
@@ -109,6 +112,12 @@ std::vector<Check> FailingDiskChecks() {
       check(kSub<kTransmissionFlushCoversCompleted, "failing-sync-zeroes">, kFlushed | Feature::kWriteZeroes,
             "FLUSH does not succeed while the disk cannot make a WRITE_ZEROES durable.",
             Tells({Put(0, 8 * kKiB), Flush(), Zero(0, 4 * kKiB), DiskFails(), Flush()}, Always(kFlushes), kStage)),
+      check(kFlushNoSuccessAfterLoss, kFlushed,
+            "A FLUSH after one that failed does not succeed while what that was to cover is lost.",
+            MakesUpFor({Put(0, 4 * kKiB), DiskFails(), Flush(), DiskWorks(), Flush()}, kLosesOnce, kStage)),
+      check(kSub<kFlushNoSuccessAfterLoss, "other-connection">, kFlushed | Feature::kMultiConn,
+            "With CAN_MULTI_CONN, neither does one on another connection.",
+            MakesUpFor({Put(0, 4 * kKiB), DiskFails(), Flush(), DiskWorks(), FlushOn(2)}, kLosesOnce, kStage)),
       check(
           kSub<kTransmissionFlushCoversCompleted, "failing-sync-other-connection">, kFlushed | Feature::kMultiConn,
           "With CAN_MULTI_CONN, FLUSH does not succeed while the disk cannot make another connection's WRITE durable.",
