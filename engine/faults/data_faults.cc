@@ -19,10 +19,13 @@ constexpr std::uint64_t k4GiB = std::uint64_t{1} << 32;
 
 // Changes the bytes that READ gives, of which the first is at `offset`.
 using ChangeBytes = std::function<void(std::uint64_t offset, Bytes& bytes)>;
+void ChangeBytesRead(const Request& to, Messages& sent, const ChangeBytes& change) {
+  ForEach<SimpleReply>(sent, [&](SimpleReply& reply) { change(to.offset, reply.data); });
+  ForEachOfType<OffsetData>(sent, ChunkType::kOffsetData, [&](OffsetData& data) { change(data.offset, data.data); });
+}
 Change ChangesBytesRead(When when, ChangeBytes change) {
-  return ChangesAnswer(kRead, std::move(when), [=](const Request& to, Messages& sent) {
-    ForEach<SimpleReply>(sent, [&](SimpleReply& reply) { change(to.offset, reply.data); });
-    ForEachOfType<OffsetData>(sent, ChunkType::kOffsetData, [&](OffsetData& data) { change(data.offset, data.data); });
+  return ChangesAnswer(kRead, std::move(when), [change = std::move(change)](const Request& to, Messages& sent) {
+    ChangeBytesRead(to, sent, change);
   });
 }
 
@@ -40,6 +43,43 @@ void SpoilBefore64KiB(std::uint64_t offset, Bytes& bytes) {
 
 When OnDf(std::uint32_t length_min) {
   return [=](const Request& to, const Messages&) { return Has(to, CommandFlag::kDf) && to.length >= length_min; };
+}
+
+// Spoils the first byte.
+void SpoilFirst(std::uint64_t /*offset*/, Bytes& bytes) {
+  if (!bytes.empty()) {
+    bytes.front() ^= 1;
+  }
+}
+
+// Spoils what READ gives to clients that entered by EXPORT_NAME.
+Change SpoilsReadsByName() {
+  return {.sent = [by_name = false](const ClientMessage* to, const Connection&, Messages& sent) mutable {
+    const auto* option = std::get_if<Option>(to);
+    const auto* request = std::get_if<Request>(to);
+    by_name = by_name || (option != nullptr && option->option == kExportName);
+    if (request != nullptr && request->type == kRead && by_name) {
+      ChangeBytesRead(*request, sent, SpoilFirst);
+    }
+  }};
+}
+
+// A READ begins with the bytes that the READ before it gave, where that was another connection's.
+Change SharesItsReadBuffer() {
+  struct Buffer {
+    const Connection* owner = nullptr;
+    Bytes bytes = {};
+  };
+  const auto buffer = std::make_shared<Buffer>();
+  return ChangesAnswer(kRead, Always, [buffer](const Request& to, Messages& sent, const Connection& on) {
+    ChangeBytesRead(to, sent, [&](std::uint64_t, Bytes& bytes) {
+      Bytes right = bytes;
+      if (buffer->owner != nullptr && buffer->owner != &on) {
+        std::copy_n(buffer->bytes.begin(), std::min(buffer->bytes.size(), bytes.size()), bytes.begin());
+      }
+      *buffer = {.owner = &on, .bytes = std::move(right)};
+    });
+  });
 }
 
 // --- What is done ---
@@ -219,8 +259,19 @@ std::vector<Fault> DataFaults() {
       {"server_reads_wrong_byte_in_front_of_64_kib",
        By(kSub<kBaselineReadServer, "splits">, kSub<kBaselineReadServer, "structured-splits">,
           kSub<kStructuredReadDfMixedAsData, "splits">, kSub<kTransmissionWriteThenReply, "splits">,
-          kSub<kTransmissionWriteThenReply, "structured-splits">, kSub<kStructuredReadDfMixedAsData, "written-splits">),
+          kSub<kTransmissionWriteThenReply, "structured-splits">, kSub<kStructuredReadDfMixedAsData, "written-splits">,
+          kSub<kBaselineReadServer, "connections">, kSub<kBaselineReadServer, "read-only">),
        ChangesBytesRead(Crosses64KiB, SpoilBefore64KiB)},
+      {"server_reads_other_bytes_by_export_name", kSub<kBaselineReadServer, "connections">, SpoilsReadsByName()},
+      {"server_begins_reads_with_what_another_connection_read", kSub<kBaselineReadServer, "connections">,
+       SharesItsReadBuffer()},
+      {"server_reads_other_bytes_with_df_of_read_only_exports", kSub<kBaselineReadServer, "read-only">,
+       ChangesAnswer(kRead, OnDf(2),
+                     [](const Request& to, Messages& sent, const Connection& on) {
+                       if (on.negotiated->Has(TransmissionFlag::kReadOnly)) {
+                         ChangeBytesRead(to, sent, SpoilFirst);
+                       }
+                     })},
       {"server_reads_a_lone_byte_as_zero",
        By(kSub<kBaselineReadServer, "splits">, kSub<kTransmissionWriteThenReply, "splits">,
           kSub<kTransmissionWriteThenReply, "structured-splits">),

@@ -84,15 +84,24 @@ Step CompareAround(Entered& entered, const KnownStretch& stretch, std::uint64_t 
   return {};
 }
 
-// Reads what is around the edges in every way of `mode`, on a connection of its own.
+// Whether there is time for more READs: of a slow server some are enough.
+bool HasTime(const CheckContext& context) {
+  return Transport::Clock::now() + 2 * context.limits.reply_timeout < context.limits.deadline;
+}
+
+// Reads what is around the edges in every way of `mode`, on a connection of its own, as long as there is time.
 Step CompareReads(CheckContext& context, const KnownStretch& stretch, const std::vector<std::uint64_t>& edges,
                   const Mode& mode, Attempts& attempts) {
   NBDSPEC_TRY(entered, context.Enter({.structured_replies = mode.structured}));
   for (const std::uint64_t edge : edges) {
     for (const Split& split : SplitsFor(entered)) {
-      NBDSPEC_TRY(compared, CompareSplit(entered, stretch, edge, split, mode, attempts));
+      if (HasTime(context)) {
+        NBDSPEC_TRY(compared, CompareSplit(entered, stretch, edge, split, mode, attempts));
+      }
     }
-    NBDSPEC_TRY(compared, CompareAround(entered, stretch, edge, mode, attempts));
+    if (HasTime(context)) {
+      NBDSPEC_TRY(compared, CompareAround(entered, stretch, edge, mode, attempts));
+    }
   }
   return {};
 }
@@ -110,18 +119,136 @@ std::vector<std::uint64_t> EdgesOf(const Entered& entered) {
   return {edges.begin(), edges.end()};
 }
 
+constexpr std::uint64_t kAroundBytes = 72 * kKiB;  // So that READs of 64 KiB have edges in them.
+constexpr std::uint64_t kLearntBytes = 16 * kKiB;  // In one READ.
+
+// What an export has around an edge.
+struct KnownEdge {
+  std::uint64_t edge = 0;
+  KnownStretch stretch;
+};
+
+// What the server says in READs of one length, with simple replies. The connection ends: some servers take one client
+// at a time.
+std::expected<std::vector<KnownEdge>, Judgement> LearnEdges(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.Enter());
+  std::vector<KnownEdge> known;
+  for (const std::uint64_t edge : EdgesOf(entered)) {
+    known.push_back({edge, KnownStretch::Around(entered, {.begin = edge, .end = edge}, kAroundBytes)});
+    NBDSPEC_TRY(learnt, known.back().stretch.Learn(entered, std::min(kLearntBytes, PayloadBytesMax(entered))));
+  }
+  entered.session.Disconnect();
+  return known;
+}
+
+Step CompareInMode(CheckContext& context, const std::vector<KnownEdge>& known, const Mode& mode, Attempts& attempts) {
+  for (const KnownEdge& each : known) {
+    NBDSPEC_TRY(compared, CompareReads(context, each.stretch, {each.edge}, mode, attempts));
+  }
+  return {};
+}
+
 template <Mode mode>
 Judgement AgreesWithItself(CheckContext& context) {
-  constexpr std::uint64_t kAroundBytes = 72 * kKiB;  // So that READs of 64 KiB have edges in them.
-  NBDSPEC_TRY(entered, context.Enter());
+  NBDSPEC_TRY(known, LearnEdges(context));
   Attempts attempts;
-  const std::vector<std::uint64_t> edges = EdgesOf(entered);
-  for (const std::uint64_t edge : edges) {
-    KnownStretch stretch = KnownStretch::Around(entered, {.begin = edge, .end = edge}, kAroundBytes);
-    NBDSPEC_TRY(learnt, stretch.Learn(entered));
-    NBDSPEC_TRY(compared, CompareReads(context, stretch, {edge}, mode, attempts));
-  }
+  NBDSPEC_TRY(compared, CompareInMode(context, known, mode, attempts));
   return attempts.Conclude();
+}
+
+// --- On several connections ------------------------------------------------------------------------------------
+
+// Connections of every kind that the server has: by GO and by EXPORT_NAME, each with simple replies and in chunks.
+// Errors: not applicable where it serves one at a time.
+std::expected<std::vector<Entered>, Judgement> EnterInEveryWay(CheckContext& context) {
+  std::vector<Entered> readers;
+  for (const bool by_name : {false, true}) {
+    for (const bool structured : {false, true}) {
+      if (structured && !context.Offers(Feature::kStructuredReplies)) {
+        continue;
+      }
+      auto entered = context.Enter({.structured_replies = structured, .by_name = by_name});
+      if (!entered) {
+        return Stop(readers.empty() ? std::move(entered).error()
+                                    : NotApplicable("it serves no other client at the same time"));
+      }
+      readers.push_back(*std::move(entered));
+    }
+  }
+  return readers;
+}
+
+// READs of different lengths over `edge`, one of them with DF where that may be asked.
+std::vector<Request> ReadsOver(const Entered& entered, const KnownEdge& known) {
+  const std::uint64_t unit = UnitOf(entered);
+  std::vector<Request> reads;
+  for (const std::uint64_t around : {unit, 4 * kKiB + unit, 32 * kKiB}) {
+    const ByteRange range = Intersect(known.stretch.range(),
+                                      {.begin = known.edge - std::min(known.edge, around), .end = known.edge + around});
+    const bool is_one_chunk =
+        around == 32 * kKiB && entered.agreed->structured_replies && entered.Has(TransmissionFlag::kSendDf);
+    if (!range.empty() && range.length() <= PayloadBytesMax(entered)) {
+      reads.push_back(RequestFor(CommandType::kRead, range, is_one_chunk ? CommandFlag::kDf : 0));
+    }
+  }
+  return reads;
+}
+
+// All of them in flight on all connections at once.
+Step CompareInFlight(std::vector<Entered>& readers, const KnownEdge& known, Attempts& attempts) {
+  std::vector<std::vector<Request>> asked;
+  for (Entered& reader : readers) {
+    asked.push_back(ReadsOver(reader, known));
+    for (Request& read : asked.back()) {
+      read.cookie = reader.session.NextCookie();
+      reader.session.Send(read);
+    }
+  }
+  for (std::size_t i = 0; i < readers.size(); ++i) {
+    for (const Request& read : asked[i]) {
+      NBDSPEC_TRY(found, attempts.Await(readers[i], read));
+      Judgement judgement =
+          found ? Compare(*found, known.stretch.BytesOf(RangeOf(read)), read.offset, kSameBytes) : Holds();
+      if (!judgement.holds()) {
+        judgement.saw =
+            fmt::format("{} on connection {} of {}: {}", Describe(read), i + 1, readers.size(), judgement.saw);
+        return Stop(std::move(judgement));
+      }
+    }
+  }
+  return {};
+}
+
+Step CompareAcross(CheckContext& context, const std::vector<KnownEdge>& known, Attempts& attempts) {
+  NBDSPEC_TRY(readers, EnterInEveryWay(context));
+  for (const KnownEdge& each : known) {
+    if (HasTime(context)) {
+      NBDSPEC_TRY(compared, CompareInFlight(readers, each, attempts));
+    }
+  }
+  return {};
+}
+
+Judgement AgreesAcrossConnections(CheckContext& context) {
+  NBDSPEC_TRY(known, LearnEdges(context));
+  Attempts attempts;
+  NBDSPEC_TRY(compared, CompareAcross(context, known, attempts));
+  return attempts.Conclude();
+}
+
+// An export that is never written to, in every way that it can be read.
+Judgement AgreesInEveryWay(CheckContext& context) {
+  NBDSPEC_TRY(known, LearnEdges(context));
+  Attempts attempts;
+  NBDSPEC_TRY(simple, CompareInMode(context, known, kSimple, attempts));
+  if (context.Offers(Feature::kStructuredReplies)) {
+    NBDSPEC_TRY(in_chunks, CompareInMode(context, known, kInChunks, attempts));
+  }
+  if (context.Offers(kChunks | Feature::kDf)) {
+    NBDSPEC_TRY(in_one_chunk, CompareInMode(context, known, kInOneChunk, attempts));
+  }
+  const Step across = CompareAcross(context, known, attempts);
+  return across || across.error().kind == Judgement::Kind::kNotApplicable ? attempts.Conclude() : across.error();
 }
 
 // --- What was written ------------------------------------------------------------------------------------------
@@ -169,6 +296,13 @@ std::vector<Check> DataReadChecks() {
        AgreesWithItself<kInChunks>, kChunks},
       {kSub<kStructuredReadDfMixedAsData, "splits">,
        "READ with DF gives the same bytes as without, in one request as in many.", AgreesWithItself<kInOneChunk>, kDf},
+      {kSub<kBaselineReadServer, "connections">,
+       "READs in flight on connections of every kind give the same bytes as one after the other.",
+       AgreesAcrossConnections},
+      {kSub<kBaselineReadServer, "read-only">,
+       "A read-only export gives the same bytes in any split, in simple replies, in chunks and with DF, and on several "
+       "connections.",
+       AgreesInEveryWay, Feature::kReadOnly, Setup::kReadOnly},
       {kSub<kTransmissionWriteThenReply, "splits">,
        "READs of any length over data and zeroes give what was written, in simple replies.",
        AgreesWithWhatWasWritten<kSimple>, kWritable},

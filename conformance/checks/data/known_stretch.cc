@@ -112,8 +112,14 @@ std::expected<bool, Judgement> Attempts::Ask(Entered& entered, const Request& re
 }
 
 std::expected<std::optional<Bytes>, Judgement> Attempts::Read(Entered& entered, ByteRange range, std::uint16_t flags) {
-  const Request read = RequestFor(CommandType::kRead, range, flags);
-  NBDSPEC_TRY(answer, entered.session.Ask(read));
+  Request read = RequestFor(CommandType::kRead, range, flags);
+  read.cookie = entered.session.NextCookie();
+  entered.session.Send(read);
+  return Await(entered, read);
+}
+
+std::expected<std::optional<Bytes>, Judgement> Attempts::Await(Entered& entered, const Request& read) {
+  NBDSPEC_TRY(answer, entered.session.NextAnswer(read.cookie));
   if (!Take(read, answer.error())) {
     return std::nullopt;
   }

@@ -67,6 +67,9 @@ class Attempts {
   // does not give all bytes is Broken.
   std::expected<std::optional<Bytes>, Judgement> Read(Entered& entered, ByteRange range, std::uint16_t flags = 0);
 
+  // The same of a READ that is on its way.
+  std::expected<std::optional<Bytes>, Judgement> Await(Entered& entered, const Request& read);
+
   // Holds where some request succeeded.
   [[nodiscard]] Judgement Conclude() const;
 

@@ -97,7 +97,7 @@ Judgement ReadsLongPayloads(CheckContext& context) {
     return TooSmall(entered);
   }
   KnownStretch stretch = KnownStretch::Around(entered, {.begin = 0, .end = PayloadBytesMax(entered) + unit}, 0);
-  NBDSPEC_TRY(learnt, stretch.Learn(entered, 64 * kKiB));
+  NBDSPEC_TRY(learnt, stretch.Learn(entered, kMiB));
   Attempts attempts;
   for (const std::uint64_t length : LongLengths(entered)) {
     NBDSPEC_TRY(reader, context.Enter({.structured_replies = structured}));
