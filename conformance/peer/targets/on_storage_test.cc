@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Real servers that store their bytes with us, and lose power.
 
-#include <unistd.h>
-
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
@@ -50,19 +48,6 @@ class OnStorage : public PeerFixture {
       names.insert(names.end(), {"nbdkit", "nbd-server", kQemuThreads, kQemuAio, kQemuUring});
     }
     return names;
-  }
-  static bool HasFuse() { return access("/dev/fuse", R_OK | W_OK) == 0 && (getuid() != 0 || MayMount()); }
-
-  // Whether this process has CAP_SYS_ADMIN, which root in a container may lack.
-  static bool MayMount() {
-    constexpr unsigned kSysAdmin = 21;
-    std::ifstream status("/proc/self/status");
-    for (std::string line; std::getline(status, line);) {
-      if (line.starts_with("CapEff:")) {
-        return (std::stoull(line.substr(7), nullptr, 16) >> kSysAdmin & 1) != 0;
-      }
-    }
-    return false;
   }
 
   static std::unique_ptr<Peer> MustStart(Target& target) {

@@ -9,12 +9,31 @@
 #include <csignal>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <thread>
 
 #include "conformance/peer/socket/socket_transport.h"
 
 namespace nbdspec::conformance {
+
+namespace {
+
+// Whether this process has CAP_SYS_ADMIN, which root in a container may lack.
+bool MayMount() {
+  constexpr unsigned kSysAdmin = 21;
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with("CapEff:")) {
+      return (std::stoull(line.substr(7), nullptr, 16) >> kSysAdmin & 1) != 0;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+bool PeerFixture::HasFuse() { return access("/dev/fuse", R_OK | W_OK) == 0 && (getuid() != 0 || MayMount()); }
 
 void PeerFixture::SetUp() {
   prctl(PR_SET_CHILD_SUBREAPER, 1);

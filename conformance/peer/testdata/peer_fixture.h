@@ -30,6 +30,9 @@ class PeerFixture : public testing::Test {
   static void KillOwnerOfPeers(const std::function<std::vector<std::unique_ptr<Peer>>()>& start_peers,
                                int signal_number);
 
+  // Whether servers of files can store them with us: there is /dev/fuse, and mounting is allowed.
+  static bool HasFuse();
+
   static std::size_t FileCount(const std::string& directory);
   [[nodiscard]] const std::string& tmpdir() const { return directory_->path(); }
 
