@@ -10,6 +10,7 @@
 
 #include "command/command_table.h"
 #include "command/output.h"
+#include "command/progress.h"
 #include "command/selection.h"
 #include "command/servers.h"
 #include "conformance/runner/runner.h"
@@ -86,15 +87,21 @@ ExitOrRefusal CheckCommand(const Options& given) {
   if (const auto written = WriteReports(so_far, options, /*is_finished=*/false); !written) {
     return Refuse(written.error());  // Before anything is found that could be lost.
   }
+  const Shown shown = IsTerminal(stderr) ? Shown::kInPlace : Shown::kAsLines;
+  Progress progress(checks.size(), shown, Progress::Clock::now());
   run_options.on_outcome = [&](const reports::Outcome& outcome) {
     so_far.outcomes.push_back(outcome);
     if (outcome.verdict != reports::Verdict::kPass && outcome.verdict != reports::Verdict::kNotApplicable) {
       (void)WriteReports(so_far, options, /*is_finished=*/false);
     }
-    const std::size_t done = so_far.outcomes.size();
-    ShowProgress(done == checks.size() ? "" : fmt::format("[{}/{}] {}", done, checks.size(), outcome.id));
+    if (const auto line = progress.Add(outcome.id, Progress::Clock::now()); line && shown == Shown::kInPlace) {
+      ShowProgress(*line);
+    } else if (line && !options.quiet) {
+      Complain(*line);
+    }
   };
   reports::Run run = conformance::RunChecks(*target, checks, run_options);
+  ShowProgress("");
   if (InterruptSignal() != 0) {
     run.exit = 128 + InterruptSignal();
   }

@@ -35,13 +35,15 @@ std::string Plain(const std::string& text) {
   return plain;
 }
 
+bool IsTerminal(std::FILE* stream) { return ::isatty(::fileno(stream)) == 1; }
+
 bool UseColor(bool refused) {
   const char* no_color = std::getenv("NO_COLOR");
-  return !refused && (no_color == nullptr || *no_color == '\0') && ::isatty(STDOUT_FILENO) == 1;
+  return !refused && (no_color == nullptr || *no_color == '\0') && IsTerminal(stdout);
 }
 
 void ShowProgress(const std::string& line) {
-  if (::isatty(STDERR_FILENO) == 1) {
+  if (IsTerminal(stderr)) {
     std::fputs(("\r\x1b[K" + line).c_str(), stderr);
   }
 }

@@ -37,6 +37,8 @@ void Print(const std::string& text);
 // an indentation.
 std::string Plain(const std::string& text);
 
+bool IsTerminal(std::FILE* stream);
+
 // Whether to write colour to standard output: it is a terminal, NO_COLOR is not set, and `refused` is false.
 bool UseColor(bool refused);
 
