@@ -100,6 +100,13 @@ class Peer {
   // How the server ended, when nbdspec started it and it has ("exited with status 1", "killed by SIGSEGV").
   virtual std::optional<std::string> Ended() { return {}; }
 
+  // The same, waited for until `deadline` where it can be seen at all.
+  virtual std::optional<std::string> EndedBy(Transport::Clock::time_point /*deadline*/) { return Ended(); }
+
+  // From now on the server may end when its client has left (kEndedWell): it is started again for the next one, on what
+  // it served. To be called only where nbdspec started it.
+  virtual void MayEndWithItsClient() {}
+
   // Starts it again from fresh contents, when nbdspec started it. Errors: it cannot, or does not come up.
   virtual std::expected<void, engine::Trouble> Restart() = 0;
 
@@ -110,6 +117,9 @@ class Peer {
   virtual std::string StandardError() { return {}; }
 };
 
+// Peer::Ended of a server that had no complaint.
+inline constexpr std::string_view kEndedWell = "exited with status 0";
+
 using PeerOrTrouble = std::expected<std::unique_ptr<Peer>, engine::Trouble>;
 
 struct TargetFacts {
@@ -119,6 +129,8 @@ struct TargetFacts {
   std::string export_name = {};  // The one to enter; "" for the default one.
   // Whether each Start gives a server of its own: then several may be used at once, and it may be written to.
   bool is_ours = true;
+  // Whether what one of them serves may be what another one serves: then there is one at a time.
+  bool may_share_contents = false;
   std::vector<Setup> setups = {Setup::kWritable};  // Those that Start can follow.
 };
 
@@ -136,6 +148,8 @@ class Target {
     return std::ranges::find(facts_.setups, setup) != facts_.setups.end();
   }
   [[nodiscard]] bool IsOurs() const { return facts_.is_ours; }
+  // Whether Start may be called while a peer from before is there, and gives one that has nothing to do with it.
+  [[nodiscard]] bool CanRunTwice() const { return facts_.is_ours && !facts_.may_share_contents; }
   [[nodiscard]] const std::string& Describe() const { return facts_.description; }
   [[nodiscard]] const std::string& CommandLine() const { return facts_.command_line; }
   [[nodiscard]] const std::string& ExportName() const { return facts_.export_name; }

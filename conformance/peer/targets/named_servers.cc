@@ -264,7 +264,8 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
   const std::string export_words = export_name.empty() ? "" : " --export " + QuoteWord(export_name);
   TargetFacts facts = {.description = std::string(command),
                        .command_line = "--spawn " + QuoteWord(command) + export_words,
-                       .export_name = std::string(export_name)};
+                       .export_name = std::string(export_name),
+                       .may_share_contents = takes_disk == TakesDisk::kNothing};
   if (contain(kImagePlaceholder) || contain(kUriPlaceholder)) {
     facts.setups.push_back(Setup::kLarge);
   }

@@ -33,6 +33,8 @@ constexpr std::chrono::milliseconds kReadinessPause{2};
 constexpr std::chrono::milliseconds kGreetingWait{5000};
 // A killed server's sockets close a moment before its death is known.
 constexpr std::chrono::milliseconds kNewsOfDeathWait{20};
+// How long a server that ends with its client may take for that.
+constexpr std::chrono::milliseconds kEndWait{1000};
 // How long Restart waits: what Start was given, within these.
 constexpr std::chrono::seconds kRestartWaitMin{1};
 constexpr std::chrono::seconds kRestartWaitMax{60};
@@ -112,6 +114,33 @@ std::expected<Ran, Trouble> RunToEnd(const std::vector<std::string>& words, Priv
   return Ran{.how = *ended, .said = process->LastWords()};
 }
 
+// A connection of which some bytes came already.
+class BegunTransport final : public Transport {
+ public:
+  BegunTransport(std::unique_ptr<Transport> rest, engine::Bytes begun)
+      : rest_(std::move(rest)), begun_(std::move(begun)) {}
+
+  Ending Send(engine::ByteView bytes, Clock::time_point deadline) override { return rest_->Send(bytes, deadline); }
+
+  Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {
+    if (begun_.empty()) {
+      return rest_->Receive(out, bytes_max, deadline);
+    }
+    NBDSPEC_CHECK(begun_.size() <= bytes_max);
+    out.insert(out.end(), begun_.begin(), begun_.end());
+    begun_.clear();
+    return Ending::kNone;
+  }
+
+  void CloseSending() override { rest_->CloseSending(); }
+
+ private:
+  std::unique_ptr<Transport> rest_;
+  engine::Bytes begun_;
+};
+
+using PeerConnection = std::expected<std::unique_ptr<Transport>, Trouble>;
+
 class StartedPeer final : public Peer, public Storage {
  public:
   StartedPeer(ServerRecipe recipe, Setup setup, std::chrono::nanoseconds restart_wait)
@@ -128,23 +157,31 @@ class StartedPeer final : public Peer, public Storage {
     return StartOnItsDisk(deadline);
   }
 
-  std::expected<std::unique_ptr<Transport>, Trouble> Connect(Clock::time_point deadline) override {
+  PeerConnection Connect(Clock::time_point deadline) override {
     if (process_ == nullptr) {
       return std::unexpected(Trouble{"The server " + recipe_.name + " is not running: its last start failed."});
+    }
+    if (may_end_) {
+      return ConnectToNext(deadline);
     }
     auto transport = ConnectSocket(address_, deadline);
     if (transport) {
       return *std::move(transport);
     }
-    const auto ended = Ended();
-    return std::unexpected(Trouble{
-        "Cannot connect to the server " + recipe_.name + ": " + std::generic_category().message(transport.error()) +
-        ". " + (ended ? "It " + *ended + ". " : "It still runs. ") + TellLastWords(process_->LastWords())});
+    return std::unexpected(CannotConnect(transport.error()));
   }
 
-  std::optional<std::string> Ended() override {
-    return process_ == nullptr ? "could not be started again" : process_->EndedBy(Clock::now() + kNewsOfDeathWait);
+  std::optional<std::string> Ended() override { return EndedBy(Clock::now() + kNewsOfDeathWait); }
+
+  std::optional<std::string> EndedBy(Clock::time_point deadline) override {
+    if (process_ == nullptr) {
+      return "could not be started again";
+    }
+    auto ended = process_->EndedBy(deadline);
+    return may_end_ && ended == kEndedWell ? std::nullopt : std::move(ended);
   }
+
+  void MayEndWithItsClient() override { may_end_ = true; }
 
   std::expected<void, Trouble> Restart() override { return Start(Clock::now() + restart_wait_); }
   std::string StandardError() override { return process_ == nullptr ? std::string() : process_->LastWords(); }
@@ -225,9 +262,52 @@ class StartedPeer final : public Peer, public Storage {
     return Format(path, std::move(directory), deadline);
   }
 
+  [[nodiscard]] Trouble CannotConnect(int error) {
+    const auto ended = Ended();
+    return Trouble{"Cannot connect to the server " + recipe_.name + ": " + std::generic_category().message(error) +
+                   ". " + (ended ? "It " + *ended + ". " : "It still runs. ") + TellLastWords(process_->LastWords())};
+  }
+
+  // To the server, or to the next one where this one has ended with its client.
+  PeerConnection ConnectToNext(Clock::time_point deadline) {
+    for (;;) {
+      if (process_->EndedBy(Clock::now() + kReadinessPause) == kEndedWell) {
+        NBDSPEC_RETURN_IF_ERROR(StartOnWhatItServed(deadline));
+      }
+      auto transport = ConnectSocket(address_, deadline);
+      engine::Bytes first;
+      const Ending ending = transport ? (*transport)->Receive(first, 1, deadline) : Ending::kClosed;
+      if (transport && (ending == Ending::kNone || ending == Ending::kTimedOut)) {
+        return std::make_unique<BegunTransport>(*std::move(transport), std::move(first));
+      }
+      // It may be about to end; where it refuses, it may not have begun to listen.
+      const auto ended = process_->EndedBy(std::min(deadline, Clock::now() + (transport ? kEndWait : kReadinessPause)));
+      if (ended != kEndedWell && (ended || transport || Clock::now() >= deadline)) {
+        return transport ? PeerConnection(*std::move(transport)) : std::unexpected(CannotConnect(transport.error()));
+      }
+    }
+  }
+
+  std::expected<void, Trouble> StartOnWhatItServed(Clock::time_point deadline) {
+    if (storage_ != nullptr) {
+      process_.reset();
+      mounted_.reset();
+      return StartOnItsDisk(deadline);
+    }
+    const std::string served = image_path_;
+    return StartProcess(deadline, [&](const std::string& image) -> std::expected<void, Trouble> {
+      std::error_code error;
+      std::filesystem::rename(served, image, error);
+      return error ? std::expected<void, Trouble>(std::unexpected(
+                         Trouble{"Cannot keep the test image for the next client: " + error.message() + "."}))
+                   : std::expected<void, Trouble>();
+    });
+  }
+
   std::expected<void, Trouble> StartOnItsDisk(Clock::time_point deadline) {
-    auto started = StartProcess(deadline);
-    if (started) {
+    auto started =
+        StartProcess(deadline, [this, deadline](const std::string& image) { return MakeImageFile(image, deadline); });
+    if (started && !may_end_) {  // Else a look at it could be the connection that it is there for.
       started = WaitUntilUp(deadline);
     }
     if (!started) {
@@ -236,7 +316,9 @@ class StartedPeer final : public Peer, public Storage {
     return started;
   }
 
-  std::expected<void, Trouble> StartProcess(Clock::time_point deadline) {
+  // `make_image` makes the file that is to be served.
+  std::expected<void, Trouble> StartProcess(
+      Clock::time_point deadline, const std::function<std::expected<void, Trouble>(const std::string&)>& make_image) {
     if (storage_ != nullptr && recipe_.takes_disk == TakesDisk::kFile) {
       NBDSPEC_ASSIGN_OR_RETURN(mounted, MountedStorage::Mount(*storage_, deadline));
       mounted_ = std::move(mounted);
@@ -246,8 +328,9 @@ class StartedPeer final : public Peer, public Storage {
     NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(directory.socket_path()));
     address_ = address;
     const std::string socket_path = directory.PathOf(kDiskSocket);
-    std::string disk = directory.PathOf("image");
-    Prepare prepare = [&] { return MakeImageFile(disk, deadline); };
+    image_path_ = directory.PathOf("image");
+    std::string disk = image_path_;
+    Prepare prepare = [&] { return make_image(image_path_); };
     if (mounted_) {
       disk = mounted_->path();
       prepare = [] -> std::expected<void, Trouble> { return {}; };
@@ -298,6 +381,8 @@ class StartedPeer final : public Peer, public Storage {
   Setup setup_;
   std::chrono::nanoseconds restart_wait_;
   SocketAddress address_;
+  bool may_end_ = false;
+  std::string image_path_;
   std::unique_ptr<StorageServer> storage_;  // What is declared last goes first: the server may want its disk to stop.
   std::optional<MountedStorage> mounted_;
   std::unique_ptr<ServerProcess> process_;  // Null only when the last start failed.
