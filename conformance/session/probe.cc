@@ -57,6 +57,10 @@ class Conversation {
 
   std::expected<Profile, ProbeError> Run() {
     const auto greeting = session_.Greet();
+    if (!greeting && session_.greeted_oldstyle()) {
+      profile_.refusal = "the server speaks the oldstyle handshake, in which nothing can be asked";
+      return profile_;
+    }
     if (!greeting) {
       return std::unexpected(
           ProbeError{.is_unreachable = session_.received_byte_count() == 0, .sentence = greeting.error()});
@@ -68,8 +72,15 @@ class Conversation {
       if (const auto done = (this->*step)(); !done) {
         return std::unexpected(ProbeError{.sentence = done.error()});
       }
+      if (!profile_.refusal.empty()) {
+        return profile_;
+      }
     }
-    session_.Disconnect();
+    if (options_.kept != nullptr) {
+      *options_.kept = std::move(session_);
+    } else {
+      session_.Disconnect();
+    }
     return profile_;
   }
 
@@ -79,10 +90,21 @@ class Conversation {
 
   void Mark(Features feature, bool offered) { profile_.features |= offered ? feature : 0; }
 
+  // Takes note of how long `ask` waits for the server.
+  template <typename Function>
+  auto Timed(const Function& ask) {
+    const auto begin = Transport::Clock::now();
+    auto answer = ask();
+    profile_.longest_wait = std::max(profile_.longest_wait, Transport::Clock::now() - begin);
+    return answer;
+  }
+
   // Asks an option of the export under test.
   std::expected<OptionReplies, std::string> Ask(std::uint32_t option, std::vector<std::string> queries = {}) {
-    return session_.Try(MakeOption(
-        option, {.export_name = options_.export_name, .requests = InfoRequests(), .queries = std::move(queries)}));
+    return Timed([&] {
+      return session_.Try(MakeOption(
+          option, {.export_name = options_.export_name, .requests = InfoRequests(), .queries = std::move(queries)}));
+    });
   }
 
   // Where a server knows options.
@@ -136,11 +158,42 @@ class Conversation {
     return names;
   }
 
+  // By GO where the server knows it. Returns the option, 0 when it refused.
+  std::expected<std::uint32_t, std::string> EnterOrRefusal() {
+    if (profile_.Offers(Feature::kFixedNewstyle)) {
+      NBDSPEC_ASSIGN_OR_RETURN(replies, Ask(OptionType::kGo));
+      if (session_.negotiated().transmission) {
+        return OptionType::kGo;
+      }
+      if (replies.back().type != OptionReplyType::kErrUnsup) {
+        profile_.refusal = RefusalText(replies);
+        return 0;
+      }
+    }
+    const auto by_name = Timed(
+        [&] { return session_.AskExportName(options_.export_name, !session_.negotiated().pads_export_name_reply()); });
+    if (by_name) {
+      return OptionType::kExportName;
+    }
+    const ReceiveError& ended = by_name.error();
+    // The first is the only way to refuse; some do it by an option reply.
+    const bool is_refusal =
+        (ended.is_disconnect() && session_.pending().empty()) || ended.kind == ReceiveError::kUnexpected;
+    if (!is_refusal) {
+      return std::unexpected("NBD_OPT_EXPORT_NAME got no answer: " + ended.text);
+    }
+    profile_.refusal = "NBD_OPT_EXPORT_NAME: " + ended.text;
+    return 0;
+  }
+
   Done Enter() {
-    const auto entered_by = session_.EnterByGoOrName(options_.export_name, InfoRequests());
+    const auto entered_by = EnterOrRefusal();
     if (!entered_by) {
       return std::unexpected("the export " + Quoted(options_.export_name) +
                              " cannot be entered: " + entered_by.error());
+    }
+    if (*entered_by == 0) {
+      return {};
     }
     const Negotiated& negotiated = session_.negotiated();
     if (!negotiated.has_info) {
@@ -166,7 +219,7 @@ class Conversation {
     if (length == 0 || length > (1U << 20)) {
       return {};  // An empty export, or a minimum block size that no server may advertise: for the checks to judge.
     }
-    const auto answer = session_.Ask(Request{.length = static_cast<std::uint32_t>(length)});
+    const auto answer = Timed([&] { return session_.Ask(Request{.length = static_cast<std::uint32_t>(length)}); });
     return answer ? Done()
                   : std::unexpected(fmt::format("a READ of {} bytes got no answer: {}", length, answer.error().text));
   }

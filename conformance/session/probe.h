@@ -9,6 +9,7 @@
 #include <bit>
 #include <cstdint>
 #include <expected>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -47,6 +48,9 @@ struct Feature {
   static constexpr Features kNoFastZero = 1 << 21;  // WRITE_ZEROES without FAST_ZERO.
 };
 inline constexpr int kFeatureCount = std::countr_zero(Feature::kNoFastZero) + 1;
+// Those of an export, of which a server that lets nobody into it need not say anything true.
+inline constexpr Features kFeaturesOfExport =
+    ~(Feature::kFixedNewstyle | Feature::kNoZeroes | Feature::kList | Feature::kStructuredReplies);
 
 // One feature for people: "structured replies", "the TRIM command".
 std::string_view Describe(Features feature);
@@ -59,6 +63,10 @@ struct Profile {
   InfoBlockSize block_size = {};  // The specification's defaults where the server sent none.
   std::vector<ListedExport> exports = {};
   std::vector<std::string> contexts = {};  // Names that LIST_META_CONTEXT gives, base:allocation included.
+  // Why the server let nobody into the export, in words that follow "the export cannot be entered: "; empty when it
+  // did. What shows only behind that is not known then.
+  std::string refusal = {};
+  Transport::Clock::duration longest_wait{0};  // For one answer.
 
   [[nodiscard]] bool Offers(Features feature) const { return (features & feature) != 0; }
   // For reports.
@@ -69,6 +77,7 @@ struct ProbeOptions {
   std::string export_name;
   bool may_write = false;
   Session::Limits limits;
+  std::optional<Session>* kept = nullptr;  // Where the session goes, in the export, instead of being ended.
 };
 
 // Why the conversation failed, and whether that was before the server sent anything (nothing can be tested then).

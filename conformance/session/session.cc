@@ -230,6 +230,7 @@ Received<ServerMessage> Session::NextUntil(Transport::Clock::time_point deadline
 Received<ServerMessage> Session::Next() {
   auto next = NextUntil(Until(limits_.reply_timeout));
   if (!next && next.error().kind == ReceiveError::kTimedOut) {
+    transcript_->NoteSilence();
     Note(next.error().text);
   }
   return next;
@@ -303,6 +304,9 @@ ReceiveError Session::WaitForEnd() {
   for (std::uint32_t received_count = 0; received_count < limits_.messages_max; ++received_count) {
     const auto received = NextUntil(deadline);
     if (!received) {
+      if (received.error().kind == ReceiveError::kTimedOut) {
+        transcript_->NoteSilence();
+      }
       return received.error();
     }
   }

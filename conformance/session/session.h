@@ -83,9 +83,14 @@ class Transcript {
   // second connection's lines have "C2>", "S2<".
   [[nodiscard]] std::vector<std::string> Text() const;
 
+  // Whether some wait for a message was in vain.
+  [[nodiscard]] bool has_silence() const { return has_silence_; }
+  void NoteSilence() { has_silence_ = true; }
+
   static constexpr std::size_t kLinesMax = 400;
 
  private:
+  bool has_silence_ = false;
   std::vector<Line> lines_;
   std::uint64_t dropped_ = 0;
 };

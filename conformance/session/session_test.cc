@@ -189,14 +189,16 @@ TEST(Probe, WithoutPermissionTheExportIsNotWritable) {
   EXPECT_FALSE(profile->Offers(Feature::kWritable));
 }
 
-TEST(Probe, AnUnknownExportIsASentenceWithItsName) {
+TEST(Probe, AnExportThatCannotBeEnteredLeavesWhatShowedBefore) {
   const auto target = ReferenceTarget();
   const auto peer = target->Start(Setup::kWritable, Transport::Clock::time_point::max());
   Transcript transcript;
   const auto profile = Probe(**peer, {.export_name = "no\nsuch", .may_write = false, .limits = {}}, transcript);
-  ASSERT_FALSE(profile);
-  EXPECT_FALSE(profile.error().is_unreachable);
-  EXPECT_NE(profile.error().sentence.find("\"no\\nsuch\""), std::string::npos) << profile.error().sentence;
+  ASSERT_TRUE(profile) << profile.error().sentence;
+  EXPECT_TRUE(profile->refusal.starts_with("NBD_OPT_GO was answered NBD_REP_ERR_UNKNOWN")) << profile->refusal;
+  EXPECT_EQ(profile->exports.size(), 2U);
+  EXPECT_TRUE(profile->Offers(Feature::kStructuredReplies));
+  EXPECT_FALSE(profile->Offers(Feature::kGo));
 }
 
 }  // namespace

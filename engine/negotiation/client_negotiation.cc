@@ -31,14 +31,14 @@ Option GoFor(std::string_view name, std::vector<std::uint16_t> requests) {
   return MakeOption(OptionType::kGo, {.export_name = std::string(name), .requests = std::move(requests)});
 }
 
-std::unexpected<std::string> Refused(const OptionReplies& replies) {
+}  // namespace
+
+std::string RefusalText(const OptionReplies& replies) {
   const OptionReply& last = replies.back();
   const std::string text(last.payload.begin(), last.payload.end());
-  return std::unexpected(OptionName(last.option) + " was answered " + OptionReplyName(last.type) +
-                         (text.empty() ? "" : " " + Quoted(text)));
+  return OptionName(last.option) + " was answered " + OptionReplyName(last.type) +
+         (text.empty() ? "" : " " + Quoted(text));
 }
-
-}  // namespace
 
 void ClientNegotiation::Send(const ClientMessage& message) {
   if (const auto* flags = std::get_if<ClientFlags>(&message)) {
@@ -48,7 +48,9 @@ void ClientNegotiation::Send(const ClientMessage& message) {
 }
 
 Received<Greeting> ClientNegotiation::NextGreeting() {
-  auto greeting = As<Greeting>(ReceiveMessage(), "a newstyle greeting");
+  auto received = ReceiveMessage();
+  greeted_oldstyle_ = received && std::holds_alternative<OldstyleGreeting>(*received);
+  auto greeting = As<Greeting>(std::move(received), "a newstyle greeting");
   if (greeting) {
     negotiated_.Apply(*greeting);
   }
@@ -117,7 +119,7 @@ std::expected<OptionReplies, std::string> ClientNegotiation::Try(const Option& o
 
 std::expected<OptionReplies, std::string> ClientNegotiation::Require(const Option& option) {
   auto replies = Try(option);
-  return !replies || replies->back().type == OptionReplyType::kAck ? replies : Refused(*replies);
+  return !replies || replies->back().type == OptionReplyType::kAck ? replies : std::unexpected(RefusalText(*replies));
 }
 
 ClientNegotiation::EnteredBy ClientNegotiation::EnterByGo(std::string_view name, InfoRequests requests) {
@@ -139,7 +141,8 @@ ClientNegotiation::EnteredBy ClientNegotiation::EnterByGoOrName(std::string_view
   if (negotiated_.transmission) {
     return OptionType::kGo;
   }
-  return replies.back().type == OptionReplyType::kErrUnsup ? EnterByName(name) : EnteredBy(Refused(replies));
+  return replies.back().type == OptionReplyType::kErrUnsup ? EnterByName(name)
+                                                           : EnteredBy(std::unexpected(RefusalText(replies)));
 }
 
 }  // namespace nbdspec::engine

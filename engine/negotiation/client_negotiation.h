@@ -58,6 +58,9 @@ class ClientNegotiation {
 
   [[nodiscard]] const Negotiated& negotiated() const { return negotiated_; }
 
+  // Whether the greeting was that of the oldstyle handshake.
+  [[nodiscard]] bool greeted_oldstyle() const { return greeted_oldstyle_; }
+
   // Sends a message as it is, legal or not.
   void Send(const ClientMessage& message);
 
@@ -103,6 +106,10 @@ class ClientNegotiation {
  private:
   Limits reply_limits_;
   Negotiated negotiated_;
+  bool greeted_oldstyle_ = false;
 };
+
+// What a refusal says: "NBD_OPT_GO was answered NBD_REP_ERR_POLICY \"not you\"". Range: not empty.
+std::string RefusalText(const OptionReplies& replies);
 
 }  // namespace nbdspec::engine
