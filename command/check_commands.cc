@@ -90,7 +90,12 @@ ExitOrRefusal CheckCommand(const Options& given) {
   const Shown shown = IsTerminal(stderr) ? Shown::kInPlace : Shown::kAsLines;
   Progress progress(checks.size(), shown, Progress::Clock::now());
   run_options.on_outcome = [&](const reports::Outcome& outcome) {
-    so_far.outcomes.push_back(outcome);
+    const auto before = std::ranges::find(so_far.outcomes, outcome.id, &reports::Outcome::id);
+    if (before == so_far.outcomes.end()) {
+      so_far.outcomes.push_back(outcome);
+    } else {
+      *before = outcome;
+    }
     if (outcome.verdict != reports::Verdict::kPass && outcome.verdict != reports::Verdict::kNotApplicable) {
       (void)WriteReports(so_far, options, /*is_finished=*/false);
     }

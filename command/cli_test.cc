@@ -184,8 +184,8 @@ void KilledRunLeavesNothing(const std::string& signal) {
   // Killed while it forks the guardian of a server, it could leave an empty directory: wait for all four.
   const Result result =
       Nbdspec("check -j 4 --spawn \"sh -c 'mkdir -p " + started + "; touch " + started +
-              "/\\$\\$; exec nbdkit -f -U {socket} memory 8M'\" & pid=$!; for i in $(seq 600); do [ \"$(ls " + started +
-              " 2>&1 | wc -l)\" = 4 ] && break; sleep 0.1; done; kill -" + signal + " $pid; wait $pid");
+              "/\\$\\$; exec nbdkit -f -U {socket} file {image}'\" & pid=$!; for i in $(seq 600); do [ \"$(ls " +
+              started + " 2>&1 | wc -l)\" = 4 ] && break; sleep 0.1; done; kill -" + signal + " $pid; wait $pid");
   ::unsetenv("TMPDIR");
   EXPECT_TRUE(std::filesystem::exists(started)) << result.output;
   EXPECT_EQ(result.exit, signal == "KILL" ? 128 + SIGKILL : 128 + SIGINT) << result.output;

@@ -42,7 +42,8 @@ bool GoWhereTheUserStands() {
 
 constexpr char kAbout[] =
     "nbdspec: is what an NBD server says allowed by the truth and by the specification?\n"
-    "Exit codes: 0 nothing wrong, 1 a failure, 2 usage, 3 the target was never usable, 5 nbdspec's own error.";
+    "Exit codes: 0 nothing wrong, 1 a failure, 2 usage, 3 the target could not be used, or not all of it, 5 nbdspec's "
+    "own error.";
 
 // An empty word is most often a variable that is not set. Returns what is wrong, as CLI11 wants it.
 std::string RefuseEmpty(const std::string& text) { return text.empty() ? "it is empty" : ""; }

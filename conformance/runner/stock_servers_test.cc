@@ -12,7 +12,7 @@
 #include "conformance/peer/process/process.h"
 #include "conformance/peer/target.h"
 #include "conformance/peer/testdata/peer_fixture.h"
-#include "conformance/runner/runner.h"
+#include "conformance/runner/worker.h"
 #include "reports/model/run.h"
 
 namespace nbdspec::conformance {
@@ -42,7 +42,8 @@ class StockServers : public PeerFixture {
   static void Expect(std::string_view command, const Verdicts& expected, std::string_view export_name = "") {
     const auto target = TargetFromSpawn(command, export_name, {.power_cut = true}).value();
     const RunOptions options;
-    Worker worker(*target, options, Transport::Clock::time_point::max());
+    Knowledge knowledge;
+    Worker worker(*target, options, Transport::Clock::time_point::max(), knowledge);
     for (const auto& [id, verdict] : expected) {
       const reports::Outcome outcome = worker.Run(*std::ranges::find(AllChecks(), id, &Check::id));
       EXPECT_EQ(reports::Word(outcome.verdict), reports::Word(verdict))

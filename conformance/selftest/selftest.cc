@@ -30,7 +30,8 @@ Catch Run(const Fault& fault, const Check& check, std::uint64_t seed) {
     return is_faulty ? engine::faults::Interpose(fault.change, /*number=*/0, &layer) : nullptr;
   }});
   const RunOptions options = OptionsFor(seed);
-  Worker worker(*target, options, Transport::Clock::time_point::max());
+  Knowledge knowledge;
+  Worker worker(*target, options, Transport::Clock::time_point::max(), knowledge);
   worker.Open(check.setup);
   is_faulty = true;
   reports::Outcome outcome = worker.Run(check);
@@ -70,7 +71,8 @@ SelfTest RunSelfTest(std::uint64_t seed, std::string_view prefix) {
   }
   const auto sound = ReferenceTarget();
   const RunOptions options = OptionsFor(seed);
-  Worker worker(*sound, options, Transport::Clock::time_point::max());
+  Knowledge knowledge;
+  Worker worker(*sound, options, Transport::Clock::time_point::max(), knowledge);
   for (const Check& check : AllChecks()) {
     if (!check.id.starts_with(prefix)) {
       continue;

@@ -68,7 +68,7 @@ struct Run {
   std::string target;
   Advertised advertised;
   std::vector<Outcome> outcomes;
-  std::string trouble;  // Why the run ended early; empty when it did not.
+  std::string trouble;  // Why the run ended early, or why most was not asked; empty when neither is so.
   int exit = 0;
   double duration_ms = 0;
 };

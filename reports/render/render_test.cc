@@ -193,8 +193,8 @@ TEST(RenderText, LastLineSaysTheExitCodeAndWhy) {
   EXPECT_TRUE(RenderText(run, {}).ends_with("\nExit 1: 2 failed, 1 could not be judged.\n"));
   run.exit = ExitCode::kTargetUnusable;
   run.trouble = "nbdkit is not installed";
-  EXPECT_TRUE(RenderText(run, {}).ends_with("Exit 3: the target was never usable.\n"));
-  Find(RenderText(run, {}), "\nThe run ended early:\n    nbdkit is not installed\n");
+  EXPECT_TRUE(RenderText(run, {}).ends_with("Exit 3: the target could not be used, or not all of it.\n"));
+  Find(RenderText(run, {}), "\nThe target cannot be used:\n    nbdkit is not installed\n");
   EXPECT_TRUE(RenderText(RunOf({Make("a.b", Verdict::kPass)}), {}).ends_with("Exit 0: nothing failed.\n"));
 }
 

@@ -208,7 +208,9 @@ std::string NotAsked(const Run& run, Verdict verdict, std::string_view title, bo
     for (const std::string& line : Wrap(fmt::format("{} ({})", reason, ids.size()), 98)) {
       out += "  " + line + "\n";
     }
-    for (const std::string& line : Wrap(fmt::format("{}", fmt::join(ids, ", ")), 94)) {
+    const bool says_all = run.exit == ExitCode::kTargetUnusable;  // Then it is most of them.
+    const std::string shown = says_all ? "" : fmt::format("{}", fmt::join(ids, ", "));
+    for (const std::string& line : Wrap(shown, 94)) {
       out += Painted(Paint::kFaint, "      " + line, color) + "\n";
     }
   }
@@ -271,7 +273,7 @@ std::string WhyThisExit(const Run& run, const Tally& tally) {
     case ExitCode::kUsage:
       return "the command was not understood, or selected nothing";
     case ExitCode::kTargetUnusable:
-      return "the target was never usable";
+      return "the target could not be used, or not all of it";
     case ExitCode::kOurError:
       return "an error of nbdspec itself; please report it with the lines above";
     default:
@@ -284,7 +286,9 @@ std::string Footer(const Run& run, bool color) {
   const Tally tally = TallyOf(run);
   std::string out = "\n";
   if (!run.trouble.empty()) {
-    out += Painted(Paint::kBad, "The run ended early:", color) + "\n";
+    const std::string_view heading =
+        run.exit == ExitCode::kTargetUnusable ? "The target cannot be used:" : "The run ended early:";
+    out += Painted(Paint::kBad, heading, color) + "\n";
     for (const std::string& line : Wrap(PrintableLines(run.trouble), 96)) {
       out += "    " + line + "\n";  // Set in: it may quote the server, line by line.
     }

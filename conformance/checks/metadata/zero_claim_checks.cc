@@ -138,7 +138,9 @@ Step Do(StatusAsker& asker, Request request, ByteRange range) {
     return {};
   }
   const std::string saw = Describe(request) + ": " + ErrorName(answer.error());
-  return Stop(answer.error() == NbdError::kEnospc ? NotApplicable(saw) : Inconclusive(saw));
+  // A server may have no room, or nothing to cache into: then there is nothing to judge.
+  const bool may_refuse = answer.error() == NbdError::kEnospc || request.type == CommandType::kCache;
+  return Stop(may_refuse ? NotApplicable(saw) : Inconclusive(saw));
 }
 
 // Asks for what is at and around `place` in many ways, and reads back what is claimed there.

@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `nbdspec check` on servers that treat their clients oddly (conformance/peer:odd_server): the right ones are not
+// accused, and of the wrong ones the culprit is named.
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <algorithm>
+#include <fstream>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <string>
+
+#include "command/testdata/program.h"
+#include "engine/spec/ids.h"
+
+namespace nbdspec::command {
+namespace {
+
+struct Checked {
+  int exit = -1;
+  std::string output;
+  std::string trouble;
+  std::map<std::string, std::string> verdicts;  // By id.
+  std::map<std::string, std::string> saw;
+
+  [[nodiscard]] std::set<std::string> With(const std::string& verdict) const {
+    std::set<std::string> ids;
+    for (const auto& [id, each] : verdicts) {
+      if (each == verdict) {
+        ids.insert(id + ": " + saw.at(id));
+      }
+    }
+    return ids;
+  }
+};
+
+Checked Read(const Result& result, const std::string& json) {
+  Checked checked{.exit = result.exit, .output = result.output};
+  const auto run = nlohmann::json::parse(Contents(json), nullptr, /*allow_exceptions=*/false);
+  EXPECT_FALSE(run.is_discarded()) << result.output;
+  if (!run.is_discarded()) {
+    checked.trouble = run["trouble"];
+    for (const auto& outcome : run["outcomes"]) {
+      checked.verdicts[outcome["id"]] = outcome["verdict"];
+      checked.saw[outcome["id"]] = outcome["evidence"].value("saw", "");
+    }
+  }
+  return checked;
+}
+
+std::string Odd(const std::string& words) { return "conformance/peer/odd_server {socket} " + words; }
+
+// Checks a server that nbdspec starts.
+Checked Check(const std::string& command, const std::string& words = "") {
+  const std::string json = FileFor("run.json");
+  return Read(Nbdspec("check --spawn \"" + command + "\" " + words + " --json " + json), json);
+}
+
+// Checks an odd server that is there already.
+Checked CheckByUri(const std::string& odd, const std::string& words) {
+  const std::string json = FileFor("uri.json");
+  std::string directory = "/tmp/nbdspec-test-XXXXXX";  // Short: of a long TMPDIR no socket can be made.
+  EXPECT_NE(::mkdtemp(directory.data()), nullptr);
+  const std::string socket = directory + "/s";
+  const Result result =
+      Shell("conformance/peer/odd_server " + socket + " " + odd + " & pid=$!; while [ ! -e " + socket +
+            " ]; do sleep 0.05; done; command/nbdspec check 'nbd+unix:///?socket=" + socket + "' " + words +
+            " --json " + json + " 2>&1; exit=$?; kill $pid; wait $pid; rm -r " + directory + "; exit $exit");
+  return Read(result, json);
+}
+
+void ExpectNothingAmiss(const Checked& checked) {
+  EXPECT_EQ(checked.exit, 0) << checked.output;
+  for (const char* const verdict : {"fail", "inconclusive", "flaky"}) {
+    EXPECT_EQ(checked.With(verdict), std::set<std::string>()) << verdict;
+  }
+}
+
+// --- Odd and right ---
+
+class RightServer : public testing::TestWithParam<const char*> {};
+
+TEST_P(RightServer, IsNotAccused) {
+  const Checked checked = Check(Odd(GetParam()));
+  ExpectNothingAmiss(checked);
+  EXPECT_GT(checked.With("pass").size(), 60U) << checked.output;
+}
+
+INSTANTIATE_TEST_SUITE_P(All, RightServer,
+                         testing::Values("queues-clients", "refuses-second", "ends-with-client", "ends-with-entered",
+                                         "simple", "refuses-caching"));
+
+TEST(OddServers, OneOnOneImageIsAskedOnItsOwn) {
+  const std::string image = FileFor("image");
+  std::ofstream(image) << std::string(8 << 20, 'x');
+  ExpectNothingAmiss(
+      Check("nbdkit -f --threads=1 -U {socket} file " + image, "-j 4 base-allocation write-zeroes.reads-zero"));
+  // This one locks it.
+  ExpectNothingAmiss(
+      Check("qemu-nbd -t --shared=0 -k {socket} -x '' -f raw " + image, "-j 4 base-allocation handshake"));
+}
+
+// --- Wrong: who did it ---
+
+constexpr char kSuspects[] = "-j 1 handshake cache transmission.write structured.read";
+
+TEST(OddServers, ALateDeathIsTheFailureOfTheCheckThatCausedIt) {
+  const Checked checked = Check(Odd("aborts-after-cache"), kSuspects);
+  EXPECT_EQ(checked.exit, 1);
+  EXPECT_EQ(checked.With("flaky"), std::set<std::string>());
+  EXPECT_EQ(checked.With("inconclusive"), std::set<std::string>());
+  EXPECT_FALSE(checked.With("fail").empty()) << checked.output;
+  for (const std::string& failed : checked.With("fail")) {
+    EXPECT_TRUE(failed.contains("SIGABRT")) << failed;
+    EXPECT_FALSE(failed.starts_with("handshake")) << failed;
+  }
+}
+
+TEST(OddServers, ADeathThatDoesNotComeAgainIsAFailureAllTheSame) {
+  const Checked checked = Check(Odd("aborts-once file=" + FileFor("aborted")), kSuspects);
+  const auto failed = checked.With("fail");
+  ASSERT_EQ(failed.size(), 1U) << checked.output;
+  EXPECT_TRUE(failed.begin()->contains("SIGABRT")) << *failed.begin();
+  EXPECT_EQ(checked.With("flaky"), std::set<std::string>());
+}
+
+TEST(OddServers, ALockThatStaysIsTheFailureOfTheCheckThatTookIt) {
+  for (const char* const how : {"locks-after-cache", "stops-after-cache"}) {
+    const Checked checked = Check(Odd(how), std::string(kSuspects) + " --reply-timeout 300ms");
+    EXPECT_FALSE(checked.With("fail").empty()) << checked.output;
+    for (const std::string& failed : checked.With("fail")) {
+      EXPECT_TRUE(failed.contains(": afterwards the server")) << failed;
+      EXPECT_FALSE(failed.starts_with("handshake")) << failed;
+    }
+    EXPECT_EQ(checked.With("flaky"), std::set<std::string>()) << how;
+    EXPECT_EQ(checked.With("inconclusive"), std::set<std::string>()) << how;
+  }
+}
+
+TEST(OddServers, OfAServerThatIsThereTheLastCheckIsNamed) {
+  const Checked checked = CheckByUri("aborts-after-cache", "cache handshake --allow-write");
+  const auto failed = checked.With("fail");
+  EXPECT_EQ(checked.exit, 1) << checked.output;
+  EXPECT_EQ(checked.With("inconclusive"), std::set<std::string>());
+  ASSERT_GE(failed.size(), 1U) << checked.output;
+  EXPECT_TRUE(failed.begin()->contains("takes no clients")) << *failed.begin();
+  EXPECT_FALSE(checked.With("skip").empty());
+}
+
+TEST(OddServers, ALoneCommandThatEndsTheConnectionIsAFailureWithoutStructuredRepliesToo) {
+  for (const std::string words : {"hangs-up-on-zeroing", "hangs-up-on-zeroing simple"}) {
+    const Checked checked = Check(Odd(words), "transmission.disconnect");
+    EXPECT_EQ(checked.verdicts.at(std::string(spec::kTransmissionDisconnectOnlyAllowedServer)), "fail")
+        << checked.output;
+  }
+}
+
+// --- Nobody enters ---
+
+TEST(OddServers, AnExportThatCannotBeEnteredIsOneSentence) {
+  for (const char* const how : {"named", "oldstyle"}) {
+    const Checked checked = Check(Odd(how));
+    EXPECT_EQ(checked.exit, 3) << checked.output;
+    EXPECT_TRUE(checked.trouble.contains("cannot be entered")) << checked.trouble;
+    EXPECT_EQ(checked.With("inconclusive"), std::set<std::string>()) << how;
+    EXPECT_FALSE(checked.With("skip").empty());
+    EXPECT_LT(std::ranges::count(checked.output, '\n'), 60) << checked.output;
+  }
+  const Checked named = Check(Odd("named"));
+  EXPECT_EQ(named.With("fail"), std::set<std::string>());
+  EXPECT_TRUE(named.trouble.contains("It lists \"d\"")) << named.trouble;
+  EXPECT_GT(named.With("pass").size(), 40U);
+}
+
+TEST(OddServers, WhatWouldWriteIsSkippedWithoutPermission) {
+  const Checked checked = CheckByUri("", "write-zeroes transmission.write");
+  EXPECT_EQ(checked.exit, 0) << checked.output;
+  const auto skipped = checked.With("skip");
+  ASSERT_FALSE(skipped.empty()) << checked.output;
+  for (const std::string& each : skipped) {
+    EXPECT_TRUE(each.contains("--allow-write")) << each;
+  }
+  for (const std::string& each : checked.With("n/a")) {
+    EXPECT_FALSE(each.contains("may be written to")) << each;
+  }
+}
+
+}  // namespace
+}  // namespace nbdspec::command

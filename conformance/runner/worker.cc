@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/runner/worker.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <string_view>
+#include <tuple>
+
+#include "conformance/runner/runner.h"
+#include "engine/base/check.h"
+
+namespace nbdspec::conformance {
+
+using reports::Verdict;
+
+namespace {
+
+// How often a server is started for one setup, when it does not come up or its sanity conversation fails.
+constexpr int kStartsMax = 3;
+// In the first conversation nothing is known of how long an answer takes: this many times the usual limit.
+constexpr int kFirstPatience = 5;
+// Of the longest wait that was seen, what limits have to leave room for: in one message, in silence, in one check.
+constexpr int kWaitsPerReply = 4;
+constexpr int kWaitsPerSilence = 2;
+constexpr int kWaitsPerCheck = 300;
+// After what did not hold, a server that is going to die of it gets this time.
+constexpr std::chrono::milliseconds kLateDeathWait{150};
+// After the last check.
+constexpr std::chrono::milliseconds kLastDeathWait{300};
+// A server that ends with its client has this time to do so.
+constexpr std::chrono::milliseconds kEndWait{1000};
+
+// Each check has its own seed, so that it runs the same alone as among others. (FNV-1a.)
+std::uint64_t SeedFor(std::uint64_t seed, std::string_view id) {
+  std::uint64_t hash = 0xcbf29ce484222325 ^ seed;
+  for (const char c : id) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
+  }
+  return hash;
+}
+
+// Why what needs the export was not asked.
+std::string NotEntered(const Profile& profile) { return "the export cannot be entered: " + profile.refusal; }
+
+std::chrono::milliseconds InMilliseconds(Transport::Clock::duration duration) {
+  return std::chrono::ceil<std::chrono::milliseconds>(duration);
+}
+
+}  // namespace
+
+Verdict VerdictFor(Judgement::Kind kind, const spec::Requirement& requirement) {
+  switch (kind) {
+    case Judgement::Kind::kHolds:
+      return Verdict::kPass;
+    case Judgement::Kind::kNotApplicable:
+      return Verdict::kNotApplicable;
+    case Judgement::Kind::kInconclusive:
+      return Verdict::kInconclusive;
+    case Judgement::Kind::kBroken:
+      return SeverityOf(requirement, spec::Role::kServer) == spec::Severity::kFailure ? Verdict::kFail : Verdict::kWarn;
+  }
+  CheckFailed("unknown Judgement::Kind");
+}
+
+reports::Outcome BlankOutcome(const Check& check) {
+  const spec::Requirement& requirement = spec::RequirementOf(check.id);
+  return {.id = std::string(check.id),
+          .requirement = std::string(requirement.id),
+          .level = requirement.level,
+          .statement = std::string(requirement.statement),
+          .section = std::string(requirement.section)};
+}
+
+// --- What is known of the target ---
+
+std::optional<Profile> Knowledge::ProfileOf(Setup setup) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = profiles_.find(setup);
+  return found == profiles_.end() ? std::nullopt : std::optional(found->second);
+}
+
+void Knowledge::Learn(Setup setup, const Profile& profile) {
+  LearnWait(profile.longest_wait);
+  const std::lock_guard lock(mutex_);
+  profiles_.insert_or_assign(setup, profile);
+}
+
+bool Knowledge::LearnWait(Transport::Clock::duration wait) {
+  constexpr std::chrono::milliseconds kNear{10};  // Where limits have room for it anyway.
+  constexpr std::chrono::milliseconds kNoise{50};
+  const std::chrono::milliseconds seen = wait <= kNear ? std::chrono::milliseconds(0) : InMilliseconds(wait);
+  std::chrono::milliseconds known = longest_wait_;
+  const bool is_much_longer = seen > 2 * known + kNoise;
+  while (seen > known && !longest_wait_.compare_exchange_weak(known, seen)) {
+  }
+  return is_much_longer;
+}
+
+// --- Servers ---
+
+Session::Limits Worker::LimitsNow(int starts) const {
+  const std::chrono::milliseconds wait = knowledge_.longest_wait();
+  Session::Limits limits = options_.limits;
+  limits.reply_timeout += kWaitsPerReply * wait;
+  limits.quiet_time += kWaitsPerSilence * wait;
+  limits.deadline =
+      std::min(deadline_, Transport::Clock::now() + starts * options_.case_timeout + kWaitsPerCheck * wait);
+  limits.cancelled = options_.cancelled;
+  return limits;
+}
+
+ProbeOptions Worker::OrdinaryClient(const Session::Limits& limits) const {
+  return {.export_name = target_.ExportName(), .may_write = MayWrite(), .limits = limits};
+}
+
+std::expected<Profile, ProbeError> Worker::ProbeNow(Peer& peer) const {
+  Transcript transcript;
+  return Probe(peer, OrdinaryClient(LimitsNow()), transcript);
+}
+
+// With the patience that a server needs of which nothing is known.
+std::expected<Profile, ProbeError> Worker::ProbeFresh(Peer& peer, Setup setup) {
+  Session::Limits limits = LimitsNow(/*starts=*/kFirstPatience);
+  if (!knowledge_.ProfileOf(setup)) {
+    limits.reply_timeout =
+        std::min(kFirstPatience * limits.reply_timeout, std::max(limits.reply_timeout, options_.case_timeout));
+  }
+  Transcript transcript;
+  auto profile = Probe(peer, OrdinaryClient(limits), transcript);
+  if (profile) {
+    knowledge_.Learn(setup, *profile);
+  }
+  return profile;
+}
+
+Worker::Server Worker::StartServer(Setup setup) {
+  auto started = target_.Start(setup, LimitsNow().deadline);
+  if (!started) {
+    return {.peer = nullptr,
+            .profile = std::unexpected(ProbeError{.is_unreachable = true, .sentence = started.error().sentence})};
+  }
+  Server server{.peer = std::move(*started), .profile = Profile{}};
+  if (knowledge_.ends_with_client) {
+    server.peer->MayEndWithItsClient();
+  }
+  if (knowledge_.one_client) {
+    auto one_client = std::make_unique<OneClientPeer>(std::move(server.peer));
+    server.one_client = one_client.get();
+    server.peer = std::move(one_client);
+  }
+  server.profile = ProbeFresh(*server.peer, setup);
+  // The look at whether it is up may have been all that it was there for.
+  const bool may_have_ended = !server.profile && server.profile.error().is_unreachable && !knowledge_.ends_with_client;
+  if (may_have_ended && server.peer->EndedBy(Transport::Clock::now() + kEndWait) == kEndedWell) {
+    knowledge_.ends_with_client = true;
+    knowledge_.one_client = true;
+    server.peer.reset();  // First: there may be room for only one.
+    return StartServer(setup);
+  }
+  // One conversation that fails need not be the server's way: the checks will find what is.
+  if (const auto known = server.profile ? std::nullopt : knowledge_.ProfileOf(setup)) {
+    server.profile = *known;
+  }
+  return server;
+}
+
+Worker::Server& Worker::ServerFor(Setup setup) {
+  const Setup possible = Possible(setup);
+  auto found = servers_.find(possible);
+  if (found == servers_.end()) {
+    found = servers_.emplace(possible, StartServer(possible)).first;
+  }
+  Server& server = found->second;
+  while (!server.profile && server.start_count < kStartsMax && target_.IsOurs() && !Cancelled() &&
+         Transport::Clock::now() < deadline_) {
+    const int start_count = server.start_count;
+    server.peer.reset();  // First: there may be room for only one.
+    server = StartServer(possible);
+    server.start_count = start_count + 1;
+  }
+  return server;
+}
+
+void Worker::Restart(Server& server, Setup setup) {
+  server.ran.clear();
+  if (target_.IsOurs() && !server.peer->Restart()) {
+    servers_.erase(Possible(setup));  // ServerFor starts another one.
+  }
+}
+
+void Worker::LearnHabits() {
+  Server& server = ServerFor(Setup::kWritable);
+  if (!server.profile || !server.profile->refusal.empty() || knowledge_.one_client) {
+    return;
+  }
+  Transcript transcript;
+  std::optional<Session> first;
+  ProbeOptions staying = OrdinaryClient(LimitsNow());
+  staying.kept = &first;
+  const bool begun = Probe(*server.peer, staying, transcript).has_value();
+  const bool serves_second = begun && ProbeNow(*server.peer).has_value();
+  if (first) {
+    first->Disconnect();
+    first->WaitForEnd();
+    first.reset();
+  }
+  const bool serves_third = ProbeNow(*server.peer).has_value();
+  knowledge_.ends_with_client = !serves_third && server.peer->EndedBy(Transport::Clock::now() + kEndWait) == kEndedWell;
+  knowledge_.one_client = knowledge_.ends_with_client || (begun && !serves_second && serves_third);
+  if (!serves_third || knowledge_.one_client) {
+    server.peer.reset();
+    servers_.clear();  // The next one is treated as it wants to be.
+  }
+}
+
+// --- Checks ---
+
+Worker::Trial Worker::Try(const Check& check, Server& server) {
+  Transcript transcript;
+  const Profile unknown;
+  constexpr int kStarts = 4;  // Of a server whose power is cut, with the first: a check has time for each.
+  const Session::Limits limits = LimitsNow(check.setup == Setup::kOnStorage ? kStarts : 1);
+  CheckContext context{.peer = *server.peer,
+                       .profile = server.profile ? *server.profile : unknown,
+                       .export_name = target_.ExportName(),
+                       .limits = limits,
+                       .requirement = check.requirement(),
+                       .random = std::mt19937_64(SeedFor(options_.seed, check.id)),
+                       .transcript = transcript};
+  Judgement judgement = check.run(context);
+  Trial trial{.was_silent = transcript.has_silence(), .out_of_time = Transport::Clock::now() >= limits.deadline};
+  if (server.one_client != nullptr && server.one_client->TakeNeededTwo()) {
+    judgement = NotApplicable("it takes two clients at once, and the server serves one at a time");
+  }
+  // Without an image nobody knows what of one server's bytes the next one has.
+  if (knowledge_.ends_with_client && !target_.CanRunTwice() && context.connection_count > 1 && judgement.is_broken()) {
+    judgement = NotApplicable("each client has a server of its own, and this check needs two clients of one");
+  }
+  if (trial.out_of_time && judgement.kind != Judgement::Kind::kNotApplicable) {
+    // Silence that was cut short proves nothing, neither for the server nor against it.
+    judgement.kind = Judgement::Kind::kInconclusive;
+    judgement.saw = fmt::format("the time for this check was over{}{}",
+                                judgement.saw.empty() ? "" : "; until then: ", judgement.saw);
+  }
+  trial.evidence = {.sent = transcript.LastSent(),
+                    .allowed = judgement.allowed,
+                    .saw = judgement.saw,
+                    .place = transcript.Place(),
+                    .transcript = transcript.Text()};
+  trial.judgement = std::move(judgement);
+  NoteDeath(trial, server.peer->Ended());
+  return trial;
+}
+
+void Worker::NoteDeath(Trial& trial, const std::optional<std::string>& ended) {
+  if (ended && !trial.died) {
+    trial.died = true;
+    trial.judgement.kind = Judgement::Kind::kBroken;
+    trial.evidence.saw += fmt::format("{}the server {}", trial.evidence.saw.empty() ? "" : "; then ", *ended);
+    trial.evidence.allowed = "a server stays up, whatever a client sends";
+  }
+}
+
+Verdict Worker::VerdictOf(const Check& check, const Trial& trial) {
+  return trial.did_harm() ? Verdict::kFail : VerdictFor(trial.judgement.kind, spec::RequirementOf(check.id));
+}
+
+// What did not hold may have left the server in any state: look, say so, and begin anew.
+void Worker::AddAftermath(Trial& trial, Server& server, Setup setup) {
+  if (!trial.died) {
+    auto after = ProbeNow(*server.peer);
+    NoteDeath(trial, server.peer->EndedBy(Transport::Clock::now() + kLateDeathWait));
+    if (!after && !trial.died) {
+      after = ProbeNow(*server.peer);  // One that fails may be chance.
+      NoteDeath(trial, server.peer->Ended());
+    }
+    if (!after && !trial.died && server.profile) {
+      trial.fell_silent = true;
+      trial.evidence.saw += (trial.evidence.saw.empty() ? "" : "; ") +
+                            ("afterwards the server no longer answers: " + after.error().sentence);
+    }
+    trial.was_slow = after && knowledge_.LearnWait(after->longest_wait);
+  }
+  trial.evidence.standard_error = server.peer->StandardError();
+  Restart(server, setup);
+}
+
+void Worker::Conclude(const Check& check, Server& server, reports::Outcome& outcome) {
+  const std::vector<const Check*> before = server.ran;
+  Trial first = Try(check, server);
+  const auto is_good = [](const Trial& trial) {
+    return !trial.did_harm() && (trial.judgement.holds() || trial.judgement.kind == Judgement::Kind::kNotApplicable);
+  };
+  if (is_good(first)) {
+    server.ran.push_back(&check);
+    outcome.verdict = VerdictOf(check, first);
+    outcome.evidence = std::move(first.evidence);
+    return;
+  }
+  if (Cancelled()) {
+    return;
+  }
+  const bool is_refused = server.profile && !server.profile->refusal.empty();
+  if (is_refused && !first.did_harm() && first.judgement.kind == Judgement::Kind::kInconclusive) {
+    outcome.verdict = Verdict::kSkip;
+    outcome.evidence.saw = NotEntered(*server.profile);
+    return;
+  }
+  AddAftermath(first, server, check.setup);
+  Server* again = &ServerFor(check.setup);
+  if (first.was_silent && first.was_slow && again->peer != nullptr) {  // The answer may have been under way.
+    first = Try(check, *again);
+    if (!is_good(first)) {
+      AddAftermath(first, *again, check.setup);
+      again = &ServerFor(check.setup);
+    }
+  }
+  if (again->peer == nullptr) {
+    outcome.verdict = VerdictOf(check, first);
+    outcome.evidence = std::move(first.evidence);
+    return;
+  }
+  Trial second = Try(check, *again);
+  if (is_good(second)) {
+    again->ran.push_back(&check);
+  } else {
+    AddAftermath(second, *again, check.setup);
+  }
+  Reconcile(check, before, std::move(first), std::move(second), outcome);
+}
+
+// Two runs of one check, the first on a server that `before` had been asked of, the second on a fresh one.
+void Worker::Reconcile(const Check& check, Checks before, Trial first, Trial second, reports::Outcome& outcome) {
+  outcome.verdict = VerdictOf(check, first);
+  const Verdict confirmed = VerdictOf(check, second);
+  const auto both = [&](std::string_view between) {
+    return fmt::format("first {}: {}; {}{}{}{}", reports::Word(outcome.verdict), first.evidence.saw, between,
+                       reports::Word(confirmed), second.evidence.saw.empty() ? "" : ": ", second.evidence.saw);
+  };
+  if (confirmed == outcome.verdict) {
+    outcome.evidence = std::move(first.evidence);
+    return;
+  }
+  if (second.did_harm()) {  // It does so by itself.
+    outcome.verdict = confirmed;
+    outcome.evidence = std::move(second.evidence);
+    return;
+  }
+  if (second.out_of_time && !first.died) {
+    first.evidence.saw = fmt::format("first {}: {}; there was no time to run it again", reports::Word(outcome.verdict),
+                                     first.evidence.saw);
+    outcome.verdict = Verdict::kInconclusive;
+    outcome.evidence = std::move(first.evidence);
+    return;
+  }
+  // A busy machine says nothing about the server.
+  if (first.out_of_time && !first.did_harm()) {
+    outcome.verdict = confirmed;
+    outcome.evidence = std::move(second.evidence);
+    return;
+  }
+  const bool can_tell = confirmed == Verdict::kPass && !second.was_silent;
+  if (FindCulprit(before, can_tell ? &check : nullptr, check.setup)) {
+    outcome.verdict = confirmed;
+    outcome.evidence = std::move(second.evidence);
+    return;
+  }
+  first.evidence.saw =
+      both(first.died ? "it did not end again, neither with this check alone nor with those before; run again "
+                      : "run again ");
+  outcome.verdict = first.died ? Verdict::kFail : Verdict::kFlaky;
+  outcome.evidence = std::move(first.evidence);
+}
+
+reports::Outcome Worker::Blank(const Check& check) const {
+  reports::Outcome outcome = BlankOutcome(check);
+  outcome.replay = fmt::format("nbdspec check {} {} --seed {}{}", target_.CommandLine(), check.id, options_.seed,
+                               options_.replay_flags);
+  return outcome;
+}
+
+std::optional<std::pair<Verdict, std::string>> Worker::WhyNot(const Check& check, const Server& server) const {
+  if (Transport::Clock::now() >= deadline_) {
+    return std::pair(Verdict::kInconclusive, std::string("the run's deadline passed before this check"));
+  }
+  if (!gone_.empty()) {
+    return std::pair(Verdict::kSkip, "the server takes no clients since " + gone_);
+  }
+  if (server.peer == nullptr || (!server.profile && check.needs != 0)) {
+    return std::pair(Verdict::kInconclusive, "the sanity conversation failed: " + server.profile.error().sentence);
+  }
+  // A setup decides what a server offers, but for this one: the check would have no disk.
+  if (check.setup == Setup::kOnStorage && !target_.CanSetUp(Setup::kOnStorage)) {
+    return std::pair(Verdict::kNotApplicable,
+                     std::string("the server's disk is not nbdspec's: pass --power-cut to make it so"));
+  }
+  const bool is_refused = server.profile && !server.profile->refusal.empty();
+  if (is_refused && (check.needs & kFeaturesOfExport) != 0) {
+    return std::pair(Verdict::kSkip, NotEntered(*server.profile));
+  }
+  const Features missing = server.profile ? check.needs & ~server.profile->features : 0;
+  if (missing == 0) {
+    return {};
+  }
+  if (missing == Feature::kWritable && !MayWrite() && (server.profile->info.flags & TransmissionFlag::kReadOnly) == 0) {
+    return std::pair(Verdict::kSkip,
+                     std::string("nbdspec did not start the server: pass --allow-write to write to it"));
+  }
+  return std::pair(Verdict::kNotApplicable, fmt::format("the server does not offer {}", Describe(missing)));
+}
+
+reports::Outcome Worker::Run(const Check& check) {
+  const auto start = Transport::Clock::now();
+  reports::Outcome outcome = Blank(check);
+  Server& server = ServerFor(check.setup);
+  if (auto why_not = WhyNot(check, server)) {
+    std::tie(outcome.verdict, outcome.evidence.saw) = *std::move(why_not);
+  } else {
+    Conclude(check, server, outcome);
+    if (!target_.IsOurs() && !Cancelled()) {
+      LookAfter(check, outcome);
+    }
+  }
+  outcome.duration_ms = std::chrono::duration<double, std::milli>(Transport::Clock::now() - start).count();
+  return outcome;
+}
+
+std::optional<std::string> Worker::Close() {
+  std::optional<std::string> held;
+  const auto patience = Transport::Clock::now() + kLastDeathWait;
+  for (auto& [setup, server] : servers_) {
+    if (server.peer == nullptr || !server.profile || !server.profile->refusal.empty() || !gone_.empty()) {
+      continue;  // It was never sane, or is gone, and outcomes say so.
+    }
+    const auto ended = server.peer->EndedBy(patience);
+    auto after = ProbeNow(*server.peer);
+    if (!after && !ended) {
+      after = ProbeNow(*server.peer);  // One that fails may be chance.
+    }
+    if (Transport::Clock::now() >= deadline_) {
+      return {};
+    }
+    if (!after || ended) {
+      const std::string trouble = ended ? "the server " + *ended : after.error().sentence;
+      const auto culprit = FindCulprit(std::vector(server.ran), /*witness=*/nullptr, setup);
+      return trouble + (culprit ? ". " + *culprit + " does that, alone on a fresh server" : "");
+    }
+    held.emplace();
+  }
+  return held;
+}
+
+}  // namespace nbdspec::conformance

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Worker: runs one check at a time on servers of its own, and makes a verdict of what it finds.
+//
+// What does not apply is never run, the level comes from the catalogue, whatever did not hold is run again on a fresh
+// server before it is believed; a server that died or fell silent is seen, and the check that did it is looked for
+// among those before.
+
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <cstdint>
+#include <expected>
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "conformance/checks/check.h"
+#include "conformance/peer/one_client_peer.h"
+#include "conformance/peer/target.h"
+#include "conformance/session/probe.h"
+#include "conformance/session/session.h"
+#include "engine/spec/catalogue.h"
+#include "reports/model/run.h"
+
+namespace nbdspec::conformance {
+
+struct RunOptions {
+  std::uint64_t seed = 0;
+  int worker_count = 1;  // In [1, 64]. Each has a server of its own; more than 1 only where Target::CanRunTwice.
+  Session::Limits limits = {};
+  std::chrono::milliseconds case_timeout{10'000};
+  std::chrono::milliseconds deadline{0};  // For the whole run; 0 for none.
+  bool allow_write = false;               // To a server that nbdspec did not start.
+  std::string version = {};
+  std::string replay_flags = {};  // Added to each replay line: " --reply-timeout 500".
+  const std::atomic<bool>* cancelled = nullptr;
+  // Called with each outcome as soon as it is known, from one thread at a time; again when it changes later.
+  std::function<void(const reports::Outcome&)> on_outcome = {};
+};
+
+// What a run knows of its target, for all its workers.
+class Knowledge {
+ public:
+  // --- How the server treats its clients. To be written before the second worker begins ---
+
+  bool one_client = false;        // It serves one at a time.
+  bool ends_with_client = false;  // It ends when its client has left.
+
+  // --- From any thread ---
+
+  // What a server set up so offers, as the last conversation that went well showed it.
+  [[nodiscard]] std::optional<Profile> ProfileOf(Setup setup) const;
+  void Learn(Setup setup, const Profile& profile);
+
+  // The longest that an ordinary client waited for one answer.
+  [[nodiscard]] std::chrono::milliseconds longest_wait() const { return longest_wait_; }
+  // Returns whether it is much longer than was known.
+  bool LearnWait(Transport::Clock::duration wait);
+
+ private:
+  mutable std::mutex mutex_;  // Guards profiles_.
+  std::map<Setup, Profile> profiles_;
+  std::atomic<std::chrono::milliseconds> longest_wait_ = std::chrono::milliseconds(0);
+};
+
+class Worker {
+ public:
+  // All of them outlive the worker. `deadline` is the run's.
+  Worker(Target& target, const RunOptions& options, Transport::Clock::time_point deadline, Knowledge& knowledge)
+      : target_(target), options_(options), deadline_(deadline), knowledge_(knowledge) {}
+
+  // Finds out how the server treats its clients, for `knowledge`: an ordinary client, one beside it, and one after
+  // them.
+  void LearnHabits();
+
+  // Starts a server set up so and holds the sanity conversation, if there is none yet; Run does so by itself.
+  // Returns what it offers, or why it cannot be talked to.
+  const std::expected<Profile, ProbeError>& Open(Setup setup) { return ServerFor(setup).profile; }
+
+  // Runs `check`, if it applies, and again if it does not hold.
+  reports::Outcome Run(const Check& check);
+
+  // The sanity conversation once more, with every server in use: why one failed, empty when none did.
+  // Returns nothing when it was not held: no server ever was sane, or the run's time is over.
+  std::optional<std::string> Close();
+
+  // The outcomes that turned out to be others since Run returned them, each with its check.
+  using Revised = std::vector<std::pair<const Check*, reports::Outcome>>;
+  Revised TakeRevised() { return std::exchange(revised_, {}); }
+
+ private:
+  using Checks = std::span<const Check* const>;
+
+  // A server and what it offers.
+  struct Server {
+    std::unique_ptr<Peer> peer;
+    OneClientPeer* one_client = nullptr;  // The same, where the server serves one client at a time.
+    std::expected<Profile, ProbeError> profile;
+    std::vector<const Check*> ran = {};  // Since its last start.
+    int start_count = 1;
+  };
+
+  // One run of a check and all that was seen.
+  struct Trial {
+    Judgement judgement;
+    reports::Evidence evidence;
+    bool died = false;         // The server did.
+    bool fell_silent = false;  // It is up, and no longer serves an ordinary client.
+    bool was_silent = false;   // Some answer was awaited in vain.
+    bool was_slow = false;     // The server was, so that the silence proves nothing.
+    bool out_of_time = false;  // Some wait may have been cut short.
+
+    [[nodiscard]] bool did_harm() const { return died || fell_silent; }
+  };
+
+  Server& ServerFor(Setup setup);
+  Server StartServer(Setup setup);
+  std::expected<Profile, ProbeError> ProbeFresh(Peer& peer, Setup setup);
+  [[nodiscard]] std::expected<Profile, ProbeError> ProbeNow(Peer& peer) const;
+  [[nodiscard]] ProbeOptions OrdinaryClient(const Session::Limits& limits) const;
+  [[nodiscard]] bool MayWrite() const { return target_.IsOurs() || options_.allow_write; }
+  [[nodiscard]] Setup Possible(Setup setup) const { return target_.CanSetUp(setup) ? setup : Setup::kWritable; }
+  [[nodiscard]] bool Cancelled() const { return options_.cancelled != nullptr && options_.cancelled->load(); }
+  // For a check that takes so many starts of its server.
+  [[nodiscard]] Session::Limits LimitsNow(int starts = 1) const;
+
+  [[nodiscard]] reports::Outcome Blank(const Check& check) const;
+  // Why `check` is not run; nothing where it is.
+  [[nodiscard]] std::optional<std::pair<reports::Verdict, std::string>> WhyNot(const Check& check,
+                                                                               const Server& server) const;
+  Trial Try(const Check& check, Server& server);
+  void AddAftermath(Trial& trial, Server& server, Setup setup);
+  static void NoteDeath(Trial& trial, const std::optional<std::string>& ended);
+  static reports::Verdict VerdictOf(const Check& check, const Trial& trial);
+  void Restart(Server& server, Setup setup);
+  void Conclude(const Check& check, Server& server, reports::Outcome& outcome);
+  void Reconcile(const Check& check, Checks before, Trial first, Trial second, reports::Outcome& outcome);
+
+  // culprit.cc: who broke the server.
+  std::optional<Trial> HarmOf(Checks suspects, const Check* witness, Setup setup);
+  std::optional<std::string> FindCulprit(Checks before, const Check* witness, Setup setup);
+  void LookAfter(const Check& check, reports::Outcome& outcome);
+
+  Target& target_;
+  const RunOptions& options_;
+  Transport::Clock::time_point deadline_;
+  Knowledge& knowledge_;
+  std::map<Setup, Server> servers_;
+  Revised revised_;
+  std::string gone_;  // The check after which a server of others took no more clients.
+};
+
+// The verdict for a judgement on `requirement`: its level and whether its reading is open decide how bad a violation
+// is.
+reports::Verdict VerdictFor(Judgement::Kind kind, const spec::Requirement& requirement);
+
+}  // namespace nbdspec::conformance
