@@ -172,6 +172,11 @@ ServerDecoder::Decoded ServerDecoder::NextOptionReply() {
 }
 
 ServerDecoder::Decoded ServerDecoder::NextExportNameReply() {
+  // What begins as an option reply does is one, though none may answer EXPORT_NAME: no export is that large.
+  if (pending_.size() >= sizeof kOptionReplyMagic &&
+      GetBigEndian<std::uint64_t>(pending_.view()) == kOptionReplyMagic) {
+    return NextOptionReply();
+  }
   Header<ExportNameReply> header(pending_.view());
   Decoded reply;
   if (header.is_whole) {

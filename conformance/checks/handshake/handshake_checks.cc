@@ -224,20 +224,26 @@ Judgement ErrorsToTheUnwelcome(CheckContext& context) {
 
 constexpr std::size_t kReplyBytes = 10;  // Without the pad.
 
-// An option reply read as an EXPORT_NAME reply: its magic stands where the size is due.
-bool IsOptionReply(const ExportNameReply& reply) { return reply.size == engine::kOptionReplyMagic; }
+// Whether an option reply answers EXPORT_NAME, which none may.
+bool IsOptionReply(const ExportNameAnswer& answer) {
+  return !answer.reply && answer.reply.error().kind == ReceiveError::kUnexpected;
+}
 
-// What an end without a byte means: a server may refuse EXPORT_NAME by closing the connection.
+// What it means that there is no reply to judge: a server may refuse EXPORT_NAME by closing the connection, and that it
+// does so by an option reply is for option.export-name.reply-layout.
 Judgement NoReply(const ExportNameAnswer& answer) {
   const ReceiveError& ended = answer.reply.error();
+  if (IsOptionReply(answer)) {
+    return NotApplicable(ended.text);
+  }
   return ended.is_disconnect() && answer.session.pending().empty() ? NotApplicable(ended.text) : AsJudgement(ended);
 }
 
 Judgement ReplyLayout(CheckContext& context) {
   NBDSPEC_TRY(answer, AskByName(context, context.export_name));
   constexpr std::string_view kAllowed = "64 bits of size, 16 bits of flags, and no header of an option reply";
-  if (answer.reply) {
-    return Require(!IsOptionReply(*answer.reply), "an option reply to NBD_OPT_EXPORT_NAME", kAllowed);
+  if (answer.reply || IsOptionReply(answer)) {
+    return answer.reply ? Holds() : Broken(answer.reply.error().text, kAllowed);
   }
   const std::size_t came = answer.session.pending().size();
   const bool is_short = answer.reply.error().kind == ReceiveError::kTimedOut && came > 0 && came < kReplyBytes;
@@ -305,8 +311,7 @@ Judgement HardWhereNoSoft(CheckContext& context) {
   NBDSPEC_TRY(answer, AskUnknownName(context));
   constexpr std::string_view kAllowed = "a disconnect, for want of a way to return an error";
   if (answer.reply) {
-    return IsOptionReply(*answer.reply) ? Broken("an option reply to NBD_OPT_EXPORT_NAME", kAllowed)
-                                        : NotApplicable("the server serves it after all");
+    return NotApplicable("the server serves it after all");
   }
   return MayDisconnect(answer.reply.error(), kAllowed);
 }
@@ -317,7 +322,11 @@ Judgement ServedByName(CheckContext& context) {
     return NotApplicable("the server has block sizes of its own, and may refuse EXPORT_NAME");
   }
   NBDSPEC_TRY(answer, AskByName(context, context.export_name));
-  return answer.reply ? Holds() : MayNotDisconnect(answer.reply.error(), "", "EXPORT_NAME works next to GO");
+  constexpr std::string_view kAllowed = "EXPORT_NAME works next to GO";
+  if (IsOptionReply(answer)) {
+    return Broken(answer.reply.error().text, kAllowed);
+  }
+  return answer.reply ? Holds() : MayNotDisconnect(answer.reply.error(), "", kAllowed);
 }
 
 // Without options before it on either connection, so that nothing else can make a difference.

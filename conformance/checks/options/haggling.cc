@@ -144,8 +144,10 @@ std::expected<ExportNameAnswer, Judgement> EnterByName(CheckContext& context) {
   }
   const ReceiveError& ended = answer.reply.error();
   const std::string saw = "NBD_OPT_EXPORT_NAME: " + ended.text;
-  // Bytes before the end are no refusal.
-  return Stop(ended.is_disconnect() && answer.session.pending().empty() ? NotApplicable(saw) : Inconclusive(saw));
+  // Bytes before the end are no refusal; an option reply is one, though in a form that it may not have.
+  const bool is_refusal =
+      ended.kind == ReceiveError::kUnexpected || (ended.is_disconnect() && answer.session.pending().empty());
+  return Stop(is_refusal ? NotApplicable(saw) : Inconclusive(saw));
 }
 
 }  // namespace nbdspec::conformance
