@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Checks of requests and replies in general, and of DISC. Spec: proto.md, "Transmission" and its parts.
+#include <set>
+
 #include "conformance/checks/transmission/asking.h"
 
 namespace nbdspec::conformance {
@@ -111,7 +113,31 @@ Judgement BaselineSimple(CheckContext& context) {
 
 // --- How it ends -----------------------------------------------------------------------------------------------
 
-Judgement OnlyAllowedDisconnect(CheckContext&, const Survey& survey) {
+// Asks a legal request of each kind in the survey alone on a connection: one that ends it, ends it by itself.
+Judgement AskEachAlone(CheckContext& context, const Survey& survey) {
+  std::set<std::uint16_t> asked;
+  for (const Exchange& exchange : survey.batch.exchanges) {
+    const RequestHead& head = exchange.request;
+    if (!exchange.legality.is_legal() || !asked.insert(head.type).second) {
+      continue;
+    }
+    Request request = RequestFor(head.type, head.range(), head.flags);
+    if (head.type == CommandType::kWrite) {
+      request.payload = Pattern(head.length, context.random());
+    }
+    NBDSPEC_TRY(entered, context.EnterWithAll(survey.structured));
+    const Batch batch = AskOnce(entered, request);
+    const bool has_begun = !entered.session.pending().empty();
+    const bool is_read_cut_off = head.type == CommandType::kRead && has_begun;
+    if (!batch.first().is_complete() && batch.endings.back().is_disconnect() && !is_read_cut_off) {
+      return Broken(fmt::format("after {} alone {}", Describe(head), batch.endings.back().text),
+                    "an answer to a legal request");
+    }
+  }
+  return Holds();
+}
+
+Judgement OnlyAllowedDisconnect(CheckContext& context, const Survey& survey) {
   const auto& ended = survey.ended;
   if (!ended || !ended->is_disconnect()) {
     return ended ? AsJudgement(*ended) : Holds();
@@ -120,8 +146,11 @@ Judgement OnlyAllowedDisconnect(CheckContext&, const Survey& survey) {
   const bool excused = !survey.structured && std::ranges::any_of(survey.batch.exchanges, [](const Exchange& exchange) {
     return exchange.Is(CommandType::kRead) && (!exchange.answer.is_complete() || exchange.answer.has_failed());
   });
-  return excused ? Inconclusive("it may be how the server says that a READ failed: " + ended->text)
-                 : Broken("after legal requests " + ended->text, "the connection goes on");
+  if (!excused) {
+    return Broken("after legal requests " + ended->text, "the connection goes on");
+  }
+  Judgement alone = AskEachAlone(context, survey);
+  return alone.holds() ? Inconclusive("it may be how the server says that a READ failed: " + ended->text) : alone;
 }
 
 constexpr std::uint64_t kDiscCookie = 0x6469736e62640001;
