@@ -175,8 +175,9 @@ struct StartOptions {
 TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view export_name,
                                 const StartOptions& options = {});
 
-// A server of the table in named_servers.cc, as Debian 12 installs it: "nbdkit", "qemu-nbd:qcow2". ("reference" is in
-// reference_target.h.)
+// A server of the table in named_servers.cc, as this machine has it, or as another Debian release does
+// (other_debian.h): "nbdkit", "qemu-nbd:qcow2", "nbdkit@trixie". ("reference" is in reference_target.h.) Errors: there
+// is none of that name. (That it is not installed is Start's.)
 TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& options = {});
 
 }  // namespace nbdspec::conformance

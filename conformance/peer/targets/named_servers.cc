@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The servers nbdspec starts: those that it knows by name, as Debian 12 packages them, each serving the image of
-// started_peer.h, and those that the user gives a command for.
+// The servers nbdspec starts: those that it knows by name, as Debian packages them (this machine's, or another
+// release's: other_debian.h), each serving the image of started_peer.h, and those that the user gives a command for.
 //
 // - nbdkit: the file plugin, whose extents are exactly the file's. With one thread: 1.32.4 to 1.33.10 abort when a
 //   client pipelines many requests and leaves (rhbz#2173054), which would hide everything else; use --spawn to meet
@@ -21,6 +21,7 @@
 #include <utility>
 
 #include "conformance/peer/target.h"
+#include "conformance/peer/targets/other_debian.h"
 #include "conformance/peer/targets/started_peer.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
@@ -176,8 +177,28 @@ std::string AllNames() {
   return names;
 }
 
-// The first word of what `server` says of itself that begins with a digit: "1.32.5". Empty when it says nothing such.
-std::string VersionOf(const NamedServer& server) {
+// `words` of a command, its program the one of `suite`.
+Words InSuite(std::string_view suite, Words words) {
+  if (!suite.empty()) {
+    words.front() = PathInSuite(suite, words.front());
+  }
+  return words;
+}
+
+Trouble NotInstalled(const NamedServer& server, const std::string& suite) {
+  const std::string program(server.program);
+  return Trouble{suite.empty()
+                     ? program + " is not installed: run ./setup, or apt install " + std::string(server.package) + "."
+                     : "There is no " + engine::Quoted(PathInSuite(suite, program), 200) + ": run tools/other_debian " +
+                           suite + ", which unpacks the servers of that Debian release."};
+}
+
+// The first word of what `server` says of itself that begins with a digit: "1.32.5"; of another release, what the
+// package says. Empty when they say nothing such.
+std::string VersionOf(const NamedServer& server, std::string_view suite) {
+  if (!suite.empty()) {
+    return VersionInSuite(suite, server.package);
+  }
   auto directory = PrivateDirectory::Make();
   if (!directory) {
     return {};
@@ -211,12 +232,15 @@ std::string Replace(std::string text, std::string_view placeholder, const std::s
 }  // namespace
 
 TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& options) {
-  const auto* const server = std::ranges::find(kServers, name, &NamedServer::name);
+  const auto [plain_name, suite_given] = SplitAtSuite(name);
+  const std::string suite(suite_given);
+  const auto* const server = std::ranges::find(kServers, plain_name, &NamedServer::name);
   if (server == kServers.end()) {
     return std::unexpected(Trouble{"There is no server named " + engine::Quoted(name) + "; known are " + AllNames() +
-                                   ". Others are reached by an NBD URI, or started with --spawn."});
+                                   ", each also of another Debian release, as in nbdkit@trixie. Others are reached by "
+                                   "an NBD URI, or started with --spawn."});
   }
-  const std::string version = VersionOf(*server);
+  const std::string version = VersionOf(*server, suite);
   const std::string kind = server->kind.empty() ? "" : " (" + std::string(server->kind) + ")";
   TargetFacts facts = {.description = std::string(name) + (version.empty() ? "" : " " + version) + kind,
                        .command_line = std::string(name),
@@ -228,21 +252,27 @@ TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& option
   if (options.power_cut && server->takes_disk != TakesDisk::kNothing) {
     facts.setups.push_back(Setup::kOnStorage);
   }
-  return StartedTarget(
-      facts,
-      {.name = std::string(name),
-       .command = [server](Setup setup, const PrivateDirectory& directory, const std::string& disk) -> WordsOrTrouble {
-         if (!FindExecutable(std::string(server->program))) {
-           return std::unexpected(Trouble{std::string(server->program) + " is not installed: run ./setup, or apt " +
-                                          "install " + std::string(server->package) + "."});
-         }
-         return server->command(setup, directory, disk);
-       },
-       .takes_disk = server->takes_disk,
-       .format = server->format,
-       .check = server->check,
-       .damaged_status = kQemuImgDamaged,
-       .damage_word = "ERROR"});
+  ServerRecipe recipe = {.name = std::string(name),
+                         .command = [server, suite](Setup setup, const PrivateDirectory& directory,
+                                                    const std::string& disk) -> WordsOrTrouble {
+                           if (!FindExecutable(InSuite(suite, {std::string(server->program)}).front())) {
+                             return std::unexpected(NotInstalled(*server, suite));
+                           }
+                           NBDSPEC_ASSIGN_OR_RETURN(words, server->command(setup, directory, disk));
+                           return InSuite(suite, words);
+                         },
+                         .takes_disk = server->takes_disk,
+                         .damaged_status = kQemuImgDamaged,
+                         .damage_word = "ERROR"};
+  if (server->format != nullptr) {
+    recipe.format = [server, suite](const std::string& image, const std::string& disk) {
+      return InSuite(suite, server->format(image, disk));
+    };
+  }
+  if (server->check != nullptr) {
+    recipe.check = [server, suite](const std::string& disk) { return InSuite(suite, server->check(disk)); };
+  }
+  return StartedTarget(facts, std::move(recipe));
 }
 
 TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view export_name, const StartOptions& options) {
