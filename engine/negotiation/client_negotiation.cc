@@ -106,6 +106,10 @@ std::expected<Greeting, std::string> ClientNegotiation::Greet(std::uint32_t flag
     return std::unexpected("no greeting: " + greeting.error().text);
   }
   Send(ClientFlags{.flags = greeting->flags & flags});
+  if (wants_tls_ && (greeting->flags & flags & ClientFlag::kFixedNewstyle) != 0) {
+    NBDSPEC_RETURN_IF_ERROR(Require(MakeOption(OptionType::kStarttls)));
+    NBDSPEC_RETURN_IF_ERROR(BeginTls());
+  }
   return *std::move(greeting);
 }
 

@@ -3,8 +3,8 @@
 //
 // Session (with a transcript, and able to send what is illegal), LiveConnection (fast, bytes kept raw) and the exchange
 // target's client (a server in memory) derive from it: they send and receive messages, and options, their replies and
-// what these mean are here once. It does no I/O and judges nothing. The server's end is engine/server. TLS would be a
-// filter below SendMessage and ReceiveMessage; the state to act on is in negotiated.h.
+// what these mean are here once. It does no I/O and judges nothing. The server's end is engine/server. TLS is a filter
+// of bytes below SendMessage and ReceiveMessage, which BeginTls puts there.
 
 #pragma once
 
@@ -80,7 +80,8 @@ class ClientNegotiation {
 
   // --- The steps of a client that keeps to the rules. Errors: a sentence that says what the server did instead ---
 
-  // Receives the greeting, and sends those of `flags` that the server offers.
+  // Receives the greeting, and sends those of `flags` that the server offers; then begins TLS where it is wanted and
+  // the flags allow it.
   std::expected<Greeting, std::string> Greet(std::uint32_t flags = kClientFlags);
 
   // Asks; a refusal is an answer.
@@ -101,6 +102,11 @@ class ClientNegotiation {
   virtual void SendMessage(const ClientMessage& message) = 0;
   virtual Received<ServerMessage> ReceiveMessage() = 0;
 
+  // STARTTLS was acknowledged: from here on all messages go through TLS. Only where wants_tls_.
+  // Errors: a sentence that says why there is no TLS.
+  virtual std::expected<void, std::string> BeginTls() { return std::unexpected("this client has no TLS"); }
+
+  bool wants_tls_ = false;
   ServerDecoder decoder_;
 
  private:

@@ -59,8 +59,14 @@ Bytes Server::TakeOutput() {
   return taken;
 }
 
+Bytes Server::BeginTls() {
+  tls_is_due_ = false;
+  tls_has_begun_ = true;
+  return decoder_.TakePending();
+}
+
 void Server::Pump() {
-  while (!closed_ && output_.size() <= kOutputBytesMax) {
+  while (!closed_ && !tls_is_due_ && output_.size() <= kOutputBytesMax) {
     auto next = decoder_.Next();
     if (!next) {
       return;
@@ -98,6 +104,9 @@ void Server::Send(const ClientMessage* received, Messages messages) {
       return;
     }
     Encode(message, output_);
+    const auto* reply = std::get_if<OptionReply>(&message);
+    tls_is_due_ |= state_.tls && !tls_has_begun_ && reply != nullptr && reply->option == OptionType::kStarttls &&
+                   !reply->is_error();
   }
 }
 
@@ -119,6 +128,9 @@ Server::Messages Server::AnswerOption(const Option& option) {
   if (!state_.is_fixed_newstyle()) {
     return {HardDisconnect{}};  // option.export-name.others-need-fixed: there are no replies to options.
   }
+  if (IsForced() && (state_.client_flags & ClientFlag::kFixedNewstyle) == 0) {
+    return {HardDisconnect{}};  // Such a client can neither be served nor asked for TLS.
+  }
   const OptionReplies replies = RepliesTo(option);
   state_.Apply(option, replies);
   if (state_.transmission) {
@@ -133,8 +145,8 @@ Server::Messages Server::AnswerOption(const Option& option) {
 
 Server::Messages Server::AnswerExportName(const Option& option) {
   entered_ = FindExport({reinterpret_cast<const char*>(option.payload.data()), option.payload.size()});
-  if (option.too_long || entered_ == nullptr) {
-    return {HardDisconnect{}};  // option.export-name.unknown-terminates: there is no way to say so.
+  if (option.too_long || entered_ == nullptr || IsForced() || IsHidden(*entered_)) {
+    return {HardDisconnect{}};  // option.export-name.unknown-terminates, tls.forced.export-name: no way to say so.
   }
   const ExportNameReply reply{.size = entered_->layer().size(),
                               .flags = TransmissionFlagsOf(*entered_),
@@ -147,6 +159,12 @@ Server::Messages Server::AnswerExportName(const Option& option) {
 OptionReplies Server::RepliesTo(const Option& option) {
   if (option.option == OptionType::kAbort) {
     return {Reply(option, OptionReplyType::kAck)};  // option.abort.ignore-data
+  }
+  if (option.option == OptionType::kStarttls && options_.tls != TlsMode::kNone) {
+    return AnswerStarttls(option);
+  }
+  if (IsForced()) {
+    return {Refuse(option, OptionReplyType::kErrTlsReqd, "begin TLS first")};
   }
   if (option.too_long) {
     return {Refuse(option, OptionReplyType::kErrTooBig, "the option's data is too long")};
@@ -172,13 +190,26 @@ OptionReplies Server::RepliesTo(const Option& option) {
   }
 }
 
+OptionReplies Server::AnswerStarttls(const Option& option) const {
+  if (state_.tls || option.too_long || !option.payload.empty()) {
+    return {Refuse(option, OptionReplyType::kErrInvalid, state_.tls ? "this is TLS" : "STARTTLS takes no data")};
+  }
+  if ((state_.client_flags & ClientFlag::kFixedNewstyle) == 0) {
+    return {Refuse(option, OptionReplyType::kErrPolicy, "TLS needs fixed newstyle")};  // tls.needs-fixed.server
+  }
+  return {Reply(option, OptionReplyType::kAck)};
+}
+
 OptionReplies Server::AnswerList(const Option& option) const {
   if (!option.payload.empty()) {
     return {Refuse(option, OptionReplyType::kErrInvalid, "NBD_OPT_LIST takes no data")};
   }
   OptionReplies replies;
   for (const Export* each : exports_) {
-    replies.push_back(Reply(option, OptionReplyType::kServer, EncodePayload(ListedExport{.name = each->options.name})));
+    if (!IsHidden(*each)) {
+      replies.push_back(
+          Reply(option, OptionReplyType::kServer, EncodePayload(ListedExport{.name = each->options.name})));
+    }
   }
   replies.push_back(Reply(option, OptionReplyType::kAck));
   return replies;
@@ -192,6 +223,9 @@ OptionReplies Server::AnswerInfoOrGo(const Option& option) {
   Export* found = FindExport(query->name);
   if (found == nullptr) {
     return {Refuse(option, OptionReplyType::kErrUnknown, "no such export")};
+  }
+  if (IsHidden(*found)) {
+    return {Refuse(option, OptionReplyType::kErrTlsReqd, "this export needs TLS")};
   }
   const ExportOptions& offered = found->options;
   const auto asked_for = [&](std::uint16_t type) { return std::ranges::count(query->requests, type) > 0; };
@@ -230,7 +264,7 @@ OptionReplies Server::AnswerMetaContext(const Option& option) {
     return {Refuse(option, OptionReplyType::kErrInvalid, "the option's data does not parse")};
   }
   const Export* found = FindExport(query->export_name);
-  if (found == nullptr) {
+  if (found == nullptr || IsHidden(*found)) {
     return {Refuse(option, OptionReplyType::kErrUnknown, "no such export")};
   }
   OptionReplies replies;

@@ -2,8 +2,8 @@
 // The reference NBD server: one connection as a state machine without sockets. Bytes in, bytes out.
 //
 // It means to meet every clause it offers, plainly rather than fast: fixed newstyle, EXPORT_NAME, ABORT, LIST, INFO,
-// GO, STRUCTURED_REPLY, LIST_ and SET_META_CONTEXT; READ, WRITE, DISC, FLUSH, TRIM, CACHE, WRITE_ZEROES and
-// BLOCK_STATUS with base:allocation and nbdspec's own x-nbdspec:block-index context.
+// GO, STRUCTURED_REPLY, LIST_ and SET_META_CONTEXT, STARTTLS in each mode; READ, WRITE, DISC, FLUSH, TRIM, CACHE,
+// WRITE_ZEROES and BLOCK_STATUS with base:allocation and nbdspec's own x-nbdspec:block-index context.
 
 #pragma once
 
@@ -37,6 +37,7 @@ struct ExportOptions {
 
   std::string name;
   std::string description = {};
+  bool tls_only = false;  // In SELECTIVETLS: before TLS it is hidden.
   bool read_only = false;
   std::uint16_t flags = kAllFlags;  // Those of writes only where it is writable, DF only with structured replies.
   bool base_allocation = true;
@@ -54,6 +55,20 @@ struct Export {
   [[nodiscard]] bool read_only() const { return options.read_only || !layer().CanWrite(); }
 };
 
+// How the server's end of TLS behaves, for whoever carries its bytes. The defaults are right.
+struct TlsConduct {
+  bool demands_certificate = true;      // Of the client, by an authority that it knows.
+  bool speaks_1_1 = false;              // These are versions of TLS.
+  bool speaks_1_2 = true;               //
+  bool speaks_1_3 = true;               //
+  bool says_close = true;               // Whether close_notify comes before the end of the connection.
+  bool reads_what_came_before = false;  // Takes what came in plaintext behind STARTTLS as if it had come inside TLS,
+  Bytes comes_first = {};               // and this before it.
+  bool ends_when_it_fails = true;       // A handshake that fails ends the connection; else it goes on in plaintext.
+  Bytes plaintext_first = {};           // Sent in plaintext after the acknowledgement of STARTTLS.
+  Bytes plaintext_inside = {};          // Sent in plaintext after the handshake.
+};
+
 // Sits between the reference server and its wire, and may change what passes. The reference server is right;
 // engine/faults makes it wrong, one named way at a time. Keeping that in one place leaves the server free of tests.
 class Interposer {
@@ -67,13 +82,24 @@ class Interposer {
   // then sends nothing by itself (AfterServer is still called, with no messages).
   virtual bool BeforeServer(ClientMessage& /*received*/, const Negotiated& /*state*/) { return true; }
 
+  // Changes how the server's end of TLS behaves; asked once, before its handshake.
+  virtual void ChangeTls(TlsConduct& /*conduct*/) {}
+
   // The messages that the server is about to send in answer to `received` as it arrived (nullptr: the greeting). May
   // change, drop or add messages.
   virtual void AfterServer(const ClientMessage* /*received*/, const Negotiated& /*state*/,
                            std::vector<ServerMessage>& /*sent*/) {}
 };
 
+// The modes of the specification's section on TLS.
+enum class TlsMode : std::uint8_t {
+  kNone,       // NOTLS.
+  kSelective,  // SELECTIVETLS: exports that are tls_only demand it.
+  kForced,     // FORCEDTLS.
+};
+
 struct ServerOptions {
+  TlsMode tls = TlsMode::kNone;
   std::uint16_t handshake_flags = HandshakeFlag::kFixedNewstyle | HandshakeFlag::kNoZeroes;
   bool structured_replies = true;  // Whether STRUCTURED_REPLY and metadata contexts are offered.
   ClientDecoder::Limits limits = {};
@@ -95,6 +121,22 @@ class Server {
   // Whether the server has closed the connection, once TakeOutput returns nothing.
   [[nodiscard]] bool closed() const { return closed_; }
 
+  // Whether STARTTLS was acknowledged, and TLS has to begin once TakeOutput has returned everything. Until BeginTls the
+  // server reads nothing more.
+  [[nodiscard]] bool tls_is_due() const { return tls_is_due_; }
+
+  [[nodiscard]] TlsConduct tls_conduct() const {
+    TlsConduct conduct;
+    if (interposer_ != nullptr) {
+      interposer_->ChangeTls(conduct);
+    }
+    return conduct;
+  }
+
+  // TLS, which is the caller's, has begun: from here on Receive takes, and TakeOutput returns, what is inside it.
+  // Returns the bytes that came behind STARTTLS: they are TLS's.
+  [[nodiscard]] Bytes BeginTls();
+
   [[nodiscard]] const Negotiated& state() const { return state_; }
 
   // Above it the server answers nothing more until output is taken; one answer may pass it.
@@ -111,11 +153,14 @@ class Server {
   Messages AnswerFlags(const ClientFlags& flags);
   Messages AnswerOption(const Option& option);
   Messages AnswerExportName(const Option& option);
+  [[nodiscard]] OptionReplies AnswerStarttls(const Option& option) const;
   OptionReplies RepliesTo(const Option& option);
   [[nodiscard]] OptionReplies AnswerList(const Option& option) const;
   OptionReplies AnswerInfoOrGo(const Option& option);
   OptionReplies AnswerMetaContext(const Option& option);
   [[nodiscard]] Export* FindExport(std::string_view name) const;
+  [[nodiscard]] bool IsHidden(const Export& of) const { return of.options.tls_only && !state_.tls; }
+  [[nodiscard]] bool IsForced() const { return options_.tls == TlsMode::kForced && !state_.tls; }
   [[nodiscard]] std::uint16_t TransmissionFlagsOf(const Export& of) const;
 
   // server_commands.cc: transmission.
@@ -134,6 +179,8 @@ class Server {
   Export* entered_ = nullptr;
   std::uint32_t context_id_last_ = 0;
   Bytes output_;
+  bool tls_is_due_ = false;
+  bool tls_has_begun_ = false;
   bool closed_ = false;
 };
 

@@ -33,6 +33,13 @@ class ByteQueue {
     offset_ += count;
   }
 
+  // Takes all that is there.
+  Bytes Take() {
+    Bytes taken(view().begin(), view().end());
+    Drop(taken.size());
+    return taken;
+  }
+
   [[nodiscard]] ByteView view() const { return ByteView(buffer_).subspan(begin_); }
   [[nodiscard]] std::size_t size() const { return buffer_.size() - begin_; }
 

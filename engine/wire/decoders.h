@@ -51,6 +51,9 @@ class ClientDecoder {
   // The server has entered transmission: what follows are requests.
   void EnterTransmission() { next_ = &ClientDecoder::NextRequest; }
 
+  // Gives back the bytes that are not yet part of a message: they are of another protocol (TLS).
+  [[nodiscard]] Bytes TakePending() { return pending_.Take(); }
+
   // Bytes taken but not yet part of a message, without those of a payload that is being dropped.
   [[nodiscard]] std::size_t pending_bytes() const { return pending_.size(); }
 
@@ -110,6 +113,9 @@ class ServerDecoder {
   // reply is 16 bytes. It holds for one reply: a simple one, right or wrong, or a chunk with DONE. When a cookie
   // was used again before its reply, what was expected first holds first.
   void ExpectData(std::uint64_t cookie, std::uint32_t length) { data_by_cookie_.emplace(cookie, length); }
+
+  // Gives back the bytes that are not yet part of a message: they are of another protocol (TLS).
+  [[nodiscard]] Bytes TakePending() { return pending_.Take(); }
 
   // Bytes taken but not yet part of a message.
   [[nodiscard]] ByteView Pending() const { return pending_.view(); }
