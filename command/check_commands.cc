@@ -13,6 +13,7 @@
 #include "command/progress.h"
 #include "command/selection.h"
 #include "command/servers.h"
+#include "conformance/peer/process/process.h"
 #include "conformance/runner/runner.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
@@ -52,6 +53,12 @@ conformance::RunOptions RunOptionsFrom(const Options& options) {
   add(options.case_timeout_s != defaults.case_timeout_s, fmt::format("--case-timeout {}", options.case_timeout_s));
   add(options.allow_write, "--allow-write");
   add(options.power_cut, "--power-cut");
+  add(options.tls, "--tls");
+  for (const auto& [flag, value] : {std::pair{"--tls-certificates", &options.tls_certificates},
+                                    {"--tls-psk", &options.tls_psk},
+                                    {"--tls-hostname", &options.tls_hostname}}) {
+    add(!value->empty(), fmt::format("{} {}", flag, conformance::QuoteWord(*value)));
+  }
   return run;
 }
 

@@ -15,7 +15,9 @@ constexpr double kMillisecond = 0.001;
 constexpr double kDay = 86400;
 
 constexpr char kCheckFooter[] =
-    "TARGET is an NBD URI (nbd://host/export, nbd+unix:///export?socket=PATH), a server that nbdspec starts by name\n"
+    "TARGET is an NBD URI (nbd://host/export, nbd+unix:///export?socket=PATH; with TLS nbds and nbds+unix), a server "
+    "that\n"
+    "nbdspec starts by name\n"
     "(nbdkit, nbdkit:extents, nbdkit:nbd, qemu-nbd, qemu-nbd:qcow2, nbd-server, reference), or --spawn. Without one "
     "it\n"
     "is the reference server, in process. NAME@SUITE is the server of another Debian release, unpacked by\n"
@@ -26,7 +28,8 @@ constexpr char kCheckFooter[] =
     "  nbdspec check qemu-nbd block-status '!*zero-length*'\n"
     "  nbdspec check nbd+unix:///?socket=/run/nbd.sock --allow-write --junit nbd.xml\n"
     "  nbdspec check --spawn 'my-server --socket {socket} {image}'\n"
-    "  nbdspec check qemu-nbd --power-cut";
+    "  nbdspec check qemu-nbd --power-cut\n"
+    "  nbdspec check --tls --spawn 'my-server --socket {socket} --tls-certificates {certs} {image}'";
 
 constexpr char kFuzzFooter[] =
     "TARGET is as for check. Fuzzing overwrites its export, so a URI needs --allow-write. Each finding is a "
@@ -147,6 +150,16 @@ std::span<const OptionRow> AllOptions() {
        &Options::allow_write},
       {"--power-cut", " check fuzz replay shrink ",
        "Look at what is left when the power goes, too: a server's disk is nbdspec's then", &Options::power_cut},
+      {"--tls", " check ", "Hold conversations inside TLS, which a server that nbdspec starts then demands",
+       &Options::tls},
+      {"--tls-certificates", " check ",
+       "With ca-cert.pem, client-cert.pem and client-key.pem, server-cert.pem and server-key.pem; made where it is not "
+       "given",
+       &Options::tls_certificates, "DIR"},
+      {"--tls-psk", " check ", "Shared keys in place of certificates, a line for each: NAME:HEXADECIMAL",
+       &Options::tls_psk, "FILE"},
+      {"--tls-hostname", " check ", "What the server's certificate is for, where that is not the host of the URI",
+       &Options::tls_hostname, "NAME"},
       {"--seed", " check selftest fuzz diff ", "Seed of everything random", &Options::seed},
       {"--time", " fuzz ", "How long; 0: no limit, a minute when --scripts is not given either", &Options::time_s},
       {"--scripts", " fuzz ", "How many scripts; 0: as many as the time allows", &Options::script_count},

@@ -29,6 +29,10 @@ struct Options {
   std::string target = {};  // Of replay and shrink, in place of the recorded one.
   bool allow_write = false;
   bool power_cut = false;
+  bool tls = false;
+  std::string tls_certificates = {};
+  std::string tls_psk = {};
+  std::string tls_hostname = {};
 
   // How long, and how many.
   std::uint64_t seed = 1;

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <csignal>
+#include <filesystem>
 #include <utility>
 
 #include "conformance/peer/process/process.h"
@@ -32,12 +33,22 @@ void Note(int signal) {
   interrupted = true;
 }
 
+// A file or directory may be named from here; a server may run elsewhere.
+std::string Absolute(const std::string& path) { return path.empty() ? path : std::filesystem::absolute(path).string(); }
+
 TargetOrTrouble TakeAnyTarget(Options& options) {
-  const conformance::StartOptions start = {.power_cut = options.power_cut};
+  const conformance::StartOptions start = {
+      .power_cut = options.power_cut,
+      .tls = {
+          .is_wanted = options.tls || !options.tls_certificates.empty() || !options.tls_psk.empty(),
+          .certificates = Absolute(options.tls_certificates),
+          .shared_keys = Absolute(options.tls_psk),
+          .host = options.tls_hostname,
+      }};
   const std::string first = options.words.empty() ? "" : options.words.front();
   const bool is_uri = first.find("://") != std::string::npos || first.starts_with("nbd:");
-  auto server = conformance::TargetFromName(first, start);  // Its only error is that there is none of that name.
-  const bool is_target = is_uri || server || first == "reference";
+  const bool is_name = conformance::IsServerName(first);
+  const bool is_target = is_uri || is_name || first == "reference";
   if (!options.spawn.empty() && is_target) {
     return std::unexpected(Trouble{"--spawn and the target " + Quoted(first, kWordShownMax) +
                                    " both name a server: give only one of them."});
@@ -54,9 +65,10 @@ TargetOrTrouble TakeAnyTarget(Options& options) {
     options.words.erase(options.words.begin());
   }
   if (is_uri) {
-    return conformance::TargetFromUri(first);
+    return conformance::TargetFromUri(first, start.tls);
   }
-  return server ? std::move(server) : conformance::ReferenceTarget();
+  return is_name ? conformance::TargetFromName(first, start)
+                 : conformance::ReferenceTarget({.tls = start.tls.is_wanted});
 }
 
 }  // namespace
@@ -76,6 +88,9 @@ TargetOrTrouble WritableTarget(Options options) {
   if (target && !options.words.empty()) {
     return std::unexpected(Trouble{"there is no server " + Quoted(options.words.front(), kWordShownMax) +
                                    "; `nbdspec check --help` lists the servers that nbdspec knows by name"});
+  }
+  if (target && (*target)->HasTls()) {
+    return std::unexpected(Trouble{"only `nbdspec check` speaks TLS, which " + (*target)->Describe() + " asks for"});
   }
   if (target && !(*target)->IsOurs() && !options.allow_write) {
     return std::unexpected(

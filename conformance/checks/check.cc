@@ -3,7 +3,7 @@
 
 namespace nbdspec::conformance {
 
-std::expected<Session, Judgement> CheckContext::Connect() {
+std::expected<Session, Judgement> CheckContext::Connect(bool may_begin_tls) {
   auto transport = peer.Connect(Transport::Clock::now() + limits.reply_timeout);
   if (!transport) {
     return Stop(Inconclusive(transport.error().sentence));
@@ -12,11 +12,17 @@ std::expected<Session, Judgement> CheckContext::Connect() {
   if (Storage* const storage = peer.storage()) {
     storage->SetSettled(false);
   }
-  return Session(std::move(*transport), limits, transcript, connection_count);
+  return Session(std::move(*transport), limits, transcript, connection_count, may_begin_tls ? peer.tls() : nullptr);
 }
 
 std::expected<Session, Judgement> CheckContext::Haggle(std::uint32_t flags) {
   NBDSPEC_TRY(session, Connect());
+  NBDSPEC_TRY(greeting, session.Greet(flags));
+  return std::move(session);
+}
+
+std::expected<Session, Judgement> CheckContext::HagglePlain(std::uint32_t flags) {
+  NBDSPEC_TRY(session, Connect(/*may_begin_tls=*/false));
   NBDSPEC_TRY(greeting, session.Greet(flags));
   return std::move(session);
 }

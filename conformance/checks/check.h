@@ -143,12 +143,15 @@ struct CheckContext {
   Transcript& transcript;
   int connection_count = 0;
 
-  // A new connection on which nothing was sent or received.
-  std::expected<Session, Judgement> Connect();
+  // A new connection on which nothing was sent or received. Session::Greet begins TLS on it where that is wanted.
+  std::expected<Session, Judgement> Connect(bool may_begin_tls = true);
 
   // A new connection in option haggling: greeting received, client flags sent (those of `flags` that the server
   // offers).
   std::expected<Session, Judgement> Haggle(std::uint32_t flags = Session::kClientFlags);
+
+  // The same without TLS, where conversations are held inside of it.
+  std::expected<Session, Judgement> HagglePlain(std::uint32_t flags = Session::kClientFlags);
 
   // The same with structured replies agreed.
   std::expected<Session, Judgement> HaggleStructured();

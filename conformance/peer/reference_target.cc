@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "conformance/peer/tls_server.h"
+#include "conformance/tls/certificates.h"
 #include "engine/base/check.h"
 #include "engine/layers/layer.h"
 #include "engine/server/server.h"
@@ -75,11 +77,11 @@ engine::Disk SecondDisk() {
 // A connection: what one side sends the other has received at once.
 class InProcessTransport : public Transport {
  public:
-  InProcessTransport(std::vector<engine::Export*> exports, std::unique_ptr<engine::Interposer> interposer, Wire wire,
-                     PowerCuts power_cuts)
+  InProcessTransport(const engine::ServerOptions& options, std::vector<engine::Export*> exports,
+                     std::unique_ptr<engine::Interposer> interposer, Wire wire, PowerCuts power_cuts)
       : interposer_(std::move(interposer)),
         wire_(std::move(wire)),
-        server_({}, std::move(exports), interposer_.get()),
+        server_(options, std::move(exports), interposer_.get()),
         power_cuts_(std::move(power_cuts)),
         power_cuts_before_(*power_cuts_) {}
 
@@ -119,7 +121,7 @@ class InProcessTransport : public Transport {
 
   std::unique_ptr<engine::Interposer> interposer_;
   Wire wire_;
-  engine::Server server_;
+  TlsServer server_;
   PowerCuts power_cuts_;
   std::uint64_t power_cuts_before_;
   engine::ByteQueue arrived_;  // On the client's side.
@@ -133,11 +135,13 @@ class InProcessPeer : public Peer, public Storage {
 
   std::expected<std::unique_ptr<Transport>, engine::Trouble> Connect(Transport::Clock::time_point) override {
     return std::make_unique<InProcessTransport>(
-        std::vector<engine::Export*>{exports_[0].get(), exports_[1].get()},
+        engine::ServerOptions{.tls = tls_}, std::vector<engine::Export*>{exports_[0].get(), exports_[1].get()},
         options_.interposers ? options_.interposers(volatile_disk_ != nullptr ? *volatile_disk_ : exports_[0]->layer())
                              : nullptr,
         options_.wires ? options_.wires() : Wire{}, power_cuts_);
   }
+
+  const TlsCredentials* tls() override { return tls_ == engine::TlsMode::kNone ? nullptr : &credentials_; }
 
   Storage* storage() override { return volatile_disk_ != nullptr ? this : nullptr; }
 
@@ -181,11 +185,16 @@ class InProcessPeer : public Peer, public Storage {
       exports_[0]->disk = engine::Disk(kDiskBytes);
     }
     FillDefaultDisk(exports_[0]->layer());
-    exports_.push_back(std::make_unique<engine::Export>(engine::ExportOptions{.name = "second"}, SecondDisk()));
+    exports_.push_back(std::make_unique<engine::Export>(
+        engine::ExportOptions{.name = "second", .tls_only = setup_ == Setup::kTlsOffered}, SecondDisk()));
   }
 
   const ReferenceOptions options_;
   const Setup setup_;
+  const engine::TlsMode tls_ = setup_ == Setup::kTlsOffered                    ? engine::TlsMode::kSelective
+                               : setup_ == Setup::kTlsDemanded || options_.tls ? engine::TlsMode::kForced
+                                                                               : engine::TlsMode::kNone;
+  const TlsCredentials credentials_ = TheTlsMaterial().OfClient();
   std::vector<std::unique_ptr<engine::Export>> exports_;
   engine::VolatileDisk* volatile_disk_ = nullptr;  // Of the first export, in Setup::kOnStorage.
   FailsAfterFailedFlush* flushes_ = nullptr;       // Over it.
@@ -196,10 +205,10 @@ class InProcessPeer : public Peer, public Storage {
 
 std::unique_ptr<Target> ReferenceTarget(ReferenceOptions options) {
   return std::make_unique<Target>(
-      TargetFacts{
-          .description = "nbdspec reference server (in process)",
-          .command_line = "reference",
-          .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kStrictBlockSize, Setup::kOnStorage, Setup::kLarge}},
+      TargetFacts{.description = "nbdspec reference server (in process)",
+                  .command_line = "reference",
+                  .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kStrictBlockSize, Setup::kOnStorage,
+                             Setup::kLarge, Setup::kTlsOffered, Setup::kTlsDemanded}},
       [options = std::move(options)](Setup setup, auto) { return std::make_unique<InProcessPeer>(options, setup); });
 }
 

@@ -26,10 +26,12 @@ struct ReferenceOptions {
   std::function<std::unique_ptr<engine::Interposer>(engine::Layer& layer)> interposers = {};
   WireFactory wires = {};
   std::optional<std::string> damage = {};  // What Storage::FindDamage says of its disk.
+  bool tls = false;  // Whether it demands TLS in the setups that do not say.
 };
 
 // Exports: "" (the default: 4 MiB with data, holes and allocated zeroes, see reference_target.cc), "second" (64 KiB).
-// Every setup is possible: it changes the default export.
+// Every setup is possible: it changes the default export, and those of TLS the server; in kTlsOffered "second" is
+// served inside TLS alone. Clients are known by the certificates of TheTlsMaterial.
 std::unique_ptr<Target> ReferenceTarget(ReferenceOptions options = {});
 
 }  // namespace nbdspec::conformance

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "conformance/tls/tls_filter.h"
 #include "engine/base/bytes.h"
 #include "engine/base/error.h"
 #include "engine/storage/volatile_disk.h"
@@ -55,7 +56,11 @@ enum class Setup {
   kStrictBlockSize,  // Advertises a minimum block size above 1 and enforces it.
   kLarge,            // An export of more than 6 GiB, of which little takes space.
   kOnStorage,        // Its disk is storage of ours: Peer::storage.
+  kTlsOffered,       // SELECTIVETLS: it has TLS, and serves at least one export without.
+  kTlsDemanded,      // FORCEDTLS.
 };
+
+constexpr bool IsOfTls(Setup setup) { return setup == Setup::kTlsOffered || setup == Setup::kTlsDemanded; }
 
 // The disk of a server that stores its bytes with us, instead of in a file.
 class Storage {
@@ -113,6 +118,10 @@ class Peer {
   // Its disk, in Setup::kOnStorage; else nothing.
   virtual Storage* storage() { return nullptr; }
 
+  // What a client shows and wants to see in TLS, where conversations with the server are to be held inside of it; else
+  // null.
+  virtual const TlsCredentials* tls() { return nullptr; }
+
   // The last bytes the server wrote to standard error; empty when nbdspec did not start it.
   virtual std::string StandardError() { return {}; }
 };
@@ -127,6 +136,7 @@ struct TargetFacts {
   // What to write on a command line to name it again, quoted for a shell: "nbdkit", "--spawn 'srv {socket}'".
   std::string command_line;
   std::string export_name = {};  // The one to enter; "" for the default one.
+  bool has_tls = false;          // Conversations are held inside TLS.
   // Whether each Start gives a server of its own: then several may be used at once, and it may be written to.
   bool is_ours = true;
   // Whether what one of them serves may be what another one serves: then there is one at a time.
@@ -147,6 +157,7 @@ class Target {
   [[nodiscard]] bool CanSetUp(Setup setup) const {
     return std::ranges::find(facts_.setups, setup) != facts_.setups.end();
   }
+  [[nodiscard]] bool HasTls() const { return facts_.has_tls; }
   [[nodiscard]] bool IsOurs() const { return facts_.is_ours; }
   // Whether Start may be called while a peer from before is there, and gives one that has nothing to do with it.
   [[nodiscard]] bool CanRunTwice() const { return facts_.is_ours && !facts_.may_share_contents; }
@@ -161,23 +172,37 @@ class Target {
 
 using TargetOrTrouble = std::expected<std::unique_ptr<Target>, engine::Trouble>;
 
-// An NBD URI: nbd://host[:port]/[export], nbd+unix:///[export]?socket=PATH. (nbds: TLS, a later version.)
-TargetOrTrouble TargetFromUri(std::string_view uri);
+// What a user says of TLS. Directories and files are as in targets/tls_files.h.
+struct TlsWish {
+  bool is_wanted = false;  // Conversations are held inside TLS; a server that nbdspec starts demands it.
+  std::string certificates =
+      {};                        // A directory; empty: made for the run, and any certificate of a URI's server will do.
+  std::string shared_keys = {};  // A file, in place of certificates; may be empty.
+  std::string shared_key_name = {};  // Which key of it; empty: the first.
+  std::string host = {};             // What the server's certificate is for, where that is not the host of the URI.
+  bool operator==(const TlsWish&) const = default;
+};
+
+// An NBD URI: nbd://host[:port]/[export], nbd+unix:///[export]?socket=PATH; with TLS nbds:// and nbds+unix://.
+// Errors: it is none; no such certificates or keys.
+TargetOrTrouble TargetFromUri(std::string_view uri, const TlsWish& tls = {});
 
 // Of a server that nbdspec starts.
 struct StartOptions {
   bool power_cut = false;  // Offers Setup::kOnStorage, where the server has a disk that can be ours.
+  TlsWish tls = {};
 };
 
-// A command that starts a server, with {socket} (required; a unix socket to listen on) and {image} (a file to serve, of
-// 8 MiB, or sparse in Setup::kLarge) or {image-uri} (an NBD export with the same bytes) replaced. It is split into
-// words by shell quoting rules, and not given to a shell.
+// A command that starts a server, with {socket} (required; a unix socket to listen on), {image} (a file to serve, of
+// 8 MiB, or sparse in Setup::kLarge) or {image-uri} (an NBD export with the same bytes), and {certs} (a directory of
+// certificates, where TLS is wanted) replaced. It is split into words by shell quoting rules, and not given to a shell.
 TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view export_name,
                                 const StartOptions& options = {});
 
 // A server of the table in named_servers.cc, as this machine has it, or as another Debian release does
 // (other_debian.h): "nbdkit", "qemu-nbd:qcow2", "nbdkit@trixie". ("reference" is in reference_target.h.) Errors: there
-// is none of that name. (That it is not installed is Start's.)
+// is none of that name; no such certificates or keys. (That it is not installed is Start's.)
 TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& options = {});
+bool IsServerName(std::string_view name);
 
 }  // namespace nbdspec::conformance

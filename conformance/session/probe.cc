@@ -258,7 +258,8 @@ std::expected<Profile, ProbeError> Probe(Peer& peer, const ProbeOptions& options
   if (!transport) {
     return std::unexpected(ProbeError{.is_unreachable = true, .sentence = transport.error().sentence});
   }
-  return Conversation(Session(std::move(*transport), options.limits, transcript), options).Run();
+  return Conversation(Session(std::move(*transport), options.limits, transcript, /*connection=*/1, peer.tls()), options)
+      .Run();
 }
 
 }  // namespace nbdspec::conformance

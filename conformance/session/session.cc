@@ -93,13 +93,19 @@ std::vector<std::string> Transcript::Text() const {
   return text;
 }
 
-Session::Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript, int connection)
+Session::Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript, int connection,
+                 const TlsCredentials* tls)
     : ClientNegotiation({.bytes_max = limits.option_bytes_max, .messages_max = limits.messages_max}),
       transport_(std::move(transport)),
       limits_(limits),
       transcript_(&transcript),
       recording_(limits.new_recording ? &limits.new_recording() : nullptr),
-      connection_(connection) {}
+      connection_(connection) {
+  if (tls != nullptr) {
+    credentials_ = *tls;
+    wants_tls_ = true;
+  }
+}
 
 void Session::Note(std::string text) { transcript_->Add({.connection = connection_, .text = std::move(text)}); }
 
@@ -155,6 +161,44 @@ void Session::SendRaw(ByteView bytes, std::string what) {
     Keep(bytes, recording_->client);
   }
   if (transport_->Send(bytes, Until(limits_.reply_timeout)) != Ending::kNone) {
+    Note("the server did not take all of it");
+  }
+}
+
+std::expected<void, std::string> Session::StartTls(const TlsOptions& options) {
+  auto filter = TlsFilter::Make(TlsFilter::End::kClient, options);
+  if (!filter) {
+    return std::unexpected(filter.error().sentence);
+  }
+  auto over_tls = std::make_unique<TlsTransport>(std::move(transport_), *std::move(filter));
+  tls_ = over_tls.get();
+  transport_ = std::move(over_tls);
+  const auto up = tls_->Handshake(decoder_.TakePending(), Until(limits_.reply_timeout));
+  Note(up ? "TLS begins: " + tls_->filter().Describe() : up.error());
+  return up;
+}
+
+std::expected<void, std::string> Session::BeginTls() {
+  auto begun = StartTls({.credentials = std::exchange(credentials_, {})});
+  greeting_bytes_ = received_bytes_;
+  return begun;
+}
+
+Ending Session::WaitForEndBeneathTls(Bytes& came) {
+  const auto deadline = Until(limits_.reply_timeout);
+  Ending ending = Ending::kNone;
+  while (ending == Ending::kNone && received_bytes_ <= limits_.received_bytes_max) {
+    const std::size_t count = came.size();
+    ending = Wire().Receive(came, kReceiveBytesMax, deadline);
+    received_bytes_ += came.size() - count;
+  }
+  Note(ending == Ending::kTimedOut ? "the connection is still open" : "the server ended the connection");
+  return ending;
+}
+
+void Session::SendBeneathTls(ByteView bytes, std::string what) {
+  Note("beneath TLS: " + std::move(what));
+  if (Wire().Send(bytes, Until(limits_.reply_timeout)) != Ending::kNone) {
     Note("the server did not take all of it");
   }
 }

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "conformance/peer/target.h"
+#include "conformance/peer/tls_transport.h"
 #include "engine/base/bytes.h"
 #include "engine/negotiation/client_negotiation.h"
 #include "engine/wire/messages.h"
@@ -26,6 +27,9 @@
 namespace nbdspec::conformance {
 
 using namespace engine;  // The words of the protocol.
+
+// Of a newstyle greeting.
+inline constexpr std::uint64_t kGreetingBytes = 18;
 
 // What a reply is about.
 struct ReplyHead {
@@ -109,8 +113,10 @@ class Session : public ClientNegotiation {
     std::function<Recording&()> new_recording = {};  // Where there is one: for each session, and stays where it is.
   };
 
-  // `transcript` outlives the session. `connection` is its number there.
-  Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript, int connection = 1);
+  // `transcript` outlives the session. `connection` is its number there. Where `tls` is not null, Greet begins TLS with
+  // it; it is not looked at afterwards.
+  Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript, int connection = 1,
+          const TlsCredentials* tls = nullptr);
 
   // --- Sending. See Send as well: the length of a READ is remembered for its simple reply, and a server that does not
   // take what is sent is noticed when an answer is awaited ---
@@ -157,15 +163,34 @@ class Session : public ClientNegotiation {
   // Sends DISC and closes our sending side. Errors: none; whatever happens is in the transcript.
   void Disconnect();
 
+  // --- TLS ---
+
+  // Holds the handshake of TLS, as a client whose STARTTLS was acknowledged; then all messages go through it.
+  // Errors: why there is no TLS; what is sent then goes nowhere.
+  std::expected<void, std::string> StartTls(const TlsOptions& options);
+
+  // Sends bytes beneath TLS, or before it; `what` describes them in the transcript.
+  void SendBeneathTls(ByteView bytes, std::string what);
+
+  // Appends what comes beneath TLS, or in place of it, to `came`, until the server ends the connection or reply_timeout
+  // is over. Returns how it ended it, or kTimedOut.
+  Ending WaitForEndBeneathTls(Bytes& came);
+
+  // Null before StartTls.
+  [[nodiscard]] const TlsTransport* tls() const { return tls_; }
+
   // --- State ---
 
   [[nodiscard]] const std::vector<ServerMessage>& unmatched() const { return unmatched_; }
   [[nodiscard]] std::uint64_t received_byte_count() const { return received_bytes_; }
+  // Of them, those before the first option that Greet does not ask by itself.
+  [[nodiscard]] std::uint64_t greeting_byte_count() const { return greeting_bytes_; }
   // Bytes that came and are no whole message: of one that is not finished, or of what cannot be decoded.
   [[nodiscard]] ByteView pending() const { return decoder_.Pending(); }
   [[nodiscard]] const Limits& limits() const { return limits_; }
 
  private:
+  std::expected<void, std::string> BeginTls() override;
   void SendMessage(const ClientMessage& message) override;
   Received<ServerMessage> ReceiveMessage() override { return Next(); }
 
@@ -175,8 +200,11 @@ class Session : public ClientNegotiation {
   [[nodiscard]] Transport::Clock::time_point Until(std::chrono::milliseconds wait) const;
   Ending ReceiveMore(Transport::Clock::time_point deadline);
   void Note(std::string text);
+  Transport& Wire() { return tls_ != nullptr ? tls_->wire() : *transport_; }
 
   std::unique_ptr<Transport> transport_;
+  TlsTransport* tls_ = nullptr;  // The transport, in TLS.
+  TlsCredentials credentials_;   // For BeginTls.
   Limits limits_;
   Transcript* transcript_;
   Recording* recording_;
@@ -184,6 +212,7 @@ class Session : public ClientNegotiation {
   std::uint64_t cookie_ = 0;
   std::uint64_t sent_bytes_ = 0;
   std::uint64_t received_bytes_ = 0;
+  std::uint64_t greeting_bytes_ = kGreetingBytes;
   std::optional<ReceiveError> over_;  // Set once nothing more can come.
   std::vector<ServerMessage> unmatched_;
   std::vector<ServerMessage> early_;        // Replies that came before they were asked for by cookie.

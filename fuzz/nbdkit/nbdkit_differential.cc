@@ -111,7 +111,7 @@ class Conversation {
         conformance::StartPeer({.name = "nbdkit",
                                 .command =
                                     [this](conformance::Setup, const conformance::PrivateDirectory& directory,
-                                           const std::string& /*image*/) {
+                                           const conformance::ServerPlace& /*place*/) {
                                       socket_path_ = directory.socket_path();
                                       return NbdkitWords(case_, socket_path_);
                                     },

@@ -71,7 +71,7 @@ std::expected<std::vector<Asked>, Judgement> AskEveryOption(CheckContext& contex
       const ByteView pending = session->pending();
       asked.ended = std::move(replies).error();
       asked.pending.assign(pending.begin(), pending.end());
-      asked.at_first_reply = session->received_byte_count() - pending.size() == kGreetingBytes;
+      asked.at_first_reply = session->received_byte_count() - pending.size() == session->greeting_byte_count();
       session.reset();
     }
   }

@@ -56,9 +56,6 @@ Judgement GetsNoPad(Session& session, std::string_view what);
 // (it has no INFO, or hides what it has).
 std::optional<bool> LacksExport(CheckContext& context, const std::string& name);
 
-// What a session has received before the first option reply.
-inline constexpr std::uint64_t kGreetingBytes = 18;
-
 // --- Every option ---
 
 // An option and its replies.

@@ -30,7 +30,7 @@ Judgement ReplyMagic(CheckContext& context) {
     const ByteView came = session.pending();
     if (!replies && replies.error().kind == ReceiveError::kUndecodable &&
         came.size() >= sizeof engine::kOptionReplyMagic && !HasMagic(came) &&
-        session.received_byte_count() - came.size() == kGreetingBytes) {
+        session.received_byte_count() - came.size() == session.greeting_byte_count()) {
       return Broken(OptionName(option) + ": " + replies.error().text, "the option reply magic");
     }
   }
@@ -220,7 +220,7 @@ bool MayRefuseStarttls(std::uint32_t type) {
 }
 
 Judgement RefusesStarttls(CheckContext& context) {
-  NBDSPEC_TRY(session, context.Haggle());
+  NBDSPEC_TRY(session, context.HagglePlain());
   const auto replies = session.Ask(kStarttls);
   constexpr std::string_view kAllowed = "NBD_REP_ERR_POLICY, NBD_REP_ERR_UNSUP or another error that fits";
   if (!replies) {
@@ -232,7 +232,7 @@ Judgement RefusesStarttls(CheckContext& context) {
 }
 
 Judgement StarttlsAnswered(CheckContext& context) {
-  NBDSPEC_TRY(session, context.Haggle());
+  NBDSPEC_TRY(session, context.HagglePlain());
   const auto replies = session.Ask(kStarttls);
   constexpr std::string_view kAllowed = "NBD_REP_ACK or an error";
   if (!replies) {
@@ -243,7 +243,7 @@ Judgement StarttlsAnswered(CheckContext& context) {
 }
 
 Judgement NeverAsksForTls(CheckContext& context) {
-  NBDSPEC_TRY(session, context.Haggle());
+  NBDSPEC_TRY(session, context.HagglePlain());
   NBDSPEC_TRY(starttls, session.Ask(kStarttls));
   if (!starttls.back().is_error()) {
     return NotApplicable("STARTTLS was answered " + TypesOf(starttls));
@@ -261,12 +261,12 @@ Judgement NeverAsksForTls(CheckContext& context) {
 // --- Without fixed newstyle ---
 
 Judgement NoTlsWithoutFixed(CheckContext& context) {
-  NBDSPEC_TRY(fixed, context.Haggle());
+  NBDSPEC_TRY(fixed, context.HagglePlain());
   NBDSPEC_TRY(starttls, fixed.Ask(kStarttls));
   if (!IsAcknowledged(starttls)) {
     return NotApplicable("the server has no TLS: STARTTLS was answered " + TypesOf(starttls));
   }
-  NBDSPEC_TRY(session, context.Haggle(/*flags=*/0));
+  NBDSPEC_TRY(session, context.HagglePlain(/*flags=*/0));
   const auto replies = session.Ask(kStarttls);
   return Require(!replies || !IsAcknowledged(*replies), "NBD_REP_ACK",
                  "no TLS for a client that has not set C_FIXED_NEWSTYLE");
@@ -276,13 +276,13 @@ Judgement NoTlsWithoutFixed(CheckContext& context) {
 Judgement NoModeWithoutFixed(CheckContext& context) {
   constexpr std::string_view kAllowed = "a server without TLS for a client that has not set C_FIXED_NEWSTYLE";
   for (const Option& option : PlainOptions(context)) {
-    NBDSPEC_TRY(session, context.Haggle(/*flags=*/0));
+    NBDSPEC_TRY(session, context.HagglePlain(/*flags=*/0));
     const auto replies = session.Ask(option);
     if (replies && IsTlsReqd(*replies)) {
       return Broken(OptionName(option.option) + " was answered NBD_REP_ERR_TLS_REQD", kAllowed);
     }
   }
-  NBDSPEC_TRY(session, context.Haggle(/*flags=*/0));
+  NBDSPEC_TRY(session, context.HagglePlain(/*flags=*/0));
   const auto replies = session.Ask(kStarttls);
   return Require(!replies || !IsAcknowledged(*replies), "STARTTLS was answered NBD_REP_ACK", kAllowed);
 }
@@ -291,7 +291,7 @@ Judgement NoModeWithoutFixed(CheckContext& context) {
 
 // LIST is refused for want of TLS in FORCEDTLS alone, and then INFO is too; without TLS neither is.
 Judgement OneOfThreeModes(CheckContext& context) {
-  NBDSPEC_TRY(session, context.Haggle());
+  NBDSPEC_TRY(session, context.HagglePlain());
   NBDSPEC_TRY(list, session.Ask(Option{.option = OptionType::kList}));
   NBDSPEC_TRY(info, session.Ask(InfoOption(OptionType::kInfo, context.export_name)));
   NBDSPEC_TRY(starttls, session.Ask(kStarttls));
@@ -307,7 +307,7 @@ Judgement OneOfThreeModes(CheckContext& context) {
 Judgement OneModeOnly(CheckContext& context) {
   constexpr std::string_view kAllowed = "the same mode all the time";
   const Option info = InfoOption(OptionType::kInfo, context.export_name);
-  NBDSPEC_TRY(session, context.Haggle());
+  NBDSPEC_TRY(session, context.HagglePlain());
   NBDSPEC_TRY(info_first, session.Ask(info));
   NBDSPEC_TRY(info_again, session.Ask(info));
   if (IsTlsReqd(info_first) != IsTlsReqd(info_again)) {
@@ -350,7 +350,7 @@ std::vector<Check> OptionChecks() {
       {kRepServerNameLength, "The names in SERVER replies lie inside of them.", ListedNamesParse, Feature::kList},
       {kRepServerNameUsable, "INFO knows the names that LIST gives.", ListedNamesWork, Feature::kList | Feature::kInfo},
       {kTlsNeedsFixedServer, "STARTTLS is not acknowledged to a client that has not set C_FIXED_NEWSTYLE.",
-       NoTlsWithoutFixed, kFixed},
+       NoTlsWithoutFixed, kFixed, Setup::kTlsDemanded},
       {kTlsModeOneOfThree, "The answers to LIST, INFO and STARTTLS fit one of the three modes.", OneOfThreeModes,
        kFixed},
       {kTlsModeConsistent, "INFO and STARTTLS asked again fit the same mode.", OneModeOnly, kFixed},

@@ -7,6 +7,7 @@
 //   it. Without --exit-with-parent, which would replace the guardian's SIGKILL by a SIGTERM that nbdkit puts off.
 // - nbdkit:extents: the same server with our own plugin (engine/nbdkit), which answers from the engine's ExtentMap.
 // - nbdkit:nbd: the same server with its nbd plugin, which stores its bytes on another NBD server: ours.
+// With TLS it knows its clients by their certificates, or by a shared key.
 // - qemu-nbd: -t, or our first connection would be its last; --shared=0, or a second client would wait without end.
 //   Of a large image zeroing and TRIM make holes (--discard=unmap), or gigabytes of it would be allocated.
 // - qemu-nbd:qcow2: the same with the image in a qcow2 file.
@@ -17,12 +18,16 @@
 
 #include <algorithm>
 #include <array>
+#include <filesystem>
 #include <sstream>
+#include <system_error>
 #include <utility>
 
 #include "conformance/peer/target.h"
 #include "conformance/peer/targets/other_debian.h"
 #include "conformance/peer/targets/started_peer.h"
+#include "conformance/peer/targets/tls_files.h"
+#include "conformance/tls/certificates.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 
@@ -44,15 +49,24 @@ struct NamedServer {
   std::string_view kind;  // What it serves the image with, for reports; may be empty.
   std::string_view export_name;
   bool can_be_strict;  // Setup::kStrictBlockSize.
+  bool can_offer_tls;  // Setup::kTlsOffered. All can demand it.
   TakesDisk takes_disk;
-  WordsOrTrouble (*command)(Setup setup, const PrivateDirectory& directory, const std::string& disk);
+  WordsOrTrouble (*command)(Setup setup, const PrivateDirectory& directory, const ServerPlace& place);
   Words (*format)(const std::string& image, const std::string& disk) = nullptr;
   Words (*check)(const std::string& disk) = nullptr;
 };
 
 // nbdkit with `plugin` and its parameters.
-Words NbdkitWith(const Words& plugin, Setup setup, const PrivateDirectory& directory) {
+Words NbdkitWith(const Words& plugin, Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
   Words words = {"nbdkit", "-f", "--threads=1", "-U", directory.socket_path(), "-P", directory.PathOf("pid")};
+  if (place.has_tls()) {
+    words.emplace_back(setup == Setup::kTlsOffered ? "--tls=on" : "--tls=require");
+    if (!place.shared_keys.empty()) {
+      words.push_back("--tls-psk=" + place.shared_keys);
+    } else {
+      words.insert(words.end(), {"--tls-certificates=" + place.certificates, "--tls-verify-peer"});
+    }
+  }
   if (setup == Setup::kReadOnly) {
     words.emplace_back("-r");
   }
@@ -67,12 +81,12 @@ Words NbdkitWith(const Words& plugin, Setup setup, const PrivateDirectory& direc
   return words;
 }
 
-WordsOrTrouble NbdkitCommand(Setup setup, const PrivateDirectory& directory, const std::string& disk) {
-  return NbdkitWith({"file", "file=" + disk}, setup, directory);
+WordsOrTrouble NbdkitCommand(Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
+  return NbdkitWith({"file", "file=" + place.disk}, setup, directory, place);
 }
 
-WordsOrTrouble NbdkitNbdCommand(Setup setup, const PrivateDirectory& directory, const std::string& disk) {
-  return NbdkitWith({"nbd", "uri=" + disk}, setup, directory);
+WordsOrTrouble NbdkitNbdCommand(Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
+  return NbdkitWith({"nbd", "uri=" + place.disk}, setup, directory, place);
 }
 
 // The image as a script: the plugin's data bytes are the image's.
@@ -88,16 +102,44 @@ std::string ImageScript(Setup setup) {
   return text + add(kImageWrittenZeroes, "zero");
 }
 
-WordsOrTrouble NbdkitExtentsCommand(Setup setup, const PrivateDirectory& directory, const std::string& /*disk*/) {
+WordsOrTrouble NbdkitExtentsCommand(Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
   NBDSPEC_ASSIGN_OR_RETURN(plugin, FindNbdkitModule(kExtentsPlugin));
-  return NbdkitWith({plugin, "script-text=" + ImageScript(setup)}, setup, directory);
+  return NbdkitWith({plugin, "script-text=" + ImageScript(setup)}, setup, directory, place);
 }
 
-Words QemuNbdWords(const PrivateDirectory& directory) {
-  return {"qemu-nbd", "-t", "--shared=0", "-k", directory.socket_path(), "-x", ""};
+// A comma ends a value of qemu's options, unless it is doubled.
+std::string QemuValue(const std::string& text) {
+  std::string escaped;
+  for (const char c : text) {
+    escaped += c == ',' ? ",," : std::string(1, c);
+  }
+  return escaped;
 }
 
-WordsOrTrouble QemuNbdWith(Words words, std::string_view format, Setup setup, const std::string& disk) {
+WordsOrTrouble QemuNbdWords(const PrivateDirectory& directory, const ServerPlace& place) {
+  Words words = {"qemu-nbd", "-t", "--shared=0", "-k", directory.socket_path(), "-x", ""};
+  if (!place.shared_keys.empty()) {
+    const std::string path = directory.PathOf("keys.psk");  // The name that qemu looks for.
+    std::error_code failed;
+    std::filesystem::copy_file(place.shared_keys, path, failed);
+    if (failed) {
+      return std::unexpected(Trouble{"Cannot copy " + engine::Quoted(place.shared_keys, 200) + " to " +
+                                     engine::Quoted(path, 200) + ": " + failed.message() + "."});
+    }
+    words.insert(words.end(), {"--object", "tls-creds-psk,id=tls0,endpoint=server,dir=" + QemuValue(directory.path()),
+                               "--tls-creds", "tls0"});
+  } else if (place.has_tls()) {
+    words.insert(
+        words.end(),
+        {"--object", "tls-creds-x509,id=tls0,endpoint=server,verify-peer=yes,dir=" + QemuValue(place.certificates),
+         "--tls-creds", "tls0"});
+  }
+  return words;
+}
+
+WordsOrTrouble QemuNbdWith(std::string_view format, Setup setup, const PrivateDirectory& directory,
+                           const ServerPlace& place) {
+  NBDSPEC_ASSIGN_OR_RETURN(words, QemuNbdWords(directory, place));
   words.insert(words.end(), {"-f", std::string(format)});
   if (setup == Setup::kLarge) {
     words.emplace_back("--discard=unmap");
@@ -105,28 +147,24 @@ WordsOrTrouble QemuNbdWith(Words words, std::string_view format, Setup setup, co
   if (setup == Setup::kReadOnly) {
     words.emplace_back("-r");
   }
-  words.push_back(disk);
-  return words;
+  words.push_back(place.disk);
+  return std::move(words);
 }
 
-WordsOrTrouble QemuNbdCommand(Setup setup, const PrivateDirectory& directory, const std::string& disk) {
-  Words words = QemuNbdWords(directory);
+WordsOrTrouble QemuNbdCommand(Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
   if (setup == Setup::kStrictBlockSize) {  // Only through a driver that asks for it can a file have large blocks.
-    std::string escaped;
-    for (const char c : disk) {
-      escaped += c == ',' ? ",," : std::string(1, c);
-    }
+    NBDSPEC_ASSIGN_OR_RETURN(words, QemuNbdWords(directory, place));
     words.insert(words.end(), {"--image-opts",
                                "driver=blkdebug,align=4096,image.driver=raw,image.file.driver=file,"
                                "image.file.filename=" +
-                                   escaped});
-    return words;
+                                   QemuValue(place.disk)});
+    return std::move(words);
   }
-  return QemuNbdWith(std::move(words), "raw", setup, disk);
+  return QemuNbdWith("raw", setup, directory, place);
 }
 
-WordsOrTrouble QemuNbdQcow2Command(Setup setup, const PrivateDirectory& directory, const std::string& disk) {
-  return QemuNbdWith(QemuNbdWords(directory), "qcow2", setup, disk);
+WordsOrTrouble QemuNbdQcow2Command(Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
+  return QemuNbdWith("qcow2", setup, directory, place);
 }
 
 Words Qcow2Format(const std::string& image, const std::string& disk) {
@@ -137,16 +175,24 @@ constexpr int kQemuImgDamaged = 2;  // 3: space that nothing uses.
 
 Words Qcow2Check(const std::string& disk) { return {"qemu-img", "check", "-f", "qcow2", disk}; }
 
-WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, const std::string& disk) {
+WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
   // It replaces %s in an export's name, and its file format has backslash escapes.
   if (directory.path().find_first_of("%\\\n") != std::string::npos) {
     return std::unexpected(Trouble{"nbd-server cannot use the directory " + engine::Quoted(directory.path(), 200) +
                                    ": set TMPDIR to one without %, backslash and newline in its path."});
   }
+  if (!place.shared_keys.empty()) {
+    return std::unexpected(Trouble{"nbd-server has no TLS by shared keys: use certificates."});
+  }
+  const std::string tls =
+      !place.has_tls() ? ""
+                       : "\ncertfile = " + place.certificates + "/server-cert.pem\nkeyfile = " + place.certificates +
+                             "/server-key.pem\ncacertfile = " + place.certificates +
+                             "/ca-cert.pem\nforce_tls = " + (setup == Setup::kTlsOffered ? "false" : "true");
   // The port must be there and not be 0, although with a unix socket it is not listened on.
   const std::string text =
-      "[generic]\nlistenaddr = 127.0.0.1\nport = 10809\nallowlist = true\nunixsock = " + directory.socket_path() +
-      "\n[d]\nexportname = " + disk +
+      "[generic]\nlistenaddr = 127.0.0.1\nport = 10809\nallowlist = true\nunixsock = " + directory.socket_path() + tls +
+      "\n[d]\nexportname = " + place.disk +
       "\nflush = true\nfua = true\ntrim = true\nreadonly = " + (setup == Setup::kReadOnly ? "true" : "false") + "\n";
   const std::string path = directory.PathOf("config");
   const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
@@ -158,13 +204,14 @@ WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, 
 }
 
 constexpr std::array<NamedServer, 6> kServers = {{
-    {"nbdkit", "nbdkit", "nbdkit", "--version", "file", "", true, TakesDisk::kFile, NbdkitCommand},
-    {"nbdkit:extents", "nbdkit", "nbdkit", "--version", "script", "", true, TakesDisk::kNothing, NbdkitExtentsCommand},
-    {"nbdkit:nbd", "nbdkit", "nbdkit", "--version", "nbd", "", true, TakesDisk::kUri, NbdkitNbdCommand},
-    {"qemu-nbd", "qemu-nbd", "qemu-utils", "--version", "raw", "", true, TakesDisk::kFileOrUri, QemuNbdCommand},
-    {"qemu-nbd:qcow2", "qemu-nbd", "qemu-utils", "--version", "qcow2", "", false, TakesDisk::kFileOrUri,
+    {"nbdkit", "nbdkit", "nbdkit", "--version", "file", "", true, true, TakesDisk::kFile, NbdkitCommand},
+    {"nbdkit:extents", "nbdkit", "nbdkit", "--version", "script", "", true, true, TakesDisk::kNothing,
+     NbdkitExtentsCommand},
+    {"nbdkit:nbd", "nbdkit", "nbdkit", "--version", "nbd", "", true, true, TakesDisk::kUri, NbdkitNbdCommand},
+    {"qemu-nbd", "qemu-nbd", "qemu-utils", "--version", "raw", "", true, false, TakesDisk::kFileOrUri, QemuNbdCommand},
+    {"qemu-nbd:qcow2", "qemu-nbd", "qemu-utils", "--version", "qcow2", "", false, false, TakesDisk::kFileOrUri,
      QemuNbdQcow2Command, Qcow2Format, Qcow2Check},
-    {"nbd-server", "nbd-server", "nbd-server", "-V", "", "d", false, TakesDisk::kFile, NbdServerCommand},
+    {"nbd-server", "nbd-server", "nbd-server", "-V", "", "d", false, true, TakesDisk::kFile, NbdServerCommand},
 }};
 
 // "nbdkit, qemu-nbd and nbd-server".
@@ -220,6 +267,7 @@ std::string VersionOf(const NamedServer& server, std::string_view suite) {
 constexpr std::string_view kSocketPlaceholder = "{socket}";
 constexpr std::string_view kImagePlaceholder = "{image}";
 constexpr std::string_view kUriPlaceholder = "{image-uri}";
+constexpr std::string_view kCertificatesPlaceholder = "{certs}";
 
 std::string Replace(std::string text, std::string_view placeholder, const std::string& value) {
   for (std::size_t at = text.find(placeholder); at != std::string::npos; at = text.find(placeholder, at)) {
@@ -229,7 +277,17 @@ std::string Replace(std::string text, std::string_view placeholder, const std::s
   return text;
 }
 
+// What clients show a server that nbdspec starts.
+std::expected<TlsCredentials, Trouble> ClientOf(const TlsWish& tls) {
+  const bool is_made_for_the_run = tls.certificates.empty() && tls.shared_keys.empty();
+  return is_made_for_the_run ? TheTlsMaterial().OfClient() : CredentialsFrom(tls);
+}
+
 }  // namespace
+
+bool IsServerName(std::string_view name) {
+  return std::ranges::find(kServers, SplitAtSuite(name).name, &NamedServer::name) != kServers.end();
+}
 
 TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& options) {
   const auto [plain_name, suite_given] = SplitAtSuite(name);
@@ -245,25 +303,31 @@ TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& option
   TargetFacts facts = {.description = std::string(name) + (version.empty() ? "" : " " + version) + kind,
                        .command_line = std::string(name),
                        .export_name = std::string(server->export_name),
-                       .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kLarge}};
+                       .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kLarge, Setup::kTlsDemanded}};
   if (server->can_be_strict) {
     facts.setups.push_back(Setup::kStrictBlockSize);
   }
+  if (server->can_offer_tls) {
+    facts.setups.push_back(Setup::kTlsOffered);
+  }
+  NBDSPEC_ASSIGN_OR_RETURN(client, ClientOf(options.tls));
   if (options.power_cut && server->takes_disk != TakesDisk::kNothing) {
     facts.setups.push_back(Setup::kOnStorage);
   }
   ServerRecipe recipe = {.name = std::string(name),
                          .command = [server, suite](Setup setup, const PrivateDirectory& directory,
-                                                    const std::string& disk) -> WordsOrTrouble {
+                                                    const ServerPlace& place) -> WordsOrTrouble {
                            if (!FindExecutable(InSuite(suite, {std::string(server->program)}).front())) {
                              return std::unexpected(NotInstalled(*server, suite));
                            }
-                           NBDSPEC_ASSIGN_OR_RETURN(words, server->command(setup, directory, disk));
+                           NBDSPEC_ASSIGN_OR_RETURN(words, server->command(setup, directory, place));
                            return InSuite(suite, words);
                          },
                          .takes_disk = server->takes_disk,
                          .damaged_status = kQemuImgDamaged,
-                         .damage_word = "ERROR"};
+                         .damage_word = "ERROR",
+                         .tls = options.tls,
+                         .client = client};
   if (server->format != nullptr) {
     recipe.format = [server, suite](const std::string& image, const std::string& disk) {
       return InSuite(suite, server->format(image, disk));
@@ -288,6 +352,15 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
     return std::unexpected(Trouble{"The command " + engine::Quoted(command, 200) + " has both {image} and " +
                                    "{image-uri}: the server has one disk, so write only one of them."});
   }
+  TlsWish tls = options.tls;
+  if (contain(kCertificatesPlaceholder) != (tls.is_wanted && tls.shared_keys.empty())) {
+    return std::unexpected(Trouble{
+        "The command " + engine::Quoted(command, 200) +
+        (tls.is_wanted ? " has no {certs}: write it where the server takes the directory of its certificates, or give "
+                         "a file of shared keys with --tls-psk."
+                       : " has {certs}: add --tls, for conversations inside TLS.")});
+  }
+  NBDSPEC_ASSIGN_OR_RETURN(client, ClientOf(tls));
   const TakesDisk takes_disk = contain(kUriPlaceholder)     ? TakesDisk::kUri
                                : contain(kImagePlaceholder) ? TakesDisk::kFile
                                                             : TakesDisk::kNothing;
@@ -304,15 +377,22 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
   }
   return StartedTarget(
       facts, {.name = words.front(),
-              .command = [words](Setup, const PrivateDirectory& directory, const std::string& disk) -> WordsOrTrouble {
+              .command = [words](Setup, const PrivateDirectory& directory, const ServerPlace& place) -> WordsOrTrouble {
                 Words replaced;
-                for (const std::string& word : words) {
-                  const std::string with_disk = Replace(Replace(word, kImagePlaceholder, disk), kUriPlaceholder, disk);
-                  replaced.push_back(Replace(with_disk, kSocketPlaceholder, directory.socket_path()));
+                for (std::string word : words) {
+                  for (const auto& [placeholder, value] : {std::pair{kImagePlaceholder, place.disk},
+                                                           {kUriPlaceholder, place.disk},
+                                                           {kCertificatesPlaceholder, place.certificates},
+                                                           {kSocketPlaceholder, directory.socket_path()}}) {
+                    word = Replace(std::move(word), placeholder, value);
+                  }
+                  replaced.push_back(std::move(word));
                 }
                 return replaced;
               },
               .takes_disk = takes_disk,
+              .tls = tls,
+              .client = client,
               .must_greet = false});
 }
 

@@ -15,6 +15,7 @@
 #include "conformance/peer/socket/socket_transport.h"
 #include "conformance/peer/storage/mounted_storage.h"
 #include "conformance/peer/storage/storage_server.h"
+#include "conformance/peer/targets/tls_files.h"
 #include "engine/base/bytes.h"
 #include "engine/base/check.h"
 #include "engine/base/or_return.h"
@@ -186,6 +187,8 @@ class StartedPeer final : public Peer, public Storage {
   std::expected<void, Trouble> Restart() override { return Start(Clock::now() + restart_wait_); }
   std::string StandardError() override { return process_ == nullptr ? std::string() : process_->LastWords(); }
 
+  const TlsCredentials* tls() override { return HasTls() ? &recipe_.client : nullptr; }
+
   Storage* storage() override { return setup_ == Setup::kOnStorage ? this : nullptr; }
 
   void CutPower(const engine::PowerCut& cut) override {
@@ -220,6 +223,8 @@ class StartedPeer final : public Peer, public Storage {
   void With(const std::function<void(engine::VolatileDisk& disk)>& use) override { storage_->With(use); }
 
  private:
+  [[nodiscard]] bool HasTls() const { return recipe_.tls.is_wanted || IsOfTls(setup_); }
+
   // With the image on it.
   std::expected<std::unique_ptr<StorageServer>, Trouble> MakeStorage(Clock::time_point deadline) {
     NBDSPEC_ASSIGN_OR_RETURN(storage, StorageServer::Make(ImageSize(setup_) * (recipe_.format ? kFormattedFactor : 1)));
@@ -338,7 +343,16 @@ class StartedPeer final : public Peer, public Storage {
       disk = UriOf(socket_path);
       prepare = [&] { return storage_->Listen(socket_path); };
     }
-    NBDSPEC_ASSIGN_OR_RETURN(words, recipe_.command(setup_, directory, disk));
+    ServerPlace place = {.disk = disk};
+    if (HasTls()) {
+      place.shared_keys = recipe_.tls.shared_keys;
+      place.certificates = recipe_.tls.certificates;
+      if (place.certificates.empty()) {
+        NBDSPEC_RETURN_IF_ERROR(WriteTlsMaterial(directory.path()));
+        place.certificates = directory.path();
+      }
+    }
+    NBDSPEC_ASSIGN_OR_RETURN(words, recipe_.command(setup_, directory, place));
     NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory), prepare));
     process_ = std::move(process);
     return {};

@@ -95,14 +95,22 @@ enum class TakesDisk : std::uint8_t {
   kUri,        // Its disk is such an export in every setup.
 };
 
+// What a server is started with.
+struct ServerPlace {
+  std::string disk;               // A file or a URI.
+  std::string certificates = {};  // A directory, as in tls_files.h; empty where the server has no TLS.
+  std::string shared_keys = {};   // A file of shared keys, in place of certificates; may be empty.
+
+  [[nodiscard]] bool has_tls() const { return !certificates.empty(); }
+};
+
 // How to start a server.
 struct ServerRecipe {
   std::string name;  // For sentences: "nbdkit".
 
-  // The words of the command that serves `disk`, a file or a URI, on directory.socket_path(); may write more files
-  // there.
+  // The words of the command that serves `place.disk` on directory.socket_path(); may write more files there.
   std::function<std::expected<std::vector<std::string>, engine::Trouble>(Setup setup, const PrivateDirectory& directory,
-                                                                         const std::string& disk)>
+                                                                         const ServerPlace& place)>
       command;
 
   TakesDisk takes_disk = TakesDisk::kFile;
@@ -115,6 +123,9 @@ struct ServerRecipe {
   std::function<std::vector<std::string>(const std::string& disk)> check = {};
   int damaged_status = 0;
   std::string damage_word = {};
+
+  TlsWish tls = {};            // Where it is wanted, or the setup is one of TLS.
+  TlsCredentials client = {};  // What clients show it there.
 
   // Whether it is up only once it has greeted a client. Without, a socket that takes a connection is enough: an
   // unknown server may be wrong in what it says, and that is for the checks to find. (Either way one connection is

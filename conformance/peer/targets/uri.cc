@@ -13,6 +13,7 @@
 #include "conformance/peer/process/process.h"
 #include "conformance/peer/socket/socket_transport.h"
 #include "conformance/peer/target.h"
+#include "conformance/peer/targets/tls_files.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 #include "engine/wire/protocol.h"
@@ -73,10 +74,22 @@ Parsed<std::uint16_t> ParsePort(std::string_view text) {
   return port;
 }
 
-Parsed<void> ParseAuthority(std::string_view authority, NbdUri& uri) {
-  if (authority.contains('@')) {
-    return Error("the user name before @ is for TLS, which is not supported yet");
+// Takes a user name off the front of `authority`.
+Parsed<void> ParseUser(std::string_view& authority, NbdUri& uri) {
+  const auto [user, rest] = SplitAt(authority, '@');
+  if (!rest) {
+    return {};
   }
+  if (!uri.tls.is_wanted) {
+    return Error("the user name before @ is for TLS; write nbds in front of it");
+  }
+  NBDSPEC_ASSIGN_OR_RETURN(name, PercentDecode("the user name", user));
+  uri.tls.shared_key_name = name;
+  authority = *rest;
+  return {};
+}
+
+Parsed<void> ParseAuthority(std::string_view authority, NbdUri& uri) {
   std::optional<std::string_view> port;
   if (authority.starts_with('[')) {
     const auto [literal, rest] = SplitAt(authority.substr(1), ']');
@@ -112,11 +125,23 @@ Parsed<void> ParseAuthority(std::string_view authority, NbdUri& uri) {
 Parsed<void> ParseParameter(std::string_view parameter, bool is_unix, NbdUri& uri) {
   const auto [key_text, value_text] = SplitAt(parameter, '=');
   NBDSPEC_ASSIGN_OR_RETURN(key, PercentDecode("the name of a query parameter", key_text));
-  if (key.starts_with("tls-")) {
-    return Error("the query parameter " + Quoted(key) + " is for TLS, which is not supported yet");
+  constexpr std::pair<std::string_view, std::string TlsWish::*> kOfTls[] = {
+      {"tls-certificates", &TlsWish::certificates},
+      {"tls-psk-file", &TlsWish::shared_keys},
+      {"tls-hostname", &TlsWish::host},
+  };
+  if (const auto* const known = std::ranges::find(kOfTls, key, [](const auto& each) { return each.first; });
+      known != std::end(kOfTls)) {
+    if (!uri.tls.is_wanted) {
+      return Error("the query parameter " + Quoted(key) + " is for TLS; its scheme is not nbds");
+    }
+    NBDSPEC_ASSIGN_OR_RETURN(value, PercentDecode("the parameter " + key, value_text.value_or("")));
+    uri.tls.*known->second = value;
+    return {};
   }
   if (key != "socket") {
-    return Error("the query parameter " + Quoted(key) + " is not known; only socket is");
+    return Error("the query parameter " + Quoted(key) +
+                 " is not known; socket, tls-certificates, tls-psk-file and tls-hostname are");
   }
   if (!is_unix) {
     return Error("the socket parameter goes with nbd+unix://, not with nbd://");
@@ -165,20 +190,21 @@ Parsed<void> ParseExportName(std::string_view text, NbdUri& uri) {
   return {};
 }
 
-// Returns whether it is a unix scheme.
-Parsed<bool> ParseScheme(std::string_view text) {
+struct Scheme {
+  bool is_unix = false;
+  bool is_tls = false;
+};
+
+Parsed<Scheme> ParseScheme(std::string_view text) {
   std::string scheme(text);
   std::ranges::transform(scheme, scheme.begin(), [](char c) { return 'A' <= c && c <= 'Z' ? c - 'A' + 'a' : c; });
-  if (scheme == "nbd" || scheme == "nbd+unix") {
-    return scheme == "nbd+unix";
-  }
-  if (scheme == "nbds" || scheme == "nbds+unix") {
-    return Error("its scheme " + scheme + " asks for TLS, which is not supported yet");
+  if (scheme == "nbd" || scheme == "nbd+unix" || scheme == "nbds" || scheme == "nbds+unix") {
+    return Scheme{.is_unix = scheme.ends_with("+unix"), .is_tls = scheme.starts_with("nbds")};
   }
   if (scheme == "nbd+vsock" || scheme == "nbds+vsock") {
     return Error("its scheme " + scheme + " asks for a vsock, which is not supported yet");
   }
-  return Error("its scheme " + Quoted(text) + " is not known; nbd and nbd+unix are");
+  return Error("its scheme " + Quoted(text) + " is not known; nbd, nbds, nbd+unix and nbds+unix are");
 }
 
 Parsed<NbdUri> Parse(std::string_view text) {
@@ -186,18 +212,20 @@ Parsed<NbdUri> Parse(std::string_view text) {
   if (scheme_end == std::string_view::npos) {
     return Error("it has no scheme; write nbd://host[:port]/[export] or nbd+unix:///[export]?socket=PATH");
   }
-  NBDSPEC_ASSIGN_OR_RETURN(is_unix, ParseScheme(text.substr(0, scheme_end)));
+  NBDSPEC_ASSIGN_OR_RETURN(scheme, ParseScheme(text.substr(0, scheme_end)));
+  const bool is_unix = scheme.is_unix;
   const std::string_view rest = text.substr(scheme_end + 3);
   if (rest.contains('#')) {
     return Error("it has a fragment (#), which NBD URIs do not have; write a number sign as %23");
   }
   const auto [hierarchy, query] = SplitAt(rest, '?');
-  const auto [authority, path] = SplitAt(hierarchy, '/');
+  auto [authority, path] = SplitAt(hierarchy, '/');
+  NbdUri uri{.tls = {.is_wanted = scheme.is_tls}};
+  NBDSPEC_RETURN_IF_ERROR(ParseUser(authority, uri));
   if (is_unix && !authority.empty()) {
     return Error("it has a host, " + Quoted(authority) +
                  ", where a unix socket has none; write three slashes: nbd+unix:///[export]?socket=PATH");
   }
-  NbdUri uri;
   NBDSPEC_RETURN_IF_ERROR(ParseAuthority(authority, uri));
   NBDSPEC_RETURN_IF_ERROR(ParseExportName(path.value_or(""), uri));
   NBDSPEC_RETURN_IF_ERROR(ParseQuery(query.value_or(""), is_unix, uri));
@@ -209,8 +237,10 @@ Parsed<NbdUri> Parse(std::string_view text) {
 class UriPeer final : public Peer {
  public:
   // `addresses` is not empty.
-  UriPeer(std::string uri, bool is_unix, std::vector<SocketAddress> addresses)
-      : uri_(std::move(uri)), is_unix_(is_unix), addresses_(std::move(addresses)) {}
+  UriPeer(std::string uri, bool is_unix, std::vector<SocketAddress> addresses, std::optional<TlsCredentials> tls)
+      : uri_(std::move(uri)), is_unix_(is_unix), addresses_(std::move(addresses)), tls_(std::move(tls)) {}
+
+  const TlsCredentials* tls() override { return tls_ ? &*tls_ : nullptr; }
 
   std::expected<std::unique_ptr<Transport>, Trouble> Connect(Clock::time_point deadline) override {
     std::string refusals;
@@ -238,7 +268,24 @@ class UriPeer final : public Peer {
   std::string uri_;
   bool is_unix_;
   std::vector<SocketAddress> addresses_;
+  std::optional<TlsCredentials> tls_;
 };
+
+// What a client shows at `uri`, where both it and the command line may have wishes.
+std::expected<std::optional<TlsCredentials>, Trouble> CredentialsFor(const NbdUri& uri, const TlsWish& given) {
+  TlsWish tls = uri.tls;
+  tls.is_wanted |= given.is_wanted;
+  for (const auto member : {&TlsWish::certificates, &TlsWish::shared_keys, &TlsWish::host}) {
+    if (!(given.*member).empty()) {
+      tls.*member = given.*member;
+    }
+  }
+  if (!tls.is_wanted) {
+    return std::nullopt;
+  }
+  NBDSPEC_ASSIGN_OR_RETURN(credentials, CredentialsFrom(tls, uri.socket_path.empty() ? uri.host : ""));
+  return std::move(credentials);
+}
 
 }  // namespace
 
@@ -250,23 +297,29 @@ std::expected<NbdUri, Trouble> ParseNbdUri(std::string_view uri) {
   return *std::move(parsed);
 }
 
-TargetOrTrouble TargetFromUri(std::string_view uri) {
+TargetOrTrouble TargetFromUri(std::string_view uri, const TlsWish& tls) {
   NBDSPEC_ASSIGN_OR_RETURN(parsed, ParseNbdUri(uri));
+  NBDSPEC_ASSIGN_OR_RETURN(credentials, CredentialsFor(parsed, tls));
   const std::string text(uri);  // It is parsed, so it has no control characters.
-  TargetFacts facts = {
-      .description = text, .command_line = QuoteWord(text), .export_name = parsed.export_name, .is_ours = false};
-  return std::make_unique<Target>(std::move(facts), [text, server = parsed](Setup setup, auto) -> PeerOrTrouble {
-    if (setup != Setup::kWritable) {
-      return std::unexpected(Trouble{"Cannot make the server at " + text + " read-only: nbdspec did not start it. " +
-                                     "Start it read-only by hand, under another URI."});
-    }
-    if (server.socket_path.empty()) {
-      NBDSPEC_ASSIGN_OR_RETURN(addresses, ResolveTcp(server.host, server.port));
-      return std::make_unique<UriPeer>(text, /*is_unix=*/false, addresses);
-    }
-    NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(server.socket_path));
-    return std::make_unique<UriPeer>(text, /*is_unix=*/true, std::vector{address});
-  });
+  TargetFacts facts = {.description = text,
+                       .command_line = QuoteWord(text),
+                       .export_name = parsed.export_name,
+                       .has_tls = credentials.has_value(),
+                       .is_ours = false};
+  return std::make_unique<Target>(
+      std::move(facts), [text, server = parsed, credentials](Setup setup, auto) -> PeerOrTrouble {
+        if (setup != Setup::kWritable) {
+          return std::unexpected(Trouble{"Cannot make the server at " + text +
+                                         " read-only: nbdspec did not start it. " +
+                                         "Start it read-only by hand, under another URI."});
+        }
+        if (server.socket_path.empty()) {
+          NBDSPEC_ASSIGN_OR_RETURN(addresses, ResolveTcp(server.host, server.port));
+          return std::make_unique<UriPeer>(text, /*is_unix=*/false, addresses, credentials);
+        }
+        NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(server.socket_path));
+        return std::make_unique<UriPeer>(text, /*is_unix=*/true, std::vector{address}, credentials);
+      });
 }
 
 }  // namespace nbdspec::conformance

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// NBD URIs, as the NBD project's doc/uri.md and RFC 3986 define them. Without TLS (nbds://) for now.
+// NBD URIs, as the NBD project's doc/uri.md and RFC 3986 define them.
 
 #pragma once
 
@@ -8,6 +8,7 @@
 #include <string>
 #include <string_view>
 
+#include "conformance/peer/target.h"
 #include "engine/base/error.h"
 
 namespace nbdspec::conformance {
@@ -21,11 +22,12 @@ struct NbdUri {
   std::string host = "localhost";  // nbd: a name or a number, IPv6 without brackets.
   std::uint16_t port = kNbdPort;   // nbd.
   std::string export_name = {};    // "" for the default export.
+  TlsWish tls = {};                // nbds, and what the user name and the parameters for TLS say.
   bool operator==(const NbdUri&) const = default;
 };
 
 // Takes `uri` apart.
-// Errors: a sentence that names the part that is wrong, or not supported yet (TLS, vsock).
+// Errors: a sentence that names the part that is wrong, or not supported yet (vsock).
 // Example: "nbd+unix:///disk?socket=/run/nbd.sock" -> export "disk" at the socket /run/nbd.sock
 std::expected<NbdUri, engine::Trouble> ParseNbdUri(std::string_view uri);
 

@@ -65,6 +65,18 @@ TEST(ParseNbdUri, TakesUnixUrisApart) {
   }
 }
 
+TEST(ParseNbdUri, SaysWhatIsWantedOfTls) {
+  EXPECT_EQ(ParseNbdUri("nbds://h")->tls, TlsWish{.is_wanted = true});
+  EXPECT_EQ(ParseNbdUri("NBDS+unix:///?socket=/s")->tls, TlsWish{.is_wanted = true});
+  EXPECT_FALSE(ParseNbdUri("nbd://h")->tls.is_wanted);
+  const auto shared_key = ParseNbdUri("nbds://me@h:7/x?tls-psk-file=/k%20s");
+  EXPECT_EQ(shared_key->tls, (TlsWish{.is_wanted = true, .shared_keys = "/k s", .shared_key_name = "me"}));
+  EXPECT_EQ(shared_key->host, "h");
+  EXPECT_EQ(shared_key->port, 7);
+  EXPECT_EQ(ParseNbdUri("nbds+unix:///?socket=/s&tls-certificates=/c&tls-hostname=n")->tls,
+            (TlsWish{.is_wanted = true, .certificates = "/c", .host = "n"}));
+}
+
 TEST(ParseNbdUri, NamesThePartThatIsWrong) {
   const struct {
     std::string text;
@@ -75,8 +87,6 @@ TEST(ParseNbdUri, NamesThePartThatIsWrong) {
       {"nbd:unix:/s", "no scheme"},
       {"http://h/", "scheme \"http\" is not known"},
       {"://h/", "scheme \"\" is not known"},
-      {"nbds://h/", "TLS, which is not supported yet"},
-      {"NBDS+unix:///?socket=/s", "TLS, which is not supported yet"},
       {"nbd+vsock:///", "vsock, which is not supported yet"},
       {"nbds+vsock:///", "vsock, which is not supported yet"},
       {"nbd://me@h/", "user name"},
@@ -107,7 +117,9 @@ TEST(ParseNbdUri, NamesThePartThatIsWrong) {
       {"nbd://h/" + std::string(4097, 'x'), "the export name has 4097 bytes"},
       {"nbd://h/#1", "fragment"},
       {"nbd://h/?socket=/s", "not with nbd://"},
-      {"nbd://h/?tls-type=psk", "\"tls-type\" is for TLS"},
+      {"nbd://h/?tls-type=psk", "\"tls-type\" is not known"},
+      {"nbd://h/?tls-psk-file=/k", "\"tls-psk-file\" is for TLS"},
+      {"nbds://h/?socket=/s", "not with nbd://"},
       {"nbd://h/?x-new=1", "\"x-new\" is not known"},
       {"nbd://h/?sokcet", "\"sokcet\" is not known"},
       {"nbd://h/?%zz=1", "the name of a query parameter has a %"},

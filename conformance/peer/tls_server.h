@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// TlsServer: the reference server with its end of TLS. Bytes in, bytes out, as engine/server.
+
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include "conformance/tls/tls_filter.h"
+#include "engine/base/bytes.h"
+#include "engine/server/server.h"
+
+namespace nbdspec::conformance {
+
+class TlsServer {
+ public:
+  // As engine::Server. Its certificates are those of TheTlsMaterial.
+  TlsServer(const engine::ServerOptions& options, std::vector<engine::Export*> exports, engine::Interposer* interposer)
+      : server_(options, std::move(exports), interposer) {}
+
+  // Takes bytes from the client, any number.
+  void Receive(engine::ByteView bytes);
+
+  // Takes the bytes to send. Call it until it returns nothing.
+  [[nodiscard]] engine::Bytes TakeOutput();
+
+  // Whether the server has closed the connection, once TakeOutput returns nothing.
+  [[nodiscard]] bool closed() const { return server_.closed() || has_failed_; }
+
+ private:
+  void BeginTls();
+
+  engine::Server server_;
+  engine::TlsConduct conduct_;
+  std::optional<TlsFilter> filter_;  // Once TLS is due, until it fails.
+  engine::Bytes early_;              // Taken as if it had come inside TLS.
+  engine::Bytes plaintext_;          // To be sent as it is.
+  bool has_said_close_ = false;
+  bool has_failed_ = false;
+};
+
+}  // namespace nbdspec::conformance
