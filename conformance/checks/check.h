@@ -210,11 +210,11 @@ inline constexpr Features kZeroing = kWritable | Feature::kWriteZeroes;
 std::span<const Check> AllChecks();
 
 // The files of checks, in that order: XChecks() is in x_checks.cc.
-#define NBDSPEC_CHECK_FILES(Each)                                                                                    \
-  Each(Handshake) Each(Option) Each(OptionReply) Each(OptionDelivery) Each(Info) Each(BlockSize) Each(MetaContext)   \
-      Each(SetMetaContext) Each(BlockStatus) Each(ZeroClaim) Each(Transmission) Each(RequestDelivery) Each(Flag)     \
-          Each(Read) Each(Write) Each(DataWrite) Each(DataRead) Each(InFlight) Each(Repetition) Each(SeveralExports) \
-              Each(Large) Each(PowerCut) Each(FailingDisk) Each(FailingRead)
+#define NBDSPEC_CHECK_FILES(Each)                                                                               \
+  Each(Handshake) Each(Option) Each(OptionReply) Each(OptionDelivery) Each(Tls) Each(Info) Each(BlockSize)      \
+      Each(MetaContext) Each(SetMetaContext) Each(BlockStatus) Each(ZeroClaim) Each(Transmission)               \
+          Each(RequestDelivery) Each(Flag) Each(Read) Each(Write) Each(DataWrite) Each(DataRead) Each(InFlight) \
+              Each(Repetition) Each(SeveralExports) Each(Large) Each(PowerCut) Each(FailingDisk) Each(FailingRead)
 #define NBDSPEC_DECLARE(Name) std::vector<Check> Name##Checks();
 NBDSPEC_CHECK_FILES(NBDSPEC_DECLARE)
 #undef NBDSPEC_DECLARE

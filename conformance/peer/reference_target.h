@@ -26,7 +26,7 @@ struct ReferenceOptions {
   std::function<std::unique_ptr<engine::Interposer>(engine::Layer& layer)> interposers = {};
   WireFactory wires = {};
   std::optional<std::string> damage = {};  // What Storage::FindDamage says of its disk.
-  bool tls = false;  // Whether it demands TLS in the setups that do not say.
+  bool tls = false;                        // Whether it demands TLS in the setups that do not say.
 };
 
 // Exports: "" (the default: 4 MiB with data, holes and allocated zeroes, see reference_target.cc), "second" (64 KiB).

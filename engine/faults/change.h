@@ -38,6 +38,8 @@ struct Change {
   std::function<bool(ClientMessage& received, const Connection& on)> received = [](auto&, auto&) { return true; };
   // Changes what the server sends in answer to `to` as the client sent it (nullptr: the greeting).
   std::function<void(const ClientMessage* to, const Connection& on, Messages& sent)> sent = [](auto*, auto&, auto&) {};
+  // Changes how the server's end of TLS behaves.
+  std::function<void(TlsConduct& conduct)> tls = [](auto&) {};
 };
 
 // A function that changes a `Changed`. It may also take the message before it, and the connection after it.
@@ -72,6 +74,11 @@ inline Change Both(const Change& first, const Change& second) {
               [a = first.sent, b = second.sent](const ClientMessage* to, const Connection& on, Messages& sent) {
                 a(to, on, sent);
                 b(to, on, sent);
+              },
+          .tls =
+              [a = first.tls, b = second.tls](TlsConduct& conduct) {
+                a(conduct);
+                b(conduct);
               }};
 }
 

@@ -41,6 +41,8 @@ class ChangedConnection : public Interposer {
     }
   }
 
+  void ChangeTls(TlsConduct& conduct) override { change_.tls(conduct); }
+
  private:
   void KeepWhatIsOverwritten(const Request& request) {
     const bool is_inside = on_.layer != nullptr && request.offset < on_.layer->size() &&
@@ -64,8 +66,8 @@ std::unique_ptr<Interposer> Interpose(const Change& change, std::uint64_t number
 std::span<const Fault> AllFaults() {
   static const std::vector<Fault> kAll = [] {
     std::vector<Fault> all;
-    for (const auto table : {HandshakeFaults, InfoFaults, ContextFaults, StatusFaults, ReplyFaults, ReadFaults,
-                             WriteFaults, OverlapFaults, DataFaults, StorageFaults, DiskFaults}) {
+    for (const auto table : {HandshakeFaults, TlsFaults, InfoFaults, ContextFaults, StatusFaults, ReplyFaults,
+                             ReadFaults, WriteFaults, OverlapFaults, DataFaults, StorageFaults, DiskFaults}) {
       std::ranges::move(table(), std::back_inserter(all));
     }
     return all;

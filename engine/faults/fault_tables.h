@@ -20,6 +20,7 @@ using enum Family;
 inline constexpr std::uint32_t kSectorBytes = 512;
 
 std::vector<Fault> HandshakeFaults();
+std::vector<Fault> TlsFaults();
 std::vector<Fault> InfoFaults();
 std::vector<Fault> ContextFaults();
 std::vector<Fault> StatusFaults();
