@@ -115,6 +115,11 @@ Transport::Clock::time_point Session::Until(std::chrono::milliseconds wait) cons
 
 void Session::ExpectReplyTo(const ClientMessage& message) {
   if (const auto* request = std::get_if<Request>(&message)) {
+    if (request->form != negotiated().headers) {
+      SendMessage(InForm(negotiated().headers, *request));
+      return;
+    }
+    NBDSPEC_CHECK(request->form == HeaderForm::kExtended || request->length <= UINT32_MAX);
     if (request->type == CommandType::kRead) {
       decoder_.ExpectData(request->cookie, request->length);
     }

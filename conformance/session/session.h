@@ -118,8 +118,9 @@ class Session : public ClientNegotiation {
   Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript, int connection = 1,
           const TlsCredentials* tls = nullptr);
 
-  // --- Sending. See Send as well: the length of a READ is remembered for its simple reply, and a server that does not
-  // take what is sent is noticed when an answer is awaited ---
+  // --- Sending. See Send as well: requests go in the form that was agreed (SendRaw can send another), the length of a
+  // READ is remembered for its simple reply, and a server that does not take what is sent is noticed when an answer is
+  // awaited ---
 
   // Sends bytes as they are; `what` describes them in the transcript.
   void SendRaw(ByteView bytes, std::string what);
@@ -158,7 +159,7 @@ class Session : public ClientNegotiation {
   Received<Answer> Ask(const Request& request);  // request.cookie 0 is replaced by NextCookie().
 
   // For a conversation that is not begun by Ask or AskExportName: from here on NextAnswer.
-  void EnterTransmission() { decoder_.EnterTransmission(); }
+  void EnterTransmission() { decoder_.EnterTransmission(negotiated().headers); }
 
   // Sends DISC and closes our sending side. Errors: none; whatever happens is in the transcript.
   void Disconnect();

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <bit>
+#include <concepts>
 #include <cstddef>
 #include <limits>
 
@@ -19,14 +20,16 @@ static_assert(static_cast<std::uint32_t>(ExtentType::kZero) == AllocationFlag::k
 
 namespace {
 
-constexpr std::size_t kDescriptorBytes = 8;
-constexpr std::uint64_t kLengthMax = std::numeric_limits<std::uint32_t>::max();
+constexpr std::uint64_t kCompactLengthMax = std::numeric_limits<std::uint32_t>::max();
 
 // Lengths SHOULD be multiples of 512 where that is possible: so is the piece that a longer run is cut into.
 constexpr std::uint32_t kPieceUnitMin = 512;
 
 constexpr bool kIsBigEndian = std::endian::native == std::endian::big;
-constexpr std::uint32_t BigEndian(std::uint32_t value) { return kIsBigEndian ? value : __builtin_bswap32(value); }
+template <std::unsigned_integral Unsigned>
+constexpr Unsigned BigEndian(Unsigned value) {
+  return kIsBigEndian ? value : std::byteswap(value);
+}
 // The same for values below 256, which is less work.
 constexpr std::uint32_t BigEndianOfByte(std::uint32_t value) { return kIsBigEndian ? value : value << 24; }
 
@@ -43,7 +46,8 @@ class DescriptorWriter {
   using Tree = BoundaryTree<CacheLineShape>;
 
   DescriptorWriter(const BuildOptions& options, Bytes& payload)
-      : piece_bytes_(kLengthMax / std::max(options.alignment, kPieceUnitMin) *
+      : is_compact_(options.form == HeaderForm::kCompact),
+        piece_bytes_(kCompactLengthMax / std::max(options.alignment, kPieceUnitMin) *
                      std::max(options.alignment, kPieceUnitMin)),
         room_(options.req_one ? 1 : options.descriptor_count_max),
         payload_(payload) {}
@@ -58,13 +62,17 @@ class DescriptorWriter {
     });
   }
 
-  // A run of 4 GiB or longer takes several descriptors.
+  // In the compact form a run of 4 GiB or longer takes several descriptors.
   void WriteRun(std::uint64_t begin, std::uint64_t end, std::uint32_t state) {
-    while (begin < end && !is_full()) {
-      const std::uint64_t length = end - begin > kLengthMax ? piece_bytes_ : end - begin;
+    while (is_compact_ && begin < end && !is_full()) {
+      const std::uint64_t length = end - begin > kCompactLengthMax ? piece_bytes_ : end - begin;
       const std::array<std::uint32_t, 2> words = {BigEndian(static_cast<std::uint32_t>(length)), BigEndian(state)};
       Append(words.data(), 1);
       begin += length;
+    }
+    if (begin < end && !is_full()) {
+      const std::array<std::uint64_t, 2> words = {BigEndian(end - begin), BigEndian(std::uint64_t{state})};
+      Append(words.data(), 1);
     }
   }
 
@@ -72,7 +80,7 @@ class DescriptorWriter {
   void WriteLeaf(const Tree::Leaf& leaf, std::uint64_t limit, ByteRange asked) {
     Tree::Leaf::Runs runs;
     const bool is_whole = leaf.base() >= asked.begin && limit <= asked.end;
-    if (!is_whole || leaf.count() > room_ || !leaf.DecodeRuns(limit, runs)) {
+    if (!is_compact_ || !is_whole || leaf.count() > room_ || !leaf.DecodeRuns(limit, runs)) {
       leaf.ForEach(asked.begin, asked.end, limit, [this](std::uint64_t begin, std::uint64_t end, std::uint8_t state) {
         WriteRun(begin, end, state);
         return !is_full();
@@ -93,12 +101,15 @@ class DescriptorWriter {
     Append(words.data(), leaf.count());
   }
 
-  void Append(const std::uint32_t* words, std::size_t count) {
+  // Two words each.
+  template <typename Word>
+  void Append(const Word* words, std::size_t count) {
     const auto* bytes = reinterpret_cast<const std::uint8_t*>(words);
-    payload_.insert(payload_.end(), bytes, bytes + count * kDescriptorBytes);
+    payload_.insert(payload_.end(), bytes, bytes + count * 2 * sizeof(Word));
     room_ -= count;
   }
 
+  const bool is_compact_;
   const std::uint64_t piece_bytes_;
   std::size_t room_;
   Bytes& payload_;
@@ -195,9 +206,10 @@ void AppendDescriptors(const ExtentMap& truth, ByteRange asked, const BuildOptio
 }
 
 std::vector<Descriptor> BuildDescriptors(const ExtentMap& truth, ByteRange asked, const BuildOptions& options) {
-  Bytes payload = EncodePayload(BlockStatus{});
+  const BlockStatus none{.form = options.form};
+  Bytes payload = EncodePayload(none);
   AppendDescriptors(truth, asked, options, payload);
-  return DecodePayload<BlockStatus>(payload)->descriptors;
+  return DecodeInto(none, payload)->descriptors;
 }
 
 }  // namespace nbdspec::engine

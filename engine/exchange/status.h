@@ -20,31 +20,46 @@
 
 namespace nbdspec::engine {
 
-// A payload of 4 + 8n bytes: an id and n descriptors. n may be 0.
+// A payload of an id, in the extended form a count, and n descriptors. n may be 0.
 class StatusChunk {
  public:
-  static constexpr std::size_t kIdBytes = 4;
-  static constexpr std::size_t kDescriptorBytes = 8;
-
   // Nothing unless `chunk` is a status chunk that can be taken apart.
   static std::optional<StatusChunk> From(const ReplyChunk& chunk) {
-    const bool has_form = chunk.payload.size() % kDescriptorBytes == kIdBytes;  // So it is not below 4 either.
-    if (chunk.type != ChunkType::kBlockStatus || !has_form) {
+    const HeaderForm form = chunk.type == ChunkType::kBlockStatusExt ? HeaderForm::kExtended : HeaderForm::kCompact;
+    const std::size_t head_bytes = BlockStatus::HeadBytes(form);
+    const std::size_t size = chunk.payload.size();
+    if (chunk.type != BlockStatus::ChunkTypeOf(form) || size < head_bytes ||
+        (size - head_bytes) % BlockStatus::DescriptorBytes(form) != 0) {
       return {};
     }
-    return StatusChunk(chunk.payload);
+    return StatusChunk(form, chunk.payload);
   }
 
+  [[nodiscard]] HeaderForm form() const { return form_; }
   [[nodiscard]] std::uint32_t context_id() const { return GetBigEndian<std::uint32_t>(payload_); }
-  [[nodiscard]] std::size_t descriptor_count() const { return (payload_.size() - kIdBytes) / kDescriptorBytes; }
+  [[nodiscard]] std::size_t descriptor_count() const { return count_; }
+  // How many descriptors the chunk says it has; only the extended form says it.
+  [[nodiscard]] std::size_t count_field() const {
+    return form_ == HeaderForm::kExtended ? GetBigEndian<std::uint32_t>(payload_, 4) : count_;
+  }
   [[nodiscard]] Descriptor descriptor(std::size_t index) const {
-    const std::size_t at = kIdBytes + index * kDescriptorBytes;
+    const std::size_t at = BlockStatus::HeadBytes(form_) + index * BlockStatus::DescriptorBytes(form_);
+    if (form_ == HeaderForm::kExtended) {
+      return {.length = GetBigEndian<std::uint64_t>(payload_, at),
+              .status = GetBigEndian<std::uint64_t>(payload_, at + 8)};
+    }
     return {.length = GetBigEndian<std::uint32_t>(payload_, at),
             .status = GetBigEndian<std::uint32_t>(payload_, at + 4)};
   }
+  [[nodiscard]] std::size_t descriptor_bytes() const { return payload_.size() - BlockStatus::HeadBytes(form_); }
 
  private:
-  explicit StatusChunk(ByteView payload) : payload_(payload) {}
+  StatusChunk(HeaderForm form, ByteView payload)
+      : form_(form),
+        count_((payload.size() - BlockStatus::HeadBytes(form)) / BlockStatus::DescriptorBytes(form)),
+        payload_(payload) {}
+  HeaderForm form_;
+  std::size_t count_;
   ByteView payload_;
 };
 
@@ -73,12 +88,13 @@ void ForEachDescriptor(const StatusChunk& chunk, std::uint64_t offset, Visit vis
   }
 }
 
-// The status chunks that can be taken apart. None when the request has length 0: what answers it is unspecified, so no
-// rule and no claim is read into it.
+// The status chunks of the form that was agreed that can be taken apart. None when the request has length 0: what
+// answers it is unspecified, so no rule and no claim is read into it.
 inline auto StatusChunksOf(const Exchange& exchange) {
   return exchange.answer.chunks() |
-         std::views::filter([is_specified = exchange.request.length > 0](const ReplyChunk& chunk) {
-           return is_specified && StatusChunk::From(chunk).has_value();
+         std::views::filter([is_specified = exchange.request.length > 0,
+                             type = BlockStatus::ChunkTypeOf(exchange.negotiated->headers)](const ReplyChunk& chunk) {
+           return is_specified && chunk.type == type && StatusChunk::From(chunk).has_value();
          }) |
          std::views::transform([](const ReplyChunk& chunk) { return *StatusChunk::From(chunk); });
 }

@@ -18,6 +18,12 @@ namespace {
 constexpr std::uint32_t kAllocationFlags = AllocationFlag::kHole | AllocationFlag::kZero;
 constexpr std::uint32_t kUnit = 512;  // Of length.multiple-of-512.
 
+// What one descriptor can describe.
+constexpr std::uint64_t LengthMax(HeaderForm form) {
+  return form == HeaderForm::kExtended ? std::numeric_limits<std::uint64_t>::max()
+                                       : std::numeric_limits<std::uint32_t>::max();
+}
+
 std::string CountText(std::uint64_t bytes) { return Text(bytes, bytes == 1 ? " byte" : " bytes"); }
 
 std::string AskedText(const Exchange& exchange) { return Text("the request of ", CountText(exchange.request.length)); }
@@ -100,14 +106,15 @@ Ruling ReqOneIsSingle(const Exchange& exchange) {
   });
 }
 
+template <HeaderForm form>
 Ruling HasForm(const Exchange& exchange) {
   for (const ReplyChunk& chunk : exchange.answer.chunks()) {
     // In a success a chunk without descriptors violates at-least-one.
-    const bool is_empty = exchange.answer.has_failed() && chunk.payload.size() == StatusChunk::kIdBytes;
-    if (chunk.type == ChunkType::kBlockStatus && (is_empty || !StatusChunk::From(chunk))) {
-      return Violated(
-          "4 plus a positive multiple of 8 bytes",
-          Text("a status chunk has ", CountText(chunk.payload_bytes), ", not 4 plus a positive multiple of 8"));
+    const bool is_empty = exchange.answer.has_failed() && chunk.payload.size() == BlockStatus::HeadBytes(form);
+    if (chunk.type == BlockStatus::ChunkTypeOf(form) && (is_empty || !StatusChunk::From(chunk))) {
+      const std::string right = Text(std::uint64_t{BlockStatus::HeadBytes(form)}, " plus a positive multiple of ",
+                                     std::uint64_t{BlockStatus::DescriptorBytes(form)});
+      return Violated(right + " bytes", Text("a status chunk has ", CountText(chunk.payload_bytes), ", not ", right));
     }
   }
   return Kept();
@@ -128,9 +135,10 @@ Ruling ExactlyOnePerId(const Exchange& exchange) {
     }
   }
   // A chunk that cannot be taken apart may be the one that seems to be missing: it violates another rule.
-  const bool may_be_hidden = std::ranges::any_of(exchange.answer.chunks(), [](const ReplyChunk& chunk) {
-    return chunk.type == ChunkType::kBlockStatusExt ||
-           (chunk.type == ChunkType::kBlockStatus && !StatusChunk::From(chunk));
+  const bool may_be_hidden = std::ranges::any_of(exchange.answer.chunks(), [&exchange](const ReplyChunk& chunk) {
+    const bool is_status = chunk.type == ChunkType::kBlockStatus || chunk.type == ChunkType::kBlockStatusExt;
+    return is_status &&
+           (!StatusChunk::From(chunk) || chunk.type != BlockStatus::ChunkTypeOf(exchange.negotiated->headers));
   });
   for (const auto& [id, count] : count_of) {
     if (count > 1 || (count == 0 && !may_be_hidden)) {
@@ -175,11 +183,11 @@ Ruling SumBeforeLastIsLess(const Exchange& exchange) {
   constexpr std::string_view kExpected = "no descriptor after the one that reaches the end of the request";
   return JudgeChunks(exchange, kExpected, [&](const StatusChunk& chunk) {
     std::uint64_t sum = 0;
-    std::uint32_t last = 0;
+    std::uint64_t last = 0;
     for (std::size_t i = 0; i < chunk.descriptor_count(); ++i) {
-      const std::uint32_t length = chunk.descriptor(i).length;
+      const std::uint64_t length = chunk.descriptor(i).length;
       if (length > 0) {
-        sum += last;  // Of 32 bits each: it takes more chunks than memory holds to wrap.
+        sum += std::min(last, std::numeric_limits<std::uint64_t>::max() - sum);
         last = length;
       }
     }
@@ -226,8 +234,8 @@ Ruling NeighboursDiffer(const Exchange& exchange) {
         }
         const Descriptor before = located.chunk.descriptor(located.index - 1);
         const Descriptor here = located.descriptor();
-        // Two that do not fit one length of 32 bits cannot be joined.
-        const bool fits = here.length <= std::numeric_limits<std::uint32_t>::max() - before.length;
+        // Two that do not fit one length cannot be joined.
+        const bool fits = here.length <= LengthMax(located.chunk.form()) - before.length;
         return before.length > 0 && here.length > 0 && before.status == here.status && fits;
       },
       [](const Located& located) {
@@ -290,9 +298,7 @@ Ruling OutOfBounds(const Exchange& exchange) {
 Ruling WithinMaximumPayload(const Exchange& exchange, const ReplyChunk& chunk) {
   const bool is_data = chunk.type == ChunkType::kOffsetData && chunk.content;
   const auto status = StatusChunk::From(chunk);
-  const std::uint64_t bytes = is_data  ? chunk.content->length
-                              : status ? status->descriptor_count() * StatusChunk::kDescriptorBytes
-                                       : 0;
+  const std::uint64_t bytes = is_data ? chunk.content->length : status ? status->descriptor_bytes() : 0;
   const std::uint64_t maximum = exchange.negotiated->block_size.maximum;
   if (bytes <= maximum) {
     return Kept();
@@ -316,7 +322,7 @@ constexpr auto kRules = std::to_array<Rule>({
     {kBaseAllocationReservedZero, kStatuses, ReservedBitsAreZero},
     {kBlockStatusReqOneSingle, kStatuses | Fact::kReqOne, ReqOneIsSingle},
     {kStructuredChunkMaxPayload, Fact::kNonEmpty | Fact::kChunks, Each<IsAny, WithinMaximumPayload>},
-    {kBlockStatusChunkLengthForm, kStatuses, HasForm},
+    {kBlockStatusChunkLengthForm, kStatuses, HasForm<HeaderForm::kCompact>},
     {kBlockStatusChunkExactlyOnePerId, kAnswered | Fact::kSucceeded | Fact::kChunks, ExactlyOnePerId},
     {kBlockStatusChunkKnownId, kStatuses, IdIsKnown},
     {kBlockStatusExtentNonzeroLength, kStatuses, LengthIsNotZero},

@@ -37,21 +37,23 @@ inline bool IsUnaligned(const Request& request, std::uint64_t bytes) {
 
 template <typename Payload>
 Chunk ChunkOf(const Request& to, std::uint16_t type, const Payload& payload, std::uint16_t flags = 0) {
-  return {.flags = flags, .type = type, .cookie = to.cookie, .payload = EncodePayload(payload)};
+  return ChunkFor(to, type, EncodePayload(payload), flags);
 }
 
 // In answer to READ.
 inline SimpleReply SimpleZeroes(const Request& to) { return {.cookie = to.cookie, .data = Bytes(to.length)}; }
 
 // With DONE.
-inline Chunk NoneChunk(const Request& to) { return {.flags = ChunkFlag::kDone, .cookie = to.cookie}; }
+inline Chunk NoneChunk(const Request& to) { return ChunkFor(to, ChunkType::kNone, {}, ChunkFlag::kDone); }
 
 inline Chunk DataChunk(const Request& to, std::uint64_t offset, Bytes data, std::uint16_t flags = 0) {
   return ChunkOf(to, ChunkType::kOffsetData, OffsetData{.offset = offset, .data = std::move(data)}, flags);
 }
 
-inline Chunk HoleChunk(const Request& to, std::uint64_t offset, std::uint32_t length, std::uint16_t flags = 0) {
-  return ChunkOf(to, ChunkType::kOffsetHole, OffsetHole{.offset = offset, .length = length}, flags);
+// `length` is below 2^32.
+inline Chunk HoleChunk(const Request& to, std::uint64_t offset, std::uint64_t length, std::uint16_t flags = 0) {
+  return ChunkOf(to, ChunkType::kOffsetHole, OffsetHole{.offset = offset, .length = static_cast<std::uint32_t>(length)},
+                 flags);
 }
 
 // With or without offset.
@@ -60,8 +62,8 @@ inline Chunk ErrorChunk(const Request& to, const ErrorPayload& error, std::uint1
 }
 
 inline Chunk StatusChunk(const Request& to, std::uint32_t context_id, std::vector<Descriptor> descriptors) {
-  return ChunkOf(to, ChunkType::kBlockStatus,
-                 BlockStatus{.context_id = context_id, .descriptors = std::move(descriptors)});
+  return ChunkOf(to, BlockStatus::ChunkTypeOf(to.form),
+                 BlockStatus{.form = to.form, .context_id = context_id, .descriptors = std::move(descriptors)});
 }
 
 inline void AnswerWith(const Request& to, std::uint32_t error, Messages& sent) {
@@ -222,6 +224,17 @@ void ForEachOfType(Messages& sent, std::uint16_t type, Function&& change) {
   });
 }
 
+// The same for status chunks, in either form.
+template <typename Function>
+void ForEachStatus(Messages& sent, Function&& change) {
+  ForEach<Chunk>(sent, [&](Chunk& chunk) {
+    if (auto status = DecodeBlockStatus(chunk.type, chunk.payload)) {
+      change(*status);
+      chunk.payload = EncodePayload(*status);
+    }
+  });
+}
+
 // Calls `change` for each simple reply and chunk.
 template <typename Function>
 void ForEachReply(Messages& sent, const Function& change) {
@@ -270,7 +283,9 @@ inline Change ChangesData(Changing<Request, OffsetData> change) {
 }
 
 inline Change ChangesStatus(Changing<Request, BlockStatus> change, When when = Always) {
-  return ChangesPayloads<BlockStatus>(kBlockStatus, ChunkType::kBlockStatus, std::move(change), std::move(when));
+  return ChangesAnswer(kBlockStatus, std::move(when), [=](const Request& to, Messages& sent, const Connection& on) {
+    ForEachStatus(sent, [&](BlockStatus& status) { change(to, status, on); });
+  });
 }
 
 // The descriptors of base:allocation, where there are more than `count`.

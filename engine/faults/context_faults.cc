@@ -113,7 +113,7 @@ Change UsesFirstIds() {
   return {.sent = [first = Selection()](const ClientMessage*, const Connection& on, Messages& sent) mutable {
     const Selection& now = on.negotiated->contexts;
     first = first.empty() ? now : first;
-    ForEachOfType<BlockStatus>(sent, ChunkType::kBlockStatus, [&](BlockStatus& status) {
+    ForEachStatus(sent, [&](BlockStatus& status) {
       const auto at =
           static_cast<std::size_t>(std::ranges::find(now, status.context_id, &MetaContext::id) - now.begin());
       status.context_id = at < first.size() ? first[at].id : status.context_id;

@@ -218,7 +218,7 @@ std::vector<Fault> DataFaults() {
       {"server_forgets_what_passes_2_mib_of_write", kSub<kTransmissionWriteThenReply, "long-payloads">,
        ChangesRange(kWrite,
                     [](Request& request) {
-                      request.length = std::min(request.length, k2MiB);
+                      request.length = std::min<std::uint64_t>(request.length, k2MiB);
                       request.payload.resize(request.length);
                     })},
       {"server_reads_zeroes_behind_2_mib",
@@ -236,7 +236,8 @@ std::vector<Fault> DataFaults() {
        By(kSub<kWriteZeroesReadsZero, "gigabytes">, kSub<kWriteZeroesReadsZero, "large-powers-of-2">),
        StopsAt4GiB(kWriteZeroes)},
       {"server_zeroes_64_mib_at_most", kSub<kWriteZeroesReadsZero, "gigabytes">,
-       ChangesRange(kWriteZeroes, [](Request& request) { request.length = std::min(request.length, 2 * k32MiB); })},
+       ChangesRange(kWriteZeroes,
+                    [](Request& request) { request.length = std::min<std::uint64_t>(request.length, 2 * k32MiB); })},
       {"server_keeps_31_bits_of_length_of_zeroes", kSub<kWriteZeroesReadsZero, "gigabytes">,
        ChangesRange(kWriteZeroes, [](Request& request) { request.length &= INT32_MAX; })},
       {"server_does_not_zero_the_last_sector_of_long_zeroes", kSub<kWriteZeroesReadsZero, "gigabytes">,

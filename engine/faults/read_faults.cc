@@ -24,10 +24,10 @@ bool OnDfRead(const Request& to, const Messages& sent) {
 }
 
 // Zeroes in chunks of `bytes`.
-Change ReadsInChunksOf(std::uint32_t bytes) {
+Change ReadsInChunksOf(std::uint64_t bytes) {
   return ChangesAnswer(kRead, OnStructuredRead, [bytes](const Request& to, Messages& sent) {
     sent.clear();
-    for (std::uint32_t at = 0; at < to.length; at += bytes) {
+    for (std::uint64_t at = 0; at < to.length; at += bytes) {
       sent.emplace_back(DataChunk(to, to.offset + at, Bytes(std::min(bytes, to.length - at))));
     }
     SetDoneOnLast(sent);
@@ -41,7 +41,7 @@ bool OnSeveralChunks(const Request& to, const Messages& sent) {
 void CallAHole(const Request& to, Chunk& chunk) {
   const auto data = chunk.type == ChunkType::kOffsetData ? DecodePayload<OffsetData>(chunk.payload) : std::nullopt;
   if (data) {
-    chunk = HoleChunk(to, data->offset, static_cast<std::uint32_t>(data->data.size()), chunk.flags);
+    chunk = HoleChunk(to, data->offset, data->data.size(), chunk.flags);
   }
 }
 
@@ -103,9 +103,9 @@ std::vector<Fault> ReadFaults() {
       {"server_sets_unknown_chunk_flag_for_trim", Fuzz(kBrokenRule, kStructuredFlagsNoOther),
        ChangesChunks(kTrim, [](Chunk& chunk) { chunk.flags |= 2; })},
       {"server_sends_none_with_payload", kStructuredNoneLengthZero,
-       AddsLast(kRead, [](const Request& to) { return Chunk{.cookie = to.cookie, .payload = Bytes(4)}; })},
+       AddsLast(kRead, [](const Request& to) { return ChunkFor(to, ChunkType::kNone, Bytes(4)); })},
       {"server_begins_with_none", kStructuredNoneDone,
-       AddsFirst(kRead, [](const Request& to) { return Chunk{.cookie = to.cookie}; })},
+       AddsFirst(kRead, [](const Request& to) { return ChunkFor(to); })},
       {"server_sends_data_chunk_without_data", kStructuredOffsetDataLengthMin,
        AddsLast(kRead, [](const Request& to) { return DataChunk(to, to.offset, {}); })},
       {"server_sends_data_past_the_request", kStructuredOffsetDataInBounds,
@@ -131,8 +131,9 @@ std::vector<Fault> ReadFaults() {
                        chunk.payload.resize(chunk.type == ChunkType::kOffsetHole ? 16 : chunk.payload.size());
                      })},
       {"server_sends_hole_past_the_request", kStructuredOffsetHoleInBounds,
-       ChangesPayloads<OffsetHole>(kRead, ChunkType::kOffsetHole,
-                                   [](const Request& to, OffsetHole& hole) { hole.length = to.length + 512; })},
+       ChangesPayloads<OffsetHole>(
+           kRead, ChunkType::kOffsetHole,
+           [](const Request& to, OffsetHole& hole) { hole.length = static_cast<std::uint32_t>(to.length) + 512; })},
       {"server_sends_a_byte_as_hole_too", kStructuredOffsetHoleNoOverlap, AddsLast(kRead, LastByteAsHole)},
       {"server_sends_empty_hole", kStructuredOffsetHoleNonzero,
        AddsLast(kRead, [](const Request& to) { return HoleChunk(to, to.offset, 0); })},

@@ -45,7 +45,7 @@ Change CountsIn32Bits() {
 void RoundDown(Request& request) {
   const std::uint64_t excess = IsReqOne(request) ? 0 : request.offset % (128U << 10);
   request.offset -= excess;
-  request.length += static_cast<std::uint32_t>(excess);
+  request.length += excess;
 }
 
 constexpr std::uint32_t kZeroHole = AllocationFlag::kHole | AllocationFlag::kZero;
@@ -54,7 +54,7 @@ constexpr Detector kFalse = Fuzz(kFalseClaim, kReadsZero);
 
 using Descriptors = std::vector<Descriptor>;
 
-Change ChangesEachStatus(std::uint32_t (*changed)(std::uint32_t status)) {
+Change ChangesEachStatus(std::uint64_t (*changed)(std::uint64_t status)) {
   return ChangesAllocation(0, [changed](Descriptors& all) {
     std::ranges::for_each(all, [&](Descriptor& each) { each.status = changed(each.status); });
   });
@@ -66,7 +66,7 @@ Change ClaimsZeroesAfter(std::function<bool(const Request&)> is_cause, bool came
       kAnyCommand, [is_cause = std::move(is_cause), came, has_come = false](const Request& to, Messages& sent) mutable {
         has_come = has_come || is_cause(to);
         if (has_come == came) {
-          ForEachOfType<BlockStatus>(sent, ChunkType::kBlockStatus, [](BlockStatus& status) {
+          ForEachStatus(sent, [](BlockStatus& status) {
             std::ranges::for_each(status.descriptors, [](Descriptor& each) { each.status |= kZeroHole; });
           });
         }
@@ -103,7 +103,7 @@ Change ChangesTail(void (*change)(const Request& to, Descriptors& all)) {
 Change MistakesLastWrite() {
   return ChangesAnswer(kAnyCommand, [wrote = ~std::uint64_t{0}](const Request& to, Messages& sent) mutable {
     wrote = to.type == kWrite && to.length > 0 ? to.offset : wrote;
-    ForEachOfType<BlockStatus>(sent, ChunkType::kBlockStatus, [&, at = to.offset](BlockStatus& status) mutable {
+    ForEachStatus(sent, [&, at = to.offset](BlockStatus& status) mutable {
       for (Descriptor& each : status.descriptors) {
         each.status = at <= wrote && wrote < at + each.length ? each.status | kZeroHole : each.status;
         at += each.length;
@@ -114,7 +114,7 @@ Change MistakesLastWrite() {
 
 // Claims zeroes throughout where the first status of the connection began with them.
 Change RemembersFirstStatus() {
-  return ChangesStatus([first = std::optional<std::uint32_t>()](BlockStatus& status) mutable {
+  return ChangesStatus([first = std::optional<std::uint64_t>()](BlockStatus& status) mutable {
     Descriptor& now = status.descriptors.front();
     first = first ? first : now.status;
     now.status = *first == kZeroHole ? kZeroHole : now.status;
@@ -224,8 +224,7 @@ std::vector<Fault> StatusFaults() {
        ChangesRequest(kBlockStatus,
                       [](const Connection& on, Request& request) {
                         if (request.offset < on.export_bytes) {
-                          request.length = static_cast<std::uint32_t>(
-                              std::min<std::uint64_t>(request.length, on.export_bytes - request.offset));
+                          request.length = std::min(request.length, on.export_bytes - request.offset);
                         }
                       })},
       {"server_never_answers_each_tenth_status", Fuzz(kHang, kTransmissionReplyPerRequest),
@@ -299,13 +298,13 @@ std::vector<Fault> StatusFaults() {
          descriptors.back().status =
              descriptors[descriptors.size() - std::min<std::size_t>(descriptors.size(), 2)].status;
        })},
-      {"server_swaps_status_flags", Exchange(kOrder, 300), ChangesEachStatus([](std::uint32_t status) {
+      {"server_swaps_status_flags", Exchange(kOrder, 300), ChangesEachStatus([](std::uint64_t status) {
          return status == 1 ? 2U : status == 2 ? 1U : status;
        })},
       {"server_calls_zeroes_holes", Exchange(kBits, 300),
-       ChangesEachStatus([](std::uint32_t status) { return status | status >> 1; })},
+       ChangesEachStatus([](std::uint64_t status) { return status | status >> 1; })},
       {"server_calls_holes_zeroes", Exchange(kBits, 1500),
-       ChangesEachStatus([](std::uint32_t status) { return (status | status << 1) & kZeroHole; })},
+       ChangesEachStatus([](std::uint64_t status) { return (status | status << 1) & kZeroHole; })},
       {"server_has_stale_status_after_trim", Exchange(kStale, 5000), IsStaleAfter(kTrim)},
       {"server_has_stale_status_after_write", Exchange(kStale, 1500), IsStaleAfter(kWrite)},
       {"server_counts_blocks_from_the_request", Session(kBits, 1500),

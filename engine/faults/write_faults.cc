@@ -75,7 +75,7 @@ std::vector<Fault> WriteFaults() {
       {"server_forgets_what_passes_64_kib_of_write", By(kSub<kTransmissionWriteThenReply, "edges">, kWrongBytes),
        ChangesRange(kWrite,
                     [](Request& request) {
-                      request.length = std::min(request.length, 65536U);
+                      request.length = std::min<std::uint64_t>(request.length, 65536);
                       request.payload.resize(request.length);
                     })},
       {"server_writes_at_sector_begin", kWrongBytes,
@@ -120,7 +120,9 @@ std::vector<Fault> WriteFaults() {
       {"server_forgets_write_zeroes", kWrongBytes, Forgets(kWriteZeroes)},
       {"server_zeroes_one_sector",
        By(kWriteZeroesReadsZero, kSub<kWriteZeroesReadsZero, "no-hole">, kSub<kWriteZeroesReadsZero, "fast">),
-       ChangesRequest(kWriteZeroes, [](Request& request) { request.length = std::min(request.length, kSectorBytes); })},
+       ChangesRequest(
+           kWriteZeroes,
+           [](Request& request) { request.length = std::min<std::uint64_t>(request.length, kSectorBytes); })},
       {"server_zeroes_all_but_the_last_byte",
        By(kSub<kWriteZeroesReadsZero, "edges">, kSub<kWriteZeroesReadsZero, "no-hole-edges">,
           kSub<kWriteZeroesReadsZero, "powers-of-2">, kWrongBytes),

@@ -83,7 +83,7 @@ Received<OptionReplies> ClientNegotiation::Ask(const Option& option) {
   if (replies) {
     negotiated_.Apply(option, *replies);
     if (negotiated_.transmission) {
-      decoder_.EnterTransmission();
+      decoder_.EnterTransmission(negotiated_.headers);
     }
   }
   return replies;
@@ -96,6 +96,7 @@ Received<ExportNameReply> ClientNegotiation::AskExportName(std::string_view name
   auto reply = As<ExportNameReply>(ReceiveMessage(), "the answer to NBD_OPT_EXPORT_NAME");
   if (reply) {
     negotiated_.Apply(option, *reply);
+    decoder_.EnterTransmission(negotiated_.headers);
   }
   return reply;
 }

@@ -22,6 +22,7 @@ void Negotiated::Apply(const Option& option, std::span<const OptionReply> replie
       break;
     case OptionType::kExtendedHeaders:
       headers = HeaderForm::kExtended;
+      structured_replies = true;
       break;
     case OptionType::kSetMetaContext:
       context_export = DecodePayload<MetaContextQuery>(option.payload).value_or(MetaContextQuery{}).export_name;
@@ -55,6 +56,14 @@ void Negotiated::Enter(std::string name) {
   if (context_export != export_name) {
     contexts.clear();
   }
+}
+
+Request InForm(HeaderForm form, Request request) {
+  request.form = form;
+  if (form == HeaderForm::kExtended && !request.payload.empty()) {
+    request.flags |= CommandFlag::kPayloadLen;
+  }
+  return request;
 }
 
 Option MakeOption(std::uint32_t option, OptionData data) {

@@ -3,7 +3,7 @@
 // it. Both ends apply the same messages, one as it sends them and the other as it receives them, so both know the same.
 //
 // Extended headers and TLS change what follows on the connection, not this module: `headers` tells codecs which form of
-// request and reply is due, and `tls` tells whoever owns the connection's bytes to put a filter around its transport
+// request and chunk is due, and `tls` tells whoever owns the connection's bytes to put a filter around its transport
 // (encrypted bytes below, plain ones above) once the acknowledgement of STARTTLS has passed.
 
 #pragma once
@@ -22,17 +22,11 @@ namespace nbdspec::engine {
 
 using OptionReplies = std::vector<OptionReply>;
 
-// The form of requests and of replies in chunks.
-enum class HeaderForm {
-  kCompact,   // 32-bit lengths.
-  kExtended,  // 64-bit lengths: after EXTENDED_HEADERS.
-};
-
 struct Negotiated {
   std::uint16_t handshake_flags = 0;
   std::uint32_t client_flags = 0;
   bool tls = false;
-  bool structured_replies = false;
+  bool structured_replies = false;  // Replies come in chunks: after STRUCTURED_REPLY or EXTENDED_HEADERS.
   HeaderForm headers = HeaderForm::kCompact;
   bool transmission = false;               // GO or EXPORT_NAME has entered an export.
   std::string export_name = {};            // The one entered.
@@ -81,6 +75,9 @@ std::vector<Payload> PayloadsOf(std::span<const OptionReply> replies, std::uint3
   }
   return payloads;
 }
+
+// `request` as a client that keeps to the rules sends it in that form: a payload is announced as one.
+Request InForm(HeaderForm form, Request request);
 
 // Whether `reply` is the last one to its option: all are but NBD_REP_SERVER, NBD_REP_INFO and NBD_REP_META_CONTEXT.
 inline bool IsFinal(const OptionReply& reply) {

@@ -80,10 +80,26 @@ TEST(Negotiated, RefusedOptionsChangeNothingElse) {
   }
 }
 
-TEST(Negotiated, ExtendedHeadersChangeTheFormOfHeaders) {
-  Negotiated state;
-  state.Apply(MakeOption(OptionType::kExtendedHeaders), kAck);
-  EXPECT_EQ(state.headers, HeaderForm::kExtended);
+TEST(Negotiated, ExtendedHeadersChangeTheFormOfHeadersWhenAskedForFirstOrLast) {
+  for (const bool structured_first : {true, false}) {
+    Negotiated state;
+    for (const bool structured : {structured_first, !structured_first}) {
+      state.Apply(MakeOption(structured ? OptionType::kStructuredReply : OptionType::kExtendedHeaders), kAck);
+    }
+    EXPECT_EQ(state.headers, HeaderForm::kExtended);
+    EXPECT_TRUE(state.structured_replies);
+  }
+  Negotiated alone;
+  alone.Apply(MakeOption(OptionType::kExtendedHeaders), kAck);
+  EXPECT_TRUE(alone.structured_replies);
+}
+
+TEST(Negotiated, RequestsAnnounceTheirPayloadInTheExtendedForm) {
+  const Request write = {.type = CommandType::kWrite, .length = 2, .payload = Bytes(2)};
+  EXPECT_EQ(InForm(HeaderForm::kCompact, write), write);
+  const Request extended = InForm(HeaderForm::kExtended, write);
+  EXPECT_TRUE(extended.announces_payload());
+  EXPECT_FALSE(InForm(HeaderForm::kExtended, {.type = CommandType::kTrim, .length = 2}).announces_payload());
 }
 
 TEST(Negotiated, OnlyBothSidesTogetherLeaveOutThePad) {

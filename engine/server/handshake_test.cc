@@ -44,6 +44,7 @@ struct Ask {
 
 const Ask kAsks[] = {
     {OptionType::kStructuredReply},
+    {OptionType::kExtendedHeaders},
     {OptionType::kSetMetaContext, ""},
     {OptionType::kSetMetaContext, "b"},
     {OptionType::kSetMetaContext, "none"},
@@ -60,13 +61,17 @@ const Ask kAsks[] = {
 // What a reader of the specification expects after `asks`.
 struct Expected {
   bool structured = false;
+  bool extended = false;
+  bool ended = false;  // By EXPORT_NAME, which no client may send after EXTENDED_HEADERS.
   bool transmission = false;
   bool has_context = false;
 
   explicit Expected(const std::vector<Ask>& asks) {
     std::string selected = "none";  // The export that the selection in force is for.
     for (const Ask& ask : asks) {
-      structured = structured || ask.option == OptionType::kStructuredReply;
+      extended = extended || ask.option == OptionType::kExtendedHeaders;
+      structured = structured || extended || ask.option == OptionType::kStructuredReply;
+      ended = extended && ask.option == OptionType::kExportName;
       if (ask.option == OptionType::kSetMetaContext) {
         selected = structured ? ask.export_name : "none";
       }
@@ -109,10 +114,15 @@ class HandshakeTest : public testing::TestWithParam<std::uint16_t> {
         EXPECT_TRUE(!answered && server.closed()) << order;  // option.export-name.others-need-fixed
         return false;
       }
-      EXPECT_TRUE(answered) << order;
+      EXPECT_EQ(answered, !Expected(asks).ended) << order;
     }
     const Negotiated& state = server.state();
     const Expected expected(asks);
+    if (expected.ended) {
+      EXPECT_TRUE(server.closed()) << order;
+      return false;
+    }
+    EXPECT_EQ(state.headers == HeaderForm::kExtended, expected.extended) << order;
     EXPECT_EQ(client.negotiated(), state) << order;
     EXPECT_EQ(state.structured_replies, expected.structured) << order;
     EXPECT_EQ(state.transmission, expected.transmission) << order;

@@ -134,7 +134,7 @@ Server::Messages Server::AnswerOption(const Option& option) {
   const OptionReplies replies = RepliesTo(option);
   state_.Apply(option, replies);
   if (state_.transmission) {
-    decoder_.EnterTransmission();
+    decoder_.EnterTransmission(state_.headers);
   }
   Messages messages(replies.begin(), replies.end());
   if (option.option == OptionType::kAbort) {
@@ -144,6 +144,9 @@ Server::Messages Server::AnswerOption(const Option& option) {
 }
 
 Server::Messages Server::AnswerExportName(const Option& option) {
+  if (state_.headers == HeaderForm::kExtended) {
+    return {HardDisconnect{}};  // ext.client.no-export-name
+  }
   entered_ = FindExport({reinterpret_cast<const char*>(option.payload.data()), option.payload.size()});
   if (option.too_long || entered_ == nullptr || IsForced() || IsHidden(*entered_)) {
     return {HardDisconnect{}};  // option.export-name.unknown-terminates, tls.forced.export-name: no way to say so.
@@ -176,12 +179,8 @@ OptionReplies Server::RepliesTo(const Option& option) {
     case OptionType::kGo:
       return AnswerInfoOrGo(option);
     case OptionType::kStructuredReply:
-      if (!options_.structured_replies) {
-        return {Refuse(option, OptionReplyType::kErrUnsup, "structured replies are not offered")};
-      }
-      return option.payload.empty() ? OptionReplies{Reply(option, OptionReplyType::kAck)}
-                                    : OptionReplies{Refuse(option, OptionReplyType::kErrInvalid,
-                                                           "NBD_OPT_STRUCTURED_REPLY takes no data")};
+    case OptionType::kExtendedHeaders:
+      return AnswerHeaders(option);
     case OptionType::kListMetaContext:
     case OptionType::kSetMetaContext:
       return AnswerMetaContext(option);
@@ -196,6 +195,20 @@ OptionReplies Server::AnswerStarttls(const Option& option) const {
   }
   if ((state_.client_flags & ClientFlag::kFixedNewstyle) == 0) {
     return {Refuse(option, OptionReplyType::kErrPolicy, "TLS needs fixed newstyle")};  // tls.needs-fixed.server
+  }
+  return {Reply(option, OptionReplyType::kAck)};
+}
+
+OptionReplies Server::AnswerHeaders(const Option& option) const {
+  const bool is_extended = option.option == OptionType::kExtendedHeaders;
+  if (!options_.structured_replies || (is_extended && !options_.extended_headers)) {
+    return {Refuse(option, OptionReplyType::kErrUnsup, OptionName(option.option) + " is not offered")};
+  }
+  if (!option.payload.empty()) {
+    return {Refuse(option, OptionReplyType::kErrInvalid, OptionName(option.option) + " takes no data")};
+  }
+  if (!is_extended && state_.headers == HeaderForm::kExtended) {
+    return {Refuse(option, OptionReplyType::kErrExtHeaderReqd, "extended headers are agreed already")};
   }
   return {Reply(option, OptionReplyType::kAck)};
 }
@@ -293,6 +306,10 @@ std::uint16_t Server::TransmissionFlagsOf(const Export& of) const {
   }
   if (!state_.structured_replies) {
     flags &= ~TransmissionFlag::kSendDf;  // eflags.df.clear-without-structured
+  }
+  const bool has_context = !state_.contexts.empty() && state_.context_export == of.options.name;
+  if (state_.headers != HeaderForm::kExtended || !has_context) {
+    flags &= ~TransmissionFlag::kBlockStatusPayload;  // ext.eflags.block-status-payload-gated, .needs-meta
   }
   return flags;
 }

@@ -2,8 +2,9 @@
 // The reference NBD server: one connection as a state machine without sockets. Bytes in, bytes out.
 //
 // It means to meet every clause it offers, plainly rather than fast: fixed newstyle, EXPORT_NAME, ABORT, LIST, INFO,
-// GO, STRUCTURED_REPLY, LIST_ and SET_META_CONTEXT, STARTTLS in each mode; READ, WRITE, DISC, FLUSH, TRIM, CACHE,
-// WRITE_ZEROES and BLOCK_STATUS with base:allocation and nbdspec's own x-nbdspec:block-index context.
+// GO, STRUCTURED_REPLY, EXTENDED_HEADERS, LIST_ and SET_META_CONTEXT, STARTTLS in each mode; READ, WRITE, DISC, FLUSH,
+// TRIM, CACHE, WRITE_ZEROES and BLOCK_STATUS, also of contexts that its payload selects, with base:allocation and
+// nbdspec's own x-nbdspec:block-index context.
 
 #pragma once
 
@@ -30,16 +31,19 @@ inline constexpr std::uint32_t kBlockIndexBytes = 1 << 16;
 
 // What one export offers. The defaults offer everything the reference server knows.
 struct ExportOptions {
-  static constexpr std::uint16_t kAllFlags =
-      TransmissionFlag::kHasFlags | TransmissionFlag::kSendFlush | TransmissionFlag::kSendFua |
-      TransmissionFlag::kSendTrim | TransmissionFlag::kSendWriteZeroes | TransmissionFlag::kSendDf |
-      TransmissionFlag::kCanMultiConn | TransmissionFlag::kSendCache | TransmissionFlag::kSendFastZero;
+  static constexpr std::uint16_t kAllFlags = TransmissionFlag::kHasFlags | TransmissionFlag::kSendFlush |
+                                             TransmissionFlag::kSendFua | TransmissionFlag::kSendTrim |
+                                             TransmissionFlag::kSendWriteZeroes | TransmissionFlag::kSendDf |
+                                             TransmissionFlag::kCanMultiConn | TransmissionFlag::kSendCache |
+                                             TransmissionFlag::kSendFastZero | TransmissionFlag::kBlockStatusPayload;
 
   std::string name;
   std::string description = {};
   bool tls_only = false;  // In SELECTIVETLS: before TLS it is hidden.
   bool read_only = false;
-  std::uint16_t flags = kAllFlags;  // Those of writes only where it is writable, DF only with structured replies.
+  // Those of writes only where it is writable, DF only with structured replies, BLOCK_STATUS_PAYLOAD only with extended
+  // headers and a context.
+  std::uint16_t flags = kAllFlags;
   bool base_allocation = true;
   InfoBlockSize block_size = {};
 };
@@ -102,6 +106,7 @@ struct ServerOptions {
   TlsMode tls = TlsMode::kNone;
   std::uint16_t handshake_flags = HandshakeFlag::kFixedNewstyle | HandshakeFlag::kNoZeroes;
   bool structured_replies = true;  // Whether STRUCTURED_REPLY and metadata contexts are offered.
+  bool extended_headers = true;    // Whether EXTENDED_HEADERS is offered; only with structured replies.
   ClientDecoder::Limits limits = {};
 };
 
@@ -155,6 +160,7 @@ class Server {
   Messages AnswerExportName(const Option& option);
   [[nodiscard]] OptionReplies AnswerStarttls(const Option& option) const;
   OptionReplies RepliesTo(const Option& option);
+  [[nodiscard]] OptionReplies AnswerHeaders(const Option& option) const;
   [[nodiscard]] OptionReplies AnswerList(const Option& option) const;
   OptionReplies AnswerInfoOrGo(const Option& option);
   OptionReplies AnswerMetaContext(const Option& option);
@@ -168,7 +174,8 @@ class Server {
   [[nodiscard]] std::uint32_t Refusal(const Request& request) const;
   Messages Execute(const Request& request);
   Messages AnswerRead(const Request& request) const;
-  Messages AnswerBlockStatus(const Request& request) const;
+  Messages AnswerStatusQuery(const Request& request) const;
+  Messages AnswerBlockStatus(const Request& request, const std::vector<MetaContext>& contexts) const;
   [[nodiscard]] Messages Result(const Request& request, std::uint32_t error = NbdError::kOk) const;
 
   ServerOptions options_;

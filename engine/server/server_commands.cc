@@ -2,6 +2,7 @@
 // The reference server in transmission. Spec: proto.md, "Request types", "Structured reply types".
 #include <algorithm>
 #include <array>
+#include <limits>
 
 #include "engine/base/check.h"
 #include "engine/block_status/build.h"
@@ -24,26 +25,33 @@ bool Offers(const ExportOptions& offered, std::uint16_t command) {
 }
 
 // The command flags that apply to `command` on this export. error.unknown-flag, error.inapplicable-flag
-std::uint16_t FlagsAllowed(std::uint16_t command, const ExportOptions& offered, bool structured_replies) {
+std::uint16_t FlagsAllowed(std::uint16_t command, const ExportOptions& offered, const Negotiated& agreed) {
   std::uint16_t allowed = 0;
   const auto add = [&](bool applies, std::uint16_t flag, std::uint16_t offered_by = 0) {
     allowed |= applies && (offered_by & ~offered.flags) == 0 ? flag : std::uint16_t{0};
   };
   add(true, CommandFlag::kFua, TransmissionFlag::kSendFua);  // cmdflag.fua.accept-all
-  add(command == CommandType::kRead && structured_replies, CommandFlag::kDf, TransmissionFlag::kSendDf);
+  add(command == CommandType::kRead && agreed.structured_replies, CommandFlag::kDf, TransmissionFlag::kSendDf);
   add(command == CommandType::kWriteZeroes, CommandFlag::kNoHole);
   // write-zeroes.unadvertised.einval
   add(command == CommandType::kWriteZeroes, CommandFlag::kFastZero, TransmissionFlag::kSendFastZero);
   add(command == CommandType::kBlockStatus, CommandFlag::kReqOne);
+  // ext.payload-len.einval
+  add(agreed.headers == HeaderForm::kExtended &&
+          (command == CommandType::kWrite || (command == CommandType::kBlockStatus && !agreed.contexts.empty())),
+      CommandFlag::kPayloadLen,
+      command == CommandType::kBlockStatus ? TransmissionFlag::kBlockStatusPayload : std::uint16_t{0});
   return allowed;
 }
 
 // Leaves out the first `count` bytes of what `descriptors` are about: less than the first one's length. What did not
 // fit one length of 32 bits may now fit. block-status.distinct-status
-void LeaveOut(std::uint32_t count, std::vector<Descriptor>& descriptors) {
+void LeaveOut(std::uint64_t count, std::vector<Descriptor>& descriptors) {
+  constexpr std::uint64_t kCompactMax = std::numeric_limits<std::uint32_t>::max();
   Descriptor& first = descriptors.front();
   first.length -= count;
-  if (descriptors.size() > 1 && descriptors[1].status == first.status && descriptors[1].length <= ~first.length) {
+  if (descriptors.size() > 1 && descriptors[1].status == first.status &&
+      descriptors[1].length <= kCompactMax - first.length) {
     first.length += descriptors[1].length;
     descriptors.erase(descriptors.begin() + 1);
   }
@@ -51,11 +59,32 @@ void LeaveOut(std::uint32_t count, std::vector<Descriptor>& descriptors) {
 
 std::uint64_t RoundUp(std::uint64_t value, std::uint64_t to) { return (value + to - 1) / to * to; }
 
+BlockStatus StatusOf(const MetaContext& context, ByteRange asked, const ExtentMap& extents,
+                     const BuildOptions& options) {
+  BlockStatus status{.form = options.form, .context_id = context.id};
+  if (context.name == kBlockIndexContext) {
+    const std::uint64_t index = asked.begin / kBlockIndexBytes;
+    const std::uint64_t end = std::min(asked.end, (index + 1) * kBlockIndexBytes);
+    status.descriptors.push_back({.length = end - asked.begin, .status = static_cast<std::uint32_t>(index)});
+    return status;
+  }
+  const std::uint64_t begin = asked.begin / options.alignment * options.alignment;
+  status.descriptors = BuildDescriptors(extents, {.begin = begin, .end = asked.end}, options);
+  LeaveOut(asked.begin - begin, status.descriptors);
+  return status;
+}
+
 }  // namespace
 
 Server::Messages Server::AnswerRequest(const Request& request) {
   if (request.type == CommandType::kDisc) {
     return {HardDisconnect{}};  // disc.no-reply: everything before it is answered already.
+  }
+  if (request.too_long && request.form == HeaderForm::kExtended) {
+    return {HardDisconnect{}};  // ext.request.oversize-payload-disconnect
+  }
+  if (request.type == CommandType::kBlockStatus && request.announces_payload()) {
+    return AnswerStatusQuery(request);
   }
   const std::uint32_t error = Refusal(request);
   return error == NbdError::kOk ? Execute(request) : Result(request, error);
@@ -67,8 +96,11 @@ std::uint32_t Server::Refusal(const Request& request) const {
   if (!Offers(offered, request.type)) {
     return NbdError::kEinval;  // error.unknown-command
   }
-  if ((request.flags & ~FlagsAllowed(request.type, offered, state_.structured_replies)) != 0) {
+  if ((request.flags & ~FlagsAllowed(request.type, offered, state_)) != 0) {
     return NbdError::kEinval;
+  }
+  if (request.type == CommandType::kWrite && !request.announces_payload()) {
+    return NbdError::kEinval;  // ext.payload-len: nothing follows that could be written.
   }
   if (Changes(request.type) && entered_->read_only()) {
     return NbdError::kEperm;  // transmission.write.read-only and its like
@@ -103,7 +135,7 @@ Server::Messages Server::Execute(const Request& request) {
     case CommandType::kRead:
       return AnswerRead(request);
     case CommandType::kBlockStatus:
-      return AnswerBlockStatus(request);
+      return AnswerBlockStatus(request, state_.contexts);
     case CommandType::kWrite:
       done = layer.Write(request.offset, request.payload);
       break;
@@ -142,7 +174,7 @@ Server::Messages Server::AnswerRead(const Request& request) const {
   Messages sent;
   LayerResult read;
   const auto add = [&](std::uint16_t type, Bytes payload) {
-    sent.emplace_back(Chunk{.type = type, .cookie = request.cookie, .payload = std::move(payload)});
+    sent.emplace_back(ChunkFor(request, type, std::move(payload)));
   };
   const auto add_data = [&](ByteRange range) {
     if (read && !range.empty()) {
@@ -175,33 +207,44 @@ Server::Messages Server::AnswerRead(const Request& request) const {
   return sent;
 }
 
-Server::Messages Server::AnswerBlockStatus(const Request& request) const {
+// BLOCK_STATUS whose payload says its length and the contexts that answer. Of one that may not be done the payload has
+// been taken all the same. ext.block-status.payload.filter, .reject
+Server::Messages Server::AnswerStatusQuery(const Request& request) const {
+  const auto query = DecodePayload<StatusQuery>(request.payload);
+  std::vector<MetaContext> contexts;
+  for (const std::uint32_t id : query ? query->context_ids : std::vector<std::uint32_t>{}) {
+    const auto selected = std::ranges::find(state_.contexts, id, &MetaContext::id);
+    if (selected == state_.contexts.end() || std::ranges::find(contexts, *selected) != contexts.end()) {
+      return Result(request, NbdError::kEinval);
+    }
+    contexts.push_back(*selected);
+  }
+  if (contexts.empty()) {
+    return Result(request, NbdError::kEinval);
+  }
+  Request effective = request;
+  effective.length = query->length;
+  const std::uint32_t error = Refusal(effective);
+  return error == NbdError::kOk ? AnswerBlockStatus(effective, contexts) : Result(request, error);
+}
+
+Server::Messages Server::AnswerBlockStatus(const Request& request, const std::vector<MetaContext>& contexts) const {
   const ByteRange asked = RangeOf(request);
-  const bool req_one = (request.flags & CommandFlag::kReqOne) != 0;
   // From the grid on, so that an unaligned begin makes only the first length odd; whole blocks, for a block claims what
   // is true of all of it. block-status.length.multiple-of-512
-  const std::uint32_t grid = std::max(kSectorBytes, entered_->options.block_size.minimum);
-  const std::uint64_t begin = asked.begin / grid * grid;
-  const ByteRange blocks = {.begin = begin, .end = std::min(entered_->layer().size(), RoundUp(asked.end, grid))};
-  const auto extents = AskExtents(entered_->layer(), {.range = blocks, .req_one = req_one});
+  const BuildOptions options = {.req_one = (request.flags & CommandFlag::kReqOne) != 0,
+                                .alignment = std::max(kSectorBytes, entered_->options.block_size.minimum),
+                                .form = request.form};
+  const ByteRange blocks = {.begin = asked.begin / options.alignment * options.alignment,
+                            .end = std::min(entered_->layer().size(), RoundUp(asked.end, options.alignment))};
+  const auto extents = AskExtents(entered_->layer(), {.range = blocks, .req_one = options.req_one});
   if (!extents) {
     return Result(request, extents.error());
   }
   Messages sent;
-  for (const MetaContext& context : state_.contexts) {
-    BlockStatus status{.context_id = context.id, .descriptors = {}};
-    if (context.name == kBlockIndexContext) {
-      const std::uint64_t index = asked.begin / kBlockIndexBytes;
-      const std::uint64_t end = std::min(asked.end, (index + 1) * kBlockIndexBytes);
-      status.descriptors.push_back(
-          {.length = static_cast<std::uint32_t>(end - asked.begin), .status = static_cast<std::uint32_t>(index)});
-    } else {
-      status.descriptors =
-          BuildDescriptors(*extents, {.begin = begin, .end = asked.end}, {.req_one = req_one, .alignment = grid});
-      LeaveOut(static_cast<std::uint32_t>(asked.begin - begin), status.descriptors);
-    }
-    sent.emplace_back(
-        Chunk{.type = ChunkType::kBlockStatus, .cookie = request.cookie, .payload = EncodePayload(status)});
+  for (const MetaContext& context : contexts) {
+    sent.emplace_back(ChunkFor(request, BlockStatus::ChunkTypeOf(request.form),
+                               EncodePayload(StatusOf(context, asked, *extents, options))));
   }
   std::get<Chunk>(sent.back()).flags = ChunkFlag::kDone;
   return sent;
@@ -213,12 +256,10 @@ Server::Messages Server::Result(const Request& request, std::uint32_t error) con
     return {SimpleReply{.error = error, .cookie = request.cookie}};
   }
   if (error == NbdError::kOk) {
-    return {Chunk{.flags = ChunkFlag::kDone, .type = ChunkType::kNone, .cookie = request.cookie}};
+    return {ChunkFor(request, ChunkType::kNone, {}, ChunkFlag::kDone)};
   }
-  return {Chunk{.flags = ChunkFlag::kDone,
-                .type = ChunkType::kError,
-                .cookie = request.cookie,
-                .payload = EncodePayload(ErrorPayload{.error = error, .message = ErrorName(error)})}};
+  const ErrorPayload payload = {.error = error, .message = ErrorName(error)};
+  return {ChunkFor(request, ChunkType::kError, EncodePayload(payload), ChunkFlag::kDone)};
 }
 
 }  // namespace nbdspec::engine

@@ -23,10 +23,10 @@ ClientDecoder::Decoded ClientDecoder::Next() {
   if (dead_) {
     return *dead_;
   }
+  if (to_drop_ > 0) {
+    return std::nullopt;
+  }
   if (overlong_) {
-    if (to_drop_ > 0) {
-      return std::nullopt;
-    }
     return *std::exchange(overlong_, std::nullopt);
   }
   return pending_.size() < needed_ ? std::nullopt : (this->*next_)();
@@ -53,42 +53,50 @@ ClientDecoder::Decoded ClientDecoder::NextOption() {
     return std::nullopt;
   }
   if (header.length > limits_.option_bytes_max) {
-    option.length_field = header.length;
+    option.length_field = static_cast<std::uint32_t>(header.length);
   }
   return WithPayload(header, header.length, limits_.option_bytes_max);
 }
 
+template <HeaderForm form>
 ClientDecoder::Decoded ClientDecoder::NextRequest() {
+  constexpr std::uint32_t kMagic = Request::MagicOf(form);
   const ByteView bytes = pending_.view();
-  Header<Request> header(bytes);
+  Header<Request, form> header(bytes);
   const Request& request = header.message;
-  if (bytes.size() >= sizeof request.magic && request.magic != kRequestMagic) {
-    return Die("request magic is " + MagicText(request.magic) + ", not " + MagicText(kRequestMagic));
+  if (bytes.size() >= sizeof kMagic && header.magic != kMagic) {
+    return Die("request magic is " + MagicText(header.magic) + ", not " + MagicText(kMagic));
   }
   if (!header.is_whole) {
     return std::nullopt;
   }
-  return WithPayload(header, request.type == CommandType::kWrite ? request.length : 0, limits_.write_bytes_max);
+  return WithPayload(header, request.announces_payload() ? request.length : 0, limits_.write_bytes_max);
 }
 
+template ClientDecoder::Decoded ClientDecoder::NextRequest<HeaderForm::kCompact>();
+template ClientDecoder::Decoded ClientDecoder::NextRequest<HeaderForm::kExtended>();
+
 // The message of `header` with its payload of `length` bytes; without it when these are more than `bytes_max`.
-template <typename Message>
-ClientDecoder::Decoded ClientDecoder::WithPayload(Header<Message>& header, std::uint32_t length,
+template <typename Message, HeaderForm form>
+ClientDecoder::Decoded ClientDecoder::WithPayload(Header<Message, form>& header, std::uint64_t length,
                                                   std::uint32_t bytes_max) {
   Message& message = header.message;
   if (length > bytes_max) {
     message.too_long = true;
     pending_.Drop(header.size);
-    overlong_ = std::move(message);
     to_drop_ = length;
     DropPayload();
+    if (form == HeaderForm::kExtended) {
+      return std::move(message);
+    }
+    overlong_ = std::move(message);
     return Next();
   }
   needed_ = header.size + length;
   if (pending_.size() < needed_) {
     return std::nullopt;
   }
-  message.payload.assign(header.rest.begin(), header.rest.begin() + length);
+  message.payload.assign(header.rest.begin(), header.rest.begin() + static_cast<std::ptrdiff_t>(length));
   pending_.Drop(std::exchange(needed_, 0));
   return std::move(message);
 }
@@ -96,7 +104,7 @@ ClientDecoder::Decoded ClientDecoder::WithPayload(Header<Message>& header, std::
 void ClientDecoder::DropPayload() {
   const std::size_t here = std::min<std::size_t>(to_drop_, pending_.size());
   pending_.Drop(here);
-  to_drop_ -= static_cast<std::uint32_t>(here);
+  to_drop_ -= here;
 }
 
 ClientDecoder::Decoded ClientDecoder::Die(std::string what) {
@@ -196,11 +204,11 @@ ServerDecoder::Decoded ServerDecoder::NextReply() {
   if (magic == kSimpleReplyMagic) {
     return NextSimpleReply();
   }
-  if (magic == kChunkMagic) {
-    return NextChunk();
+  if (magic == Chunk::MagicOf(form_)) {
+    return form_ == HeaderForm::kExtended ? NextChunk<HeaderForm::kExtended>() : NextChunk<HeaderForm::kCompact>();
   }
   return Die("reply magic is " + MagicText(magic) + ", neither " + MagicText(kSimpleReplyMagic) + " nor " +
-             MagicText(kChunkMagic));
+             MagicText(Chunk::MagicOf(form_)));
 }
 
 ServerDecoder::Decoded ServerDecoder::NextSimpleReply() {
@@ -211,7 +219,7 @@ ServerDecoder::Decoded ServerDecoder::NextSimpleReply() {
   }
   const auto expected = data_by_cookie_.lower_bound(cookie);
   const bool has_data = error == NbdError::kOk && expected != data_by_cookie_.end() && expected->first == cookie;
-  const std::uint32_t length = has_data ? expected->second : 0;
+  const std::uint64_t length = has_data ? expected->second : 0;
   if (length > limits_.payload_bytes_max) {
     return DieOfLength("data of a simple reply", length);
   }
@@ -222,8 +230,9 @@ ServerDecoder::Decoded ServerDecoder::NextSimpleReply() {
   return reply;
 }
 
+template <HeaderForm form>
 ServerDecoder::Decoded ServerDecoder::NextChunk() {
-  Header<Chunk> header(pending_.view());
+  Header<Chunk, form> header(pending_.view());
   Chunk& chunk = header.message;
   if (!header.is_whole) {
     return std::nullopt;
@@ -247,8 +256,8 @@ void ServerDecoder::ForgetData(std::uint64_t cookie) {
 }
 
 // The message of `header`, of which `payload` is a part, with its payload of `length` bytes once they are there.
-template <typename Message>
-ServerDecoder::Decoded ServerDecoder::WithPayload(Header<Message>& header, Bytes& payload, std::size_t length) {
+template <typename Message, HeaderForm form>
+ServerDecoder::Decoded ServerDecoder::WithPayload(Header<Message, form>& header, Bytes& payload, std::uint64_t length) {
   if (header.rest.size() < length) {
     return std::nullopt;
   }
@@ -269,7 +278,7 @@ ServerDecoder::Decoded ServerDecoder::Die(std::string what) {
   return *dead_;
 }
 
-ServerDecoder::Decoded ServerDecoder::DieOfLength(std::string_view what, std::uint32_t length) {
+ServerDecoder::Decoded ServerDecoder::DieOfLength(std::string_view what, std::uint64_t length) {
   return Die(std::string(what) + " would be " + std::to_string(length) + " bytes (" + HexText(length) +
              "), above the limit of " + std::to_string(limits_.payload_bytes_max));
 }

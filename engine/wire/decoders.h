@@ -31,12 +31,13 @@ struct Undecodable {
 
 // The phases follow the server's word: flags, then options until EnterTransmission(), then requests. Memory is bounded
 // by the limits: a longer payload is read and dropped as it arrives, and the message says so, so that a server can
-// refuse it without losing its place.
+// refuse it without losing its place. Such a request in the extended form, which may announce 2^64 bytes, comes before
+// they do, for a server is to disconnect then (ext.request.oversize-payload-disconnect).
 class ClientDecoder {
  public:
   struct Limits {
     std::uint32_t option_bytes_max = 1 << 16;                 // Payload of one option.
-    std::uint32_t write_bytes_max = kPayloadBytesDefaultMax;  // Payload of one WRITE.
+    std::uint32_t write_bytes_max = kPayloadBytesDefaultMax;  // Payload of one request.
   };
 
   ClientDecoder() : ClientDecoder(Limits{}) {}
@@ -48,8 +49,11 @@ class ClientDecoder {
   // The next whole message, or Undecodable (then always), or nothing while bytes are missing.
   std::optional<std::variant<ClientMessage, Undecodable>> Next();
 
-  // The server has entered transmission: what follows are requests.
-  void EnterTransmission() { next_ = &ClientDecoder::NextRequest; }
+  // The server has entered transmission: what follows are requests of that form.
+  void EnterTransmission(HeaderForm form = HeaderForm::kCompact) {
+    next_ = form == HeaderForm::kExtended ? &ClientDecoder::NextRequest<HeaderForm::kExtended>
+                                          : &ClientDecoder::NextRequest<HeaderForm::kCompact>;
+  }
 
   // Gives back the bytes that are not yet part of a message: they are of another protocol (TLS).
   [[nodiscard]] Bytes TakePending() { return pending_.Take(); }
@@ -62,9 +66,10 @@ class ClientDecoder {
 
   Decoded NextFlags();
   Decoded NextOption();
+  template <HeaderForm form>
   Decoded NextRequest();
-  template <typename Message>
-  Decoded WithPayload(Header<Message>& header, std::uint32_t length, std::uint32_t bytes_max);
+  template <typename Message, HeaderForm form>
+  Decoded WithPayload(Header<Message, form>& header, std::uint64_t length, std::uint32_t bytes_max);
   void DropPayload();
   Decoded Die(std::string what);
 
@@ -72,7 +77,7 @@ class ClientDecoder {
   Decoded (ClientDecoder::*next_)() = &ClientDecoder::NextFlags;  // Reads what the phase allows.
   ByteQueue pending_;                                             // Empty after Feed and Next while to_drop_ is not 0.
   std::size_t needed_ = 0;                                        // Bytes of the message that is under way, if known.
-  std::uint32_t to_drop_ = 0;                                     // Payload bytes of an overlong message still to come.
+  std::uint64_t to_drop_ = 0;                                     // Payload bytes of an overlong message still to come.
   std::optional<ClientMessage> overlong_;                         // The message they belong to.
   std::optional<Undecodable> dead_;
 };
@@ -106,13 +111,16 @@ class ServerDecoder {
   // `pad` says whether 124 bytes are to follow its ten.
   void ExpectExportNameReply(bool pad);
 
-  // GO was acknowledged: what follows are replies to requests.
-  void EnterTransmission() { next_ = &ServerDecoder::NextReply; }
+  // GO was acknowledged: what follows are replies to requests, those in chunks of that form.
+  void EnterTransmission(HeaderForm form = HeaderForm::kCompact) {
+    next_ = &ServerDecoder::NextReply;
+    form_ = form;
+  }
 
   // A successful simple reply with `cookie` carries `length` bytes of data (a READ was sent); without this a simple
   // reply is 16 bytes. It holds for one reply: a simple one, right or wrong, or a chunk with DONE. When a cookie
   // was used again before its reply, what was expected first holds first.
-  void ExpectData(std::uint64_t cookie, std::uint32_t length) { data_by_cookie_.emplace(cookie, length); }
+  void ExpectData(std::uint64_t cookie, std::uint64_t length) { data_by_cookie_.emplace(cookie, length); }
 
   // Gives back the bytes that are not yet part of a message: they are of another protocol (TLS).
   [[nodiscard]] Bytes TakePending() { return pending_.Take(); }
@@ -132,19 +140,21 @@ class ServerDecoder {
   Decoded NextExportNameReply();
   Decoded NextReply();
   Decoded NextSimpleReply();
+  template <HeaderForm form>
   Decoded NextChunk();
   void ForgetData(std::uint64_t cookie);
-  template <typename Message>
-  Decoded WithPayload(Header<Message>& header, Bytes& payload, std::size_t length);
+  template <typename Message, HeaderForm form>
+  Decoded WithPayload(Header<Message, form>& header, Bytes& payload, std::uint64_t length);
   Decoded Place(ServerMessage message, std::size_t length);
   Decoded Die(std::string what);
-  Decoded DieOfLength(std::string_view what, std::uint32_t length);
+  Decoded DieOfLength(std::string_view what, std::uint64_t length);
 
   Limits limits_;
   Decoded (ServerDecoder::*next_)() = &ServerDecoder::NextGreeting;  // Reads what the phase allows.
   bool pad_ = false;
+  HeaderForm form_ = HeaderForm::kCompact;
   ByteQueue pending_;
-  std::multimap<std::uint64_t, std::uint32_t> data_by_cookie_;
+  std::multimap<std::uint64_t, std::uint64_t> data_by_cookie_;
   std::optional<Undecodable> dead_;
 };
 

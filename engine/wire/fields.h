@@ -18,6 +18,7 @@
 
 #include "engine/base/bytes.h"
 #include "engine/base/check.h"
+#include "engine/wire/protocol.h"
 
 namespace nbdspec::engine {
 
@@ -60,20 +61,42 @@ class FieldWriter {
   template <std::unsigned_integral Count>
   void List(const auto& items, auto put_item) {
     NumberOf<Count>(items);
-    ListToEnd(items, put_item);
+    std::ranges::for_each(items, put_item);
   }
 
-  void ListToEnd(const auto& items, auto put_item) { std::ranges::for_each(items, put_item); }
+  void ListToEnd(const auto& items, std::size_t /*bytes_each*/, auto put_item) {
+    std::ranges::for_each(items, put_item);
+  }
+
+  // `count_field`, or the count of `items`; then each item.
+  template <std::unsigned_integral Count>
+  void CountedToEnd(const auto& items, std::size_t bytes_each, std::optional<Count> count_field, auto put_item) {
+    if (count_field) {
+      Numbers(*count_field);
+    } else {
+      NumberOf<Count>(items);
+    }
+    ListToEnd(items, bytes_each, put_item);
+  }
 
   void Rest(const auto& bytes) { out_.insert(out_.end(), bytes.begin(), bytes.end()); }
 
-  // `length_field`, or the length of `payload`; then the payload.
-  void Payload(const Bytes& payload, std::optional<std::uint32_t> length_field) {
-    if (length_field) {
-      Numbers(*length_field);
+  // `magic`, or else that of the form.
+  void Magic(std::optional<std::uint32_t> magic, std::uint32_t of_form) { Numbers(magic.value_or(of_form)); }
+
+  // As wide as lengths are in `form`: the low 32 bits, or all.
+  void Length(std::uint64_t length, HeaderForm form) {
+    if (form == HeaderForm::kExtended) {
+      Numbers(length);
     } else {
-      NumberOf<std::uint32_t>(payload);
+      Numbers(static_cast<std::uint32_t>(length));
     }
+  }
+
+  // `length_field`, or the length of `payload`; then the payload.
+  template <std::unsigned_integral Size>
+  void Payload(const Bytes& payload, std::optional<Size> length_field, HeaderForm form = HeaderForm::kCompact) {
+    Length(length_field ? std::uint64_t{*length_field} : payload.size(), form);
     Rest(payload);
   }
 
@@ -110,6 +133,10 @@ class FieldReader {
     ((numbers = TakeNumber<Unsigned>()), ...);
   }
 
+  [[gnu::always_inline]] void Length(std::uint64_t& length, HeaderForm form) {
+    length = form == HeaderForm::kExtended ? TakeNumber<std::uint64_t>() : TakeNumber<std::uint32_t>();
+  }
+
   template <std::unsigned_integral Unsigned>
   void Constant(Unsigned expected) {
     ok_ = TakeNumber<Unsigned>() == expected && ok_;
@@ -129,12 +156,20 @@ class FieldReader {
     }
   }
 
-  template <typename Items>
-  [[gnu::always_inline]] void ListToEnd(Items& items, auto take_item) {
-    items.reserve(rest_.size() / sizeof(typename Items::value_type));
+  // `bytes_each` is what an item takes.
+  [[gnu::always_inline]] void ListToEnd(auto& items, std::size_t bytes_each, auto take_item) {
+    items.reserve(rest_.size() / bytes_each);
     while (ok_ && !rest_.empty()) {
       take_item(items.emplace_back());
     }
+  }
+
+  // Sets `count_field` where it does not say how many items there are.
+  template <std::unsigned_integral Count>
+  void CountedToEnd(auto& items, std::size_t bytes_each, std::optional<Count>& count_field, auto take_item) {
+    const auto count = TakeNumber<Count>();
+    ListToEnd(items, bytes_each, take_item);
+    count_field = items.size() == count ? std::nullopt : std::optional(count);
   }
 
   void Rest(auto& bytes) {
@@ -174,28 +209,37 @@ struct HeaderReader : FieldReader {
   using FieldReader::FieldReader;
 
   void Rest(const auto& /*bytes*/) {}
-  void Payload(const auto& /*payload*/, const auto& /*length_field*/) { Numbers(length); }
+  void Magic(const auto& /*magic*/, std::uint32_t /*of_form*/) { Numbers(magic); }
+  void Payload(const auto& /*payload*/, const auto& /*length_field*/, HeaderForm form = HeaderForm::kCompact) {
+    Length(length, form);
+  }
 
-  std::uint32_t length = 0;  // What a length field says, if there is one.
+  std::uint32_t magic = 0;   // Of a message that has one for each form.
+  std::uint64_t length = 0;  // What the length field of a payload says, if there is one.
 };
 
-// The header of a `Message` at the front of `bytes`. The decoders' inner loop.
-template <typename Message>
+// The header of a `Message` at the front of `bytes`, of one that has forms in `form`. The decoders' inner loop.
+template <typename Message, HeaderForm form = HeaderForm::kCompact>
 struct Header {
   [[gnu::flatten]] explicit Header(ByteView bytes) {
+    if constexpr (requires { message.form; }) {
+      message.form = form;
+    }
     HeaderReader reader(bytes);
     Message::Fields(reader, message);
     is_whole = reader.ok();
     rest = reader.rest();
     size = bytes.size() - rest.size();
+    magic = reader.magic;
     length = reader.length;
   }
 
   Message message = {};
   bool is_whole = false;
-  ByteView rest = {};        // What follows it.
-  std::size_t size = 0;      // Of the header, in bytes.
-  std::uint32_t length = 0;  // As in HeaderReader.
+  ByteView rest = {};       // What follows it.
+  std::size_t size = 0;     // Of the header, in bytes.
+  std::uint32_t magic = 0;  // As in HeaderReader; so the next.
+  std::uint64_t length = 0;
 };
 
 }  // namespace nbdspec::engine

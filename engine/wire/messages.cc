@@ -101,6 +101,12 @@ std::string Text(const ErrorPayload& error) {
          (error.message.empty() ? "" : " " + Short(error.message));
 }
 
+std::string Text(const StatusQuery& query) {
+  const auto text_of = [](std::uint32_t id) { return std::to_string(id); };
+  return "length " + std::to_string(query.length) + ", " + std::to_string(query.context_ids.size()) + " contexts" +
+         (query.context_ids.empty() ? "" : ": " + FirstFew(query.context_ids, text_of));
+}
+
 template <typename Payload>
 std::string TextOr(const std::optional<Payload>& payload, ByteView bytes) {
   return payload ? Text(*payload) : DescribeBytes(bytes);
@@ -137,16 +143,22 @@ std::string DescribeOffsetData(ByteView payload) {
          DescribeBytes(bytes);
 }
 
-std::string DescribeBlockStatus(ByteView payload) {
-  constexpr std::size_t kPayloadShown = 4 + 8 * (kListShown + 1);  // One more, so that FirstFew sees that it cuts.
-  const bool is_whole = payload.size() % 8 == 4;
-  const auto status = DecodePayload<BlockStatus>(payload.first(std::min(payload.size(), kPayloadShown)));
-  if (!is_whole || !status) {
+std::string DescribeBlockStatus(HeaderForm form, ByteView payload) {
+  const std::size_t head_bytes = BlockStatus::HeadBytes(form);
+  const std::size_t bytes_each = BlockStatus::DescriptorBytes(form);
+  // One more than is shown, so that FirstFew sees that it cuts.
+  const std::size_t bytes_shown = std::min(payload.size(), head_bytes + bytes_each * (kListShown + 1));
+  const auto status = DecodeInto(BlockStatus{.form = form}, payload.first(bytes_shown));
+  if (!status || (payload.size() - head_bytes) % bytes_each != 0) {
     return DescribeBytes(payload);
   }
+  const std::size_t count = (payload.size() - head_bytes) / bytes_each;
+  const std::size_t count_field =
+      form == HeaderForm::kExtended ? status->count_field.value_or(status->descriptors.size()) : count;
   const auto text_of = [](const Descriptor& each) { return std::to_string(each.length) + ":" + HexText(each.status); };
-  return "context " + std::to_string(status->context_id) + ", " + std::to_string(payload.size() / 8) + " descriptors " +
-         FirstFew(status->descriptors, text_of);
+  return "context " + std::to_string(status->context_id) + ", " + std::to_string(count) + " descriptors " +
+         FirstFew(status->descriptors, text_of) +
+         (count_field == count ? "" : ", count field " + std::to_string(count_field));
 }
 
 std::string DescribePayload(const Option& option) {
@@ -185,10 +197,17 @@ std::string DescribePayload(const Chunk& chunk) {
     case ChunkType::kOffsetHole:
       return DescribeAs<OffsetHole>(chunk.payload);
     case ChunkType::kBlockStatus:
-      return DescribeBlockStatus(chunk.payload);
+      return DescribeBlockStatus(HeaderForm::kCompact, chunk.payload);
+    case ChunkType::kBlockStatusExt:
+      return DescribeBlockStatus(HeaderForm::kExtended, chunk.payload);
     default:
       return DescribeBytes(chunk.payload);
   }
+}
+
+std::string DescribePayload(const Request& request) {
+  return request.type == CommandType::kBlockStatus ? DescribeAs<StatusQuery>(request.payload)
+                                                   : DescribeBytes(request.payload);
 }
 
 // --- Messages in a line ---
@@ -214,6 +233,12 @@ std::string PayloadOf(const Message& message) {
 template <typename Magic>
 std::string WrongMagic(Magic magic, Magic right) {
   return magic == right ? "" : ", magic " + MagicText(magic);
+}
+
+// Of a message that has one for each form.
+template <typename Message>
+std::string MagicOf(const Message& message) {
+  return WrongMagic(message.magic.value_or(Message::MagicOf(message.form)), Message::MagicOf(message.form));
 }
 
 std::string Text(const Greeting& greeting) {
@@ -243,8 +268,8 @@ std::string Text(const SimpleReply& reply) {
 
 std::string Text(const Chunk& chunk) {
   return ChunkName(chunk.type) + " to cookie " + HexText(chunk.cookie) +
-         (chunk.flags == 0 ? "" : ", " + ChunkFlagNames(chunk.flags)) + PayloadOf(chunk) +
-         WrongMagic(chunk.magic, kChunkMagic);
+         (chunk.form == HeaderForm::kExtended ? " and offset " + std::to_string(chunk.offset) : "") +
+         (chunk.flags == 0 ? "" : ", " + ChunkFlagNames(chunk.flags)) + PayloadOf(chunk) + MagicOf(chunk);
 }
 
 std::string Text(const RawBytes& raw) { return "raw" + Payload(raw.bytes.size(), DescribeBytes(raw.bytes)); }
@@ -262,8 +287,8 @@ std::string Text(const Request& request) {
   return CommandName(request.type) + " offset " + std::to_string(request.offset) + " length " +
          std::to_string(request.length) + " cookie " + HexText(request.cookie) +
          (request.flags == 0 ? "" : ", " + CommandFlagNames(request.flags)) +
-         Payload(request.payload.size(), DescribeBytes(request.payload)) + (request.too_long ? ", too long" : "") +
-         WrongMagic(request.magic, kRequestMagic);
+         Payload(request.payload.size(), DescribePayload(request)) + (request.too_long ? ", too long" : "") +
+         (request.form == HeaderForm::kExtended ? ", extended" : "") + MagicOf(request);
 }
 
 }  // namespace

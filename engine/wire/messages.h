@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <utility>
 #include <variant>
 
 #include "engine/base/byte_range.h"
@@ -82,19 +83,29 @@ struct SimpleReply {
   }
 };
 
-// A structured reply chunk: a 20-byte header and a payload.
+// A chunk of a reply: a header of 20 bytes, or 32 in the extended form, and a payload.
 struct Chunk {
-  std::uint32_t magic = kChunkMagic;
+  HeaderForm form = HeaderForm::kCompact;
+  std::optional<std::uint32_t> magic = {};  // When set, sent in place of the form's.
   std::uint16_t flags = 0;
   std::uint16_t type = ChunkType::kNone;
   std::uint64_t cookie = 0;
+  std::uint64_t offset = 0;  // Of the request. Extended form only.
   Bytes payload = {};
-  std::optional<std::uint32_t> length_field = {};  // When set, sent in place of the payload's length.
+  std::optional<std::uint64_t> length_field = {};  // When set, sent in place of the payload's length.
   bool operator==(const Chunk&) const = default;
 
+  static constexpr std::uint32_t MagicOf(HeaderForm form) {
+    return form == HeaderForm::kExtended ? kExtendedChunkMagic : kChunkMagic;
+  }
+
   static void Fields(auto& io, auto& chunk) {
-    io.Numbers(chunk.magic, chunk.flags, chunk.type, chunk.cookie);
-    io.Payload(chunk.payload, chunk.length_field);
+    io.Magic(chunk.magic, MagicOf(chunk.form));
+    io.Numbers(chunk.flags, chunk.type, chunk.cookie);
+    if (chunk.form == HeaderForm::kExtended) {
+      io.Numbers(chunk.offset);
+    }
+    io.Payload(chunk.payload, chunk.length_field, chunk.form);
   }
 
   [[nodiscard]] bool is_error() const { return (type & ChunkType::kErrorBit) != 0; }
@@ -141,27 +152,50 @@ struct Option {
   }
 };
 
-// One request: a 28-byte header, and the data of a WRITE.
+// One request: a header of 28 bytes, or 32 in the extended form, and a payload: the data of a WRITE, mostly.
 struct Request {
-  std::uint32_t magic = kRequestMagic;
+  HeaderForm form = HeaderForm::kCompact;
+  std::optional<std::uint32_t> magic = {};  // When set, sent in place of the form's.
   std::uint16_t flags = 0;
   std::uint16_t type = CommandType::kRead;
   std::uint64_t cookie = 0;
   std::uint64_t offset = 0;
-  std::uint32_t length = 0;
+  std::uint64_t length = 0;  // Below 2^32 in the compact form.
   Bytes payload = {};
   bool too_long = false;  // Decoded only: the payload passed the decoder's limit, was read and dropped.
   bool operator==(const Request&) const = default;
 
+  static constexpr std::uint32_t MagicOf(HeaderForm form) {
+    return form == HeaderForm::kExtended ? kExtendedRequestMagic : kRequestMagic;
+  }
+
   static void Fields(auto& io, auto& request) {
-    io.Numbers(request.magic, request.flags, request.type, request.cookie, request.offset, request.length);
+    io.Magic(request.magic, MagicOf(request.form));
+    io.Numbers(request.flags, request.type, request.cookie, request.offset);
+    io.Length(request.length, request.form);
     io.Rest(request.payload);
+  }
+
+  // Whether its length is that of a payload, which follows the header; else it is that of the range it is about.
+  [[nodiscard]] bool announces_payload() const {
+    return form == HeaderForm::kExtended ? (flags & CommandFlag::kPayloadLen) != 0 : type == CommandType::kWrite;
   }
 };
 
 // What `request` asks for. Range: an end below 2^64.
 inline ByteRange RangeOf(const Request& request) {
   return {.begin = request.offset, .end = request.offset + request.length};
+}
+
+// A chunk that answers `to`, in its form.
+inline Chunk ChunkFor(const Request& to, std::uint16_t type = ChunkType::kNone, Bytes payload = {},
+                      std::uint16_t flags = 0) {
+  return {.form = to.form,
+          .flags = flags,
+          .type = type,
+          .cookie = to.cookie,
+          .offset = to.form == HeaderForm::kExtended ? to.offset : 0,
+          .payload = std::move(payload)};
 }
 
 using ClientMessage = std::variant<ClientFlags, Option, Request>;

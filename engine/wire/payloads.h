@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -123,22 +124,52 @@ struct OffsetHole {
   static void Fields(auto& io, auto& hole) { io.Numbers(hole.offset, hole.length); }
 };
 
-// One extent on the wire.
+// One extent on the wire. Both numbers have 32 bits in the compact form.
 struct Descriptor {
-  std::uint32_t length = 0;  // Bytes.
-  std::uint32_t status = 0;  // Flags of the context.
+  std::uint64_t length = 0;  // Bytes.
+  std::uint64_t status = 0;  // Flags of the context.
   bool operator==(const Descriptor&) const = default;
 };
 
-// Payload of NBD_REPLY_TYPE_BLOCK_STATUS.
+// Payload of a status chunk: NBD_REPLY_TYPE_BLOCK_STATUS in the compact form, NBD_REPLY_TYPE_BLOCK_STATUS_EXT in the
+// extended one.
 struct BlockStatus {
+  HeaderForm form = HeaderForm::kCompact;
   std::uint32_t context_id = 0;
   std::vector<Descriptor> descriptors = {};
+  std::optional<std::uint32_t> count_field = {};  // When set, stands in place of their count. Extended form only.
   bool operator==(const BlockStatus&) const = default;
 
+  static constexpr std::uint16_t ChunkTypeOf(HeaderForm form) {
+    return form == HeaderForm::kExtended ? ChunkType::kBlockStatusExt : ChunkType::kBlockStatus;
+  }
+  // All but the descriptors; and each of these.
+  static constexpr std::size_t HeadBytes(HeaderForm form) { return form == HeaderForm::kExtended ? 8 : 4; }
+  static constexpr std::size_t DescriptorBytes(HeaderForm form) { return 2 * HeadBytes(form); }
+
   static void Fields(auto& io, auto& status) {
+    const auto each = [&io, form = status.form](auto& descriptor) {
+      io.Length(descriptor.length, form);
+      io.Length(descriptor.status, form);
+    };
     io.Numbers(status.context_id);
-    io.ListToEnd(status.descriptors, [&io](auto& descriptor) { io.Numbers(descriptor.length, descriptor.status); });
+    if (status.form == HeaderForm::kExtended) {
+      io.CountedToEnd(status.descriptors, DescriptorBytes(status.form), status.count_field, each);
+    } else {
+      io.ListToEnd(status.descriptors, DescriptorBytes(status.form), each);
+    }
+  }
+};
+
+// Payload of NBD_CMD_BLOCK_STATUS with NBD_CMD_FLAG_PAYLOAD_LEN: the contexts that are to answer it.
+struct StatusQuery {
+  std::uint64_t length = 0;  // Bytes: the effect length of the request.
+  std::vector<std::uint32_t> context_ids = {};
+  bool operator==(const StatusQuery&) const = default;
+
+  static void Fields(auto& io, auto& query) {
+    io.Numbers(query.length);
+    io.ListToEnd(query.context_ids, sizeof(std::uint32_t), [&io](auto& id) { io.Numbers(id); });
   }
 };
 
@@ -166,14 +197,29 @@ Bytes EncodePayload(const Payload& payload) {
   return out;
 }
 
-// Nothing unless the fields fill `bytes` exactly: when a length points outside of them, a fixed part is missing, or
-// bytes are left over. It judges nothing else: data may be empty, a list without items.
+// `payload` with the fields from `bytes`; it says the form of those that have two. Nothing unless the fields fill
+// `bytes` exactly: when a length points outside of them, a fixed part is missing, or bytes are left over. It judges
+// nothing else: data may be empty, a list without items.
 template <typename Payload>
-[[gnu::flatten]] std::optional<Payload> DecodePayload(ByteView bytes) {
+[[gnu::flatten]] std::optional<Payload> DecodeInto(Payload payload, ByteView bytes) {
   FieldReader reader(bytes);
-  Payload payload;
   Payload::Fields(reader, payload);
   return reader.ok() && reader.rest().empty() ? std::optional(std::move(payload)) : std::nullopt;
+}
+
+template <typename Payload>
+std::optional<Payload> DecodePayload(ByteView bytes) {
+  return DecodeInto(Payload{}, bytes);
+}
+
+// Nothing for other chunks, too.
+inline std::optional<BlockStatus> DecodeBlockStatus(std::uint16_t chunk_type, ByteView payload) {
+  for (const HeaderForm form : {HeaderForm::kCompact, HeaderForm::kExtended}) {
+    if (chunk_type == BlockStatus::ChunkTypeOf(form)) {
+      return DecodeInto(BlockStatus{.form = form}, payload);
+    }
+  }
+  return std::nullopt;
 }
 
 // `chunk_type` says whether an offset follows the message; bytes after the known fields are ignored.

@@ -23,6 +23,12 @@ inline constexpr std::uint32_t kChunkMagic = 0x668e33ef;                // NBD_S
 inline constexpr std::uint32_t kExtendedRequestMagic = 0x21e41c71;      // NBD_EXTENDED_REQUEST_MAGIC
 inline constexpr std::uint32_t kExtendedChunkMagic = 0x6e8a278c;        // NBD_EXTENDED_REPLY_MAGIC
 
+// The form of requests, and of replies in chunks.
+enum class HeaderForm : std::uint8_t {
+  kCompact,   // 32-bit lengths.
+  kExtended,  // 64-bit lengths, and chunks have the offset of their request: after EXTENDED_HEADERS.
+};
+
 inline constexpr std::size_t kStringBytesMax = 4096;               // The longest string either side may send.
 inline constexpr std::size_t kExportNamePadBytes = 124;            // After an EXPORT_NAME reply without NO_ZEROES.
 inline constexpr std::size_t kOldstylePadBytes = 124;              // At the end of an oldstyle greeting.

@@ -183,6 +183,11 @@ TEST(WireProperties, BlockStatusAndErrorsSurviveTheWire) {
       status.descriptors.push_back({.length = SomeNumber<std::uint32_t>(), .status = SomeNumber<std::uint32_t>()});
     }
     RC_ASSERT(DecodePayload<BlockStatus>(EncodePayload(status)) == status);
+    status.form = HeaderForm::kExtended;
+    RC_ASSERT(DecodeBlockStatus(ChunkType::kBlockStatusExt, EncodePayload(status)) == status);
+    const StatusQuery query{.length = SomeNumber<std::uint64_t>(),
+                            .context_ids = *rc::gen::arbitrary<std::vector<std::uint32_t>>()};
+    RC_ASSERT(DecodePayload<StatusQuery>(EncodePayload(query)) == query);
     ErrorPayload error{.error = SomeNumber<std::uint32_t>(), .message = SomeText()};
     RC_ASSERT(DecodeErrorPayload(ChunkType::kError, EncodePayload(error)) == error);
     error.offset = SomeNumber<std::uint64_t>();

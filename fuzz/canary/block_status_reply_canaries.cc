@@ -56,7 +56,7 @@ BlockStatusSubject Appender(Spoil spoil) {
       }};
 }
 
-std::uint32_t WithBitsSwapped(std::uint32_t status) { return (status & 1U) << 1 | (status & 2U) >> 1; }
+std::uint64_t WithBitsSwapped(std::uint64_t status) { return (status & 1U) << 1 | (status & 2U) >> 1; }
 
 // --- Judges ---------------------------------------------------------------------------------------------------
 

@@ -209,9 +209,9 @@ class Conversation {
   static void WritePayload(std::uint8_t fill, Request& request) {
     constexpr std::uint32_t kPayloadBytesMax = 1 << 13;
     if (request.length < 1U << 31) {
-      request.length = std::min(request.length, kPayloadBytesMax);
+      request.length = std::min<std::uint64_t>(request.length, kPayloadBytesMax);
     }
-    request.payload.resize(std::min(request.length, kPayloadBytesMax));
+    request.payload.resize(std::min<std::uint64_t>(request.length, kPayloadBytesMax));
     std::uint8_t next = fill;
     std::ranges::generate(request.payload, [&] { return next = static_cast<std::uint8_t>(next * 5U + fill); });
   }
@@ -403,7 +403,8 @@ SessionInput ReadSessionInput(engine::ByteView input) {
   SessionInput read = {
       .server = {.handshake_flags = Pick(head >> 2U, {kBoth, kBoth, engine::HandshakeFlag::kFixedNewstyle,
                                                       engine::HandshakeFlag::kNoZeroes}),
-                 .structured_replies = (head >> 4 & 3U) != 3},
+                 .structured_replies = (head >> 4 & 3U) != 3,
+                 .extended_headers = false},
       .payload_bytes_max = is_small ? kSmallLimit : engine::kPayloadBytesDefaultMax,
       .piece_bytes = {first_piece, second_piece},
       .is_read_slowly = (head & 64) != 0,
@@ -440,8 +441,9 @@ std::vector<engine::Export> MakeSessionExports(const SessionInput& input) {
 SessionInput ReadMetaContextInput(engine::ByteView bytes) {
   engine::ByteReader reader(bytes);
   const std::uint8_t head = reader.Byte();
-  SessionInput input = {
-      .server = {.structured_replies = head < 240, .limits = {.option_bytes_max = kSmallOptionLimit}}};
+  SessionInput input = {.server = {.structured_replies = head < 240,
+                                   .extended_headers = false,
+                                   .limits = {.option_bytes_max = kSmallOptionLimit}}};
   const std::uint32_t no_zeroes = (head & 1) == 0 ? engine::ClientFlag::kNoZeroes : 0U;
   Encode(engine::ClientFlags{.flags = engine::ClientFlag::kFixedNewstyle | no_zeroes}, input.said);
   // Most haggling begins with structured replies, and without them there is not much to haggle about.

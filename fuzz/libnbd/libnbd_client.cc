@@ -150,7 +150,7 @@ std::int64_t SendToLibnbd(nbd_handle* handle, const engine::Request& request, nb
                           nbd_completion_callback completion) {
   const std::uint32_t flags = request.flags;
   const std::uint64_t offset = request.offset;
-  const std::uint32_t length = request.length;
+  const std::uint64_t length = request.length;
   switch (request.type) {
     case CommandType::kWrite:
       return nbd_aio_pwrite(handle, length == 0 ? "" : static_cast<const void*>(request.payload.data()), length, offset,

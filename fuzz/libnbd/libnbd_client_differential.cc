@@ -96,8 +96,8 @@ LibnbdReport::Extents ExtentsOf(const Chunk& chunk, const std::vector<engine::Me
   const auto context = std::ranges::find(contexts, status->context_id, &engine::MetaContext::id);
   LibnbdReport::Extents extents = {.context = context == contexts.end() ? "" : context->name};
   for (const engine::Descriptor& descriptor : status->descriptors) {
-    extents.entries.push_back(descriptor.length);
-    extents.entries.push_back(descriptor.status);
+    extents.entries.push_back(static_cast<std::uint32_t>(descriptor.length));
+    extents.entries.push_back(static_cast<std::uint32_t>(descriptor.status));
   }
   return extents;
 }
@@ -186,7 +186,7 @@ class LibnbdRun {
         unusual_(script.size),
         recorder_(unusual_, script.steps.size()),
         liar_(spoilers.make_liar ? spoilers.make_liar(recorder_) : nullptr),
-        server_({}, {&served_, &other_}, liar_ != nullptr ? liar_.get() : &recorder_),
+        server_({.extended_headers = false}, {&served_, &other_}, liar_ != nullptr ? liar_.get() : &recorder_),
         options_(OptionsOf(script, other_.options.name)),
         client_(options_, server_) {}
 

@@ -83,7 +83,7 @@ engine::Request MakeRequest(const engine::RequestStep& step) {
                              .offset = step.offset,
                              .length = step.length};
   if (request.type == CommandType::kRead || request.type == CommandType::kWrite) {
-    request.length = std::min(request.length, kRequestBytesMax + 1);
+    request.length = std::min<std::uint64_t>(request.length, kRequestBytesMax + 1);
   }
   if (request.type == CommandType::kWrite) {
     request.payload.resize(request.length);

@@ -158,12 +158,12 @@ Found ReferenceJudge::JudgeClaims(const StatusChunk& chunk, bool is_plain) const
 bool ReferenceJudge::IsAllocation(const StatusChunk& chunk, bool is_plain) const {
   const ByteRange asked = exchange_.request.range();
   std::uint64_t end = asked.begin;
-  std::uint32_t last = 0;
+  std::uint64_t last = 0;
   bool is_true = true;
   ForEachDescriptor(chunk, asked.begin, [&](const Located& here) {
     const ByteRange range = Intersect(here.range, {.begin = 0, .end = model.size()});
     last = here.descriptor().status;
-    is_true = is_true && !range.empty() && model.AllHave(range, last, /*exactly=*/is_plain);
+    is_true = is_true && !range.empty() && model.AllHave(range, static_cast<std::uint32_t>(last), /*exactly=*/is_plain);
     end = here.range.end;
   });
   const bool is_one_run = exchange_.HasFlag(CommandFlag::kReqOne) && end < asked.end &&

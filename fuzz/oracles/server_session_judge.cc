@@ -289,6 +289,7 @@ std::uint16_t HagglingJudge::TransmissionFlagsOf(const engine::ExportOptions& of
       TransmissionFlag::kSendTrim | TransmissionFlag::kSendWriteZeroes | TransmissionFlag::kSendFastZero;
   std::uint16_t flags = offered.flags;
   flags &= negotiated_.structured_replies ? 0xffff : ~TransmissionFlag::kSendDf;  // eflags.df.clear-without-structured
+  flags &= ~TransmissionFlag::kBlockStatusPayload;  // ext.eflags.block-status-payload-gated: nobody here has them.
   return offered.read_only ? (flags & ~kOfWrites) | TransmissionFlag::kReadOnly : flags;
 }
 

@@ -104,7 +104,7 @@ Judgement MustHaveStatus(CheckContext& context, const Batch& batch, const std::s
 // A part of the export and its status in base:allocation.
 struct StatusExtent {
   ByteRange range = {};
-  std::uint32_t status = 0;
+  std::uint64_t status = 0;
 };
 
 struct StatusRequest {

@@ -12,6 +12,7 @@ namespace nbdspec::fuzz {
 
 using conformance::Ending;
 using engine::ByteView;
+using engine::HeaderForm;
 using engine::OptionReply;
 using engine::OptionReplyType;
 using engine::OptionType;
@@ -115,7 +116,8 @@ std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine
       }
     }
   }
-  const auto entered = by_name ? EnterByName(export_name) : EnterByGoOrName(export_name);
+  const bool may_name = negotiated().headers == HeaderForm::kCompact;  // ext.client.no-export-name
+  const auto entered = by_name && may_name ? EnterByName(export_name) : EnterByGoOrName(export_name);
   sent_.handshake_bytes = sent_.bytes.size();
   received_.handshake_bytes = received_.taken;
   NBDSPEC_RETURN_IF_ERROR(entered);
@@ -125,7 +127,11 @@ std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine
 // --- Requests and replies ---
 
 void LiveConnection::Put(const engine::RequestStep& request, std::uint64_t cookie) {
-  Encode(engine::ClientMessage(engine::Request{.flags = request.flags,
+  const HeaderForm form = negotiated().headers;
+  const bool is_marked = form == HeaderForm::kExtended && request.command == engine::Command::kWrite;
+  const std::uint16_t payload_flag = is_marked ? engine::CommandFlag::kPayloadLen : std::uint16_t{0};
+  Encode(engine::ClientMessage(engine::Request{.form = form,
+                                               .flags = static_cast<std::uint16_t>(request.flags | payload_flag),
                                                .type = static_cast<std::uint16_t>(request.command),
                                                .cookie = cookie,
                                                .offset = request.offset,
@@ -138,7 +144,22 @@ void LiveConnection::Put(const engine::RequestStep& request, std::uint64_t cooki
   }
 }
 
-std::optional<ReplyView> LiveConnection::PeekHeader(std::uint32_t& payload_bytes) {
+template <HeaderForm form>
+std::optional<ReplyView> LiveConnection::PeekChunk(std::uint64_t& payload_bytes) const {
+  const engine::Header<engine::Chunk, form> header(received_.rest());
+  const engine::Chunk& chunk = header.message;
+  if (!header.is_whole) {
+    return {};
+  }
+  payload_bytes = header.length;
+  return ReplyView{.flags = chunk.flags,
+                   .type = chunk.type,
+                   .cookie = chunk.cookie,
+                   .offset = chunk.offset,
+                   .payload = header.rest};
+}
+
+std::optional<ReplyView> LiveConnection::PeekHeader(std::uint64_t& payload_bytes) {
   const ByteView bytes = received_.rest();
   if (!undecodable_.empty() || bytes.size() < sizeof engine::kSimpleReplyMagic) {
     return {};
@@ -146,27 +167,24 @@ std::optional<ReplyView> LiveConnection::PeekHeader(std::uint32_t& payload_bytes
   const auto magic = engine::GetBigEndian<std::uint32_t>(bytes);
   ReplyView reply{.is_simple = magic == engine::kSimpleReplyMagic};
   if (reply.is_simple) {
-    const auto [simple, is_whole, rest, header_bytes, _] = engine::Header<engine::SimpleReply>(bytes);
-    reply.error = simple.error;
-    reply.cookie = simple.cookie;
-    reply.payload = rest;
-    return is_whole ? std::optional(reply) : std::nullopt;
+    const engine::Header<engine::SimpleReply> header(bytes);
+    reply.error = header.message.error;
+    reply.cookie = header.message.cookie;
+    reply.payload = header.rest;
+    return header.is_whole ? std::optional(reply) : std::nullopt;
   }
-  if (magic == engine::kChunkMagic) {
-    const auto [chunk, is_whole, rest, header_bytes, length] = engine::Header<engine::Chunk>(bytes);
-    reply.flags = chunk.flags;
-    reply.type = chunk.type;
-    reply.cookie = chunk.cookie;
-    reply.payload = rest;
-    payload_bytes = length;
-    return is_whole ? std::optional(reply) : std::nullopt;
+  const HeaderForm form = negotiated().headers;
+  if (magic == engine::Chunk::MagicOf(form)) {
+    return form == HeaderForm::kExtended ? PeekChunk<HeaderForm::kExtended>(payload_bytes)
+                                         : PeekChunk<HeaderForm::kCompact>(payload_bytes);
   }
   undecodable_ = "the magic of a reply is " + engine::MagicText(magic) + ", neither " +
-                 engine::MagicText(engine::kSimpleReplyMagic) + " nor " + engine::MagicText(engine::kChunkMagic);
+                 engine::MagicText(engine::kSimpleReplyMagic) + " nor " +
+                 engine::MagicText(engine::Chunk::MagicOf(form));
   return {};
 }
 
-std::optional<ReplyView> LiveConnection::TakePayload(ReplyView reply, std::uint32_t payload_bytes) {
+std::optional<ReplyView> LiveConnection::TakePayload(ReplyView reply, std::uint64_t payload_bytes) {
   if (payload_bytes > kPayloadBytesMax) {
     undecodable_ = "a reply would carry " + std::to_string(payload_bytes) + " bytes";
     return {};
@@ -180,7 +198,7 @@ std::optional<ReplyView> LiveConnection::TakePayload(ReplyView reply, std::uint3
 }
 
 void LiveConnection::Leave(Clock::time_point deadline) {
-  Send(engine::Request{.type = engine::CommandType::kDisc});
+  Send(engine::Request{.form = negotiated().headers, .type = engine::CommandType::kDisc});
   Flush(deadline);
   transport_->CloseSending();
 }
@@ -228,7 +246,7 @@ LiveConnection::Lines LiveConnection::Transcript() const {
   const ByteView sent = ByteView(sent_.bytes).first(sent_.taken);
   const std::size_t sent_before = std::min(sent_.handshake_bytes, sent.size());
   decode_sent(sent.first(sent_before));
-  client.EnterTransmission();
+  client.EnterTransmission(negotiated().headers);
   decode_sent(sent.subspan(sent_before));
 
   const auto add = [&](std::uint64_t offset, std::uint64_t length, const std::string& text) {
@@ -253,7 +271,7 @@ LiveConnection::Lines LiveConnection::Transcript() const {
     server.ExpectExportNameReply(negotiated().pads_export_name_reply());
     decode_received(received.subspan(handshake - name_reply_bytes_, name_reply_bytes_));
   }
-  server.EnterTransmission();
+  server.EnterTransmission(negotiated().headers);
   decode_received(received.subspan(handshake));
   if (const ByteView rest = server.Pending(); !rest.empty()) {
     add(server.offset(), rest.size(), "the beginning of a message");

@@ -38,6 +38,7 @@ struct ReplyView {
   std::uint16_t flags = 0;  // Of a chunk, and its type.
   std::uint16_t type = 0;
   std::uint64_t cookie = 0;
+  std::uint64_t offset = 0;  // In an extended header.
   engine::ByteView payload = {};
 };
 
@@ -72,7 +73,7 @@ class LiveConnection : private engine::ClientNegotiation {
   // `read_length(cookie)`: how many bytes a successful simple reply with that cookie carries.
   template <typename ReadLength>
   std::optional<ReplyView> Next(ReadLength read_length) {
-    std::uint32_t payload_bytes = 0;
+    std::uint64_t payload_bytes = 0;
     const std::optional<ReplyView> reply = PeekHeader(payload_bytes);
     if (reply && reply->is_simple && reply->error == 0) {
       payload_bytes = read_length(reply->cookie);
@@ -113,8 +114,10 @@ class LiveConnection : private engine::ClientNegotiation {
   engine::Received<engine::ServerMessage> ReceiveMessage() override;
 
   // A reply whose payload is all that follows its header. `payload_bytes`: of a chunk.
-  [[nodiscard]] std::optional<ReplyView> PeekHeader(std::uint32_t& payload_bytes);
-  [[nodiscard]] std::optional<ReplyView> TakePayload(ReplyView reply, std::uint32_t payload_bytes);
+  [[nodiscard]] std::optional<ReplyView> PeekHeader(std::uint64_t& payload_bytes);
+  template <engine::HeaderForm form>
+  [[nodiscard]] std::optional<ReplyView> PeekChunk(std::uint64_t& payload_bytes) const;
+  [[nodiscard]] std::optional<ReplyView> TakePayload(ReplyView reply, std::uint64_t payload_bytes);
 
   void NotePiece(Stream& stream) { stream.pieces.push_back({.end = stream.bytes.size(), .order = ++*clock_}); }
   void AddLine(const Stream& stream, std::size_t begin, std::size_t length, const std::string& text,
