@@ -34,7 +34,11 @@ constexpr std::array kBugs = {
     // Zeroing or discarding frees a cluster that a write in flight still holds: qemu's commit b8bfb1478d61.
     KnownBug{"qemu-b8bfb1478d61", "qcow2", FindingKind::kWrongData, spec::kTransmissionWriteThenReply, "",
              /*is_race=*/true},
-    // The same: the write links the cluster again, which counts as unused now.
+    // The same after a power cut: the cluster shows what another one has, and counts as unused.
+    KnownBug{"qemu-b8bfb1478d61", "qcow2", FindingKind::kWrongData, spec::kTransmissionFlushCoversCompleted, "",
+             /*is_race=*/true},
+    KnownBug{"qemu-b8bfb1478d61", "qcow2", FindingKind::kWrongData, spec::kTransmissionFuaNoEarlyReply, "",
+             /*is_race=*/true},
     KnownBug{"qemu-b8bfb1478d61", "qcow2", FindingKind::kDamage, spec::kTransmissionFlushCoversCompleted, "",
              /*is_race=*/true},
 };
