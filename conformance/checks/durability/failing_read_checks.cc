@@ -166,7 +166,10 @@ std::expected<std::vector<ReadStage>, Judgement> PrepareStages(CheckContext& con
       }
     }
   }
-  NBDSPEC_TRY(settled, Restart(context));  // What was not flushed may be lost with the server.
+  if (IsOffered(entered, CommandType::kFlush)) {  // What a server kept in memory would be no data afterwards.
+    NBDSPEC_TRY(flushed, entered.session.Ask(RequestFor(CommandType::kFlush, {})));
+  }
+  NBDSPEC_TRY(settled, Restart(context));
   NBDSPEC_TRY(looking, context.EnterWithChunks());
   std::vector<ReadStage> stages;
   for (std::uint64_t begin = range.begin; begin < range.end; begin += kStageStride) {
