@@ -277,7 +277,19 @@ Received<ServerMessage> Session::NextUntil(Transport::Clock::time_point deadline
 }
 
 Received<ServerMessage> Session::Next() {
-  auto next = NextUntil(Until(limits_.reply_timeout));
+  auto deadline = Until(limits_.reply_timeout);
+  std::uint64_t received_before = received_bytes_;
+  auto next = NextUntil(deadline);
+  // A long message on a busy machine takes its time: only silence ends the wait, or the end of all time.
+  const auto still_comes = [&] {
+    const auto now = Transport::Clock::now();
+    return received_bytes_ > received_before && deadline <= now && now < limits_.deadline;
+  };
+  while (!next && next.error().kind == ReceiveError::kTimedOut && still_comes()) {
+    received_before = received_bytes_;
+    deadline = Until(limits_.reply_timeout);
+    next = NextUntil(deadline);
+  }
   if (!next && next.error().kind == ReceiveError::kTimedOut) {
     transcript_->NoteSilence();
     Note(next.error().text);

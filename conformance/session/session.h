@@ -102,8 +102,8 @@ class Transcript {
 class Session : public ClientNegotiation {
  public:
   struct Limits {
-    std::chrono::milliseconds reply_timeout{2000};                                // For each message wanted.
-    std::chrono::milliseconds quiet_time{100};                                    // How long ExpectSilence waits.
+    std::chrono::milliseconds reply_timeout{2000};  // Of silence, while a message is wanted.
+    std::chrono::milliseconds quiet_time{100};      // How long ExpectSilence waits.
     Transport::Clock::time_point deadline = Transport::Clock::time_point::max();  // For all of it.
     std::uint64_t received_bytes_max = 1 << 28;                                   // Of the whole session: 256 MiB.
     std::uint64_t option_bytes_max = 1 << 24;      // Of the payloads that answer one option: 16 MiB, all held at once.
