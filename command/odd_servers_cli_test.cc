@@ -91,6 +91,11 @@ INSTANTIATE_TEST_SUITE_P(All, RightServer,
                          testing::Values("queues-clients", "refuses-second", "ends-with-client", "ends-with-entered",
                                          "simple", "refuses-caching"));
 
+TEST(OddServers, OneThatIsFarAwayHasTheTimeItTakes) {
+  ExpectNothingAmiss(
+      Check(Odd("delay=300"), "handshake.magic disc transmission.reply-per-request --reply-timeout 200ms"));
+}
+
 TEST(OddServers, OneOnOneImageIsAskedOnItsOwn) {
   const std::string image = FileFor("image");
   std::ofstream(image) << std::string(8 << 20, 'x');

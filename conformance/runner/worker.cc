@@ -199,13 +199,17 @@ void Worker::LearnHabits() {
   ProbeOptions staying = OrdinaryClient(LimitsNow());
   staying.kept = &first;
   const bool begun = Probe(*server.peer, staying, transcript).has_value();
-  const bool serves_second = begun && ProbeNow(*server.peer).has_value();
+  const auto serves_one_more = [&] {
+    const auto profile = ProbeNow(*server.peer);
+    return profile && profile->refusal.empty();
+  };
+  const bool serves_second = begun && serves_one_more();
   if (first) {
     first->Disconnect();
     first->WaitForEnd();
     first.reset();
   }
-  const bool serves_third = ProbeNow(*server.peer).has_value();
+  const bool serves_third = serves_one_more();
   knowledge_.ends_with_client = !serves_third && server.peer->EndedBy(Transport::Clock::now() + kEndWait) == kEndedWell;
   knowledge_.one_client = knowledge_.ends_with_client || (begun && !serves_second && serves_third);
   if (!serves_third || knowledge_.one_client) {
