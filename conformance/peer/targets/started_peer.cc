@@ -347,7 +347,7 @@ class StartedPeer final : public Peer, public Storage {
     if (HasTls()) {
       place.shared_keys = recipe_.tls.shared_keys;
       place.certificates = recipe_.tls.certificates;
-      if (place.certificates.empty()) {
+      if (!place.has_tls()) {
         NBDSPEC_RETURN_IF_ERROR(WriteTlsMaterial(directory.path()));
         place.certificates = directory.path();
       }

@@ -101,7 +101,7 @@ struct ServerPlace {
   std::string certificates = {};  // A directory, as in tls_files.h; empty where the server has no TLS.
   std::string shared_keys = {};   // A file of shared keys, in place of certificates; may be empty.
 
-  [[nodiscard]] bool has_tls() const { return !certificates.empty(); }
+  [[nodiscard]] bool has_tls() const { return !certificates.empty() || !shared_keys.empty(); }
 };
 
 // How to start a server.

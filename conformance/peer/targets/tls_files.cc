@@ -65,15 +65,16 @@ std::string HexadecimalOf(const Bytes& bytes) {
 
 std::optional<Bytes> FromHexadecimal(std::string_view text) {
   Bytes bytes;
-  for (; text.size() >= 2; text.remove_prefix(2)) {
+  for (; !text.empty(); text.remove_prefix(2)) {
+    const std::string_view digits = text.substr(0, 2);
     std::uint8_t byte = 0;
-    if (const auto [stop, error] = std::from_chars(text.data(), text.data() + 2, byte, 16);
-        error != std::errc() || stop != text.data() + 2) {
+    const auto [stop, error] = std::from_chars(digits.data(), digits.data() + digits.size(), byte, 16);
+    if (digits.size() != 2 || error != std::errc() || stop != digits.data() + 2) {
       return {};
     }
     bytes.push_back(byte);
   }
-  return text.empty() && !bytes.empty() ? std::optional(bytes) : std::nullopt;
+  return bytes.empty() ? std::nullopt : std::optional(bytes);
 }
 
 // The key called `name` in the file `path`, or its first one when that is empty.
