@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conformance/tls/certificates.h"
 
+#include <openssl/core_names.h>
 #include <openssl/evp.h>
+#include <openssl/params.h>
 #include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
@@ -64,6 +66,17 @@ Issued IssueClient(const char* name, const Issued& by) {
                &by);
 }
 
+std::string WellKnownGroup() {
+  const Owned<EVP_PKEY_CTX, EVP_PKEY_CTX_free> context(EVP_PKEY_CTX_new_from_name(nullptr, "DH", nullptr));
+  std::string group = "ffdhe2048";
+  const OSSL_PARAM params[] = {OSSL_PARAM_construct_utf8_string(OSSL_PKEY_PARAM_GROUP_NAME, group.data(), 0),
+                               OSSL_PARAM_construct_end()};
+  EVP_PKEY* made = nullptr;
+  NBDSPEC_CHECK(EVP_PKEY_paramgen_init(context.get()) == 1 && EVP_PKEY_CTX_set_params(context.get(), params) == 1 &&
+                EVP_PKEY_paramgen(context.get(), &made) == 1);
+  return PemOfParameters(OwnedKey(made).get());
+}
+
 TlsMaterial Make() {
   const Issued authority = IssueAuthority("nbdspec test authority");
   const Issued server = Issue("localhost", 2,
@@ -81,7 +94,8 @@ TlsMaterial Make() {
                       .client_key = PemOf(client.key.get()),
                       .stranger_certificate = PemOf(stranger.certificate.get()),
                       .stranger_key = PemOf(stranger.key.get()),
-                      .shared_key = engine::Bytes(kSharedKeyBytes)};
+                      .shared_key = engine::Bytes(kSharedKeyBytes),
+                      .dh_parameters = WellKnownGroup()};
   NBDSPEC_CHECK(RAND_bytes(made.shared_key.data(), static_cast<int>(kSharedKeyBytes)) == 1);
   return made;
 }

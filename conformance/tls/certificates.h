@@ -19,6 +19,7 @@ struct TlsMaterial {
   std::string stranger_certificate = {};  // A client's, signed by another authority.
   std::string stranger_key = {};
   engine::Bytes shared_key = {};
+  std::string dh_parameters = {};  // Of a well-known group: qemu makes a new one for seconds where it is given none.
 
   static constexpr std::string_view kSharedKeyName = "nbdspec";
 

@@ -74,4 +74,8 @@ std::string PemOf(EVP_PKEY* key) {
       [&](BIO* bio) { return PEM_write_bio_PrivateKey(bio, key, nullptr, nullptr, 0, KnowNoPassword, nullptr); });
 }
 
+std::string PemOfParameters(EVP_PKEY* parameters) {
+  return Written([&](BIO* bio) { return PEM_write_bio_Parameters(bio, parameters); });
+}
+
 }  // namespace nbdspec::conformance

@@ -37,5 +37,6 @@ std::expected<OwnedKey, engine::Trouble> KeyIn(const std::string& pem);
 
 std::string PemOf(X509* certificate);
 std::string PemOf(EVP_PKEY* key);
+std::string PemOfParameters(EVP_PKEY* parameters);
 
 }  // namespace nbdspec::conformance

@@ -126,6 +126,7 @@ WordsOrTrouble QemuNbdWords(const PrivateDirectory& directory, const ServerPlace
       return std::unexpected(Trouble{"Cannot copy " + engine::Quoted(place.shared_keys, 200) + " to " +
                                      engine::Quoted(path, 200) + ": " + failed.message() + "."});
     }
+    NBDSPEC_RETURN_IF_ERROR(WriteDhParameters(directory.path()));
     words.insert(words.end(), {"--object", "tls-creds-psk,id=tls0,endpoint=server,dir=" + QemuValue(directory.path()),
                                "--tls-creds", "tls0"});
   } else if (place.has_tls()) {

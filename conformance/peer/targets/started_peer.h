@@ -98,7 +98,7 @@ enum class TakesDisk : std::uint8_t {
 // What a server is started with.
 struct ServerPlace {
   std::string disk;               // A file or a URI.
-  std::string certificates = {};  // A directory, as in tls_files.h; empty where the server has no TLS.
+  std::string certificates = {};  // A directory, as in tls_files.h; empty where it has no TLS, or shared keys.
   std::string shared_keys = {};   // A file of shared keys, in place of certificates; may be empty.
 
   [[nodiscard]] bool has_tls() const { return !certificates.empty() || !shared_keys.empty(); }

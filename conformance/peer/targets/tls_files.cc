@@ -129,7 +129,11 @@ std::expected<void, Trouble> WriteTlsMaterial(const std::string& directory) {
                                    {"keys.psk", &shared_key}}) {
     NBDSPEC_RETURN_IF_ERROR(WriteFile(In(directory, name), *text));
   }
-  return {};
+  return WriteDhParameters(directory);
+}
+
+std::expected<void, Trouble> WriteDhParameters(const std::string& directory) {
+  return WriteFile(In(directory, "dh-params.pem"), TheTlsMaterial().dh_parameters);
 }
 
 }  // namespace nbdspec::conformance

@@ -5,6 +5,7 @@
 //   server-cert.pem, server-key.pem    what a server shows
 //   client-cert.pem, client-key.pem    what a client shows; it may have none
 //   keys.psk                           shared keys, a line each: NAME:HEXADECIMAL
+//   dh-params.pem                      a group for Diffie-Hellman; a server may have none
 
 #pragma once
 
@@ -23,5 +24,8 @@ std::expected<TlsCredentials, engine::Trouble> CredentialsFrom(const TlsWish& wi
 
 // Writes TheTlsMaterial into `directory`, in that layout. Errors: the file system's.
 std::expected<void, engine::Trouble> WriteTlsMaterial(const std::string& directory);
+
+// The last of these files alone, for a server that has shared keys of the user's. Errors: the same.
+std::expected<void, engine::Trouble> WriteDhParameters(const std::string& directory);
 
 }  // namespace nbdspec::conformance
