@@ -36,6 +36,7 @@ class OneClientPeer final : public Peer {
   }
   void MayEndWithItsClient() override { peer_->MayEndWithItsClient(); }
   std::expected<void, engine::Trouble> Restart() override { return peer_->Restart(); }
+  const TlsCredentials* tls() override { return peer_->tls(); }
   Storage* storage() override { return peer_->storage(); }
   std::string StandardError() override { return peer_->StandardError(); }
 

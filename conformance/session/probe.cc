@@ -166,7 +166,8 @@ class Conversation {
         return OptionType::kGo;
       }
       if (replies.back().type != OptionReplyType::kErrUnsup) {
-        profile_.refusal = RefusalText(replies);
+        const bool needs_tls = replies.back().type == OptionReplyType::kErrTlsReqd;
+        profile_.refusal = RefusalText(replies) + (needs_tls ? " (--tls holds conversations inside TLS)" : "");
         return 0;
       }
     }
