@@ -113,11 +113,10 @@ Transport::Clock::time_point Session::Until(std::chrono::milliseconds wait) cons
   return std::min(limits_.deadline, Transport::Clock::now() + wait);
 }
 
-void Session::ExpectReplyTo(const ClientMessage& message) {
+Session::Prepared Session::Prepare(const ClientMessage& message) {
   if (const auto* request = std::get_if<Request>(&message)) {
     if (request->form != negotiated().headers) {
-      SendMessage(InForm(negotiated().headers, *request));
-      return;
+      return Prepare(InForm(negotiated().headers, *request));
     }
     NBDSPEC_CHECK(request->form == HeaderForm::kExtended || request->length <= UINT32_MAX);
     if (request->type == CommandType::kRead) {
@@ -127,31 +126,29 @@ void Session::ExpectReplyTo(const ClientMessage& message) {
       outstanding_.push_back(request->cookie);
     }
   }
+  return {.bytes = Encode(message), .what = Describe(message)};
 }
 
 void Session::SendMessage(const ClientMessage& message) {
-  ExpectReplyTo(message);
-  SendRaw(Encode(message), Describe(message));
+  Prepared prepared = Prepare(message);
+  SendRaw(prepared.bytes, std::move(prepared.what));
 }
 
 void Session::SendTogether(std::span<const ClientMessage> messages) {
-  Bytes bytes;
-  std::string what = "in one piece: ";
+  Prepared all{.bytes = {}, .what = "in one piece: "};
   for (const ClientMessage& message : messages) {
-    ExpectReplyTo(message);
-    const Bytes encoded = Encode(message);
-    bytes.insert(bytes.end(), encoded.begin(), encoded.end());
-    what += (&message == messages.data() ? "" : "; ") + Describe(message);
+    const Prepared prepared = Prepare(message);
+    all.bytes.insert(all.bytes.end(), prepared.bytes.begin(), prepared.bytes.end());
+    all.what += (&message == messages.data() ? "" : "; ") + prepared.what;
   }
-  SendRaw(bytes, std::move(what));
+  SendRaw(all.bytes, std::move(all.what));
 }
 
 void Session::SendInPieces(const ClientMessage& message, std::size_t piece_bytes) {
-  ExpectReplyTo(message);
-  const Bytes encoded = Encode(message);
-  for (std::size_t begin = 0; begin < encoded.size(); begin += piece_bytes) {
-    SendRaw(ByteView(encoded).subspan(begin, std::min(piece_bytes, encoded.size() - begin)),
-            begin == 0 ? "in pieces: " + Describe(message) : "(more of it)");
+  const Prepared prepared = Prepare(message);
+  for (std::size_t begin = 0; begin < prepared.bytes.size(); begin += piece_bytes) {
+    SendRaw(ByteView(prepared.bytes).subspan(begin, std::min(piece_bytes, prepared.bytes.size() - begin)),
+            begin == 0 ? "in pieces: " + prepared.what : "(more of it)");
   }
 }
 

@@ -196,7 +196,12 @@ class Session : public ClientNegotiation {
   Received<ServerMessage> ReceiveMessage() override { return Next(); }
 
   // See session.cc.
-  void ExpectReplyTo(const ClientMessage& message);
+  // A message in the form of headers that is agreed, and what it is, for the transcript. Its reply is expected.
+  struct Prepared {
+    Bytes bytes;
+    std::string what;
+  };
+  Prepared Prepare(const ClientMessage& message);
   Received<ServerMessage> NextUntil(Transport::Clock::time_point deadline);
   [[nodiscard]] Transport::Clock::time_point Until(std::chrono::milliseconds wait) const;
   Ending ReceiveMore(Transport::Clock::time_point deadline);

@@ -152,11 +152,8 @@ std::optional<ReplyView> LiveConnection::PeekChunk(std::uint64_t& payload_bytes)
     return {};
   }
   payload_bytes = header.length;
-  return ReplyView{.flags = chunk.flags,
-                   .type = chunk.type,
-                   .cookie = chunk.cookie,
-                   .offset = chunk.offset,
-                   .payload = header.rest};
+  return ReplyView{
+      .flags = chunk.flags, .type = chunk.type, .cookie = chunk.cookie, .offset = chunk.offset, .payload = header.rest};
 }
 
 std::optional<ReplyView> LiveConnection::PeekHeader(std::uint64_t& payload_bytes) {
