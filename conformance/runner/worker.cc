@@ -151,7 +151,7 @@ Worker::Server Worker::StartServer(Setup setup) {
   }
   server.profile = ProbeFresh(*server.peer, setup);
   // The look at whether it is up may have been all that it was there for.
-  const bool may_have_ended = !server.profile && server.profile.error().is_unreachable && !knowledge_.ends_with_client;
+  const bool may_have_ended = !server.profile && !knowledge_.ends_with_client;
   if (may_have_ended && server.peer->EndedBy(Transport::Clock::now() + kEndWait) == kEndedWell) {
     knowledge_.ends_with_client = true;
     knowledge_.one_client = true;

@@ -36,6 +36,8 @@ constexpr std::chrono::milliseconds kGreetingWait{5000};
 constexpr std::chrono::milliseconds kNewsOfDeathWait{20};
 // How long a server that ends with its client may take for that.
 constexpr std::chrono::milliseconds kEndWait{1000};
+// How long one may take that has seen its client go, before it is taken for one that stays.
+constexpr std::chrono::milliseconds kLeaveWait{50};
 // How long Restart waits: what Start was given, within these.
 constexpr std::chrono::seconds kRestartWaitMin{1};
 constexpr std::chrono::seconds kRestartWaitMax{60};
@@ -182,7 +184,10 @@ class StartedPeer final : public Peer, public Storage {
     return may_end_ && ended == kEndedWell ? std::nullopt : std::move(ended);
   }
 
-  void MayEndWithItsClient() override { may_end_ = true; }
+  void MayEndWithItsClient() override {
+    may_end_ = true;
+    had_client_ = true;  // The look at whether it is up.
+  }
 
   std::expected<void, Trouble> Restart() override { return Start(Clock::now() + restart_wait_); }
   std::string StandardError() override { return process_ == nullptr ? std::string() : process_->LastWords(); }
@@ -276,7 +281,9 @@ class StartedPeer final : public Peer, public Storage {
   // To the server, or to the next one where this one has ended with its client.
   PeerConnection ConnectToNext(Clock::time_point deadline) {
     for (;;) {
-      if (process_->EndedBy(Clock::now() + kReadinessPause) == kEndedWell) {
+      // One that had its client may greet the next although it is about to end.
+      const auto wait = std::exchange(had_client_, true) ? kLeaveWait : kReadinessPause;
+      if (process_->EndedBy(Clock::now() + wait) == kEndedWell) {
         NBDSPEC_RETURN_IF_ERROR(StartOnWhatItServed(deadline));
       }
       auto transport = ConnectSocket(address_, deadline);
@@ -355,6 +362,7 @@ class StartedPeer final : public Peer, public Storage {
     NBDSPEC_ASSIGN_OR_RETURN(words, recipe_.command(setup_, directory, place));
     NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory), prepare));
     process_ = std::move(process);
+    had_client_ = false;
     return {};
   }
 
@@ -396,6 +404,7 @@ class StartedPeer final : public Peer, public Storage {
   std::chrono::nanoseconds restart_wait_;
   SocketAddress address_;
   bool may_end_ = false;
+  bool had_client_ = false;  // This process.
   std::string image_path_;
   std::unique_ptr<StorageServer> storage_;  // What is declared last goes first: the server may want its disk to stop.
   std::optional<MountedStorage> mounted_;
