@@ -12,7 +12,7 @@ namespace {
 constexpr std::uint64_t k64KiB = 1 << 16;
 constexpr std::uint64_t kHundred = 100;
 constexpr std::uint32_t k2MiB = 2 << 20;
-constexpr std::uint32_t k32MiB = 32 << 20;
+constexpr std::uint64_t k32MiB = 32 * kMiB;
 constexpr std::uint64_t k4GiB = std::uint64_t{1} << 32;
 
 // --- What READ gives ---
@@ -236,8 +236,7 @@ std::vector<Fault> DataFaults() {
        By(kSub<kWriteZeroesReadsZero, "gigabytes">, kSub<kWriteZeroesReadsZero, "large-powers-of-2">),
        StopsAt4GiB(kWriteZeroes)},
       {"server_zeroes_64_mib_at_most", kSub<kWriteZeroesReadsZero, "gigabytes">,
-       ChangesRange(kWriteZeroes,
-                    [](Request& request) { request.length = std::min<std::uint64_t>(request.length, 2 * k32MiB); })},
+       ChangesRange(kWriteZeroes, [](Request& request) { request.length = std::min(request.length, 2 * k32MiB); })},
       {"server_keeps_31_bits_of_length_of_zeroes", kSub<kWriteZeroesReadsZero, "gigabytes">,
        ChangesRange(kWriteZeroes, [](Request& request) { request.length &= INT32_MAX; })},
       {"server_does_not_zero_the_last_sector_of_long_zeroes", kSub<kWriteZeroesReadsZero, "gigabytes">,

@@ -25,9 +25,6 @@ void PowerHistory::End(Ticket ticket, bool succeeded) {
     return;  // It changes nothing.
   }
   history_.End(found->second, succeeded);
-  if (!succeeded) {
-    sent_[found->second - 1].effect = {};
-  }
   in_flight_.erase(found);
 }
 
@@ -45,7 +42,8 @@ std::optional<PowerHistory::Lost> PowerHistory::Judge(KnownBytes& after) const {
 std::optional<PowerHistory::Lost> PowerHistory::JudgeCell(ByteRange cell, KnownBytes& after) const {
   const std::vector<RequestHistory::Number> writers = history_.MayStandAt(cell.begin);
   const bool may_be_anything = std::ranges::any_of(writers, [&](RequestHistory::Number number) {
-    return number != RequestHistory::kBefore && Sent(number).effect.kind == Effect::Kind::kUnknown;
+    return history_.MayLeaveAnything(number) ||
+           (number != RequestHistory::kBefore && Sent(number).effect.kind == Effect::Kind::kUnknown);
   });
   if (may_be_anything) {
     after.Apply(cell, {});

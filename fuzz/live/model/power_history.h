@@ -53,7 +53,7 @@ class PowerHistory {
   KnownBytes before_;
   std::uint16_t flags_;
   engine::RequestHistory history_;
-  std::vector<Access> sent_;  // By number, from 1. The effect of one that failed is unknown.
+  std::vector<Access> sent_;  // By number, from 1.
   std::map<Ticket, engine::RequestHistory::Number> in_flight_;
 };
 
