@@ -82,7 +82,7 @@ void ExpectNothingAmiss(const Checked& checked) {
 class RightServer : public testing::TestWithParam<const char*> {};
 
 TEST_P(RightServer, IsNotAccused) {
-  const Checked checked = Check(Odd(GetParam()));
+  const Checked checked = Check(Odd(GetParam()), "handshake option baseline block-status transmission structured disc");
   ExpectNothingAmiss(checked);
   EXPECT_GT(checked.With("pass").size(), 60U) << checked.output;
 }
@@ -93,7 +93,7 @@ INSTANTIATE_TEST_SUITE_P(All, RightServer,
 
 TEST(OddServers, OneThatIsFarAwayHasTheTimeItTakes) {
   ExpectNothingAmiss(
-      Check(Odd("delay=300"), "handshake.magic disc transmission.reply-per-request --reply-timeout 200ms"));
+      Check(Odd("delay=300"), "handshake.magic disc.no-reply transmission.write.then-reply --reply-timeout 200ms"));
 }
 
 TEST(OddServers, OneOnOneImageIsAskedOnItsOwn) {
@@ -108,7 +108,7 @@ TEST(OddServers, OneOnOneImageIsAskedOnItsOwn) {
 
 // --- Wrong: who did it ---
 
-constexpr char kSuspects[] = "-j 1 handshake cache transmission.write structured.read";
+constexpr char kSuspects[] = "-j 1 handshake.magic cache transmission.write.then-reply structured.read.chunks";
 
 TEST(OddServers, ALateDeathIsTheFailureOfTheCheckThatCausedIt) {
   const Checked checked = Check(Odd("aborts-after-cache"), kSuspects);
