@@ -261,10 +261,12 @@ Judgement NeverAsksForTls(CheckContext& context) {
 // --- Without fixed newstyle ---
 
 Judgement NoTlsWithoutFixed(CheckContext& context) {
-  NBDSPEC_TRY(fixed, context.HagglePlain());
-  NBDSPEC_TRY(starttls, fixed.Ask(kStarttls));
-  if (!IsAcknowledged(starttls)) {
-    return NotApplicable("the server has no TLS: STARTTLS was answered " + TypesOf(starttls));
+  {  // Some servers keep the next client waiting while this one does not begin.
+    NBDSPEC_TRY(fixed, context.HagglePlain());
+    NBDSPEC_TRY(starttls, fixed.Ask(kStarttls));
+    if (!IsAcknowledged(starttls)) {
+      return NotApplicable("the server has no TLS: STARTTLS was answered " + TypesOf(starttls));
+    }
   }
   NBDSPEC_TRY(session, context.HagglePlain(/*flags=*/0));
   const auto replies = session.Ask(kStarttls);
