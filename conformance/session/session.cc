@@ -135,11 +135,14 @@ void Session::SendMessage(const ClientMessage& message) {
 }
 
 void Session::SendTogether(std::span<const ClientMessage> messages) {
-  Prepared all{.bytes = {}, .what = "in one piece: "};
-  for (const ClientMessage& message : messages) {
-    const Prepared prepared = Prepare(message);
+  constexpr std::size_t kDescribedMax = 8;
+  Prepared all{.bytes = {}, .what = fmt::format("in one piece, {} messages: ", messages.size())};
+  for (std::size_t i = 0; i < messages.size(); ++i) {
+    const Prepared prepared = Prepare(messages[i]);
     all.bytes.insert(all.bytes.end(), prepared.bytes.begin(), prepared.bytes.end());
-    all.what += (&message == messages.data() ? "" : "; ") + prepared.what;
+    if (i < kDescribedMax) {
+      all.what += (i == 0 ? "" : "; ") + prepared.what;
+    }
   }
   SendRaw(all.bytes, std::move(all.what));
 }

@@ -20,16 +20,13 @@ struct Leaving {
 
 // Sends all requests and DISC as one piece of bytes, and receives all until the end.
 void SendAndLeave(Session& session, Leaving& leaving) {
-  Bytes bytes;
   for (std::size_t i = 0; i < leaving.requests.size(); ++i) {
     leaving.requests[i].cookie = kCookie + i;
-    const Bytes request = Encode(ClientMessage(leaving.requests[i]));
-    bytes.insert(bytes.end(), request.begin(), request.end());
   }
-  const Bytes disc = Encode(ClientMessage(Request{.type = CommandType::kDisc, .cookie = ~kCookie}));
-  bytes.insert(bytes.end(), disc.begin(), disc.end());
+  std::vector<ClientMessage> messages(leaving.requests.begin(), leaving.requests.end());
+  messages.push_back(Request{.type = CommandType::kDisc, .cookie = ~kCookie});
   leaving.errors.resize(leaving.requests.size());
-  session.SendRaw(bytes, fmt::format("{} requests and NBD_CMD_DISC", leaving.requests.size()));
+  session.SendTogether(messages);
   for (auto received = session.Next(); received; received = session.Next()) {
     const auto head = HeadOf(*received);
     const auto* simple = std::get_if<SimpleReply>(&*received);

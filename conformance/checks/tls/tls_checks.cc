@@ -434,9 +434,7 @@ Judgement DropsContexts(CheckContext& context) {
 Judgement DropsInjected(CheckContext& context) {
   NBDSPEC_TRY(ours, Ours(context));
   NBDSPEC_TRY(session, context.HagglePlain());
-  Bytes bytes = Encode(kStarttls);
-  Encode(ClientMessage(kStructuredReply), bytes);
-  session.SendRaw(bytes, "NBD_OPT_STARTTLS, and NBD_OPT_STRUCTURED_REPLY behind it");
+  session.SendTogether(std::array<ClientMessage, 2>{kStarttls, kStructuredReply});
   const auto replies = session.NextOptionReplies();
   if (!replies || !IsAcknowledged(*replies) || !session.StartTls(ours)) {
     return Holds();
