@@ -22,11 +22,14 @@ inline Option InfoOption(std::uint32_t option, const std::string& name,
   return MakeOption(option, {.export_name = name, .requests = std::move(requests)});
 }
 
+inline const Option kStarttls{.option = OptionType::kStarttls};
+
 // "NBD_REP_INFO, NBD_REP_ACK"; many are counted.
 std::string TypesOf(std::span<const OptionReply> replies);
 
 inline bool EndsIn(const Replies& replies, std::uint32_t type) { return replies.back().type == type; }
 inline bool IsAcknowledged(const Replies& replies) { return EndsIn(replies, OptionReplyType::kAck); }
+inline bool IsTlsReqd(const Replies& replies) { return EndsIn(replies, OptionReplyType::kErrTlsReqd); }
 
 // The first INFO reply of `type` among `replies`; nullptr when there is none.
 const OptionReply* FindInfo(std::span<const OptionReply> replies, std::uint16_t type);

@@ -63,8 +63,7 @@ Judgement UnknownIsUnsup(CheckContext& context) {
     if (!replies) {
       return Broken(fmt::format("option {:#x}: {}", option, replies.error().text), kAllowed);
     }
-    const bool is_of_session =
-        EndsIn(*replies, OptionReplyType::kErrTlsReqd) || EndsIn(*replies, OptionReplyType::kErrShutdown);
+    const bool is_of_session = IsTlsReqd(*replies) || EndsIn(*replies, OptionReplyType::kErrShutdown);
     if (!is_of_session && (replies->size() > 1 || !EndsIn(*replies, OptionReplyType::kErrUnsup))) {
       return Broken(fmt::format("option {:#x} was answered {}", option, TypesOf(*replies)), kAllowed);
     }
@@ -204,10 +203,6 @@ Judgement ListedNamesWork(CheckContext& context) {
 
 // --- STARTTLS ---
 
-const Option kStarttls{.option = OptionType::kStarttls};
-
-bool IsTlsReqd(const Replies& replies) { return EndsIn(replies, OptionReplyType::kErrTlsReqd); }
-
 std::array<Option, 4> PlainOptions(CheckContext& context) {
   return {Option{.option = OptionType::kList}, InfoOption(OptionType::kInfo, context.export_name),
           Option{.option = kUnknownOption}, Option{.option = OptionType::kStructuredReply}};
@@ -261,7 +256,7 @@ Judgement NeverAsksForTls(CheckContext& context) {
 // --- Without fixed newstyle ---
 
 Judgement NoTlsWithoutFixed(CheckContext& context) {
-  {  // Some servers keep the next client waiting while this one does not begin.
+  {  // Closed before the next one: some servers haggle with one client at a time.
     NBDSPEC_TRY(fixed, context.HagglePlain());
     NBDSPEC_TRY(starttls, fixed.Ask(kStarttls));
     if (!IsAcknowledged(starttls)) {

@@ -3,7 +3,8 @@
 // Spec: proto.md, "TLS support", "NBD_OPT_STARTTLS", "Termination of the session".
 //
 // Each looks first which mode the server is in: a user's server is what it is, and one that nbdspec starts is asked in
-// both. Checks of NOTLS are with the options.
+// both. Checks of NOTLS are with the options. None has two clients at once before transmission: nbdkit with a plugin
+// that serialises requests haggles with one at a time.
 #include <array>
 
 #include "conformance/checks/options/haggling.h"
@@ -14,10 +15,7 @@ namespace nbdspec::conformance {
 
 namespace {
 
-const Option kStarttls{.option = OptionType::kStarttls};
 constexpr std::string_view kEndOfSession = "the server ends the session";
-
-bool IsTlsReqd(const Replies& replies) { return EndsIn(replies, OptionReplyType::kErrTlsReqd); }
 
 // --- Modes ---
 
@@ -307,13 +305,18 @@ Judgement NoInfoBeforeRefusal(CheckContext& context) {
 
 // --- SELECTIVETLS: before TLS ---
 
+// The exports that LIST names before TLS.
+std::expected<std::vector<ListedExport>, Judgement> ListedBeforeTls(CheckContext& context) {
+  NBDSPEC_TRY(session, context.HagglePlain());
+  NBDSPEC_TRY(replies, session.Try({.option = OptionType::kList}));
+  return ListedIn(replies);
+}
+
 // An export that LIST names inside TLS and not before it.
 std::expected<std::string, Judgement> TlsOnlyExport(CheckContext& context) {
-  NBDSPEC_TRY(plain, context.HagglePlain());
-  NBDSPEC_TRY(before, plain.Try({.option = OptionType::kList}));
+  NBDSPEC_TRY(listed_before, ListedBeforeTls(context));
   NBDSPEC_TRY(session, InTls(context));
   NBDSPEC_TRY(inside, session.Try({.option = OptionType::kList}));
-  const auto listed_before = ListedIn(before);
   for (const ListedExport& each : ListedIn(inside)) {
     if (std::ranges::count(listed_before, each.name, &ListedExport::name) == 0) {
       return each.name;
@@ -348,14 +351,19 @@ Judgement OnlyInfoAndGoDemand(CheckContext& context) {
   return Holds();
 }
 
-Judgement ListedDoNotDemand(CheckContext& context) {
+// What answers `option` before TLS, on a connection of its own.
+std::expected<Replies, Judgement> AskBeforeTls(CheckContext& context, const Option& option) {
   NBDSPEC_TRY(session, context.HagglePlain());
-  NBDSPEC_TRY(list, session.Ask({.option = OptionType::kList}));
-  const auto listed = ListedIn(list);
-  for (const ListedExport& each : std::span(listed).first(std::min<std::size_t>(listed.size(), 8))) {
-    NBDSPEC_TRY(by_go, context.HagglePlain());
-    NBDSPEC_TRY(go, by_go.Ask(InfoOption(OptionType::kGo, each.name)));
-    NBDSPEC_TRY(info, session.Ask(InfoOption(OptionType::kInfo, each.name)));
+  NBDSPEC_TRY(replies, session.Ask(option));
+  return std::move(replies);
+}
+
+Judgement ListedDoNotDemand(CheckContext& context) {
+  constexpr std::size_t kAskedMax = 8;
+  NBDSPEC_TRY(listed, ListedBeforeTls(context));
+  for (const ListedExport& each : std::span(listed).first(std::min(listed.size(), kAskedMax))) {
+    NBDSPEC_TRY(go, AskBeforeTls(context, InfoOption(OptionType::kGo, each.name)));
+    NBDSPEC_TRY(info, AskBeforeTls(context, InfoOption(OptionType::kInfo, each.name)));
     if (IsAcknowledged(go) && IsTlsReqd(info)) {
       return Broken("INFO for " + Quoted(each.name) + ": NBD_REP_ERR_TLS_REQD, and GO serves it",
                     "what is served without TLS does not demand it");

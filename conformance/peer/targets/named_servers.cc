@@ -49,7 +49,7 @@ struct NamedServer {
   std::string_view kind;  // What it serves the image with, for reports; may be empty.
   std::string_view export_name;
   bool can_be_strict;  // Setup::kStrictBlockSize.
-  bool can_offer_tls;  // Setup::kTlsOffered, and greet others while one client has not begun. All can demand it.
+  bool can_offer_tls;  // Setup::kTlsOffered. All can demand it.
   TakesDisk takes_disk;
   WordsOrTrouble (*command)(Setup setup, const PrivateDirectory& directory, const ServerPlace& place);
   Words (*format)(const std::string& image, const std::string& disk) = nullptr;
@@ -206,7 +206,7 @@ WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, 
 
 constexpr std::array<NamedServer, 6> kServers = {{
     {"nbdkit", "nbdkit", "nbdkit", "--version", "file", "", true, true, TakesDisk::kFile, NbdkitCommand},
-    {"nbdkit:extents", "nbdkit", "nbdkit", "--version", "script", "", true, false, TakesDisk::kNothing,
+    {"nbdkit:extents", "nbdkit", "nbdkit", "--version", "script", "", true, true, TakesDisk::kNothing,
      NbdkitExtentsCommand},
     {"nbdkit:nbd", "nbdkit", "nbdkit", "--version", "nbd", "", true, true, TakesDisk::kUri, NbdkitNbdCommand},
     {"qemu-nbd", "qemu-nbd", "qemu-utils", "--version", "raw", "", true, false, TakesDisk::kFileOrUri, QemuNbdCommand},
