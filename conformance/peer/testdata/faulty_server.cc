@@ -7,7 +7,6 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -20,11 +19,15 @@
 #include <utility>
 #include <vector>
 
+#include "conformance/peer/testdata/unix_server.h"
 #include "engine/faults/answer_changes.h"
 #include "engine/faults/fault.h"
 #include "engine/server/server.h"
 
 namespace {
+
+using nbdspec::testdata::Listen;
+using nbdspec::testdata::SendAll;
 
 namespace faults = nbdspec::engine::faults;
 
@@ -62,29 +65,6 @@ struct Connection {
   std::unique_ptr<nbdspec::engine::Interposer> fault;
   std::unique_ptr<nbdspec::engine::Server> server;
 };
-
-int Listen(const char* path) {
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 || listen(fd, 16) != 0) {
-    std::perror("listen");
-    std::exit(4);
-  }
-  return fd;
-}
-
-bool SendAll(int fd, const nbdspec::engine::Bytes& bytes) {
-  for (std::size_t sent = 0; sent < bytes.size();) {
-    const ssize_t count = send(fd, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
-    if (count <= 0) {
-      return false;
-    }
-    sent += static_cast<std::size_t>(count);
-  }
-  return true;
-}
 
 // Says all there is to say. Returns whether the connection goes on.
 bool Talk(Connection& connection) {

@@ -10,7 +10,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -21,21 +20,13 @@
 #include <string>
 #include <string_view>
 
+#include "conformance/peer/testdata/unix_server.h"
+
 namespace {
 
-constexpr std::string_view kGreeting("NBDMAGICIHAVEOPT\x00\x03", 18);
+using nbdspec::testdata::Listen;
 
-int Listen(const char* path) {
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
-  const int fd = socket(AF_UNIX, SOCK_STREAM, 0);
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 || listen(fd, 16) != 0) {
-    std::perror("listen");
-    std::exit(4);
-  }
-  return fd;
-}
+constexpr std::string_view kGreeting("NBDMAGICIHAVEOPT\x00\x03", 18);
 
 [[noreturn]] void SleepForEver() {
   for (;;) {

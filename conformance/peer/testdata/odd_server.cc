@@ -12,7 +12,6 @@
 
 #include <poll.h>
 #include <sys/socket.h>
-#include <sys/un.h>
 #include <unistd.h>
 
 #include <array>
@@ -30,11 +29,15 @@
 #include <utility>
 #include <vector>
 
+#include "conformance/peer/testdata/unix_server.h"
 #include "engine/faults/answer_changes.h"
 #include "engine/server/server.h"
 #include "engine/wire/messages.h"
 
 namespace {
+
+using nbdspec::testdata::Listen;
+using nbdspec::testdata::SendAll;
 
 using namespace nbdspec::engine;
 using Clock = std::chrono::steady_clock;
@@ -72,18 +75,6 @@ struct Client {
   std::deque<std::pair<Clock::time_point, Bytes>> said = {};  // Not yet sent.
 };
 
-int Listen(const char* path) {
-  sockaddr_un address = {};
-  address.sun_family = AF_UNIX;
-  std::strncpy(address.sun_path, path, sizeof(address.sun_path) - 1);
-  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof(address)) != 0 || listen(fd, 16) != 0) {
-    std::perror("listen");
-    std::exit(4);
-  }
-  return fd;
-}
-
 // Takes what the server says, to be sent when its time has come.
 void Queue(Client& client) {
   for (Bytes said = client.server->TakeOutput(); !said.empty(); said = client.server->TakeOutput()) {
@@ -96,12 +87,8 @@ bool SendDue(Client& client) {
   while (!client.said.empty() && client.said.front().first <= Clock::now()) {
     const Bytes bytes = std::move(client.said.front().second);
     client.said.pop_front();
-    for (std::size_t sent = 0; sent < bytes.size();) {
-      const ssize_t count = send(client.fd, bytes.data() + sent, bytes.size() - sent, MSG_NOSIGNAL);
-      if (count <= 0) {
-        return false;
-      }
-      sent += static_cast<std::size_t>(count);
+    if (!SendAll(client.fd, bytes)) {
+      return false;
     }
   }
   return !client.said.empty() || !client.server->closed();
