@@ -15,8 +15,8 @@ using reports::Verdict;
 
 namespace {
 
-// A death may take as long as a sanitizer's report.
-constexpr std::chrono::milliseconds kLateDeathWait{500};
+// A suspect is waited for longer than a check: a death may take as long as a sanitizer's report.
+constexpr std::chrono::milliseconds kReportWait{500};
 // A server of others may be started again by whoever watches it.
 constexpr std::chrono::milliseconds kReturnWait{1000};
 constexpr std::chrono::milliseconds kReturnPause{50};
@@ -41,7 +41,7 @@ std::optional<Worker::Trial> Worker::HarmOf(Checks suspects, const Check* witnes
     }
   }
   const auto serves = [&] { return ProbeNow(*server.peer).has_value(); };
-  NoteDeath(trial, server.peer->EndedBy(Transport::Clock::now() + kLateDeathWait));
+  NoteDeath(trial, server.peer->EndedBy(Transport::Clock::now() + kReportWait));
   if (!trial.died && !serves() && !serves()) {
     NoteDeath(trial, server.peer->Ended());
     trial.fell_silent = !trial.died;

@@ -338,43 +338,33 @@ void Worker::Conclude(const Check& check, Server& server, reports::Outcome& outc
 void Worker::Reconcile(const Check& check, Checks before, Trial first, Trial second, reports::Outcome& outcome) {
   outcome.verdict = VerdictOf(check, first);
   const Verdict confirmed = VerdictOf(check, second);
-  const auto both = [&](std::string_view between) {
-    return fmt::format("first {}: {}; {}{}{}{}", reports::Word(outcome.verdict), first.evidence.saw, between,
-                       reports::Word(confirmed), second.evidence.saw.empty() ? "" : ": ", second.evidence.saw);
+  const bool does_so_alone = second.did_harm();
+  const bool too_late_to_confirm = second.out_of_time && !first.died;
+  const bool was_cut_short = first.out_of_time && !first.did_harm();  // A busy machine says nothing about the server.
+  const auto is_anothers_doing = [&] {
+    const bool can_tell = confirmed == Verdict::kPass && !second.was_silent;
+    return FindCulprit(before, can_tell ? &check : nullptr, check.setup).has_value();
   };
   if (confirmed == outcome.verdict) {
     outcome.evidence = std::move(first.evidence);
-    return;
-  }
-  if (second.did_harm()) {  // It does so by itself.
+  } else if (does_so_alone || (!too_late_to_confirm && (was_cut_short || is_anothers_doing()))) {
     outcome.verdict = confirmed;
     outcome.evidence = std::move(second.evidence);
-    return;
-  }
-  if (second.out_of_time && !first.died) {
-    first.evidence.saw = fmt::format("first {}: {}; there was no time to run it again", reports::Word(outcome.verdict),
-                                     first.evidence.saw);
-    outcome.verdict = Verdict::kInconclusive;
+  } else {
+    std::string saw = fmt::format("first {}: {}; ", reports::Word(outcome.verdict), first.evidence.saw);
+    if (too_late_to_confirm) {
+      saw += "there was no time to run it again";
+      outcome.verdict = Verdict::kInconclusive;
+    } else {
+      saw +=
+          fmt::format("{}run again {}{}{}",
+                      first.died ? "it did not end again, neither with this check alone nor with those before; " : "",
+                      reports::Word(confirmed), second.evidence.saw.empty() ? "" : ": ", second.evidence.saw);
+      outcome.verdict = first.died ? Verdict::kFail : Verdict::kFlaky;
+    }
     outcome.evidence = std::move(first.evidence);
-    return;
+    outcome.evidence.saw = std::move(saw);
   }
-  // A busy machine says nothing about the server.
-  if (first.out_of_time && !first.did_harm()) {
-    outcome.verdict = confirmed;
-    outcome.evidence = std::move(second.evidence);
-    return;
-  }
-  const bool can_tell = confirmed == Verdict::kPass && !second.was_silent;
-  if (FindCulprit(before, can_tell ? &check : nullptr, check.setup)) {
-    outcome.verdict = confirmed;
-    outcome.evidence = std::move(second.evidence);
-    return;
-  }
-  first.evidence.saw =
-      both(first.died ? "it did not end again, neither with this check alone nor with those before; run again "
-                      : "run again ");
-  outcome.verdict = first.died ? Verdict::kFail : Verdict::kFlaky;
-  outcome.evidence = std::move(first.evidence);
 }
 
 reports::Outcome Worker::Blank(const Check& check) const {

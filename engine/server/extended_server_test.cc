@@ -7,6 +7,7 @@
 #include "engine/layers/layer.h"
 #include "engine/negotiation/negotiated.h"
 #include "engine/server/server.h"
+#include "engine/server/testdata/take_said.h"
 #include "engine/wire/decoders.h"
 #include "engine/wire/messages.h"
 
@@ -46,19 +47,7 @@ class ExtendedServerTest : public testing::Test {
  protected:
   std::vector<ServerMessage> Say(const ClientMessage& message) {
     server_.Receive(Encode(message));
-    for (Bytes bytes = server_.TakeOutput(); !bytes.empty(); bytes = server_.TakeOutput()) {
-      decoder_.Feed(bytes);
-    }
-    std::vector<ServerMessage> received;
-    while (auto next = decoder_.Next()) {
-      const auto* placed = std::get_if<PlacedServerMessage>(&*next);
-      if (placed == nullptr) {
-        ADD_FAILURE() << std::get<Undecodable>(*next).what;
-        break;
-      }
-      received.push_back(placed->message);
-    }
-    return received;
+    return TakeSaid(server_, decoder_);
   }
 
   std::uint32_t Ask(std::uint32_t option, OptionData data = {}) { return Ask(MakeOption(option, std::move(data))); }

@@ -6,6 +6,7 @@
 
 #include "engine/layers/filters.h"
 #include "engine/layers/testdata/probe_layer.h"
+#include "engine/server/testdata/take_said.h"
 #include "engine/wire/decoders.h"
 #include "engine/wire/messages.h"
 
@@ -21,21 +22,7 @@ class ServerTest : public testing::Test {
   void Say(const ClientMessage& message) { server_->Receive(Encode(message)); }
 
   // Everything the server has to say.
-  std::vector<ServerMessage> TakeReceived() {
-    for (Bytes bytes = server_->TakeOutput(); !bytes.empty(); bytes = server_->TakeOutput()) {
-      decoder_.Feed(bytes);
-    }
-    std::vector<ServerMessage> received;
-    while (auto next = decoder_.Next()) {
-      const auto* placed = std::get_if<PlacedServerMessage>(&*next);
-      if (placed == nullptr) {
-        ADD_FAILURE() << std::get<Undecodable>(*next).what;
-        break;
-      }
-      received.push_back(placed->message);
-    }
-    return received;
-  }
+  std::vector<ServerMessage> TakeReceived() { return TakeSaid(*server_, decoder_); }
 
   std::vector<OptionReply> Ask(std::uint32_t option, Bytes payload = {}) {
     Say(Option{.option = option, .payload = std::move(payload)});
