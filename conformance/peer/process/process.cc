@@ -171,6 +171,16 @@ PrivateDirectory::~PrivateDirectory() {
 
 std::string PrivateDirectory::Release() { return std::exchange(path_, {}); }
 
+std::expected<void, Trouble> WriteNewFile(const std::string& path, std::string_view text) {
+  const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
+  if (!file.is_open() || write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
+    return std::unexpected(Trouble{"Cannot write " + engine::Quoted(path, 200) + ": " +
+                                   std::generic_category().message(errno) +
+                                   ". Set TMPDIR to a directory with space left."});
+  }
+  return {};
+}
+
 std::optional<std::string> FindExecutable(const std::string& name) {
   if (name.contains('/')) {
     return IsExecutableFile(name) ? std::optional(name) : std::nullopt;

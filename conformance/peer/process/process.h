@@ -63,6 +63,9 @@ class PrivateDirectory {
   std::string path_;  // Empty when released.
 };
 
+// Makes a file with mode 0600. Errors: it is there already, or cannot be written.
+std::expected<void, engine::Trouble> WriteNewFile(const std::string& path, std::string_view text);
+
 // The file that `name` runs: itself when it has a slash, else the first in PATH. Nothing when there is none.
 std::optional<std::string> FindExecutable(const std::string& name);
 

@@ -13,9 +13,6 @@
 // - qemu-nbd:qcow2: the same with the image in a qcow2 file.
 // - nbd-server: its exports have names only, so ours is "d"; flush, FUA and trim are off unless asked for.
 
-#include <fcntl.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <array>
 #include <filesystem>
@@ -23,6 +20,7 @@
 #include <system_error>
 #include <utility>
 
+#include "conformance/peer/process/process.h"
 #include "conformance/peer/target.h"
 #include "conformance/peer/targets/other_debian.h"
 #include "conformance/peer/targets/started_peer.h"
@@ -196,11 +194,7 @@ WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, 
       "\n[d]\nexportname = " + place.disk +
       "\nflush = true\nfua = true\ntrim = true\nreadonly = " + (setup == Setup::kReadOnly ? "true" : "false") + "\n";
   const std::string path = directory.PathOf("config");
-  const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!file.is_open() || write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-    return std::unexpected(Trouble{"Cannot write nbd-server's configuration " + engine::Quoted(path, 200) +
-                                   ": set TMPDIR to a directory with space left."});
-  }
+  NBDSPEC_RETURN_IF_ERROR(WriteNewFile(path, text));
   return Words{"nbd-server", "-C", path, "-p", directory.PathOf("pid")};
 }
 

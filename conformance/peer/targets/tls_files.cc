@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conformance/peer/targets/tls_files.h"
 
-#include <fcntl.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <charconv>
 #include <fstream>
 #include <iterator>
@@ -13,7 +11,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "conformance/peer/socket/socket_transport.h"
+#include "conformance/peer/process/process.h"
 #include "conformance/tls/certificates.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
@@ -43,15 +41,6 @@ std::expected<std::string, Trouble> ReadFile(const std::string& path) {
     return std::unexpected(Trouble{"Cannot read " + Quoted(path, 200) + ", or it is empty: TLS needs it."});
   }
   return text;
-}
-
-std::expected<void, Trouble> WriteFile(const std::string& path, const std::string& text) {
-  const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  if (!file.is_open() || write(file.get(), text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
-    return std::unexpected(Trouble{"Cannot write " + Quoted(path, 200) + ": " + std::generic_category().message(errno) +
-                                   ". Set TMPDIR to a directory with space left."});
-  }
-  return {};
 }
 
 std::string HexadecimalOf(const Bytes& bytes) {
@@ -127,13 +116,13 @@ std::expected<void, Trouble> WriteTlsMaterial(const std::string& directory) {
                                    {kClientCertificate, &material.client_certificate},
                                    {kClientKey, &material.client_key},
                                    {"keys.psk", &shared_key}}) {
-    NBDSPEC_RETURN_IF_ERROR(WriteFile(In(directory, name), *text));
+    NBDSPEC_RETURN_IF_ERROR(WriteNewFile(In(directory, name), *text));
   }
   return WriteDhParameters(directory);
 }
 
 std::expected<void, Trouble> WriteDhParameters(const std::string& directory) {
-  return WriteFile(In(directory, "dh-params.pem"), TheTlsMaterial().dh_parameters);
+  return WriteNewFile(In(directory, "dh-params.pem"), TheTlsMaterial().dh_parameters);
 }
 
 }  // namespace nbdspec::conformance
