@@ -27,9 +27,9 @@ std::expected<Session, Judgement> CheckContext::HagglePlain(std::uint32_t flags)
   return std::move(session);
 }
 
-std::expected<Session, Judgement> CheckContext::HaggleStructured() {
+std::expected<Session, Judgement> CheckContext::HaggleWith(std::uint32_t option) {
   NBDSPEC_TRY(session, Haggle());
-  NBDSPEC_TRY(replies, session.Require(MakeOption(OptionType::kStructuredReply)));
+  NBDSPEC_TRY(replies, session.Require(MakeOption(option)));
   return std::move(session);
 }
 
@@ -40,7 +40,9 @@ std::expected<Replies, Judgement> CheckContext::AskOption(const Option& option) 
 }
 
 std::expected<Entered, Judgement> CheckContext::Enter(const EnterOptions& options) {
-  NBDSPEC_TRY(session, options.structured_replies ? HaggleStructured() : Haggle());
+  NBDSPEC_TRY(session, options.extended             ? HaggleExtended()
+                       : options.structured_replies ? HaggleStructured()
+                                                    : Haggle());
   if (!options.contexts.empty()) {
     NBDSPEC_TRY(replies, session.Require(MakeOption(OptionType::kSetMetaContext,
                                                     {.export_name = export_name, .queries = options.contexts})));

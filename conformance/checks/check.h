@@ -116,8 +116,9 @@ using Step = std::expected<std::monostate, Judgement>;
 // How to enter the export under test.
 struct EnterOptions {
   bool structured_replies = false;
-  std::vector<std::string> contexts = {};  // Queries for SET_META_CONTEXT; needs structured_replies.
-  bool by_name = false;                    // By EXPORT_NAME rather than GO.
+  bool extended = false;                   // With extended headers, which take structured_replies' place.
+  std::vector<std::string> contexts = {};  // Queries for SET_META_CONTEXT; needs one of the two.
+  bool by_name = false;                    // By EXPORT_NAME rather than GO, which is not for `extended`.
 };
 
 // A session in the transmission phase.
@@ -154,7 +155,13 @@ struct CheckContext {
   std::expected<Session, Judgement> HagglePlain(std::uint32_t flags = Session::kClientFlags);
 
   // The same with structured replies agreed.
-  std::expected<Session, Judgement> HaggleStructured();
+  std::expected<Session, Judgement> HaggleStructured() { return HaggleWith(OptionType::kStructuredReply); }
+
+  // The same with extended headers agreed.
+  std::expected<Session, Judgement> HaggleExtended() { return HaggleWith(OptionType::kExtendedHeaders); }
+
+  // The same with `option`, which takes no data, acknowledged.
+  std::expected<Session, Judgement> HaggleWith(std::uint32_t option);
 
   // Asks one option on a connection of its own.
   std::expected<Replies, Judgement> AskOption(const Option& option);
@@ -203,6 +210,7 @@ inline constexpr Features kFixed = Feature::kFixedNewstyle;
 inline constexpr Features kChunks = Feature::kStructuredReplies;
 inline constexpr Features kContexts = kChunks | Feature::kMetaContexts;
 inline constexpr Features kBase = kChunks | Feature::kBaseAllocation;
+inline constexpr Features kExtended = Feature::kExtendedHeaders;
 inline constexpr Features kWritable = Feature::kWritable;
 inline constexpr Features kZeroing = kWritable | Feature::kWriteZeroes;
 
@@ -210,11 +218,12 @@ inline constexpr Features kZeroing = kWritable | Feature::kWriteZeroes;
 std::span<const Check> AllChecks();
 
 // The files of checks, in that order: XChecks() is in x_checks.cc.
-#define NBDSPEC_CHECK_FILES(Each)                                                                               \
-  Each(Handshake) Each(Option) Each(OptionReply) Each(OptionDelivery) Each(Tls) Each(Info) Each(BlockSize)      \
-      Each(MetaContext) Each(SetMetaContext) Each(BlockStatus) Each(ZeroClaim) Each(Transmission)               \
-          Each(RequestDelivery) Each(Flag) Each(Read) Each(Write) Each(DataWrite) Each(DataRead) Each(InFlight) \
-              Each(Repetition) Each(SeveralExports) Each(Large) Each(PowerCut) Each(FailingDisk) Each(FailingRead)
+#define NBDSPEC_CHECK_FILES(Each)                                                                                  \
+  Each(Handshake) Each(Option) Each(OptionReply) Each(OptionDelivery) Each(Tls) Each(Info) Each(BlockSize)         \
+      Each(MetaContext) Each(SetMetaContext) Each(BlockStatus) Each(ZeroClaim) Each(Transmission)                  \
+          Each(RequestDelivery) Each(Flag) Each(Read) Each(Write) Each(DataWrite) Each(DataRead) Each(InFlight)    \
+              Each(Repetition) Each(SeveralExports) Each(Large) Each(PowerCut) Each(FailingDisk) Each(FailingRead) \
+                  Each(ExtendedHandshake) Each(ExtendedTransmission)
 #define NBDSPEC_DECLARE(Name) std::vector<Check> Name##Checks();
 NBDSPEC_CHECK_FILES(NBDSPEC_DECLARE)
 #undef NBDSPEC_DECLARE

@@ -127,7 +127,9 @@ std::expected<Profile, ProbeError> Worker::ProbeFresh(Peer& peer, Setup setup) {
         std::min(kFirstPatience * limits.reply_timeout, std::max(limits.reply_timeout, options_.case_timeout));
   }
   Transcript transcript;
-  auto profile = Probe(peer, OrdinaryClient(limits), transcript);
+  ProbeOptions learning = OrdinaryClient(limits);
+  learning.asks_extended = true;
+  auto profile = Probe(peer, learning, transcript);
   if (profile) {
     knowledge_.Learn(setup, *profile);
   }

@@ -44,6 +44,8 @@ constexpr FeatureRow kFeatures[kFeatureCount] = {
     {"NBD_CMD_CACHE", TransmissionFlag::kSendCache},
     {"the FAST_ZERO flag", TransmissionFlag::kSendFastZero},
     {"NBD_CMD_WRITE_ZEROES without FAST_ZERO"},
+    {"extended headers"},
+    {"the payload of NBD_CMD_BLOCK_STATUS"},
 };
 
 constexpr std::size_t kListedMax = 1000;  // Exports and contexts remembered; a server may list any number.
@@ -230,6 +232,28 @@ class Conversation {
   Profile profile_;
 };
 
+std::expected<Session, Trouble> ConnectTo(Peer& peer, const ProbeOptions& options, Transcript& transcript,
+                                          int connection) {
+  NBDSPEC_ASSIGN_OR_RETURN(transport, peer.Connect(Transport::Clock::now() + options.limits.reply_timeout));
+  return Session(std::move(transport), options.limits, transcript, connection, peer.tls());
+}
+
+// What a conversation of its own shows of extended headers. A server that does not get so far does not have them.
+Features FindExtended(Session session, const std::string& export_name, bool has_base_allocation) {
+  if (!session.Greet() || !session.Require(MakeOption(OptionType::kExtendedHeaders))) {
+    return 0;
+  }
+  const Option select =
+      MakeOption(OptionType::kSetMetaContext, {.export_name = export_name, .queries = {std::string(kBaseAllocation)}});
+  if (!has_base_allocation || !session.Require(select) || !session.EnterByGo(export_name)) {
+    session.Send(Option{.option = OptionType::kAbort});
+    return Feature::kExtendedHeaders;
+  }
+  const bool takes_payload = session.negotiated().Has(TransmissionFlag::kBlockStatusPayload);
+  session.Disconnect();
+  return Feature::kExtendedHeaders | (takes_payload ? Feature::kBlockStatusPayload : 0);
+}
+
 }  // namespace
 
 std::string_view Describe(Features feature) { return kFeatures[std::countr_zero(feature)].name; }
@@ -255,12 +279,18 @@ reports::Advertised Profile::Advertised() const {
 }
 
 std::expected<Profile, ProbeError> Probe(Peer& peer, const ProbeOptions& options, Transcript& transcript) {
-  auto transport = peer.Connect(Transport::Clock::now() + options.limits.reply_timeout);
-  if (!transport) {
-    return std::unexpected(ProbeError{.is_unreachable = true, .sentence = transport.error().sentence});
+  auto session = ConnectTo(peer, options, transcript, /*connection=*/1);
+  if (!session) {
+    return std::unexpected(ProbeError{.is_unreachable = true, .sentence = session.error().sentence});
   }
-  return Conversation(Session(std::move(*transport), options.limits, transcript, /*connection=*/1, peer.tls()), options)
-      .Run();
+  auto profile = Conversation(*std::move(session), options).Run();
+  if (profile && options.asks_extended && profile->Offers(Feature::kFixedNewstyle)) {
+    if (auto other = ConnectTo(peer, options, transcript, /*connection=*/2)) {
+      profile->features |=
+          FindExtended(*std::move(other), options.export_name, profile->Offers(Feature::kBaseAllocation));
+    }
+  }
+  return profile;
 }
 
 }  // namespace nbdspec::conformance

@@ -3,6 +3,9 @@
 //
 // It runs before the first check and after the last. What a server does not offer decides which checks do not apply;
 // the probe only takes notes, and leaves it to the checks to find violations.
+//
+// Extended headers are asked for in a conversation of their own: whether a server can be talked to does not depend on
+// what it makes of an option that it may not know, nor on the headers that it agrees to.
 
 #pragma once
 
@@ -45,12 +48,15 @@ struct Feature {
   static constexpr Features kMultiConn = 1 << 18;
   static constexpr Features kCache = 1 << 19;
   static constexpr Features kFastZero = 1 << 20;
-  static constexpr Features kNoFastZero = 1 << 21;  // WRITE_ZEROES without FAST_ZERO.
+  static constexpr Features kNoFastZero = 1 << 21;          // WRITE_ZEROES without FAST_ZERO.
+  static constexpr Features kExtendedHeaders = 1 << 22;     // EXTENDED_HEADERS is acknowledged.
+  static constexpr Features kBlockStatusPayload = 1 << 23;  // Transmission flag BLOCK_STATUS_PAYLOAD, after that and
+                                                            // with base:allocation selected.
 };
-inline constexpr int kFeatureCount = std::countr_zero(Feature::kNoFastZero) + 1;
+inline constexpr int kFeatureCount = std::countr_zero(Feature::kBlockStatusPayload) + 1;
 // Those of an export, of which a server that lets nobody into it need not say anything true.
-inline constexpr Features kFeaturesOfExport =
-    ~(Feature::kFixedNewstyle | Feature::kNoZeroes | Feature::kList | Feature::kStructuredReplies);
+inline constexpr Features kFeaturesOfExport = ~(Feature::kFixedNewstyle | Feature::kNoZeroes | Feature::kList |
+                                                Feature::kStructuredReplies | Feature::kExtendedHeaders);
 
 // One feature for people: "structured replies", "the TRIM command".
 std::string_view Describe(Features feature);
@@ -76,6 +82,7 @@ struct Profile {
 struct ProbeOptions {
   std::string export_name;
   bool may_write = false;
+  bool asks_extended = false;  // Whether extended headers are looked for, on a second connection.
   Session::Limits limits;
   std::optional<Session>* kept = nullptr;  // Where the session goes, in the export, instead of being ended.
 };
@@ -86,7 +93,8 @@ struct ProbeError {
   std::string sentence;
 };
 
-// Holds the conversation. Every message is in `transcript`.
+// Holds the conversation, and the one about extended headers, of which no end is an error. Every message is in
+// `transcript`.
 std::expected<Profile, ProbeError> Probe(Peer& peer, const ProbeOptions& options, Transcript& transcript);
 
 }  // namespace nbdspec::conformance

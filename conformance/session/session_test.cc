@@ -168,7 +168,8 @@ TEST(Probe, LearnsWhatTheReferenceServerOffers) {
   const auto peer = target->Start(Setup::kWritable, Transport::Clock::time_point::max());
   ASSERT_TRUE(peer);
   Transcript transcript;
-  const auto profile = Probe(**peer, {.export_name = "", .may_write = true, .limits = {}}, transcript);
+  const auto profile =
+      Probe(**peer, {.export_name = "", .may_write = true, .asks_extended = true, .limits = {}}, transcript);
   ASSERT_TRUE(profile) << profile.error().sentence;
   for (int i = 0; i < kFeatureCount; ++i) {
     const Features feature = 1U << i;

@@ -31,5 +31,7 @@ std::vector<Fault> OverlapFaults();
 std::vector<Fault> DataFaults();
 std::vector<Fault> StorageFaults();
 std::vector<Fault> DiskFaults();
+std::vector<Fault> ExtendedHandshakeFaults();
+std::vector<Fault> ExtendedReplyFaults();
 
 }  // namespace nbdspec::engine::faults
