@@ -94,6 +94,13 @@ Ruling Refused(const Exchange& exchange) {
 template <Reason reason>
 constexpr auto Fails = Refused<reason, /*any_error=*/true>;
 
+Ruling NoUnexpectedPayload(const Exchange& exchange) {
+  const bool has_form = exchange.Is(CommandType::kWrite) || exchange.Is(CommandType::kBlockStatus);
+  return exchange.HasFlag(CommandFlag::kPayloadLen) && !has_form
+             ? Refused<Reason::kInapplicableFlag>(exchange)
+             : Inapplicable("no command with a payload that it has no form for was answered");
+}
+
 // --- FAST_ZERO ---
 
 // ENOTSUP without FAST_ZERO; and, where it is not offered, also with it.
@@ -149,6 +156,7 @@ constexpr auto kRules = std::to_array<Rule>({
     {kWriteZeroesUnadvertisedNoEnotsup, kZeroing, NoEnotsup<false>},
     {kWriteZeroesUnadvertisedEinval, kZeroing | Fact::kFast | Fact::kIllegal, Refused<Reason::kFlagNotOffered>},
     {kWriteZeroesFastNoEoverflow, kZeroing | Fact::kFast, FastZeroNoEoverflow},
+    {kExtPayloadLenEinval, kIllegal | Fact::kExtended, NoUnexpectedPayload},
 });
 
 }  // namespace

@@ -25,13 +25,15 @@ std::optional<ByteRange::OffsetAndLength> ContentOf(std::uint16_t type, ByteView
 
 }  // namespace
 
-const ReplyChunk& Answer::AddChunk(std::uint16_t flags, std::uint16_t type, ByteView payload) {
+const ReplyChunk& Answer::AddChunk(std::uint16_t flags, std::uint16_t type, ByteView payload,
+                                   std::uint64_t request_offset) {
   if (chunk_count_ == chunks_.size()) {
     chunks_.emplace_back();
   }
   ReplyChunk& chunk = chunks_[chunk_count_++];
   chunk.flags = flags;
   chunk.type = type;
+  chunk.request_offset = request_offset;
   chunk.payload_bytes = payload.size();
   chunk.content = ContentOf(type, payload);
   const bool is_status = type == ChunkType::kBlockStatus || type == ChunkType::kBlockStatusExt;

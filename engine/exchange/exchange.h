@@ -26,6 +26,7 @@ namespace nbdspec::engine {
 struct ReplyChunk {
   std::uint16_t flags = 0;
   std::uint16_t type = ChunkType::kNone;
+  std::uint64_t request_offset = 0;  // That of the request, as an extended header repeats it.
   std::uint64_t payload_bytes = 0;
   // Which bytes a content chunk (OFFSET_DATA, OFFSET_HOLE) describes; nothing when its payload has no such form.
   std::optional<ByteRange::OffsetAndLength> content = {};
@@ -66,9 +67,10 @@ class Answer {
     error_ = error;
     end_ = End::kComplete;
   }
-  const ReplyChunk& AddChunk(std::uint16_t flags, std::uint16_t type, ByteView payload);
+  const ReplyChunk& AddChunk(std::uint16_t flags, std::uint16_t type, ByteView payload,
+                             std::uint64_t request_offset = 0);
   void Add(const SimpleReply& reply) { AddSimple(reply.error, reply.data.size()); }
-  void Add(const Chunk& chunk) { AddChunk(chunk.flags, chunk.type, chunk.payload); }
+  void Add(const Chunk& chunk) { AddChunk(chunk.flags, chunk.type, chunk.payload, chunk.offset); }
   // Says that no more will come. Does nothing to a complete answer.
   void EndWith(End end) { end_ = is_complete() ? end_ : end; }
 

@@ -2,6 +2,9 @@
 #include "engine/exchange/legality.h"
 
 #include <algorithm>
+#include <utility>
+
+#include "engine/wire/payloads.h"
 
 namespace nbdspec::engine {
 namespace {
@@ -33,8 +36,13 @@ const CommandRow* RowOf(std::uint16_t command) {
 
 void AddReasonsOfFlags(const RequestHead& request, const Negotiated& negotiated, Legality& legality) {
   const CommandRow* row = RowOf(request.type);
+  const bool is_extended = negotiated.headers == HeaderForm::kExtended;
+  const bool has_payload_form = request.type == CommandType::kWrite || request.type == CommandType::kBlockStatus;
+  const std::uint16_t payload_len = is_extended ? CommandFlag::kPayloadLen : std::uint16_t{0};
+  const std::uint16_t known = kKnownFlags | payload_len;
   // FUA belongs to every command: cmdflag.fua.accept-all
-  const std::uint16_t applicable = CommandFlag::kFua | (row != nullptr ? row->flags : std::uint16_t{0});
+  const std::uint16_t applicable = CommandFlag::kFua | (row != nullptr ? row->flags : std::uint16_t{0}) |
+                                   (has_payload_form ? payload_len : std::uint16_t{0});
   std::uint16_t offered = applicable;
   const auto needs = [&](bool is_offered, std::uint16_t flag) {
     offered &= is_offered ? ~std::uint16_t{0} : static_cast<std::uint16_t>(~flag);
@@ -42,11 +50,13 @@ void AddReasonsOfFlags(const RequestHead& request, const Negotiated& negotiated,
   needs(negotiated.Has(TransmissionFlag::kSendFua), CommandFlag::kFua);
   needs(negotiated.structured_replies && negotiated.Has(TransmissionFlag::kSendDf), CommandFlag::kDf);
   needs(negotiated.Has(TransmissionFlag::kSendFastZero), CommandFlag::kFastZero);
+  needs(request.type == CommandType::kWrite || negotiated.Has(TransmissionFlag::kBlockStatusPayload),
+        CommandFlag::kPayloadLen);
   const std::uint16_t wrong = request.flags & ~offered;
-  if ((wrong & ~kKnownFlags) != 0) {
+  if ((wrong & ~known) != 0) {
     legality.Add(Reason::kUnknownFlag);
   }
-  if ((wrong & kKnownFlags & ~applicable) != 0) {
+  if ((wrong & known & ~applicable) != 0) {
     legality.Add(Reason::kInapplicableFlag);
   }
   if ((wrong & applicable) != 0) {
@@ -69,7 +79,34 @@ void AddReasonsOfRange(const RequestHead& request, const Negotiated& negotiated,
   }
 }
 
+// What answers a query that names no context is open.
+void AddReasonsOfQuery(const RequestHead& request, const Negotiated& negotiated, Legality& legality) {
+  std::vector<std::uint32_t> ids = request.context_ids.value_or(std::vector<std::uint32_t>{});
+  std::ranges::sort(ids);
+  const bool are_selected = std::ranges::all_of(
+      ids, [&](std::uint32_t id) { return std::ranges::count(negotiated.contexts, id, &MetaContext::id) > 0; });
+  if (!request.context_ids || !are_selected || std::ranges::adjacent_find(ids) != ids.end()) {
+    legality.Add(Reason::kBadQuery);
+  } else if (ids.empty()) {
+    legality.Add(Reason::kUnspecified);
+  }
+}
+
 }  // namespace
+
+RequestHead RequestHead::Of(const Request& request) {
+  RequestHead head = {.flags = request.flags,
+                      .type = request.type,
+                      .cookie = request.cookie,
+                      .offset = request.offset,
+                      .length = request.length};
+  if (request.announces_payload() && request.type != CommandType::kWrite) {
+    auto query = request.type == CommandType::kBlockStatus ? DecodePayload<StatusQuery>(request.payload) : std::nullopt;
+    head.length = query ? query->length : 0;
+    head.context_ids = query ? std::optional(std::move(query->context_ids)) : std::nullopt;
+  }
+  return head;
+}
 
 std::string Describe(const RequestHead& request) {
   return CommandName(request.type) + " at " + std::to_string(request.offset) + ", " + std::to_string(request.length) +
@@ -100,6 +137,9 @@ Legality LegalityOf(const RequestHead& request, const Negotiated& negotiated) {
   }
   if (request.type == CommandType::kBlockStatus && (!negotiated.structured_replies || negotiated.contexts.empty())) {
     legality.Add(Reason::kNoContext);
+  }
+  if (request.has_query() && negotiated.headers == HeaderForm::kExtended) {
+    AddReasonsOfQuery(request, negotiated, legality);
   }
   const bool is_flush = request.type == CommandType::kFlush;
   if (is_flush ? request.offset != 0 || request.length != 0 : request.length == 0) {

@@ -6,7 +6,9 @@
 #include <cstdint>
 #include <initializer_list>
 #include <limits>
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "engine/base/byte_range.h"
 #include "engine/negotiation/negotiated.h"
@@ -14,21 +16,23 @@
 
 namespace nbdspec::engine {
 
-// The header of a request. Its length has the 64 bits of extended headers.
+// What a request is about. A WRITE has its payload in either form of headers; PAYLOAD_LEN says nothing more of it.
 struct RequestHead {
   std::uint16_t flags = 0;
   std::uint16_t type = CommandType::kRead;
   std::uint64_t cookie = 0;
   std::uint64_t offset = 0;
-  std::uint64_t length = 0;
+  std::uint64_t length = 0;  // Of the range, or the data. 0 where a payload that cannot be taken apart would say it.
+  // Those that the payload of a BLOCK_STATUS names; nothing without such a payload, or with a malformed one.
+  std::optional<std::vector<std::uint32_t>> context_ids = {};
   bool operator==(const RequestHead&) const = default;
 
-  static RequestHead Of(const Request& request) {
-    return {.flags = request.flags,
-            .type = request.type,
-            .cookie = request.cookie,
-            .offset = request.offset,
-            .length = request.length};
+  // `request` is in the form in which it is sent.
+  static RequestHead Of(const Request& request);
+
+  // Whether it is a BLOCK_STATUS with a payload, well-formed or not. Where headers are extended.
+  [[nodiscard]] bool has_query() const {
+    return type == CommandType::kBlockStatus && (flags & CommandFlag::kPayloadLen) != 0;
   }
   // Ends at 2^64-1 where offset + length is more.
   [[nodiscard]] ByteRange range() const {
@@ -78,6 +82,7 @@ enum class Reason : std::uint8_t {
   kFlagNotOffered,    // One that does, and was not offered.
   kReadOnly,          // A change of an export that is read-only.
   kNoContext,         // BLOCK_STATUS with no context selected.
+  kBadQuery,          // Its payload has a wrong size, or names a context that is not selected, or one twice.
   kPastEnd,           // Reaches past the end of the export.
   kMisaligned,        // Not a multiple of the minimum block size.
   kTooLong,           // More data than the maximum payload.

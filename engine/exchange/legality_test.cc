@@ -6,6 +6,8 @@
 #include <string>
 #include <vector>
 
+#include "engine/wire/payloads.h"
+
 namespace nbdspec::engine {
 namespace {
 
@@ -82,6 +84,34 @@ TEST(Legality, RangesAreHeldToTheExportAndTheBlockSizes) {
   EXPECT_EQ(ReasonsOf({.length = 513}), Reasons{Reason::kMisaligned});
   EXPECT_EQ(ReasonsOf({.length = (1 << 16) + 512}), Reasons{Reason::kTooLong});
   EXPECT_EQ(ReasonsOf({.type = CommandType::kCache, .length = (1 << 16) + 512}), Reasons{});
+}
+
+TEST(Legality, PayloadsAreForWritesAndWhereTheyAreOfferedForStatus) {
+  Negotiated extended = Agreed(kOffersAll | TransmissionFlag::kBlockStatusPayload);
+  extended.headers = HeaderForm::kExtended;
+  const auto reasons = [&extended](std::uint16_t command, Bytes payload) {
+    return ReasonsOf(RequestHead::Of({.form = HeaderForm::kExtended,
+                                      .flags = CommandFlag::kPayloadLen,
+                                      .type = command,
+                                      .length = payload.size(),
+                                      .payload = payload}),
+                     extended);
+  };
+  const auto query = [&](std::vector<std::uint32_t> ids) {
+    return reasons(CommandType::kBlockStatus,
+                   EncodePayload(StatusQuery{.length = 1 << 20, .context_ids = std::move(ids)}));
+  };
+  EXPECT_EQ(reasons(CommandType::kWrite, Bytes(512)), Reasons{});
+  EXPECT_EQ(reasons(CommandType::kRead, Bytes(512)), (Reasons{Reason::kInapplicableFlag, Reason::kUnspecified}));
+  EXPECT_EQ(query({1}), Reasons{});
+  EXPECT_EQ(query({1, 1}), Reasons{Reason::kBadQuery});
+  EXPECT_EQ(query({2}), Reasons{Reason::kBadQuery});
+  EXPECT_EQ(query({}), Reasons{Reason::kUnspecified});
+  EXPECT_EQ(reasons(CommandType::kBlockStatus, Bytes(9)), (Reasons{Reason::kBadQuery, Reason::kUnspecified}));
+  extended.info.flags = kOffersAll;
+  EXPECT_EQ(query({1}), Reasons{Reason::kFlagNotOffered});
+  EXPECT_EQ(ReasonsOf({.flags = CommandFlag::kPayloadLen, .type = CommandType::kWrite, .length = 512}),
+            Reasons{Reason::kUnknownFlag});  // In the compact form.
 }
 
 TEST(Legality, WhatIsUnspecifiedIsNeitherLegalNorIllegal) {

@@ -33,6 +33,13 @@ Ruling DataNeedsStructured(const Exchange& exchange) {
                                           : Kept();
 }
 
+Ruling NoSimple(const Exchange& exchange) {
+  const auto& simple = exchange.answer.simple();
+  return simple
+             ? Violated("extended chunks, even without a payload", Text("a simple reply, ", ErrorName(simple->error)))
+             : Kept();
+}
+
 Ruling PreferStructured(const Exchange& exchange) {
   return exchange.answer.simple() ? Violated("an error chunk, which can carry a message",
                                              Text("a simple reply with ", ErrorName(exchange.answer.error())))
@@ -74,9 +81,18 @@ Ruling NoneHasDone(const Exchange&, const ReplyChunk& chunk) {
   return chunk.is_done() ? Kept() : Violated("DONE on each NONE", "NBD_REPLY_TYPE_NONE without DONE");
 }
 
+// A server that counts from the chunk repeats the offset of its content.
+Ruling RepeatsOffset(const Exchange& exchange, const ReplyChunk& chunk) {
+  return chunk.request_offset == exchange.request.offset
+             ? Kept()
+             : Violated(Text("the offset of the request, ", exchange.request.offset, ", in the header of each chunk"),
+                        Text("offset ", chunk.request_offset, " in that of ", ContentText(chunk)));
+}
+
 // Error chunks, and those that no client can know.
 bool MayBeError(const ReplyChunk& chunk) {
-  return chunk.is_error() || (chunk.type > ChunkType::kOffsetHole && chunk.type != ChunkType::kBlockStatus);
+  const bool is_status = chunk.type == ChunkType::kBlockStatus || chunk.type == ChunkType::kBlockStatusExt;
+  return chunk.is_error() || (chunk.type > ChunkType::kOffsetHole && !is_status);
 }
 
 Ruling IsKnownOrError(const Exchange&, const ReplyChunk& chunk) {
@@ -87,6 +103,13 @@ Ruling IsKnownOrError(const Exchange&, const ReplyChunk& chunk) {
   return has_own_rule || chunk.payload_bytes >= kHeadBytes
              ? Kept()
              : Violated("an error and a message length", BytesText(chunk));
+}
+
+Ruling StatusAnswersStatus(const Exchange& exchange, const ReplyChunk& chunk) {
+  return chunk.type != BlockStatus::ChunkTypeOf(exchange.negotiated->headers) || exchange.Is(CommandType::kBlockStatus)
+             ? Kept()
+             : Violated("such chunks only in answer to NBD_CMD_BLOCK_STATUS",
+                        Text(BytesText(chunk), " in answer to ", CommandName(exchange.request.type)));
 }
 
 // Chunks of `type` answer `command` only.
@@ -265,8 +288,7 @@ constexpr auto kRules = std::to_array<Rule>({
      Each<IsAny, AnswersOnly<ChunkType::kOffsetData, CommandType::kRead>>, Fact::kData},
     {kStructuredOffsetHoleReadOnlyReply, Fact::kNotRead | Fact::kChunks,
      Each<IsAny, AnswersOnly<ChunkType::kOffsetHole, CommandType::kRead>>, Fact::kHole},
-    {kBlockStatusOnlyForCmd, Fact::kNotStatus | Fact::kChunks,
-     Each<IsAny, AnswersOnly<ChunkType::kBlockStatus, CommandType::kBlockStatus>>, Fact::kStatusChunk},
+    {kBlockStatusOnlyForCmd, Fact::kNotStatus | Fact::kChunks, Each<IsAny, StatusAnswersStatus>, Fact::kStatusChunk},
     {kStructuredErrorLengthMin, Fact::kGenericError, EachOf<kError, HasLength>},
     {kStructuredErrorMessageFits, Fact::kGenericError, EachOf<kError, MessageFits>},
     {kStructuredErrorOffsetLengthMin, Fact::kErrorOffset, EachOf<kErrorOffset, HasLength>},
@@ -282,6 +304,8 @@ constexpr auto kRules = std::to_array<Rule>({
     {kStructuredErrorOffsetDistinct, Fact::kErrorOffset, OffsetsDiffer},
     {kStructuredErrorOffsetOnePerChunk, Fact::kErrorOffset, OneOffsetForAChunk},
     {kStructuredErrorOffsetCommands, Fact::kChunks, CommandHasOffsets, Fact::kErrorOffset},
+    {kExtReplyNoSimple, Fact::kExtended | Fact::kAnswered, NoSimple, Fact::kSimple},
+    {kExtReplyOffset, Fact::kExtended | Fact::kChunks, Each<IsAny, RepeatsOffset>},
 });
 
 }  // namespace

@@ -39,13 +39,17 @@ struct Fact {
   static constexpr Facts kErrorChunk = 1 << 22;
   static constexpr Facts kGenericError = 1 << 23;
   static constexpr Facts kErrorOffset = 1 << 24;
-  static constexpr Facts kStatusChunk = 1 << 25;
+  static constexpr Facts kStatusChunk = 1 << 25;  // Of the form that was agreed.
   static constexpr Facts kWrite = 1 << 26;
   static constexpr Facts kTrim = 1 << 27;
   static constexpr Facts kCache = 1 << 28;
   static constexpr Facts kFailed = 1 << 29;  // With an error, be it 0.
   static constexpr Facts kFast = 1 << 30;    // The request has FAST_ZERO.
   static constexpr Facts kIllegal = Facts{1} << 31;
+  static constexpr Facts kExtended = Facts{1} << 32;  // Extended headers were agreed.
+  static constexpr Facts kCompact = Facts{1} << 33;
+  static constexpr Facts kQuery = Facts{1} << 34;             // BLOCK_STATUS with a payload.
+  static constexpr Facts kOtherStatusChunk = Facts{1} << 35;  // A status chunk of the form that was not agreed.
 };
 
 inline Ruling Kept() { return {}; }

@@ -38,20 +38,24 @@ constexpr auto kMissing = std::to_array<std::string_view>({
     "no error chunk came",
     "no NBD_REPLY_TYPE_ERROR came",
     "no NBD_REPLY_TYPE_ERROR_OFFSET came",
-    "no NBD_REPLY_TYPE_BLOCK_STATUS came",
+    "no status chunk came",
     "no WRITE was answered",
     "no TRIM was answered",
     "no CACHE was answered",
     "no request failed",
     "no WRITE_ZEROES with FAST_ZERO was answered",
     "no such request was answered",
+    "extended headers were not agreed",
+    "extended headers were agreed",
+    "no BLOCK_STATUS with a payload was answered",
+    "no such status chunk came",
 });
 
 // By the number of the command.
 constexpr auto kOfCommand = std::to_array<Facts>(
     {Fact::kRead, Fact::kWrite, 0, 0, Fact::kTrim, Fact::kCache, Fact::kWriteZeroes, Fact::kStatus});
 
-Facts FactsOf(const ReplyChunk& chunk) {
+Facts FactsOf(const ReplyChunk& chunk, HeaderForm agreed) {
   switch (chunk.type) {
     case ChunkType::kNone:
       return Fact::kNone;
@@ -60,7 +64,8 @@ Facts FactsOf(const ReplyChunk& chunk) {
     case ChunkType::kOffsetHole:
       return Fact::kHole | Fact::kContent;
     case ChunkType::kBlockStatus:
-      return Fact::kStatusChunk;
+    case ChunkType::kBlockStatusExt:
+      return chunk.type == BlockStatus::ChunkTypeOf(agreed) ? Fact::kStatusChunk : Fact::kOtherStatusChunk;
     case ChunkType::kError:
       return Fact::kErrorChunk | Fact::kGenericError;
     case ChunkType::kErrorOffset:
@@ -72,6 +77,9 @@ Facts FactsOf(const ReplyChunk& chunk) {
 
 Facts FactsOfRequest(const Exchange& exchange) {
   Facts facts = exchange.negotiated->structured_replies ? Fact::kStructured : Fact::kNotStructured;
+  const bool is_extended = exchange.negotiated->headers == HeaderForm::kExtended;
+  facts |= is_extended ? Fact::kExtended : Fact::kCompact;
+  facts |= is_extended && exchange.request.has_query() ? Fact::kQuery : 0;
   facts |= exchange.legality.is_legal() ? Fact::kLegal : 0;
   facts |= exchange.legality.is_illegal() ? Fact::kIllegal : 0;
   facts |= exchange.request.length != 0 ? Fact::kNonEmpty : 0;
@@ -98,7 +106,7 @@ Facts FactsOf(const Exchange& exchange) {
   facts |= answer.simple() ? Fact::kSimple : 0;
   facts |= answer.chunks().empty() ? 0 : Fact::kChunks;
   for (const ReplyChunk& chunk : answer.chunks()) {
-    facts |= FactsOf(chunk);
+    facts |= FactsOf(chunk, exchange.negotiated->headers);
   }
   return facts;
 }

@@ -29,6 +29,11 @@ Negotiated Agreed(bool structured, std::uint16_t flags = kAllFlags) {
 const Negotiated kStructured = Agreed(true);
 const Negotiated kSimple = Agreed(false);
 const Negotiated kReadOnly = Agreed(true, kAllFlags | TransmissionFlag::kReadOnly);
+const Negotiated kExtended = [] {
+  Negotiated agreed = Agreed(true);
+  agreed.headers = HeaderForm::kExtended;
+  return agreed;
+}();
 const Negotiated kPlain = Agreed(true, TransmissionFlag::kHasFlags | TransmissionFlag::kSendWriteZeroes);
 
 Chunk Data(std::uint64_t offset, std::size_t length, std::uint16_t flags = 0) {
@@ -55,6 +60,11 @@ Chunk Raw(std::uint16_t type, Bytes payload, std::uint16_t flags = kDone) {
   return {.flags = flags, .type = type, .payload = std::move(payload)};
 }
 const Chunk kNone = {.flags = kDone};
+// With that offset in its header.
+Chunk At(std::uint64_t offset, Chunk chunk) {
+  chunk.offset = offset;
+  return chunk;
+}
 
 Exchange Chunks(const RequestHead& request, const std::vector<Chunk>& chunks, const Negotiated& agreed = kStructured) {
   Exchange exchange;
@@ -129,6 +139,8 @@ std::vector<WrongReply> WrongReplies() {
       {spec::kStructuredErrorOffsetOnePerChunk,
        Chunks(kRead, {Data(4096, 4096), ErrorAt(5000), ErrorAt(6000, 5, kDone)})},
       {spec::kStructuredErrorOffsetCommands, Chunks(kFlush, {ErrorAt(0, 5, kDone)})},
+      {spec::kExtReplyNoSimple, Simple(Of(kWrite), NbdError::kOk, kExtended)},
+      {spec::kExtReplyOffset, Chunks(kRead, {At(4096, Data(4096, 512)), At(4608, Data(4608, 3584, kDone))}, kExtended)},
 
       {spec::kStructuredOffsetDataLengthMin, Chunks(kRead, {Data(4096, 0, kDone)})},
       {spec::kStructuredOffsetHoleLength12, Chunks(kRead, {Raw(ChunkType::kOffsetHole, Bytes(13))})},
@@ -183,6 +195,7 @@ std::vector<WrongReply> WrongReplies() {
       {spec::kWriteZeroesUnadvertisedNoEnotsup, Simple(Of(kZero, kFast), NbdError::kEnotsup, kPlain)},
       {spec::kWriteZeroesUnadvertisedEinval, Simple(Of(kZero, kFast), NbdError::kOk, kPlain)},
       {spec::kWriteZeroesFastNoEoverflow, Simple(Of(kZero, kFast), NbdError::kEoverflow)},
+      {spec::kExtPayloadLenEinval, Chunks(Of(kCache, CommandFlag::kPayloadLen), {At(4096, kNone)}, kExtended)},
   };
 }
 
@@ -262,6 +275,10 @@ TEST(Rules, GoodAnswersViolateNone) {
       Simple(Of(CommandType::kWrite), NbdError::kEperm, kSimple),
       Chunks(Of(CommandType::kWriteZeroes, CommandFlag::kFastZero), {Error(NbdError::kEnotsup, "", kDone)}),
       Chunks(Of(CommandType::kWriteZeroes, CommandFlag::kFastZero), {Error(NbdError::kEinval, "", kDone)}, kPlain),
+      Chunks(kRead, {At(4096, Data(4096, 512)), At(4096, Data(4608, 3584, kDone))}, kExtended),
+      Chunks(Of(CommandType::kWrite, CommandFlag::kPayloadLen), {At(4096, kNone)}, kExtended),
+      Chunks(Of(CommandType::kCache, CommandFlag::kPayloadLen), {At(4096, Error(NbdError::kEinval, "", kDone))},
+             kExtended),
   };
   for (const Exchange& exchange : good) {
     for (const Violation& violation : FindViolations(exchange, AllRules())) {

@@ -82,10 +82,12 @@ std::vector<ByteRange> ZeroClaimsOf(const Exchange& exchange, ByteRange within) 
 
 Exchange StatusExchange::AsExchange() const {
   Exchange exchange;
-  exchange.Start({.flags = req_one ? CommandFlag::kReqOne : std::uint16_t{0},
+  const std::uint16_t payload_len = context_ids ? CommandFlag::kPayloadLen : std::uint16_t{0};
+  exchange.Start({.flags = static_cast<std::uint16_t>(payload_len | (req_one ? CommandFlag::kReqOne : 0)),
                   .type = CommandType::kBlockStatus,
                   .offset = asked.begin,
-                  .length = asked.length()},
+                  .length = asked.length(),
+                  .context_ids = context_ids},
                  agreed);
   for (const Chunk& chunk : chunks) {
     exchange.answer.Add(chunk);

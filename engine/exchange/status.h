@@ -120,6 +120,7 @@ std::vector<ByteRange> ZeroClaimsOf(const Exchange& exchange, ByteRange within);
 struct StatusExchange {
   ByteRange asked = {};  // May be empty, or reach outside the export.
   bool req_one = false;
+  std::optional<std::vector<std::uint32_t>> context_ids = {};  // Those that a payload of the request names.
   Negotiated agreed = {.structured_replies = true, .transmission = true};
   std::vector<Chunk> chunks = {};                // In the order they came; the last one has DONE.
   std::optional<SimpleReply> simple_reply = {};  // Instead of chunks.

@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What answers BLOCK_STATUS. Spec: proto.md, "NBD_CMD_BLOCK_STATUS", "NBD_REPLY_TYPE_BLOCK_STATUS".
+// What answers BLOCK_STATUS. Spec: proto.md, "NBD_CMD_BLOCK_STATUS", "NBD_REPLY_TYPE_BLOCK_STATUS",
+// "NBD_REPLY_TYPE_BLOCK_STATUS_EXT".
+//
+// The rules look at status chunks of the form that was agreed, so those of the compact form hold in the extended one;
+// what the specification says of that anew has rules of its own, some of which say the same again.
 //
 // A chunk that cannot be taken apart violates length-form alone; a descriptor of length 0 violates nonzero-length, and
 // counts nowhere else but among the descriptors of REQ_ONE. What answers a request of length 0 is unspecified.
@@ -27,6 +31,18 @@ constexpr std::uint64_t LengthMax(HeaderForm form) {
 std::string CountText(std::uint64_t bytes) { return Text(bytes, bytes == 1 ? " byte" : " bytes"); }
 
 std::string AskedText(const Exchange& exchange) { return Text("the request of ", CountText(exchange.request.length)); }
+
+// Of those that are to answer: what the payload of the request names, or all that are selected.
+std::vector<std::uint32_t> AskedIds(const Exchange& exchange) {
+  if (exchange.request.context_ids) {
+    return *exchange.request.context_ids;
+  }
+  std::vector<std::uint32_t> ids;
+  for (const MetaContext& context : exchange.negotiated->contexts) {
+    ids.push_back(context.id);
+  }
+  return ids;
+}
 
 std::uint64_t ExportBytes(const Exchange& exchange) { return exchange.negotiated->info.size; }
 
@@ -92,7 +108,8 @@ Ruling ReservedBitsAreZero(const Exchange& exchange) {
   return JudgeDescriptors(
       exchange, "bits 0 (HOLE) and 1 (ZERO)",
       [&](const Located& located) {
-        return (located.descriptor().status & ~kAllocationFlags) != 0 &&
+        // In the extended form the upper half violates high-bits-zero.
+        return (static_cast<std::uint32_t>(located.descriptor().status) & ~kAllocationFlags) != 0 &&
                IsBaseAllocation(exchange, located.chunk.context_id());
       },
       [](const Located& located) { return Text("has status ", located.descriptor().status, ", above 3"); });
@@ -109,8 +126,9 @@ Ruling ReqOneIsSingle(const Exchange& exchange) {
 template <HeaderForm form>
 Ruling HasForm(const Exchange& exchange) {
   for (const ReplyChunk& chunk : exchange.answer.chunks()) {
-    // In a success a chunk without descriptors violates at-least-one.
-    const bool is_empty = exchange.answer.has_failed() && chunk.payload.size() == BlockStatus::HeadBytes(form);
+    // In a success a compact chunk without descriptors violates at-least-one.
+    const bool may_be_empty = form == HeaderForm::kCompact && !exchange.answer.has_failed();
+    const bool is_empty = !may_be_empty && chunk.payload.size() == BlockStatus::HeadBytes(form);
     if (chunk.type == BlockStatus::ChunkTypeOf(form) && (is_empty || !StatusChunk::From(chunk))) {
       const std::string right = Text(std::uint64_t{BlockStatus::HeadBytes(form)}, " plus a positive multiple of ",
                                      std::uint64_t{BlockStatus::DescriptorBytes(form)});
@@ -120,13 +138,22 @@ Ruling HasForm(const Exchange& exchange) {
   return Kept();
 }
 
+// A chunk that cannot be taken apart may be the one that seems to be missing: it violates another rule.
+bool MayHideOne(const Exchange& exchange) {
+  return std::ranges::any_of(exchange.answer.chunks(), [&exchange](const ReplyChunk& chunk) {
+    const bool is_status = chunk.type == ChunkType::kBlockStatus || chunk.type == ChunkType::kBlockStatusExt;
+    return is_status &&
+           (!StatusChunk::From(chunk) || chunk.type != BlockStatus::ChunkTypeOf(exchange.negotiated->headers));
+  });
+}
+
 Ruling ExactlyOnePerId(const Exchange& exchange) {
-  if (exchange.answer.simple()) {
+  if (exchange.answer.simple() || exchange.legality.Has(Reason::kBadQuery)) {
     return Kept();
   }
   std::map<std::uint32_t, std::size_t> count_of;
-  for (const MetaContext& context : exchange.negotiated->contexts) {
-    count_of[context.id] = 0;
+  for (const std::uint32_t id : AskedIds(exchange)) {
+    count_of[id] = 0;
   }
   for (const StatusChunk chunk : StatusChunksOf(exchange)) {
     const auto found = count_of.find(chunk.context_id());
@@ -134,15 +161,10 @@ Ruling ExactlyOnePerId(const Exchange& exchange) {
       ++found->second;
     }
   }
-  // A chunk that cannot be taken apart may be the one that seems to be missing: it violates another rule.
-  const bool may_be_hidden = std::ranges::any_of(exchange.answer.chunks(), [&exchange](const ReplyChunk& chunk) {
-    const bool is_status = chunk.type == ChunkType::kBlockStatus || chunk.type == ChunkType::kBlockStatusExt;
-    return is_status &&
-           (!StatusChunk::From(chunk) || chunk.type != BlockStatus::ChunkTypeOf(exchange.negotiated->headers));
-  });
+  const bool may_be_hidden = MayHideOne(exchange);
   for (const auto& [id, count] : count_of) {
     if (count > 1 || (count == 0 && !may_be_hidden)) {
-      return Violated("one status chunk for each context selected",
+      return Violated("one status chunk for each context that was asked for",
                       count == 0 ? Text("context ", id, " has no status chunk")
                                  : Text("context ", id, " has ", count, " status chunks"));
     }
@@ -292,6 +314,94 @@ Ruling OutOfBounds(const Exchange& exchange) {
                                            ExportBytes(exchange), ", but ", InsteadOfEinval(exchange)));
 }
 
+// --- Of the extended form ---
+
+Ruling CountIsRight(const Exchange& exchange) {
+  return JudgeChunks(exchange, "a count of the descriptors that follow", [](const StatusChunk& chunk) {
+    return chunk.count_field() == chunk.descriptor_count()
+               ? ""
+               : Text("context ", chunk.context_id(), " has a count of ", chunk.count_field(), " and ",
+                      chunk.descriptor_count(), " descriptors");
+  });
+}
+
+Ruling CountIsNotZero(const Exchange& exchange) {
+  return JudgeChunks(exchange, "a count above 0", [](const StatusChunk& chunk) {
+    return chunk.count_field() > 0 ? "" : Text("context ", chunk.context_id(), " has a count of 0");
+  });
+}
+
+// Of contexts of others nobody knows how many bits they have.
+Ruling HighBitsAreZero(const Exchange& exchange) {
+  const auto is_base = [&exchange](std::uint32_t id) {
+    return std::ranges::any_of(exchange.negotiated->contexts, [id](const MetaContext& context) {
+      return context.id == id && context.name.starts_with("base:");
+    });
+  };
+  return JudgeDescriptors(
+      exchange, "a status of 32 bits for contexts of base:",
+      [&](const Located& located) {
+        return located.descriptor().status >> 32 != 0 && is_base(located.chunk.context_id());
+      },
+      [](const Located& located) { return Text("has status ", located.descriptor().status, ", above 2^32-1"); });
+}
+
+// How many descriptors and chunks there may be, and how long they may be.
+Ruling MirrorsRules(const Exchange& exchange) {
+  const bool has_succeeded = exchange.answer.is_complete() && !exchange.answer.has_failed();
+  Ruling ruling = SumBeforeLastIsLess(exchange);
+  for (const auto judge : {ReqOneIsSingle, ReqOneIsCapped}) {
+    ruling = !ruling.is_violated() && exchange.HasFlag(CommandFlag::kReqOne) ? judge(exchange) : ruling;
+  }
+  return !ruling.is_violated() && has_succeeded ? ExactlyOnePerId(exchange) : ruling;
+}
+
+Ruling NotLongerThanExport(const Exchange& exchange) {
+  const std::uint64_t length = exchange.request.length;
+  return length <= ExportBytes(exchange) || MayBeEinval(exchange)
+             ? Kept()
+             : Violated("NBD_EINVAL", Text(AskedText(exchange), " is longer than the export of ", ExportBytes(exchange),
+                                           ", but ", InsteadOfEinval(exchange)));
+}
+
+// --- With a payload ---
+
+// What a payload of a wrong size gets is not said.
+Ruling BadQueryIsRefused(const Exchange& exchange) {
+  const bool is_offered = exchange.negotiated->Has(TransmissionFlag::kBlockStatusPayload);
+  if (is_offered && (!exchange.request.context_ids || !exchange.legality.Has(Reason::kBadQuery))) {
+    return Inapplicable("no payload with a context that is unknown or comes twice was answered");
+  }
+  return MayBeEinval(exchange)
+             ? Kept()
+             : Violated("NBD_EINVAL", Text(is_offered ? "the payload names a context that is unknown, or one twice"
+                                                      : "payloads are not offered",
+                                           ", but ", InsteadOfEinval(exchange)));
+}
+
+Ruling OnlyAskedContexts(const Exchange& exchange) {
+  const std::vector<std::uint32_t> asked = AskedIds(exchange);
+  if (exchange.legality.is_illegal() || asked.empty()) {
+    return Inapplicable("no payload that names selected contexts was answered");
+  }
+  std::vector<std::uint32_t> answered;
+  for (const StatusChunk chunk : StatusChunksOf(exchange)) {
+    answered.push_back(chunk.context_id());
+  }
+  const auto lacks = [](const std::vector<std::uint32_t>& of) {
+    return [&of](std::uint32_t id) { return std::ranges::count(of, id) == 0; };
+  };
+  constexpr std::string_view kExpected = "status of the contexts that the payload names, and of no others";
+  if (const auto extra = std::ranges::find_if(answered, lacks(asked)); extra != answered.end()) {
+    return Violated(std::string(kExpected), Text("context ", *extra, " answers, which the payload does not name"));
+  }
+  const auto missing = std::ranges::find_if(asked, lacks(answered));
+  return missing != asked.end() && !MayHideOne(exchange)
+             ? Violated(std::string(kExpected),
+                        Text("context ", *missing, ", which the payload names, has no status chunk"))
+             : Kept();
+}
+
 // --- Of chunks in general ---
 
 // The part of variable length: data, descriptors.
@@ -313,8 +423,13 @@ Ruling NotExtended(const Exchange&, const ReplyChunk& chunk) {
   return Violated("chunks of type 5", Text("a chunk has type ", chunk.type, ", but headers are not extended"));
 }
 
+Ruling NotCompact(const Exchange&, const ReplyChunk& chunk) {
+  return Violated("chunks of type 6", Text("a chunk has type ", chunk.type, ", but headers are extended"));
+}
+
 constexpr Facts kAnswered = Fact::kStatus | Fact::kNonEmpty | Fact::kAnswered;
 constexpr Facts kStatuses = Fact::kStatus | Fact::kNonEmpty | Fact::kStatusChunk;
+constexpr Facts kExtended = kStatuses | Fact::kExtended;
 
 constexpr auto kRules = std::to_array<Rule>({
     {kBlockStatusNoContextEinval, kAnswered, NoContextEinval},
@@ -322,7 +437,7 @@ constexpr auto kRules = std::to_array<Rule>({
     {kBaseAllocationReservedZero, kStatuses, ReservedBitsAreZero},
     {kBlockStatusReqOneSingle, kStatuses | Fact::kReqOne, ReqOneIsSingle},
     {kStructuredChunkMaxPayload, Fact::kNonEmpty | Fact::kChunks, Each<IsAny, WithinMaximumPayload>},
-    {kBlockStatusChunkLengthForm, kStatuses, HasForm<HeaderForm::kCompact>},
+    {kBlockStatusChunkLengthForm, kStatuses | Fact::kCompact, HasForm<HeaderForm::kCompact>},
     {kBlockStatusChunkExactlyOnePerId, kAnswered | Fact::kSucceeded | Fact::kChunks, ExactlyOnePerId},
     {kBlockStatusChunkKnownId, kStatuses, IdIsKnown},
     {kBlockStatusExtentNonzeroLength, kStatuses, LengthIsNotZero},
@@ -336,7 +451,22 @@ constexpr auto kRules = std::to_array<Rule>({
     {kBlockStatusLengthMultipleOfMinBlock, kStatuses, MultipleOfMinBlock},
     {kBlockStatusErrorErrorChunk, kAnswered, ErrorIsChunk, Fact::kSimple},
     {kBlockStatusOutOfBounds, kAnswered, OutOfBounds},
-    {kExtBlockStatusExtGated, Fact::kNonEmpty | Fact::kChunks, EachOf<ChunkType::kBlockStatusExt, NotExtended>},
+    {kExtBlockStatusNeedsChunks, kAnswered | Fact::kExtended, SuccessIsStructured, Fact::kSimple},
+    {kExtBlockStatusNo32bitChunk, Fact::kNonEmpty | Fact::kChunks | Fact::kExtended,
+     EachOf<ChunkType::kBlockStatus, NotCompact>, Fact::kOtherStatusChunk},
+    {kExtBlockStatusExtLength, kExtended, HasForm<HeaderForm::kExtended>},
+    {kExtBlockStatusExtGated, Fact::kNonEmpty | Fact::kChunks | Fact::kCompact,
+     EachOf<ChunkType::kBlockStatusExt, NotExtended>, Fact::kOtherStatusChunk},
+    {kExtBlockStatusExtCount, kExtended, CountIsRight},
+    {kExtBlockStatusExtCountNonzero, kExtended, CountIsNotZero},
+    {kExtBlockStatusExtExtentNonzero, kExtended, LengthIsNotZero},
+    {kExtBlockStatusExtHighBitsZero, kExtended, HighBitsAreZero},
+    {kExtBlockStatusExtMirrorsRules, kExtended, MirrorsRules},
+    {kExtBlockStatusPayloadReject, Fact::kQuery | Fact::kComplete | Fact::kIllegal, BadQueryIsRefused},
+    {kExtBlockStatusPayloadFilter, Fact::kQuery | Fact::kNonEmpty | Fact::kSucceeded | Fact::kChunks,
+     OnlyAskedContexts},
+    {kExtBlockStatusMinBlock, kExtended, MultipleOfMinBlock},
+    {kExtBlockStatusOutOfBounds, kAnswered | Fact::kExtended, NotLongerThanExport},
 });
 
 }  // namespace

@@ -17,6 +17,7 @@ constexpr std::uint32_t kHole = AllocationFlag::kHole;
 constexpr std::uint32_t kZero = AllocationFlag::kZero;
 constexpr std::uint32_t kLengthMax = std::numeric_limits<std::uint32_t>::max();
 constexpr ByteRange kFirstPage = {.begin = 0, .end = 4096};
+constexpr std::uint64_t k4GiB = std::uint64_t{1} << 32;
 
 using Requirements = std::vector<std::string_view>;
 
@@ -31,6 +32,12 @@ Requirements RequirementsOf(const StatusExchange& exchange) {
 std::string FirstSaw(const StatusExchange& exchange) {
   const std::vector<Violation> violations = Judge(exchange);
   return violations.empty() ? "nothing" : violations.front().saw;
+}
+
+std::string SawOf(std::string_view requirement, const StatusExchange& exchange) {
+  const std::vector<Violation> violations = Judge(exchange);
+  const auto found = std::ranges::find(violations, requirement, &Violation::requirement);
+  return found == violations.end() ? "nothing" : found->saw;
 }
 
 StatusExchange WithPayload(StatusExchange exchange, Bytes payload) {
@@ -61,9 +68,10 @@ const std::vector<MetaContext>& TwoContexts() {
 const std::vector<Descriptor> kWhole = {{.length = 4096}};
 
 struct WrongReply {
-  std::string_view requirement;  // The only one that is broken.
+  std::string_view requirement;  // The only one that is broken,
   StatusExchange exchange;
   std::string_view saw;
+  std::string_view also = {};  // but for one before it that says the same of the compact form, or of a part of it.
 };
 
 const std::vector<WrongReply>& WrongReplies() {
@@ -109,14 +117,52 @@ const std::vector<WrongReply>& WrongReplies() {
        "[0, 4096) reaches past the end of the export at 2048, but the reply is a success, not EINVAL"},
       {spec::kExtBlockStatusExtGated, WithChunks(AnswerTo(kFirstPage, {}), {Chunk{.type = ChunkType::kBlockStatusExt}}),
        "a chunk has type 6, but headers are not extended"},
+      {spec::kExtBlockStatusNeedsChunks, WithSimpleReply(ExtendedAnswerTo(kFirstPage, {}), NbdError::kOk),
+       "a simple reply says that the request succeeded", spec::kBlockStatusReplyStructured},
+      {spec::kExtBlockStatusNo32bitChunk,
+       WithChunks(ExtendedAnswerTo(kFirstPage, {}), {StatusChunkOf(kAllocationId, kWhole)}),
+       "a chunk has type 5, but headers are extended"},
+      {spec::kExtBlockStatusExtLength, WithPayload(ExtendedAnswerTo(kFirstPage, {}), Bytes(20)),
+       "a status chunk has 20 bytes, not 8 plus a positive multiple of 16"},
+      {spec::kExtBlockStatusExtCount,
+       WithChunks(ExtendedAnswerTo(kFirstPage, {}), {ExtendedChunkOf(kAllocationId, kWhole, 2)}),
+       "context 7 has a count of 2 and 1 descriptors"},
+      {spec::kExtBlockStatusExtCountNonzero,
+       WithChunks(ExtendedAnswerTo(kFirstPage, {}), {ExtendedChunkOf(kAllocationId, kWhole, 0)}),
+       "context 7 has a count of 0", spec::kExtBlockStatusExtCount},
+      {spec::kExtBlockStatusExtExtentNonzero, ExtendedAnswerTo(kFirstPage, {{512, kZero}, {0, kHole}, {3584, 0}}),
+       "descriptor 1 of context 7 has length 0", spec::kBlockStatusExtentNonzeroLength},
+      {spec::kExtBlockStatusExtHighBitsZero, ExtendedAnswerTo(kFirstPage, {{4096, std::uint64_t{1} << 32}}),
+       "descriptor 0 of context 7 has status 4294967296, above 2^32-1"},
+      {spec::kExtBlockStatusExtMirrorsRules,
+       WithExportSize(ExtendedAnswerTo(kFirstPage, {{k4GiB, kZero}, {512, 0}}), 2 * k4GiB),
+       "the descriptors of context 7 before the last sum to 4294967296, not less than the request of 4096 bytes",
+       spec::kBlockStatusSumBeforeLast},
+      {spec::kExtBlockStatusPayloadReject,
+       WithQuery(ExtendedAnswerTo(kFirstPage, kWhole), {kAllocationId, kAllocationId}),
+       "the payload names a context that is unknown, or one twice, but the reply is a success, not EINVAL"},
+      {spec::kExtBlockStatusPayloadFilter,
+       WithQuery(WithContexts(WithChunks(ExtendedAnswerTo(kFirstPage, {}),
+                                         {ExtendedChunkOf(kAllocationId, kWhole), ExtendedChunkOf(kDirtyId, kWhole)}),
+                              TwoContexts()),
+                 {kDirtyId}),
+       "context 7 answers, which the payload does not name"},
+      {spec::kExtBlockStatusMinBlock, WithBlockSize(ExtendedAnswerTo(kFirstPage, {{512, 0}, {3584, kZero}}), 4096),
+       "descriptor 0 of context 7 has length 512, no multiple of 4096 (and 1 more)",
+       spec::kBlockStatusLengthMultipleOfMinBlock},
+      {spec::kExtBlockStatusOutOfBounds, WithExportSize(ExtendedAnswerTo(kFirstPage, {{2048, 0}}), 2048),
+       "the request of 4096 bytes is longer than the export of 2048, but the reply is a success, not EINVAL",
+       spec::kBlockStatusOutOfBounds},
   };
   return replies;
 }
 
 TEST(StatusRules, EachRuleAloneFindsItsWrong) {
   for (const WrongReply& wrong : WrongReplies()) {
-    EXPECT_EQ(RequirementsOf(wrong.exchange), Requirements{wrong.requirement});
-    EXPECT_EQ(FirstSaw(wrong.exchange), wrong.saw);
+    const Requirements expected =
+        wrong.also.empty() ? Requirements{wrong.requirement} : Requirements{wrong.also, wrong.requirement};
+    EXPECT_EQ(RequirementsOf(wrong.exchange), expected);
+    EXPECT_EQ(SawOf(wrong.requirement, wrong.exchange), wrong.saw);
   }
 }
 
@@ -329,6 +375,52 @@ TEST(StatusRules, StatusOfAnotherContextHasItsOwnFlags) {
   const StatusExchange dirty =
       WithContexts(AnswerTo(kFirstPage, {{4096, 0xffffffff}}), {{.id = kAllocationId, .name = "x-test:dirty"}});
   EXPECT_EQ(RequirementsOf(dirty), kNothing);
+}
+
+TEST(StatusRules, LengthsOfTheExtendedFormMayBeAny) {
+  constexpr std::uint64_t kAll = ~std::uint64_t{0};
+  const ByteRange large = {.begin = 512, .end = 512 + 3 * k4GiB};
+  const auto of = [&](std::vector<Descriptor> descriptors) {
+    return RequirementsOf(WithExportSize(ExtendedAnswerTo(large, std::move(descriptors)), kAll));
+  };
+  EXPECT_EQ(of({{3 * k4GiB, 0}}), kNothing);
+  EXPECT_EQ(of({{k4GiB, 0}, {2 * k4GiB, kZero}}), kNothing);
+  EXPECT_EQ(of({{k4GiB, 0}, {kAll - 511, kZero}}), kNothing);  // The sum wraps, and the last may pass the request.
+  EXPECT_EQ(of({{kAll - 511, 0}, {512, kZero}}),
+            (Requirements{spec::kBlockStatusSumBeforeLast, spec::kExtBlockStatusExtMirrorsRules}));
+  EXPECT_EQ(of({{kAll - 511, 0}, {kAll - 511, kZero}, {512, 0}}),
+            (Requirements{spec::kBlockStatusSumBeforeLast, spec::kExtBlockStatusExtMirrorsRules}));
+  EXPECT_EQ(of({{k4GiB, 0}, {512, 0}}), Requirements{spec::kBlockStatusDistinctStatus});
+}
+
+TEST(StatusRules, ContextsOfOthersHave64BitsInTheExtendedForm) {
+  const StatusExchange two = WithContexts(ExtendedAnswerTo(kFirstPage, {}), TwoContexts());
+  const Chunk allocation = ExtendedChunkOf(kAllocationId, kWhole);
+  const Chunk dirty = ExtendedChunkOf(kDirtyId, {{4096, ~std::uint64_t{0}}});
+  EXPECT_EQ(RequirementsOf(WithChunks(two, {dirty, allocation})), kNothing);
+}
+
+TEST(StatusRules, ContextsThatAPayloadNamesAnswerInAnyOrder) {
+  const StatusExchange two = WithContexts(ExtendedAnswerTo(kFirstPage, {}), TwoContexts());
+  const Chunk allocation = ExtendedChunkOf(kAllocationId, kWhole);
+  const Chunk dirty = ExtendedChunkOf(kDirtyId, kWhole);
+  EXPECT_EQ(RequirementsOf(WithQuery(WithChunks(two, {dirty}), {kDirtyId})), kNothing);
+  EXPECT_EQ(RequirementsOf(WithQuery(WithChunks(two, {dirty, allocation}), {kAllocationId, kDirtyId})), kNothing);
+  EXPECT_EQ(RequirementsOf(WithQuery(WithChunks(two, {dirty}), {kAllocationId, kDirtyId})),
+            (Requirements{spec::kBlockStatusChunkExactlyOnePerId, spec::kExtBlockStatusExtMirrorsRules,
+                          spec::kExtBlockStatusPayloadFilter}));
+}
+
+TEST(StatusRules, PayloadsThatMustBeRefusedGetEinval) {
+  StatusExchange query = WithQuery(ExtendedAnswerTo(kFirstPage, kWhole), {kAllocationId});
+  const StatusExchange unknown = WithQuery(query, {kAllocationId + 1});
+  EXPECT_EQ(RequirementsOf(unknown), Requirements{spec::kExtBlockStatusPayloadReject});
+  EXPECT_EQ(RequirementsOf(WithChunks(unknown, {ErrorChunkOf(NbdError::kEinval)})), kNothing);
+  EXPECT_EQ(RequirementsOf(WithChunks(unknown, {ErrorChunkOf(NbdError::kEio)})),
+            Requirements{spec::kExtBlockStatusPayloadReject});
+  EXPECT_EQ(RequirementsOf(WithChunks(WithQuery(query, {}), {Chunk{}})), kNothing);  // What that gets is open.
+  query.agreed.info.flags = 0;
+  EXPECT_EQ(RequirementsOf(query), Requirements{spec::kExtBlockStatusPayloadReject});
 }
 
 TEST(StatusRules, MalformedChunkIsTheFindingOfOneRule) {

@@ -21,6 +21,16 @@ inline Chunk StatusChunkOf(std::uint32_t id, std::vector<Descriptor> descriptors
           .payload = EncodePayload(BlockStatus{.context_id = id, .descriptors = std::move(descriptors)})};
 }
 
+inline Chunk ExtendedChunkOf(std::uint32_t id, std::vector<Descriptor> descriptors,
+                             std::optional<std::uint32_t> count_field = {}) {
+  return {.form = HeaderForm::kExtended,
+          .type = ChunkType::kBlockStatusExt,
+          .payload = EncodePayload(BlockStatus{.form = HeaderForm::kExtended,
+                                               .context_id = id,
+                                               .descriptors = std::move(descriptors),
+                                               .count_field = count_field})};
+}
+
 inline Chunk ErrorChunkOf(std::uint32_t error) {
   return {.type = ChunkType::kError, .payload = EncodePayload(ErrorPayload{.error = error})};
 }
@@ -60,6 +70,19 @@ inline StatusExchange WithSimpleReply(StatusExchange exchange, std::uint32_t err
 inline StatusExchange AnswerTo(ByteRange asked, std::vector<Descriptor> descriptors) {
   const StatusExchange exchange = {.asked = asked, .chunks = {StatusChunkOf(kAllocationId, std::move(descriptors))}};
   return WithContexts(WithExportSize(exchange, 1 << 20), {{.id = kAllocationId, .name = std::string(kBaseAllocation)}});
+}
+
+// The same in the extended form.
+inline StatusExchange ExtendedAnswerTo(ByteRange asked, std::vector<Descriptor> descriptors) {
+  StatusExchange exchange = AnswerTo(asked, {});
+  exchange.agreed.headers = HeaderForm::kExtended;
+  exchange.agreed.info.flags = TransmissionFlag::kBlockStatusPayload;
+  return WithChunks(std::move(exchange), {ExtendedChunkOf(kAllocationId, std::move(descriptors))});
+}
+
+inline StatusExchange WithQuery(StatusExchange exchange, std::vector<std::uint32_t> context_ids) {
+  exchange.context_ids = std::move(context_ids);
+  return exchange;
 }
 
 // Every violation of the rules about BLOCK_STATUS.
