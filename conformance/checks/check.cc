@@ -40,9 +40,10 @@ std::expected<Replies, Judgement> CheckContext::AskOption(const Option& option) 
 }
 
 std::expected<Entered, Judgement> CheckContext::Enter(const EnterOptions& options) {
-  NBDSPEC_TRY(session, options.extended             ? HaggleExtended()
-                       : options.structured_replies ? HaggleStructured()
-                                                    : Haggle());
+  NBDSPEC_TRY(session, options.extended              ? HaggleExtended()
+                       : !options.structured_replies ? Haggle()
+                       : options.by_name             ? HaggleWith(OptionType::kStructuredReply)
+                                                     : HaggleStructured());
   if (!options.contexts.empty()) {
     NBDSPEC_TRY(replies, session.Require(MakeOption(OptionType::kSetMetaContext,
                                                     {.export_name = export_name, .queries = options.contexts})));

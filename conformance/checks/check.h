@@ -143,6 +143,8 @@ struct CheckContext {
   std::mt19937_64 random;
   Transcript& transcript;
   int connection_count = 0;
+  // Of all connections where structured replies are wanted; extended ones take their place.
+  HeaderForm headers = HeaderForm::kCompact;
 
   // A new connection on which nothing was sent or received. Session::Greet begins TLS on it where that is wanted.
   std::expected<Session, Judgement> Connect(bool may_begin_tls = true);
@@ -154,8 +156,10 @@ struct CheckContext {
   // The same without TLS, where conversations are held inside of it.
   std::expected<Session, Judgement> HagglePlain(std::uint32_t flags = Session::kClientFlags);
 
-  // The same with structured replies agreed.
-  std::expected<Session, Judgement> HaggleStructured() { return HaggleWith(OptionType::kStructuredReply); }
+  // The same with structured replies agreed, or extended `headers`.
+  std::expected<Session, Judgement> HaggleStructured() {
+    return headers == HeaderForm::kExtended ? HaggleExtended() : HaggleWith(OptionType::kStructuredReply);
+  }
 
   // The same with extended headers agreed.
   std::expected<Session, Judgement> HaggleExtended() { return HaggleWith(OptionType::kExtendedHeaders); }
@@ -189,6 +193,14 @@ struct CheckContext {
 };
 
 using CheckRun = std::function<Judgement(CheckContext&)>;
+
+// `run`, where structured replies are wanted with extended headers.
+inline CheckRun WithExtended(CheckRun run) {
+  return [run = std::move(run)](CheckContext& context) {
+    context.headers = HeaderForm::kExtended;
+    return run(context);
+  };
+}
 
 struct Check {
   // The id of its requirement; "REQUIREMENT/suffix" where one requirement takes several checks.

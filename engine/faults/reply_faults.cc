@@ -79,7 +79,7 @@ std::vector<Fault> ReplyFaults() {
       {"server_answers_cache_twice", kTransmissionReplyPerRequest, RepeatsReply(kCache)},
       {"server_answers_flush_twice",
        By(Session(kRule, 100), Exchange(kRule, 100), Fuzz(kBrokenRule, kTransmissionCookieEcho)), RepeatsReply(kFlush)},
-      {"server_swaps_halves_of_cookies", kTransmissionCookieEcho,
+      {"server_swaps_halves_of_cookies", By(kTransmissionCookieEcho, kExtReplyCookie),
        ChangesCookies([](std::uint64_t cookie) { return cookie << 32 | cookie >> 32; })},
       {"server_keeps_63_bits_of_cookies", kTransmissionCookieOpaque,
        ChangesCookies([](std::uint64_t cookie) { return cookie & ~std::uint64_t{0} >> 1; })},

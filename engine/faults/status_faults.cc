@@ -125,12 +125,14 @@ Change RemembersFirstStatus() {
 
 std::vector<Fault> StatusFaults() {
   return {
-      {"server_answers_status_simply", kBlockStatusReplyStructured, FailsSimply(kBlockStatus, kOk, Always)},
-      {"server_cuts_last_descriptor", kBlockStatusChunkLengthForm,
+      {"server_answers_status_simply", By(kBlockStatusReplyStructured, kExtBlockStatusNeedsChunks),
+       FailsSimply(kBlockStatus, kOk, Always)},
+      {"server_cuts_last_descriptor", By(kBlockStatusChunkLengthForm, kExtBlockStatusExtLength),
        ChangesChunks(kBlockStatus, [](Chunk& chunk) { chunk.payload.resize(chunk.payload.size() - 4); })},
       {"server_pads_status_chunk", kBlockStatusChunkLengthForm,
        ChangesChunks(kBlockStatus, [](Chunk& chunk) { chunk.payload.resize(chunk.payload.size() + 4); })},
-      {"server_sends_status_chunk_twice", By(kBlockStatusChunkExactlyOnePerId, Contexts(kRule, 1500)),
+      {"server_sends_status_chunk_twice",
+       By(kBlockStatusChunkExactlyOnePerId, kExtBlockStatusExtMirrorsRules, Contexts(kRule, 1500)),
        ChangesAnswer(kBlockStatus, OnStructuredSuccess,
                      [](Messages& sent) {
                        Chunk again = std::get<Chunk>(sent.front());
@@ -169,12 +171,14 @@ std::vector<Fault> StatusFaults() {
       {"server_sets_reserved_status_bit", kBaseAllocationReservedZero,
        ChangesStatus([](BlockStatus& status) { status.descriptors.front().status |= 4; })},
       {"server_ignores_req_one",
-       By(kBlockStatusReqOneSingle, kBlockSizeServerCommandLimits, Session(kReqOne, 1500), Contexts(kReqOne, 1500),
-          Exchange(kReqOne, 150), Fuzz(kBrokenRule, kBlockStatusReqOneSingle)),
+       By(kBlockStatusReqOneSingle, kExtBlockStatusExtMirrorsRules, kBlockSizeServerCommandLimits,
+          Session(kReqOne, 1500), Contexts(kReqOne, 1500), Exchange(kReqOne, 150),
+          Fuzz(kBrokenRule, kBlockStatusReqOneSingle)),
        ChangesStatus([](BlockStatus& status) { status.descriptors.push_back({.length = kSectorBytes}); },
                      OnFlag(CommandFlag::kReqOne))},
       {"server_sends_zero_length_descriptor",
-       By(kBlockStatusExtentNonzeroLength, Fuzz(kBrokenRule, kBlockStatusExtentNonzeroLength)),
+       By(kBlockStatusExtentNonzeroLength, kExtBlockStatusExtExtentNonzero,
+          Fuzz(kBrokenRule, kBlockStatusExtentNonzeroLength)),
        ChangesStatus([](BlockStatus& status) { status.descriptors.push_back({}); })},
       {"server_sends_zero_length_descriptor_at_end", kBlockStatusExtentNonzeroLength,
        ChangesStatus([](const Request& to, BlockStatus& status, const Connection& on) {
@@ -191,7 +195,8 @@ std::vector<Fault> StatusFaults() {
          }
        })},
       {"server_sends_one_descriptor_too_many",
-       By(kBlockStatusSumBeforeLast, Fuzz(kBrokenRule, kBlockStatusSumBeforeLast)), ChangesStatus(AddOneTooMany)},
+       By(kBlockStatusSumBeforeLast, kExtBlockStatusExtMirrorsRules, Fuzz(kBrokenRule, kBlockStatusSumBeforeLast)),
+       ChangesStatus(AddOneTooMany)},
       {"server_sends_one_descriptor_too_many_at_boundary", kBlockStatusSumBeforeLast,
        ChangesStatus([](const Request& to, BlockStatus& status) {
          if (EndOf(to) == (1U << 20) + (64U << 10)) {  // Where an extent ends.
@@ -201,7 +206,8 @@ std::vector<Fault> StatusFaults() {
       {"server_counts_status_in_32_bits", kSub<kBlockStatusSumBeforeLast, "huge">, CountsIn32Bits()},
       {"server_describes_past_end_of_export", kBlockStatusExtentWithinExport,
        ChangesStatus([](BlockStatus& status) { status.descriptors.back().length += 8U << 20; })},
-      {"server_splits_equal_extents", By(kBlockStatusDistinctStatus, kBlockStatusLengthMultipleOfMinBlock),
+      {"server_splits_equal_extents",
+       By(kBlockStatusDistinctStatus, kBlockStatusLengthMultipleOfMinBlock, kExtBlockStatusMinBlock),
        SplitsLast(kSectorBytes)},
       {"server_describes_parts_of_sectors", kBlockStatusLengthMultipleOf512, SplitsLast(100)},
       {"server_describes_from_block_begin", kBlockStatusExtentConsecutive, ChangesRequest(kBlockStatus, RoundDown)},

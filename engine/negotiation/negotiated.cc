@@ -60,7 +60,8 @@ void Negotiated::Enter(std::string name) {
 
 Request InForm(HeaderForm form, Request request) {
   request.form = form;
-  if (form == HeaderForm::kExtended && !request.payload.empty()) {
+  const bool is_empty_write = request.type == CommandType::kWrite && request.length == 0;
+  if (form == HeaderForm::kExtended && (!request.payload.empty() || is_empty_write)) {
     request.flags |= CommandFlag::kPayloadLen;
   }
   return request;

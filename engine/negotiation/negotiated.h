@@ -76,7 +76,8 @@ std::vector<Payload> PayloadsOf(std::span<const OptionReply> replies, std::uint3
   return payloads;
 }
 
-// `request` as a client that keeps to the rules sends it in that form: a payload is announced as one.
+// `request` as a client that keeps to the rules sends it in that form: a payload is announced as one, also that of an
+// empty WRITE.
 Request InForm(HeaderForm form, Request request);
 
 // Whether `reply` is the last one to its option: all are but NBD_REP_SERVER, NBD_REP_INFO and NBD_REP_META_CONTEXT.

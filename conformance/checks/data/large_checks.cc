@@ -146,14 +146,26 @@ Judgement TellsHighOffsetsApart(CheckContext& context) {
 // One that may take longer than this is not tried: some servers write zeroes one by one.
 constexpr std::chrono::milliseconds kTriedMax{1000};
 
-// From 64 MiB to the longest that fits 32 bits, each with its neighbours.
+// From 64 MiB to the longest that fits 32 bits, each with its neighbours; in the extended form, after the shortest,
+// those that do not fit.
 std::vector<ByteRange> GigabyteRanges(const Entered& entered) {
   const std::uint64_t unit = UnitOf(entered);
   const std::uint64_t longest = UINT32_MAX / unit * unit;
   const std::uint64_t sectors = UINT32_MAX / GridOf(entered) * GridOf(entered);
+  const std::vector<std::uint64_t> lengths =
+      entered.agreed->headers == HeaderForm::kExtended
+          ? std::vector{64 * kMiB, k4GiB, k4GiB + unit, k4GiB + 128 * kMiB + unit}
+          : std::vector{64 * kMiB,
+                        64 * kMiB + 128 * kKiB + unit,
+                        128 * kMiB + unit,
+                        kGiB - unit,
+                        2 * kGiB - unit,
+                        2 * kGiB,
+                        2 * kGiB + unit,
+                        sectors,
+                        longest};
   std::vector<ByteRange> ranges;
-  for (const std::uint64_t length : {64 * kMiB, 64 * kMiB + 128 * kKiB + unit, 128 * kMiB + unit, kGiB - unit,
-                                     2 * kGiB - unit, 2 * kGiB, 2 * kGiB + unit, sectors, longest}) {
+  for (const std::uint64_t length : lengths) {
     const std::uint64_t begin = kGiB + 64 * kKiB + unit;
     const std::uint64_t over_4_gib = k4GiB - std::min(3 * kGiB, length / 2 / GridOf(entered) * GridOf(entered));
     for (const std::uint64_t from : {begin, over_4_gib}) {
@@ -217,7 +229,7 @@ Judgement ClaimsNoDataZero(CheckContext& context) {
   NBDSPEC_TRY(asker, StatusAsker::Enter(context));
   std::size_t answered_count = 0;
   for (const ByteRange range : GigabyteRanges(asker)) {
-    if (range.length() > 2 * kGiB + asker.unit()) {
+    if (context.headers == HeaderForm::kCompact && range.length() > 2 * kGiB + asker.unit()) {
       continue;  // block-status.sum-before-last/huge asks for those: servers have died of them (CVE-2025-47711).
     }
     Stretches stretches = StretchesAbout(asker, range);
@@ -264,6 +276,15 @@ std::vector<Check> LargeChecks() {
       {kSub<kBaseAllocationZeroReadsZero, "gigabytes">,
        "What queries of 64 MiB to 2 GiB claim to be zero is not what was written.", ClaimsNoDataZero,
        kBase | Feature::kWritable, Setup::kLarge},
+      {kSub<kTransmissionWriteThenReply, "trim-over-4-gib">, "What was written beside a TRIM of more than 4 GiB stays.",
+       WithExtended(DoesGigabytes<CommandType::kTrim>), kExtended | kWritable | Feature::kTrim, Setup::kLarge},
+      {kSub<kWriteZeroesReadsZero, "over-4-gib">, "WRITE_ZEROES of more than 4 GiB zeroes its bytes and no others.",
+       WithExtended(DoesGigabytes<CommandType::kWriteZeroes>), kExtended | kZeroing, Setup::kLarge},
+      {kSub<kCacheNoSemanticChange, "over-4-gib">, "CACHE of more than 4 GiB changes no bytes.",
+       WithExtended(DoesGigabytes<CommandType::kCache>), kExtended | kWritable | Feature::kCache, Setup::kLarge},
+      {kSub<kBaseAllocationZeroReadsZero, "over-4-gib">,
+       "What queries of more than 4 GiB claim to be zero is not what was written.", WithExtended(ClaimsNoDataZero),
+       kExtended | Feature::kBaseAllocation | kWritable, Setup::kLarge},
   };
 }
 

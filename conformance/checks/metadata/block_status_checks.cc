@@ -11,28 +11,6 @@ namespace {
 
 // --- Rules over many requests ---------------------------------------------------------------------------------
 
-// Asks `requests`. Returns how many succeeded. Errors: an answer violates the rule of the check.
-std::expected<std::size_t, Judgement> CountKept(const CheckContext& context, StatusAsker& asker,
-                                                const std::vector<StatusRequest>& requests) {
-  std::size_t success_count = 0;
-  for (const StatusRequest& request : requests) {
-    NBDSPEC_TRY(exchange, asker.Ask(request));
-    const Ruling ruling = Apply(context.rule(), exchange);
-    if (ruling.is_violated()) {
-      return Stop(Broken(fmt::format("asked {}: {}", Text(request), ruling.saw), ruling.expected));
-    }
-    success_count += exchange.answer.error() == NbdError::kOk ? 1 : 0;
-  }
-  return success_count;
-}
-
-Judgement OverBattery(CheckContext& context) {
-  NBDSPEC_TRY(asker, StatusAsker::Enter(context));
-  NBDSPEC_TRY(battery, asker.Battery(context));
-  NBDSPEC_TRY(success_count, CountKept(context, asker, battery));
-  return success_count > 0 ? Holds() : Inconclusive("every NBD_CMD_BLOCK_STATUS failed");
-}
-
 // Lengths at the edges of 32-bit arithmetic, over exports that are large enough (CVE-2025-47711 of nbdkit).
 Judgement HugeRequests(CheckContext& context) {
   constexpr std::uint64_t kLengths[] = {0x7fff'fe00, 0x8000'0000, 0xffff'fe00, 0xffff'ffff};
@@ -88,7 +66,7 @@ template <typename Judge>
 Judgement AskOutside(CheckContext& context, Judge judge) {
   NBDSPEC_TRY(first, StatusAsker::Enter(context));
   for (const ByteRange outside : OutsideRanges(first)) {
-    if (outside.length() > std::numeric_limits<std::uint32_t>::max()) {
+    if (context.headers == HeaderForm::kCompact && outside.length() > std::numeric_limits<std::uint32_t>::max()) {
       continue;
     }
     NBDSPEC_TRY(asker, StatusAsker::Enter(context));

@@ -198,7 +198,9 @@ std::expected<Batch, Judgement> EnterAndAskStatus(CheckContext& context, Session
 
 std::ptrdiff_t StatusCount(const Batch& batch) {
   return batch.first().error() == 0
-             ? std::ranges::count(batch.first().chunks(), ChunkType::kBlockStatus, &ReplyChunk::type)
+             ? std::ranges::count(batch.first().chunks(),
+                                  BlockStatus::ChunkTypeOf(batch.exchanges.front().negotiated->headers),
+                                  &ReplyChunk::type)
              : 0;
 }
 
@@ -240,8 +242,10 @@ std::expected<StatusAsker, Judgement> StatusAsker::Enter(CheckContext& context) 
 }
 
 bool StatusAsker::MayAsk(ByteRange range) const {
+  const bool fits =
+      agreed->headers == HeaderForm::kExtended || range.length() <= std::numeric_limits<std::uint32_t>::max();
   return range.begin < range.end && range.end <= size() && range.begin % block_bytes_min() == 0 &&
-         range.end % block_bytes_min() == 0 && range.length() <= std::numeric_limits<std::uint32_t>::max();
+         range.end % block_bytes_min() == 0 && fits;
 }
 
 Received<Exchange> StatusAsker::Ask(const StatusRequest& request) {
@@ -295,7 +299,8 @@ std::expected<std::vector<StatusRequest>, Judgement> StatusAsker::Battery(CheckC
   };
   const std::uint64_t whole = size();
   const std::uint64_t u = unit();
-  add(0, std::min(whole - whole % block_bytes_min(), kAskedBytesMax));
+  const std::uint64_t longest = agreed->headers == HeaderForm::kExtended ? whole : kAskedBytesMax;
+  add(0, std::min(whole - whole % block_bytes_min(), longest));
   add(0, u);
   add(whole - u, whole);
   add(whole - 1, whole);
@@ -342,6 +347,27 @@ std::expected<std::optional<std::uint64_t>, Judgement> StatusAsker::FindNonZero(
     }
   }
   return std::nullopt;
+}
+
+std::expected<std::size_t, Judgement> CountKept(const CheckContext& context, StatusAsker& asker,
+                                                const std::vector<StatusRequest>& requests) {
+  std::size_t success_count = 0;
+  for (const StatusRequest& request : requests) {
+    NBDSPEC_TRY(exchange, asker.Ask(request));
+    const Ruling ruling = Apply(context.rule(), exchange);
+    if (ruling.is_violated()) {
+      return Stop(Broken(fmt::format("asked {}: {}", Text(request), ruling.saw), ruling.expected));
+    }
+    success_count += exchange.answer.error() == NbdError::kOk ? 1 : 0;
+  }
+  return success_count;
+}
+
+Judgement OverBattery(CheckContext& context) {
+  NBDSPEC_TRY(asker, StatusAsker::Enter(context));
+  NBDSPEC_TRY(battery, asker.Battery(context));
+  NBDSPEC_TRY(success_count, CountKept(context, asker, battery));
+  return success_count > 0 ? Holds() : Inconclusive("every NBD_CMD_BLOCK_STATUS failed");
 }
 
 }  // namespace nbdspec::conformance

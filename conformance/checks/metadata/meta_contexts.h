@@ -129,7 +129,8 @@ class StatusAsker : public Entered {
   // What is asked, read and written in: 512 bytes or the minimum block size, whichever is more.
   [[nodiscard]] std::uint64_t unit() const { return std::max<std::uint64_t>(512, block_bytes_min()); }
 
-  // Whether a client may ask for `range`: inside the export, not empty, whole blocks, its length of 32 bits.
+  // Whether a client may ask for `range`: inside the export, not empty, whole blocks, its length of 32 bits unless
+  // headers are extended.
   [[nodiscard]] bool MayAsk(ByteRange range) const;
 
   // The exchange looks into this asker.
@@ -144,9 +145,10 @@ class StatusAsker : public Entered {
   static constexpr int kWalkRequestsMax = 64;
   static constexpr std::size_t kWalkExtentsMax = 1 << 14;
 
-  // Requests at the places where servers go wrong, each with and without REQ_ONE: the whole export, its first and
-  // last block, and what ends, begins and straddles at boundaries of Walk; unaligned ones where they are legal.
-  // At most kBoundariesMax boundaries, chosen by the check's randomness.
+  // Requests at the places where servers go wrong, each with and without REQ_ONE: the whole export (where headers are
+  // not extended, its first kAskedBytesMax), its first and last block, and what ends, begins and straddles at
+  // boundaries of Walk; unaligned ones where they are legal. At most kBoundariesMax boundaries, chosen by the check's
+  // randomness.
   std::expected<std::vector<StatusRequest>, Judgement> Battery(CheckContext& context);
   static constexpr std::size_t kBoundariesMax = 8;
 
@@ -160,5 +162,13 @@ class StatusAsker : public Entered {
  private:
   explicit StatusAsker(Entered entered) : Entered(std::move(entered)) {}
 };
+
+// Applies the rule of the check to the answer to each of `requests`. Returns how many succeeded. Errors: an answer
+// violates it.
+std::expected<std::size_t, Judgement> CountKept(const CheckContext& context, StatusAsker& asker,
+                                                const std::vector<StatusRequest>& requests);
+
+// The rule of the check over a battery.
+Judgement OverBattery(CheckContext& context);
 
 }  // namespace nbdspec::conformance

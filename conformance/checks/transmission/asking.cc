@@ -27,8 +27,9 @@ bool AskAll(Entered& entered, std::span<const Request> requests, Batch& batch) {
   const std::size_t first = batch.exchanges.size();
   batch.agreed.push_back(entered.agreed);
   for (const Request& request : requests) {
-    batch.exchanges.emplace_back().Start(RequestHead::Of(request), *entered.agreed);
-    entered.session.Send(request);
+    const Request sent = InForm(entered.agreed->headers, request);
+    batch.exchanges.emplace_back().Start(RequestHead::Of(sent), *entered.agreed);
+    entered.session.Send(sent);
   }
   const auto all_complete = [&] {
     return std::ranges::all_of(std::span(batch.exchanges).subspan(first),
@@ -105,8 +106,9 @@ CheckRun BeginsWithMagic(bool structured) {
       return std::holds_alternative<Chunk>(*first) == structured ? Holds() : NotApplicable(Describe(*first));
     }
     return first.error().kind == ReceiveError::kUndecodable
-               ? Broken(first.error().text, structured ? "a chunk begins with " + MagicText(kChunkMagic)
-                                                       : "a simple reply begins with " + MagicText(kSimpleReplyMagic))
+               ? Broken(first.error().text,
+                        structured ? "a chunk begins with " + MagicText(Chunk::MagicOf(entered.agreed->headers))
+                                   : "a simple reply begins with " + MagicText(kSimpleReplyMagic))
                : AsJudgement(first.error());
   };
 }
@@ -137,6 +139,23 @@ std::expected<Request, Judgement> FirstRead(const Entered& entered) {
     return Stop(NotApplicable(fmt::format("the export has {} bytes, too few to read", entered.size())));
   }
   return RequestFor(CommandType::kRead, CellAt(entered));
+}
+
+Request QueryOf(ByteRange::OffsetAndLength range, std::vector<std::uint32_t> ids, std::uint16_t flags) {
+  Bytes payload = EncodePayload(StatusQuery{.length = range.length, .context_ids = std::move(ids)});
+  return {.flags = flags,
+          .type = CommandType::kBlockStatus,
+          .offset = range.offset,
+          .length = payload.size(),
+          .payload = std::move(payload)};
+}
+
+Bytes PayloadThatIsARead(Entered& entered, std::uint64_t length) {
+  Request read = InForm(entered.agreed->headers, RequestFor(CommandType::kRead, CellAt(entered)));
+  read.cookie = entered.session.NextCookie();
+  Bytes payload = Encode(ClientMessage(read));
+  payload.resize(length);
+  return payload;
 }
 
 std::optional<Bytes> BytesRead(const Request& request, const Answer& answer) {
@@ -263,16 +282,22 @@ std::vector<Request> ReadsAllOver(const CheckContext& context, const Entered& en
 
 // Those of `requests` that a client may send.
 std::vector<Request> LegalOf(const Entered& entered, std::vector<Request> requests) {
-  std::erase_if(requests,
-                [&](const Request& each) { return !LegalityOf(RequestHead::Of(each), *entered.agreed).is_legal(); });
+  std::erase_if(requests, [&](const Request& each) {
+    return !LegalityOf(RequestHead::Of(InForm(entered.agreed->headers, each)), *entered.agreed).is_legal();
+  });
   return requests;
 }
 
 std::vector<Request> CommandsWithoutData(const Entered& entered) {
   const ByteRange first = CellAt(entered);
-  return LegalOf(entered, {RequestFor(CommandType::kFlush, {}), RequestFor(CommandType::kCache, first),
-                           RequestFor(CommandType::kBlockStatus, first),
-                           RequestFor(CommandType::kBlockStatus, first, CommandFlag::kReqOne)});
+  std::vector<Request> commands = {RequestFor(CommandType::kFlush, {}), RequestFor(CommandType::kCache, first),
+                                   RequestFor(CommandType::kBlockStatus, first),
+                                   RequestFor(CommandType::kBlockStatus, first, CommandFlag::kReqOne)};
+  if (entered.agreed->headers == HeaderForm::kExtended && !entered.agreed->contexts.empty()) {
+    commands.push_back(
+        QueryOf({.offset = first.begin, .length = first.length()}, {entered.agreed->contexts.front().id}));
+  }
+  return LegalOf(entered, std::move(commands));
 }
 
 // Two cells each of data, zeroes and whatever TRIM leaves, beside each other.
@@ -289,7 +314,7 @@ std::vector<Request> SmallWrites(CheckContext& context, const Entered& entered) 
 }
 
 // Requests that no client may send.
-std::vector<Request> RequestsToRefuse(const CheckContext& context, const Entered& entered) {
+std::vector<Request> RequestsToRefuse(const CheckContext& context, Entered& entered) {
   const std::uint64_t grid = GridOf(entered);
   const std::uint64_t usable = UsableBytes(entered);
   const ByteRange across_end = {.begin = usable - grid, .end = usable + grid};
@@ -308,6 +333,11 @@ std::vector<Request> RequestsToRefuse(const CheckContext& context, const Entered
   }
   if (context.Offers(Feature::kWritable)) {
     requests.push_back(WriteOf(across_end.begin, Bytes(across_end.length())));
+  }
+  if (entered.agreed->headers == HeaderForm::kExtended) {
+    Request with_payload = RequestFor(CommandType::kRead, {.begin = first.begin, .end = first.begin + 64});
+    with_payload.payload = PayloadThatIsARead(entered, with_payload.length);
+    requests.push_back(std::move(with_payload));
   }
   return requests;
 }
@@ -383,6 +413,29 @@ Judgement KeepsRule(CheckContext& context, const Survey& survey) {
   }
   return NotApplicable(fmt::format("none of {} answers could be judged{}{}", survey.batch.exchanges.size(),
                                    missing.empty() ? "" : ": ", missing));
+}
+
+Judgement HoldsWhereAnswered(const Survey& survey) {
+  return survey.batch.any_complete() ? Holds()
+                                     : Inconclusive(survey.ended ? survey.ended->text : "nothing was answered");
+}
+
+Judgement EchoesCookies(CheckContext&, const Survey& survey) {
+  const auto& strays = survey.batch.strays;
+  return strays.empty() ? HoldsWhereAnswered(survey)
+                        : Broken(fmt::format("{}, with a cookie never sent", Describe(strays.front())),
+                                 "the cookie of the request in each reply");
+}
+
+Judgement HasAccurateLengths(CheckContext&, const Survey& survey) {
+  if (!survey.any_chunk()) {
+    return Inconclusive(survey.ended ? survey.ended->text : "no chunk came");
+  }
+  const auto& endings = survey.batch.endings;
+  const auto ended = std::ranges::find(endings, ReceiveError::kUndecodable, &ReceiveError::kind);
+  return ended == endings.end()
+             ? Holds()
+             : Broken(ended->text, "the next header stands right after the payload whose length was given");
 }
 
 CheckRun WithSimple(SurveyRule rule) { return InMode(/*structured=*/false, rule); }

@@ -38,7 +38,7 @@ Judgement JudgeBy(const Rule& rule, const Exchange& exchange);
 
 // Asks `command` with length 0, then a READ: the connection must last that long.
 CheckRun SurvivesZeroLength(std::uint16_t command);
-// The first reply to READ begins with its magic. Later ones may only stand in the wrong place.
+// The first reply to READ begins with the magic of its form. Later ones may only stand in the wrong place.
 CheckRun BeginsWithMagic(bool structured);
 
 // Whether a client may send `command`, for some range.
@@ -72,19 +72,24 @@ std::expected<ByteRange, Judgement> ScratchRange(const Entered& entered, std::ui
 // `length` bytes of which none is zero, different with each `seed`.
 Bytes Pattern(std::uint64_t length, std::uint64_t seed);
 
-// A request for a range; its cookie is 0, for Session::Ask to replace.
+// A request for a range; its cookie is 0, for Session::Ask to replace. Range: one of 4 GiB and more only in the
+// extended form.
 inline Request RequestFor(std::uint16_t command, ByteRange range, std::uint16_t flags = 0) {
-  return {.flags = flags, .type = command, .offset = range.begin, .length = static_cast<std::uint32_t>(range.length())};
+  return {.flags = flags, .type = command, .offset = range.begin, .length = range.length()};
 }
 
 // A WRITE.
 inline Request WriteOf(std::uint64_t offset, Bytes data, std::uint16_t flags = 0) {
-  return {.flags = flags,
-          .type = CommandType::kWrite,
-          .offset = offset,
-          .length = static_cast<std::uint32_t>(data.size()),
-          .payload = std::move(data)};
+  return {
+      .flags = flags, .type = CommandType::kWrite, .offset = offset, .length = data.size(), .payload = std::move(data)};
 }
+
+// A BLOCK_STATUS of `range` that only the contexts with `ids` are to answer. Extended form.
+Request QueryOf(ByteRange::OffsetAndLength range, std::vector<std::uint32_t> ids, std::uint16_t flags = 0);
+
+// `length` bytes for a payload that is to be dropped. They begin with a READ, whose cookie is used for nothing else: a
+// server that takes the payload for what follows the request answers it. Range: what a header has, at least.
+Bytes PayloadThatIsARead(Entered& entered, std::uint64_t length);
 
 // The first READ that every client may send. Errors: the export is too small to read.
 std::expected<Request, Judgement> FirstRead(const Entered& entered);
@@ -127,5 +132,23 @@ CheckRun WithSimple(SurveyRule rule = KeepsRule);
 CheckRun WithStructured(SurveyRule rule = KeepsRule);
 // With simple replies and then, where they are offered, with structured ones: both must keep the rule.
 CheckRun InBothModes(SurveyRule rule = KeepsRule);
+
+// Of a survey of which no reply is wrong.
+Judgement HoldsWhereAnswered(const Survey& survey);
+// Rules of several requirements: each reply has the cookie of a request; each header begins where the length before it
+// says; no reply begins with one of `magics`, by the decoder's words for a header that it cannot take.
+Judgement EchoesCookies(CheckContext& context, const Survey& survey);
+Judgement HasAccurateLengths(CheckContext& context, const Survey& survey);
+template <std::uint32_t... magics>
+Judgement NoMagicOf(CheckContext& /*context*/, const Survey& survey) {
+  for (const ReceiveError& ended : survey.batch.endings) {
+    for (const std::uint32_t magic : {magics...}) {
+      if (ended.text.starts_with("reply magic is " + MagicText(magic))) {
+        return Broken(ended.text, "magics that the specification gives to replies");
+      }
+    }
+  }
+  return HoldsWhereAnswered(survey);
+}
 
 }  // namespace nbdspec::conformance

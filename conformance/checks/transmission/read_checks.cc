@@ -29,17 +29,6 @@ Judgement DoneLast(CheckContext&, const Survey& survey) {
                    "the chunk with DONE is the last one of its reply");
 }
 
-Judgement LengthAccurate(CheckContext&, const Survey& survey) {
-  if (!survey.any_chunk()) {
-    return Inconclusive(survey.ended ? survey.ended->text : "no chunk came");
-  }
-  const auto& endings = survey.batch.endings;
-  const auto ended = std::ranges::find(endings, ReceiveError::kUndecodable, &ReceiveError::kind);
-  return ended == endings.end()
-             ? Holds()
-             : Broken(ended->text, "the next header stands right after the payload whose length was given");
-}
-
 // --- Structured replies ----------------------------------------------------------------------------------------
 
 // Structured replies are asked for wrongly, so that they are refused; then READ must be answered simply.
@@ -214,7 +203,7 @@ std::vector<Check> ReadChecks() {
       {kStructuredChunkMagic, "The first reply to READ begins with the magic of chunks.",
        BeginsWithMagic(/*structured=*/true), kChunks},
       {kStructuredChunkLengthAccurate, "Each header begins where the length before it says.",
-       WithStructured(LengthAccurate), kChunks},
+       WithStructured(HasAccurateLengths), kChunks},
       {kStructuredFlagsDoneSet, "The last chunk of each reply has DONE.", kRule, kChunks},
       {kStructuredFlagsNoOther, "No chunk has flags other than DONE.", kRule, kChunks},
       {kStructuredNoneLengthZero, "NONE has no payload.", kRule, kChunks},

@@ -10,12 +10,6 @@ namespace {
 
 // --- Which replies come ----------------------------------------------------------------------------------------
 
-// What a survey shows of which no reply is wrong.
-Judgement HoldsWhereAnswered(const Survey& survey) {
-  return survey.batch.any_complete() ? Holds()
-                                     : Inconclusive(survey.ended ? survey.ended->text : "nothing was answered");
-}
-
 Judgement ReplyPerRequest(CheckContext&, const Survey& survey) {
   const auto second =
       std::ranges::find_if(survey.batch.late, [](const ServerMessage& message) { return HeadOf(message)->ends; });
@@ -31,13 +25,6 @@ Judgement ReplyPerRequest(CheckContext&, const Survey& survey) {
     }
   }
   return HoldsWhereAnswered(survey);
-}
-
-Judgement CookieEcho(CheckContext&, const Survey& survey) {
-  const auto& strays = survey.batch.strays;
-  return strays.empty() ? HoldsWhereAnswered(survey)
-                        : Broken(fmt::format("{}, with a cookie never sent", Describe(strays.front())),
-                                 "the cookie of the request in each reply");
 }
 
 // READs one after the other, the first with an ordinary cookie. Each must succeed as that one did.
@@ -77,21 +64,6 @@ Judgement CookieOpaque(CheckContext& context) {
   return AskWithCookies(structured);
 }
 
-// --- Magics ----------------------------------------------------------------------------------------------------
-
-// Whether some reply begins with one of `magics`: the decoder's words for a header it cannot take.
-template <std::uint32_t... magics>
-Judgement NoMagicOf(CheckContext&, const Survey& survey) {
-  for (const ReceiveError& ended : survey.batch.endings) {
-    for (const std::uint32_t magic : {magics...}) {
-      if (ended.text.starts_with("reply magic is " + MagicText(magic))) {
-        return Broken(ended.text, "magics that the specification gives to replies");
-      }
-    }
-  }
-  return HoldsWhereAnswered(survey);
-}
-
 // READ, and a WRITE of what was read.
 Judgement BaselineSimple(CheckContext& context) {
   NBDSPEC_TRY(entered, context.Enter());
@@ -118,7 +90,7 @@ Judgement AskEachAlone(CheckContext& context, const Survey& survey) {
   std::set<std::uint16_t> asked;
   for (const Exchange& exchange : survey.batch.exchanges) {
     const RequestHead& head = exchange.request;
-    if (!exchange.legality.is_legal() || !asked.insert(head.type).second) {
+    if (!exchange.legality.is_legal() || head.has_query() || !asked.insert(head.type).second) {
       continue;
     }
     Request request = RequestFor(head.type, head.range(), head.flags);
@@ -261,7 +233,7 @@ Judgement DiscHandlesOutstanding(CheckContext& context) {
 std::vector<Check> TransmissionChecks() {
   return {
       {kTransmissionReplyPerRequest, "Each request gets one reply.", InBothModes(ReplyPerRequest)},
-      {kTransmissionCookieEcho, "No reply has a cookie that was not sent.", InBothModes(CookieEcho)},
+      {kTransmissionCookieEcho, "No reply has a cookie that was not sent.", InBothModes(EchoesCookies)},
       {kTransmissionCookieOpaque, "READ succeeds with the cookies 0 and 2^64-1 as with others.", CookieOpaque},
       {kTransmissionSimpleMagic, "A simple reply begins with its magic.", BeginsWithMagic(/*structured=*/false)},
       {kTransmissionSimpleMandatoryWithoutStructured, "Without structured replies no request gets a chunk.",

@@ -52,12 +52,9 @@ Judgement ConsumesPayload(CheckContext& context) {
   NBDSPEC_TRY(writing, BeginWriting(context, kCells));
   Entered& entered = writing.entered;
   const ByteRange past_end = CellAt(entered, UsableBytes(entered) + GridOf(entered));
+  Batch batch = AskOnce(entered, WriteOf(past_end.begin, PayloadThatIsARead(entered, past_end.length())));
   Request read = RequestFor(CommandType::kRead, writing.range);
   read.cookie = entered.session.NextCookie();
-  Bytes payload = Encode(ClientMessage(read));
-  payload.resize(past_end.length());
-  read.cookie = entered.session.NextCookie();
-  Batch batch = AskOnce(entered, WriteOf(past_end.begin, std::move(payload)));
   const bool alive = batch.endings.empty() && AskAll(entered, {&read, 1}, batch);
   if (!batch.strays.empty()) {
     return Broken("the data of a WRITE that failed was answered as a request: " + Describe(batch.strays.front()),
