@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults of requests that meet at the same bytes, in flight or on several connections: what one of them leaves to the
-// others. The bytes of two writes in flight may be those of either; these servers give what neither allows.
+// others. The bytes of two writes in flight may be those of either; these servers give what neither allows. What a READ
+// shows beside a write in flight is only advised.
 #include <deque>
 #include <memory>
 
@@ -106,6 +107,19 @@ Change ReadsBeforeTheLastWrite() {
   });
 }
 
+// READ shows zeroes where the WRITE that came with it, in one piece of bytes, writes.
+Change ReadsZeroesBesideAWrite() {
+  return ChangesAnswer(kAnyCommand, [written = Piece(), piece_count = std::uint64_t{0}](
+                                        const Request& to, Messages& sent, const Connection& on) mutable {
+    if (Writes(to)) {
+      written = {.offset = to.offset, .bytes = Bytes(to.payload.size())};
+      piece_count = on.piece_count;
+    } else if (to.type == kRead && piece_count == on.piece_count) {
+      PutIntoData(written, sent);
+    }
+  });
+}
+
 // A WRITE that was answered some requests ago is applied again, after the one that has replaced it.
 Change WritesAgainLater() {
   return ChangesRequest(kAnyCommand, [pieces = std::deque<Piece>()](const Connection& on, Request& request) mutable {
@@ -164,6 +178,8 @@ std::vector<Fault> OverlapFaults() {
       {"server_loses_both_of_two_writes_that_meet", kWrongBytes, LosesBothOfTwoWrites()},
       {"server_flips_between_two_writes_that_meet", kWrongBytes, FlipsBetweenTwoWrites()},
       {"server_reads_what_was_before_the_last_write", kWrongBytes, ReadsBeforeTheLastWrite()},
+      {"server_reads_zeroes_beside_a_write_in_flight",
+       By(kTransmissionReadBesideWrite, Fuzz(kWrongData, kTransmissionReadBesideWrite)), ReadsZeroesBesideAWrite()},
       {"server_applies_an_answered_write_again_later", kWrongBytes, WritesAgainLater()},
       {"server_caches_reads_of_each_connection", Fuzz(kWrongData, kEflagsMultiConnFlushVisible),
        CachesReads([](const Request&) { return 0; })},

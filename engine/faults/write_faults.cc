@@ -12,6 +12,7 @@ constexpr std::uint16_t kNoHole = CommandFlag::kNoHole;
 constexpr std::uint16_t kFastZero = CommandFlag::kFastZero;
 constexpr std::size_t kCookieAt = 8;  // In a request.
 constexpr Detector kWrongBytes = Fuzz(kWrongData, kTransmissionWriteThenReply);
+constexpr Detector kMissingZeroes = Fuzz(kWrongData, kWriteZeroesReadsZero);
 
 Change RoundsOutwards(std::uint16_t command) {
   return ChangesRange(command, [](Request& request) {
@@ -117,7 +118,7 @@ std::vector<Fault> WriteFaults() {
       {"server_does_not_know_write_zeroes", kEflagsWriteZeroesWorks, Fails(kWriteZeroes, kEinval, OnSuccess)},
       {"server_refuses_no_hole", By(kEflagsWriteZeroesWorks, kCmdflagNoHoleSupport),
        Fails(kWriteZeroes, kEinval, OnFlag(kNoHole))},
-      {"server_forgets_write_zeroes", kWrongBytes, Forgets(kWriteZeroes)},
+      {"server_forgets_write_zeroes", kMissingZeroes, Forgets(kWriteZeroes)},
       {"server_zeroes_one_sector",
        By(kWriteZeroesReadsZero, kSub<kWriteZeroesReadsZero, "no-hole">, kSub<kWriteZeroesReadsZero, "fast">),
        ChangesRequest(
@@ -125,7 +126,7 @@ std::vector<Fault> WriteFaults() {
            [](Request& request) { request.length = std::min<std::uint64_t>(request.length, kSectorBytes); })},
       {"server_zeroes_all_but_the_last_byte",
        By(kSub<kWriteZeroesReadsZero, "edges">, kSub<kWriteZeroesReadsZero, "no-hole-edges">,
-          kSub<kWriteZeroesReadsZero, "powers-of-2">, kWrongBytes),
+          kSub<kWriteZeroesReadsZero, "powers-of-2">, kMissingZeroes),
        ChangesRange(kWriteZeroes, [](Request& request) { request.length -= request.length > 1 ? 1 : 0; })},
       {"server_rounds_zeroes_outwards",
        By(kSub<kWriteZeroesReadsZero, "edges">, kSub<kWriteZeroesReadsZero, "no-hole-edges">,

@@ -1,11 +1,56 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Checks of what is in flight: requests before DISC, and the data of a WRITE that is refused. Spec: proto.md,
-// NBD_CMD_DISC, NBD_CMD_WRITE.
+// Checks of what is in flight: READs beside a WRITE, requests before DISC, and the data of a WRITE that is refused.
+// Spec: proto.md, NBD_CMD_DISC, NBD_CMD_WRITE.
 #include "conformance/checks/data/known_stretch.h"
 
 namespace nbdspec::conformance {
 
 namespace {
+
+// --- READ beside WRITE -----------------------------------------------------------------------------------------
+
+// READs right before and behind a WRITE over data and, where the server has them, zeroes.
+Judgement ShowsEither(CheckContext& context) {
+  constexpr std::uint64_t kPartBytes = 64 * kKiB;
+  constexpr std::string_view kAllowed = "what was there before the WRITE, or what it leaves";
+  NBDSPEC_TRY(entered, context.EnterWithChunks());
+  const std::uint64_t base = UsableBytes(entered) / 4 / kPartBytes * kPartBytes;
+  const ByteRange all = {.begin = base, .end = base + 2 * kPartBytes};
+  Attempts attempts;
+  for (int round = 0; round < 8; ++round) {
+    KnownStretch before = KnownStretch::Around(entered, all, 0);
+    NBDSPEC_TRY(filled, before.Fill(entered, context.random()));
+    const Request zeroes = RequestFor(CommandType::kWriteZeroes, {.begin = base + kPartBytes, .end = all.end});
+    if (IsOffered(entered, CommandType::kWriteZeroes)) {
+      NBDSPEC_TRY(is_zeroed, attempts.Ask(entered, zeroes));
+      is_zeroed ? before.Apply(zeroes) : before.Forget(RangeOf(zeroes));
+    }
+    Request write = CommandOn(context, CommandType::kWrite, 0, before.range());
+    write.cookie = entered.session.NextCookie();
+    std::vector<ClientMessage> messages = {write};
+    for (int i = 0; i < 3; ++i) {
+      Request read = RequestFor(CommandType::kRead, before.range());
+      read.cookie = entered.session.NextCookie();
+      messages.insert(i == 0 ? messages.begin() : messages.end(), read);
+    }
+    entered.session.SendTogether(messages);
+    for (const ClientMessage& message : messages) {
+      const auto& request = std::get<Request>(message);
+      if (request.type == CommandType::kWrite) {
+        NBDSPEC_TRY(written, entered.session.NextAnswer(request.cookie));
+        continue;
+      }
+      NBDSPEC_TRY(found, attempts.Await(entered, request));
+      const auto either = found ? before.FirstNeither(*found, write) : std::nullopt;
+      if (either) {
+        return Broken(fmt::format("a READ in flight with {} shows byte {} at {}", Describe(write),
+                                  (*found)[*either - request.offset], *either),
+                      kAllowed);
+      }
+    }
+  }
+  return attempts.Conclude();
+}
 
 // --- DISC ------------------------------------------------------------------------------------------------------
 
@@ -190,6 +235,8 @@ Judgement ConsumesData(CheckContext& context) {
 
 std::vector<Check> InFlightChecks() {
   return {
+      {kTransmissionReadBesideWrite, "A READ in flight with a WRITE shows what was there before, or what that leaves.",
+       ShowsEither, kWritable},
       {kSub<kTransmissionWriteThenReply, "before-disc">,
        "What was answered with success before the connection ended by DISC is there on the next one.",
        IsThereAfterDisc</*all=*/false>, kWritable},

@@ -79,6 +79,16 @@ Bytes KnownStretch::BytesOf(ByteRange range) const {
   return {begin, begin + static_cast<std::ptrdiff_t>(range.length())};
 }
 
+std::optional<std::uint64_t> KnownStretch::FirstNeither(const Bytes& found, const Request& write) const {
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const std::uint64_t at = range_.begin + i;
+    if (found[i] != bytes_[i] && found[i] != write.payload[i] && !unknown_.Contains(at)) {
+      return at;
+    }
+  }
+  return {};
+}
+
 Judgement KnownStretch::Compare(Entered& entered, std::string_view after, std::string_view allowed) const {
   for (const ByteRange piece : PiecesOf(range_, PieceBytes(entered))) {
     NBDSPEC_TRY(found, ReadBytes(entered.session, piece));

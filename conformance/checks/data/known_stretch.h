@@ -46,6 +46,10 @@ class KnownStretch {
   // The bytes that a READ of `range` must give. Range: inside the stretch, without what is forgotten.
   [[nodiscard]] Bytes BytesOf(ByteRange range) const;
 
+  // The offset of the first of `found`, read of the stretch while `write` was in flight, that is neither what is known
+  // here nor what `write`, a WRITE of the stretch, leaves.
+  [[nodiscard]] std::optional<std::uint64_t> FirstNeither(const Bytes& found, const Request& write) const;
+
   // Broken at the first byte that is another one; `after` says what was done before, `allowed` what is promised.
   Judgement Compare(Entered& entered, std::string_view after, std::string_view allowed) const;
 

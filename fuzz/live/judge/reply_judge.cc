@@ -25,6 +25,7 @@ constexpr std::size_t kDataOffsetBytes = 8;  // Before the data of a content chu
 
 constexpr auto kLiveRequirements = std::to_array<std::string_view>({
     spec::kTransmissionWriteThenReply,
+    spec::kWriteZeroesReadsZero,
     spec::kEflagsMultiConnFlushVisible,
     spec::kEflagsMultiConnFuaVisible,
     spec::kTransmissionFlushCoversCompleted,
@@ -33,8 +34,12 @@ constexpr auto kLiveRequirements = std::to_array<std::string_view>({
     spec::kBaseAllocationZeroReadsZero,
     spec::kTransmissionCookieEcho,
     spec::kTransmissionReplyPerRequest,
+    spec::kDiscNoReply,
     spec::kTransmissionDisconnectOnlyAllowedServer,
+    spec::kTransmissionSimpleMagic,
     spec::kStructuredChunkMagic,
+    spec::kTransmissionMagicExtendedGatedServer,
+    spec::kExtReplyMagic,
 });
 
 std::string RangeText(ByteRange range) {
@@ -58,6 +63,8 @@ std::string_view RequirementOf(Refutation::Promise promise) {
   switch (promise) {
     case Refutation::Promise::kWriteThenReply:
       return spec::kTransmissionWriteThenReply;
+    case Refutation::Promise::kZeroesThenReply:
+      return spec::kWriteZeroesReadsZero;
     case Refutation::Promise::kFlushIsVisible:
       return spec::kEflagsMultiConnFlushVisible;
     case Refutation::Promise::kFuaIsVisible:
@@ -139,6 +146,7 @@ Access ReplyJudge::Start(const engine::RequestStep& request, const engine::Negot
   request_ = request;
   exchange_.Start(HeadOf(request), negotiated);
   wrong_data_.reset();
+  beside_write_.reset();
   ticket_ = ticket;
   model_ = &model;
   Access access = AccessOf(request_, exchange_);
@@ -166,34 +174,51 @@ void ReplyJudge::Take(const ReplyView& reply) {
   }
 }
 
-// `byte` at `offset` is wrong. `requirement`: the rule, unless another connection's write should be seen there.
+// `byte` at `offset` is wrong. `requirement`: the rule, unless zeroes or another connection's write should be there.
 Failure ReplyJudge::WrongByte(FindingKind kind, std::string_view requirement, std::uint64_t offset,
                               std::uint8_t byte) const {
   Refutation refutation = model_->Explain(ticket_, offset, byte);
-  const bool is_shared = refutation.broken != Refutation::Promise::kWriteThenReply;
+  const bool is_of_a_write = refutation.broken == Refutation::Promise::kWriteThenReply;
   return {.kind = kind,
-          .violation = {.requirement = is_shared ? RequirementOf(refutation.broken) : requirement,
+          .violation = {.requirement = is_of_a_write ? requirement : RequirementOf(refutation.broken),
                         .expected = ByteText(refutation.possible, offset)},
           .timeline = std::move(refutation.timeline)};
 }
 
 void ReplyJudge::CompareData(std::uint64_t offset, ByteView data) {
-  if (const auto wrong_at = wrong_data_ ? std::nullopt : model_->Refute(ticket_, offset, data)) {
-    const std::uint8_t byte = data[static_cast<std::size_t>(*wrong_at - offset)];
-    wrong_data_ = WrongByte(FindingKind::kWrongData, spec::kTransmissionWriteThenReply, *wrong_at, byte);
-    wrong_data_->violation.saw = "byte " + std::to_string(byte);
-  }
+  Compare(offset, data, spec::kTransmissionWriteThenReply,
+          [](std::uint8_t byte) { return "byte " + std::to_string(byte); });
 }
 
 // A hole is zeroes that were not sent.
 void ReplyJudge::CompareHole(ByteRange hole) {
   static constexpr std::array<std::uint8_t, std::size_t{64} << 10> kZeroes = {};
-  for (std::uint64_t at = hole.begin; at < hole.end && !wrong_data_; at += kZeroes.size()) {
+  for (std::uint64_t at = hole.begin; at < hole.end; at += kZeroes.size()) {
     const ByteView zeroes = ByteView(kZeroes).first(std::min<std::uint64_t>(kZeroes.size(), hole.end - at));
-    if (const auto wrong_at = model_->Refute(ticket_, at, zeroes)) {
-      wrong_data_ = WrongByte(FindingKind::kWrongData, spec::kStructuredOffsetHoleReadsZero, *wrong_at, /*byte=*/0);
-      wrong_data_->violation.saw = "a hole " + RangeText(hole);
-    }
+    Compare(at, zeroes, spec::kStructuredOffsetHoleReadsZero,
+            [&](std::uint8_t /*byte*/) { return "a hole " + RangeText(hole); });
+  }
+}
+
+// `saw(byte)`: in words.
+template <typename Saw>
+void ReplyJudge::Compare(std::uint64_t offset, ByteView data, std::string_view requirement, Saw saw) {
+  if (wrong_data_) {
+    return;
+  }
+  const Unexplained unexplained = model_->Refute(ticket_, offset, data);
+  const auto failure_at = [&](std::uint64_t at) {
+    const std::uint8_t byte = data[static_cast<std::size_t>(at - offset)];
+    Failure failure = WrongByte(FindingKind::kWrongData, requirement, at, byte);
+    failure.violation.saw = saw(byte);
+    return failure;
+  };
+  if (unexplained.wrong_at) {
+    wrong_data_ = failure_at(*unexplained.wrong_at);
+  } else if (unexplained.open_at && !beside_write_) {
+    beside_write_ = failure_at(*unexplained.open_at).violation;
+    beside_write_->requirement = spec::kTransmissionReadBesideWrite;
+    beside_write_->saw += ", while a write there is in flight";
   }
 }
 
@@ -212,7 +237,11 @@ std::optional<Failure> ReplyJudge::FindFailure() const {
 }
 
 std::vector<engine::Violation> ReplyJudge::FindWarnings() const {
-  return engine::FindViolations(exchange_, engine::RulesOf(spec::Severity::kWarning));
+  auto warnings = engine::FindViolations(exchange_, engine::RulesOf(spec::Severity::kWarning));
+  if (beside_write_ && succeeded()) {
+    warnings.push_back(*beside_write_);
+  }
+  return warnings;
 }
 
 std::optional<Failure> ReplyJudge::FindFalseClaim() const {

@@ -65,6 +65,8 @@ class ReplyJudge {
  private:
   void CompareData(std::uint64_t offset, engine::ByteView data);
   void CompareHole(engine::ByteRange hole);
+  template <typename Saw>
+  void Compare(std::uint64_t offset, engine::ByteView data, std::string_view requirement, Saw saw);
   [[nodiscard]] Failure WrongByte(FindingKind kind, std::string_view requirement, std::uint64_t offset,
                                   std::uint8_t byte) const;
   [[nodiscard]] std::optional<Failure> FindFalseClaim() const;
@@ -74,7 +76,8 @@ class ReplyJudge {
   engine::Exchange exchange_;
   Ticket ticket_ = 0;
   ConcurrentModel* model_ = nullptr;
-  std::optional<Failure> wrong_data_;  // Counts only when no error comes after it.
+  std::optional<Failure> wrong_data_;              // Counts only when no error comes after it, as does the next.
+  std::optional<engine::Violation> beside_write_;  // What no write explains, and a write in flight excuses.
 };
 
 }  // namespace nbdspec::fuzz

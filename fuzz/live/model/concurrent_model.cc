@@ -131,7 +131,7 @@ std::size_t ConcurrentModel::IndexOf(Ticket ticket) const {
   return static_cast<std::size_t>(found - in_flight_.begin());
 }
 
-std::optional<std::uint64_t> ConcurrentModel::Refute(Ticket ticket, std::uint64_t offset, engine::ByteView data) {
+Unexplained ConcurrentModel::Refute(Ticket ticket, std::uint64_t offset, engine::ByteView data) {
   if (is_learning_) {
     bytes().Learn(offset, data);
     return {};
@@ -140,11 +140,11 @@ std::optional<std::uint64_t> ConcurrentModel::Refute(Ticket ticket, std::uint64_
   std::vector<SeenRun> shown;
   // What proves something is kept: an error may yet take it back.
   const bool is_proof = looking.access.is_proof && looking.shown.size() < kShownMax;
-  const auto refuted = disputed_.Refute(LookerOf(looking), offset, data, is_proof, shown);
+  const Unexplained unexplained = disputed_.Refute(LookerOf(looking), offset, data, is_proof, shown);
   if (is_proof) {
     looking.shown.insert(looking.shown.end(), shown.begin(), shown.end());
   }
-  return refuted;
+  return unexplained;
 }
 
 std::optional<std::uint64_t> ConcurrentModel::RefuteZeroes(Ticket ticket, ByteRange range) {
@@ -168,9 +168,12 @@ Refutation ConcurrentModel::Explain(Ticket ticket, std::uint64_t offset, std::ui
 // That other connections see a write is broken where it was seen, but not by this one.
 Refutation::Promise ConcurrentModel::BrokenPromise(const std::vector<TimedAccess>& history, const TimedAccess& looking,
                                                    std::uint64_t offset) const {
+  const Refutation::Promise of_the_write = disputed_.IsZeroed(LookerOf(looking), offset)
+                                               ? Refutation::Promise::kZeroesThenReply
+                                               : Refutation::Promise::kWriteThenReply;
   const TimedAccess* const last = LastWriteBefore(history, looking, offset);
   if (sharing_ != Sharing::kAtFlush || last == nullptr || last->access.connection == looking.access.connection) {
-    return Refutation::Promise::kWriteThenReply;
+    return of_the_write;
   }
   const auto saw_it = [&](const TimedAccess& each, bool is_same_connection) {
     return each.access.kind == Access::Kind::kLooks && each.access.request.command == engine::Command::kRead &&
@@ -180,7 +183,7 @@ Refutation::Promise ConcurrentModel::BrokenPromise(const std::vector<TimedAccess
   const bool others_saw = std::ranges::any_of(history, [&](const auto& each) { return saw_it(each, false); });
   const bool this_saw = std::ranges::any_of(history, [&](const auto& each) { return saw_it(each, true); });
   if (!others_saw || this_saw) {
-    return Refutation::Promise::kWriteThenReply;
+    return of_the_write;
   }
   return last->access.is_durable ? Refutation::Promise::kFuaIsVisible : Refutation::Promise::kFlushIsVisible;
 }

@@ -4,7 +4,8 @@
 //
 //   write a   |--------|          both may have happened in either order
 //   write b        |-------|
-//   read          |--|            may show what was there before, or what either wrote
+//   read          |--|            may show anything, though a right server seldom shows a byte that is neither what
+//                                 was there before nor what either wrote (docs/reads_during_writes.md)
 //   read                     |--| shows what either wrote, and from then on it is that one
 //
 // A request begins when it is sent and ends when its reply has come.
@@ -43,7 +44,7 @@ enum class Sharing {
 
 // Why a byte cannot be shown.
 struct Refutation {
-  enum class Promise { kWriteThenReply, kFlushIsVisible, kFuaIsVisible };
+  enum class Promise { kWriteThenReply, kZeroesThenReply, kFlushIsVisible, kFuaIsVisible };
   std::vector<std::uint8_t> possible;  // What could stand there.
   Promise broken = Promise::kWriteThenReply;
   std::vector<std::string> timeline;  // A line for each request that tells.
@@ -64,8 +65,8 @@ class ConcurrentModel {
   // The reply has come: `succeeded`, or with an error, or it never will.
   void End(Ticket ticket, bool succeeded);
 
-  // Whether `data` at `offset` may be shown by the request `ticket`. Returns the first offset where it may not.
-  [[nodiscard]] std::optional<std::uint64_t> Refute(Ticket ticket, std::uint64_t offset, engine::ByteView data);
+  // What nothing explains of `data` at `offset`, which the request `ticket` shows.
+  [[nodiscard]] Unexplained Refute(Ticket ticket, std::uint64_t offset, engine::ByteView data);
 
   // Whether the reply to `ticket` may claim that `range` reads as zeroes. Returns the first offset where it may not.
   [[nodiscard]] std::optional<std::uint64_t> RefuteZeroes(Ticket ticket, engine::ByteRange range);

@@ -4,7 +4,8 @@
 //
 // The oracle keeps every state in which a right server could be (Worlds). What one of them could answer the model must
 // accept. Where no write is under way the model must reject all else; beside one it is lenient on purpose, because NBD
-// promises nothing of two READs in flight with one write: there the test counts.
+// promises nothing there: not what a READ in flight with a write shows, for which the model has a word (open), and not
+// that two READs in flight with one write agree. There the test counts.
 
 #include <gtest/gtest.h>
 
@@ -183,6 +184,7 @@ class Worlds {
 struct Counts {
   std::uint64_t right = 0;    // Answers that some right server gives: all are accepted.
   std::uint64_t wrong = 0;    // Answers that none gives, and that are rejected.
+  std::uint64_t open = 0;     // Answers that none gives, and that are accepted for a write in flight.
   std::uint64_t lenient = 0;  // Answers that none gives, and that are accepted.
 };
 
@@ -264,12 +266,13 @@ struct Histories {
       }
       data.push_back(engine::PatternByteAt(values[byte], byte));
     }
-    const bool is_accepted = !model.Refute(static_cast<Ticket>(index + 1), range.begin, data);
+    const Unexplained unexplained = model.Refute(static_cast<Ticket>(index + 1), range.begin, data);
+    const bool is_accepted = !unexplained.wrong_at;
     if (is_right) {
       ++counts.right;
-      EXPECT_TRUE(is_accepted) << Text(index, values);
+      EXPECT_TRUE(is_accepted && !unexplained.open_at) << Text(index, values);
     } else if (is_accepted) {
-      ++counts.lenient;
+      ++(unexplained.open_at ? counts.open : counts.lenient);
       EXPECT_TRUE(may_be_lenient) << Text(index, values);
     } else {
       ++counts.wrong;
@@ -389,6 +392,7 @@ std::vector<Request> Kinds(const std::vector<Request::Kind>& kinds, std::span<co
 void Expect(const Counts& counts, const Counts& expected) {
   EXPECT_EQ(counts.right, expected.right);
   EXPECT_EQ(counts.wrong, expected.wrong);
+  EXPECT_EQ(counts.open, expected.open);
   EXPECT_EQ(counts.lenient, expected.lenient);
 }
 
@@ -396,25 +400,26 @@ using enum Request::Kind;
 
 TEST(ConcurrentModelExhaustive, WithoutACacheFourRequestsOnTwoBytes) {
   Expect(Enumeration(Kinds({kRead, kWrite}, kRanges, 1), 4).Run(Sharing::kAtOnce),
-         {.right = 662'477, .wrong = 1'204'604, .lenient = 19'450});
+         {.right = 662'477, .wrong = 587'861, .open = 616'743, .lenient = 19'450});
 }
 
 TEST(ConcurrentModelExhaustive, WithoutACacheFourRequestsOfTwoConnectionsOnOneByte) {
   Expect(Enumeration(Kinds({kRead, kWrite}, std::span(kRanges).first(1), 2), 4).Run(Sharing::kAtOnce),
-         {.right = 58'141, .wrong = 36'855, .lenient = 1'664});
+         {.right = 58'141, .wrong = 11'619, .open = 25'236, .lenient = 1'664});
 }
 
 TEST(ConcurrentModelExhaustive, WithCachesFourRequestsOfTwoConnectionsOnOneByte) {
   std::vector<Request> kinds = Kinds({kRead, kWrite, kFua}, std::span(kRanges).first(1), 2);
   kinds.push_back({.kind = kFlush, .range = {}});
   Expect(Enumeration(std::move(kinds), 4).Run(Sharing::kAtFlush),
-         {.right = 309'598, .wrong = 172'501, .lenient = 6'091});
+         {.right = 309'598, .wrong = 48'871, .open = 123'630, .lenient = 6'091});
 }
 
 TEST(ConcurrentModelExhaustive, WithCachesThreeRequestsOfTwoConnectionsOnTwoBytes) {
   std::vector<Request> kinds = Kinds({kRead, kWrite, kFua}, kRanges, 2);
   kinds.push_back({.kind = kFlush, .range = {}});
-  Expect(Enumeration(std::move(kinds), 3).Run(Sharing::kAtFlush), {.right = 83'737, .wrong = 144'708, .lenient = 825});
+  Expect(Enumeration(std::move(kinds), 3).Run(Sharing::kAtFlush),
+         {.right = 83'737, .wrong = 83'608, .open = 61'100, .lenient = 825});
 }
 
 }  // namespace

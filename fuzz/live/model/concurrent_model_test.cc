@@ -52,7 +52,7 @@ void WriteAlone(ConcurrentModel& model, const Access& access, bool succeeded = t
 // Whether a read of `range` begun and ended now may show `data`.
 bool MayRead(ConcurrentModel& model, ByteRange range, const Bytes& data, std::uint8_t connection = 1) {
   model.Begin(91, Look(range, connection));
-  const bool may = !model.Refute(91, range.begin, data);
+  const bool may = !model.Refute(91, range.begin, data).wrong_at;
   model.End(91, true);
   return may;
 }
@@ -81,10 +81,10 @@ TEST(ConcurrentModel, ARefutedReadNamesTheFirstWrongByte) {
   data[5] = 1;
   data[9] = 1;
   model.Begin(1, Look({.begin = 16, .end = 32}));
-  EXPECT_EQ(model.Refute(1, 16, data), 21U);
+  EXPECT_EQ(model.Refute(1, 16, data).wrong_at, 21U);
 }
 
-TEST(ConcurrentModel, AReadInFlightWithAWriteMayShowEitherByteByByte) {
+TEST(ConcurrentModel, AReadInFlightWithAWriteShowsEitherByteByByteAndNothingElseIsForbidden) {
   for (const bool read_first : {true, false}) {
     ConcurrentModel model = Model();
     model.Begin(read_first ? 1U : 2U, read_first ? Look(kAll) : Write(kPart, kOnes));
@@ -92,12 +92,13 @@ TEST(ConcurrentModel, AReadInFlightWithAWriteMayShowEitherByteByByte) {
     Bytes mixed(64);
     mixed[9] = *kOnes.ByteAt(9);
     mixed[15] = *kOnes.ByteAt(15);
-    EXPECT_FALSE(model.Refute(1, 0, mixed));
+    EXPECT_FALSE(model.Refute(1, 0, mixed).wrong_at);
     mixed[10] = static_cast<std::uint8_t>(*kOnes.ByteAt(10) + 1);  // Neither.
-    EXPECT_EQ(model.Refute(1, 0, mixed), 10U);
-    mixed[10] = 0;
+    EXPECT_FALSE(model.Refute(1, 0, mixed).wrong_at);
+    EXPECT_EQ(model.Refute(1, 0, mixed).open_at, 10U);
     mixed[16] = *kOnes.ByteAt(16);  // The write does not reach it.
-    EXPECT_EQ(model.Refute(1, 0, mixed), 16U);
+    EXPECT_EQ(model.Refute(1, 0, mixed).wrong_at, 16U);
+    EXPECT_EQ(model.Refute(1, 0, mixed).open_at, 10U);
   }
 }
 
@@ -105,9 +106,21 @@ TEST(ConcurrentModel, TheReadMayStillShowWhatWasThereWhenTheWriteHasEnded) {
   ConcurrentModel model = Model();
   model.Begin(1, Look(kAll));
   WriteAlone(model, Write(kPart, kOnes));
-  EXPECT_FALSE(model.Refute(1, 0, Bytes(64)));
+  EXPECT_FALSE(model.Refute(1, 0, Bytes(64)).wrong_at);
   model.End(1, true);
   EXPECT_FALSE(MayRead(model, kAll, Bytes(64)));  // But not one that is sent now.
+}
+
+// Not even when the answers have come, as long as the READ was sent before.
+TEST(ConcurrentModel, BesideAWriteAReadMayShowWhatWasThereLongBefore) {
+  ConcurrentModel model = Model();
+  WriteAlone(model, Write(kPart, kOnes));
+  model.Begin(1, Look(kPart));
+  WriteAlone(model, Write(kPart, kTwos));
+  EXPECT_FALSE(model.Refute(1, kPart.begin, Bytes(8)).wrong_at);
+  EXPECT_EQ(model.Refute(1, kPart.begin, Bytes(8)).open_at, kPart.begin);
+  model.End(1, true);
+  EXPECT_FALSE(MayRead(model, kPart, Bytes(8)));
 }
 
 TEST(ConcurrentModel, OfTwoWritesInFlightAReadMayShowAny) {
@@ -116,7 +129,7 @@ TEST(ConcurrentModel, OfTwoWritesInFlightAReadMayShowAny) {
   WriteAlone(model, Write(kPart, kOnes));
   WriteAlone(model, Write(kPart, kTwos));
   for (const Bytes& data : {Bytes(8), BytesOf(kOnes, kPart), BytesOf(kTwos, kPart)}) {
-    EXPECT_FALSE(model.Refute(1, kPart.begin, data));
+    EXPECT_FALSE(model.Refute(1, kPart.begin, data).wrong_at);
   }
 }
 
@@ -182,7 +195,7 @@ TEST(ConcurrentModel, WhatAFailedReadShowedProvesNothing) {
   model.End(1, true);
   model.End(2, true);
   model.Begin(3, Look(kPart));
-  EXPECT_FALSE(model.Refute(3, kPart.begin, BytesOf(kOnes, kPart)));
+  EXPECT_FALSE(model.Refute(3, kPart.begin, BytesOf(kOnes, kPart)).wrong_at);
   model.End(3, /*succeeded=*/false);
   EXPECT_TRUE(MayRead(model, kPart, BytesOf(kTwos, kPart)));
 }
@@ -241,6 +254,7 @@ TEST(ConcurrentModel, DisputesHaveABound) {
     ASSERT_LE(model.disputed().region_count(), 5000U);
   }
   EXPECT_TRUE(MayRead(model, {.begin = 2, .end = 3}, Bytes(1, 77), 1));
+  model.End(1, true);
   EXPECT_FALSE(MayRead(model, {.begin = 1, .end = 2}, Bytes(1, 77), 1));
   EXPECT_FALSE(MayRead(model, {.begin = 19998, .end = 19999}, Bytes(1), 1));
 }
@@ -260,11 +274,11 @@ TEST(ConcurrentModel, ARefutationShowsTheRequestsThatMatter) {
   model.End(2, true);
   model.End(1, true);
   begin(3, Look(kPart), step(engine::Command::kRead));
-  ASSERT_FALSE(model.Refute(3, kPart.begin, BytesOf(kOnes, kPart)));
+  ASSERT_FALSE(model.Refute(3, kPart.begin, BytesOf(kOnes, kPart)).wrong_at);
   model.End(3, true);
   begin(4, Look(kPart), step(engine::Command::kRead));
   const Bytes flipped = BytesOf(kTwos, kPart);
-  ASSERT_EQ(model.Refute(4, kPart.begin, flipped), 8U);
+  ASSERT_EQ(model.Refute(4, kPart.begin, flipped).wrong_at, 8U);
   const Refutation refutation = model.Explain(4, 8, flipped[0]);
   EXPECT_EQ(refutation.possible, std::vector<std::uint8_t>{*kOnes.ByteAt(8)});
   EXPECT_EQ(refutation.broken, Refutation::Promise::kWriteThenReply);
@@ -274,6 +288,26 @@ TEST(ConcurrentModel, ARefutationShowsTheRequestsThatMatter) {
                                      "read 8 +8                 ||    showed byte 249",
                                      "read 8 +8                   |-  shows byte 250",
                                  }));
+}
+
+TEST(ConcurrentModel, WhereOnlyZeroesMayBeTheirPromiseIsBroken) {
+  ConcurrentModel model = Model();
+  const auto broken_at = [&](std::uint64_t offset) {
+    model.Begin(5, Look(kAll));
+    const Refutation::Promise broken = model.Explain(5, offset, 77).broken;
+    model.End(5, true);
+    return broken;
+  };
+  WriteAlone(model, Write({.begin = 8, .end = 24}, kOnes));
+  WriteAlone(model, Write(kPart, kZeroes));
+  EXPECT_EQ(broken_at(8), Refutation::Promise::kZeroesThenReply);
+  EXPECT_EQ(broken_at(16), Refutation::Promise::kWriteThenReply);
+  EXPECT_EQ(broken_at(40), Refutation::Promise::kWriteThenReply);  // Zero, but nobody has zeroed it.
+  model.Begin(1, Write(kPart, kOnes));
+  model.Begin(2, Write(kPart, kZeroes));
+  model.End(1, true);
+  model.End(2, true);
+  EXPECT_EQ(broken_at(8), Refutation::Promise::kWriteThenReply);  // Either may stand there.
 }
 
 TEST(ConcurrentModel, AFailedWriteAndATrimLeaveNothingKnown) {

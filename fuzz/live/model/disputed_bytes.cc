@@ -254,13 +254,16 @@ std::size_t DisputedBytes::MatchLength(const Candidate& candidate, std::uint64_t
 }
 
 // Explains `data`, which lies inside of `region`, run by run: each as long as any candidate explains it.
-std::optional<std::uint64_t> DisputedBytes::RefuteIn(const Region& region, const Looker& looker, std::uint64_t offset,
-                                                     ByteView data, std::vector<Run>& runs,
-                                                     std::vector<SeenRun>& shown) const {
+Unexplained DisputedBytes::RefuteIn(const Region& region, const Looker& looker, std::uint64_t offset, ByteView data,
+                                    std::vector<Run>& runs, std::vector<SeenRun>& shown) const {
   const auto may_be_anything = [&](const Candidate& each) { return each.is_unknown() && each.IsVisible(looker); };
   if (std::ranges::any_of(region.candidates, may_be_anything)) {
     return {};
   }
+  // Nobody promises what a READ shows of a write before its answer: docs/reads_during_writes.md.
+  const bool is_written = std::ranges::any_of(
+      region.candidates, [&](const Candidate& each) { return !each.is_before && each.ended_at > looker.sent_at; });
+  Unexplained unexplained;
   while (!data.empty()) {
     Run run;
     std::size_t longest = 0;
@@ -276,7 +279,14 @@ std::optional<std::uint64_t> DisputedBytes::RefuteIn(const Region& region, const
       }
     }
     if (longest == 0) {
-      return offset;
+      auto& first = is_written ? unexplained.open_at : unexplained.wrong_at;
+      first = first.value_or(offset);
+      if (!is_written) {
+        return unexplained;
+      }
+      ++offset;
+      data = data.subspan(1);
+      continue;
     }
     run.range = {.begin = offset, .end = offset + longest};
     if (runs.size() < kRunsMax) {
@@ -287,7 +297,7 @@ std::optional<std::uint64_t> DisputedBytes::RefuteIn(const Region& region, const
     offset += longest;
     data = data.subspan(longest);
   }
-  return {};
+  return unexplained;
 }
 
 // The first offset in `range` where `data`, which stands there, is also what one of `candidates` left that `looker` may
@@ -375,26 +385,30 @@ void DisputedBytes::StandIn(const Run& run, const Candidate& gone, ByteView data
   }
 }
 
-std::optional<std::uint64_t> DisputedBytes::Refute(const Looker& looker, std::uint64_t offset, ByteView data,
-                                                   bool is_proof, std::vector<SeenRun>& shown) {
+Unexplained DisputedBytes::Refute(const Looker& looker, std::uint64_t offset, ByteView data, bool is_proof,
+                                  std::vector<SeenRun>& shown) {
   const ByteRange range = {.begin = offset, .end = offset + data.size()};
   const auto part_of = [&](ByteRange part) {
     return data.subspan(static_cast<std::size_t>(part.begin - offset), static_cast<std::size_t>(part.length()));
   };
+  Unexplained unexplained;
   std::vector<Run> runs;
   std::uint64_t at = offset;
   for (auto region = FirstIn(range); at < range.end; ++region) {
     const std::uint64_t next = region == regions_.end() ? range.end : std::clamp(region->first, at, range.end);
     const ByteRange gap = {.begin = at, .end = next};
-    if (const auto wrong_at = bytes_.FirstDifference(gap.begin, part_of(gap), gap.begin)) {
-      return wrong_at;
+    unexplained.wrong_at = bytes_.FirstDifference(gap.begin, part_of(gap), gap.begin);
+    if (unexplained.wrong_at) {
+      return unexplained;
     }
     if (next == range.end) {
       break;
     }
     const ByteRange part = {.begin = next, .end = std::min(region->second.end, range.end)};
-    if (const auto wrong_at = RefuteIn(region->second, looker, part.begin, part_of(part), runs, shown)) {
-      return wrong_at;
+    const Unexplained here = RefuteIn(region->second, looker, part.begin, part_of(part), runs, shown);
+    unexplained.open_at = unexplained.open_at ? unexplained.open_at : here.open_at;
+    if (here.wrong_at) {
+      return {.wrong_at = here.wrong_at, .open_at = unexplained.open_at};
     }
     at = part.end;
   }
@@ -403,7 +417,7 @@ std::optional<std::uint64_t> DisputedBytes::Refute(const Looker& looker, std::ui
       ExcludeByRun(looker, run, part_of(run.range));
     }
   }
-  return {};
+  return unexplained;
 }
 
 std::optional<std::uint64_t> DisputedBytes::RefuteZeroesIn(const Region& region, const Looker& looker,
@@ -450,6 +464,17 @@ std::optional<std::uint64_t> DisputedBytes::RefuteZeroes(const Looker& looker, B
     }
   }
   return {};
+}
+
+bool DisputedBytes::IsZeroed(const Looker& looker, std::uint64_t offset) const {
+  const auto region = FirstIn({.begin = offset, .end = offset + 1});
+  if (region == regions_.end() || region->first > offset) {
+    return bytes_.IsZeroed(offset);
+  }
+  return std::ranges::all_of(region->second.candidates, [&](const Candidate& each) {
+    return !each.IsVisible(looker) || each.effect.kind == Effect::Kind::kZeroes ||
+           (each.is_before && bytes_.IsZeroed(offset));
+  });
 }
 
 std::vector<std::uint8_t> DisputedBytes::ValuesAt(const Looker& looker, std::uint64_t offset) const {

@@ -69,6 +69,12 @@ struct SeenRun {
   Effect effect = {};
 };
 
+// What nothing explains of the bytes that a READ showed.
+struct Unexplained {
+  std::optional<std::uint64_t> wrong_at = {};  // The first that may not be shown.
+  std::optional<std::uint64_t> open_at = {};   // The first that a write in flight with the READ covers.
+};
+
 class DisputedBytes {
  public:
   explicit DisputedBytes(KnownBytes bytes) : bytes_(std::move(bytes)), windows_(bytes_.windows()) {}
@@ -100,16 +106,19 @@ class DisputedBytes {
   // what one of the first `connections` connections sends later.
   void Prune(engine::ByteRange range, const std::vector<Looker>& lookers, std::uint8_t connections);
 
-  // The first of the bytes `data` at `offset`, seen by `looker`, that no candidate explains. Where all is explained and
-  // `is_proof`, candidates that it excludes are gone. Appends what was shown.
-  std::optional<std::uint64_t> Refute(const Looker& looker, std::uint64_t offset, engine::ByteView data, bool is_proof,
-                                      std::vector<SeenRun>& shown);
+  // What no candidate explains of the bytes `data` at `offset`, seen by `looker`. Where none is wrong and `is_proof`,
+  // candidates that they exclude are gone. Appends what was shown.
+  Unexplained Refute(const Looker& looker, std::uint64_t offset, engine::ByteView data, bool is_proof,
+                     std::vector<SeenRun>& shown);
 
   // The first byte of `range` that cannot be zero for `looker`, where nothing is written meanwhile.
   [[nodiscard]] std::optional<std::uint64_t> RefuteZeroes(const Looker& looker, engine::ByteRange range) const;
 
   // What may stand at `offset` for `looker`, each value once; empty when that is anything.
   [[nodiscard]] std::vector<std::uint8_t> ValuesAt(const Looker& looker, std::uint64_t offset) const;
+
+  // Whether only WRITE_ZEROES says what may stand there.
+  [[nodiscard]] bool IsZeroed(const Looker& looker, std::uint64_t offset) const;
 
   // How many regions there are, for tests: what is settled takes no room.
   [[nodiscard]] std::size_t region_count() const { return regions_.size(); }
@@ -133,9 +142,8 @@ class DisputedBytes {
   void MakeRoom();
   [[nodiscard]] std::optional<std::uint8_t> ByteOf(const Candidate& candidate, std::uint64_t offset) const;
   [[nodiscard]] std::size_t MatchLength(const Candidate& candidate, std::uint64_t offset, engine::ByteView data) const;
-  std::optional<std::uint64_t> RefuteIn(const Region& region, const Looker& looker, std::uint64_t offset,
-                                        engine::ByteView data, std::vector<Run>& runs,
-                                        std::vector<SeenRun>& shown) const;
+  [[nodiscard]] Unexplained RefuteIn(const Region& region, const Looker& looker, std::uint64_t offset,
+                                     engine::ByteView data, std::vector<Run>& runs, std::vector<SeenRun>& shown) const;
   [[nodiscard]] std::optional<std::uint64_t> RefuteZeroesIn(const Region& region, const Looker& looker,
                                                             engine::ByteRange range) const;
   [[nodiscard]] static std::uint64_t FirstAmbiguous(const std::vector<Candidate>& candidates, const Looker& looker,

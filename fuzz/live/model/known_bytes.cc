@@ -71,7 +71,7 @@ void KnownBytes::Settle(Window& window, std::size_t at, std::size_t count) {
     const std::size_t size = std::min(kPageBytes, window.bytes.size() - first);
     std::fill_n(window.bytes.begin() + Signed(first), size, std::uint8_t{0});
     std::fill_n(window.knowledge.begin() + Signed(first), size,
-                page == Page::kZeroes ? Knowledge::kWritten : Knowledge::kNone);
+                page == Page::kZeroes ? Knowledge::kZeroed : Knowledge::kNone);
     page = Page::kCells;
   });
 }
@@ -86,11 +86,13 @@ void KnownBytes::Learn(std::uint64_t offset, engine::ByteView bytes) {
 }
 
 void KnownBytes::Apply(ByteRange range, Effect effect) {
-  const bool is_known = effect.kind != Effect::Kind::kUnknown;
+  const Knowledge knowledge = effect.kind == Effect::Kind::kPattern  ? Knowledge::kWritten
+                              : effect.kind == Effect::Kind::kZeroes ? Knowledge::kZeroed
+                                                                     : Knowledge::kNone;
   ForEachPart(range, [&](Window& window, std::size_t at, std::size_t count) {
     ForEachPage(window, at, count, [&](Page& page, std::size_t begin, std::size_t size) {
       if (size == kPageBytes && effect.kind != Effect::Kind::kPattern) {
-        page = is_known ? Page::kZeroes : Page::kUnknown;
+        page = effect.kind == Effect::Kind::kZeroes ? Page::kZeroes : Page::kUnknown;
         return;
       }
       Settle(window, begin, size);
@@ -100,7 +102,7 @@ void KnownBytes::Apply(ByteRange range, Effect effect) {
       } else {
         std::ranges::fill(bytes, std::uint8_t{0});
       }
-      std::fill_n(window.knowledge.begin() + Signed(begin), size, is_known ? Knowledge::kWritten : Knowledge::kNone);
+      std::fill_n(window.knowledge.begin() + Signed(begin), size, knowledge);
     });
   });
 }
@@ -123,6 +125,13 @@ std::optional<std::uint8_t> KnownBytes::At(std::uint64_t offset) const {
   std::vector<Knowledge> knowledge;
   Copy({.begin = offset, .end = offset + 1}, byte, knowledge);
   return knowledge[0] == Knowledge::kNone ? std::nullopt : std::optional(byte[0]);
+}
+
+bool KnownBytes::IsZeroed(std::uint64_t offset) const {
+  engine::Bytes byte;
+  std::vector<Knowledge> knowledge;
+  Copy({.begin = offset, .end = offset + 1}, byte, knowledge);
+  return knowledge[0] == Knowledge::kZeroed;
 }
 
 std::optional<std::uint64_t> KnownBytes::FirstDifference(std::uint64_t offset, engine::ByteView bytes,

@@ -37,6 +37,7 @@ enum class Knowledge : std::uint8_t {
   kNone = 0,
   kRead,     // By reading it: its owner may take it back with a hole of unknown contents.
   kWritten,  // By writing it.
+  kZeroed,   // By zeroing it.
 };
 
 class KnownBytes {
@@ -56,6 +57,7 @@ class KnownBytes {
   void ForgetRead(engine::ByteRange range);
 
   [[nodiscard]] std::optional<std::uint8_t> At(std::uint64_t offset) const;
+  [[nodiscard]] bool IsZeroed(std::uint64_t offset) const;
 
   // The first offset from `from` on where `bytes`, which stand at `offset`, differ from what is known.
   // Cost: that of memcmp where everything is known and equal.

@@ -32,7 +32,10 @@ class KnownBytesBesideCells : public testing::Test {
     known_.Apply(range, effect);
     for (std::uint64_t at = range.begin; at < range.end; ++at) {
       const auto byte = effect.ByteAt(at);
-      Set(at, {.byte = byte, .knowledge = byte ? Knowledge::kWritten : Knowledge::kNone});
+      Set(at, {.byte = byte,
+               .knowledge = !byte                                  ? Knowledge::kNone
+                            : effect.kind == Effect::Kind::kZeroes ? Knowledge::kZeroed
+                                                                   : Knowledge::kWritten});
     }
   }
   void Learn(std::uint64_t offset, const engine::Bytes& bytes) {
@@ -53,6 +56,7 @@ class KnownBytesBesideCells : public testing::Test {
   void ExpectEqual(ByteRange range) {
     EXPECT_EQ(known_.FirstNonZero(range), FirstIn(range, [](std::uint64_t, std::uint8_t byte) { return byte != 0; }));
     EXPECT_EQ(known_.At(range.begin), cells_[range.begin].byte);
+    EXPECT_EQ(known_.IsZeroed(range.begin), cells_[range.begin].knowledge == Knowledge::kZeroed);
     const engine::Bytes seen(range.length(), 7);
     EXPECT_EQ(known_.FirstDifference(range.begin, seen, range.begin),
               FirstIn(range, [](std::uint64_t, std::uint8_t byte) { return byte != 7; }));
