@@ -16,6 +16,8 @@
 #include <algorithm>
 #include <array>
 #include <filesystem>
+#include <iterator>
+#include <optional>
 #include <sstream>
 #include <system_error>
 #include <utility>
@@ -235,18 +237,13 @@ Trouble NotInstalled(const NamedServer& server, const std::string& suite) {
                            suite + ", which unpacks the servers of that Debian release."};
 }
 
-// The first word of what `server` says of itself that begins with a digit: "1.32.5"; of another release, what the
-// package says. Empty when they say nothing such.
-std::string VersionOf(const NamedServer& server, std::string_view suite) {
-  if (!suite.empty()) {
-    return VersionInSuite(suite, server.package);
-  }
+// The first word of what `program` says of itself that begins with a digit: "1.32.5". Empty when it says nothing such.
+std::string VersionOf(const std::string& program, std::string_view version_flag) {
   auto directory = PrivateDirectory::Make();
   if (!directory) {
     return {};
   }
-  const auto process =
-      ServerProcess::Start({std::string(server.program), std::string(server.version_flag)}, *std::move(directory));
+  const auto process = ServerProcess::Start({program, std::string(version_flag)}, *std::move(directory));
   if (!process || !(*process)->EndedBy(Transport::Clock::now() + kVersionWait)) {
     return {};
   }
@@ -254,6 +251,31 @@ std::string VersionOf(const NamedServer& server, std::string_view suite) {
   for (std::string word; words >> word;) {
     if (word[0] >= '0' && word[0] <= '9') {
       return word;
+    }
+  }
+  return {};
+}
+
+struct StartedProgram {
+  std::string path;
+  const NamedServer* server = nullptr;
+};
+
+// The program that a command starts, where that is one that nbdspec knows: its first word, or, of a shell, one of its
+// words. Anything else may run it elsewhere.
+std::optional<StartedProgram> KnownProgramIn(const Words& words) {
+  const auto base_of = [](std::string_view path) { return path.substr(path.rfind('/') + 1); };
+  Words candidates = {words.front()};
+  if (base_of(words.front()) == "sh" || base_of(words.front()) == "bash") {
+    for (const std::string& word : words) {
+      std::istringstream parts(word);
+      candidates.insert(candidates.end(), std::istream_iterator<std::string>(parts), {});
+    }
+  }
+  for (std::string& candidate : candidates) {
+    const auto* const server = std::ranges::find(kServers, base_of(candidate), &NamedServer::program);
+    if (server != kServers.end()) {
+      return StartedProgram{.path = std::move(candidate), .server = server};
     }
   }
   return {};
@@ -293,10 +315,13 @@ TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& option
                                    ", each also of another Debian release, as in nbdkit@trixie. Others are reached by "
                                    "an NBD URI, or started with --spawn."});
   }
-  const std::string version = VersionOf(*server, suite);
+  const std::string version = suite.empty() ? VersionOf(std::string(server->program), server->version_flag)
+                                            : VersionInSuite(suite, server->package);
   const std::string kind = server->kind.empty() ? "" : " (" + std::string(server->kind) + ")";
   TargetFacts facts = {.description = std::string(name) + (version.empty() ? "" : " " + version) + kind,
                        .command_line = std::string(name),
+                       .program = std::string(server->program),
+                       .version = version,
                        .export_name = std::string(server->export_name),
                        .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kLarge, Setup::kTlsDemanded}};
   if (server->can_be_strict) {
@@ -364,6 +389,10 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
                        .command_line = "--spawn " + QuoteWord(command) + export_words,
                        .export_name = std::string(export_name),
                        .may_share_contents = takes_disk == TakesDisk::kNothing};
+  if (const auto started = KnownProgramIn(words)) {
+    facts.program = started->server->program;
+    facts.version = VersionOf(started->path, started->server->version_flag);
+  }
   if (contain(kImagePlaceholder) || contain(kUriPlaceholder)) {
     facts.setups.push_back(Setup::kLarge);
   }

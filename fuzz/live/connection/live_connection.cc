@@ -175,6 +175,7 @@ std::optional<ReplyView> LiveConnection::PeekHeader(std::uint64_t& payload_bytes
     return form == HeaderForm::kExtended ? PeekChunk<HeaderForm::kExtended>(payload_bytes)
                                          : PeekChunk<HeaderForm::kCompact>(payload_bytes);
   }
+  wrong_magic_ = magic;
   undecodable_ = "the magic of a reply is " + engine::MagicText(magic) + ", neither " +
                  engine::MagicText(engine::kSimpleReplyMagic) + " nor " +
                  engine::MagicText(engine::Chunk::MagicOf(form));
@@ -194,8 +195,8 @@ std::optional<ReplyView> LiveConnection::TakePayload(ReplyView reply, std::uint6
   return reply;
 }
 
-void LiveConnection::Leave(Clock::time_point deadline) {
-  Send(engine::Request{.form = negotiated().headers, .type = engine::CommandType::kDisc});
+void LiveConnection::Leave(Clock::time_point deadline, std::uint64_t cookie) {
+  Send(engine::Request{.form = negotiated().headers, .type = engine::CommandType::kDisc, .cookie = cookie});
   Flush(deadline);
   transport_->CloseSending();
 }

@@ -81,11 +81,14 @@ class LiveConnection : private engine::ClientNegotiation {
     return reply ? TakePayload(*reply, payload_bytes) : reply;
   }
   [[nodiscard]] const std::string& undecodable() const { return undecodable_; }
+  [[nodiscard]] std::optional<std::uint32_t> wrong_magic() const {
+    return wrong_magic_;
+  }  // Where that is what is wrong.
   // What has come and is not taken by Next.
   [[nodiscard]] std::size_t pending_bytes() const { return received_.rest().size(); }
 
-  // Sends DISC and closes our side.
-  void Leave(Clock::time_point deadline);
+  // Sends DISC and closes our side. Then only Receive and Next.
+  void Leave(Clock::time_point deadline, std::uint64_t cookie = 0);
 
   [[nodiscard]] FindingStream Record() const;
   // What passed since StartRecord, decoded: by when it passed, among all on the connections that share a clock.
@@ -129,6 +132,7 @@ class LiveConnection : private engine::ClientNegotiation {
   Stream sent_;
   Stream received_;
   std::string undecodable_;
+  std::optional<std::uint32_t> wrong_magic_;
   Clock::time_point deadline_;        // Of the handshake.
   std::size_t name_reply_bytes_ = 0;  // How many of its bytes that are kept answer EXPORT_NAME.
 };

@@ -3,68 +3,175 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <span>
 
+#include "engine/base/check.h"
 #include "engine/spec/ids.h"
+#include "fuzz/live/run/live_regressions.h"
 
 namespace nbdspec::fuzz {
 
 namespace {
 
+using Version = std::array<int, 3>;
+
+// The numbers that `text` begins with: "10.0.13+ds" is 10, 0, 13.
+Version VersionFrom(std::string_view text) {
+  Version version{};
+  for (int& number : version) {
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+    text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+    if (error != std::errc() || !text.starts_with('.')) {
+      break;
+    }
+    text.remove_prefix(1);
+  }
+  return version;
+}
+
+// Half-open, as ranges are.
+struct Versions {
+  Version begin = {};
+  Version end = {9999};
+};
+
+// A way to show, of a public bug.
+struct Symptom {
+  FindingKind kind;
+  std::string_view rule = {};        // Empty: any.
+  std::string_view last_words = {};  // In the server's standard error; empty: any.
+};
+
 struct KnownBug {
   std::string_view name;
-  std::string_view server;  // In the description of the target.
-  FindingKind kind;
-  std::string_view rule;     // Empty: any.
-  std::string_view symptom;  // In the server's standard error; empty: any.
+  std::string_view program;        // How its name begins.
+  std::string_view configuration;  // In the description of the target; empty: any.
+  std::vector<Versions> versions;  // Those that have it, as far as is known.
+  std::vector<Symptom> symptoms;
   bool is_race = false;
 };
 
-constexpr std::array kBugs = {
-    // One descriptor too many after one that ends exactly where the request does; of 4 GiB extents, an assertion.
-    KnownBug{"CVE-2025-47711", "nbdkit", FindingKind::kBrokenRule, spec::kBlockStatusSumBeforeLast, ""},
-    KnownBug{"CVE-2025-47711", "nbdkit", FindingKind::kCrash, "", "extents->next <= extents->end"},
-    // 1.32.4 to 1.33.10 abort when many requests are in flight and the client leaves without reading.
-    KnownBug{"rhbz#2173054", "nbdkit", FindingKind::kCrash, "", "sock >= 0"},
-    // Its extents are those of the file below, though the bytes are in the cache.
-    KnownBug{"nbdkit-cache-extents", "--filter=cache ", FindingKind::kFalseClaim, spec::kBaseAllocationZeroReadsZero,
-             ""},
-    // A part of a block is read, changed and written back while all of it is written.
-    KnownBug{"nbdkit-cow-lost-write", "--filter=cow ", FindingKind::kWrongData, spec::kTransmissionWriteThenReply, "",
-             /*is_race=*/true},
-    // Zeroing or discarding frees a cluster that a write in flight still holds: qemu's commit b8bfb1478d61.
-    KnownBug{"qemu-b8bfb1478d61", "qcow2", FindingKind::kWrongData, spec::kTransmissionWriteThenReply, "",
-             /*is_race=*/true},
-    // The same after a power cut: the cluster shows what another one has, and counts as unused.
-    KnownBug{"qemu-b8bfb1478d61", "qcow2", FindingKind::kWrongData, spec::kTransmissionFlushCoversCompleted, "",
-             /*is_race=*/true},
-    KnownBug{"qemu-b8bfb1478d61", "qcow2", FindingKind::kWrongData, spec::kTransmissionFuaNoEarlyReply, "",
-             /*is_race=*/true},
-    KnownBug{"qemu-b8bfb1478d61", "qcow2", FindingKind::kDamage, spec::kTransmissionFlushCoversCompleted, "",
-             /*is_race=*/true},
-};
+const std::vector<KnownBug>& KnownBugs() {
+  using enum FindingKind;
+  static const std::vector<KnownBug> bugs = {
+      // One descriptor too many after one that ends exactly where the request does; of 4 GiB extents, an assertion.
+      {.name = "CVE-2025-47711",
+       .program = "nbdkit",
+       .versions = {{.end = {1, 42, 3}}, {.begin = {1, 43}, .end = {1, 44}}},
+       .symptoms = {{.kind = kBrokenRule, .rule = spec::kBlockStatusSumBeforeLast},
+                    {.kind = kCrash, .last_words = "extents->next <= extents->end"}}},
+      // It aborts when many requests are in flight and the client leaves without reading.
+      {.name = "rhbz#2173054",
+       .program = "nbdkit",
+       .versions = {{.begin = {1, 32, 4}, .end = {1, 32, 6}}, {.begin = {1, 33}, .end = {1, 33, 11}}},
+       .symptoms = {{.kind = kCrash, .last_words = "sock >= 0"}}},
+      // Its extents are those of the file below, though the bytes are in the cache.
+      {.name = "nbdkit-cache-extents",
+       .program = "nbdkit",
+       .configuration = "--filter=cache ",
+       .versions = {{}},
+       .symptoms = {{.kind = kFalseClaim, .rule = spec::kBaseAllocationZeroReadsZero}}},
+      // A part of a block is read, changed and written back while all of it is written.
+      {.name = "nbdkit-cow-lost-write",
+       .program = "nbdkit",
+       .configuration = "--filter=cow ",
+       .versions = {{}},
+       .symptoms = {{.kind = kWrongData, .rule = spec::kTransmissionWriteThenReply},
+                    {.kind = kWrongData, .rule = spec::kWriteZeroesReadsZero}},
+       .is_race = true},
+      // Zeroing or discarding frees a cluster that a write in flight still holds: qemu's commit b8bfb1478d61,
+      // in 10.0.11
+      // and 11.0.2. After a power cut the cluster shows what another one has, and counts as unused.
+      {.name = "qemu-b8bfb1478d61",
+       .program = "qemu-",
+       .configuration = "qcow2",
+       .versions = {{.end = {10, 0, 11}}, {.begin = {10, 1}, .end = {11, 0, 2}}},
+       .symptoms = {{.kind = kWrongData, .rule = spec::kTransmissionWriteThenReply},
+                    {.kind = kWrongData, .rule = spec::kWriteZeroesReadsZero},
+                    {.kind = kWrongData, .rule = spec::kEflagsMultiConnFlushVisible},
+                    {.kind = kWrongData, .rule = spec::kEflagsMultiConnFuaVisible},
+                    {.kind = kWrongData, .rule = spec::kTransmissionFlushCoversCompleted},
+                    {.kind = kWrongData, .rule = spec::kTransmissionFuaNoEarlyReply},
+                    {.kind = kDamage, .rule = spec::kTransmissionFlushCoversCompleted}},
+       .is_race = true},
+  };
+  return bugs;
+}
+
+const KnownBug* BugNamed(std::string_view name) {
+  const auto bug = std::ranges::find(KnownBugs(), name, &KnownBug::name);
+  return bug == KnownBugs().end() ? nullptr : &*bug;
+}
+
+// The symptom of `bug` that `finding` is; null when it is none.
+const Symptom* SymptomIn(const KnownBug& bug, const Finding& finding) {
+  const auto symptom = std::ranges::find_if(bug.symptoms, [&](const Symptom& each) {
+    return finding.kind == each.kind && (each.rule.empty() || finding.rule == each.rule) &&
+           finding.server_stderr.contains(each.last_words);
+  });
+  return symptom == bug.symptoms.end() ? nullptr : &*symptom;
+}
+
+// Whether `target` has the bug by its name and version. What is not known of a target speaks against none.
+bool MayBeIn(const KnownBug& bug, const conformance::Target& target) {
+  const std::string& program = target.Program();
+  const bool is_server = program.empty() ? target.Describe().contains(bug.program) : program.starts_with(bug.program);
+  const Version version = VersionFrom(target.Version());
+  return is_server && target.Describe().contains(bug.configuration) &&
+         (version == Version{} || std::ranges::any_of(bug.versions, [&](const Versions& range) {
+            return range.begin <= version && version < range.end;
+          }));
+}
 
 }  // namespace
 
-std::string PublicNameOf(const Finding& finding) {
-  for (const KnownBug& bug : kBugs) {
-    if (finding.kind == bug.kind && finding.target.find(bug.server) != std::string::npos &&
-        (bug.rule.empty() || finding.rule == bug.rule) &&
-        (bug.symptom.empty() || finding.server_stderr.find(bug.symptom) != std::string::npos)) {
-      return std::string(bug.name);
+std::string PublicNameOf(const Finding& finding, const conformance::Target& target) {
+  const auto bug = std::ranges::find_if(
+      KnownBugs(), [&](const KnownBug& each) { return SymptomIn(each, finding) != nullptr && MayBeIn(each, target); });
+  return bug == KnownBugs().end() ? "" : std::string(bug->name);
+}
+
+std::set<std::string> PublicNamesLike(const Finding& finding) {
+  std::set<std::string> names;
+  for (const KnownBug& bug : KnownBugs()) {
+    if (SymptomIn(bug, finding) != nullptr) {
+      names.emplace(bug.name);
+    }
+  }
+  return names;
+}
+
+bool IsRace(std::string_view public_name) {
+  const KnownBug* const bug = BugNamed(public_name);
+  return bug != nullptr && bug->is_race;
+}
+
+bool IsNamedByTheServer(const Finding& finding) {
+  const KnownBug* const bug = BugNamed(finding.known);
+  const Symptom* const symptom = bug == nullptr ? nullptr : SymptomIn(*bug, finding);
+  return symptom != nullptr && !symptom->last_words.empty();
+}
+
+std::optional<engine::Script> ReproductionOf(std::string_view public_name) {
+  const std::string header = "\n# Known: " + std::string(public_name) + "\n";
+  for (const std::string_view text : LiveRegressions()) {
+    if (text.contains(header)) {
+      auto script = engine::ParseScript(text);
+      NBDSPEC_CHECK(script.has_value());
+      return *std::move(script);
     }
   }
   return {};
 }
 
-bool IsRace(std::string_view public_name) {
-  return std::ranges::any_of(kBugs, [&](const KnownBug& bug) { return bug.is_race && bug.name == public_name; });
-}
-
 std::vector<std::string_view> RequirementsOfKnownBugs() {
   std::vector<std::string_view> requirements;
-  for (const KnownBug& bug : kBugs) {
-    if (!bug.rule.empty()) {
-      requirements.push_back(bug.rule);
+  for (const KnownBug& bug : KnownBugs()) {
+    for (const Symptom& symptom : bug.symptoms) {
+      if (!symptom.rule.empty()) {
+        requirements.push_back(symptom.rule);
+      }
     }
   }
   return requirements;

@@ -22,6 +22,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kHistoryStepsMax = 20000;
+constexpr std::uint64_t kScriptsPerConnection = 16;  // To enter takes as long as a short script.
 // LiveOptions::window_bytes where the power is cut: they are read after each cut, with their server's help.
 constexpr std::uint64_t kPowerCutWindowBytes = 512 << 10;
 
@@ -31,10 +32,13 @@ std::uint64_t SeedOf(std::uint64_t seed, std::uint64_t number) {
 }
 
 // The ways to haggle that are taken in turn, one for each start of the server.
-std::vector<std::vector<engine::OptionStep>> Hagglings(const Offer& offer) {
-  const std::vector<engine::OptionStep> base = DefaultHaggling();
+std::vector<std::vector<engine::OptionStep>> Hagglings(const std::vector<engine::OptionStep>& base,
+                                                       const Offer& offer) {
   if (!offer.structured_replies) {
     return {{base.front()}};
+  }
+  if (base.size() == 1) {
+    return {base, base, {engine::OptionStep{}}};
   }
   std::vector<engine::OptionStep> all = base;
   std::ranges::copy_if(offer.listed_contexts, std::back_inserter(all.back().names),
@@ -129,19 +133,18 @@ class Fuzzer {
     if (history_.size() >= options_.scripts_per_server) {
       NBDSPEC_RETURN_IF_ERROR(StartAgain());
     }
-    const auto hagglings = Hagglings(server_->offer());
+    const auto hagglings = Hagglings(server_->usual_haggling(), server_->offer());
     const auto& haggling = hagglings[start_count_ % hagglings.size()];
     Offer offer = server_->offer();
-    const bool has_status = haggling.size() > 1;
-    offer.structured_replies = offer.structured_replies && has_status;
-    offer.contexts = has_status ? offer.contexts : std::vector<engine::MetaContext>{};
+    offer.structured_replies = offer.structured_replies && haggling.front() != engine::OptionStep{};
+    offer.contexts = haggling.size() > 1 ? offer.contexts : std::vector<engine::MetaContext>{};
     history_.push_back(RandomScript(SeedOf(options_.seed, number), offer, server_->windows(),
                                     {.steps_max = options_.steps_max,
                                      .only_offered = options_.only_offered,
                                      .power_cuts = options_.live.power_cut,
                                      .connections = options_.connections,
                                      .haggling = haggling}));
-    auto ran = server_->Run(history_.back());
+    auto ran = server_->Run(history_.back(), /*leave=*/number % kScriptsPerConnection == 0);
     ++report_.script_count;
     if (!ran) {
       return StartAgain();
@@ -178,7 +181,7 @@ class Fuzzer {
     finding.script_number = number;
     finding.replay_options = options_.replay_options;
     finding.version = options_.version;
-    if (IsRace(finding.known) && ShowsOneAtATime(finding)) {
+    if (!finding.known.empty() && !IsWhatItIsCalled(finding)) {
       finding.known.clear();
     }
     return Fold(finding, KeysOf(finding)) != nullptr ? std::expected<void, Trouble>() : TakeNew(std::move(finding));
@@ -256,6 +259,24 @@ class Fuzzer {
       smallest->known = finding.known;
       finding = *std::move(smallest);
     }
+  }
+
+  // Whether `finding`, which looks like a public bug, is that one.
+  bool IsWhatItIsCalled(const Finding& finding) {
+    if (IsRace(finding.known) && ShowsOneAtATime(finding)) {
+      return false;
+    }
+    if (by_key_.contains(finding.known) || IsNamedByTheServer(finding)) {
+      return true;
+    }
+    Finding with_whole = finding;
+    with_whole.whole = Joined(history_);
+    if (!options_.live.absent_bugs.contains(finding.known) && ShowsKnownBug(target_, with_whole, options_.live)) {
+      return true;
+    }
+    options_.live.absent_bugs.insert(finding.known);
+    server_->SayAbsent(finding.known);
+    return false;
   }
 
   // Whether no race is needed: requests that do not overlap in time, those before included, spoil bytes too.

@@ -148,6 +148,55 @@ TEST(LiveFuzz, RequestsThatMeetAreJudgedByTheSmallestScripts) {
   }
 }
 
+// What else one script shows of a server with `fault`, and the rule that it breaks.
+constexpr auto kStrays = std::to_array<Meeting>({
+    {"server_sends_bytes_that_are_no_message", "cache 0 +512\n", spec::kStructuredChunkMagic},
+    {"server_sends_bytes_that_are_no_message", "option go\ncache 0 +512\n", spec::kTransmissionSimpleMagic},
+    {"server_sends_extended_chunks_unasked", "flush\n", spec::kTransmissionMagicExtendedGatedServer},
+    {"server_answers_cache_twice", "cache 0 +512\n", spec::kTransmissionReplyPerRequest},
+    {"server_answers_cache_twice", "option go\ncache 0 +512\n", spec::kTransmissionReplyPerRequest},
+    {"server_answers_disc", "flush\n", spec::kDiscNoReply},
+});
+
+TEST(LiveFuzz, WhatIsNoAnswerIsJudgedByTheFormThatWasAgreedAndUntilTheEnd) {
+  for (const auto& [fault, steps, rule] : kStrays) {
+    const auto script = engine::ParseScript("size 4M\ninitial data\n" + std::string(steps));
+    ASSERT_TRUE(script) << script.error().sentence;
+    const auto wrong = RunOnFreshServer(*ReferenceWith(FaultNamed(fault).change), *script, {});
+    ASSERT_TRUE(wrong) << fault << ": " << wrong.error().sentence;
+    ASSERT_TRUE(wrong->finding) << fault;
+    EXPECT_EQ(wrong->finding->kind, FindingKind::kBrokenRule) << fault;
+    EXPECT_EQ(wrong->finding->rule, rule) << fault;
+  }
+}
+
+// A server that ends the connection at an option is asked for less, and fuzzed all the same.
+TEST(LiveFuzz, AnOptionThatEndsTheConnectionIsLeftOut) {
+  using engine::OptionType;
+  struct Case {
+    std::vector<std::uint32_t> deadly;
+    std::size_t usual_count;
+  };
+  for (const Case& each :
+       {Case{{OptionType::kListMetaContext}, 2}, Case{{OptionType::kSetMetaContext, OptionType::kListMetaContext}, 1},
+        Case{{OptionType::kStructuredReply}, 1}}) {
+    const auto target =
+        ReferenceWith({.sent = [deadly = each.deadly](const engine::ClientMessage* to, const auto&, auto& sent) {
+          const auto* option = to == nullptr ? nullptr : std::get_if<engine::Option>(to);
+          if (option != nullptr && std::ranges::find(deadly, option->option) != deadly.end()) {
+            sent = {engine::HardDisconnect{}};
+          }
+        }});
+    const auto server = LiveServer::Start(*target, {});
+    ASSERT_TRUE(server) << server.error().sentence;
+    EXPECT_EQ((*server)->usual_haggling().size(), each.usual_count);
+    const FuzzReport report = Fuzz(*target, Options(/*seed=*/1, 10));
+    EXPECT_FALSE(report.trouble) << report.trouble->sentence;
+    EXPECT_EQ(report.script_count, 10U);
+    EXPECT_TRUE(report.findings.empty());
+  }
+}
+
 // The first finding, made small, of a server with `fault`.
 Finding Smallest(std::string_view fault) {
   const auto target = ReferenceWith(FaultNamed(fault).change);

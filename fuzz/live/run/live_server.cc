@@ -17,6 +17,7 @@ using engine::Trouble;
 namespace {
 
 constexpr std::size_t kUnsentBytesMax = 256 << 10;
+constexpr std::uint32_t kLastReadBytes = 512;
 constexpr std::size_t kChunksJudgedFirst = 1024;  // Of an answer that goes on and on; then at each power of two.
 constexpr std::size_t kChunksMax = 1 << 20;
 constexpr std::chrono::milliseconds kSlice{100};      // How long to wait before looking whether the run is cancelled.
@@ -29,10 +30,31 @@ Failure FailureOf(FindingKind kind, std::string_view requirement, std::string ex
 }
 
 // Cookies that are not counted up, so that a server which makes up one is not right by accident.
-std::uint64_t CookieFrom(std::uint64_t count) { return count * 0x9e37'79b9'7f4a'7c15 ^ 0x4e42'4453'5045'4321; }
+constexpr std::uint64_t kCookieFactor = 0x9e37'79b9'7f4a'7c15;
+constexpr std::uint64_t kCookieMask = 0x4e42'4453'5045'4321;
+constexpr std::uint64_t CookieFrom(std::uint64_t count) { return count * kCookieFactor ^ kCookieMask; }
+
+// From which count `cookie` comes: each step of Newton's doubles the bits of the inverse that are right.
+constexpr std::uint64_t CountOfCookie(std::uint64_t cookie) {
+  std::uint64_t inverse = kCookieFactor;
+  for (int right_bits = 3; right_bits < 64; right_bits *= 2) {
+    inverse *= 2 - kCookieFactor * inverse;
+  }
+  return (cookie ^ kCookieMask) * inverse;
+}
+static_assert(CountOfCookie(CookieFrom(12345)) == 12345);
+
+// The rule that a message violates which is no reply in the form that was agreed.
+std::string_view RuleOfReplies(const Offer& offer, std::optional<std::uint32_t> wrong_magic) {
+  return offer.headers == engine::HeaderForm::kExtended ? spec::kExtReplyMagic
+         : wrong_magic == engine::kExtendedChunkMagic   ? spec::kTransmissionMagicExtendedGatedServer
+         : offer.structured_replies                     ? spec::kStructuredChunkMagic
+                                                        : spec::kTransmissionSimpleMagic;
+}
 
 bool IsLast(const ReplyView& reply) { return reply.is_simple || (reply.flags & engine::ChunkFlag::kDone) != 0; }
 
+// How connections haggle by `script`; nothing where it does not say.
 std::vector<engine::OptionStep> OptionsIn(const engine::Script& script) {
   std::vector<engine::OptionStep> options;
   for (const engine::Step& step : script.steps) {
@@ -40,7 +62,7 @@ std::vector<engine::OptionStep> OptionsIn(const engine::Script& script) {
       options.push_back(*option);
     }
   }
-  return options.empty() ? DefaultHaggling() : options;
+  return options;
 }
 
 std::size_t LanesOf(const engine::Script& script) {
@@ -73,12 +95,20 @@ LiveServer::Slot* LiveServer::Lane::Find(std::uint64_t cookie) {
   return slot == slots.end() ? nullptr : &*slot;
 }
 
-std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script) {
+bool LiveServer::Lane::has_illegal_in_flight() const {
+  return std::ranges::any_of(slots, [](const Slot& slot) { return slot.in_use && !slot.judge.legality().is_legal(); });
+}
+
+std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script, bool leave) {
   script_ = &script;
   result_ = {};
+  std::vector<engine::OptionStep> options = OptionsIn(script);
   OrStop ran;
-  if (const auto entered = EnterLanes(OptionsIn(script), LanesOf(script)); entered) {
+  if (const auto entered = EnterLanes(options.empty() ? usual_haggling_ : std::move(options), LanesOf(script));
+      entered) {
     ran = RunSteps();
+    ran = ran ? AskOnceMore() : std::move(ran);
+    ran = ran && leave ? LeaveAndListen() : std::move(ran);
   } else if (const auto ended = Ended()) {
     ran = std::unexpected(Stop{.failure = FailureOf(FindingKind::kCrash, spec::kTransmissionDisconnectOnlyAllowedServer,
                                                     "a server that keeps running", "the server " + *ended)});
@@ -88,7 +118,7 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script) 
   if (!ran) {
     if (ran.error().failure) {
       result_.finding = FindingFrom(ran.error());
-      result_.finding->known = PublicNameOf(*result_.finding);
+      result_.finding->known = NameOf(*result_.finding);
       if (!result_.finding->known.empty()) {
         result_.known.emplace(result_.finding->known, *result_.finding);
       }
@@ -117,6 +147,35 @@ LiveServer::OrStop LiveServer::RunSteps() {
   return JudgeRest();
 }
 
+// Whatever a server has sent beside the answers stands before the answer to one more READ.
+LiveServer::OrStop LiveServer::AskOnceMore() {
+  const std::uint32_t length = std::max(kLastReadBytes, offer_.block_size.minimum);
+  for (std::size_t i = 0; length <= windows().front().end && i < lanes_.size(); ++i) {
+    NBDSPEC_RETURN_IF_ERROR(
+        Send({.length = length, .connection = static_cast<std::uint8_t>(i + 1)}, script_->steps.size()));
+  }
+  NBDSPEC_RETURN_IF_ERROR(WaitForAll());
+  return JudgeRest();
+}
+
+// DISC has no answer.
+LiveServer::OrStop LiveServer::LeaveAndListen() {
+  const auto deadline = Clock::now() + kDrainTimeout;
+  disc_cookie_ = CookieFrom(++request_count_);
+  for (Lane& lane : lanes_) {
+    lane.connection->Leave(deadline, disc_cookie_);
+    lane.has_left = true;
+  }
+  for (Lane& lane : lanes_) {
+    while (lane.connection->Receive(deadline) == Ending::kNone) {
+      NBDSPEC_RETURN_IF_ERROR(TakeReplies(lane));
+    }
+  }
+  NBDSPEC_RETURN_IF_ERROR(JudgeRest());
+  lanes_.clear();
+  return {};
+}
+
 LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::size_t step) {
   Lane& lane = lanes_[std::max<std::size_t>(request.connection, 1) - 1];
   NBDSPEC_RETURN_IF_ERROR(WaitFor(lane, options_.in_flight - 1));
@@ -130,6 +189,7 @@ LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::siz
     power_->Begin(slot.ticket, access);
   }
   ++lane.in_flight;
+  lane.last_illegal = slot.judge.legality().is_legal() ? lane.last_illegal : slot.ticket;
   lane.connection->Put(request, slot.cookie);
   return lane.connection->unsent_bytes() > kUnsentBytesMax ? FlushLanes() : OrStop();
 }
@@ -199,18 +259,16 @@ LiveServer::OrStop LiveServer::TakeReplies(Lane& lane) {
     NBDSPEC_RETURN_IF_ERROR(TakeReply(lane, *reply));
   }
   const std::string& undecodable = lane.connection->undecodable();
+  const std::string_view rule = RuleOfReplies(lane.offer, lane.connection->wrong_magic());
   return undecodable.empty()
              ? OrStop()
-             : std::unexpected(Stop{.failure = FailureOf(FindingKind::kBrokenRule, spec::kStructuredChunkMagic,
-                                                         "a reply", undecodable)});
+             : std::unexpected(Stop{.failure = FailureOf(FindingKind::kBrokenRule, rule, "a reply", undecodable)});
 }
 
 LiveServer::OrStop LiveServer::TakeReply(Lane& lane, const ReplyView& reply) {
   Slot* const slot = lane.Find(reply.cookie);
   if (slot == nullptr) {
-    return std::unexpected(Stop{.failure = FailureOf(FindingKind::kBrokenRule, spec::kTransmissionCookieEcho,
-                                                     "the cookie of a request in flight",
-                                                     "a reply with the cookie " + std::to_string(reply.cookie))});
+    return Stray(reply.cookie);
   }
   ReplyJudge& judge = slot->judge;
   judge.Take(reply);
@@ -227,20 +285,42 @@ LiveServer::OrStop LiveServer::TakeReply(Lane& lane, const ReplyView& reply) {
     }
   }
   --lane.in_flight;  // Also when this ends the run: then Drain does not wait for it.
-  if (auto failure = judge.FindFailure()) {
+  const bool is_of_script = slot->step < script_->steps.size();  // And not AskOnceMore's, whose data is not the point.
+  if (auto failure = judge.FindFailure(); failure && (is_of_script || failure->kind != FindingKind::kWrongData)) {
     NBDSPEC_RETURN_IF_ERROR(StopUnlessKnown(
         {.failure = std::move(failure), .step = slot->step, .request_kind = RequestKindOf(judge.request())}));
+  }
+  if (slot->ticket > lane.last_illegal && !lane.has_illegal_in_flight()) {
+    lane.last_illegal = 0;  // The server goes on.
   }
   judge.End(judge.succeeded());
   if (power_) {
     power_->End(slot->ticket, judge.succeeded());
   }
   slot->in_use = false;
+  if (!is_of_script) {
+    return {};
+  }
   ++result_.command_count;
   if (options_.keep_answers) {
     result_.answers[slot->step] = judge.answer();
   }
   return {};
+}
+
+// A reply that answers nothing in flight.
+LiveServer::OrStop LiveServer::Stray(std::uint64_t cookie) const {
+  const std::uint64_t count = CountOfCookie(cookie);
+  const bool was_sent = count != 0 && count <= request_count_;
+  const std::string saw = "a reply with the cookie " + std::to_string(cookie);
+  return std::unexpected(
+      Stop{.failure = was_sent && cookie == disc_cookie_
+                          ? FailureOf(FindingKind::kBrokenRule, spec::kDiscNoReply, "no reply to NBD_CMD_DISC", saw)
+                      : was_sent ? FailureOf(FindingKind::kBrokenRule, spec::kTransmissionReplyPerRequest,
+                                             "one reply to each request", saw + ", whose request was answered before")
+                                 : FailureOf(FindingKind::kBrokenRule, spec::kTransmissionCookieEcho,
+                                             "the cookie of a request in flight", saw),
+           .step = std::max<std::size_t>(script_->steps.size(), 1) - 1});
 }
 
 // An answer that is not complete, though the server had its time, or sent a great many chunks.
@@ -261,7 +341,7 @@ LiveServer::OrStop LiveServer::StopUnlessKnown(Stop stop) {
   Finding symptom{.kind = stop.failure->kind,
                   .rule = std::string(stop.failure->violation.requirement),
                   .target = target_.Describe()};
-  const std::string known = PublicNameOf(symptom);
+  const std::string known = NameOf(symptom);
   if (known.empty() || IsRace(known)) {
     return std::unexpected(std::move(stop));
   }
@@ -297,10 +377,8 @@ LiveServer::OrStop LiveServer::StopAtFirst(std::span<const Lane> lanes, Failure 
 
 // A connection ended: the server may do so after a request that a client may not send.
 LiveServer::OrStop LiveServer::Disconnected(Lane& lane) {
-  const bool is_allowed = std::ranges::any_of(
-      lane.slots, [](const Slot& slot) { return slot.in_use && !slot.judge.legality().is_legal(); });
   const auto ended = Ended();
-  if (is_allowed && !ended) {
+  if (lane.last_illegal != 0 && !ended) {
     return std::unexpected(Stop{});
   }
   return StopAtFirst(std::span(&lane, 1),
@@ -364,6 +442,12 @@ void LiveServer::Drain() {
   }
 }
 
+// The public name of what it looks like, unless the server does not have that bug.
+std::string LiveServer::NameOf(const Finding& finding) const {
+  std::string name = PublicNameOf(finding, target_);
+  return options_.absent_bugs.contains(name) ? "" : std::move(name);
+}
+
 Finding LiveServer::FindingFrom(const Stop& stop) const {
   const engine::Violation& violation = stop.failure->violation;
   Finding finding{.kind = stop.failure->kind,
@@ -373,7 +457,7 @@ Finding LiveServer::FindingFrom(const Stop& stop) const {
                   .saw = violation.saw,
                   .timeline = stop.failure->timeline,
                   .script = *script_,
-                  .step = stop.step,
+                  .step = std::min(stop.step, std::max<std::size_t>(script_->steps.size(), 1) - 1),
                   .server_ended = peer_->Ended().value_or(""),
                   .server_stderr = peer_->StandardError(),
                   .target = target_.Describe(),
@@ -401,7 +485,7 @@ std::expected<RunResult, Trouble> RunOnFreshServer(conformance::Target& target, 
                          return std::holds_alternative<engine::CutStep>(step);
                        });
   NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(target, fitting));
-  return server->Run(script);
+  return server->Run(script, /*leave=*/true);
 }
 
 }  // namespace nbdspec::fuzz

@@ -39,6 +39,7 @@ struct LiveOptions {
   bool keep_answers = false;                     // RunResult::answers.
   bool power_cut = false;                        // Its disk is ours, so that CutSteps cut the power.
   std::uint64_t window_bytes = 4 << 20;          // At the beginning and at the end of the export: what is known of it.
+  std::set<std::string> absent_bugs = {};        // Public names of bugs that the server does not have.
 };
 
 bool IsCancelled(const LiveOptions& options);
@@ -81,15 +82,22 @@ class LiveServer {
   // Sends the requests of the script and judges the answers. OptionSteps, wherever they stand, say how connections
   // haggle; without any, they request structured replies and base:allocation. Steps on extent maps are skipped, and
   // power cuts of a disk that is not ours.
+  // One more READ on each connection ends it, before which whatever is left of the answers comes; so does DISC, where
+  // connections `leave`: what comes until they end is judged, too.
   // After a finding a server that nbdspec started has to be started again.
   // Errors: the server cannot be reached although it did not end; the checker of its disk cannot be run.
-  std::expected<RunResult, engine::Trouble> Run(const engine::Script& script);
+  std::expected<RunResult, engine::Trouble> Run(const engine::Script& script, bool leave = false);
+
+  // From now on what looks like the public bug of this name is another one.
+  void SayAbsent(const std::string& public_name) { options_.absent_bugs.insert(public_name); }
 
   // Starts it again with fresh contents; a server that is not ours is only read again.
   std::expected<void, engine::Trouble> Restart();
 
   // What the server offers where all of it is asked for.
   [[nodiscard]] const Offer& offer() const { return offer_; }
+  // DefaultHaggling, without the options on which the server ends the connection.
+  [[nodiscard]] const std::vector<engine::OptionStep>& usual_haggling() const { return usual_haggling_; }
   // The parts of the export whose bytes are known: where scripts should look and write.
   [[nodiscard]] std::vector<engine::ByteRange> windows() const { return model_->bytes().windows(); }
 
@@ -110,9 +118,12 @@ class LiveServer {
     Offer offer = {};
     std::vector<Slot> slots = {};
     int in_flight = 0;
+    Ticket last_illegal = 0;  // What no client may send, until the server goes on with what was sent after it.
+    bool has_left = false;
 
     // Null when no request in flight has that cookie.
     Slot* Find(std::uint64_t cookie);
+    [[nodiscard]] bool has_illegal_in_flight() const;
   };
   // What ends the run of a script: a failure, or only that it cannot go on; `trouble` around us.
   struct Stop {
@@ -127,18 +138,22 @@ class LiveServer {
 
   // live_server_start.cc
   std::expected<void, engine::Trouble> Learn();
+  std::expected<void, engine::Trouble> EnterToLearn();
   std::expected<void, engine::Trouble> EnterLanes(std::vector<engine::OptionStep> haggling, std::size_t count);
   void LeaveLanes();
   OrStop CutPower(const engine::PowerCut& cut, std::size_t step);
   std::expected<void, engine::Trouble> LearnAgain();
 
   OrStop RunSteps();
+  OrStop AskOnceMore();
+  OrStop LeaveAndListen();
   OrStop Send(const engine::RequestStep& request, std::size_t step);
   OrStop WaitForAll();
   OrStop WaitFor(const Lane& lane, int in_flight_max);
   OrStop ReceiveSome();
   OrStop TakeReplies(Lane& lane);
   OrStop TakeReply(Lane& lane, const ReplyView& reply);
+  [[nodiscard]] OrStop Stray(std::uint64_t cookie) const;
   static OrStop JudgeUnfinished(const Slot& slot);
   OrStop StopUnlessKnown(Stop stop);
   OrStop Disconnected(Lane& lane);
@@ -150,18 +165,21 @@ class LiveServer {
   [[nodiscard]] OrStop JudgeRest() const;
   void Drain();
   [[nodiscard]] Finding FindingFrom(const Stop& stop) const;
+  [[nodiscard]] std::string NameOf(const Finding& finding) const;
 
   conformance::Target& target_;
   LiveOptions options_;
   std::unique_ptr<conformance::Peer> peer_;
   Offer offer_;
   std::optional<ConcurrentModel> model_;
-  std::optional<PowerHistory> power_;         // Since the last power cut, with options.power_cut.
+  std::optional<PowerHistory> power_;  // Since the last power cut, with options.power_cut.
+  std::vector<engine::OptionStep> usual_haggling_ = DefaultHaggling();
   std::vector<engine::OptionStep> haggling_;  // Of the lanes.
   std::vector<Lane> lanes_;
   std::set<std::string> known_seen_;
   std::uint64_t clock_ = 0;  // Of transcripts.
   std::uint64_t request_count_ = 0;
+  std::uint64_t disc_cookie_ = 0;           // Once DISC was sent.
   const engine::Script* script_ = nullptr;  // While it runs,
   RunResult result_;                        // and what has come of it.
 };

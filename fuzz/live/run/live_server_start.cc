@@ -73,11 +73,25 @@ std::expected<void, Trouble> LiveServer::Restart() {
   return Learn();
 }
 
+// Enters one connection and asks for everything; a server that ends it at an option is asked for less.
+std::expected<void, Trouble> LiveServer::EnterToLearn() {
+  std::vector<engine::OptionStep> all = DefaultHaggling();
+  all.push_back({.option = engine::OptionType::kListMetaContext});
+  const std::expected<void, Trouble> first = EnterLanes(all, 1);
+  bool has_entered = first.has_value();
+  while (!has_entered && !all.empty()) {
+    all.pop_back();
+    has_entered = EnterLanes(all.empty() ? std::vector{engine::OptionStep{}} : all, 1).has_value();
+  }
+  usual_haggling_ = haggling_;
+  std::erase_if(usual_haggling_,
+                [](const engine::OptionStep& step) { return step.option == engine::OptionType::kListMetaContext; });
+  return has_entered ? std::expected<void, Trouble>() : first;
+}
+
 // Reads the windows before anything is written; what cannot be read is not known.
 std::expected<void, Trouble> LiveServer::Learn() {
-  std::vector<engine::OptionStep> haggling = DefaultHaggling();
-  haggling.push_back({.option = engine::OptionType::kListMetaContext});
-  NBDSPEC_RETURN_IF_ERROR(EnterLanes(std::move(haggling), 1));
+  NBDSPEC_RETURN_IF_ERROR(EnterToLearn());
   offer_ = lanes_.front().offer;
   model_.emplace(KnownBytes(WindowsOf(offer_.info.size, options_.window_bytes)), SharingOf(offer_));
   engine::Script script;
@@ -167,7 +181,9 @@ void LiveServer::LeaveLanes() {
         slot.judge.End(/*succeeded=*/false);
       }
     }
-    lane.connection->Leave(Clock::now() + kDrainTimeout);
+    if (!lane.has_left) {
+      lane.connection->Leave(Clock::now() + kDrainTimeout);
+    }
   }
   lanes_.clear();
 }

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "engine/script/shrink.h"
+#include "fuzz/live/run/known_bugs.h"
 
 namespace nbdspec::fuzz {
 
@@ -170,7 +171,11 @@ Attempts AttemptsOf(const Finding& finding) {
 
 std::expected<Shown, engine::Trouble> RunFor(const Finding& wanted, conformance::Target& target, const Script& script,
                                              const LiveOptions& options) {
-  auto ran = RunOnFreshServer(target, script, options);
+  LiveOptions live = options;
+  if (wanted.known.empty()) {  // It only looks like those.
+    live.absent_bugs.merge(PublicNamesLike(wanted));
+  }
+  auto ran = RunOnFreshServer(target, script, live);
   if (!ran) {
     return std::unexpected(ran.error());
   }
@@ -187,6 +192,32 @@ std::expected<Shown, engine::Trouble> RunFor(const Finding& wanted, conformance:
     shown.warning = std::move(warning->second);
   }
   return shown;
+}
+
+bool ShowsKnownBug(conformance::Target& target, const Finding& finding, const LiveOptions& options) {
+  constexpr int kTriesOfARace = 60;
+  constexpr int kTries = 3;
+  constexpr std::chrono::seconds kTime{20};
+  const auto deadline = Clock::now() + kTime;
+  std::vector<Attempt> attempts = AttemptsOf(finding).overlapping;
+  if (auto script = ReproductionOf(finding.known)) {
+    attempts = {{.script = *std::move(script), .how = ""}};
+  }
+  LiveOptions live = options;
+  live.keep_answers = false;
+  live.power_cut = false;
+  for (int tries_left = IsRace(finding.known) ? kTriesOfARace : kTries; tries_left > 0; --tries_left) {
+    for (const Attempt& attempt : attempts) {
+      if (Clock::now() >= deadline || IsCancelled(options)) {
+        return false;
+      }
+      const auto ran = RunOnFreshServer(target, attempt.script, live);
+      if (ran && ran->known.contains(finding.known)) {
+        return true;
+      }
+    }
+  }
+  return false;
 }
 
 std::optional<Finding> Reproduce(conformance::Target& target, const Finding& finding, const ReproduceOptions& options) {

@@ -47,6 +47,10 @@ struct Shown {
 std::expected<Shown, engine::Trouble> RunFor(const Finding& wanted, conformance::Target& target,
                                              const engine::Script& script, const LiveOptions& options);
 
+// Whether the public bug that `finding` is called by shows on `target` when it is provoked, or, where no script
+// provokes it everywhere, shows again as it did. Time: up to 20 seconds.
+bool ShowsKnownBug(conformance::Target& target, const Finding& finding, const LiveOptions& options);
+
 struct ReproduceOptions {
   int tries_max = 200;
   std::chrono::milliseconds time{20000};
