@@ -7,7 +7,7 @@
 // that serialises requests haggles with one at a time.
 #include <array>
 
-#include "conformance/checks/options/haggling.h"
+#include "conformance/checks/tls/into_tls.h"
 #include "conformance/tls/certificates.h"
 #include "engine/wire/fields.h"
 
@@ -50,40 +50,6 @@ CheckRun In(Mode mode, CheckRun run) {
   };
 }
 
-// --- Into TLS ---
-
-// A session whose STARTTLS was just acknowledged, after `before`.
-std::expected<Session, Judgement> TlsIsDue(CheckContext& context, std::span<const Option> before = {}) {
-  NBDSPEC_TRY(session, context.HagglePlain());
-  for (const Option& option : before) {
-    NBDSPEC_TRY(replies, session.Try(option));
-  }
-  NBDSPEC_TRY(replies, session.Try(kStarttls));
-  if (!IsAcknowledged(replies)) {
-    return Stop(NotApplicable("STARTTLS was answered " + TypesOf(replies)));
-  }
-  return std::move(session);
-}
-
-// What we show a server that knows us. Errors: nobody said.
-std::expected<TlsOptions, Judgement> Ours(CheckContext& context) {
-  if (context.peer.tls() == nullptr) {
-    return Stop(
-        NotApplicable("what the server wants to see in TLS is not known: see --tls-certificates and --tls-psk"));
-  }
-  return TlsOptions{.credentials = *context.peer.tls()};
-}
-
-// A session inside TLS, after `before` outside of it.
-std::expected<Session, Judgement> InTls(CheckContext& context, std::span<const Option> before = {}) {
-  NBDSPEC_TRY(ours, Ours(context));
-  NBDSPEC_TRY(session, TlsIsDue(context, before));
-  if (const auto up = session.StartTls(ours); !up) {
-    return Stop(Inconclusive(up.error()));
-  }
-  return std::move(session);
-}
-
 // --- STARTTLS ---
 
 Judgement StarttlsAcknowledged(CheckContext& context) {
@@ -97,6 +63,7 @@ std::vector<Option> OptionsBeforeTls(CheckContext& context) {
           InfoOption(OptionType::kInfo, context.export_name),
           {.option = kUnknownOption, .payload = Bytes(5, 0x5a)},
           {.option = OptionType::kStructuredReply},
+          {.option = OptionType::kExtendedHeaders},
           MakeOption(OptionType::kListMetaContext, {.export_name = context.export_name}),
           MakeOption(OptionType::kSetMetaContext,
                      {.export_name = context.export_name, .queries = {std::string(kBaseAllocation)}})};
@@ -142,7 +109,7 @@ Judgement SecondStarttlsInvalid(CheckContext& context) {
 }
 
 Judgement ReadyAfterAck(CheckContext& context) {
-  NBDSPEC_TRY(ours, Ours(context));
+  NBDSPEC_TRY(ours, OurTls(context));
   NBDSPEC_TRY(session, TlsIsDue(context));
   const auto up = session.StartTls(ours);
   return Require(up.has_value(), up ? "" : up.error(), "a TLS handshake at once");
@@ -172,7 +139,7 @@ std::optional<std::string> NoRecordIn(ByteView bytes) {
 }
 
 Judgement OnlyRecordsAfterAck(CheckContext& context) {
-  NBDSPEC_TRY(ours, Ours(context));
+  NBDSPEC_TRY(ours, OurTls(context));
   NBDSPEC_TRY(session, TlsIsDue(context));
   (void)session.StartTls(ours);  // What came is kept however it ends.
   const auto noise = NoRecordIn(session.tls()->raw());
@@ -215,7 +182,7 @@ CheckRun EndsAfter(std::function<std::optional<Judgement>(CheckContext& context,
 template <typename Change>
 CheckRun EndsAfterCertificate(Change change) {
   return EndsAfter([change](CheckContext& context, Session& session) -> std::optional<Judgement> {
-    const auto ours = Ours(context);
+    const auto ours = OurTls(context);
     if (!ours) {
       return ours.error();
     }
@@ -437,30 +404,16 @@ Judgement DropsContexts(CheckContext& context) {
   return Require(answer.error() != 0, "BLOCK_STATUS succeeds", "an error: no context is selected inside TLS");
 }
 
-// STARTTLS and another option in one segment, as an attacker in the middle would put it there: CVE-2021-3716 and its
-// kind. A server takes it for TLS, which it is not, or drops it; inside TLS it must have no effect.
+// CVE-2021-3716.
 Judgement DropsInjected(CheckContext& context) {
-  NBDSPEC_TRY(ours, Ours(context));
-  NBDSPEC_TRY(session, context.HagglePlain());
-  session.SendTogether(std::array<ClientMessage, 2>{kStarttls, kStructuredReply});
-  const auto replies = session.NextOptionReplies();
-  if (!replies || !IsAcknowledged(*replies) || !session.StartTls(ours)) {
-    return Holds();
-  }
-  const auto next = session.Ask({.option = kUnknownOption});
-  if (!next) {
-    return Holds();
-  }
-  return next->front().option != kUnknownOption
-             ? Broken("inside TLS, unasked: a reply for " + OptionName(next->front().option),
-                      "nothing that came in plaintext has an effect inside TLS")
-             : HasNoStructuredReplies(context, std::move(session));
+  NBDSPEC_TRY(session, InTlsBehind(context, kStructuredReply));
+  return HasNoStructuredReplies(context, std::move(session));
 }
 
 // --- Versions ---
 
 std::expected<std::expected<void, std::string>, Judgement> StartWith(CheckContext& context, TlsVersion version) {
-  NBDSPEC_TRY(ours, Ours(context));
+  NBDSPEC_TRY(ours, OurTls(context));
   NBDSPEC_TRY(session, TlsIsDue(context));
   return session.StartTls({.credentials = ours.credentials, .oldest = version, .newest = version});
 }
