@@ -143,6 +143,10 @@ class Conversation {
       wanted.emplace_back(kBaseAllocation);
     }
     NBDSPEC_ASSIGN_OR_RETURN(set, Ask(OptionType::kSetMetaContext, std::move(wanted)));
+    if (set.back().type == OptionReplyType::kErrExtHeaderReqd) {  // One of them needs extended headers.
+      NBDSPEC_ASSIGN_OR_RETURN(base, Ask(OptionType::kSetMetaContext, {std::string(kBaseAllocation)}));
+      set = std::move(base);
+    }
     Mark(Feature::kMetaContexts, set.back().type != OptionReplyType::kErrUnsup);
     const std::vector<std::string> selected = ContextNames(set);
     const auto base_count = std::ranges::count(selected, kBaseAllocation);

@@ -178,7 +178,7 @@ TEST(Probe, LearnsWhatTheReferenceServerOffers) {
     EXPECT_EQ(profile->Offers(feature), !absent) << Describe(feature);
   }
   EXPECT_EQ(profile->exports.size(), 2U);
-  EXPECT_EQ(profile->contexts.size(), 2U);
+  EXPECT_EQ(profile->contexts.size(), 3U);
 }
 
 TEST(Probe, WithoutPermissionTheExportIsNotWritable) {

@@ -181,7 +181,7 @@ std::vector<Fault> ContextFaults() {
        By(kOptionListMetaContextNoMatchAck, kSub<kMetadataBaseUnknownLeafIgnored, "list">),
        ReplacesReply(kListContexts, kAck, kErrUnknown)},
       {"server_calls_no_queries_too_big", kOptionListMetaContextZeroQueriesNoTooBig,
-       ReplacesReply(kListContexts, kAck, kErrTooBig)},
+       RepliesWith(kListContexts, kErrTooBig)},
       {"server_ends_set_with_info", kOptionSetMetaContextFinalAck,
        ReplacesReply(kSetContexts, kAck, OptionReplyType::kInfo)},
       {"server_calls_set_without_structured_replies_unsupported", Contexts(kError, 250),

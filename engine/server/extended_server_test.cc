@@ -144,6 +144,29 @@ TEST_F(ExtendedServerTest, PayloadsAreOfferedOnlyWithAContext) {
   EXPECT_FALSE(offers());
 }
 
+// ext.list-meta-context.64bit-final, .base-no-err, .agreed-no-err, ext.set-meta-context.64bit
+TEST_F(ExtendedServerTest, AStatusOf64BitsNeedsExtendedHeaders) {
+  const std::string wide(kBlockCountdownContext);
+  const std::string base(kBaseAllocation);
+  Say(ClientFlags{});
+  Ask(OptionType::kStructuredReply);
+  EXPECT_EQ(Ask(OptionType::kListMetaContext), OptionReplyType::kErrExtHeaderReqd);
+  EXPECT_EQ(Ask(OptionType::kListMetaContext, {.queries = {"base:"}}), OptionReplyType::kAck);
+  EXPECT_EQ(Ask(OptionType::kSetMetaContext, {.queries = {wide, base}}), OptionReplyType::kAck);
+  ASSERT_EQ(server_.state().contexts.size(), 1U);
+  EXPECT_EQ(server_.state().contexts[0].name, base);
+  Ask(OptionType::kExtendedHeaders);
+  EXPECT_EQ(Say(MakeOption(OptionType::kListMetaContext)).size(), 4U);
+  EXPECT_EQ(Ask(OptionType::kListMetaContext), OptionReplyType::kAck);
+  Ask(OptionType::kSetMetaContext, {.queries = {wide}});
+  Ask(OptionType::kGo);
+  decoder_.EnterTransmission(HeaderForm::kExtended);
+  const auto chunks = ChunksFor({.type = CommandType::kBlockStatus, .offset = kBlockIndexBytes, .length = 512});
+  ASSERT_EQ(chunks.size(), 1U);
+  EXPECT_EQ(DecodeBlockStatus(chunks[0].type, chunks[0].payload)->descriptors,
+            (std::vector<Descriptor>{{.length = 512, .status = ~std::uint64_t{1}}}));
+}
+
 TEST_F(ExtendedServerTest, OneRequestReachesPastFourGiB) {
   EnterWithBoth();
   EXPECT_EQ(ErrorOf({.type = CommandType::kWrite, .offset = 9 * kGiB, .length = 3, .payload = {1, 2, 3}}),

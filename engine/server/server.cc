@@ -20,13 +20,6 @@ OptionReply Refuse(const Option& to, std::uint32_t error, std::string_view text)
 
 bool IsStringOfTheProtocol(std::string_view text) { return text.size() <= kStringBytesMax && IsValidString(text); }
 
-std::vector<std::string_view> ContextsOf(const Export& of) {
-  if (!of.options.base_allocation) {
-    return {};
-  }
-  return {kBaseAllocation, kBlockIndexContext};
-}
-
 // Whether `query` asks for the context `name`. A bare namespace is a wildcard when listing and picks nothing when
 // setting: metadata.base.list-wildcard, metadata.base.set-wildcard-ignored, metadata.empty-leaf.set.
 bool Matches(std::string_view query, std::string_view name, bool listing) {
@@ -281,16 +274,32 @@ OptionReplies Server::AnswerMetaContext(const Option& option) {
     return {Refuse(option, OptionReplyType::kErrUnknown, "no such export")};
   }
   OptionReplies replies;
+  bool lists_too_wide = false;
   for (const std::string_view name : ContextsOf(*found)) {
     const bool asked =
         std::ranges::any_of(query->queries, [&](std::string_view each) { return Matches(each, name, listing); });
-    if (asked || (listing && query->queries.empty())) {
+    const bool is_too_wide = name == kBlockCountdownContext && state_.headers == HeaderForm::kCompact;
+    const bool is_left_out = is_too_wide && !listing;  // ext.set-meta-context.64bit
+    if ((asked || (listing && query->queries.empty())) && !is_left_out) {
       const MetaContext context = {.id = listing ? 0 : ++context_id_last_, .name = std::string(name)};
       replies.push_back(Reply(option, OptionReplyType::kMetaContext, EncodePayload(context)));
+      lists_too_wide = lists_too_wide || is_too_wide;
     }
   }
-  replies.push_back(Reply(option, OptionReplyType::kAck));
+  replies.push_back(lists_too_wide ? Refuse(option, OptionReplyType::kErrExtHeaderReqd, "one needs extended headers")
+                                   : Reply(option, OptionReplyType::kAck));  // ext.list-meta-context.64bit-final
   return replies;
+}
+
+std::vector<std::string_view> Server::ContextsOf(const Export& of) const {
+  if (!of.options.base_allocation) {
+    return {};
+  }
+  std::vector<std::string_view> names = {kBaseAllocation, kBlockIndexContext};
+  if (options_.extended_headers) {
+    names.push_back(kBlockCountdownContext);
+  }
+  return names;
 }
 
 Export* Server::FindExport(std::string_view name) const {

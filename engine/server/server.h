@@ -3,8 +3,8 @@
 //
 // It means to meet every clause it offers, plainly rather than fast: fixed newstyle, EXPORT_NAME, ABORT, LIST, INFO,
 // GO, STRUCTURED_REPLY, EXTENDED_HEADERS, LIST_ and SET_META_CONTEXT, STARTTLS in each mode; READ, WRITE, DISC, FLUSH,
-// TRIM, CACHE, WRITE_ZEROES and BLOCK_STATUS, also of contexts that its payload selects, with base:allocation and
-// nbdspec's own x-nbdspec:block-index context.
+// TRIM, CACHE, WRITE_ZEROES and BLOCK_STATUS, also of contexts that its payload selects, with base:allocation and two
+// contexts of nbdspec's own.
 
 #pragma once
 
@@ -28,6 +28,10 @@ namespace nbdspec::engine {
 // extent, modulo 2^32. It shows that a status is not always a set of bits.
 inline constexpr std::string_view kBlockIndexContext = "x-nbdspec:block-index";
 inline constexpr std::uint32_t kBlockIndexBytes = 1 << 16;
+
+// Another one, whose status takes 64 bits: 2^64 - 1 minus that number. It needs extended headers, and is there where they
+// are offered.
+inline constexpr std::string_view kBlockCountdownContext = "x-nbdspec:block-countdown";
 
 // What one export offers. The defaults offer everything the reference server knows.
 struct ExportOptions {
@@ -165,6 +169,7 @@ class Server {
   OptionReplies AnswerInfoOrGo(const Option& option);
   OptionReplies AnswerMetaContext(const Option& option);
   [[nodiscard]] Export* FindExport(std::string_view name) const;
+  [[nodiscard]] std::vector<std::string_view> ContextsOf(const Export& of) const;
   [[nodiscard]] bool IsHidden(const Export& of) const { return of.options.tls_only && !state_.tls; }
   [[nodiscard]] bool IsForced() const { return options_.tls == TlsMode::kForced && !state_.tls; }
   [[nodiscard]] std::uint16_t TransmissionFlagsOf(const Export& of) const;

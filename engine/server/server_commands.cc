@@ -62,10 +62,12 @@ std::uint64_t RoundUp(std::uint64_t value, std::uint64_t to) { return (value + t
 BlockStatus StatusOf(const MetaContext& context, ByteRange asked, const ExtentMap& extents,
                      const BuildOptions& options) {
   BlockStatus status{.form = options.form, .context_id = context.id};
-  if (context.name == kBlockIndexContext) {
+  if (context.name != kBaseAllocation) {
     const std::uint64_t index = asked.begin / kBlockIndexBytes;
     const std::uint64_t end = std::min(asked.end, (index + 1) * kBlockIndexBytes);
-    status.descriptors.push_back({.length = end - asked.begin, .status = static_cast<std::uint32_t>(index)});
+    status.descriptors.push_back(
+        {.length = end - asked.begin,
+         .status = context.name == kBlockIndexContext ? static_cast<std::uint32_t>(index) : ~index});
     return status;
   }
   const std::uint64_t begin = asked.begin / options.alignment * options.alignment;

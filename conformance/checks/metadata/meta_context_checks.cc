@@ -165,7 +165,8 @@ Judgement ReplyShape(CheckContext& context) {
 Judgement ZeroQueriesAll(CheckContext& context) {
   NBDSPEC_TRY(session, context.HaggleStructured());
   NBDSPEC_TRY(listed, AskContexts(context, session, kList, {}));
-  if (!listed.is_ack()) {
+  // A whole list may end with that: ext.list-meta-context.64bit-final
+  if (!listed.is_ack() && listed.end() != OptionReplyType::kErrExtHeaderReqd) {
     return listed.end() == OptionReplyType::kErrTooBig
                ? NotApplicable("LIST without queries was answered NBD_REP_ERR_TOO_BIG")
                : Broken(listed.Text(), "all contexts, then NBD_REP_ACK");

@@ -107,7 +107,10 @@ std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine
                                          .requests = {engine::InfoType::kBlockSize},
                                          .queries = step.names});
     NBDSPEC_ASSIGN_OR_RETURN(replies, Try(option));
-    if (step.option == OptionType::kListMetaContext && replies.back().type == OptionReplyType::kAck) {
+    const std::uint32_t end = replies.back().type;
+    // The error may end a list, too: some of it needs extended headers.
+    if (step.option == OptionType::kListMetaContext &&
+        (end == OptionReplyType::kAck || end == OptionReplyType::kErrExtHeaderReqd)) {
       for (const OptionReply& reply : replies) {
         const auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
         if (context && reply.type == OptionReplyType::kMetaContext && listed_contexts.size() < kListedMax) {
