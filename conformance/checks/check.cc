@@ -52,8 +52,9 @@ std::expected<Entered, Judgement> CheckContext::Enter(const EnterOptions& option
 }
 
 std::expected<Entered, Judgement> CheckContext::EnterExport(Session session, bool by_name) {
-  NBDSPEC_TRY(option,
-              by_name || !Offers(Feature::kGo) ? session.EnterByName(export_name) : session.EnterByGo(export_name));
+  const bool is_extended = session.negotiated().headers == HeaderForm::kExtended;  // ext.client.no-export-name
+  const bool by_go = is_extended || (!by_name && Offers(Feature::kGo));
+  NBDSPEC_TRY(option, by_go ? session.EnterByGo(export_name) : session.EnterByName(export_name));
   const auto agreed = std::make_shared<Negotiated>(session.negotiated());
   return Entered{.session = std::move(session), .agreed = agreed};
 }

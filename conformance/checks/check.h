@@ -235,7 +235,7 @@ std::span<const Check> AllChecks();
       Each(MetaContext) Each(SetMetaContext) Each(BlockStatus) Each(ZeroClaim) Each(Transmission)                  \
           Each(RequestDelivery) Each(Flag) Each(Read) Each(Write) Each(DataWrite) Each(DataRead) Each(InFlight)    \
               Each(Repetition) Each(SeveralExports) Each(Large) Each(PowerCut) Each(FailingDisk) Each(FailingRead) \
-                  Each(ExtendedHandshake) Each(ExtendedTransmission)
+                  Each(ExtendedHandshake) Each(ExtendedContext) Each(ExtendedTransmission)
 #define NBDSPEC_DECLARE(Name) std::vector<Check> Name##Checks();
 NBDSPEC_CHECK_FILES(NBDSPEC_DECLARE)
 #undef NBDSPEC_DECLARE

@@ -79,6 +79,42 @@ Change IsSilentAboutStarttlsWithData() {
   });
 }
 
+// Where the client asked `option` with success before TLS, `change`s what answers it inside.
+Change Remembers(std::uint32_t option, std::function<void(const ClientMessage& to, Messages& sent)> change) {
+  return {.sent = [=, is_agreed = false](const ClientMessage* to, const Connection& on, Messages& sent) mutable {
+    const auto* asked = std::get_if<Option>(to);
+    if (to != nullptr && is_agreed && on.negotiated->tls && (asked == nullptr || asked->option != kStarttls)) {
+      change(*to, sent);
+    }
+    is_agreed = is_agreed || (asked != nullptr && asked->option == option && LastReplyType(sent) == kAck);
+  }};
+}
+
+void RefuseAgain(const ClientMessage& to, Messages& sent) {
+  const auto* option = std::get_if<Option>(&to);
+  if (option != nullptr && option->option == OptionType::kExtendedHeaders) {
+    sent = {OptionReply{.option = option->option, .type = kErrInvalid}};
+  }
+}
+
+void HangUpOnExportName(const ClientMessage& to, Messages& sent) {
+  const auto* option = std::get_if<Option>(&to);
+  if (option != nullptr && option->option == kExportName) {
+    sent = {HardDisconnect{}};
+  }
+}
+
+void OfferDf(const ClientMessage& /*to*/, Messages& sent) {
+  ForEach<ExportNameReply>(sent, [](ExportNameReply& reply) { reply.flags |= TransmissionFlag::kSendDf; });
+}
+
+void ReplyInChunks(const ClientMessage& to, Messages& sent) {
+  const auto* request = std::get_if<Request>(&to);
+  if (request != nullptr && request->type == kRead) {
+    sent = {NoneChunk(*request)};
+  }
+}
+
 // Takes STARTTLS only as the first option.
 Change WantsStarttlsFirst() {
   return ChangesOptionAnswer(kAnyOption, [count = 0](const Option& to, Messages& sent) mutable {
@@ -93,6 +129,7 @@ Change WantsStarttlsFirst() {
 std::vector<Fault> TlsFaults() {
   const Option structured = MakeOption(kStructuredReply);
   const Option select = MakeOption(kSetContexts, {.queries = {std::string(kBaseAllocation)}});
+  const Option extended = MakeOption(OptionType::kExtendedHeaders);
   const Bytes chatter = {'h', 'e', 'l', 'l', 'o'};
   return {
       {"server_demands_tls_and_has_none", kTlsForcedStarttlsAck, RepliesWith(kStarttls, kErrUnsup)},
@@ -139,7 +176,17 @@ std::vector<Fault> TlsFaults() {
        ChangesTls([](TlsConduct& conduct) { conduct.speaks_1_1 = true; })},
       {"server_begins_tls_with_structured_replies", kOptionStarttlsDropStructured, BeginsTlsWith({structured})},
       {"server_begins_tls_with_a_context", kOptionStarttlsDropMeta, BeginsTlsWith({structured, select})},
-      {"server_takes_what_came_before_tls", kSub<kOptionStarttlsDropStructured, "injected">,
+      {"server_begins_tls_with_extended_headers", kExtStarttlsDrop, BeginsTlsWith({extended})},
+      {"server_begins_tls_with_extended_headers_alone", kExtStarttlsDrop,
+       Both(BeginsTlsWith({extended}), ChangesFlags(0, TransmissionFlag::kSendDf))},
+      {"server_agrees_to_extended_headers_once", kSub<kExtStarttlsDrop, "again">,
+       Remembers(OptionType::kExtendedHeaders, RefuseAgain)},
+      {"server_remembers_that_export_name_is_not_allowed", kOptionStarttlsDropOther,
+       Remembers(OptionType::kExtendedHeaders, HangUpOnExportName)},
+      {"server_remembers_to_offer_df", kOptionStarttlsDropOther, Remembers(kStructuredReply, OfferDf)},
+      {"server_remembers_to_reply_in_chunks", kOptionStarttlsDropOther, Remembers(kStructuredReply, ReplyInChunks)},
+      {"server_takes_what_came_before_tls",
+       By(kSub<kOptionStarttlsDropStructured, "injected">, kSub<kExtStarttlsDrop, "injected">),
        ChangesTls([](TlsConduct& conduct) { conduct.reads_what_came_before = true; })},
       {"server_closes_beneath_tls",
        By(kDiscServerClosesTls, kSessionHardTlsShutdownFirstServer, kTransmissionHardTlsFirstServer),

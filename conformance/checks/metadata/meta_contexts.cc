@@ -3,18 +3,13 @@
 
 #include <limits>
 
+#include "conformance/checks/options/haggling.h"
 #include "engine/base/check.h"
 #include "engine/exchange/status.h"
 
 namespace nbdspec::conformance {
 
 namespace {
-
-// What any option may be answered for reasons of the server's own.
-bool IsRefusal(std::uint32_t type) {
-  return type == OptionReplyType::kErrPolicy || type == OptionReplyType::kErrPlatform ||
-         type == OptionReplyType::kErrTlsReqd || type == OptionReplyType::kErrShutdown;
-}
 
 constexpr std::size_t kShownMax = 8;
 

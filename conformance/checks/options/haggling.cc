@@ -48,6 +48,7 @@ std::expected<std::vector<Asked>, Judgement> AskEveryOption(CheckContext& contex
       MakeOption(OptionType::kListMetaContext, {.export_name = context.export_name}),
       MakeOption(OptionType::kSetMetaContext,
                  {.export_name = context.export_name, .queries = {std::string(kBaseAllocation)}}),
+      {.option = OptionType::kExtendedHeaders},
       InfoOption(OptionType::kGo, context.export_name),
   };
   std::optional<Session> session;  // A new one is made when there is none.

@@ -31,6 +31,12 @@ inline bool EndsIn(const Replies& replies, std::uint32_t type) { return replies.
 inline bool IsAcknowledged(const Replies& replies) { return EndsIn(replies, OptionReplyType::kAck); }
 inline bool IsTlsReqd(const Replies& replies) { return EndsIn(replies, OptionReplyType::kErrTlsReqd); }
 
+// What any option may be answered for reasons of the server's own.
+inline bool IsRefusal(std::uint32_t type) {
+  return type == OptionReplyType::kErrPolicy || type == OptionReplyType::kErrPlatform ||
+         type == OptionReplyType::kErrTlsReqd || type == OptionReplyType::kErrShutdown;
+}
+
 // The first INFO reply of `type` among `replies`; nullptr when there is none.
 const OptionReply* FindInfo(std::span<const OptionReply> replies, std::uint16_t type);
 

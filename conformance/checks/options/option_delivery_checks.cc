@@ -14,6 +14,7 @@ std::vector<Option> HarmlessOptions(CheckContext& context) {
   return {{.option = OptionType::kList},
           InfoOption(OptionType::kInfo, context.export_name),
           {.option = kUnknownOption, .payload = Bytes(40, 0x5a)},
+          {.option = OptionType::kExtendedHeaders},
           InfoOption(OptionType::kInfo, context.UnknownName(), {})};
 }
 
@@ -99,6 +100,7 @@ std::vector<Option> RefusedOptions(CheckContext& context) {
           {.option = OptionType::kPeekExport, .payload = Bytes(12, 0x5a)},
           {.option = OptionType::kList, .payload = Bytes(8, 0x5a)},
           {.option = OptionType::kStructuredReply, .payload = Bytes(8, 0x5a)},
+          {.option = OptionType::kExtendedHeaders, .payload = Bytes(8, 0x5a)},
           {.option = OptionType::kInfo, .payload = Bytes(3, 0x5a)},
           InfoOption(OptionType::kInfo, unknown, kEveryRequest),
           InfoOption(OptionType::kGo, unknown, kEveryRequest),
