@@ -122,6 +122,16 @@ ExitOrRefusal SelfTestCommand(const Options& options) {
     fmt::print("{} accuses the sound reference server: {} {}\n", outcome.id, reports::Word(outcome.verdict),
                outcome.evidence.saw);
   }
+  for (const conformance::FormTest& form : result.forms) {
+    for (const std::string_view check : form.checks_unproven) {
+      fmt::print("{}: {} catches none of its faults\n", form.form, check);
+    }
+    for (const reports::Outcome& outcome : form.false_alarms) {
+      fmt::print("{}: {} accuses the sound reference server: {} {}\n", form.form, outcome.id,
+                 reports::Word(outcome.verdict), outcome.evidence.saw);
+    }
+    fmt::print("{}: {} checks proven\n", form.form, form.proven_count);
+  }
   const auto missed = std::ranges::count_if(result.rows, [](const SelfTestRow& row) { return !row.caught(); });
   const auto others = std::ranges::count_if(result.rows, [](const SelfTestRow& row) { return row.catches.empty(); });
   fmt::print(

@@ -3,6 +3,17 @@
 
 namespace nbdspec::conformance {
 
+namespace {
+
+std::expected<Session, Judgement> OnlyFixed(std::expected<Session, Judgement> session) {
+  if (session && !session->negotiated().is_fixed_newstyle()) {
+    return Stop(NotApplicable(fmt::format("the server does not offer {}", Describe(Feature::kFixedNewstyle))));
+  }
+  return session;
+}
+
+}  // namespace
+
 std::expected<Session, Judgement> CheckContext::Connect(bool may_begin_tls) {
   auto transport = peer.Connect(Transport::Clock::now() + limits.reply_timeout);
   if (!transport) {
@@ -15,20 +26,20 @@ std::expected<Session, Judgement> CheckContext::Connect(bool may_begin_tls) {
   return Session(std::move(*transport), limits, transcript, connection_count, may_begin_tls ? peer.tls() : nullptr);
 }
 
-std::expected<Session, Judgement> CheckContext::Haggle(std::uint32_t flags) {
-  NBDSPEC_TRY(session, Connect());
+std::expected<Session, Judgement> CheckContext::Greet(std::uint32_t flags, bool may_begin_tls) {
+  NBDSPEC_TRY(session, Connect(may_begin_tls));
   NBDSPEC_TRY(greeting, session.Greet(flags));
   return std::move(session);
 }
+
+std::expected<Session, Judgement> CheckContext::Haggle(std::uint32_t flags) { return OnlyFixed(Greet(flags)); }
 
 std::expected<Session, Judgement> CheckContext::HagglePlain(std::uint32_t flags) {
-  NBDSPEC_TRY(session, Connect(/*may_begin_tls=*/false));
-  NBDSPEC_TRY(greeting, session.Greet(flags));
-  return std::move(session);
+  return OnlyFixed(Greet(flags, /*may_begin_tls=*/false));
 }
 
-std::expected<Session, Judgement> CheckContext::HaggleWith(std::uint32_t option) {
-  NBDSPEC_TRY(session, Haggle());
+std::expected<Session, Judgement> CheckContext::HaggleWith(std::uint32_t option, std::uint32_t flags) {
+  NBDSPEC_TRY(session, Haggle(flags));
   NBDSPEC_TRY(replies, session.Require(MakeOption(option)));
   return std::move(session);
 }
@@ -41,7 +52,7 @@ std::expected<Replies, Judgement> CheckContext::AskOption(const Option& option) 
 
 std::expected<Entered, Judgement> CheckContext::Enter(const EnterOptions& options) {
   NBDSPEC_TRY(session, options.extended              ? HaggleExtended()
-                       : !options.structured_replies ? Haggle()
+                       : !options.structured_replies ? Greet()
                        : options.by_name             ? HaggleWith(OptionType::kStructuredReply)
                                                      : HaggleStructured());
   if (!options.contexts.empty()) {
@@ -52,8 +63,12 @@ std::expected<Entered, Judgement> CheckContext::Enter(const EnterOptions& option
 }
 
 std::expected<Entered, Judgement> CheckContext::EnterExport(Session session, bool by_name) {
+  const bool is_oldstyle = session.negotiated().oldstyle;
+  if (by_name && is_oldstyle) {
+    return Stop(NotApplicable("an oldstyle greeting: nothing can be entered by name"));
+  }
   const bool is_extended = session.negotiated().headers == HeaderForm::kExtended;  // ext.client.no-export-name
-  const bool by_go = is_extended || (!by_name && Offers(Feature::kGo));
+  const bool by_go = is_extended || (!by_name && !is_oldstyle && Offers(Feature::kGo));
   NBDSPEC_TRY(option, by_go ? session.EnterByGo(export_name) : session.EnterByName(export_name));
   const auto agreed = std::make_shared<Negotiated>(session.negotiated());
   return Entered{.session = std::move(session), .agreed = agreed};

@@ -149,23 +149,27 @@ struct CheckContext {
   // A new connection on which nothing was sent or received. Session::Greet begins TLS on it where that is wanted.
   std::expected<Session, Judgement> Connect(bool may_begin_tls = true);
 
-  // A new connection in option haggling: greeting received, client flags sent (those of `flags` that the server
-  // offers).
+  // A new connection in whatever handshake the server speaks: greeting received, client flags sent (those of `flags`
+  // that the server offers). An oldstyle one is in transmission then.
+  std::expected<Session, Judgement> Greet(std::uint32_t flags = Session::kClientFlags, bool may_begin_tls = true);
+
+  // The same in option haggling. Errors: not applicable where the server has none, for want of fixed newstyle.
   std::expected<Session, Judgement> Haggle(std::uint32_t flags = Session::kClientFlags);
 
   // The same without TLS, where conversations are held inside of it.
   std::expected<Session, Judgement> HagglePlain(std::uint32_t flags = Session::kClientFlags);
 
   // The same with structured replies agreed, or extended `headers`.
-  std::expected<Session, Judgement> HaggleStructured() {
-    return headers == HeaderForm::kExtended ? HaggleExtended() : HaggleWith(OptionType::kStructuredReply);
+  std::expected<Session, Judgement> HaggleStructured(std::uint32_t flags = Session::kClientFlags) {
+    const bool is_extended = headers == HeaderForm::kExtended;
+    return HaggleWith(is_extended ? OptionType::kExtendedHeaders : OptionType::kStructuredReply, flags);
   }
 
   // The same with extended headers agreed.
   std::expected<Session, Judgement> HaggleExtended() { return HaggleWith(OptionType::kExtendedHeaders); }
 
   // The same with `option`, which takes no data, acknowledged.
-  std::expected<Session, Judgement> HaggleWith(std::uint32_t option);
+  std::expected<Session, Judgement> HaggleWith(std::uint32_t option, std::uint32_t flags = Session::kClientFlags);
 
   // Asks one option on a connection of its own.
   std::expected<Replies, Judgement> AskOption(const Option& option);
@@ -231,8 +235,8 @@ std::span<const Check> AllChecks();
 
 // The files of checks, in that order: XChecks() is in x_checks.cc.
 #define NBDSPEC_CHECK_FILES(Each)                                                                                  \
-  Each(Handshake) Each(Option) Each(OptionReply) Each(OptionDelivery) Each(Tls) Each(Info) Each(BlockSize)         \
-      Each(MetaContext) Each(SetMetaContext) Each(BlockStatus) Each(ZeroClaim) Each(Transmission)                  \
+  Each(Handshake) Each(Oldstyle) Each(Option) Each(OptionReply) Each(OptionDelivery) Each(Tls) Each(Info)          \
+      Each(BlockSize) Each(MetaContext) Each(SetMetaContext) Each(BlockStatus) Each(ZeroClaim) Each(Transmission)  \
           Each(RequestDelivery) Each(Flag) Each(Read) Each(Write) Each(DataWrite) Each(DataRead) Each(InFlight)    \
               Each(Repetition) Each(SeveralExports) Each(Large) Each(PowerCut) Each(FailingDisk) Each(FailingRead) \
                   Each(ExtendedHandshake) Each(ExtendedContext) Each(ExtendedTransmission)

@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <cstdint>
 #include <expected>
 #include <memory>
 #include <optional>
@@ -38,6 +39,7 @@ class OneClientPeer final : public Peer {
   std::expected<void, engine::Trouble> Restart() override { return peer_->Restart(); }
   const TlsCredentials* tls() override { return peer_->tls(); }
   Storage* storage() override { return peer_->storage(); }
+  std::optional<std::uint16_t> tcp_port() override { return peer_->tcp_port(); }
   std::string StandardError() override { return peer_->StandardError(); }
 
  private:

@@ -134,14 +134,18 @@ class InProcessPeer : public Peer, public Storage {
   InProcessPeer(const ReferenceOptions& options, Setup setup) : options_(options), setup_(setup) { Fill(); }
 
   std::expected<std::unique_ptr<Transport>, engine::Trouble> Connect(Transport::Clock::time_point) override {
+    engine::ServerOptions server = options_.server;
+    server.tls = tls_;
     return std::make_unique<InProcessTransport>(
-        engine::ServerOptions{.tls = tls_}, std::vector<engine::Export*>{exports_[0].get(), exports_[1].get()},
+        server, std::vector<engine::Export*>{exports_[0].get(), exports_[1].get()},
         options_.interposers ? options_.interposers(volatile_disk_ != nullptr ? *volatile_disk_ : exports_[0]->layer())
                              : nullptr,
         options_.wires ? options_.wires() : Wire{}, power_cuts_);
   }
 
   const TlsCredentials* tls() override { return tls_ == engine::TlsMode::kNone ? nullptr : &credentials_; }
+
+  std::optional<std::uint16_t> tcp_port() override { return options_.tcp_port; }
 
   Storage* storage() override { return volatile_disk_ != nullptr ? this : nullptr; }
 
@@ -204,12 +208,16 @@ class InProcessPeer : public Peer, public Storage {
 }  // namespace
 
 std::unique_ptr<Target> ReferenceTarget(ReferenceOptions options) {
-  return std::make_unique<Target>(
-      TargetFacts{.description = "nbdspec reference server (in process)",
-                  .command_line = "reference",
-                  .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kStrictBlockSize, Setup::kOnStorage,
-                             Setup::kLarge, Setup::kTlsOffered, Setup::kTlsDemanded}},
-      [options = std::move(options)](Setup setup, auto) { return std::make_unique<InProcessPeer>(options, setup); });
+  TargetFacts facts{
+      .description = "nbdspec reference server (in process)",
+      .command_line = "reference",
+      .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kStrictBlockSize, Setup::kOnStorage, Setup::kLarge}};
+  if (!options.server.oldstyle) {
+    facts.setups.insert(facts.setups.end(), {Setup::kTlsOffered, Setup::kTlsDemanded});
+  }
+  return std::make_unique<Target>(std::move(facts), [options = std::move(options)](Setup setup, auto) {
+    return std::make_unique<InProcessPeer>(options, setup);
+  });
 }
 
 }  // namespace nbdspec::conformance

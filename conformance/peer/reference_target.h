@@ -5,6 +5,7 @@
 
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -25,13 +26,16 @@ struct ReferenceOptions {
   // Makes a new interposer for each connection, given the bottom layer of the default export; a null function for none.
   std::function<std::unique_ptr<engine::Interposer>(engine::Layer& layer)> interposers = {};
   WireFactory wires = {};
-  std::optional<std::string> damage = {};  // What Storage::FindDamage says of its disk.
-  bool tls = false;                        // Whether it demands TLS in the setups that do not say.
+  engine::ServerOptions server = {};           // But for TLS, which the setup decides, and `tls`.
+  std::optional<std::uint16_t> tcp_port = {};  // Where it says to be met, without a socket.
+  std::optional<std::string> damage = {};      // What Storage::FindDamage says of its disk.
+  bool tls = false;                            // Whether it demands TLS in the setups that do not say.
 };
 
 // Exports: "" (the default: 4 MiB with data, holes and allocated zeroes, see reference_target.cc), "second" (64 KiB).
-// Every setup is possible: it changes the default export, and those of TLS the server; in kTlsOffered "second" is
-// served inside TLS alone. Clients are known by the certificates of TheTlsMaterial.
+// Every setup is possible (of an oldstyle server, those without TLS): it changes the default export, and those of TLS
+// the server; in kTlsOffered "second" is served inside TLS alone. Clients are known by the certificates of
+// TheTlsMaterial.
 std::unique_ptr<Target> ReferenceTarget(ReferenceOptions options = {});
 
 }  // namespace nbdspec::conformance

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstddef>
+#include <cstdint>
 #include <expected>
 #include <functional>
 #include <memory>
@@ -121,6 +122,9 @@ class Peer {
   // What a client shows and wants to see in TLS, where conversations with the server are to be held inside of it; else
   // null.
   virtual const TlsCredentials* tls() { return nullptr; }
+
+  // The port of TCP where it is met; nothing for another kind of socket.
+  virtual std::optional<std::uint16_t> tcp_port() { return {}; }
 
   // The last bytes the server wrote to standard error; empty when nbdspec did not start it.
   virtual std::string StandardError() { return {}; }

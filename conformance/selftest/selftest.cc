@@ -2,9 +2,11 @@
 #include "conformance/selftest/selftest.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <iterator>
+#include <map>
 #include <set>
 
 #include "conformance/checks/check.h"
@@ -19,16 +21,30 @@ namespace {
 using engine::faults::Detector;
 using engine::faults::Fault;
 
+struct Form {
+  std::string_view name;
+  engine::ServerOptions server;
+};
+constexpr std::array<Form, 2> kForms = {{
+    {"newstyle that is not fixed", {.handshake_flags = engine::HandshakeFlag::kNoZeroes}},
+    {"oldstyle", {.oldstyle = true}},
+}};
+// Which accuses them, rightly.
+constexpr std::string_view kAccuserOfForms = spec::kBaselineFixedNewstyleServer;
+
 // No check may run out of time here, however busy the machine is.
 RunOptions OptionsFor(std::uint64_t seed) { return {.seed = seed, .case_timeout = std::chrono::minutes(2)}; }
 
 // The reference server turns faulty when the sanity conversation is over: a check must catch its fault by what it
 // sends itself.
-Catch Run(const Fault& fault, const Check& check, std::uint64_t seed) {
+Catch Run(const Fault& fault, const engine::ServerOptions& server, const Check& check, std::uint64_t seed) {
   std::atomic<bool> is_faulty = false;
-  const auto target = ReferenceTarget({.interposers = [&](engine::Layer& layer) -> std::unique_ptr<engine::Interposer> {
-    return is_faulty ? engine::faults::Interpose(fault.change, /*number=*/0, &layer) : nullptr;
-  }});
+  const auto target =
+      ReferenceTarget({.interposers = [&](engine::Layer& layer) -> std::unique_ptr<engine::Interposer> {
+                         return is_faulty ? engine::faults::Interpose(fault.change, /*number=*/0, &layer) : nullptr;
+                       },
+                       .server = server,
+                       .tcp_port = engine::kNbdPort});
   const RunOptions options = OptionsFor(seed);
   Knowledge knowledge;
   Worker worker(*target, options, Transport::Clock::time_point::max(), knowledge);
@@ -41,10 +57,52 @@ Catch Run(const Fault& fault, const Check& check, std::uint64_t seed) {
           .saw = outcome.evidence.saw};
 }
 
+// Runs the checks on the sound reference server. Returns what each says; nothing for those that do not apply.
+std::map<const Check*, reports::Outcome> RunOnSound(const engine::ServerOptions& server, std::uint64_t seed,
+                                                    std::string_view prefix) {
+  const auto target = ReferenceTarget({.server = server});
+  const RunOptions options = OptionsFor(seed);
+  Knowledge knowledge;
+  Worker worker(*target, options, Transport::Clock::time_point::max(), knowledge);
+  std::map<const Check*, reports::Outcome> outcomes;
+  for (const Check& check : AllChecks()) {
+    reports::Outcome outcome = check.id.starts_with(prefix)
+                                   ? worker.Run(check)
+                                   : reports::Outcome{.verdict = reports::Verdict::kNotApplicable};
+    if (outcome.verdict != reports::Verdict::kNotApplicable) {
+      outcomes.emplace(&check, std::move(outcome));
+    }
+  }
+  return outcomes;
+}
+
+FormTest RunForm(const Form& form, std::uint64_t seed, std::string_view prefix) {
+  FormTest result{.form = form.name};
+  for (auto& [check, outcome] : RunOnSound(form.server, seed, prefix)) {
+    if (outcome.verdict != reports::Verdict::kPass) {
+      if (check->id != kAccuserOfForms) {
+        result.false_alarms.push_back(std::move(outcome));
+      }
+      continue;
+    }
+    const bool is_proven = std::ranges::any_of(
+        engine::faults::DetectionsBy(Detector::Kind::kCheck, check->id),
+        [&](const engine::faults::Detection& each) { return Run(each.fault, form.server, *check, seed).caught(); });
+    if (is_proven) {
+      ++result.proven_count;
+    } else {
+      result.checks_unproven.push_back(check->id);
+    }
+  }
+  return result;
+}
+
 }  // namespace
 
 bool SelfTest::holds() const {
-  return std::ranges::all_of(rows, &SelfTestRow::caught) && checks_unproven.empty() && false_alarms.empty();
+  return std::ranges::all_of(rows, &SelfTestRow::caught) && checks_unproven.empty() && false_alarms.empty() &&
+         std::ranges::all_of(
+             forms, [](const FormTest& form) { return form.checks_unproven.empty() && form.false_alarms.empty(); });
 }
 
 SelfTestRow RunFault(const Fault& fault, std::uint64_t seed, std::string_view prefix) {
@@ -52,7 +110,7 @@ SelfTestRow RunFault(const Fault& fault, std::uint64_t seed, std::string_view pr
   for (const Detector& detector : fault.detectors) {
     if (detector.kind == Detector::Kind::kCheck && detector.id.starts_with(prefix)) {
       const auto check = std::ranges::find(AllChecks(), detector.id, &Check::id);
-      row.catches.push_back(check != AllChecks().end() ? Run(fault, *check, seed)
+      row.catches.push_back(check != AllChecks().end() ? Run(fault, fault.server, *check, seed)
                                                        : Catch{.check = detector.id, .saw = "there is no such check"});
     }
   }
@@ -69,21 +127,18 @@ SelfTest RunSelfTest(std::uint64_t seed, std::string_view prefix) {
       result.rows.push_back(std::move(row));
     }
   }
-  const auto sound = ReferenceTarget();
-  const RunOptions options = OptionsFor(seed);
-  Knowledge knowledge;
-  Worker worker(*sound, options, Transport::Clock::time_point::max(), knowledge);
   for (const Check& check : AllChecks()) {
-    if (!check.id.starts_with(prefix)) {
-      continue;
-    }
-    if (!proven.contains(check.id)) {
+    if (check.id.starts_with(prefix) && !proven.contains(check.id)) {
       result.checks_unproven.push_back(check.id);
     }
-    reports::Outcome outcome = worker.Run(check);
-    if (outcome.verdict != reports::Verdict::kPass && outcome.verdict != reports::Verdict::kNotApplicable) {
+  }
+  for (auto& [check, outcome] : RunOnSound({}, seed, prefix)) {
+    if (outcome.verdict != reports::Verdict::kPass) {
       result.false_alarms.push_back(std::move(outcome));
     }
+  }
+  for (const Form& form : kForms) {
+    result.forms.push_back(RunForm(form, seed, prefix));
   }
   return result;
 }

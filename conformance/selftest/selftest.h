@@ -29,10 +29,19 @@ struct SelfTestRow {
   [[nodiscard]] bool caught() const { return std::ranges::all_of(catches, &Catch::caught); }
 };
 
+// What checks say in a form of the reference server in which it offers less.
+struct FormTest {
+  std::string_view form;                          // "oldstyle".
+  std::size_t proven_count = 0;                   // Checks that apply, and catch one of their faults.
+  std::vector<std::string_view> checks_unproven;  // Those that apply and catch none.
+  std::vector<reports::Outcome> false_alarms;     // But for what accuses every server of that form.
+};
+
 struct SelfTest {
   std::vector<SelfTestRow> rows;                  // In the order of the catalogue.
   std::vector<std::string_view> checks_unproven;  // Checks without a fault.
   std::vector<reports::Outcome> false_alarms;     // Checks that accuse the reference server without faults.
+  std::vector<FormTest> forms;
 
   // Whether every check catches each of its faults, and accuses nobody else.
   [[nodiscard]] bool holds() const;

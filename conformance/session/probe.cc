@@ -59,10 +59,6 @@ class Conversation {
 
   std::expected<Profile, ProbeError> Run() {
     const auto greeting = session_.Greet();
-    if (!greeting && session_.greeted_oldstyle()) {
-      profile_.refusal = "the server speaks the oldstyle handshake, in which nothing can be asked";
-      return profile_;
-    }
     if (!greeting) {
       return std::unexpected(
           ProbeError{.is_unreachable = session_.received_byte_count() == 0, .sentence = greeting.error()});
@@ -164,8 +160,11 @@ class Conversation {
     return names;
   }
 
-  // By GO where the server knows it. Returns the option, 0 when it refused.
+  // By GO where the server knows it. Returns the option; 0 when it refused, or had no need of one.
   std::expected<std::uint32_t, std::string> EnterOrRefusal() {
+    if (session_.negotiated().oldstyle) {
+      return 0;
+    }
     if (profile_.Offers(Feature::kFixedNewstyle)) {
       NBDSPEC_ASSIGN_OR_RETURN(replies, Ask(OptionType::kGo));
       if (session_.negotiated().transmission) {
@@ -199,7 +198,7 @@ class Conversation {
       return std::unexpected("the export " + Quoted(options_.export_name) +
                              " cannot be entered: " + entered_by.error());
     }
-    if (*entered_by == 0) {
+    if (!profile_.refusal.empty()) {
       return {};
     }
     const Negotiated& negotiated = session_.negotiated();
@@ -268,7 +267,7 @@ reports::Advertised Profile::Advertised() const {
         "{}", fmt::join(all | std::views::transform([&](const auto& each) { return Quoted(name_of(each)); }), ", "));
   };
   reports::Advertised advertised = {
-      {"handshake flags", HandshakeFlagNames(greeting.flags)},
+      {"handshake flags", is_oldstyle() ? "none, by an oldstyle greeting" : HandshakeFlagNames(greeting.flags)},
       {"transmission flags", TransmissionFlagNames(info.flags)},
       {"size", std::to_string(info.size)},
       {"exports", list(exports, std::mem_fn(&ListedExport::name))},

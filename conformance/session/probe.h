@@ -74,6 +74,7 @@ struct Profile {
   std::string refusal = {};
   Transport::Clock::duration longest_wait{0};  // For one answer.
 
+  [[nodiscard]] bool is_oldstyle() const { return greeting.option_magic == kOldstyleMagic; }
   [[nodiscard]] bool Offers(Features feature) const { return (features & feature) != 0; }
   // For reports.
   [[nodiscard]] reports::Advertised Advertised() const;

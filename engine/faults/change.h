@@ -82,10 +82,21 @@ inline Change Both(const Change& first, const Change& second) {
               }};
 }
 
-inline Change ChangesGreeting(std::function<void(Greeting& greeting)> change) {
+// Calls `change` for each message that is a `Message`.
+template <typename Message, typename Function>
+void ForEach(Messages& sent, Function&& change) {
+  for (ServerMessage& each : sent) {
+    if (auto* message = std::get_if<Message>(&each)) {
+      change(*message);
+    }
+  }
+}
+
+template <typename AnyGreeting = Greeting, typename Function>
+Change ChangesGreeting(Function change) {
   return {.sent = [=](const ClientMessage* to, const Connection&, Messages& sent) {
     if (to == nullptr) {
-      change(std::get<Greeting>(sent.front()));
+      ForEach<AnyGreeting>(sent, change);
     }
   }};
 }
@@ -111,16 +122,6 @@ Change ForgetsByPieces(bool (*forgets)(std::uint64_t pieces)) {
 }
 inline bool CameInPieces(std::uint64_t pieces) { return pieces > 1; }
 inline bool CameWithOthers(std::uint64_t pieces) { return pieces == 0; }
-
-// Calls `change` for each message that is a `Message`.
-template <typename Message, typename Function>
-void ForEach(Messages& sent, Function&& change) {
-  for (ServerMessage& each : sent) {
-    if (auto* message = std::get_if<Message>(&each)) {
-      change(*message);
-    }
-  }
-}
 
 // Calls `change` with what `payload` holds, and puts back what it makes of that; not where it is no `Payload`.
 template <typename Payload, typename Function>

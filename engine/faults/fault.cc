@@ -34,6 +34,7 @@ class ChangedConnection : public Interposer {
       on_.export_bytes = info && reply.type == OptionReplyType::kInfo ? info->size : on_.export_bytes;
     });
     ForEach<ExportNameReply>(sent, [&](const ExportNameReply& reply) { on_.export_bytes = reply.size; });
+    ForEach<OldstyleGreeting>(sent, [&](const OldstyleGreeting& greeting) { on_.export_bytes = greeting.size; });
     change_.sent(to, on_, sent);
     if (const auto* request = std::get_if<Request>(to)) {
       on_.previous = *request;

@@ -86,6 +86,7 @@ struct Fault {
   std::string_view name;  // "server_sends_zero_length_descriptor"
   Detectors detectors;
   Change change;
+  ServerOptions server = {};  // Of the reference server that it changes.
 };
 
 // The catalogue: every fault, made once.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults of the greeting, of client flags and byte order, of option replies in general, of ABORT, LIST, STARTTLS and
 // EXPORT_NAME, and of the strings that a server sends.
+#include <algorithm>
 #include <bit>
 
 #include "engine/faults/fault_tables.h"
@@ -9,6 +10,7 @@ namespace nbdspec::engine::faults {
 
 namespace {
 
+constexpr std::string_view kServedWhateverFlags = kSub<kHandshakeFlagsNoUnilateralChange, "served">;
 constexpr std::string_view kByteOrderOfReplies = kSub<kGeneralByteOrderServer, "option-reply">;
 
 // Disconnects where it would refuse the client more than `count` times.
@@ -77,6 +79,51 @@ Change ChangesExportNameReply(std::function<void(ExportNameReply& reply)> change
   return ChangesOptionAnswer(kExportName, [=](Messages& sent) { ForEach<ExportNameReply>(sent, change); });
 }
 
+// The pad of it, where it has one.
+Change ChangesPad(std::function<void(Bytes& pad)> change) {
+  return ChangesExportNameReply([=](ExportNameReply& reply) {
+    if (!reply.pad.empty()) {
+      change(reply.pad);
+    }
+  });
+}
+
+// The bytes of an oldstyle greeting.
+Change ChangesOldstyleBytes(std::function<void(Bytes& bytes)> change) {
+  return {.sent = [=](const ClientMessage*, const Connection&, Messages& sent) {
+    for (ServerMessage& each : sent) {
+      if (std::holds_alternative<OldstyleGreeting>(each)) {
+        Bytes bytes = Encode(each);
+        change(bytes);
+        each = RawBytes{.bytes = std::move(bytes)};
+      }
+    }
+  }};
+}
+
+// Ends the connection with a client that has not set `flag`.
+Change DropsClientsWithout(std::uint32_t flag) {
+  return {.sent = [flag](const ClientMessage* to, const Connection&, Messages& sent) {
+    const auto* client = std::get_if<ClientFlags>(to);
+    if (client != nullptr && (client->flags & flag) == 0) {
+      sent = {HardDisconnect{}};
+    }
+  }};
+}
+
+// What answers EXPORT_NAME, for clients that have set these flags and no others.
+Change ChangesByNameFor(std::uint32_t client_flags, std::function<void(Messages& sent)> change) {
+  return ChangesOptionAnswer(kExportName, [=](const Option&, Messages& sent, const Connection& on) {
+    if (on.negotiated->client_flags == client_flags) {
+      change(sent);
+    }
+  });
+}
+
+void SetPad(Messages& sent, std::size_t bytes) {
+  ForEach<ExportNameReply>(sent, [bytes](ExportNameReply& reply) { reply.pad.resize(bytes); });
+}
+
 // Every error reply to an option has `text`.
 Change Refuses(std::string text) {
   return ChangesOptionReplies(kAnyOption, [=](OptionReply& reply) {
@@ -106,6 +153,8 @@ Change FailsSaying(std::string text) {
 }  // namespace
 
 std::vector<Fault> HandshakeFaults() {
+  constexpr ServerOptions kNotFixed{.handshake_flags = HandshakeFlag::kNoZeroes};
+  constexpr ServerOptions kOldstyle{.oldstyle = true};
   const std::string nul(1, '\0');
   const std::string latin1 = "na\xefve";
   return {
@@ -145,6 +194,30 @@ std::vector<Fault> HandshakeFaults() {
       {"server_haggles_without_fixed_newstyle",
        By(kHandshakeFlagsFixedNewstyle, kOptionExportNameOthersNeedFixed, kBaselineFixedNewstyleServer),
        ChangesGreeting([](Greeting& greeting) { greeting.flags &= ~HandshakeFlag::kFixedNewstyle; })},
+      {"server_lists_though_it_is_not_fixed", kHandshakeFlagsFixedNewstyle, RepliesWith(kList, kAck), kNotFixed},
+      {"server_informs_though_it_is_not_fixed", kOptionExportNameOthersNeedFixed, RepliesWith(kInfo, kErrUnknown),
+       kNotFixed},
+      {"server_speaks_newstyle_that_is_not_fixed", kBaselineFixedNewstyleServer, Change{}, kNotFixed},
+      {"server_speaks_oldstyle", By(kBaselineFixedNewstyleServer, kHandshakePortNoOldstyleOn10809), Change{},
+       kOldstyle},
+      {"server_swaps_first_magic_in_oldstyle", By(kGeneralByteOrderServer, kHandshakeMagic),
+       ChangesOldstyleBytes([](Bytes& bytes) { std::reverse(bytes.begin(), bytes.begin() + 8); }), kOldstyle},
+      {"server_greets_with_wrong_oldstyle_magic", kHandshakeOldstyleGreeting,
+       ChangesOldstyleBytes([](Bytes& bytes) { bytes[15] += 1; }), kOldstyle},
+      {"server_ends_oldstyle_greeting_after_size", kHandshakeOldstyleGreeting,
+       ChangesOldstyleBytes([](Bytes& bytes) { bytes.resize(24); }), kOldstyle},
+      {"server_sends_16_flags_in_oldstyle", kHandshakeOldstyleZeroPad,
+       ChangesOldstyleBytes([](Bytes& bytes) { bytes.erase(bytes.begin() + 24, bytes.begin() + 26); }), kOldstyle},
+      {"server_ends_oldstyle_greeting_after_flags", kHandshakeOldstyleZeroPad,
+       ChangesOldstyleBytes([](Bytes& bytes) { bytes.resize(28); }), kOldstyle},
+      {"server_pads_oldstyle_greeting_too_much", kHandshakeOldstyleZeroPad,
+       ChangesOldstyleBytes([](Bytes& bytes) { bytes.resize(bytes.size() + 4); }), kOldstyle},
+      {"server_pads_oldstyle_greeting_with_garbage", kHandshakeOldstyleZeroPad,
+       ChangesGreeting<OldstyleGreeting>([](OldstyleGreeting& greeting) { greeting.pad_is_zero = false; }), kOldstyle},
+      {"server_sets_handshake_flag_in_oldstyle", kHandshakeFlagsOldstyleNone,
+       ChangesGreeting<OldstyleGreeting>(
+           [](OldstyleGreeting& greeting) { greeting.flags |= std::uint32_t{HandshakeFlag::kFixedNewstyle} << 16; }),
+       kOldstyle},
       {"server_closes_on_list", kBaselineFixedNewstyleServer, AnswersOption(kList, {HardDisconnect{}})},
       {"server_closes_on_structured_reply", kSessionHardOnlyWhenAllowedServer,
        AnswersOption(kStructuredReply, {HardDisconnect{}})},
@@ -242,18 +315,35 @@ std::vector<Fault> HandshakeFaults() {
        ChangesExportNameReply([](ExportNameReply& reply) { reply.pad.resize(kExportNamePadBytes); })},
       {"server_omits_pad_unasked", kHandshakeFlagsNoUnilateralChange,
        ChangesExportNameReply([](ExportNameReply& reply) { reply.pad.clear(); })},
+      {"server_drops_clients_without_no_zeroes",
+       By(kSub<kSessionHardOnlyWhenAllowedServer, "without-no-zeroes">, kServedWhateverFlags),
+       DropsClientsWithout(ClientFlag::kNoZeroes)},
+      {"server_drops_clients_without_fixed_newstyle", kServedWhateverFlags,
+       DropsClientsWithout(ClientFlag::kFixedNewstyle)},
+      {"server_refuses_names_without_no_zeroes", kServedWhateverFlags,
+       ChangesByNameFor(ClientFlag::kFixedNewstyle, [](Messages& sent) { sent = {HardDisconnect{}}; })},
+      {"server_hides_flags_from_clients_without_flags", kServedWhateverFlags,
+       ChangesByNameFor(0,
+                        [](Messages& sent) {
+                          ForEach<ExportNameReply>(
+                              sent, [](ExportNameReply& reply) { reply.flags = TransmissionFlag::kHasFlags; });
+                        })},
+      {"server_omits_pad_for_clients_without_flags", kSub<kOptionExportNameZeroPad, "no-flags">,
+       ChangesByNameFor(0, [](Messages& sent) { SetPad(sent, 0); })},
+      {"server_pads_for_clients_with_no_zeroes_alone", kSub<kHandshakeFlagsNoZeroes, "not-fixed">,
+       ChangesByNameFor(ClientFlag::kNoZeroes, [](Messages& sent) { SetPad(sent, kExportNamePadBytes); })},
+      {"server_replies_to_name_of_clients_without_flags", kSub<kOptionExportNameReplyLayout, "no-flags">,
+       ChangesByNameFor(
+           0, [](Messages& sent) { sent.insert(sent.begin(), OptionReply{.option = OptionType::kExportName}); })},
       {"server_puts_option_reply_before_export", kOptionExportNameReplyLayout,
        ChangesOptionAnswer(
            kExportName,
            [](const Option& to, Messages& sent) { sent.insert(sent.begin(), OptionReply{.option = to.option}); })},
       {"server_sends_size_without_flags", kOptionExportNameReplyLayout,
        AnswersOption(kExportName, {RawBytes{.bytes = {0, 0, 0, 0, 0, 64, 0, 0}}})},
-      {"server_pads_too_little", kOptionExportNameZeroPad,
-       ChangesExportNameReply([](ExportNameReply& reply) { reply.pad.pop_back(); })},
-      {"server_pads_too_much", kOptionExportNameZeroPad,
-       ChangesExportNameReply([](ExportNameReply& reply) { reply.pad.resize(reply.pad.size() + 4); })},
-      {"server_pads_with_garbage", kOptionExportNameZeroPad,
-       ChangesExportNameReply([](ExportNameReply& reply) { reply.pad.back() = 1; })},
+      {"server_pads_too_little", kOptionExportNameZeroPad, ChangesPad([](Bytes& pad) { pad.pop_back(); })},
+      {"server_pads_too_much", kOptionExportNameZeroPad, ChangesPad([](Bytes& pad) { pad.resize(pad.size() + 4); })},
+      {"server_pads_with_garbage", kOptionExportNameZeroPad, ChangesPad([](Bytes& pad) { pad.back() = 1; })},
       {"server_serves_default_for_unknown_name", kOptionExportNameUnknownTerminates, IgnoresDataOf(kExportName)},
       {"server_is_silent_after_unknown_name",
        By(kOptionExportNameUnknownTerminates, kSessionMandatedHardIfNoSoftServer), AnswersOption(kExportName, {})},

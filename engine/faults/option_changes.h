@@ -189,10 +189,21 @@ Change ChangesInfo(std::function<void(Info& info)> change) {
                               [=](OptionReply& reply) { ChangePayload<Info>(reply.payload, change); });
 }
 
-// Transmission flags.
+// Transmission flags, in whatever tells them.
 inline Change ChangesFlags(std::uint16_t set, std::uint16_t clear = 0) {
-  return ChangesInfo<InfoExport>(
-      [set, clear](InfoExport& info) { info.flags = static_cast<std::uint16_t>((info.flags | set) & ~clear); });
+  const auto change = [set, clear](auto& told) {
+    using Flags = decltype(told.flags);
+    told.flags = static_cast<Flags>((told.flags | set) & ~Flags{clear});
+  };
+  return {.sent = [change](const ClientMessage*, const Connection&, Messages& sent) {
+    ForEach<OptionReply>(sent, [&](OptionReply& reply) {
+      if (reply.type == OptionReplyType::kInfo) {
+        ChangePayload<InfoExport>(reply.payload, change);
+      }
+    });
+    ForEach<ExportNameReply>(sent, change);
+    ForEach<OldstyleGreeting>(sent, change);
+  }};
 }
 
 inline Change WithholdsInfo(std::uint32_t option, std::uint16_t info_type) {

@@ -49,7 +49,9 @@ void ClientNegotiation::Send(const ClientMessage& message) {
 
 Received<Greeting> ClientNegotiation::NextGreeting() {
   auto received = ReceiveMessage();
-  greeted_oldstyle_ = received && std::holds_alternative<OldstyleGreeting>(*received);
+  if (const auto* oldstyle = received ? std::get_if<OldstyleGreeting>(&*received) : nullptr) {
+    negotiated_.Apply(*oldstyle);  // The decoder knows what follows.
+  }
   auto greeting = As<Greeting>(std::move(received), "a newstyle greeting");
   if (greeting) {
     negotiated_.Apply(*greeting);
@@ -103,6 +105,11 @@ Received<ExportNameReply> ClientNegotiation::AskExportName(std::string_view name
 
 std::expected<Greeting, std::string> ClientNegotiation::Greet(std::uint32_t flags) {
   auto greeting = NextGreeting();
+  if (negotiated_.oldstyle) {
+    return wants_tls_ ? std::expected<Greeting, std::string>(
+                            std::unexpected("the server speaks the oldstyle handshake, in which there is no TLS"))
+                      : Greeting{.option_magic = kOldstyleMagic, .flags = 0};
+  }
   if (!greeting) {
     return std::unexpected("no greeting: " + greeting.error().text);
   }
@@ -133,6 +140,9 @@ ClientNegotiation::EnteredBy ClientNegotiation::EnterByGo(std::string_view name,
 }
 
 ClientNegotiation::EnteredBy ClientNegotiation::EnterByName(std::string_view name) {
+  if (negotiated_.oldstyle) {
+    return 0;
+  }
   const auto reply = AskExportName(name, /*no_zeroes=*/!negotiated_.pads_export_name_reply());
   return reply ? EnteredBy(OptionType::kExportName)
                : std::unexpected("NBD_OPT_EXPORT_NAME got no answer: " + reply.error().text);

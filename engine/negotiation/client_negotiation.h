@@ -58,15 +58,12 @@ class ClientNegotiation {
 
   [[nodiscard]] const Negotiated& negotiated() const { return negotiated_; }
 
-  // Whether the greeting was that of the oldstyle handshake.
-  [[nodiscard]] bool greeted_oldstyle() const { return greeted_oldstyle_; }
-
   // Sends a message as it is, legal or not.
   void Send(const ClientMessage& message);
 
   // --- One message, and what answers it ---
 
-  // The greeting of a newstyle server.
+  // The greeting of a newstyle server. Errors: kUnexpected for an oldstyle one, which enters transmission.
   Received<Greeting> NextGreeting();
 
   // Replies from the next one up to and with the first that is final. Never empty.
@@ -81,7 +78,7 @@ class ClientNegotiation {
   // --- The steps of a client that keeps to the rules. Errors: a sentence that says what the server did instead ---
 
   // Receives the greeting, and sends those of `flags` that the server offers; then begins TLS where it is wanted and
-  // the flags allow it.
+  // the flags allow it. An oldstyle greeting is the whole of its handshake: what is returned then has no flags.
   std::expected<Greeting, std::string> Greet(std::uint32_t flags = kClientFlags);
 
   // Asks; a refusal is an answer.
@@ -90,7 +87,8 @@ class ClientNegotiation {
   // Asks; a refusal is an error.
   std::expected<OptionReplies, std::string> Require(const Option& option);
 
-  // Enter an export, by GO, by EXPORT_NAME, or by GO where the server knows it. Return the option that entered.
+  // Enter an export, by GO, by EXPORT_NAME, or by GO where the server knows it. Return the option that entered; the
+  // last two 0 where the greeting was oldstyle, and had entered the only export there is.
   using EnteredBy = std::expected<std::uint32_t, std::string>;
   EnteredBy EnterByGo(std::string_view name, InfoRequests requests = {InfoType::kBlockSize});
   EnteredBy EnterByName(std::string_view name);
@@ -112,7 +110,6 @@ class ClientNegotiation {
  private:
   Limits reply_limits_;
   Negotiated negotiated_;
-  bool greeted_oldstyle_ = false;
 };
 
 // What a refusal says: "NBD_OPT_GO was answered NBD_REP_ERR_POLICY \"not you\"". Range: not empty.

@@ -5,6 +5,14 @@
 
 namespace nbdspec::engine {
 
+void Negotiated::Apply(const OldstyleGreeting& greeting) {
+  oldstyle = true;
+  info = {.size = greeting.size,
+          .flags = static_cast<std::uint16_t>(greeting.flags)};  // The rest are of the handshake.
+  has_info = true;
+  Enter("");
+}
+
 void Negotiated::Apply(const Option& option, std::span<const OptionReply> replies) {
   if (option.option == OptionType::kSetMetaContext) {
     contexts.clear();

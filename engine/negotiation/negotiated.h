@@ -23,6 +23,7 @@ namespace nbdspec::engine {
 using OptionReplies = std::vector<OptionReply>;
 
 struct Negotiated {
+  bool oldstyle = false;  // The greeting was the whole of the handshake.
   std::uint16_t handshake_flags = 0;
   std::uint32_t client_flags = 0;
   bool tls = false;
@@ -49,6 +50,7 @@ struct Negotiated {
   // --- The transition function ---
 
   void Apply(const Greeting& greeting) { handshake_flags = greeting.flags; }
+  void Apply(const OldstyleGreeting& greeting);
   void Apply(const ClientFlags& flags) { client_flags = flags.flags; }
 
   // `replies` are all replies to `option`, the final one last. A refused option changes nothing, but for

@@ -151,5 +151,17 @@ TEST_P(HandshakeTest, BothEndsKnowTheSameAfterEveryOrderOfOptions) {
 
 INSTANTIATE_TEST_SUITE_P(HandshakeFlags, HandshakeTest, testing::Values(0, 1, 2, 3));
 
+TEST(Handshake, AnOldstyleGreetingEntersTheDefaultExport) {
+  Export served({.name = ""}, Disk(kDiskBytes));
+  Server server({.oldstyle = true}, {&served});
+  InMemoryClient client(server);
+  ASSERT_TRUE(client.Greet());
+  EXPECT_EQ(client.EnterByGoOrName("any"), ClientNegotiation::EnteredBy(0));
+  EXPECT_EQ(client.negotiated(), server.state());
+  EXPECT_TRUE(server.state().oldstyle && server.state().transmission);
+  EXPECT_EQ(server.state().info.size, kDiskBytes);
+  EXPECT_FALSE(server.state().Has(TransmissionFlag::kSendDf));
+}
+
 }  // namespace
 }  // namespace nbdspec::engine

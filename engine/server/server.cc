@@ -6,6 +6,8 @@
 #include <ranges>
 #include <utility>
 
+#include "engine/base/check.h"
+
 namespace nbdspec::engine {
 
 namespace {
@@ -30,8 +32,21 @@ bool Matches(std::string_view query, std::string_view name, bool listing) {
 
 Server::Server(const ServerOptions& options, std::vector<Export*> exports, Interposer* interposer)
     : options_(options), exports_(std::move(exports)), interposer_(interposer), decoder_(options.limits) {
-  const Greeting greeting{.flags = options_.handshake_flags};
+  Greet();
+}
+
+void Server::Greet() {
+  if (!options_.oldstyle) {
+    const Greeting greeting{.flags = options_.handshake_flags};
+    state_.Apply(greeting);
+    Send(nullptr, {greeting});
+    return;
+  }
+  entered_ = FindExport("");
+  NBDSPEC_CHECK(entered_ != nullptr && options_.tls == TlsMode::kNone);
+  const OldstyleGreeting greeting{.size = entered_->layer().size(), .flags = TransmissionFlagsOf(*entered_)};
   state_.Apply(greeting);
+  decoder_.EnterTransmission();
   Send(nullptr, {greeting});
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The reference NBD server: one connection as a state machine without sockets. Bytes in, bytes out.
 //
-// It means to meet every clause it offers, plainly rather than fast: fixed newstyle, EXPORT_NAME, ABORT, LIST, INFO,
+// It means to meet every clause it offers, plainly rather than fast: fixed newstyle (or what came before it: newstyle
+// with handshake flags that lack FIXED_NEWSTYLE, and oldstyle), EXPORT_NAME, ABORT, LIST, INFO,
 // GO, STRUCTURED_REPLY, EXTENDED_HEADERS, LIST_ and SET_META_CONTEXT, STARTTLS in each mode; READ, WRITE, DISC, FLUSH,
 // TRIM, CACHE, WRITE_ZEROES and BLOCK_STATUS, also of contexts that its payload selects, with base:allocation and two
 // contexts of nbdspec's own.
@@ -107,6 +108,7 @@ enum class TlsMode : std::uint8_t {
 };
 
 struct ServerOptions {
+  bool oldstyle = false;  // Greets with the default export, which must be there. Only without TLS.
   TlsMode tls = TlsMode::kNone;
   std::uint16_t handshake_flags = HandshakeFlag::kFixedNewstyle | HandshakeFlag::kNoZeroes;
   bool structured_replies = true;  // Whether STRUCTURED_REPLY and metadata contexts are offered.
@@ -154,6 +156,7 @@ class Server {
  private:
   using Messages = std::vector<ServerMessage>;
 
+  void Greet();
   void Pump();
   void Handle(ClientMessage received);
   void Send(const ClientMessage* received, Messages messages);

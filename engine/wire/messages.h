@@ -31,7 +31,7 @@ struct Greeting {
   static void Fields(auto& io, auto& greeting) { io.Numbers(greeting.magic, greeting.option_magic, greeting.flags); }
 };
 
-// The first 152 bytes of an oldstyle server. Only ever decoded: no server here speaks it.
+// The first 152 bytes of an oldstyle server, behind which transmission begins.
 struct OldstyleGreeting {
   std::uint64_t size = 0;
   std::uint32_t flags = 0;

@@ -23,6 +23,9 @@ inline constexpr std::uint32_t kChunkMagic = 0x668e33ef;                // NBD_S
 inline constexpr std::uint32_t kExtendedRequestMagic = 0x21e41c71;      // NBD_EXTENDED_REQUEST_MAGIC
 inline constexpr std::uint32_t kExtendedChunkMagic = 0x6e8a278c;        // NBD_EXTENDED_REPLY_MAGIC
 
+// Of TCP, assigned by IANA: where newstyle servers are.
+inline constexpr std::uint16_t kNbdPort = 10809;
+
 // The form of requests, and of replies in chunks.
 enum class HeaderForm : std::uint8_t {
   kCompact,   // 32-bit lengths.

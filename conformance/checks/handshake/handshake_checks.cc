@@ -12,10 +12,13 @@ namespace nbdspec::conformance {
 
 namespace {
 
-// A connection whose greeting was received.
+// A connection whose newstyle greeting was received.
 std::expected<Session, Judgement> Greeted(CheckContext& context) {
   NBDSPEC_TRY(session, context.Connect());
-  NBDSPEC_TRY(greeting, session.NextGreeting());
+  const auto greeting = session.NextGreeting();
+  if (!greeting) {
+    return Stop(session.negotiated().oldstyle ? NotApplicable("an oldstyle greeting") : AsJudgement(greeting.error()));
+  }
   return std::move(session);
 }
 
@@ -64,6 +67,11 @@ Judgement Drops(CheckContext& context) {
   }
   constexpr std::string_view kAllowed = "the server closes the connection";
   session.Send(ClientFlags{.flags = session.negotiated().handshake_flags | extra});
+  if (!session.negotiated().is_fixed_newstyle()) {
+    const auto reply = session.AskExportName(context.export_name, !session.negotiated().pads_export_name_reply());
+    return reply ? Broken("the server goes on: NBD_OPT_EXPORT_NAME was answered", kAllowed)
+                 : MayDisconnect(reply.error(), kAllowed);
+  }
   const auto replies = session.Ask(Option{.option = OptionType::kList});
   return replies ? Broken("the server goes on: NBD_OPT_LIST was answered " + TypesOf(*replies), kAllowed)
                  : MayDisconnect(replies.error(), kAllowed);
@@ -197,6 +205,8 @@ Judgement ByteOrderOfErrorChunk(CheckContext& context) {
 
 // --- The end of a session ---
 
+constexpr std::string_view kNoDisconnect = "a reply; the server may not disconnect for it";
+
 bool IsDisconnect(const Asked&, const ReceiveError& ended) { return ended.is_disconnect(); }
 
 // Sixteen options are no denial of service: nbdkit, with the lowest limit known, takes 32.
@@ -239,8 +249,9 @@ Judgement NoReply(const ExportNameAnswer& answer) {
   return ended.is_disconnect() && answer.session.pending().empty() ? NotApplicable(ended.text) : AsJudgement(ended);
 }
 
+template <std::uint32_t flags>
 Judgement ReplyLayout(CheckContext& context) {
-  NBDSPEC_TRY(answer, AskByName(context, context.export_name));
+  NBDSPEC_TRY(answer, AskByName(context, context.export_name, flags));
   constexpr std::string_view kAllowed = "64 bits of size, 16 bits of flags, and no header of an option reply";
   if (answer.reply || IsOptionReply(answer)) {
     return answer.reply ? Holds() : Broken(answer.reply.error().text, kAllowed);
@@ -250,8 +261,9 @@ Judgement ReplyLayout(CheckContext& context) {
   return is_short ? Broken(answer.reply.error().text, kAllowed) : NoReply(answer);
 }
 
+template <std::uint32_t flags>
 Judgement ZeroPad(CheckContext& context) {
-  NBDSPEC_TRY(answer, AskByName(context, context.export_name, ClientFlag::kFixedNewstyle));
+  NBDSPEC_TRY(answer, AskByName(context, context.export_name, flags));
   constexpr std::string_view kAllowed = "124 zero bytes after size and flags";
   if (!answer.reply) {
     const std::size_t came = answer.session.pending().size();
@@ -278,12 +290,41 @@ Judgement PadNotOmittedUnasked(CheckContext& context) {
   return answer.reply ? Holds() : NoReply(answer);
 }
 
+template <std::uint32_t flags>
 Judgement NoPadWhenAgreed(CheckContext& context) {
-  NBDSPEC_TRY(answer, EnterByName(context));
+  NBDSPEC_TRY(answer, EnterByName(context, flags));
   if (answer.session.negotiated().pads_export_name_reply()) {
     return NotApplicable("the server does not offer NO_ZEROES this time");
   }
   return GetsNoPad(answer.session, "size and flags, with NO_ZEROES");
+}
+
+// A server changes what it does only for a client that takes a flag: one that leaves flags is served too.
+Judgement ServedWhateverFlags(CheckContext& context) {
+  constexpr std::string_view kAllowed = "the same size and flags for clients that leave handshake flags";
+  const auto reply_for = [&](std::uint32_t flags) -> std::expected<ExportNameReply, Judgement> {
+    NBDSPEC_TRY(answer, EnterByName(context, flags));
+    return *std::move(answer.reply);
+  };
+  NBDSPEC_TRY(usual, reply_for(Session::kClientFlags));
+  for (const std::uint32_t flags : {ClientFlag::kFixedNewstyle, ClientFlag::kNoZeroes, 0U}) {
+    const bool is_offered = (flags & ~std::uint32_t{context.profile.greeting.flags}) == 0;
+    const bool needs_tls = context.peer.tls() != nullptr && (flags & ClientFlag::kFixedNewstyle) == 0;
+    if (!is_offered || needs_tls) {  // tls.needs-fixed.server
+      continue;
+    }
+    const auto reply = reply_for(flags);
+    const std::string saw = "to client flags " + ClientFlagNames(flags) + ": ";
+    if (!reply) {
+      return reply.error().kind == Judgement::Kind::kNotApplicable ? Broken(saw + reply.error().saw, kAllowed)
+                                                                   : reply.error();
+    }
+    if (reply->size != usual.size || reply->flags != usual.flags) {
+      return Broken(fmt::format("{}size {}, flags {}", saw, reply->size, TransmissionFlagNames(reply->flags)),
+                    kAllowed);
+    }
+  }
+  return Holds();
 }
 
 // EXPORT_NAME for a name of ours. The server must have said by INFO that it has no such export: some serve any name.
@@ -343,6 +384,7 @@ Judgement SameAsGo(CheckContext& context) {
 }  // namespace
 
 std::vector<Check> HandshakeChecks() {
+  constexpr std::uint32_t kBoth = Session::kClientFlags;
   return {
       {kGeneralByteOrderServer, "The magics of the greeting are in network order.", ByteOrderOfGreeting},
       {kSub<kGeneralByteOrderServer, "option-reply">, "The integers of option replies are in network order.",
@@ -368,16 +410,29 @@ std::vector<Check> HandshakeChecks() {
        }},
       {kBaselineFixedNewstyleServer, "FIXED_NEWSTYLE is set, and LIST gets option replies.", FixedNewstyleServed},
       {kSessionHardOnlyWhenAllowedServer, "None of the options that a client may send makes the server disconnect.",
-       OnEveryEnd(IsDisconnect, "a reply; the server may not disconnect for it"), kFixed},
+       OnEveryEnd(IsDisconnect, kNoDisconnect), kFixed},
+      {kSub<kSessionHardOnlyWhenAllowedServer, "without-no-zeroes">,
+       "Nor does any of them where the client has not set NO_ZEROES.",
+       OnEveryEnd(IsDisconnect, kNoDisconnect, ClientFlag::kFixedNewstyle), kFixed | Feature::kNoZeroes},
       {kSessionServerErrorUnwelcome, "The server refuses an option 16 times without a disconnect.",
        ErrorsToTheUnwelcome, kFixed},
       {kHandshakeFlagsNoZeroes, "Both sides set NO_ZEROES: no pad follows the ten bytes of the EXPORT_NAME reply.",
-       NoPadWhenAgreed, Feature::kNoZeroes},
+       NoPadWhenAgreed<kBoth>, Feature::kNoZeroes},
+      {kSub<kHandshakeFlagsNoZeroes, "not-fixed">,
+       "Nor does it where the client has set NO_ZEROES and not C_FIXED_NEWSTYLE.",
+       NoPadWhenAgreed<ClientFlag::kNoZeroes>, Feature::kNoZeroes},
       {kHandshakeFlagsNoUnilateralChange,
        "The server does not leave out the pad for a client that did not set NO_ZEROES.", PadNotOmittedUnasked,
        Feature::kNoZeroes},
-      {kOptionExportNameReplyLayout, "EXPORT_NAME gets size and flags, without an option reply header.", ReplyLayout},
-      {kOptionExportNameZeroPad, "Without NO_ZEROES exactly 124 zero bytes end the EXPORT_NAME reply.", ZeroPad},
+      {kSub<kHandshakeFlagsNoUnilateralChange, "served">,
+       "Clients that leave handshake flags get the same export by EXPORT_NAME as one that takes all.",
+       ServedWhateverFlags},
+      {kOptionExportNameReplyLayout, "EXPORT_NAME gets size and flags, without an option reply header.",
+       ReplyLayout<kBoth>},
+      {kSub<kOptionExportNameReplyLayout, "no-flags">, "So it does where the client has set no flags.", ReplyLayout<0>},
+      {kOptionExportNameZeroPad, "Without NO_ZEROES exactly 124 zero bytes end the EXPORT_NAME reply.",
+       ZeroPad<ClientFlag::kFixedNewstyle>},
+      {kSub<kOptionExportNameZeroPad, "no-flags">, "So they do where the client has set no flags.", ZeroPad<0>},
       {kOptionExportNameUnknownTerminates,
        "EXPORT_NAME for an export that INFO does not know ends the session, without a byte.", UnknownTerminates},
       {kSessionMandatedHardIfNoSoftServer,

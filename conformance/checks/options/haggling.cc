@@ -38,7 +38,7 @@ std::optional<bool> LacksExport(CheckContext& context, const std::string& name) 
   return !IsAcknowledged(*replies);
 }
 
-std::expected<std::vector<Asked>, Judgement> AskEveryOption(CheckContext& context) {
+std::expected<std::vector<Asked>, Judgement> AskEveryOption(CheckContext& context, std::uint32_t flags) {
   const std::vector<Option> options = {
       {.option = OptionType::kList},
       InfoOption(OptionType::kInfo, context.export_name, kEveryRequest),
@@ -61,7 +61,7 @@ std::expected<std::vector<Asked>, Judgement> AskEveryOption(CheckContext& contex
       continue;
     }
     if (!session) {
-      NBDSPEC_TRY(begun, structured ? context.HaggleStructured() : context.Haggle());
+      NBDSPEC_TRY(begun, structured ? context.HaggleStructured(flags) : context.Haggle(flags));
       session = std::move(begun);
     }
     Asked& asked = all.emplace_back(Asked{.option = option});
@@ -95,9 +95,9 @@ CheckRun OnEveryReply(ReplyRule rule, std::string_view allowed) {
   };
 }
 
-CheckRun OnEveryEnd(EndRule is_wrong, std::string_view allowed) {
-  return [is_wrong, allowed](CheckContext& context) -> Judgement {
-    NBDSPEC_TRY(all, AskEveryOption(context));
+CheckRun OnEveryEnd(EndRule is_wrong, std::string_view allowed, std::uint32_t flags) {
+  return [is_wrong, allowed, flags](CheckContext& context) -> Judgement {
+    NBDSPEC_TRY(all, AskEveryOption(context, flags));
     for (const Asked& asked : all) {
       if (asked.ended && is_wrong(asked, *asked.ended)) {
         return Broken(OptionName(asked.option.option) + ": " + asked.ended->text, allowed);
@@ -133,13 +133,16 @@ std::expected<GoAnswer, Judgement> EnterByGo(CheckContext& context, std::vector<
 
 std::expected<ExportNameAnswer, Judgement> AskByName(CheckContext& context, const std::string& name,
                                                      std::uint32_t flags) {
-  NBDSPEC_TRY(session, context.Haggle(flags));
+  NBDSPEC_TRY(session, context.Greet(flags));
+  if (session.negotiated().oldstyle) {
+    return Stop(NotApplicable("an oldstyle greeting, after which there are no options"));
+  }
   auto reply = session.AskExportName(name, /*no_zeroes=*/!session.negotiated().pads_export_name_reply());
   return ExportNameAnswer{.session = std::move(session), .reply = std::move(reply)};
 }
 
-std::expected<ExportNameAnswer, Judgement> EnterByName(CheckContext& context) {
-  NBDSPEC_TRY(answer, AskByName(context, context.export_name));
+std::expected<ExportNameAnswer, Judgement> EnterByName(CheckContext& context, std::uint32_t flags) {
+  NBDSPEC_TRY(answer, AskByName(context, context.export_name, flags));
   if (answer.reply) {
     return std::move(answer);
   }

@@ -77,8 +77,10 @@ struct Asked {
 };
 
 // Asks a legal client's options, GO the last, on one connection, or on more where the server ends it. Options for
-// metadata contexts are asked only once structured replies are agreed.
-std::expected<std::vector<Asked>, Judgement> AskEveryOption(CheckContext& context);
+// metadata contexts are asked only once structured replies are agreed. `flags` are the client's, FIXED_NEWSTYLE among
+// them.
+std::expected<std::vector<Asked>, Judgement> AskEveryOption(CheckContext& context,
+                                                            std::uint32_t flags = Session::kClientFlags);
 
 // Judges each reply that AskEveryOption gets by a rule that says what is wrong with it: empty when nothing.
 using ReplyRule = std::string (*)(const Option& to, const OptionReply& reply);
@@ -86,7 +88,7 @@ CheckRun OnEveryReply(ReplyRule rule, std::string_view allowed);
 
 // Broken when AskEveryOption ends for an option as `is_wrong` says.
 using EndRule = bool (*)(const Asked& asked, const ReceiveError& ended);
-CheckRun OnEveryEnd(EndRule is_wrong, std::string_view allowed);
+CheckRun OnEveryEnd(EndRule is_wrong, std::string_view allowed, std::uint32_t flags = Session::kClientFlags);
 
 // --- Into transmission ---
 
@@ -117,6 +119,7 @@ std::expected<ExportNameAnswer, Judgement> AskByName(CheckContext& context, cons
 
 // The same where only a session in transmission can be judged. Errors: not applicable when the server closes the
 // connection, as it may where block sizes or TLS are required.
-std::expected<ExportNameAnswer, Judgement> EnterByName(CheckContext& context);
+std::expected<ExportNameAnswer, Judgement> EnterByName(CheckContext& context,
+                                                       std::uint32_t flags = Session::kClientFlags);
 
 }  // namespace nbdspec::conformance

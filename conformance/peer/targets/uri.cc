@@ -64,7 +64,7 @@ Parsed<std::string> PercentDecode(const std::string& part, std::string_view text
 
 Parsed<std::uint16_t> ParsePort(std::string_view text) {
   if (text.empty()) {
-    return kNbdPort;  // RFC 3986 lets a URI end its authority with the colon.
+    return engine::kNbdPort;  // RFC 3986 lets a URI end its authority with the colon.
   }
   std::uint16_t port = 0;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), port);
@@ -237,8 +237,11 @@ Parsed<NbdUri> Parse(std::string_view text) {
 class UriPeer final : public Peer {
  public:
   // `addresses` is not empty.
-  UriPeer(std::string uri, bool is_unix, std::vector<SocketAddress> addresses, std::optional<TlsCredentials> tls)
-      : uri_(std::move(uri)), is_unix_(is_unix), addresses_(std::move(addresses)), tls_(std::move(tls)) {}
+  UriPeer(std::string uri, std::optional<std::uint16_t> port, std::vector<SocketAddress> addresses,
+          std::optional<TlsCredentials> tls)
+      : uri_(std::move(uri)), port_(port), addresses_(std::move(addresses)), tls_(std::move(tls)) {}
+
+  std::optional<std::uint16_t> tcp_port() override { return port_; }
 
   const TlsCredentials* tls() override { return tls_ ? &*tls_ : nullptr; }
 
@@ -252,7 +255,7 @@ class UriPeer final : public Peer {
       if (transport) {
         return *std::move(transport);
       }
-      refusals += (refusals.empty() ? "" : "; ") + (is_unix_ ? "" : DescribeTcp(address) + ": ") +
+      refusals += (refusals.empty() ? "" : "; ") + (port_ ? DescribeTcp(address) + ": " : "") +
                   std::generic_category().message(transport.error());
     }
     return std::unexpected(
@@ -266,7 +269,7 @@ class UriPeer final : public Peer {
 
  private:
   std::string uri_;
-  bool is_unix_;
+  std::optional<std::uint16_t> port_;  // Of TCP.
   std::vector<SocketAddress> addresses_;
   std::optional<TlsCredentials> tls_;
 };
@@ -315,10 +318,10 @@ TargetOrTrouble TargetFromUri(std::string_view uri, const TlsWish& tls) {
         }
         if (server.socket_path.empty()) {
           NBDSPEC_ASSIGN_OR_RETURN(addresses, ResolveTcp(server.host, server.port));
-          return std::make_unique<UriPeer>(text, /*is_unix=*/false, addresses, credentials);
+          return std::make_unique<UriPeer>(text, server.port, addresses, credentials);
         }
         NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(server.socket_path));
-        return std::make_unique<UriPeer>(text, /*is_unix=*/true, std::vector{address}, credentials);
+        return std::make_unique<UriPeer>(text, /*port=*/std::nullopt, std::vector{address}, credentials);
       });
 }
 

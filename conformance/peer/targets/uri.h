@@ -10,19 +10,17 @@
 
 #include "conformance/peer/target.h"
 #include "engine/base/error.h"
+#include "engine/wire/protocol.h"
 
 namespace nbdspec::conformance {
 
-// The port IANA assigned to NBD.
-inline constexpr std::uint16_t kNbdPort = 10809;
-
 // What a URI says, percent-decoded.
 struct NbdUri {
-  std::string socket_path = {};    // nbd+unix: begins with NUL for an abstract socket. Empty for nbd.
-  std::string host = "localhost";  // nbd: a name or a number, IPv6 without brackets.
-  std::uint16_t port = kNbdPort;   // nbd.
-  std::string export_name = {};    // "" for the default export.
-  TlsWish tls = {};                // nbds, and what the user name and the parameters for TLS say.
+  std::string socket_path = {};           // nbd+unix: begins with NUL for an abstract socket. Empty for nbd.
+  std::string host = "localhost";         // nbd: a name or a number, IPv6 without brackets.
+  std::uint16_t port = engine::kNbdPort;  // nbd.
+  std::string export_name = {};           // "" for the default export.
+  TlsWish tls = {};                       // nbds, and what the user name and the parameters for TLS say.
   bool operator==(const NbdUri&) const = default;
 };
 

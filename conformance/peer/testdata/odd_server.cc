@@ -4,8 +4,7 @@
 // Odd and right: "queues-clients" (greets one when the one before it has gone), "refuses-second" (hangs up on who comes
 // while there is one), "ends-with-client" (with status 0), "ends-with-entered" (the same, once a client has entered an
 // export), "delay=MS" (nothing is heard of a message for so long), "named" (its export is "d", and no other),
-// "oldstyle" (sends the greeting of that handshake, of an export without bytes), "simple" (no structured replies),
-// "refuses-caching".
+// "simple" (no structured replies), "refuses-caching". As servers once were: "not-fixed", "oldstyle".
 // Wrong: "aborts-after-cache" (100 ms after a client that sent CACHE has gone), "aborts-once" (the same, if FILE of
 // "file=FILE" is not there, which it makes), "locks-after-cache" (once such a client has gone, no WRITE is answered),
 // "stops-after-cache" (the same, and nobody is greeted), "hangs-up-on-zeroing".
@@ -124,21 +123,12 @@ void Leave(const Client& client) {
   }
 }
 
-[[noreturn]] void ServeOldstyle(int listening) {
-  for (;;) {
-    const int fd = accept(listening, nullptr, nullptr);
-    const Bytes greeting = Encode(ServerMessage(OldstyleGreeting{}));
-    send(fd, greeting.data(), greeting.size(), MSG_NOSIGNAL);
-    char byte = 0;
-    while (read(fd, &byte, 1) > 0) {
-    }
-    close(fd);
-  }
-}
-
 [[noreturn]] void Serve(int listening) {
   Export served({.name = Is("named") ? "d" : ""}, Disk(kExportBytes));
-  const ServerOptions options{.structured_replies = !Is("simple")};
+  ServerOptions options{.oldstyle = Is("oldstyle"), .structured_replies = !Is("simple")};
+  if (Is("not-fixed")) {
+    options.handshake_flags = HandshakeFlag::kNoZeroes;
+  }
   std::vector<std::unique_ptr<Client>> clients;
   for (;;) {
     const bool is_full = (Is("queues-clients") && !clients.empty()) || (Is("stops-after-cache") && was_cached);
@@ -188,9 +178,5 @@ int main(int argc, char** argv) {
       words.emplace(word);
     }
   }
-  const int listening = Listen(argv[1]);
-  if (Is("oldstyle")) {
-    ServeOldstyle(listening);
-  }
-  Serve(listening);
+  Serve(Listen(argv[1]));
 }
