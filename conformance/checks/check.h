@@ -133,6 +133,9 @@ struct Entered {
 
 using Replies = std::vector<OptionReply>;
 
+inline constexpr std::string_view kMayRefuseExportName =
+    "the server has block sizes of its own, and may refuse EXPORT_NAME";
+
 // What a check has of the server that it asks.
 struct CheckContext {
   Peer& peer;
@@ -189,6 +192,12 @@ struct CheckContext {
   std::expected<Entered, Judgement> EnterWithAll(bool structured = true);
 
   [[nodiscard]] bool Offers(Features feature) const { return profile.Offers(feature); }
+
+  // Whether the server has block sizes of its own, of which EXPORT_NAME does not inform a client.
+  // Spec: block-size.server.refuse-export-name.
+  [[nodiscard]] bool MayRefuseExportName() const {
+    return profile.block_size.minimum > 1 || profile.block_size.maximum < kPayloadBytesDefaultMax;
+  }
   // The rule about answers that judges the requirement of the check.
   [[nodiscard]] const Rule& rule() const { return RuleOf(requirement); }
 

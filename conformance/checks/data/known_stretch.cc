@@ -7,27 +7,12 @@ namespace nbdspec::conformance {
 
 namespace {
 
-constexpr std::uint64_t kPromisedBytesMax = 32 * kMiB;  // Where nothing is advertised.
-constexpr std::uint64_t kPieceBytes = kMiB;             // Of what is filled and read back: no server refuses those.
-constexpr std::uint64_t kMarginBytes = 4 * kKiB;        // So that what is rounded to pages is noticed.
-
-// `range` in pieces, the last of which may be shorter.
-std::vector<ByteRange> PiecesOf(ByteRange range, std::uint64_t piece_bytes) {
-  std::vector<ByteRange> pieces;
-  for (std::uint64_t begin = range.begin; begin < range.end; begin += pieces.back().length()) {
-    pieces.push_back({.begin = begin, .end = std::min(range.end, begin + piece_bytes)});
-  }
-  return pieces;
-}
+constexpr std::uint64_t kPieceBytes = kMiB;       // Of what is filled and read back: no server refuses those.
+constexpr std::uint64_t kMarginBytes = 4 * kKiB;  // So that what is rounded to pages is noticed.
 
 std::uint64_t PieceBytes(const Entered& entered) { return std::min(kPieceBytes, PayloadBytesMax(entered)); }
 
 }  // namespace
-
-std::uint64_t PayloadBytesMax(const Entered& entered) {
-  const std::uint64_t most = std::min<std::uint64_t>(entered.block_size().maximum, kPromisedBytesMax);
-  return std::max(GridOf(entered), most / GridOf(entered) * GridOf(entered));
-}
 
 KnownStretch KnownStretch::Around(const Entered& entered, ByteRange range, std::uint64_t margin) {
   const std::uint64_t grid = GridOf(entered);
@@ -199,8 +184,10 @@ std::vector<ByteRange> RangesOverPowersOf2(const Entered& entered, ByteRange pow
   std::vector<ByteRange> ranges;
   const std::uint64_t end = std::min(powers.end, UsableBytes(entered) - std::min(UsableBytes(entered), 64 * kKiB));
   for (std::uint64_t power = powers.begin; power < end; power *= 2) {
-    for (const auto& [before, after] : {std::pair{unit, unit}, {7 * unit, 9 * unit}, {unit, 4096 * unit}}) {
-      if (before <= power && power % unit == 0 && power + after <= UsableBytes(entered)) {
+    const std::uint64_t far = std::max(32 * unit, 4 * kKiB / unit * unit);
+    for (const auto& [before, after] : {std::pair{unit, unit}, {7 * unit, 9 * unit}, {unit, far}}) {
+      const bool is_inside = before <= power && power + after <= UsableBytes(entered);
+      if (is_inside && power % unit == 0 && before + after <= PayloadBytesMax(entered)) {
         ranges.push_back({.begin = power - before, .end = power + after});
       }
     }

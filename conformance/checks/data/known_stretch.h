@@ -13,9 +13,6 @@ namespace nbdspec::conformance {
 // The smallest offset and length that a client may use, whatever the server advertises.
 inline std::uint64_t UnitOf(const Entered& entered) { return std::clamp(entered.block_size().minimum, 1U, 1U << 16); }
 
-// The longest payload: what the server takes, and never more than is promised where it says nothing.
-std::uint64_t PayloadBytesMax(const Entered& entered);
-
 class KnownStretch {
  public:
   // `range` with `margin` bytes more on either side, in whole cells of the grid, inside the export. Nothing is written
@@ -98,7 +95,8 @@ Request CommandOn(CheckContext& context, std::uint16_t command, std::uint16_t fl
 // offsets around the same edges, near a quarter of the export.
 std::vector<ByteRange> EdgeRanges(const Entered& entered, std::uint64_t length_max);
 
-// Some ranges over each power of two in `powers` that is inside of the export with 64 KiB to spare.
+// Some ranges, of which none is longer than a payload may be, over each power of two in `powers` that is inside of the
+// export with 64 KiB to spare.
 std::vector<ByteRange> RangesOverPowersOf2(const Entered& entered, ByteRange powers);
 
 }  // namespace nbdspec::conformance

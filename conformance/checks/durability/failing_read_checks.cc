@@ -155,6 +155,7 @@ struct ReadStage {
 // Stages of data and of what was between them, and nothing of them in the server's memory.
 std::expected<std::vector<ReadStage>, Judgement> PrepareStages(CheckContext& context) {
   NBDSPEC_TRY(entered, context.EnterWithChunks());
+  NBDSPEC_TRY(taken, MayHavePayload(entered, kStage));
   const std::uint64_t bytes = (std::size(kReadFailures) - 1) * kStageStride + kStage;
   NBDSPEC_TRY(range, ScratchRange(entered, bytes / GridOf(entered)));
   constexpr std::uint64_t kPart = kStage / 4;

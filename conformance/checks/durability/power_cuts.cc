@@ -291,6 +291,9 @@ std::expected<ByteRange, Judgement> StageFor(CheckContext& context, const Acts& 
   if (is_unaligned) {
     return Stop(NotApplicable(fmt::format("the minimum block size is {}", minimum)));
   }
+  for (const Act& act : acts) {
+    NBDSPEC_TRY(taken, MayHavePayload(entered, act.command == CommandType::kWrite ? act.place.length() : 0));
+  }
   NBDSPEC_TRY(middle, ScratchRange(entered, bytes / GridOf(entered)));
   const std::uint64_t size = entered.size() / minimum * minimum;
   const ByteRange range = stage == Stage::kMiddle ? middle : ByteRange{.begin = size - bytes, .end = size};

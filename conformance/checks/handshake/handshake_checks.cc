@@ -358,9 +358,8 @@ Judgement HardWhereNoSoft(CheckContext& context) {
 }
 
 Judgement ServedByName(CheckContext& context) {
-  const InfoBlockSize& block = context.profile.block_size;
-  if (block.minimum > 1 || block.maximum < kPayloadBytesDefaultMax) {
-    return NotApplicable("the server has block sizes of its own, and may refuse EXPORT_NAME");
+  if (context.MayRefuseExportName()) {
+    return NotApplicable(std::string(kMayRefuseExportName));
   }
   NBDSPEC_TRY(answer, AskByName(context, context.export_name));
   constexpr std::string_view kAllowed = "EXPORT_NAME works next to GO";

@@ -11,6 +11,11 @@ namespace nbdspec::conformance {
 
 namespace {
 
+// Refused for reasons of the server's own, whatever the option's data are: there is nothing to judge.
+bool IsRefusedAsSuch(const ContextReplies& replies) {
+  return IsRefusal(replies.end()) || replies.end() == OptionReplyType::kErrUnsup;
+}
+
 constexpr std::size_t kShownMax = 8;
 
 Judgement MustGive(const ContextReplies& replies, bool has_it) {
@@ -28,11 +33,8 @@ Judgement RefusesOneMalformed(CheckContext& context, std::uint32_t option, Malfo
     return Require(replies.error().is_disconnect(), fmt::format("with {}: {}", malformed.what, replies.error().text),
                    kAllowed);
   }
-  if (replies->end() == OptionReplyType::kErrUnsup) {
-    return NotApplicable(fmt::format("{} is not supported", OptionName(option)));
-  }
   const std::string saw = fmt::format("with {}: {}", malformed.what, replies->Text());
-  return IsRefusal(replies->end()) ? Inconclusive(saw)
+  return IsRefusedAsSuch(*replies) ? NotApplicable(saw)
                                    : Require(replies->end() == OptionReplyType::kErrInvalid, saw, kAllowed);
 }
 
@@ -83,11 +85,10 @@ std::expected<ContextReplies, Judgement> AskContexts(CheckContext& context, Sess
                                                      const std::vector<std::string>& queries) {
   NBDSPEC_TRY(replies, AskRaw(session, option, QueryPayload(context, queries)));
   const std::string saw = fmt::format("{} was answered {}", OptionName(option), OptionReplyName(replies.end()));
-  if (replies.end() == OptionReplyType::kErrUnsup) {
-    return Stop(NotApplicable(saw));
-  }
-  if (IsRefusal(replies.end())) {
-    return Stop(Inconclusive(saw));
+  // option.list-meta-context.too-big, option.set-meta-context.too-big
+  const bool is_too_much = queries.size() > 1 && replies.end() == OptionReplyType::kErrTooBig;
+  if (IsRefusedAsSuch(replies) || is_too_much) {
+    return Stop(replies.end() == OptionReplyType::kErrShutdown ? Inconclusive(saw) : NotApplicable(saw));
   }
   return std::move(replies);
 }

@@ -211,6 +211,9 @@ Judgement OtherExportsSelection(CheckContext& context) {
 }
 
 Judgement ViaExportName(CheckContext& context) {
+  if (context.MayRefuseExportName()) {
+    return NotApplicable(std::string(kMayRefuseExportName));
+  }
   NBDSPEC_TRY(session, WithBaseAllocation(context));
   NBDSPEC_TRY(status, EnterAndAskStatus(context, std::move(session), /*by_name=*/true));
   return MustHaveStatus(context, status, "entered by NBD_OPT_EXPORT_NAME:",

@@ -188,15 +188,40 @@ std::optional<Bytes> BytesRead(const Request& request, const Answer& answer) {
   return given == request.length && !FirstUncovered(exchange) ? std::optional(bytes) : std::nullopt;
 }
 
-std::expected<Bytes, Judgement> ReadBytes(Session& session, ByteRange range) {
-  const Request request = RequestFor(CommandType::kRead, range);
-  NBDSPEC_TRY(answer, session.Ask(request));
-  auto bytes = BytesRead(request, answer);
-  if (!bytes) {
-    return Stop(Inconclusive(
-        fmt::format("a READ of [{}, {}) gave no data: {}", range.begin, range.end, ErrorName(answer.error()))));
+std::uint64_t PayloadBytesMax(const Negotiated& agreed) {
+  const std::uint64_t most = std::min(agreed.block_size.maximum, kPayloadBytesDefaultMax);
+  return std::max(GridOf(agreed), most / GridOf(agreed) * GridOf(agreed));
+}
+
+std::vector<ByteRange> PiecesOf(ByteRange range, std::uint64_t piece_bytes) {
+  std::vector<ByteRange> pieces;
+  for (std::uint64_t begin = range.begin; begin < range.end; begin += pieces.back().length()) {
+    pieces.push_back({.begin = begin, .end = std::min(range.end, begin + piece_bytes)});
   }
-  return std::move(*bytes);
+  return pieces;
+}
+
+Step MayHavePayload(const Entered& entered, std::uint64_t bytes) {
+  const std::uint64_t most = PayloadBytesMax(entered);
+  if (bytes > most) {
+    return Stop(NotApplicable(fmt::format("the server takes no payload of {} bytes, but {} at most", bytes, most)));
+  }
+  return {};
+}
+
+std::expected<Bytes, Judgement> ReadBytes(Session& session, ByteRange range) {
+  Bytes all;
+  for (const ByteRange piece : PiecesOf(range, PayloadBytesMax(session.negotiated()))) {
+    const Request request = RequestFor(CommandType::kRead, piece);
+    NBDSPEC_TRY(answer, session.Ask(request));
+    const auto bytes = BytesRead(request, answer);
+    if (!bytes) {
+      return Stop(Inconclusive(
+          fmt::format("a READ of [{}, {}) gave no data: {}", piece.begin, piece.end, ErrorName(answer.error()))));
+    }
+    all.insert(all.end(), bytes->begin(), bytes->end());
+  }
+  return all;
 }
 
 Judgement Compare(const Bytes& found, const Bytes& wanted, std::uint64_t offset, std::string_view allowed) {

@@ -49,9 +49,10 @@ inline bool IsOffered(const Entered& entered, std::uint16_t command) {
 // --- Places in an export ---------------------------------------------------------------------------------------
 
 // What offsets and lengths must be multiples of, to be legal and usual: 512, or the minimum block size.
-inline std::uint64_t GridOf(const Entered& entered) {
-  return std::clamp(entered.block_size().minimum, 512U, 1U << 16);  // No minimum may be above 64 KiB.
+inline std::uint64_t GridOf(const Negotiated& agreed) {
+  return std::clamp(agreed.block_size.minimum, 512U, 1U << 16);  // No minimum may be above 64 KiB.
 }
+inline std::uint64_t GridOf(const Entered& entered) { return GridOf(*entered.agreed); }
 
 // The size of the export without a last part that is off the grid.
 inline std::uint64_t UsableBytes(const Entered& entered) {
@@ -59,6 +60,16 @@ inline std::uint64_t UsableBytes(const Entered& entered) {
   const std::uint64_t size = std::min(entered.size(), kExportBytesMax);
   return size / GridOf(entered) * GridOf(entered);
 }
+
+// The longest payload in whole cells: what the server takes, and never more than is promised where it says nothing.
+std::uint64_t PayloadBytesMax(const Negotiated& agreed);
+inline std::uint64_t PayloadBytesMax(const Entered& entered) { return PayloadBytesMax(*entered.agreed); }
+
+// `range` in pieces of at most `piece_bytes`, which is above 0.
+std::vector<ByteRange> PiecesOf(ByteRange range, std::uint64_t piece_bytes);
+
+// Not applicable where a request with a payload of `bytes` is longer than the server takes.
+Step MayHavePayload(const Entered& entered, std::uint64_t bytes);
 
 // The cell of the grid at `offset`.
 inline ByteRange CellAt(const Entered& entered, std::uint64_t offset = 0) {
@@ -97,8 +108,8 @@ std::expected<Request, Judgement> FirstRead(const Entered& entered);
 // The bytes that an answer to READ gives; nothing when it failed, or gives some bytes twice or not at all.
 std::optional<Bytes> BytesRead(const Request& request, const Answer& answer);
 
-// READ, and the bytes it gives. Errors: it ended, failed, or left out some: then the check that needs the bytes
-// is inconclusive.
+// READs that together ask for `range`, each for no more than the maximum payload, and the bytes that they give. Errors:
+// one ended, failed, or left out some: then the check that needs the bytes is inconclusive.
 std::expected<Bytes, Judgement> ReadBytes(Session& session, ByteRange range);
 
 // Broken at the first byte of `found`, read at `offset`, that is not `wanted`.
