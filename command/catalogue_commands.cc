@@ -16,6 +16,7 @@
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 #include "engine/faults/fault.h"
+#include "engine/oddities/oddity.h"
 #include "engine/spec/catalogue.h"
 #include "reports/model/run.h"
 
@@ -162,6 +163,11 @@ ExitOrRefusal ExplainCommand(const Options& options) {
   }
   if (found == 0) {
     fmt::print("  no check asks it: {}\n", requirement->untested.empty() ? "not yet" : requirement->untested);
+  }
+  for (const engine::oddities::Oddity& oddity : engine::oddities::AllOddities()) {
+    if (oddity.permitted_by == id) {
+      fmt::print("  no check fails {}\n", oddity.name);
+    }
   }
   return reports::ExitCode::kSuccess;
 }

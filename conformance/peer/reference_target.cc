@@ -170,10 +170,11 @@ class InProcessPeer : public Peer, public Storage {
 
  private:
   void Fill() {
-    engine::ExportOptions options{.name = "", .description = "nbdspec's reference export"};
-    options.read_only = setup_ == Setup::kReadOnly;
+    engine::ExportOptions options = options_.offers;
+    options.read_only |= setup_ == Setup::kReadOnly;
     if (setup_ == Setup::kStrictBlockSize) {
-      options.block_size.minimum = kStrictMinimumBytes;
+      options.block_size.minimum = std::max(options.block_size.minimum, kStrictMinimumBytes);
+      options.block_size.preferred = std::max(options.block_size.preferred, options.block_size.minimum);
     }
     exports_.clear();
     exports_.push_back(std::make_unique<engine::Export>(options));

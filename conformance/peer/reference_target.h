@@ -27,6 +27,7 @@ struct ReferenceOptions {
   std::function<std::unique_ptr<engine::Interposer>(engine::Layer& layer)> interposers = {};
   WireFactory wires = {};
   engine::ServerOptions server = {};           // But for TLS, which the setup decides, and `tls`.
+  engine::ExportOptions offers = {.name = "", .description = "nbdspec's reference export"};  // A setup may change it.
   std::optional<std::uint16_t> tcp_port = {};  // Where it says to be met, without a socket.
   std::optional<std::string> damage = {};      // What Storage::FindDamage says of its disk.
   bool tls = false;                            // Whether it demands TLS in the setups that do not say.

@@ -97,6 +97,43 @@ FormTest RunForm(const Form& form, std::uint64_t seed, std::string_view prefix) 
   return result;
 }
 
+// Notes whether what passes through `odd` comes out as something else.
+class Watch : public engine::Interposer {
+ public:
+  Watch(std::unique_ptr<engine::Interposer> odd, bool& shows) : odd_(std::move(odd)), shows_(shows) {}
+
+  void BytesCame() override { odd_->BytesCame(); }
+
+  bool BeforeServer(engine::ClientMessage& received, const engine::Negotiated& state) override {
+    const engine::ClientMessage as_it_came = received;
+    const bool is_received = odd_->BeforeServer(received, state);
+    shows_ = shows_ || !is_received || received != as_it_came;
+    return is_received;
+  }
+
+  void ChangeTls(engine::TlsConduct& conduct) override {
+    const engine::TlsConduct usual = conduct;
+    odd_->ChangeTls(conduct);
+    shows_ = shows_ || conduct != usual;
+  }
+
+  void AfterServer(const engine::ClientMessage* received, const engine::Negotiated& state,
+                   std::vector<engine::ServerMessage>& sent) override {
+    const std::vector<engine::ServerMessage> usual = sent;
+    odd_->AfterServer(received, state, sent);
+    shows_ = shows_ || sent != usual;
+  }
+
+ private:
+  std::unique_ptr<engine::Interposer> odd_;
+  bool& shows_;
+};
+
+bool IsAccusation(const reports::Outcome& outcome) {
+  using enum reports::Verdict;
+  return outcome.verdict != kPass && outcome.verdict != kNotApplicable && outcome.verdict != kWarn;
+}
+
 }  // namespace
 
 bool SelfTest::holds() const {
@@ -112,6 +149,33 @@ SelfTestRow RunFault(const Fault& fault, std::uint64_t seed, std::string_view pr
       const auto check = std::ranges::find(AllChecks(), detector.id, &Check::id);
       row.catches.push_back(check != AllChecks().end() ? Run(fault, fault.server, *check, seed)
                                                        : Catch{.check = detector.id, .saw = "there is no such check"});
+    }
+  }
+  return row;
+}
+
+OddityRow RunOddity(const engine::oddities::Oddity& oddity, std::uint64_t seed, std::string_view prefix) {
+  OddityRow row{.oddity = oddity, .shows = oddity.server != nullptr || oddity.offers != nullptr};
+  ReferenceOptions reference;
+  if (oddity.server) {
+    oddity.server(reference.server);
+  }
+  if (oddity.offers) {
+    oddity.offers(reference.offers);
+  }
+  reference.interposers = [&](engine::Layer& layer) {
+    return std::make_unique<Watch>(engine::faults::Interpose(oddity.change, /*number=*/0, &layer), row.shows);
+  };
+  const auto target = ReferenceTarget(std::move(reference));
+  const RunOptions options = OptionsFor(seed);
+  Knowledge knowledge;
+  Worker worker(*target, options, Transport::Clock::time_point::max(), knowledge);
+  for (const Check& check : AllChecks()) {
+    if (check.id.starts_with(prefix) && (check.setup != Setup::kLarge || oddity.offers)) {
+      reports::Outcome outcome = worker.Run(check);
+      if (IsAccusation(outcome)) {
+        row.accusations.push_back(std::move(outcome));
+      }
     }
   }
   return row;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Self-test: shows that every check can fail, by running it against the faults it must catch.
+// Self-test: shows that every check can fail, by running it against the faults it must catch; and that none fails who
+// is merely odd.
 
 #pragma once
 
@@ -10,6 +11,7 @@
 #include <vector>
 
 #include "engine/faults/fault.h"
+#include "engine/oddities/oddity.h"
 #include "reports/model/run.h"
 
 namespace nbdspec::conformance {
@@ -46,6 +48,17 @@ struct SelfTest {
   // Whether every check catches each of its faults, and accuses nobody else.
   [[nodiscard]] bool holds() const;
 };
+
+// What the checks made of a server that is odd and right.
+struct OddityRow {
+  const engine::oddities::Oddity& oddity;
+  bool shows = false;                         // Whether anything was other than the reference server has it.
+  std::vector<reports::Outcome> accusations;  // Failures, and what could not be judged.
+};
+
+// Runs every check whose id begins with `prefix`, in this process; those of gigabytes, which take longer than all
+// others together, where the server offers what others do not. Cost: up to two seconds.
+OddityRow RunOddity(const engine::oddities::Oddity& oddity, std::uint64_t seed, std::string_view prefix = "");
 
 // Runs the checks that must catch `fault`, in this process. `prefix` as below.
 SelfTestRow RunFault(const engine::faults::Fault& fault, std::uint64_t seed, std::string_view prefix = "");

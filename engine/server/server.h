@@ -76,6 +76,7 @@ struct TlsConduct {
   bool ends_when_it_fails = true;       // A handshake that fails ends the connection; else it goes on in plaintext.
   Bytes plaintext_first = {};           // Sent in plaintext after the acknowledgement of STARTTLS.
   Bytes plaintext_inside = {};          // Sent in plaintext after the handshake.
+  bool operator==(const TlsConduct&) const = default;
 };
 
 // Sits between the reference server and its wire, and may change what passes. The reference server is right;
