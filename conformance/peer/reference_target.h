@@ -26,7 +26,7 @@ struct ReferenceOptions {
   // Makes a new interposer for each connection, given the bottom layer of the default export; a null function for none.
   std::function<std::unique_ptr<engine::Interposer>(engine::Layer& layer)> interposers = {};
   WireFactory wires = {};
-  engine::ServerOptions server = {};           // But for TLS, which the setup decides, and `tls`.
+  engine::ServerOptions server = {};  // But for TLS, which the setup decides, and `tls`.
   engine::ExportOptions offers = {.name = "", .description = "nbdspec's reference export"};  // A setup may change it.
   std::optional<std::uint16_t> tcp_port = {};  // Where it says to be met, without a socket.
   std::optional<std::string> damage = {};      // What Storage::FindDamage says of its disk.

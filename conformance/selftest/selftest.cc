@@ -131,7 +131,7 @@ class Watch : public engine::Interposer {
 
 bool IsAccusation(const reports::Outcome& outcome) {
   using enum reports::Verdict;
-  return outcome.verdict != kPass && outcome.verdict != kNotApplicable && outcome.verdict != kWarn;
+  return outcome.verdict == kFail || outcome.verdict == kInconclusive || outcome.verdict == kFlaky;
 }
 
 }  // namespace

@@ -13,6 +13,7 @@ namespace {
 constexpr std::uint32_t kExtendedHeaders = OptionType::kExtendedHeaders;
 constexpr std::uint32_t kErrPlatform = OptionReplyType::kErrPlatform;
 constexpr std::uint32_t kErrBlockSizeReqd = OptionReplyType::kErrBlockSizeReqd;
+constexpr std::uint32_t kErrExtHeaderReqd = OptionReplyType::kErrExtHeaderReqd;
 constexpr std::uint32_t kUnlikelyOption = 0x7fff'0000;
 
 using RefusesWhen = std::function<bool(const Option& option, const Connection& on)>;
@@ -168,6 +169,45 @@ std::uint32_t SwapsTopBit(std::uint32_t id) { return id ^ 0x80000000; }
 std::uint32_t CountsFromZero(std::uint32_t id) { return id ^ 1; }
 std::uint32_t CountsFromTheTop(std::uint32_t id) { return ~id; }
 
+// --- Extended headers ---
+
+bool HasCompactHeaders(const Option& /*asked*/, const Connection& on) {
+  return on.negotiated->headers == HeaderForm::kCompact;
+}
+
+bool HasExtendedHeaders(const Option& asked, const Connection& on) { return !HasCompactHeaders(asked, on); }
+
+bool HasExtendedHeadersAndAsksNoBlockSize(const Option& asked, const Connection& on) {
+  return HasExtendedHeaders(asked, on) && AsksNoBlockSize(asked, on);
+}
+
+bool HasNoChunks(const Option& /*asked*/, const Connection& on) { return !on.negotiated->structured_replies; }
+
+// A context whose status needs 64 bits, without the headers that have them.
+bool AsksForWideContext(const Option& asked, const Connection& on) {
+  const auto query = DecodePayload<MetaContextQuery>(asked.payload);
+  return HasCompactHeaders(asked, on) && !HasNoChunks(asked, on) && query &&
+         std::ranges::count(query->queries, kBlockCountdownContext) > 0;
+}
+
+Change ListsWideContextsToNobody() {
+  return Both(Withholds(kListContexts,
+                        [](const OptionReply& reply) {
+                          const auto context = DecodePayload<MetaContext>(reply.payload);
+                          return reply.type == OptionReplyType::kMetaContext && context &&
+                                 context->name == kBlockCountdownContext;
+                        }),
+              ReplacesReply(kListContexts, kErrExtHeaderReqd, kAck));
+}
+
+Change HangsUpOnData(std::uint32_t option) {
+  return ChangesOptionAnswer(option, [](const Option& to, Messages& sent) {
+    if (!to.payload.empty()) {
+      sent = {HardDisconnect{}};
+    }
+  });
+}
+
 // An export nobody has is answered so where contexts are asked for.
 Change AnswersUnknownExport(std::uint32_t type) { return ReplacesReply(kEitherMetaContext, kErrUnknown, type); }
 
@@ -226,6 +266,21 @@ std::vector<Oddity> HagglingOddities() {
       {"server_has_ids_above_2_31", kOptionSetMetaContextIdTransient, MapsIds(SwapsTopBit)},
       {"server_counts_ids_from_zero", kOptionSetMetaContextIdTransient, MapsIds(CountsFromZero)},
       {"server_counts_ids_from_the_top", kOptionSetMetaContextIdTransient, MapsIds(CountsFromTheTop)},
+      // Extended headers.
+      {"server_lists_wide_contexts_to_nobody", kExtListMetaContext64bitAdvertise, ListsWideContextsToNobody()},
+      {"server_refuses_wide_contexts", kExtSetMetaContext64bit,
+       RefusesIf(kSetContexts, kErrExtHeaderReqd, AsksForWideContext)},
+      {"server_wants_extended_headers_for_contexts", kExtListMetaContextErr,
+       RefusesIf(kEitherMetaContext, kErrExtHeaderReqd, HasNoChunks)},
+      {"server_takes_structured_replies_after_extended_headers", kExtStructuredReplyAfterExt,
+       ReplacesReply(kStructuredReply, kErrExtHeaderReqd, kAck)},
+      {"server_agrees_to_extended_headers_once", kOptionStateRepeatMayFail,
+       RefusesIf(kExtendedHeaders, kErrInvalid, HasExtendedHeaders)},
+      {"server_hangs_up_on_extended_headers_with_data", kSessionViolationMayHardServer,
+       HangsUpOnData(kExtendedHeaders)},
+      {"server_wants_block_sizes_asked_for_with_extended_headers", kExtOptionLaterBsreq,
+       RefusesIf(kGo, kErrBlockSizeReqd, HasExtendedHeadersAndAsksNoBlockSize)},
+      {"server_demands_extended_headers", kExtGoErrExtHeaderReqd, RefusesIf(kGo, kErrExtHeaderReqd, HasCompactHeaders)},
       {"server_lists_a_wildcard", kOptionListMetaContextZeroQueriesWildcards, ListsWildcard()},
   };
 }

@@ -30,8 +30,8 @@ namespace nbdspec::engine {
 inline constexpr std::string_view kBlockIndexContext = "x-nbdspec:block-index";
 inline constexpr std::uint32_t kBlockIndexBytes = 1 << 16;
 
-// Another one, whose status takes 64 bits: 2^64 - 1 minus that number. It needs extended headers, and is there where they
-// are offered.
+// Another one, whose status takes 64 bits: 2^64 - 1 minus that number. It needs extended headers, and is there where
+// they are offered.
 inline constexpr std::string_view kBlockCountdownContext = "x-nbdspec:block-countdown";
 
 // What one export offers. The defaults offer everything the reference server knows.
