@@ -366,17 +366,16 @@ Ruling NotLongerThanExport(const Exchange& exchange) {
 
 // --- With a payload ---
 
-// What a payload of a wrong size gets is not said.
+// What a payload of a wrong size gets is not said. One that is right may be answered also where it is not offered:
+// eflags.supported-may-set
 Ruling BadQueryIsRefused(const Exchange& exchange) {
-  const bool is_offered = exchange.negotiated->Has(TransmissionFlag::kBlockStatusPayload);
-  if (is_offered && (!exchange.request.context_ids || !exchange.legality.Has(Reason::kBadQuery))) {
+  if (!exchange.request.context_ids || !exchange.legality.Has(Reason::kBadQuery)) {
     return Inapplicable("no payload with a context that is unknown or comes twice was answered");
   }
   return MayBeEinval(exchange)
              ? Kept()
-             : Violated("NBD_EINVAL", Text(is_offered ? "the payload names a context that is unknown, or one twice"
-                                                      : "payloads are not offered",
-                                           ", but ", InsteadOfEinval(exchange)));
+             : Violated("NBD_EINVAL", Text("the payload names a context that is unknown, or one twice, but ",
+                                           InsteadOfEinval(exchange)));
 }
 
 Ruling OnlyAskedContexts(const Exchange& exchange) {

@@ -184,16 +184,13 @@ Judgement AnswersOnlyTheContextsAsked(CheckContext& context) {
   return any ? Holds() : Inconclusive("every NBD_CMD_BLOCK_STATUS with a payload failed");
 }
 
-// What the payload form may not name; all of it where the server does not offer that form.
+// What the payload form may not name.
 std::vector<Ids> BadFilters(const Entered& entered) {
   const Ids ids = SelectedIds(entered);
   const std::uint32_t unknown = UnknownId(ids);
   std::vector<Ids> filters = {{unknown}, {unknown, ids.front()}, {ids.front(), unknown}, {ids.front(), ids.front()}};
   filters.push_back(ids);
   filters.back().push_back(ids.front());
-  if (!entered.Has(TransmissionFlag::kBlockStatusPayload)) {
-    filters.push_back({ids.front()});
-  }
   return filters;
 }
 
