@@ -44,6 +44,7 @@ conformance::RunOptions RunOptionsFrom(const Options& options) {
                               .case_timeout = FromSeconds(options.case_timeout_s),
                               .deadline = FromSeconds(options.deadline_s),
                               .allow_write = options.allow_write,
+                              .extended = options.extended,
                               .version = kVersion,
                               .cancelled = &Interrupted()};
   run.limits.reply_timeout = FromSeconds(options.reply_timeout_s);
@@ -53,6 +54,7 @@ conformance::RunOptions RunOptionsFrom(const Options& options) {
   add(options.case_timeout_s != defaults.case_timeout_s, fmt::format("--case-timeout {}", options.case_timeout_s));
   add(options.allow_write, "--allow-write");
   add(options.power_cut, "--power-cut");
+  add(options.extended, "--extended");
   add(options.tls, "--tls");
   for (const auto& [flag, value] : {std::pair{"--tls-certificates", &options.tls_certificates},
                                     {"--tls-psk", &options.tls_psk},

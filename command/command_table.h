@@ -33,6 +33,7 @@ struct Options {
   std::string tls_certificates = {};
   std::string tls_psk = {};
   std::string tls_hostname = {};
+  bool extended = false;
 
   // How long, and how many.
   std::uint64_t seed = 1;

@@ -61,7 +61,7 @@ struct StorageTally {
 };
 
 void TestOfStorage(const engine::faults::Fault& fault, std::uint64_t seed, StorageTally& tally) {
-  const SelfTestRow row = conformance::RunFault(fault, seed);
+  const SelfTestRow row = conformance::RunFault(fault, {.seed = seed});
   bool is_caught = row.caught();
   fmt::print("{}\n", fault.name);
   for (const conformance::Catch& each : row.catches) {
@@ -106,7 +106,8 @@ ExitOrRefusal SelfTestCommand(const Options& options) {
   }
   const bool color = UseColor(options.no_color);
   const std::string prefix = options.words.empty() ? "" : options.words.front();
-  const conformance::SelfTest result = conformance::RunSelfTest(options.seed, prefix);
+  const conformance::SelfTest result =
+      conformance::RunSelfTest({.seed = options.seed, .prefix = prefix, .extended = options.extended});
   if (result.rows.empty()) {
     return Refuse(
         fmt::format("no check's id begins with {}; `nbdspec list` shows every check.", engine::Quoted(prefix)));

@@ -207,13 +207,15 @@ struct CheckContext {
 
 using CheckRun = std::function<Judgement(CheckContext&)>;
 
-// `run`, where structured replies are wanted with extended headers.
-inline CheckRun WithExtended(CheckRun run) {
-  return [run = std::move(run)](CheckContext& context) {
-    context.headers = HeaderForm::kExtended;
+// `run` with headers of that form, whatever form the other checks have.
+inline CheckRun WithHeaders(HeaderForm headers, CheckRun run) {
+  return [headers, run = std::move(run)](CheckContext& context) {
+    context.headers = headers;
     return run(context);
   };
 }
+inline CheckRun WithCompact(CheckRun run) { return WithHeaders(HeaderForm::kCompact, std::move(run)); }
+inline CheckRun WithExtended(CheckRun run) { return WithHeaders(HeaderForm::kExtended, std::move(run)); }
 
 struct Check {
   // The id of its requirement; "REQUIREMENT/suffix" where one requirement takes several checks.

@@ -234,6 +234,9 @@ Worker::Trial Worker::Try(const Check& check, Server& server) {
                        .requirement = check.requirement(),
                        .random = std::mt19937_64(SeedFor(options_.seed, check.id)),
                        .transcript = transcript};
+  if (options_.extended && context.Offers(Feature::kExtendedHeaders)) {
+    context.headers = HeaderForm::kExtended;
+  }
   Judgement judgement = check.run(context);
   Trial trial{.was_silent = transcript.has_silence(), .out_of_time = Transport::Clock::now() >= limits.deadline};
   if (server.one_client != nullptr && server.one_client->TakeNeededTwo()) {

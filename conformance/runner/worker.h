@@ -38,6 +38,7 @@ struct RunOptions {
   std::chrono::milliseconds case_timeout{10'000};
   std::chrono::milliseconds deadline{0};  // For the whole run; 0 for none.
   bool allow_write = false;               // To a server that nbdspec did not start.
+  bool extended = false;  // Extended headers where structured replies are wanted, if the server has them.
   std::string version = {};
   std::string replay_flags = {};  // Added to each replay line: " --reply-timeout 500".
   const std::atomic<bool>* cancelled = nullptr;

@@ -32,7 +32,7 @@ std::vector<Oddity> Chosen() {
 }
 
 TEST_P(OddServer, IsNotAccused) {
-  const OddityRow row = RunOddity(GetParam(), /*seed=*/1);
+  const OddityRow row = RunOddity(GetParam(), {.seed = 1});
   EXPECT_TRUE(row.shows) << "nothing of it is ever seen";
   for (const reports::Outcome& outcome : row.accusations) {
     ADD_FAILURE() << outcome.id << " says " << reports::Word(outcome.verdict) << ": " << outcome.evidence.saw;

@@ -8,6 +8,7 @@
 #include <iterator>
 #include <map>
 #include <set>
+#include <span>
 
 #include "conformance/checks/check.h"
 #include "conformance/peer/reference_target.h"
@@ -33,11 +34,14 @@ constexpr std::array<Form, 2> kForms = {{
 constexpr std::string_view kAccuserOfForms = spec::kBaselineFixedNewstyleServer;
 
 // No check may run out of time here, however busy the machine is.
-RunOptions OptionsFor(std::uint64_t seed) { return {.seed = seed, .case_timeout = std::chrono::minutes(2)}; }
+RunOptions OptionsFor(const SelfTestOptions& options) {
+  return {.seed = options.seed, .case_timeout = std::chrono::minutes(2), .extended = options.extended};
+}
 
 // The reference server turns faulty when the sanity conversation is over: a check must catch its fault by what it
 // sends itself.
-Catch Run(const Fault& fault, const engine::ServerOptions& server, const Check& check, std::uint64_t seed) {
+Catch Run(const Fault& fault, const engine::ServerOptions& server, const Check& check,
+          const SelfTestOptions& self_test) {
   std::atomic<bool> is_faulty = false;
   const auto target =
       ReferenceTarget({.interposers = [&](engine::Layer& layer) -> std::unique_ptr<engine::Interposer> {
@@ -45,7 +49,7 @@ Catch Run(const Fault& fault, const engine::ServerOptions& server, const Check& 
                        },
                        .server = server,
                        .tcp_port = engine::kNbdPort});
-  const RunOptions options = OptionsFor(seed);
+  const RunOptions options = OptionsFor(self_test);
   Knowledge knowledge;
   Worker worker(*target, options, Transport::Clock::time_point::max(), knowledge);
   worker.Open(check.setup);
@@ -58,15 +62,15 @@ Catch Run(const Fault& fault, const engine::ServerOptions& server, const Check& 
 }
 
 // Runs the checks on the sound reference server. Returns what each says; nothing for those that do not apply.
-std::map<const Check*, reports::Outcome> RunOnSound(const engine::ServerOptions& server, std::uint64_t seed,
-                                                    std::string_view prefix) {
+std::map<const Check*, reports::Outcome> RunOnSound(const engine::ServerOptions& server,
+                                                    const SelfTestOptions& self_test) {
   const auto target = ReferenceTarget({.server = server});
-  const RunOptions options = OptionsFor(seed);
+  const RunOptions options = OptionsFor(self_test);
   Knowledge knowledge;
   Worker worker(*target, options, Transport::Clock::time_point::max(), knowledge);
   std::map<const Check*, reports::Outcome> outcomes;
   for (const Check& check : AllChecks()) {
-    reports::Outcome outcome = check.id.starts_with(prefix)
+    reports::Outcome outcome = check.id.starts_with(self_test.prefix)
                                    ? worker.Run(check)
                                    : reports::Outcome{.verdict = reports::Verdict::kNotApplicable};
     if (outcome.verdict != reports::Verdict::kNotApplicable) {
@@ -76,9 +80,9 @@ std::map<const Check*, reports::Outcome> RunOnSound(const engine::ServerOptions&
   return outcomes;
 }
 
-FormTest RunForm(const Form& form, std::uint64_t seed, std::string_view prefix) {
+FormTest RunForm(const Form& form, const SelfTestOptions& options) {
   FormTest result{.form = form.name};
-  for (auto& [check, outcome] : RunOnSound(form.server, seed, prefix)) {
+  for (auto& [check, outcome] : RunOnSound(form.server, options)) {
     if (outcome.verdict != reports::Verdict::kPass) {
       if (check->id != kAccuserOfForms) {
         result.false_alarms.push_back(std::move(outcome));
@@ -87,7 +91,7 @@ FormTest RunForm(const Form& form, std::uint64_t seed, std::string_view prefix) 
     }
     const bool is_proven = std::ranges::any_of(
         engine::faults::DetectionsBy(Detector::Kind::kCheck, check->id),
-        [&](const engine::faults::Detection& each) { return Run(each.fault, form.server, *check, seed).caught(); });
+        [&](const engine::faults::Detection& each) { return Run(each.fault, form.server, *check, options).caught(); });
     if (is_proven) {
       ++result.proven_count;
     } else {
@@ -142,19 +146,19 @@ bool SelfTest::holds() const {
              forms, [](const FormTest& form) { return form.checks_unproven.empty() && form.false_alarms.empty(); });
 }
 
-SelfTestRow RunFault(const Fault& fault, std::uint64_t seed, std::string_view prefix) {
+SelfTestRow RunFault(const Fault& fault, const SelfTestOptions& options) {
   SelfTestRow row{.fault = fault};
   for (const Detector& detector : fault.detectors) {
-    if (detector.kind == Detector::Kind::kCheck && detector.id.starts_with(prefix)) {
+    if (detector.kind == Detector::Kind::kCheck && detector.id.starts_with(options.prefix)) {
       const auto check = std::ranges::find(AllChecks(), detector.id, &Check::id);
-      row.catches.push_back(check != AllChecks().end() ? Run(fault, fault.server, *check, seed)
+      row.catches.push_back(check != AllChecks().end() ? Run(fault, fault.server, *check, options)
                                                        : Catch{.check = detector.id, .saw = "there is no such check"});
     }
   }
   return row;
 }
 
-OddityRow RunOddity(const engine::oddities::Oddity& oddity, std::uint64_t seed, std::string_view prefix) {
+OddityRow RunOddity(const engine::oddities::Oddity& oddity, const SelfTestOptions& options) {
   OddityRow row{.oddity = oddity, .shows = oddity.server != nullptr || oddity.offers != nullptr};
   ReferenceOptions reference;
   if (oddity.server) {
@@ -167,11 +171,11 @@ OddityRow RunOddity(const engine::oddities::Oddity& oddity, std::uint64_t seed, 
     return std::make_unique<Watch>(engine::faults::Interpose(oddity.change, /*number=*/0, &layer), row.shows);
   };
   const auto target = ReferenceTarget(std::move(reference));
-  const RunOptions options = OptionsFor(seed);
+  const RunOptions run_options = OptionsFor(options);
   Knowledge knowledge;
-  Worker worker(*target, options, Transport::Clock::time_point::max(), knowledge);
+  Worker worker(*target, run_options, Transport::Clock::time_point::max(), knowledge);
   for (const Check& check : AllChecks()) {
-    if (check.id.starts_with(prefix) && (check.setup != Setup::kLarge || oddity.offers)) {
+    if (check.id.starts_with(options.prefix) && (check.setup != Setup::kLarge || oddity.offers)) {
       reports::Outcome outcome = worker.Run(check);
       if (IsAccusation(outcome)) {
         row.accusations.push_back(std::move(outcome));
@@ -181,28 +185,28 @@ OddityRow RunOddity(const engine::oddities::Oddity& oddity, std::uint64_t seed, 
   return row;
 }
 
-SelfTest RunSelfTest(std::uint64_t seed, std::string_view prefix) {
+SelfTest RunSelfTest(const SelfTestOptions& options) {
   SelfTest result;
   std::set<std::string_view> proven;
   for (const Fault& fault : engine::faults::AllFaults()) {
-    SelfTestRow row = RunFault(fault, seed, prefix);
+    SelfTestRow row = RunFault(fault, options);
     std::ranges::transform(row.catches, std::inserter(proven, proven.end()), &Catch::check);
-    if (!row.catches.empty() || prefix.empty()) {
+    if (!row.catches.empty() || options.prefix.empty()) {
       result.rows.push_back(std::move(row));
     }
   }
   for (const Check& check : AllChecks()) {
-    if (check.id.starts_with(prefix) && !proven.contains(check.id)) {
+    if (check.id.starts_with(options.prefix) && !proven.contains(check.id)) {
       result.checks_unproven.push_back(check.id);
     }
   }
-  for (auto& [check, outcome] : RunOnSound({}, seed, prefix)) {
+  for (auto& [check, outcome] : RunOnSound({}, options)) {
     if (outcome.verdict != reports::Verdict::kPass) {
       result.false_alarms.push_back(std::move(outcome));
     }
   }
-  for (const Form& form : kForms) {
-    result.forms.push_back(RunForm(form, seed, prefix));
+  for (const Form& form : options.extended ? std::span<const Form>{} : kForms) {  // They have no extended headers.
+    result.forms.push_back(RunForm(form, options));
   }
   return result;
 }

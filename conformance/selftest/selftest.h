@@ -56,14 +56,20 @@ struct OddityRow {
   std::vector<reports::Outcome> accusations;  // Failures, and what could not be judged.
 };
 
-// Runs every check whose id begins with `prefix`, in this process; those of gigabytes, which take longer than all
-// others together, where the server offers what others do not. Cost: up to two seconds.
-OddityRow RunOddity(const engine::oddities::Oddity& oddity, std::uint64_t seed, std::string_view prefix = "");
+struct SelfTestOptions {
+  std::uint64_t seed = 0;
+  std::string_view prefix = "";  // Selects checks by the start of their ids; "" for all.
+  bool extended = false;         // As in RunOptions.
+};
 
-// Runs the checks that must catch `fault`, in this process. `prefix` as below.
-SelfTestRow RunFault(const engine::faults::Fault& fault, std::uint64_t seed, std::string_view prefix = "");
+// Runs every check on `oddity`, in this process; those of gigabytes, which take longer than all others together, where
+// the server offers what others do not. Cost: up to two seconds.
+OddityRow RunOddity(const engine::oddities::Oddity& oddity, const SelfTestOptions& options);
 
-// Runs it all, in this process. `prefix` selects checks by the start of their ids; "" for all.
-SelfTest RunSelfTest(std::uint64_t seed, std::string_view prefix = "");
+// Runs the checks that must catch `fault`, in this process.
+SelfTestRow RunFault(const engine::faults::Fault& fault, const SelfTestOptions& options);
+
+// Runs it all, in this process.
+SelfTest RunSelfTest(const SelfTestOptions& options);
 
 }  // namespace nbdspec::conformance

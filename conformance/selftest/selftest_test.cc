@@ -42,8 +42,7 @@ TEST(SelfTest, EveryRequirementHasACheckOrAReasonAndNotBoth) {
   }
 }
 
-TEST(SelfTest, EveryCheckCatchesItsFaultsAndAccusesNobodyElse) {
-  const SelfTest result = RunSelfTest(/*seed=*/1, Prefix());
+void ExpectAllCaught(const SelfTest& result) {
   for (const SelfTestRow& row : result.rows) {
     for (const Catch& each : row.catches) {
       EXPECT_TRUE(each.caught()) << row.fault.name << ": " << each.check << " says " << reports::Word(each.got)
@@ -61,6 +60,14 @@ TEST(SelfTest, EveryCheckCatchesItsFaultsAndAccusesNobodyElse) {
     }
   }
   EXPECT_FALSE(result.rows.empty());
+}
+
+TEST(SelfTest, EveryCheckCatchesItsFaultsAndAccusesNobodyElse) {
+  ExpectAllCaught(RunSelfTest({.seed = 1, .prefix = Prefix()}));
+}
+
+TEST(SelfTest, EveryCheckDoesSoWithExtendedHeaders) {
+  ExpectAllCaught(RunSelfTest({.seed = 1, .prefix = Prefix(), .extended = true}));
 }
 
 }  // namespace

@@ -61,14 +61,13 @@ class Answer {
     has_error_chunk_ = false;
     end_ = End::kNotYet;
   }
-  // Each takes the next message.
+  // Each takes the next message. `request_offset`: of an extended header; 0 without one.
   void AddSimple(std::uint32_t error, std::uint64_t data_bytes) {
     simple_ = {.error = error, .data_bytes = data_bytes};
     error_ = error;
     end_ = End::kComplete;
   }
-  const ReplyChunk& AddChunk(std::uint16_t flags, std::uint16_t type, ByteView payload,
-                             std::uint64_t request_offset = 0);
+  const ReplyChunk& AddChunk(std::uint16_t flags, std::uint16_t type, ByteView payload, std::uint64_t request_offset);
   void Add(const SimpleReply& reply) { AddSimple(reply.error, reply.data.size()); }
   void Add(const Chunk& chunk) { AddChunk(chunk.flags, chunk.type, chunk.payload, chunk.offset); }
   // Says that no more will come. Does nothing to a complete answer.

@@ -148,17 +148,17 @@ inline Change ChangesRange(std::uint16_t command, std::function<void(Request& re
   });
 }
 
-inline Change ClearsRequestFlags(std::uint16_t command, std::uint16_t flags = 0xffff) {
+// All flags, if not said otherwise, but for the one that says whether there is a payload.
+inline Change ClearsRequestFlags(std::uint16_t command, std::uint16_t flags = ~CommandFlag::kPayloadLen & 0xffff) {
   return ChangesRequest(command, [flags](Request& request) { request.flags &= static_cast<std::uint16_t>(~flags); });
 }
 
-// The server answers, and does nothing.
-inline Change Forgets(std::uint16_t command) {
-  return ChangesRequest(command, [](Request& request) {
-    request.flags = 0;
-    request.type = kCache;
-  });
+// The server answers `request`, and does nothing.
+inline void Forget(Request& request) {
+  request.flags = 0;
+  request.type = kCache;
 }
+inline Change Forgets(std::uint16_t command) { return ChangesRequest(command, Forget); }
 
 // --- All that answers a request ---
 

@@ -87,7 +87,7 @@ Change SharesItsReadBuffer() {
 // Does each WRITE when the next one comes, and answers it before.
 Change DoesWriteWithTheNext() {
   return ChangesRange(kWrite, [held = std::optional<Request>()](Request& request) mutable {
-    Request now = held.value_or(Request{.type = kCache});
+    Request now = held.value_or(Request{.form = request.form, .type = kCache});
     now.cookie = request.cookie;
     held = std::exchange(request, std::move(now));
   });

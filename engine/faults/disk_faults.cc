@@ -49,8 +49,7 @@ Change WritesBehindAndHidesErrors() {
   return ChangesRequest(kAnyCommand, [kept = std::vector<Request>()](const Connection& on, Request& request) mutable {
     if (request.type == kWrite) {
       kept.push_back(request);
-      request.flags = 0;
-      request.type = kCache;
+      Forget(request);
     } else if (request.type == kFlush) {
       for (const Request& each : std::exchange(kept, {})) {
         (void)on.layer->Write(each.offset, each.payload);

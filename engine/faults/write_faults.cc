@@ -62,7 +62,12 @@ std::vector<Fault> WriteFaults() {
        ChangesRange(kWrite,
                     [count = 0](Request& request) mutable { request.type = ++count % 3 == 0 ? kCache : kWrite; })},
       {"server_forgets_write_with_fua", By(kSub<kTransmissionWriteThenReply, "fua-edges">, Exchange(kLost, 100)),
-       ChangesRequest(kWrite, [](Request& request) { request.type = request.flags == kFua ? kCache : kWrite; })},
+       ChangesRequest(kWrite,
+                      [](Request& request) {
+                        if ((request.flags & ~CommandFlag::kPayloadLen) == kFua) {
+                          Forget(request);
+                        }
+                      })},
       {"server_writes_late", Exchange(kOrder, 350), WritesLate()},
       {"server_writes_wrong_last_byte", By(kTransmissionWriteThenReply, kWrongBytes),
        ChangesRange(kWrite, [](Request& request) { request.payload.back() ^= 1; })},
@@ -91,6 +96,7 @@ std::vector<Fault> WriteFaults() {
                     [](Request& request) {
                       request.type = kWrite;
                       request.payload.assign(request.length, 0xcc);
+                      request = InForm(request.form, std::move(request));
                     })},
       {"server_does_not_know_flush", kEflagsFlushWorks, Fails(kFlush, kEinval, OnSuccess)},
       {"server_refuses_fua_of_write", kEflagsFuaWorks, Fails(kWrite, kEinval, OnFlag(kFua))},

@@ -29,7 +29,8 @@ bool IsHeaderOf(ByteView bytes, std::uint64_t cookie) {
     return false;
   }
   const auto magic = GetBigEndian<std::uint32_t>(bytes);
-  return (magic == kSimpleReplyMagic || magic == kChunkMagic) && GetBigEndian<std::uint64_t>(bytes, 8) == cookie;
+  return (magic == kSimpleReplyMagic || magic == kChunkMagic || magic == kExtendedChunkMagic) &&
+         GetBigEndian<std::uint64_t>(bytes, 8) == cookie;
 }
 
 // Whether a reply with `cookie` begins within `bytes`. What we write has no zero byte, and our cookies are small.
@@ -313,7 +314,7 @@ bool IsDoneContent(const Chunk& chunk) { return IsContent(chunk.type) && (chunk.
 // Whether the chunk that is not whole is content with DONE. Its flags and type follow its magic.
 bool IsCutDoneContent(const FailedRead& read) {
   const ByteView cut = read.cut;
-  return read.is_cut() && GetBigEndian<std::uint32_t>(cut) == kChunkMagic &&
+  return read.is_cut() && GetBigEndian<std::uint32_t>(cut) != kSimpleReplyMagic &&
          (GetBigEndian<std::uint16_t>(cut, 4) & ChunkFlag::kDone) != 0 &&
          IsContent(GetBigEndian<std::uint16_t>(cut, 6));
 }

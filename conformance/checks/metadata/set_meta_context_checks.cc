@@ -265,7 +265,7 @@ std::vector<Check> SetMetaContextChecks() {
        "What was selected for another export does not hold for the one that is entered.", OtherExportsSelection,
        kBase | Feature::kInfo},
       {kOptionSetMetaContextViaExportName, "What was selected for an export holds when it is entered by EXPORT_NAME.",
-       ViaExportName, kBase},
+       WithCompact(ViaExportName), kBase},
   };
 }
 

@@ -171,7 +171,7 @@ std::optional<Bytes> BytesRead(const Request& request, const Answer& answer) {
   Bytes bytes(request.length);
   std::uint64_t given = 0;
   for (const Chunk& chunk : answer.chunks) {
-    const auto content = exchange.answer.AddChunk(chunk.flags, chunk.type, chunk.payload).content;
+    const auto content = exchange.answer.AddChunk(chunk.flags, chunk.type, chunk.payload, chunk.offset).content;
     if (!content) {
       continue;
     }

@@ -163,7 +163,7 @@ void ReplyJudge::Take(const ReplyView& reply) {
     }
     return;
   }
-  const engine::ReplyChunk& chunk = exchange_.answer.AddChunk(reply.flags, reply.type, reply.payload);
+  const engine::ReplyChunk& chunk = exchange_.answer.AddChunk(reply.flags, reply.type, reply.payload, reply.offset);
   if (!reads || !chunk.content || !exchange_.Asks(*chunk.content)) {
     return;
   }
