@@ -58,7 +58,7 @@ struct OddityRow {
 
 struct SelfTestOptions {
   std::uint64_t seed = 0;
-  std::string_view prefix = "";  // Selects checks by the start of their ids; "" for all.
+  std::string_view prefix = {};  // Selects checks by the start of their ids; empty for all.
   bool extended = false;         // As in RunOptions.
 };
 

@@ -96,7 +96,8 @@ std::vector<Fault> WriteFaults() {
                     [](Request& request) {
                       request.type = kWrite;
                       request.payload.assign(request.length, 0xcc);
-                      request = InForm(request.form, std::move(request));
+                      const HeaderForm form = request.form;
+                      request = InForm(form, std::move(request));
                     })},
       {"server_does_not_know_flush", kEflagsFlushWorks, Fails(kFlush, kEinval, OnSuccess)},
       {"server_refuses_fua_of_write", kEflagsFuaWorks, Fails(kWrite, kEinval, OnFlag(kFua))},
