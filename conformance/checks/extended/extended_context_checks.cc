@@ -157,18 +157,18 @@ std::vector<Check> ExtendedContextChecks() {
   constexpr Features kNeeds = kExtended | kContexts;
   return {
       {kExtListMetaContextBaseNoErr, "LIST_META_CONTEXT of base never ends with ERR_EXT_HEADER_REQD.",
-       ListOfBaseIsNotReqd, kNeeds},
+       WithCompact(ListOfBaseIsNotReqd), kNeeds},
       {kExtListMetaContextAgreedNoErr, "With extended headers LIST_META_CONTEXT never ends with ERR_EXT_HEADER_REQD.",
        AgreedListIsNotReqd, kNeeds},
       {kExtListMetaContext64bitFinal,
-       "Without extended headers a list of contexts of 64 bits ends with ERR_EXT_HEADER_REQD.", ListSaysThatWideIsReqd,
-       kNeeds},
+       "Without extended headers a list of contexts of 64 bits ends with ERR_EXT_HEADER_REQD.",
+       WithCompact(ListSaysThatWideIsReqd), kNeeds},
       {kExtSetMetaContextErr, "SET_META_CONTEXT without either is ERR_INVALID or ERR_EXT_HEADER_REQD.", SetNeedsChunks,
        kNeeds},
-      {kExtSetMetaContextBaseNoErr, "SET_META_CONTEXT of base is never ERR_EXT_HEADER_REQD.", SetOfBaseIsNotReqd,
-       kNeeds},
-      {kExtSetMetaContext64bit, "Without extended headers contexts of 64 bits are not selected.", SetLeavesOutWide,
-       kNeeds},
+      {kExtSetMetaContextBaseNoErr, "SET_META_CONTEXT of base is never ERR_EXT_HEADER_REQD.",
+       WithCompact(SetOfBaseIsNotReqd), kNeeds},
+      {kExtSetMetaContext64bit, "Without extended headers contexts of 64 bits are not selected.",
+       WithCompact(SetLeavesOutWide), kNeeds},
   };
 }
 
