@@ -98,7 +98,8 @@ Chunk ErrorAt(const Request& to, std::uint64_t offset) {
 }
 
 bool OnFailedStructuredRead(const Request& to, const Messages& sent) {
-  return to.length > 0 && OnError(to, sent) && std::holds_alternative<Chunk>(sent.back());
+  const bool has_range = to.length > 0 && !to.announces_payload();
+  return has_range && OnError(to, sent) && std::holds_alternative<Chunk>(sent.back());
 }
 
 // The error of a READ that fails, in chunks that `make` gives; the last one has DONE.

@@ -153,6 +153,7 @@ void JudgeChunks(const StatusExchange& exchange, std::set<std::string>& violated
         }
         break;
       case 5:
+      case 6:  // Known; where it may not be, ext.block-status-ext.gated says so.
         break;
       case 0x8001:
         // "MUST NOT be sent more than once"
