@@ -75,7 +75,7 @@ std::expected<Entered, Judgement> CheckContext::EnterExport(Session session, boo
 }
 
 std::expected<Entered, Judgement> CheckContext::EnterWithAll(bool structured) {
-  EnterOptions options{.structured_replies = structured && Offers(Feature::kStructuredReplies)};
+  EnterOptions options{.structured_replies = structured && HasChunks()};
   if (options.structured_replies && Offers(Feature::kBaseAllocation)) {
     options.contexts = {std::string(kBaseAllocation)};
   }

@@ -184,14 +184,17 @@ struct CheckContext {
   std::expected<Entered, Judgement> EnterExport(Session session, bool by_name = false);
 
   // The same with structured replies where the server has them.
-  std::expected<Entered, Judgement> EnterWithChunks() {
-    return Enter({.structured_replies = Offers(Feature::kStructuredReplies)});
-  }
+  std::expected<Entered, Judgement> EnterWithChunks() { return Enter({.structured_replies = HasChunks()}); }
 
   // The same, and with base:allocation where the server has that; or with neither.
   std::expected<Entered, Judgement> EnterWithAll(bool structured = true);
 
   [[nodiscard]] bool Offers(Features feature) const { return profile.Offers(feature); }
+  // Whether replies can come in chunks of the wanted form.
+  [[nodiscard]] bool HasChunks() const {
+    return Offers(Feature::kStructuredReplies) ||
+           (headers == HeaderForm::kExtended && Offers(Feature::kExtendedHeaders));
+  }
 
   // Whether the server has block sizes of its own, of which EXPORT_NAME does not inform a client.
   // Spec: block-size.server.refuse-export-name.
