@@ -35,6 +35,8 @@ class OneClientPeer final : public Peer {
   std::optional<std::string> EndedBy(Transport::Clock::time_point deadline) override {
     return peer_->EndedBy(deadline);
   }
+  std::expected<void, engine::Trouble> ShutDown() override { return peer_->ShutDown(); }
+  bool HasShutDown(Transport::Clock::time_point deadline) override { return peer_->HasShutDown(deadline); }
   void MayEndWithItsClient() override { peer_->MayEndWithItsClient(); }
   std::expected<void, engine::Trouble> Restart() override { return peer_->Restart(); }
   const TlsCredentials* tls() override { return peer_->tls(); }

@@ -63,6 +63,9 @@ class FailsAfterFailedFlush : public engine::Filter {
 // Counts the power cuts of a server, each of which ends its connections.
 using PowerCuts = std::shared_ptr<std::uint64_t>;
 
+// Whether a server was asked to end, as its connections know it.
+using ShutDownFlag = std::shared_ptr<bool>;
+
 // The second export: other bytes than the first has there.
 engine::Disk SecondDisk() {
   engine::Disk disk(64 * kKiB);
@@ -78,22 +81,26 @@ engine::Disk SecondDisk() {
 class InProcessTransport : public Transport {
  public:
   InProcessTransport(const engine::ServerOptions& options, std::vector<engine::Export*> exports,
-                     std::unique_ptr<engine::Interposer> interposer, Wire wire, PowerCuts power_cuts)
+                     std::unique_ptr<engine::Interposer> interposer, Wire wire, PowerCuts power_cuts,
+                     ShutDownFlag is_shut_down)
       : interposer_(std::move(interposer)),
         wire_(std::move(wire)),
         server_(options, std::move(exports), interposer_.get()),
         power_cuts_(std::move(power_cuts)),
-        power_cuts_before_(*power_cuts_) {}
+        power_cuts_before_(*power_cuts_),
+        is_shut_down_(std::move(is_shut_down)) {}
 
   Ending Send(engine::ByteView bytes, Clock::time_point) override {
     if (server_.closed() || cut_ || HasLostPower()) {
       return Ending::kReset;
     }
+    HearOfShutDown();
     server_.Receive(bytes);
     return Ending::kNone;
   }
 
   Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point) override {
+    HearOfShutDown();
     while (arrived_.size() == 0 && !cut_ && !HasLostPower()) {
       engine::Bytes said = server_.TakeOutput();
       if (said.empty()) {
@@ -119,11 +126,18 @@ class InProcessTransport : public Transport {
  private:
   [[nodiscard]] bool HasLostPower() const { return *power_cuts_ != power_cuts_before_; }
 
+  void HearOfShutDown() {
+    if (*is_shut_down_) {
+      server_.ShutDown();
+    }
+  }
+
   std::unique_ptr<engine::Interposer> interposer_;
   Wire wire_;
   TlsServer server_;
   PowerCuts power_cuts_;
   std::uint64_t power_cuts_before_;
+  ShutDownFlag is_shut_down_;
   engine::ByteQueue arrived_;  // On the client's side.
   bool cut_ = false;
   bool client_is_done_ = false;
@@ -134,14 +148,25 @@ class InProcessPeer : public Peer, public Storage {
   InProcessPeer(const ReferenceOptions& options, Setup setup) : options_(options), setup_(setup) { Fill(); }
 
   std::expected<std::unique_ptr<Transport>, engine::Trouble> Connect(Transport::Clock::time_point) override {
+    if (*is_shut_down_) {
+      Fill();
+      is_shut_down_ = std::make_shared<bool>(false);
+    }
     engine::ServerOptions server = options_.server;
     server.tls = tls_;
     return std::make_unique<InProcessTransport>(
         server, std::vector<engine::Export*>{exports_[0].get(), exports_[1].get()},
         options_.interposers ? options_.interposers(volatile_disk_ != nullptr ? *volatile_disk_ : exports_[0]->layer())
                              : nullptr,
-        options_.wires ? options_.wires() : Wire{}, power_cuts_);
+        options_.wires ? options_.wires() : Wire{}, power_cuts_, is_shut_down_);
   }
+
+  std::expected<void, engine::Trouble> ShutDown() override {
+    *is_shut_down_ = true;
+    return {};
+  }
+
+  bool HasShutDown(Transport::Clock::time_point) override { return *is_shut_down_; }
 
   const TlsCredentials* tls() override { return tls_ == engine::TlsMode::kNone ? nullptr : &credentials_; }
 
@@ -204,6 +229,7 @@ class InProcessPeer : public Peer, public Storage {
   engine::VolatileDisk* volatile_disk_ = nullptr;  // Of the first export, in Setup::kOnStorage.
   FailsAfterFailedFlush* flushes_ = nullptr;       // Over it.
   PowerCuts power_cuts_ = std::make_shared<std::uint64_t>(0);
+  ShutDownFlag is_shut_down_ = std::make_shared<bool>(false);
 };
 
 }  // namespace

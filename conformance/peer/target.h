@@ -103,7 +103,8 @@ class Peer {
   // A new connection. Errors: a sentence that says what refused it.
   virtual std::expected<std::unique_ptr<Transport>, engine::Trouble> Connect(Transport::Clock::time_point deadline) = 0;
 
-  // How the server ended, when nbdspec started it and it has ("exited with status 1", "killed by SIGSEGV").
+  // How the server ended, when nbdspec started it and it has ("exited with status 1", "killed by SIGSEGV"), unless it
+  // was to end so.
   virtual std::optional<std::string> Ended() { return {}; }
 
   // The same, waited for until `deadline` where it can be seen at all.
@@ -112,6 +113,15 @@ class Peer {
   // From now on the server may end when its client has left (kEndedWell): it is started again for the next one, on what
   // it served. To be called only where nbdspec started it.
   virtual void MayEndWithItsClient() {}
+
+  // Asks the server to end, as SIGTERM does; it has taken note, as a rule, when this returns. Connections go on as far
+  // as it lets them; the next Connect starts it again from fresh contents. Errors: nbdspec did not start it.
+  virtual std::expected<void, engine::Trouble> ShutDown() {
+    return std::unexpected(engine::Trouble{"Only a server that nbdspec starts can be asked to end."});
+  }
+
+  // After ShutDown, when all connections are closed: whether it has ended by `deadline`.
+  virtual bool HasShutDown(Transport::Clock::time_point /*deadline*/) { return false; }
 
   // Starts it again from fresh contents, when nbdspec started it. Errors: it cannot, or does not come up.
   virtual std::expected<void, engine::Trouble> Restart() = 0;

@@ -18,6 +18,9 @@ class TlsServer {
   TlsServer(const engine::ServerOptions& options, std::vector<engine::Export*> exports, engine::Interposer* interposer)
       : server_(options, std::move(exports), interposer) {}
 
+  // As engine::Server's.
+  void ShutDown() { server_.ShutDown(); }
+
   // Takes bytes from the client, any number.
   void Receive(engine::ByteView bytes);
 

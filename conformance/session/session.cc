@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <thread>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -359,6 +360,8 @@ std::optional<std::string> Session::ExpectSilence() {
   const bool silent = ended.kind == ReceiveError::kTimedOut && decoder_.Pending().empty();
   return silent ? std::nullopt : std::optional(ended.text);
 }
+
+void Session::Rest() const { std::this_thread::sleep_until(Until(limits_.quiet_time)); }
 
 ReceiveError Session::WaitForEnd() {
   const auto deadline = Until(limits_.reply_timeout);

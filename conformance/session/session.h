@@ -149,6 +149,9 @@ class Session : public ClientNegotiation {
   // Waits for quiet_time. Returns what came; nothing when the server stays silent and connected.
   std::optional<std::string> ExpectSilence();
 
+  // Waits for quiet_time, and leaves what comes where it is.
+  void Rest() const;
+
   // Waits for the server to end the connection, ignoring what it sends: how it ended it, or kTimedOut after
   // reply_timeout.
   ReceiveError WaitForEnd();

@@ -67,9 +67,9 @@ std::unique_ptr<Interposer> Interpose(const Change& change, std::uint64_t number
 std::span<const Fault> AllFaults() {
   static const std::vector<Fault> kAll = [] {
     std::vector<Fault> all;
-    for (const auto table :
-         {HandshakeFaults, TlsFaults, InfoFaults, ContextFaults, StatusFaults, ReplyFaults, ReadFaults, WriteFaults,
-          OverlapFaults, DataFaults, StorageFaults, DiskFaults, ExtendedHandshakeFaults, ExtendedReplyFaults}) {
+    for (const auto table : {HandshakeFaults, TlsFaults, InfoFaults, ContextFaults, StatusFaults, ReplyFaults,
+                             ReadFaults, WriteFaults, OverlapFaults, DataFaults, StorageFaults, DiskFaults,
+                             ShutdownFaults, ExtendedHandshakeFaults, ExtendedReplyFaults}) {
       std::ranges::move(table(), std::back_inserter(all));
     }
     return all;

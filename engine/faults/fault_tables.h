@@ -31,6 +31,7 @@ std::vector<Fault> OverlapFaults();
 std::vector<Fault> DataFaults();
 std::vector<Fault> StorageFaults();
 std::vector<Fault> DiskFaults();
+std::vector<Fault> ShutdownFaults();
 std::vector<Fault> ExtendedHandshakeFaults();
 std::vector<Fault> ExtendedReplyFaults();
 

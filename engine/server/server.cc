@@ -156,7 +156,7 @@ Server::Messages Server::AnswerExportName(const Option& option) {
     return {HardDisconnect{}};  // ext.client.no-export-name
   }
   entered_ = FindExport({reinterpret_cast<const char*>(option.payload.data()), option.payload.size()});
-  if (option.too_long || entered_ == nullptr || IsForced() || IsHidden(*entered_)) {
+  if (option.too_long || entered_ == nullptr || IsForced() || IsHidden(*entered_) || is_shutting_down_) {
     return {HardDisconnect{}};  // option.export-name.unknown-terminates, tls.forced.export-name: no way to say so.
   }
   const ExportNameReply reply{.size = entered_->layer().size(),
@@ -170,6 +170,9 @@ Server::Messages Server::AnswerExportName(const Option& option) {
 OptionReplies Server::RepliesTo(const Option& option) {
   if (option.option == OptionType::kAbort) {
     return {Reply(option, OptionReplyType::kAck)};  // option.abort.ignore-data
+  }
+  if (is_shutting_down_) {
+    return {Refuse(option, OptionReplyType::kErrShutdown, "the server is being shut down")};
   }
   if (option.option == OptionType::kStarttls && options_.tls != TlsMode::kNone) {
     return AnswerStarttls(option);

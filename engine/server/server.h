@@ -123,6 +123,10 @@ class Server {
   // `interposer` may be null, and outlives the server.
   Server(const ServerOptions& options, std::vector<Export*> exports, Interposer* interposer = nullptr);
 
+  // The server is being shut down: from here on it refuses options but ABORT by ERR_SHUTDOWN, and requests by
+  // ESHUTDOWN, those that wait too, until the client leaves.
+  void ShutDown() { is_shutting_down_ = true; }
+
   // Takes bytes from the client, any number. Bytes after the end of the connection are ignored.
   void Receive(ByteView bytes);
 
@@ -197,6 +201,7 @@ class Server {
   Bytes output_;
   bool tls_is_due_ = false;
   bool tls_has_begun_ = false;
+  bool is_shutting_down_ = false;
   bool closed_ = false;
 };
 

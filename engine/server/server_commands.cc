@@ -85,6 +85,9 @@ Server::Messages Server::AnswerRequest(const Request& request) {
   if (request.too_long && request.form == HeaderForm::kExtended) {
     return {HardDisconnect{}};  // ext.request.oversize-payload-disconnect
   }
+  if (is_shutting_down_) {
+    return Result(request, NbdError::kEshutdown);
+  }
   if (request.type == CommandType::kBlockStatus && request.announces_payload()) {
     return AnswerStatusQuery(request);
   }

@@ -94,8 +94,8 @@ class Guardian {
 
   // Waits for the packet that says that the server's files are there. False when nbdspec ended before.
   [[nodiscard]] bool IsToldToStart() const {
-    char go = 0;
-    return recv(plan_.channel, &go, sizeof go, 0) > 0;
+    GuardianOrder start{};
+    return recv(plan_.channel, &start, sizeof start, 0) > 0;
   }
 
   void StartServer() {
@@ -124,9 +124,14 @@ class Guardian {
                                        {.fd = child_signal_, .events = POLLIN, .revents = 0}}};
       poll(polled.data(), polled.size(), kLogLookMs);
       WaitForChild(0);
+      GuardianOrder order{};
       if (polled[0].revents != 0) {
-        char kill_it = 0;
-        return recv(plan_.channel, &kill_it, sizeof kill_it, MSG_DONTWAIT) <= 0;
+        const bool has_order = recv(plan_.channel, &order, sizeof order, MSG_DONTWAIT) > 0;
+        if (!has_order || order != GuardianOrder::kShutDown) {
+          return !has_order;
+        }
+        SignalAll(SIGTERM);
+        Tell(plan_.channel, GuardianNews::Kind::kAsked, 0);
       }
       struct stat log = {};
       if (fstat(plan_.log, &log) == 0 && log.st_size > kLogBytesMax && ftruncate(plan_.log, 0) != 0) {

@@ -5,8 +5,8 @@
 //   nbdspec --fork--> guardian (own session) --fork, exec--> server (own process group)
 //
 // It is the subreaper of all that the server starts, so daemons become its children and can be found.
-// One socket joins it to nbdspec. A first packet means "start": the directory is guarded while nbdspec makes what the
-// server needs. A second one means "kill". Its end means "stop": the kernel also ends it when nbdspec is gone. Only a
+// One socket joins it to nbdspec, which sends orders. Until the first one the directory is guarded while nbdspec makes
+// what the server needs. The end of the socket means "stop": the kernel also ends it when nbdspec is gone. Only a
 // nbdspec that is killed during the fork itself leaves something, a directory with an empty log.
 
 #pragma once
@@ -28,11 +28,19 @@ struct GuardianPlan {
   int log;                  // Open for appending: what the server says on both of its outputs.
 };
 
+// What nbdspec tells the guardian: one packet.
+enum class GuardianOrder : std::uint8_t {
+  kStart,
+  kShutDown,  // Ask the server to end, by SIGTERM; kAsked answers.
+  kKill,
+};
+
 // What the guardian tells nbdspec: one packet, in this machine's byte order.
 struct GuardianNews {
   enum class Kind : std::int32_t {
     kCannotRun,  // exec failed; value is its errno.
     kEnded,      // The server ended; value is its wait status.
+    kAsked,      // It was asked to end.
   };
   Kind kind;
   std::int32_t value;

@@ -10,14 +10,17 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
 #include <sstream>
 #include <system_error>
+#include <thread>
 
 #include "conformance/peer/process/guardian.h"
+#include "conformance/peer/process/process_files.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 
@@ -31,6 +34,12 @@ constexpr std::string_view kBlanks = " \t\n";
 constexpr std::string_view kShellOnly = "$`|&;<>()";
 constexpr std::string_view kShellOnlyInQuotes = "$`";      // Double ones; so the next.
 constexpr std::string_view kEscapedInQuotes = "\\\"$`\n";  // Before others a backslash is itself.
+
+constexpr std::string_view kExited = "exited with status ";
+constexpr std::string_view kKilledBy = "was killed by ";
+// How long a server has to take the signal that asks it to end, and between two looks at whether it has.
+constexpr std::chrono::milliseconds kSignalWait{500};
+constexpr std::chrono::milliseconds kSignalPause{1};
 
 bool NeedsNoQuotes(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
@@ -47,16 +56,20 @@ Trouble CannotStart(const std::string& name) {
           ". Free some memory, descriptors or processes."};
 }
 
+bool Order(const FileDescriptor& channel, GuardianOrder order) {
+  return send(channel.get(), &order, sizeof order, MSG_NOSIGNAL) == sizeof order;
+}
+
 std::string DescribeNews(const GuardianNews& news) {
   const int status = news.value;
   if (news.kind == GuardianNews::Kind::kCannotRun) {
     return "could not be run: " + std::generic_category().message(status);
   }
   if (!WIFSIGNALED(status)) {
-    return "exited with status " + std::to_string(WEXITSTATUS(status));
+    return std::string(kExited) + std::to_string(WEXITSTATUS(status));
   }
   const char* const name = sigabbrev_np(WTERMSIG(status));
-  return "was killed by " +
+  return std::string(kKilledBy) +
          (name == nullptr ? "signal " + std::to_string(WTERMSIG(status)) : "SIG" + std::string(name)) +
          (WCOREDUMP(status) ? " (core dumped)" : "");
 }
@@ -236,18 +249,33 @@ std::expected<std::unique_ptr<ServerProcess>, Trouble> ServerProcess::Start(
   }
   directory.Release();
   NBDSPEC_RETURN_IF_ERROR(prepare());
-  const char go = 0;
-  if (send(process->channel_.get(), &go, sizeof go, MSG_NOSIGNAL) != sizeof go) {
+  if (!Order(process->channel_, GuardianOrder::kStart)) {
     return std::unexpected(CannotStart(words.front()));
   }
   return process;
 }
 
+bool IsEndOnRequest(std::string_view how) {
+  return how.starts_with(kExited) || how == std::string(kKilledBy) + "SIGTERM";
+}
+
 ServerProcess::~ServerProcess() { Stop(); }
 
+void ServerProcess::ShutDown() {
+  const auto deadline = Transport::Clock::now() + kSignalWait;
+  if (!Order(channel_, GuardianOrder::kShutDown)) {
+    return;
+  }
+  while (!ended_ && PollUntil(channel_.get(), POLLIN, deadline) != 0 && !TakeNews()) {
+  }
+  const auto has_signal = [](pid_t process) { return IsPending(process, SIGTERM); };
+  while (std::ranges::any_of(ProcessesUnder(guardian_), has_signal) && Transport::Clock::now() < deadline) {
+    std::this_thread::sleep_for(kSignalPause);
+  }
+}
+
 void ServerProcess::Kill() {
-  const char kill_it = 0;
-  send(channel_.get(), &kill_it, sizeof kill_it, MSG_NOSIGNAL);  // Fails only when all is gone already.
+  (void)Order(channel_, GuardianOrder::kKill);  // Fails only when all is gone already.
   Stop();
 }
 
@@ -264,16 +292,21 @@ void ServerProcess::Stop() {
 }
 
 std::optional<std::string> ServerProcess::EndedBy(Transport::Clock::time_point deadline) {
-  if (!ended_ && PollUntil(channel_.get(), POLLIN, deadline) != 0) {
-    GuardianNews news = {};
-    const ssize_t got = recv(channel_.get(), &news, sizeof(news), MSG_DONTWAIT);
-    if (got == sizeof(news)) {
-      ended_ = DescribeNews(news);
-    } else {
-      ended_ = "was stopped by the end of the process that watches it";
-    }
+  while (!ended_ && PollUntil(channel_.get(), POLLIN, deadline) != 0) {
+    TakeNews();
   }
   return ended_;
+}
+
+// Returns whether they are that it was asked to end; else it has ended.
+bool ServerProcess::TakeNews() {
+  GuardianNews news = {};
+  const ssize_t got = recv(channel_.get(), &news, sizeof(news), MSG_DONTWAIT);
+  if (got == sizeof(news) && news.kind == GuardianNews::Kind::kAsked) {
+    return true;
+  }
+  ended_ = got == sizeof(news) ? DescribeNews(news) : "was stopped by the end of the process that watches it";
+  return false;
 }
 
 std::string ServerProcess::LastWords(std::size_t bytes_max) const {

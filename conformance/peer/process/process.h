@@ -69,6 +69,9 @@ std::expected<void, engine::Trouble> WriteNewFile(const std::string& path, std::
 // The file that `name` runs: itself when it has a slash, else the first in PATH. Nothing when there is none.
 std::optional<std::string> FindExecutable(const std::string& name);
 
+// Whether `how`, of ServerProcess::EndedBy, is how a process ends that was asked to: not by another signal.
+bool IsEndOnRequest(std::string_view how);
+
 class ServerProcess {
  public:
   // Starts `words` (words[0] is looked up in PATH), with /dev/null as standard input. `directory` becomes the
@@ -85,6 +88,9 @@ class ServerProcess {
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
 
+  // Asks it to end, by SIGTERM. Returns when no process of it has the signal before it any more, or soon after.
+  void ShutDown();
+
   // Kills it, with everything it started, which have no time for a last write; then stops it.
   void Kill();
 
@@ -97,6 +103,7 @@ class ServerProcess {
 
  private:
   void Stop();
+  bool TakeNews();
 
   ServerProcess(FileDescriptor channel, FileDescriptor log) : channel_(std::move(channel)), log_(std::move(log)) {}
 

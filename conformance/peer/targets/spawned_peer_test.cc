@@ -194,6 +194,20 @@ TEST_F(SpawnedPeer, ThatDaemonisesIsWatchedAndStopped) {
   EXPECT_TRUE(EndOf(*peer).starts_with("was killed by SIGABRT")) << EndOf(*peer);
 }
 
+TEST_F(SpawnedPeer, ThatIsAskedToEndDoesAndIsStartedForTheNextClient) {
+  for (const char* const words : {"serve", "daemonise serve"}) {
+    const auto peer = MustSpawn(words);
+    ASSERT_NE(peer, nullptr);
+    ASSERT_TRUE(peer->ShutDown().has_value());
+    EXPECT_TRUE(peer->HasShutDown(Soon())) << words;
+    EXPECT_EQ(peer->Ended(), std::nullopt) << words;
+    const auto transport = peer->Connect(Soon());
+    ASSERT_TRUE(transport.has_value()) << transport.error().sentence;
+    EXPECT_EQ(ReceiveBytes(**transport, 18).size(), 18U) << words;
+    EXPECT_FALSE(peer->HasShutDown(Transport::Clock::now()));
+  }
+}
+
 TEST_F(SpawnedPeer, ThatIgnoresSigtermIsStoppedWithItsChildren) {
   const auto peer = MustSpawn("ignore-sigterm leave-children serve");
   ASSERT_NE(peer, nullptr);

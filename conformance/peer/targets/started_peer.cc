@@ -151,6 +151,7 @@ class StartedPeer final : public Peer, public Storage {
 
   std::expected<void, Trouble> Start(Clock::time_point deadline) {
     process_.reset();  // First: its command may name a port or a lock that only one server can have.
+    is_shut_down_ = false;
     mounted_.reset();
     storage_.reset();
     if (setup_ == Setup::kOnStorage || recipe_.takes_disk == TakesDisk::kUri) {
@@ -163,6 +164,9 @@ class StartedPeer final : public Peer, public Storage {
   PeerConnection Connect(Clock::time_point deadline) override {
     if (process_ == nullptr) {
       return std::unexpected(Trouble{"The server " + recipe_.name + " is not running: its last start failed."});
+    }
+    if (is_shut_down_) {
+      NBDSPEC_RETURN_IF_ERROR(Restart());
     }
     if (may_end_) {
       return ConnectToNext(deadline);
@@ -181,7 +185,20 @@ class StartedPeer final : public Peer, public Storage {
       return "could not be started again";
     }
     auto ended = process_->EndedBy(deadline);
-    return may_end_ && ended == kEndedWell ? std::nullopt : std::move(ended);
+    const bool is_wanted = ended && ((may_end_ && ended == kEndedWell) || (is_shut_down_ && IsEndOnRequest(*ended)));
+    return is_wanted ? std::nullopt : std::move(ended);
+  }
+
+  std::expected<void, Trouble> ShutDown() override {
+    if (process_ != nullptr) {
+      process_->ShutDown();
+    }
+    is_shut_down_ = true;
+    return {};
+  }
+
+  bool HasShutDown(Clock::time_point deadline) override {
+    return is_shut_down_ && (process_ == nullptr || process_->EndedBy(deadline).has_value());
   }
 
   void MayEndWithItsClient() override {
@@ -404,6 +421,7 @@ class StartedPeer final : public Peer, public Storage {
   std::chrono::nanoseconds restart_wait_;
   SocketAddress address_;
   bool may_end_ = false;
+  bool is_shut_down_ = false;
   bool had_client_ = false;  // This process.
   std::string image_path_;
   std::unique_ptr<StorageServer> storage_;  // What is declared last goes first: the server may want its disk to stop.

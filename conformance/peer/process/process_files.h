@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What /proc says of processes. They may end at any time: what cannot be read then is left out.
+
+#pragma once
+
+#include <sys/types.h>
+
+#include <vector>
+
+namespace nbdspec::conformance {
+
+// All that descend from `ancestor`, without it. None where there is no /proc.
+std::vector<pid_t> ProcessesUnder(pid_t ancestor);
+
+// Whether `signal` was sent to the process, and not yet taken.
+bool IsPending(pid_t process, int signal);
+
+}  // namespace nbdspec::conformance

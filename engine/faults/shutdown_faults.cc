@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Faults of a server that was asked to end. The reference server refuses options by ERR_SHUTDOWN then, and requests,
+// those that are in flight too, by ESHUTDOWN.
+#include "engine/faults/fault_tables.h"
+
+namespace nbdspec::engine::faults {
+
+namespace {
+
+constexpr std::uint32_t kErrShutdown = OptionReplyType::kErrShutdown;
+constexpr std::uint32_t kEshutdown = NbdError::kEshutdown;
+
+Change FailsWith(std::uint32_t error) {
+  return ChangesErrors(kAnyCommand, [=](std::uint32_t given) { return given == kEshutdown ? error : given; });
+}
+
+bool OnEshutdown(const Request& /*to*/, const Messages& sent) {
+  return std::ranges::any_of(sent, [](const ServerMessage& each) {
+    const auto* simple = std::get_if<SimpleReply>(&each);
+    return simple != nullptr && simple->error == kEshutdown;
+  });
+}
+
+// Says the first half of a reply, and no more.
+Change TearsReply() {
+  return ChangesAnswer(kAnyCommand, OnEshutdown, [](Messages& sent) {
+    Bytes bytes = Encode(sent.front());
+    bytes.resize(bytes.size() / 2);
+    sent = {RawBytes{.bytes = std::move(bytes)}, HardDisconnect{}};
+  });
+}
+
+// Answers the second of the requests that are left, and no more.
+Change LeavesOneOut() {
+  return ChangesAnswer(kAnyCommand, OnEshutdown, [has_left_out = false](Messages& sent) mutable {
+    if (std::exchange(has_left_out, true)) {
+      sent.emplace_back(HardDisconnect{});
+    } else {
+      sent.clear();
+    }
+  });
+}
+
+}  // namespace
+
+std::vector<Fault> ShutdownFaults() {
+  return {
+      {"server_goes_on_haggling_when_asked_to_end", kSessionShutdownErrShutdown,
+       ReplacesReply(kAnyOption, kErrShutdown, kAck)},
+      {"server_forbids_options_when_asked_to_end", kSessionShutdownErrShutdown,
+       ReplacesReply(kAnyOption, kErrShutdown, kErrPolicy)},
+      {"server_tears_a_reply_when_asked_to_end", kTransmissionShutdownWaitInflight, TearsReply()},
+      {"server_leaves_a_request_out_when_asked_to_end", kTransmissionShutdownWaitInflight, LeavesOneOut()},
+      {"server_fails_with_eio_when_asked_to_end",
+       By(kTransmissionShutdownEshutdownInflight, kTransmissionShutdownEshutdownLater), FailsWith(kEio)},
+  };
+}
+
+}  // namespace nbdspec::engine::faults
