@@ -31,7 +31,7 @@ TargetOrTrouble TargetOf(const std::string& recorded, const Options& given) {
     return WritableTarget(given.target, given);
   }
   NBDSPEC_ASSIGN_OR_RETURN(words, conformance::SplitCommand(recorded));
-  Options options{.allow_write = given.allow_write, .power_cut = given.power_cut};
+  Options options = ServerOptionsOf(given);
   for (std::size_t i = 0; i < words.size(); ++i) {
     std::string& word = words[i];
     const bool has_value = i + 1 < words.size();

@@ -123,6 +123,25 @@ TEST(Fuzz, TheReplayLineHasTheOptionsThatMatter) {
   }
 }
 
+// The null plugin keeps nothing of what is written.
+TEST(Fuzz, InsideTlsAFindingIsReplayedInsideTls) {
+  const std::string findings = FileFor("inside-tls");
+  const Result result = Nbdspec(
+      "fuzz --tls --spawn 'nbdkit -f -U {socket} --tls=require --tls-certificates={certs} null 64K' "
+      "--scripts 3 --findings " +
+      findings);
+  EXPECT_EQ(result.exit, 1) << result.output;
+  const std::string line = ReplayLineOf(result);
+  EXPECT_TRUE(line.ends_with(" --tls")) << line;
+  const Result replay = Nbdspec(line.substr(std::string("nbdspec ").size()));
+  EXPECT_TRUE(replay.Says("REPRODUCED")) << line << "\n" << replay.output;
+}
+
+TEST(Diff, InsideTlsTheSameServerIsTheSame) {
+  const Result result = Nbdspec("diff reference reference --tls --scripts 3");
+  EXPECT_EQ(result.exit, 0) << result.output;
+}
+
 // TRIM with FUA, TRIM among others: the assertion that failed shows that it is one bug.
 TEST(Fuzz, OneAssertionIsOneFinding) {
   const FaultyServer server("assertion", "dies-at-trim");

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <filesystem>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <utility>
@@ -10,6 +11,7 @@
 #include "command/command_table.h"
 #include "command/output.h"
 #include "command/servers.h"
+#include "conformance/peer/process/process.h"
 #include "engine/base/or_return.h"
 #include "engine/spec/catalogue.h"
 #include "fuzz/findings/read_file.h"
@@ -103,6 +105,15 @@ std::string ReplayOptionsFrom(const Options& options) {
   }
   words += options.allow_write ? " --allow-write" : "";
   words += options.power_cut ? " --power-cut" : "";
+  words += options.tls ? " --tls" : "";
+  const auto add_path = [&](const char* name, const std::string& path) {
+    words += path.empty()
+                 ? ""
+                 : fmt::format(" {} {}", name, conformance::QuoteWord(std::filesystem::absolute(path).string()));
+  };
+  add_path("--tls-certificates", options.tls_certificates);
+  add_path("--tls-psk", options.tls_psk);
+  words += options.tls_hostname.empty() ? "" : " --tls-hostname " + conformance::QuoteWord(options.tls_hostname);
   return words.empty() ? "" : words.substr(1);
 }
 

@@ -83,14 +83,20 @@ TargetOrTrouble TakeTarget(Options& options) {
   return target;
 }
 
+Options ServerOptionsOf(const Options& given) {
+  return {.allow_write = given.allow_write,
+          .power_cut = given.power_cut,
+          .tls = given.tls,
+          .tls_certificates = given.tls_certificates,
+          .tls_psk = given.tls_psk,
+          .tls_hostname = given.tls_hostname};
+}
+
 TargetOrTrouble WritableTarget(Options options) {
   auto target = TakeTarget(options);
   if (target && !options.words.empty()) {
     return std::unexpected(Trouble{"there is no server " + Quoted(options.words.front(), kWordShownMax) +
                                    "; `nbdspec check --help` lists the servers that nbdspec knows by name"});
-  }
-  if (target && (*target)->HasTls()) {
-    return std::unexpected(Trouble{"only `nbdspec check` speaks TLS, which " + (*target)->Describe() + " asks for"});
   }
   if (target && !(*target)->IsOurs() && !options.allow_write) {
     return std::unexpected(
@@ -100,7 +106,7 @@ TargetOrTrouble WritableTarget(Options options) {
 }
 
 TargetOrTrouble WritableTarget(const std::string& word, const Options& given) {
-  Options options{.allow_write = given.allow_write, .power_cut = given.power_cut};
+  Options options = ServerOptionsOf(given);
   if (word.find("{socket}") != std::string::npos) {
     options.spawn = word;
   } else {

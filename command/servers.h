@@ -21,11 +21,14 @@ using conformance::TargetOrTrouble;
 // Errors: a malformed URI, a spawn command that cannot work, more than one server named, no disk for power cuts.
 TargetOrTrouble TakeTarget(Options& options);
 
+// Of `given`, how servers are started and reached; not which they are.
+Options ServerOptionsOf(const Options& given);
+
 // A target to be written to, with no word left over.
 // Errors: as TakeTarget; it names no server; nbdspec does not start it, and --allow-write is not given.
 TargetOrTrouble WritableTarget(Options options);
 
-// The same of one word: a server by name, a URI, or a command that has {socket} in it. The rest is as in `given`.
+// The same of one word: a server by name, a URI, or a command that has {socket} in it, and ServerOptionsOf `given`.
 TargetOrTrouble WritableTarget(const std::string& word, const Options& given);
 
 // --- SIGINT, SIGTERM and SIGHUP end a run in good order: what was found is reported, servers are stopped ---

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "conformance/peer/tls_transport.h"
 #include "engine/base/or_return.h"
 #include "engine/wire/decoders.h"
 #include "engine/wire/fields.h"
@@ -87,6 +88,20 @@ engine::Received<engine::ServerMessage> LiveConnection::ReceiveMessage() {
     }
     decoder_.Feed(ByteView(received_.bytes).subspan(before));
   }
+}
+
+// From here on bytes, of transcripts too, are those inside.
+std::expected<void, std::string> LiveConnection::BeginTls() {
+  auto filter = conformance::TlsFilter::Make(conformance::TlsFilter::End::kClient, {.credentials = *tls_});
+  if (!filter) {
+    return std::unexpected(filter.error().sentence);
+  }
+  auto tls = std::make_unique<conformance::TlsTransport>(std::move(transport_), *std::move(filter));
+  const engine::Bytes came = decoder_.TakePending();
+  received_.bytes.resize(received_.taken);
+  auto begun = tls->Handshake(came, deadline_);
+  transport_ = std::move(tls);
+  return begun;
 }
 
 std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine::OptionStep>& options,

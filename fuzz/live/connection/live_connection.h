@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "conformance/peer/target.h"
+#include "conformance/tls/tls_filter.h"
 #include "engine/base/bytes.h"
 #include "engine/negotiation/client_negotiation.h"
 #include "engine/negotiation/negotiated.h"
@@ -46,12 +47,17 @@ class LiveConnection : private engine::ClientNegotiation {
  public:
   using Clock = conformance::Transport::Clock;
 
-  // `number` is its name in transcripts. `clock` outlives it: the connections of a run share one.
-  LiveConnection(std::unique_ptr<conformance::Transport> transport, int number, std::uint64_t& clock)
+  // `number` is its name in transcripts. `clock` outlives it: the connections of a run share one. Where `tls` is not
+  // null, everything is inside TLS; it outlives Enter.
+  LiveConnection(std::unique_ptr<conformance::Transport> transport, int number, std::uint64_t& clock,
+                 const conformance::TlsCredentials* tls)
       : ClientNegotiation({.bytes_max = 1 << 20, .messages_max = 1000}),
         transport_(std::move(transport)),
         number_(number),
-        clock_(&clock) {}
+        clock_(&clock),
+        tls_(tls) {
+    wants_tls_ = tls != nullptr;
+  }
 
   // Haggles as `options` say, then enters `export_name`.
   // Errors: why it did not get that far.
@@ -115,6 +121,7 @@ class LiveConnection : private engine::ClientNegotiation {
 
   void SendMessage(const engine::ClientMessage& message) override { Encode(message, sent_.bytes); }
   engine::Received<engine::ServerMessage> ReceiveMessage() override;
+  std::expected<void, std::string> BeginTls() override;
 
   // A reply whose payload is all that follows its header. `payload_bytes`: of a chunk.
   [[nodiscard]] std::optional<ReplyView> PeekHeader(std::uint64_t& payload_bytes);
@@ -129,6 +136,7 @@ class LiveConnection : private engine::ClientNegotiation {
   std::unique_ptr<conformance::Transport> transport_;
   int number_;
   std::uint64_t* clock_;
+  const conformance::TlsCredentials* tls_;  // Until TLS has begun.
   Stream sent_;
   Stream received_;
   std::string undecodable_;

@@ -104,6 +104,30 @@ TEST(LiveFuzz, TheReferenceServerIsNeverAccused) {
   }
 }
 
+TEST(LiveFuzz, InsideTlsTheReferenceServerIsNotAccusedAndAWrongOneIs) {
+  const auto right = conformance::ReferenceTarget({.tls = true});
+  const FuzzReport none = Fuzz(*right, Options(/*seed=*/2, 20));
+  EXPECT_FALSE(none.trouble) << none.trouble->sentence;
+  EXPECT_EQ(none.script_count, 20U);
+  EXPECT_TRUE(none.findings.empty());
+  const auto wrong = conformance::ReferenceTarget(
+      {.interposers =
+           [](engine::Layer& layer) {
+             return engine::faults::Interpose(FaultNamed("server_writes_wrong_last_byte").change, 0, &layer);
+           },
+       .tls = true});
+  const auto script = engine::ParseScript("size 4M\ninitial data\nwrite 0 +512 pattern 1\nwait\nread 0 +512\n");
+  ASSERT_TRUE(script);
+  const auto some = RunOnFreshServer(*wrong, *script, {});
+  ASSERT_TRUE(some && some->finding);
+  EXPECT_EQ(some->finding->kind, FindingKind::kWrongData);
+  for (const char* const said : {"STARTTLS", "NBD_OPT_GO", "NBD_CMD_READ"}) {  // What was said inside is decoded.
+    EXPECT_TRUE(std::ranges::any_of(some->finding->transcript, [said](const std::string& line) {
+      return line.contains(said);
+    })) << said;
+  }
+}
+
 // The smallest scripts that show what requests in flight, or connections, must not do to each other.
 struct Meeting {
   std::string_view fault;

@@ -202,8 +202,8 @@ std::expected<void, Trouble> LiveServer::EnterLanes(std::vector<engine::OptionSt
   while (lanes_.size() < count) {
     const auto deadline = Clock::now() + options_.start_timeout;
     NBDSPEC_ASSIGN_OR_RETURN(transport, peer_->Connect(deadline));
-    auto connection =
-        std::make_unique<LiveConnection>(std::move(transport), static_cast<int>(lanes_.size() + 1), clock_);
+    auto connection = std::make_unique<LiveConnection>(std::move(transport), static_cast<int>(lanes_.size() + 1),
+                                                       clock_, peer_->tls());
     auto offer = connection->Enter(haggling_, target_.ExportName(), deadline);
     if (!offer) {
       return std::unexpected(Trouble{"The export cannot be entered: " + offer.error() +
