@@ -60,6 +60,21 @@ class FailsAfterFailedFlush : public engine::Filter {
   engine::LayerResult failed_ = {};  // The first that did.
 };
 
+// READs fail of what the disk has lost.
+class LosesEnd : public engine::Filter {
+ public:
+  LosesEnd(std::unique_ptr<engine::Layer> next, std::shared_ptr<std::uint64_t> lost_bytes)
+      : Filter(std::move(next)), lost_bytes_(std::move(lost_bytes)) {}
+
+  engine::LayerResult Read(std::uint64_t offset, std::span<std::uint8_t> into) override {
+    const bool is_lost = offset + into.size() > size() - *lost_bytes_;
+    return is_lost ? std::unexpected(engine::NbdError::kEio) : next().Read(offset, into);
+  }
+
+ private:
+  std::shared_ptr<std::uint64_t> lost_bytes_;
+};
+
 // Counts the power cuts of a server, each of which ends its connections.
 using PowerCuts = std::shared_ptr<std::uint64_t>;
 
@@ -172,6 +187,11 @@ class InProcessPeer : public Peer, public Storage {
 
   std::optional<std::uint16_t> tcp_port() override { return options_.tcp_port; }
 
+  std::shared_ptr<void> LoseEnd(std::uint64_t bytes) override {
+    *lost_bytes_ = bytes;
+    return std::shared_ptr<void>(lost_bytes_.get(), [lost_bytes = lost_bytes_](void*) { *lost_bytes = 0; });
+  }
+
   Storage* storage() override { return volatile_disk_ != nullptr ? this : nullptr; }
 
   void CutPower(const engine::PowerCut& cut) override {
@@ -212,7 +232,7 @@ class InProcessPeer : public Peer, public Storage {
     } else if (setup_ == Setup::kLarge) {
       exports_[0]->stack = std::make_unique<engine::VolatileDisk>(kLargeDiskBytes);
     } else {
-      exports_[0]->disk = engine::Disk(kDiskBytes);
+      exports_[0]->stack = std::make_unique<LosesEnd>(std::make_unique<engine::Disk>(kDiskBytes), lost_bytes_);
     }
     FillDefaultDisk(exports_[0]->layer());
     exports_.push_back(std::make_unique<engine::Export>(
@@ -230,6 +250,7 @@ class InProcessPeer : public Peer, public Storage {
   FailsAfterFailedFlush* flushes_ = nullptr;       // Over it.
   PowerCuts power_cuts_ = std::make_shared<std::uint64_t>(0);
   ShutDownFlag is_shut_down_ = std::make_shared<bool>(false);
+  std::shared_ptr<std::uint64_t> lost_bytes_ = std::make_shared<std::uint64_t>(0);
 };
 
 }  // namespace

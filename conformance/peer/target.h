@@ -136,6 +136,10 @@ class Peer {
   // The port of TCP where it is met; nothing for another kind of socket.
   virtual std::optional<std::uint16_t> tcp_port() { return {}; }
 
+  // Makes READs of the last `bytes` of the default export fail, as when the file that the server serves has become
+  // shorter, until what is returned goes. Null where that cannot be done, or may be too much for the server.
+  virtual std::shared_ptr<void> LoseEnd(std::uint64_t /*bytes*/) { return nullptr; }
+
   // The last bytes the server wrote to standard error; empty when nbdspec did not start it.
   virtual std::string StandardError() { return {}; }
 };

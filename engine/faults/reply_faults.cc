@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Faults of replies in general, of DISC and FLUSH; and of errors: which one answers a request, which flags are refused,
 // error chunks.
+#include <atomic>
+#include <memory>
+
 #include "engine/faults/fault_tables.h"
 
 namespace nbdspec::engine::faults {
@@ -58,6 +61,13 @@ Change AddsError(std::uint32_t error, std::optional<std::uint64_t> offset, When 
     return ErrorChunk(to, {.error = error, .offset = offset ? std::optional(to.offset + *offset) : std::nullopt});
   };
   return AddsLast(kRead, make, std::move(when));
+}
+
+// Not where the server itself could not read.
+bool OnRefusal(const Request& to, const Messages& sent) {
+  const auto* chunk = OnError(to, sent) ? std::get_if<Chunk>(&sent.back()) : nullptr;
+  const auto error = chunk != nullptr ? DecodeErrorPayload(chunk->type, chunk->payload) : std::nullopt;
+  return error && error->error != kEio;
 }
 
 bool OnErrorChunk(const Request& to, const Messages& sent) {
@@ -118,6 +128,9 @@ std::vector<Fault> ReplyFaults() {
        ChangesAnswer(kDisc, [](const Request& to,
                                Messages& sent) { sent.insert(sent.begin(), SimpleReply{.cookie = to.cookie}); })},
       {"server_ignores_disc", By(kDiscServerClosesTcp, kBaselineDiscServer, Session(kRule, 150)), NeverAnswers(kDisc)},
+      {"server_ignores_each_eighth_disc", By(kDiscServerClosesTcp, kBaselineDiscServer),
+       NeverAnswers(kDisc,
+                    [count = std::make_shared<std::atomic<int>>(0)](auto&, auto&) { return ++*count % 8 == 0; })},
       {"server_forgets_writes_in_flight_at_disc", kDiscHandleOutstanding,
        Change{.received =
                   [writes = 0](ClientMessage& received, const Connection&) mutable {
@@ -174,6 +187,10 @@ std::vector<Fault> ReplyFaults() {
        })},
       {"server_cuts_error_message", kStructuredErrorHeaderLength,
        ChangesErrorChunks([](Chunk& chunk) { chunk.payload.pop_back(); })},
+      {"server_refuses_simply_and_swaps_the_message_length_of_errors",
+       By(kStructuredErrorHeaderLength, kStructuredErrorMessageFits),
+       Both(FailsSimply(kAnyCommand, kEinval, OnRefusal),
+            ChangesErrorChunks([](Chunk& chunk) { std::swap(chunk.payload[4], chunk.payload[5]); }))},
       {"server_sends_error_without_message_length", kStructuredErrorLengthMin,
        ChangesErrorChunks([](Chunk& chunk) { chunk.payload.resize(4); })},
       {"server_sends_error_zero", By(kStructuredErrorNonzero, Fuzz(kWrongError, kStructuredErrorNonzero)),

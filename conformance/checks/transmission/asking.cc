@@ -386,8 +386,28 @@ void AskToBeRefused(CheckContext& context, Entered entered, Survey& survey) {
   entered.session.Disconnect();
 }
 
+// Who refuses what no client may send by simple replies may have error chunks all the same: for READs that fail.
+void AskForWhatIsLost(CheckContext& context, Survey& survey) {
+  const auto has_error = [](const Exchange& exchange) {
+    return std::ranges::any_of(exchange.answer.chunks(), &engine::ReplyChunk::is_error);
+  };
+  if (!survey.structured || std::ranges::any_of(survey.batch.exchanges, has_error)) {
+    return;
+  }
+  if (auto entered = context.EnterWithAll(survey.structured)) {
+    const std::uint64_t usable = UsableBytes(*entered);
+    const std::uint64_t lost_bytes = std::min(kReadBytesMax, usable / GridOf(*entered) / 2 * GridOf(*entered));
+    if (const auto lost = context.peer.LoseEnd(lost_bytes)) {
+      const ByteRange end = {.begin = usable - lost_bytes, .end = usable};
+      (void)AskInGroups(context, *entered, {RequestFor(CommandType::kRead, end)}, survey.batch);
+    }
+    entered->session.Disconnect();
+  }
+}
+
 // Reads all over the export (some with DF), every other command that is offered, small writes where they are allowed,
-// and at last requests that must fail, each of which may cost a connection.
+// and at last requests that must fail, each of which may cost a connection, and where that showed no error chunk, READs
+// of what the server cannot read.
 std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool structured) {
   NBDSPEC_TRY(entered, context.EnterWithAll(structured));
   NBDSPEC_TRY(first_read, FirstRead(entered));
@@ -407,6 +427,7 @@ std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool struc
     entered = std::move(*again);
   }
   AskToBeRefused(context, std::move(entered), survey);
+  AskForWhatIsLost(context, survey);
   return survey;
 }
 

@@ -2,9 +2,8 @@
 // The servers nbdspec starts: those that it knows by name, as Debian packages them (this machine's, or another
 // release's: other_debian.h), each serving the image of started_peer.h, and those that the user gives a command for.
 //
-// - nbdkit: the file plugin, whose extents are exactly the file's. With one thread: 1.32.4 to 1.33.10 abort when a
-//   client pipelines many requests and leaves (rhbz#2173054), which would hide everything else; use --spawn to meet
-//   it. Without --exit-with-parent, which would replace the guardian's SIGKILL by a SIGTERM that nbdkit puts off.
+// - nbdkit: the file plugin, whose extents are exactly the file's, with as many threads as it takes by itself. Without
+//   --exit-with-parent, which would replace the guardian's SIGKILL by a SIGTERM that nbdkit puts off.
 // - nbdkit:extents: the same server with our own plugin (engine/nbdkit), which answers from the engine's ExtentMap.
 // - nbdkit:nbd: the same server with its nbd plugin, which stores its bytes on another NBD server: ours.
 // With TLS it knows its clients by their certificates, or by a shared key.
@@ -58,7 +57,7 @@ struct NamedServer {
 
 // nbdkit with `plugin` and its parameters.
 Words NbdkitWith(const Words& plugin, Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
-  Words words = {"nbdkit", "-f", "--threads=1", "-U", directory.socket_path(), "-P", directory.PathOf("pid")};
+  Words words = {"nbdkit", "-f", "-U", directory.socket_path(), "-P", directory.PathOf("pid")};
   if (place.has_tls()) {
     words.emplace_back(setup == Setup::kTlsOffered ? "--tls=on" : "--tls=require");
     if (!place.shared_keys.empty()) {
@@ -346,6 +345,7 @@ TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& option
                          .takes_disk = server->takes_disk,
                          .damaged_status = kQemuImgDamaged,
                          .damage_word = "ERROR",
+                         .can_lose_end = true,
                          .tls = options.tls,
                          .client = client};
   if (server->format != nullptr) {

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
+#include <iterator>
 #include <optional>
 #include <system_error>
 #include <utility>
@@ -95,6 +97,34 @@ std::string UriOf(std::string_view path) {
   }
   return "nbd+unix:///?socket=" + escaped;
 }
+
+// What a file has from an offset on: cut off, until this goes.
+class ImageEnd {
+ public:
+  ImageEnd(std::string path, std::uint64_t begin) : path_(std::move(path)), begin_(begin) {
+    std::ifstream file(path_, std::ios::binary);
+    file.seekg(static_cast<std::streamoff>(begin_));
+    bytes_.assign(std::istreambuf_iterator<char>(file), {});
+    std::error_code error;
+    std::filesystem::resize_file(path_, begin_, error);
+    is_lost_ = !error;
+  }
+  ~ImageEnd() {
+    std::fstream file(path_, std::ios::binary | std::ios::in | std::ios::out);
+    file.seekp(static_cast<std::streamoff>(begin_));
+    file << bytes_;
+  }
+  ImageEnd(const ImageEnd&) = delete;
+  ImageEnd& operator=(const ImageEnd&) = delete;
+
+  [[nodiscard]] bool is_lost() const { return is_lost_; }
+
+ private:
+  std::string path_;
+  std::uint64_t begin_;
+  std::string bytes_;
+  bool is_lost_ = false;
+};
 
 using Prepare = std::function<std::expected<void, Trouble>()>;
 
@@ -208,6 +238,16 @@ class StartedPeer final : public Peer, public Storage {
 
   std::expected<void, Trouble> Restart() override { return Start(Clock::now() + restart_wait_); }
   std::string StandardError() override { return process_ == nullptr ? std::string() : process_->LastWords(); }
+
+  std::shared_ptr<void> LoseEnd(std::uint64_t bytes) override {
+    std::error_code error;
+    const std::uint64_t size = std::filesystem::file_size(image_path_, error);
+    if (!recipe_.can_lose_end || storage_ != nullptr || recipe_.format || error || bytes > size) {
+      return nullptr;
+    }
+    const auto end = std::make_shared<ImageEnd>(image_path_, size - bytes);
+    return end->is_lost() ? end : nullptr;
+  }
 
   const TlsCredentials* tls() override { return HasTls() ? &recipe_.client : nullptr; }
 

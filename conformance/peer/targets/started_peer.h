@@ -124,6 +124,9 @@ struct ServerRecipe {
   int damaged_status = 0;
   std::string damage_word = {};
 
+  // Whether a READ fails of what its file has lost while it runs. (Who maps the file dies of that.)
+  bool can_lose_end = false;
+
   TlsWish tls = {};            // Where it is wanted, or the setup is one of TLS.
   TlsCredentials client = {};  // What clients show it there.
 
