@@ -112,7 +112,7 @@ TEST(OddServers, OneOfAnOlderHandshakeFailsForThatAlone) {
     const auto failed = checked.With("fail");
     ASSERT_EQ(failed.size(), 1U) << how << "\n" << checked.output;
     EXPECT_TRUE(failed.begin()->starts_with(spec::kBaselineFixedNewstyleServer)) << *failed.begin();
-    for (const char* const verdict : {"inconclusive", "flaky", "warn"}) {
+    for (const char* const verdict : {"inconclusive", "flaky"}) {
       EXPECT_EQ(checked.With(verdict), std::set<std::string>()) << how;
     }
     EXPECT_GT(checked.With("pass").size(), 30U) << how;
@@ -173,6 +173,15 @@ TEST(OddServers, ALoneCommandThatEndsTheConnectionIsAFailureWithoutStructuredRep
     EXPECT_EQ(checked.verdicts.at(std::string(spec::kTransmissionDisconnectOnlyAllowedServer)), "fail")
         << checked.output;
   }
+}
+
+TEST(OddServers, WhatClientsLeaveBehindIsSeenFromOutside) {
+  const std::string id(spec::kSessionDepartedNoGrowth);
+  const Checked keeps = Check(Odd("keeps-descriptors"), id);
+  EXPECT_EQ(keeps.exit, 0) << keeps.output;
+  EXPECT_EQ(keeps.verdicts.at(id), "warn") << keeps.output;
+  EXPECT_TRUE(keeps.saw.at(id).contains("descriptors after")) << keeps.saw.at(id);
+  EXPECT_NE(Check(Odd("queues-clients"), id).verdicts.at(id), "warn");
 }
 
 // --- Nobody enters ---

@@ -251,9 +251,10 @@ std::span<const Check> AllChecks();
 #define NBDSPEC_CHECK_FILES(Each)                                                                                 \
   Each(Handshake) Each(Oldstyle) Each(Option) Each(OptionReply) Each(OptionDelivery) Each(Tls) Each(Info)         \
       Each(BlockSize) Each(MetaContext) Each(SetMetaContext) Each(BlockStatus) Each(ZeroClaim) Each(Transmission) \
-          Each(Shutdown) Each(RequestDelivery) Each(Flag) Each(Read) Each(Write) Each(DataWrite) Each(DataRead)   \
-              Each(InFlight) Each(Repetition) Each(SeveralExports) Each(Large) Each(PowerCut) Each(FailingDisk)   \
-                  Each(FailingRead) Each(ExtendedHandshake) Each(ExtendedContext) Each(ExtendedTransmission)
+          Each(Shutdown) Each(Departure) Each(RequestDelivery) Each(Flag) Each(Read) Each(Write) Each(DataWrite)  \
+              Each(DataRead) Each(InFlight) Each(Repetition) Each(SeveralExports) Each(Large) Each(PowerCut)      \
+                  Each(FailingDisk) Each(FailingRead) Each(ExtendedHandshake) Each(ExtendedContext)               \
+                      Each(ExtendedTransmission)
 #define NBDSPEC_DECLARE(Name) std::vector<Check> Name##Checks();
 NBDSPEC_CHECK_FILES(NBDSPEC_DECLARE)
 #undef NBDSPEC_DECLARE

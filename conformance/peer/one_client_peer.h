@@ -41,6 +41,7 @@ class OneClientPeer final : public Peer {
   std::expected<void, engine::Trouble> Restart() override { return peer_->Restart(); }
   const TlsCredentials* tls() override { return peer_->tls(); }
   Storage* storage() override { return peer_->storage(); }
+  std::optional<Usage> ReadUsage() override { return peer_->ReadUsage(); }
   std::optional<std::uint16_t> tcp_port() override { return peer_->tcp_port(); }
   std::shared_ptr<void> LoseEnd(std::uint64_t bytes) override { return peer_->LoseEnd(bytes); }
   std::string StandardError() override { return peer_->StandardError(); }

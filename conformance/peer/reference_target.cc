@@ -78,8 +78,11 @@ class LosesEnd : public engine::Filter {
 // Counts the power cuts of a server, each of which ends its connections.
 using PowerCuts = std::shared_ptr<std::uint64_t>;
 
-// Whether a server was asked to end, as its connections know it.
-using ShutDownFlag = std::shared_ptr<bool>;
+// What a server and its connections know of each other.
+struct Shared {
+  bool is_shut_down = false;     // It was asked to end.
+  engine::Remains remains = {};  // Of the connections that have gone.
+};
 
 // The second export: other bytes than the first has there.
 engine::Disk SecondDisk() {
@@ -97,13 +100,23 @@ class InProcessTransport : public Transport {
  public:
   InProcessTransport(const engine::ServerOptions& options, std::vector<engine::Export*> exports,
                      std::unique_ptr<engine::Interposer> interposer, Wire wire, PowerCuts power_cuts,
-                     ShutDownFlag is_shut_down)
+                     std::shared_ptr<Shared> shared)
       : interposer_(std::move(interposer)),
         wire_(std::move(wire)),
         server_(options, std::move(exports), interposer_.get()),
         power_cuts_(std::move(power_cuts)),
         power_cuts_before_(*power_cuts_),
-        is_shut_down_(std::move(is_shut_down)) {}
+        shared_(std::move(shared)) {}
+
+  ~InProcessTransport() override {
+    const engine::Remains remains = server_.remains();
+    shared_->remains.memory_bytes += remains.memory_bytes;
+    shared_->remains.descriptor_count += remains.descriptor_count;
+    shared_->remains.thread_count += remains.thread_count;
+    shared_->remains.is_busy |= remains.is_busy;
+  }
+  InProcessTransport(const InProcessTransport&) = delete;
+  InProcessTransport& operator=(const InProcessTransport&) = delete;
 
   Ending Send(engine::ByteView bytes, Clock::time_point) override {
     if (server_.closed() || cut_ || HasLostPower()) {
@@ -142,7 +155,7 @@ class InProcessTransport : public Transport {
   [[nodiscard]] bool HasLostPower() const { return *power_cuts_ != power_cuts_before_; }
 
   void HearOfShutDown() {
-    if (*is_shut_down_) {
+    if (shared_->is_shut_down) {
       server_.ShutDown();
     }
   }
@@ -152,7 +165,7 @@ class InProcessTransport : public Transport {
   TlsServer server_;
   PowerCuts power_cuts_;
   std::uint64_t power_cuts_before_;
-  ShutDownFlag is_shut_down_;
+  std::shared_ptr<Shared> shared_;
   engine::ByteQueue arrived_;  // On the client's side.
   bool cut_ = false;
   bool client_is_done_ = false;
@@ -163,9 +176,8 @@ class InProcessPeer : public Peer, public Storage {
   InProcessPeer(const ReferenceOptions& options, Setup setup) : options_(options), setup_(setup) { Fill(); }
 
   std::expected<std::unique_ptr<Transport>, engine::Trouble> Connect(Transport::Clock::time_point) override {
-    if (*is_shut_down_) {
+    if (shared_->is_shut_down) {
       Fill();
-      is_shut_down_ = std::make_shared<bool>(false);
     }
     engine::ServerOptions server = options_.server;
     server.tls = tls_;
@@ -173,15 +185,25 @@ class InProcessPeer : public Peer, public Storage {
         server, std::vector<engine::Export*>{exports_[0].get(), exports_[1].get()},
         options_.interposers ? options_.interposers(volatile_disk_ != nullptr ? *volatile_disk_ : exports_[0]->layer())
                              : nullptr,
-        options_.wires ? options_.wires() : Wire{}, power_cuts_, is_shut_down_);
+        options_.wires ? options_.wires() : Wire{}, power_cuts_, shared_);
   }
 
   std::expected<void, engine::Trouble> ShutDown() override {
-    *is_shut_down_ = true;
+    shared_->is_shut_down = true;
     return {};
   }
 
-  bool HasShutDown(Transport::Clock::time_point) override { return *is_shut_down_; }
+  bool HasShutDown(Transport::Clock::time_point) override { return shared_->is_shut_down; }
+
+  std::optional<Usage> ReadUsage() override {
+    if (shared_->remains.is_busy) {
+      processor_time_ += std::chrono::seconds(1);
+    }
+    return Usage{.memory_bytes = shared_->remains.memory_bytes,
+                 .descriptor_count = shared_->remains.descriptor_count,
+                 .thread_count = shared_->remains.thread_count,
+                 .processor_time = processor_time_};
+  }
 
   const TlsCredentials* tls() override { return tls_ == engine::TlsMode::kNone ? nullptr : &credentials_; }
 
@@ -215,6 +237,7 @@ class InProcessPeer : public Peer, public Storage {
 
  private:
   void Fill() {
+    shared_ = std::make_shared<Shared>();
     engine::ExportOptions options = options_.offers;
     options.read_only |= setup_ == Setup::kReadOnly;
     if (setup_ == Setup::kStrictBlockSize) {
@@ -249,8 +272,9 @@ class InProcessPeer : public Peer, public Storage {
   engine::VolatileDisk* volatile_disk_ = nullptr;  // Of the first export, in Setup::kOnStorage.
   FailsAfterFailedFlush* flushes_ = nullptr;       // Over it.
   PowerCuts power_cuts_ = std::make_shared<std::uint64_t>(0);
-  ShutDownFlag is_shut_down_ = std::make_shared<bool>(false);
   std::shared_ptr<std::uint64_t> lost_bytes_ = std::make_shared<std::uint64_t>(0);
+  std::shared_ptr<Shared> shared_;
+  std::chrono::milliseconds processor_time_{0};
 };
 
 }  // namespace

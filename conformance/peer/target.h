@@ -95,6 +95,14 @@ class Storage {
   bool is_settled_ = false;
 };
 
+// What a server's processes use, all together.
+struct Usage {
+  std::uint64_t memory_bytes = 0;  // In memory, and theirs alone.
+  std::uint64_t descriptor_count = 0;
+  std::uint64_t thread_count = 0;  // One of each process at least, of one that has ended and is not waited for too.
+  std::chrono::milliseconds processor_time{0};
+};
+
 class Peer {
  public:
   // Stops what was started, with its whole process group, and removes its directory.
@@ -132,6 +140,9 @@ class Peer {
   // What a client shows and wants to see in TLS, where conversations with the server are to be held inside of it; else
   // null.
   virtual const TlsCredentials* tls() { return nullptr; }
+
+  // What it uses; nothing when that cannot be seen, or its process is not always the same one.
+  virtual std::optional<Usage> ReadUsage() { return {}; }
 
   // The port of TCP where it is met; nothing for another kind of socket.
   virtual std::optional<std::uint16_t> tcp_port() { return {}; }

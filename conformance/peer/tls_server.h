@@ -20,6 +20,7 @@ class TlsServer {
 
   // As engine::Server's.
   void ShutDown() { server_.ShutDown(); }
+  [[nodiscard]] engine::Remains remains() const { return server_.remains(); }
 
   // Takes bytes from the client, any number.
   void Receive(engine::ByteView bytes);

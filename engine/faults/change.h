@@ -40,6 +40,8 @@ struct Change {
   std::function<void(const ClientMessage* to, const Connection& on, Messages& sent)> sent = [](auto*, auto&, auto&) {};
   // Changes how the server's end of TLS behaves.
   std::function<void(TlsConduct& conduct)> tls = [](auto&) {};
+  // Changes what stays of a connection that has gone.
+  std::function<void(const Negotiated& state, Remains& remains)> remains = [](auto&, auto&) {};
 };
 
 // A function that changes a `Changed`. It may also take the message before it, and the connection after it.
@@ -79,6 +81,11 @@ inline Change Both(const Change& first, const Change& second) {
               [a = first.tls, b = second.tls](TlsConduct& conduct) {
                 a(conduct);
                 b(conduct);
+              },
+          .remains =
+              [a = first.remains, b = second.remains](const Negotiated& state, Remains& remains) {
+                a(state, remains);
+                b(state, remains);
               }};
 }
 

@@ -44,6 +44,8 @@ class ChangedConnection : public Interposer {
 
   void ChangeTls(TlsConduct& conduct) override { change_.tls(conduct); }
 
+  void ChangeRemains(const Negotiated& state, Remains& remains) override { change_.remains(state, remains); }
+
  private:
   void KeepWhatIsOverwritten(const Request& request) {
     const bool is_inside = on_.layer != nullptr && request.offset < on_.layer->size() &&

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Faults of a server that was asked to end. The reference server refuses options by ERR_SHUTDOWN then, and requests,
-// those that are in flight too, by ESHUTDOWN.
+// Faults of a server that was asked to end, and of what stays when a client has gone. The reference server refuses
+// options by ERR_SHUTDOWN then, and requests, those that are in flight too, by ESHUTDOWN.
 #include "engine/faults/fault_tables.h"
 
 namespace nbdspec::engine::faults {
@@ -41,6 +41,15 @@ Change LeavesOneOut() {
   });
 }
 
+// Of a client that goes before it has entered an export, or after.
+Change Keeps(bool entered, Remains kept) {
+  return {.remains = [=](const Negotiated& state, Remains& remains) {
+    if (state.transmission == entered) {
+      remains = kept;
+    }
+  }};
+}
+
 }  // namespace
 
 std::vector<Fault> ShutdownFaults() {
@@ -53,6 +62,14 @@ std::vector<Fault> ShutdownFaults() {
       {"server_leaves_a_request_out_when_asked_to_end", kTransmissionShutdownWaitInflight, LeavesOneOut()},
       {"server_fails_with_eio_when_asked_to_end",
        By(kTransmissionShutdownEshutdownInflight, kTransmissionShutdownEshutdownLater), FailsWith(kEio)},
+      {"server_keeps_descriptors_of_clients_that_went", kSessionDepartedNoGrowth,
+       Keeps(/*entered=*/true, {.descriptor_count = 1})},
+      {"server_keeps_threads_of_clients_that_went", kSessionDepartedNoGrowth,
+       Keeps(/*entered=*/true, {.thread_count = 1})},
+      {"server_keeps_memory_of_clients_that_went", kSessionDepartedNoGrowth,
+       Keeps(/*entered=*/true, {.memory_bytes = 16 << 10})},
+      {"server_is_busy_when_a_client_went_early", kSessionDepartedNoGrowth,
+       Keeps(/*entered=*/false, {.is_busy = true})},
   };
 }
 

@@ -79,6 +79,14 @@ struct TlsConduct {
   bool operator==(const TlsConduct&) const = default;
 };
 
+// What stays of a connection when it has gone, for whoever counts it. Nothing, which is right.
+struct Remains {
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t descriptor_count = 0;
+  std::uint64_t thread_count = 0;
+  bool is_busy = false;  // The processor never rests again.
+};
+
 // Sits between the reference server and its wire, and may change what passes. The reference server is right;
 // engine/faults makes it wrong, one named way at a time. Keeping that in one place leaves the server free of tests.
 class Interposer {
@@ -94,6 +102,9 @@ class Interposer {
 
   // Changes how the server's end of TLS behaves; asked once, before its handshake.
   virtual void ChangeTls(TlsConduct& /*conduct*/) {}
+
+  // Changes what stays when the client has gone; asked once, then.
+  virtual void ChangeRemains(const Negotiated& /*state*/, Remains& /*remains*/) {}
 
   // The messages that the server is about to send in answer to `received` as it arrived (nullptr: the greeting). May
   // change, drop or add messages.
@@ -147,6 +158,14 @@ class Server {
       interposer_->ChangeTls(conduct);
     }
     return conduct;
+  }
+
+  [[nodiscard]] Remains remains() const {
+    Remains remains;
+    if (interposer_ != nullptr) {
+      interposer_->ChangeRemains(state_, remains);
+    }
+    return remains;
   }
 
   // TLS, which is the caller's, has begun: from here on Receive takes, and TakeOutput returns, what is inside it.

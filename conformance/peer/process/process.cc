@@ -309,6 +309,8 @@ bool ServerProcess::TakeNews() {
   return false;
 }
 
+std::optional<Usage> ServerProcess::ReadUsage() const { return UsageUnder(guardian_); }
+
 std::string ServerProcess::LastWords(std::size_t bytes_max) const {
   struct stat status = {};
   if (fstat(log_.get(), &status) != 0) {

@@ -98,6 +98,9 @@ class ServerProcess {
   // A daemon has ended when one of its processes was killed, or when all of them are gone.
   std::optional<std::string> EndedBy(Transport::Clock::time_point deadline);
 
+  // What it and all that it started use; nothing when it has ended, or that cannot be seen.
+  [[nodiscard]] std::optional<Usage> ReadUsage() const;
+
   // The last bytes of its standard output and error, as they are.
   [[nodiscard]] std::string LastWords(std::size_t bytes_max = 4096) const;
 

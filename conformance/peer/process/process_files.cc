@@ -1,8 +1,15 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conformance/peer/process/process_files.h"
 
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -22,6 +29,30 @@ std::uint64_t StatusOf(pid_t process, std::string_view name, int base) {
     }
   }
   return 0;
+}
+
+std::uint64_t CountOf(const std::string& folder) {
+  std::error_code ended;
+  const auto entries = std::filesystem::directory_iterator(folder, ended);
+  return ended ? 0 : static_cast<std::uint64_t>(std::ranges::distance(entries));
+}
+
+// With that of its children that have ended and were waited for.
+std::chrono::milliseconds ProcessorTimeOf(pid_t process) {
+  std::ifstream file(FolderOf(process) + "stat");
+  std::string text;
+  std::getline(file, text);
+  std::istringstream fields(text.substr(std::min(text.size(), text.rfind(')') + 1)));  // The name may have blanks.
+  constexpr int kFieldsBefore = 11;  // From the state to what comes before the user's time.
+  std::string skipped;
+  for (int i = 0; i < kFieldsBefore; ++i) {
+    fields >> skipped;
+  }
+  std::uint64_t ticks = 0;
+  for (std::uint64_t each = 0, i = 0; i < 4 && fields >> each; ++i) {
+    ticks += each;
+  }
+  return std::chrono::milliseconds(ticks * 1000 / static_cast<std::uint64_t>(sysconf(_SC_CLK_TCK)));
 }
 
 }  // namespace
@@ -48,6 +79,21 @@ std::vector<pid_t> ProcessesUnder(pid_t ancestor) {
 bool IsPending(pid_t process, int signal) {
   const std::uint64_t pending = StatusOf(process, "ShdPnd", 16) | StatusOf(process, "SigPnd", 16);
   return (pending >> (signal - 1) & 1) != 0;
+}
+
+std::optional<Usage> UsageUnder(pid_t ancestor) {
+  const std::vector<pid_t> processes = ProcessesUnder(ancestor);
+  if (processes.empty()) {
+    return {};
+  }
+  Usage usage;
+  for (const pid_t process : processes) {
+    usage.memory_bytes += StatusOf(process, "RssAnon", 10) * 1024;
+    usage.descriptor_count += CountOf(FolderOf(process) + "fd");
+    usage.thread_count += StatusOf(process, "Threads", 10);
+    usage.processor_time += ProcessorTimeOf(process);
+  }
+  return usage;
 }
 
 }  // namespace nbdspec::conformance

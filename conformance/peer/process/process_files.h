@@ -5,7 +5,10 @@
 
 #include <sys/types.h>
 
+#include <optional>
 #include <vector>
+
+#include "conformance/peer/target.h"
 
 namespace nbdspec::conformance {
 
@@ -14,5 +17,8 @@ std::vector<pid_t> ProcessesUnder(pid_t ancestor);
 
 // Whether `signal` was sent to the process, and not yet taken.
 bool IsPending(pid_t process, int signal);
+
+// What all that descend from `ancestor` use. Nothing when there is none, or no /proc.
+std::optional<Usage> UsageUnder(pid_t ancestor);
 
 }  // namespace nbdspec::conformance

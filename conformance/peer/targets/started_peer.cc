@@ -231,6 +231,10 @@ class StartedPeer final : public Peer, public Storage {
     return is_shut_down_ && (process_ == nullptr || process_->EndedBy(deadline).has_value());
   }
 
+  std::optional<Usage> ReadUsage() override {
+    return process_ == nullptr || may_end_ ? std::nullopt : process_->ReadUsage();
+  }
+
   void MayEndWithItsClient() override {
     may_end_ = true;
     had_client_ = true;  // The look at whether it is up.

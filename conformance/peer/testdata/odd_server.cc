@@ -7,7 +7,8 @@
 // "simple" (no structured replies), "refuses-caching". As servers once were: "not-fixed", "oldstyle".
 // Wrong: "aborts-after-cache" (100 ms after a client that sent CACHE has gone), "aborts-once" (the same, if FILE of
 // "file=FILE" is not there, which it makes), "locks-after-cache" (once such a client has gone, no WRITE is answered),
-// "stops-after-cache" (the same, and nobody is greeted), "hangs-up-on-zeroing".
+// "stops-after-cache" (the same, and nobody is greeted), "hangs-up-on-zeroing", "keeps-descriptors" (of every fifth
+// client that has gone).
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -105,7 +106,10 @@ bool Hear(Client& client) {
 }
 
 void Leave(const Client& client) {
-  close(client.fd);
+  static int gone = 0;
+  if (++gone % 5 != 0 || !Is("keeps-descriptors")) {
+    close(client.fd);
+  }
   if (Is("ends-with-client") || (Is("ends-with-entered") && client.server->state().transmission)) {
     std::exit(0);
   }
