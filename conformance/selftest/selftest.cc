@@ -64,18 +64,19 @@ Catch Run(const Fault& fault, const engine::ServerOptions& server, const Check& 
           .saw = outcome.evidence.saw};
 }
 
-// Runs the checks on the sound reference server. Returns what each says; nothing for those that do not apply.
-std::map<const Check*, reports::Outcome> RunOnSound(const engine::ServerOptions& server,
-                                                    const SelfTestOptions& self_test) {
-  const auto target = ReferenceTarget({.server = server});
+// Runs the checks, those of gigabytes only if `large`, on a reference server without faults. Returns what each says;
+// nothing for those that do not apply.
+std::map<const Check*, reports::Outcome> RunAll(ReferenceOptions reference, const SelfTestOptions& self_test,
+                                                bool large = true) {
+  const auto target = ReferenceTarget(std::move(reference));
   const RunOptions options = OptionsFor(self_test);
   Knowledge knowledge;
   Worker worker(*target, options, Transport::Clock::time_point::max(), knowledge);
   std::map<const Check*, reports::Outcome> outcomes;
   for (const Check& check : AllChecks()) {
-    reports::Outcome outcome = check.id.starts_with(self_test.prefix)
-                                   ? worker.Run(check)
-                                   : reports::Outcome{.verdict = reports::Verdict::kNotApplicable};
+    const bool is_chosen = check.id.starts_with(self_test.prefix) && (large || check.setup != Setup::kLarge);
+    reports::Outcome outcome =
+        is_chosen ? worker.Run(check) : reports::Outcome{.verdict = reports::Verdict::kNotApplicable};
     if (outcome.verdict != reports::Verdict::kNotApplicable) {
       outcomes.emplace(&check, std::move(outcome));
     }
@@ -85,7 +86,7 @@ std::map<const Check*, reports::Outcome> RunOnSound(const engine::ServerOptions&
 
 FormTest RunForm(const Form& form, const SelfTestOptions& options) {
   FormTest result{.form = form.name};
-  for (auto& [check, outcome] : RunOnSound(form.server, options)) {
+  for (auto& [check, outcome] : RunAll({.server = form.server}, options)) {
     if (outcome.verdict != reports::Verdict::kPass) {
       if (check->id != kAccuserOfForms) {
         result.false_alarms.push_back(std::move(outcome));
@@ -173,16 +174,9 @@ OddityRow RunOddity(const engine::oddities::Oddity& oddity, const SelfTestOption
   reference.interposers = [&](engine::Layer& layer) {
     return std::make_unique<Watch>(engine::faults::Interpose(oddity.change, /*number=*/0, &layer), row.shows);
   };
-  const auto target = ReferenceTarget(std::move(reference));
-  const RunOptions run_options = OptionsFor(options);
-  Knowledge knowledge;
-  Worker worker(*target, run_options, Transport::Clock::time_point::max(), knowledge);
-  for (const Check& check : AllChecks()) {
-    if (check.id.starts_with(options.prefix) && (check.setup != Setup::kLarge || oddity.offers)) {
-      reports::Outcome outcome = worker.Run(check);
-      if (IsAccusation(outcome)) {
-        row.accusations.push_back(std::move(outcome));
-      }
+  for (auto& [check, outcome] : RunAll(std::move(reference), options, /*large=*/oddity.offers != nullptr)) {
+    if (IsAccusation(outcome)) {
+      row.accusations.push_back(std::move(outcome));
     }
   }
   return row;
@@ -203,7 +197,7 @@ SelfTest RunSelfTest(const SelfTestOptions& options) {
       result.checks_unproven.push_back(check.id);
     }
   }
-  for (auto& [check, outcome] : RunOnSound({}, options)) {
+  for (auto& [check, outcome] : RunAll({}, options)) {
     if (outcome.verdict != reports::Verdict::kPass) {
       result.false_alarms.push_back(std::move(outcome));
     }

@@ -78,6 +78,12 @@ inline void AnswerWith(const Request& to, std::uint32_t error, Messages& sent) {
 
 inline void SetDoneOnLast(Messages& sent) { std::get<Chunk>(sent.back()).flags = ChunkFlag::kDone; }
 
+// The same, and no other chunk has it.
+inline void MoveDoneToLast(Messages& sent) {
+  ForEach<Chunk>(sent, [](Chunk& chunk) { chunk.flags &= static_cast<std::uint16_t>(~ChunkFlag::kDone); });
+  SetDoneOnLast(sent);
+}
+
 // Which answers are changed, by the request and by the true answer.
 using When = std::function<bool(const Request& to, const Messages& sent)>;
 inline bool Always(const Request& /*to*/, const Messages& /*sent*/) { return true; }
@@ -208,9 +214,8 @@ inline Change AddsFirst(std::uint16_t command, std::function<Chunk(const Request
 inline Change AddsLast(std::uint16_t command, std::function<Chunk(const Request& to)> make,
                        When when = OnStructuredSuccess) {
   return ChangesAnswer(command, std::move(when), [=](const Request& to, Messages& sent) {
-    ForEach<Chunk>(sent, [](Chunk& chunk) { chunk.flags &= static_cast<std::uint16_t>(~ChunkFlag::kDone); });
     sent.emplace_back(make(to));
-    SetDoneOnLast(sent);
+    MoveDoneToLast(sent);
   });
 }
 

@@ -34,14 +34,6 @@ Change PassesTheEnd() {
   });
 }
 
-Change ReversesChunks() {
-  return ChangesAnswer(kBlockStatus, OnStructuredSuccess, [](Messages& sent) {
-    ForEach<Chunk>(sent, [](Chunk& chunk) { chunk.flags = 0; });
-    std::ranges::reverse(sent);
-    SetDoneOnLast(sent);
-  });
-}
-
 Change AddsNone(std::uint16_t command) {
   return AddsLast(command, [](const Request& to) { return NoneChunk(to); });
 }
@@ -90,8 +82,7 @@ Change RefusesLongEffects(std::uint16_t command, std::uint32_t error) {
   return Both(ChangesRange(command,
                            [is_long](Request& request) {
                              if (is_long(request)) {
-                               request.type = kCache;
-                               request.flags = 0;
+                               Forget(request);
                              }
                            }),
               Fails(command, error, [is_long](auto& to, auto& sent) { return is_long(to) && OnSuccess(to, sent); }));
@@ -101,8 +92,7 @@ Change RefusesLongEffects(std::uint16_t command, std::uint32_t error) {
 Change IgnoresTrim() {
   return ChangesRequest(kTrim, [](Request& request) {
     if (!request.announces_payload()) {
-      request.type = kCache;
-      request.flags = 0;
+      Forget(request);
     }
   });
 }
@@ -122,7 +112,8 @@ std::vector<Oddity> AnswerOddities() {
       {"server_truncates_statuses", kBlockStatusMayTruncate, Truncates(1)},
       {"server_truncates_statuses_to_two", kBlockStatusContextsMayDiffer, Truncates(2)},
       {"server_describes_more_than_asked", kBlockStatusFinalMayExceed, PassesTheEnd()},
-      {"server_answers_contexts_in_reverse", kBlockStatusReplyChunkOrder, ReversesChunks()},
+      {"server_answers_contexts_in_reverse", kBlockStatusReplyChunkOrder,
+       ReversesAnswer(kBlockStatus, OnStructuredSuccess)},
       {"server_ends_statuses_by_themselves", kStructuredNoneAnyRequest, AddsNone(kBlockStatus)},
       {"server_shows_statuses_and_fails", kBlockStatusPartialThenError, ShowsSomeAndFails()},
       {"server_answers_simply_where_it_may", kTransmissionSimpleOkForNonread, AnswersSimply(/*errors_too=*/false)},

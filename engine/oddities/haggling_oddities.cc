@@ -142,28 +142,13 @@ Change DescribesListed() {
   });
 }
 
-// Ends the connection of who enters without having asked for block sizes.
+// Enters without having asked for block sizes.
 bool AsksNoBlockSize(const Option& option, const Connection& /*on*/) {
   const auto query = DecodePayload<InfoQuery>(option.payload);
   return query && std::ranges::count(query->requests, InfoType::kBlockSize) == 0;
 }
 
 void HasLimits(ExportOptions& of) { of.block_size = {.minimum = 512, .preferred = 4096, .maximum = 1 << 22}; }
-
-Change DropsExportName() {
-  return {.received =
-              [](ClientMessage& received, const Connection&) {
-                const auto* option = std::get_if<Option>(&received);
-                return option == nullptr || option->option != kExportName;
-              },
-          .sent =
-              [](const ClientMessage* to, const Connection&, Messages& sent) {
-                const auto* option = std::get_if<Option>(to);
-                if (option != nullptr && option->option == kExportName) {
-                  sent = {HardDisconnect{}};
-                }
-              }};
-}
 
 std::uint32_t SwapsTopBit(std::uint32_t id) { return id ^ 0x80000000; }
 std::uint32_t CountsFromZero(std::uint32_t id) { return id ^ 1; }
@@ -243,7 +228,7 @@ std::vector<Oddity> HagglingOddities() {
        .offers = HasLimits},
       {.name = "server_lets_nobody_in_by_export_name",
        .permitted_by = kBlockSizeServerRefuseExportName,
-       .change = DropsExportName(),
+       .change = AnswersOption(kExportName, {HardDisconnect{}}),
        .offers = HasLimits},
       {"server_says_nothing_when_it_refuses", kOptionReplyZeroLength, Says("")},
       {"server_says_much_when_it_refuses", kRepErrText, Says(std::string(200, 'n'))},

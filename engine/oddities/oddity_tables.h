@@ -16,6 +16,14 @@ namespace nbdspec::engine::oddities {
 using namespace faults;  // The vocabulary of changes.
 using namespace spec;    // The ids of requirements.
 
+// The chunks of an answer from the last to the first.
+inline Change ReversesAnswer(std::uint16_t command, When when) {
+  return ChangesAnswer(command, std::move(when), [](Messages& sent) {
+    std::ranges::reverse(sent);
+    MoveDoneToLast(sent);
+  });
+}
+
 std::vector<Oddity> OfferOddities();
 std::vector<Oddity> HagglingOddities();
 std::vector<Oddity> ReadOddities();

@@ -20,12 +20,9 @@ bool OnFreeContent(const Request& to, const Messages& sent) {
 Change Remakes(When when, std::function<void(const Request& to, const Chunk& chunk, Messages& made)> make) {
   return ChangesAnswer(kRead, std::move(when), [=](const Request& to, Messages& sent) {
     Messages made;
-    ForEach<Chunk>(sent, [&](Chunk& chunk) {
-      chunk.flags = 0;
-      make(to, chunk, made);
-    });
+    ForEach<Chunk>(sent, [&](const Chunk& chunk) { make(to, chunk, made); });
     sent = std::move(made);
-    SetDoneOnLast(sent);
+    MoveDoneToLast(sent);
   });
 }
 
@@ -49,13 +46,7 @@ Change CutsDataAt(std::uint64_t bytes) {
   });
 }
 
-Change ReversesContent() {
-  return Both(CutsDataAt(4096), ChangesAnswer(kRead, OnFreeContent, [](Messages& sent) {
-                ForEach<Chunk>(sent, [](Chunk& chunk) { chunk.flags = 0; });
-                std::ranges::reverse(sent);
-                SetDoneOnLast(sent);
-              }));
-}
+Change ReversesContent() { return Both(CutsDataAt(4096), ReversesAnswer(kRead, OnFreeContent)); }
 
 // Holes as the zeroes that they are.
 Change SendsZeroesAsData() {
@@ -107,8 +98,7 @@ Change FailsIn(std::function<Chunks(const Request& to, const Chunk& error)> make
   return ChangesAnswer(kRead, OnFailedStructuredRead, [=](const Request& to, Messages& sent) {
     const Chunks made = make(to, std::get<Chunk>(sent.back()));
     sent.assign(made.begin(), made.end());
-    ForEach<Chunk>(sent, [](Chunk& chunk) { chunk.flags = 0; });
-    SetDoneOnLast(sent);
+    MoveDoneToLast(sent);
   });
 }
 
