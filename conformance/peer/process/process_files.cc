@@ -31,6 +31,14 @@ std::uint64_t StatusOf(pid_t process, std::string_view name, int base) {
   return 0;
 }
 
+// In private pages. None for a program with AddressSanitizer or its like: that keeps what was freed, for some time. It
+// is known by the addresses that it reserves, 16 TiB and more; what else reserves many (V8: 1 TiB) stays below the half.
+std::uint64_t MemoryOf(pid_t process) {
+  constexpr std::uint64_t kReservedMax = std::uint64_t{8} << 40;
+  const bool keeps_freed = StatusOf(process, "VmSize", 10) * 1024 > kReservedMax;
+  return keeps_freed ? 0 : StatusOf(process, "RssAnon", 10) * 1024;
+}
+
 std::uint64_t CountOf(const std::string& folder) {
   std::error_code ended;
   const auto entries = std::filesystem::directory_iterator(folder, ended);
@@ -88,7 +96,7 @@ std::optional<Usage> UsageUnder(pid_t ancestor) {
   }
   Usage usage;
   for (const pid_t process : processes) {
-    usage.memory_bytes += StatusOf(process, "RssAnon", 10) * 1024;
+    usage.memory_bytes += MemoryOf(process);
     usage.descriptor_count += CountOf(FolderOf(process) + "fd");
     usage.thread_count += StatusOf(process, "Threads", 10);
     usage.processor_time += ProcessorTimeOf(process);
