@@ -88,7 +88,8 @@ class Worker {
   // Runs `check`, if it applies, and again if it does not hold.
   reports::Outcome Run(const Check& check);
 
-  // The sanity conversation once more, with every server in use: why one failed, empty when none did.
+  // The sanity conversation once more, with every server in use: why one failed that no check fails for, empty when
+  // none did.
   // Returns nothing when it was not held: no server ever was sane, or the run's time is over.
   std::optional<std::string> Close();
 
