@@ -40,7 +40,8 @@ std::optional<Worker::Trial> Worker::HarmOf(Checks suspects, const Check* witnes
       return trial;
     }
   }
-  const auto serves = [&] { return ProbeNow(*server.peer).has_value(); };
+  // What the end of the run cuts short proves nothing.
+  const auto serves = [&] { return ProbeNow(*server.peer).has_value() || Transport::Clock::now() >= deadline_; };
   NoteDeath(trial, server.peer->EndedBy(Transport::Clock::now() + kReportWait));
   if (!trial.died && !serves() && !serves()) {
     NoteDeath(trial, server.peer->Ended());

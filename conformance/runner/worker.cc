@@ -115,8 +115,12 @@ ProbeOptions Worker::OrdinaryClient(const Session::Limits& limits) const {
 }
 
 std::expected<Profile, ProbeError> Worker::ProbeNow(Peer& peer) const {
+  Session::Limits limits = LimitsNow();
+  // A check's time may be shorter than what one answer may take, and its end would look like silence.
+  limits.deadline =
+      std::min(deadline_, std::max(limits.deadline, Transport::Clock::now() + kFirstPatience * limits.reply_timeout));
   Transcript transcript;
-  return Probe(peer, OrdinaryClient(LimitsNow()), transcript);
+  return Probe(peer, OrdinaryClient(limits), transcript);
 }
 
 // With the patience that a server needs of which nothing is known.
@@ -284,7 +288,7 @@ void Worker::AddAftermath(Trial& trial, Server& server, Setup setup) {
       after = ProbeNow(*server.peer);  // One that fails may be chance.
       NoteDeath(trial, server.peer->Ended());
     }
-    if (!after && !trial.died && server.profile) {
+    if (!after && !trial.died && server.profile && Transport::Clock::now() < deadline_) {
       trial.fell_silent = true;
       trial.evidence.saw += (trial.evidence.saw.empty() ? "" : "; ") +
                             ("afterwards the server no longer answers: " + after.error().sentence);

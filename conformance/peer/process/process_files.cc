@@ -32,7 +32,8 @@ std::uint64_t StatusOf(pid_t process, std::string_view name, int base) {
 }
 
 // In private pages. None for a program with AddressSanitizer or its like: that keeps what was freed, for some time. It
-// is known by the addresses that it reserves, 16 TiB and more; what else reserves many (V8: 1 TiB) stays below the half.
+// is known by the addresses that it reserves, 16 TiB and more; what else reserves many (V8: 1 TiB) stays below the
+// half.
 std::uint64_t MemoryOf(pid_t process) {
   constexpr std::uint64_t kReservedMax = std::uint64_t{8} << 40;
   const bool keeps_freed = StatusOf(process, "VmSize", 10) * 1024 > kReservedMax;
