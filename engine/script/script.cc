@@ -2,7 +2,6 @@
 #include "engine/script/script.h"
 
 #include <algorithm>
-#include <limits>
 
 namespace nbdspec::engine {
 using Range = ByteRange::OffsetAndLength;
@@ -43,8 +42,7 @@ void SetRange(Step& step, Range range) {
           kind.offset = range.offset;
         }
         if constexpr (requires { kind.length; }) {
-          using Length = decltype(kind.length);
-          kind.length = static_cast<Length>(std::min<std::uint64_t>(range.length, std::numeric_limits<Length>::max()));
+          kind.length = range.length;
         }
       },
       step);

@@ -12,10 +12,14 @@
 //   foreach 0 +64                bounds; `stop 2` after them: the visitor refuses its second call
 //   lookup 4G-1
 //
-//   read 0 +512 df               offset, +length (at most 4G-1), flags: fua, no-hole, df, req-one, fast
+//   read 0 +512 df               offset, +length, flags: fua, no-hole, df, req-one, fast, payload
 //   write 4096 +512 pattern 7    what is written: PatternByteAt; 0 when left out
-//   zero 0 +64K fua no-hole      also trim, cache and status, the same way
+//   zero 0 +5G fua no-hole       also trim, cache and status, the same way; more than 4G-1 takes extended headers
 //   flush                        offset and length are 0 when left out
+//   status 0 +5G payload         its payload names the selected contexts: all, or `contexts` none, one (the last),
+//                                twice (that one), unknown (one not selected), ragged (all, and a byte too much)
+//   trim 0 +512 payload          a payload that TRIM has no use for: step_request.h
+//   write 0 +512 unannounced     a WRITE without PAYLOAD_LEN, which it has where headers are extended
 //   status 0 +1M flags 0x80 on 2 any other flag bits; the connection, 1 to 8: 1 when left out
 //   wait                         for the replies to all requests so far
 //   cut nothing                  the power goes and comes back; of what was not durable the disk keeps nothing,
@@ -89,17 +93,30 @@ enum class Command : std::uint16_t {
   kStatus = CommandType::kBlockStatus,
 };
 
+// Which contexts the payload of a status request names, of those that its connection has selected.
+enum class NamedContexts : std::uint8_t {
+  kAll,
+  kNone,
+  kOne,      // The last one; the id 0 where none is selected.
+  kTwice,    // That one, twice.
+  kUnknown,  // One that is not selected.
+  kRagged,   // All, and a byte that makes no id.
+};
+inline constexpr std::uint8_t kNamedContextsCount = 6;
+
 inline constexpr std::uint8_t kConnectionsMax = 8;
 
 // A request to a server, legal or not: the runner knows what the protocol demands for an illegal one. It is sent
-// without awaiting the replies to those before it.
+// without awaiting the replies to those before it. What becomes of it in each form of headers: step_request.h.
 struct RequestStep {
   Command command = Command::kRead;
   std::uint64_t offset = 0;
-  std::uint32_t length = 0;
+  std::uint64_t length = 0;
   std::uint16_t flags = 0;      // CommandFlag, and any other bits.
   std::uint8_t pattern = 0;     // What a write writes: PatternByteAt.
   std::uint8_t connection = 1;  // 1 to kConnectionsMax.
+  NamedContexts contexts = NamedContexts::kAll;
+  bool is_unannounced = false;  // A write without PAYLOAD_LEN where headers are extended.
   bool operator==(const RequestStep&) const = default;
 };
 
@@ -143,7 +160,7 @@ struct Script {
 // What the step is about, which may pass 2^64; none of a step that has no range. A lookup's length is 0.
 [[nodiscard]] std::optional<ByteRange::OffsetAndLength> RangeOf(const Step& step);
 
-// Gives the step that range as far as its kind can hold it: lengths are cut, and no bounds pass 2^64-1.
+// Gives the step that range as far as its kind can hold it: no bounds pass 2^64-1.
 void SetRange(Step& step, ByteRange::OffsetAndLength range);
 
 // Moves every edge at or after `from`, the end of the export included, `by` bytes up; down if `by` is negative. What

@@ -38,6 +38,7 @@ enum class Code : std::uint8_t {
   kOption = 0xf2,
   kName = 0xf3,
   kCut = 0xf4,
+  kMore = 0xf5,
   kAdd = 0xf8,
   kForEach = 0xfd,
   kLookup = 0xfe,
@@ -53,6 +54,9 @@ constexpr std::uint8_t kNameIsExport = 0x40;
 // In the detail of a cut.
 constexpr std::uint8_t kTears = 0x80;
 
+// In the detail of what is more of a request, beside the contexts.
+constexpr std::uint8_t kIsUnannounced = 0x80;
+
 constexpr auto kCommands = std::to_array<Command>({Command::kStatus, Command::kWrite, Command::kZero, Command::kTrim,
                                                    Command::kRead, Command::kStatus, Command::kWrite, Command::kZero,
                                                    Command::kTrim, Command::kRead, Command::kCache, Command::kFlush});
@@ -67,8 +71,9 @@ constexpr std::pair<Command, std::uint16_t> kFlags[] = {
     {Command::kCache, 0},
     {Command::kFlush, 0}};
 
-std::uint16_t FlagsOf(Command command) {
-  return std::ranges::find(kFlags, command, &std::pair<Command, std::uint16_t>::first)->second;
+std::uint16_t FlagsOf(Command command, bool is_extended) {
+  const std::uint16_t flags = std::ranges::find(kFlags, command, &std::pair<Command, std::uint16_t>::first)->second;
+  return is_extended && command == Command::kStatus ? flags | CommandFlag::kPayloadLen : flags;
 }
 
 constexpr bool CarriesPayload(Command command) { return command == Command::kRead || command == Command::kWrite; }
@@ -95,7 +100,7 @@ constexpr CodeRow kCodes[] = {
     {Code::kLookup, &StepKinds::lookup, 1},   {Code::kClearOrAdd, &StepKinds::clear, 1, &StepKinds::add},
     {Code::kRequest, &StepKinds::request, 7}, {Code::kWait, &StepKinds::wait, 1},
     {Code::kOption, &StepKinds::option, 4},   {Code::kName, &StepKinds::option, 0},
-    {Code::kCut, &StepKinds::cut, 1}};
+    {Code::kCut, &StepKinds::cut, 1},         {Code::kMore, &StepKinds::extended, 0}};
 
 bool IsWanted(const CodeRow& row, const StepKinds& kinds) { return kinds.*row.kind || kinds.*row.other_kind; }
 
@@ -170,8 +175,9 @@ class Decoder {
     edges_.reserve(edges_.size() + 2 * count);
     for (; records.size() >= kScriptRecordBytes; records = records.subspan(kScriptRecordBytes)) {
       const auto literal = LiteralCode(records[0], limits_.kinds);
-      // The names of the last step may still come.
-      if (likely_codes_.empty() || (script_.steps.size() >= limits_.steps_max && literal != Code::kName)) {
+      // The names of the last step, or more of it, may still come.
+      const bool is_step = literal != Code::kName && literal != Code::kMore;
+      if (likely_codes_.empty() || (script_.steps.size() >= limits_.steps_max && is_step)) {
         break;
       }
       if (literal == Code::kAdd && records[2] == kLiteralByte && records[3] == kLiteralByte) {
@@ -249,6 +255,9 @@ class Decoder {
       case Code::kName:
         DecodeName();
         return;
+      case Code::kMore:
+        DecodeMore();
+        return;
     }
   }
 
@@ -282,21 +291,29 @@ class Decoder {
     if (!is_literal) {
       MakeLikely(step, range);
     }
-    range.length = std::min<std::uint64_t>(range.length, UINT32_MAX);
-    if (CarriesPayload(step.command) && range.length > limits_.payload_bytes_max) {
-      range.length %= std::uint64_t{limits_.payload_bytes_max} + 1;
-    }
     step.offset = range.offset;
-    step.length = static_cast<std::uint32_t>(range.length);
-    AddEdges(range, edges_);
+    step.length = limits_.kinds.extended ? range.length : std::min<std::uint64_t>(range.length, UINT32_MAX);
+    KeepToPayloadLimit(step);
+    AddEdges({.offset = step.offset, .length = step.length}, edges_);
     script_.steps.emplace_back(step);
+  }
+
+  void KeepToPayloadLimit(RequestStep& step) const {
+    if (CarriesPayload(step.command) && step.length > limits_.payload_bytes_max) {
+      step.length %= limits_.payload_bytes_max + 1;
+    }
   }
 
   // Most requests are inside of the export, not empty, and have flags that go with their command.
   void MakeLikely(RequestStep& step, ByteRange::OffsetAndLength& range) const {
     const bool is_any_range = step.flags >> 13 == 0;
     const bool has_any_flags = (step.flags >> 8 & 0x1f) == 0;
-    step.flags &= has_any_flags ? 0xff : FlagsOf(step.command);
+    if (limits_.kinds.extended && step.command == Command::kStatus) {
+      step.contexts = static_cast<NamedContexts>(step.pattern % kNamedContextsCount);
+    } else if (limits_.kinds.extended && step.command == Command::kWrite) {
+      step.is_unannounced = has_any_flags && step.pattern % 2 == 0;
+    }
+    step.flags &= has_any_flags ? 0xff : FlagsOf(step.command, limits_.kinds.extended);
     step.pattern = step.command == Command::kWrite ? step.pattern : 0;
     if (step.command == Command::kFlush) {
       range = {.offset = 0, .length = 0};
@@ -304,6 +321,20 @@ class Decoder {
       range.offset %= script_.size;
       range.length = std::clamp<std::uint64_t>(range.length, 1, script_.size - range.offset);
     }
+  }
+
+  void DecodeMore() {
+    auto* request = script_.steps.empty() ? nullptr : std::get_if<RequestStep>(&script_.steps.back());
+    if (request == nullptr) {
+      return;
+    }
+    const std::uint8_t detail = input_.Byte();
+    (void)input_.Number(2);
+    request->contexts = static_cast<NamedContexts>((detail & ~kIsUnannounced) % kNamedContextsCount);
+    request->is_unannounced = (detail & kIsUnannounced) != 0;
+    request->length = input_.Number();
+    KeepToPayloadLimit(*request);
+    edges_.push_back(request->offset + request->length);
   }
 
   void DecodeOption(bool is_literal) {
@@ -399,7 +430,13 @@ struct StepEncoder {
   void operator()(const RequestStep& step) const {
     const auto connection = static_cast<std::uint64_t>(step.connection - 1);
     Record(Code::kRequest, static_cast<std::uint8_t>(step.command), step.offset,
-           step.length | std::uint64_t{step.flags} << 32 | std::uint64_t{step.pattern} << 48 | connection << 56);
+           (step.length & UINT32_MAX) | std::uint64_t{step.flags} << 32 | std::uint64_t{step.pattern} << 48 |
+               connection << 56);
+    if (step.length > UINT32_MAX || step.contexts != NamedContexts::kAll || step.is_unannounced) {
+      Record(Code::kMore,
+             static_cast<std::uint8_t>(static_cast<int>(step.contexts) | (step.is_unannounced ? kIsUnannounced : 0)),
+             step.length, 0);
+    }
   }
   void operator()(const WaitStep&) const { Record(Code::kWait, 0, 0, 0); }
   void operator()(const CutStep& step) const {

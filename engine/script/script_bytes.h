@@ -7,8 +7,9 @@
 //
 // The detail is a type, where to stop, a command, an option or what a cut keeps. Of a request, the value of the length
 // gives half to the length; flags (2), pattern (1) and connection (1) take the rest. Of an option, the values choose
-// among well-known names; any other name comes in records of its own, which follow the option's and are no steps. Bytes
-// that do not fill a record are ignored. Values are little-endian.
+// among well-known names; any other name comes in records of its own, which follow the option's and are no steps, as
+// does the rest of a request that only extended headers can carry. Bytes that do not fill a record are ignored. Values
+// are little-endian.
 
 #pragma once
 
@@ -36,6 +37,7 @@ struct StepKinds {
   bool wait = false;
   bool cut = false;
   bool option = false;
+  bool extended = false;  // Of requests: what only extended headers can carry. Else they are as if there were none.
 };
 
 inline constexpr StepKinds kMapSteps = {.add = true, .clear = true, .for_each = true, .lookup = true};
@@ -46,7 +48,7 @@ struct ScriptLimits {
   std::size_t steps_max = 32;
   StepKinds kinds = kMapSteps;
   std::uint8_t connections_max = 1;               // At most kConnectionsMax.
-  std::uint32_t payload_bytes_max = 0xffff'ffff;  // The longest read or write.
+  std::uint64_t payload_bytes_max = 0xffff'ffff;  // The longest read or write.
 };
 
 // What allows everything that EncodeScript can say.
@@ -58,8 +60,10 @@ inline constexpr ScriptLimits kNoScriptLimits = {.steps_max = ~std::size_t{0},
                                                            .request = true,
                                                            .wait = true,
                                                            .cut = true,
-                                                           .option = true},
-                                                 .connections_max = kConnectionsMax};
+                                                           .option = true,
+                                                           .extended = true},
+                                                 .connections_max = kConnectionsMax,
+                                                 .payload_bytes_max = UINT64_MAX};
 
 // The script that `bytes` stand for; never fails. Steps past limits.steps_max are ignored, sizes cut to the limit.
 [[nodiscard]] Script DecodeScript(ByteView bytes, const ScriptLimits& limits);

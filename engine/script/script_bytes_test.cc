@@ -79,6 +79,19 @@ TEST(ScriptBytes, EveryRequestAndOptionCanBeEncoded) {
                                          .connection = static_cast<std::uint8_t>(1 + n)});
     }
   }
+  for (std::uint8_t contexts = 0; contexts < kNamedContextsCount; ++contexts) {
+    for (const bool is_unannounced : {false, true}) {
+      script.steps.push_back(RequestStep{.command = Command::kRead,
+                                         .offset = 1,
+                                         .length = ~std::uint64_t{contexts},
+                                         .contexts = static_cast<NamedContexts>(contexts),
+                                         .is_unannounced = is_unannounced});
+      script.steps.push_back(RequestStep{.command = Command::kStatus,
+                                         .length = contexts,
+                                         .contexts = static_cast<NamedContexts>(contexts),
+                                         .is_unannounced = is_unannounced});
+    }
+  }
   script.steps.push_back(WaitStep{});
   for (int keeps = 0; keeps < kPowerCutKeepsCount; ++keeps) {
     for (const bool tears : {false, true}) {
@@ -151,6 +164,51 @@ TEST(ScriptBytes, RequestsKeepToTheirLimitsAndAreMostlyLegal) {
   EXPECT_LT(inside, requests * 99 / 100);
   EXPECT_EQ(connections, (std::set<unsigned>{1, 2, 3}));
   EXPECT_EQ(commands.size(), 7U);
+}
+
+// A corpus that was made before there were extended headers means what it meant.
+TEST(ScriptBytes, WithoutExtendedHeadersARecordOfMoreIsAnyOther) {
+  const Script wide = {
+      .size = 1ULL << 40,
+      .steps = {RequestStep{.command = Command::kTrim, .length = (5ULL << 30) + 7, .is_unannounced = true}}};
+  const Script cut = DecodeScript(EncodeScript(wide), {.kinds = kWireSteps});
+  ASSERT_EQ(cut.steps.size(), 2U);
+  EXPECT_EQ(cut.steps[0], Step(RequestStep{.command = Command::kTrim, .length = (1ULL << 30) + 7}));
+  std::mt19937_64 random(6);
+  for (int i = 0; i < 2000; ++i) {
+    for (const Step& step : DecodeScript(RandomBytes(random, 400), {.kinds = kWireSteps}).steps) {
+      const auto* request = std::get_if<RequestStep>(&step);
+      EXPECT_TRUE(request == nullptr || (request->length <= 0xffffffff && request->contexts == NamedContexts::kAll &&
+                                         !request->is_unannounced));
+    }
+  }
+}
+
+TEST(ScriptBytes, RandomBytesReachWhatExtendedHeadersCarry) {
+  std::mt19937_64 random(7);
+  StepKinds kinds = kWireSteps;
+  kinds.extended = true;
+  int wide = 0;
+  int unannounced = 0;
+  std::set<NamedContexts> contexts;
+  for (int i = 0; i < 1000; ++i) {
+    Bytes bytes = RandomBytes(random, 400);
+    bytes[0] = 0x0c;  // A size of any number.
+    for (const Step& step : DecodeScript(bytes, {.kinds = kinds, .payload_bytes_max = 1000}).steps) {
+      if (const auto* request = std::get_if<RequestStep>(&step)) {
+        const bool has_data = request->command == Command::kRead || request->command == Command::kWrite;
+        EXPECT_TRUE(!has_data || request->length <= 1000);
+        wide += request->length > 0xffffffff ? 1 : 0;
+        unannounced += request->is_unannounced ? 1 : 0;
+        if (request->command == Command::kStatus && (request->flags & CommandFlag::kPayloadLen) != 0) {
+          contexts.insert(request->contexts);
+        }
+      }
+    }
+  }
+  EXPECT_GT(wide, 1000);
+  EXPECT_GT(unannounced, 10);
+  EXPECT_EQ(contexts.size(), kNamedContextsCount);
 }
 
 // The numbers that matter must be easy to come by, or the fuzzer would not find them in its time.

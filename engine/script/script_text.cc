@@ -30,11 +30,13 @@ constexpr NamedNumber<Command> kCommandWords[] = {
     {"read", Command::kRead},   {"write", Command::kWrite}, {"zero", Command::kZero},    {"trim", Command::kTrim},
     {"cache", Command::kCache}, {"flush", Command::kFlush}, {"status", Command::kStatus}};
 
-constexpr NamedNumber<std::uint16_t> kFlagWords[] = {{"fua", CommandFlag::kFua},
-                                                     {"no-hole", CommandFlag::kNoHole},
-                                                     {"df", CommandFlag::kDf},
-                                                     {"req-one", CommandFlag::kReqOne},
-                                                     {"fast", CommandFlag::kFastZero}};
+constexpr NamedNumber<std::uint16_t> kFlagWords[] = {
+    {"fua", CommandFlag::kFua},        {"no-hole", CommandFlag::kNoHole}, {"df", CommandFlag::kDf},
+    {"req-one", CommandFlag::kReqOne}, {"fast", CommandFlag::kFastZero},  {"payload", CommandFlag::kPayloadLen}};
+
+constexpr NamedNumber<NamedContexts> kContextsWords[] = {
+    {"all", NamedContexts::kAll},     {"none", NamedContexts::kNone},       {"one", NamedContexts::kOne},
+    {"twice", NamedContexts::kTwice}, {"unknown", NamedContexts::kUnknown}, {"ragged", NamedContexts::kRagged}};
 
 constexpr NamedNumber<std::uint32_t> kOptionWords[] = {{"export-name", OptionType::kExportName},
                                                        {"abort", OptionType::kAbort},
@@ -135,6 +137,10 @@ struct StepPrinter {
     const bool has_range = request.command != Command::kFlush || request.offset != 0 || request.length != 0;
     return Print(request.command) + (has_range ? Range() : "") +
            (request.pattern == 0 ? "" : " pattern " + std::to_string(request.pattern)) + PrintFlags(request.flags) +
+           (request.contexts == NamedContexts::kAll
+                ? ""
+                : " contexts " + std::string(*NameOf(kContextsWords, request.contexts))) +
+           (request.is_unannounced ? " unannounced" : "") +
            (request.connection == 1 ? "" : " on " + std::to_string(request.connection));
   }
   std::string operator()(const WaitStep&) const { return "wait"; }
@@ -336,15 +342,13 @@ ForEachStep ParseForEach(Line& line) {
   return step;
 }
 
+std::optional<NamedContexts> ParseContexts(std::string_view text) { return NumberOf(kContextsWords, text); }
+
 RequestStep ParseRequest(Command command, Line& line) {
   RequestStep step{.command = command};
   if (command != Command::kFlush || line.NextIsNumber()) {
     step.offset = line.Offset();
-    const std::uint64_t length = line.Length();
-    if (length > UINT32_MAX) {
-      line.Mistake("the length of a request is at most 4G-1");
-    }
-    step.length = static_cast<std::uint32_t>(length);
+    step.length = line.Length();
   }
   while (!line.AtEnd()) {
     const std::string_view word = line.Word("");
@@ -352,12 +356,18 @@ RequestStep ParseRequest(Command command, Line& line) {
       step.pattern = line.SmallNumber(0, 255, "a pattern, 0 to 255");
     } else if (word == "on") {
       step.connection = line.SmallNumber(1, kConnectionsMax, "a connection, 1 to 8");
+    } else if (word == "contexts") {
+      step.contexts = line.Parse(ParseContexts, "all, none, one, twice, unknown or ragged");
+    } else if (word == "unannounced") {
+      step.is_unannounced = true;
     } else if (word == "flags") {
       step.flags |= line.Parse(ParseBits<std::uint16_t>, "bits such as 0x80");
     } else if (const auto flag = NumberOf(kFlagWords, word)) {
       step.flags |= *flag;
     } else {
-      line.Expected("pattern, fua, no-hole, df, req-one, fast, flags, on, or the end of the line", word);
+      line.Expected(
+          "pattern, fua, no-hole, df, req-one, fast, payload, contexts, unannounced, flags, on, or the end of the line",
+          word);
     }
   }
   return step;

@@ -56,7 +56,13 @@ TEST(ScriptText, PrintShowsEveryKindOfRequestAndOption) {
                 RequestStep{.command = Command::kStatus,
                             .offset = kMax,
                             .length = 0xffffffff,
-                            .flags = CommandFlag::kReqOne | CommandFlag::kPayloadLen | 0x8000}}};
+                            .flags = CommandFlag::kReqOne | CommandFlag::kPayloadLen | 0x8000},
+                RequestStep{.command = Command::kStatus,
+                            .length = kMax,
+                            .flags = CommandFlag::kPayloadLen,
+                            .connection = 2,
+                            .contexts = NamedContexts::kTwice},
+                RequestStep{.command = Command::kWrite, .length = 1ULL << 32, .is_unannounced = true}}};
   EXPECT_EQ(Print(script),
             "# nbdspec script\n"
             "size 1M\n"
@@ -75,7 +81,9 @@ TEST(ScriptText, PrintShowsEveryKindOfRequestAndOption) {
             "cache 0 +1\n"
             "flush\n"
             "flush 0 +1\n"
-            "status 16E-1 +4G-1 req-one flags 0x8020\n");
+            "status 16E-1 +4G-1 req-one payload flags 0x8000\n"
+            "status 0 +16E-1 payload contexts twice on 2\n"
+            "write 0 +4G unannounced\n");
   EXPECT_EQ(ParseScript(Print(script)), script);
 }
 
@@ -91,6 +99,12 @@ TEST(ScriptText, ParseTakesWhatPeopleWrite) {
                              .initial = ExtentType::kHole,
                              .steps = {AddStep{.offset = 0, .length = kExportBytesMax, .type = ExtentType::kHole},
                                        ForEachStep{.bounds = {.begin = 0xffffffff, .end = 0x100000001}}}}));
+}
+
+TEST(ScriptText, PayloadLenMayBeWrittenAsBits) {
+  EXPECT_EQ(ParseScript("size 0\nstatus 0 +1 flags 0x20 contexts all\nread 0 +1 payload"),
+            (Script{.steps = {RequestStep{.command = Command::kStatus, .length = 1, .flags = CommandFlag::kPayloadLen},
+                              RequestStep{.length = 1, .flags = CommandFlag::kPayloadLen}}}));
 }
 
 TEST(ScriptText, NumbersPrintInTheirClearestForm) {
@@ -123,16 +137,18 @@ TEST(ScriptText, ErrorsNameLineAndColumn) {
 }
 
 TEST(ScriptText, ErrorsInRequestsAndOptionsNameLineAndColumn) {
-  EXPECT_EQ(ErrorOf("size 64\nread 0 +4G\n"), "line 2, column 8: the length of a request is at most 4G-1");
+  EXPECT_EQ(ErrorOf("size 64\nread 0 +16E\n"), "line 2, column 8: expected + and a length, such as +8K, got \"+16E\"");
+  EXPECT_EQ(ErrorOf("size 64\nstatus 0 +1 contexts some\n"),
+            "line 2, column 22: expected all, none, one, twice, unknown or ragged, got \"some\"");
   EXPECT_EQ(ErrorOf("size 64\nread 0 +1 all\n"),
-            "line 2, column 11: expected pattern, fua, no-hole, df, req-one, fast, flags, on, or the end of the line, "
-            "got \"all\"");
+            "line 2, column 11: expected pattern, fua, no-hole, df, req-one, fast, payload, contexts, unannounced, "
+            "flags, on, or the end of the line, got \"all\"");
   EXPECT_EQ(ErrorOf("size 64\nread 0 +1 flags 128\n"), "line 2, column 17: expected bits such as 0x80, got \"128\"");
   EXPECT_EQ(ErrorOf("size 64\nwrite 0 +1 pattern 256\n"), "line 2, column 20: expected a pattern, 0 to 255");
   EXPECT_EQ(ErrorOf("size 64\nwrite 0 +1 on 9\n"), "line 2, column 15: expected a connection, 1 to 8");
   EXPECT_EQ(ErrorOf("size 64\nflush +1\n"),
-            "line 2, column 7: expected pattern, fua, no-hole, df, req-one, fast, flags, on, or the end of the line, "
-            "got \"+1\"");
+            "line 2, column 7: expected pattern, fua, no-hole, df, req-one, fast, payload, contexts, unannounced, "
+            "flags, on, or the end of the line, got \"+1\"");
   EXPECT_EQ(ErrorOf("size 64\noption bo\n"),
             "line 2, column 8: expected an option, such as go or set-meta-context, or a number such as 0x63, "
             "got \"bo\"");
@@ -186,6 +202,8 @@ TEST(ScriptText, OnlyLegalScriptsParse) {
                                  "size 64\nread 0 +1 flags 0x10000",
                                  "size 64\nread 0 +1 flags",
                                  "size 64\nread 0 +1 on 0",
+                                 "size 64\nread 0 +16E",
+                                 "size 64\nstatus 0 +1 contexts",
                                  "size 64\nwrite 0 +1 pattern",
                                  "size 64\nflush 0",
                                  "size 64\nwait 1",

@@ -38,6 +38,8 @@ std::vector<Step> SimplerSteps(const Step& step) {
     for (unsigned bit = 1; bit <= request->flags; bit <<= 1) {
       with(&RequestStep::flags, static_cast<std::uint16_t>(request->flags & ~bit));
     }
+    with(&RequestStep::contexts, NamedContexts::kAll);
+    with(&RequestStep::is_unannounced, false);
     with(&RequestStep::connection, 1);
     with(&RequestStep::connection, std::max<std::uint8_t>(request->connection - 1, 1));
     with(&RequestStep::pattern, 0);

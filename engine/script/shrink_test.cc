@@ -105,7 +105,9 @@ TEST(Shrink, RequestsLoseWhatDoesNotMatter) {
                             .length = 4096,
                             .flags = CommandFlag::kReqOne | CommandFlag::kDf | 0x8000,
                             .pattern = 9,
-                            .connection = 5}}};
+                            .connection = 5,
+                            .contexts = NamedContexts::kTwice,
+                            .is_unannounced = true}}};
   const Script small = Shrink(script, [](const Script& candidate) {
     const auto* request = candidate.steps.empty() ? nullptr : std::get_if<RequestStep>(&candidate.steps.back());
     return request != nullptr && request->command == Command::kStatus && (request->flags & CommandFlag::kReqOne) != 0 &&
@@ -114,6 +116,22 @@ TEST(Shrink, RequestsLoseWhatDoesNotMatter) {
   EXPECT_EQ(
       small,
       (Script{.steps = {RequestStep{.command = Command::kStatus, .flags = CommandFlag::kReqOne, .connection = 3}}}));
+}
+
+TEST(Shrink, AWideLengthAndItsContextsStayWhereTheyMatter) {
+  const Script script{.size = 1ULL << 40,
+                      .steps = {RequestStep{.command = Command::kStatus,
+                                            .offset = 512,
+                                            .length = 7ULL << 32,
+                                            .flags = CommandFlag::kReqOne | CommandFlag::kPayloadLen,
+                                            .contexts = NamedContexts::kUnknown}}};
+  const Script small = Shrink(script, [](const Script& candidate) {
+    const auto* request = candidate.steps.empty() ? nullptr : std::get_if<RequestStep>(candidate.steps.data());
+    return request != nullptr && request->contexts == NamedContexts::kUnknown && request->length > 0xffffffff;
+  });
+  EXPECT_EQ(small,
+            (Script{.steps = {RequestStep{
+                        .command = Command::kStatus, .length = 1ULL << 32, .contexts = NamedContexts::kUnknown}}}));
 }
 
 TEST(Shrink, CutsLoseWhatDoesNotMatter) {

@@ -44,6 +44,7 @@ Script ScriptMutator::Fresh(std::size_t count, Script script) {
   fuzz::Insert(script.steps, 0, LikelySteps(script, std::min(count, limits_.steps_max)));
   if (random_.OneIn(3)) {
     Comb(script);
+    KeepToCompactHeaders(script);
   }
   if (limits_.kinds.option && limits_.kinds.request && random_.OneIn(2)) {
     // What servers are set up with comes before what they are asked.
@@ -129,7 +130,20 @@ bool ScriptMutator::Apply(ScriptMutation mutation, Script& script) {
       &ScriptMutator::Insert,    &ScriptMutator::Delete, &ScriptMutator::Swap,  &ScriptMutator::Duplicate,
       &ScriptMutator::TouchEdge, &ScriptMutator::Nudge,  &ScriptMutator::Split, &ScriptMutator::Widen,
       &ScriptMutator::Retype,    &ScriptMutator::Head,   &ScriptMutator::Record};
-  return (this->*kChanges[static_cast<std::size_t>(mutation)])(script);
+  const bool has_changed = (this->*kChanges[static_cast<std::size_t>(mutation)])(script);
+  KeepToCompactHeaders(script);
+  return has_changed;
+}
+
+// Where the limits know no others: what they cannot carry would take a record that means something else there.
+void ScriptMutator::KeepToCompactHeaders(Script& script) const {
+  for (auto at = script.steps.begin(); !limits_.kinds.extended && at != script.steps.end(); ++at) {
+    if (auto* request = std::get_if<engine::RequestStep>(&*at)) {
+      request->length = std::min<std::uint64_t>(request->length, UINT32_MAX);
+      request->contexts = {};
+      request->is_unannounced = false;
+    }
+  }
 }
 
 Script ScriptMutator::Cross(const Script& one, const Script& other) {
@@ -291,7 +305,8 @@ bool ScriptMutator::Retype(Script& script) {
 
 void ScriptMutator::Retype(engine::RequestStep& step) {
   using engine::Command;
-  switch (random_.Below(4)) {
+  const bool is_extended = limits_.kinds.extended;
+  switch (random_.Below(is_extended ? 5 : 4)) {
     case 0:
       step.command = engine::Pick(random_(), {Command::kRead, Command::kWrite, Command::kFlush, Command::kTrim,
                                               Command::kCache, Command::kZero, Command::kStatus});
@@ -302,8 +317,13 @@ void ScriptMutator::Retype(engine::RequestStep& step) {
     case 2:
       step.connection = static_cast<std::uint8_t>(1 + random_.Below(engine::kConnectionsMax));
       return;
+    case 3:
+      step.flags =
+          static_cast<std::uint16_t>(step.flags ^ 1U << random_.Below(random_.OneIn(8) ? 16 : (is_extended ? 6 : 5)));
+      return;
     default:
-      step.flags = static_cast<std::uint16_t>(step.flags ^ 1U << random_.Below(random_.OneIn(8) ? 16 : 5));
+      step.contexts = static_cast<engine::NamedContexts>(random_.Below(engine::kNamedContextsCount));
+      step.is_unannounced = step.command == Command::kWrite && random_.OneIn(2);
   }
 }
 
@@ -433,6 +453,7 @@ void ScriptMutator::SetEdge(Step& step, bool is_end, std::uint64_t edge) {
 // Its bytes decide what `limits_` make of it.
 void ScriptMutator::KeepToLimits(Script& script) const {
   script.size = std::min(script.size, engine::kExportBytesMax);
+  KeepToCompactHeaders(script);
   script = engine::DecodeScript(engine::EncodeScript(script), limits_);
 }
 

@@ -73,6 +73,7 @@ class ScriptMutator {
   };
 
   void Comb(engine::Script& script);
+  void KeepToCompactHeaders(engine::Script& script) const;
   bool Insert(engine::Script& script);
   bool Delete(engine::Script& script);
   bool Swap(engine::Script& script);

@@ -250,7 +250,7 @@ LiveServer::OrStop LiveServer::ReceiveSome() {
 }
 
 LiveServer::OrStop LiveServer::TakeReplies(Lane& lane) {
-  const auto read_length = [&](std::uint64_t cookie) -> std::uint32_t {
+  const auto read_length = [&](std::uint64_t cookie) -> std::uint64_t {
     const Slot* const slot = lane.Find(cookie);
     const bool reads = slot != nullptr && slot->judge.request().command == engine::Command::kRead;
     return reads ? slot->judge.request().length : 0;
