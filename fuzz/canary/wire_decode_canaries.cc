@@ -2,7 +2,11 @@
 // The planted bugs of the target wire_decode: decoders that are wrong in one way each.
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <optional>
+#include <utility>
+#include <vector>
 
 #include "engine/wire/decoders.h"
 #include "fuzz/canary/canary.h"
@@ -61,6 +65,45 @@ struct ReadsFlagsAsByte : engine::ClientDecoder {
   }
 };
 
+// The length of an extended request is read as 32 bits.
+struct CutsExtendedLength : engine::ClientDecoder {
+  using ClientDecoder::ClientDecoder;
+  auto Next() {
+    auto next = ClientDecoder::Next();
+    auto* message = next ? std::get_if<engine::ClientMessage>(&*next) : nullptr;
+    if (auto* request = message != nullptr ? std::get_if<engine::Request>(message) : nullptr) {
+      request->length &= 0xffff'ffff;
+    }
+    return next;
+  }
+};
+
+// In the extended form, too, a WRITE alone may have a payload.
+struct KnowsPayloadsOfWritesOnly : engine::ClientDecoder {
+  using ClientDecoder::ClientDecoder;
+  auto Next() {
+    auto next = ClientDecoder::Next();
+    auto* message = next ? std::get_if<engine::ClientMessage>(&*next) : nullptr;
+    if (auto* request = message != nullptr ? std::get_if<engine::Request>(message) : nullptr) {
+      request->payload.resize(request->type == engine::CommandType::kWrite ? request->payload.size() : 0);
+    }
+    return next;
+  }
+};
+
+// That its payload is too long is said of a compact request only.
+struct ForgetsThatPayloadIsTooLong : engine::ClientDecoder {
+  using ClientDecoder::ClientDecoder;
+  auto Next() {
+    auto next = ClientDecoder::Next();
+    auto* message = next ? std::get_if<engine::ClientMessage>(&*next) : nullptr;
+    if (auto* request = message != nullptr ? std::get_if<engine::Request>(message) : nullptr) {
+      request->too_long = request->too_long && request->form == engine::HeaderForm::kCompact;
+    }
+    return next;
+  }
+};
+
 // A reply whose last byte comes alone is given a zero in its place.
 struct ZeroesLastByteThatComesAlone : engine::ServerDecoder {
   using ServerDecoder::ServerDecoder;
@@ -99,6 +142,89 @@ struct ForgetsPadInOffset : engine::ServerDecoder {
   std::uint64_t pad_bytes = 0;
 };
 
+// The offset of an extended chunk is read as 32 bits.
+struct CutsOffsetOfExtendedChunk : engine::ServerDecoder {
+  using ServerDecoder::ServerDecoder;
+  auto Next() {
+    auto next = ServerDecoder::Next();
+    auto* placed = next ? std::get_if<engine::PlacedServerMessage>(&*next) : nullptr;
+    if (auto* chunk = placed != nullptr ? std::get_if<engine::Chunk>(&placed->message) : nullptr) {
+      chunk->offset &= 0xffff'ffff;
+    }
+    return next;
+  }
+};
+
+// After GO, chunks are taken for compact ones.
+struct ForgetsFormOfChunks : engine::ServerDecoder {
+  using ServerDecoder::ServerDecoder;
+  void EnterTransmission(engine::HeaderForm /*form*/) { ServerDecoder::EnterTransmission(); }
+};
+
+// --- Payloads of extended headers ---
+
+// What `change` makes of status chunks in the extended form. Where the bytes stay, the encoder has the same bug.
+template <typename Change>
+std::optional<TakenApart> ChangeStatus(const engine::Chunk& chunk, const Change& change) {
+  auto taken = EnginePayloads::TakeApart(chunk);
+  if (taken && chunk.type == engine::ChunkType::kBlockStatusExt) {
+    change(taken->bytes, taken->numbers);
+  }
+  return taken;
+}
+
+struct SwapsLengthAndStatus : EnginePayloads {
+  using EnginePayloads::TakeApart;
+  static std::optional<TakenApart> TakeApart(const engine::Chunk& chunk) {
+    return ChangeStatus(chunk, [](engine::Bytes& /*bytes*/, std::vector<std::uint64_t>& numbers) {
+      for (std::size_t i = 2; i + 1 < numbers.size(); i += 2) {
+        std::swap(numbers[i], numbers[i + 1]);
+      }
+    });
+  }
+};
+
+struct ReadsExtendedStatusAs32Bits : EnginePayloads {
+  using EnginePayloads::TakeApart;
+  static std::optional<TakenApart> TakeApart(const engine::Chunk& chunk) {
+    return ChangeStatus(chunk, [](engine::Bytes& /*bytes*/, std::vector<std::uint64_t>& numbers) {
+      for (std::size_t i = 3; i < numbers.size(); i += 2) {
+        numbers[i] &= 0xffff'ffff;
+      }
+    });
+  }
+};
+
+struct CountsDescriptorsItself : EnginePayloads {
+  using EnginePayloads::TakeApart;
+  static std::optional<TakenApart> TakeApart(const engine::Chunk& chunk) {
+    return ChangeStatus(chunk, [](engine::Bytes& bytes, std::vector<std::uint64_t>& numbers) {
+      numbers[1] = (numbers.size() - 2) / 2;
+      bytes[7] = static_cast<std::uint8_t>(numbers[1]);
+    });
+  }
+};
+
+struct TakesQueryOfOddLength : EnginePayloads {
+  using EnginePayloads::TakeApart;
+  static std::optional<TakenApart> TakeApart(const engine::Request& request) {
+    engine::Request whole = request;
+    whole.payload.resize(whole.payload.size() < 8 ? 0 : whole.payload.size() / 4 * 4);
+    return EnginePayloads::TakeApart(whole);
+  }
+};
+
+struct ReadsIdsFromTheEnd : EnginePayloads {
+  using EnginePayloads::TakeApart;
+  static std::optional<TakenApart> TakeApart(const engine::Request& request) {
+    auto taken = EnginePayloads::TakeApart(request);
+    if (taken) {
+      std::ranges::reverse(taken->numbers.begin() + 1, taken->numbers.end());
+    }
+    return taken;
+  }
+};
+
 template <typename ClientDecoder>
 FindBytesDisagreement WithClientDecoder() {
   return [](ByteView input) { return FindWireDecodeDisagreement<ClientDecoder, engine::ServerDecoder>(input); };
@@ -107,6 +233,13 @@ FindBytesDisagreement WithClientDecoder() {
 template <typename ServerDecoder>
 FindBytesDisagreement WithServerDecoder() {
   return [](ByteView input) { return FindWireDecodeDisagreement<engine::ClientDecoder, ServerDecoder>(input); };
+}
+
+template <typename Payloads>
+FindBytesDisagreement WithPayloads() {
+  return [](ByteView input) {
+    return FindWireDecodeDisagreement<engine::ClientDecoder, engine::ServerDecoder, Payloads>(input);
+  };
 }
 
 }  // namespace
@@ -121,6 +254,16 @@ CanaryTarget WireDecodeCanaries() {
           {"ReadsFlagsAsByte", Family::kWidth, 250, WithClientDecoder<ReadsFlagsAsByte>()},
           {"ZeroesLastByteThatComesAlone", Family::kEdge, 100, WithServerDecoder<ZeroesLastByteThatComesAlone>()},
           {"ForgetsPadInOffset", Family::kLost, 350, WithServerDecoder<ForgetsPadInOffset>()},
+          {"CutsExtendedLength", Family::kWidth, 300, WithClientDecoder<CutsExtendedLength>()},
+          {"KnowsPayloadsOfWritesOnly", Family::kRule, 450, WithClientDecoder<KnowsPayloadsOfWritesOnly>()},
+          {"ForgetsThatPayloadIsTooLong", Family::kRule, 200, WithClientDecoder<ForgetsThatPayloadIsTooLong>()},
+          {"CutsOffsetOfExtendedChunk", Family::kWidth, 1500, WithServerDecoder<CutsOffsetOfExtendedChunk>()},
+          {"ForgetsFormOfChunks", Family::kStale, 10'000, WithServerDecoder<ForgetsFormOfChunks>()},
+          {"SwapsLengthAndStatus", Family::kOrder, 4500, WithPayloads<SwapsLengthAndStatus>()},
+          {"ReadsExtendedStatusAs32Bits", Family::kWidth, 4500, WithPayloads<ReadsExtendedStatusAs32Bits>()},
+          {"CountsDescriptorsItself", Family::kRule, 15'000, WithPayloads<CountsDescriptorsItself>()},
+          {"TakesQueryOfOddLength", Family::kEdge, 4500, WithPayloads<TakesQueryOfOddLength>()},
+          {"ReadsIdsFromTheEnd", Family::kOrder, 3500, WithPayloads<ReadsIdsFromTheEnd>()},
       });
 }
 

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <array>
+#include <initializer_list>
+#include <numeric>
 #include <span>
 
 #include "engine/base/byte_reader.h"
@@ -15,6 +17,8 @@ namespace {
 using engine::Bytes;
 using engine::ByteView;
 using engine::ChunkType;
+using engine::CommandType;
+using engine::HeaderForm;
 using engine::InfoType;
 using engine::OptionReplyType;
 using engine::OptionType;
@@ -38,23 +42,27 @@ std::optional<std::uint64_t> AfterString(ByteView bytes, std::optional<std::uint
   return is_inside ? std::optional(*at + count + *length) : std::nullopt;
 }
 
-using LayoutBytes = std::optional<std::size_t>;
+using Taken = std::optional<TakenApart>;
 
-LayoutBytes AllIf(bool fits, ByteView payload) { return fits ? LayoutBytes(payload.size()) : std::nullopt; }
+Taken FirstOf(ByteView payload, std::size_t count) {
+  return TakenApart{.bytes = Bytes(payload.begin(), payload.begin() + static_cast<std::ptrdiff_t>(count))};
+}
+
+Taken AllIf(bool fits, ByteView payload) { return fits ? FirstOf(payload, payload.size()) : std::nullopt; }
 
 template <std::size_t kBytes>
-LayoutBytes Exactly(ByteView payload) {
+Taken Exactly(ByteView payload) {
   return AllIf(payload.size() == kBytes, payload);
 }
 
 template <std::size_t kBytes>
-LayoutBytes AtLeast(ByteView payload) {
+Taken AtLeast(ByteView payload) {
   return AllIf(payload.size() >= kBytes, payload);
 }
 
 // A name, then a count of `count_bytes`, and so many times what `after_item` passes over.
 template <typename AfterItem>
-LayoutBytes NameAndItems(ByteView payload, std::uint64_t count_bytes, const AfterItem& after_item) {
+Taken NameAndItems(ByteView payload, std::uint64_t count_bytes, const AfterItem& after_item) {
   auto at = AfterString(payload, 0, 4);
   const auto count = at ? NumberAt(payload, *at, count_bytes) : std::nullopt;
   if (!count) {
@@ -67,30 +75,74 @@ LayoutBytes NameAndItems(ByteView payload, std::uint64_t count_bytes, const Afte
   return AllIf(at == payload.size(), payload);
 }
 
-LayoutBytes InfoQuery(ByteView payload) {
+Taken InfoQuery(ByteView payload) {
   return NameAndItems(
       payload, 2, [&](std::uint64_t at) { return at + 2 <= payload.size() ? std::optional(at + 2) : std::nullopt; });
 }
 
-LayoutBytes ContextQuery(ByteView payload) {
+Taken ContextQuery(ByteView payload) {
   return NameAndItems(payload, 4, [&](std::uint64_t at) { return AfterString(payload, at, 4); });
 }
 
-LayoutBytes Listed(ByteView payload) { return AllIf(AfterString(payload, 0, 4).has_value(), payload); }
+Taken Listed(ByteView payload) { return AllIf(AfterString(payload, 0, 4).has_value(), payload); }
 
-LayoutBytes Status(ByteView payload) { return AllIf(payload.size() % 8 == 4, payload); }
+// One number of each of `first` bytes, then any number of items of `item_bytes` each, which are numbers of
+// `number_bytes`.
+Taken NumbersAndItems(ByteView payload, std::initializer_list<std::uint64_t> first, std::uint64_t item_bytes,
+                      std::uint64_t number_bytes) {
+  const std::uint64_t head_bytes = std::accumulate(first.begin(), first.end(), std::uint64_t{0});
+  Taken taken = AllIf(payload.size() >= head_bytes && (payload.size() - head_bytes) % item_bytes == 0, payload);
+  if (!taken) {
+    return std::nullopt;
+  }
+  std::uint64_t at = 0;
+  for (const std::uint64_t bytes : first) {
+    taken->numbers.push_back(*NumberAt(payload, at, bytes));
+    at += bytes;
+  }
+  for (; at < payload.size(); at += number_bytes) {
+    taken->numbers.push_back(*NumberAt(payload, at, number_bytes));
+  }
+  return taken;
+}
+
+// The id of the context; descriptors of a length and a status.
+Taken Status(ByteView payload) { return NumbersAndItems(payload, {4}, 8, 4); }
+// The same with a count before the descriptors.
+Taken ExtendedStatus(ByteView payload) { return NumbersAndItems(payload, {4, 4}, 16, 8); }
+// The effect length; ids of contexts.
+Taken StatusQuery(ByteView payload) { return NumbersAndItems(payload, {8}, 4, 4); }
 
 template <std::size_t kMoreBytes>
-LayoutBytes Error(ByteView payload) {
+Taken Error(ByteView payload) {
   const auto message_end = AfterString(payload, 4, 2);
   const bool fits = message_end && *message_end + kMoreBytes <= payload.size();
-  return fits ? LayoutBytes(*message_end + kMoreBytes) : std::nullopt;
+  return fits ? FirstOf(payload, *message_end + kMoreBytes) : std::nullopt;
+}
+
+std::vector<std::uint64_t> NumbersOf(const auto& /*payload*/) { return {}; }
+
+std::vector<std::uint64_t> NumbersOf(const engine::BlockStatus& status) {
+  std::vector<std::uint64_t> numbers = {status.context_id};
+  if (status.form == engine::HeaderForm::kExtended) {
+    numbers.push_back(status.count_field.value_or(static_cast<std::uint32_t>(status.descriptors.size())));
+  }
+  for (const engine::Descriptor& each : status.descriptors) {
+    numbers.insert(numbers.end(), {each.length, each.status});
+  }
+  return numbers;
+}
+
+std::vector<std::uint64_t> NumbersOf(const engine::StatusQuery& query) {
+  std::vector<std::uint64_t> numbers = {query.length};
+  numbers.insert(numbers.end(), query.context_ids.begin(), query.context_ids.end());
+  return numbers;
 }
 
 template <auto kDecode>
-std::optional<Bytes> Again(ByteView payload) {
+Taken ByEngine(ByteView payload) {
   const auto decoded = kDecode(payload);
-  return decoded ? std::optional(engine::EncodePayload(*decoded)) : std::nullopt;
+  return decoded ? Taken({.bytes = engine::EncodePayload(*decoded), .numbers = NumbersOf(*decoded)}) : std::nullopt;
 }
 
 template <std::uint16_t kType>
@@ -98,28 +150,37 @@ std::optional<engine::ErrorPayload> DecodeError(ByteView payload) {
   return engine::DecodeErrorPayload(kType, payload);
 }
 
+template <std::uint16_t kType>
+std::optional<engine::BlockStatus> DecodeStatus(ByteView payload) {
+  return engine::DecodeBlockStatus(kType, payload);
+}
+
 constexpr PayloadLayout kOptions[] = {
-    {OptionType::kInfo, InfoQuery, Again<engine::DecodePayload<engine::InfoQuery>>},
-    {OptionType::kGo, InfoQuery, Again<engine::DecodePayload<engine::InfoQuery>>},
-    {OptionType::kListMetaContext, ContextQuery, Again<engine::DecodePayload<engine::MetaContextQuery>>},
-    {OptionType::kSetMetaContext, ContextQuery, Again<engine::DecodePayload<engine::MetaContextQuery>>},
+    {OptionType::kInfo, InfoQuery, ByEngine<engine::DecodePayload<engine::InfoQuery>>},
+    {OptionType::kGo, InfoQuery, ByEngine<engine::DecodePayload<engine::InfoQuery>>},
+    {OptionType::kListMetaContext, ContextQuery, ByEngine<engine::DecodePayload<engine::MetaContextQuery>>},
+    {OptionType::kSetMetaContext, ContextQuery, ByEngine<engine::DecodePayload<engine::MetaContextQuery>>},
 };
 constexpr PayloadLayout kReplies[] = {
-    {OptionReplyType::kServer, Listed, Again<engine::DecodePayload<engine::ListedExport>>},
-    {OptionReplyType::kMetaContext, AtLeast<4>, Again<engine::DecodePayload<engine::MetaContext>>},
+    {OptionReplyType::kServer, Listed, ByEngine<engine::DecodePayload<engine::ListedExport>>},
+    {OptionReplyType::kMetaContext, AtLeast<4>, ByEngine<engine::DecodePayload<engine::MetaContext>>},
 };
 constexpr PayloadLayout kInformation[] = {
-    {InfoType::kExport, Exactly<12>, Again<engine::DecodePayload<engine::InfoExport>>},
-    {InfoType::kName, AtLeast<2>, Again<engine::DecodePayload<engine::InfoText>>},
-    {InfoType::kDescription, AtLeast<2>, Again<engine::DecodePayload<engine::InfoText>>},
-    {InfoType::kBlockSize, Exactly<14>, Again<engine::DecodePayload<engine::InfoBlockSize>>},
+    {InfoType::kExport, Exactly<12>, ByEngine<engine::DecodePayload<engine::InfoExport>>},
+    {InfoType::kName, AtLeast<2>, ByEngine<engine::DecodePayload<engine::InfoText>>},
+    {InfoType::kDescription, AtLeast<2>, ByEngine<engine::DecodePayload<engine::InfoText>>},
+    {InfoType::kBlockSize, Exactly<14>, ByEngine<engine::DecodePayload<engine::InfoBlockSize>>},
 };
 constexpr PayloadLayout kChunks[] = {
-    {ChunkType::kOffsetData, AtLeast<8>, Again<engine::DecodePayload<engine::OffsetData>>},
-    {ChunkType::kOffsetHole, Exactly<12>, Again<engine::DecodePayload<engine::OffsetHole>>},
-    {ChunkType::kBlockStatus, Status, Again<engine::DecodePayload<engine::BlockStatus>>},
-    {ChunkType::kError, Error<0>, Again<DecodeError<ChunkType::kError>>},
-    {ChunkType::kErrorOffset, Error<8>, Again<DecodeError<ChunkType::kErrorOffset>>},
+    {ChunkType::kOffsetData, AtLeast<8>, ByEngine<engine::DecodePayload<engine::OffsetData>>},
+    {ChunkType::kOffsetHole, Exactly<12>, ByEngine<engine::DecodePayload<engine::OffsetHole>>},
+    {ChunkType::kBlockStatus, Status, ByEngine<DecodeStatus<ChunkType::kBlockStatus>>},
+    {ChunkType::kBlockStatusExt, ExtendedStatus, ByEngine<DecodeStatus<ChunkType::kBlockStatusExt>>},
+    {ChunkType::kError, Error<0>, ByEngine<DecodeError<ChunkType::kError>>},
+    {ChunkType::kErrorOffset, Error<8>, ByEngine<DecodeError<ChunkType::kErrorOffset>>},
+};
+constexpr PayloadLayout kRequests[] = {
+    {CommandType::kBlockStatus, StatusQuery, ByEngine<engine::DecodePayload<engine::StatusQuery>>},
 };
 
 const PayloadLayout* Find(std::span<const PayloadLayout> layouts, std::uint64_t type) {
@@ -136,11 +197,93 @@ const PayloadLayout* LayoutOf(const engine::OptionReply& reply) {
   return is_information ? Find(kInformation, *information) : Find(kReplies, reply.type);
 }
 const PayloadLayout* LayoutOf(const engine::Chunk& chunk) { return Find(kChunks, chunk.type); }
+const PayloadLayout* LayoutOf(const engine::Request& request) { return Find(kRequests, request.type); }
+
+std::string Describe(const std::optional<TakenApart>& taken) {
+  return taken ? fmt::format("{} bytes {:02x}, numbers {}", taken->bytes.size(), fmt::join(taken->bytes, ""),
+                             fmt::join(taken->numbers, " "))
+               : "nothing";
+}
+
+namespace {
+
+// A number of a header: its place, its size in bytes, and what a decoder made of it.
+struct HeaderNumber {
+  std::string_view name;
+  std::uint64_t at;
+  std::uint64_t count;
+  std::uint64_t decoded;
+};
+
+Found FindInNumbers(std::string_view message, std::initializer_list<HeaderNumber> numbers, ByteView here) {
+  for (const auto& [name, at, count, decoded] : numbers) {
+    const auto there = NumberAt(here, at, count);
+    if (there != decoded) {
+      return Compare(fmt::format("{} of a header, {}", name, message), there.value_or(0), decoded);
+    }
+  }
+  return std::nullopt;
+}
+
+}  // namespace
+
+Found FindHeaderDisagreement(const engine::ClientMessage& message, HeaderForm form, std::uint32_t payload_bytes_max,
+                             ByteView here) {
+  const auto* request = std::get_if<engine::Request>(&message);
+  if (request == nullptr) {
+    return std::nullopt;
+  }
+  const bool is_extended = form == HeaderForm::kExtended;
+  if (auto found = FindInNumbers("request",
+                                 {{"magic", 0, 4, is_extended ? 0x21e4'1c71U : 0x2560'9513U},
+                                  {"flags", 4, 2, request->flags},
+                                  {"type", 6, 2, request->type},
+                                  {"cookie", 8, 8, request->cookie},
+                                  {"offset", 16, 8, request->offset},
+                                  {"length", 24, is_extended ? 8U : 4U, request->length}},
+                                 here)) {
+    return found;
+  }
+  constexpr std::uint16_t kPayloadLen = 1 << 5;
+  const bool has_payload = is_extended ? (request->flags & kPayloadLen) != 0 : request->type == CommandType::kWrite;
+  const std::uint64_t announced = has_payload ? request->length : 0;
+  const bool is_too_long = announced > payload_bytes_max;
+  auto found = Compare("whether a request is extended", is_extended, request->form == HeaderForm::kExtended);
+  found = found ? found : Compare("whether a payload is too long", is_too_long, request->too_long);
+  return found ? found
+               : Compare("bytes of a request's payload", is_too_long ? 0 : announced,
+                         std::uint64_t{request->payload.size()});
+}
+
+Found FindHeaderDisagreement(const engine::ServerMessage& message, HeaderForm form, std::uint32_t /*payload_bytes_max*/,
+                             ByteView here) {
+  const auto* chunk = std::get_if<engine::Chunk>(&message);
+  if (chunk == nullptr) {
+    return std::nullopt;
+  }
+  const bool is_extended = form == HeaderForm::kExtended;
+  auto found = Compare("whether a chunk is extended", is_extended, chunk->form == HeaderForm::kExtended);
+  found = found ? found
+                : FindInNumbers("chunk",
+                                {{"magic", 0, 4, is_extended ? 0x6e8a'278cU : 0x668e'33efU},
+                                 {"flags", 4, 2, chunk->flags},
+                                 {"type", 6, 2, chunk->type},
+                                 {"cookie", 8, 8, chunk->cookie}},
+                                here);
+  if (found) {
+    return found;
+  }
+  const std::uint64_t payload_bytes = chunk->payload.size();
+  return is_extended
+             ? FindInNumbers("chunk", {{"offset", 16, 8, chunk->offset}, {"length", 24, 8, payload_bytes}}, here)
+             : FindInNumbers("chunk", {{"length", 16, 4, payload_bytes}}, here);
+}
 
 WireInput ReadWireInput(ByteView input) {
   engine::ByteReader reader(input);
   const std::uint8_t head = reader.Byte();
   WireInput read = {.from_server = (head & 1) != 0, .phase = head >> 1 & 3U};
+  read.headers = (head & 128) != 0 ? HeaderForm::kExtended : HeaderForm::kCompact;
   read.limit = engine::Pick<std::uint32_t>(head >> 3, {0, 16, 40, 4096});
   read.piece_bytes[0] += reader.Byte() % 64U;
   read.piece_bytes[1] += reader.Byte() % 8U;
@@ -181,7 +324,7 @@ bool IsNaivelyValidString(ByteView text) {
 
 FuzzTarget WireDecodeTarget() {
   return {.name = "wire_decode",
-          .subject = "the decoders of both directions, and of payloads",
+          .subject = "the decoders of both directions and forms of headers, and of payloads",
           .against = "the encoder; the same bytes in pieces; naive layouts",
           .inputs = {.fresh = FreshWireInput},
           .find_in_bytes = [](ByteView input) { return FindWireDecodeDisagreement(input); },

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Gives a stream to a decoder whole and in pieces, and compares: same messages, which encode to the bytes they were
-// made of, while no more is held than one message may take. The payload of each message is taken apart and put together
-// again: the same bytes, exactly when the specification's layout fits them; and its description is one short line.
+// made of, while no more is held than one message may take. The headers of requests and chunks, in either form, hold
+// the numbers that stand where the specification's layout has them. The payload of each message is taken apart and put
+// together again: the same bytes and numbers, exactly when that layout fits; and its description is one short line.
 //
 // The decoders and the codec of payloads are template parameters so that tests can pass ones with a planted bug.
 
@@ -31,30 +32,40 @@ namespace nbdspec::fuzz {
 
 // --- Payloads ---
 
-// How a payload can be taken apart.
+// What a payload was taken apart into.
+struct TakenApart {
+  engine::Bytes bytes;                      // What it is put together to again.
+  std::vector<std::uint64_t> numbers = {};  // In their order; of statuses and of queries for them.
+  bool operator==(const TakenApart&) const = default;
+};
+
+// How a payload can be taken apart; nothing where it cannot.
 struct PayloadLayout {
   std::uint32_t type;
-  // How many of the payload's bytes the specification's layout makes sense of: all, or for error chunks those before
-  // what may follow. Nothing when it does not fit.
-  std::optional<std::size_t> (*naive)(engine::ByteView payload);
-  // Decoded and encoded by the engine; nothing where it cannot be taken apart.
-  std::optional<engine::Bytes> (*again)(engine::ByteView payload);
+  // By the specification's layout. The bytes are all that it makes sense of: for error chunks those before what may
+  // follow.
+  std::optional<TakenApart> (*naive)(engine::ByteView payload);
+  // Decoded and encoded by the engine.
+  std::optional<TakenApart> (*by_engine)(engine::ByteView payload);
 };
 
 // Null where none is known.
 const PayloadLayout* LayoutOf(const engine::Option& option);
 const PayloadLayout* LayoutOf(const engine::OptionReply& reply);
 const PayloadLayout* LayoutOf(const engine::Chunk& chunk);
+const PayloadLayout* LayoutOf(const engine::Request& request);
 
 struct EnginePayloads {
-  static std::optional<engine::Bytes> Again(const auto& message) {
+  static std::optional<TakenApart> TakeApart(const auto& message) {
     const PayloadLayout* layout = LayoutOf(message);
-    return layout == nullptr ? std::nullopt : layout->again(message.payload);
+    return layout == nullptr ? std::nullopt : layout->by_engine(message.payload);
   }
   static bool IsValidString(std::string_view text) { return engine::IsValidString(text); }
   static std::string Describe(const engine::ClientMessage& message) { return engine::Describe(message); }
   static std::string Describe(const engine::ServerMessage& message) { return engine::Describe(message); }
 };
+
+std::string Describe(const std::optional<TakenApart>& taken);
 
 // By the table of well-formed sequences in the Unicode standard, 3-7.
 bool IsNaivelyValidString(engine::ByteView text);
@@ -70,15 +81,10 @@ Found FindPayloadDisagreement(const std::variant<Messages...>& message) {
     if constexpr (requires { LayoutOf(each); }) {
       const engine::ByteView payload = each.payload;
       const PayloadLayout* layout = LayoutOf(each);
-      const auto expected_bytes = layout == nullptr ? std::nullopt : layout->naive(payload);
-      const auto again = Payloads::Again(each);
-      const bool is_same = expected_bytes && again && *expected_bytes == again->size() &&
-                           std::equal(again->begin(), again->end(), payload.begin());
-      if ((expected_bytes || again) && !is_same) {
-        return Disagreement{
-            .where = text,
-            .expected = expected_bytes ? fmt::format("its first {} bytes again", *expected_bytes) : "nothing",
-            .saw = again ? fmt::format("{} bytes, maybe others", again->size()) : "nothing"};
+      const auto expected = layout == nullptr ? std::nullopt : layout->naive(payload);
+      const auto saw = Payloads::TakeApart(each);
+      if (expected != saw) {
+        return Disagreement{.where = text, .expected = Describe(expected), .saw = Describe(saw)};
       }
       const std::string_view as_text(reinterpret_cast<const char*>(payload.data()), payload.size());
       if (Payloads::IsValidString(as_text) != IsNaivelyValidString(payload)) {
@@ -99,8 +105,9 @@ using PieceBytes = std::array<std::size_t, 2>;
 // An input: four bytes that say how, then the stream. What is missing is zero; every input means something.
 struct WireInput {
   bool from_server = false;  // Else from a client.
-  unsigned phase = 0;        // Where the decoder begins, 0 to 3: see Begin.
+  unsigned phase = 0;        // Where the decoder begins, 0 to 3: see FindWireDecodeDisagreement.
   std::uint32_t limit = 0;   // Of payloads, in bytes.
+  engine::HeaderForm headers = engine::HeaderForm::kCompact;  // Of a transmission that no EXPORT_NAME began.
   PieceBytes piece_bytes = {1, 1};
   std::uint32_t data_bytes = 0;  // Carried by simple replies to the cookies 0 and 1.
   engine::ByteView stream;
@@ -108,7 +115,14 @@ struct WireInput {
 
 WireInput ReadWireInput(engine::ByteView input);
 
-template <typename Decoder>
+// The first number of the header at the begin of `here` that a decoder made another of; only of requests and chunks.
+// `payload_bytes_max` is the limit of a request's payload.
+Found FindHeaderDisagreement(const engine::ClientMessage& message, engine::HeaderForm form,
+                             std::uint32_t payload_bytes_max, engine::ByteView here);
+Found FindHeaderDisagreement(const engine::ServerMessage& message, engine::HeaderForm form,
+                             std::uint32_t payload_bytes_max, engine::ByteView here);
+
+template <typename Decoder, typename Payloads>
 class WireDecodeDifferential {
  public:
   // `fresh` is where the stream begins. `held_max` bytes are enough for any message that is not yet whole.
@@ -153,7 +167,14 @@ class WireDecodeDifferential {
   // Every message encodes to the bytes where it stood, and nothing lies between them.
   Found CompareWithStream(const Messages& whole) const {
     std::size_t position = 0;
+    engine::HeaderForm form = input_.headers;
     for (const Message& message : whole) {
+      if (const auto* decoded = std::get_if<0>(&message)) {
+        form = BeginsCompact(*Bare(*decoded)) ? engine::HeaderForm::kCompact : form;
+        if (auto found = FindHeaderDisagreement(*Bare(*decoded), form, input_.limit, input_.stream.subspan(position))) {
+          return found;
+        }
+      }
       const auto next = std::visit([&](const auto& each) { return EndOf(each, position); }, message);
       if (!next) {
         return Compare(fmt::format("at byte {} of the stream", position), "a message that encodes to what stood there",
@@ -167,7 +188,7 @@ class WireDecodeDifferential {
   static Found FindInPayloads(const Messages& whole) {
     for (const Message& message : whole) {
       const auto* undecodable = std::get_if<engine::Undecodable>(&message);
-      auto found = undecodable == nullptr ? FindPayloadDisagreement(*Bare(std::get<0>(message)))
+      auto found = undecodable == nullptr ? FindPayloadDisagreement<Payloads>(*Bare(std::get<0>(message)))
                                           : FindInLine("what is undecodable", undecodable->what);
       if (found) {
         return found;
@@ -179,17 +200,30 @@ class WireDecodeDifferential {
   static const engine::ClientMessage* Bare(const engine::ClientMessage& message) { return &message; }
   static const engine::ServerMessage* Bare(const engine::PlacedServerMessage& placed) { return &placed.message; }
 
+  // Whether transmission without extended headers begins behind it.
+  static bool BeginsCompact(const engine::ClientMessage& /*message*/) { return false; }
+  static bool BeginsCompact(const engine::ServerMessage& message) {
+    return std::holds_alternative<engine::ExportNameReply>(message) ||
+           std::holds_alternative<engine::OldstyleGreeting>(message);
+  }
+
   // Where the message that stood at `position` ended; nothing when it did not stand there.
   std::optional<std::size_t> EndOf(const engine::ClientMessage& message, std::size_t position) const {
-    std::size_t dropped = 0;
+    const auto end = EndOfBytes(engine::Encode(message), position);
+    if (!end) {
+      return std::nullopt;
+    }
+    const std::size_t left = input_.stream.size() - *end;
+    std::uint64_t dropped = 0;
     if (const auto* option = std::get_if<engine::Option>(&message); option != nullptr && option->too_long) {
       dropped = option->length_field.value_or(0);
     }
     if (const auto* request = std::get_if<engine::Request>(&message); request != nullptr && request->too_long) {
-      dropped = request->length;
+      // In the extended form it comes before its payload.
+      dropped = input_.headers == engine::HeaderForm::kExtended ? std::min<std::uint64_t>(request->length, left)
+                                                                : request->length;
     }
-    const auto end = EndOfBytes(engine::Encode(message), position);
-    return end && dropped <= input_.stream.size() - *end ? std::optional(*end + dropped) : std::nullopt;
+    return dropped <= left ? std::optional(*end + dropped) : std::nullopt;
   }
 
   std::optional<std::size_t> EndOf(const engine::PlacedServerMessage& placed, std::size_t position) const {
@@ -228,22 +262,22 @@ class WireDecodeDifferential {
     }
   }
 
-  static void React(Decoder& decoder, const engine::ClientMessage& message) {
+  void React(Decoder& decoder, const engine::ClientMessage& message) const {
     const auto* option = std::get_if<engine::Option>(&message);
     if (option != nullptr &&
         (option->option == engine::OptionType::kGo || option->option == engine::OptionType::kExportName)) {
-      decoder.EnterTransmission();
+      decoder.EnterTransmission(input_.headers);
     }
   }
 
   // The replies of a stream are all there is to go by; one that names EXPORT_NAME stands for its having been sent.
-  static void React(Decoder& decoder, const engine::PlacedServerMessage& placed) {
+  void React(Decoder& decoder, const engine::PlacedServerMessage& placed) const {
     const auto* reply = std::get_if<engine::OptionReply>(&placed.message);
     if (reply != nullptr && reply->option == engine::OptionType::kExportName) {
       decoder.ExpectExportNameReply(/*pad=*/reply->is_error());
     } else if (reply != nullptr && reply->option == engine::OptionType::kGo &&
                reply->type == engine::OptionReplyType::kAck) {
-      decoder.EnterTransmission();
+      decoder.EnterTransmission(input_.headers);
     }
   }
 
@@ -279,7 +313,8 @@ class WireDecodeDifferential {
 };
 
 // The first thing wrong with how the decoders take `bytes`, read as a WireInput.
-template <typename ClientDecoder = engine::ClientDecoder, typename ServerDecoder = engine::ServerDecoder>
+template <typename ClientDecoder = engine::ClientDecoder, typename ServerDecoder = engine::ServerDecoder,
+          typename Payloads = EnginePayloads>
 Found FindWireDecodeDisagreement(engine::ByteView bytes) {
   constexpr std::size_t kHeaderBytesMax = 152;  // An oldstyle greeting.
   const WireInput input = ReadWireInput(bytes);
@@ -287,9 +322,9 @@ Found FindWireDecodeDisagreement(engine::ByteView bytes) {
   if (!input.from_server) {
     ClientDecoder decoder({.option_bytes_max = input.limit, .write_bytes_max = input.limit});
     if (input.phase >= 2) {
-      decoder.EnterTransmission();
+      decoder.EnterTransmission(input.headers);
     }
-    return WireDecodeDifferential<ClientDecoder>(std::move(decoder), input, held_max).Run();
+    return WireDecodeDifferential<ClientDecoder, Payloads>(std::move(decoder), input, held_max).Run();
   }
   ServerDecoder decoder({.payload_bytes_max = input.limit});
   decoder.ExpectData(0, input.data_bytes);
@@ -297,9 +332,9 @@ Found FindWireDecodeDisagreement(engine::ByteView bytes) {
   if (input.phase == 2) {
     decoder.ExpectExportNameReply(/*pad=*/input.data_bytes % 2 == 1);
   } else if (input.phase == 3) {
-    decoder.EnterTransmission();
+    decoder.EnterTransmission(input.headers);
   }
-  return WireDecodeDifferential<ServerDecoder>(std::move(decoder), input, held_max).Run();
+  return WireDecodeDifferential<ServerDecoder, Payloads>(std::move(decoder), input, held_max).Run();
 }
 
 FuzzTarget WireDecodeTarget();

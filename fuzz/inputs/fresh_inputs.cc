@@ -12,12 +12,14 @@
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"
 #include "engine/wire/messages.h"
+#include "engine/wire/payloads.h"
 #include "fuzz/inputs/script_mutator.h"
 
 namespace nbdspec::fuzz {
 namespace {
 
 using engine::Bytes;
+using engine::HeaderForm;
 using engine::Pick;
 
 Bytes FromText(std::string_view text) { return {text.begin(), text.end()}; }
@@ -41,7 +43,47 @@ Number AnyCode(std::uint64_t likely, Random& random) {
   return static_cast<Number>(random.OneIn(6) ? random() : random.Below(likely));
 }
 
-engine::ServerMessage AnyReply(std::uint8_t data_bytes, Random& random) {
+// Of lengths and offsets: some have few bits, others all.
+std::uint64_t AnyNumber(Random& random) { return random() >> random.Below(64); }
+
+// Payloads that have another layout in the extended form, whole for the most part.
+Bytes AnyExtendedStatus(Random& random) {
+  engine::BlockStatus status = {.form = HeaderForm::kExtended, .context_id = AnyCode<std::uint32_t>(4, random)};
+  for (std::uint64_t left = random.Below(4); left > 0; --left) {
+    status.descriptors.push_back({.length = AnyNumber(random), .status = AnyNumber(random)});
+  }
+  if (random.OneIn(3)) {
+    status.count_field = AnyCode<std::uint32_t>(4, random);
+  }
+  return engine::EncodePayload(status);
+}
+
+Bytes AnyStatusQuery(Random& random) {
+  engine::StatusQuery query = {.length = AnyNumber(random)};
+  for (std::uint64_t left = random.Below(4); left > 0; --left) {
+    query.context_ids.push_back(AnyCode<std::uint32_t>(4, random));
+  }
+  Bytes payload = engine::EncodePayload(query);
+  payload.resize(payload.size() - (random.OneIn(4) ? 1 + random.Below(3) : 0));
+  return payload;
+}
+
+engine::Chunk AnyExtendedChunk(Random& random) {
+  engine::Chunk chunk = {.form = HeaderForm::kExtended,
+                         .flags = AnyCode<std::uint16_t>(2, random),
+                         .type = random.OneIn(6) ? AnyCode<std::uint16_t>(8, random)
+                                                 : Pick<std::uint16_t>(random(), {0, 1, 2, 6, 6, 0x8001, 0x8002}),
+                         .cookie = random.Below(3),
+                         .offset = AnyNumber(random)};
+  const bool is_status = chunk.type == engine::ChunkType::kBlockStatusExt && !random.OneIn(4);
+  chunk.payload = is_status ? AnyExtendedStatus(random) : AnyPayload(random);
+  return chunk;
+}
+
+engine::ServerMessage AnyReply(HeaderForm form, std::uint8_t data_bytes, Random& random) {
+  if (form == HeaderForm::kExtended && !random.OneIn(6)) {
+    return AnyExtendedChunk(random);
+  }
   if (random.OneIn(2)) {
     const std::uint64_t cookie = random.Below(3);
     const std::uint32_t error = random.OneIn(3) ? 5 : 0;
@@ -56,17 +98,18 @@ engine::ServerMessage AnyReply(std::uint8_t data_bytes, Random& random) {
 }
 
 // `phase` as ReadWireInput has it. Those of a server below 2 begin with its greeting.
-void SayAsServer(unsigned phase, std::uint8_t data_bytes, Random& random, Bytes& out) {
+void SayAsServer(unsigned phase, HeaderForm form, std::uint8_t data_bytes, Random& random, Bytes& out) {
   bool in_transmission = phase == 3;
   if (phase < 2) {
     Encode(engine::Greeting{.flags = AnyCode<std::uint16_t>(4, random)}, out);
   } else if (phase == 2) {
     Encode(engine::ExportNameReply{.size = random(), .pad = Bytes(data_bytes % 2 == 1 ? 124 : 0)}, out);
     in_transmission = true;
+    form = HeaderForm::kCompact;
   }
   for (std::uint64_t left = random.Below(8); left > 0; --left) {
     if (in_transmission) {
-      Encode(AnyReply(data_bytes, random), out);
+      Encode(AnyReply(form, data_bytes, random), out);
       continue;
     }
     const auto option = AnyCode<std::uint32_t>(11, random);
@@ -76,17 +119,37 @@ void SayAsServer(unsigned phase, std::uint8_t data_bytes, Random& random, Bytes&
     Encode(reply, out);
     if (option == engine::OptionType::kExportName) {
       Encode(engine::ExportNameReply{.size = random(), .pad = Bytes(reply.is_error() ? 124 : 0)}, out);
+      form = HeaderForm::kCompact;
     }
     in_transmission = option == engine::OptionType::kExportName ||
                       (option == engine::OptionType::kGo && type == engine::OptionReplyType::kAck);
   }
 }
 
-void SayAsClient(unsigned phase, Random& random, Bytes& out) {
+engine::Request AnyExtendedRequest(Random& random) {
+  engine::Request request = {.form = HeaderForm::kExtended,
+                             .flags = AnyCode<std::uint16_t>(64, random),
+                             .type = AnyCode<std::uint16_t>(8, random),
+                             .cookie = random(),
+                             .offset = random(),
+                             .length = AnyNumber(random)};
+  if (request.announces_payload() && !random.OneIn(8)) {
+    const bool is_query = request.type == engine::CommandType::kBlockStatus && !random.OneIn(4);
+    request.payload = is_query ? AnyStatusQuery(random) : AnyPayload(random);
+    request.length = request.payload.size();
+  }
+  return request;
+}
+
+void SayAsClient(unsigned phase, HeaderForm form, Random& random, Bytes& out) {
   if (phase < 2) {
     Encode(engine::ClientFlags{.flags = AnyCode<std::uint32_t>(4, random)}, out);
   }
   for (std::uint64_t left = random.Below(8); left > 0; --left) {
+    if (phase >= 2 && form == HeaderForm::kExtended) {
+      Encode(AnyExtendedRequest(random), out);
+      continue;
+    }
     Bytes payload = AnyPayload(random);
     if (phase < 2) {
       Encode(engine::Option{.option = AnyCode<std::uint32_t>(11, random), .payload = std::move(payload)}, out);
@@ -225,13 +288,15 @@ Bytes FreshScriptText(Random& random) {
 
 Bytes FreshWireInput(Random& random) {
   Bytes input = AnyBytes(4, random);
+  input[0] = static_cast<std::uint8_t>(random.OneIn(3) ? input[0] | 0x80U : input[0] & 0x7fU);  // Extended headers.
+  const HeaderForm form = (input[0] & 0x80) != 0 ? HeaderForm::kExtended : HeaderForm::kCompact;
   const bool from_server = (input[0] & 1) != 0;
   const unsigned phase = input[0] >> 1 & 3U;
   if (from_server) {
     input[3] = static_cast<std::uint8_t>(input[3] % 16);  // Data of simple replies: little of it.
-    SayAsServer(phase, input[3], random, input);
+    SayAsServer(phase, form, input[3], random, input);
   } else {
-    SayAsClient(phase, random, input);
+    SayAsClient(phase, form, random, input);
   }
   return input;
 }
