@@ -145,10 +145,11 @@ inline Change ChangesRequest(std::uint16_t command, Changing<Connection, Request
   }};
 }
 
-// Changes a request for some bytes.
+// Changes a request for some bytes. A WRITE has its data: that of one that is too long was dropped, and an extended one
+// may have none.
 inline Change ChangesRange(std::uint16_t command, std::function<void(Request& request)> change) {
   return ChangesRequest(command, [=](Request& request) {
-    if (request.length > 0 && !request.too_long) {  // The data of one that is too long was dropped.
+    if (request.length > 0 && !request.too_long && (request.type != kWrite || !request.payload.empty())) {
       change(request);
     }
   });

@@ -281,7 +281,7 @@ std::vector<Fault> ContextFaults() {
       {"server_never_drops_selection", By(Session(kStale, 950), Exchange(kStale, 5500)),
        Keeps([](const Option&, const Messages&, const Selection& latest) { return latest; })},
       {"server_keeps_selection_at_go_of_another_export", Contexts(kStale, 700), KeepsAfter(kGo, kAck)},
-      {"server_keeps_selection_at_export_name_of_another_export", Contexts(kStale, 450), KeepsAfter(kExportName, 0)},
+      {"server_keeps_selection_at_export_name_of_another_export", Contexts(kStale, 6500), KeepsAfter(kExportName, 0)},
       {"server_keeps_part_of_failed_set", kOptionSetMetaContextPartialFailure, KeepsPartOfFailedSet()},
       {"server_adds_to_selection", By(kSub<kOptionSetMetaContextReplaces, "other">, Contexts(kRule, 250)),
        AddsToSelection()},
@@ -294,8 +294,8 @@ std::vector<Fault> ContextFaults() {
        ForgetsAfter(kListContexts, kAck)},
       {"server_drops_selection_at_info", Contexts(kLost, 8000), ForgetsAfter(kInfo, kAck)},
       {"server_drops_selection_at_refused_go", Contexts(kError, 30'000), ForgetsAfter(kGo, kErrUnknown)},
-      {"server_drops_selection_at_structured_reply", Contexts(kLost, 2000), ForgetsAfter(kStructuredReply, kAck)},
-      {"server_drops_selection_at_export_name", By(kOptionSetMetaContextViaExportName, Contexts(kLost, 2500)),
+      {"server_drops_selection_at_structured_reply", Contexts(kLost, 20'000), ForgetsAfter(kStructuredReply, kAck)},
+      {"server_drops_selection_at_export_name", By(kOptionSetMetaContextViaExportName, Contexts(kLost, 15'500)),
        ForgetsAfter(kExportName, 0)},
   };
 }

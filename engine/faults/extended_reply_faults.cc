@@ -74,7 +74,8 @@ std::vector<std::uint32_t> IdsOf(const Connection& on) {
 std::vector<Fault> ExtendedReplyFaults() {
   constexpr std::uint16_t kPayloadLen = CommandFlag::kPayloadLen;
   return {
-      {"server_answers_extended_flush_simply", kExtReplyNoSimple, FailsSimply(kFlush, kOk, IsExtended)},
+      {"server_answers_extended_flush_simply", By(kExtReplyNoSimple, Session(kRule, 250)),
+       FailsSimply(kFlush, kOk, IsExtended)},
       {"server_fails_extended_reads_simply", kExtReplyNoSimple,
        FailsSimply(kRead, kEinval,
                    [](const Request& to, const Messages& sent) { return IsExtended(to, sent) && OnError(to, sent); })},
@@ -89,32 +90,38 @@ std::vector<Fault> ExtendedReplyFaults() {
                          each = WithoutOffset(std::get<Chunk>(each));
                        }
                      })},
-      {"server_puts_offset_of_content_into_header", kExtReplyOffset,
+      {"server_puts_offset_of_content_into_header", By(kExtReplyOffset, Session(kBits, 2000)),
        ChangesExtendedChunks(kRead,
                              [](Chunk& chunk) {
                                const auto content = DecodePayload<OffsetData>(chunk.payload);
                                chunk.offset = content && !chunk.is_error() ? content->offset : chunk.offset;
                              })},
-      {"server_puts_no_offset_into_header_of_errors", kExtReplyOffset,
+      {"server_puts_no_offset_into_header_of_errors", By(kExtReplyOffset, Session(kLost, 250)),
        ChangesExtendedChunks(kAnyCommand, [](Chunk& chunk) { chunk.offset = chunk.is_error() ? 0 : chunk.offset; })},
-      {"server_cuts_offset_in_header_to_20_bits", kExtReplyOffset,
+      {"server_cuts_offset_in_header_to_20_bits", By(kExtReplyOffset, Session(kWidth, 250)),
        ChangesExtendedChunks(kAnyCommand, [](Chunk& chunk) { chunk.offset &= 0xf'ffff; })},
       {"server_counts_one_byte_too_few_in_extended_header", kExtReplyLengthAccurate,
        ChangesExtendedChunks(kRead, [](Chunk& chunk) { chunk.length_field = chunk.payload.size() - 1; })},
       {"server_counts_header_in_length", kExtReplyLengthAccurate,
        ChangesExtendedChunks(kRead, [](Chunk& chunk) { chunk.length_field = chunk.payload.size() + 32; })},
 
-      {"server_goes_on_after_oversized_payload", kExtRequestOversizePayloadDisconnect,
+      {"server_cuts_request_lengths_to_32_bits", Session(kWidth, 20'000),
+       ChangesRequest(kAnyCommand,
+                      [](Request& request) { request.length = static_cast<std::uint32_t>(request.length); })},
+      {"server_acknowledges_write_without_payload", Session(kError, 400),
+       Fails(kWrite, kOk,
+             [](const Request& to, const Messages& sent) { return IsExtended(to, sent) && !to.announces_payload(); })},
+      {"server_goes_on_after_oversized_payload", By(kExtRequestOversizePayloadDisconnect, Session(kRule, 250)),
        Answers(kAnyCommand, OnOversizedPayload,
                [](const Request& to) { return ErrorChunk(to, {.error = kEinval}, ChunkFlag::kDone); })},
       {"server_disconnects_on_useless_payload", kExtRequestConsumePayload, Disconnects(kAnyCommand, OnUselessPayload)},
       {"server_answers_what_is_in_useless_payload", kExtRequestConsumePayload, AnswersWhatIsInPayloads(kCache)},
-      {"server_disconnects_on_malformed_query", kExtRequestConsumePayload,
+      {"server_disconnects_on_malformed_query", By(kExtRequestConsumePayload, Session(kError, 250)),
        Disconnects(kBlockStatus,
                    [](const Request& to, const Messages& sent) {
                      return OnPayload(to, sent) && !DecodePayload<StatusQuery>(to.payload);
                    })},
-      {"server_ignores_useless_payload", kExtPayloadLenEinval,
+      {"server_ignores_useless_payload", By(kExtPayloadLenEinval, Session(kRule, 250)),
        ChangesRequest(kAnyCommand,
                       [](Request& request) {
                         if (OnUselessPayload(request, {})) {
@@ -124,7 +131,7 @@ std::vector<Fault> ExtendedReplyFaults() {
       {"server_refuses_useless_payload_with_enotsup", kExtPayloadLenEinval,
        Fails(kAnyCommand, kEnotsup, OnUselessPayload)},
 
-      {"server_sends_32_bit_status_with_extended_headers", kExtBlockStatusNo32bitChunk,
+      {"server_sends_32_bit_status_with_extended_headers", By(kExtBlockStatusNo32bitChunk, Session(kWidth, 1500)),
        ChangesExtendedChunks(kBlockStatus,
                              [](Chunk& chunk) {
                                if (auto status = DecodeBlockStatus(chunk.type, chunk.payload)) {
@@ -133,7 +140,8 @@ std::vector<Fault> ExtendedReplyFaults() {
                                  chunk.payload = EncodePayload(*status);
                                }
                              })},
-      {"server_counts_one_descriptor_too_many", kExtBlockStatusExtCount, ChangesStatus([](BlockStatus& status) {
+      {"server_counts_one_descriptor_too_many", By(kExtBlockStatusExtCount, Session(kEdge, 1500)),
+       ChangesStatus([](BlockStatus& status) {
          status.count_field = static_cast<std::uint32_t>(status.descriptors.size() + 1);
        })},
       {"server_counts_bytes_of_descriptors", kExtBlockStatusExtCount, ChangesStatus([](BlockStatus& status) {
@@ -143,7 +151,7 @@ std::vector<Fault> ExtendedReplyFaults() {
        ChangesStatus([](BlockStatus& status) { status.count_field = 0; })},
       {"server_sends_no_64_bit_descriptors", By(kExtBlockStatusExtLength, kExtBlockStatusExtCountNonzero),
        ChangesStatus([](BlockStatus& status) { status.descriptors.clear(); })},
-      {"server_extends_sign_of_status", kExtBlockStatusExtHighBitsZero,
+      {"server_extends_sign_of_status", By(kExtBlockStatusExtHighBitsZero, Session(kWidth, 2000)),
        ChangesAllocation(0,
                          [](auto& all) {
                            for (Descriptor& each : all) {
@@ -163,13 +171,13 @@ std::vector<Fault> ExtendedReplyFaults() {
          }
        })},
 
-      {"server_answers_context_that_comes_twice_once", kExtBlockStatusPayloadReject,
+      {"server_answers_context_that_comes_twice_once", By(kExtBlockStatusPayloadReject, Session(kRule, 90'000)),
        ChangesQueries([](const Connection&, StatusQuery& query) {
          std::ranges::sort(query.context_ids);
          const auto [first, last] = std::ranges::unique(query.context_ids);
          query.context_ids.erase(first, last);
        })},
-      {"server_passes_over_unknown_contexts", kExtBlockStatusPayloadReject,
+      {"server_passes_over_unknown_contexts", By(kExtBlockStatusPayloadReject, Session(kRule, 15'000)),
        ChangesQueries([](const Connection& on, StatusQuery& query) {
          const std::vector<std::uint32_t> known = IdsOf(on);
          std::erase_if(query.context_ids, [&](std::uint32_t id) { return std::ranges::count(known, id) == 0; });
@@ -189,14 +197,14 @@ std::vector<Fault> ExtendedReplyFaults() {
        Fails(kBlockStatus, kOk, OnPayload)},
       {"server_disconnects_after_query_without_context", kSub<kExtBlockStatusPayloadReject, "no-context">,
        ChangesAnswer(kBlockStatus, OnPayload, [](Messages& sent) { sent.emplace_back(HardDisconnect{}); })},
-      {"server_ignores_which_contexts_are_asked", kExtBlockStatusPayloadFilter,
+      {"server_ignores_which_contexts_are_asked", By(kExtBlockStatusPayloadFilter, Session(kRule, 2000)),
        ChangesQueries([](const Connection& on, StatusQuery& query) { query.context_ids = IdsOf(on); })},
       {"server_answers_first_context_of_query", kExtBlockStatusPayloadFilter,
        ChangesQueries([](const Connection&, StatusQuery& query) { query.context_ids.resize(1); })},
-      {"server_answers_other_context_than_asked", kExtBlockStatusPayloadFilter,
+      {"server_answers_other_context_than_asked", By(kExtBlockStatusPayloadFilter, Session(kOrder, 2000)),
        ChangesQueries([](const Connection& on, StatusQuery& query) {
-         if (query.context_ids.size() == 1) {
-           const std::vector<std::uint32_t> known = IdsOf(on);
+         const std::vector<std::uint32_t> known = IdsOf(on);
+         if (query.context_ids.size() == 1 && !known.empty()) {
            query.context_ids = {query.context_ids.front() == known.front() ? known.back() : known.front()};
          }
        })},

@@ -104,11 +104,11 @@ std::uint32_t Server::Refusal(const Request& request) const {
   if ((request.flags & ~FlagsAllowed(request.type, offered, state_)) != 0) {
     return NbdError::kEinval;
   }
-  if (request.type == CommandType::kWrite && !request.announces_payload()) {
-    return NbdError::kEinval;  // ext.payload-len: nothing follows that could be written.
-  }
   if (Changes(request.type) && entered_->read_only()) {
     return NbdError::kEperm;  // transmission.write.read-only and its like
+  }
+  if (request.type == CommandType::kWrite && !request.announces_payload()) {
+    return NbdError::kEinval;  // ext.payload-len: nothing follows that could be written.
   }
   if (request.type == CommandType::kFlush) {
     return NbdError::kOk;

@@ -48,7 +48,7 @@ class ExchangeClient : private engine::ClientNegotiation {
         wrong_(std::move(wrong)),
         unusual_(is_plain_ ? std::nullopt : std::optional<UnusualAnswers>(std::in_place, connection, wrong_.get())),
         server_({.extended_headers = false}, {&served, &other}, unusual_ ? &*unusual_ : wrong_.get()),
-        judge_({}, {&served, &other}, is_plain_) {
+        judge_({.extended_headers = false}, {&served, &other}, is_plain_) {
     Deliver({});  // The server sends its greeting unasked.
   }
 

@@ -306,6 +306,8 @@ Bytes FreshSessionInput(Random& random) {
   Bytes input = AnyBytes(5, random);
   input[0] =
       static_cast<std::uint8_t>(random.OneIn(8) ? input[0] : (input[0] | 1U) & (random.OneIn(4) ? 0xffU : 0xefU));
+  const bool is_extended = random.OneIn(3);
+  input[0] = static_cast<std::uint8_t>(is_extended ? input[0] | 0x80U : input[0] & 0x7fU);
   input[3] = static_cast<std::uint8_t>(random.OneIn(8) ? input[3] : 0);
   // A usual way in, with both contexts.
   input[4] = static_cast<std::uint8_t>(random.OneIn(4) ? input[4] : (input[4] & 0xe0U) | 7U);
@@ -318,8 +320,11 @@ Bytes FreshSessionInput(Random& random) {
       input.push_back(static_cast<std::uint8_t>(random.Below(16) + 16 * random.Below(random.OneIn(2) ? 2 : 16)));
       input.push_back(static_cast<std::uint8_t>(random.Below(13) + 16 * random.Below(random.OneIn(2) ? 2 : 16)));
     }
+    const bool is_status = kind % 16 == 2 || kind % 16 == 7 || kind % 16 == 10;
     if (kind % 16 == 1 || kind % 16 == 6) {  // A write has a fill.
       input.push_back(static_cast<std::uint8_t>(random()));
+    } else if (is_extended && is_status && kind / 16 % 4 == 1) {  // It may say which contexts are to answer.
+      input.push_back(static_cast<std::uint8_t>(random.OneIn(2) ? random() : random.Below(8)));
     }
   }
   return input;

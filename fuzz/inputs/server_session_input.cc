@@ -11,6 +11,7 @@
 #include "engine/base/check.h"
 #include "engine/negotiation/negotiated.h"
 #include "engine/wire/messages.h"
+#include "engine/wire/payloads.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -36,8 +37,10 @@ constexpr auto kSizes = std::to_array<std::uint64_t>({70'001, 1 << 14, 8192, 300
 
 class Conversation {
  public:
-  Conversation(engine::ByteView choices, std::uint16_t handshake_flags)
-      : choices_(choices), handshake_flags_(handshake_flags) {}
+  Conversation(engine::ByteView choices, const engine::ServerOptions& server)
+      : choices_(choices),
+        handshake_flags_(server.handshake_flags),
+        offers_extended_(server.structured_replies && server.extended_headers) {}
 
   Bytes Write() && {
     // More would only slow the run.
@@ -58,20 +61,31 @@ class Conversation {
     Encode(engine::ClientFlags{.flags = byte < 224 ? handshake_flags_ : unusual}, out_);
   }
 
-  // bit 0: STRUCTURED_REPLY; bit 1: SET_META_CONTEXT, bit 2: of both contexts, bit 3: for another export; bit 4: no
-  // further; bit 5: in by EXPORT_NAME; bits 6-7: the export.
+  // bit 0: STRUCTURED_REPLY; bit 1: SET_META_CONTEXT, bit 2: of all contexts, bit 3: for another export; bit 4: no
+  // further; bit 5: in by EXPORT_NAME; bits 6-7: the export. Where extended headers are offered, bit 0 is for them, and
+  // with them bit 5 for STRUCTURED_REPLY before.
   void WriteUsualWayIn(std::uint8_t byte) {
     const std::size_t entered = byte >> 6;
-    if ((byte & 1) != 0) {
+    const bool is_extended = offers_extended_ && (byte & 1) != 0;
+    if ((byte & 1) != 0 && (!is_extended || (byte & 32) != 0)) {
       Put(MakeOption(OptionType::kStructuredReply));
+    }
+    if (is_extended) {
+      AskForExtendedHeaders();
     }
     if ((byte & 2) != 0) {
       const std::size_t named = (byte & 8) != 0 ? (entered + 1) % kNames.size() : entered;
-      Put(ContextQuery(OptionType::kSetMetaContext, named, (byte & 4) != 0 ? 3 : 1));
+      const std::uint8_t all = is_extended ? 19 : 3;
+      Put(ContextQuery(OptionType::kSetMetaContext, named, (byte & 4) != 0 ? all : 1));
     }
     if ((byte & 16) == 0) {
-      (byte & 32) != 0 ? WriteExportName(entered) : WriteInfo(OptionType::kGo, entered, byte >> 1);
+      (byte & 32) != 0 && !is_extended ? WriteExportName(entered) : WriteInfo(OptionType::kGo, entered, byte >> 1);
     }
+  }
+
+  void AskForExtendedHeaders() {
+    Put(MakeOption(OptionType::kExtendedHeaders));
+    is_extended_ = offers_extended_;
   }
 
   void WriteOption() {
@@ -83,7 +97,8 @@ class Conversation {
       case 1:
         return WriteInfo(OptionType::kInfo, name, choices_.Byte());
       case 2:
-        return Put(MakeOption(OptionType::kStructuredReply));
+        return offers_extended_ && kind % 32 < 16 ? AskForExtendedHeaders()
+                                                  : Put(MakeOption(OptionType::kStructuredReply));
       case 3:
       case 4:
         return Put(ContextQuery(OptionType::kSetMetaContext, name, choices_.Byte()));
@@ -132,14 +147,14 @@ class Conversation {
     }
   }
 
-  static Option ContextQuery(std::uint32_t option, std::size_t name, std::uint8_t queries) {
+  [[nodiscard]] Option ContextQuery(std::uint32_t option, std::size_t name, std::uint8_t queries) const {
     constexpr auto kQueries = std::to_array<std::string_view>({engine::kBaseAllocation, engine::kBlockIndexContext,
                                                                "base:", "x-nbdspec:", engine::kBaseAllocation,
                                                                "qemu:allocation-depth", "nocolon", "\xff"});
     OptionData data = {.export_name = std::string(kNames[name])};
     for (std::size_t i = 0; i < kQueries.size(); ++i) {
       if ((queries >> i & 1U) != 0) {
-        data.queries.emplace_back(kQueries[i]);
+        data.queries.emplace_back(offers_extended_ && i == 4 ? engine::kBlockCountdownContext : kQueries[i]);
       }
     }
     return MakeOption(option, data);
@@ -180,7 +195,44 @@ class Conversation {
     if (request.type == CommandType::kWrite) {
       WritePayload(choices_.Byte(), request);
     }
+    if (is_extended_) {
+      Extend(kind / 16U % 4, request);
+    }
     Encode(request, out_);
+  }
+
+  // Mostly as a client that keeps to the rules does; `how` else: 1: a BLOCK_STATUS says in a payload which contexts are
+  // to answer, 2: a WRITE forgets its payload, 3: others have one that is of no use.
+  void Extend(unsigned how, Request& request) {
+    request = InForm(engine::HeaderForm::kExtended, std::move(request));
+    if (request.type == CommandType::kWrite && how == 2) {
+      request.flags &= static_cast<std::uint16_t>(~CommandFlag::kPayloadLen);
+      request.payload.clear();
+    } else if (request.type == CommandType::kBlockStatus && how == 1) {
+      request.flags |= CommandFlag::kPayloadLen;
+      request.payload = Query(request.length, choices_.Byte());
+      request.length = request.payload.size();
+    } else if (request.type != CommandType::kWrite && (how == 3 || request.announces_payload())) {
+      request.flags |= CommandFlag::kPayloadLen;
+      WritePayload(/*fill=*/7, request);
+    }
+  }
+
+  // bits 0-2: the first ids that the server can have given; bit 3: the first again; bit 4: one that it has not given;
+  // bit 5: ids of a second SET_META_CONTEXT; bit 6: from back to front; bit 7: a byte is missing.
+  static Bytes Query(std::uint64_t length, std::uint8_t byte) {
+    engine::StatusQuery query = {.length = length};
+    for (std::uint32_t bit = 0; bit < 5; ++bit) {
+      if ((byte >> bit & 1U) != 0) {
+        query.context_ids.push_back(Pick(bit, {1U, 2U, 3U, 1U, 77U}) + ((byte & 32) != 0 ? 3U : 0U));
+      }
+    }
+    if ((byte & 64) != 0) {
+      std::ranges::reverse(query.context_ids);
+    }
+    Bytes payload = EncodePayload(query);
+    payload.resize(payload.size() - (byte >> 7));
+    return payload;
   }
 
   static std::uint16_t Flags(std::uint8_t byte) {
@@ -197,12 +249,14 @@ class Conversation {
     return offset + nudge;
   }
 
-  [[nodiscard]] std::uint32_t Length(std::uint8_t byte, std::uint64_t offset) const {
+  // With extended headers, some lengths are right in their low 32 bits alone.
+  [[nodiscard]] std::uint64_t Length(std::uint8_t byte, std::uint64_t offset) const {
     const auto length =
         Pick<std::uint64_t>(byte, {512, 1, 100, 511, 513, 1024, 4096, 0, *size_ - offset, *size_ - offset + 1, *size_,
                                    5000, 1 << 16, (1 << 16) + 1, 1U << 31, UINT32_MAX});
     const std::uint64_t nudge = byte % 16U < 7U ? byte / 16U * 512U : 0U;
-    return static_cast<std::uint32_t>(length + nudge);
+    const std::uint64_t high = byte >= 240 ? std::uint64_t{1} << 32 : 0;
+    return is_extended_ ? length + nudge + high : static_cast<std::uint32_t>(length + nudge);
   }
 
   // The payload of a WRITE; when it would be very long it ends with the stream, or sooner.
@@ -225,6 +279,8 @@ class Conversation {
 
   engine::ByteReader choices_;
   std::uint16_t handshake_flags_;
+  bool offers_extended_;
+  bool is_extended_ = false;           // They were agreed on.
   std::optional<std::uint64_t> size_;  // Of the export, once it was asked for: what follows are requests.
   std::uint64_t cookie_ = 0;
   Bytes out_;
@@ -282,15 +338,17 @@ void Spoil(Bytes& payload, const OptionData& data, bool has_queries, Malformed h
 
 class Haggling {
  public:
-  Haggling(engine::ByteView choices, Bytes& said) : choices_(choices), said_(said) {}
+  Haggling(engine::ByteView choices, const engine::ServerOptions& server, Bytes& said)
+      : choices_(choices), offers_extended_(server.structured_replies && server.extended_headers), said_(said) {}
 
-  // After the head.
-  void Write(bool begins_with_structured_reply) {
+  // After the head. `first` is an option without data, or 0 for none.
+  void Write(std::uint32_t first) {
     constexpr int kOptionsMax = 16;
     constexpr int kStatusesMax = 4;
     int options = 0;
-    if (begins_with_structured_reply) {
-      Encode(MakeOption(OptionType::kStructuredReply), said_);
+    if (first != 0) {
+      Encode(MakeOption(first), said_);
+      is_extended_ = offers_extended_ && first == OptionType::kExtendedHeaders;
       ++options;
     }
     bool has_ended = false;
@@ -337,6 +395,8 @@ class Haggling {
     Option message = MakeOption(option, data);
     Spoil(message.payload, data, is_meta, malformed);
     Encode(message, said_);
+    is_extended_ =
+        is_extended_ || (offers_extended_ && option == OptionType::kExtendedHeaders && message.payload.empty());
     const bool is_export = IsExport(data.export_name);
     if (option == OptionType::kSetMetaContext && is_export) {
       selected_ = data.export_name;
@@ -351,7 +411,8 @@ class Haggling {
   }
 
   std::string Query() {
-    return std::string(choices_.Choose<std::string_view>({"base:allocation",
+    const bool is_wide = offers_extended_ && !choices_.empty() && choices_.rest().front() % 20 == 4;
+    const auto query = choices_.Choose<std::string_view>({"base:allocation",
                                                           "x-nbdspec:block-index",
                                                           "base:",
                                                           "base:allocation",
@@ -370,7 +431,8 @@ class Haggling {
                                                           "base:allocation\0"sv,
                                                           "base:\xc3\x28",
                                                           "x-nbdspec:block-inde",
-                                                          " base:allocation"}));
+                                                          " base:allocation"});
+    return std::string(is_wide ? engine::kBlockCountdownContext : query);
   }
 
   // At or shortly after the begin of a block.
@@ -378,7 +440,8 @@ class Haggling {
     const std::uint8_t byte = choices_.Byte();
     const std::uint32_t offset = (byte & 3U) * kMetaBlockBytes + ((byte & 32) != 0 ? 512 : 0);
     const std::uint32_t length = Pick(byte >> 3U, {1U, 512U, kMetaBlockBytes, 3 * kMetaBlockBytes});
-    Encode(Request{.flags = (byte & 4) != 0 ? CommandFlag::kReqOne : std::uint16_t{0},
+    Encode(Request{.form = is_extended_ ? engine::HeaderForm::kExtended : engine::HeaderForm::kCompact,
+                   .flags = (byte & 4) != 0 ? CommandFlag::kReqOne : std::uint16_t{0},
                    .type = CommandType::kBlockStatus,
                    .cookie = cookie,
                    .offset = offset,
@@ -387,6 +450,8 @@ class Haggling {
   }
 
   engine::ByteReader choices_;
+  bool offers_extended_;
+  bool is_extended_ = false;  // They were agreed on.
   Bytes& said_;
   std::string selected_ = "a";
 };
@@ -404,7 +469,7 @@ SessionInput ReadSessionInput(engine::ByteView input) {
       .server = {.handshake_flags = Pick(head >> 2U, {kBoth, kBoth, engine::HandshakeFlag::kFixedNewstyle,
                                                       engine::HandshakeFlag::kNoZeroes}),
                  .structured_replies = (head >> 4 & 3U) != 3,
-                 .extended_headers = false},
+                 .extended_headers = (head & 128) != 0},
       .payload_bytes_max = is_small ? kSmallLimit : engine::kPayloadBytesDefaultMax,
       .piece_bytes = {first_piece, second_piece},
       .is_read_slowly = (head & 64) != 0,
@@ -413,7 +478,7 @@ SessionInput ReadSessionInput(engine::ByteView input) {
     read.server.limits = {.option_bytes_max = kSmallOptionLimit, .write_bytes_max = kSmallLimit};
   }
   if ((head & 1) != 0) {
-    read.said = Conversation(reader.rest(), read.server.handshake_flags).Write();
+    read.said = Conversation(reader.rest(), read.server).Write();
   } else {
     read.said.assign(reader.rest().begin(), reader.rest().end());
   }
@@ -442,12 +507,16 @@ SessionInput ReadMetaContextInput(engine::ByteView bytes) {
   engine::ByteReader reader(bytes);
   const std::uint8_t head = reader.Byte();
   SessionInput input = {.server = {.structured_replies = head < 240,
-                                   .extended_headers = false,
+                                   .extended_headers = (head & 8) != 0,
                                    .limits = {.option_bytes_max = kSmallOptionLimit}}};
   const std::uint32_t no_zeroes = (head & 1) == 0 ? engine::ClientFlag::kNoZeroes : 0U;
   Encode(engine::ClientFlags{.flags = engine::ClientFlag::kFixedNewstyle | no_zeroes}, input.said);
   // Most haggling begins with structured replies, and without them there is not much to haggle about.
-  Haggling(reader.rest(), input.said).Write((head & 6) != 0);
+  const bool is_extended = input.server.extended_headers && (head & 4) != 0;
+  const std::uint32_t first = is_extended       ? OptionType::kExtendedHeaders
+                              : (head & 6) != 0 ? OptionType::kStructuredReply
+                                                : 0;
+  Haggling(reader.rest(), input.server, input.said).Write(first);
   return input;
 }
 

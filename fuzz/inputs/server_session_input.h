@@ -30,8 +30,8 @@ struct SessionInput {
 };
 
 // Head byte 0: bit 0 choices instead of bytes, bit 1 small limits, bits 2-3 handshake flags, bits 4-5 structured
-// replies unless both are set, bit 6 slow reader. Bytes 1 and 2: sizes of the pieces the client's bytes come in, by
-// turns.
+// replies unless both are set, bit 6 slow reader, bit 7 extended headers. Bytes 1 and 2: sizes of the pieces the
+// client's bytes come in, by turns.
 SessionInput ReadSessionInput(engine::ByteView input);
 
 // What the server serves, as it is before the session: always the same but for the maximum payload.
@@ -45,8 +45,9 @@ inline constexpr std::string_view kMetaExports[] = {"", "a", "b"};
 inline constexpr std::string_view kBareExport = "bare";
 
 // What the client sends: options, then one to four requests, which the server does not read where haggling ended the
-// connection. Only the last option ends the haggling, by transmission or disconnection: a GO that must succeed, an
-// EXPORT_NAME, or an ABORT.
+// connection. Head byte: 240 and more no structured replies, bit 0 without NO_ZEROES, bits 1-2 begins with
+// STRUCTURED_REPLY, bit 3 extended headers, and then bit 2 begins with EXTENDED_HEADERS. Only the last option ends the
+// haggling, by transmission or disconnection: a GO that must succeed, an EXPORT_NAME, or an ABORT.
 SessionInput ReadMetaContextInput(engine::ByteView input);
 
 }  // namespace nbdspec::fuzz

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "fuzz/oracles/reference_judge.h"
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 #include <utility>
 
@@ -15,6 +17,7 @@ using engine::Chunk;
 using engine::ChunkType;
 using engine::CommandFlag;
 using engine::CommandType;
+using engine::HeaderForm;
 using engine::Located;
 using engine::NbdError;
 using engine::Reason;
@@ -115,6 +118,10 @@ Found ReferenceJudge::JudgeError(const Request& request, bool is_plain) const {
     errors = {NbdError::kEnospc};
     must_fail = true;
   }
+  if (request.type == CommandType::kWrite && !request.announces_payload()) {
+    errors.Add({NbdError::kEinval});  // With extended headers there is then nothing to write.
+    must_fail = true;
+  }
   const std::uint32_t error = exchange_.answer.error();
   if (has_succeeded()) {
     return must_fail ? Differ(errors.Text(), "success") : Found();
@@ -166,17 +173,22 @@ bool ReferenceJudge::IsAllocation(const StatusChunk& chunk, bool is_plain) const
     is_true = is_true && !range.empty() && model.AllHave(range, static_cast<std::uint32_t>(last), /*exactly=*/is_plain);
     end = here.range.end;
   });
-  const bool is_one_run = exchange_.HasFlag(CommandFlag::kReqOne) && end < asked.end &&
-                          (model.StatusAt(end) != last || end - asked.begin >= kLongRunBytes);
+  const bool is_cut = end - asked.begin >= kLongRunBytes && exchange_.negotiated->headers == HeaderForm::kCompact;
+  const bool is_one_run =
+      exchange_.HasFlag(CommandFlag::kReqOne) && end < asked.end && (model.StatusAt(end) != last || is_cut);
   return is_true && (!is_plain || end == asked.end || is_one_run);
 }
 
 bool ReferenceJudge::IsBlockIndex(const StatusChunk& chunk) const {
+  const auto& contexts = exchange_.negotiated->contexts;
+  const auto context = std::ranges::find(contexts, chunk.context_id(), &engine::MetaContext::id);
+  const bool counts_down = context != contexts.end() && context->name == engine::kBlockCountdownContext;
   bool is_true = true;
   ForEachDescriptor(chunk, exchange_.request.offset, [&](const Located& here) {
     const std::uint64_t block = here.range.begin / engine::kBlockIndexBytes;
-    is_true = is_true && static_cast<std::uint32_t>(block) == here.descriptor().status &&
-              (here.range.end - 1) / engine::kBlockIndexBytes == block;
+    const std::uint64_t expected = counts_down ? UINT64_MAX - block : static_cast<std::uint32_t>(block);
+    is_true =
+        is_true && here.descriptor().status == expected && (here.range.end - 1) / engine::kBlockIndexBytes == block;
   });
   return is_true;
 }

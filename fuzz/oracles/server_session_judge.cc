@@ -59,11 +59,6 @@ Found DemandAck(const OptionReplies& replies) {
   return is_acked ? Found() : Differ("ACK without data at the end", replies);
 }
 
-std::vector<std::string_view> ContextsOf(const engine::Export& of) {
-  return of.options.base_allocation ? std::vector{engine::kBaseAllocation, engine::kBlockIndexContext}
-                                    : std::vector<std::string_view>{};
-}
-
 }  // namespace
 
 // --- Option haggling ------------------------------------------------------------------------------------------
@@ -96,6 +91,8 @@ Found HagglingJudge::Judge(const Option& option, const OptionReplies& replies) {
       return JudgeInfoOrGo(option, replies);
     case OptionType::kStructuredReply:
       return JudgeStructuredReply(option, replies);
+    case OptionType::kExtendedHeaders:
+      return JudgeExtendedHeaders(option, replies);
     case OptionType::kListMetaContext:
     case OptionType::kSetMetaContext:
       return JudgeMetaContext(option, replies);
@@ -107,8 +104,9 @@ Found HagglingJudge::Judge(const Option& option, const OptionReplies& replies) {
 }
 
 bool HagglingJudge::EnterByName(const Option& option) {
-  engine::Export* found = option.too_long ? nullptr : FindExport(TextOf(option.payload));
-  is_over_ = found == nullptr;  // option.export-name.unknown-terminates
+  const bool is_open = !option.too_long && negotiated_.headers == engine::HeaderForm::kCompact;
+  engine::Export* found = is_open ? FindExport(TextOf(option.payload)) : nullptr;
+  is_over_ = found == nullptr;  // option.export-name.unknown-terminates, ext.client.no-export-name
   if (found != nullptr) {
     Enter(*found);
   }
@@ -210,9 +208,27 @@ Found HagglingJudge::JudgeStructuredReply(const Option& option, const OptionRepl
   if (!option.payload.empty()) {
     return DemandError(replies, {OptionReplyType::kErrInvalid});
   }
+  if (negotiated_.headers == engine::HeaderForm::kExtended) {
+    return DemandError(replies, {OptionReplyType::kErrExtHeaderReqd});  // It would mean less than what was agreed.
+  }
   if (negotiated_.structured_replies && replies.back().type == OptionReplyType::kErrInvalid) {
     return std::nullopt;  // option.state.repeat-may-fail
   }
+  negotiated_.structured_replies = true;
+  return DemandAck(replies);
+}
+
+Found HagglingJudge::JudgeExtendedHeaders(const Option& option, const OptionReplies& replies) {
+  if (!server_.structured_replies || !server_.extended_headers) {
+    return DemandError(replies, {OptionReplyType::kErrUnsup});
+  }
+  if (!option.payload.empty()) {
+    return DemandError(replies, {OptionReplyType::kErrInvalid});  // ext.option.data-invalid
+  }
+  if (negotiated_.headers == engine::HeaderForm::kExtended && replies.back().type == OptionReplyType::kErrInvalid) {
+    return std::nullopt;  // option.state.repeat-may-fail
+  }
+  negotiated_.headers = engine::HeaderForm::kExtended;
   negotiated_.structured_replies = true;
   return DemandAck(replies);
 }
@@ -229,25 +245,31 @@ Found HagglingJudge::JudgeMetaContext(const Option& option, const OptionReplies&
     return DemandError(replies, {OptionReplyType::kErrInvalid, OptionReplyType::kErrTooBig});
   }
   const engine::Export* found = FindExport(query->export_name);
-  if (found == nullptr) {
-    return DemandError(replies, {OptionReplyType::kErrUnknown});
-  }
-  auto refused = DemandAck(replies);
-  return refused ? refused
-                 : JudgeContexts(*found, *query, /*listing=*/option.option == OptionType::kListMetaContext, replies);
+  return found == nullptr ? DemandError(replies, {OptionReplyType::kErrUnknown})
+                          : JudgeContexts(*found, *query,
+                                          /*listing=*/option.option == OptionType::kListMetaContext, replies);
 }
 
-// Exactly the contexts that a query matches, each once. SET picks by full name only: metadata.empty-leaf.set.
+// Exactly the contexts that a query matches, each once. SET picks by full name only: metadata.empty-leaf.set. One of 64
+// bits is not selected without extended headers, and behind a list with it comes a hint that they are needed:
+// ext.set-meta-context.64bit, ext.list-meta-context.64bit-final.
 Found HagglingJudge::JudgeContexts(const engine::Export& of, const engine::MetaContextQuery& query, bool listing,
                                    const OptionReplies& replies) {
+  const bool is_compact = negotiated_.headers == engine::HeaderForm::kCompact;
   std::vector<std::string_view> wanted;
   for (const std::string_view name : ContextsOf(of)) {
     const std::string_view wildcard = name.substr(0, name.find(':') + 1);
     const bool is_named = std::ranges::count(query.queries, name) > 0;
     const bool is_listed = query.queries.empty() || std::ranges::count(query.queries, wildcard) > 0;
-    if (is_named || (listing && is_listed)) {
+    const bool is_too_wide = is_compact && !listing && name == engine::kBlockCountdownContext;
+    if ((is_named || (listing && is_listed)) && !is_too_wide) {
       wanted.push_back(name);
     }
+  }
+  const bool needs_hint = is_compact && std::ranges::count(wanted, engine::kBlockCountdownContext) > 0;
+  const OptionReply& last = replies.back();
+  if (needs_hint ? last.type != OptionReplyType::kErrExtHeaderReqd : DemandAck(replies).has_value()) {
+    return Differ(needs_hint ? "at the end, that extended headers are needed" : "ACK without data at the end", replies);
   }
   auto given = engine::PayloadsOf<engine::MetaContext>(replies, OptionReplyType::kMetaContext);
   const auto is_given_once = [&given](std::string_view name) {
@@ -279,6 +301,17 @@ void HagglingJudge::Enter(engine::Export& entered) {
   negotiated_.block_size = entered.options.block_size;
 }
 
+std::vector<std::string_view> HagglingJudge::ContextsOf(const engine::Export& of) const {
+  std::vector<std::string_view> names;
+  if (of.options.base_allocation) {
+    names = {engine::kBaseAllocation, engine::kBlockIndexContext};
+  }
+  if (of.options.base_allocation && server_.extended_headers) {
+    names.push_back(engine::kBlockCountdownContext);
+  }
+  return names;
+}
+
 engine::Export* HagglingJudge::FindExport(std::string_view name) const {
   const auto found = std::ranges::find(exports_, name, [](const engine::Export* each) { return each->options.name; });
   return found == exports_.end() ? nullptr : *found;
@@ -289,7 +322,10 @@ std::uint16_t HagglingJudge::TransmissionFlagsOf(const engine::ExportOptions& of
       TransmissionFlag::kSendTrim | TransmissionFlag::kSendWriteZeroes | TransmissionFlag::kSendFastZero;
   std::uint16_t flags = offered.flags;
   flags &= negotiated_.structured_replies ? 0xffff : ~TransmissionFlag::kSendDf;  // eflags.df.clear-without-structured
-  flags &= ~TransmissionFlag::kBlockStatusPayload;  // ext.eflags.block-status-payload-gated: nobody here has them.
+  const bool may_filter = negotiated_.headers == engine::HeaderForm::kExtended && !negotiated_.contexts.empty() &&
+                          negotiated_.context_export == offered.name;
+  // ext.eflags.block-status-payload-gated, .needs-meta
+  flags &= may_filter ? 0xffff : ~TransmissionFlag::kBlockStatusPayload;
   return offered.read_only ? (flags & ~kOfWrites) | TransmissionFlag::kReadOnly : flags;
 }
 
@@ -369,8 +405,8 @@ class SessionJudge {
     }
     is_over_ = haggling_.is_over();
     if (haggling_.entered() != nullptr) {
-      server_.EnterTransmission();
-      client_.EnterTransmission();
+      server_.EnterTransmission(haggling_.negotiated().headers);
+      client_.EnterTransmission(haggling_.negotiated().headers);
       judge_.model.Reset(*haggling_.entered());
     }
   }
@@ -388,8 +424,9 @@ class SessionJudge {
   }
 
   void JudgeRequest(const engine::Request& request) {
-    if (request.type == engine::CommandType::kDisc) {
-      is_over_ = true;  // disc.no-reply
+    if (request.type == engine::CommandType::kDisc ||
+        (request.too_long && request.form == engine::HeaderForm::kExtended)) {
+      is_over_ = true;  // disc.no-reply, ext.request.oversize-payload-disconnect
       return;
     }
     if (!haggling_.negotiated().structured_replies && request.type == engine::CommandType::kRead) {

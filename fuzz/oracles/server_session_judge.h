@@ -54,10 +54,12 @@ class HagglingJudge {
   [[nodiscard]] Found JudgeInformation(const engine::Export& of, const engine::InfoQuery& query,
                                        const Replies& replies) const;
   Found JudgeStructuredReply(const engine::Option& option, const Replies& replies);
+  Found JudgeExtendedHeaders(const engine::Option& option, const Replies& replies);
   Found JudgeMetaContext(const engine::Option& option, const Replies& replies);
   Found JudgeContexts(const engine::Export& of, const engine::MetaContextQuery& query, bool listing,
                       const Replies& replies);
   void Enter(engine::Export& entered);
+  [[nodiscard]] std::vector<std::string_view> ContextsOf(const engine::Export& of) const;
   [[nodiscard]] engine::Export* FindExport(std::string_view name) const;
   [[nodiscard]] std::uint16_t TransmissionFlagsOf(const engine::ExportOptions& offered) const;
 
