@@ -23,7 +23,9 @@ std::expected<Session, Judgement> CheckContext::Connect(bool may_begin_tls) {
   if (Storage* const storage = peer.storage()) {
     storage->SetSettled(false);
   }
-  return Session(std::move(*transport), limits, transcript, connection_count, may_begin_tls ? peer.tls() : nullptr);
+  Session session(std::move(*transport), limits, transcript, connection_count, may_begin_tls ? peer.tls() : nullptr);
+  session.SetWitness(witnesses.emplace_back());
+  return session;
 }
 
 std::expected<Session, Judgement> CheckContext::Greet(std::uint32_t flags, bool may_begin_tls) {

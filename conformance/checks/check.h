@@ -22,6 +22,7 @@
 #include <variant>
 #include <vector>
 
+#include "conformance/checks/witness.h"
 #include "conformance/peer/target.h"
 #include "conformance/session/probe.h"
 #include "conformance/session/session.h"
@@ -45,6 +46,7 @@ struct Judgement {
   Kind kind = Kind::kHolds;
   std::string saw = {};
   std::string allowed = {};
+  std::string_view requirement = {};  // That is broken, where that is another one than the check's.
 
   [[nodiscard]] bool holds() const { return kind == Kind::kHolds; }
   [[nodiscard]] bool is_broken() const { return kind == Kind::kBroken; }
@@ -145,6 +147,7 @@ struct CheckContext {
   std::string_view requirement;  // Of the check.
   std::mt19937_64 random;
   Transcript& transcript;
+  Witnesses witnesses = {};  // One for each connection.
   int connection_count = 0;
   // Of all connections where structured replies are wanted; extended ones take their place.
   HeaderForm headers = HeaderForm::kCompact;

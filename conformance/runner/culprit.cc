@@ -26,8 +26,8 @@ constexpr std::string_view kStaysUp = "a server stays up, and goes on serving, w
 
 }  // namespace
 
-// What `suspects` do to a fresh server, one after the other: nothing when it goes on serving, `witness` too.
-std::optional<Worker::Trial> Worker::HarmOf(Checks suspects, const Check* witness, Setup setup) {
+// What `suspects` do to a fresh server, one after the other: nothing when it goes on serving, `victim` too.
+std::optional<Worker::Trial> Worker::HarmOf(Checks suspects, const Check* victim, Setup setup) {
   Restart(ServerFor(setup), setup);
   Server& server = ServerFor(setup);
   if (server.peer == nullptr) {
@@ -48,10 +48,10 @@ std::optional<Worker::Trial> Worker::HarmOf(Checks suspects, const Check* witnes
     trial.fell_silent = !trial.died;
     trial.evidence.saw = trial.died ? trial.evidence.saw : "afterwards the server no longer serves an ordinary client";
   }
-  if (!trial.did_harm() && witness != nullptr) {
-    const Trial shown = Try(*witness, server);
+  if (!trial.did_harm() && victim != nullptr) {
+    const Trial shown = Try(*victim, server);
     trial.fell_silent = shown.did_harm() || shown.was_silent;
-    trial.evidence.saw = fmt::format("afterwards the server did not serve {}: {}", witness->id, shown.evidence.saw);
+    trial.evidence.saw = fmt::format("afterwards the server did not serve {}: {}", victim->id, shown.evidence.saw);
   }
   trial.evidence.allowed = kStaysUp;
   trial.evidence.standard_error = server.peer->StandardError();
@@ -59,7 +59,7 @@ std::optional<Worker::Trial> Worker::HarmOf(Checks suspects, const Check* witnes
 }
 
 // Looks among `before` for the one that breaks a fresh server by itself, and revises its outcome. Returns its id.
-std::optional<std::string> Worker::FindCulprit(Checks before, const Check* witness, Setup setup) {
+std::optional<std::string> Worker::FindCulprit(Checks before, const Check* victim, Setup setup) {
   if (!target_.IsOurs()) {
     return {};
   }
@@ -68,16 +68,16 @@ std::optional<std::string> Worker::FindCulprit(Checks before, const Check* witne
   Checks range;
   for (std::size_t count = 1, innocent = 0; range.empty() && innocent < before.size() && may_go_on(); count *= 2) {
     const Checks suspects = before.last(std::min(count, before.size()));
-    if (HarmOf(suspects, witness, setup)) {
+    if (HarmOf(suspects, victim, setup)) {
       range = suspects.first(suspects.size() - innocent);
     }
     innocent = suspects.size();
   }
   while (range.size() > 1 && may_go_on()) {
     const Checks half = range.last(range.size() / 2);
-    range = HarmOf(half, witness, setup) ? half : range.first(range.size() - half.size());
+    range = HarmOf(half, victim, setup) ? half : range.first(range.size() - half.size());
   }
-  std::optional<Trial> harm = range.size() == 1 ? HarmOf(range, witness, setup) : std::nullopt;
+  std::optional<Trial> harm = range.size() == 1 ? HarmOf(range, victim, setup) : std::nullopt;
   Restart(ServerFor(setup), setup);
   if (!harm) {
     return {};

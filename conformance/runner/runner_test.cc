@@ -31,6 +31,28 @@ Judgement SaysHello(CheckContext& context) {
 }
 Judgement DrawsANumber(CheckContext& context) { return Broken(std::to_string(context.random()), ""); }
 
+// Asks an option that AnswersTwice answers twice, and LIST, before `judgement`.
+constexpr std::uint32_t kUnknownOption = 0x7ffffff0;
+Check MeetsTwoReplies(std::string_view id, const Judgement& judgement) {
+  return {.id = id, .claim = "", .run = [judgement](CheckContext& context) -> Judgement {
+            NBDSPEC_TRY(session, context.Haggle());
+            NBDSPEC_TRY(first, session.Ask(engine::Option{.option = kUnknownOption}));
+            NBDSPEC_TRY(second, session.Ask(engine::Option{.option = engine::OptionType::kList}));
+            return judgement;
+          }};
+}
+
+class AnswersTwice : public engine::Interposer {
+ public:
+  void AfterServer(const engine::ClientMessage* received, const engine::Negotiated& /*state*/,
+                   std::vector<engine::ServerMessage>& sent) override {
+    const auto* option = received == nullptr ? nullptr : std::get_if<engine::Option>(received);
+    if (option != nullptr && option->option == kUnknownOption) {
+      sent.push_back(sent.back());
+    }
+  }
+};
+
 constexpr std::chrono::milliseconds kShortTime{20};
 Judgement BrokenTooLate(CheckContext&) {
   std::this_thread::sleep_for(kShortTime);
@@ -73,6 +95,22 @@ TEST(Runner, LevelAndAmbiguityDecideHowBadABreachIs) {
   EXPECT_EQ(RunOne(kShould, AlwaysBroken).outcomes[0].verdict, Verdict::kWarn);
   ASSERT_TRUE(spec::TheCatalogue().Find(kAmbiguousMust)->ambiguous);
   EXPECT_EQ(RunOne(kAmbiguousMust, AlwaysBroken).outcomes[0].verdict, Verdict::kWarn);
+}
+
+TEST(Runner, TwoEndsOutOfStepFailTheirOwnClauseWhereTheCheckWouldNotFail) {
+  const auto target = ReferenceTarget({.interposers = [](engine::Layer&) { return std::make_unique<AnswersTwice>(); }});
+  const Check checks[] = {MeetsTwoReplies(kMust, Inconclusive("")), MeetsTwoReplies(kShould, Broken("it", "not it")),
+                          MeetsTwoReplies(kMust, Broken("it", "not it")), MeetsTwoReplies(kMust, Holds())};
+  const reports::Run run = RunChecks(*target, checks, {});
+  for (const reports::Outcome& outcome : {run.outcomes[0], run.outcomes[1]}) {
+    EXPECT_EQ(outcome.verdict, Verdict::kFail);
+    EXPECT_EQ(outcome.requirement, spec::kOptionReplyForEveryOption);
+    EXPECT_EQ(outcome.level, spec::Level::kMust);
+    EXPECT_NE(outcome.evidence.saw.find("answered before"), std::string::npos) << outcome.evidence.saw;
+  }
+  EXPECT_EQ(run.outcomes[1].id, kShould);
+  EXPECT_EQ(run.outcomes[2].requirement, kMust);
+  EXPECT_EQ(run.outcomes[3].verdict, Verdict::kPass);
 }
 
 TEST(Runner, ExitCodeFollowsTheWorstOutcome) {

@@ -43,6 +43,27 @@ std::uint64_t SeedFor(std::uint64_t seed, std::string_view id) {
 // Why what needs the export was not asked.
 std::string NotEntered(const Profile& profile) { return "the export cannot be entered: " + profile.refusal; }
 
+void SetClause(const spec::Requirement& clause, reports::Outcome& outcome) {
+  outcome.requirement = clause.id;
+  outcome.level = clause.level;
+  outcome.statement = clause.statement;
+  outcome.section = clause.section;
+}
+
+// What `seen` says in place of `judgement`, of a check of `requirement`: a check that could not judge met a wrong
+// answer, or two ends out of step, which outweighs what is only advised.
+std::optional<Breach> Outweighs(const Witnesses& seen, const Judgement& judgement,
+                                const spec::Requirement& requirement) {
+  switch (VerdictFor(judgement.kind, requirement)) {
+    case Verdict::kInconclusive:
+      return FirstBreach(seen);
+    case Verdict::kWarn:
+      return FirstOutOfStep(seen);
+    default:
+      return {};
+  }
+}
+
 std::chrono::milliseconds InMilliseconds(Transport::Clock::duration duration) {
   return std::chrono::ceil<std::chrono::milliseconds>(duration);
 }
@@ -64,12 +85,9 @@ Verdict VerdictFor(Judgement::Kind kind, const spec::Requirement& requirement) {
 }
 
 reports::Outcome BlankOutcome(const Check& check) {
-  const spec::Requirement& requirement = spec::RequirementOf(check.id);
-  return {.id = std::string(check.id),
-          .requirement = std::string(requirement.id),
-          .level = requirement.level,
-          .statement = std::string(requirement.statement),
-          .section = std::string(requirement.section)};
+  reports::Outcome outcome = {.id = std::string(check.id)};
+  SetClause(spec::RequirementOf(check.id), outcome);
+  return outcome;
 }
 
 // --- What is known of the target ---
@@ -250,6 +268,12 @@ Worker::Trial Worker::Try(const Check& check, Server& server) {
   if (knowledge_.ends_with_client && !target_.CanRunTwice() && context.connection_count > 1 && judgement.is_broken()) {
     judgement = NotApplicable("each client has a server of its own, and this check needs two clients of one");
   }
+  const bool waits_for_its_disk = check.setup == Setup::kOnStorage && trial.was_silent;
+  if (auto breach = Outweighs(context.witnesses, judgement, spec::RequirementOf(check.id));
+      breach && !waits_for_its_disk) {
+    judgement = Broken(std::move(breach->saw), breach->allowed);
+    judgement.requirement = breach->requirement;
+  }
   if (trial.out_of_time && judgement.kind != Judgement::Kind::kNotApplicable) {
     // Silence that was cut short proves nothing, neither for the server nor against it.
     judgement.kind = Judgement::Kind::kInconclusive;
@@ -276,7 +300,18 @@ void Worker::NoteDeath(Trial& trial, const std::optional<std::string>& ended) {
 }
 
 Verdict Worker::VerdictOf(const Check& check, const Trial& trial) {
-  return trial.did_harm() ? Verdict::kFail : VerdictFor(trial.judgement.kind, spec::RequirementOf(check.id));
+  return trial.did_harm() ? Verdict::kFail : VerdictFor(trial.judgement.kind, ClauseOf(check, trial));
+}
+
+const spec::Requirement& Worker::ClauseOf(const Check& check, const Trial& trial) {
+  const std::string_view other = trial.judgement.requirement;
+  return spec::RequirementOf(other.empty() || !trial.judgement.is_broken() ? check.id : other);
+}
+
+void Worker::Report(const Check& check, Trial trial, reports::Outcome& outcome) {
+  outcome.verdict = VerdictOf(check, trial);
+  SetClause(ClauseOf(check, trial), outcome);
+  outcome.evidence = std::move(trial.evidence);
 }
 
 // What did not hold may have left the server in any state: look, say so, and begin anew.
@@ -307,8 +342,7 @@ void Worker::Conclude(const Check& check, Server& server, reports::Outcome& outc
   };
   if (is_good(first)) {
     server.ran.push_back(&check);
-    outcome.verdict = VerdictOf(check, first);
-    outcome.evidence = std::move(first.evidence);
+    Report(check, std::move(first), outcome);
     return;
   }
   if (Cancelled()) {
@@ -330,8 +364,7 @@ void Worker::Conclude(const Check& check, Server& server, reports::Outcome& outc
     }
   }
   if (again->peer == nullptr) {
-    outcome.verdict = VerdictOf(check, first);
-    outcome.evidence = std::move(first.evidence);
+    Report(check, std::move(first), outcome);
     return;
   }
   Trial second = Try(check, *again);
@@ -345,7 +378,7 @@ void Worker::Conclude(const Check& check, Server& server, reports::Outcome& outc
 
 // Two runs of one check, the first on a server that `before` had been asked of, the second on a fresh one.
 void Worker::Reconcile(const Check& check, Checks before, Trial first, Trial second, reports::Outcome& outcome) {
-  outcome.verdict = VerdictOf(check, first);
+  const Verdict at_first = VerdictOf(check, first);
   const Verdict confirmed = VerdictOf(check, second);
   const bool does_so_alone = second.did_harm();
   const bool too_late_to_confirm = second.out_of_time && !first.died;
@@ -354,13 +387,12 @@ void Worker::Reconcile(const Check& check, Checks before, Trial first, Trial sec
     const bool can_tell = confirmed == Verdict::kPass && !second.was_silent;
     return FindCulprit(before, can_tell ? &check : nullptr, check.setup).has_value();
   };
-  if (confirmed == outcome.verdict) {
-    outcome.evidence = std::move(first.evidence);
+  if (confirmed == at_first) {
+    Report(check, std::move(first), outcome);
   } else if (does_so_alone || (!too_late_to_confirm && (was_cut_short || is_anothers_doing()))) {
-    outcome.verdict = confirmed;
-    outcome.evidence = std::move(second.evidence);
+    Report(check, std::move(second), outcome);
   } else {
-    std::string saw = fmt::format("first {}: {}; ", reports::Word(outcome.verdict), first.evidence.saw);
+    std::string saw = fmt::format("first {}: {}; ", reports::Word(at_first), first.evidence.saw);
     if (too_late_to_confirm) {
       saw += "there was no time to run it again";
       outcome.verdict = Verdict::kInconclusive;
@@ -445,7 +477,7 @@ std::optional<std::string> Worker::Close() {
       return {};
     }
     if (!after || ended) {
-      if (FindCulprit(std::vector(server.ran), /*witness=*/nullptr, setup)) {
+      if (FindCulprit(std::vector(server.ran), /*victim=*/nullptr, setup)) {
         continue;  // It fails for that: one cause is one failure.
       }
       return ended ? "the server " + *ended : after.error().sentence;

@@ -141,13 +141,16 @@ class Worker {
   void AddAftermath(Trial& trial, Server& server, Setup setup);
   static void NoteDeath(Trial& trial, const std::optional<std::string>& ended);
   static reports::Verdict VerdictOf(const Check& check, const Trial& trial);
+  // The clause that is broken, if not that of the check; see Judgement::requirement.
+  static const spec::Requirement& ClauseOf(const Check& check, const Trial& trial);
+  static void Report(const Check& check, Trial trial, reports::Outcome& outcome);
   void Restart(Server& server, Setup setup);
   void Conclude(const Check& check, Server& server, reports::Outcome& outcome);
   void Reconcile(const Check& check, Checks before, Trial first, Trial second, reports::Outcome& outcome);
 
   // culprit.cc: who broke the server.
-  std::optional<Trial> HarmOf(Checks suspects, const Check* witness, Setup setup);
-  std::optional<std::string> FindCulprit(Checks before, const Check* witness, Setup setup);
+  std::optional<Trial> HarmOf(Checks suspects, const Check* victim, Setup setup);
+  std::optional<std::string> FindCulprit(Checks before, const Check* victim, Setup setup);
   void LookAfter(const Check& check, reports::Outcome& outcome);
 
   Target& target_;

@@ -127,12 +127,15 @@ Session::Prepared Session::Prepare(const ClientMessage& message) {
       outstanding_.push_back(request->cookie);
     }
   }
+  if (witness_ != nullptr) {
+    witness_->Sent(message);
+  }
   return {.bytes = Encode(message), .what = Describe(message)};
 }
 
 void Session::SendMessage(const ClientMessage& message) {
   Prepared prepared = Prepare(message);
-  SendRaw(prepared.bytes, std::move(prepared.what));
+  SendBytes(prepared.bytes, std::move(prepared.what));
 }
 
 void Session::SendTogether(std::span<const ClientMessage> messages) {
@@ -145,18 +148,25 @@ void Session::SendTogether(std::span<const ClientMessage> messages) {
       all.what += (i == 0 ? "" : "; ") + prepared.what;
     }
   }
-  SendRaw(all.bytes, std::move(all.what));
+  SendBytes(all.bytes, std::move(all.what));
 }
 
 void Session::SendInPieces(const ClientMessage& message, std::size_t piece_bytes) {
   const Prepared prepared = Prepare(message);
   for (std::size_t begin = 0; begin < prepared.bytes.size(); begin += piece_bytes) {
-    SendRaw(ByteView(prepared.bytes).subspan(begin, std::min(piece_bytes, prepared.bytes.size() - begin)),
-            begin == 0 ? "in pieces: " + prepared.what : "(more of it)");
+    SendBytes(ByteView(prepared.bytes).subspan(begin, std::min(piece_bytes, prepared.bytes.size() - begin)),
+              begin == 0 ? "in pieces: " + prepared.what : "(more of it)");
   }
 }
 
 void Session::SendRaw(ByteView bytes, std::string what) {
+  if (witness_ != nullptr) {
+    witness_->SentBytes();
+  }
+  SendBytes(bytes, std::move(what));
+}
+
+void Session::SendBytes(ByteView bytes, std::string what) {
   transcript_->Add({.connection = connection_,
                     .direction = Transcript::Direction::kSent,
                     .offset = sent_bytes_,
@@ -203,6 +213,9 @@ Ending Session::WaitForEndBeneathTls(Bytes& came) {
 }
 
 void Session::SendBeneathTls(ByteView bytes, std::string what) {
+  if (witness_ != nullptr) {
+    witness_->SentBytes();
+  }
   Note("beneath TLS: " + std::move(what));
   if (Wire().Send(bytes, Until(limits_.reply_timeout)) != Ending::kNone) {
     Note("the server did not take all of it");
@@ -210,6 +223,9 @@ void Session::SendBeneathTls(ByteView bytes, std::string what) {
 }
 
 void Session::ShutdownSending() {
+  if (witness_ != nullptr) {
+    witness_->SentBytes();
+  }
   Note("we close our side of the connection");
   transport_->CloseSending();
 }
@@ -248,6 +264,9 @@ Received<ServerMessage> Session::NextUntil(Transport::Clock::time_point deadline
                           .offset = placed->offset,
                           .length = placed->length,
                           .text = Describe(placed->message)});
+        if (witness_ != nullptr) {
+          witness_->Received(placed->message);
+        }
         return std::move(placed->message);
       }
       const auto& bad = std::get<Undecodable>(*next);
@@ -294,6 +313,9 @@ Received<ServerMessage> Session::Next() {
   if (!next && next.error().kind == ReceiveError::kTimedOut) {
     transcript_->NoteSilence();
     Note(next.error().text);
+  }
+  if (!next && witness_ != nullptr) {
+    witness_->Missed(next.error());
   }
   return next;
 }

@@ -99,6 +99,16 @@ class Transcript {
   std::uint64_t dropped_ = 0;
 };
 
+// Sees everything that passes on a session.
+class Witness {
+ public:
+  virtual ~Witness() = default;
+  virtual void Sent(const ClientMessage& message) = 0;  // As it goes out.
+  virtual void SentBytes() = 0;                         // They may be anything; or that we send no more.
+  virtual void Received(const ServerMessage& message) = 0;
+  virtual void Missed(const ReceiveError& ended) = 0;  // In place of a message that was wanted.
+};
+
 class Session : public ClientNegotiation {
  public:
   struct Limits {
@@ -117,6 +127,9 @@ class Session : public ClientNegotiation {
   // it; it is not looked at afterwards.
   Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript, int connection = 1,
           const TlsCredentials* tls = nullptr);
+
+  // `witness` outlives the session.
+  void SetWitness(Witness& witness) { witness_ = &witness; }
 
   // --- Sending. See Send as well: requests go in the form that was agreed (SendRaw can send another), the length of a
   // READ is remembered for its simple reply, and a server that does not take what is sent is noticed when an answer is
@@ -205,6 +218,7 @@ class Session : public ClientNegotiation {
     std::string what;
   };
   Prepared Prepare(const ClientMessage& message);
+  void SendBytes(ByteView bytes, std::string what);
   Received<ServerMessage> NextUntil(Transport::Clock::time_point deadline);
   [[nodiscard]] Transport::Clock::time_point Until(std::chrono::milliseconds wait) const;
   Ending ReceiveMore(Transport::Clock::time_point deadline);
@@ -217,6 +231,7 @@ class Session : public ClientNegotiation {
   Limits limits_;
   Transcript* transcript_;
   Recording* recording_;
+  Witness* witness_ = nullptr;
   int connection_;
   std::uint64_t cookie_ = 0;
   std::uint64_t sent_bytes_ = 0;

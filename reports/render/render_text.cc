@@ -122,7 +122,9 @@ std::string OutcomeHeading(const Outcome& outcome, const TextOptions& options) {
 
 std::string OutcomeDetails(const Outcome& outcome, const TextOptions& options) {
   const Evidence& evidence = outcome.evidence;
-  std::string out = Field("clause", outcome.statement, options) + Field("spec", outcome.section, options) +
+  const bool is_anothers = !outcome.id.starts_with(outcome.requirement);  // Seen in a check of another clause.
+  std::string out = Field("breaks", is_anothers ? outcome.requirement : "", options) +
+                    Field("clause", outcome.statement, options) + Field("spec", outcome.section, options) +
                     Field("sent", evidence.sent, options) + Field("allowed", evidence.allowed, options) +
                     Field("saw", evidence.saw, options) + Field("place", evidence.place, options);
   if (options.verbose || outcome.verdict != Verdict::kWarn) {
