@@ -151,6 +151,7 @@ struct CheckContext {
   int connection_count = 0;
   // Of all connections where structured replies are wanted; extended ones take their place.
   HeaderForm headers = HeaderForm::kCompact;
+  bool simple = false;  // Replies are simple wherever the check would take chunks or not.
 
   // A new connection on which nothing was sent or received. Session::Greet begins TLS on it where that is wanted.
   std::expected<Session, Judgement> Connect(bool may_begin_tls = true);
@@ -195,8 +196,8 @@ struct CheckContext {
   [[nodiscard]] bool Offers(Features feature) const { return profile.Offers(feature); }
   // Whether replies can come in chunks of the wanted form.
   [[nodiscard]] bool HasChunks() const {
-    return Offers(Feature::kStructuredReplies) ||
-           (headers == HeaderForm::kExtended && Offers(Feature::kExtendedHeaders));
+    return !simple && (Offers(Feature::kStructuredReplies) ||
+                       (headers == HeaderForm::kExtended && Offers(Feature::kExtendedHeaders)));
   }
 
   // Whether the server has block sizes of its own, of which EXPORT_NAME does not inform a client.
@@ -222,6 +223,14 @@ inline CheckRun WithHeaders(HeaderForm headers, CheckRun run) {
 }
 inline CheckRun WithCompact(CheckRun run) { return WithHeaders(HeaderForm::kCompact, std::move(run)); }
 inline CheckRun WithExtended(CheckRun run) { return WithHeaders(HeaderForm::kExtended, std::move(run)); }
+
+// `run` without structured replies, wherever it would take them or not.
+inline CheckRun Simply(CheckRun run) {
+  return [run = std::move(run)](CheckContext& context) {
+    context.simple = true;
+    return run(context);
+  };
+}
 
 struct Check {
   // The id of its requirement; "REQUIREMENT/suffix" where one requirement takes several checks.
@@ -251,13 +260,13 @@ inline constexpr Features kZeroing = kWritable | Feature::kWriteZeroes;
 std::span<const Check> AllChecks();
 
 // The files of checks, in that order: XChecks() is in x_checks.cc.
-#define NBDSPEC_CHECK_FILES(Each)                                                                                 \
-  Each(Handshake) Each(Oldstyle) Each(Option) Each(OptionReply) Each(OptionDelivery) Each(Tls) Each(Info)         \
-      Each(BlockSize) Each(MetaContext) Each(SetMetaContext) Each(BlockStatus) Each(ZeroClaim) Each(Transmission) \
-          Each(Shutdown) Each(Departure) Each(RequestDelivery) Each(Flag) Each(Read) Each(Write) Each(DataWrite)  \
-              Each(DataRead) Each(InFlight) Each(Repetition) Each(SeveralExports) Each(Large) Each(PowerCut)      \
-                  Each(FailingDisk) Each(FailingRead) Each(ExtendedHandshake) Each(ExtendedContext)               \
-                      Each(ExtendedTransmission)
+#define NBDSPEC_CHECK_FILES(Each)                                                                                  \
+  Each(Handshake) Each(Oldstyle) Each(Option) Each(OptionReply) Each(OptionDelivery) Each(Tls) Each(Info)          \
+      Each(BlockSize) Each(EntryOrder) Each(MetaContext) Each(SetMetaContext) Each(BlockStatus) Each(ZeroClaim)    \
+          Each(Transmission) Each(Shutdown) Each(Departure) Each(RequestDelivery) Each(Flag) Each(EveryFlag)       \
+              Each(Read) Each(Write) Each(DataWrite) Each(DataRead) Each(InFlight) Each(Boundary) Each(Repetition) \
+                  Each(SeveralExports) Each(Large) Each(PowerCut) Each(FailingDisk) Each(FailingRead)              \
+                      Each(ExtendedHandshake) Each(ExtendedContext) Each(ExtendedTransmission)
 #define NBDSPEC_DECLARE(Name) std::vector<Check> Name##Checks();
 NBDSPEC_CHECK_FILES(NBDSPEC_DECLARE)
 #undef NBDSPEC_DECLARE

@@ -234,6 +234,13 @@ std::vector<Fault> ContextFaults() {
        })},
       {"server_ignores_export_of_contexts", kOptionSetMetaContextOtherExport,
        ChangesQueries(kSetContexts, [](MetaContextQuery& query) { query.export_name.clear(); })},
+      {"server_selects_for_the_export_of_its_first_selection",
+       By(kSub<kOptionSetMetaContextOtherExport, "every-order">, kSub<kOptionSetMetaContextReplaces, "every-order">),
+       ChangesQueries(kSetContexts,
+                      [first = std::optional<std::string>()](MetaContextQuery& query) mutable {
+                        first = first.value_or(query.export_name);
+                        query.export_name = *first;
+                      })},
       {"server_has_contexts_for_export_without", Contexts(kLost, 1500),
        ChangesQueries(
            kEitherMetaContext,

@@ -230,6 +230,8 @@ std::vector<Fault> HandshakeFaults() {
        ForgetsByPieces<Option>(CameWithOthers)},
       {"server_answers_list_once", kSub<kOptionReplyForEveryOption, "again">, AnswersOnce(kList)},
       {"server_answers_info_once", kSub<kOptionReplyForEveryOption, "again">, AnswersOnce(kInfo)},
+      {"server_lists_contexts_once", kSub<kOptionReplyForEveryOption, "each-twice">, AnswersOnce(kListContexts)},
+      {"server_answers_go_once", kSub<kOptionReplyForEveryOption, "each-twice">, AnswersOnce(kGo)},
       {"server_answers_twice_behind_refused_data", kSub<kOptionReplyForEveryOption, "after-refusal">,
        AnswersTwiceBehindRefusals()},
       {"server_sends_wrong_option_reply_magic", spec::kOptionReplyMagic,

@@ -121,6 +121,14 @@ std::vector<Fault> InfoFaults() {
        ChangesInfoBytes(kGo, InfoType::kExport, [](Bytes& payload) { payload[11] ^= TransmissionFlag::kSendFua; })},
       {"server_goes_without_name", kOptionGoSameAsInfo, WithholdsInfo(kGo, InfoType::kName)},
       {"server_informs_twice", kRepInfoOnce, RepeatsFirst(kInfo)},
+      {"server_acknowledges_repeated_requests_twice", kSub<kOptionReplyForEveryOption, "request-twice">,
+       ChangesOptionAnswer(kInfo,
+                           [](const Option& to, Messages& sent) {
+                             const auto query = DecodePayload<InfoQuery>(to.payload);
+                             if (query && query->requests.size() > 3) {
+                               sent.push_back(sent.back());
+                             }
+                           })},
       {"server_sends_longer_info_export", kRepInfoExportLength,
        ChangesInfoBytes(kGo, InfoType::kExport, [](Bytes& payload) { payload.push_back(0); })},
       {"server_sends_shorter_info_export", kRepInfoExportLength, CutsInfo(kGo, InfoType::kExport, 10)},

@@ -141,6 +141,7 @@ std::vector<Fault> ReadFaults() {
        AddsLast(kFlush, [](const Request& to) { return HoleChunk(to, 0, 512); })},
       {"server_sends_content_after_its_error", kStructuredReadContentBeforeError,
        AddsFirst(kRead, [](const Request& to) { return ErrorChunk(to, {.error = kEio, .offset = to.offset}); })},
+      {"server_knows_df_and_does_not_offer_it", kEflagsDfSetIfSupported, ChangesFlags(0, TransmissionFlag::kSendDf)},
       {"server_cannot_read", kBaselineReadServer, Fails(kRead, kEio, OnSuccess)},
       {"server_sends_a_byte_too_many", kTransmissionSimpleReadPayloadLength,
        ChangesSimpleReplies([](SimpleReply& reply) { reply.data.push_back(0); })},

@@ -70,6 +70,14 @@ bool OnRefusal(const Request& to, const Messages& sent) {
   return error && error->error != kEio;
 }
 
+bool OnSimpleError(const Request& to, const Messages& sent) {
+  return OnError(to, sent) && std::holds_alternative<SimpleReply>(sent.back());
+}
+
+auto RefusalOf(std::uint32_t error) {
+  return [error](const Request& to) { return SimpleReply{.error = error, .cookie = to.cookie}; };
+}
+
 bool OnErrorChunk(const Request& to, const Messages& sent) {
   return OnError(to, sent) && std::holds_alternative<Chunk>(sent.back());
 }
@@ -91,6 +99,10 @@ std::vector<Fault> ReplyFaults() {
       {"server_answers_flush_twice",
        By(Session(kRule, 100), Exchange(kRule, 100), Fuzz(kBrokenRule, kTransmissionReplyPerRequest)),
        RepeatsReply(kFlush)},
+      {"server_never_answers_flag_bit_9", kSub<kTransmissionReplyPerRequest, "every-flag">,
+       NeverAnswers(kAnyCommand, OnFlag(1U << 9))},
+      {"server_answers_trim_with_df_twice", kSub<kTransmissionReplyPerRequest, "every-flag">,
+       ChangesAnswer(kTrim, OnFlag(CommandFlag::kDf), [](Messages& sent) { sent.push_back(sent.back()); })},
       {"server_swaps_halves_of_cookies", By(kTransmissionCookieEcho, kExtReplyCookie),
        ChangesCookies([](std::uint64_t cookie) { return cookie << 32 | cookie >> 32; })},
       {"server_keeps_63_bits_of_cookies", kTransmissionCookieOpaque,
@@ -128,6 +140,9 @@ std::vector<Fault> ReplyFaults() {
        ChangesAnswer(kDisc, [](const Request& to,
                                Messages& sent) { sent.insert(sent.begin(), SimpleReply{.cookie = to.cookie}); })},
       {"server_ignores_disc", By(kDiscServerClosesTcp, kBaselineDiscServer, Session(kRule, 150)), NeverAnswers(kDisc)},
+      {"server_refuses_disc_with_flags", By(kSub<kDiscServerClosesTcp, "every-flag">, kSub<kDiscNoReply, "every-flag">),
+       Answers(
+           kDisc, [](const Request& to, auto&) { return to.flags != 0; }, RefusalOf(kEinval))},
       {"server_ignores_each_eighth_disc", By(kDiscServerClosesTcp, kBaselineDiscServer),
        NeverAnswers(kDisc,
                     [count = std::make_shared<std::atomic<int>>(0)](auto&, auto&) { return ++*count % 8 == 0; })},
@@ -148,6 +163,18 @@ std::vector<Fault> ReplyFaults() {
        By(kErrorUnknownCommand, kTransmissionReadOutOfBounds, kTransmissionBoundsServerEinval,
           kTransmissionWriteOutOfBounds, kTransmissionWriteReadOnly, kTransmissionTrimReadOnly, kWriteZeroesReadOnly),
        Both(OffersWrites(), Fails(kAnyCommand, kEio, OnError))},
+      {"server_refuses_simply_with_eio",
+       By(kSub<kErrorUnknownCommand, "simple">, kSub<kErrorUnknownFlag, "simple">,
+          kSub<kErrorInapplicableFlag, "simple">, kSub<kTransmissionTrimOutOfBounds, "simple">,
+          kSub<kWriteZeroesOutOfBounds, "simple">, kSub<kTransmissionWriteReadOnly, "simple">,
+          kSub<kTransmissionTrimReadOnly, "simple">, kSub<kWriteZeroesReadOnly, "simple">),
+       Both(OffersWrites(), FailsSimply(kAnyCommand, kEio, OnSimpleError))},
+      {"server_refuses_simply_with_errno_of_its_host",
+       By(kSub<kTransmissionWriteErrorCode, "simple">, kSub<kCacheErrorCode, "simple">,
+          kSub<kWriteZeroesErrorCode, "simple">),
+       FailsSimply(kAnyCommand, kEnoent, OnSimpleError)},
+      {"server_trims_read_only_export_simply", kSub<kEflagsReadOnlyErrorWrites, "simple">,
+       Both(OffersWrites(), FailsSimply(kTrim, kOk, OnSimpleError))},
       {"server_refuses_with_enotsup",
        By(kErrorEnotsupLimited, kSub<kBlockStatusNoContextEinval, "set-nothing">, Contexts(kError, 100)),
        Fails(kAnyCommand, kEnotsup, OnError)},
@@ -158,9 +185,24 @@ std::vector<Fault> ReplyFaults() {
       {"server_ignores_unknown_flags",
        By(kErrorUnknownFlag, kSub<kErrorUnknownFlag, "write">, kCacheRejectUnknownFlags, Session(kBits, 150)),
        ClearsRequestFlags(kAnyCommand, static_cast<std::uint16_t>(~kKnownFlags))},
+      {"server_takes_flag_bit_6_of_flush", kSub<kErrorUnknownFlag, "every-command">,
+       ClearsRequestFlags(kFlush, 1U << 6)},
+      {"server_takes_flag_bit_7_of_cache", kSub<kCacheRejectUnknownFlags, "every-flag">,
+       ClearsRequestFlags(kCache, 1U << 7)},
+      {"server_takes_no_hole_of_trim", kSub<kErrorInapplicableFlag, "every-command">,
+       ClearsRequestFlags(kTrim, CommandFlag::kNoHole)},
       {"server_ignores_flags_of_other_commands",
        By(kErrorInapplicableFlag, kSub<kErrorInapplicableFlag, "write">, kSub<kErrorInapplicableFlag, "block-status">),
        ClearsRequestFlags(kAnyCommand)},
+      {"server_refuses_what_ends_where_its_export_does",
+       By(kSub<kBaselineReadServer, "at-end">, kSub<kBaselineWriteServer, "at-end">, kSub<kEflagsTrimWorks, "at-end">,
+          kSub<kEflagsWriteZeroesWorks, "at-end">),
+       ChangesAnswer(kAnyCommand, OnSuccess,
+                     [](const Request& to, Messages& sent, const Connection& on) {
+                       if (to.length > 0 && EndOf(to) == on.export_bytes) {
+                         AnswerWith(to, kEinval, sent);
+                       }
+                     })},
       {"server_reads_past_the_end", By(kTransmissionReadOutOfBounds, Fuzz(kWrongSuccess, kTransmissionReadOutOfBounds)),
        ChangesAnswer(kRead, OnError,
                      [](const Request& to, Messages& sent) {

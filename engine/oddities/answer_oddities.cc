@@ -38,6 +38,17 @@ Change AddsNone(std::uint16_t command) {
   return AddsLast(command, [](const Request& to) { return NoneChunk(to); });
 }
 
+constexpr std::uint16_t kKnownFlags = 0x3f;
+
+// Where it has a minimum block size.
+Change LeavesAtUnaligned() {
+  return ChangesAnswer(kAnyCommand, [](const Request& to, Messages& sent, const Connection& on) {
+    if (IsUnaligned(to, on.negotiated->block_size.minimum)) {
+      sent = {HardDisconnect{}};
+    }
+  });
+}
+
 // Status chunks come before the error of a BLOCK_STATUS that fails.
 Change ShowsSomeAndFails() {
   return ChangesAnswer(kBlockStatus, OnError, [](const Request& to, Messages& sent, const Connection& on) {
@@ -126,6 +137,9 @@ std::vector<Oddity> AnswerOddities() {
       {"server_refuses_long_caching", kBlockSizeServerEffectError, RefusesLongEffects(kCache, kEinval)},
       {"server_ignores_fua_of_reads", kCmdflagFuaIgnoreNonwriting, ClearsRequestFlags(kRead, CommandFlag::kFua)},
       {"server_leaves_at_unknown_commands", kTransmissionHardOnViolationServer, LeavesAtUnknownCommands()},
+      {"server_leaves_at_unknown_flags", kTransmissionHardOnViolationServer,
+       Disconnects(kAnyCommand, [](const Request& to, const Messages&) { return (to.flags & ~kKnownFlags) != 0; })},
+      {"server_leaves_at_unaligned_requests", kTransmissionHardOnViolationServer, LeavesAtUnaligned()},
   };
 }
 

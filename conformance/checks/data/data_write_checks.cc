@@ -37,6 +37,12 @@ Judgement OverEdges(CheckContext& context) {
   return Over(context, entered, command, flags, EdgeRanges(entered, PayloadBytesMax(entered)));
 }
 
+template <std::uint16_t command>
+Judgement OverTheEnd(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.EnterWithChunks());
+  return Over(context, entered, command, 0, RangesAtTheEnd(entered));
+}
+
 constexpr std::uint64_t kLargePower = 8 << 20;  // From here on only large exports have some.
 
 template <std::uint16_t command>
@@ -89,6 +95,14 @@ std::vector<Check> DataWriteChecks() {
       {kSub<kWriteZeroesReadsZero, "large-powers-of-2">,
        "WRITE_ZEROES over each power of two from 8 MiB on zeroes its bytes and no others.", OverLargePowersOf2<kZero>,
        kZeroing, Setup::kLarge},
+      {kSub<kTransmissionWriteThenReply, "at-end">,
+       "WRITE of the last bytes of the export changes its bytes and no others.", OverTheEnd<CommandType::kWrite>,
+       kWritable},
+      {kSub<kTransmissionWriteThenReply, "trim-at-end">,
+       "What was written before the range of a TRIM of the last bytes of the export stays.",
+       OverTheEnd<CommandType::kTrim>, kTrims},
+      {kSub<kWriteZeroesReadsZero, "at-end">,
+       "WRITE_ZEROES of the last bytes of the export zeroes its bytes and no others.", OverTheEnd<kZero>, kZeroing},
       {kSub<kCacheNoSemanticChange, "edges">, "CACHE of ranges around block edges changes no bytes.",
        OverEdges<CommandType::kCache>, kCaches},
   };

@@ -179,6 +179,17 @@ std::vector<ByteRange> EdgeRanges(const Entered& entered, std::uint64_t length_m
   return ranges;
 }
 
+std::vector<ByteRange> RangesAtTheEnd(const Entered& entered) {
+  const std::uint64_t end = std::min(entered.size(), kExportBytesMax) / UnitOf(entered) * UnitOf(entered);
+  std::vector<ByteRange> ranges;
+  for (const std::uint64_t length : {UnitOf(entered), GridOf(entered), 3 * GridOf(entered)}) {
+    if (length <= end) {
+      ranges.push_back({.begin = end - length, .end = end});
+    }
+  }
+  return ranges;
+}
+
 std::vector<ByteRange> RangesOverPowersOf2(const Entered& entered, ByteRange powers) {
   const std::uint64_t unit = UnitOf(entered);
   std::vector<ByteRange> ranges;

@@ -95,6 +95,9 @@ Request CommandOn(CheckContext& context, std::uint16_t command, std::uint16_t fl
 // offsets around the same edges, near a quarter of the export.
 std::vector<ByteRange> EdgeRanges(const Entered& entered, std::uint64_t length_max);
 
+// The last unit of the export, its last cell, and its last three.
+std::vector<ByteRange> RangesAtTheEnd(const Entered& entered);
+
 // Some ranges, of which none is longer than a payload may be, over each power of two in `powers` that is inside of the
 // export with 64 KiB to spare.
 std::vector<ByteRange> RangesOverPowersOf2(const Entered& entered, ByteRange powers);

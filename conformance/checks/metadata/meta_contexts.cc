@@ -200,6 +200,15 @@ std::ptrdiff_t StatusCount(const Batch& batch) {
              : 0;
 }
 
+Judgement MustHaveNothingSelected(CheckContext& context, Session session, const std::string& why) {
+  NBDSPEC_TRY(batch, EnterAndAskStatus(context, std::move(session)));
+  if (!batch.endings.empty()) {
+    return batch.endings.back().is_disconnect() ? Holds() : AsJudgement(batch.endings.back());
+  }
+  return Require(StatusCount(batch) == 0, why + ", but NBD_CMD_BLOCK_STATUS gets a status chunk",
+                 "no status, because nothing is selected");
+}
+
 Judgement MustHaveStatus(CheckContext& context, const Batch& batch, const std::string& when, std::string_view allowed) {
   if (StatusCount(batch) > 0) {
     return Holds();

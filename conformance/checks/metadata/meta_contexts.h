@@ -95,6 +95,10 @@ std::expected<Batch, Judgement> EnterAndAskStatus(CheckContext& context, Session
 // How many status chunks the first answer of `batch` has, when it is a success.
 std::ptrdiff_t StatusCount(const Batch& batch);
 
+// Enters and asks for status, as a client that has nothing selected must not: holds unless the server answers it.
+// `why`: why nothing is selected.
+Judgement MustHaveNothingSelected(CheckContext& context, Session session, const std::string& why);
+
 // Holds when the first answer of `batch` has the status that is due to a client with base:allocation selected, which it
 // selected as `when` says. Where an ordinary client is refused too, a broken plugin's doing, the refusal shows nothing.
 Judgement MustHaveStatus(CheckContext& context, const Batch& batch, const std::string& when, std::string_view allowed);

@@ -2,24 +2,12 @@
 // Checks of SET_META_CONTEXT: what it answers, and what is selected after it.
 // Spec: proto.md, "NBD_OPT_SET_META_CONTEXT".
 #include "conformance/checks/metadata/meta_contexts.h"
-#include "conformance/checks/options/haggling.h"
 
 namespace nbdspec::conformance {
 
 namespace {
 
 constexpr std::uint32_t kSet = OptionType::kSetMetaContext;
-
-// Enters and asks for status, as a client that has nothing selected must not: holds unless the server answers it.
-// `why`: why nothing is selected.
-Judgement MustHaveNothingSelected(CheckContext& context, Session session, const std::string& why) {
-  NBDSPEC_TRY(batch, EnterAndAskStatus(context, std::move(session)));
-  if (!batch.endings.empty()) {
-    return batch.endings.back().is_disconnect() ? Holds() : AsJudgement(batch.endings.back());
-  }
-  return Require(StatusCount(batch) == 0, why + ", but NBD_CMD_BLOCK_STATUS gets a status chunk",
-                 "no status, because nothing is selected");
-}
 
 // --- What replaces a selection --------------------------------------------------------------------------------
 
@@ -166,49 +154,7 @@ Judgement SelectsBaseOnly(const ContextReplies& replies) {
                       "contexts that were asked for");
 }
 
-// --- Which export ---------------------------------------------------------------------------------------------
-
-// The size of the export `name`, when the server says.
-std::optional<std::uint64_t> SizeOf(Session& session, const std::string& name) {
-  const auto replies = session.Ask(InfoOption(OptionType::kInfo, name));
-  const auto* reply = replies && IsAcknowledged(*replies) ? FindInfo(*replies, InfoType::kExport) : nullptr;
-  const auto info = reply != nullptr ? DecodePayload<InfoExport>(reply->payload) : std::nullopt;
-  return info ? std::optional(info->size) : std::nullopt;
-}
-
-// An export that is certainly not the one under test. The empty name may be another name of a listed export, so there
-// the sizes must differ.
-std::optional<std::string> OtherExport(CheckContext& context, Session& session) {
-  const std::string& own = context.export_name;
-  constexpr std::size_t kTriedMax = 4;
-  std::size_t tried = 0;
-  for (const ListedExport& listed : context.profile.exports) {
-    if (listed.name == own || ++tried > kTriedMax) {
-      continue;
-    }
-    const std::optional<std::uint64_t> size = SizeOf(session, listed.name);
-    const bool may_be_same = own.empty() || listed.name.empty();
-    if (size && (!may_be_same || *size != context.profile.info.size)) {
-      return listed.name;
-    }
-  }
-  return {};
-}
-
-Judgement OtherExportsSelection(CheckContext& context) {
-  NBDSPEC_TRY(session, context.HaggleStructured());
-  const auto other = OtherExport(context, session);
-  if (!other) {
-    return NotApplicable("the server lists no second export that is certainly another");
-  }
-  const MetaContextQuery query{.export_name = *other, .queries = {kBaseAllocationQuery}};
-  NBDSPEC_TRY(set, AskRaw(session, kSet, EncodePayload(query)));
-  if (!set.is_ack() || set.contexts.empty()) {
-    return NotApplicable("nothing can be selected for the second export: " + set.Text());
-  }
-  return MustHaveNothingSelected(context, std::move(session),
-                                 "base:allocation was selected for the export " + Quoted(*other));
-}
+// --- Another way in -------------------------------------------------------------------------------------------
 
 Judgement ViaExportName(CheckContext& context) {
   if (context.MayRefuseExportName()) {
@@ -261,9 +207,6 @@ std::vector<Check> SetMetaContextChecks() {
       {kOptionSetMetaContextFinalAck, "A SET that selects base:allocation ends with ACK.", FinalAck, kBase},
       {kOptionSetMetaContextNoUnqueried, "A SET of base:allocation selects nothing else.",
        OnContexts(kSet, {kBaseAllocationQuery}, SelectsBaseOnly), kContexts},
-      {kOptionSetMetaContextOtherExport,
-       "What was selected for another export does not hold for the one that is entered.", OtherExportsSelection,
-       kBase | Feature::kInfo},
       {kOptionSetMetaContextViaExportName, "What was selected for an export holds when it is entered by EXPORT_NAME.",
        WithCompact(ViaExportName), kBase},
   };

@@ -90,6 +90,47 @@ Judgement AnswersOptionsAgain(CheckContext& context) {
   return Holds();
 }
 
+// Those, and what needs an agreement first.
+std::vector<Option> OptionsOfOneSession(CheckContext& context) {
+  std::vector<Option> options = HarmlessOptions(context);
+  const std::string unknown = context.UnknownName();
+  if (LacksExport(context, unknown).value_or(false)) {
+    options.push_back(InfoOption(OptionType::kGo, unknown));
+  }
+  if (context.Offers(Feature::kStructuredReplies | Feature::kMetaContexts)) {
+    const auto contexts = [&](std::uint32_t option) {
+      return MakeOption(option, {.export_name = context.export_name, .queries = {std::string(kBaseAllocation)}});
+    };
+    options.push_back({.option = OptionType::kStructuredReply});
+    options.push_back(contexts(OptionType::kListMetaContext));
+    options.push_back(contexts(OptionType::kSetMetaContext));
+  }
+  return options;
+}
+
+Judgement AnswersEachTwice(CheckContext& context) {
+  const std::vector<Option> options = OptionsOfOneSession(context);
+  NBDSPEC_TRY(session, context.Haggle());
+  for (const Option& option : options) {
+    for (const std::string_view how : {"asked once", "asked a second time"}) {
+      session.Send(option);
+      if (Judgement judgement = GetsReply(session, option, how); !judgement.holds()) {
+        return judgement;
+      }
+    }
+  }
+  return GetsNoMore(session, "options that were each asked twice");
+}
+
+// No client may list a request twice: the server may hang up, or answer as it likes, but once.
+Judgement AnswersRepeatedRequests(CheckContext& context) {
+  std::vector<std::uint16_t> twice = kEveryRequest;
+  twice.insert(twice.end(), kEveryRequest.begin(), kEveryRequest.end());
+  NBDSPEC_TRY(session, context.Haggle());
+  const auto replies = session.Ask(InfoOption(OptionType::kInfo, context.export_name, twice));
+  return replies ? GetsNoMore(session, "INFO with each request twice") : MayDisconnect(replies.error(), kAllowed);
+}
+
 // --- Behind an option that is refused ---
 
 // Options with data that servers refuse: for what they ask, for how they ask it, for what they are.
@@ -143,6 +184,11 @@ std::vector<Check> OptionDeliveryChecks() {
        AnswersOptionsTogether, kFixed},
       {kSub<kOptionReplyForEveryOption, "again">, "Options that are asked three times get three replies.",
        AnswersOptionsAgain, kFixed},
+      {kSub<kOptionReplyForEveryOption, "each-twice">,
+       "Options of one session that are each asked twice in a row get two replies each.", AnswersEachTwice, kFixed},
+      {kSub<kOptionReplyForEveryOption, "request-twice">,
+       "INFO that lists each of its requests twice gets one final reply, or ends the connection.",
+       AnswersRepeatedRequests, kFixed},
       {kSub<kOptionReplyForEveryOption, "after-refusal">,
        "The option behind a refused one with data gets one final reply.", AnswersOnceAfterRefusals, kFixed},
   };

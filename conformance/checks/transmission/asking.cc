@@ -466,6 +466,23 @@ Judgement HoldsWhereAnswered(const Survey& survey) {
                                      : Inconclusive(survey.ended ? survey.ended->text : "nothing was answered");
 }
 
+Judgement RepliesOnce(CheckContext&, const Survey& survey) {
+  const auto second =
+      std::ranges::find_if(survey.batch.late, [](const ServerMessage& message) { return HeadOf(message)->ends; });
+  if (second != survey.batch.late.end()) {
+    return Broken(fmt::format("{}, for a request that was answered already", Describe(*second)),
+                  "one reply to each request");
+  }
+  for (const Exchange& exchange : survey.batch.exchanges) {
+    const bool silent = exchange.answer.end() == engine::Answer::End::kSilent;
+    if (silent && exchange.answer.chunks().empty() && survey.batch.strays.empty()) {
+      return Broken(fmt::format("no reply to {}", Describe(exchange.request)),
+                    "a reply to each request while the connection is up");
+    }
+  }
+  return HoldsWhereAnswered(survey);
+}
+
 Judgement EchoesCookies(CheckContext&, const Survey& survey) {
   const auto& strays = survey.batch.strays;
   return strays.empty() ? HoldsWhereAnswered(survey)

@@ -146,6 +146,8 @@ CheckRun InBothModes(SurveyRule rule = KeepsRule);
 
 // Of a survey of which no reply is wrong.
 Judgement HoldsWhereAnswered(const Survey& survey);
+// One reply came to each request; silence is none.
+Judgement RepliesOnce(CheckContext& context, const Survey& survey);
 // Rules of several requirements: each reply has the cookie of a request; each header begins where the length before it
 // says; no reply begins with one of `magics`, by the decoder's words for a header that it cannot take.
 Judgement EchoesCookies(CheckContext& context, const Survey& survey);

@@ -95,6 +95,73 @@ Judgement FastZeroNeedsWriteZeroes(CheckContext& context) {
              : NotApplicable("SEND_FAST_ZERO is clear");
 }
 
+// How many content chunks answer a READ of `range`; nothing where it fails, or no chunk answers it.
+std::expected<std::optional<std::size_t>, Judgement> ContentChunks(Session& session, ByteRange range,
+                                                                   std::uint16_t flags) {
+  NBDSPEC_TRY(answer, session.Ask(RequestFor(CommandType::kRead, range, flags)));
+  const auto is_content = [](const Chunk& chunk) {
+    return chunk.type == ChunkType::kOffsetData || chunk.type == ChunkType::kOffsetHole;
+  };
+  const auto count = static_cast<std::size_t>(std::ranges::count_if(answer.chunks, is_content));
+  return answer.error() == NbdError::kOk && count > 0 ? std::optional(count) : std::nullopt;
+}
+
+// A range of which a READ brings several content chunks. Errors: no READ does so.
+std::expected<ByteRange, Judgement> FindFragmented(Entered& entered) {
+  constexpr std::uint64_t kReadBytes = 1 << 20;
+  constexpr std::uint64_t kReads = 32;
+  const ByteRange searched = {.begin = 0, .end = std::min(UsableBytes(entered), kReads * kReadBytes)};
+  for (const ByteRange range : PiecesOf(searched, std::min(kReadBytes, PayloadBytesMax(entered)))) {
+    NBDSPEC_TRY(count, ContentChunks(entered.session, range, 0));
+    if (count && *count > 1) {
+      return range;
+    }
+  }
+  return Stop(NotApplicable("SEND_DF is clear, and no READ comes in several content chunks"));
+}
+
+// Who passes over DF as over any unknown flag does not support it: it is supported where it alone makes one chunk of
+// several, each time.
+Judgement DfOfferedWhereSupported(CheckContext& context) {
+  constexpr int kTries = 4;
+  NBDSPEC_TRY(entered, context.Enter({.structured_replies = true}));
+  if (entered.Has(TransmissionFlag::kSendDf)) {
+    return Holds();
+  }
+  NBDSPEC_TRY(range, FindFragmented(entered));
+  for (int i = 0; i < kTries; ++i) {
+    const auto whole = ContentChunks(entered.session, range, CommandFlag::kDf);
+    const auto parts = ContentChunks(entered.session, range, /*flags=*/1U << 15);
+    const auto again = ContentChunks(entered.session, range, 0);
+    if (!whole || !parts || !again) {
+      return Holds();  // No client may ask this: the server may end the connection.
+    }
+    if (*whole != std::size_t{1} || *parts == std::size_t{1} || again->value_or(0) < 2) {
+      return Holds();
+    }
+  }
+  return Broken(fmt::format("READs of [{}, {}) bring several content chunks, and with DF one, each of {} times; {}",
+                            range.begin, range.end, kTries, FlagsText(entered)),
+                "SEND_DF is set where DF is supported");
+}
+
+// NBD_ENOTSUP, which says that zeroing is not fast, in answer to FAST_ZERO and to nothing else.
+Judgement FastZeroOfferedWhereSupported(CheckContext& context) {
+  NBDSPEC_TRY(entered, context.EnterWithChunks());
+  if (entered.Has(TransmissionFlag::kSendFastZero)) {
+    return Holds();
+  }
+  for (const std::uint16_t flags : {CommandFlag::kFastZero, std::uint16_t{1U << 15}, std::uint16_t{0}}) {
+    NBDSPEC_TRY(request, SmallRequest(context, entered, CommandType::kWriteZeroes, flags));
+    const auto answer = entered.session.Ask(request);
+    if (!answer || (answer->error() == NbdError::kEnotsup) != (flags == CommandFlag::kFastZero)) {
+      return Holds();
+    }
+  }
+  return Broken("WRITE_ZEROES with FAST_ZERO gets NBD_ENOTSUP, and without it another answer; " + FlagsText(entered),
+                "SEND_FAST_ZERO is set where FAST_ZERO is supported");
+}
+
 Judgement FlushAndFua(CheckContext& context) {
   NBDSPEC_TRY(entered, context.Enter());
   return entered.Has(TransmissionFlag::kReadOnly)
@@ -265,6 +332,10 @@ std::vector<Check> FlagChecks() {
       {kEflagsWriteZeroesWorks, "WRITE_ZEROES and NO_HOLE are known where SEND_WRITE_ZEROES is set.",
        Works<kZero, 0, CommandFlag::kNoHole>, kZeroing},
       {kEflagsDfClearWithoutStructured, "SEND_DF is clear without structured replies.", DfClearWithoutStructured},
+      {kEflagsDfSetIfSupported, "SEND_DF is set where DF makes one content chunk of several.", DfOfferedWhereSupported,
+       kChunks},
+      {kEflagsFastZeroSetIfSupported, "SEND_FAST_ZERO is set where FAST_ZERO alone gets NBD_ENOTSUP.",
+       FastZeroOfferedWhereSupported, kZeroing},
       {kEflagsFastZeroNeedsWriteZeroes, "SEND_FAST_ZERO is set only with SEND_WRITE_ZEROES.", FastZeroNeedsWriteZeroes},
       {kEflagsReadOnlyErrorWrites, "No write succeeds on a read-only export.", ReadOnly<kWrite, kTrim, kZero>,
        Feature::kReadOnly, Setup::kReadOnly},
@@ -274,6 +345,14 @@ std::vector<Check> FlagChecks() {
        Setup::kReadOnly},
       {kWriteZeroesReadOnly, "WRITE_ZEROES to a read-only export gets NBD_EPERM.", ReadOnly<kZero>, Feature::kReadOnly,
        Setup::kReadOnly},
+      {kSub<kEflagsReadOnlyErrorWrites, "simple">, "No write succeeds on a read-only export by a simple reply.",
+       Simply(ReadOnly<kWrite, kTrim, kZero>), Feature::kReadOnly, Setup::kReadOnly},
+      {kSub<kTransmissionWriteReadOnly, "simple">, "WRITE to a read-only export gets NBD_EPERM in a simple reply.",
+       Simply(ReadOnly<kWrite>), Feature::kReadOnly, Setup::kReadOnly},
+      {kSub<kTransmissionTrimReadOnly, "simple">, "TRIM of a read-only export gets NBD_EPERM in a simple reply.",
+       Simply(ReadOnly<kTrim>), Feature::kReadOnly, Setup::kReadOnly},
+      {kSub<kWriteZeroesReadOnly, "simple">, "WRITE_ZEROES to a read-only export gets NBD_EPERM in a simple reply.",
+       Simply(ReadOnly<kZero>), Feature::kReadOnly, Setup::kReadOnly},
       {kCmdflagFuaAcceptAll, "No command is refused for FUA where SEND_FUA is set.", FuaAcceptAll, Feature::kFua},
       {kCmdflagNoHoleSupport, "WRITE_ZEROES takes NO_HOLE.", Works<kZero, CommandFlag::kNoHole>, kZeroing},
       {kInteropFlushFuaServer, "An export that can be written offers FLUSH and FUA.", FlushAndFua},
@@ -298,12 +377,29 @@ std::vector<Check> FlagChecks() {
        Refused<AtEnd<kTrim>, AcrossEnd<kTrim>>, Feature::kTrim | Feature::kWritable},
       {kWriteZeroesOutOfBounds, "WRITE_ZEROES past the end of the export gets NBD_ENOSPC or NBD_EINVAL.",
        Refused<AtEnd<kZero>, AcrossEnd<kZero>>, kZeroing},
+      {kSub<kErrorUnknownCommand, "simple">, "Unknown commands get NBD_EINVAL in a simple reply.",
+       Simply(Refused<FirstCell<0x7fff>, FirstCell<0xffff>>)},
+      {kSub<kErrorUnknownFlag, "simple">, "READ with flag bit 15 gets NBD_EINVAL in a simple reply.",
+       Simply(Refused<FirstCell<kRead, kUnknownFlag>>)},
+      {kSub<kErrorInapplicableFlag, "simple">, "READ with REQ_ONE gets NBD_EINVAL in a simple reply.",
+       Simply(Refused<FirstCell<kRead, CommandFlag::kReqOne>>)},
+      {kSub<kTransmissionTrimOutOfBounds, "simple">, "TRIM past the end gets NBD_EINVAL in a simple reply.",
+       Simply(Refused<AtEnd<kTrim>, AcrossEnd<kTrim>>), Feature::kTrim | Feature::kWritable},
+      {kSub<kWriteZeroesOutOfBounds, "simple">,
+       "WRITE_ZEROES past the end gets NBD_ENOSPC or NBD_EINVAL in a simple reply.",
+       Simply(Refused<AtEnd<kZero>, AcrossEnd<kZero>>), kZeroing},
       {kTransmissionWriteErrorCode, "A WRITE that fails gets one of the errors of the protocol.",
        Refused<AtEnd<kWrite>>, kWritable},
+      {kSub<kTransmissionWriteErrorCode, "simple">, "A WRITE that fails gets one of the errors in a simple reply.",
+       Simply(Refused<AtEnd<kWrite>>), kWritable},
       {kCacheErrorCode, "A CACHE that fails gets one of the errors of the protocol.", Refused<AtEnd<kCache>>,
        Feature::kCache},
+      {kSub<kCacheErrorCode, "simple">, "A CACHE that fails gets one of the errors in a simple reply.",
+       Simply(Refused<AtEnd<kCache>>), Feature::kCache},
       {kWriteZeroesErrorCode, "A WRITE_ZEROES that fails gets one of the errors of the protocol.",
        Refused<AtEnd<kZero>>, kZeroing},
+      {kSub<kWriteZeroesErrorCode, "simple">, "A WRITE_ZEROES that fails gets one of the errors in a simple reply.",
+       Simply(Refused<AtEnd<kZero>>), kZeroing},
   };
 }
 
