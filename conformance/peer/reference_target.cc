@@ -99,11 +99,11 @@ engine::Disk SecondDisk() {
 class InProcessTransport : public Transport {
  public:
   InProcessTransport(const engine::ServerOptions& options, std::vector<engine::Export*> exports,
-                     std::unique_ptr<engine::Interposer> interposer, Wire wire, PowerCuts power_cuts,
-                     std::shared_ptr<Shared> shared)
+                     std::unique_ptr<engine::Interposer> interposer, TlsCredentials credentials, Wire wire,
+                     PowerCuts power_cuts, std::shared_ptr<Shared> shared)
       : interposer_(std::move(interposer)),
         wire_(std::move(wire)),
-        server_(options, std::move(exports), interposer_.get()),
+        server_(options, std::move(exports), interposer_.get(), std::move(credentials)),
         power_cuts_(std::move(power_cuts)),
         power_cuts_before_(*power_cuts_),
         shared_(std::move(shared)) {}
@@ -185,7 +185,7 @@ class InProcessPeer : public Peer, public Storage {
         server, std::vector<engine::Export*>{exports_[0].get(), exports_[1].get()},
         options_.interposers ? options_.interposers(volatile_disk_ != nullptr ? *volatile_disk_ : exports_[0]->layer())
                              : nullptr,
-        options_.wires ? options_.wires() : Wire{}, power_cuts_, shared_);
+        CredentialsOf(TlsFilter::End::kServer), options_.wires ? options_.wires() : Wire{}, power_cuts_, shared_);
   }
 
   std::expected<void, engine::Trouble> ShutDown() override {
@@ -236,6 +236,15 @@ class InProcessPeer : public Peer, public Storage {
   }
 
  private:
+  // Certificates are for the checks of TLS: with a key that both ends know, a handshake costs a fifth.
+  [[nodiscard]] TlsCredentials CredentialsOf(TlsFilter::End end) const {
+    const TlsMaterial& material = TheTlsMaterial();
+    if (!IsOfTls(setup_)) {
+      return {.shared_key = material.shared_key, .shared_key_name = std::string(TlsMaterial::kSharedKeyName)};
+    }
+    return end == TlsFilter::End::kServer ? material.OfServer() : material.OfClient();
+  }
+
   void Fill() {
     shared_ = std::make_shared<Shared>();
     engine::ExportOptions options = options_.offers;
@@ -267,7 +276,7 @@ class InProcessPeer : public Peer, public Storage {
   const engine::TlsMode tls_ = setup_ == Setup::kTlsOffered                    ? engine::TlsMode::kSelective
                                : setup_ == Setup::kTlsDemanded || options_.tls ? engine::TlsMode::kForced
                                                                                : engine::TlsMode::kNone;
-  const TlsCredentials credentials_ = TheTlsMaterial().OfClient();
+  const TlsCredentials credentials_ = CredentialsOf(TlsFilter::End::kClient);
   std::vector<std::unique_ptr<engine::Export>> exports_;
   engine::VolatileDisk* volatile_disk_ = nullptr;  // Of the first export, in Setup::kOnStorage.
   FailsAfterFailedFlush* flushes_ = nullptr;       // Over it.

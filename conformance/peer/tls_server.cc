@@ -4,7 +4,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "conformance/tls/certificates.h"
 #include "engine/base/check.h"
 
 namespace nbdspec::conformance {
@@ -25,14 +24,21 @@ void TlsServer::Receive(ByteView bytes) {
   }
   filter_->Receive(bytes);
   if (filter_->is_up()) {
-    server_.Receive(std::exchange(early_, {}));
+    ReceiveInside(std::exchange(early_, {}));
     Append(plaintext_, std::exchange(conduct_.plaintext_inside, {}));
   }
-  server_.Receive(filter_->TakePlaintext());
+  ReceiveInside(filter_->TakePlaintext());
   if (!filter_->failure().empty()) {
     Append(plaintext_, filter_->TakeOutput());  // An alert.
     has_failed_ = conduct_.ends_when_it_fails;
     filter_.reset();
+  }
+}
+
+// What is only TLS's is no piece of what comes inside of it.
+void TlsServer::ReceiveInside(ByteView plaintext) {
+  if (!plaintext.empty()) {
+    server_.Receive(plaintext);
   }
 }
 
@@ -57,7 +63,7 @@ Bytes TlsServer::TakeOutput() {
 
 void TlsServer::BeginTls() {
   conduct_ = server_.tls_conduct();
-  TlsOptions options{.credentials = TheTlsMaterial().OfServer(),
+  TlsOptions options{.credentials = credentials_,
                      .oldest = conduct_.speaks_1_1   ? TlsVersion::k1_1
                                : conduct_.speaks_1_2 ? TlsVersion::k1_2
                                                      : TlsVersion::k1_3,

@@ -14,9 +14,10 @@ namespace nbdspec::conformance {
 
 class TlsServer {
  public:
-  // As engine::Server. Its certificates are those of TheTlsMaterial.
-  TlsServer(const engine::ServerOptions& options, std::vector<engine::Export*> exports, engine::Interposer* interposer)
-      : server_(options, std::move(exports), interposer) {}
+  // As engine::Server. `credentials` are its own in TLS.
+  TlsServer(const engine::ServerOptions& options, std::vector<engine::Export*> exports, engine::Interposer* interposer,
+            TlsCredentials credentials)
+      : server_(options, std::move(exports), interposer), credentials_(std::move(credentials)) {}
 
   // As engine::Server's.
   void ShutDown() { server_.ShutDown(); }
@@ -33,8 +34,10 @@ class TlsServer {
 
  private:
   void BeginTls();
+  void ReceiveInside(engine::ByteView plaintext);
 
   engine::Server server_;
+  TlsCredentials credentials_;
   engine::TlsConduct conduct_;
   std::optional<TlsFilter> filter_;  // Once TLS is due, until it fails.
   engine::Bytes early_;              // Taken as if it had come inside TLS.

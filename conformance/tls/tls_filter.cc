@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <array>
 #include <cstring>
+#include <tuple>
 #include <utility>
 
 #include "conformance/tls/openssl.h"
@@ -23,6 +24,7 @@ namespace {
 using engine::Bytes;
 using engine::ByteView;
 using engine::Trouble;
+using End = TlsFilter::End;
 
 // TLS 1.1 needs hashes that OpenSSL has at this level only. Whether to use it is for the versions to say.
 constexpr const char* kCiphers = "DEFAULT:@SECLEVEL=0";
@@ -38,7 +40,6 @@ int NumberOf(TlsVersion version) {
 
 struct TlsFilter::State {
   TlsCredentials credentials;
-  Owned<SSL_CTX, SSL_CTX_free> context;
   Owned<SSL, SSL_free> ssl;
   BIO* in = nullptr;   // Both are the SSL's.
   BIO* out = nullptr;  //
@@ -49,7 +50,6 @@ struct TlsFilter::State {
   bool other_end_closed = false;
 
   std::expected<void, Trouble> Prepare(End end, const TlsOptions& options);
-  std::expected<void, Trouble> UseCertificates(End end);
   void GoOn();
 
  private:
@@ -95,48 +95,81 @@ unsigned GiveServersKey(SSL* ssl, const char* name, unsigned char* key, unsigned
   return credentials.shared_key_name == name ? GiveKey(ssl, key, key_bytes_max) : 0;
 }
 
-}  // namespace
+// What the connections with the same options share.
+using Context = Owned<SSL_CTX, SSL_CTX_free>;
 
-std::expected<void, Trouble> TlsFilter::State::UseCertificates(End end) {
+std::expected<void, Trouble> UseCertificates(SSL_CTX* context, End end, const TlsCredentials& credentials) {
   if (!credentials.authorities.empty()) {
     NBDSPEC_ASSIGN_OR_RETURN(authorities, CertificatesIn(credentials.authorities));
     for (const auto& each : authorities) {
-      X509_STORE_add_cert(SSL_CTX_get_cert_store(context.get()), each.get());
+      X509_STORE_add_cert(SSL_CTX_get_cert_store(context), each.get());
     }
     // A server that knows its clients by certificates takes no other.
     const int mode = SSL_VERIFY_PEER | (end == End::kServer ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0);
-    SSL_CTX_set_verify(context.get(), mode, nullptr);
+    SSL_CTX_set_verify(context, mode, nullptr);
   }
   if (credentials.certificate.empty()) {
     return {};
   }
   NBDSPEC_ASSIGN_OR_RETURN(chain, CertificatesIn(credentials.certificate));
   NBDSPEC_ASSIGN_OR_RETURN(key, KeyIn(credentials.key));
-  bool is_used = SSL_CTX_use_certificate(context.get(), chain.front().get()) == 1 &&
-                 SSL_CTX_use_PrivateKey(context.get(), key.get()) == 1;
+  bool is_used =
+      SSL_CTX_use_certificate(context, chain.front().get()) == 1 && SSL_CTX_use_PrivateKey(context, key.get()) == 1;
   for (const auto& each : std::span(chain).subspan(1)) {
-    is_used = is_used && SSL_CTX_add1_chain_cert(context.get(), each.get()) == 1;
+    is_used = is_used && SSL_CTX_add1_chain_cert(context, each.get()) == 1;
   }
   return is_used ? std::expected<void, Trouble>()
                  : std::unexpected(Trouble{"A TLS certificate and its key cannot be used: " + WhyOpensslFailed() +
                                            ". Give those that belong together."});
 }
 
-std::expected<void, Trouble> TlsFilter::State::Prepare(End end, const TlsOptions& options) {
-  ERR_clear_error();
-  credentials = options.credentials;
-  context.reset(SSL_CTX_new(end == End::kClient ? TLS_client_method() : TLS_server_method()));
+std::expected<Context, Trouble> MakeContext(End end, const TlsOptions& options) {
+  Context context(SSL_CTX_new(end == End::kClient ? TLS_client_method() : TLS_server_method()));
   NBDSPEC_CHECK(context != nullptr);
   SSL_CTX_set_min_proto_version(context.get(), NumberOf(options.oldest));
   SSL_CTX_set_max_proto_version(context.get(), NumberOf(options.newest));
-  const bool shares_key = !credentials.shared_key.empty();
+  const bool shares_key = !options.credentials.shared_key.empty();
   NBDSPEC_CHECK(SSL_CTX_set_cipher_list(context.get(), shares_key ? kSharedKeyCiphers : kCiphers) == 1);
   if (shares_key) {
     SSL_CTX_set_psk_client_callback(context.get(), GiveClientsKey);
     SSL_CTX_set_psk_server_callback(context.get(), GiveServersKey);
   } else {
-    NBDSPEC_RETURN_IF_ERROR(UseCertificates(end));
+    NBDSPEC_RETURN_IF_ERROR(UseCertificates(context.get(), end, options.credentials));
   }
+  return context;
+}
+
+bool AreSame(const TlsOptions& a, const TlsOptions& b) {
+  const auto all_of = [](const TlsOptions& options) {
+    const TlsCredentials& mine = options.credentials;
+    return std::tie(options.oldest, options.newest, mine.authorities, mine.certificate, mine.key, mine.shared_key);
+  };
+  return all_of(a) == all_of(b);  // Host and name of the key are looked at by each connection.
+}
+
+// MakeContext, or what it made of these options just before in this thread: a run makes thousands of connections with
+// the same ones, and a context costs as much as a handshake.
+std::expected<Context, Trouble> ContextFor(End end, const TlsOptions& options) {
+  struct Made {
+    TlsOptions of;
+    Context context;
+  };
+  thread_local std::array<Made, 2> made;  // By end.
+  Made& last = made[static_cast<std::size_t>(end)];
+  if (last.context == nullptr || !AreSame(last.of, options)) {
+    NBDSPEC_ASSIGN_OR_RETURN(context, MakeContext(end, options));
+    last = {.of = options, .context = std::move(context)};
+  }
+  SSL_CTX_up_ref(last.context.get());
+  return Context(last.context.get());
+}
+
+}  // namespace
+
+std::expected<void, Trouble> TlsFilter::State::Prepare(End end, const TlsOptions& options) {
+  ERR_clear_error();
+  credentials = options.credentials;
+  NBDSPEC_ASSIGN_OR_RETURN(context, ContextFor(end, options));
   ssl.reset(SSL_new(context.get()));
   in = BIO_new(BIO_s_mem());
   out = BIO_new(BIO_s_mem());
