@@ -65,7 +65,16 @@ Batch AskOnce(Entered& entered, Request request) {
 Judgement JudgeFirst(const CheckContext& context, const Batch& batch) {
   if (!batch.first().is_complete()) {
     const ReceiveError& ended = batch.endings.back();
-    return ended.is_disconnect() && batch.exchanges.front().legality.is_illegal()
+    const Exchange& first = batch.exchanges.front();
+    if (!first.legality.is_illegal()) {
+      return AsJudgement(ended);
+    }
+    // transmission.reply-per-request: it may not be silent.
+    if (first.answer.end() == engine::Answer::End::kSilent && first.answer.chunks().empty() && batch.strays.empty()) {
+      return Broken(fmt::format("no reply to {}", Describe(first.request)),
+                    "an error, or the end of the connection: a request that is refused gets its reply, too");
+    }
+    return ended.is_disconnect()
                ? NotApplicable("the server ended the connection, as it may with a client that breaks a rule")
                : AsJudgement(ended);
   }
@@ -367,9 +376,19 @@ std::vector<Request> RequestsToRefuse(const CheckContext& context, Entered& ente
   return requests;
 }
 
-// Each is followed by a legal READ, by whose answer all that was sent about it has come.
-void AskToBeRefused(CheckContext& context, Entered entered, Survey& survey) {
+// Each is followed by a legal READ, by whose answer all that was sent about it has come. What the server was silent
+// about in the `other` survey is not waited for again.
+void AskToBeRefused(CheckContext& context, Entered entered, const Survey* other, Survey& survey) {
+  const auto was_silent = [&](const Exchange& exchange, const Request& request) {
+    return exchange.answer.end() == engine::Answer::End::kSilent && exchange.request.type == request.type &&
+           exchange.legality.is_illegal();
+  };
   for (Request request : RequestsToRefuse(context, entered)) {
+    if (other != nullptr && std::ranges::any_of(other->batch.exchanges, [&](const Exchange& exchange) {
+          return was_silent(exchange, request);
+        })) {
+      continue;
+    }
     Request after = RequestFor(CommandType::kRead, CellAt(entered));
     request.cookie = context.random();
     after.cookie = context.random();
@@ -408,7 +427,7 @@ void AskForWhatIsLost(CheckContext& context, Survey& survey) {
 // Reads all over the export (some with DF), every other command that is offered, small writes where they are allowed,
 // and at last requests that must fail, each of which may cost a connection, and where that showed no error chunk, READs
 // of what the server cannot read.
-std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool structured) {
+std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool structured, const Survey* other = nullptr) {
   NBDSPEC_TRY(entered, context.EnterWithAll(structured));
   NBDSPEC_TRY(first_read, FirstRead(entered));
   Survey survey{.structured = structured};
@@ -426,7 +445,7 @@ std::expected<Survey, Judgement> SurveyReplies(CheckContext& context, bool struc
     }
     entered = std::move(*again);
   }
-  AskToBeRefused(context, std::move(entered), survey);
+  AskToBeRefused(context, std::move(entered), other, survey);
   AskForWhatIsLost(context, survey);
   return survey;
 }
@@ -511,7 +530,8 @@ CheckRun InBothModes(SurveyRule rule) {
     if (first.is_broken() || !context.Offers(Feature::kStructuredReplies)) {
       return first;
     }
-    Judgement second = WithStructured(rule)(context);
+    NBDSPEC_TRY(structured, SurveyReplies(context, /*structured=*/true, &simple));
+    Judgement second = rule(context, structured);
     return second.kind == Judgement::Kind::kNotApplicable ? first : second;
   };
 }
