@@ -50,6 +50,15 @@ Change Keeps(bool entered, Remains kept) {
   }};
 }
 
+// Of a client that goes once TLS is due, and before it has entered an export.
+Change KeepsOfTls(Remains kept) {
+  return {.remains = [=](const Negotiated& state, Remains& remains) {
+    if (state.tls && !state.transmission) {
+      remains = kept;
+    }
+  }};
+}
+
 }  // namespace
 
 std::vector<Fault> ShutdownFaults() {
@@ -70,6 +79,8 @@ std::vector<Fault> ShutdownFaults() {
        Keeps(/*entered=*/true, {.memory_bytes = 16 << 10})},
       {"server_is_busy_when_a_client_went_early", kSessionDepartedNoGrowth,
        Keeps(/*entered=*/false, {.is_busy = true})},
+      {"server_keeps_descriptors_of_clients_that_went_in_tls_handshake",
+       kSub<kSessionDepartedNoGrowth, "tls-handshake">, KeepsOfTls({.descriptor_count = 1})},
   };
 }
 

@@ -4,6 +4,8 @@
 
 #include "conformance/checks/options/haggling.h"
 #include "conformance/checks/transmission/asking.h"
+#include "conformance/tls/tls_filter.h"
+#include "engine/base/check.h"
 
 namespace nbdspec::conformance {
 
@@ -46,15 +48,42 @@ Step InDataOfOption(CheckContext& context) {
   return InMessage(session, Option{.option = kUnknownOption, .payload = Bytes(1000)}, 200);
 }
 
-// Where the server has TLS.
-Step InTlsRecord(CheckContext& context) {
+// In the handshake of TLS: `what` sends it, given the first message of a client's. Where the server has no TLS, before
+// it.
+template <typename What>
+Step InHandshake(CheckContext& context, What what) {
   NBDSPEC_TRY(session, context.HagglePlain());
   NBDSPEC_TRY(replies, session.Ask(kStarttls));
   if (IsAcknowledged(replies)) {
-    constexpr std::array<std::uint8_t, 4> kHalfHeader = {0x16, 0x03, 0x01, 0x02};  // Of a handshake's record.
-    session.SendRaw(kHalfHeader, "half the header of a TLS record");
+    auto client = TlsFilter::Make(TlsFilter::End::kClient, {});
+    NBDSPEC_CHECK(client);
+    what(session, client->TakeOutput());
   }
   return {};
+}
+
+Step InTlsRecord(CheckContext& context) {
+  return InHandshake(context, [](Session& session, const Bytes& hello) {
+    session.SendRaw(ByteView(hello).first(4), "4 bytes of the header of a TLS record");
+  });
+}
+
+Step InHello(CheckContext& context) {
+  return InHandshake(context, [](Session& session, const Bytes& hello) {
+    session.SendRaw(ByteView(hello).first(hello.size() / 2), "half a ClientHello");
+  });
+}
+
+Step AfterHello(CheckContext& context) {
+  return InHandshake(context, [](Session& session, const Bytes& hello) { session.SendRaw(hello, "a ClientHello"); });
+}
+
+// With what the server makes of it unread, or some of it read.
+Step AfterServersHello(CheckContext& context) {
+  return InHandshake(context, [](Session& session, const Bytes& hello) {
+    session.SendRaw(hello, "a ClientHello");
+    (void)session.ExpectSilence();
+  });
 }
 
 Step AfterEntering(CheckContext& context) {
@@ -94,23 +123,33 @@ Step ByDisc(CheckContext& context) {
   return {};
 }
 
+using Ways = std::span<const Way>;
 constexpr std::array<Way, 11> kWays = {BeforeGreeting, AfterGreeting, InClientFlags,    InOption,
                                        InDataOfOption, InTlsRecord,   AfterEntering,    InRequest,
                                        InDataOfWrite,  ByDisc,        WithRepliesUnread};
+
+// Of a server that has TLS.
+constexpr std::array<Way, 4> kWaysIntoTls = {InTlsRecord, InHello, AfterHello, AfterServersHello};
 
 // --- What they leave ---
 
 using Clock = Transport::Clock;
 
-constexpr int kFirstClients = 100;                     // After which a server has what it keeps in stock.
-constexpr int kClientsMax = 450;                       // Of each of the two rounds that follow.
-constexpr std::chrono::milliseconds kRoundTime{1200};  // Of each.
+constexpr int kFirstClients = 100;  // After which a server has what it keeps in stock.
+// Of each of the two rounds that follow: as many as come and go in kRoundTime, and never fewer than tell growth from
+// what the server still puts in stock.
+constexpr int kClientsMin = 200;
+constexpr int kClientsMax = 450;
+constexpr std::chrono::milliseconds kRoundTime{1200};
 
-// Returns how many have come and gone when there were `count`, or the time was over.
-std::expected<int, Judgement> ComeAndGo(CheckContext& context, int count, Clock::time_point until) {
+// Returns how many have come and gone in `ways` when there were `count_min`, and `count_max` or the time was over.
+std::expected<int, Judgement> ComeAndGo(CheckContext& context, Ways ways, int count_min, int count_max) {
+  const auto until = Clock::now() + kRoundTime;
+  const auto latest =
+      context.limits.deadline - context.limits.reply_timeout;  // What goes wrong then may be late alone.
   int gone = 0;
-  for (; gone < count && Clock::now() < until; ++gone) {
-    const auto went = kWays[static_cast<std::size_t>(gone) % kWays.size()](context);
+  for (; gone < count_max && Clock::now() < (gone < count_min ? latest : until); ++gone) {
+    const auto went = ways[static_cast<std::size_t>(gone) % ways.size()](context);
     if (!went && went.error().kind != Judgement::Kind::kNotApplicable) {
       return Stop(went.error());
     }
@@ -180,18 +219,18 @@ std::expected<bool, Judgement> IsBusy(CheckContext& context) {
   return spent >= kMuch && spent * kPart >= Clock::now() - begin;
 }
 
-Judgement NothingStays(CheckContext& context) {
+Judgement NothingStays(CheckContext& context, Ways ways) {
   constexpr std::string_view kAllowed = "a server that is after its clients what it was before them";
-  constexpr int kClientsMin = 4 * static_cast<int>(kWays.size());  // Of a round.
-  NBDSPEC_TRY(seen, TakeMark(context, 0));                         // Not applicable where nothing can be.
+  NBDSPEC_TRY(seen, TakeMark(context, 0));  // Not applicable where nothing can be.
   std::vector<Mark> marks;
   int client_count = 0;
-  for (const int clients : {kFirstClients, kClientsMax, kClientsMax}) {
-    NBDSPEC_TRY(gone, ComeAndGo(context, clients, Clock::now() + kRoundTime));
-    if (gone < kClientsMin) {
-      return NotApplicable(fmt::format("in {} ms only {} clients can come and go", kRoundTime.count(), gone));
-    }
+  for (const bool is_first : {true, false, false}) {
+    const int count_min = is_first ? kFirstClients : kClientsMin;
+    NBDSPEC_TRY(gone, ComeAndGo(context, ways, count_min, is_first ? kFirstClients : kClientsMax));
     client_count += gone;
+    if (gone < count_min) {
+      return NotApplicable(fmt::format("in the time for this check only {} clients can come and go", client_count));
+    }
     NBDSPEC_TRY(mark, TakeMark(context, client_count, marks.empty() ? nullptr : &marks.back()));
     marks.push_back(mark);
   }
@@ -212,13 +251,27 @@ Judgement NothingStays(CheckContext& context) {
   return Require(!is_busy, fmt::format("the processor is busy when {} clients have gone", client_count), kAllowed);
 }
 
+Judgement NothingStaysOfHandshakes(CheckContext& context) {
+  {  // Closed before the next one.
+    NBDSPEC_TRY(session, context.HagglePlain());
+    NBDSPEC_TRY(replies, session.Ask(kStarttls));
+    if (!IsAcknowledged(replies)) {
+      return NotApplicable("the server has no TLS: STARTTLS was answered " + TypesOf(replies));
+    }
+  }
+  return NothingStays(context, kWaysIntoTls);
+}
+
 }  // namespace
 
 std::vector<Check> DepartureChecks() {
   return {
       {kSessionDepartedNoGrowth,
        "A thousand clients that come and go, in the middle of anything, leave no descriptors, threads, memory or work.",
-       NothingStays},
+       [](CheckContext& context) { return NothingStays(context, kWays); }},
+      {kSub<kSessionDepartedNoGrowth, "tls-handshake">,
+       "Nor do clients that go in the middle of the handshake of TLS, and the next client is served.",
+       NothingStaysOfHandshakes, kFixed, Setup::kTlsDemanded},
   };
 }
 
