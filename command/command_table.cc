@@ -150,7 +150,7 @@ std::span<const OptionRow> AllOptions() {
        &Options::allow_write},
       {"--power-cut", " check fuzz replay shrink ",
        "Look at what is left when the power goes, too: a server's disk is nbdspec's then", &Options::power_cut},
-      {"--tls", " check fuzz diff replay shrink ",
+      {"--tls", " check selftest fuzz diff replay shrink ",
        "Hold conversations inside TLS, which a server that nbdspec starts then demands", &Options::tls},
       {"--tls-certificates", " check fuzz diff replay shrink ",
        "With ca-cert.pem, client-cert.pem and client-key.pem, server-cert.pem and server-key.pem; made where it is not "

@@ -22,10 +22,14 @@ namespace {
 using conformance::SelfTestRow;
 using engine::faults::Detector;
 
-// "caught", "MISSED"; "tests" where only the project's tests run the detectors.
+// "caught", "MISSED"; "no TLS" where no check can be asked inside of it; "tests" where only the project's tests run the
+// detectors.
 std::string Mark(const SelfTestRow& row, bool color) {
-  const std::string word = row.catches.empty() ? "tests " : row.caught() ? "caught" : "MISSED";
-  const auto shade = row.caught() ? fmt::terminal_color::green : fmt::terminal_color::red;
+  const std::string word = row.catches.empty() ? "tests "
+                           : !row.holds()      ? "MISSED"
+                           : row.caught()      ? "caught"
+                                               : "no TLS";
+  const auto shade = row.holds() ? fmt::terminal_color::green : fmt::terminal_color::red;
   return color && !row.catches.empty() ? fmt::format(fmt::fg(shade), "{}", word) : word;
 }
 
@@ -40,10 +44,13 @@ std::string NamesOf(const std::vector<Detector>& detectors) {
   return names;
 }
 
-// Shows which of its checks did not catch a fault.
+// Shows which of its checks did not catch a fault, and why some need not.
 void PrintMisses(const SelfTestRow& row) {
   for (const conformance::Catch& each : row.catches) {
-    if (!each.caught()) {
+    if (!each.why_not.empty()) {
+      fmt::print("        {} is {} inside TLS: {}\n", each.check,
+                 each.holds() ? "not asked for it" : "said not to catch it, and does", each.why_not);
+    } else if (!each.caught()) {
       fmt::print("        {} says {} and not {}: {}\n", each.check, reports::Word(each.got),
                  reports::Word(each.expected), each.saw);
     }
@@ -62,7 +69,7 @@ struct StorageTally {
 
 void TestOfStorage(const engine::faults::Fault& fault, std::uint64_t seed, StorageTally& tally) {
   const SelfTestRow row = conformance::RunFault(fault, {.seed = seed});
-  bool is_caught = row.caught();
+  bool is_caught = row.holds();
   fmt::print("{}\n", fault.name);
   for (const conformance::Catch& each : row.catches) {
     fmt::print("        {}  check {}\n", each.caught() ? "caught" : "MISSED", each.check);
@@ -106,8 +113,8 @@ ExitOrRefusal SelfTestCommand(const Options& options) {
   }
   const bool color = UseColor(options.no_color);
   const std::string prefix = options.words.empty() ? "" : options.words.front();
-  const conformance::SelfTest result =
-      conformance::RunSelfTest({.seed = options.seed, .prefix = prefix, .extended = options.extended});
+  const conformance::SelfTest result = conformance::RunSelfTest(
+      {.seed = options.seed, .prefix = prefix, .extended = options.extended, .tls = options.tls});
   if (result.rows.empty()) {
     return Refuse(
         fmt::format("no check's id begins with {}; `nbdspec list` shows every check.", engine::Quoted(prefix)));
@@ -133,12 +140,15 @@ ExitOrRefusal SelfTestCommand(const Options& options) {
     }
     fmt::print("{}: {} checks proven\n", form.form, form.proven_count);
   }
-  const auto missed = std::ranges::count_if(result.rows, [](const SelfTestRow& row) { return !row.caught(); });
+  const auto missed = std::ranges::count_if(result.rows, [](const SelfTestRow& row) { return !row.holds(); });
   const auto others = std::ranges::count_if(result.rows, [](const SelfTestRow& row) { return row.catches.empty(); });
+  const auto outside = std::ranges::count_if(
+      result.rows, [](const SelfTestRow& row) { return !row.catches.empty() && row.holds() && !row.caught(); });
   fmt::print(
-      "\n{} faults, {} caught by each of their checks, {} missed, {} for fuzzing alone, which only tests run; "
+      "\n{} faults, {} caught by each of their checks, {} missed, {} for fuzzing alone, which only tests run{}; "
       "{} checks without a fault; {} false alarms\n",
-      result.rows.size(), std::ssize(result.rows) - missed - others, missed, others, result.checks_unproven.size(),
+      result.rows.size(), std::ssize(result.rows) - missed - others - outside, missed, others,
+      outside == 0 ? "" : fmt::format(", {} without TLS alone", outside), result.checks_unproven.size(),
       result.false_alarms.size());
   return result.holds() ? reports::ExitCode::kSuccess : reports::ExitCode::kFailure;
 }

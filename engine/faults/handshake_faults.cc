@@ -150,6 +150,16 @@ Change FailsSaying(std::string text) {
       [=](Chunk& chunk) { chunk.payload = EncodePayload(ErrorPayload{.error = kEinval, .message = text}); });
 }
 
+// The server takes `flags` for set in the client's.
+Change TakesClientFlagsForSet(std::uint32_t flags) {
+  return {.received = [flags](ClientMessage& received, const Connection&) {
+    if (auto* client = std::get_if<ClientFlags>(&received)) {
+      client->flags |= flags;
+    }
+    return true;
+  }};
+}
+
 }  // namespace
 
 std::vector<Fault> HandshakeFaults() {
@@ -193,7 +203,8 @@ std::vector<Fault> HandshakeFaults() {
        ChangesGreeting([](Greeting& greeting) { greeting.option_magic += 1; })},
       {"server_haggles_without_fixed_newstyle",
        By(kHandshakeFlagsFixedNewstyle, kOptionExportNameOthersNeedFixed, kBaselineFixedNewstyleServer),
-       ChangesGreeting([](Greeting& greeting) { greeting.flags &= ~HandshakeFlag::kFixedNewstyle; })},
+       Both(ChangesGreeting([](Greeting& greeting) { greeting.flags &= ~HandshakeFlag::kFixedNewstyle; }),
+            TakesClientFlagsForSet(ClientFlag::kFixedNewstyle))},
       {"server_lists_though_it_is_not_fixed", kHandshakeFlagsFixedNewstyle, RepliesWith(kList, kAck), kNotFixed},
       {"server_informs_though_it_is_not_fixed", kOptionExportNameOthersNeedFixed, RepliesWith(kInfo, kErrUnknown),
        kNotFixed},
@@ -303,8 +314,10 @@ std::vector<Fault> HandshakeFaults() {
        RepliesWith(kStarttls, kAck)},
       {"server_wants_tls_for_info_but_has_none", kTlsModeOneOfThree, RepliesWith(kInfo, kErrTlsReqd)},
       {"server_wants_tls_for_list_only", kTlsModeOneOfThree,
-       Both(RepliesWith(kStarttls, kAck), RepliesWith(kList, kErrTlsReqd))},
-      {"server_wants_tls_later", kTlsModeConsistent, RepliesLaterWith(kInfo, kErrTlsReqd)},
+       Both(Both(RepliesWith(kStarttls, kAck), RepliesWith(kList, kErrTlsReqd)),
+            ReplacesReply(kInfo, kErrTlsReqd, kErrUnknown))},
+      {"server_wants_tls_later", kTlsModeConsistent,
+       Both(ReplacesReply(kInfo, kErrTlsReqd, kErrUnknown), RepliesLaterWith(kInfo, kErrTlsReqd))},
       {"server_has_tls_later", kTlsModeConsistent, RepliesLaterWith(kStarttls, kAck)},
       {"server_wants_tls_for_list_but_has_none", By(kTlsModeNotlsWithoutFixed, kTlsNotlsNoTlsReqd),
        RepliesWith(kList, kErrTlsReqd)},

@@ -300,6 +300,23 @@ Judgement NoPadWhenAgreed(CheckContext& context) {
 }
 
 // A server changes what it does only for a client that takes a flag: one that leaves flags is served too.
+// Where conversations are held inside TLS: the server does not hang up before it on a client that has set `flags`.
+Step StaysBeforeTls(CheckContext& context, std::uint32_t flags, std::string_view allowed) {
+  if (context.peer.tls() == nullptr) {
+    return {};
+  }
+  NBDSPEC_TRY(session, context.HagglePlain(flags));
+  const auto replies = session.Ask(Option{.option = kUnknownOption});
+  return replies || !replies.error().is_disconnect()
+             ? Step()
+             : Stop(Broken("to client flags " + ClientFlagNames(flags) + ": " + replies.error().text, allowed));
+}
+
+Judgement StaysWithoutNoZeroes(CheckContext& context) {
+  NBDSPEC_TRY(stays, StaysBeforeTls(context, ClientFlag::kFixedNewstyle, kNoDisconnect));
+  return OnEveryEnd(IsDisconnect, kNoDisconnect, ClientFlag::kFixedNewstyle)(context);
+}
+
 Judgement ServedWhateverFlags(CheckContext& context) {
   constexpr std::string_view kAllowed = "the same size and flags for clients that leave handshake flags";
   const auto reply_for = [&](std::uint32_t flags) -> std::expected<ExportNameReply, Judgement> {
@@ -313,6 +330,7 @@ Judgement ServedWhateverFlags(CheckContext& context) {
     if (!is_offered || needs_tls) {  // tls.needs-fixed.server
       continue;
     }
+    NBDSPEC_TRY(stays, StaysBeforeTls(context, flags, kAllowed));
     const auto reply = reply_for(flags);
     const std::string saw = "to client flags " + ClientFlagNames(flags) + ": ";
     if (!reply) {
@@ -411,8 +429,8 @@ std::vector<Check> HandshakeChecks() {
       {kSessionHardOnlyWhenAllowedServer, "None of the options that a client may send makes the server disconnect.",
        OnEveryEnd(IsDisconnect, kNoDisconnect), kFixed},
       {kSub<kSessionHardOnlyWhenAllowedServer, "without-no-zeroes">,
-       "Nor does any of them where the client has not set NO_ZEROES.",
-       OnEveryEnd(IsDisconnect, kNoDisconnect, ClientFlag::kFixedNewstyle), kFixed | Feature::kNoZeroes},
+       "Nor does any of them where the client has not set NO_ZEROES.", StaysWithoutNoZeroes,
+       kFixed | Feature::kNoZeroes},
       {kSessionServerErrorUnwelcome, "The server refuses an option 16 times without a disconnect.",
        ErrorsToTheUnwelcome, kFixed},
       {kHandshakeFlagsNoZeroes, "Both sides set NO_ZEROES: no pad follows the ten bytes of the EXPORT_NAME reply.",

@@ -20,7 +20,9 @@ bool IsShownByPowerCuts(const engine::faults::Detector& detector) {
 
 std::unique_ptr<conformance::Target> ReferenceWith(const engine::faults::Change& change) {
   return conformance::ReferenceTarget(
-      {.interposers = [change](engine::Layer& layer) { return engine::faults::Interpose(change, 0, &layer); }});
+      {.interposers = [change, number = std::uint64_t{0}](engine::Layer& layer) mutable {
+        return engine::faults::Interpose(change, number++, &layer);
+      }});
 }
 
 FuzzedFault FuzzFault(const engine::faults::Detection& detection, std::uint64_t seed) {
