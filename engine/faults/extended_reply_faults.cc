@@ -96,7 +96,7 @@ std::vector<Fault> ExtendedReplyFaults() {
                                const auto content = DecodePayload<OffsetData>(chunk.payload);
                                chunk.offset = content && !chunk.is_error() ? content->offset : chunk.offset;
                              })},
-      {"server_puts_no_offset_into_header_of_errors", By(kExtReplyOffset, Session(kLost, 250)),
+      {"server_puts_no_offset_into_header_of_errors", By(kExtReplyOffset, Session(kLost, 250), Exchange(kLost, 150)),
        ChangesExtendedChunks(kAnyCommand, [](Chunk& chunk) { chunk.offset = chunk.is_error() ? 0 : chunk.offset; })},
       {"server_cuts_offset_in_header_to_20_bits", By(kExtReplyOffset, Session(kWidth, 250)),
        ChangesExtendedChunks(kAnyCommand, [](Chunk& chunk) { chunk.offset &= 0xf'ffff; })},
@@ -105,10 +105,10 @@ std::vector<Fault> ExtendedReplyFaults() {
       {"server_counts_header_in_length", kExtReplyLengthAccurate,
        ChangesExtendedChunks(kRead, [](Chunk& chunk) { chunk.length_field = chunk.payload.size() + 32; })},
 
-      {"server_cuts_request_lengths_to_32_bits", Session(kWidth, 20'000),
+      {"server_cuts_request_lengths_to_32_bits", By(Session(kWidth, 20'000), Exchange(kWidth, 850)),
        ChangesRequest(kAnyCommand,
                       [](Request& request) { request.length = static_cast<std::uint32_t>(request.length); })},
-      {"server_acknowledges_write_without_payload", Session(kError, 400),
+      {"server_acknowledges_write_without_payload", By(Session(kError, 400), Exchange(kError, 2500)),
        Fails(kWrite, kOk,
              [](const Request& to, const Messages& sent) { return IsExtended(to, sent) && !to.announces_payload(); })},
       {"server_goes_on_after_oversized_payload", By(kExtRequestOversizePayloadDisconnect, Session(kRule, 250)),
@@ -121,7 +121,7 @@ std::vector<Fault> ExtendedReplyFaults() {
                    [](const Request& to, const Messages& sent) {
                      return OnPayload(to, sent) && !DecodePayload<StatusQuery>(to.payload);
                    })},
-      {"server_ignores_useless_payload", By(kExtPayloadLenEinval, Session(kRule, 250)),
+      {"server_ignores_useless_payload", By(kExtPayloadLenEinval, Session(kRule, 250), Exchange(kRule, 25'000)),
        ChangesRequest(kAnyCommand,
                       [](Request& request) {
                         if (OnUselessPayload(request, {})) {
@@ -151,14 +151,20 @@ std::vector<Fault> ExtendedReplyFaults() {
        ChangesStatus([](BlockStatus& status) { status.count_field = 0; })},
       {"server_sends_no_64_bit_descriptors", By(kExtBlockStatusExtLength, kExtBlockStatusExtCountNonzero),
        ChangesStatus([](BlockStatus& status) { status.descriptors.clear(); })},
-      {"server_extends_sign_of_status", By(kExtBlockStatusExtHighBitsZero, Session(kWidth, 2000)),
+      {"server_extends_sign_of_status",
+       By(kExtBlockStatusExtHighBitsZero, Session(kWidth, 2000), Exchange(kWidth, 750)),
        ChangesAllocation(0,
                          [](auto& all) {
                            for (Descriptor& each : all) {
                              each.status |= each.status != 0 ? 0xffff'ffff'0000'0000 : 0;
                            }
                          })},
-      {"server_caps_req_one_at_32_bits_more", kSub<kExtBlockStatusExtMirrorsRules, "huge">,
+      {"server_cuts_status_lengths_to_32_bits", Exchange(kWidth, 5000), ChangesStatus([](BlockStatus& status) {
+         for (Descriptor& each : status.descriptors) {
+           each.length = static_cast<std::uint32_t>(each.length);
+         }
+       })},
+      {"server_caps_req_one_at_32_bits_more", By(kSub<kExtBlockStatusExtMirrorsRules, "huge">, Exchange(kReqOne, 2500)),
        ChangesStatus(
            [](const Request& to, BlockStatus& status) {
              status.descriptors.front().length += to.length > UINT32_MAX ? std::uint64_t{1} << 32 : 0;
@@ -171,7 +177,8 @@ std::vector<Fault> ExtendedReplyFaults() {
          }
        })},
 
-      {"server_answers_context_that_comes_twice_once", By(kExtBlockStatusPayloadReject, Session(kRule, 90'000)),
+      {"server_answers_context_that_comes_twice_once",
+       By(kExtBlockStatusPayloadReject, Session(kRule, 90'000), Exchange(kRule, 1500)),
        ChangesQueries([](const Connection&, StatusQuery& query) {
          std::ranges::sort(query.context_ids);
          const auto [first, last] = std::ranges::unique(query.context_ids);
@@ -197,18 +204,20 @@ std::vector<Fault> ExtendedReplyFaults() {
        Fails(kBlockStatus, kOk, OnPayload)},
       {"server_disconnects_after_query_without_context", kSub<kExtBlockStatusPayloadReject, "no-context">,
        ChangesAnswer(kBlockStatus, OnPayload, [](Messages& sent) { sent.emplace_back(HardDisconnect{}); })},
-      {"server_ignores_which_contexts_are_asked", By(kExtBlockStatusPayloadFilter, Session(kRule, 2000)),
+      {"server_ignores_which_contexts_are_asked",
+       By(kExtBlockStatusPayloadFilter, Session(kRule, 2000), Exchange(kRule, 700)),
        ChangesQueries([](const Connection& on, StatusQuery& query) { query.context_ids = IdsOf(on); })},
       {"server_answers_first_context_of_query", kExtBlockStatusPayloadFilter,
        ChangesQueries([](const Connection&, StatusQuery& query) { query.context_ids.resize(1); })},
-      {"server_answers_other_context_than_asked", By(kExtBlockStatusPayloadFilter, Session(kOrder, 2000)),
+      {"server_answers_other_context_than_asked",
+       By(kExtBlockStatusPayloadFilter, Session(kOrder, 2000), Exchange(kOrder, 1000)),
        ChangesQueries([](const Connection& on, StatusQuery& query) {
          const std::vector<std::uint32_t> known = IdsOf(on);
          if (query.context_ids.size() == 1 && !known.empty()) {
            query.context_ids = {query.context_ids.front() == known.front() ? known.back() : known.front()};
          }
        })},
-      {"server_clips_status_of_more_than_all", kExtBlockStatusOutOfBounds,
+      {"server_clips_status_of_more_than_all", By(kExtBlockStatusOutOfBounds, Exchange(kClip, 450)),
        ChangesRequest(kBlockStatus,
                       [](const Connection& on, Request& request) {
                         if (!request.announces_payload() && request.length > on.export_bytes) {

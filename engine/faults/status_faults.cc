@@ -213,7 +213,7 @@ std::vector<Fault> StatusFaults() {
       {"server_describes_from_block_begin", kBlockStatusExtentConsecutive, ChangesRequest(kBlockStatus, RoundDown)},
       {"server_describes_offset_cut_to_32_bits", Exchange(kWidth, 150),
        ChangesRequest(kBlockStatus, [](Request& request) { request.offset &= 0xffff'ffff; })},
-      {"server_describes_lengths_cut_to_31_bits", Exchange(kWidth, 150),
+      {"server_describes_lengths_cut_to_31_bits", Exchange(kWidth, 3500),
        ChangesAllocation(
            0, [](auto& all) { std::ranges::for_each(all, [](Descriptor& each) { each.length &= 0x7fff'ffff; }); })},
       {"server_examines_each_byte_to_answer_status", kExtentsProposalAnswerQuickly,
@@ -275,7 +275,7 @@ std::vector<Fault> StatusFaults() {
        })},
       {"server_swaps_descriptors", Exchange(kOrder, 1500),
        ChangesAllocation(2, [](Descriptors& all) { std::swap(all[0], all[1]); })},
-      {"server_loses_last_descriptor", Exchange(kLost, 900),
+      {"server_loses_last_descriptor", Exchange(kLost, 3500),
        ChangesAllocation(1, [](Descriptors& all) { all.pop_back(); })},
       {"server_loses_third_descriptor", Exchange(kLost, 7000),
        ChangesAllocation(3, [](Descriptors& all) { all.erase(all.begin() + 2); })},

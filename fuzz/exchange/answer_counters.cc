@@ -9,6 +9,7 @@
 #include <iterator>
 
 #include "engine/wire/fields.h"
+#include "engine/wire/payloads.h"
 #include "engine/wire/protocol.h"
 #include "fuzz/inputs/random.h"
 
@@ -29,14 +30,15 @@ void Count(std::initializer_list<std::uint64_t> facts) { kinds_seen[Mix(facts) %
 // The context, how many descriptors, and the statuses of the first and the last.
 void CountStatus(const Request& request, const Chunk& chunk) {
   constexpr std::size_t kIdBytes = 4;
-  constexpr std::size_t kDescriptorBytes = 8;
+  const std::size_t head_bytes = engine::BlockStatus::HeadBytes(chunk.form);
+  const std::size_t bytes_each = engine::BlockStatus::DescriptorBytes(chunk.form);
   const engine::ByteView payload(chunk.payload);
-  if (payload.size() < kIdBytes + kDescriptorBytes) {
+  if (payload.size() < head_bytes + bytes_each) {
     return;
   }
-  const std::size_t count = (payload.size() - kIdBytes) / kDescriptorBytes;
+  const std::size_t count = (payload.size() - head_bytes) / bytes_each;
   Count({kStatus, request.flags, payload[kIdBytes - 1], std::min<std::size_t>(count, 16),
-         payload[kIdBytes + kDescriptorBytes - 1], payload.back()});
+         payload[head_bytes + bytes_each - 1], payload.back()});
 }
 
 }  // namespace
@@ -53,7 +55,7 @@ void CountAnswer(const Request& request, const Negotiated& state, const Received
   for (const Chunk& chunk : answer.chunks) {
     Count({kMessage, request.type, before, chunk.type, chunk.flags});
     before = chunk.type;
-    if (chunk.type == engine::ChunkType::kBlockStatus) {
+    if (chunk.type == engine::BlockStatus::ChunkTypeOf(chunk.form)) {
       CountStatus(request, chunk);
     } else if (chunk.is_error() && chunk.payload.size() >= sizeof(std::uint32_t)) {
       error = engine::GetBigEndian<std::uint32_t>(chunk.payload);

@@ -31,9 +31,34 @@ constexpr std::uint64_t kOtherBytes = 4096;
 constexpr std::uint32_t kOtherBlockBytes = 512;
 
 const OptionStep kStructuredReply = {.option = OptionType::kStructuredReply};
+const OptionStep kExtendedHeaders = {.option = OptionType::kExtendedHeaders};
+const OptionStep kSetBoth = {.option = OptionType::kSetMetaContext,
+                             .names = {std::string(engine::kBaseAllocation), std::string(engine::kBlockIndexContext)}};
 const OptionStep kSetAll = {.option = OptionType::kSetMetaContext,
-                            .names = {std::string(engine::kBaseAllocation), std::string(engine::kBlockIndexContext)}};
+                            .names = {std::string(engine::kBaseAllocation), std::string(engine::kBlockIndexContext),
+                                      std::string(engine::kBlockCountdownContext)}};
 const OptionStep kGo = {.option = OptionType::kGo};
+
+// Whether compact headers cannot carry `step`, or not all of it.
+bool IsExtended(const RequestStep& step) {
+  return step.length > UINT32_MAX || step.is_unannounced || (step.flags & engine::CommandFlag::kPayloadLen) != 0;
+}
+
+// What the connections of `script` say: its options, or the usual ones.
+std::vector<const OptionStep*> OptionsOf(const engine::Script& script) {
+  std::vector<const OptionStep*> options = HagglingOf(script);
+  const auto first = std::ranges::find_if(
+      script.steps, [](const engine::Step& step) { return std::holds_alternative<RequestStep>(step); });
+  const bool has_none = options.empty();
+  const bool is_extended = has_none ? first != script.steps.end() && IsExtended(std::get<RequestStep>(*first))
+                                    : *options[0] == kExtendedHeaders;
+  if (is_extended && options.size() < 2) {
+    options = {&kExtendedHeaders, &kSetAll};
+  } else if (has_none) {
+    options = {&kStructuredReply, &kSetBoth};
+  }
+  return options;
+}
 
 // One connection to the reference server in memory, from the greeting to the last answer.
 class ExchangeClient : private engine::ClientNegotiation {
@@ -47,12 +72,12 @@ class ExchangeClient : private engine::ClientNegotiation {
         connection_(connection),
         wrong_(std::move(wrong)),
         unusual_(is_plain_ ? std::nullopt : std::optional<UnusualAnswers>(std::in_place, connection, wrong_.get())),
-        server_({.extended_headers = false}, {&served, &other}, unusual_ ? &*unusual_ : wrong_.get()),
-        judge_({.extended_headers = false}, {&served, &other}, is_plain_) {
+        server_({}, {&served, &other}, unusual_ ? &*unusual_ : wrong_.get()),
+        judge_({}, {&served, &other}, is_plain_) {
     Deliver({});  // The server sends its greeting unasked.
   }
 
-  // Haggles: `options`, then what is missing; everything on offer if there are none.
+  // Haggles: `options`, then what is missing.
   Found Haggle(std::span<const OptionStep* const> options) {
     const auto greeting = Greet();
     if (!greeting || *greeting != engine::Greeting{}) {
@@ -60,8 +85,7 @@ class ExchangeClient : private engine::ClientNegotiation {
                           .saw = greeting ? engine::Describe(ServerMessage(*greeting)) : greeting.error()};
     }
     judge_.SetFlags(negotiated().client_flags);
-    const OptionStep* const usual[] = {&kStructuredReply, &kSetAll};
-    for (const OptionStep* option : options.empty() ? std::span<const OptionStep* const>(usual) : options) {
+    for (const OptionStep* option : options) {
       if (auto found = judge_.has_ended() ? Found() : Do(*option)) {
         return found;
       }
@@ -173,7 +197,8 @@ class ExchangeClient : private engine::ClientNegotiation {
 
 // Buffers that outlive an execution: allocating them costs more than the small exchanges they serve.
 struct Buffers {
-  std::array<std::vector<Request>, engine::kConnectionsMax> requests;  // Not yet sent, by connection.
+  std::array<std::vector<const RequestStep*>, engine::kConnectionsMax> steps;  // Not yet sent, by connection.
+  std::vector<Request> requests;
   std::vector<ReceivedAnswer> answers;
   ReferenceJudge judge;
 };
@@ -185,15 +210,15 @@ class ExchangeRun {
         make_interposer_(make_interposer),
         buffers_(buffers),
         served_(MakeExport(script)),
-        haggling_(HagglingOf(script)) {
+        haggling_(OptionsOf(script)) {
     served_.options.block_size.maximum = kRequestBytesMax;
-    std::ranges::for_each(buffers_.requests, [](auto& requests) { requests.clear(); });
+    std::ranges::for_each(buffers_.steps, [](auto& steps) { steps.clear(); });
   }
 
   Found Run() {
     for (const engine::Step& step : script_.steps) {
       if (const auto* request = std::get_if<RequestStep>(&step)) {
-        buffers_.requests[(request->connection - 1U) % engine::kConnectionsMax].push_back(MakeRequest(*request));
+        buffers_.steps[(request->connection - 1U) % engine::kConnectionsMax].push_back(request);
       } else if (std::holds_alternative<engine::WaitStep>(step)) {
         if (auto found = SendAll()) {
           return found;
@@ -206,16 +231,16 @@ class ExchangeRun {
  private:
   Found SendAll() {
     for (std::size_t connection = 0; connection < engine::kConnectionsMax; ++connection) {
-      std::vector<Request>& requests = buffers_.requests[connection];
-      if (auto found = requests.empty() ? Found() : Send(connection, requests)) {
+      std::vector<const RequestStep*>& steps = buffers_.steps[connection];
+      if (auto found = steps.empty() ? Found() : Send(connection, steps)) {
         return found;
       }
-      requests.clear();
+      steps.clear();
     }
     return std::nullopt;
   }
 
-  Found Send(std::size_t connection, std::span<Request> requests) {
+  Found Send(std::size_t connection, std::span<const RequestStep* const> steps) {
     std::unique_ptr<ExchangeClient>& client = clients_[connection];
     if (client == nullptr) {
       const auto number = static_cast<std::uint8_t>(connection + 1);
@@ -232,8 +257,16 @@ class ExchangeRun {
       Enter(*client->entered());
     }
     const std::uint64_t cookie = cookie_;
-    for (Request& request : requests) {
-      request.cookie = cookie_++;
+    std::vector<Request>& requests = buffers_.requests;
+    requests.clear();
+    for (const RequestStep* step : steps) {
+      if (auto request = MakeRequest(*step, client->agreed().headers, client->agreed().contexts)) {
+        request->cookie = cookie_++;
+        requests.push_back(*std::move(request));
+      }
+    }
+    if (requests.empty()) {
+      return std::nullopt;
     }
     if (auto found = client->Exchange(requests, cookie, buffers_.answers)) {
       return Under("requests " + std::to_string(cookie) + " to " + std::to_string(cookie_ - 1), std::move(found));

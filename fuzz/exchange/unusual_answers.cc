@@ -17,6 +17,7 @@ using engine::ChunkType;
 using engine::CommandFlag;
 using engine::CommandType;
 using engine::Descriptor;
+using engine::HeaderForm;
 using engine::NbdError;
 using engine::Option;
 using engine::OptionReply;
@@ -47,6 +48,14 @@ bool HasFailed(const std::vector<ServerMessage>& sent) {
 }  // namespace
 
 bool UnusualAnswers::BeforeServer(engine::ClientMessage& received, const engine::Negotiated& state) {
+  auto* request = std::get_if<Request>(&received);
+  const bool has_query =
+      request != nullptr && request->type == CommandType::kBlockStatus && request->announces_payload();
+  // The ids that the client was given are not the server's.
+  if (auto query = has_query ? engine::DecodePayload<engine::StatusQuery>(request->payload) : std::nullopt) {
+    std::ranges::transform(query->context_ids, query->context_ids.begin(), [&](std::uint32_t id) { return IdFor(id); });
+    request->payload = EncodePayload(*query);
+  }
   return inner_ == nullptr || inner_->BeforeServer(received, state);
 }
 
@@ -124,7 +133,7 @@ void UnusualAnswers::ChangeContent(const Request& request, const engine::Negotia
   for (ServerMessage& message : sent) {
     Chunk& chunk = std::get<Chunk>(message);
     chunk.flags = 0;
-    if (chunk.type == ChunkType::kBlockStatus) {
+    if (chunk.type == engine::BlockStatus::ChunkTypeOf(request.form)) {
       ChangeDescriptors(request, state, chunk);
     }
     if (chunk.type == ChunkType::kOffsetData && chunk.payload.size() > kOffsetBytes + 1 && !is_whole) {
@@ -146,7 +155,7 @@ void UnusualAnswers::CutIntoPieces(const Chunk& data, Sent& pieces) {
   for (std::size_t left = 1 + Choose(kPiecesMax); !rest.empty(); --left) {
     const std::size_t count = left == 1 ? rest.size() : 1 + Choose(rest.size());
     const ByteView bytes = rest.first(count);
-    Chunk piece = {.type = ChunkType::kOffsetData, .cookie = data.cookie};
+    Chunk piece = {.form = data.form, .type = ChunkType::kOffsetData, .cookie = data.cookie, .offset = data.offset};
     if (random_.OneIn(2) && IsZeroes(bytes)) {
       piece.type = ChunkType::kOffsetHole;
       piece.payload =
@@ -163,7 +172,7 @@ void UnusualAnswers::CutIntoPieces(const Chunk& data, Sent& pieces) {
 
 // Whatever is claimed stays true: of what the server did not describe, nothing is claimed.
 void UnusualAnswers::ChangeDescriptors(const Request& request, const engine::Negotiated& state, Chunk& chunk) {
-  auto status = engine::DecodePayload<engine::BlockStatus>(chunk.payload);
+  auto status = engine::DecodeBlockStatus(chunk.type, chunk.payload);
   if (!status || status->descriptors.empty()) {
     return;
   }
@@ -173,28 +182,29 @@ void UnusualAnswers::ChangeDescriptors(const Request& request, const engine::Neg
   status->context_id = IdFor(status->context_id);
   std::vector<Descriptor>& all = status->descriptors;
   const bool req_one = (request.flags & CommandFlag::kReqOne) != 0;
+  const std::uint64_t lengths = std::uint64_t{1} << (request.form == HeaderForm::kExtended ? 40 : 32);
   const std::size_t index = Choose(all.size());
   switch (Choose(6)) {
     case 0:  // A short answer.
       all.resize(index + 1);
-      all.back().length = 1 + static_cast<std::uint32_t>(Choose(all.back().length));
+      all.back().length = 1 + Choose(all.back().length);
       break;
     case 1:  // One that could be two.
       if (!req_one && all[index].length > 1) {
-        const auto first = 1 + static_cast<std::uint32_t>(Choose(all[index].length - 1));
+        const std::uint64_t first = 1 + Choose(all[index].length - 1);
         all.insert(all.begin() + static_cast<std::ptrdiff_t>(index), {.length = first, .status = all[index].status});
         all[index + 1].length -= first;
       }
       break;
     case 2:  // A claim that is not made.
       if (has_flags) {
-        all[index].status &= static_cast<std::uint32_t>(Choose(3));
+        all[index].status &= Choose(3);
       }
       break;
     case 3:  // Longer than asked for, by any amount.
       if (!req_one && has_flags) {
         all.back().status = 0;
-        all.back().length += static_cast<std::uint32_t>(Choose(0x100000000 - all.back().length));
+        all.back().length += Choose(lengths - all.back().length);
       }
       break;
     case 4:  // As if REQ_ONE had been set.
@@ -206,10 +216,10 @@ void UnusualAnswers::ChangeDescriptors(const Request& request, const engine::Neg
   chunk.payload = EncodePayload(*status);
 }
 
-// To a request without data, a simple reply will do.
+// To a request without data, a simple reply will do in the compact form.
 void UnusualAnswers::ChangeOther(const Request& request, Sent& sent) {
   const auto* chunk = sent.size() == 1 ? std::get_if<Chunk>(&sent[0]) : nullptr;
-  if (chunk == nullptr || random_.OneIn(2)) {
+  if (chunk == nullptr || chunk->form == HeaderForm::kExtended || random_.OneIn(2)) {
     return;
   }
   const auto error = engine::DecodeErrorPayload(chunk->type, chunk->payload);
@@ -227,12 +237,11 @@ void UnusualAnswers::Finish(const Request& request, Sent& sent) {
     if (has_offset) {
       error.offset = request.offset + Choose(request.length);
     }
-    sent.emplace_back(Chunk{.type = has_offset ? ChunkType::kErrorOffset : ChunkType::kError,
-                            .cookie = request.cookie,
-                            .payload = EncodePayload(error)});
+    sent.emplace_back(
+        ChunkFor(request, has_offset ? ChunkType::kErrorOffset : ChunkType::kError, EncodePayload(error)));
   }
   if (random_.OneIn(3)) {
-    sent.emplace_back(Chunk{.type = ChunkType::kNone, .cookie = request.cookie});
+    sent.emplace_back(ChunkFor(request));
   }
   std::get<Chunk>(sent.back()).flags = ChunkFlag::kDone;
 }

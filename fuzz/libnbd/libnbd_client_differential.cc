@@ -197,7 +197,9 @@ class LibnbdRun {
     }
     for (const engine::Step& step : script_.steps) {
       if (const auto* request = std::get_if<RequestStep>(&step)) {
-        requests_.push_back(MakeRequest(*request));
+        if (auto made = MakeRequest(*request)) {
+          requests_.push_back(*std::move(made));
+        }
       } else if (std::holds_alternative<engine::WaitStep>(step)) {
         if (auto found = SendAll()) {
           return found;

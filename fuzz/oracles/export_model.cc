@@ -10,6 +10,7 @@
 #include "engine/base/check.h"
 #include "engine/extents/extent_map.h"
 #include "engine/layers/filters.h"
+#include "engine/script/step_request.h"
 #include "engine/wire/protocol.h"
 
 namespace nbdspec::fuzz {
@@ -77,17 +78,18 @@ std::vector<const engine::OptionStep*> HagglingOf(const engine::Script& script) 
   return options;
 }
 
-engine::Request MakeRequest(const engine::RequestStep& step) {
-  engine::Request request = {.flags = step.flags,
-                             .type = static_cast<std::uint16_t>(step.command),
-                             .offset = step.offset,
-                             .length = step.length};
-  if (request.type == CommandType::kRead || request.type == CommandType::kWrite) {
-    request.length = std::min<std::uint64_t>(request.length, kRequestBytesMax + 1);
+std::optional<engine::Request> MakeRequest(const engine::RequestStep& step, engine::HeaderForm form,
+                                           std::span<const engine::MetaContext> contexts) {
+  engine::RequestStep cut = step;
+  if (step.command == engine::Command::kRead || step.command == engine::Command::kWrite) {
+    cut.length = std::min<std::uint64_t>(step.length, kRequestBytesMax + 1);
+  } else if (step.command == engine::Command::kStatus && form == engine::HeaderForm::kCompact) {
+    cut.flags &= static_cast<std::uint16_t>(~CommandFlag::kPayloadLen);
   }
-  if (request.type == CommandType::kWrite) {
-    request.payload.resize(request.length);
-    engine::FillWithPattern(step.pattern, request.offset, request.payload);
+  auto request = engine::RequestFor(cut, form, contexts);
+  if (request && request->type == CommandType::kWrite && request->announces_payload()) {
+    request->payload.resize(request->length);
+    engine::FillWithPattern(step.pattern, request->offset, request->payload);
   }
   return request;
 }

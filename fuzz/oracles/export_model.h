@@ -11,6 +11,8 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -20,6 +22,7 @@
 #include "engine/script/script.h"
 #include "engine/server/server.h"
 #include "engine/wire/messages.h"
+#include "engine/wire/payloads.h"
 
 namespace nbdspec::fuzz {
 
@@ -35,8 +38,12 @@ engine::Export MakeExport(const engine::Script& script);
 // How each of its connections haggles: the options up to the first request.
 std::vector<const engine::OptionStep*> HagglingOf(const engine::Script& script);
 
-// Without a cookie. A READ or WRITE of more than kRequestBytesMax is cut to one byte more.
-engine::Request MakeRequest(const engine::RequestStep& step);
+// The request of `step` on a connection that has agreed on `form` and selected `contexts`; without a cookie. A READ or
+// WRITE of more than kRequestBytesMax is cut to one byte more. Nothing where the form cannot carry it. PAYLOAD_LEN is
+// left out of compact statuses: it would make most of them fail alike.
+std::optional<engine::Request> MakeRequest(const engine::RequestStep& step,
+                                           engine::HeaderForm form = engine::HeaderForm::kCompact,
+                                           std::span<const engine::MetaContext> contexts = {});
 
 // --- The model ---
 
