@@ -26,7 +26,7 @@ Change RoundsOutwards(std::uint16_t command) {
 Change TakesDataForRequest() {
   return ChangesAnswer(kWrite, OnError, [](const Request& to, Messages& sent) {
     if (to.payload.size() >= kCookieAt + 8) {
-      sent.emplace_back(NoneChunk({.cookie = GetBigEndian<std::uint64_t>(to.payload, kCookieAt)}));
+      sent.emplace_back(NoneChunk({.form = to.form, .cookie = GetBigEndian<std::uint64_t>(to.payload, kCookieAt)}));
     }
   });
 }
