@@ -144,22 +144,13 @@ std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine
 
 // --- Requests and replies ---
 
-void LiveConnection::Put(const engine::RequestStep& request, std::uint64_t cookie) {
-  const HeaderForm form = negotiated().headers;
-  const bool is_marked = form == HeaderForm::kExtended && request.command == engine::Command::kWrite;
-  const std::uint16_t payload_flag = is_marked ? engine::CommandFlag::kPayloadLen : std::uint16_t{0};
-  Encode(engine::ClientMessage(engine::Request{.form = form,
-                                               .flags = static_cast<std::uint16_t>(request.flags | payload_flag),
-                                               .type = static_cast<std::uint16_t>(request.command),
-                                               .cookie = cookie,
-                                               .offset = request.offset,
-                                               .length = request.length}),
-         sent_.bytes);
-  if (request.command == engine::Command::kWrite) {
-    const std::size_t begin = sent_.bytes.size();
-    sent_.bytes.resize(begin + request.length);
-    engine::FillWithPattern(request.pattern, request.offset, std::span(sent_.bytes).subspan(begin));
-  }
+void LiveConnection::Put(engine::Request request, std::uint8_t pattern) {
+  const std::uint64_t offset = request.offset;
+  const std::size_t data_bytes = request.type == engine::CommandType::kWrite ? request.length : 0;
+  Encode(engine::ClientMessage(std::move(request)), sent_.bytes);
+  const std::size_t begin = sent_.bytes.size();
+  sent_.bytes.resize(begin + data_bytes);
+  engine::FillWithPattern(pattern, offset, std::span(sent_.bytes).subspan(begin));
 }
 
 template <HeaderForm form>

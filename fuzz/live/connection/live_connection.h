@@ -67,8 +67,8 @@ class LiveConnection : private engine::ClientNegotiation {
   // Forgets the bytes that passed; nothing may be in flight.
   void StartRecord();
 
-  // Writes a request to be sent by Flush.
-  void Put(const engine::RequestStep& request, std::uint64_t cookie);
+  // Writes a request to be sent by Flush; after a WRITE, whatever its flags say, its data: `pattern`.
+  void Put(engine::Request request, std::uint8_t pattern);
   [[nodiscard]] std::size_t unsent_bytes() const { return sent_.rest().size(); }
   conformance::Ending Flush(Clock::time_point deadline);
 

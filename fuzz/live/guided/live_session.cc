@@ -28,7 +28,8 @@ bool IsOffered(const engine::Legality& legality) {
   using engine::Reason;
   constexpr Reason kReasons[] = {Reason::kUnknownCommand,   Reason::kNotOffered,     Reason::kUnknownFlag,
                                  Reason::kInapplicableFlag, Reason::kFlagNotOffered, Reason::kReadOnly,
-                                 Reason::kNoContext,        Reason::kMisaligned,     Reason::kTooLong};
+                                 Reason::kNoContext,        Reason::kBadQuery,       Reason::kMisaligned,
+                                 Reason::kTooLong};
   return std::ranges::none_of(kReasons, [&](Reason reason) { return legality.Has(reason); });
 }
 

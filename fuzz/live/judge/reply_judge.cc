@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/exchange/status.h"
+#include "engine/script/step_request.h"
 #include "engine/spec/catalogue.h"
 #include "engine/spec/ids.h"
 
@@ -19,8 +20,8 @@ using engine::Reason;
 
 namespace {
 
-constexpr std::uint16_t kKnownFlags =
-    CommandFlag::kFua | CommandFlag::kNoHole | CommandFlag::kDf | CommandFlag::kReqOne | CommandFlag::kFastZero;
+constexpr std::uint16_t kKnownFlags = CommandFlag::kFua | CommandFlag::kNoHole | CommandFlag::kDf |
+                                      CommandFlag::kReqOne | CommandFlag::kFastZero | CommandFlag::kPayloadLen;
 constexpr std::size_t kDataOffsetBytes = 8;  // Before the data of a content chunk.
 
 constexpr auto kLiveRequirements = std::to_array<std::string_view>({
@@ -40,6 +41,8 @@ constexpr auto kLiveRequirements = std::to_array<std::string_view>({
     spec::kStructuredChunkMagic,
     spec::kTransmissionMagicExtendedGatedServer,
     spec::kExtReplyMagic,
+    spec::kExtReplyOnlyExtended,
+    spec::kExtReplyCookie,
 });
 
 std::string RangeText(ByteRange range) {
@@ -73,11 +76,10 @@ std::string_view RequirementOf(Refutation::Promise promise) {
   return spec::kTransmissionWriteThenReply;
 }
 
-engine::RequestHead HeadOf(const engine::RequestStep& request) {
-  return {.flags = request.flags,
-          .type = static_cast<std::uint16_t>(request.command),
-          .offset = request.offset,
-          .length = request.length};
+// Whether it is a write whose data may be taken for requests.
+bool IsUnannounced(const engine::RequestStep& request, const engine::Negotiated& negotiated) {
+  return request.is_unannounced && request.command == Command::kWrite &&
+         negotiated.headers == engine::HeaderForm::kExtended;
 }
 
 // What `request` does with the bytes of the export when it succeeds.
@@ -98,8 +100,8 @@ Access AccessOf(const engine::RequestStep& request, const engine::Exchange& exch
   } else if (request.command == Command::kFlush) {
     access.kind = Access::Kind::kFlushes;
   }
-  if (exchange.legality.Has(Reason::kPastEnd)) {
-    return access;  // Nobody says what becomes of the part inside.
+  if (exchange.legality.Has(Reason::kPastEnd) || IsUnannounced(request, negotiated)) {
+    return access;  // Nobody says what becomes of the part inside, or whether there is data.
   }
   if (request.command == Command::kWrite) {
     access.effect = {.kind = Effect::Kind::kPattern, .pattern = request.pattern};
@@ -110,9 +112,9 @@ Access AccessOf(const engine::RequestStep& request, const engine::Exchange& exch
 }
 
 FindingKind KindOf(std::string_view requirement, const engine::Answer& answer) {
-  constexpr auto kAboutErrors =
-      std::to_array<std::string_view>({spec::kStructuredErrorNonzero, spec::kStructuredErrorOffsetNonzero,
-                                       spec::kStructuredReadDf64k, spec::kStructuredReadDfEoverflowNoContent});
+  constexpr auto kAboutErrors = std::to_array<std::string_view>(
+      {spec::kStructuredErrorNonzero, spec::kStructuredErrorOffsetNonzero, spec::kStructuredReadDf64k,
+       spec::kStructuredReadDfEoverflowNoContent, spec::kExtBlockStatusPayloadReject});
   const bool is_about_errors =
       std::ranges::find(kAboutErrors, requirement) != kAboutErrors.end() ||
       std::ranges::find(engine::ErrorRules(), requirement, &engine::Rule::requirement) != engine::ErrorRules().end();
@@ -124,7 +126,15 @@ FindingKind KindOf(std::string_view requirement, const engine::Answer& answer) {
 }  // namespace
 
 engine::Legality LegalityOf(const engine::RequestStep& request, const engine::Negotiated& negotiated) {
-  return engine::LegalityOf(HeadOf(request), negotiated);
+  const auto sent = engine::RequestFor(request, negotiated.headers, negotiated.contexts);
+  engine::Legality legality =
+      sent ? engine::LegalityOf(engine::RequestHead::Of(*sent), negotiated) : engine::Legality{};
+  if (!sent) {
+    legality.Add(Reason::kTooLong);
+  } else if (IsUnannounced(request, negotiated)) {
+    legality.Add(Reason::kUnspecified);
+  }
+  return legality;
 }
 
 std::string RequestKindOf(const engine::RequestStep& request) {
@@ -133,18 +143,23 @@ std::string RequestKindOf(const engine::RequestStep& request) {
                                    {CommandFlag::kNoHole, " no-hole"},
                                    {CommandFlag::kDf, " df"},
                                    {CommandFlag::kReqOne, " req-one"},
-                                   {CommandFlag::kFastZero, " fast"}}) {
+                                   {CommandFlag::kFastZero, " fast"},
+                                   {CommandFlag::kPayloadLen, " payload"}}) {
     kind += (request.flags & flag) != 0 ? word : "";
   }
+  kind += request.is_unannounced ? " unannounced" : "";
   return kind + ((request.flags & ~kKnownFlags) != 0 ? " flags" : "");
 }
 
 std::span<const std::string_view> LiveRequirements() { return kLiveRequirements; }
 
-Access ReplyJudge::Start(const engine::RequestStep& request, const engine::Negotiated& negotiated, Ticket ticket,
-                         ConcurrentModel& model) {
+Access ReplyJudge::Start(const engine::RequestStep& request, const engine::Request& sent,
+                         const engine::Negotiated& negotiated, Ticket ticket, ConcurrentModel& model) {
   request_ = request;
-  exchange_.Start(HeadOf(request), negotiated);
+  exchange_.Start(engine::RequestHead::Of(sent), negotiated);
+  if (IsUnannounced(request, negotiated)) {
+    exchange_.legality.Add(Reason::kUnspecified);
+  }
   wrong_data_.reset();
   beside_write_.reset();
   ticket_ = ticket;

@@ -22,9 +22,11 @@
 
 namespace nbdspec::fuzz {
 
+// Too long where the form of headers cannot carry it. What answers a write that is not announced is open: its server
+// may take the data for requests.
 engine::Legality LegalityOf(const engine::RequestStep& request, const engine::Negotiated& negotiated);
 
-// "read df", "zero fast no-hole", "status req-one".
+// "read df", "zero fast no-hole", "status req-one payload".
 std::string RequestKindOf(const engine::RequestStep& request);
 
 // What fails a server.
@@ -39,10 +41,10 @@ std::span<const std::string_view> LiveRequirements();
 
 class ReplyJudge {
  public:
-  // Begins a new request, which is `ticket` in `model`; it and `negotiated` outlive the request. Returns what it does
-  // with the bytes.
-  Access Start(const engine::RequestStep& request, const engine::Negotiated& negotiated, Ticket ticket,
-               ConcurrentModel& model);
+  // Begins a new request, sent as `sent`, which is `ticket` in `model`; it and `negotiated` outlive the request.
+  // Returns what it does with the bytes.
+  Access Start(const engine::RequestStep& request, const engine::Request& sent, const engine::Negotiated& negotiated,
+               Ticket ticket, ConcurrentModel& model);
 
   // Takes one message of the answer.
   void Take(const ReplyView& reply);

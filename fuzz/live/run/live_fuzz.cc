@@ -31,19 +31,36 @@ std::uint64_t SeedOf(std::uint64_t seed, std::uint64_t number) {
   return engine::Mixed(seed + (number + 1) * engine::kMixStep);
 }
 
-// The ways to haggle that are taken in turn, one for each start of the server.
-std::vector<std::vector<engine::OptionStep>> Hagglings(const std::vector<engine::OptionStep>& base,
-                                                       const Offer& offer) {
+// `haggling`, which ends with base:allocation, with all other contexts of `offer` besides.
+std::vector<engine::OptionStep> WithAllContexts(std::vector<engine::OptionStep> haggling, const Offer& offer) {
+  std::ranges::copy_if(offer.listed_contexts, std::back_inserter(haggling.back().names),
+                       [](const std::string& name) { return name != engine::kBaseAllocation; });
+  return haggling;
+}
+
+// The ways to haggle that are taken in turn, one for each kScriptsPerConnection scripts.
+std::vector<std::vector<engine::OptionStep>> Hagglings(const std::vector<engine::OptionStep>& base, const Offer& offer,
+                                                       const std::optional<Offer>& extended) {
+  const std::vector<engine::OptionStep> plain = {engine::OptionStep{}};
   if (!offer.structured_replies) {
     return {{base.front()}};
   }
   if (base.size() == 1) {
-    return {base, base, {engine::OptionStep{}}};
+    return {base, base, plain};
   }
-  std::vector<engine::OptionStep> all = base;
-  std::ranges::copy_if(offer.listed_contexts, std::back_inserter(all.back().names),
-                       [](const std::string& name) { return name != engine::kBaseAllocation; });
-  return {base, base, all, base, {engine::OptionStep{}}};
+  const std::vector<engine::OptionStep> all = WithAllContexts(base, offer);
+  if (!extended) {
+    return {base, base, all, base, plain};
+  }
+  // Without contexts, too: then no BLOCK_STATUS is right.
+  const std::vector<engine::OptionStep> bare = {engine::OptionStep{.option = engine::OptionType::kExtendedHeaders}};
+  return {base, WithAllContexts(ExtendedHaggling(), *extended), all, ExtendedHaggling(), base, plain, bare};
+}
+
+// Whether few servers go on after it: what comes after it in a script would not be sent.
+bool EndsConnections(const engine::Step& step) {
+  const auto* const request = std::get_if<engine::RequestStep>(&step);
+  return request != nullptr && request->is_unannounced;
 }
 
 // One after the other, the last ones only: the last script may need what was sent before it.
@@ -62,8 +79,10 @@ Script Joined(const std::vector<Script>& history) {
     }
   }
   for (; first != history.end(); ++first) {
-    std::ranges::copy_if(first->steps, std::back_inserter(joined.steps),
-                         [](const engine::Step& step) { return !std::holds_alternative<engine::OptionStep>(step); });
+    const bool is_last = std::next(first) == history.end();
+    std::ranges::copy_if(first->steps, std::back_inserter(joined.steps), [is_last](const engine::Step& step) {
+      return !std::holds_alternative<engine::OptionStep>(step) && (is_last || !EndsConnections(step));
+    });
     joined.steps.emplace_back(engine::WaitStep{});
   }
   return joined;
@@ -123,6 +142,7 @@ class Fuzzer {
       return std::unexpected(Trouble{"The export is empty, so there is nothing to fuzz. Serve one with some bytes."});
     }
     report_.is_unusable = false;
+    extended_ = server_->LearnExtended();
     while (!IsOver()) {
       NBDSPEC_RETURN_IF_ERROR(RunOne(report_.script_count));
     }
@@ -133,9 +153,11 @@ class Fuzzer {
     if (history_.size() >= options_.scripts_per_server) {
       NBDSPEC_RETURN_IF_ERROR(StartAgain());
     }
-    const auto hagglings = Hagglings(server_->usual_haggling(), server_->offer());
-    const auto& haggling = hagglings[start_count_ % hagglings.size()];
-    Offer offer = server_->offer();
+    const auto hagglings = Hagglings(server_->usual_haggling(), server_->offer(), extended_);
+    const auto& haggling = hagglings[(options_.seed + number / kScriptsPerConnection) % hagglings.size()];
+    const bool is_extended =
+        std::ranges::count(haggling, engine::OptionType::kExtendedHeaders, &engine::OptionStep::option) > 0;
+    Offer offer = is_extended ? *extended_ : server_->offer();
     offer.structured_replies = offer.structured_replies && haggling.front() != engine::OptionStep{};
     offer.contexts = haggling.size() > 1 ? offer.contexts : std::vector<engine::MetaContext>{};
     history_.push_back(RandomScript(SeedOf(options_.seed, number), offer, server_->windows(),
@@ -168,7 +190,6 @@ class Fuzzer {
 
   std::expected<void, Trouble> StartAgain() {
     history_.clear();
-    ++start_count_;
     std::expected<void, Trouble> restarted = server_->Restart();
     for (int tries_left = 2; !restarted && tries_left > 0; --tries_left) {
       restarted = server_->Restart();
@@ -313,9 +334,9 @@ class Fuzzer {
   FuzzOptions options_;
   const Clock::time_point begun_ = Clock::now();
   std::unique_ptr<LiveServer> server_;
+  std::optional<Offer> extended_;
   std::optional<FindingStore> store_;
-  std::vector<Script> history_;  // Since the server was started.
-  std::uint64_t start_count_ = 0;
+  std::vector<Script> history_;                // Since the server was started.
   std::map<std::string, std::size_t> by_key_;  // Indices of report_.findings.
   FuzzReport report_;
 };

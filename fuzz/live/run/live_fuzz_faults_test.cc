@@ -180,6 +180,13 @@ constexpr auto kStrays = std::to_array<Meeting>({
     {"server_answers_cache_twice", "cache 0 +512\n", spec::kTransmissionReplyPerRequest},
     {"server_answers_cache_twice", "option go\ncache 0 +512\n", spec::kTransmissionReplyPerRequest},
     {"server_answers_disc", "flush\n", spec::kDiscNoReply},
+    {"server_sends_bytes_that_are_no_message", "option extended-headers\ncache 0 +512\n", spec::kExtReplyMagic},
+    {"server_answers_extended_flush_in_structured_form", "option extended-headers\nflush\n",
+     spec::kExtReplyOnlyExtended},
+    {"server_mistakes_each_twentieth_cookie",
+     "option extended-headers\nflush\nflush\nflush\nflush\nflush\nflush\nflush\nflush\nflush\nflush\nflush\nflush\n"
+     "flush\nflush\nflush\nflush\nflush\nflush\nflush\nflush\n",
+     spec::kExtReplyCookie},
 });
 
 TEST(LiveFuzz, WhatIsNoAnswerIsJudgedByTheFormThatWasAgreedAndUntilTheEnd) {
@@ -192,6 +199,19 @@ TEST(LiveFuzz, WhatIsNoAnswerIsJudgedByTheFormThatWasAgreedAndUntilTheEnd) {
     EXPECT_EQ(wrong->finding->kind, FindingKind::kBrokenRule) << fault;
     EXPECT_EQ(wrong->finding->rule, rule) << fault;
   }
+}
+
+// What the form of headers cannot carry is left out; what it can is sent, and judged.
+TEST(LiveFuzz, AWideRequestIsSentInExtendedHeadersAlone) {
+  const auto count = [](std::string_view text) {
+    const auto script = engine::ParseScript(text);
+    EXPECT_TRUE(script);
+    const auto ran = RunOnFreshServer(*conformance::ReferenceTarget(), *script, {});
+    EXPECT_TRUE(ran && !ran->finding);
+    return ran ? ran->command_count : 0;
+  };
+  EXPECT_EQ(count("size 4M\ntrim 0 +5G\nflush\n"), 1U);
+  EXPECT_EQ(count("size 4M\noption extended-headers\ntrim 0 +5G\nwrite 0 +5G\nflush\n"), 2U);
 }
 
 // A server that ends the connection at an option is asked for less, and fuzzed all the same.
@@ -250,6 +270,21 @@ TEST(LiveFuzz, AFindingIsMadeSmallOnFreshServers) {
   ASSERT_FALSE(smallest.transcript.empty());
   EXPECT_NE(smallest.transcript.front().find("@0 +18  greeting"), std::string::npos) << smallest.transcript.front();
   EXPECT_FALSE(smallest.connections.front().received.empty());
+}
+
+TEST(LiveFuzz, AFindingOfExtendedHeadersKeepsToThemWhenItIsMadeSmall) {
+  constexpr std::string_view kFault = "server_answers_extended_flush_simply";
+  const Finding smallest = Smallest(kFault);
+  EXPECT_EQ(smallest.state, FindingState::kReproduced);
+  EXPECT_EQ(smallest.rule, spec::kExtReplyNoSimple);
+  ASSERT_EQ(smallest.script.steps.size(), 2U) << Print(smallest.script);
+  EXPECT_EQ(smallest.script.steps[0], engine::Step(engine::OptionStep{.option = engine::OptionType::kExtendedHeaders}));
+  EXPECT_EQ(smallest.script.steps[1], engine::Step(engine::RequestStep{.command = engine::Command::kFlush}));
+  // What was saved does the same again.
+  const auto again = engine::ParseScript(Print(smallest.script));
+  ASSERT_EQ(again, smallest.script);
+  const auto ran = RunOnFreshServer(*ReferenceWith(FaultNamed(kFault).change), *again, {});
+  EXPECT_TRUE(ran && ran->finding && IsSameFinding(*ran->finding, smallest));
 }
 
 TEST(LiveFuzz, WhatNeedsAnEarlierScriptIsReproducedWithIt) {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/base/or_return.h"
+#include "engine/script/step_request.h"
 #include "engine/spec/ids.h"
 #include "fuzz/live/run/known_bugs.h"
 
@@ -46,10 +47,11 @@ static_assert(CountOfCookie(CookieFrom(12345)) == 12345);
 
 // The rule that a message violates which is no reply in the form that was agreed.
 std::string_view RuleOfReplies(const Offer& offer, std::optional<std::uint32_t> wrong_magic) {
-  return offer.headers == engine::HeaderForm::kExtended ? spec::kExtReplyMagic
-         : wrong_magic == engine::kExtendedChunkMagic   ? spec::kTransmissionMagicExtendedGatedServer
-         : offer.structured_replies                     ? spec::kStructuredChunkMagic
-                                                        : spec::kTransmissionSimpleMagic;
+  const bool is_extended = offer.headers == engine::HeaderForm::kExtended;
+  return is_extended ? wrong_magic == engine::kChunkMagic ? spec::kExtReplyOnlyExtended : spec::kExtReplyMagic
+         : wrong_magic == engine::kExtendedChunkMagic ? spec::kTransmissionMagicExtendedGatedServer
+         : offer.structured_replies                   ? spec::kStructuredChunkMagic
+                                                      : spec::kTransmissionSimpleMagic;
 }
 
 bool IsLast(const ReplyView& reply) { return reply.is_simple || (reply.flags & engine::ChunkFlag::kDone) != 0; }
@@ -178,19 +180,24 @@ LiveServer::OrStop LiveServer::LeaveAndListen() {
 
 LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::size_t step) {
   Lane& lane = lanes_[std::max<std::size_t>(request.connection, 1) - 1];
+  auto sent = engine::RequestFor(request, lane.offer.headers, lane.offer.contexts);
+  if (!sent) {
+    return {};
+  }
   NBDSPEC_RETURN_IF_ERROR(WaitFor(lane, options_.in_flight - 1));
   Slot& slot = *std::ranges::find(lane.slots, false, &Slot::in_use);
   slot.in_use = true;
   slot.cookie = CookieFrom(++request_count_);
   slot.step = step;
   slot.ticket = static_cast<Ticket>(request_count_);
-  const Access access = slot.judge.Start(request, lane.offer, slot.ticket, *model_);
+  sent->cookie = slot.cookie;
+  const Access access = slot.judge.Start(request, *sent, lane.offer, slot.ticket, *model_);
   if (power_) {
     power_->Begin(slot.ticket, access);
   }
   ++lane.in_flight;
   lane.last_illegal = slot.judge.legality().is_legal() ? lane.last_illegal : slot.ticket;
-  lane.connection->Put(request, slot.cookie);
+  lane.connection->Put(*std::move(sent), request.pattern);
   return lane.connection->unsent_bytes() > kUnsentBytesMax ? FlushLanes() : OrStop();
 }
 
@@ -268,7 +275,7 @@ LiveServer::OrStop LiveServer::TakeReplies(Lane& lane) {
 LiveServer::OrStop LiveServer::TakeReply(Lane& lane, const ReplyView& reply) {
   Slot* const slot = lane.Find(reply.cookie);
   if (slot == nullptr) {
-    return Stray(reply.cookie);
+    return Stray(lane, reply.cookie);
   }
   ReplyJudge& judge = slot->judge;
   judge.Take(reply);
@@ -309,7 +316,8 @@ LiveServer::OrStop LiveServer::TakeReply(Lane& lane, const ReplyView& reply) {
 }
 
 // A reply that answers nothing in flight.
-LiveServer::OrStop LiveServer::Stray(std::uint64_t cookie) const {
+LiveServer::OrStop LiveServer::Stray(const Lane& lane, std::uint64_t cookie) const {
+  const bool is_extended = lane.offer.headers == engine::HeaderForm::kExtended;
   const std::uint64_t count = CountOfCookie(cookie);
   const bool was_sent = count != 0 && count <= request_count_;
   const std::string saw = "a reply with the cookie " + std::to_string(cookie);
@@ -318,7 +326,8 @@ LiveServer::OrStop LiveServer::Stray(std::uint64_t cookie) const {
                           ? FailureOf(FindingKind::kBrokenRule, spec::kDiscNoReply, "no reply to NBD_CMD_DISC", saw)
                       : was_sent ? FailureOf(FindingKind::kBrokenRule, spec::kTransmissionReplyPerRequest,
                                              "one reply to each request", saw + ", whose request was answered before")
-                                 : FailureOf(FindingKind::kBrokenRule, spec::kTransmissionCookieEcho,
+                                 : FailureOf(FindingKind::kBrokenRule,
+                                             is_extended ? spec::kExtReplyCookie : spec::kTransmissionCookieEcho,
                                              "the cookie of a request in flight", saw),
            .step = std::max<std::size_t>(script_->steps.size(), 1) - 1});
 }

@@ -47,6 +47,9 @@ bool IsCancelled(const LiveOptions& options);
 // How a connection haggles where no script says it: structured replies, then base:allocation.
 std::vector<engine::OptionStep> DefaultHaggling();
 
+// The same with extended headers.
+std::vector<engine::OptionStep> ExtendedHaggling();
+
 // Advice of the specification that answers did not follow: no finding.
 struct Warning {
   std::uint64_t count = 0;
@@ -81,7 +84,7 @@ class LiveServer {
 
   // Sends the requests of the script and judges the answers. OptionSteps, wherever they stand, say how connections
   // haggle; without any, they request structured replies and base:allocation. Steps on extent maps are skipped, and
-  // power cuts of a disk that is not ours.
+  // requests that the form of headers cannot carry, and power cuts of a disk that is not ours.
   // One more READ on each connection ends it, before which whatever is left of the answers comes; so does DISC, where
   // connections `leave`: what comes until they end is judged, too.
   // After a finding a server that nbdspec started has to be started again.
@@ -98,6 +101,9 @@ class LiveServer {
   [[nodiscard]] const Offer& offer() const { return offer_; }
   // DefaultHaggling, without the options on which the server ends the connection.
   [[nodiscard]] const std::vector<engine::OptionStep>& usual_haggling() const { return usual_haggling_; }
+  // What it offers with extended headers, as ExtendedHaggling and all listed contexts get it; nothing where they are
+  // not offered. Enters a connection.
+  std::optional<Offer> LearnExtended();
   // The parts of the export whose bytes are known: where scripts should look and write.
   [[nodiscard]] std::vector<engine::ByteRange> windows() const { return model_->bytes().windows(); }
 
@@ -153,7 +159,7 @@ class LiveServer {
   OrStop ReceiveSome();
   OrStop TakeReplies(Lane& lane);
   OrStop TakeReply(Lane& lane, const ReplyView& reply);
-  [[nodiscard]] OrStop Stray(std::uint64_t cookie) const;
+  [[nodiscard]] OrStop Stray(const Lane& lane, std::uint64_t cookie) const;
   static OrStop JudgeUnfinished(const Slot& slot);
   OrStop StopUnlessKnown(Stop stop);
   OrStop Disconnected(Lane& lane);

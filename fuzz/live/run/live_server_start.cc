@@ -52,6 +52,12 @@ std::vector<engine::OptionStep> DefaultHaggling() {
           {.option = engine::OptionType::kSetMetaContext, .names = {std::string(engine::kBaseAllocation)}}};
 }
 
+std::vector<engine::OptionStep> ExtendedHaggling() {
+  std::vector<engine::OptionStep> all = DefaultHaggling();
+  all.insert(all.begin() + 1, engine::OptionStep{.option = engine::OptionType::kExtendedHeaders});
+  return all;
+}
+
 std::expected<std::unique_ptr<LiveServer>, Trouble> LiveServer::Start(conformance::Target& target,
                                                                       const LiveOptions& options) {
   NBDSPEC_CHECK(options.in_flight >= 1 && options.in_flight <= kInFlightMax);
@@ -87,6 +93,18 @@ std::expected<void, Trouble> LiveServer::EnterToLearn() {
   std::erase_if(usual_haggling_,
                 [](const engine::OptionStep& step) { return step.option == engine::OptionType::kListMetaContext; });
   return has_entered ? std::expected<void, Trouble>() : first;
+}
+
+std::optional<Offer> LiveServer::LearnExtended() {
+  std::vector<engine::OptionStep> all = ExtendedHaggling();
+  all.push_back({.option = engine::OptionType::kListMetaContext});
+  const bool may_ask = usual_haggling_ == DefaultHaggling();
+  std::optional<Offer> offer;
+  if (may_ask && (EnterLanes(std::move(all), 1) || EnterLanes(ExtendedHaggling(), 1))) {
+    offer = lanes_.front().offer;
+  }
+  LeaveLanes();
+  return offer && offer->headers == engine::HeaderForm::kExtended ? offer : std::nullopt;
 }
 
 // Reads the windows before anything is written; what cannot be read is not known.

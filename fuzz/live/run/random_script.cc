@@ -7,6 +7,7 @@
 #include <random>
 
 #include "engine/base/check.h"
+#include "engine/script/step_request.h"
 #include "fuzz/live/judge/reply_judge.h"
 
 namespace nbdspec::fuzz {
@@ -19,6 +20,7 @@ using engine::TransmissionFlag;
 namespace {
 
 constexpr std::array<std::uint64_t, 7> kSizes = {1, 512, 4096, 32 << 10, 64 << 10, 128 << 10, 1 << 20};
+constexpr std::uint64_t kWide = std::uint64_t{1} << 32;  // The shortest length that takes extended headers.
 constexpr std::uint16_t kUnknownFlag = 0x8000;
 constexpr std::size_t kEdgesMax = 64;
 
@@ -30,6 +32,8 @@ class ScriptMaker {
     window_ = windows[Below(windows.size())];
     hot_ = OneIn(3) ? window_ : HotPart();
     is_polite_ = !OneIn(4) || options.only_offered;
+    is_extended_ = offer.headers == engine::HeaderForm::kExtended;
+    misuses_extended_headers_ = is_extended_ && !options.only_offered && OneIn(3);
     pattern_ = static_cast<std::uint8_t>(Below(256));
     wait_one_in_ = std::array<std::uint64_t, 4>{1, 4, 16, 1000}[Below(4)];
     const bool has_several = options.connections > 1 && offer.Has(TransmissionFlag::kCanMultiConn);
@@ -55,7 +59,7 @@ class ScriptMaker {
     }
     const auto count = 1 + Below(static_cast<std::uint64_t>(options_.steps_max));
     for (std::uint64_t i = 0; i < count; ++i) {
-      script.steps.emplace_back(is_polite_ || !OneIn(16) ? Polite() : Impolite());
+      script.steps.emplace_back(AnyRequest());
       if (OneIn(wait_one_in_)) {
         script.steps.emplace_back(engine::WaitStep{});
       }
@@ -73,6 +77,13 @@ class ScriptMaker {
   }
 
  private:
+  engine::RequestStep AnyRequest() {
+    if (misuses_extended_headers_ && OneIn(8)) {
+      return MisusesExtendedHeaders();
+    }
+    return is_polite_ || !OneIn(16) ? Polite() : Impolite();
+  }
+
   // What keeps nothing shows most.
   engine::CutStep AnyCut() {
     if (OneIn(2)) {
@@ -219,7 +230,9 @@ class ScriptMaker {
         return Sometimes(3, CommandFlag::kNoHole) | Sometimes(8, fua) |
                (offer_.Has(TransmissionFlag::kSendFastZero) ? Sometimes(6, CommandFlag::kFastZero) : 0);
       case Command::kStatus:
-        return Sometimes(3, CommandFlag::kReqOne);
+        return Sometimes(3, CommandFlag::kReqOne) | (is_extended_ && offer_.Has(TransmissionFlag::kBlockStatusPayload)
+                                                         ? Sometimes(2, CommandFlag::kPayloadLen)
+                                                         : 0);
       case Command::kWrite:
       case Command::kTrim:
         return Sometimes(8, fua);
@@ -251,9 +264,49 @@ class ScriptMaker {
     if (request.command == Command::kWrite) {
       request.pattern = pattern_++;
     }
+    if ((request.flags & CommandFlag::kPayloadLen) != 0 && OneIn(2)) {
+      request.contexts = engine::NamedContexts::kOne;
+    }
+    if (is_extended_ && !has_payload && OneIn(16)) {
+      Widen(request);
+    }
     Remember(request);
     // A fresh zero or trim is worth a write into it.
     wants_write_ = (request.command == Command::kZero || request.command == Command::kTrim) && OneIn(4);
+    return request;
+  }
+
+  // From the first window into the second one, where the export is so large.
+  void Widen(engine::RequestStep& request) {
+    const std::uint64_t room = Aligned(offer_.info.size) - std::min(Aligned(offer_.info.size), request.offset);
+    if (room >= kWide) {
+      const std::uint64_t most = std::min(room, Aligned(std::numeric_limits<std::uint64_t>::max()));
+      request.length = OneIn(2) ? most : std::min(most, kWide + Aligned(Nudge(kSizes[Below(kSizes.size())])));
+    }
+  }
+
+  // What only extended headers can get wrong: a payload, or a length that would be right in 32 bits. Often of
+  // BLOCK_STATUS, of which most can be said.
+  engine::RequestStep MisusesExtendedHeaders() {
+    engine::RequestStep request = Polite();
+    if (OneIn(2)) {
+      request.command = Command::kStatus;
+      request.flags = FlagsOf(Command::kStatus);
+      request.length = std::max<std::uint64_t>(request.length, block_);
+      request.pattern = 0;
+    }
+    if (request.command == Command::kWrite) {
+      request.is_unannounced = OneIn(4);  // After which few servers go on.
+    } else if (OneIn(4) && request.command != Command::kFlush && request.command != Command::kRead) {
+      request.offset = OneIn(2) ? 0 : request.offset;
+      request.length += kWide;
+    } else if (request.command == Command::kStatus) {
+      request.flags |= CommandFlag::kPayloadLen;
+      request.contexts = static_cast<engine::NamedContexts>(Below(engine::kNamedContextsCount));
+    } else {
+      request.flags |= CommandFlag::kPayloadLen;
+      request.length = OneIn(2) ? block_ : 1 + Below(engine::kUselessPayloadBytesMax);
+    }
     return request;
   }
 
@@ -308,6 +361,8 @@ class ScriptMaker {
   std::uint8_t pattern_ = 0;  // Of the next write: those that meet differ in every byte.
   bool is_polite_ = true;
   bool wants_write_ = false;
+  bool is_extended_ = false;
+  bool misuses_extended_headers_ = false;
   std::uint64_t wait_one_in_ = 1;
   std::uint64_t connections_ = 1;
   std::uint64_t payload_max_ = 0;

@@ -89,7 +89,7 @@ ChangesAnswers::Change Succeeds(Command command) {
       simple->error = engine::NbdError::kOk;
       simple->data = data;
     } else if (chunk != nullptr && chunk->is_error()) {
-      Chunk success{.flags = ChunkFlag::kDone, .type = ChunkType::kNone, .cookie = request.cookie};
+      Chunk success = ChunkFor(request, ChunkType::kNone, {}, ChunkFlag::kDone);
       if (command == Command::kRead) {
         success.type = ChunkType::kOffsetData;
         success.payload = EncodePayload(engine::OffsetData{.offset = request.offset, .data = data});
@@ -111,8 +111,9 @@ TEST(Severity, AdviceThatIsNotFollowedIsAWarningWithAnExampleAndNoFinding) {
       {spec::kWriteZeroesOutOfBounds, Succeeds(Command::kZero)},
       {spec::kStructuredFlagsNoOther,
        [](const Request& request, Sent& sent) {
-         if (request.type == engine::CommandType::kTrim && !sent.empty()) {
-           std::get<Chunk>(sent.front()).flags |= 2;
+         auto* const chunk = sent.empty() ? nullptr : std::get_if<Chunk>(&sent.front());
+         if (request.type == engine::CommandType::kTrim && chunk != nullptr) {
+           chunk->flags |= 2;
          }
        }},
   };
@@ -135,7 +136,7 @@ TEST(Severity, AnUnknownTypeOfChunkBreaksAClauseOfTheServers) {
   const auto target = ThatChanges([](const Request& request, Sent& sent) {
     const auto* const chunk = sent.empty() ? nullptr : std::get_if<Chunk>(&sent.back());
     if (request.type == engine::CommandType::kTrim && (chunk == nullptr || !chunk->is_error())) {
-      sent.insert(sent.begin(), Chunk{.type = 0x1234, .cookie = request.cookie});
+      sent.insert(sent.begin(), ChunkFor(request, 0x1234));
     }
   });
   const FuzzReport report = Fuzz(*target, {.seed = 1, .scripts_max = 20, .tries_max = 0});
