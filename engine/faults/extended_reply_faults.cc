@@ -74,14 +74,16 @@ std::vector<std::uint32_t> IdsOf(const Connection& on) {
 std::vector<Fault> ExtendedReplyFaults() {
   constexpr std::uint16_t kPayloadLen = CommandFlag::kPayloadLen;
   return {
-      {"server_answers_extended_flush_simply", By(kExtReplyNoSimple, Session(kRule, 250)),
+      {"server_answers_extended_flush_simply",
+       By(kExtReplyNoSimple, Session(kRule, 250), Fuzz(kBrokenRule, kExtReplyNoSimple)),
        FailsSimply(kFlush, kOk, IsExtended)},
-      {"server_fails_extended_reads_simply", kExtReplyNoSimple,
+      {"server_fails_extended_reads_simply", By(kExtReplyNoSimple, Fuzz(kBrokenRule, kStructuredReadNoSimple)),
        FailsSimply(kRead, kEinval,
                    [](const Request& to, const Messages& sent) { return IsExtended(to, sent) && OnError(to, sent); })},
-      {"server_answers_extended_flush_in_structured_form", kExtReplyOnlyExtended,
+      {"server_answers_extended_flush_in_structured_form",
+       By(kExtReplyOnlyExtended, Fuzz(kBrokenRule, kExtReplyOnlyExtended)),
        ChangesExtendedChunks(kFlush, [](Chunk& chunk) { chunk.form = HeaderForm::kCompact; })},
-      {"server_sends_swapped_extended_magic", kExtReplyMagic,
+      {"server_sends_swapped_extended_magic", By(kExtReplyMagic, Fuzz(kBrokenRule, kExtReplyMagic)),
        ChangesExtendedChunks(kRead, [](Chunk& chunk) { chunk.magic = 0x8c278a6e; })},
       {"server_leaves_offset_out_of_header", kExtReplyLengthAccurate,
        ChangesAnswer(kRead, IsExtended,
@@ -90,15 +92,18 @@ std::vector<Fault> ExtendedReplyFaults() {
                          each = WithoutOffset(std::get<Chunk>(each));
                        }
                      })},
-      {"server_puts_offset_of_content_into_header", By(kExtReplyOffset, Session(kBits, 2000)),
+      {"server_puts_offset_of_content_into_header",
+       By(kExtReplyOffset, Session(kBits, 2000), Fuzz(kBrokenRule, kExtReplyOffset)),
        ChangesExtendedChunks(kRead,
                              [](Chunk& chunk) {
                                const auto content = DecodePayload<OffsetData>(chunk.payload);
                                chunk.offset = content && !chunk.is_error() ? content->offset : chunk.offset;
                              })},
-      {"server_puts_no_offset_into_header_of_errors", By(kExtReplyOffset, Session(kLost, 250), Exchange(kLost, 150)),
+      {"server_puts_no_offset_into_header_of_errors",
+       By(kExtReplyOffset, Session(kLost, 250), Exchange(kLost, 150), Fuzz(kBrokenRule, kExtReplyOffset)),
        ChangesExtendedChunks(kAnyCommand, [](Chunk& chunk) { chunk.offset = chunk.is_error() ? 0 : chunk.offset; })},
-      {"server_cuts_offset_in_header_to_20_bits", By(kExtReplyOffset, Session(kWidth, 250)),
+      {"server_cuts_offset_in_header_to_20_bits",
+       By(kExtReplyOffset, Session(kWidth, 250), Fuzz(kBrokenRule, kExtReplyOffset)),
        ChangesExtendedChunks(kAnyCommand, [](Chunk& chunk) { chunk.offset &= 0xf'ffff; })},
       {"server_counts_one_byte_too_few_in_extended_header", kExtReplyLengthAccurate,
        ChangesExtendedChunks(kRead, [](Chunk& chunk) { chunk.length_field = chunk.payload.size() - 1; })},
@@ -121,17 +126,20 @@ std::vector<Fault> ExtendedReplyFaults() {
                    [](const Request& to, const Messages& sent) {
                      return OnPayload(to, sent) && !DecodePayload<StatusQuery>(to.payload);
                    })},
-      {"server_ignores_useless_payload", By(kExtPayloadLenEinval, Session(kRule, 250), Exchange(kRule, 25'000)),
+      {"server_ignores_useless_payload",
+       By(kExtPayloadLenEinval, Session(kRule, 250), Exchange(kRule, 25'000),
+          Fuzz(kWrongSuccess, kExtPayloadLenEinval)),
        ChangesRequest(kAnyCommand,
                       [](Request& request) {
                         if (OnUselessPayload(request, {})) {
                           request.flags &= static_cast<std::uint16_t>(~kPayloadLen);
                         }
                       })},
-      {"server_refuses_useless_payload_with_enotsup", kExtPayloadLenEinval,
+      {"server_refuses_useless_payload_with_enotsup", By(kExtPayloadLenEinval, Fuzz(kWrongError, kExtPayloadLenEinval)),
        Fails(kAnyCommand, kEnotsup, OnUselessPayload)},
 
-      {"server_sends_32_bit_status_with_extended_headers", By(kExtBlockStatusNo32bitChunk, Session(kWidth, 1500)),
+      {"server_sends_32_bit_status_with_extended_headers",
+       By(kExtBlockStatusNo32bitChunk, Session(kWidth, 1500), Fuzz(kBrokenRule, kExtBlockStatusNo32bitChunk)),
        ChangesExtendedChunks(kBlockStatus,
                              [](Chunk& chunk) {
                                if (auto status = DecodeBlockStatus(chunk.type, chunk.payload)) {
@@ -140,19 +148,24 @@ std::vector<Fault> ExtendedReplyFaults() {
                                  chunk.payload = EncodePayload(*status);
                                }
                              })},
-      {"server_counts_one_descriptor_too_many", By(kExtBlockStatusExtCount, Session(kEdge, 1500)),
+      {"server_counts_one_descriptor_too_many",
+       By(kExtBlockStatusExtCount, Session(kEdge, 1500), Fuzz(kBrokenRule, kExtBlockStatusExtCount)),
        ChangesStatus([](BlockStatus& status) {
          status.count_field = static_cast<std::uint32_t>(status.descriptors.size() + 1);
        })},
-      {"server_counts_bytes_of_descriptors", kExtBlockStatusExtCount, ChangesStatus([](BlockStatus& status) {
+      {"server_counts_bytes_of_descriptors", By(kExtBlockStatusExtCount, Fuzz(kBrokenRule, kExtBlockStatusExtCount)),
+       ChangesStatus([](BlockStatus& status) {
          status.count_field = static_cast<std::uint32_t>(16 * status.descriptors.size());
        })},
-      {"server_leaves_count_of_descriptors_zero", By(kExtBlockStatusExtCountNonzero, kExtBlockStatusExtCount),
+      {"server_leaves_count_of_descriptors_zero",
+       By(kExtBlockStatusExtCountNonzero, kExtBlockStatusExtCount, Fuzz(kBrokenRule, kExtBlockStatusExtCount)),
        ChangesStatus([](BlockStatus& status) { status.count_field = 0; })},
-      {"server_sends_no_64_bit_descriptors", By(kExtBlockStatusExtLength, kExtBlockStatusExtCountNonzero),
+      {"server_sends_no_64_bit_descriptors",
+       By(kExtBlockStatusExtLength, kExtBlockStatusExtCountNonzero, Fuzz(kBrokenRule, kBlockStatusAtLeastOne)),
        ChangesStatus([](BlockStatus& status) { status.descriptors.clear(); })},
       {"server_extends_sign_of_status",
-       By(kExtBlockStatusExtHighBitsZero, Session(kWidth, 2000), Exchange(kWidth, 750)),
+       By(kExtBlockStatusExtHighBitsZero, Session(kWidth, 2000), Exchange(kWidth, 750),
+          Fuzz(kBrokenRule, kExtBlockStatusExtHighBitsZero)),
        ChangesAllocation(0,
                          [](auto& all) {
                            for (Descriptor& each : all) {
@@ -178,13 +191,15 @@ std::vector<Fault> ExtendedReplyFaults() {
        })},
 
       {"server_answers_context_that_comes_twice_once",
-       By(kExtBlockStatusPayloadReject, Session(kRule, 90'000), Exchange(kRule, 1500)),
+       By(kExtBlockStatusPayloadReject, Session(kRule, 90'000), Exchange(kRule, 1500),
+          Fuzz(kWrongSuccess, kExtBlockStatusPayloadReject)),
        ChangesQueries([](const Connection&, StatusQuery& query) {
          std::ranges::sort(query.context_ids);
          const auto [first, last] = std::ranges::unique(query.context_ids);
          query.context_ids.erase(first, last);
        })},
-      {"server_passes_over_unknown_contexts", By(kExtBlockStatusPayloadReject, Session(kRule, 15'000)),
+      {"server_passes_over_unknown_contexts",
+       By(kExtBlockStatusPayloadReject, Session(kRule, 15'000), Fuzz(kWrongSuccess, kExtBlockStatusPayloadReject)),
        ChangesQueries([](const Connection& on, StatusQuery& query) {
          const std::vector<std::uint32_t> known = IdsOf(on);
          std::erase_if(query.context_ids, [&](std::uint32_t id) { return std::ranges::count(known, id) == 0; });
@@ -205,26 +220,31 @@ std::vector<Fault> ExtendedReplyFaults() {
       {"server_disconnects_after_query_without_context", kSub<kExtBlockStatusPayloadReject, "no-context">,
        ChangesAnswer(kBlockStatus, OnPayload, [](Messages& sent) { sent.emplace_back(HardDisconnect{}); })},
       {"server_ignores_which_contexts_are_asked",
-       By(kExtBlockStatusPayloadFilter, Session(kRule, 2000), Exchange(kRule, 700)),
+       By(kExtBlockStatusPayloadFilter, Session(kRule, 2000), Exchange(kRule, 700),
+          Fuzz(kBrokenRule, kExtBlockStatusPayloadFilter)),
        ChangesQueries([](const Connection& on, StatusQuery& query) { query.context_ids = IdsOf(on); })},
-      {"server_answers_first_context_of_query", kExtBlockStatusPayloadFilter,
+      {"server_answers_first_context_of_query",
+       By(kExtBlockStatusPayloadFilter, Fuzz(kBrokenRule, kBlockStatusChunkExactlyOnePerId)),
        ChangesQueries([](const Connection&, StatusQuery& query) { query.context_ids.resize(1); })},
       {"server_answers_other_context_than_asked",
-       By(kExtBlockStatusPayloadFilter, Session(kOrder, 2000), Exchange(kOrder, 1000)),
+       By(kExtBlockStatusPayloadFilter, Session(kOrder, 2000), Exchange(kOrder, 1000),
+          Fuzz(kBrokenRule, kBlockStatusChunkExactlyOnePerId)),
        ChangesQueries([](const Connection& on, StatusQuery& query) {
          const std::vector<std::uint32_t> known = IdsOf(on);
          if (query.context_ids.size() == 1 && !known.empty()) {
            query.context_ids = {query.context_ids.front() == known.front() ? known.back() : known.front()};
          }
        })},
-      {"server_clips_status_of_more_than_all", By(kExtBlockStatusOutOfBounds, Exchange(kClip, 450)),
+      {"server_clips_status_of_more_than_all",
+       By(kExtBlockStatusOutOfBounds, Exchange(kClip, 450), Fuzz(kBrokenRule, kExtBlockStatusOutOfBounds)),
        ChangesRequest(kBlockStatus,
                       [](const Connection& on, Request& request) {
                         if (!request.announces_payload() && request.length > on.export_bytes) {
                           request.length = on.export_bytes - std::min(on.export_bytes, request.offset);
                         }
                       })},
-      {"server_clips_query_of_more_than_all", kExtBlockStatusOutOfBounds,
+      {"server_clips_query_of_more_than_all",
+       By(kExtBlockStatusOutOfBounds, Fuzz(kBrokenRule, kExtBlockStatusOutOfBounds)),
        ChangesQueries(
            [](const Connection& on, StatusQuery& query) { query.length = std::min(query.length, on.export_bytes); })},
   };
