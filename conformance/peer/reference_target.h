@@ -36,7 +36,7 @@ struct ReferenceOptions {
 // Exports: "" (the default: 4 MiB with data, holes and allocated zeroes, see reference_target.cc), "second" (64 KiB).
 // Every setup is possible (of an oldstyle server, those without TLS): it changes the default export, and those of TLS
 // the server; in kTlsOffered "second" is served inside TLS alone. Clients are known by the certificates of
-// TheTlsMaterial.
+// TheTlsMaterial there, and in other setups by its shared key.
 std::unique_ptr<Target> ReferenceTarget(ReferenceOptions options = {});
 
 }  // namespace nbdspec::conformance
