@@ -368,7 +368,7 @@ void Worker::Conclude(const Check& check, Server& server, reports::Outcome& outc
     return;
   }
   Trial second = Try(check, *again);
-  if (is_good(second)) {
+  if (is_good(second) && !first.did_harm()) {
     again->ran.push_back(&check);
   } else {
     AddAftermath(second, *again, check.setup);

@@ -50,11 +50,15 @@ std::expected<Survey, Judgement> AskWithEveryFlag(CheckContext& context, bool st
         continue;
       }
       survey.ended = survey.ended ? survey.ended : survey.batch.endings.back();
+      const bool was_silent = survey.batch.endings.back().kind == ReceiveError::kTimedOut;
       auto again = context.EnterWithAll(structured);  // A server may hang up on who breaks a rule.
       if (!again) {
         return survey;
       }
       entered = std::move(*again);
+      if (was_silent) {
+        break;  // Other flags of the command would be waited for in vain, too.
+      }
     }
   }
   entered.session.Disconnect();
