@@ -40,13 +40,21 @@ Change AddsNone(std::uint16_t command) {
 
 constexpr std::uint16_t kKnownFlags = 0x3f;
 
-// Where it has a minimum block size.
+// At a client that asked for the minimum block size: one that did not may ask for anything.
 Change LeavesAtUnaligned() {
-  return ChangesAnswer(kAnyCommand, [](const Request& to, Messages& sent, const Connection& on) {
-    if (IsUnaligned(to, on.negotiated->block_size.minimum)) {
+  return {.sent = [has_asked = false](const ClientMessage* to, const Connection& on, Messages& sent) mutable {
+    if (to == nullptr) {
+      return;
+    }
+    if (const auto* option = std::get_if<Option>(to); option != nullptr && option->option == OptionType::kGo) {
+      const auto query = DecodePayload<InfoQuery>(option->payload);
+      has_asked = query && std::ranges::count(query->requests, InfoType::kBlockSize) != 0;
+    }
+    const auto* request = std::get_if<Request>(to);
+    if (has_asked && request != nullptr && IsUnaligned(*request, on.negotiated->block_size.minimum)) {
       sent = {HardDisconnect{}};
     }
-  });
+  }};
 }
 
 // Status chunks come before the error of a BLOCK_STATUS that fails.
