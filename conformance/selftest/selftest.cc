@@ -14,6 +14,7 @@
 #include "conformance/peer/reference_target.h"
 #include "conformance/runner/runner.h"
 #include "engine/spec/catalogue.h"
+#include "engine/spec/ids.h"
 
 namespace nbdspec::conformance {
 
@@ -96,8 +97,8 @@ Catch Run(const Fault& fault, const engine::ServerOptions& server, const Check& 
           .saw = outcome.evidence.saw};
 }
 
-// Runs the checks, those of gigabytes only if `large`, on a reference server without faults. Returns what each says;
-// nothing for those that do not apply.
+// Runs the checks, those of gigabytes and of a thousand clients only if `large`, on a reference server without faults.
+// Returns what each says; nothing for those that do not apply.
 std::map<const Check*, reports::Outcome> RunAll(ReferenceOptions reference, const SelfTestOptions& self_test,
                                                 bool large = true) {
   reference.tls = self_test.tls;
@@ -107,7 +108,8 @@ std::map<const Check*, reports::Outcome> RunAll(ReferenceOptions reference, cons
   Worker worker(*target, options, Transport::Clock::time_point::max(), knowledge);
   std::map<const Check*, reports::Outcome> outcomes;
   for (const Check& check : AllChecks()) {
-    const bool is_chosen = check.id.starts_with(self_test.prefix) && (large || check.setup != Setup::kLarge);
+    const bool is_large = check.setup == Setup::kLarge || check.requirement() == spec::kSessionDepartedNoGrowth;
+    const bool is_chosen = check.id.starts_with(self_test.prefix) && (large || !is_large);
     reports::Outcome outcome =
         is_chosen ? worker.Run(check) : reports::Outcome{.verdict = reports::Verdict::kNotApplicable};
     if (outcome.verdict != reports::Verdict::kNotApplicable) {

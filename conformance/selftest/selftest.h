@@ -69,8 +69,8 @@ struct SelfTestOptions {
   std::size_t fault_step = 1;    // One in so many faults; with more than 1 nothing is said of unproven checks.
 };
 
-// Runs every check on `oddity`, in this process; those of gigabytes, which take longer than all others together, where
-// the server offers what others do not. Cost: up to two seconds.
+// Runs every check on `oddity`, in this process; those of gigabytes and of a thousand clients, which take longer than
+// all others together, where the server offers what others do not. Cost: two to four seconds.
 OddityRow RunOddity(const engine::oddities::Oddity& oddity, const SelfTestOptions& options);
 
 // Runs the checks that must catch `fault`, in this process.

@@ -265,8 +265,6 @@ std::vector<Oddity> HagglingOddities() {
        RefusesIf(kEitherMetaContext, kErrExtHeaderReqd, HasNoChunks)},
       {"server_takes_structured_replies_after_extended_headers", kExtStructuredReplyAfterExt,
        ReplacesReply(kStructuredReply, kErrExtHeaderReqd, kAck)},
-      {"server_agrees_to_structured_replies_once", kOptionStateRepeatMayFail,
-       RepliesLaterWith(kStructuredReply, kErrInvalid)},
       {"server_agrees_to_extended_headers_once", kOptionStateRepeatMayFail,
        RefusesIf(kExtendedHeaders, kErrInvalid, HasExtendedHeaders)},
       {"server_hangs_up_on_extended_headers_with_data", kSessionViolationMayHardServer,

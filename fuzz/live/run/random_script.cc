@@ -331,7 +331,8 @@ class ScriptMaker {
         request.offset = OneIn(4)
                              ? std::numeric_limits<std::uint64_t>::max() - Below(8192)
                              : Aligned(offer_.info.size - std::min<std::uint64_t>(offer_.info.size, Below(2) * block_));
-        request.length = std::max<std::uint64_t>(std::min<std::uint64_t>(request.length, 8192), 2 * block_);
+        request.length =
+            std::max<std::uint64_t>(std::min<std::uint64_t>(request.length, 8192), std::uint64_t{2} * block_);
         break;
     }
     if (request.command == Command::kFlush) {
