@@ -147,6 +147,11 @@ std::vector<Oddity> AnswerOddities() {
       {"server_leaves_at_unknown_commands", kTransmissionHardOnViolationServer, LeavesAtUnknownCommands()},
       {"server_leaves_at_unknown_flags", kTransmissionHardOnViolationServer,
        Disconnects(kAnyCommand, [](const Request& to, const Messages&) { return (to.flags & ~kKnownFlags) != 0; })},
+      {"server_refuses_disc_with_unknown_flags", kErrorUnknownFlag,
+       FailsSimply(kDisc, kEinval,
+                   [](const Request& to, const Messages&) {
+                     return to.form == HeaderForm::kCompact && (to.flags & ~kKnownFlags) != 0;
+                   })},
       {"server_leaves_at_unaligned_requests", kTransmissionHardOnViolationServer, LeavesAtUnaligned()},
   };
 }
