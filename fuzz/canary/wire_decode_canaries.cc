@@ -17,6 +17,12 @@ namespace {
 
 using engine::ByteView;
 
+// The request that a decoder gives out; null where it is none.
+engine::Request* RequestIn(auto& next) {
+  auto* const message = next ? std::get_if<engine::ClientMessage>(&*next) : nullptr;
+  return message != nullptr ? std::get_if<engine::Request>(message) : nullptr;
+}
+
 // A piece that begins right after an option's header is taken for the next message: its first byte is lost.
 struct LosesByteAfterHeader : engine::ClientDecoder {
   using ClientDecoder::ClientDecoder;
@@ -57,8 +63,7 @@ struct ReadsFlagsAsByte : engine::ClientDecoder {
   using ClientDecoder::ClientDecoder;
   auto Next() {
     auto next = ClientDecoder::Next();
-    auto* message = next ? std::get_if<engine::ClientMessage>(&*next) : nullptr;
-    if (auto* request = message != nullptr ? std::get_if<engine::Request>(message) : nullptr) {
+    if (auto* request = RequestIn(next)) {
       request->flags &= 0xff;
     }
     return next;
@@ -70,8 +75,7 @@ struct CutsExtendedLength : engine::ClientDecoder {
   using ClientDecoder::ClientDecoder;
   auto Next() {
     auto next = ClientDecoder::Next();
-    auto* message = next ? std::get_if<engine::ClientMessage>(&*next) : nullptr;
-    if (auto* request = message != nullptr ? std::get_if<engine::Request>(message) : nullptr) {
+    if (auto* request = RequestIn(next)) {
       request->length &= 0xffff'ffff;
     }
     return next;
@@ -83,8 +87,7 @@ struct KnowsPayloadsOfWritesOnly : engine::ClientDecoder {
   using ClientDecoder::ClientDecoder;
   auto Next() {
     auto next = ClientDecoder::Next();
-    auto* message = next ? std::get_if<engine::ClientMessage>(&*next) : nullptr;
-    if (auto* request = message != nullptr ? std::get_if<engine::Request>(message) : nullptr) {
+    if (auto* request = RequestIn(next)) {
       request->payload.resize(request->type == engine::CommandType::kWrite ? request->payload.size() : 0);
     }
     return next;
@@ -96,8 +99,7 @@ struct ForgetsThatPayloadIsTooLong : engine::ClientDecoder {
   using ClientDecoder::ClientDecoder;
   auto Next() {
     auto next = ClientDecoder::Next();
-    auto* message = next ? std::get_if<engine::ClientMessage>(&*next) : nullptr;
-    if (auto* request = message != nullptr ? std::get_if<engine::Request>(message) : nullptr) {
+    if (auto* request = RequestIn(next)) {
       request->too_long = request->too_long && request->form == engine::HeaderForm::kCompact;
     }
     return next;
