@@ -44,9 +44,13 @@ void TlsServer::ReceiveInside(ByteView plaintext) {
 
 Bytes TlsServer::TakeOutput() {
   Bytes output = std::exchange(plaintext_, {});
-  const Bytes said = server_.TakeOutput();
+  Bytes said = server_.TakeOutput();
   if (!filter_) {
-    Append(output, said);
+    if (output.empty()) {
+      output.swap(said);
+    } else {
+      Append(output, said);
+    }
     if (server_.tls_is_due()) {
       BeginTls();  // At once: what the client sends from here on is TLS, and what it has sent is not.
     }

@@ -406,13 +406,11 @@ ReceiveError Session::WaitForEnd() {
   return {.kind = ReceiveError::kFlood, .text = "the server goes on talking"};
 }
 
-Received<Answer> Session::Ask(const Request& request) {
-  Request numbered = request;
-  if (numbered.cookie == 0) {
-    numbered.cookie = NextCookie();
-  }
-  Send(numbered);
-  return NextAnswer(numbered.cookie);
+Received<Answer> Session::Ask(Request request) {
+  const std::uint64_t cookie = request.cookie == 0 ? NextCookie() : request.cookie;
+  request.cookie = cookie;
+  Send(std::move(request));
+  return NextAnswer(cookie);
 }
 
 void Session::Disconnect() {

@@ -172,7 +172,7 @@ class Session : public ClientNegotiation {
   // --- Both at once ---
 
   using ClientNegotiation::Ask;
-  Received<Answer> Ask(const Request& request);  // request.cookie 0 is replaced by NextCookie().
+  Received<Answer> Ask(Request request);  // request.cookie 0 is replaced by NextCookie().
 
   // For a conversation that is not begun by Ask or AskExportName: from here on NextAnswer.
   void EnterTransmission() { decoder_.EnterTransmission(negotiated().headers); }

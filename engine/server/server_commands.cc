@@ -171,7 +171,12 @@ Server::Messages Server::AnswerRead(const Request& request) const {
   if (!state_.structured_replies) {
     SimpleReply reply{.cookie = request.cookie, .data = Bytes(asked.length())};
     const auto read = layer.Read(asked.begin, reply.data);
-    return read ? Messages{std::move(reply)} : Result(request, read.error());
+    if (!read) {
+      return Result(request, read.error());
+    }
+    Messages sent;
+    sent.emplace_back(std::move(reply));  // An initialiser list would copy it.
+    return sent;
   }
   if (asked.empty()) {
     return Result(request);
