@@ -18,7 +18,7 @@
 namespace nbdspec::fuzz {
 namespace {
 
-constexpr std::uint64_t kScripts = 1000;
+constexpr std::uint64_t kScripts = 300;
 
 std::uint64_t FromEnvironment(const char* name, std::uint64_t otherwise) {
   const char* const text = std::getenv(name);

@@ -12,9 +12,11 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -389,37 +391,49 @@ std::vector<Request> Kinds(const std::vector<Request::Kind>& kinds, std::span<co
 }
 
 // The counts are fixed: a change of the model that accepts more shows here.
-void Expect(const Counts& counts, const Counts& expected) {
-  EXPECT_EQ(counts.right, expected.right);
-  EXPECT_EQ(counts.wrong, expected.wrong);
-  EXPECT_EQ(counts.open, expected.open);
-  EXPECT_EQ(counts.lenient, expected.lenient);
+struct Expected {
+  Counts of_three;
+  Counts of_four = {};  // Where four requests are too many, not tried.
+};
+
+// NBDSPEC_HISTORY_REQUESTS=3: no histories of four requests.
+void Expect(const std::vector<Request>& kinds, Sharing sharing, const Expected& expected) {
+  const char* const most = std::getenv("NBDSPEC_HISTORY_REQUESTS");
+  const bool has_four = expected.of_four.right != 0 && (most == nullptr || std::string_view(most) == "4");
+  const Counts& wanted = has_four ? expected.of_four : expected.of_three;
+  const Counts counts = Enumeration(kinds, has_four ? 4 : 3).Run(sharing);
+  EXPECT_EQ(counts.right, wanted.right);
+  EXPECT_EQ(counts.wrong, wanted.wrong);
+  EXPECT_EQ(counts.open, wanted.open);
+  EXPECT_EQ(counts.lenient, wanted.lenient);
 }
 
 using enum Request::Kind;
 
-TEST(ConcurrentModelExhaustive, WithoutACacheFourRequestsOnTwoBytes) {
-  Expect(Enumeration(Kinds({kRead, kWrite}, kRanges, 1), 4).Run(Sharing::kAtOnce),
-         {.right = 662'477, .wrong = 587'861, .open = 616'743, .lenient = 19'450});
+TEST(ConcurrentModelExhaustive, WithoutACacheOnTwoBytes) {
+  Expect(Kinds({kRead, kWrite}, kRanges, 1), Sharing::kAtOnce,
+         {.of_three = {.right = 7'421, .wrong = 8'425, .open = 4'927, .lenient = 100},
+          .of_four = {.right = 662'477, .wrong = 587'861, .open = 616'743, .lenient = 19'450}});
 }
 
-TEST(ConcurrentModelExhaustive, WithoutACacheFourRequestsOfTwoConnectionsOnOneByte) {
-  Expect(Enumeration(Kinds({kRead, kWrite}, std::span(kRanges).first(1), 2), 4).Run(Sharing::kAtOnce),
-         {.right = 58'141, .wrong = 11'619, .open = 25'236, .lenient = 1'664});
+TEST(ConcurrentModelExhaustive, WithoutACacheOfTwoConnectionsOnOneByte) {
+  Expect(Kinds({kRead, kWrite}, std::span(kRanges).first(1), 2), Sharing::kAtOnce,
+         {.of_three = {.right = 1'069, .wrong = 323, .open = 420, .lenient = 16},
+          .of_four = {.right = 58'141, .wrong = 11'619, .open = 25'236, .lenient = 1'664}});
 }
 
-TEST(ConcurrentModelExhaustive, WithCachesFourRequestsOfTwoConnectionsOnOneByte) {
+TEST(ConcurrentModelExhaustive, WithCachesOfTwoConnectionsOnOneByte) {
   std::vector<Request> kinds = Kinds({kRead, kWrite, kFua}, std::span(kRanges).first(1), 2);
   kinds.push_back({.kind = kFlush, .range = {}});
-  Expect(Enumeration(std::move(kinds), 4).Run(Sharing::kAtFlush),
-         {.right = 309'598, .wrong = 48'871, .open = 123'630, .lenient = 6'091});
+  Expect(kinds, Sharing::kAtFlush,
+         {.of_three = {.right = 3'563, .wrong = 890, .open = 1'348, .lenient = 33},
+          .of_four = {.right = 309'598, .wrong = 48'871, .open = 123'630, .lenient = 6'091}});
 }
 
-TEST(ConcurrentModelExhaustive, WithCachesThreeRequestsOfTwoConnectionsOnTwoBytes) {
+TEST(ConcurrentModelExhaustive, WithCachesOfTwoConnectionsOnTwoBytes) {
   std::vector<Request> kinds = Kinds({kRead, kWrite, kFua}, kRanges, 2);
   kinds.push_back({.kind = kFlush, .range = {}});
-  Expect(Enumeration(std::move(kinds), 3).Run(Sharing::kAtFlush),
-         {.right = 83'737, .wrong = 83'608, .open = 61'100, .lenient = 825});
+  Expect(kinds, Sharing::kAtFlush, {.of_three = {.right = 83'737, .wrong = 83'608, .open = 61'100, .lenient = 825}});
 }
 
 }  // namespace
