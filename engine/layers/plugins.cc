@@ -48,7 +48,8 @@ LayerResult Disk::Extents(const ExtentsRequest& request, ExtentMap& extents) {
 
 LayerResult Disk::Read(std::uint64_t offset, std::span<std::uint8_t> into) {
   NBDSPEC_CHECK(offset <= size() && into.size() <= size() - offset);
-  std::ranges::copy(Read({.begin = offset, .end = offset + into.size()}), into.begin());
+  const ByteView held = Read({.begin = offset, .end = offset + into.size()});
+  std::copy(held.begin(), held.end(), into.begin());  // std::ranges::copy goes byte by byte.
   return {};
 }
 
@@ -56,7 +57,7 @@ LayerResult Disk::Write(std::uint64_t offset, ByteView data) {
   NBDSPEC_CHECK(offset <= size() && data.size() <= size() - offset);
   const auto added = AddExtent(extents_, {.begin = offset, .end = offset + data.size()}, ExtentType::kData);
   if (added) {
-    std::ranges::copy(data, contents_.begin() + static_cast<std::ptrdiff_t>(offset));
+    std::copy(data.begin(), data.end(), contents_.begin() + static_cast<std::ptrdiff_t>(offset));
   }
   return added;
 }

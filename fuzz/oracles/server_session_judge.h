@@ -81,7 +81,7 @@ struct SessionTranscript {
 };
 
 // The first thing wrong with `transcript`, or with what the exports hold after it. `before` are what the server served,
-// as they were before the session.
+// as they were before the session. Not for several threads at once: buffers are used again.
 Found FindInSession(const SessionInput& input, const SessionTranscript& transcript, std::vector<engine::Export>& before,
                     const std::vector<engine::Export>& after);
 
