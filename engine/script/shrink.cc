@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <functional>
 #include <optional>
 #include <set>
 #include <string>
 #include <type_traits>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -143,11 +145,13 @@ class Shrinker {
 
  private:
   bool Accept(Script candidate) {
-    if (tries_left_ <= 0 || candidate == best_) {
+    const std::size_t hash = std::hash<std::string>{}(Print(candidate));
+    if (tries_left_ <= 0 || candidate == best_ || passed_.contains(hash)) {
       return false;
     }
     --tries_left_;
     if (!fails_(candidate)) {
+      passed_.insert(hash);
       return false;
     }
     best_ = std::move(candidate);
@@ -245,6 +249,7 @@ class Shrinker {
   Script best_;
   const std::function<bool(const Script&)>& fails_;
   int tries_left_;
+  std::unordered_set<std::size_t> passed_;  // Hashes of texts. The last pass would ask much that was asked before.
 };
 
 }  // namespace

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <set>
 #include <string>
 
 namespace nbdspec::engine {
@@ -47,6 +48,16 @@ TEST(Shrink, KeepsBoundsInOrder) {
     return false;
   });
   EXPECT_EQ(small, (Script{.size = 0, .steps = {ForEachStep{.bounds = {.begin = 0, .end = 10}}}}));
+}
+
+TEST(Shrink, AsksAboutNothingAgainThatPassed) {
+  std::set<std::string> passed;
+  const Script small = Shrink(LongScript(), [&](const Script& script) {
+    const bool fails = HasAddPast(script, 700);
+    EXPECT_TRUE(fails || passed.insert(Print(script)).second) << Print(script);
+    return fails;
+  });
+  EXPECT_EQ(small.steps.size(), 1U);
 }
 
 TEST(Shrink, GivesUpAfterItsTries) {

@@ -67,6 +67,9 @@ class Reproducer {
   Finding Shrink(Finding seen) {
     best_ = std::move(seen);
     CutTail();
+    if (is_reliable_ && AddWaits()) {
+      CutTail();
+    }
     CutCoarsely();
     if (best_.script.steps.size() <= kFineStepsMax && has_budget()) {
       // Step by step, then with smaller and rounder numbers.
@@ -102,6 +105,17 @@ class Reproducer {
         return;
       }
     }
+  }
+
+  // Only so many requests are in flight, so a late one comes after the answers to early ones only while those between
+  // stay. With waits they may go. Returns whether the finding shows with them.
+  bool AddWaits() {
+    if (Accept(OneAtATime(best_.script))) {
+      return true;
+    }
+    Script candidate = best_.script;  // One at a time, another finding may come first.
+    candidate.steps.insert(candidate.steps.begin() + static_cast<std::ptrdiff_t>(best_.step), engine::WaitStep{});
+    return Accept(candidate);
   }
 
   // Leaves out halves, quarters and so on before single steps: a long script has much that does not matter.

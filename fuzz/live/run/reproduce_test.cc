@@ -72,6 +72,22 @@ TEST(Reproduce, WhatNeedsAnswersInTimeOneRequestAtATime) {
   }
 }
 
+// The last read comes after the answer to the write because four are in flight.
+TEST(Reproduce, WhatIsOrderedByHowManyAreInFlightNeedsNoneOfThem) {
+  const auto target = LosesWrites();
+  ReproduceOptions options = kPatient;
+  options.live.in_flight = 4;
+  std::string text = "size 4M\nwrite 0 +512 pattern 7\n";
+  for (int i = 0; i < 4; ++i) {
+    text += "read 64K +512\n";
+  }
+  auto ran = RunOnFreshServer(*target, engine::ParseScript(text + "read 0 +512\n").value(), options.live);
+  ASSERT_TRUE(ran && ran->finding);
+  const auto smallest = Reproduce(*target, *ran->finding, options);
+  ASSERT_TRUE(smallest);
+  EXPECT_EQ(smallest->script.steps.size(), 3U) << Print(smallest->script);
+}
+
 TEST(Reproduce, WhatShowsEachTimeIsMadeSmallerOnlyWhileItDoes) {
   const auto connections = std::make_shared<int>(0);
   const auto target = conformance::ReferenceTarget(
