@@ -43,8 +43,8 @@ class OneClientPeer::Turn final : public Transport {
   Turn(const Turn&) = delete;
   Turn& operator=(const Turn&) = delete;
 
-  Ending Send(engine::ByteView bytes, Clock::time_point deadline) override {
-    return IsOver() ? Ending::kTimedOut : line_->transport->Send(bytes, deadline);
+  Ending SendSome(engine::ByteView& bytes, Clock::time_point deadline) override {
+    return IsOver() ? Ending::kTimedOut : line_->transport->SendSome(bytes, deadline);
   }
 
   Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {

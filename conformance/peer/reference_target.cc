@@ -118,12 +118,12 @@ class InProcessTransport : public Transport {
   InProcessTransport(const InProcessTransport&) = delete;
   InProcessTransport& operator=(const InProcessTransport&) = delete;
 
-  Ending Send(engine::ByteView bytes, Clock::time_point) override {
+  Ending SendSome(engine::ByteView& bytes, Clock::time_point) override {
     if (server_.closed() || cut_ || HasLostPower()) {
       return Ending::kReset;
     }
     HearOfShutDown();
-    server_.Receive(bytes);
+    server_.Receive(std::exchange(bytes, {}));
     return Ending::kNone;
   }
 

@@ -38,9 +38,11 @@ class Transport {
 
   virtual ~Transport() = default;
 
-  // Sends all of `bytes`; what the peer says meanwhile is kept, so two full buffers do not deadlock.
-  // Returns kNone, or why not everything was sent.
-  virtual Ending Send(engine::ByteView bytes, Clock::time_point deadline) = 0;
+  // Sends all of `bytes`, and takes from their front what it has sent; what the peer says meanwhile is kept, so two
+  // full buffers do not deadlock. Returns kNone, or why not everything was sent; after kTimedOut, send the rest (of
+  // none is left, none: inside TLS some may still be on its way).
+  virtual Ending SendSome(engine::ByteView& bytes, Clock::time_point deadline) = 0;
+  Ending Send(engine::ByteView bytes, Clock::time_point deadline) { return SendSome(bytes, deadline); }
 
   // Appends what has come, at least one byte and at most `bytes_max`, to `out`.
   // Returns kNone, or why nothing came: kClosed and kReset only after all bytes were given.

@@ -28,8 +28,11 @@ void TlsTransport::Take(ByteView came) {
 }
 
 Ending TlsTransport::Flush(Clock::time_point deadline) {
-  const Bytes said = filter_.TakeOutput();
-  return said.empty() ? Ending::kNone : wire_->Send(said, deadline);
+  outbound_.Append(filter_.TakeOutput());
+  ByteView rest = outbound_.view();
+  const Ending ending = rest.empty() ? Ending::kNone : wire_->SendSome(rest, deadline);
+  outbound_.Drop(outbound_.size() - rest.size());
+  return ending;
 }
 
 Ending TlsTransport::ReceiveFromWire(Clock::time_point deadline) {
@@ -63,8 +66,8 @@ std::expected<void, std::string> TlsTransport::Handshake(ByteView came, Clock::t
                                                      : "the server ended the connection in the TLS handshake");
 }
 
-Ending TlsTransport::Send(ByteView bytes, Clock::time_point deadline) {
-  filter_.Send(bytes);
+Ending TlsTransport::SendSome(ByteView& bytes, Clock::time_point deadline) {
+  filter_.Send(std::exchange(bytes, {}));
   return Flush(deadline);
 }
 

@@ -26,7 +26,7 @@ class TlsTransport final : public Transport {
   // Holds the handshake. `came` has come from the wire already. Errors: why there is no TLS.
   std::expected<void, std::string> Handshake(engine::ByteView came, Clock::time_point deadline);
 
-  Ending Send(engine::ByteView bytes, Clock::time_point deadline) override;
+  Ending SendSome(engine::ByteView& bytes, Clock::time_point deadline) override;
   Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override;
   void CloseSending() override;
 
@@ -47,7 +47,8 @@ class TlsTransport final : public Transport {
   std::unique_ptr<Transport> wire_;
   TlsFilter filter_;
   engine::Bytes raw_;
-  engine::ByteQueue inbound_;  // Plaintext received and not yet given.
+  engine::ByteQueue inbound_;   // Plaintext received and not yet given.
+  engine::ByteQueue outbound_;  // TLS not yet sent.
   Ending end_ = Ending::kNone;
   bool answered_close_ = false;
 };

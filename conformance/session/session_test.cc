@@ -20,7 +20,10 @@ class Recited : public Transport {
  public:
   Recited(std::deque<Bytes> pieces, Ending ending) : pieces_(std::move(pieces)), ending_(ending) {}
 
-  Ending Send(ByteView, Clock::time_point) override { return Ending::kNone; }
+  Ending SendSome(ByteView& bytes, Clock::time_point) override {
+    bytes = {};
+    return Ending::kNone;
+  }
   Ending Receive(Bytes& out, std::size_t bytes_max, Clock::time_point) override {
     if (pieces_.empty()) {
       return ending_;

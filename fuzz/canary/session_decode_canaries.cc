@@ -55,7 +55,9 @@ template <Spoil kSpoil>
 struct Over : Session {
   struct Spoiled : Transport {
     explicit Spoiled(std::unique_ptr<Transport> transport) : right(std::move(transport)) {}
-    Ending Send(engine::ByteView bytes, Clock::time_point deadline) override { return right->Send(bytes, deadline); }
+    Ending SendSome(engine::ByteView& bytes, Clock::time_point deadline) override {
+      return right->SendSome(bytes, deadline);
+    }
     Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {
       return kSpoil(right->Receive(out, bytes_max, deadline), out, count);
     }

@@ -58,7 +58,10 @@ class RecitedStream : public conformance::Transport {
   RecitedStream(engine::ByteView stream, std::array<std::size_t, 2> piece_bytes, conformance::Ending ending)
       : rest_(stream), piece_bytes_(piece_bytes), ending_(ending) {}
 
-  conformance::Ending Send(engine::ByteView, Clock::time_point) override { return conformance::Ending::kNone; }
+  conformance::Ending SendSome(engine::ByteView& bytes, Clock::time_point) override {
+    bytes = {};
+    return conformance::Ending::kNone;
+  }
   conformance::Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override;
   void CloseSending() override {}
 

@@ -37,7 +37,7 @@ class SocketTransport final : public Transport {
  public:
   explicit SocketTransport(FileDescriptor socket) : socket_(std::move(socket)), is_tcp_(IsTcp(socket_.get())) {}
 
-  Ending Send(ByteView bytes, Clock::time_point deadline) override {
+  Ending SendSome(ByteView& bytes, Clock::time_point deadline) override {
     while (!bytes.empty()) {
       const ssize_t sent = send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (sent >= 0) {

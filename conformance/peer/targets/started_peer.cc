@@ -153,7 +153,9 @@ class BegunTransport final : public Transport {
   BegunTransport(std::unique_ptr<Transport> rest, engine::Bytes begun)
       : rest_(std::move(rest)), begun_(std::move(begun)) {}
 
-  Ending Send(engine::ByteView bytes, Clock::time_point deadline) override { return rest_->Send(bytes, deadline); }
+  Ending SendSome(engine::ByteView& bytes, Clock::time_point deadline) override {
+    return rest_->SendSome(bytes, deadline);
+  }
 
   Ending Receive(engine::Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {
     if (begun_.empty()) {

@@ -48,19 +48,21 @@ void LiveConnection::StartRecord() {
 }
 
 Ending LiveConnection::Flush(Clock::time_point deadline) {
-  if (unsent_bytes() == 0) {
+  if (unsent_bytes() == 0 && !is_stuck_) {
     return Ending::kNone;
   }
-  const Ending ending = transport_->Send(sent_.rest(), deadline);
-  sent_.taken = sent_.bytes.size();
-  NotePiece(sent_);
+  ByteView rest = sent_.rest();
+  const Ending ending = transport_->SendSome(rest, deadline);
+  is_stuck_ = ending == Ending::kTimedOut;
+  sent_.taken = sent_.bytes.size() - (is_stuck_ ? rest.size() : 0);
+  NotePiece(sent_, sent_.taken);
   return ending;
 }
 
 Ending LiveConnection::Receive(Clock::time_point deadline) {
   const Ending ending = transport_->Receive(received_.bytes, kReceiveBytesMax, deadline);
   if (ending == Ending::kNone) {
-    NotePiece(received_);
+    NotePiece(received_, received_.bytes.size());
   }
   return ending;
 }

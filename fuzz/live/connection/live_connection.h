@@ -70,6 +70,7 @@ class LiveConnection : private engine::ClientNegotiation {
   // Writes a request to be sent by Flush; after a WRITE, whatever its flags say, its data: `pattern`.
   void Put(engine::Request request, std::uint8_t pattern);
   [[nodiscard]] std::size_t unsent_bytes() const { return sent_.rest().size(); }
+  // Sends what is unsent. After kTimedOut some of it still is.
   conformance::Ending Flush(Clock::time_point deadline);
 
   // Receives once. See Transport::Receive.
@@ -129,7 +130,8 @@ class LiveConnection : private engine::ClientNegotiation {
   [[nodiscard]] std::optional<ReplyView> PeekChunk(std::uint64_t& payload_bytes) const;
   [[nodiscard]] std::optional<ReplyView> TakePayload(ReplyView reply, std::uint64_t payload_bytes);
 
-  void NotePiece(Stream& stream) { stream.pieces.push_back({.end = stream.bytes.size(), .order = ++*clock_}); }
+  // That it ends at `end` in `stream`.
+  void NotePiece(Stream& stream, std::size_t end) { stream.pieces.push_back({.end = end, .order = ++*clock_}); }
   void AddLine(const Stream& stream, std::size_t begin, std::size_t length, const std::string& text,
                Lines& lines) const;
 
@@ -137,6 +139,7 @@ class LiveConnection : private engine::ClientNegotiation {
   int number_;
   std::uint64_t* clock_;
   const conformance::TlsCredentials* tls_;  // Until TLS has begun.
+  bool is_stuck_ = false;                   // Something may be on its way inside TLS.
   Stream sent_;
   Stream received_;
   std::string undecodable_;

@@ -198,7 +198,10 @@ LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::siz
   ++lane.in_flight;
   lane.last_illegal = slot.judge.legality().is_legal() ? lane.last_illegal : slot.ticket;
   lane.connection->Put(*std::move(sent), request.pattern);
-  return lane.connection->unsent_bytes() > kUnsentBytesMax ? FlushLanes() : OrStop();
+  if (lane.connection->unsent_bytes() > kUnsentBytesMax) {
+    NBDSPEC_RETURN_IF_ERROR(FlushLanes());
+  }
+  return {};
 }
 
 // Until at most `in_flight_max` requests are in flight on `lane`.
@@ -216,19 +219,50 @@ LiveServer::OrStop LiveServer::WaitForAll() {
   return {};
 }
 
-LiveServer::OrStop LiveServer::FlushLanes() {
+// Sends what is to be sent. Returns whether something has come meanwhile.
+std::expected<bool, LiveServer::Stop> LiveServer::FlushLanes() {
+  bool has_come = false;
   for (Lane& lane : lanes_) {
-    const Ending ending = lane.connection->Flush(Clock::now() + options_.reply_timeout);
-    if (ending == Ending::kTimedOut) {
-      return Hung();
-    }  // A connection that ended is noticed when its last bytes are received.
+    auto deadline = Clock::now() + options_.reply_timeout;
+    std::size_t unsent_bytes = lane.connection->unsent_bytes();
+    // A connection that ended is noticed when its last bytes are received.
+    while (lane.connection->Flush(std::min(deadline, Clock::now() + kSlice)) == Ending::kTimedOut) {
+      // A server that has one thread hears nothing while what it says to another connection is not taken.
+      NBDSPEC_ASSIGN_OR_RETURN(has_taken, TakeWhatHasCome());
+      has_come = has_come || has_taken;
+      if (IsCancelled(options_)) {
+        return std::unexpected(Stop{});
+      }
+      const std::size_t left_bytes = lane.connection->unsent_bytes();
+      if (has_taken || left_bytes < unsent_bytes) {
+        deadline = Clock::now() + options_.reply_timeout;
+      } else if (Clock::now() >= deadline) {
+        return std::unexpected(Hung().error());
+      }
+      unsent_bytes = left_bytes;
+    }
   }
-  return {};
+  return has_come;
+}
+
+// Returns whether something had come.
+std::expected<bool, LiveServer::Stop> LiveServer::TakeWhatHasCome() {
+  bool has_come = false;
+  for (Lane& lane : lanes_) {
+    if (lane.in_flight > 0 && lane.connection->Receive(Clock::now()) == Ending::kNone) {
+      has_come = true;
+      NBDSPEC_RETURN_IF_ERROR(TakeReplies(lane));
+    }
+  }
+  return has_come;
 }
 
 // Sends what is to be sent, then waits until a message or the end of a connection has come.
 LiveServer::OrStop LiveServer::ReceiveSome() {
-  NBDSPEC_RETURN_IF_ERROR(FlushLanes());
+  NBDSPEC_ASSIGN_OR_RETURN(has_come, FlushLanes());
+  if (has_come) {
+    return {};
+  }
   const auto waiting = std::ranges::count_if(lanes_, [](const Lane& lane) { return lane.in_flight > 0; });
   const auto deadline = Clock::now() + options_.reply_timeout;
   for (;;) {

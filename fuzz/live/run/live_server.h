@@ -167,7 +167,8 @@ class LiveServer {
   [[nodiscard]] bool Greets();
   OrStop Hung();
   static OrStop StopAtFirst(std::span<const Lane> lanes, Failure failure);
-  OrStop FlushLanes();
+  std::expected<bool, Stop> FlushLanes();
+  std::expected<bool, Stop> TakeWhatHasCome();
   [[nodiscard]] OrStop JudgeRest() const;
   void Drain();
   [[nodiscard]] Finding FindingFrom(const Stop& stop) const;
