@@ -128,7 +128,7 @@ TEST(Fuzz, InsideTlsAFindingIsReplayedInsideTls) {
   const std::string findings = FileFor("inside-tls");
   const Result result = Nbdspec(
       "fuzz --tls --spawn 'nbdkit -f -U {socket} --tls=require --tls-certificates={certs} null 64K' "
-      "--scripts 3 --findings " +
+      "--scripts 3 --steps 8 --findings " +
       findings);
   EXPECT_EQ(result.exit, 1) << result.output;
   const std::string line = ReplayLineOf(result);

@@ -187,6 +187,16 @@ TEST(OddServers, WhatClientsLeaveBehindIsSeenFromOutside) {
   EXPECT_NE(Check(Odd("queues-clients"), id).verdicts.at(id), "warn");
 }
 
+// --- One thread for all ---
+
+// While it waits for us to take what it says on one connection it hears nothing on another. At this seed two scripts of
+// these come there.
+TEST(OddServers, OneOfOneThreadIsNotSaidToHang) {
+  const Result result = Nbdspec("fuzz --spawn '" + Odd("") + "' --scripts 60 --seed 5");
+  EXPECT_EQ(result.exit, 0) << result.output;
+  EXPECT_TRUE(result.Says("; 0 found, 0 known\n")) << result.output;
+}
+
 // --- Nobody enters ---
 
 TEST(OddServers, AnExportThatCannotBeEnteredIsOneSentence) {
