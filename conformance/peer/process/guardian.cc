@@ -104,8 +104,8 @@ class Guardian {
     sigaddset(&child, SIGCHLD);
     child_signal_ = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC);
     const pid_t guardian = getpid();
-    // Its child calls nothing but the kernel until it is another program; what nbdspec holds is not copied for that.
-    server_ = vfork();  // NOLINT(bugprone-unsafe-functions): see above; the guardian may wait for it.
+    // Unlike fork, _Fork runs no handlers that may want locks.
+    server_ = _Fork();
     if (server_ == 0) {
       RunServer(plan_, guardian);
     }
@@ -160,7 +160,7 @@ class Guardian {
         plan_.fusermount == nullptr) {
       return;
     }
-    const pid_t fusermount = vfork();  // NOLINT(bugprone-unsafe-functions): as for the server.
+    const pid_t fusermount = _Fork();
     if (fusermount == 0) {
       const char* const words[] = {plan_.fusermount, "-u", "-z", "-q", "--", plan_.mount_point, nullptr};
       execve(plan_.fusermount, const_cast<char* const*>(words), plan_.environment);
