@@ -39,8 +39,8 @@ class Transport {
   virtual ~Transport() = default;
 
   // Sends all of `bytes`, and takes from their front what it has sent; what the peer says meanwhile is kept, so two
-  // full buffers do not deadlock. Returns kNone, or why not everything was sent; after kTimedOut, send the rest (of
-  // none is left, none: inside TLS some may still be on its way).
+  // full buffers do not deadlock. Returns kNone, or why not everything was sent. After kTimedOut call it again with
+  // what is left, even if that is nothing: inside TLS some of what was taken may not have gone out.
   virtual Ending SendSome(engine::ByteView& bytes, Clock::time_point deadline) = 0;
   Ending Send(engine::ByteView bytes, Clock::time_point deadline) { return SendSome(bytes, deadline); }
 
