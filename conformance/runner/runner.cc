@@ -47,7 +47,10 @@ class Runner {
     reports::Run run{.version = options_.version,
                      .spec = fmt::format("proto.md {} ({})", spec::kSpecRevision, spec::kSpecDate),
                      .seed = options_.seed,
-                     .target = target_.Describe()};
+                     .target = target_.Describe(),
+                     .target_words = target_.CommandLine(),
+                     .program = target_.Program(),
+                     .program_version = target_.Version()};
     Worker first(target_, options_, deadline_, knowledge_);
     first.LearnHabits();
     const auto profile = first.Open(Setup::kWritable);
@@ -63,7 +66,7 @@ class Runner {
       run.outcomes.push_back(outcome ? std::move(*outcome) : NotRun(run.outcomes.size()));
     }
     AddSanity(run, profile ? "" : profile.error().sentence);
-    run.exit = reports::ExitFor(reports::TallyOf(run));
+    run.exit = reports::ExitFor(run);
     if (Cancelled()) {
       run.trouble = "the run was interrupted";
     } else if (out_of_time_) {

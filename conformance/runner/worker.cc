@@ -293,6 +293,7 @@ Worker::Trial Worker::Try(const Check& check, Server& server) {
 void Worker::NoteDeath(Trial& trial, const std::optional<std::string>& ended) {
   if (ended && !trial.died) {
     trial.died = true;
+    trial.evidence.ended = *ended;
     trial.judgement.kind = Judgement::Kind::kBroken;
     trial.evidence.saw += fmt::format("{}the server {}", trial.evidence.saw.empty() ? "" : "; then ", *ended);
     trial.evidence.allowed = "a server stays up, whatever a client sends";

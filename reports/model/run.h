@@ -42,6 +42,28 @@ struct Evidence {
   std::string place;                    // Where in the transcript: "line 14, byte 1342 from the server".
   std::vector<std::string> transcript;  // The conversation, one line each.
   std::string standard_error;           // The end of the server's, when nbdspec started it.
+  std::string ended;                    // How the server ended meanwhile ("killed by SIGSEGV"); empty when it did not.
+};
+
+// What a list of expected failures says of an outcome (conformance/expected).
+enum class Overlay {
+  kNone,
+  kExpected,  // The list has what came out: an xfail.
+  kStale,     // The list has something worse: an xpass.
+};
+
+// "", "xfail", "xpass".
+inline std::string_view Word(Overlay overlay) {
+  constexpr std::array<std::string_view, 3> kWords = {"", "xfail", "xpass"};  // In the order of the enumerators.
+  return kWords.at(static_cast<std::size_t>(overlay));
+}
+
+struct Expectation {
+  Overlay overlay = Overlay::kNone;
+  // Of the entry; empty where there is none.
+  std::string reason;  // Its first line says it in short.
+  std::string link;
+  std::string place;  // "my.expected:14".
 };
 
 // The result of one check.
@@ -55,6 +77,14 @@ struct Outcome {
   Evidence evidence;
   std::string replay;  // The command line that runs it again.
   double duration_ms = 0;
+  Expectation expectation;
+};
+
+// An entry of a list of expected failures that no longer holds.
+struct StaleEntry {
+  std::string place;  // "my.expected:14".
+  std::string id;     // As the entry has it: of a check, or a glob.
+  std::string why;    // "it passes, and fail is expected".
 };
 
 // What the server advertised: ordered pairs for people and machines, e.g. {"size", "8388608"}.
@@ -65,9 +95,13 @@ struct Run {
   std::string version;
   std::string spec;  // The revision of the specification.
   std::uint64_t seed = 0;
-  std::string target;
+  std::string target;           // For people: "nbdkit 1.32.5 (file)".
+  std::string target_words;     // What names it on a command line: "nbdkit", "--spawn 'srv {socket}'".
+  std::string program;          // Of a server that nbdspec starts and knows: "nbdkit"; else empty.
+  std::string program_version;  // What that says of itself, or its package; empty when it does not.
   Advertised advertised;
   std::vector<Outcome> outcomes;
+  std::vector<StaleEntry> stale;
   std::string trouble;  // Why the run ended early, or why most was not asked; empty when neither is so.
   int exit = 0;
   double duration_ms = 0;
@@ -87,20 +121,46 @@ inline Tally TallyOf(const Run& run) {
   return tally;
 }
 
+// Whether it fails the run where nobody expects it.
+inline bool IsFailure(Verdict verdict) {
+  return verdict == Verdict::kFail || verdict == Verdict::kInconclusive || verdict == Verdict::kFlaky;
+}
+
+// What lists of expected failures make of a run's outcomes; without a list all failures are new.
+struct Failures {
+  int fresh = 0;     // New ones.
+  int expected = 0;  // Outcomes that a list has: xfails, and warnings.
+  int stale = 0;     // Entries that no longer hold.
+};
+
+inline Failures FailuresOf(const Run& run) {
+  Failures failures{.stale = static_cast<int>(run.stale.size())};
+  for (const Outcome& outcome : run.outcomes) {
+    const bool is_expected = outcome.expectation.overlay == Overlay::kExpected;
+    failures.expected += is_expected ? 1 : 0;
+    failures.fresh += !is_expected && IsFailure(outcome.verdict) ? 1 : 0;
+  }
+  return failures;
+}
+
 // Exit codes of the command.
 struct ExitCode {
   static constexpr int kSuccess = 0;
   static constexpr int kFailure = 1;
   static constexpr int kUsage = 2;
   static constexpr int kTargetUnusable = 3;
+  static constexpr int kStale = 4;
   static constexpr int kOurError = 5;
 };
 
-// The exit code that the outcomes call for: kFailure with a fail, inconclusive or flaky, else kSuccess. The command
-// knows when it is another one.
-inline int ExitFor(const Tally& tally) {
-  const int failures = tally.of(Verdict::kFail) + tally.of(Verdict::kInconclusive) + tally.of(Verdict::kFlaky);
-  return failures > 0 ? ExitCode::kFailure : ExitCode::kSuccess;
+// The exit code that the outcomes call for: kFailure with a new failure, kStale where all that is amiss is a list of
+// expected failures, else kSuccess. The command knows when it is another one.
+inline int ExitFor(const Run& run) {
+  const Failures failures = FailuresOf(run);
+  if (failures.fresh > 0) {
+    return ExitCode::kFailure;
+  }
+  return failures.stale > 0 ? ExitCode::kStale : ExitCode::kSuccess;
 }
 
 }  // namespace nbdspec::reports

@@ -9,12 +9,12 @@
 namespace nbdspec::reports {
 namespace {
 
-Tally Of(std::initializer_list<Verdict> verdicts) {
+Run Of(std::initializer_list<Verdict> verdicts) {
   Run run;
   for (const Verdict verdict : verdicts) {
     run.outcomes.emplace_back().verdict = verdict;
   }
-  return TallyOf(run);
+  return run;
 }
 
 TEST(Run, EveryVerdictHasItsOwnWord) {
@@ -26,7 +26,7 @@ TEST(Run, EveryVerdictHasItsOwnWord) {
 }
 
 TEST(Run, TallyCountsEachVerdictApart) {
-  const Tally tally = Of({Verdict::kPass, Verdict::kSkip, Verdict::kPass, Verdict::kFlaky});
+  const Tally tally = TallyOf(Of({Verdict::kPass, Verdict::kSkip, Verdict::kPass, Verdict::kFlaky}));
   int total = 0;
   for (const int count : tally.counts) {
     total += count;
@@ -46,6 +46,25 @@ TEST(Run, FailInconclusiveAndFlakyFailTheRun) {
 TEST(Run, OtherVerdictsDoNotFailTheRun) {
   EXPECT_EQ(ExitFor(Of({})), ExitCode::kSuccess);
   EXPECT_EQ(ExitFor(Of({Verdict::kPass, Verdict::kWarn, Verdict::kNotApplicable, Verdict::kSkip})), ExitCode::kSuccess);
+}
+
+TEST(Run, WhatIsExpectedDoesNotFailIt) {
+  auto run = Of({Verdict::kFail, Verdict::kInconclusive, Verdict::kWarn, Verdict::kPass});
+  for (Outcome& outcome : run.outcomes) {
+    outcome.expectation.overlay = outcome.verdict == Verdict::kPass ? Overlay::kNone : Overlay::kExpected;
+  }
+  EXPECT_EQ(FailuresOf(run).expected, 3);
+  EXPECT_EQ(FailuresOf(run).fresh, 0);
+  EXPECT_EQ(ExitFor(run), ExitCode::kSuccess);
+}
+
+TEST(Run, AStaleEntryHasItsOwnExitCodeUnlessSomethingFailsAnew) {
+  auto run = Of({Verdict::kPass});
+  run.stale.emplace_back();
+  run.outcomes.front().expectation.overlay = Overlay::kStale;
+  EXPECT_EQ(ExitFor(run), ExitCode::kStale);
+  run.outcomes.emplace_back().verdict = Verdict::kFlaky;
+  EXPECT_EQ(ExitFor(run), ExitCode::kFailure);
 }
 
 }  // namespace

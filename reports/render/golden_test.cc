@@ -108,7 +108,7 @@ Run Sample() {
                     {"size", "8388608"},
                     {"exports", "\"\", \"bad \x1b]0;title\x07\xff\""}};
   run.outcomes = Outcomes();
-  run.exit = ExitFor(TallyOf(run));
+  run.exit = ExitFor(run);
   run.duration_ms = 1234.5;
   return run;
 }

@@ -32,9 +32,17 @@ Json JsonOf(const Outcome& outcome) {
            {"place", evidence.place},
            {"transcript", evidence.transcript},
            {"standard_error", evidence.standard_error},
+           {"ended", evidence.ended},
        }},
       {"replay", outcome.replay},
       {"duration_ms", Finite(outcome.duration_ms)},
+      {"expected",
+       {
+           {"overlay", Word(outcome.expectation.overlay)},
+           {"reason", outcome.expectation.reason},
+           {"link", outcome.expectation.link},
+           {"place", outcome.expectation.place},
+       }},
   };
 }
 
@@ -55,18 +63,26 @@ std::string RenderJson(const Run& run) {
   for (const Outcome& outcome : run.outcomes) {
     outcomes.push_back(JsonOf(outcome));
   }
+  Json stale = Json::array();
+  for (const StaleEntry& entry : run.stale) {
+    stale.push_back({{"place", entry.place}, {"id", entry.id}, {"why", entry.why}});
+  }
+  const Failures failures = FailuresOf(run);
   const Json json = {
       {"format", 1},
       {"tool", run.tool},
       {"version", run.version},
       {"spec", run.spec},
       {"target", run.target},
+      {"server", {{"words", run.target_words}, {"program", run.program}, {"version", run.program_version}}},
       {"seed", run.seed},
       {"advertised", advertised},
       {"exit", run.exit},
       {"trouble", run.trouble},
       {"duration_ms", Finite(run.duration_ms)},
       {"tally", tally},
+      {"failures", {{"new", failures.fresh}, {"expected", failures.expected}, {"stale", failures.stale}}},
+      {"stale", stale},
       {"outcomes", outcomes},
   };
   return json.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n";

@@ -34,7 +34,7 @@ Outcome Make(std::string_view id, Verdict verdict, std::string saw = "") {
 Run RunOf(std::vector<Outcome> outcomes) {
   Run run;
   run.outcomes = std::move(outcomes);
-  run.exit = ExitFor(TallyOf(run));
+  run.exit = ExitFor(run);
   return run;
 }
 
