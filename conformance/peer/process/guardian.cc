@@ -221,7 +221,7 @@ class Guardian {
       kill(-server_, number);
     }
     // Our children, except those that the signal to the server's group reaches.
-    const int list = open("/proc/thread-self/children", O_RDONLY | O_CLOEXEC);
+    const int list = open(kChildrenFile, O_RDONLY | O_CLOEXEC);
     if (list < 0) {
       return;
     }

@@ -28,6 +28,10 @@ struct GuardianPlan {
   int log;                  // Open for appending: what the server says on both of its outputs.
 };
 
+// Where the kernel lists the children of the thread that reads it: daemons among the guardian's are found by nothing
+// else.
+inline constexpr const char* kChildrenFile = "/proc/thread-self/children";
+
 // What nbdspec tells the guardian: one packet.
 enum class GuardianOrder : std::uint8_t {
   kStart,

@@ -112,5 +112,14 @@ TEST(PrivateDirectory, GoesWhenItCannotBePrepared) {
   EXPECT_TRUE(IsGone(path));
 }
 
+TEST(ServerProcess, IsNotStartedWhereDaemonsCannotBeFound) {
+  EXPECT_TRUE(CanStopDaemons("/proc/thread-self/children").has_value());
+  const auto refused = CanStopDaemons("/nonexistent/children");
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_EQ(refused.error().sentence,
+            "/nonexistent/children cannot be read (No such file or directory): without it a server that becomes a "
+            "daemon would be left running. Mount it: mount -t proc proc /proc");
+}
+
 }  // namespace
 }  // namespace nbdspec::conformance

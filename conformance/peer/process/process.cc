@@ -209,9 +209,20 @@ std::optional<std::string> FindExecutable(const std::string& name) {
   return {};
 }
 
+std::expected<void, Trouble> CanStopDaemons(const char* children_file) {
+  if (access(children_file, R_OK) == 0) {
+    return {};
+  }
+  return std::unexpected(Trouble{std::string(children_file) + " cannot be read (" +
+                                 std::generic_category().message(errno) +
+                                 "): without it a server that becomes a daemon would be left running. Mount it: "
+                                 "mount -t proc proc /proc"});
+}
+
 std::expected<std::unique_ptr<ServerProcess>, Trouble> ServerProcess::Start(
     const std::vector<std::string>& words, PrivateDirectory directory,
     const std::function<std::expected<void, Trouble>()>& prepare) {
+  NBDSPEC_RETURN_IF_ERROR(CanStopDaemons(kChildrenFile));
   const std::optional<std::string> executable = FindExecutable(words.front());
   if (!executable) {
     return std::unexpected(Trouble{"Cannot start " + engine::Quoted(words.front()) +

@@ -69,6 +69,9 @@ std::expected<void, engine::Trouble> WriteNewFile(const std::string& path, std::
 // The file that `name` runs: itself when it has a slash, else the first in PATH. Nothing when there is none.
 std::optional<std::string> FindExecutable(const std::string& name);
 
+// Whether daemons that a server becomes can be stopped: `children_file` lists children. Errors: it cannot be read.
+std::expected<void, engine::Trouble> CanStopDaemons(const char* children_file);
+
 // Whether `how`, of ServerProcess::EndedBy, is how a process ends that was asked to: not by another signal.
 bool IsEndOnRequest(std::string_view how);
 
@@ -77,7 +80,7 @@ class ServerProcess {
   // Starts `words` (words[0] is looked up in PATH), with /dev/null as standard input. `directory` becomes the
   // process's own: it is removed when the process is gone, and when nbdspec is killed. `prepare` makes what
   // takes time in it, before the process runs. That this does not run may be known only later, from Ended.
-  // Errors: no such command, or no more processes; those of `prepare`.
+  // Errors: no such command, no more processes, or no /proc; those of `prepare`.
   static std::expected<std::unique_ptr<ServerProcess>, engine::Trouble> Start(
       const std::vector<std::string>& words, PrivateDirectory directory,
       const std::function<std::expected<void, engine::Trouble>()>& prepare =
