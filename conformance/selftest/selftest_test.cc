@@ -61,7 +61,17 @@ void ExpectAllCaught(const SelfTest& result) {
       std::cout << "    " << line << "\n";
     }
   }
+  for (const FormTest& form : result.forms) {
+    for (const std::string_view check : form.checks_unproven) {
+      ADD_FAILURE() << form.form << ": " << check << " catches none of its faults";
+    }
+    for (const reports::Outcome& outcome : form.false_alarms) {
+      ADD_FAILURE() << form.form << ": " << outcome.id << " accuses the sound server: " << outcome.evidence.saw;
+    }
+    EXPECT_TRUE(form.proven_count > 0 || !Prefix().empty()) << form.form;
+  }
   EXPECT_FALSE(result.rows.empty());
+  EXPECT_TRUE(result.holds());
 }
 
 // NBDSPEC_SELFTEST_STEP: only every so many of the faults.

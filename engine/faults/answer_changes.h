@@ -230,7 +230,14 @@ void ForEachOfType(Messages& sent, std::uint16_t type, Function&& change) {
   });
 }
 
-// The same for status chunks, in either form.
+// Calls `change(offset, bytes)` for the bytes that READ gives, in chunks or in a simple reply, from `offset` on.
+template <typename Function>
+void ForEachRead(const Request& to, Messages& sent, Function&& change) {
+  ForEach<SimpleReply>(sent, [&](SimpleReply& reply) { change(to.offset, reply.data); });
+  ForEachOfType<OffsetData>(sent, ChunkType::kOffsetData, [&](OffsetData& data) { change(data.offset, data.data); });
+}
+
+// The same as ForEachOfType for status chunks, in either form.
 template <typename Function>
 void ForEachStatus(Messages& sent, Function&& change) {
   ForEach<Chunk>(sent, [&](Chunk& chunk) {

@@ -18,14 +18,9 @@ constexpr std::uint64_t k4GiB = std::uint64_t{1} << 32;
 // --- What READ gives ---
 
 // Changes the bytes that READ gives, of which the first is at `offset`.
-using ChangeBytes = std::function<void(std::uint64_t offset, Bytes& bytes)>;
-void ChangeBytesRead(const Request& to, Messages& sent, const ChangeBytes& change) {
-  ForEach<SimpleReply>(sent, [&](SimpleReply& reply) { change(to.offset, reply.data); });
-  ForEachOfType<OffsetData>(sent, ChunkType::kOffsetData, [&](OffsetData& data) { change(data.offset, data.data); });
-}
-Change ChangesBytesRead(When when, ChangeBytes change) {
+Change ChangesBytesRead(When when, std::function<void(std::uint64_t offset, Bytes& bytes)> change) {
   return ChangesAnswer(kRead, std::move(when), [change = std::move(change)](const Request& to, Messages& sent) {
-    ChangeBytesRead(to, sent, change);
+    ForEachRead(to, sent, change);
   });
 }
 
@@ -59,7 +54,7 @@ Change SpoilsReadsByName() {
     const auto* request = std::get_if<Request>(to);
     by_name = by_name || (option != nullptr && option->option == kExportName);
     if (request != nullptr && request->type == kRead && by_name) {
-      ChangeBytesRead(*request, sent, SpoilFirst);
+      ForEachRead(*request, sent, SpoilFirst);
     }
   }};
 }
@@ -72,7 +67,7 @@ Change SharesItsReadBuffer() {
   };
   const auto buffer = std::make_shared<Buffer>();
   return ChangesAnswer(kRead, Always, [buffer](const Request& to, Messages& sent, const Connection& on) {
-    ChangeBytesRead(to, sent, [&](std::uint64_t, Bytes& bytes) {
+    ForEachRead(to, sent, [&](std::uint64_t, Bytes& bytes) {
       Bytes right = bytes;
       if (buffer->owner != nullptr && buffer->owner != &on) {
         std::copy_n(buffer->bytes.begin(), std::min(buffer->bytes.size(), bytes.size()), bytes.begin());
@@ -274,7 +269,7 @@ std::vector<Fault> DataFaults() {
        ChangesAnswer(kRead, OnDf(2),
                      [](const Request& to, Messages& sent, const Connection& on) {
                        if (on.negotiated->Has(TransmissionFlag::kReadOnly)) {
-                         ChangeBytesRead(to, sent, SpoilFirst);
+                         ForEachRead(to, sent, SpoilFirst);
                        }
                      })},
       {"server_reads_a_lone_byte_as_zero",

@@ -41,8 +41,8 @@ void Put(const Piece& from, std::uint64_t offset, Bytes& bytes) {
   ForShared(from, offset, bytes, [](std::uint8_t with, std::uint8_t& byte) { byte = with; });
 }
 
-void PutIntoData(const Piece& from, Messages& sent) {
-  ForEachOfType<OffsetData>(sent, ChunkType::kOffsetData, [&](OffsetData& data) { Put(from, data.offset, data.data); });
+void PutIntoData(const Piece& from, const Request& to, Messages& sent) {
+  ForEachRead(to, sent, [&](std::uint64_t offset, Bytes& bytes) { Put(from, offset, bytes); });
 }
 
 // Calls `change(before, last, request)` for each WRITE that meets the WRITE `last` right before it. `before`: the last
@@ -87,7 +87,7 @@ Change FlipsBetweenTwoWrites() {
       first = on.previous.type == kWrite && last.Meets(to) ? last : Piece();
       last = PieceOf(to);
     } else if (to.type == kRead && last.Covers(to) && ++count % 2 == 0) {
-      PutIntoData(first, sent);
+      PutIntoData(first, to, sent);
     } else if (to.type == kWriteZeroes || to.type == kTrim) {
       first = {};
     }
@@ -102,7 +102,7 @@ Change ReadsBeforeTheLastWrite() {
       pieces.push_front(PieceOf(to));
       pieces.resize(std::min<std::size_t>(pieces.size(), 2));
     } else if (to.type == kRead && pieces.size() == 2 && pieces.front().Covers(to) && ++count % 3 == 0) {
-      PutIntoData(pieces.back(), sent);
+      PutIntoData(pieces.back(), to, sent);
     }
   });
 }
@@ -115,7 +115,7 @@ Change ReadsZeroesBesideAWrite() {
       written = {.offset = to.offset, .bytes = Bytes(to.payload.size())};
       piece_count = on.piece_count;
     } else if (to.type == kRead && piece_count == on.piece_count) {
-      PutIntoData(written, sent);
+      PutIntoData(written, to, sent);
     }
   });
 }
@@ -148,13 +148,12 @@ Change CachesReads(std::function<std::uint64_t(const Request& to)> flush_count) 
       return;
     }
     for (const Piece& piece : cache) {
-      PutIntoData(piece, sent);
+      PutIntoData(piece, to, sent);
     }
-    ForEachOfType<OffsetData>(sent, ChunkType::kOffsetData, [&](const OffsetData& data) {
-      std::erase_if(cache, [&](const Piece& piece) {
-        return data.offset <= piece.offset && piece.end() <= data.offset + data.data.size();
-      });
-      cache.push_back({.offset = data.offset, .bytes = data.data});
+    ForEachRead(to, sent, [&](std::uint64_t offset, const Bytes& bytes) {
+      std::erase_if(cache,
+                    [&](const Piece& piece) { return offset <= piece.offset && piece.end() <= offset + bytes.size(); });
+      cache.push_back({.offset = offset, .bytes = bytes});
     });
     if (cache.size() > 32) {
       cache.pop_front();
