@@ -44,13 +44,12 @@ class Runner {
 
   reports::Run Run() {
     const auto start = Transport::Clock::now();
-    reports::Run run{.version = options_.version,
-                     .spec = fmt::format("proto.md {} ({})", spec::kSpecRevision, spec::kSpecDate),
-                     .seed = options_.seed,
-                     .target = target_.Describe(),
-                     .target_words = target_.CommandLine(),
-                     .program = target_.Program(),
-                     .program_version = target_.Version()};
+    reports::Run run{
+        .version = options_.version,
+        .spec = fmt::format("proto.md {} ({})", spec::kSpecRevision, spec::kSpecDate),
+        .seed = options_.seed,
+        .target = target_.Describe(),
+        .server = {.words = target_.CommandLine(), .program = target_.Program(), .version = target_.Version()}};
     Worker first(target_, options_, deadline_, knowledge_);
     first.LearnHabits();
     const auto profile = first.Open(Setup::kWritable);

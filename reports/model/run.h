@@ -90,15 +90,20 @@ struct StaleEntry {
 // What the server advertised: ordered pairs for people and machines, e.g. {"size", "8388608"}.
 using Advertised = std::vector<std::pair<std::string, std::string>>;
 
+// Which server it is, for programs.
+struct Server {
+  std::string words;    // What names it on a command line: "nbdkit", "--spawn 'srv {socket}'".
+  std::string program;  // Where nbdspec starts it and knows it: "nbdkit"; else empty.
+  std::string version;  // What that says of itself, or its package; empty when it does not.
+};
+
 struct Run {
   std::string tool = "nbdspec";
   std::string version;
   std::string spec;  // The revision of the specification.
   std::uint64_t seed = 0;
-  std::string target;           // For people: "nbdkit 1.32.5 (file)".
-  std::string target_words;     // What names it on a command line: "nbdkit", "--spawn 'srv {socket}'".
-  std::string program;          // Of a server that nbdspec starts and knows: "nbdkit"; else empty.
-  std::string program_version;  // What that says of itself, or its package; empty when it does not.
+  std::string target;  // For people: "nbdkit 1.32.5 (file)".
+  Server server;
   Advertised advertised;
   std::vector<Outcome> outcomes;
   std::vector<StaleEntry> stale;

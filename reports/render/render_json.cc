@@ -74,7 +74,7 @@ std::string RenderJson(const Run& run) {
       {"version", run.version},
       {"spec", run.spec},
       {"target", run.target},
-      {"server", {{"words", run.target_words}, {"program", run.program}, {"version", run.program_version}}},
+      {"server", {{"words", run.server.words}, {"program", run.server.program}, {"version", run.server.version}}},
       {"seed", run.seed},
       {"advertised", advertised},
       {"exit", run.exit},
