@@ -23,12 +23,13 @@ constexpr std::size_t kMessageBytesMax = 400;
 // What a verdict is in JUnit's words.
 enum class Kind { kPassed, kFailure, kError, kSkipped };
 
-Kind KindOf(Verdict verdict) {
+Kind KindOf(const Outcome& outcome) {
   using enum Kind;
   constexpr std::array<Kind, kVerdictCount> kKinds = {kPassed,  kFailure, kPassed,
                                                       kSkipped,  // In the order of Verdict.
                                                       kSkipped, kError,   kFailure};
-  return kKinds.at(static_cast<std::size_t>(verdict));
+  const bool is_expected = outcome.expectation.overlay == Overlay::kExpected;
+  return is_expected ? kSkipped : kKinds.at(static_cast<std::size_t>(outcome.verdict));
 }
 
 void SetAttribute(pugi::xml_node node, const char* name, std::string_view value) {
@@ -65,7 +66,7 @@ void AppendOutcome(pugi::xml_node suite, const Outcome& outcome) {
   if (outcome.verdict == Verdict::kPass) {
     return;
   }
-  const Kind kind = KindOf(outcome.verdict);
+  const Kind kind = KindOf(outcome);
   constexpr TextOptions kWhole = {.color = false, .verbose = true};
   const std::string details = OutcomeHeading(outcome, kWhole) + OutcomeDetails(outcome, kWhole);
   if (kind == Kind::kFailure || kind == Kind::kError) {
@@ -75,11 +76,14 @@ void AppendOutcome(pugi::xml_node suite, const Outcome& outcome) {
     bad.text().set(details.c_str());
     return;
   }
+  const Expectation& expectation = outcome.expectation;
+  const bool is_expected = expectation.overlay == Overlay::kExpected;
   if (kind == Kind::kSkipped) {
     SetAttribute(node.append_child("skipped"), "message",
-                 fmt::format("{}: {}", Word(outcome.verdict), Reason(outcome)));
+                 fmt::format("{}{}: {}", is_expected ? "expected " : "", Word(outcome.verdict),
+                             is_expected ? Printable(expectation.reason) : Reason(outcome)));
   }
-  if (outcome.verdict == Verdict::kWarn) {
+  if (outcome.verdict == Verdict::kWarn || is_expected) {
     node.append_child("system-out").text().set(PrintableLines(details).c_str());
   }
 }
@@ -109,24 +113,28 @@ std::string RenderJunit(const Run& run) {
   pugi::xml_node declaration = document.append_child(pugi::node_declaration);
   declaration.append_attribute("version").set_value("1.0");
   declaration.append_attribute("encoding").set_value("UTF-8");
-  const auto count = [&](Kind kind) {
-    return std::ranges::count(run.outcomes, kind, [](const Outcome& outcome) { return KindOf(outcome.verdict); });
-  };
+  const auto count = [&](Kind kind) { return std::ranges::count(run.outcomes, kind, KindOf); };
   const int troubles = run.trouble.empty() ? 0 : 1;
+  const auto stale_count = static_cast<std::ptrdiff_t>(run.stale.size());
 
   pugi::xml_node suite = document.append_child("testsuite");
   SetAttribute(suite, "name", fmt::format("{} {}", run.tool, run.target));
   SetAttribute(suite, "time", Seconds(run.duration_ms, 3));
-  SetAttribute(suite, "tests", std::to_string(run.outcomes.size() + static_cast<std::size_t>(troubles)));
+  SetAttribute(suite, "tests", std::to_string(std::ssize(run.outcomes) + stale_count + troubles));
   SetAttribute(suite, "errors", std::to_string(count(Kind::kError) + troubles));
   SetAttribute(suite, "skipped", std::to_string(count(Kind::kSkipped)));
-  SetAttribute(suite, "failures", std::to_string(count(Kind::kFailure)));
+  SetAttribute(suite, "failures", std::to_string(count(Kind::kFailure) + stale_count));
   AppendProperties(suite, run);
   if (!run.trouble.empty()) {
     // Else a run that never began would look like one in which nothing failed.
     pugi::xml_node error = AppendCase(suite, "nbdspec.run", "the run ended early", 0).append_child("error");
     SetAttribute(error, "message", run.trouble);
     SetAttribute(error, "type", "trouble");
+  }
+  for (const StaleEntry& entry : run.stale) {
+    pugi::xml_node failure = AppendCase(suite, "nbdspec.expected", entry.place, 0).append_child("failure");
+    SetAttribute(failure, "message", fmt::format("{}: {}", entry.id, entry.why));
+    SetAttribute(failure, "type", "stale");
   }
   for (const Outcome& outcome : run.outcomes) {
     AppendOutcome(suite, outcome);

@@ -43,12 +43,14 @@ Run HostileRun(const std::string& text) {
   Run run;
   run.version = run.spec = run.target = run.trouble = text;
   run.advertised = {{text, text}};
+  run.stale = {{text, text, text}};
   for (int verdict = 0; verdict < kVerdictCount; ++verdict) {
     Outcome outcome;
     outcome.id = outcome.requirement = outcome.statement = outcome.section = text;
     outcome.verdict = static_cast<Verdict>(verdict);
-    outcome.evidence = {text, text, text, text, {text, text}, text};
+    outcome.evidence = {text, text, text, text, {text, text}, text, text};
     outcome.replay = text;
+    outcome.expectation = {verdict % 2 == 1 ? Overlay::kExpected : Overlay::kNone, text, text, text};
     run.outcomes.push_back(outcome);
   }
   return run;
@@ -124,6 +126,14 @@ TEST(RenderText, LongWordsCannotRunPastTheEdgeIntoAForgedLine) {
   }
 }
 
+TEST(RenderText, IsAsWideAsItIsToBe) {
+  auto run = RunOf({Make("a.b", Verdict::kFail, "word word word word word word word word word word word word word")});
+  run.trouble = run.outcomes[0].evidence.saw;
+  for (const std::string& line : LinesOf(RenderText(run, {.columns = 40}))) {
+    EXPECT_LE(line.size(), 40U) << line;
+  }
+}
+
 TEST(RenderText, LongFieldsAreCutUnlessVerbose) {
   const auto run = RunOf({Make("a.b", Verdict::kFail, std::string(5000, '#'))});
   const auto count = [](const std::string& text) { return std::ranges::count(text, '#'); };
@@ -179,13 +189,65 @@ TEST(RenderText, NotApplicableIsGroupedByReason) {
       RenderText(RunOf({Make("a.b", Verdict::kNotApplicable, "no TLS"), Make("a.c", Verdict::kNotApplicable, "no DF"),
                         Make("a.d", Verdict::kNotApplicable, "no TLS"), Make("a.e", Verdict::kSkip)}),
                  {});
-  Find(text, "\nnot applicable\n  no TLS (2)\n      a.b, a.d\n  no DF (1)\n      a.c\n");
-  Find(text, "\nskipped\n  no reason given (1)\n      a.e\n");
+  Find(text, "\nnot applicable (--verbose shows which)\n  no TLS (2)\n  no DF (1)\n");
+  Find(text, "\nskipped (--verbose shows which)\n  no reason given (1)\n");
 }
 
 TEST(RenderText, NotApplicableAndSkipAreNotPasses) {
   const std::string text = RenderText(RunOf({Make("a.b", Verdict::kNotApplicable), Make("a.c", Verdict::kSkip)}), {});
   Find(text, "2 checks in 0.0 s: 0 pass, 0 fail, 1 n/a, 1 skip\nExit 0: nothing failed.\n");
+}
+
+// A run with a list: two known failures for one reason, a known warning, a new failure, and an entry too many.
+Run ExpectingRun() {
+  auto run = RunOf({Make("a.b", Verdict::kFail, "evidence"), Make("a.c", Verdict::kInconclusive),
+                    Make("a.d", Verdict::kWarn), Make("a.new", Verdict::kFlaky), Make("a.mended", Verdict::kPass)});
+  for (const std::size_t i : {0U, 1U, 2U}) {
+    run.outcomes[i].expectation = {.overlay = Overlay::kExpected,
+                                   .reason = i < 2 ? "It is old.\nVery old." : "By choice.",
+                                   .link = "https://example.org",
+                                   .place = "list:" + std::to_string(i)};
+  }
+  run.outcomes[4].expectation.overlay = Overlay::kStale;
+  run.stale = {{.place = "list:9", .id = "a.mended", .why = "fail is expected, and it is pass"}};
+  run.exit = ExitFor(run);
+  return run;
+}
+
+TEST(RenderText, WhatIsExpectedComesAfterWhatIsNewAndInShort) {
+  auto run = ExpectingRun();
+  const std::string text = RenderText(run, {});
+  EXPECT_LT(Find(text, "FLAKY  MUST  a.new"), Find(text, "\nno longer as expected\n"));
+  Find(text, "  list:9: a.mended: fail is expected, and it is pass\n");
+  Find(text,
+       "\nexpected\n  It is old.\n      fail  a.b  (list:0)\n      inconclusive  a.c  (list:1)\n"
+       "  By choice.\n      warn  a.d  (list:2)\n");
+  EXPECT_EQ(text.find("evidence"), std::string::npos);
+  EXPECT_TRUE(text.ends_with("\nExit 1: 1 new failure, 1 expected failure no longer holds, 3 expected.\n")) << text;
+  run.outcomes[3].verdict = Verdict::kPass;
+  run.exit = ExitFor(run);
+  EXPECT_TRUE(RenderText(run, {}).ends_with("\nExit 4: 1 expected failure no longer holds, 3 expected.\n"));
+  run.stale.clear();
+  run.exit = ExitFor(run);
+  EXPECT_TRUE(RenderText(run, {}).ends_with("\nExit 0: nothing new failed, 3 expected.\n"));
+}
+
+TEST(RenderText, QuietIsTheConclusionWithItsReason) {
+  auto run = RunOf({Make("a.b", Verdict::kFail)});
+  EXPECT_EQ(RenderText(run, {.quiet = true}), "Exit 1: 1 failed.\n");
+  run.exit = ExitCode::kTargetUnusable;
+  run.trouble = "nbdkit is not installed";
+  EXPECT_EQ(RenderText(run, {.quiet = true}),
+            "The target cannot be used:\n    nbdkit is not installed\n"
+            "Exit 3: the target could not be used, or not all of it.\n");
+}
+
+TEST(RenderText, VerboseNamesTheSlowestChecks) {
+  auto run = RunOf({Make("a.b", Verdict::kPass), Make("a.c", Verdict::kPass), Make("a.d", Verdict::kPass)});
+  run.outcomes[0].duration_ms = 100;
+  run.outcomes[1].duration_ms = 3000;
+  run.outcomes[2].duration_ms = std::numeric_limits<double>::quiet_NaN();
+  Find(RenderText(run, {.verbose = true}), "\nslowest: a.c 3.0 s, a.b 0.1 s, a.d 0.0 s\n");
 }
 
 TEST(RenderText, LastLineSaysTheExitCodeAndWhy) {
@@ -310,6 +372,23 @@ TEST(RenderJunit, EachVerdictHasItsElement) {
   for (const Verdict verdict : {Verdict::kNotApplicable, Verdict::kSkip}) {
     EXPECT_EQ(element(verdict), "skipped") << Word(verdict);
   }
+}
+
+TEST(RenderJunit, WhatIsExpectedIsSkippedAndWhatNoLongerHoldsFails) {
+  const std::string text = RenderJunit(ExpectingRun());
+  ExpectSurefire(text);
+  pugi::xml_document document;
+  ASSERT_TRUE(document.load_string(text.c_str()));
+  const pugi::xml_node suite = document.child("testsuite");
+  EXPECT_STREQ(suite.attribute("tests").value(), "6");
+  EXPECT_STREQ(suite.attribute("failures").value(), "2");
+  EXPECT_STREQ(suite.attribute("skipped").value(), "3");
+  const auto of = [&](const char* name) { return suite.find_child_by_attribute("testcase", "name", name); };
+  EXPECT_STREQ(of("list:9").child("failure").attribute("message").value(),
+               "a.mended: fail is expected, and it is pass");
+  EXPECT_STREQ(of("a.b").child("skipped").attribute("message").value(), "expected fail: It is old.\\nVery old.");
+  EXPECT_TRUE(std::string(of("a.b").child("system-out").text().get()).contains("evidence"));
+  EXPECT_STREQ(of("a.mended").first_child().name(), "");
 }
 
 TEST(RenderJunit, CaseIsNamedByItsIdUnderItsPartOfTheProtocol) {

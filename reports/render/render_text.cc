@@ -22,11 +22,11 @@
 namespace nbdspec::reports {
 namespace {
 
-constexpr std::size_t kColumns = 100;
 constexpr std::size_t kIndent = 11;  // Two spaces, a label of up to 8, one space.
 constexpr std::size_t kTranscriptLinesShown = 8;
 constexpr std::size_t kErrorLinesShown = 6;
 constexpr std::size_t kFieldBytesShown = 2000;
+constexpr std::size_t kSlowestShown = 5;
 
 // --- Lines ---
 
@@ -88,7 +88,8 @@ std::string Field(std::string_view label, std::string_view text, const TextOptio
   if (text.empty()) {
     return "";
   }
-  return Labelled(label, Wrap(PrintableLines(Clipped(text, options.verbose)), kColumns - kIndent), options.color);
+  return Labelled(label, Wrap(PrintableLines(Clipped(text, options.verbose)), options.columns - kIndent),
+                  options.color);
 }
 
 // The last `shown` of `lines` below a line that says how many came before; all of them when verbose.
@@ -101,7 +102,8 @@ std::string Tail(std::string_view label, std::span<const std::string> lines, std
   }
   for (const std::string& line : lines) {
     // The rest of a wrapped line is indented, so that it cannot look like another line.
-    const std::vector<std::string> pieces = Wrap(Printable(Clipped(line, options.verbose)), kColumns - kIndent - 2);
+    const std::vector<std::string> pieces =
+        Wrap(Printable(Clipped(line, options.verbose)), options.columns - kIndent - 2);
     for (std::size_t i = 0; i < pieces.size(); ++i) {
       out.push_back((i == 0 ? "" : "  ") + pieces[i]);
     }
@@ -162,12 +164,14 @@ constexpr std::array kShown = {Verdict::kFail, Verdict::kInconclusive, Verdict::
 constexpr std::array kNotAsked = {std::pair{Verdict::kNotApplicable, std::string_view("not applicable")},
                                   std::pair{Verdict::kSkip, std::string_view("skipped")}};
 
-// Worst first; equally bad ones in the order of the run.
+bool IsExpected(const Outcome& outcome) { return outcome.expectation.overlay == Overlay::kExpected; }
+
+// What nobody expects, worst first; equally bad ones in the order of the run.
 std::vector<const Outcome*> WorstFirst(const Run& run) {
   const auto rank = [](Verdict verdict) { return std::ranges::find(kShown, verdict) - kShown.begin(); };
   std::vector<const Outcome*> out;
   for (const Outcome& outcome : run.outcomes) {
-    if (rank(outcome.verdict) < std::ssize(kShown)) {
+    if (rank(outcome.verdict) < std::ssize(kShown) && !IsExpected(outcome)) {
       out.push_back(&outcome);
     }
   }
@@ -188,39 +192,77 @@ std::string Header(const Run& run, const TextOptions& options) {
          Field("seed", std::to_string(run.seed), options) + Field("offers", offers, options);
 }
 
-// The ids that were not asked, under the reason they share.
-std::string NotAsked(const Run& run, Verdict verdict, std::string_view title, bool color) {
-  std::vector<std::pair<std::string, std::vector<std::string>>> ids_of_reason;  // In the order of the run.
-  for (const Outcome& outcome : run.outcomes) {
-    if (outcome.verdict != verdict) {
-      continue;
-    }
-    const std::string reason = Reason(outcome);
-    auto found = std::ranges::find(ids_of_reason, reason, [](const auto& group) { return group.first; });
-    if (found == ids_of_reason.end()) {
-      found = ids_of_reason.insert(found, {reason, {}});
-    }
-    found->second.push_back(Printable(outcome.id));
-  }
-  if (ids_of_reason.empty()) {
-    return "";
-  }
-  std::string out = "\n" + Painted(Paint::kBold, title, color) + "\n";
-  for (const auto& [reason, ids] : ids_of_reason) {
-    for (const std::string& line : Wrap(fmt::format("{} ({})", reason, ids.size()), 98)) {
-      out += "  " + line + "\n";
-    }
-    const bool says_all = run.exit == ExitCode::kTargetUnusable;  // Then it is most of them.
-    const std::string shown = says_all ? "" : fmt::format("{}", fmt::join(ids, ", "));
-    for (const std::string& line : Wrap(shown, 94)) {
-      out += Painted(Paint::kFaint, "      " + line, color) + "\n";
-    }
+// `text` in lines of the report, each after `margin`.
+std::string Block(std::string_view text, std::string_view margin, const TextOptions& options) {
+  std::string out;
+  for (const std::string& line : Wrap(text, options.columns - margin.size())) {
+    out += fmt::format("{}{}\n", margin, line);
   }
   return out;
 }
 
+// Outcomes under what they share, in the order of the run.
+using Groups = std::vector<std::pair<std::string, std::vector<const Outcome*>>>;
+
+void AddTo(Groups& groups, const std::string& shared, const Outcome& outcome) {
+  auto found = std::ranges::find(groups, shared, &Groups::value_type::first);
+  if (found == groups.end()) {
+    found = groups.insert(found, {shared, {}});
+  }
+  found->second.push_back(&outcome);
+}
+
+// Why checks were not asked, and how many.
+std::string NotAsked(const Run& run, Verdict verdict, std::string_view title, const TextOptions& options) {
+  Groups groups;
+  for (const Outcome& outcome : run.outcomes) {
+    if (outcome.verdict == verdict) {
+      AddTo(groups, Reason(outcome), outcome);
+    }
+  }
+  std::string out;
+  for (const auto& [reason, outcomes] : groups) {
+    out += Block(fmt::format("{} ({})", reason, outcomes.size()), "  ", options);
+  }
+  return out.empty() ? "" : "\n" + Painted(Paint::kBold, title, options.color) + " (--verbose shows which)\n" + out;
+}
+
+// What lists have, under the reason that they give for it.
+std::string ExpectedOnes(const Run& run, const TextOptions& options) {
+  Groups groups;
+  for (const Outcome& outcome : run.outcomes) {
+    if (IsExpected(outcome)) {
+      const std::string& reason = outcome.expectation.reason;
+      AddTo(groups, Printable(reason.substr(0, reason.find('\n'))), outcome);
+    }
+  }
+  std::string out;
+  for (const auto& [reason, outcomes] : groups) {
+    out += Block(reason, "  ", options);
+    for (const Outcome* const outcome : outcomes) {
+      out += Painted(Paint::kFaint,
+                     Block(fmt::format("{}  {}  ({})", Word(outcome->verdict), Printable(outcome->id),
+                                       Printable(outcome->expectation.place)),
+                           "      ", options),
+                     options.color);
+    }
+  }
+  return out.empty() ? "" : "\n" + Painted(Paint::kBold, "expected", options.color) + "\n" + out;
+}
+
+std::string Stale(const Run& run, const TextOptions& options) {
+  std::string out;
+  for (const StaleEntry& entry : run.stale) {
+    out += Block(fmt::format("{}: {}: {}", Printable(entry.place), Printable(entry.id), Printable(entry.why)), "  ",
+                 options);
+  }
+  return out.empty() ? ""
+                     : "\n" + Painted(Paint::kBad, "no longer as expected", options.color) + "\n" + out +
+                           Block("Take these entries out, or have `nbdspec expected update` do it.", "  ", options);
+}
+
 // One line each for passes, n/a and skips.
-std::string OneLineEach(const Run& run, bool color) {
+std::string OneLineEach(const Run& run, const TextOptions& options) {
   std::string out;
   for (const Outcome& outcome : run.outcomes) {
     if (std::ranges::find(kShown, outcome.verdict) != kShown.end()) {
@@ -229,13 +271,29 @@ std::string OneLineEach(const Run& run, bool color) {
     const bool passed = outcome.verdict == Verdict::kPass;
     const std::string reason = passed ? "" : "  " + Reason(outcome);
     const std::string rest = fmt::format("{:<10}  {}{}", Word(outcome.level), Printable(outcome.id), reason);
-    const std::vector<std::string> lines = Wrap(rest, 94);
+    const std::vector<std::string> lines = Wrap(rest, options.columns - 6);
     for (std::size_t i = 0; i < lines.size(); ++i) {
       const std::string head = fmt::format("{:<6}", i == 0 ? Word(outcome.verdict) : "");
-      out += Painted(PaintOf(outcome.verdict), head, color) + lines[i] + "\n";
+      out += Painted(PaintOf(outcome.verdict), head, options.color) + lines[i] + "\n";
     }
   }
   return out.empty() ? "" : "\n" + out;
+}
+
+std::string Slowest(const Run& run, const TextOptions& options) {
+  std::vector<const Outcome*> slowest;
+  for (const Outcome& outcome : run.outcomes) {
+    slowest.push_back(&outcome);
+  }
+  const auto shown = std::min(slowest.size(), kSlowestShown);
+  std::ranges::sort(slowest, {}, [](const Outcome* outcome) {
+    return std::pair(std::isfinite(outcome->duration_ms) ? -outcome->duration_ms : 0, outcome);
+  });
+  std::vector<std::string> texts;
+  for (const Outcome* const outcome : std::span(slowest).first(shown)) {
+    texts.push_back(fmt::format("{} {} s", Printable(outcome->id), Seconds(outcome->duration_ms, 1)));
+  }
+  return "\n" + Block(fmt::format("slowest: {}", fmt::join(texts, ", ")), "", options);
 }
 
 std::string Counts(const Run& run, const Tally& tally, bool color) {
@@ -253,25 +311,47 @@ std::string Counts(const Run& run, const Tally& tally, bool color) {
                      Seconds(run.duration_ms, 1), fmt::join(counts, ", "));
 }
 
-std::string Failures(const Tally& tally) {
+// "1 failure", "2 failures".
+std::string Counted(int count, std::string_view noun) {
+  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
+}
+
+// What was found, what is new first.
+std::string Found(const Run& run) {
+  const Tally tally = TallyOf(run);
+  const Failures failures = FailuresOf(run);
+  const bool has_list = failures.expected + failures.stale > 0;
+  std::vector<std::string> found;
+  if (has_list && failures.fresh > 0) {
+    found.push_back(Counted(failures.fresh, "new failure"));
+  }
   constexpr std::array kPhrases = {std::pair{Verdict::kFail, "failed"},
                                    std::pair{Verdict::kInconclusive, "could not be judged"},
                                    std::pair{Verdict::kFlaky, "came out differently when run again"}};
-  std::vector<std::string> failures;
   for (const auto& [verdict, phrase] : kPhrases) {
-    if (tally.of(verdict) > 0) {
-      failures.push_back(fmt::format("{} {}", tally.of(verdict), phrase));
+    if (!has_list && tally.of(verdict) > 0) {
+      found.push_back(fmt::format("{} {}", tally.of(verdict), phrase));
     }
   }
-  return failures.empty() ? "something failed" : fmt::format("{}", fmt::join(failures, ", "));
+  if (found.empty() && failures.stale == 0) {
+    found.emplace_back(has_list ? "nothing new failed" : "nothing failed");
+  }
+  if (failures.stale > 0) {
+    found.push_back(fmt::format("{} no longer {}", Counted(failures.stale, "expected failure"),
+                                failures.stale == 1 ? "holds" : "hold"));
+  }
+  if (failures.expected > 0) {
+    found.push_back(fmt::format("{} expected", failures.expected));
+  }
+  return fmt::format("{}", fmt::join(found, ", "));
 }
 
-std::string WhyThisExit(const Run& run, const Tally& tally) {
+std::string WhyThisExit(const Run& run) {
   switch (run.exit) {
     case ExitCode::kSuccess:
-      return "nothing failed";
     case ExitCode::kFailure:
-      return Failures(tally);
+    case ExitCode::kStale:
+      return Found(run);
     case ExitCode::kUsage:
       return "the command was not understood, or selected nothing";
     case ExitCode::kTargetUnusable:
@@ -284,37 +364,41 @@ std::string WhyThisExit(const Run& run, const Tally& tally) {
   }
 }
 
-std::string Footer(const Run& run, bool color) {
-  const Tally tally = TallyOf(run);
-  std::string out = "\n";
-  if (!run.trouble.empty()) {
-    const std::string_view heading =
-        run.exit == ExitCode::kTargetUnusable ? "The target cannot be used:" : "The run ended early:";
-    out += Painted(Paint::kBad, heading, color) + "\n";
-    for (const std::string& line : Wrap(PrintableLines(run.trouble), 96)) {
-      out += "    " + line + "\n";  // Set in: it may quote the server, line by line.
-    }
+// What is wrong with all of the run, set in: it may quote the server, line by line.
+std::string TroubleOf(const Run& run, const TextOptions& options) {
+  if (run.trouble.empty()) {
+    return "";
   }
-  out += Counts(run, tally, color);
+  const std::string_view heading =
+      run.exit == ExitCode::kTargetUnusable ? "The target cannot be used:" : "The run ended early:";
+  return Painted(Paint::kBad, heading, options.color) + "\n" + Block(PrintableLines(run.trouble), "    ", options);
+}
+
+std::string Conclusion(const Run& run, const TextOptions& options) {
   const Paint paint = run.exit == ExitCode::kSuccess ? Paint::kGood : Paint::kBad;
-  return out + Painted(paint, fmt::format("Exit {}: {}.", run.exit, WhyThisExit(run, tally)), color) + "\n";
+  return Painted(paint, fmt::format("Exit {}: {}.", run.exit, WhyThisExit(run)), options.color) + "\n";
 }
 
 }  // namespace
 
 std::string RenderText(const Run& run, const TextOptions& options) {
-  std::string out = Header(run, options);
+  const std::string trouble = TroubleOf(run, options);
+  if (options.quiet) {
+    return trouble + Conclusion(run, options);
+  }
+  std::string out = Header(run, options) + (trouble.empty() ? "" : "\n" + trouble);
   for (const Outcome* outcome : WorstFirst(run)) {
     out += "\n" + OutcomeHeading(*outcome, options) + OutcomeDetails(*outcome, options);
   }
+  out += Stale(run, options) + ExpectedOnes(run, options);
   if (options.verbose) {
-    out += OneLineEach(run, options.color);
+    out += OneLineEach(run, options) + Slowest(run, options);
   } else {
     for (const auto& [verdict, title] : kNotAsked) {
-      out += NotAsked(run, verdict, title, options.color);
+      out += NotAsked(run, verdict, title, options);
     }
   }
-  return out + Footer(run, options.color);
+  return out + "\n" + Counts(run, TallyOf(run), options.color) + Conclusion(run, options);
 }
 
 }  // namespace nbdspec::reports
