@@ -4,8 +4,12 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <malloc.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
+#include <climits>
+#include <ctime>
 #include <mutex>
 #include <ranges>
 #include <thread>
@@ -31,6 +35,22 @@ void KeepFreedMemory() {
   ::mallopt(M_ARENA_MAX, 1);  // Others cannot hold what is long.
 }
 
+// "2025-06-26T12:34:56Z"
+std::string UtcNow() {
+  const std::time_t now = std::time(nullptr);
+  std::tm utc{};
+  ::gmtime_r(&now, &utc);
+  std::array<char, 40> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &utc);
+  return text.data();
+}
+
+// Empty where it has none.
+std::string HostName() {
+  std::array<char, HOST_NAME_MAX + 1> name{};
+  return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
+}
+
 // The run shared by its workers.
 class Runner {
  public:
@@ -49,7 +69,9 @@ class Runner {
         .spec = fmt::format("proto.md {} ({})", spec::kSpecRevision, spec::kSpecDate),
         .seed = options_.seed,
         .target = target_.Describe(),
-        .server = {.words = target_.CommandLine(), .program = target_.Program(), .version = target_.Version()}};
+        .server = {.words = target_.CommandLine(), .program = target_.Program(), .version = target_.Version()},
+        .started = UtcNow(),
+        .host = HostName()};
     Worker first(target_, options_, deadline_, knowledge_);
     first.LearnHabits();
     const auto profile = first.Open(Setup::kWritable);

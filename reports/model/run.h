@@ -104,6 +104,8 @@ struct Run {
   std::uint64_t seed = 0;
   std::string target;  // For people: "nbdkit 1.32.5 (file)".
   Server server;
+  std::string started;  // When, in UTC: "2025-06-26T12:34:56Z". Empty where nobody knows.
+  std::string host;     // The machine that nbdspec ran on; likewise.
   Advertised advertised;
   std::vector<Outcome> outcomes;
   std::vector<StaleEntry> stale;
@@ -131,6 +133,9 @@ inline bool IsFailure(Verdict verdict) {
   return verdict == Verdict::kFail || verdict == Verdict::kInconclusive || verdict == Verdict::kFlaky;
 }
 
+// Whether a list of expected failures has it.
+inline bool IsExpected(const Outcome& outcome) { return outcome.expectation.overlay == Overlay::kExpected; }
+
 // What lists of expected failures make of a run's outcomes; without a list all failures are new.
 struct Failures {
   int fresh = 0;     // New ones.
@@ -141,9 +146,8 @@ struct Failures {
 inline Failures FailuresOf(const Run& run) {
   Failures failures{.stale = static_cast<int>(run.stale.size())};
   for (const Outcome& outcome : run.outcomes) {
-    const bool is_expected = outcome.expectation.overlay == Overlay::kExpected;
-    failures.expected += is_expected ? 1 : 0;
-    failures.fresh += !is_expected && IsFailure(outcome.verdict) ? 1 : 0;
+    failures.expected += IsExpected(outcome) ? 1 : 0;
+    failures.fresh += !IsExpected(outcome) && IsFailure(outcome.verdict) ? 1 : 0;
   }
   return failures;
 }

@@ -10,7 +10,9 @@
 #include <string_view>
 
 #include "engine/spec/ids.h"
+#include "reports/render/read_json.h"
 #include "reports/render/render.h"
+#include "reports/render/testdata/hostile_run.h"
 
 namespace nbdspec::reports {
 namespace {
@@ -103,6 +105,8 @@ Run Sample() {
   run.spec = "NetworkBlockDevice/nbd 6725f91 (2025-06-26)";
   run.seed = 18446744073709551615U;
   run.target = "nbdkit 1.32.5 (memory)";
+  run.started = "2025-06-26T12:34:56Z";
+  run.host = "build-7";
   run.advertised = {{"handshake flags", "FIXED_NEWSTYLE, NO_ZEROES"},
                     {"transmission flags", "HAS_FLAGS, SEND_FLUSH, SEND_FUA, SEND_TRIM, SEND_WRITE_ZEROES, SEND_DF"},
                     {"size", "8388608"},
@@ -117,7 +121,23 @@ TEST(Golden, Text) { ExpectGolden("report.txt", RenderText(Sample(), {})); }
 TEST(Golden, VerboseTextInColor) {
   ExpectGolden("report_verbose_color.txt", RenderText(Sample(), {.color = true, .verbose = true}));
 }
-TEST(Golden, Json) { ExpectGolden("report.json", RenderJson(Sample())); }
+TEST(Golden, Json) {
+  const std::string json = RenderJson(Sample());
+  ExpectGolden("report.json", json);
+  const auto run = ReadJson(json, "report.json");
+  ASSERT_TRUE(run) << run.error().sentence;
+  EXPECT_EQ(RenderJson(*run), json);
+}
+TEST(Golden, Tap) { ExpectGolden("report.tap", RenderTap(Sample())); }
+TEST(Golden, Markdown) { ExpectGolden("report.md", RenderMarkdown(Sample())); }
+// For //command:formats_test, in which others read it.
+TEST(Golden, Hostile) {
+  ExpectGolden(
+      "hostile.json",
+      RenderJson(HostileRun("x # todo `` ``` ]]></testcase></code></summary><script>alert(1)</script>\n```\n~~~\n"
+                            "ok 1\nnot ok 2\nBail out!\n  ...\n1..3\n\n# @all **b** https://x.org ![i](j)\n\n"
+                            "</details>\n\n| a | \\\"\\\\ \x1b[31m\u202e\u009b\xff\\")));
+}
 TEST(Golden, Junit) { ExpectGolden("report.xml", RenderJunit(Sample())); }
 
 }  // namespace

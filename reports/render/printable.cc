@@ -100,6 +100,17 @@ std::string Printable(std::string_view text) { return Escape(text, /*keep_line_f
 
 std::string PrintableLines(std::string_view text) { return Escape(text, /*keep_line_feeds=*/true); }
 
+std::string Shortened(std::string_view text, std::size_t bytes_max) {
+  if (text.size() <= bytes_max) {
+    return std::string(text);
+  }
+  std::size_t kept = bytes_max;
+  while (kept > 0 && (static_cast<unsigned char>(text[kept]) & 0xc0) == 0x80) {
+    --kept;  // Half a character would be no UTF-8.
+  }
+  return std::string(text.substr(0, kept)) + "...";
+}
+
 std::vector<std::string> Wrap(std::string_view text, std::size_t columns) {
   std::vector<std::string> lines;
   columns = std::max<std::size_t>(columns, 1);

@@ -19,6 +19,9 @@ std::string Printable(std::string_view text);
 // The same, but line feeds stay.
 std::string PrintableLines(std::string_view text);
 
+// `text`, or as many of its characters as fit into `bytes_max` bytes, and "...". `text` is printable.
+std::string Shortened(std::string_view text, std::size_t bytes_max);
+
 // Splits at line feeds and wraps each line at `columns`, at a space where there is one. Words that are longer are cut.
 // `text` is printable; each character counts as one column. Never empty: no text is one empty line.
 std::vector<std::string> Wrap(std::string_view text, std::size_t columns);

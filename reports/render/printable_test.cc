@@ -43,6 +43,13 @@ TEST(Printable, EscapesBytesThatAreNoUtf8) {
   EXPECT_EQ(Printable("\x80"), "\\x80");
 }
 
+TEST(Shortened, CutsBetweenCharacters) {
+  EXPECT_EQ(Shortened("a\u20acb", 5), "a\u20acb");
+  EXPECT_EQ(Shortened("a\u20acb", 4), "a\u20ac...");
+  EXPECT_EQ(Shortened("a\u20acb", 3), "a...");
+  EXPECT_EQ(Shortened("\u20ac", 2), "...");
+}
+
 TEST(Printable, LinesKeepLineFeedsOnly) { EXPECT_EQ(PrintableLines("a\nb\r\n"), "a\nb\\r\n"); }
 
 TEST(Printable, RandomBytesBecomeHarmlessAndStayAsTheyAre) {

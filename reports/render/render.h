@@ -5,7 +5,11 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
+#include "reports/model/comparison.h"
 #include "reports/model/run.h"
 
 namespace nbdspec::reports {
@@ -21,13 +25,39 @@ struct TextOptions {
 // expected; then the tally and the conclusion. Everything a peer chose is escaped.
 std::string RenderText(const Run& run, const TextOptions& options);
 
-// For programs: see docs/json.md.
+// For programs: see docs/json.md. ReadJson (read_json.h) is the way back.
 std::string RenderJson(const Run& run);
 
-// For CI: JUnit XML that is valid against Maven Surefire's schema. A fail or flaky is a <failure>, an inconclusive
-// an <error>, n/a, skip and what a list expects <skipped>, an entry that no longer holds a <failure> of its own; a warn
-// passes with its text in <system-out>.
+// `format` in the JSON reports: it grows when a member changes its meaning or goes.
+inline constexpr int kJsonFormat = 1;
+
+// Parts of it, each in one line, for a report that grows while the run goes: one of its outcomes; all but its outcomes.
+std::string RenderOutcomeLine(const Outcome& outcome);
+std::string RenderHeadLine(const Run& run);
+
+// For CI: JUnit XML that is valid against the strict schema of Ant's reports (testdata/junit_ant.xsd) and Jenkins's. A
+// fail or flaky is a <failure>, an inconclusive an <error>, an entry of a list that no longer holds a <failure> of its
+// own. n/a, skip, warn and what a list expects are <skipped>: JUnit has nothing else for what is to be seen and fails
+// nothing.
 std::string RenderJunit(const Run& run);
+
+// For harnesses: the Test Anything Protocol, version 13, with the evidence as YAML. n/a and skip have the
+// directive `skip`; a warn and what a list expects are "not ok" with `todo`, which fails no run. A run that ended early
+// bails out.
+std::string RenderTap(const Run& run);
+
+// For job summaries: Markdown as GitHub and GitLab show it, with what did not pass to be unfolded. At most
+// kMarkdownBytesMax; of what comes later only how much that is.
+std::string RenderMarkdown(const Run& run);
+inline constexpr std::size_t kMarkdownBytesMax = 900'000;  // GitHub drops a summary of more than 1 MiB.
+
+// --- Two runs ---
+
+// For people: new failures with their evidence, what else changed in a line or three each; then the exit code.
+std::string RenderText(const Comparison& comparison, const TextOptions& options);
+
+// For programs: see docs/json.md.
+std::string RenderJson(const Comparison& comparison);
 
 // --- One outcome as lines of text: what the text report prints, and the body of a JUnit failure ---
 
@@ -41,6 +71,23 @@ std::string OutcomeDetails(const Outcome& outcome, const TextOptions& options);
 
 // Why an outcome is n/a or skip, in one line.
 std::string Reason(const Outcome& outcome);
+
+// --- The whole run in a few words ---
+
+// What failed or warns and nobody expects: worst first; equally bad ones in the order of the run.
+std::vector<const Outcome*> WorstFirst(const Run& run);
+
+// Why outcomes have that verdict, and how many for each reason, in the order of the run.
+std::vector<std::pair<std::string, std::size_t>> ReasonsOf(const Run& run, Verdict verdict);
+
+// "8 checks in 1.2 s: 6 pass, 2 fail"
+std::string CountsLine(const Run& run, bool color);
+
+// "Exit 1: 2 failed."
+std::string ExitLine(const Run& run);
+
+// What Run::trouble is, where there is one.
+std::string_view TroubleHeading(const Run& run);
 
 // Milliseconds as seconds, with `digits` after the point; 0 for what is not a time.
 std::string Seconds(double milliseconds, int digits);

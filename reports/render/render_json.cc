@@ -2,9 +2,12 @@
 // The report for programs. Plain ASCII, whatever a peer sent; docs/json.md describes it.
 
 #include <cmath>
+#include <concepts>
 #include <nlohmann/json.hpp>
 #include <string>
+#include <vector>
 
+#include "reports/render/json_members.h"
 #include "reports/render/render.h"
 
 namespace nbdspec::reports {
@@ -12,80 +15,98 @@ namespace {
 
 using Json = nlohmann::ordered_json;
 
-// JSON has no infinity.
-double Finite(double number) { return std::isfinite(number) ? number : 0; }
+// How a member of each type is written.
+template <typename Value>
+Json JsonOf(const Value& value) {
+  return value;
+}
 
-Json JsonOf(const Outcome& outcome) {
-  const Evidence& evidence = outcome.evidence;
-  return {
-      {"id", outcome.id},
-      {"requirement", outcome.requirement},
-      {"level", Word(outcome.level)},
-      {"verdict", Word(outcome.verdict)},
-      {"statement", outcome.statement},
-      {"section", outcome.section},
-      {"evidence",
-       {
-           {"sent", evidence.sent},
-           {"allowed", evidence.allowed},
-           {"saw", evidence.saw},
-           {"place", evidence.place},
-           {"transcript", evidence.transcript},
-           {"standard_error", evidence.standard_error},
-           {"ended", evidence.ended},
-       }},
-      {"replay", outcome.replay},
-      {"duration_ms", Finite(outcome.duration_ms)},
-      {"expected",
-       {
-           {"overlay", Word(outcome.expectation.overlay)},
-           {"reason", outcome.expectation.reason},
-           {"link", outcome.expectation.link},
-           {"place", outcome.expectation.place},
-       }},
-  };
+Json JsonOf(double number) { return std::isfinite(number) ? number : 0.0; }  // JSON has no infinity.
+
+Json JsonOf(const Advertised& advertised) {
+  Json json = Json::object();
+  for (const auto& [name, value] : advertised) {
+    json[name] = value;
+  }
+  return json;
+}
+
+template <Worded Enum>
+Json JsonOf(const Enum& value) {
+  return Word(value);
+}
+
+template <Membered Thing>
+Json JsonOf(const Thing& thing);
+
+template <Membered Thing>
+Json JsonOf(const std::vector<Thing>& things) {
+  Json json = Json::array();
+  for (const Thing& thing : things) {
+    json.push_back(JsonOf(thing));
+  }
+  return json;
+}
+
+template <Membered Thing>
+Json JsonOf(const Thing& thing) {
+  Json json = Json::object();
+  VisitMembers(thing, [&](const char* name, const auto& member) { json[name] = JsonOf(member); });
+  return json;
+}
+
+// All of a run but its outcomes.
+Json HeadOf(const Run& run) {
+  Json json = {{"format", kJsonFormat}};
+  VisitMembers(run, [&]<typename Member>(const char* name, const Member& member) {
+    if constexpr (!std::same_as<Member, std::vector<Outcome>>) {
+      json[name] = JsonOf(member);
+    }
+  });
+  const Tally tally = TallyOf(run);
+  for (int i = 0; i < kVerdictCount; ++i) {
+    const auto verdict = static_cast<Verdict>(i);
+    json["tally"][std::string(Word(verdict))] = tally.of(verdict);
+  }
+  const Failures failures = FailuresOf(run);
+  json["failures"] = {{"new", failures.fresh}, {"expected", failures.expected}, {"stale", failures.stale}};
+  return json;
+}
+
+// Without `indent`: in one line.
+std::string Dumped(const Json& json, int indent = -1) {
+  return json.dump(indent, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n";
 }
 
 }  // namespace
 
 std::string RenderJson(const Run& run) {
-  Json advertised = Json::object();
-  for (const auto& [name, value] : run.advertised) {
-    advertised[name] = value;
-  }
-  const Tally counts = TallyOf(run);
-  Json tally = Json::object();
-  for (int i = 0; i < kVerdictCount; ++i) {
-    const auto verdict = static_cast<Verdict>(i);
-    tally[std::string(Word(verdict))] = counts.of(verdict);
-  }
-  Json outcomes = Json::array();
-  for (const Outcome& outcome : run.outcomes) {
-    outcomes.push_back(JsonOf(outcome));
-  }
-  Json stale = Json::array();
-  for (const StaleEntry& entry : run.stale) {
-    stale.push_back({{"place", entry.place}, {"id", entry.id}, {"why", entry.why}});
-  }
-  const Failures failures = FailuresOf(run);
-  const Json json = {
-      {"format", 1},
-      {"tool", run.tool},
-      {"version", run.version},
-      {"spec", run.spec},
-      {"target", run.target},
-      {"server", {{"words", run.server.words}, {"program", run.server.program}, {"version", run.server.version}}},
-      {"seed", run.seed},
-      {"advertised", advertised},
-      {"exit", run.exit},
-      {"trouble", run.trouble},
-      {"duration_ms", Finite(run.duration_ms)},
-      {"tally", tally},
-      {"failures", {{"new", failures.fresh}, {"expected", failures.expected}, {"stale", failures.stale}}},
-      {"stale", stale},
-      {"outcomes", outcomes},
-  };
-  return json.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n";
+  Json json = HeadOf(run);
+  json["outcomes"] = JsonOf(run.outcomes);
+  return Dumped(json, 2);
 }
+
+std::string RenderJson(const Comparison& comparison) {
+  Json json = {{"format", kJsonFormat},
+               {"old", HeadOf(*comparison.before)},
+               {"new", HeadOf(*comparison.after)},
+               {"exit", comparison.exit}};
+  for (int i = 0; i < kChangeCount; ++i) {
+    const auto change = static_cast<Change>(i);
+    json["counts"][std::string(Word(change))] = comparison.count(change);
+  }
+  Json& differences = json["differences"] = Json::array();
+  for (const auto& [change, before, after] : comparison.differences) {
+    differences.push_back({{"change", Word(change)},
+                           {"id", (after != nullptr ? after : before)->id},
+                           {"old", before != nullptr ? JsonOf(*before) : Json()},
+                           {"new", after != nullptr ? JsonOf(*after) : Json()}});
+  }
+  return Dumped(json, 2);
+}
+
+std::string RenderOutcomeLine(const Outcome& outcome) { return Dumped(JsonOf(outcome)); }
+
+std::string RenderHeadLine(const Run& run) { return Dumped(HeadOf(run)); }
 
 }  // namespace nbdspec::reports

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The report for CI, valid against Maven Surefire's surefire-test-report.xsd: one <testsuite> at the root, properties
-// first, then the test cases; inside of one, <failure>, <skipped> or <error>, then <system-out>.
+// The report for CI, in the strictest of the dialects of JUnit XML, that of Ant's tasks: one <testsuite> at the root
+// with when and where it ran, properties first, then the test cases with at most one element each, then what was
+// printed.
 
 #include <fmt/core.h>
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <pugixml.hpp>
 #include <sstream>
 #include <string>
@@ -25,11 +27,10 @@ enum class Kind { kPassed, kFailure, kError, kSkipped };
 
 Kind KindOf(const Outcome& outcome) {
   using enum Kind;
-  constexpr std::array<Kind, kVerdictCount> kKinds = {kPassed,  kFailure, kPassed,
+  constexpr std::array<Kind, kVerdictCount> kKinds = {kPassed,  kFailure, kSkipped,
                                                       kSkipped,  // In the order of Verdict.
                                                       kSkipped, kError,   kFailure};
-  const bool is_expected = outcome.expectation.overlay == Overlay::kExpected;
-  return is_expected ? kSkipped : kKinds.at(static_cast<std::size_t>(outcome.verdict));
+  return IsExpected(outcome) ? kSkipped : kKinds.at(static_cast<std::size_t>(outcome.verdict));
 }
 
 void SetAttribute(pugi::xml_node node, const char* name, std::string_view value) {
@@ -41,14 +42,19 @@ std::string Message(const Outcome& outcome) {
   if (!outcome.evidence.saw.empty()) {
     message += fmt::format("; saw {}", Printable(outcome.evidence.saw));
   }
-  if (message.size() <= kMessageBytesMax) {
-    return message;
-  }
-  std::size_t kept = kMessageBytesMax;
-  while ((static_cast<unsigned char>(message[kept]) & 0xc0) == 0x80) {
-    --kept;
-  }
-  return message.substr(0, kept) + "...";
+  return Shortened(message, kMessageBytesMax);
+}
+
+// In UTC and without a zone, as the schema wants it; the epoch where nobody knows.
+std::string Timestamp(const Run& run) {
+  std::tm time{};
+  const char* const end = ::strptime(run.started.c_str(), "%Y-%m-%dT%H:%M:%SZ", &time);
+  const std::time_t seconds = end == nullptr || *end != '\0' ? 0 : ::timegm(&time);
+  ::gmtime_r(&seconds, &time);  // A report may have been written by anybody, and tell of a 30th of February.
+  std::array<char, 40> text{};
+  std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%S", &time);
+  constexpr std::string_view kEpoch = "1970-01-01T00:00:00";
+  return std::string(text.data()).size() == kEpoch.size() ? text.data() : std::string(kEpoch);
 }
 
 pugi::xml_node AppendCase(pugi::xml_node suite, std::string_view class_name, std::string_view name,
@@ -76,15 +82,16 @@ void AppendOutcome(pugi::xml_node suite, const Outcome& outcome) {
     bad.text().set(details.c_str());
     return;
   }
-  const Expectation& expectation = outcome.expectation;
-  const bool is_expected = expectation.overlay == Overlay::kExpected;
-  if (kind == Kind::kSkipped) {
-    SetAttribute(node.append_child("skipped"), "message",
-                 fmt::format("{}{}: {}", is_expected ? "expected " : "", Word(outcome.verdict),
-                             is_expected ? Printable(expectation.reason) : Reason(outcome)));
-  }
-  if (outcome.verdict == Verdict::kWarn || is_expected) {
-    node.append_child("system-out").text().set(PrintableLines(details).c_str());
+  const bool is_expected = IsExpected(outcome);
+  const bool is_warning = outcome.verdict == Verdict::kWarn;
+  pugi::xml_node skipped = node.append_child("skipped");
+  SetAttribute(skipped, "message",
+               fmt::format("{}{}: {}", is_expected ? "expected " : "", Word(outcome.verdict),
+                           is_expected  ? Printable(outcome.expectation.reason)
+                           : is_warning ? Message(outcome)
+                                        : Reason(outcome)));
+  if (is_warning || is_expected) {
+    skipped.text().set(details.c_str());
   }
 }
 
@@ -119,6 +126,8 @@ std::string RenderJunit(const Run& run) {
 
   pugi::xml_node suite = document.append_child("testsuite");
   SetAttribute(suite, "name", fmt::format("{} {}", run.tool, run.target));
+  SetAttribute(suite, "timestamp", Timestamp(run));
+  SetAttribute(suite, "hostname", run.host.empty() ? "localhost" : run.host);
   SetAttribute(suite, "time", Seconds(run.duration_ms, 3));
   SetAttribute(suite, "tests", std::to_string(std::ssize(run.outcomes) + stale_count + troubles));
   SetAttribute(suite, "errors", std::to_string(count(Kind::kError) + troubles));
@@ -139,6 +148,8 @@ std::string RenderJunit(const Run& run) {
   for (const Outcome& outcome : run.outcomes) {
     AppendOutcome(suite, outcome);
   }
+  suite.append_child("system-out").text().set(fmt::format("{}\n{}\n", CountsLine(run, false), ExitLine(run)).c_str());
+  suite.append_child("system-err").text().set(PrintableLines(run.trouble).c_str());
   std::ostringstream out;
   document.save(out, "  ");
   return out.str();

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <iterator>
 #include <limits>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -14,6 +15,7 @@
 
 #include "engine/spec/ids.h"
 #include "reports/render/printable.h"
+#include "reports/render/testdata/hostile_run.h"
 
 namespace nbdspec::reports {
 namespace {
@@ -36,30 +38,6 @@ Run RunOf(std::vector<Outcome> outcomes) {
   run.outcomes = std::move(outcomes);
   run.exit = ExitFor(run);
   return run;
-}
-
-// A run in which everything that a peer could have chosen is `text`, under every verdict.
-Run HostileRun(const std::string& text) {
-  Run run;
-  run.version = run.spec = run.target = run.trouble = text;
-  run.advertised = {{text, text}};
-  run.stale = {{text, text, text}};
-  for (int verdict = 0; verdict < kVerdictCount; ++verdict) {
-    Outcome outcome;
-    outcome.id = outcome.requirement = outcome.statement = outcome.section = text;
-    outcome.verdict = static_cast<Verdict>(verdict);
-    outcome.evidence = {text, text, text, text, {text, text}, text, text};
-    outcome.replay = text;
-    outcome.expectation = {verdict % 2 == 1 ? Overlay::kExpected : Overlay::kNone, text, text, text};
-    run.outcomes.push_back(outcome);
-  }
-  return run;
-}
-
-std::string RandomBytes(std::mt19937& random, std::size_t count) {
-  std::string text(count, '\0');
-  std::ranges::generate(text, [&] { return static_cast<char>(random()); });
-  return text;
 }
 
 std::vector<std::string> LinesOf(const std::string& text) {
@@ -306,39 +284,39 @@ TEST(RenderJson, TimesAreAlwaysNumbers) {
   EXPECT_EQ(json["outcomes"][0]["duration_ms"], 0.0);
 }
 
-// What surefire-test-report.xsd asks for, as far as our elements go.
-void ExpectSurefire(const std::string& text) {
+// What testdata/junit_ant.xsd asks for, and counts that are right, which no schema can ask.
+void ExpectStrict(const std::string& text) {
   pugi::xml_document document;
   ASSERT_TRUE(document.load_buffer(text.data(), text.size(), pugi::parse_full, pugi::encoding_utf8)) << text;
-  const std::regex time("[0-9]*(\\.[0-9]{0,3})?");
+  const std::regex time("[0-9]+\\.[0-9]{3}");
   const pugi::xml_node suite = document.document_element();
   ASSERT_STREQ(suite.name(), "testsuite");
-  for (const char* name : {"name", "tests", "errors", "skipped", "failures", "time"}) {
-    EXPECT_TRUE(suite.attribute(name)) << name;
+  for (const char* name : {"name", "tests", "errors", "skipped", "failures", "hostname"}) {
+    EXPECT_STRNE(suite.attribute(name).value(), "") << name;
   }
   EXPECT_TRUE(std::regex_match(suite.attribute("time").value(), time));
+  EXPECT_TRUE(std::regex_match(suite.attribute("timestamp").value(), std::regex("[0-9]{4}(-[0-9]{2}){2}T[0-9:]{8}")));
   std::map<std::string, int> counts;
-  bool in_cases = false;
+  std::string order;
   for (const pugi::xml_node child : suite.children()) {
     const std::string kind = child.name();
-    ASSERT_TRUE(kind == "testcase" || (kind == "properties" && !in_cases)) << kind;
-    in_cases = kind == "testcase";
-    if (!in_cases) {
+    order += kind == "testcase" ? "" : kind + " ";
+    ++counts[kind];
+    if (kind != "testcase") {
       continue;
     }
+    EXPECT_EQ(order, "properties ");
     EXPECT_TRUE(child.attribute("name"));
     EXPECT_TRUE(child.attribute("classname"));
     EXPECT_TRUE(std::regex_match(child.attribute("time").value(), time)) << child.attribute("time").value();
-    ++counts["testcase"];
-    std::string order;  // Of the elements inside; the schema has them in a sequence.
+    EXPECT_LE(std::distance(child.begin(), child.end()), 1);
     for (const pugi::xml_node part : child.children()) {
-      order += part.name() + std::string(" ");
       ++counts[part.name()];
       const bool is_bad = part.name() == std::string("failure") || part.name() == std::string("error");
-      EXPECT_TRUE(!is_bad || (part.attribute("type") && part.attribute("message")));
+      EXPECT_TRUE(part.attribute("message") && (!is_bad || part.attribute("type")));
     }
-    EXPECT_TRUE(std::regex_match(order, std::regex("(failure )?(skipped )?(error )?(system-out )?"))) << order;
   }
+  EXPECT_EQ(order, "properties system-out system-err ");
   EXPECT_EQ(suite.attribute("tests").as_int(), counts["testcase"]);
   EXPECT_EQ(suite.attribute("errors").as_int(), counts["error"]);
   EXPECT_EQ(suite.attribute("failures").as_int(), counts["failure"]);
@@ -349,12 +327,12 @@ TEST(RenderJunit, AnyBytesGiveValidXml) {
   std::mt19937 random(10);
   for (int round = 0; round < 50; ++round) {
     const std::string text = RenderJunit(HostileRun(RandomBytes(random, 200)));
-    ExpectSurefire(text);
+    ExpectStrict(text);
     EXPECT_EQ(PrintableLines(text), text);  // No character that XML 1.0 does not have, and none as a reference:
     EXPECT_FALSE(std::regex_search(text, std::regex("&#(x[01]?[0-9a-fA-F]|[012]?[0-9]|3[01]|127);")));
   }
-  ExpectSurefire(RenderJunit(HostileRun("]]><testcase name='x'/><!-- & \"")));
-  ExpectSurefire(RenderJunit(RunOf({})));
+  ExpectStrict(RenderJunit(HostileRun("]]><testcase name='x'/><!-- & \"")));
+  ExpectStrict(RenderJunit(RunOf({})));
 }
 
 TEST(RenderJunit, EachVerdictHasItsElement) {
@@ -364,19 +342,18 @@ TEST(RenderJunit, EachVerdictHasItsElement) {
     return std::string(document.child("testsuite").child("testcase").first_child().name());
   };
   EXPECT_EQ(element(Verdict::kPass), "");
-  EXPECT_EQ(element(Verdict::kWarn), "system-out");
   for (const Verdict verdict : {Verdict::kFail, Verdict::kFlaky}) {
     EXPECT_EQ(element(verdict), "failure") << Word(verdict);
   }
   EXPECT_EQ(element(Verdict::kInconclusive), "error");
-  for (const Verdict verdict : {Verdict::kNotApplicable, Verdict::kSkip}) {
+  for (const Verdict verdict : {Verdict::kNotApplicable, Verdict::kSkip, Verdict::kWarn}) {
     EXPECT_EQ(element(verdict), "skipped") << Word(verdict);
   }
 }
 
 TEST(RenderJunit, WhatIsExpectedIsSkippedAndWhatNoLongerHoldsFails) {
   const std::string text = RenderJunit(ExpectingRun());
-  ExpectSurefire(text);
+  ExpectStrict(text);
   pugi::xml_document document;
   ASSERT_TRUE(document.load_string(text.c_str()));
   const pugi::xml_node suite = document.child("testsuite");
@@ -387,8 +364,31 @@ TEST(RenderJunit, WhatIsExpectedIsSkippedAndWhatNoLongerHoldsFails) {
   EXPECT_STREQ(of("list:9").child("failure").attribute("message").value(),
                "a.mended: fail is expected, and it is pass");
   EXPECT_STREQ(of("a.b").child("skipped").attribute("message").value(), "expected fail: It is old.\\nVery old.");
-  EXPECT_TRUE(std::string(of("a.b").child("system-out").text().get()).contains("evidence"));
+  EXPECT_TRUE(std::string(of("a.b").child("skipped").text().get()).contains("evidence"));
   EXPECT_STREQ(of("a.mended").first_child().name(), "");
+}
+
+TEST(RenderJunit, AWarningIsSeenWithItsEvidence) {
+  pugi::xml_document document;
+  ASSERT_TRUE(document.load_string(RenderJunit(RunOf({Make("a.b", Verdict::kWarn, "evidence")})).c_str()));
+  const pugi::xml_node skipped = document.child("testsuite").child("testcase").child("skipped");
+  EXPECT_STREQ(skipped.attribute("message").value(), "warn: MUST: A clause; saw evidence");
+  EXPECT_NE(std::string(skipped.text().get()).find("saw      evidence"), std::string::npos);
+}
+
+TEST(RenderJunit, TimesOfNoCalendarBecomeOnesThatAre) {
+  const auto timestamp = [](const char* started) {
+    auto run = RunOf({});
+    run.started = started;
+    pugi::xml_document document;
+    EXPECT_TRUE(document.load_string(RenderJunit(run).c_str()));
+    return std::string(document.child("testsuite").attribute("timestamp").value());
+  };
+  EXPECT_EQ(timestamp("2025-06-26T12:34:56Z"), "2025-06-26T12:34:56");
+  EXPECT_EQ(timestamp("2025-02-30T12:34:56Z"), "2025-03-02T12:34:56");
+  for (const char* wrong : {"", "yesterday", "2025-06-26T12:34:56", "2025-13-01T00:00:00Z", "0000-01-01T00:00:00Z"}) {
+    EXPECT_EQ(timestamp(wrong), "1970-01-01T00:00:00") << wrong;
+  }
 }
 
 TEST(RenderJunit, CaseIsNamedByItsIdUnderItsPartOfTheProtocol) {
@@ -410,7 +410,7 @@ TEST(RenderJunit, RunThatEndedEarlyIsNotGreen) {
   EXPECT_STREQ(document.child("testsuite").attribute("errors").value(), "1");
   EXPECT_STREQ(document.child("testsuite").child("testcase").child("error").attribute("message").value(),
                "nbdkit is not installed");
-  ExpectSurefire(RenderJunit(run));
+  ExpectStrict(RenderJunit(run));
 }
 
 }  // namespace

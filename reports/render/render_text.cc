@@ -164,9 +164,8 @@ constexpr std::array kShown = {Verdict::kFail, Verdict::kInconclusive, Verdict::
 constexpr std::array kNotAsked = {std::pair{Verdict::kNotApplicable, std::string_view("not applicable")},
                                   std::pair{Verdict::kSkip, std::string_view("skipped")}};
 
-bool IsExpected(const Outcome& outcome) { return outcome.expectation.overlay == Overlay::kExpected; }
+}  // namespace
 
-// What nobody expects, worst first; equally bad ones in the order of the run.
 std::vector<const Outcome*> WorstFirst(const Run& run) {
   const auto rank = [](Verdict verdict) { return std::ranges::find(kShown, verdict) - kShown.begin(); };
   std::vector<const Outcome*> out;
@@ -179,6 +178,8 @@ std::vector<const Outcome*> WorstFirst(const Run& run) {
       out, {}, [&](const Outcome* outcome) { return std::tuple(rank(outcome->verdict), outcome->level, outcome); });
   return out;
 }
+
+namespace {
 
 std::string Header(const Run& run, const TextOptions& options) {
   std::string offers;
@@ -212,17 +213,29 @@ void AddTo(Groups& groups, const std::string& shared, const Outcome& outcome) {
   found->second.push_back(&outcome);
 }
 
-// Why checks were not asked, and how many.
-std::string NotAsked(const Run& run, Verdict verdict, std::string_view title, const TextOptions& options) {
+}  // namespace
+
+std::vector<std::pair<std::string, std::size_t>> ReasonsOf(const Run& run, Verdict verdict) {
   Groups groups;
   for (const Outcome& outcome : run.outcomes) {
     if (outcome.verdict == verdict) {
       AddTo(groups, Reason(outcome), outcome);
     }
   }
-  std::string out;
+  std::vector<std::pair<std::string, std::size_t>> reasons;
   for (const auto& [reason, outcomes] : groups) {
-    out += Block(fmt::format("{} ({})", reason, outcomes.size()), "  ", options);
+    reasons.emplace_back(reason, outcomes.size());
+  }
+  return reasons;
+}
+
+namespace {
+
+// Why checks were not asked, and how many.
+std::string NotAsked(const Run& run, Verdict verdict, std::string_view title, const TextOptions& options) {
+  std::string out;
+  for (const auto& [reason, count] : ReasonsOf(run, verdict)) {
+    out += Block(fmt::format("{} ({})", reason, count), "  ", options);
   }
   return out.empty() ? "" : "\n" + Painted(Paint::kBold, title, options.color) + " (--verbose shows which)\n" + out;
 }
@@ -296,7 +309,10 @@ std::string Slowest(const Run& run, const TextOptions& options) {
   return "\n" + Block(fmt::format("slowest: {}", fmt::join(texts, ", ")), "", options);
 }
 
-std::string Counts(const Run& run, const Tally& tally, bool color) {
+}  // namespace
+
+std::string CountsLine(const Run& run, bool color) {
+  const Tally tally = TallyOf(run);
   std::vector<std::string> counts;
   for (int i = 0; i < kVerdictCount; ++i) {
     const auto verdict = static_cast<Verdict>(i);
@@ -307,9 +323,11 @@ std::string Counts(const Run& run, const Tally& tally, bool color) {
       counts.push_back(count);
     }
   }
-  return fmt::format("{} {} in {} s: {}\n", run.outcomes.size(), run.outcomes.size() == 1 ? "check" : "checks",
+  return fmt::format("{} {} in {} s: {}", run.outcomes.size(), run.outcomes.size() == 1 ? "check" : "checks",
                      Seconds(run.duration_ms, 1), fmt::join(counts, ", "));
 }
+
+namespace {
 
 // "1 failure", "2 failures".
 std::string Counted(int count, std::string_view noun) {
@@ -364,19 +382,28 @@ std::string WhyThisExit(const Run& run) {
   }
 }
 
+}  // namespace
+
+std::string ExitLine(const Run& run) { return fmt::format("Exit {}: {}.", run.exit, WhyThisExit(run)); }
+
+std::string_view TroubleHeading(const Run& run) {
+  return run.exit == ExitCode::kTargetUnusable ? "The target cannot be used:" : "The run ended early:";
+}
+
+namespace {
+
 // What is wrong with all of the run, set in: it may quote the server, line by line.
 std::string TroubleOf(const Run& run, const TextOptions& options) {
   if (run.trouble.empty()) {
     return "";
   }
-  const std::string_view heading =
-      run.exit == ExitCode::kTargetUnusable ? "The target cannot be used:" : "The run ended early:";
-  return Painted(Paint::kBad, heading, options.color) + "\n" + Block(PrintableLines(run.trouble), "    ", options);
+  return Painted(Paint::kBad, TroubleHeading(run), options.color) + "\n" +
+         Block(PrintableLines(run.trouble), "    ", options);
 }
 
 std::string Conclusion(const Run& run, const TextOptions& options) {
   const Paint paint = run.exit == ExitCode::kSuccess ? Paint::kGood : Paint::kBad;
-  return Painted(paint, fmt::format("Exit {}: {}.", run.exit, WhyThisExit(run)), options.color) + "\n";
+  return Painted(paint, ExitLine(run), options.color) + "\n";
 }
 
 }  // namespace
@@ -398,7 +425,7 @@ std::string RenderText(const Run& run, const TextOptions& options) {
       out += NotAsked(run, verdict, title, options);
     }
   }
-  return out + "\n" + Counts(run, TallyOf(run), options.color) + Conclusion(run, options);
+  return out + "\n" + CountsLine(run, options.color) + "\n" + Conclusion(run, options);
 }
 
 }  // namespace nbdspec::reports

@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// What changed between two runs, for people.
+
+#include <fmt/format.h>
+
+#include <string>
+#include <string_view>
+
+#include "reports/render/printable.h"
+#include "reports/render/render.h"
+
+namespace nbdspec::reports {
+namespace {
+
+constexpr std::size_t kColumns = 100;
+constexpr std::size_t kFindingBytesMax = 400;
+
+// `label`, then `text` beside it; its other lines below.
+std::string Labelled(std::string_view label, std::string_view text) {
+  std::string out;
+  for (const std::string& line : Wrap(text, kColumns - 12)) {
+    out += fmt::format("      {:<5} {}\n", out.empty() ? label : "", line);
+  }
+  return out;
+}
+
+std::string RunLine(std::string_view label, const Run& run) {
+  std::string text = fmt::format("{}; nbdspec {}", Printable(run.target), Printable(run.version));
+  text += run.started.empty() ? "" : ", " + Printable(run.started);
+  return Labelled(label, fmt::format("{}; {}", text, CountsLine(run, /*color=*/false)));
+}
+
+std::string_view VerdictOf(const Outcome* outcome) { return outcome == nullptr ? "not there" : Word(outcome->verdict); }
+
+std::string LinesOf(const Difference& difference) {
+  const auto& [change, before, after] = difference;
+  std::string out = fmt::format("  {}  {} -> {}\n", Printable((after != nullptr ? after : before)->id),
+                                VerdictOf(before), VerdictOf(after));
+  if (change == Change::kChanged) {
+    out += Labelled("was", Shortened(Reason(*before), kFindingBytesMax));
+    out += Labelled("is", Shortened(Reason(*after), kFindingBytesMax));
+  } else if (change == Change::kNewWarning || change == Change::kNoLongerAsked) {
+    out += Labelled("is", Shortened(Reason(*after), kFindingBytesMax));
+  }
+  return out;
+}
+
+std::string WhyThisExit(const Comparison& comparison) {
+  const std::size_t failures = comparison.count(Change::kNewFailure);
+  switch (comparison.exit) {
+    case ExitCode::kFailure:
+      return fmt::format("{} new {}", failures, failures == 1 ? "failure" : "failures");
+    case ExitCode::kTargetUnusable:
+      return "the new run ended early, so failures may not have been found";
+    default:
+      return "no new failure";
+  }
+}
+
+}  // namespace
+
+std::string RenderText(const Comparison& comparison, const TextOptions& options) {
+  std::string out = RunLine("old", *comparison.before) + RunLine("new", *comparison.after);
+  for (int i = 0; i < kChangeCount; ++i) {
+    const auto change = static_cast<Change>(i);
+    if (comparison.count(change) > 0) {
+      out += fmt::format("\n{} ({})\n", Word(change), comparison.count(change));
+    }
+    for (const Difference& difference : comparison.differences) {
+      if (difference.change != change) {
+        continue;
+      }
+      out += LinesOf(difference);
+      if (change == Change::kNewFailure) {
+        out += OutcomeDetails(*difference.after, options) + "\n";
+      }
+    }
+  }
+  const std::string& trouble = comparison.after->trouble;
+  if (!trouble.empty()) {
+    out += fmt::format("\nOf the new run: {}\n{}", TroubleHeading(*comparison.after),
+                       Labelled("", PrintableLines(trouble)));
+  }
+  return out + fmt::format("\nExit {}: {}.\n", comparison.exit, WhyThisExit(comparison));
+}
+
+}  // namespace nbdspec::reports
