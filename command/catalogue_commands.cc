@@ -6,8 +6,10 @@
 #include <algorithm>
 #include <iterator>
 #include <map>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "command/command_table.h"
@@ -125,10 +127,64 @@ void PrintTable(const ChecksByRequirement& checks) {
   fmt::print("a MAY is a permission: there is nothing to break, but no check may forbid it.\n");
 }
 
+// --- For programs: docs/json.md ---
+
+using Json = nlohmann::ordered_json;
+
+ExitOrRefusal WriteJson(const char* name, Json list, const Options& options) {
+  const Json json = {{"format", 1},
+                     {"tool", "nbdspec"},
+                     {"version", kVersion},
+                     {"spec", spec::kSpecRevision},
+                     {name, std::move(list)}};
+  const std::string why = WriteOutput(options.json_file, json.dump(2) + "\n");
+  return why.empty() ? ExitOrRefusal(reports::ExitCode::kSuccess) : Refuse(why, reports::ExitCode::kOurError);
+}
+
+Json JsonOf(const Check& check) {
+  Json needs = Json::array();
+  for (int i = 0; i < conformance::kFeatureCount; ++i) {
+    if (const conformance::Features feature = 1U << i; (check.needs & feature) != 0) {
+      needs.push_back(conformance::Describe(feature));
+    }
+  }
+  Json catches = Json::array();
+  for (const auto& caught : engine::faults::DetectionsBy(engine::faults::Detector::Kind::kCheck, check.id)) {
+    catches.push_back(caught.fault.name);
+  }
+  return {{"id", check.id},
+          {"requirement", check.requirement()},
+          {"level", Word(spec::RequirementOf(check.id).level)},
+          {"claim", check.claim},
+          {"needs", needs},
+          {"catches", catches}};
+}
+
+Json JsonOf(const spec::Requirement& row, const ChecksByRequirement& checks) {
+  Json asked_by = Json::array();
+  const auto [begin, end] = checks.equal_range(row.id);
+  for (auto each = begin; each != end; ++each) {
+    asked_by.push_back(each->second->id);
+  }
+  return {{"id", row.id},
+          {"level", Word(row.level)},
+          {"binds", Word(row.role)},
+          {"phase", Word(row.phase)},
+          {"section", row.section},
+          {"statement", row.statement},
+          {"asked_by", asked_by},
+          {"untested", asked_by.empty() ? row.untested : ""}};
+}
+
 }  // namespace
 
 ExitOrRefusal ListCommand(const Options& options) {
   NBDSPEC_ASSIGN_OR_RETURN(checks, SelectChecks(options.words));
+  if (!options.json_file.empty()) {
+    Json list = Json::array();
+    std::ranges::transform(checks, std::back_inserter(list), [](const Check& check) { return JsonOf(check); });
+    return WriteJson("checks", std::move(list), options);
+  }
   for (const Check& check : checks) {
     fmt::print("{:<10} {}\n           {}\n", Word(spec::RequirementOf(check.id).level), check.id, check.claim);
     if (options.faults) {
@@ -176,6 +232,13 @@ ExitOrRefusal CoverageCommand(const Options& options) {
   ChecksByRequirement checks;
   for (const Check& check : AllChecks()) {
     checks.emplace(check.requirement(), &check);
+  }
+  if (!options.json_file.empty()) {
+    Json list = Json::array();
+    for (const spec::Requirement& row : spec::TheCatalogue().all()) {
+      list.push_back(JsonOf(row, checks));
+    }
+    return WriteJson("clauses", std::move(list), options);
   }
   if (options.markdown) {
     PrintMarkdown(checks);

@@ -5,6 +5,7 @@
 
 #include "engine/script/script.h"
 #include "fuzz/live/run/live_server.h"
+#include "reports/render/render.h"
 
 namespace nbdspec::command {
 
@@ -69,6 +70,29 @@ constexpr char kShrinkFooter[] =
     "script cannot be written.\n\n"
     "  nbdspec shrink nbdspec-findings/crash.x-1 -o crash.script";
 
+constexpr char kReportFooter[] =
+    "RUN.json is what `nbdspec check --json` wrote, - standard input. Without a format it is shown as text.\n"
+    "Exit codes: 0 done, whatever the run's own was, 2 the report cannot be read, 5 one cannot be written.\n\n"
+    "  nbdspec report run.json --verbose\n"
+    "  nbdspec report run.json --junit run.xml";
+
+constexpr char kCompareFooter[] =
+    "Both are what `nbdspec check --json` wrote; - is standard input. A check that fails, and did not or was not "
+    "there, "
+    "is a\n"
+    "new failure; so is one that cannot be judged any more.\n"
+    "Exit codes: 0 no new failure, 1 a new failure, 2 a report cannot be read, 3 the new run ended early, so that\n"
+    "failures may not have been found, 5 nbdspec's own error.\n\n"
+    "  nbdspec compare main.json branch.json";
+
+// A format of reports: whatever makes or reads a run writes it (report_files.h).
+OptionRow FormatRow(const char* name, const char* summary, std::string Options::* file,
+                    std::string (*render)(const reports::Run& run)) {
+  OptionRow row{name, " check report ", summary, file, "FILE"};
+  row.render = render;
+  return row;
+}
+
 }  // namespace
 
 std::span<const CommandRow> Commands() {
@@ -114,6 +138,22 @@ std::span<const CommandRow> Commands() {
        .run = ShrinkCommand,
        .defaults = {.tries = 2000},
        .footer = kShrinkFooter},
+      {.name = "report",
+       .summary = "Show the run of a JSON report, or write it in other formats",
+       .words = "file",
+       .usage = "RUN.json",
+       .words_min = 1,
+       .words_max = 1,
+       .run = ReportCommand,
+       .footer = kReportFooter},
+      {.name = "compare",
+       .summary = "What changed between two runs",
+       .words = "files",
+       .usage = "OLD.json NEW.json",
+       .words_min = 2,
+       .words_max = 2,
+       .run = CompareCommand,
+       .footer = kCompareFooter},
       {.name = "list",
        .summary = "List the checks",
        .words = "select",
@@ -185,18 +225,28 @@ std::span<const OptionRow> AllOptions() {
       {"--case-timeout", " check ", "How long one check may take", &Options::case_timeout_s, "", kMillisecond, kDay},
       {"--deadline", " check ", "How long the whole run may take; 0: no limit", &Options::deadline_s, "", 0, kDay},
       {"--findings", " fuzz ", "The directory of the findings", &Options::findings, "DIR"},
-      {"--json", " check fuzz diff ", "Write the report as JSON ('-': standard output)", &Options::json_file, "FILE"},
-      {"--junit", " check ", "Write the report as JUnit XML ('-': standard output)", &Options::junit_file, "FILE"},
+      FormatRow("--json", "Write the report as JSON ('-': standard output)", &Options::json_file, reports::RenderJson),
+      FormatRow("--junit", "Write the report as JUnit XML ('-': standard output)", &Options::junit_file,
+                reports::RenderJunit),
+      FormatRow("--tap", "Write the report for a harness of the Test Anything Protocol", &Options::tap_file,
+                reports::RenderTap),
+      FormatRow("--markdown", "Write the report as Markdown, for the summary of a CI job", &Options::markdown_file,
+                reports::RenderMarkdown),
+      {"--ndjson", " check ", "Write a line of JSON for each outcome as soon as it is known ('-': standard output)",
+       &Options::ndjson_file, "FILE"},
+      {"--json", " fuzz diff compare ", "Write the report as JSON ('-': standard output)", &Options::json_file, "FILE"},
+      {"--json", " list coverage ", "Write it as JSON ('-': standard output)", &Options::json_file, "FILE"},
       {"-o,--output", " shrink ", "Where to write the script", &Options::output, "FILE"},
       {"--faults", " list ", "With the faults each must catch", &Options::faults},
       {"--storage", " selftest ", "Only the faults of what is stored, also by fuzzing, and how soon",
        &Options::storage},
       {"--untested", " coverage ", "List each clause that no check asks, and why", &Options::untested},
       {"--markdown", " coverage ", "Every clause, as docs/requirements.md has it", &Options::markdown},
-      {"--no-color", " check selftest ", "No colour, as with NO_COLOR in the environment", &Options::no_color},
-      {"-v,--verbose", " check ", "Show every outcome and whole transcripts", &Options::verbose},
+      {"--no-color", " check report compare selftest ", "No colour, as with NO_COLOR in the environment",
+       &Options::no_color},
+      {"-v,--verbose", " check report compare ", "Show every outcome and whole transcripts", &Options::verbose},
       {"-v,--verbose", " replay ", "Show what was expected and seen of each", &Options::verbose},
-      {"-q,--quiet", " check ", "Show only the last line", &Options::quiet},
+      {"-q,--quiet", " check report compare ", "Show only the last line", &Options::quiet},
   });
   return rows;
 }

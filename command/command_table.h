@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // What the command line says, as plain data; the commands, which obey it; both as tables. To add a command: its row in
 // Commands, its name in the rows of the options that it takes, and its function. To add an option: its row in
-// AllOptions, and a member of Options.
+// AllOptions, and a member of Options; a format of reports is such an option.
 
 #pragma once
 
@@ -42,7 +42,7 @@ struct Options {
   double deadline_s = 0;
   double time_s = 0;               // 0: no limit; when script_count is 0 too, a minute.
   std::uint64_t script_count = 0;  // 0: as many as the time allows.
-  int worker_count = 8;            // Checks mostly wait, so this does not depend on the processors there are.
+  int worker_count = 4;            // Checks mostly wait, so this does not depend on the processors there are.
   int steps = 64;
   int in_flight = 16;
   int connections = 4;
@@ -52,6 +52,9 @@ struct Options {
   std::string script_file = {};
   std::string json_file = {};
   std::string junit_file = {};
+  std::string tap_file = {};
+  std::string markdown_file = {};
+  std::string ndjson_file = {};
   std::string findings = "nbdspec-findings";
   std::string output = "-";
 
@@ -67,6 +70,8 @@ struct Options {
 
 // Each returns the exit code of the program.
 ExitOrRefusal CheckCommand(const Options& options);
+ExitOrRefusal ReportCommand(const Options& options);
+ExitOrRefusal CompareCommand(const Options& options);
 ExitOrRefusal ListCommand(const Options& options);
 ExitOrRefusal ExplainCommand(const Options& options);
 ExitOrRefusal CoverageCommand(const Options& options);
@@ -93,10 +98,11 @@ struct OptionRow {
   std::string_view commands;  // Their names, between blanks.
   const char* summary;
   std::variant<bool Options::*, int Options::*, double Options::*, std::uint64_t Options::*, std::string Options::*>
-      member;                // Of double: seconds.
-  const char* value = "";    // How help shows the value of a string.
-  double least = 0;          // Of int and double.
-  double most = 30 * 86400;  // The same.
+      member;                                                // Of double: seconds.
+  const char* value = "";                                    // How help shows the value of a string.
+  double least = 0;                                          // Of int and double.
+  double most = 30 * 86400;                                  // The same.
+  std::string (*render)(const reports::Run& run) = nullptr;  // Of an option that names the file of a report.
 };
 
 std::span<const CommandRow> Commands();

@@ -60,6 +60,12 @@ bool IsPlain(const std::string& file) {
   return !std::filesystem::exists(status) || std::filesystem::is_regular_file(status);
 }
 
+std::string CannotWrite(const std::string& file, int error) {
+  return fmt::format("cannot write {}: {}; name a file in a directory where nbdspec may write",
+                     file == "-" ? "standard output" : engine::Quoted(file, 200),
+                     std::generic_category().message(error));
+}
+
 std::string WriteOutput(const std::string& file, const std::string& text) {
   const bool is_replaced = file != "-" && IsPlain(file);
   const std::string written = is_replaced ? fmt::format("{}.{}.tmp", file, ::getpid()) : file;  // Of this run alone.
@@ -77,9 +83,7 @@ std::string WriteOutput(const std::string& file, const std::string& text) {
   if (is_replaced && IsPlain(written)) {
     std::remove(written.c_str());
   }
-  return fmt::format("cannot write {}: {}; name a file in a directory where nbdspec may write",
-                     file == "-" ? "standard output" : engine::Quoted(file, 200),
-                     std::generic_category().message(error));
+  return CannotWrite(file, error);
 }
 
 }  // namespace nbdspec::command

@@ -51,6 +51,9 @@ int WriteTo(std::FILE* stream, const std::string& text);
 // Whether `file` may be replaced: a plain file, or none yet. Pipes, devices and links are written to as they are.
 bool IsPlain(const std::string& file);
 
+// The sentence that says so, for an errno; "-" is standard output.
+std::string CannotWrite(const std::string& file, int error);
+
 // Replaces a plain file in one step, so that whoever reads it never sees half of it. "-" is standard output.
 // Returns a sentence that says why it cannot be written; empty when it was.
 std::string WriteOutput(const std::string& file, const std::string& text);

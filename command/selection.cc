@@ -46,6 +46,36 @@ bool Selects(std::string_view pattern, std::string_view id) {
   return ::fnmatch(std::string(pattern).c_str(), std::string(id).c_str(), FNM_NOESCAPE) == 0;
 }
 
+struct Choice {
+  bool is_selected = false;
+  const std::string* excluded_by = nullptr;  // The word that took it away.
+};
+
+// Of each check. Errors: a word that matches nothing.
+std::expected<std::vector<Choice>, engine::Trouble> ChoicesOf(std::span<const std::string> words) {
+  const auto all = conformance::AllChecks();
+  const bool only_takes_away =
+      std::ranges::all_of(words, [](const std::string& word) { return word.starts_with("!"); });
+  std::vector<Choice> choices(all.size(), {.is_selected = only_takes_away});
+  for (const std::string& word : words) {
+    const bool takes_away = word.starts_with("!");
+    const std::string_view pattern = std::string_view(word).substr(takes_away ? 1 : 0);
+    const bool is_id = std::ranges::find(all, pattern, &conformance::Check::id) != all.end();
+    bool matches_any = false;
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      if (is_id ? all[i].id == pattern : !pattern.empty() && Selects(pattern, all[i].id)) {
+        matches_any = true;
+        const std::string* const first = choices[i].is_selected ? &word : choices[i].excluded_by;
+        choices[i] = {.is_selected = !takes_away, .excluded_by = takes_away ? first : nullptr};
+      }
+    }
+    if (!matches_any) {
+      return std::unexpected(MatchesNothing(pattern));
+    }
+  }
+  return choices;
+}
+
 }  // namespace
 
 std::string DidYouMean(std::string_view word, std::span<const std::string_view> ids) {
@@ -63,35 +93,31 @@ std::string DidYouMean(std::string_view word, std::span<const std::string_view> 
 }
 
 std::expected<std::vector<conformance::Check>, engine::Trouble> SelectChecks(std::span<const std::string> words) {
-  const auto all = conformance::AllChecks();
-  const bool only_takes_away =
-      std::ranges::all_of(words, [](const std::string& word) { return word.starts_with("!"); });
-  std::vector<bool> is_selected(all.size(), only_takes_away);
-  for (const std::string& word : words) {
-    const bool takes_away = word.starts_with("!");
-    const std::string_view pattern = std::string_view(word).substr(takes_away ? 1 : 0);
-    const bool is_id = std::ranges::find(all, pattern, &conformance::Check::id) != all.end();
-    bool matches_any = false;
-    for (std::size_t i = 0; i < all.size(); ++i) {
-      if (is_id ? all[i].id == pattern : !pattern.empty() && Selects(pattern, all[i].id)) {
-        matches_any = true;
-        is_selected[i] = !takes_away;
-      }
-    }
-    if (!matches_any) {
-      return std::unexpected(MatchesNothing(pattern));
-    }
+  const auto choices = ChoicesOf(words);
+  if (!choices) {
+    return std::unexpected(choices.error());
   }
   std::vector<conformance::Check> selected;
-  for (std::size_t i = 0; i < all.size(); ++i) {
-    if (is_selected[i]) {
-      selected.push_back(all[i]);
+  for (std::size_t i = 0; i < choices->size(); ++i) {
+    if ((*choices)[i].is_selected) {
+      selected.push_back(conformance::AllChecks()[i]);
     }
   }
   if (selected.empty()) {
     return std::unexpected(engine::Trouble{"nothing is left to run: the words that begin with ! take away all checks"});
   }
   return selected;
+}
+
+std::vector<Excluded> ExcludedChecks(std::span<const std::string> words) {
+  const auto choices = ChoicesOf(words);
+  std::vector<Excluded> excluded;
+  for (std::size_t i = 0; choices && i < choices->size(); ++i) {
+    if (const std::string* const word = (*choices)[i].excluded_by; word != nullptr) {
+      excluded.push_back({.check = conformance::AllChecks()[i], .word = *word});
+    }
+  }
+  return excluded;
 }
 
 }  // namespace nbdspec::command

@@ -18,6 +18,15 @@ namespace nbdspec::command {
 // Errors: a word that matches nothing (with the nearest id), or nothing left.
 std::expected<std::vector<conformance::Check>, engine::Trouble> SelectChecks(std::span<const std::string> words);
 
+// A check that a word took away from those that it began with, or that other words selected; and that word.
+struct Excluded {
+  conformance::Check check;
+  std::string word;
+};
+
+// In the order of AllChecks(). Of words that SelectChecks takes.
+std::vector<Excluded> ExcludedChecks(std::span<const std::string> words);
+
 // "; did you mean ID?" for the id nearest to `word` by edit distance; "." when none is near.
 std::string DidYouMean(std::string_view word, std::span<const std::string_view> ids);
 

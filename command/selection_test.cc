@@ -45,6 +45,18 @@ TEST(Selection, WordsWithAnExclamationMarkTakeAwayInOrder) {
   EXPECT_EQ(IdsFor({"!handshake"}).size(), conformance::AllChecks().size() - IdsFor({"handshake"}).size());
 }
 
+TEST(Selection, WhatAWordTookAwayIsKnownWithTheWord) {
+  const std::vector<std::string> words = {"handshake.", "!handshake.flags", "!handshake.f*", "!tls"};
+  const std::vector<Excluded> excluded = ExcludedChecks(words);
+  EXPECT_EQ(excluded.size(), IdsFor({"handshake."}).size() - IdsFor({"handshake.", "!handshake.f*"}).size());
+  ASSERT_FALSE(excluded.empty());
+  for (const auto& [check, word] : excluded) {
+    EXPECT_TRUE(check.id.starts_with("handshake.f")) << check.id << ": tls was not selected";
+    EXPECT_EQ(word, check.id.starts_with("handshake.flags") ? "!handshake.flags" : "!handshake.f*") << check.id;
+  }
+  EXPECT_TRUE(ExcludedChecks(std::vector<std::string>{"!handshake.flags", "handshake.flags"}).empty());
+}
+
 TEST(Selection, NothingIsSelectedTwiceAndTheOrderIsTheSpecifications) {
   EXPECT_EQ(IdsFor({"handshake.flags", "handshake"}), IdsFor({"handshake"}));
 }

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "command/report_files.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <map>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "engine/base/or_return.h"
+#include "engine/base/quoted.h"
+#include "fuzz/findings/read_file.h"
+#include "reports/render/read_json.h"
+
+namespace nbdspec::command {
+
+namespace {
+
+using Render = std::string (*)(const reports::Run&);
+
+struct Asked {
+  const char* flag;
+  std::string file;
+  Render render;  // nullptr: it is written while the run goes.
+};
+
+// The reports that `options` ask for.
+std::vector<Asked> AskedOf(const Options& options) {
+  std::vector<Asked> asked;
+  for (const OptionRow& row : AllOptions()) {
+    const auto* const member = std::get_if<std::string Options::*>(&row.member);
+    if (member != nullptr && row.render != nullptr && !(options.**member).empty()) {
+      asked.push_back({row.name, options.**member, row.render});
+    }
+  }
+  return asked;
+}
+
+// What writes to standard output besides the text.
+bool TakesStdout(const Options& options) {
+  return options.ndjson_file == "-" ||
+         std::ranges::any_of(AskedOf(options), [](const Asked& asked) { return asked.file == "-"; });
+}
+
+}  // namespace
+
+std::expected<void, Refusal> RefuseSharedFiles(const Options& options) {
+  std::vector<Asked> asked = AskedOf(options);
+  if (!options.ndjson_file.empty()) {
+    asked.push_back({"--ndjson", options.ndjson_file, nullptr});
+  }
+  std::map<std::string, const char*> flag_of_file;
+  for (const auto& [flag, file, render] : asked) {
+    const auto [other, is_new] = flag_of_file.emplace(file, flag);
+    if (!is_new) {
+      return Refuse(fmt::format("{} and {} name the same file: give each its own", other->second, flag));
+    }
+  }
+  return {};
+}
+
+bool AsksForFiles(const Options& options) { return !AskedOf(options).empty(); }
+
+std::expected<void, std::string> WriteReports(const reports::Run& run, const Options& options, bool is_finished) {
+  std::expected<void, std::string> written;
+  for (const auto& [flag, file, render] : AskedOf(options)) {
+    const bool is_wanted = is_finished || (file != "-" && IsPlain(file));
+    if (std::string why = is_wanted ? WriteOutput(file, render(run)) : ""; !why.empty()) {
+      written = std::unexpected(std::move(why));
+    }
+  }
+  return written;
+}
+
+std::expected<void, Refusal> PrintReport(const reports::Run& run, const Options& options) {
+  const bool takes_stdout = TakesStdout(options);
+  reports::TextOptions text_options = TextOptionsFrom(options);
+  text_options.color = text_options.color && !takes_stdout;
+  return PrintText(reports::RenderText(run, text_options), takes_stdout ? stderr : stdout, options);
+}
+
+reports::TextOptions TextOptionsFrom(const Options& options) {
+  return {.color = UseColor(options.no_color), .verbose = options.verbose};
+}
+
+std::expected<void, Refusal> PrintText(const std::string& text, std::FILE* stream, const Options& options) {
+  const std::size_t last = options.quiet ? text.find_last_of('\n', text.size() - 2) : std::string::npos;
+  const int error = WriteTo(stream, last == std::string::npos ? text : text.substr(last + 1));
+  if (error != 0 && error != EPIPE) {
+    return Refuse("cannot print the report: " + std::generic_category().message(error), reports::ExitCode::kOurError);
+  }
+  return {};
+}
+
+std::expected<reports::Run, Refusal> ReadReport(const std::string& file) {
+  const std::string path = file == "-" ? "/dev/stdin" : file;
+  NBDSPEC_ASSIGN_OR_RETURN(text, fuzz::ReadFile(path, reports::kJsonBytesMax));
+  NBDSPEC_ASSIGN_OR_RETURN(run, reports::ReadJson(text, engine::Quoted(file, 200)));
+  return std::move(run);
+}
+
+LiveReports::~LiveReports() {
+  if (lines_ != nullptr && lines_ != stdout) {
+    std::fclose(lines_);
+  }
+}
+
+std::expected<void, Refusal> LiveReports::Begin() {
+  if (const auto written = WriteReports(so_far_, options_, /*is_finished=*/false); !written) {
+    return Refuse(written.error());
+  }
+  const std::string& file = options_.ndjson_file;
+  if (!file.empty()) {
+    lines_ = file == "-" ? stdout : std::fopen(file.c_str(), "wbe");
+    if (lines_ == nullptr) {
+      return Refuse(CannotWrite(file, errno));
+    }
+  }
+  return {};
+}
+
+void LiveReports::Add(const reports::Outcome& outcome) {
+  AddLine(reports::RenderOutcomeLine(outcome));
+  const auto before = std::ranges::find(so_far_.outcomes, outcome.id, &reports::Outcome::id);
+  if (before == so_far_.outcomes.end()) {
+    so_far_.outcomes.push_back(outcome);
+  } else {
+    *before = outcome;
+  }
+  using enum reports::Verdict;
+  if (outcome.verdict != kPass && outcome.verdict != kNotApplicable && outcome.verdict != kSkip) {
+    (void)WriteReports(so_far_, options_, /*is_finished=*/false);
+  }
+}
+
+std::expected<void, Refusal> LiveReports::Finish(const reports::Run& run) {
+  for (const reports::Outcome& outcome : run.outcomes) {
+    if (std::ranges::find(so_far_.outcomes, outcome.id, &reports::Outcome::id) == so_far_.outcomes.end()) {
+      AddLine(reports::RenderOutcomeLine(outcome));
+    }
+  }
+  AddLine(reports::RenderHeadLine(run));
+  const auto written = WriteReports(run, options_, /*is_finished=*/true);
+  const auto printed = PrintReport(run, options_);
+  if (!written || !lines_trouble_.empty()) {
+    return Refuse(written ? lines_trouble_ : written.error(), reports::ExitCode::kOurError);
+  }
+  return printed;
+}
+
+void LiveReports::AddLine(const std::string& line) {
+  if (const int error = lines_ != nullptr && lines_trouble_.empty() ? WriteTo(lines_, line) : 0; error != 0) {
+    lines_trouble_ = CannotWrite(options_.ndjson_file, error);
+  }
+}
+
+}  // namespace nbdspec::command
