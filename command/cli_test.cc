@@ -56,8 +56,14 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{"check --spawn \"true '{socket}\"", 2, "quot"},
                     Refused{"check --json /no/such/directory/x.json handshake.magic", 2, "/no/such/directory"},
                     Refused{"check --json $(printf %05000d 0) handshake.magic", 2, "File name too long"},
-                    Refused{"check --json - --junit - handshake.magic", 2, "same file"},
-                    Refused{"check --spawn '' handshake.magic", 2, "--spawn"},
+                    Refused{"check --json - --junit - handshake.magic", 2, "--json and --junit name the same file"},
+                    Refused{"check --tap x --ndjson x handshake.magic", 2, "--tap and --ndjson name the same file"},
+                    Refused{"check --ndjson /no/such/directory/x handshake.magic", 2, "/no/such/directory"},
+                    Refused{"check --ndjson /dev/full handshake.magic", 5, "No space left"},
+                    Refused{"report /no/such.json", 2, "/no/such.json"}, Refused{"report /tmp", 2, "directory"},
+                    Refused{"report - </dev/null", 2, "ends in the middle"},
+                    Refused{"compare /dev/null /dev/null", 2, "ends in the middle"},
+                    Refused{"compare /dev/null", 2, "files"}, Refused{"check --spawn '' handshake.magic", 2, "--spawn"},
                     Refused{"check --spawn 'true {socket}' nbdkit", 2, "both name a server"},
                     Refused{"check nbdkit --export d handshake.magic", 2, "--export goes with"},
                     Refused{"check nbd://127.0.0.1 --power-cut", 2, "--power-cut needs a server"},
@@ -95,6 +101,51 @@ TEST(Command, JsonHoldsTheWholeRun) {
   }
   for (const auto& entry : std::filesystem::directory_iterator(std::getenv("TEST_TMPDIR"))) {
     EXPECT_NE(entry.path().extension(), ".tmp") << "a report half written was left";
+  }
+}
+
+TEST(Command, WhatIsLeftOutStaysInTheReport) {
+  const std::string file = FileFor("left_out.json");
+  ASSERT_EQ(Nbdspec("check handshake '!handshake.flags' --json " + file).exit, 0);
+  int left_out = 0;
+  for (const auto& outcome : nlohmann::json::parse(Contents(file))["outcomes"]) {
+    const bool is_left_out = outcome["id"].get<std::string>().starts_with("handshake.flags");
+    EXPECT_EQ(outcome["verdict"] == "skip", is_left_out) << outcome["id"];
+    EXPECT_TRUE(!is_left_out || outcome["evidence"]["saw"] == "left out by '!handshake.flags'") << outcome["evidence"];
+    left_out += is_left_out ? 1 : 0;
+  }
+  EXPECT_GT(left_out, 0);
+}
+
+TEST(Command, ARunIsComparedWithAnother) {
+  const std::string old_file = FileFor("old.json");
+  const std::string new_file = FileFor("new.json");
+  ASSERT_EQ(Nbdspec("check handshake.magic handshake.flags -q --json " + old_file).exit, 0);
+  auto run = nlohmann::ordered_json::parse(Contents(old_file));
+  run["outcomes"][0]["verdict"] = "fail";
+  run["exit"] = 1;
+  Write(new_file, run.dump());
+  const std::string json = FileFor("differences.json");
+  const Result worse = Nbdspec("compare " + old_file + " " + new_file + " --json " + json);
+  EXPECT_EQ(worse.exit, 1) << worse.output;
+  EXPECT_TRUE(worse.Says("new failure (1)")) << worse.output;
+  EXPECT_EQ(nlohmann::json::parse(Contents(json))["counts"]["new failure"], 1);
+  const Result better = Nbdspec("compare " + new_file + " - <" + old_file);
+  EXPECT_EQ(better.exit, 0) << better.output;
+  EXPECT_TRUE(better.Says("mended (1)")) << better.output;
+  EXPECT_EQ(Nbdspec("report -q " + new_file).exit, 0) << "what the run found is not this command's failure";
+}
+
+TEST(Command, ListsAreWrittenForProgramsToo) {
+  for (const char* words : {"list handshake", "coverage"}) {
+    const Result result = Nbdspec(std::string(words) + " --json -");
+    EXPECT_EQ(result.exit, 0) << words;
+    const auto json = nlohmann::json::parse(result.output, nullptr, /*allow_exceptions=*/false);
+    ASSERT_FALSE(json.is_discarded()) << words << ": " << result.output.substr(0, 200);
+    EXPECT_EQ(json["format"], 1);
+    const auto& rows = json.contains("checks") ? json["checks"] : json["clauses"];
+    EXPECT_GT(rows.size(), 5U) << words;
+    EXPECT_FALSE(rows[0]["id"].get<std::string>().empty()) << words;
   }
 }
 

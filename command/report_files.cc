@@ -96,9 +96,9 @@ std::expected<void, Refusal> PrintText(const std::string& text, std::FILE* strea
 }
 
 std::expected<reports::Run, Refusal> ReadReport(const std::string& file) {
-  const std::string path = file == "-" ? "/dev/stdin" : file;
-  NBDSPEC_ASSIGN_OR_RETURN(text, fuzz::ReadFile(path, reports::kJsonBytesMax));
-  NBDSPEC_ASSIGN_OR_RETURN(run, reports::ReadJson(text, engine::Quoted(file, 200)));
+  const bool is_stdin = file == "-";
+  NBDSPEC_ASSIGN_OR_RETURN(text, fuzz::ReadFile(is_stdin ? "/dev/stdin" : file, reports::kJsonBytesMax));
+  NBDSPEC_ASSIGN_OR_RETURN(run, reports::ReadJson(text, is_stdin ? "standard input" : engine::Quoted(file, 200)));
   return std::move(run);
 }
 
@@ -123,7 +123,7 @@ std::expected<void, Refusal> LiveReports::Begin() {
 }
 
 void LiveReports::Add(const reports::Outcome& outcome) {
-  AddLine(reports::RenderOutcomeLine(outcome));
+  AddLine(lines_ == nullptr ? "" : reports::RenderOutcomeLine(outcome));
   const auto before = std::ranges::find(so_far_.outcomes, outcome.id, &reports::Outcome::id);
   if (before == so_far_.outcomes.end()) {
     so_far_.outcomes.push_back(outcome);
@@ -138,8 +138,10 @@ void LiveReports::Add(const reports::Outcome& outcome) {
 
 std::expected<void, Refusal> LiveReports::Finish(const reports::Run& run) {
   for (const reports::Outcome& outcome : run.outcomes) {
-    if (std::ranges::find(so_far_.outcomes, outcome.id, &reports::Outcome::id) == so_far_.outcomes.end()) {
-      AddLine(reports::RenderOutcomeLine(outcome));
+    const auto before = std::ranges::find(so_far_.outcomes, outcome.id, &reports::Outcome::id);
+    const std::string line = lines_ == nullptr ? "" : reports::RenderOutcomeLine(outcome);
+    if (before == so_far_.outcomes.end() || line != reports::RenderOutcomeLine(*before)) {
+      AddLine(line);
     }
   }
   AddLine(reports::RenderHeadLine(run));

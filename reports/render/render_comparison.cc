@@ -15,11 +15,11 @@ namespace {
 constexpr std::size_t kColumns = 100;
 constexpr std::size_t kFindingBytesMax = 400;
 
-// `label`, then `text` beside it; its other lines below.
-std::string Labelled(std::string_view label, std::string_view text) {
+// `label`, set in, then `text` beside it; its other lines below.
+std::string Labelled(std::string_view label, std::string_view text, std::size_t indent) {
   std::string out;
-  for (const std::string& line : Wrap(text, kColumns - 12)) {
-    out += fmt::format("      {:<5} {}\n", out.empty() ? label : "", line);
+  for (const std::string& line : Wrap(text, kColumns - indent - 6)) {
+    out += fmt::format("{:{}}{:<5} {}\n", "", indent, out.empty() ? label : "", line);
   }
   return out;
 }
@@ -27,7 +27,7 @@ std::string Labelled(std::string_view label, std::string_view text) {
 std::string RunLine(std::string_view label, const Run& run) {
   std::string text = fmt::format("{}; nbdspec {}", Printable(run.target), Printable(run.version));
   text += run.started.empty() ? "" : ", " + Printable(run.started);
-  return Labelled(label, fmt::format("{}; {}", text, CountsLine(run, /*color=*/false)));
+  return Labelled(label, fmt::format("{}; {}", text, CountsLine(run, /*color=*/false)), 2);
 }
 
 std::string_view VerdictOf(const Outcome* outcome) { return outcome == nullptr ? "not there" : Word(outcome->verdict); }
@@ -37,10 +37,10 @@ std::string LinesOf(const Difference& difference) {
   std::string out = fmt::format("  {}  {} -> {}\n", Printable((after != nullptr ? after : before)->id),
                                 VerdictOf(before), VerdictOf(after));
   if (change == Change::kChanged) {
-    out += Labelled("was", Shortened(Reason(*before), kFindingBytesMax));
-    out += Labelled("is", Shortened(Reason(*after), kFindingBytesMax));
+    out += Labelled("was", Shortened(Reason(*before), kFindingBytesMax), 6);
+    out += Labelled("is", Shortened(Reason(*after), kFindingBytesMax), 6);
   } else if (change == Change::kNewWarning || change == Change::kNoLongerAsked) {
-    out += Labelled("is", Shortened(Reason(*after), kFindingBytesMax));
+    out += Labelled("is", Shortened(Reason(*after), kFindingBytesMax), 6);
   }
   return out;
 }
@@ -79,7 +79,7 @@ std::string RenderText(const Comparison& comparison, const TextOptions& options)
   const std::string& trouble = comparison.after->trouble;
   if (!trouble.empty()) {
     out += fmt::format("\nOf the new run: {}\n{}", TroubleHeading(*comparison.after),
-                       Labelled("", PrintableLines(trouble)));
+                       Labelled("", PrintableLines(trouble), 2));
   }
   return out + fmt::format("\nExit {}: {}.\n", comparison.exit, WhyThisExit(comparison));
 }
