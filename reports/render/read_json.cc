@@ -24,25 +24,28 @@ using Json = nlohmann::ordered_json;  // Its objects keep their order; they look
 // Thrown through the parser, to stop it.
 struct Unreasonable {};
 
-// Stops what no report has, and what would cost more than its bytes: deep nesting, and objects of many members, each of
-// which is looked up among all before it.
+// Stops what no report has, and what would cost more than its bytes: deep nesting, objects of many members, each of
+// which is looked up among all before it, and many small values, each of which takes more memory than text.
 class Bounds {
  public:
   bool operator()(int depth, Json::parse_event_t event, const Json& /*parsed*/) {
     constexpr int kDepthMax = 32;
     constexpr int kMembersMax = 1000;
+    constexpr int kEventsMax = 2'000'000;  // Fifteen times as many as the longest report has.
     if (event == Json::parse_event_t::object_start) {
       counts_.resize(static_cast<std::size_t>(depth) + 1);
       counts_.push_back(0);  // Of the keys one deeper.
     }
     const bool is_key = event == Json::parse_event_t::key;
-    if (depth > kDepthMax || (is_key && ++counts_[static_cast<std::size_t>(depth)] > kMembersMax)) {
+    if (depth > kDepthMax || ++events_ > kEventsMax ||
+        (is_key && ++counts_[static_cast<std::size_t>(depth)] > kMembersMax)) {
       throw Unreasonable();
     }
     return true;
   }
 
  private:
+  int events_ = 0;
   std::vector<int> counts_;  // By depth: the keys of the object there so far.
 };
 
@@ -64,7 +67,7 @@ std::expected<Json, std::string> Parse(std::string_view text) {
   } catch (const Json::exception&) {
     return std::unexpected("it has a number that is too large");
   } catch (const Unreasonable&) {
-    return std::unexpected("it nests more deeply, or has larger objects, than any report of nbdspec");
+    return std::unexpected("it has deeper, larger or more values than any report of nbdspec");
   }
 }
 

@@ -11,8 +11,8 @@
 
 namespace nbdspec::reports {
 
-// The longest report that is worth reading, in bytes: ten times the longest that was seen.
-inline constexpr std::size_t kJsonBytesMax = std::size_t{1} << 26;
+// The longest report that is worth reading, in bytes: forty times the longest that was seen.
+inline constexpr std::size_t kJsonBytesMax = std::size_t{1} << 28;
 
 // The run in `text`, which anybody may have written or cut off. What it holds beside the members that we know is
 // ignored; a member that it lacks is empty, as in a report of an older nbdspec. `name` is what the sentence of an error

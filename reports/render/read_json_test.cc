@@ -115,13 +115,18 @@ TEST(ReadJson, WhatCostsMoreThanItsBytesIsRefused) {
     while (deep.size() < 1'000'000) {
       deep += opening;
     }
-    EXPECT_NE(WhyNot(deep).find("nests more deeply"), std::string::npos);
+    EXPECT_NE(WhyNot(deep).find("deeper, larger or more"), std::string::npos);
   }
   std::string wide = "{\"format\": 1, \"outcomes\": [], \"advertised\": {\"0\": \"\"";
   for (int i = 1; i < 200'000; ++i) {
     wide += ",\"" + std::to_string(i) + "\": \"\"";
   }
-  EXPECT_NE(WhyNot(wide + "}}").find("larger objects"), std::string::npos);
+  EXPECT_NE(WhyNot(wide + "}}").find("deeper, larger or more"), std::string::npos);
+  std::string many = "[";
+  while (many.size() < 4'100'000) {
+    many += "0,";
+  }
+  EXPECT_NE(WhyNot(many + "0]").find("deeper, larger or more"), std::string::npos);
   EXPECT_NE(WhyNot(std::string(kJsonBytesMax + 1, ' ')).find("bytes"), std::string::npos);
 }
 
