@@ -149,6 +149,7 @@ class Worker {
   void Reconcile(const Check& check, Checks before, Trial first, Trial second, reports::Outcome& outcome);
 
   // culprit.cc: who broke the server.
+  bool DoesHarmAlone(const Check& check, Setup setup);
   std::optional<Trial> HarmOf(Checks suspects, const Check* victim, Setup setup);
   std::optional<std::string> FindCulprit(Checks before, const Check* victim, Setup setup);
   void LookAfter(const Check& check, reports::Outcome& outcome);

@@ -116,9 +116,14 @@ Judgement FindEffects(CheckContext& context, const Leaving& leaving, bool all) {
     }
     KnownStretch part = KnownStretch::Around(entered, RangeOf(request), 0);
     part.Apply(request);
-    Judgement judgement = part.Compare(
-        entered, fmt::format("{} {}NBD_CMD_DISC", Describe(request), leaving.errors[i] ? "(answered) and " : "and "),
-        "requests before NBD_CMD_DISC are done, then the connection ends");
+    Judgement judgement = Holds();
+    const auto is_there = [&] {
+      judgement = part.Compare(
+          entered, fmt::format("{} {}NBD_CMD_DISC", Describe(request), leaving.errors[i] ? "(answered) and " : "and "),
+          "requests before NBD_CMD_DISC are done, then the connection ends");
+      return !judgement.is_broken();
+    };
+    leaving.errors[i] ? is_there() : BecomesSo(context, is_there);
     there_count += judgement.holds() ? 1 : 0;
     lost = lost.holds() ? std::move(judgement) : std::move(lost);
   }

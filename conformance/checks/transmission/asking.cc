@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conformance/checks/transmission/asking.h"
 
+#include <algorithm>
+#include <chrono>
+#include <thread>
+
 namespace nbdspec::conformance {
 
 namespace {
@@ -87,6 +91,20 @@ Judgement JudgeBy(const Rule& rule, const Exchange& exchange) {
     judgement.saw = fmt::format("in answer to {}: {}", Describe(exchange.request), judgement.saw);
   }
   return judgement;
+}
+
+bool BecomesSo(const CheckContext& context, const std::function<bool()>& is_so) {
+  constexpr int kQuietTimes = 10;
+  constexpr std::chrono::milliseconds kPause(10);
+  const auto until =
+      std::min(Transport::Clock::now() + kQuietTimes * context.limits.quiet_time, context.limits.deadline);
+  while (!is_so()) {
+    if (Transport::Clock::now() >= until) {
+      return false;
+    }
+    std::this_thread::sleep_for(kPause);
+  }
+  return true;
 }
 
 CheckRun SurvivesZeroLength(std::uint16_t command) {

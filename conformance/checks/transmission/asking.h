@@ -3,6 +3,8 @@
 
 #pragma once
 
+#include <functional>
+
 #include "conformance/checks/check.h"
 #include "engine/base/byte_range.h"
 #include "engine/exchange/exchange.h"
@@ -35,6 +37,10 @@ Batch AskOnce(Entered& entered, Request request);
 Judgement JudgeFirst(const CheckContext& context, const Batch& batch);
 
 Judgement JudgeBy(const Rule& rule, const Exchange& exchange);
+
+// Whether `is_so` returns true, at once or within ten times the quiet time: a server may be at work yet on what was in
+// flight when a connection ended.
+bool BecomesSo(const CheckContext& context, const std::function<bool()>& is_so);
 
 // Asks `command` with length 0, then a READ: the connection must last that long.
 CheckRun SurvivesZeroLength(std::uint16_t command);

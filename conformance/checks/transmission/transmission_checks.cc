@@ -178,6 +178,17 @@ std::vector<std::uint64_t> WriteAndLeave(Session& session, ByteRange range, Byte
   return refused;
 }
 
+// In how many of kWrites parts, those `without`, the bytes are the same.
+std::uint64_t CountSameParts(ByteView one, ByteView other, const std::vector<std::uint64_t>& without) {
+  const std::uint64_t part = one.size() / kWrites;
+  std::uint64_t count = 0;
+  for (std::uint64_t i = 0; i < kWrites; ++i) {
+    const bool is_same = std::ranges::equal(one.subspan(i * part, part), other.subspan(i * part, part));
+    count += is_same && std::ranges::count(without, i) == 0 ? 1 : 0;
+  }
+  return count;
+}
+
 // How many WRITEs of one connection were neither refused nor are to be seen on the next one.
 // Errors: nothing was written.
 std::expected<std::uint64_t, Judgement> LostWrites(CheckContext& context) {
@@ -189,14 +200,15 @@ std::expected<std::uint64_t, Judgement> LostWrites(CheckContext& context) {
     return Stop(NotApplicable("every WRITE in flight was refused"));
   }
   NBDSPEC_TRY(again, context.Enter());
-  NBDSPEC_TRY(found, ReadBytes(again.session, range));
-  std::uint64_t lost = 0;
-  const std::uint64_t part = range.length() / kWrites;
-  for (std::uint64_t i = 0; i < kWrites; ++i) {
-    const bool same =
-        std::ranges::equal(ByteView(found).subspan(i * part, part), ByteView(data).subspan(i * part, part));
-    lost += same || std::ranges::count(refused, i) > 0 ? 0 : 1;
-  }
+  std::expected<std::uint64_t, Judgement> lost = 0;
+  BecomesSo(context, [&] {
+    const auto found = ReadBytes(again.session, range);
+    lost =
+        found
+            ? std::expected<std::uint64_t, Judgement>(kWrites - refused.size() - CountSameParts(*found, data, refused))
+            : std::unexpected(found.error());
+    return !lost || *lost == 0;
+  });
   return lost;
 }
 
