@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <fstream>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -81,10 +82,15 @@ void ExpectNothingAmiss(const Checked& checked) {
 
 class RightServer : public testing::TestWithParam<const char*> {};
 
+// NBDSPEC_ODD_CHECKS: only these, a word for each.
 TEST_P(RightServer, IsNotAccused) {
-  const Checked checked = Check(Odd(GetParam()), "handshake option baseline block-status transmission structured disc");
+  const char* const given = std::getenv("NBDSPEC_ODD_CHECKS");
+  const Checked checked =
+      Check(Odd(GetParam()), given != nullptr ? given
+                                              : "handshake option baseline block-status transmission "
+                                                "structured disc");
   ExpectNothingAmiss(checked);
-  EXPECT_GT(checked.With("pass").size(), 60U) << checked.output;
+  EXPECT_GT(checked.With("pass").size(), given != nullptr ? 10U : 60U) << checked.output;
 }
 
 INSTANTIATE_TEST_SUITE_P(All, RightServer,
