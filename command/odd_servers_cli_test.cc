@@ -205,8 +205,14 @@ TEST(OddServers, OneOfOneThreadIsNotSaidToHang) {
 
 // --- Nobody enters ---
 
+TEST(OddServers, WithoutADefaultExportTheFirstOneThatIsListedIsEntered) {
+  const Checked checked = Check(Odd("named"), "handshake baseline");
+  ExpectNothingAmiss(checked);
+  EXPECT_TRUE(checked.output.contains("entered \"d\"")) << checked.output;
+}
+
 TEST(OddServers, AnExportThatCannotBeEnteredIsOneSentence) {
-  const Checked checked = Check(Odd("named"));
+  const Checked checked = Check(Odd("named"), "--export nosuch");
   EXPECT_EQ(checked.exit, 3) << checked.output;
   EXPECT_TRUE(checked.trouble.contains("cannot be entered")) << checked.trouble;
   EXPECT_TRUE(checked.trouble.contains("It lists \"d\"")) << checked.trouble;
@@ -215,6 +221,41 @@ TEST(OddServers, AnExportThatCannotBeEnteredIsOneSentence) {
   EXPECT_GT(checked.With("pass").size(), 40U);
   EXPECT_FALSE(checked.With("skip").empty());
   EXPECT_LT(std::ranges::count(checked.output, '\n'), 60) << checked.output;
+}
+
+TEST(OddServers, WhatNobodyNamedIsNotWrittenTo) {
+  const Checked checked = CheckByUri("named", "transmission.write --allow-write");
+  EXPECT_EQ(checked.exit, 3) << checked.output;
+  EXPECT_TRUE(checked.trouble.contains("It lists \"d\"")) << checked.trouble;
+}
+
+// --- Few servers at once, or none ---
+
+TEST(OddServers, OneThatCannotRunTwiceIsRunOnce) {
+  const Checked checked =
+      Check("flock --nonblock " + FileFor("lock") + " " + Odd("") + " {image}", "-j 4 handshake transmission");
+  ExpectNothingAmiss(checked);
+  EXPECT_GT(checked.With("pass").size(), 40U) << checked.output;
+}
+
+TEST(OddServers, OneThatDoesNotStartAgainIsOneSentence) {
+  const std::string flag = FileFor("started");
+  const Checked checked = Check("sh -c 'test -e " + flag + " && { echo lock is taken >&2; exit 9; }; touch " + flag +
+                                    "; exec " + Odd("aborts-after-cache") + " {image}'",
+                                "cache handshake transmission -j 1");
+  EXPECT_EQ(checked.exit, 3) << checked.output;
+  EXPECT_TRUE(checked.trouble.contains("could not be started when it was needed")) << checked.trouble;
+  EXPECT_TRUE(checked.trouble.contains("exited with status 9")) << checked.trouble;
+  EXPECT_TRUE(checked.trouble.contains("\"lock is taken\"")) << checked.trouble;
+  EXPECT_EQ(checked.With("inconclusive"), std::set<std::string>());
+  EXPECT_LE(checked.With("fail").size(), 1U) << checked.output;  // What ended the first one.
+  EXPECT_LT(std::ranges::count(checked.output, '\n'), 60) << checked.output;
+}
+
+TEST(OddServers, OneOnTcpAloneIsMetThere) {
+  const Checked checked = Check("nbdkit -f -i 127.0.0.1 -p {port} memory {size}", "handshake baseline.read");
+  ExpectNothingAmiss(checked);
+  EXPECT_FALSE(checked.With("pass").empty());
 }
 
 TEST(OddServers, WhatWouldWriteIsSkippedWithoutPermission) {

@@ -107,7 +107,7 @@ TargetOrTrouble WritableTarget(Options options) {
 
 TargetOrTrouble WritableTarget(const std::string& word, const Options& given) {
   Options options = ServerOptionsOf(given);
-  if (word.find("{socket}") != std::string::npos) {
+  if (word.contains("{socket}") || word.contains("{port}")) {
     options.spawn = word;
   } else {
     options.words = {word};

@@ -28,7 +28,8 @@ Options ServerOptionsOf(const Options& given);
 // Errors: as TakeTarget; it names no server; nbdspec does not start it, and --allow-write is not given.
 TargetOrTrouble WritableTarget(Options options);
 
-// The same of one word: a server by name, a URI, or a command that has {socket} in it, and ServerOptionsOf `given`.
+// The same of one word: a server by name, a URI, or a command that has {socket} or {port} in it, and ServerOptionsOf
+// `given`.
 TargetOrTrouble WritableTarget(const std::string& word, const Options& given);
 
 // --- SIGINT, SIGTERM and SIGHUP end a run in good order: what was found is reported, servers are stopped ---

@@ -199,6 +199,8 @@ class Target {
   [[nodiscard]] const std::string& Version() const { return facts_.version; }
   [[nodiscard]] const std::string& CommandLine() const { return facts_.command_line; }
   [[nodiscard]] const std::string& ExportName() const { return facts_.export_name; }
+  // From now on that one is entered. Not while another thread looks.
+  void SetExportName(std::string_view name) { facts_.export_name = name; }
 
  private:
   TargetFacts facts_;
@@ -228,9 +230,10 @@ struct StartOptions {
   TlsWish tls = {};
 };
 
-// A command that starts a server, with {socket} (required; a unix socket to listen on), {image} (a file to serve, of
-// 8 MiB, or sparse in Setup::kLarge) or {image-uri} (an NBD export with the same bytes), and {certs} (a directory of
-// certificates, where TLS is wanted) replaced. It is split into words by shell quoting rules, and not given to a shell.
+// A command that starts a server, with {socket} (a unix socket to listen on) or {port} (of TCP; one of them is
+// required), {image} (a file to serve, of 8 MiB, or sparse in Setup::kLarge) or {image-uri} (an NBD export with the
+// same bytes), {size} (its bytes), {export} (the name to enter) and {certs} (a directory of certificates, where TLS is
+// wanted) replaced. It is split into words by shell quoting rules, and not given to a shell.
 TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view export_name,
                                 const StartOptions& options = {});
 

@@ -68,32 +68,44 @@ class Runner {
         .version = options_.version,
         .spec = fmt::format("proto.md {} ({})", spec::kSpecRevision, spec::kSpecDate),
         .seed = options_.seed,
-        .target = target_.Describe(),
+        .target = fmt::format("{}{}{}", target_.Describe(), target_.HasTls() ? ", inside TLS" : "",
+                              options_.extended ? ", with extended headers" : ""),
         .server = {.words = target_.CommandLine(), .program = target_.Program(), .version = target_.Version()},
         .started = UtcNow(),
         .host = HostName()};
-    Worker first(target_, options_, deadline_, knowledge_);
-    first.LearnHabits();
-    const auto profile = first.Open(Setup::kWritable);
+    std::optional<Worker> first(std::in_place, target_, options_, deadline_, knowledge_);
+    const bool has_chosen = ChooseExport(first);
+    first->LearnHabits();
+    const auto profile = first->Open(Setup::kWritable);
     if (profile) {
       run.advertised = profile->Advertised();
-    } else if (profile.error().is_unreachable && !Cancelled()) {
+    } else if (!profile.error().is_unreachable) {
+      knowledge_.LearnUnfit(Setup::kWritable, profile.error());
+    } else if (!Cancelled()) {
       run.trouble = profile.error().sentence;
       run.exit = reports::ExitCode::kTargetUnusable;
       return run;
     }
-    RunAll(first);
+    if (has_chosen) {
+      run.advertised.emplace_back("entered", engine::Quoted(target_.ExportName()) +
+                                                 ", the first export that it lists, for it has no default one");
+    }
+    RunAll(*first);
     for (auto& outcome : outcomes_) {
       run.outcomes.push_back(outcome ? std::move(*outcome) : NotRun(run.outcomes.size()));
     }
-    AddSanity(run, profile ? "" : profile.error().sentence);
+    AddSanity(run);
     run.exit = reports::ExitFor(run);
+    const std::string not_started = NotStarted();
     if (Cancelled()) {
       run.trouble = "the run was interrupted";
     } else if (out_of_time_) {
       run.trouble = "the run's deadline passed";
     } else if (profile && !profile->refusal.empty()) {
       run.trouble = NotEntered(*profile, run);
+      run.exit = reports::ExitCode::kTargetUnusable;
+    } else if (!not_started.empty()) {
+      run.trouble = not_started;
       run.exit = reports::ExitCode::kTargetUnusable;
     }
     run.duration_ms = std::chrono::duration<double, std::milli>(Transport::Clock::now() - start).count();
@@ -103,13 +115,39 @@ class Runner {
  private:
   [[nodiscard]] bool Cancelled() const { return options_.cancelled != nullptr && options_.cancelled->load(); }
 
+  // Where nobody names an export and there is no default one, the first that the server lists is entered; but for one
+  // that somebody else may have use for, and that would be written to.
+  bool ChooseExport(std::optional<Worker>& first) {
+    const auto& profile = first->Open(Setup::kWritable);
+    const bool is_refused = profile && !profile->refusal.empty() && target_.ExportName().empty();
+    if (!is_refused || (options_.allow_write && !target_.IsOurs())) {
+      return false;
+    }
+    const auto named = std::ranges::find_if(profile->exports, [](const auto& each) { return !each.name.empty(); });
+    if (named == profile->exports.end()) {
+      return false;
+    }
+    target_.SetExportName(named->name);
+    first.emplace(target_, options_, deadline_, knowledge_);
+    const auto& chosen = first->Open(Setup::kWritable);
+    if (chosen && chosen->refusal.empty()) {
+      return true;
+    }
+    target_.SetExportName("");
+    first.emplace(target_, options_, deadline_, knowledge_);
+    return false;
+  }
+
   void RunAll(Worker& first) {
     const int worker_count = target_.CanRunTwice() ? options_.worker_count : 1;
     std::vector<std::thread> threads;
-    for (int i = 1; i < worker_count; ++i) {
+    for (int i = 1; i < worker_count && i < std::ssize(checks_); ++i) {
       threads.emplace_back([this] {
         Worker worker(target_, options_, deadline_, knowledge_);
-        Work(worker);
+        const auto& profile = worker.Open(Setup::kWritable);
+        if (profile || !profile.error().is_unreachable) {  // Else there is room for fewer servers.
+          Work(worker);
+        }
       });
     }
     Work(first);
@@ -119,7 +157,7 @@ class Runner {
   }
 
   void Work(Worker& worker) {
-    for (std::size_t i = next_++; i < checks_.size() && !Cancelled(); i = next_++) {
+    for (std::size_t i = next_++; i < checks_.size() && !Cancelled() && !is_enough_; i = next_++) {
       if (Transport::Clock::now() >= deadline_) {
         out_of_time_ = true;
       }
@@ -146,6 +184,7 @@ class Runner {
     if (options_.on_outcome) {
       options_.on_outcome(outcome);
     }
+    is_enough_ = is_enough_ || (options_.ends_with && options_.ends_with(outcome));
     outcomes_[index] = std::move(outcome);
   }
 
@@ -153,6 +192,18 @@ class Runner {
     for (auto& [check, outcome] : worker.TakeRevised()) {
       Keep(static_cast<std::size_t>(check - checks_.data()), std::move(outcome));
     }
+  }
+
+  // Of servers that could not be started, or started again: which, and why; empty when all could be.
+  [[nodiscard]] std::string NotStarted() const {
+    std::string sentences;
+    for (const auto& [setup, why] : knowledge_.unfit()) {
+      if (why.is_unreachable) {
+        sentences += fmt::format("{}The server{} could not be started when it was needed. {}",
+                                 sentences.empty() ? "" : "\n", WordsFor(setup), why.sentence);
+      }
+    }
+    return sentences;
   }
 
   // Of a server that lets nobody into the export: what that is, and what was judged all the same.
@@ -174,31 +225,44 @@ class Runner {
   [[nodiscard]] reports::Outcome NotRun(std::size_t index) const {
     reports::Outcome outcome = BlankOutcome(checks_[index]);
     outcome.verdict = Verdict::kSkip;
-    outcome.evidence.saw = "the run was interrupted before this check";
+    outcome.evidence.saw = fmt::format("the run {} before this check", is_enough_ ? "had failed" : "was interrupted");
     return outcome;
   }
 
   // The conversations before and after are no clauses, but a run in which one failed is not a good run.
-  void AddSanity(reports::Run& run, const std::string& before) {
+  void AddSanity(reports::Run& run) {
     if (Cancelled()) {
       return;
     }
+    reports::Evidence before;
+    for (const auto& [setup, why] : knowledge_.unfit()) {
+      if (!why.is_unreachable) {
+        const std::string sentence = fmt::format("the server{}: {}", WordsFor(setup), why.sentence);
+        const std::string saw = before.saw.empty() ? sentence : before.saw + "\n" + sentence;
+        before = before.saw.empty() ? why.evidence : before;
+        before.saw = saw;
+      }
+    }
     const auto word = [](const std::string& trouble) { return trouble.empty() ? "passed" : "failed"; };
-    run.advertised.emplace_back("sanity conversation", fmt::format("{} before the checks, {} after them", word(before),
-                                                                   sanity_after_ ? word(*sanity_after_) : "not held"));
-    const auto add = [&](const char* id, const char* statement, const std::string& trouble, reports::Verdict verdict) {
-      if (!trouble.empty()) {
-        run.outcomes.push_back({.id = id,
-                                .requirement = id,
+    run.advertised.emplace_back("sanity conversation",
+                                fmt::format("{} before the checks, {} after them", word(before.saw),
+                                            sanity_after_ ? word(*sanity_after_) : "not held"));
+    const auto add = [&](std::string_view id, const char* statement, reports::Evidence evidence, Verdict verdict) {
+      if (!evidence.saw.empty()) {
+        run.outcomes.push_back({.id = std::string(id),
+                                .requirement = std::string(id),
                                 .statement = statement,
                                 .section = "(nbdspec)",
                                 .verdict = verdict,
-                                .evidence = {.saw = trouble}});
+                                .evidence = std::move(evidence),
+                                .replay = fmt::format("nbdspec check {} --seed {}{}", target_.CommandLine(),
+                                                      options_.seed, options_.replay_flags)});
       }
     };
-    add("sanity.before", "Before the checks the server serves an ordinary client", before, Verdict::kInconclusive);
-    add("sanity.after", "After the checks the server still serves an ordinary client", sanity_after_.value_or(""),
-        Verdict::kFail);
+    add("sanity.before", "Before the checks the server serves an ordinary client", std::move(before),
+        Verdict::kInconclusive);
+    add("sanity.after", "After the checks the server still serves an ordinary client",
+        {.saw = sanity_after_.value_or("")}, Verdict::kFail);
   }
 
   Target& target_;
@@ -208,6 +272,7 @@ class Runner {
   Knowledge knowledge_;
   std::atomic<std::size_t> next_ = 0;
   std::atomic<bool> out_of_time_ = false;  // Before some check.
+  std::atomic<bool> is_enough_ = false;    // See RunOptions::ends_with.
   std::mutex mutex_;                       // Guards the two below, and on_outcome.
   std::vector<std::optional<reports::Outcome>> outcomes_;
   std::optional<std::string> sanity_after_;  // See Worker::Close; why the last one failed.

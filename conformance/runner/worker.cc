@@ -64,11 +64,35 @@ std::optional<Breach> Outweighs(const Witnesses& seen, const Judgement& judgemen
   }
 }
 
+reports::Evidence ShownBy(const Transcript& transcript) {
+  return {.sent = transcript.LastSent(), .place = transcript.Place(), .transcript = transcript.Text()};
+}
+
 std::chrono::milliseconds InMilliseconds(Transport::Clock::duration duration) {
   return std::chrono::ceil<std::chrono::milliseconds>(duration);
 }
 
 }  // namespace
+
+std::string_view WordsFor(Setup setup) {
+  switch (setup) {
+    case Setup::kWritable:
+      return "";
+    case Setup::kReadOnly:
+      return " set up as read-only";
+    case Setup::kStrictBlockSize:
+      return " set up with a minimum block size";
+    case Setup::kLarge:
+      return " with a large image";
+    case Setup::kOnStorage:
+      return " on nbdspec's own disk";
+    case Setup::kTlsOffered:
+      return " set up to offer TLS";
+    case Setup::kTlsDemanded:
+      return " set up to demand TLS";
+  }
+  CheckFailed("unknown Setup");
+}
 
 Verdict VerdictFor(Judgement::Kind kind, const spec::Requirement& requirement) {
   switch (kind) {
@@ -102,6 +126,16 @@ void Knowledge::Learn(Setup setup, const Profile& profile) {
   LearnWait(profile.longest_wait);
   const std::lock_guard lock(mutex_);
   profiles_.insert_or_assign(setup, profile);
+}
+
+void Knowledge::LearnUnfit(Setup setup, const ProbeError& why) {
+  const std::lock_guard lock(mutex_);
+  unfit_.emplace(setup, why);
+}
+
+Knowledge::Unfit Knowledge::unfit() const {
+  const std::lock_guard lock(mutex_);
+  return unfit_;
 }
 
 bool Knowledge::LearnWait(Transport::Clock::duration wait) {
@@ -154,6 +188,10 @@ std::expected<Profile, ProbeError> Worker::ProbeFresh(Peer& peer, Setup setup) {
   auto profile = Probe(peer, learning, transcript);
   if (profile) {
     knowledge_.Learn(setup, *profile);
+  } else {
+    profile.error().evidence = ShownBy(transcript);
+    profile.error().evidence.standard_error = peer.StandardError();
+    profile.error().evidence.ended = peer.Ended().value_or("");
   }
   return profile;
 }
@@ -193,9 +231,17 @@ Worker::Server& Worker::ServerFor(Setup setup) {
   const Setup possible = Possible(setup);
   auto found = servers_.find(possible);
   if (found == servers_.end()) {
+    if (one_server_) {
+      servers_.clear();
+    }
     found = servers_.emplace(possible, StartServer(possible)).first;
   }
   Server& server = found->second;
+  if (server.peer == nullptr && servers_.size() > 1) {  // What it needs may be taken by another one.
+    std::erase_if(servers_, [&](const auto& each) { return each.first != possible; });
+    server = StartServer(possible);
+    one_server_ = server.peer != nullptr;
+  }
   while (!server.profile && server.start_count < kStartsMax && target_.IsOurs() && !Cancelled() &&
          Transport::Clock::now() < deadline_) {
     const int start_count = server.start_count;
@@ -280,11 +326,9 @@ Worker::Trial Worker::Try(const Check& check, Server& server) {
     judgement.saw = fmt::format("the time for this check was over{}{}",
                                 judgement.saw.empty() ? "" : "; until then: ", judgement.saw);
   }
-  trial.evidence = {.sent = transcript.LastSent(),
-                    .allowed = judgement.allowed,
-                    .saw = judgement.saw,
-                    .place = transcript.Place(),
-                    .transcript = transcript.Text()};
+  trial.evidence = ShownBy(transcript);
+  trial.evidence.allowed = judgement.allowed;
+  trial.evidence.saw = judgement.saw;
   trial.judgement = std::move(judgement);
   NoteDeath(trial, server.peer->Ended());
   return trial;
@@ -423,8 +467,18 @@ std::optional<std::pair<Verdict, std::string>> Worker::WhyNot(const Check& check
   if (!gone_.empty()) {
     return std::pair(Verdict::kSkip, "the server takes no clients since " + gone_);
   }
+  const Setup setup = Possible(check.setup);
+  if (server.peer == nullptr && setup == Setup::kLarge) {
+    return std::pair(Verdict::kNotApplicable,
+                     "the server does not start with a large image: " + server.profile.error().sentence);
+  }
   if (server.peer == nullptr || (!server.profile && check.needs != 0)) {
-    return std::pair(Verdict::kInconclusive, "the sanity conversation failed: " + server.profile.error().sentence);
+    knowledge_.LearnUnfit(setup, {.is_unreachable = server.peer == nullptr,
+                                  .sentence = server.profile.error().sentence,
+                                  .evidence = server.profile.error().evidence});
+    return std::pair(Verdict::kSkip,
+                     fmt::format("the server{} {}", WordsFor(setup),
+                                 server.peer == nullptr ? "could not be started" : "serves no ordinary client"));
   }
   // A setup decides what a server offers, but for this one: the check would have no disk.
   if (check.setup == Setup::kOnStorage && !target_.CanSetUp(Setup::kOnStorage)) {

@@ -44,6 +44,9 @@ struct RunOptions {
   const std::atomic<bool>* cancelled = nullptr;
   // Called with each outcome as soon as it is known, from one thread at a time; again when it changes later.
   std::function<void(const reports::Outcome&)> on_outcome = {};
+  // Whether the run is to end with this outcome; the checks that are under way are brought to their end. Called
+  // likewise.
+  std::function<bool(const reports::Outcome&)> ends_with = {};
 };
 
 // What a run knows of its target, for all its workers.
@@ -60,14 +63,20 @@ class Knowledge {
   [[nodiscard]] std::optional<Profile> ProfileOf(Setup setup) const;
   void Learn(Setup setup, const Profile& profile);
 
+  // Why a server set up so cannot be asked: the first reason of each setup.
+  using Unfit = std::map<Setup, ProbeError>;
+  void LearnUnfit(Setup setup, const ProbeError& why);
+  [[nodiscard]] Unfit unfit() const;
+
   // The longest that an ordinary client waited for one answer.
   [[nodiscard]] std::chrono::milliseconds longest_wait() const { return longest_wait_; }
   // Returns whether it is much longer than was known.
   bool LearnWait(Transport::Clock::duration wait);
 
  private:
-  mutable std::mutex mutex_;  // Guards profiles_.
+  mutable std::mutex mutex_;  // Guards the two below.
   std::map<Setup, Profile> profiles_;
+  Unfit unfit_;
   std::atomic<std::chrono::milliseconds> longest_wait_ = std::chrono::milliseconds(0);
 };
 
@@ -159,9 +168,13 @@ class Worker {
   Transport::Clock::time_point deadline_;
   Knowledge& knowledge_;
   std::map<Setup, Server> servers_;
+  bool one_server_ = false;  // There is room for only one.
   Revised revised_;
   std::string gone_;  // The check after which a server of others took no more clients.
 };
+
+// How a server is set up, in words that follow "the server": "" for kWritable, " set up as read-only".
+std::string_view WordsFor(Setup setup);
 
 // The verdict for a judgement on `requirement`: its level and whether its reading is open decide how bad a violation
 // is.

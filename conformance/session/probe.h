@@ -92,6 +92,7 @@ struct ProbeOptions {
 struct ProbeError {
   bool is_unreachable = false;
   std::string sentence;
+  reports::Evidence evidence = {};  // The conversation, where whoever held it kept it.
 };
 
 // Holds the conversation, and the one about extended headers, of which no end is an error. Every message is in

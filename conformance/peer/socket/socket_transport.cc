@@ -226,6 +226,23 @@ std::expected<std::vector<SocketAddress>, Trouble> ResolveTcp(const std::string&
   return addresses;
 }
 
+std::expected<SocketAddress, Trouble> LoopbackAddress(std::uint16_t port) {
+  SocketAddress address = {.length = sizeof(sockaddr_in)};
+  auto* const any = reinterpret_cast<sockaddr*>(&address.storage);
+  const sockaddr_in wanted = {
+      .sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {.s_addr = htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  std::memcpy(&address.storage, &wanted, sizeof(wanted));
+  if (port != 0) {
+    return address;
+  }
+  const FileDescriptor probe(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!probe.is_open() || bind(probe.get(), any, address.length) != 0 ||
+      getsockname(probe.get(), any, &address.length) != 0) {
+    return std::unexpected(Trouble{"Cannot find a free TCP port: " + std::string(std::strerror(errno)) + "."});
+  }
+  return address;
+}
+
 std::string DescribeTcp(const SocketAddress& address) {
   std::array<char, NI_MAXHOST> host = {};
   std::array<char, NI_MAXSERV> port = {};

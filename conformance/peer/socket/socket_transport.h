@@ -64,6 +64,10 @@ std::expected<SocketAddress, engine::Trouble> UnixSocketAddress(std::string_view
 // Errors: the name has no address.
 std::expected<std::vector<SocketAddress>, engine::Trouble> ResolveTcp(const std::string& host, std::uint16_t port);
 
+// The port `port` of this machine for itself, 127.0.0.1; one that nobody uses now where it is 0, for a server to take
+// before somebody else does. Errors: there is none.
+std::expected<SocketAddress, engine::Trouble> LoopbackAddress(std::uint16_t port);
+
 // A TCP address in numbers: "127.0.0.1 port 10809".
 std::string DescribeTcp(const SocketAddress& address);
 

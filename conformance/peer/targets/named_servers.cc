@@ -281,6 +281,9 @@ std::optional<StartedProgram> KnownProgramIn(const Words& words) {
 }
 
 constexpr std::string_view kSocketPlaceholder = "{socket}";
+constexpr std::string_view kPortPlaceholder = "{port}";
+constexpr std::string_view kSizePlaceholder = "{size}";
+constexpr std::string_view kExportPlaceholder = "{export}";
 constexpr std::string_view kImagePlaceholder = "{image}";
 constexpr std::string_view kUriPlaceholder = "{image-uri}";
 constexpr std::string_view kCertificatesPlaceholder = "{certs}";
@@ -364,9 +367,17 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
   const auto contain = [&words](std::string_view placeholder) {
     return std::ranges::any_of(words, [&](const std::string& word) { return word.contains(placeholder); });
   };
-  if (!contain(kSocketPlaceholder)) {
-    return std::unexpected(Trouble{"The command " + engine::Quoted(command, 200) + " has no {socket}: write it where " +
-                                   "the server takes the path of the unix socket to listen on."});
+  const bool is_on_tcp = contain(kPortPlaceholder);
+  if (contain(kSocketPlaceholder) == is_on_tcp) {
+    return std::unexpected(Trouble{
+        "The command " + engine::Quoted(command, 200) +
+        (is_on_tcp ? " has both {socket} and {port}: nbdspec meets the server on one of them, so write only that."
+                   : " has no {socket}: write it where the server takes the path of the unix socket to listen "
+                     "on, or {port} for a TCP port of 127.0.0.1.")});
+  }
+  if (contain(kExportPlaceholder) && export_name.empty()) {
+    return std::unexpected(Trouble{"The command " + engine::Quoted(command, 200) +
+                                   " has {export}: say with --export what its export is to be called."});
   }
   if (contain(kImagePlaceholder) && contain(kUriPlaceholder)) {
     return std::unexpected(Trouble{"The command " + engine::Quoted(command, 200) + " has both {image} and " +
@@ -401,12 +412,16 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
   }
   return StartedTarget(
       facts, {.name = words.front(),
-              .command = [words](Setup, const PrivateDirectory& directory, const ServerPlace& place) -> WordsOrTrouble {
+              .command = [words, export_name = std::string(export_name)](Setup setup, const PrivateDirectory& directory,
+                                                                         const ServerPlace& place) -> WordsOrTrouble {
                 Words replaced;
                 for (std::string word : words) {
                   for (const auto& [placeholder, value] : {std::pair{kImagePlaceholder, place.disk},
                                                            {kUriPlaceholder, place.disk},
                                                            {kCertificatesPlaceholder, place.certificates},
+                                                           {kPortPlaceholder, std::to_string(place.port)},
+                                                           {kSizePlaceholder, std::to_string(ImageSize(setup))},
+                                                           {kExportPlaceholder, export_name},
                                                            {kSocketPlaceholder, directory.socket_path()}}) {
                     word = Replace(std::move(word), placeholder, value);
                   }
@@ -417,6 +432,7 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
               .takes_disk = takes_disk,
               .tls = tls,
               .client = client,
+              .is_on_tcp = is_on_tcp,
               .must_greet = false});
 }
 

@@ -2,6 +2,7 @@
 #include "conformance/peer/targets/started_peer.h"
 
 #include <fcntl.h>
+#include <netinet/in.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,6 +12,8 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
+#include <span>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -46,7 +49,8 @@ constexpr std::chrono::seconds kRestartWaitMax{60};
 // How many times the image's size the storage has that holds it in a disk format, which adds tables of its own.
 constexpr std::uint64_t kFormattedFactor = 2;
 // What of a server's last words goes into a sentence.
-constexpr std::size_t kShownWordsBytesMax = 400;
+constexpr std::size_t kShownLinesMax = 4;
+constexpr std::size_t kShownLineBytesMax = 200;
 
 // In a PrivateDirectory: no longer than its own socket's name, which fits.
 constexpr std::string_view kDiskSocket = "disk";
@@ -79,10 +83,16 @@ std::string TellLastWords(std::string words) {
   if (words.empty()) {
     return "It said nothing.";
   }
-  if (words.size() > kShownWordsBytesMax) {
-    words.erase(0, words.size() - kShownWordsBytesMax);
+  std::vector<std::string> lines;
+  std::istringstream stream(words);
+  for (std::string line; std::getline(stream, line);) {
+    lines.push_back(engine::Quoted(line, kShownLineBytesMax));
   }
-  return "Its last words: " + engine::Quoted(words, kShownWordsBytesMax) + ".";
+  std::string shown;
+  for (const std::string& line : std::span(lines).last(std::min(lines.size(), kShownLinesMax))) {
+    shown += (shown.empty() ? "" : ", ") + line;
+  }
+  return "Its last words: " + shown + ".";
 }
 
 // The URI of the default export at the unix socket `path`.
@@ -255,6 +265,11 @@ class StartedPeer final : public Peer, public Storage {
     return end->is_lost() ? end : nullptr;
   }
 
+  std::optional<std::uint16_t> tcp_port() override {
+    const auto* const address = reinterpret_cast<const sockaddr_in*>(&address_.storage);
+    return recipe_.is_on_tcp ? std::optional(ntohs(address->sin_port)) : std::nullopt;
+  }
+
   const TlsCredentials* tls() override { return HasTls() ? &recipe_.client : nullptr; }
 
   Storage* storage() override { return setup_ == Setup::kOnStorage ? this : nullptr; }
@@ -400,7 +415,9 @@ class StartedPeer final : public Peer, public Storage {
     }
     // Only now: until the process has a guardian, nobody removes it should nbdspec be killed.
     NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
-    NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(directory.socket_path()));
+    // Each start has a port of its own: the last one's may not be free so soon.
+    NBDSPEC_ASSIGN_OR_RETURN(address,
+                             recipe_.is_on_tcp ? LoopbackAddress(0) : UnixSocketAddress(directory.socket_path()));
     address_ = address;
     const std::string socket_path = directory.PathOf(kDiskSocket);
     image_path_ = directory.PathOf("image");
@@ -413,7 +430,7 @@ class StartedPeer final : public Peer, public Storage {
       disk = UriOf(socket_path);
       prepare = [&] { return storage_->Listen(socket_path); };
     }
-    ServerPlace place = {.disk = disk};
+    ServerPlace place = {.disk = disk, .port = tcp_port().value_or(0)};
     if (HasTls()) {
       place.shared_keys = recipe_.tls.shared_keys;
       place.certificates = recipe_.tls.certificates;
@@ -454,10 +471,11 @@ class StartedPeer final : public Peer, public Storage {
         return {};
       }
       if (Clock::now() >= deadline) {
-        return std::unexpected(Trouble{
-            "The server " + recipe_.name + " runs but does not " +
-            (recipe_.must_greet ? "greet clients on" : "listen on") + " its unix socket in the time it was given. " +
-            TellLastWords(process_->LastWords()) + " Check its options, or give it more time."});
+        return std::unexpected(Trouble{"The server " + recipe_.name + " runs but does not " +
+                                       (recipe_.must_greet ? "greet clients on" : "listen on") +
+                                       (recipe_.is_on_tcp ? " the port it was given" : " its unix socket") +
+                                       " in time. " + TellLastWords(process_->LastWords()) +
+                                       " Check its options, or give it more time."});
       }
     }
   }

@@ -98,6 +98,7 @@ enum class TakesDisk : std::uint8_t {
 // What a server is started with.
 struct ServerPlace {
   std::string disk;               // A file or a URI.
+  std::uint16_t port = 0;         // Of 127.0.0.1, where it listens on TCP.
   std::string certificates = {};  // A directory, as in tls_files.h; empty where it has no TLS, or shared keys.
   std::string shared_keys = {};   // A file of shared keys, in place of certificates; may be empty.
 
@@ -129,6 +130,9 @@ struct ServerRecipe {
 
   TlsWish tls = {};            // Where it is wanted, or the setup is one of TLS.
   TlsCredentials client = {};  // What clients show it there.
+
+  // Whether it listens on ServerPlace::port, and not on directory.socket_path().
+  bool is_on_tcp = false;
 
   // Whether it is up only once it has greeted a client. Without, a socket that takes a connection is enough: an
   // unknown server may be wrong in what it says, and that is for the checks to find. (Either way one connection is
