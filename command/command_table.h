@@ -58,6 +58,9 @@ struct Options {
   std::string findings = "nbdspec-findings";
   std::string output = "-";
 
+  std::vector<std::string> expected = {};  // Lists of expected failures.
+
+  bool fail_fast = false;
   bool only_offered = false;
   bool faults = false;
   bool storage = false;
@@ -97,7 +100,8 @@ struct OptionRow {
   const char* name;           // "-v,--verbose".
   std::string_view commands;  // Their names, between blanks.
   const char* summary;
-  std::variant<bool Options::*, int Options::*, double Options::*, std::uint64_t Options::*, std::string Options::*>
+  std::variant<bool Options::*, int Options::*, double Options::*, std::uint64_t Options::*, std::string Options::*,
+               std::vector<std::string> Options::*>
       member;                                                // Of double: seconds.
   const char* value = "";                                    // How help shows the value of a string.
   double least = 0;                                          // Of int and double.

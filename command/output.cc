@@ -2,8 +2,10 @@
 #include "command/output.h"
 
 #include <fmt/format.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
@@ -40,6 +42,13 @@ bool IsTerminal(std::FILE* stream) { return ::isatty(::fileno(stream)) == 1; }
 bool UseColor(bool refused) {
   const char* no_color = std::getenv("NO_COLOR");
   return !refused && (no_color == nullptr || *no_color == '\0') && IsTerminal(stdout);
+}
+
+std::size_t Columns() {
+  constexpr std::size_t kUsual = 100;
+  winsize size = {};
+  const bool is_known = IsTerminal(stdout) && ::ioctl(STDOUT_FILENO, TIOCGWINSZ, &size) == 0 && size.ws_col > 0;
+  return is_known ? std::clamp<std::size_t>(size.ws_col, 60, 160) : kUsual;
 }
 
 void ShowProgress(const std::string& line) {

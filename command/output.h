@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdio>
 #include <expected>
 #include <string>
@@ -41,6 +42,9 @@ bool IsTerminal(std::FILE* stream);
 
 // Whether to write colour to standard output: it is a terminal, NO_COLOR is not set, and `refused` is false.
 bool UseColor(bool refused);
+
+// How wide a line of a report may be: as the terminal is, within reason, that standard output is; else 100.
+std::size_t Columns();
 
 // Shows `line` on standard error while that is a terminal, in place of the one before; "" only takes that away.
 void ShowProgress(const std::string& line);

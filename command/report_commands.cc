@@ -29,7 +29,7 @@ ExitOrRefusal CompareCommand(const Options& options) {
   NBDSPEC_ASSIGN_OR_RETURN(after, ReadReport(options.words[1]));
   const reports::Comparison comparison = reports::Compare(before, after);
   if (options.json_file != "-") {
-    NBDSPEC_RETURN_IF_ERROR(PrintText(reports::RenderText(comparison, TextOptionsFrom(options)), stdout, options));
+    NBDSPEC_RETURN_IF_ERROR(PrintText(reports::RenderText(comparison, TextOptionsFrom(options)), stdout));
   }
   const std::string why =
       options.json_file.empty() ? "" : WriteOutput(options.json_file, reports::RenderJson(comparison));

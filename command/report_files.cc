@@ -79,16 +79,16 @@ std::expected<void, Refusal> PrintReport(const reports::Run& run, const Options&
   const bool takes_stdout = TakesStdout(options);
   reports::TextOptions text_options = TextOptionsFrom(options);
   text_options.color = text_options.color && !takes_stdout;
-  return PrintText(reports::RenderText(run, text_options), takes_stdout ? stderr : stdout, options);
+  return PrintText(reports::RenderText(run, text_options), takes_stdout ? stderr : stdout);
 }
 
 reports::TextOptions TextOptionsFrom(const Options& options) {
-  return {.color = UseColor(options.no_color), .verbose = options.verbose};
+  return {
+      .color = UseColor(options.no_color), .verbose = options.verbose, .quiet = options.quiet, .columns = Columns()};
 }
 
-std::expected<void, Refusal> PrintText(const std::string& text, std::FILE* stream, const Options& options) {
-  const std::size_t last = options.quiet ? text.find_last_of('\n', text.size() - 2) : std::string::npos;
-  const int error = WriteTo(stream, last == std::string::npos ? text : text.substr(last + 1));
+std::expected<void, Refusal> PrintText(const std::string& text, std::FILE* stream) {
+  const int error = WriteTo(stream, text);
   if (error != 0 && error != EPIPE) {
     return Refuse("cannot print the report: " + std::generic_category().message(error), reports::ExitCode::kOurError);
   }

@@ -32,8 +32,8 @@ std::expected<void, Refusal> PrintReport(const reports::Run& run, const Options&
 // How options want text. To standard output, unless it goes elsewhere.
 reports::TextOptions TextOptionsFrom(const Options& options);
 
-// Prints `text`, only its last line where --quiet asks for that. Errors: as PrintReport.
-std::expected<void, Refusal> PrintText(const std::string& text, std::FILE* stream, const Options& options);
+// Prints `text`. Errors: as PrintReport.
+std::expected<void, Refusal> PrintText(const std::string& text, std::FILE* stream);
 
 // The run in the JSON report at `file`; "-" is standard input.
 std::expected<reports::Run, Refusal> ReadReport(const std::string& file);

@@ -60,6 +60,10 @@ std::string WhyThisExit(const Comparison& comparison) {
 }  // namespace
 
 std::string RenderText(const Comparison& comparison, const TextOptions& options) {
+  const std::string conclusion = fmt::format("Exit {}: {}.\n", comparison.exit, WhyThisExit(comparison));
+  if (options.quiet) {
+    return conclusion;
+  }
   std::string out = RunLine("old", *comparison.before) + RunLine("new", *comparison.after);
   for (int i = 0; i < kChangeCount; ++i) {
     const auto change = static_cast<Change>(i);
@@ -81,7 +85,7 @@ std::string RenderText(const Comparison& comparison, const TextOptions& options)
     out += fmt::format("\nOf the new run: {}\n{}", TroubleHeading(*comparison.after),
                        Labelled("", PrintableLines(trouble), 2));
   }
-  return out + fmt::format("\nExit {}: {}.\n", comparison.exit, WhyThisExit(comparison));
+  return out + "\n" + conclusion;
 }
 
 }  // namespace nbdspec::reports

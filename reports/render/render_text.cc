@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "reports/render/paint.h"
 #include "reports/render/printable.h"
 #include "reports/render/render.h"
 
@@ -27,27 +28,9 @@ constexpr std::size_t kTranscriptLinesShown = 8;
 constexpr std::size_t kErrorLinesShown = 6;
 constexpr std::size_t kFieldBytesShown = 2000;
 constexpr std::size_t kSlowestShown = 5;
+constexpr std::size_t kReasonsShown = 6;
 
 // --- Lines ---
-
-// The escape sequences of terminals, of which a report uses these.
-enum class Paint { kBad, kWarning, kGood, kFaint, kBold };
-
-Paint PaintOf(Verdict verdict) {
-  using enum Paint;
-  constexpr std::array<Paint, kVerdictCount> kPaints = {kGood,  kBad, kWarning, kFaint,  // In the order of Verdict.
-                                                        kFaint, kBad, kBad};
-  return kPaints.at(static_cast<std::size_t>(verdict));
-}
-
-// `text` in that colour, or as it is.
-std::string Painted(Paint paint, std::string_view text, bool color) {
-  if (!color) {
-    return std::string(text);
-  }
-  constexpr std::array kCodes = {"1;31", "33", "32", "2", "1"};  // In the order of Paint.
-  return fmt::format("\x1b[{}m{}\x1b[0m", kCodes[static_cast<std::size_t>(paint)], text);
-}
 
 // `label` beside the first of `lines`, the others below it.
 std::string Labelled(std::string_view label, std::span<const std::string> lines, bool color) {
@@ -174,8 +157,10 @@ std::vector<const Outcome*> WorstFirst(const Run& run) {
       out.push_back(&outcome);
     }
   }
-  std::ranges::sort(
-      out, {}, [&](const Outcome* outcome) { return std::tuple(rank(outcome->verdict), outcome->level, outcome); });
+  std::ranges::sort(out, {}, [&](const Outcome* outcome) {
+    const bool is_of_all = outcome->id == "sanity.before";  // Why much was not asked.
+    return std::tuple(!is_of_all, rank(outcome->verdict), outcome->level, outcome);
+  });
   return out;
 }
 
@@ -226,17 +211,24 @@ std::vector<std::pair<std::string, std::size_t>> ReasonsOf(const Run& run, Verdi
   for (const auto& [reason, outcomes] : groups) {
     reasons.emplace_back(reason, outcomes.size());
   }
+  std::ranges::sort(reasons, {},
+                    [](const auto& each) { return std::pair(-static_cast<std::ptrdiff_t>(each.second), each.first); });
   return reasons;
 }
 
 namespace {
 
-// Why checks were not asked, and how many.
+// Why checks were not asked, and how many: the reasons of most of them.
 std::string NotAsked(const Run& run, Verdict verdict, std::string_view title, const TextOptions& options) {
+  const auto reasons = ReasonsOf(run, verdict);
   std::string out;
-  for (const auto& [reason, count] : ReasonsOf(run, verdict)) {
-    out += Block(fmt::format("{} ({})", reason, count), "  ", options);
+  std::size_t rest = 0;
+  for (std::size_t i = 0; i < reasons.size(); ++i) {
+    const auto& [reason, count] = reasons[i];
+    rest += i < kReasonsShown ? 0 : count;
+    out += i < kReasonsShown ? Block(fmt::format("{} ({})", reason, count), "  ", options) : "";
   }
+  out += rest == 0 ? "" : fmt::format("  for {} other reasons ({})\n", reasons.size() - kReasonsShown, rest);
   return out.empty() ? "" : "\n" + Painted(Paint::kBold, title, options.color) + " (--verbose shows which)\n" + out;
 }
 
@@ -328,11 +320,6 @@ std::string CountsLine(const Run& run, bool color) {
 }
 
 namespace {
-
-// "1 failure", "2 failures".
-std::string Counted(int count, std::string_view noun) {
-  return fmt::format("{} {}{}", count, noun, count == 1 ? "" : "s");
-}
 
 // What was found, what is new first.
 std::string Found(const Run& run) {

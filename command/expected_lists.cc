@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "command/expected_lists.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <iterator>
+#include <string_view>
+
+#include "conformance/checks/check.h"
+#include "engine/base/or_return.h"
+#include "fuzz/findings/read_file.h"
+
+namespace nbdspec::command {
+
+using engine::Trouble;
+
+namespace {
+
+constexpr std::size_t kListBytesMax = 1 << 20;
+
+std::vector<std::string_view> IdsOfOutcomes() {
+  std::vector<std::string_view> ids;
+  std::ranges::transform(conformance::AllChecks(), std::back_inserter(ids), &conformance::Check::id);
+  ids.insert(ids.end(), std::begin(conformance::kSanityIds), std::end(conformance::kSanityIds));
+  return ids;
+}
+
+// The text of the list that comes with nbdspec under `name`, or of the file.
+std::expected<std::string, Trouble> TextOf(const std::string& name) {
+  const auto shipped = conformance::ShippedLists();
+  const auto found = std::ranges::find(shipped, name, &conformance::ShippedList::name);
+  if (found != shipped.end()) {
+    return std::string(found->text);
+  }
+  auto text = fuzz::ReadFile(name, kListBytesMax);
+  if (!text) {
+    std::vector<std::string_view> names;
+    std::ranges::transform(shipped, std::back_inserter(names), &conformance::ShippedList::name);
+    return std::unexpected(
+        Trouble{fmt::format("{} With nbdspec come the lists {}.", text.error().sentence, fmt::join(names, ", "))});
+  }
+  return *std::move(text);
+}
+
+}  // namespace
+
+std::expected<std::vector<conformance::ExpectedList>, Trouble> ReadLists(const std::vector<std::string>& names) {
+  std::vector<conformance::ExpectedList> lists;
+  for (const std::string& name : names) {
+    NBDSPEC_ASSIGN_OR_RETURN(text, TextOf(name));
+    NBDSPEC_ASSIGN_OR_RETURN(list, conformance::ParseExpected(name, text, IdsOfOutcomes()));
+    lists.push_back(std::move(list));
+  }
+  return lists;
+}
+
+}  // namespace nbdspec::command

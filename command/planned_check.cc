@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "command/planned_check.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+
+#include "command/expected_lists.h"
+#include "command/selection.h"
+#include "command/servers.h"
+#include "conformance/peer/process/process.h"
+#include "engine/base/or_return.h"
+
+namespace nbdspec::command {
+
+namespace {
+
+conformance::RunOptions RunOptionsFrom(const Options& options) {
+  conformance::RunOptions run{.seed = options.seed,
+                              .worker_count = options.worker_count,
+                              .case_timeout = FromSeconds(options.case_timeout_s),
+                              .deadline = FromSeconds(options.deadline_s),
+                              .allow_write = options.allow_write,
+                              .extended = options.extended,
+                              .version = kVersion,
+                              .cancelled = &Interrupted()};
+  run.limits.reply_timeout = FromSeconds(options.reply_timeout_s);
+  const Options defaults{.reply_timeout_s = kCheckReplyTimeoutSeconds};
+  const auto add = [&](bool differs, const std::string& flag) { run.replay_flags += differs ? " " + flag : ""; };
+  add(options.reply_timeout_s != defaults.reply_timeout_s, fmt::format("--reply-timeout {}", options.reply_timeout_s));
+  add(options.case_timeout_s != defaults.case_timeout_s, fmt::format("--case-timeout {}", options.case_timeout_s));
+  add(options.allow_write, "--allow-write");
+  add(options.power_cut, "--power-cut");
+  add(options.extended, "--extended");
+  add(options.tls, "--tls");
+  for (const auto& [flag, value] : {std::pair{"--tls-certificates", &options.tls_certificates},
+                                    {"--tls-psk", &options.tls_psk},
+                                    {"--tls-hostname", &options.tls_hostname}}) {
+    add(!value->empty(), fmt::format("{} {}", flag, conformance::QuoteWord(*value)));
+  }
+  return run;
+}
+
+// What the words of the command line took away, as outcomes.
+std::vector<reports::Outcome> ExcludedOutcomes(const Options& options) {
+  std::vector<reports::Outcome> outcomes;
+  for (const auto& [check, word] : ExcludedChecks(options.words)) {
+    reports::Outcome& outcome = outcomes.emplace_back(conformance::BlankOutcome(check));
+    outcome.verdict = reports::Verdict::kSkip;
+    outcome.evidence.saw = "left out by " + conformance::QuoteWord(word);
+  }
+  return outcomes;
+}
+
+}  // namespace
+
+reports::Run PlannedCheck::Begun() const {
+  return {.version = kVersion,
+          .seed = run.seed,
+          .target = target->Describe(),
+          .server = {.words = target->CommandLine(), .program = target->Program(), .version = target->Version()},
+          .trouble = "the run is not finished",
+          .exit = reports::ExitCode::kOurError};
+}
+
+reports::Run PlannedCheck::Run() {
+  reports::Run done = conformance::RunChecks(*target, checks, run);
+  done.outcomes.insert(done.outcomes.end(), excluded.begin(), excluded.end());
+  conformance::LayOver(lists, done);
+  if (InterruptSignal() != 0) {
+    done.exit = 128 + InterruptSignal();
+  }
+  return done;
+}
+
+std::expected<PlannedCheck, Refusal> PlanCheck(Options options) {
+  NBDSPEC_ASSIGN_OR_RETURN(lists, ReadLists(options.expected));
+  NBDSPEC_ASSIGN_OR_RETURN(target, TakeTarget(options));
+  NBDSPEC_ASSIGN_OR_RETURN(checks, SelectChecks(options.words));
+  PlannedCheck planned = {.target = std::move(target),
+                          .checks = std::move(checks),
+                          .excluded = ExcludedOutcomes(options),
+                          .lists = std::move(lists),
+                          .run = RunOptionsFrom(options)};
+  if (options.fail_fast) {
+    const auto is_new_failure = [begun = planned.Begun(), lists = planned.lists](const reports::Outcome& outcome) {
+      reports::Run alone = begun;
+      alone.outcomes = {outcome};
+      conformance::LayOver(lists, alone);
+      return reports::FailuresOf(alone).fresh > 0;
+    };
+    planned.run.ends_with = is_new_failure;
+  }
+  return planned;
+}
+
+}  // namespace nbdspec::command

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Lists of expected failures: what a server is known to do wrong, and why that is no news.
+//
+// A list is text for people:
+//
+//   # A comment.
+//   [nbd-server 3.2?]               the entries below are of this target; a glob of its versions may follow
+//   option.abort.ack          fail  a check's id or a glob of ids, and the verdict to expect
+//   baseline.abort.server     fail|pass
+//       Closes without a reply.     why: of the entries above it, in one line or more
+//       https://example.org/1       a link; there need be none
+//
+// Entries before the first [...] are of any target. A target is named by its program, its name on the command line or
+// its description (nbdkit, qemu-nbd:qcow2, *my-server*). A verdict is fail (and the server stays up), crash (it fails
+// for the server ended), inconclusive, flaky or warn; what comes out differently from time to time has several, and
+// pass or n/a among them.
+
+#pragma once
+
+#include <expected>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "engine/base/error.h"
+#include "reports/model/run.h"
+
+namespace nbdspec::conformance {
+
+// The ids that an entry may have besides those of checks: of the conversations before and after them.
+inline constexpr std::string_view kSanityIds[] = {"sanity.before", "sanity.after"};
+
+struct ExpectedEntry {
+  std::size_t line = 0;  // Of its list, from 1.
+  std::string target;    // A glob; empty: any.
+  std::string version;   // A glob; empty: any.
+  std::string id;        // Of a check, or a glob.
+  std::vector<std::string> verdicts;
+  std::string reason;  // Never empty; its first line says it in short.
+  std::string link;    // May be empty.
+};
+
+struct ExpectedList {
+  std::string name;  // As the user gives it.
+  std::vector<ExpectedEntry> entries;
+};
+
+// Reads the list `text` whose entries are of `ids`. Errors: the first line that is wrong, as "NAME:LINE: sentence".
+std::expected<ExpectedList, engine::Trouble> ParseExpected(std::string_view name, std::string_view text,
+                                                           std::span<const std::string_view> ids);
+
+// Marks what `lists` expect in `run`, names the entries that hold no longer, and sets Run::exit where the outcomes
+// decide it. An entry of which nothing was asked, or could be (a skip), holds.
+void LayOver(std::span<const ExpectedList> lists, reports::Run& run);
+
+struct UpdatedList {
+  std::string text;
+  std::vector<std::string> changes;  // A line for each: "+ option.abort.ack fail".
+  bool needs_reasons = false;        // Some entry says kSayWhy, which ParseExpected refuses.
+};
+
+inline constexpr std::string_view kSayWhy = "say why";
+
+// The list `text` as `run` came out: what fails and is not in it is added, with kSayWhy; verdicts that changed are
+// changed; entries that hold no longer are taken out. Comments, reasons, order and entries of other targets stay.
+// Errors: as ParseExpected, but for reasons that say kSayWhy.
+std::expected<UpdatedList, engine::Trouble> UpdateExpected(std::string_view name, std::string_view text,
+                                                           const reports::Run& run,
+                                                           std::span<const std::string_view> ids);
+
+// --- The lists that come with nbdspec: of stock servers, each outcome traced to the specification and the source ---
+
+struct ShippedList {
+  std::string_view name;
+  std::string_view text;
+};
+std::span<const ShippedList> ShippedLists();
+
+}  // namespace nbdspec::conformance
