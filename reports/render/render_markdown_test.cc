@@ -67,11 +67,11 @@ TEST(RenderMarkdown, WorstComesFirstAndPassesAreCounted) {
 }
 
 TEST(RenderMarkdown, WhatHasNoRoomIsCounted) {
-  auto run = HostileRun(std::string(3000, 'x'));
+  auto run = HostileRun(std::string(2500, 'x'));
   run.target = run.trouble = std::string(100'000, '`');
   Outcome outcome = run.outcomes[1];
   outcome.expectation.overlay = Overlay::kNone;
-  run.outcomes.assign(1000, outcome);
+  run.outcomes.assign(100, outcome);
   const std::string text = RenderMarkdown(run);
   EXPECT_LE(text.size(), kMarkdownBytesMax);
   EXPECT_GT(text.size(), kMarkdownBytesMax / 2);
