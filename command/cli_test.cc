@@ -134,6 +134,13 @@ TEST(Command, ARunIsComparedWithAnother) {
   EXPECT_EQ(better.exit, 0) << better.output;
   EXPECT_TRUE(better.Says("mended (1)")) << better.output;
   EXPECT_EQ(Nbdspec("report -q " + new_file).exit, 0) << "what the run found is not this command's failure";
+  const Result again = Nbdspec("check --again " + new_file);
+  EXPECT_TRUE(again.Says("1 check in ")) << again.output;
+  EXPECT_TRUE(Nbdspec("check --again " + old_file).Says("nothing to run again"));
+  EXPECT_EQ(Nbdspec("check handshake --again " + new_file).exit, 2);
+  run["server"]["words"] = "nbdkit";
+  Write(new_file, run.dump());
+  EXPECT_TRUE(Nbdspec("check --again " + new_file).Says("name the server, too"));
 }
 
 TEST(Command, ListsAreWrittenForProgramsToo) {

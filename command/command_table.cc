@@ -227,6 +227,8 @@ std::span<const OptionRow> AllOptions() {
       {"--expected", " check ",
        "What is expected to fail, and why: a file, or a list that comes with nbdspec (nbdkit, qemu-nbd, nbd-server)",
        &Options::expected, "LIST"},
+      {"--again", " check ", "Run what failed in this JSON report ('-': standard input), and nothing else",
+       &Options::again, "RUN.json"},
       {"--fail-fast", " check ", "End with the first failure that is not expected", &Options::fail_fast},
       {"--findings", " fuzz ", "The directory of the findings", &Options::findings, "DIR"},
       FormatRow("--json", "Write the report as JSON ('-': standard output)", &Options::json_file, reports::RenderJson),

@@ -50,6 +50,7 @@ struct Options {
 
   // What is read and written; "-" is standard output.
   std::string script_file = {};
+  std::string again = {};
   std::string json_file = {};
   std::string junit_file = {};
   std::string tap_file = {};

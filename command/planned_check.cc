@@ -3,13 +3,16 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "command/expected_lists.h"
+#include "command/report_files.h"
 #include "command/selection.h"
 #include "command/servers.h"
 #include "conformance/peer/process/process.h"
 #include "engine/base/or_return.h"
+#include "engine/base/quoted.h"
 
 namespace nbdspec::command {
 
@@ -39,6 +42,32 @@ conformance::RunOptions RunOptionsFrom(const Options& options) {
     add(!value->empty(), fmt::format("{} {}", flag, conformance::QuoteWord(*value)));
   }
   return run;
+}
+
+// The words that select what failed in the report that --again names; `is_named`: so is the target.
+std::expected<void, Refusal> SelectWhatFailed(Options& options, const conformance::Target& target, bool is_named) {
+  if (options.again.empty()) {
+    return {};
+  }
+  if (!options.words.empty()) {
+    return Refuse(fmt::format("--again and {} both say what to run: leave one out", engine::Quoted(options.words[0])));
+  }
+  NBDSPEC_ASSIGN_OR_RETURN(run, ReadReport(options.again));
+  if (!is_named && run.server.words != target.CommandLine()) {
+    return Refuse(fmt::format("name the server, too: {} is a report of {}", engine::Quoted(options.again),
+                              engine::Quoted(run.server.words)));
+  }
+  for (const reports::Outcome& outcome : run.outcomes) {
+    const bool is_check = std::ranges::find(conformance::AllChecks(), outcome.id, &conformance::Check::id) !=
+                          conformance::AllChecks().end();
+    if (is_check && reports::IsFailure(outcome.verdict)) {
+      options.words.push_back(outcome.id);
+    }
+  }
+  if (options.words.empty()) {
+    return Refuse(fmt::format("no check failed in {}: there is nothing to run again", engine::Quoted(options.again)));
+  }
+  return {};
 }
 
 // What the words of the command line took away, as outcomes.
@@ -75,7 +104,9 @@ reports::Run PlannedCheck::Run() {
 
 std::expected<PlannedCheck, Refusal> PlanCheck(Options options) {
   NBDSPEC_ASSIGN_OR_RETURN(lists, ReadLists(options.expected));
+  const bool is_named = !options.words.empty() || !options.spawn.empty();
   NBDSPEC_ASSIGN_OR_RETURN(target, TakeTarget(options));
+  NBDSPEC_RETURN_IF_ERROR(SelectWhatFailed(options, *target, is_named));
   NBDSPEC_ASSIGN_OR_RETURN(checks, SelectChecks(options.words));
   PlannedCheck planned = {.target = std::move(target),
                           .checks = std::move(checks),
