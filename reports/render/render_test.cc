@@ -236,6 +236,8 @@ TEST(RenderText, LastLineSaysTheExitCodeAndWhy) {
   EXPECT_TRUE(RenderText(run, {}).ends_with("Exit 3: the target could not be used, or not all of it.\n"));
   Find(RenderText(run, {}), "\nThe target cannot be used:\n    nbdkit is not installed\n");
   EXPECT_TRUE(RenderText(RunOf({Make("a.b", Verdict::kPass)}), {}).ends_with("Exit 0: nothing failed.\n"));
+  run.exit = ExitCode::kOurError;
+  Find(RenderText(run, {}), "\nExit 5: nbdspec was killed, or failed itself, before the run was over.\n");
 }
 
 TEST(RenderJson, HoldsTheWholeRun) {

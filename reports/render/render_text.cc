@@ -362,7 +362,8 @@ std::string WhyThisExit(const Run& run) {
     case ExitCode::kTargetUnusable:
       return "the target could not be used, or not all of it";
     case ExitCode::kOurError:
-      return "an error of nbdspec itself; please report it with the lines above";
+      return "nbdspec was killed, or failed itself, before the run was over";  // Who ends otherwise writes another
+                                                                               // code.
     default:
       return run.exit > 128 ? fmt::format("ended by signal {}", run.exit - 128)
                             : "an exit code that nbdspec does not use";
