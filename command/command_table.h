@@ -42,7 +42,7 @@ struct Options {
   double deadline_s = 0;
   double time_s = 0;               // 0: no limit; when script_count is 0 too, a minute.
   std::uint64_t script_count = 0;  // 0: as many as the time allows.
-  int worker_count = 4;            // Checks mostly wait, so this does not depend on the processors there are.
+  int worker_count = 8;            // Checks mostly wait, so this does not depend on the processors there are.
   int steps = 64;
   int in_flight = 16;
   int connections = 4;
