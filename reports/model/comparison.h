@@ -54,8 +54,8 @@ struct Comparison {
   [[nodiscard]] std::size_t count(Change change) const;
 };
 
-// Of two runs, which outlive it. Of outcomes with one id the last counts. How long a check took, its transcript and the
-// server's standard error are no change. Cost: O(n log n).
+// Of two runs, which outlive it. Of outcomes with one id the last counts. Of evidence only what was seen counts. Cost:
+// O(n log n).
 Comparison Compare(const Run& before, const Run& after);
 
 }  // namespace nbdspec::reports

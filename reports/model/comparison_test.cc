@@ -75,6 +75,16 @@ TEST(Comparison, WhatAListExpectsIsNoFailure) {
   EXPECT_EQ(Compare(after, RunOf({{"a", kFail}})).exit, ExitCode::kFailure) << "the list has it no longer";
 }
 
+TEST(Comparison, OfEvidenceOnlyWhatWasSeenCounts) {
+  const auto before = RunOf({{"a", kFail, "seen"}});
+  auto after = before;
+  after.outcomes[0].evidence = {.sent = "cookie 0x2", .saw = "seen", .transcript = {"line"}, .standard_error = "pid 7"};
+  after.outcomes[0].duration_ms = 7;
+  EXPECT_TRUE(Compare(before, after).differences.empty());
+  after.outcomes[0].requirement = "another";
+  EXPECT_EQ(Compare(before, after).count(Change::kChanged), 1U);
+}
+
 TEST(Comparison, OnlyNewFailuresFailIt) {
   const auto before = RunOf({{"a", kFail}, {"b", kPass}, {"c", kPass}});
   EXPECT_EQ(Compare(before, RunOf({{"a", kFail, "else"}, {"b", kWarn}, {"d", kPass}})).exit, ExitCode::kSuccess);

@@ -37,8 +37,12 @@ std::string LinesOf(const Difference& difference) {
   std::string out = fmt::format("  {}  {} -> {}\n", Printable((after != nullptr ? after : before)->id),
                                 VerdictOf(before), VerdictOf(after));
   if (change == Change::kChanged) {
-    out += Labelled("was", Shortened(Reason(*before), kFindingBytesMax), 6);
-    out += Labelled("is", Shortened(Reason(*after), kFindingBytesMax), 6);
+    const bool breaks_another = before->requirement != after->requirement;
+    const auto finding = [&](const Outcome& outcome) {
+      const std::string breaks = breaks_another ? "breaks " + Printable(outcome.requirement) + ": " : "";
+      return Shortened(breaks + Reason(outcome), kFindingBytesMax);
+    };
+    out += Labelled("was", finding(*before), 6) + Labelled("is", finding(*after), 6);
   } else if (change == Change::kNewWarning || change == Change::kNoLongerAsked) {
     out += Labelled("is", Shortened(Reason(*after), kFindingBytesMax), 6);
   }

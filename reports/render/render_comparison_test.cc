@@ -25,13 +25,16 @@ TEST(RenderComparison, ShowsEachChangeUnderItsHeading) {
   after.outcomes[0].evidence.saw = "seen";
   after.outcomes[1].verdict = Verdict::kPass;
   after.outcomes[2].evidence.saw = "other";
+  after.outcomes[5].requirement = "another";
   after.outcomes[6].id = "check.new";
   const Comparison comparison = Compare(before, after);
   const std::string text = RenderText(comparison, {});
   EXPECT_NE(text.find("\nnew failure (2)\n  check.0  pass -> fail\n"), std::string::npos) << text;
   EXPECT_NE(text.find("\n  saw      seen\n"), std::string::npos) << text;
   EXPECT_NE(text.find("\n  check.new  not there -> flaky\n"), std::string::npos) << text;
-  EXPECT_NE(text.find("\nchanged evidence (1)\n  check.2  warn -> warn\n      was   x\n      is    other\n"),
+  EXPECT_NE(text.find("\nchanged evidence (2)\n  check.2  warn -> warn\n      was   x\n      is    other\n  check.5  "
+                      "inconclusive -> "
+                      "inconclusive\n      was   breaks x: x\n      is    breaks another: x\n"),
             std::string::npos)
       << text;
   EXPECT_NE(text.find("\nmended (1)\n  check.1  fail -> pass\n"), std::string::npos) << text;
@@ -41,9 +44,9 @@ TEST(RenderComparison, ShowsEachChangeUnderItsHeading) {
   EXPECT_EQ(json["exit"], 1);
   EXPECT_EQ(json["counts"]["new failure"], 2);
   EXPECT_EQ(json["counts"].size(), static_cast<std::size_t>(kChangeCount));
-  EXPECT_EQ(json["differences"].size(), 5U);
+  EXPECT_EQ(json["differences"].size(), 6U);
   EXPECT_EQ(json["differences"][0]["new"]["evidence"]["saw"], "seen");
-  EXPECT_TRUE(json["differences"][3]["old"].is_null() || json["differences"][4]["new"].is_null());
+  EXPECT_TRUE(json["differences"][4]["old"].is_null() && json["differences"][5]["new"].is_null());
   EXPECT_EQ(json["new"]["tally"]["fail"], 1);
   EXPECT_TRUE(RenderText(Compare(before, before), {}).ends_with("\nExit 0: no new failure.\n"));
 }
