@@ -271,50 +271,6 @@ TEST(Command, LeavesNoProcessAndNoFileWhenKilled) { KilledRunLeavesNothing("KILL
 
 TEST(Command, LeavesNoProcessAndNoFileWhenInterrupted) { KilledRunLeavesNothing("INT"); }
 
-// --- What is expected to fail ---
-
-constexpr char kFailing[] =
-    "check nbd-server -j 1 handshake.client-flags.drop-unknown handshake.client-flags.drop-unknown/high ";
-
-TEST(Expected, AListThatComesWithNbdspecMakesAKnownFailureNoNews) {
-  const std::string json = FileFor("expected.json");
-  EXPECT_EQ(Nbdspec(std::string(kFailing) + "-q").exit, 1);
-  const Result result = Nbdspec(std::string(kFailing) + "--expected nbd-server --json " + json);
-  EXPECT_EQ(result.exit, 0) << result.output;
-  EXPECT_TRUE(result.Says("Exit 0: nothing new failed, 2 expected.")) << result.output;
-  const auto run = nlohmann::json::parse(Contents(json));
-  EXPECT_EQ(run["failures"]["expected"], 2);
-  EXPECT_EQ(run["outcomes"][0]["expected"]["overlay"], "xfail");
-}
-
-TEST(Expected, AnEntryThatHoldsNoLongerIsExitCode4) {
-  const std::string list = FileFor("stale.expected");
-  Write(list, "handshake.magic fail\n    It was so.\n");
-  const Result result = Nbdspec("check reference handshake.magic -q --expected " + list);
-  EXPECT_EQ(result.exit, 4) << result.output;
-  EXPECT_TRUE(result.Says("1 expected failure no longer holds")) << result.output;
-  EXPECT_EQ(Nbdspec(std::string(kFailing) + "--expected " + list).exit, 1) << "a new failure matters more";
-}
-
-TEST(Expected, AListThatCannotBeReadIsUsage) {
-  const std::string list = FileFor("bad.expected");
-  Write(list, "# Mine.\nhandshake.magik fail\n");
-  const Result unknown = Nbdspec("check reference handshake.magic --expected " + list);
-  EXPECT_EQ(unknown.exit, 2);
-  EXPECT_TRUE(unknown.Says("bad.expected:2: there is no check \"handshake.magik\"")) << unknown.output;
-  const Result missing = Nbdspec("check reference handshake.magic --expected /no/such");
-  EXPECT_EQ(missing.exit, 2);
-  EXPECT_TRUE(missing.Says("With nbdspec come the lists nbd-server, nbdkit, qemu-nbd")) << missing.output;
-}
-
-TEST(Command, FailFastEndsWithTheFirstFailureThatIsNotExpected) {
-  const std::string words = std::string(kFailing) + "--fail-fast ";
-  const Result first = Nbdspec(words);
-  EXPECT_EQ(first.exit, 1);
-  EXPECT_TRUE(first.Says("the run had failed before this check (1)")) << first.output;
-  EXPECT_FALSE(Nbdspec(words + "--expected nbd-server").Says("the run had failed"));
-}
-
 TEST(Command, NoColorWhereOutputIsNoTerminal) {
   EXPECT_EQ(Nbdspec("check reference handshake -v").output.find('\x1b'), std::string::npos);
 }

@@ -70,6 +70,33 @@ constexpr char kShrinkFooter[] =
     "script cannot be written.\n\n"
     "  nbdspec shrink nbdspec-findings/crash.x-1 -o crash.script";
 
+constexpr char kMatrixFooter[] =
+    "Each line of FILE is a name, a colon, and what `nbdspec check` is asked for; # begins a comment:\n\n"
+    "  stock:     nbdkit --expected nbdkit\n"
+    "  mine:      --spawn 'my-server --socket {socket} {image}' --expected my.expected\n"
+    "  inside:    --spawn 'my-server --socket {socket} --tls-certificates {certs} {image}' --tls\n"
+    "  far away:  nbd://storage.example.org/disk '!*gigabytes*'\n\n"
+    "The trouble of one server does not keep the others from being checked. SELECT is as for check, for all of them.\n"
+    "Exit codes: that of check which matters most: 5, 1, 3, 4, 0; 2 for a FILE that is not understood.\n\n"
+    "  nbdspec matrix servers.txt --json matrix.json\n"
+    "  nbdspec matrix servers.txt block-status";
+
+constexpr char kExpectedFooter[] =
+    "A list of expected failures says what a server is known to do wrong, and why that is no news:\n\n"
+    "  # A comment.\n"
+    "  [my-server 2.*]                 of which server, and which of its versions: globs\n"
+    "  option.abort.ack          fail  a check or a glob, and the verdict: fail, crash, inconclusive, flaky, warn\n"
+    "  disc.server-closes-tcp    fail|pass\n"
+    "      It closes too soon.         why: this has to be there\n"
+    "      https://example.org/1       a link\n\n"
+    "`nbdspec check --expected LIST` uses it. LIST is a file, or one that comes with nbdspec: nbdkit, qemu-nbd,\n"
+    "nbd-server. `update` brings FILE up to date with what a run found, and makes it where there is none; reasons and\n"
+    "comments stay, and what is new has to be given a reason before the list can be used. Exit codes: 0 done, 2 usage, "
+    "5\n"
+    "the list cannot be written.\n\n"
+    "  nbdspec check nbdkit --json run.json; nbdspec expected update my.expected run.json\n"
+    "  nbdspec expected show nbdkit";
+
 constexpr char kReportFooter[] =
     "RUN.json is what `nbdspec check --json` wrote, - standard input. Without a format it is shown as text.\n"
     "Exit codes: 0 done, whatever the run's own was, 2 the report cannot be read, 5 one cannot be written.\n\n"
@@ -105,6 +132,22 @@ std::span<const CommandRow> Commands() {
        .run = CheckCommand,
        .defaults = {.reply_timeout_s = kCheckReplyTimeoutSeconds},
        .footer = kCheckFooter},
+      {.name = "matrix",
+       .summary = "Check every server of a list: one grid",
+       .words = "words",
+       .usage = "FILE [SELECT...]",
+       .words_min = 1,
+       .words_max = kUnlimited,
+       .run = MatrixCommand,
+       .footer = kMatrixFooter},
+      {.name = "expected",
+       .summary = "Show a list of expected failures, or bring it up to date with a run",
+       .words = "words",
+       .usage = "show LIST | update FILE RUN.json",
+       .words_min = 2,
+       .words_max = 3,
+       .run = ExpectedCommand,
+       .footer = kExpectedFooter},
       {.name = "fuzz",
        .summary = "Send random scripts to a server, and judge every answer",
        .words = "words",
@@ -216,6 +259,7 @@ std::span<const OptionRow> AllOptions() {
        static_cast<double>(engine::kConnectionsMax)},
       {"--tries", " replay ", "How often a finding is tried before it is FIXED", &Options::tries, "", 1, 10'000},
       {"--tries", " shrink ", "How many runs at most, on a server", &Options::tries, "", 1, 1'000'000},
+      {"-j", " matrix ", "Servers at once; 0: as many as there are processors", &Options::targets_at_once, "", 0, 64},
       {"-j", " check ", "Checks at once, each with a server of its own; one where servers may share what they serve",
        &Options::worker_count, "", 1, 64},
       {"--reply-timeout", " check ", "How long the server may take for one message", &Options::reply_timeout_s, "",
@@ -240,7 +284,8 @@ std::span<const OptionRow> AllOptions() {
                 reports::RenderMarkdown),
       {"--ndjson", " check ", "Write a line of JSON for each outcome as soon as it is known ('-': standard output)",
        &Options::ndjson_file, "FILE"},
-      {"--json", " fuzz diff compare ", "Write the report as JSON ('-': standard output)", &Options::json_file, "FILE"},
+      {"--json", " matrix fuzz diff compare ", "Write the report as JSON ('-': standard output)", &Options::json_file,
+       "FILE"},
       {"--json", " list coverage ", "Write it as JSON ('-': standard output)", &Options::json_file, "FILE"},
       {"-o,--output", " shrink ", "Where to write the script", &Options::output, "FILE"},
       {"--faults", " list ", "With the faults each must catch", &Options::faults},
@@ -248,11 +293,11 @@ std::span<const OptionRow> AllOptions() {
        &Options::storage},
       {"--untested", " coverage ", "List each clause that no check asks, and why", &Options::untested},
       {"--markdown", " coverage ", "Every clause, as docs/requirements.md has it", &Options::markdown},
-      {"--no-color", " check report compare selftest ", "No colour, as with NO_COLOR in the environment",
+      {"--no-color", " check matrix report compare selftest ", "No colour, as with NO_COLOR in the environment",
        &Options::no_color},
-      {"-v,--verbose", " check report compare ", "Show every outcome and whole transcripts", &Options::verbose},
+      {"-v,--verbose", " check matrix report compare ", "Show every outcome and whole transcripts", &Options::verbose},
       {"-v,--verbose", " replay ", "Show what was expected and seen of each", &Options::verbose},
-      {"-q,--quiet", " check report compare ", "Show only the last line", &Options::quiet},
+      {"-q,--quiet", " check matrix report compare ", "Show only the last line", &Options::quiet},
   });
   return rows;
 }

@@ -42,6 +42,7 @@ struct Options {
   double deadline_s = 0;
   double time_s = 0;               // 0: no limit; when script_count is 0 too, a minute.
   std::uint64_t script_count = 0;  // 0: as many as the time allows.
+  int targets_at_once = 0;         // 0: as many as there are processors.
   int worker_count = 8;            // Checks mostly wait, so this does not depend on the processors there are.
   int steps = 64;
   int in_flight = 16;
@@ -74,6 +75,8 @@ struct Options {
 
 // Each returns the exit code of the program.
 ExitOrRefusal CheckCommand(const Options& options);
+ExitOrRefusal MatrixCommand(const Options& options);
+ExitOrRefusal ExpectedCommand(const Options& options);
 ExitOrRefusal ReportCommand(const Options& options);
 ExitOrRefusal CompareCommand(const Options& options);
 ExitOrRefusal ListCommand(const Options& options);

@@ -16,10 +16,6 @@ namespace nbdspec::command {
 
 using engine::Trouble;
 
-namespace {
-
-constexpr std::size_t kListBytesMax = 1 << 20;
-
 std::vector<std::string_view> IdsOfOutcomes() {
   std::vector<std::string_view> ids;
   std::ranges::transform(conformance::AllChecks(), std::back_inserter(ids), &conformance::Check::id);
@@ -27,8 +23,7 @@ std::vector<std::string_view> IdsOfOutcomes() {
   return ids;
 }
 
-// The text of the list that comes with nbdspec under `name`, or of the file.
-std::expected<std::string, Trouble> TextOf(const std::string& name) {
+std::expected<std::string, Trouble> ReadList(const std::string& name) {
   const auto shipped = conformance::ShippedLists();
   const auto found = std::ranges::find(shipped, name, &conformance::ShippedList::name);
   if (found != shipped.end()) {
@@ -44,12 +39,10 @@ std::expected<std::string, Trouble> TextOf(const std::string& name) {
   return *std::move(text);
 }
 
-}  // namespace
-
 std::expected<std::vector<conformance::ExpectedList>, Trouble> ReadLists(const std::vector<std::string>& names) {
   std::vector<conformance::ExpectedList> lists;
   for (const std::string& name : names) {
-    NBDSPEC_ASSIGN_OR_RETURN(text, TextOf(name));
+    NBDSPEC_ASSIGN_OR_RETURN(text, ReadList(name));
     NBDSPEC_ASSIGN_OR_RETURN(list, conformance::ParseExpected(name, text, IdsOfOutcomes()));
     lists.push_back(std::move(list));
   }

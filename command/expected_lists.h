@@ -3,14 +3,24 @@
 
 #pragma once
 
+#include <cstddef>
 #include <expected>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "conformance/expected/expected.h"
 #include "engine/base/error.h"
 
 namespace nbdspec::command {
+
+inline constexpr std::size_t kListBytesMax = 1 << 20;
+
+// The ids that entries may have.
+std::vector<std::string_view> IdsOfOutcomes();
+
+// The text of the list that comes with nbdspec under `name`, or of the file. Errors: there is none.
+std::expected<std::string, engine::Trouble> ReadList(const std::string& name);
 
 // The lists that `names` name: those that come with nbdspec, and files.
 // Errors: there is none; it cannot be read (file and line).

@@ -6,6 +6,8 @@
 #include <initializer_list>
 #include <set>
 
+#include "reports/model/matrix.h"
+
 namespace nbdspec::reports {
 namespace {
 
@@ -65,6 +67,22 @@ TEST(Run, AStaleEntryHasItsOwnExitCodeUnlessSomethingFailsAnew) {
   EXPECT_EQ(ExitFor(run), ExitCode::kStale);
   run.outcomes.emplace_back().verdict = Verdict::kFlaky;
   EXPECT_EQ(ExitFor(run), ExitCode::kFailure);
+}
+
+TEST(Matrix, TheExitCodeThatMattersMostIsItsOwn) {
+  const auto exit_of = [](std::initializer_list<int> exits) {
+    Matrix matrix;
+    for (const int exit : exits) {
+      matrix.runs.emplace_back().run.exit = exit;
+    }
+    return ExitFor(matrix);
+  };
+  EXPECT_EQ(exit_of({}), ExitCode::kSuccess);
+  EXPECT_EQ(exit_of({0, 4, 0}), ExitCode::kStale);
+  EXPECT_EQ(exit_of({0, 3, 4}), ExitCode::kTargetUnusable);
+  EXPECT_EQ(exit_of({3, 1, 4}), ExitCode::kFailure);
+  EXPECT_EQ(exit_of({1, 5, 3}), ExitCode::kOurError);
+  EXPECT_EQ(exit_of({1, 130, 5}), 130);
 }
 
 }  // namespace

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "reports/model/comparison.h"
+#include "reports/model/matrix.h"
 #include "reports/model/run.h"
 
 namespace nbdspec::reports {
@@ -58,6 +59,15 @@ std::string RenderText(const Comparison& comparison, const TextOptions& options)
 
 // For programs: see docs/json.md.
 std::string RenderJson(const Comparison& comparison);
+
+// --- The runs of a list of servers ---
+
+// For people: the reports of runs that are not as they should be, then a line for each run and a grid, with a row for
+// each check that did not come out well somewhere; for each check when verbose.
+std::string RenderText(const Matrix& matrix, const TextOptions& options);
+
+// For programs: see docs/json.md.
+std::string RenderJson(const Matrix& matrix);
 
 // --- One outcome as lines of text: what the text report prints, and the body of a JUnit failure ---
 

@@ -73,6 +73,12 @@ Json HeadOf(const Run& run) {
   return json;
 }
 
+Json WholeOf(const Run& run) {
+  Json json = HeadOf(run);
+  json["outcomes"] = JsonOf(run.outcomes);
+  return json;
+}
+
 // Without `indent`: in one line.
 std::string Dumped(const Json& json, int indent = -1) {
   return json.dump(indent, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n";
@@ -80,9 +86,18 @@ std::string Dumped(const Json& json, int indent = -1) {
 
 }  // namespace
 
-std::string RenderJson(const Run& run) {
-  Json json = HeadOf(run);
-  json["outcomes"] = JsonOf(run.outcomes);
+std::string RenderJson(const Run& run) { return Dumped(WholeOf(run), 2); }
+
+std::string RenderJson(const Matrix& matrix) {
+  Json json = {{"format", kJsonFormat},
+               {"tool", matrix.tool},
+               {"version", matrix.version},
+               {"exit", matrix.exit},
+               {"duration_ms", JsonOf(matrix.duration_ms)},
+               {"targets", Json::array()}};
+  for (const auto& [name, run] : matrix.runs) {
+    json["targets"].push_back({{"name", name}, {"run", WholeOf(run)}});
+  }
   return Dumped(json, 2);
 }
 

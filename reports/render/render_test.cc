@@ -353,6 +353,56 @@ TEST(RenderJunit, EachVerdictHasItsElement) {
   }
 }
 
+// --- The runs of a list ---
+
+Matrix MatrixOfTwo() {
+  Matrix matrix{.version = "0.1.0", .runs = {{.name = "one", .run = ExpectingRun()}, {.name = "far away", .run = {}}}};
+  matrix.runs[1].run.trouble = "refused";
+  matrix.runs[1].run.exit = ExitCode::kTargetUnusable;
+  matrix.exit = ExitFor(matrix);
+  return matrix;
+}
+
+TEST(RenderMatrix, IsTheReportsThatMatterThenOneGrid) {
+  const std::string text = RenderText(MatrixOfTwo(), {});
+  EXPECT_LT(Find(text, "== one\n"), Find(text, "FLAKY  MUST  a.new"));
+  EXPECT_LT(Find(text, "FLAKY  MUST  a.new"), Find(text, "== far away\n"));
+  Find(text, "  1  one: \n     Exit 1: 1 new failure, 1 expected failure no longer holds, 3 expected.\n");
+  Find(text, "  2  far away: \n     Exit 3: the target could not be used, or not all of it.\n");
+  Find(text, "\n  1 2\n  x    a.b\n  x    a.c\n  x    a.d\n  ~    a.new\n  !    a.mended\n");
+  Find(text, "\n  x expected   ~ flaky   ! no longer as expected\n");
+  EXPECT_TRUE(
+      text.ends_with("\nExit 1: 2 targets in 0.0 s: 1 new failure, 1 stale expectation, 1 unusable target, 3 "
+                     "expected outcomes.\n"))
+      << text;
+  EXPECT_EQ(LinesOf(RenderText(MatrixOfTwo(), {.quiet = true})).size(), 1U);
+}
+
+TEST(RenderMatrix, ARowThatIsFineEverywhereIsShownOnlyWhenVerbose) {
+  Matrix matrix{.runs = {{.name = "one", .run = RunOf({Make("a.b", Verdict::kPass), Make("a.c", Verdict::kSkip)})}}};
+  EXPECT_EQ(RenderText(matrix, {}).find("a.b"), std::string::npos);
+  Find(RenderText(matrix, {.verbose = true}), "\n  1\n  .  a.b\n  s  a.c\n");
+}
+
+TEST(RenderMatrix, NothingAPeerSendsReachesTheTerminalRaw) {
+  std::mt19937 random(7);
+  for (int i = 0; i < 20; ++i) {
+    Matrix matrix{.runs = {{.name = RandomBytes(random, 20), .run = HostileRun(RandomBytes(random, 40))}}};
+    const std::string text = RenderText(matrix, {.verbose = true});
+    EXPECT_EQ(PrintableLines(text), text);
+    EXPECT_TRUE(Json::accept(RenderJson(matrix)));
+  }
+}
+
+TEST(RenderMatrix, JsonHoldsEveryRunAsItsOwnReportDoes) {
+  const Matrix matrix = MatrixOfTwo();
+  const Json json = Json::parse(RenderJson(matrix));
+  EXPECT_EQ(json["exit"], 1);
+  ASSERT_EQ(json["targets"].size(), 2U);
+  EXPECT_EQ(json["targets"][0]["name"], "one");
+  EXPECT_EQ(json["targets"][0]["run"], Json::parse(RenderJson(matrix.runs[0].run)));
+}
+
 TEST(RenderJunit, WhatIsExpectedIsSkippedAndWhatNoLongerHoldsFails) {
   const std::string text = RenderJunit(ExpectingRun());
   ExpectStrict(text);

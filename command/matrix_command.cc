@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `nbdspec matrix`: every check on every server of a list.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <cstdio>
+#include <mutex>
+#include <optional>
+#include <sstream>
+#include <thread>
+
+#include "command/command_line.h"
+#include "command/command_table.h"
+#include "command/output.h"
+#include "command/planned_check.h"
+#include "command/progress.h"
+#include "command/report_files.h"
+#include "command/servers.h"
+#include "conformance/peer/process/process.h"
+#include "engine/base/or_return.h"
+#include "engine/base/quoted.h"
+#include "fuzz/findings/read_file.h"
+#include "reports/model/matrix.h"
+#include "reports/render/render.h"
+
+namespace nbdspec::command {
+
+using engine::Trouble;
+
+namespace {
+
+constexpr std::size_t kListBytesMax = 1 << 20;
+
+// A line of the list: "my server: --spawn 'srv --socket {socket}' --expected my.list".
+struct Line {
+  std::string name;
+  PlannedCheck check;
+};
+
+std::string_view Trimmed(std::string_view text) {
+  constexpr std::string_view kBlanks = " \t\r";
+  text.remove_prefix(std::min(text.find_first_not_of(kBlanks), text.size()));
+  return text.substr(0, text.find_last_not_of(kBlanks) + 1);
+}
+
+// What `text` asks for, and the words of `select` behind it.
+std::expected<Line, Trouble> ReadLine(std::string_view text, const std::vector<std::string>& select) {
+  const std::size_t colon = text.find(": ");
+  if (colon == std::string_view::npos || colon == 0) {
+    return std::unexpected(Trouble{"a line is a name, a colon, and the words of a `nbdspec check`: \"disk: nbdkit\""});
+  }
+  NBDSPEC_ASSIGN_OR_RETURN(words, conformance::SplitCommand(text.substr(colon + 2)));
+  words.insert(words.end(), select.begin(), select.end());
+  NBDSPEC_ASSIGN_OR_RETURN(options, ReadOptions("check", words));
+  if (AsksForFiles(options) || !options.ndjson_file.empty() || !options.again.empty()) {
+    return std::unexpected(
+        Trouble{"reports are of all servers: give their options to `nbdspec matrix`, and leave out --again"});
+  }
+  auto planned = PlanCheck(options);
+  if (!planned) {
+    return std::unexpected(Trouble{planned.error().sentence});
+  }
+  return Line{.name = std::string(Trimmed(text.substr(0, colon))), .check = *std::move(planned)};
+}
+
+std::expected<std::vector<Line>, Trouble> ReadLines(const std::string& file, const std::vector<std::string>& select) {
+  NBDSPEC_ASSIGN_OR_RETURN(text, fuzz::ReadFile(file, kListBytesMax));
+  std::istringstream stream(text);
+  std::vector<Line> lines;
+  int number = 0;
+  for (std::string line; std::getline(stream, line);) {
+    ++number;
+    const std::string_view trimmed = Trimmed(line);
+    if (trimmed.empty() || trimmed.starts_with('#')) {
+      continue;
+    }
+    auto read = ReadLine(trimmed, select);
+    if (read && std::ranges::find(lines, read->name, &Line::name) != lines.end()) {
+      read = std::unexpected(Trouble{fmt::format("{} stands above already", engine::Quoted(read->name))});
+    }
+    if (!read) {
+      return std::unexpected(Trouble{fmt::format("{}:{}: {}", file, number, read.error().sentence)});
+    }
+    lines.push_back(*std::move(read));
+  }
+  if (lines.empty()) {
+    return std::unexpected(Trouble{fmt::format("{} names no server", engine::Quoted(file, 200))});
+  }
+  return lines;
+}
+
+// Runs the lines, some at once, and keeps what is known of them for a report at any time.
+class MatrixRunner {
+ public:
+  MatrixRunner(std::vector<Line> lines, const Options& options) : lines_(std::move(lines)), options_(options) {
+    std::size_t check_count = 0;
+    for (const Line& line : lines_) {
+      matrix_.runs.push_back({.name = line.name, .run = line.check.Begun()});
+      check_count += line.check.checks.size();
+    }
+    progress_.emplace(check_count, shown_, start_);
+  }
+
+  // Returns the exit code.
+  ExitOrRefusal Run() {
+    if (const std::string why = Write(/*is_finished=*/false); !why.empty()) {
+      return Refuse(why);  // Before anything is found that could be lost.
+    }
+    const int processors = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
+    const int thread_count = options_.targets_at_once > 0 ? options_.targets_at_once : processors;
+    std::vector<std::jthread> threads;
+    for (int i = 0; i < thread_count && i < std::ssize(lines_); ++i) {
+      threads.emplace_back([this] { Work(); });
+    }
+    threads.clear();
+    ShowProgress("");
+    const std::string why = Write(/*is_finished=*/true);
+    const bool takes_stdout = options_.json_file == "-";
+    reports::TextOptions text_options = TextOptionsFrom(options_);
+    text_options.color = text_options.color && !takes_stdout;
+    NBDSPEC_RETURN_IF_ERROR(PrintText(reports::RenderText(matrix_, text_options), takes_stdout ? stderr : stdout));
+    return why.empty() ? ExitOrRefusal(matrix_.exit) : Refuse(why, reports::ExitCode::kOurError);
+  }
+
+ private:
+  void Work() {
+    for (std::size_t i = next_++; i < lines_.size() && !Interrupted(); i = next_++) {
+      PlannedCheck& check = lines_[i].check;
+      check.run.on_outcome = [&](const reports::Outcome& outcome) { Note(lines_[i].name + ": " + outcome.id); };
+      reports::Run run = check.Run();
+      const std::lock_guard lock(mutex_);
+      matrix_.runs[i].run = std::move(run);
+      (void)Write(/*is_finished=*/false);  // What cannot be written now is said at the end.
+    }
+  }
+
+  void Note(const std::string& what) {
+    const std::lock_guard lock(mutex_);
+    const auto line = progress_->Add(what, Progress::Clock::now());
+    if (line && shown_ == Shown::kInPlace) {
+      ShowProgress(*line);
+    } else if (line && !options_.quiet) {
+      Complain(*line);
+    }
+  }
+
+  // Writes what is known to the files that were asked for. Returns a sentence where one cannot be written.
+  std::string Write(bool is_finished) {
+    matrix_.exit = ExitFor(matrix_);
+    matrix_.duration_ms = std::chrono::duration<double, std::milli>(Progress::Clock::now() - start_).count();
+    const std::string& file = options_.json_file;
+    const bool is_wanted = !file.empty() && (is_finished || (file != "-" && IsPlain(file)));
+    return is_wanted ? WriteOutput(file, reports::RenderJson(matrix_)) : "";
+  }
+
+  std::vector<Line> lines_;
+  const Options& options_;
+  Progress::Clock::time_point start_ = Progress::Clock::now();
+  Shown shown_ = IsTerminal(stderr) ? Shown::kInPlace : Shown::kAsLines;
+  std::atomic<std::size_t> next_ = 0;
+  std::mutex mutex_;  // Guards the two below.
+  std::optional<Progress> progress_;
+  reports::Matrix matrix_ = {.version = kVersion};
+};
+
+}  // namespace
+
+ExitOrRefusal MatrixCommand(const Options& options) {
+  const std::vector<std::string> select(options.words.begin() + 1, options.words.end());
+  NBDSPEC_ASSIGN_OR_RETURN(lines, ReadLines(options.words.front(), select));
+  CatchInterrupts();
+  return MatrixRunner(std::move(lines), options).Run();
+}
+
+}  // namespace nbdspec::command

@@ -1,0 +1,160 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The report of a matrix: the reports of its runs that are not as they should be, then all of them as one grid.
+
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <array>
+#include <iterator>
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "reports/render/paint.h"
+#include "reports/render/printable.h"
+#include "reports/render/render.h"
+
+namespace nbdspec::reports {
+namespace {
+
+// A cell of the grid: one outcome.
+struct Cell {
+  char sign;
+  std::string_view meaning;
+  Paint paint;
+};
+
+constexpr Cell kExpectedCell = {'x', "expected", Paint::kFaint};
+constexpr Cell kStaleCell = {'!', "no longer as expected", Paint::kBad};
+constexpr Cell kMissingCell = {' ', "", Paint::kFaint};
+constexpr std::array<Cell, kVerdictCount> kCells = {{{'.', "pass", Paint::kGood},  // In the order of Verdict.
+                                                     {'F', "fail", Paint::kBad},
+                                                     {'w', "warn", Paint::kWarning},
+                                                     {'-', "n/a", Paint::kFaint},
+                                                     {'s', "skip", Paint::kFaint},
+                                                     {'?', "inconclusive", Paint::kBad},
+                                                     {'~', "flaky", Paint::kBad}}};
+
+const Cell& CellOf(const Outcome& outcome) {
+  switch (outcome.expectation.overlay) {
+    case Overlay::kExpected:
+      return kExpectedCell;
+    case Overlay::kStale:
+      return kStaleCell;
+    case Overlay::kNone:
+      break;
+  }
+  return kCells.at(static_cast<std::size_t>(outcome.verdict));
+}
+
+struct Row {
+  std::string id;
+  std::vector<const Cell*> cells;  // One for each run.
+};
+
+// A row for each check that has something to tell of some run, or for every check; in the order of the runs.
+std::vector<Row> RowsOf(const Matrix& matrix, bool all) {
+  std::vector<Row> rows;
+  std::map<std::string, std::size_t> row_of_id;
+  for (std::size_t column = 0; column < matrix.runs.size(); ++column) {
+    for (const Outcome& outcome : matrix.runs[column].run.outcomes) {
+      const auto [found, is_new] = row_of_id.emplace(outcome.id, rows.size());
+      if (is_new) {
+        rows.push_back({.id = outcome.id, .cells = std::vector(matrix.runs.size(), &kMissingCell)});
+      }
+      rows[found->second].cells[column] = &CellOf(outcome);
+    }
+  }
+  std::erase_if(rows, [&](const Row& row) {
+    return !all && std::ranges::all_of(row.cells,
+                                       [](const Cell* cell) { return std::string_view(".-s ").contains(cell->sign); });
+  });
+  return rows;
+}
+
+std::string Grid(const Matrix& matrix, const TextOptions& options) {
+  const std::size_t width = std::to_string(matrix.runs.size()).size() + 1;
+  std::string out = "\n ";
+  for (std::size_t i = 1; i <= matrix.runs.size(); ++i) {
+    out += fmt::format("{:>{}}", i, width);
+  }
+  out += "\n";
+  std::vector<const Cell*> used;
+  for (const Row& row : RowsOf(matrix, options.verbose)) {
+    out += " ";
+    for (const Cell* const cell : row.cells) {
+      out += std::string(width - 1, ' ') + Painted(cell->paint, std::string(1, cell->sign), options.color);
+      if (std::ranges::find(used, cell) == used.end() && cell != &kMissingCell) {
+        used.push_back(cell);
+      }
+    }
+    out += "  " + Printable(row.id) + "\n";
+  }
+  std::vector<std::string> legend;
+  std::ranges::transform(used, std::back_inserter(legend),
+                         [](const Cell* cell) { return fmt::format("{} {}", cell->sign, cell->meaning); });
+  return legend.empty() ? "" : fmt::format("{}\n  {}\n", out, fmt::join(legend, "   "));
+}
+
+// Two lines for each run: what it is, and how it came out.
+std::string Legend(const Matrix& matrix, const TextOptions& options) {
+  std::string out;
+  for (std::size_t i = 0; i < matrix.runs.size(); ++i) {
+    const auto& [name, run] = matrix.runs[i];
+    const std::string conclusion = RenderText(run, {.color = options.color, .quiet = true});
+    const std::size_t before_last = conclusion.find_last_of('\n', conclusion.size() - 2);
+    out += fmt::format("  {}  {}: {}\n     {}", i + 1, Painted(Paint::kBold, Printable(name), options.color),
+                       Printable(run.target), conclusion.substr(before_last + 1));  // npos + 1 is 0.
+  }
+  return out;
+}
+
+std::string Conclusion(const Matrix& matrix, bool color) {
+  Failures all;
+  int unusable_count = 0;
+  for (const auto& [name, run] : matrix.runs) {
+    const Failures failures = FailuresOf(run);
+    all.fresh += failures.fresh;
+    all.expected += failures.expected;
+    all.stale += failures.stale;
+    unusable_count += run.exit == ExitCode::kTargetUnusable ? 1 : 0;
+  }
+  std::vector<std::string> found;
+  const auto add = [&](int count, std::string_view noun) {
+    if (count > 0) {
+      found.push_back(Counted(count, noun));
+    }
+  };
+  add(all.fresh, "new failure");
+  add(all.stale, "stale expectation");
+  add(unusable_count, "unusable target");
+  if (found.empty()) {
+    found.emplace_back("nothing new failed");
+  }
+  add(all.expected, "expected outcome");
+  const Paint paint = matrix.exit == ExitCode::kSuccess ? Paint::kGood : Paint::kBad;
+  return Painted(paint,
+                 fmt::format("Exit {}: {} in {} s: {}.", matrix.exit,
+                             Counted(static_cast<int>(matrix.runs.size()), "target"), Seconds(matrix.duration_ms, 1),
+                             fmt::join(found, ", ")),
+                 color) +
+         "\n";
+}
+
+}  // namespace
+
+std::string RenderText(const Matrix& matrix, const TextOptions& options) {
+  std::string out;
+  if (!options.quiet) {
+    for (const auto& [name, run] : matrix.runs) {
+      if (run.exit != ExitCode::kSuccess) {
+        out += fmt::format("== {}\n{}\n", Printable(name), RenderText(run, options));
+      }
+    }
+    out += Legend(matrix, options) + Grid(matrix, options) + "\n";
+  }
+  return out + Conclusion(matrix, options.color);
+}
+
+}  // namespace nbdspec::reports
