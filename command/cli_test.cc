@@ -143,6 +143,15 @@ TEST(Command, ARunIsComparedWithAnother) {
   EXPECT_TRUE(Nbdspec("check --again " + new_file).Says("name the server, too"));
 }
 
+TEST(Command, LinesOfARunAreThereWhileItGoes) {
+  const std::string file = FileFor("lines.ndjson");
+  const Result killed = Nbdspec("check --ndjson " + file + " & pid=$!; for i in $(seq 6000); do [ -s " + file +
+                                " ] && break; sleep 0.01; done; kill -KILL $pid; wait $pid");
+  EXPECT_EQ(killed.exit, 128 + SIGKILL) << "it ended before a line was there";
+  const std::string lines = Contents(file);
+  EXPECT_TRUE(nlohmann::json::parse(lines.substr(0, lines.find('\n'))).contains("verdict")) << lines.substr(0, 200);
+}
+
 TEST(Command, ListsAreWrittenForProgramsToo) {
   for (const char* words : {"list handshake", "coverage"}) {
     const Result result = Nbdspec(std::string(words) + " --json -");
