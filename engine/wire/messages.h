@@ -7,11 +7,14 @@
 
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <variant>
+#include <vector>
 
 #include "engine/base/byte_range.h"
 #include "engine/base/bytes.h"
@@ -212,5 +215,19 @@ Bytes Encode(const ClientMessage& message);
 // everything a peer chose is escaped: "NBD_REP_INFO for NBD_OPT_GO, 12 bytes". At most some 300 characters.
 std::string Describe(const ServerMessage& message);
 std::string Describe(const ClientMessage& message);
+
+// The same, and where in it the value of each field stands.
+struct Description {
+  struct Field {
+    std::string_view name;  // "cookie"; a literal.
+    std::size_t begin = 0;  // Of its value in the text.
+    std::size_t end = 0;
+  };
+  std::string text = {};
+  std::size_t name_bytes = 0;  // The text begins with what kind of message it is: "NBD_CMD_READ", "simple reply".
+  std::vector<Field> fields = {};
+};
+Description DescribeFields(const ServerMessage& message);
+Description DescribeFields(const ClientMessage& message);
 
 }  // namespace nbdspec::engine

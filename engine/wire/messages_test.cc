@@ -45,6 +45,27 @@ TEST(Describe, TransmissionUsesTheSpecificationsNames) {
   EXPECT_EQ(OfServer(HardDisconnect{}), "hard disconnect");
 }
 
+TEST(Describe, EachFieldHasItsPlaceInTheWords) {
+  const Description request = DescribeFields(
+      ClientMessage(Request{.flags = CommandFlag::kFua, .type = CommandType::kTrim, .cookie = 16, .length = 1024}));
+  EXPECT_EQ(request.text.substr(0, request.name_bytes), "NBD_CMD_TRIM");
+  const auto values_of = [](const Description& described) {
+    std::string values;
+    for (const auto& [name, begin, end] : described.fields) {
+      values.append(name).append("=").append(described.text.substr(begin, end - begin)).append(";");
+    }
+    return values;
+  };
+  EXPECT_EQ(values_of(request), "offset=0;length=1024;cookie=0x10;command flags=FUA;");
+  EXPECT_EQ(values_of(DescribeFields(ServerMessage(Chunk{.magic = 7,
+                                                         .type = ChunkType::kOffsetHole,
+                                                         .cookie = 1,
+                                                         .payload = EncodePayload(OffsetHole{.offset = 8, .length = 9}),
+                                                         .length_field = 3}))),
+            "cookie=0x1;payload length=12;offset=8;hole size=9;length field=3;magic=0x7;");
+  EXPECT_TRUE(DescribeFields(ServerMessage(HardDisconnect{})).fields.empty());
+}
+
 TEST(Describe, WhatIsIllegalIsShown) {
   EXPECT_EQ(OfServer(SimpleReply{.magic = kExtendedChunkMagic}),
             "simple reply to cookie 0x0, no error, magic 0x6e8a278c (NBD_EXTENDED_REPLY_MAGIC)");
