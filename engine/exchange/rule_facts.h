@@ -86,11 +86,13 @@ inline std::string ContentText(const ReplyChunk& chunk) {
 template <auto picks, auto judge>
 Ruling Each(const Exchange& exchange) {
   bool any = false;
-  for (const ReplyChunk& chunk : exchange.answer.chunks()) {
+  const std::span<const ReplyChunk> chunks = exchange.answer.chunks();
+  for (const ReplyChunk& chunk : chunks) {
     if (picks(chunk)) {
       any = true;
       Ruling ruling = judge(exchange, chunk);
       if (ruling.is_violated()) {
+        ruling.chunk = static_cast<std::int32_t>(&chunk - chunks.data());
         return ruling;
       }
     }

@@ -42,6 +42,8 @@ struct Ruling {
   std::string expected = {};
   std::string saw = {};
   std::string_view missing = {};
+  std::int32_t chunk = -1;       // Of a violation by one chunk of the answer: which; -1 where it is about all of it.
+  std::int32_t descriptor = -1;  // The same of the descriptors of that chunk.
 
   [[nodiscard]] bool is_violated() const { return kind == Kind::kViolated; }
 };

@@ -35,6 +35,8 @@ class StatusChunk {
     return StatusChunk(form, chunk.payload);
   }
 
+  // Whether it was made From(`chunk`).
+  [[nodiscard]] bool IsOf(const ReplyChunk& chunk) const { return chunk.payload.data() == payload_.data(); }
   [[nodiscard]] HeaderForm form() const { return form_; }
   [[nodiscard]] std::uint32_t context_id() const { return GetBigEndian<std::uint32_t>(payload_); }
   [[nodiscard]] std::size_t descriptor_count() const { return count_; }

@@ -46,19 +46,30 @@ std::vector<std::uint32_t> AskedIds(const Exchange& exchange) {
 
 std::uint64_t ExportBytes(const Exchange& exchange) { return exchange.negotiated->info.size; }
 
+// `ruling` with the place of what is wrong: `chunk`, and one of its descriptors.
+Ruling At(const Exchange& exchange, const StatusChunk& chunk, std::int32_t descriptor, Ruling ruling) {
+  const std::span<const ReplyChunk> chunks = exchange.answer.chunks();
+  const auto same = std::ranges::find_if(chunks, [&](const ReplyChunk& each) { return chunk.IsOf(each); });
+  ruling.chunk = static_cast<std::int32_t>(same - chunks.begin());
+  ruling.descriptor = descriptor;
+  return ruling;
+}
+
 // Violated by the first chunk with a descriptor that `is_wrong`; `text` goes on after "descriptor 2 of context 0".
 template <typename IsWrong, typename Say>
 Ruling JudgeDescriptors(const Exchange& exchange, std::string_view expected, IsWrong is_wrong, Say text) {
   for (const StatusChunk chunk : StatusChunksOf(exchange)) {
     std::string first;
+    std::int32_t index = -1;
     std::size_t wrong_count = 0;
     ForEachDescriptor(chunk, exchange.request.offset, [&](const Located& located) {
       if (is_wrong(located) && ++wrong_count == 1) {
         first = Text(located.Text(), " ", text(located));
+        index = static_cast<std::int32_t>(located.index);
       }
     });
     if (wrong_count > 0) {
-      return Violated(std::string(expected), first + MoreText(wrong_count - 1));
+      return At(exchange, chunk, index, Violated(std::string(expected), first + MoreText(wrong_count - 1)));
     }
   }
   return Kept();
@@ -69,7 +80,7 @@ template <typename Judge>
 Ruling JudgeChunks(const Exchange& exchange, std::string_view expected, Judge judge) {
   for (const StatusChunk chunk : StatusChunksOf(exchange)) {
     if (std::string saw = judge(chunk); !saw.empty()) {
-      return Violated(std::string(expected), std::move(saw));
+      return At(exchange, chunk, /*descriptor=*/-1, Violated(std::string(expected), std::move(saw)));
     }
   }
   return Kept();
