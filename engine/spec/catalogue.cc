@@ -155,6 +155,32 @@ const Requirement& RequirementOf(std::string_view id) {
   return *found;
 }
 
+std::string LinkTo(const Requirement& requirement) {
+  constexpr std::string_view kBranchMark = "[ext-branch] ";
+  constexpr std::string_view kUriMark = "uri.md: ";
+  std::string_view heading = requirement.section;
+  if (heading == "nbdkit extents proposal") {
+    return "";
+  }
+  std::string link = "https://github.com/NetworkBlockDevice/nbd/blob/";
+  if (heading.starts_with(kBranchMark)) {
+    link += "extension-ext-header";
+    heading.remove_prefix(kBranchMark.size());
+  } else {
+    link += kSpecRevision.substr(0, 12);
+  }
+  const bool is_uri = heading.starts_with(kUriMark);
+  link += is_uri ? "/doc/uri.md#" : "/doc/proto.md#";
+  heading.remove_prefix(is_uri ? kUriMark.size() : 0);
+  // Behind " > " stands an item of a list, which has no anchor. The anchors are GitHub's.
+  for (const char c : heading.substr(0, heading.find(" > "))) {
+    const bool is_upper = 'A' <= c && c <= 'Z';
+    const bool is_kept = is_upper || ('a' <= c && c <= 'z') || ('0' <= c && c <= '9') || c == '-' || c == ' ';
+    link += !is_kept ? "" : std::string(1, is_upper ? static_cast<char>(c - 'A' + 'a') : c == ' ' ? '-' : c);
+  }
+  return link;
+}
+
 Severity ServerSeverityOf(std::string_view id) { return SeverityOf(RequirementOf(id), Role::kServer); }
 
 }  // namespace nbdspec::spec

@@ -9,6 +9,7 @@
 #include <expected>
 #include <map>
 #include <span>
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -99,6 +100,9 @@ const Catalogue& TheCatalogue();
 std::string_view CatalogueText();
 // The requirement with an id of ids.h, or of a check ("ID/suffix"). An id that does not exist is our bug and aborts.
 const Requirement& RequirementOf(std::string_view id);
+// The address of its section: in proto.md or uri.md at kSpecRevision, or in proto.md of the branch of extended headers.
+// Empty for a section of neither.
+std::string LinkTo(const Requirement& requirement);
 // SeverityOf for a server that breaks it.
 Severity ServerSeverityOf(std::string_view id);
 

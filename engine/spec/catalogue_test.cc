@@ -116,6 +116,16 @@ TEST(Catalogue, EverySectionIsHeadingOfTheSpecification) {
   }
 }
 
+TEST(Catalogue, LinksLeadToTheSection) {
+  const auto link_of = [](std::string_view section) { return LinkTo({.section = section}); };
+  EXPECT_EQ(link_of("base:allocation metadata context"),
+            "https://github.com/NetworkBlockDevice/nbd/blob/6725f91e6a33/doc/proto.md#baseallocation-metadata-context");
+  EXPECT_TRUE(link_of("Option types > NBD_OPT_GO").ends_with("/doc/proto.md#option-types"));
+  EXPECT_TRUE(link_of("uri.md: NBD URI scheme").ends_with("6725f91e6a33/doc/uri.md#nbd-uri-scheme"));
+  EXPECT_TRUE(link_of("[ext-branch] Request message").ends_with("extension-ext-header/doc/proto.md#request-message"));
+  EXPECT_EQ(link_of("nbdkit extents proposal"), "");
+}
+
 TEST(Catalogue, ExtendedHeadersComeFromTheBranchOnly) {
   for (const Requirement& row : TheCatalogue().all()) {
     EXPECT_TRUE(row.phase != Phase::kExtendedHeaders || row.section.starts_with("[ext-branch] ")) << row.id;
