@@ -22,6 +22,7 @@
 #include <variant>
 #include <vector>
 
+#include "conformance/checks/subject.h"
 #include "conformance/checks/witness.h"
 #include "conformance/peer/target.h"
 #include "conformance/session/probe.h"
@@ -47,6 +48,7 @@ struct Judgement {
   std::string saw = {};
   std::string allowed = {};
   std::string_view requirement = {};  // That is broken, where that is another one than the check's.
+  Subject about = {};
 
   [[nodiscard]] bool holds() const { return kind == Kind::kHolds; }
   [[nodiscard]] bool is_broken() const { return kind == Kind::kBroken; }
@@ -60,6 +62,12 @@ inline Judgement Broken(std::string saw, std::string_view allowed) {
 
 inline Judgement Inconclusive(std::string why) {
   return {.kind = Judgement::Kind::kInconclusive, .saw = std::move(why)};
+}
+
+// `judgement`, which is about `subject`.
+inline Judgement About(Subject subject, Judgement judgement) {
+  judgement.about = std::move(subject);
+  return judgement;
 }
 
 inline Judgement NotApplicable(std::string why) {

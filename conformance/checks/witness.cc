@@ -28,9 +28,12 @@ bool MayTakeItsTime(const engine::RequestHead& request) {
 
 }  // namespace
 
-void ConnectionWitness::OutOfStep(std::string_view requirement, std::string saw) {
+void ConnectionWitness::OutOfStep(std::string_view requirement, Subject about, std::string saw) {
   if (!out_of_step_) {
-    out_of_step_ = {.requirement = requirement, .saw = std::move(saw), .allowed = AllowedBy(requirement)};
+    out_of_step_ = {.requirement = requirement,
+                    .saw = std::move(saw),
+                    .allowed = AllowedBy(requirement),
+                    .about = std::move(about)};
   }
   looks_away_ = true;
 }
@@ -115,7 +118,7 @@ void ConnectionWitness::ReceivedOptionReply(const OptionReply& reply) {
   if (!is_due) {
     if (reply.option == last_answered_ && reply.option != 0) {
       OutOfStep(
-          spec::kOptionReplyForEveryOption,
+          spec::kOptionReplyForEveryOption, SubjectOf(reply),
           fmt::format("{}, though {} was answered before", Describe(ServerMessage(reply)), OptionName(reply.option)));
     }
     looks_away_ = true;
@@ -143,7 +146,7 @@ void ConnectionWitness::ReceivedReply(const ReplyHead& head, const ServerMessage
   }
   engine::Exchange& exchange = found->second;
   if (exchange.answer.is_complete()) {
-    OutOfStep(spec::kTransmissionReplyPerRequest,
+    OutOfStep(spec::kTransmissionReplyPerRequest, SubjectOf(message),
               fmt::format("{}, though {} was answered before", Describe(message), Describe(exchange.request)));
     return;
   }
@@ -158,7 +161,8 @@ void ConnectionWitness::ReceivedReply(const ReplyHead& head, const ServerMessage
   if (auto violation = FirstViolation(exchange, engine::RulesOf(spec::Severity::kFailure))) {
     wrong_answer_ = {.requirement = violation->requirement,
                      .saw = fmt::format("in answer to {}: {}", Describe(exchange.request), violation->saw),
-                     .allowed = std::move(violation->expected)};
+                     .allowed = std::move(violation->expected),
+                     .about = SubjectOf(exchange, RuleOf(violation->requirement).judge(exchange))};
   }
 }
 
@@ -171,7 +175,7 @@ void ConnectionWitness::Missed(const ReceiveError& ended) {
   }
   if (!due_.empty()) {
     if (due_.front().option != OptionType::kExportName) {
-      OutOfStep(spec::kOptionReplyForEveryOption,
+      OutOfStep(spec::kOptionReplyForEveryOption, SubjectOf(due_.front()),
                 fmt::format("no reply to {}: {}", OptionName(due_.front().option), ended.text));
     }
     return;
@@ -183,7 +187,7 @@ void ConnectionWitness::Missed(const ReceiveError& ended) {
                                 return !each.second.answer.is_complete() && MayTakeItsTime(each.second.request);
                               });
   if (left != exchanges_.end() && !takes_its_time) {
-    OutOfStep(spec::kTransmissionReplyPerRequest,
+    OutOfStep(spec::kTransmissionReplyPerRequest, SubjectOf(left->second),
               fmt::format("no reply, or no end of it, to {}: {}", Describe(left->second.request), ended.text));
   }
 }

@@ -14,6 +14,7 @@
 #include <string_view>
 #include <vector>
 
+#include "conformance/checks/subject.h"
 #include "conformance/session/session.h"
 #include "engine/exchange/exchange.h"
 
@@ -24,6 +25,7 @@ struct Breach {
   std::string_view requirement;
   std::string saw;
   std::string allowed;
+  Subject about = {};
 };
 
 class ConnectionWitness : public Witness {
@@ -45,7 +47,7 @@ class ConnectionWitness : public Witness {
   void ReceivedExportNameReply(const ExportNameReply& reply);
   void ReceivedOptionReply(const OptionReply& reply);
   void ReceivedReply(const ReplyHead& head, const ServerMessage& message);
-  void OutOfStep(std::string_view requirement, std::string saw);
+  void OutOfStep(std::string_view requirement, Subject about, std::string saw);
 
   bool looks_away_ = false;
   Negotiated state_;

@@ -58,13 +58,16 @@ std::optional<Worker::Trial> Worker::HarmOf(Checks suspects, const Check* victim
   if (!trial.died && !serves() && !serves()) {
     NoteDeath(trial, server.peer->Ended());
     trial.fell_silent = !trial.died;
-    trial.evidence.saw = trial.died ? trial.evidence.saw : "afterwards the server no longer serves an ordinary client";
+    if (trial.fell_silent) {
+      trial.Accuse("afterwards the server no longer serves an ordinary client", kStaysUp);
+    }
   }
   if (!trial.did_harm() && victim != nullptr) {
     const Trial shown = Try(*victim, server);
-    trial.evidence.standard_error = server.peer->StandardError();
+    const std::string standard_error = server.peer->StandardError();
     trial.fell_silent = shown.was_silent || (shown.did_harm() && !DoesHarmAlone(*victim, setup));
-    trial.evidence.saw = fmt::format("afterwards the server did not serve {}: {}", victim->id, shown.evidence.saw);
+    trial.Accuse(fmt::format("afterwards the server did not serve {}: {}", victim->id, shown.evidence.saw), kStaysUp);
+    trial.evidence.standard_error = standard_error;
   } else {
     trial.evidence.standard_error = server.peer->StandardError();
   }

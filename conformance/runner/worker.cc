@@ -7,6 +7,7 @@
 #include <string_view>
 #include <tuple>
 
+#include "conformance/runner/evidence.h"
 #include "conformance/runner/runner.h"
 #include "engine/base/check.h"
 
@@ -48,6 +49,7 @@ void SetClause(const spec::Requirement& clause, reports::Outcome& outcome) {
   outcome.level = clause.level;
   outcome.statement = clause.statement;
   outcome.section = clause.section;
+  outcome.link = spec::LinkTo(clause);
 }
 
 // What `seen` says in place of `judgement`, of a check of `requirement`: a check that could not judge met a wrong
@@ -62,10 +64,6 @@ std::optional<Breach> Outweighs(const Witnesses& seen, const Judgement& judgemen
     default:
       return {};
   }
-}
-
-reports::Evidence ShownBy(const Transcript& transcript) {
-  return {.sent = transcript.LastSent(), .place = transcript.Place(), .transcript = transcript.Text()};
 }
 
 std::chrono::milliseconds InMilliseconds(Transport::Clock::duration duration) {
@@ -189,7 +187,7 @@ std::expected<Profile, ProbeError> Worker::ProbeFresh(Peer& peer, Setup setup) {
   if (profile) {
     knowledge_.Learn(setup, *profile);
   } else {
-    profile.error().evidence = ShownBy(transcript);
+    profile.error().evidence = EvidenceOf(transcript, Inconclusive(profile.error().sentence));
     profile.error().evidence.standard_error = peer.StandardError();
     profile.error().evidence.ended = peer.Ended().value_or("");
   }
@@ -317,7 +315,7 @@ Worker::Trial Worker::Try(const Check& check, Server& server) {
   const bool waits_for_its_disk = check.setup == Setup::kOnStorage && trial.was_silent;
   if (auto breach = Outweighs(context.witnesses, judgement, spec::RequirementOf(check.id));
       breach && !waits_for_its_disk) {
-    judgement = Broken(std::move(breach->saw), breach->allowed);
+    judgement = About(std::move(breach->about), Broken(std::move(breach->saw), breach->allowed));
     judgement.requirement = breach->requirement;
   }
   if (trial.out_of_time && judgement.kind != Judgement::Kind::kNotApplicable) {
@@ -326,21 +324,26 @@ Worker::Trial Worker::Try(const Check& check, Server& server) {
     judgement.saw = fmt::format("the time for this check was over{}{}",
                                 judgement.saw.empty() ? "" : "; until then: ", judgement.saw);
   }
-  trial.evidence = ShownBy(transcript);
-  trial.evidence.allowed = judgement.allowed;
-  trial.evidence.saw = judgement.saw;
+  trial.evidence = EvidenceOf(transcript, judgement);
   trial.judgement = std::move(judgement);
+  trial.transcript = std::move(transcript);
   NoteDeath(trial, server.peer->Ended());
   return trial;
+}
+
+void Worker::Trial::Accuse(std::string saw, std::string_view allowed) {
+  const std::string_view requirement = judgement.requirement;
+  judgement = About({.is_last_sent = true}, Broken(std::move(saw), allowed));
+  judgement.requirement = requirement;
+  evidence = EvidenceOf(transcript, judgement);
 }
 
 void Worker::NoteDeath(Trial& trial, const std::optional<std::string>& ended) {
   if (ended && !trial.died) {
     trial.died = true;
+    const std::string before = trial.evidence.saw.empty() ? "" : trial.evidence.saw + "; then ";
+    trial.Accuse(fmt::format("{}the server {}", before, *ended), "a server stays up, whatever a client sends");
     trial.evidence.ended = *ended;
-    trial.judgement.kind = Judgement::Kind::kBroken;
-    trial.evidence.saw += fmt::format("{}the server {}", trial.evidence.saw.empty() ? "" : "; then ", *ended);
-    trial.evidence.allowed = "a server stays up, whatever a client sends";
   }
 }
 

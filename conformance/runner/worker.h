@@ -121,7 +121,8 @@ class Worker {
   // One run of a check and all that was seen.
   struct Trial {
     Judgement judgement;
-    reports::Evidence evidence;
+    Transcript transcript = {};
+    reports::Evidence evidence = {};
     bool died = false;         // The server did.
     bool fell_silent = false;  // It is up, and no longer serves an ordinary client.
     bool was_silent = false;   // Some answer was awaited in vain.
@@ -129,6 +130,8 @@ class Worker {
     bool out_of_time = false;  // Some wait may have been cut short.
 
     [[nodiscard]] bool did_harm() const { return died || fell_silent; }
+    // It broke the server by what it sent last.
+    void Accuse(std::string saw, std::string_view allowed);
   };
 
   Server& ServerFor(Setup setup);

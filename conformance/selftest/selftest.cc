@@ -94,7 +94,9 @@ Catch Run(const Fault& fault, const engine::ServerOptions& server, const Check& 
   return {.check = check.id,
           .expected = VerdictFor(Judgement::Kind::kBroken, spec::RequirementOf(check.id)),
           .got = outcome.verdict,
-          .saw = outcome.evidence.saw};
+          .saw = outcome.evidence.saw,
+          .shows_judged = std::ranges::count(outcome.evidence.messages, reports::Message::Part::kJudged,
+                                             &reports::Message::part) > 0};
 }
 
 // Runs the checks, those of gigabytes and of a thousand clients only if `large`, on a reference server without faults.

@@ -22,6 +22,7 @@ struct Catch {
   reports::Verdict expected = reports::Verdict::kFail;  // By the level of the check's requirement: fail or warn.
   reports::Verdict got = reports::Verdict::kPass;
   std::string saw = {};           // The evidence, for people.
+  bool shows_judged = false;      // The evidence has the message that the verdict is about.
   std::string_view why_not = {};  // Why the fault cannot be inside TLS, where it is to be caught there; else empty.
   [[nodiscard]] bool caught() const { return got == expected; }
   // Whether it came as it had to. What is caught after all needs no excuse.

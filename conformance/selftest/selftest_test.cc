@@ -49,6 +49,8 @@ void ExpectAllCaught(const SelfTest& result) {
     for (const Catch& each : row.catches) {
       EXPECT_TRUE(each.holds()) << row.fault.name << ": " << each.check << " says " << reports::Word(each.got)
                                 << " and not " << reports::Word(each.expected) << ": " << each.saw << each.why_not;
+      EXPECT_TRUE(each.shows_judged || !each.caught())
+          << row.fault.name << ": " << each.check << " shows no message that was judged";
     }
   }
   for (const std::string_view check : result.checks_unproven) {

@@ -49,52 +49,6 @@ std::uint32_t Answer::error() const {
   return NbdError::kOk;
 }
 
-void Transcript::Add(Line line) {
-  if (lines_.size() == kLinesMax) {
-    lines_.erase(lines_.begin() + kLinesMax / 2);  // The start and the end say most; the middle goes.
-    ++dropped_;
-  }
-  lines_.push_back(std::move(line));
-}
-
-std::string Transcript::LastSent() const {
-  for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) {
-    if (line->direction == Direction::kSent) {
-      return line->text;
-    }
-  }
-  return {};
-}
-
-std::string Transcript::Place() const {
-  for (auto line = lines_.rbegin(); line != lines_.rend(); ++line) {
-    if (line->direction == Direction::kReceived) {
-      const auto number = static_cast<std::uint64_t>(lines_.rend() - line) + dropped_;
-      return fmt::format("line {}, byte {} from the server", number, line->offset);
-    }
-  }
-  return lines_.empty() ? "" : "no message from the server yet";
-}
-
-std::vector<std::string> Transcript::Text() const {
-  std::vector<std::string> text;
-  for (std::size_t i = 0; i < lines_.size(); ++i) {
-    const bool past_the_gap = dropped_ > 0 && i >= kLinesMax / 2;
-    if (past_the_gap && i == kLinesMax / 2) {
-      text.push_back(fmt::format("     -- {} lines left out", dropped_));
-    }
-    const Line& line = lines_[i];
-    const std::string connection = line.connection == 1 ? "" : std::to_string(line.connection);
-    const std::string number = fmt::format("{:>4}", i + 1 + (past_the_gap ? dropped_ : 0));
-    const std::string mark = line.direction == Direction::kNote ? "--"
-                             : line.direction == Direction::kSent
-                                 ? fmt::format("C{}> @{} +{} ", connection, line.offset, line.length)
-                                 : fmt::format("S{}< @{} +{} ", connection, line.offset, line.length);
-    text.push_back(fmt::format("{} {} {}", number, mark, line.text));
-  }
-  return text;
-}
-
 Session::Session(std::unique_ptr<Transport> transport, const Limits& limits, Transcript& transcript, int connection,
                  const TlsCredentials* tls)
     : ClientNegotiation({.bytes_max = limits.option_bytes_max, .messages_max = limits.messages_max}),
@@ -102,14 +56,17 @@ Session::Session(std::unique_ptr<Transport> transport, const Limits& limits, Tra
       limits_(limits),
       transcript_(&transcript),
       recording_(limits.new_recording ? &limits.new_recording() : nullptr),
-      connection_(connection) {
+      connection_(connection),
+      cookie_(static_cast<std::uint64_t>(connection - 1) << 32) {
   if (tls != nullptr) {
     credentials_ = *tls;
     wants_tls_ = true;
   }
 }
 
-void Session::Note(std::string text) { transcript_->Add({.connection = connection_, .text = std::move(text)}); }
+void Session::Note(std::string text) {
+  transcript_->Add({.connection = connection_, .what = {.text = std::move(text)}});
+}
 
 Transport::Clock::time_point Session::Until(std::chrono::milliseconds wait) const {
   return std::min(limits_.deadline, Transport::Clock::now() + wait);
@@ -131,32 +88,36 @@ Session::Prepared Session::Prepare(const ClientMessage& message) {
   if (witness_ != nullptr) {
     witness_->Sent(message);
   }
-  return {.bytes = Encode(message), .what = Describe(message)};
+  const auto* request = std::get_if<Request>(&message);
+  return {.bytes = Encode(message),
+          .line = {.what = DescribeFields(message),
+                   .cookie = request != nullptr ? std::optional(request->cookie) : std::nullopt}};
 }
 
 void Session::SendMessage(const ClientMessage& message) {
   Prepared prepared = Prepare(message);
-  SendBytes(prepared.bytes, std::move(prepared.what));
+  AddSent(prepared.bytes.size(), std::move(prepared.line));
+  SendOut(prepared.bytes);
 }
 
 void Session::SendTogether(std::span<const ClientMessage> messages) {
-  constexpr std::size_t kDescribedMax = 8;
-  Prepared all{.bytes = {}, .what = fmt::format("in one piece, {} messages: ", messages.size())};
-  for (std::size_t i = 0; i < messages.size(); ++i) {
-    const Prepared prepared = Prepare(messages[i]);
-    all.bytes.insert(all.bytes.end(), prepared.bytes.begin(), prepared.bytes.end());
-    if (i < kDescribedMax) {
-      all.what += (i == 0 ? "" : "; ") + prepared.what;
-    }
+  Bytes all;
+  Note(fmt::format("the next {} messages go in one piece", messages.size()));
+  for (const ClientMessage& message : messages) {
+    Prepared prepared = Prepare(message);
+    AddSent(prepared.bytes.size(), std::move(prepared.line));
+    all.insert(all.end(), prepared.bytes.begin(), prepared.bytes.end());
   }
-  SendBytes(all.bytes, std::move(all.what));
+  SendOut(all);
 }
 
 void Session::SendInPieces(const ClientMessage& message, std::size_t piece_bytes) {
-  const Prepared prepared = Prepare(message);
-  for (std::size_t begin = 0; begin < prepared.bytes.size(); begin += piece_bytes) {
-    SendBytes(ByteView(prepared.bytes).subspan(begin, std::min(piece_bytes, prepared.bytes.size() - begin)),
-              begin == 0 ? "in pieces: " + prepared.what : "(more of it)");
+  Prepared prepared = Prepare(message);
+  const ByteView bytes = prepared.bytes;
+  Note(fmt::format("the next message goes in pieces of {} bytes", piece_bytes));
+  AddSent(bytes.size(), std::move(prepared.line));
+  for (std::size_t begin = 0; begin < bytes.size(); begin += piece_bytes) {
+    SendOut(bytes.subspan(begin, std::min(piece_bytes, bytes.size() - begin)));
   }
 }
 
@@ -164,16 +125,20 @@ void Session::SendRaw(ByteView bytes, std::string what) {
   if (witness_ != nullptr) {
     witness_->SentBytes();
   }
-  SendBytes(bytes, std::move(what));
+  AddSent(bytes.size(), {.what = {.text = std::move(what)}});
+  SendOut(bytes);
 }
 
-void Session::SendBytes(ByteView bytes, std::string what) {
-  transcript_->Add({.connection = connection_,
-                    .direction = Transcript::Direction::kSent,
-                    .offset = sent_bytes_,
-                    .length = bytes.size(),
-                    .text = std::move(what)});
-  sent_bytes_ += bytes.size();
+void Session::AddSent(std::uint64_t length, Transcript::Line line) {
+  line.connection = connection_;
+  line.from = Transcript::From::kClient;
+  line.offset = sent_bytes_;
+  line.length = length;
+  transcript_->Add(std::move(line));
+  sent_bytes_ += length;
+}
+
+void Session::SendOut(ByteView bytes) {
   if (recording_ != nullptr) {
     Keep(bytes, recording_->client);
   }
@@ -266,11 +231,13 @@ Received<ServerMessage> Session::NextUntil(Transport::Clock::time_point deadline
   while (!over_) {
     if (auto next = decoder_.Next()) {
       if (auto* placed = std::get_if<PlacedServerMessage>(&*next)) {
+        const auto head = HeadOf(placed->message);
         transcript_->Add({.connection = connection_,
-                          .direction = Transcript::Direction::kReceived,
+                          .from = Transcript::From::kServer,
                           .offset = placed->offset,
                           .length = placed->length,
-                          .text = Describe(placed->message)});
+                          .what = DescribeFields(placed->message),
+                          .cookie = head ? std::optional(head->cookie) : std::nullopt});
         if (witness_ != nullptr) {
           witness_->Received(placed->message);
         }
@@ -415,6 +382,7 @@ Received<Answer> Session::Ask(Request request) {
 
 void Session::Disconnect() {
   Send(Request{.type = CommandType::kDisc, .cookie = NextCookie()});
+  transcript_->MarkFarewell();
   ShutdownSending();
 }
 

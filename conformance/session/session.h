@@ -19,6 +19,7 @@
 
 #include "conformance/peer/target.h"
 #include "conformance/peer/tls_transport.h"
+#include "conformance/session/transcript.h"
 #include "engine/base/bytes.h"
 #include "engine/negotiation/client_negotiation.h"
 #include "engine/wire/messages.h"
@@ -56,47 +57,6 @@ struct Recording {
   Bytes client = {};
   Bytes server = {};
   auto operator<=>(const Recording&) const = default;
-};
-
-// What both sides sent on one connection, decoded, with its place in the stream.
-class Transcript {
- public:
-  enum class Direction { kSent, kReceived, kNote };
-
-  struct Line {
-    int connection = 1;  // Counted from 1 within a check.
-    Direction direction = Direction::kNote;
-    std::uint64_t offset = 0;  // Of the first byte in its direction's stream.
-    std::uint64_t length = 0;  // Bytes.
-    std::string text;          // Decoded, escaped, for people.
-  };
-
-  // Keeps at most kLinesMax lines: the first half of what came first and then the newest.
-  void Add(Line line);
-
-  [[nodiscard]] const std::vector<Line>& lines() const { return lines_; }
-  [[nodiscard]] std::uint64_t dropped_line_count() const { return dropped_; }
-
-  // The last line sent, without its mark; empty when there is none.
-  [[nodiscard]] std::string LastSent() const;
-
-  // Where the conversation stands: "line 14, byte 1342 from the server".
-  [[nodiscard]] std::string Place() const;
-
-  // One line each, numbered: "   3 C> @16 +20  NBD_OPT_GO, 20 bytes", "   4 S< ...", "   5 -- connection closed"; a
-  // second connection's lines have "C2>", "S2<".
-  [[nodiscard]] std::vector<std::string> Text() const;
-
-  // Whether some wait for a message was in vain.
-  [[nodiscard]] bool has_silence() const { return has_silence_; }
-  void NoteSilence() { has_silence_ = true; }
-
-  static constexpr std::size_t kLinesMax = 400;
-
- private:
-  bool has_silence_ = false;
-  std::vector<Line> lines_;
-  std::uint64_t dropped_ = 0;
 };
 
 // Sees everything that passes on a session.
@@ -148,7 +108,8 @@ class Session : public ClientNegotiation {
   // Closes our sending side.
   void ShutdownSending();
 
-  // A cookie not used before in this session.
+  // A cookie not used before in this session, nor by NextCookie in another one of the same transcript: there it names
+  // one request.
   std::uint64_t NextCookie() { return ++cookie_; }
 
   // --- Receiving ---
@@ -215,10 +176,11 @@ class Session : public ClientNegotiation {
   // A message in the form of headers that is agreed, and what it is, for the transcript. Its reply is expected.
   struct Prepared {
     Bytes bytes;
-    std::string what;
+    Transcript::Line line;
   };
   Prepared Prepare(const ClientMessage& message);
-  void SendBytes(ByteView bytes, std::string what);
+  void AddSent(std::uint64_t length, Transcript::Line line);
+  void SendOut(ByteView bytes);
   Received<ServerMessage> NextUntil(Transport::Clock::time_point deadline);
   [[nodiscard]] Transport::Clock::time_point Until(std::chrono::milliseconds wait) const;
   Ending ReceiveMore(Transport::Clock::time_point deadline);
@@ -233,7 +195,7 @@ class Session : public ClientNegotiation {
   Recording* recording_;
   Witness* witness_ = nullptr;
   int connection_;
-  std::uint64_t cookie_ = 0;
+  std::uint64_t cookie_;  // The last one given.
   std::uint64_t sent_bytes_ = 0;
   std::uint64_t received_bytes_ = 0;
   std::uint64_t greeting_bytes_ = kGreetingBytes;

@@ -146,24 +146,32 @@ TEST(Session, SilenceIsSilenceOnlyWhileConnected) {
 TEST(Transcript, KeepsBothEndsOfALongConversation) {
   Transcript transcript;
   for (int i = 0; i < 1000; ++i) {
-    transcript.Add({.text = "note " + std::to_string(i)});
+    transcript.Add({.what = {.text = "note " + std::to_string(i)}});
   }
   const auto text = transcript.Text();
   EXPECT_EQ(text.front(), "   1 -- note 0");
   EXPECT_EQ(text.back(), "1000 -- note 999");
   EXPECT_EQ(text.size(), Transcript::kLinesMax + 1);
-  EXPECT_EQ(transcript.dropped_line_count(), 600U);
+  EXPECT_EQ(text[Transcript::kLinesMax / 2], "     -- 600 lines left out");
 }
 
-TEST(Transcript, SaysWhereTheConversationStands) {
+TEST(Transcript, HasTheFieldsOfEachMessageAndItsBytes) {
   Transcript transcript;
-  EXPECT_EQ(transcript.Place(), "");
-  transcript.Add({.direction = Transcript::Direction::kSent, .text = "hello"});
-  EXPECT_EQ(transcript.Place(), "no message from the server yet");
-  transcript.Add({.direction = Transcript::Direction::kReceived, .offset = 18, .length = 20, .text = "hi"});
-  transcript.Add({.text = "gone"});
-  EXPECT_EQ(transcript.Place(), "line 2, byte 18 from the server");
-  EXPECT_EQ(transcript.LastSent(), "hello");
+  Session session = Hearing({engine::Greeting{}}, transcript, Ending::kTimedOut);
+  ASSERT_TRUE(session.Greet());
+  ASSERT_EQ(transcript.lines().size(), 2U);
+  const reports::Message flags = transcript.MessageAt(1);
+  EXPECT_EQ(LineOf(flags), "   2 C> @0 +4  client flags C_FIXED_NEWSTYLE|C_NO_ZEROES");
+  EXPECT_EQ(flags.name, "client flags");
+  ASSERT_EQ(flags.fields.size(), 1U);
+  EXPECT_EQ(flags.fields.front().value, "C_FIXED_NEWSTYLE|C_NO_ZEROES");
+}
+
+TEST(Session, NoTwoOfATranscriptUseOneCookie) {
+  Transcript transcript;
+  Session first(std::make_unique<Recited>(std::deque<Bytes>{}, Ending::kClosed), {}, transcript, 1);
+  Session second(std::make_unique<Recited>(std::deque<Bytes>{}, Ending::kClosed), {}, transcript, 2);
+  EXPECT_NE(first.NextCookie(), second.NextCookie());
 }
 
 TEST(Probe, LearnsWhatTheReferenceServerOffers) {

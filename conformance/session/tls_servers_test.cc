@@ -26,7 +26,7 @@ class TlsServers : public PeerFixture {
     }
     const auto profile = Probe(**peer, {.export_name = target.ExportName(), .may_write = true}, transcript);
     const bool has_tls = std::ranges::any_of(transcript.lines(), [](const Transcript::Line& line) {
-      return line.text.starts_with("TLS begins: TLSv1.3, ");
+      return line.what.text.starts_with("TLS begins: TLSv1.3, ");
     });
     EXPECT_EQ(has_tls, (*peer)->tls() != nullptr);
     EXPECT_TRUE(profile) << profile.error().sentence;

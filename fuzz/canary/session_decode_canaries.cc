@@ -176,7 +176,7 @@ struct WritesSilenceDown : Session {  // In the transcript, as if the server had
       : Session(std::move(transport), limits, transcript), transcript(transcript) {}
   std::optional<std::string> ExpectSilence() {
     auto heard = Session::ExpectSilence();
-    transcript.Add({.direction = Transcript::Direction::kReceived, .text = heard.value_or("nothing")});
+    transcript.Add({.from = Transcript::From::kServer, .what = {.text = heard.value_or("nothing")}});
     return heard;
   }
 

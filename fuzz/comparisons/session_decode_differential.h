@@ -62,7 +62,7 @@ class SessionDecodeDifferential {
  private:
   static constexpr std::size_t kByteByByteMax = 256;  // Longer ones would only be slow.
 
-  using Direction = conformance::Transcript::Direction;
+  using Speaker = conformance::Transcript::From;
   using How = conformance::ReceiveError::Kind;
 
   static bool IsOver(const SessionOutcome& outcome) { return outcome.ended && outcome.ended != How::kUnexpected; }
@@ -105,9 +105,9 @@ class SessionDecodeDifferential {
     std::string saw;
     std::uint64_t sent_bytes = 0;
     for (const conformance::Transcript::Line& line : transcript.lines()) {
-      if (line.direction == Direction::kReceived) {
-        saw += PrintLine(line.offset, line.length, line.text);
-      } else if (line.direction == Direction::kSent) {
+      if (line.from == Speaker::kServer) {
+        saw += PrintLine(line.offset, line.length, line.what.text);
+      } else if (line.from == Speaker::kClient) {
         if (auto found = Compare("transcript of what was sent", sent_bytes, line.offset)) {
           return found;
         }

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "engine/spec/catalogue.h"
+#include "reports/model/evidence.h"
 
 namespace nbdspec::reports {
 
@@ -33,17 +34,6 @@ inline std::string_view Word(Verdict verdict) {
       "pass", "fail", "warn", "n/a", "skip", "inconclusive", "flaky"};
   return kWords.at(static_cast<std::size_t>(verdict));
 }
-
-// What a verdict rests on. Empty strings where there is nothing to say.
-struct Evidence {
-  std::string sent;                     // What nbdspec sent.
-  std::string allowed;                  // What the clause allows.
-  std::string saw;                      // What came back.
-  std::string place;                    // Where in the transcript: "line 14, byte 1342 from the server".
-  std::vector<std::string> transcript;  // The conversation, one line each.
-  std::string standard_error;           // The end of the server's, when nbdspec started it.
-  std::string ended;                    // How the server ended meanwhile ("killed by SIGSEGV"); empty when it did not.
-};
 
 // What a list of expected failures says of an outcome (conformance/expected).
 enum class Overlay {
@@ -73,12 +63,25 @@ struct Outcome {
   spec::Level level = spec::Level::kMust;
   std::string statement;  // The clause in our words.
   std::string section;    // Of the specification.
+  std::string link;       // To that section, at the revision that the clause was read in; empty where there is none.
   Verdict verdict = Verdict::kPass;
   Evidence evidence;
   std::string replay;  // The command line that runs it again.
   double duration_ms = 0;
   Expectation expectation;
 };
+
+// Why the verdict is not what the level of the clause would make one think; empty where it is.
+inline std::string_view NoteOn(const Outcome& outcome) {
+  const bool is_must = outcome.level == spec::Level::kMust || outcome.level == spec::Level::kMustNot;
+  if (outcome.verdict == Verdict::kWarn && is_must) {
+    return "a warning, not a failure: the text of the specification can be read in more than one way";
+  }
+  if (outcome.verdict == Verdict::kFail && !is_must) {
+    return "a failure whatever the clause says: the server did not go on serving";
+  }
+  return "";
+}
 
 // An entry of a list of expected failures that no longer holds.
 struct StaleEntry {

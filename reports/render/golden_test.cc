@@ -1,13 +1,16 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The three reports of one run that has every verdict, against files. BUILD says how to rewrite them.
+// The reports of one run that has every verdict, against files. BUILD says how to rewrite them.
 
 #include <gtest/gtest.h>
 
+#include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <fstream>
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "engine/spec/ids.h"
 #include "reports/render/read_json.h"
@@ -59,15 +62,33 @@ Outcome Failure() {
       .saw =
           "two descriptors:\nasked    [0, 65536)        |--------|\nreply    data 32768        |----|\n"
           "         hole 32768             |----|",
-      .place = "line 14, byte 1342 from the server",
+      .place = "line 8, byte 112 from the server",
       .transcript = {},
       .standard_error =
           "nbdkit: memory[1]: debug: extents count=65536 offset=0 req_one=1\n"
           "nbdkit: memory[1]: error: \x1b[31mnot red\x1b[0m\n",
   };
-  for (int i = 1; i <= 12; ++i) {
-    outcome.evidence.transcript.push_back("C> @" + std::to_string(16 * i) + " +28  NBD_CMD_READ [0, 512)");
+  for (std::uint64_t i = 1; i <= 12; ++i) {
+    Message message{.line = i, .from = i % 2 == 1 ? Message::From::kClient : Message::From::kServer, .offset = 14 * i};
+    message.length = 28;
+    message.name = i % 2 == 1 ? "NBD_CMD_BLOCK_STATUS" : "NBD_REPLY_TYPE_BLOCK_STATUS";
+    message.fields = {{.name = "cookie", .value = std::to_string((i + 1) / 2)}};
+    message.text = message.name + " cookie " + message.fields.front().value;
+    message.part = i == 7 ? Message::Part::kAsked : i == 8 ? Message::Part::kJudged : Message::Part::kNone;
+    if (i == 8) {
+      message.fields.push_back({.name = "descriptors", .value = "32768:0x0, 32768:0x3", .is_judged = true});
+      message.text += ", 2 descriptors 32768:0x0, 32768:0x3";
+    }
+    outcome.evidence.transcript.push_back(LineOf(message));
+    outcome.evidence.messages.push_back(std::move(message));
   }
+  outcome.evidence.bars = {
+      {.who = "asked", .stretches = {{.begin = 0, .end = 65536}}},
+      {.who = "\"base:allocation\"",
+       .stretches = {{.begin = 0, .end = 32768, .said = "data"},
+                     {.begin = 32768, .end = 65536, .said = "hole, zero", .is_judged = true}}},
+  };
+  outcome.link = "https://example.org/proto.md#command-flags";
   return outcome;
 }
 

@@ -18,6 +18,40 @@ namespace nbdspec::reports {
 template <typename Thing, typename Type>
 concept Is = std::same_as<std::remove_const_t<Thing>, Type>;
 
+template <Is<MessageField> Thing, typename Visit>
+void VisitMembers(Thing& field, const Visit& visit) {
+  visit("name", field.name);
+  visit("value", field.value);
+  visit("judged", field.is_judged);
+}
+
+template <Is<Message> Thing, typename Visit>
+void VisitMembers(Thing& message, const Visit& visit) {
+  visit("line", message.line);
+  visit("from", message.from);
+  visit("connection", message.connection);
+  visit("part", message.part);
+  visit("offset", message.offset);
+  visit("length", message.length);
+  visit("text", message.text);
+  visit("name", message.name);
+  visit("fields", message.fields);
+}
+
+template <Is<Stretch> Thing, typename Visit>
+void VisitMembers(Thing& stretch, const Visit& visit) {
+  visit("begin", stretch.begin);
+  visit("end", stretch.end);
+  visit("said", stretch.said);
+  visit("judged", stretch.is_judged);
+}
+
+template <Is<Bar> Thing, typename Visit>
+void VisitMembers(Thing& bar, const Visit& visit) {
+  visit("who", bar.who);
+  visit("stretches", bar.stretches);
+}
+
 template <Is<Evidence> Thing, typename Visit>
 void VisitMembers(Thing& evidence, const Visit& visit) {
   visit("sent", evidence.sent);
@@ -27,6 +61,8 @@ void VisitMembers(Thing& evidence, const Visit& visit) {
   visit("transcript", evidence.transcript);
   visit("standard_error", evidence.standard_error);
   visit("ended", evidence.ended);
+  visit("messages", evidence.messages);
+  visit("bars", evidence.bars);
 }
 
 template <Is<Expectation> Thing, typename Visit>
@@ -45,6 +81,7 @@ void VisitMembers(Thing& outcome, const Visit& visit) {
   visit("verdict", outcome.verdict);
   visit("statement", outcome.statement);
   visit("section", outcome.section);
+  visit("link", outcome.link);
   visit("evidence", outcome.evidence);
   visit("replay", outcome.replay);
   visit("duration_ms", outcome.duration_ms);
@@ -90,6 +127,10 @@ template <>
 inline constexpr int kWordCount<Verdict> = kVerdictCount;
 template <>
 inline constexpr int kWordCount<spec::Level> = static_cast<int>(spec::Level::kMay) + 1;
+template <>
+inline constexpr int kWordCount<Message::From> = 3;
+template <>
+inline constexpr int kWordCount<Message::Part> = 3;
 template <>
 inline constexpr int kWordCount<Overlay> = static_cast<int>(Overlay::kStale) + 1;
 

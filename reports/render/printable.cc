@@ -61,11 +61,13 @@ std::string Escape(std::string_view text, bool keep_line_feeds) {
   return out;
 }
 
+// Whether a byte goes on with a character of UTF-8.
+bool IsContinuation(char c) { return (static_cast<unsigned char>(c) & 0xc0) == 0x80; }
+
 // The number of bytes that the first `columns` characters of `text` take, or all of them.
 std::size_t BytesOf(std::string_view text, std::size_t columns) {
   for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool starts_character = (static_cast<unsigned char>(text[i]) & 0xc0) != 0x80;
-    if (starts_character && columns-- == 0) {
+    if (!IsContinuation(text[i]) && columns-- == 0) {
       return i;
     }
   }
@@ -101,14 +103,25 @@ std::string Printable(std::string_view text) { return Escape(text, /*keep_line_f
 std::string PrintableLines(std::string_view text) { return Escape(text, /*keep_line_feeds=*/true); }
 
 std::string Shortened(std::string_view text, std::size_t bytes_max) {
-  if (text.size() <= bytes_max) {
-    return std::string(text);
+  const std::string_view kept = FirstOf(text, bytes_max);
+  return kept.size() == text.size() ? std::string(text) : std::string(kept) + "...";
+}
+
+std::string_view FirstOf(std::string_view text, std::size_t bytes_max) {
+  std::size_t kept = std::min(text.size(), bytes_max);
+  for (int i = 0; i < 3 && kept < text.size() && kept > 0 && IsContinuation(text[kept]); ++i) {
+    --kept;
   }
-  std::size_t kept = bytes_max;
-  while (kept > 0 && (static_cast<unsigned char>(text[kept]) & 0xc0) == 0x80) {
-    --kept;  // Half a character would be no UTF-8.
+  return text.substr(0, kept);
+}
+
+std::string_view LastOf(std::string_view text, std::size_t bytes_max) {
+  const std::size_t cut = text.size() - std::min(text.size(), bytes_max);
+  text.remove_prefix(cut);
+  for (int i = 0; i < 3 && cut > 0 && !text.empty() && IsContinuation(text.front()); ++i) {
+    text.remove_prefix(1);
   }
-  return std::string(text.substr(0, kept)) + "...";
+  return text;
 }
 
 std::vector<std::string> Wrap(std::string_view text, std::size_t columns) {

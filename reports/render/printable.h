@@ -6,6 +6,7 @@
 
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,10 @@ std::string Printable(std::string_view text);
 
 // The same, but line feeds stay.
 std::string PrintableLines(std::string_view text);
+
+// The first, or the last, `bytes_max` bytes of `text`, or less: half a character would look like the peer's fault.
+std::string_view FirstOf(std::string_view text, std::size_t bytes_max);
+std::string_view LastOf(std::string_view text, std::size_t bytes_max);
 
 // `text`, or as many of its characters as fit into `bytes_max` bytes, and "...". `text` is printable.
 std::string Shortened(std::string_view text, std::size_t bytes_max);

@@ -55,15 +55,9 @@ std::vector<std::string> LinesOf(std::string_view text) {
 }
 
 std::string Clipped(std::string_view text, bool verbose) {
-  if (verbose || text.size() <= kFieldBytesShown) {
-    return std::string(text);
-  }
-  // Half a character would look like the peer's fault.
-  std::size_t kept = kFieldBytesShown;
-  while (kept > kFieldBytesShown - 4 && (static_cast<unsigned char>(text[kept]) & 0xc0) == 0x80) {
-    --kept;
-  }
-  return fmt::format("{} (and {} more bytes: --verbose)", text.substr(0, kept), text.size() - kept);
+  const std::string_view kept = verbose ? text : FirstOf(text, kFieldBytesShown);
+  return kept.size() == text.size() ? std::string(text)
+                                    : fmt::format("{} (and {} more bytes: --verbose)", kept, text.size() - kept.size());
 }
 
 // "  label    text", wrapped and indented; nothing when `text` is empty. `text` may hold anything.
@@ -75,6 +69,20 @@ std::string Field(std::string_view label, std::string_view text, const TextOptio
                   options.color);
 }
 
+// The same on one line, for copying.
+std::string Unwrapped(std::string_view label, std::string_view text, const TextOptions& options) {
+  return text.empty() ? "" : Labelled(label, std::vector{Printable(text)}, options.color);
+}
+
+// `line` in lines that fit. The rest of a wrapped line is indented, so that it cannot look like another line.
+void AddWrapped(std::string_view line, const TextOptions& options, std::vector<std::string>& out) {
+  const std::vector<std::string> pieces =
+      Wrap(Printable(Clipped(line, options.verbose)), options.columns - kIndent - 2);
+  for (std::size_t i = 0; i < pieces.size(); ++i) {
+    out.push_back((i == 0 ? "" : "  ") + pieces[i]);
+  }
+}
+
 // The last `shown` of `lines` below a line that says how many came before; all of them when verbose.
 std::string Tail(std::string_view label, std::span<const std::string> lines, std::size_t shown,
                  const TextOptions& options) {
@@ -84,14 +92,39 @@ std::string Tail(std::string_view label, std::span<const std::string> lines, std
     lines = lines.last(shown);
   }
   for (const std::string& line : lines) {
-    // The rest of a wrapped line is indented, so that it cannot look like another line.
-    const std::vector<std::string> pieces =
-        Wrap(Printable(Clipped(line, options.verbose)), options.columns - kIndent - 2);
-    for (std::size_t i = 0; i < pieces.size(); ++i) {
-      out.push_back((i == 0 ? "" : "  ") + pieces[i]);
-    }
+    AddWrapped(line, options, out);
   }
   return Labelled(label, out, options.color);
+}
+
+// Of the conversation what was judged, marked, and the lines nearest to it; all of it when verbose.
+std::string Talk(const Evidence& evidence, const TextOptions& options) {
+  const std::vector<Message>& messages = evidence.messages;
+  if (messages.empty()) {
+    return Tail("talk", evidence.transcript, kTranscriptLinesShown, options);
+  }
+  constexpr std::string_view kMarks[] = {"   ", " ? ", "-> "};  // In the order of Message::Part.
+  const auto mark_of = [&](const Message& message) { return kMarks[static_cast<std::size_t>(message.part)]; };
+  std::vector<std::string> out;
+  if (options.verbose) {
+    for (const std::string& line : evidence.transcript) {
+      const auto same = std::ranges::find(messages, line, LineOf);
+      AddWrapped(std::string(same == messages.end() ? kMarks[0] : mark_of(*same)) + line, options, out);
+    }
+    return Labelled("talk", out, options.color);
+  }
+  std::uint64_t line_before = 0;
+  std::vector<Message::Part> parts;
+  std::ranges::transform(messages, std::back_inserter(parts), &Message::part);
+  for (const std::size_t index : NearestToVerdict(parts, kTranscriptLinesShown)) {
+    const Message& message = messages[index];
+    if (message.line > line_before + 1) {
+      out.push_back(fmt::format("({} lines: --verbose)", message.line - line_before - 1));
+    }
+    AddWrapped(std::string(mark_of(message)) + LineOf(message), options, out);
+    line_before = message.line;
+  }
+  return Labelled("talk", out, options.color);
 }
 
 }  // namespace
@@ -109,17 +142,14 @@ std::string OutcomeDetails(const Outcome& outcome, const TextOptions& options) {
   const Evidence& evidence = outcome.evidence;
   const bool is_anothers = !outcome.id.starts_with(outcome.requirement);  // Seen in a check of another clause.
   std::string out = Field("breaks", is_anothers ? outcome.requirement : "", options) +
-                    Field("clause", outcome.statement, options) + Field("spec", outcome.section, options) +
+                    Field("clause", outcome.statement, options) + Field("note", NoteOn(outcome), options) +
+                    Field("spec", outcome.section, options) + Unwrapped("link", outcome.link, options) +
                     Field("sent", evidence.sent, options) + Field("allowed", evidence.allowed, options) +
                     Field("saw", evidence.saw, options) + Field("place", evidence.place, options);
   if (options.verbose || outcome.verdict != Verdict::kWarn) {
-    out += Tail("talk", evidence.transcript, kTranscriptLinesShown, options) +
-           Tail("stderr", LinesOf(evidence.standard_error), kErrorLinesShown, options);
+    out += Talk(evidence, options) + Tail("stderr", LinesOf(evidence.standard_error), kErrorLinesShown, options);
   }
-  if (!outcome.replay.empty()) {
-    out += Labelled("replay", std::vector{Printable(outcome.replay)}, options.color);
-  }
-  return out;
+  return out + Unwrapped("replay", outcome.replay, options);
 }
 
 std::string Reason(const Outcome& outcome) {

@@ -212,7 +212,7 @@ Step CompareInFlight(std::vector<Entered>& readers, const KnownEdge& known, Atte
       if (!judgement.holds()) {
         judgement.saw =
             fmt::format("{} on connection {} of {}: {}", Describe(read), i + 1, readers.size(), judgement.saw);
-        return Stop(std::move(judgement));
+        return Stop(About(SubjectOf(read), std::move(judgement)));
       }
     }
   }

@@ -43,9 +43,10 @@ Judgement ShowsEither(CheckContext& context) {
       NBDSPEC_TRY(found, attempts.Await(entered, request));
       const auto either = found ? before.FirstNeither(*found, write) : std::nullopt;
       if (either) {
-        return Broken(fmt::format("a READ in flight with {} shows byte {} at {}", Describe(write),
-                                  (*found)[*either - request.offset], *either),
-                      kAllowed);
+        return About(SubjectOf(request),
+                     Broken(fmt::format("a READ in flight with {} shows byte {} at {}", Describe(write),
+                                        (*found)[*either - request.offset], *either),
+                            kAllowed));
       }
     }
   }

@@ -120,8 +120,9 @@ std::expected<std::optional<Bytes>, Judgement> Attempts::Await(Entered& entered,
   }
   auto bytes = BytesRead(read, answer);
   if (!bytes) {
-    return Stop(Broken(fmt::format("{} succeeds, but gives some bytes twice or not at all", Describe(read)),
-                       "each byte that is asked for, once"));
+    return Stop(About(SubjectOf(read),
+                      Broken(fmt::format("{} succeeds, but gives some bytes twice or not at all", Describe(read)),
+                             "each byte that is asked for, once")));
   }
   return std::move(bytes);
 }

@@ -240,9 +240,11 @@ Judgement ClaimsNoDataZero(CheckContext& context) {
       for (const KnownStretch& each : stretches) {
         NBDSPEC_TRY(found, asker.FindNonZero(Intersect(claimed, each.range())));
         if (found) {
-          return Broken(fmt::format("the answer to {} claims that [{}, {}) reads as zeroes, but byte {} is not zero",
-                                    Text(StatusRequest{.asked = range}), claimed.begin, claimed.end, *found),
-                        "ZERO only where every byte reads as zero");
+          return About(
+              WithTruth(SubjectOf(exchange), claimed, *found),
+              Broken(fmt::format("the answer to {} claims that [{}, {}) reads as zeroes, but byte {} is not zero",
+                                 Text(StatusRequest{.asked = range}), claimed.begin, claimed.end, *found),
+                     "ZERO only where every byte reads as zero"));
         }
       }
     }

@@ -134,12 +134,13 @@ Judgement HundredsOfReads(CheckContext& context) {
       NBDSPEC_TRY(answer, entered.session.NextAnswer(cookie));
       const auto found = BytesRead(RequestFor(CommandType::kRead, range), answer);
       if (!found) {
-        return Broken(fmt::format("a READ after {} others: {}", i, ErrorName(answer.error())), "it succeeds as before");
+        return About({.cookie = cookie}, Broken(fmt::format("a READ after {} others: {}", i, ErrorName(answer.error())),
+                                                "it succeeds as before"));
       }
       Judgement judgement = Compare(*found, stretch.BytesOf(range), range.begin, "the same bytes each time");
       if (!judgement.holds()) {
         judgement.saw = fmt::format("a READ after {} others: {}", i, judgement.saw);
-        return judgement;
+        return About({.cookie = cookie}, std::move(judgement));
       }
     }
   }

@@ -383,8 +383,9 @@ Judgement EachIsAnsweredOnce(CheckContext& context) {
   NBDSPEC_TRY(changes, ChangeWhileItFails(context));
   const Batch& batch = changes.batch;
   if (changes.were_answered && !batch.late.empty()) {
-    return Broken(fmt::format("{}, for a request that was answered already", Describe(batch.late.front())),
-                  "one reply to each request");
+    return About(SubjectOf(batch.late.front()),
+                 Broken(fmt::format("{}, for a request that was answered already", Describe(batch.late.front())),
+                        "one reply to each request"));
   }
   if (changes.were_answered && changes.is_read_answered) {
     return Holds();
@@ -393,8 +394,9 @@ Judgement EachIsAnsweredOnce(CheckContext& context) {
     const auto silent = std::ranges::find_if(
         batch.exchanges, [](const Exchange& each) { return each.answer.end() == engine::Answer::End::kSilent; });
     if (silent != batch.exchanges.end()) {
-      return Broken(fmt::format("no reply to {}, though the READ after it was answered", Describe(silent->request)),
-                    "a reply to each request while the connection is up");
+      return About(SubjectOf(*silent), Broken(fmt::format("no reply to {}, though the READ after it was answered",
+                                                          Describe(silent->request)),
+                                              "a reply to each request while the connection is up"));
     }
   }
   return Inconclusive(batch.endings.empty() ? "a reply came late" : batch.endings.back().text);

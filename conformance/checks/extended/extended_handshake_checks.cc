@@ -146,8 +146,9 @@ Judgement WorksWithoutStructured(CheckContext& context) {
   }
   const auto after = After(context, {kStructuredReplies, kExtendedHeaders});
   const std::string saw = "EXTENDED_HEADERS: " + (alone ? TypesOf(*alone) : alone.error().saw);
-  return alone && after && IsExtended(*after) ? Broken(saw + "; after STRUCTURED_REPLY: NBD_REP_ACK", "NBD_REP_ACK")
-                                              : NotApplicable(saw);
+  return alone && after && IsExtended(*after)
+             ? About(SubjectOf(alone->back()), Broken(saw + "; after STRUCTURED_REPLY: NBD_REP_ACK", "NBD_REP_ACK"))
+             : NotApplicable(saw);
 }
 
 // Each of `orders` ends with extended headers in force.
@@ -236,7 +237,7 @@ Judgement GoEnters(CheckContext& context) {
   // Whether the export can be entered at all is not the option's affair, nor what the server decides by itself.
   NBDSPEC_TRY(compact, context.AskOption(go));
   return IsAcknowledged(compact) && !IsRefusal(replies->back().type)
-             ? Broken(saw + "; without it: NBD_REP_ACK", kAllowed)
+             ? About(SubjectOf(replies->back()), Broken(saw + "; without it: NBD_REP_ACK", kAllowed))
              : NotApplicable(saw);
 }
 

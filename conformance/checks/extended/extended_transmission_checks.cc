@@ -47,10 +47,13 @@ Judgement GoesOnAfter(Entered& entered, const Request& request, Batch& batch) {
   const std::string after =
       fmt::format("after {} with a payload of {} bytes ", CommandName(request.type), request.payload.size());
   if (!batch.strays.empty()) {
-    return Broken(fmt::format("{}the payload was answered as a request: {}", after, Describe(batch.strays.front())),
-                  kAllowed);
+    return About(SubjectOf(batch.strays.front()), Broken(fmt::format("{}the payload was answered as a request: {}",
+                                                                     after, Describe(batch.strays.front())),
+                                                         kAllowed));
   }
-  return goes_on ? Holds() : MayNotDisconnect(batch.endings.back(), after, kAllowed);
+  return goes_on ? Holds()
+                 : About(WhatFollows(SubjectOf(batch.exchanges.front())),
+                         MayNotDisconnect(batch.endings.back(), after, kAllowed));
 }
 
 Judgement ConsumesPayloads(CheckContext& context) {
@@ -103,9 +106,10 @@ Judgement EndsAt(Entered& entered, Request request, ByteView payload) {
   entered.session.SendRaw(payload, fmt::format("{} bytes of its payload", payload.size()));
   const auto answer = entered.session.Ask(read);
   if (answer) {
-    return Broken(fmt::format("after {} with a payload of {} bytes, above the maximum of {}, a READ was answered",
-                              CommandName(request.type), request.length, entered.block_size().maximum),
-                  kMustEnd);
+    return About(WhatFollows(SubjectOf(request)),
+                 Broken(fmt::format("after {} with a payload of {} bytes, above the maximum of {}, a READ was answered",
+                                    CommandName(request.type), request.length, entered.block_size().maximum),
+                        kMustEnd));
   }
   return answer.error().is_disconnect() ? Holds() : AsJudgement(answer.error());
 }

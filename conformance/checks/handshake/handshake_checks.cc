@@ -157,11 +157,11 @@ Judgement ByteOrderOfReplies(CheckContext& context) {
   NBDSPEC_TRY(all, AskEveryOption(context));
   for (const Asked& asked : all) {
     if (asked.ended && asked.at_first_reply && IsSwapped(asked.pending, 0, engine::kOptionReplyMagic)) {
-      return Broken(asked.ended->text, kBigEndian);
+      return About(SubjectOf(asked.option), Broken(asked.ended->text, kBigEndian));
     }
     for (const OptionReply& reply : asked.replies) {
       if (const auto swapped = SwappedIn(asked.option, reply)) {
-        return Broken(*swapped, kBigEndian);
+        return About(SubjectOf(reply), Broken(*swapped, kBigEndian));
       }
     }
   }

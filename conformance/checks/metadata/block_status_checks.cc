@@ -127,8 +127,8 @@ Judgement ZeroLengthKeepsConnection(CheckContext& context) {
     asker.session.Send(empty);
     const auto read = asker.session.Ask(RequestFor(CommandType::kRead, {.begin = 0, .end = length}));
     if (!read) {
-      return MayNotDisconnect(read.error(),
-                              "after a status request of length 0: ", "any reply, but the connection lasts");
+      return About(WhatFollows(SubjectOf(empty)), MayNotDisconnect(read.error(), "after a status request of length 0: ",
+                                                                   "any reply, but the connection lasts"));
     }
   }
   return Holds();
@@ -160,10 +160,11 @@ Judgement Consecutive(CheckContext& context) {
       const StatusRequest there = {.asked = {.begin = block, .end = block + asker.block_bytes_min()}, .req_one = true};
       NBDSPEC_TRY(single, asker.Ask(there));
       if (single.answer.error() == 0 && ZeroClaimsOf(single, there.asked).empty()) {
-        return Broken(fmt::format("asked {}: the descriptors, end to end, claim zeroes in [{}, {}); byte {} is not "
-                                  "zero, and the answer to {} does not say so",
-                                  Text(request), claimed.begin, claimed.end, *found, Text(there)),
-                      "descriptors that adjoin, from the request's offset on");
+        return About(WithTruth(SubjectOf(exchange), claimed, *found),
+                     Broken(fmt::format("asked {}: the descriptors, end to end, claim zeroes in [{}, {}); byte {} is "
+                                        "not zero, and the answer to {} does not say so",
+                                        Text(request), claimed.begin, claimed.end, *found, Text(there)),
+                            "descriptors that adjoin, from the request's offset on"));
       }
     }
   }

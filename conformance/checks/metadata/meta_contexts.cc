@@ -223,7 +223,9 @@ Judgement MustHaveStatus(CheckContext& context, const Batch& batch, const std::s
   }
   NBDSPEC_TRY(session, WithBaseAllocation(context));
   NBDSPEC_TRY(ordinary, EnterAndAskStatus(context, std::move(session)));
-  return StatusCount(ordinary) > 0 ? Broken(saw, allowed) : Inconclusive(saw + ", and so does an ordinary client");
+  return About(SubjectOf(batch.exchanges.front()), StatusCount(ordinary) > 0
+                                                       ? Broken(saw, allowed)
+                                                       : Inconclusive(saw + ", and so does an ordinary client"));
 }
 
 // --- Block status ----------------------------------------------------------------------------------------------
@@ -272,7 +274,8 @@ std::expected<std::vector<StatusExtent>, Judgement> StatusAsker::Walk() {
     }
     NBDSPEC_TRY(exchange, Ask({.asked = {.begin = at, .end = end}}));
     const std::uint64_t before = at;
-    for (const StatusExtent& each : ExtentsOf(exchange)) {
+    for (StatusExtent& each : ExtentsOf(exchange)) {
+      each.cookie = exchange.request.cookie;
       at = each.range.end;
       if (!extents.empty() && extents.back().status == each.status) {
         extents.back().range.end = at;
@@ -361,7 +364,8 @@ std::expected<std::size_t, Judgement> CountKept(const CheckContext& context, Sta
     NBDSPEC_TRY(exchange, asker.Ask(request));
     const Ruling ruling = Apply(context.rule(), exchange);
     if (ruling.is_violated()) {
-      return Stop(Broken(fmt::format("asked {}: {}", Text(request), ruling.saw), ruling.expected));
+      return Stop(About(SubjectOf(exchange, ruling),
+                        Broken(fmt::format("asked {}: {}", Text(request), ruling.saw), ruling.expected)));
     }
     success_count += exchange.answer.error() == NbdError::kOk ? 1 : 0;
   }

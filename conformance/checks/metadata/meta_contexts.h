@@ -109,6 +109,7 @@ Judgement MustHaveStatus(CheckContext& context, const Batch& batch, const std::s
 struct StatusExtent {
   ByteRange range = {};
   std::uint64_t status = 0;
+  std::uint64_t cookie = 0;  // Of the first request whose answer says so.
 };
 
 struct StatusRequest {

@@ -19,9 +19,25 @@ constexpr std::uint64_t kSampleBytes = 64 << 10;  // Of a claim too long to be r
 constexpr std::uint64_t kPlaceUnits = 8;          // Of what is written at one place.
 constexpr std::string_view kAllowed = "ZERO only where every byte reads as zero";
 
-// Reads `claimed`, or samples of it, and judges.
-Step RefuteByReading(CheckContext& context, StatusAsker& asker, ByteRange claimed, const std::string& by,
-                     std::uint64_t& read_bytes) {
+// A claim that bytes read as zeroes, and who makes it.
+struct Claim {
+  ByteRange range = {};
+  std::string by = {};
+  const Exchange* exchange = nullptr;  // What makes it; null where several do, the first of them with `cookie`.
+  std::uint64_t cookie = 0;
+
+  [[nodiscard]] Subject About() const {
+    if (exchange != nullptr) {
+      return SubjectOf(*exchange);
+    }
+    const reports::Stretch zero{.begin = range.begin, .end = range.end, .said = "zero"};
+    return {.cookie = cookie, .bars = {{.who = "answered", .stretches = {zero}}}};
+  }
+};
+
+// Reads what is claimed, or samples of it, and judges.
+Step RefuteByReading(CheckContext& context, StatusAsker& asker, const Claim& claim, std::uint64_t& read_bytes) {
+  const ByteRange claimed = claim.range;
   std::vector<ByteRange> parts = {claimed};
   if (claimed.length() > 3 * kSampleBytes && read_bytes + claimed.length() > kReadBytesMax) {
     const std::uint64_t middle = claimed.begin + context.random() % (claimed.length() - kSampleBytes);
@@ -33,9 +49,10 @@ Step RefuteByReading(CheckContext& context, StatusAsker& asker, ByteRange claime
     read_bytes += part.length();
     NBDSPEC_TRY(found, asker.FindNonZero(part));
     if (found) {
-      return Stop(Broken(fmt::format("{} claims that [{}, {}) reads as zeroes, but byte {} is not zero", by,
-                                     claimed.begin, claimed.end, *found),
-                         kAllowed));
+      return Stop(About(WithTruth(claim.About(), part, *found),
+                        Broken(fmt::format("{} claims that [{}, {}) reads as zeroes, but byte {} is not zero", claim.by,
+                                           claimed.begin, claimed.end, *found),
+                               kAllowed)));
     }
   }
   return {};
@@ -68,7 +85,8 @@ Judgement WalkReadsZero(CheckContext& context) {
     if (read_bytes >= kReadBytesMax) {
       break;
     }
-    NBDSPEC_TRY(refuted, RefuteByReading(context, asker, each.range, "a query of the whole export", read_bytes));
+    const Claim claim = {.range = each.range, .by = "a query of the whole export", .cookie = each.cookie};
+    NBDSPEC_TRY(refuted, RefuteByReading(context, asker, claim, read_bytes));
   }
   return Holds();
 }
@@ -90,7 +108,8 @@ Judgement BatteryReadsZero(CheckContext& context) {
       const std::uint64_t edge = std::min(kEdgeBytes, claimed.length());
       for (const ByteRange part : {ByteRange{.begin = claimed.begin, .end = claimed.begin + edge},
                                    ByteRange{.begin = claimed.end - edge, .end = claimed.end}}) {
-        NBDSPEC_TRY(refuted, RefuteByReading(context, asker, part, "the answer to " + Text(request), read_bytes));
+        const Claim claim = {.range = part, .by = "the answer to " + Text(request), .exchange = &exchange};
+        NBDSPEC_TRY(refuted, RefuteByReading(context, asker, claim, read_bytes));
       }
     }
   }
@@ -166,8 +185,9 @@ Step JudgeAround(CheckContext& context, StatusAsker& asker, ByteRange place, con
     }
     NBDSPEC_TRY(exchange, asker.Ask(request));
     for (const ByteRange claimed : ZeroClaimsOf(exchange, around)) {
-      NBDSPEC_TRY(refuted, RefuteByReading(context, asker, claimed,
-                                           fmt::format("{}, the answer to {}", after, Text(request)), read_bytes));
+      const Claim claim = {
+          .range = claimed, .by = fmt::format("{}, the answer to {}", after, Text(request)), .exchange = &exchange};
+      NBDSPEC_TRY(refuted, RefuteByReading(context, asker, claim, read_bytes));
     }
   }
   return {};

@@ -87,7 +87,7 @@ CheckRun OnEveryReply(ReplyRule rule, std::string_view allowed) {
       for (const OptionReply& reply : asked.replies) {
         any = true;
         if (std::string saw = rule(asked.option, reply); !saw.empty()) {
-          return Broken(std::move(saw), allowed);
+          return About(SubjectOf(reply), Broken(std::move(saw), allowed));
         }
       }
     }
@@ -100,7 +100,8 @@ CheckRun OnEveryEnd(EndRule is_wrong, std::string_view allowed, std::uint32_t fl
     NBDSPEC_TRY(all, AskEveryOption(context, flags));
     for (const Asked& asked : all) {
       if (asked.ended && is_wrong(asked, *asked.ended)) {
-        return Broken(OptionName(asked.option.option) + ": " + asked.ended->text, allowed);
+        return About(SubjectOf(asked.option),
+                     Broken(OptionName(asked.option.option) + ": " + asked.ended->text, allowed));
       }
     }
     return Holds();

@@ -140,7 +140,9 @@ Judgement ListFollows(CheckContext& context, const Option& option, bool (*applie
     return NotApplicable(name + " was answered " + TypesOf(replies));
   }
   const auto list = session.Ask(Option{.option = OptionType::kList});
-  return list ? Holds() : Broken("LIST after " + name + ": " + list.error().text, "options go on after " + name);
+  return list ? Holds()
+              : About(WhatFollows(SubjectOf(option)),
+                      Broken("LIST after " + name + ": " + list.error().text, "options go on after " + name));
 }
 
 Judgement InfoStaysInHaggling(CheckContext& context) {

@@ -73,12 +73,14 @@ Judgement UnknownIsUnsup(CheckContext& context) {
 
 Judgement ResyncAfterUnknown(CheckContext& context) {
   NBDSPEC_TRY(session, context.Haggle());
-  NBDSPEC_TRY(unknown, session.Ask(Option{.option = kUnknownOption, .payload = Bytes(1000, 0x5a)}));
+  const Option unknown{.option = kUnknownOption, .payload = Bytes(1000, 0x5a)};
+  NBDSPEC_TRY(refused, session.Ask(unknown));
   const auto replies = session.Ask(kList);
-  return Require(
-      replies && replies->back().option == OptionType::kList,
-      replies ? "a reply for " + OptionName(replies->back().option) : "NBD_OPT_LIST: " + replies.error().text,
-      "LIST is answered after an unknown option with 1000 bytes of data");
+  return About(
+      WhatFollows(SubjectOf(unknown)),
+      Require(replies && replies->back().option == OptionType::kList,
+              replies ? "a reply for " + OptionName(replies->back().option) : "NBD_OPT_LIST: " + replies.error().text,
+              "LIST is answered after an unknown option with 1000 bytes of data"));
 }
 
 // --- ABORT ---
@@ -141,15 +143,17 @@ Judgement ListIsComplete(CheckContext& context) {
   const std::string& name = context.export_name;
   const bool lacks_it = !name.empty() && !names.contains(name) && LacksExport(context, context.UnknownName()) == true &&
                         LacksExport(context, name) == false;
-  return Require(!lacks_it, fmt::format("{} exports, without {}, which INFO knows", names.size(), Quoted(name)),
-                 kAllowed);
+  return About(SubjectOf(kList),
+               Require(!lacks_it, fmt::format("{} exports, without {}, which INFO knows", names.size(), Quoted(name)),
+                       kAllowed));
 }
 
 // Data is a client's fault, so closing the connection is allowed.
 Judgement ListRefusesData(CheckContext& context) {
   NBDSPEC_TRY(session, context.Haggle());
   constexpr std::string_view kAllowed = "NBD_REP_ERR_INVALID, then the next option is answered";
-  const auto replies = session.Ask(Option{.option = OptionType::kList, .payload = {0, 0, 0, 0}});
+  const Option with_data{.option = OptionType::kList, .payload = {0, 0, 0, 0}};
+  const auto replies = session.Ask(with_data);
   if (!replies) {
     return MayDisconnect(replies.error(), kAllowed);
   }
@@ -157,9 +161,10 @@ Judgement ListRefusesData(CheckContext& context) {
     return Broken(TypesOf(*replies), kAllowed);
   }
   const auto after = session.Ask(Option{.option = kUnknownOption});
-  return after ? Require(after->back().option == kUnknownOption,
-                         "the next option: a reply for " + OptionName(after->back().option), kAllowed)
-               : MayDisconnect(after.error(), kAllowed);
+  return About(WhatFollows(SubjectOf(with_data)),
+               after ? Require(after->back().option == kUnknownOption,
+                               "the next option: a reply for " + OptionName(after->back().option), kAllowed)
+                     : MayDisconnect(after.error(), kAllowed));
 }
 
 Judgement ListIsServed(CheckContext& context) {

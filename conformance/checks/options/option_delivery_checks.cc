@@ -25,7 +25,7 @@ Judgement GetsReply(Session& session, const Option& to, std::string_view how) {
   const std::string what = fmt::format("{} {}: ", OptionName(to.option), how);
   if (!replies) {
     return replies.error().is_disconnect() || replies.error().kind == ReceiveError::kTimedOut
-               ? Broken(what + replies.error().text, kAllowed)
+               ? About(SubjectOf(to), Broken(what + replies.error().text, kAllowed))
                : AsJudgement(replies.error());
   }
   return Require(replies->back().option == to.option, what + "a reply for " + OptionName(replies->back().option),
@@ -164,10 +164,11 @@ Judgement AnswersOnceAfterRefusals(CheckContext& context) {
         break;
       }
       if (!after || after->back().option != next) {
-        return Broken(fmt::format("{} behind {} with {} bytes, which was refused: {}", OptionName(next),
-                                  OptionName(refused.option), refused.payload.size(),
-                                  after ? "a reply for " + OptionName(after->back().option) : after.error().text),
-                      "one final reply to each option");
+        return About(WhatFollows(SubjectOf(refused)),
+                     Broken(fmt::format("{} behind {} with {} bytes, which was refused: {}", OptionName(next),
+                                        OptionName(refused.option), refused.payload.size(),
+                                        after ? "a reply for " + OptionName(after->back().option) : after.error().text),
+                            "one final reply to each option"));
       }
     }
   }

@@ -86,7 +86,8 @@ Judgement StarttlsAfterEachOption(CheckContext& context) {
 Judgement StarttlsWithData(CheckContext& context) {
   constexpr std::string_view kAllowed = "NBD_REP_ACK, or an error after which the next option is answered";
   NBDSPEC_TRY(session, context.HagglePlain());
-  const auto replies = session.Ask({.option = OptionType::kStarttls, .payload = Bytes(4, 0x5a)});
+  const Option with_data{.option = OptionType::kStarttls, .payload = Bytes(4, 0x5a)};
+  const auto replies = session.Ask(with_data);
   if (!replies) {
     return MayDisconnect(replies.error(), kAllowed);
   }
@@ -94,9 +95,10 @@ Judgement StarttlsWithData(CheckContext& context) {
     return Require(IsAcknowledged(*replies), TypesOf(*replies), kAllowed);
   }
   const auto next = session.Ask({.option = kUnknownOption});
-  return next ? Require(next->back().option == kUnknownOption, "a reply for " + OptionName(next->back().option),
-                        kAllowed)
-              : MayDisconnect(next.error(), kAllowed);
+  return About(
+      WhatFollows(SubjectOf(with_data)),
+      next ? Require(next->back().option == kUnknownOption, "a reply for " + OptionName(next->back().option), kAllowed)
+           : MayDisconnect(next.error(), kAllowed));
 }
 
 Judgement SecondStarttlsInvalid(CheckContext& context) {

@@ -75,8 +75,9 @@ Judgement JudgeFirst(const CheckContext& context, const Batch& batch) {
     }
     // transmission.reply-per-request: it may not be silent.
     if (first.answer.end() == engine::Answer::End::kSilent && first.answer.chunks().empty() && batch.strays.empty()) {
-      return Broken(fmt::format("no reply to {}", Describe(first.request)),
-                    "an error, or the end of the connection: a request that is refused gets its reply, too");
+      return About(SubjectOf(first),
+                   Broken(fmt::format("no reply to {}", Describe(first.request)),
+                          "an error, or the end of the connection: a request that is refused gets its reply, too"));
     }
     return ended.is_disconnect()
                ? NotApplicable("the server ended the connection, as it may with a client that breaks a rule")
@@ -86,8 +87,10 @@ Judgement JudgeFirst(const CheckContext& context, const Batch& batch) {
 }
 
 Judgement JudgeBy(const Rule& rule, const Exchange& exchange) {
-  Judgement judgement = AsJudgement(Apply(rule, exchange));
+  const Ruling ruling = Apply(rule, exchange);
+  Judgement judgement = AsJudgement(ruling);
   if (judgement.is_broken()) {
+    judgement.about = SubjectOf(exchange, ruling);
     judgement.saw = fmt::format("in answer to {}: {}", Describe(exchange.request), judgement.saw);
   }
   return judgement;
@@ -118,7 +121,9 @@ CheckRun SurvivesZeroLength(std::uint16_t command) {
     if (AskAll(entered, {&empty, 1}, batch) && AskAll(entered, {&read, 1}, batch)) {
       return Holds();
     }
-    return MayNotDisconnect(batch.endings.back(), fmt::format("after {} ", Describe(empty)), "the connection goes on");
+    return About(
+        WhatFollows(SubjectOf(empty)),
+        MayNotDisconnect(batch.endings.back(), fmt::format("after {} ", Describe(empty)), "the connection goes on"));
   };
 }
 
@@ -510,14 +515,15 @@ Judgement RepliesOnce(CheckContext&, const Survey& survey) {
   const auto second =
       std::ranges::find_if(survey.batch.late, [](const ServerMessage& message) { return HeadOf(message)->ends; });
   if (second != survey.batch.late.end()) {
-    return Broken(fmt::format("{}, for a request that was answered already", Describe(*second)),
-                  "one reply to each request");
+    return About(SubjectOf(*second),
+                 Broken(fmt::format("{}, for a request that was answered already", Describe(*second)),
+                        "one reply to each request"));
   }
   for (const Exchange& exchange : survey.batch.exchanges) {
     const bool silent = exchange.answer.end() == engine::Answer::End::kSilent;
     if (silent && exchange.answer.chunks().empty() && survey.batch.strays.empty()) {
-      return Broken(fmt::format("no reply to {}", Describe(exchange.request)),
-                    "a reply to each request while the connection is up");
+      return About(SubjectOf(exchange), Broken(fmt::format("no reply to {}", Describe(exchange.request)),
+                                               "a reply to each request while the connection is up"));
     }
   }
   return HoldsWhereAnswered(survey);
@@ -526,8 +532,9 @@ Judgement RepliesOnce(CheckContext&, const Survey& survey) {
 Judgement EchoesCookies(CheckContext&, const Survey& survey) {
   const auto& strays = survey.batch.strays;
   return strays.empty() ? HoldsWhereAnswered(survey)
-                        : Broken(fmt::format("{}, with a cookie never sent", Describe(strays.front())),
-                                 "the cookie of the request in each reply");
+                        : About(SubjectOf(strays.front()),
+                                Broken(fmt::format("{}, with a cookie never sent", Describe(strays.front())),
+                                       "the cookie of the request in each reply"));
 }
 
 Judgement HasAccurateLengths(CheckContext&, const Survey& survey) {
@@ -538,7 +545,8 @@ Judgement HasAccurateLengths(CheckContext&, const Survey& survey) {
   const auto ended = std::ranges::find(endings, ReceiveError::kUndecodable, &ReceiveError::kind);
   return ended == endings.end()
              ? Holds()
-             : Broken(ended->text, "the next header stands right after the payload whose length was given");
+             : About(SubjectOf(*ended),
+                     Broken(ended->text, "the next header stands right after the payload whose length was given"));
 }
 
 CheckRun WithSimple(SurveyRule rule) { return InMode(/*structured=*/false, rule); }

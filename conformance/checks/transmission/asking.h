@@ -163,7 +163,7 @@ Judgement NoMagicOf(CheckContext& /*context*/, const Survey& survey) {
   for (const ReceiveError& ended : survey.batch.endings) {
     for (const std::uint32_t magic : {magics...}) {
       if (ended.text.starts_with("reply magic is " + MagicText(magic))) {
-        return Broken(ended.text, "magics that the specification gives to replies");
+        return About(SubjectOf(ended), Broken(ended.text, "magics that the specification gives to replies"));
       }
     }
   }

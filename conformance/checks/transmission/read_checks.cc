@@ -14,7 +14,7 @@ Judgement NoChunkIn(const Survey& survey, const std::vector<ServerMessage>& mess
   const auto chunk =
       std::ranges::find_if(messages, [](const auto& message) { return std::holds_alternative<Chunk>(message); });
   if (chunk != messages.end()) {
-    return Broken(fmt::format("{}, {}", Describe(*chunk), where), allowed);
+    return About(SubjectOf(*chunk), Broken(fmt::format("{}, {}", Describe(*chunk), where), allowed));
   }
   return survey.any_chunk() ? Holds() : Inconclusive("no chunk came");
 }
@@ -83,8 +83,9 @@ Judgement DfMixedAsData(CheckContext&, const Survey& survey) {
     const auto content = std::ranges::find_if(answer.chunks(), &ReplyChunk::is_content);
     const bool has_content = content != answer.chunks().end();
     if (!has_content || content->type != ChunkType::kOffsetData || FirstUncovered(whole)) {
-      return Broken("for a range with data and holes " + (has_content ? ChunkName(content->type) : "no content"),
-                    "with DF one OFFSET_DATA with all of it");
+      return About(SubjectOf(whole),
+                   Broken("for a range with data and holes " + (has_content ? ChunkName(content->type) : "no content"),
+                          "with DF one OFFSET_DATA with all of it"));
     }
   }
   return any ? Holds() : NotApplicable("no READ met both data and a hole and then succeeded with DF");
@@ -119,8 +120,9 @@ Judgement HoleReadsZero(CheckContext& context, const Survey& survey) {
         continue;
       }
       const auto within = ByteView(bytes).subspan(chunk.content->offset - begin, chunk.content->length);
-      Judgement judgement = Compare({within.begin(), within.end()}, Bytes(within.size()), chunk.content->offset,
-                                    "a hole reads as zeroes in a simple READ too");
+      Judgement judgement =
+          About(SubjectOf(exchange), Compare({within.begin(), within.end()}, Bytes(within.size()),
+                                             chunk.content->offset, "a hole reads as zeroes in a simple READ too"));
       if (judgement.is_broken()) {
         return judgement;
       }

@@ -49,10 +49,10 @@ Judgement GetAnswers(Session& session, const std::vector<Request>& requests, con
     const std::string what = fmt::format("{} {}: ", Describe(requests[i]), how);
     const auto answer = session.NextAnswer(requests[i].cookie);
     if (!answer) {
-      return Broken(what + answer.error().text, kAllowed);
+      return About(SubjectOf(requests[i]), Broken(what + answer.error().text, kAllowed));
     }
     if (answer->error() != errors[i]) {
-      return Broken(what + ErrorName(answer->error()), kAllowed);
+      return About(SubjectOf(requests[i]), Broken(what + ErrorName(answer->error()), kAllowed));
     }
   }
   return Require(session.unmatched().empty(), fmt::format("replies with cookies never sent, {}", how), kAllowed);

@@ -75,8 +75,9 @@ Judgement FailsByEshutdown(std::span<const Sent> all) {
   for (const Sent& each : all) {
     const std::uint32_t error = each.answer ? each.answer->error() : NbdError::kOk;
     if (error != NbdError::kOk && error != NbdError::kEshutdown) {
-      return Broken(fmt::format("{} was answered {}", CommandName(each.request.type), ErrorName(error)),
-                    "NBD_ESHUTDOWN");
+      return About(
+          SubjectOf(each.request),
+          Broken(fmt::format("{} was answered {}", CommandName(each.request.type), ErrorName(error)), "NBD_ESHUTDOWN"));
     }
     judgement = error == NbdError::kEshutdown ? Holds() : std::move(judgement);
   }
@@ -184,6 +185,7 @@ Judgement LaterFailsWell(CheckContext& context) {
   NBDSPEC_TRY(read, FirstRead(entered));
   std::vector<Sent> later;
   for (int i = 0; i <= kTries; ++i) {
+    read.cookie = entered.session.NextCookie();
     Sent sent{.request = read, .answer = entered.session.Ask(read)};
     if (i == 0) {
       NBDSPEC_TRY(answered, Succeeds(sent));

@@ -102,7 +102,7 @@ Judgement OnlyAllowedDisconnect(CheckContext& context, const Survey& survey) {
     return exchange.Is(CommandType::kRead) && (!exchange.answer.is_complete() || exchange.answer.has_failed());
   });
   if (!excused) {
-    return Broken("after legal requests " + ended->text, "the connection goes on");
+    return About(SubjectOf(*ended), Broken("after legal requests " + ended->text, "the connection goes on"));
   }
   Judgement alone = AskEachAlone(context, survey);
   return alone.holds() ? Inconclusive("it may be how the server says that a READ failed: " + ended->text) : alone;

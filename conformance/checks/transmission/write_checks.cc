@@ -57,15 +57,17 @@ Judgement ConsumesPayload(CheckContext& context) {
   read.cookie = entered.session.NextCookie();
   const bool alive = batch.endings.empty() && AskAll(entered, {&read, 1}, batch);
   if (!batch.strays.empty()) {
-    return Broken("the data of a WRITE that failed was answered as a request: " + Describe(batch.strays.front()),
-                  "the data is read and dropped");
+    return About(SubjectOf(batch.strays.front()),
+                 Broken("the data of a WRITE that failed was answered as a request: " + Describe(batch.strays.front()),
+                        "the data is read and dropped"));
   }
   if (batch.first().is_complete() && batch.first().error() == NbdError::kOk) {
     return NotApplicable("the WRITE that ought to fail succeeded");
   }
   return alive || batch.endings.back().is_disconnect()
              ? Holds()
-             : Broken("after a WRITE that failed " + batch.endings.back().text, "the next request is answered");
+             : About(WhatFollows(SubjectOf(batch.exchanges.front())),
+                     Broken("after a WRITE that failed " + batch.endings.back().text, "the next request is answered"));
 }
 
 // --- CACHE -----------------------------------------------------------------------------------------------------

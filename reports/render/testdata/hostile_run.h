@@ -20,9 +20,16 @@ inline Run HostileRun(const std::string& text) {
   run.stale = {{text, text, text}};
   for (int verdict = 0; verdict < kVerdictCount; ++verdict) {
     Outcome outcome;
-    outcome.id = outcome.requirement = outcome.statement = outcome.section = text;
+    outcome.id = outcome.requirement = outcome.statement = outcome.section = outcome.link = text;
     outcome.verdict = static_cast<Verdict>(verdict);
     outcome.evidence = {text, text, text, text, {text, text}, text, text};
+    outcome.evidence.messages = {{.from = Message::From::kServer,
+                                  .part = Message::Part::kJudged,
+                                  .text = text,
+                                  .name = text,
+                                  .fields = {{text, text, true}}},
+                                 {.text = text, .name = text, .fields = {}}};
+    outcome.evidence.bars = {{text, {{.begin = 0, .end = 1, .said = text}}}};
     outcome.replay = text;
     outcome.expectation = {verdict % 2 == 1 ? Overlay::kExpected : Overlay::kNone, text, text, text};
     run.outcomes.push_back(outcome);
