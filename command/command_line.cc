@@ -20,11 +20,6 @@ namespace nbdspec::command {
 
 namespace {
 
-constexpr char kAbout[] =
-    "nbdspec: is what an NBD server says allowed by the truth and by the specification?\n"
-    "Exit codes: 0 nothing wrong, 1 a failure, 2 usage, 3 the target could not be used, or not all of it, 5 nbdspec's "
-    "own error.";
-
 // An empty word is most often a variable that is not set. Returns what is wrong, as CLI11 wants it.
 std::string RefuseEmpty(const std::string& text) { return text.empty() ? "it is empty" : ""; }
 
@@ -78,10 +73,8 @@ void AddAll(CLI::App& command, const CommandRow& row, Options& options) {
       words->required();
     }
   }
-  for (const OptionRow& option : AllOptions()) {
-    if (option.commands.find(fmt::format(" {} ", row.name)) != std::string_view::npos) {
-      std::visit([&](auto member) { AddOption(command, option, options.*member); }, option.member);
-    }
+  for (const OptionRow& option : OptionsOf(row)) {
+    std::visit([&](auto member) { AddOption(command, option, options.*member); }, option.member);
   }
 }
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "command/command_table.h"
 
+#include <algorithm>
 #include <array>
+#include <iterator>
+#include <sstream>
 
 #include "engine/script/script.h"
 #include "fuzz/live/run/live_server.h"
@@ -217,6 +220,21 @@ std::span<const CommandRow> Commands() {
        .usage = "[PREFIX]",
        .words_max = 1,
        .run = SelfTestCommand},
+      {.name = "completion",
+       .summary = "Print what completes command lines of nbdspec in a shell",
+       .words = "shell",
+       .usage = "SHELL",
+       .words_min = 1,
+       .words_max = 1,
+       .run = CompletionCommand,
+       .footer = "SHELL is bash, zsh or fish.\n\n  . <(nbdspec completion bash)"},
+      {.name = "man",
+       .summary = "Print the manual page, or that of a command, for man(1)",
+       .words = "command",
+       .usage = "[COMMAND]",
+       .words_max = 1,
+       .run = ManCommand,
+       .footer = "  nbdspec man check | man -l -"},
   });
   return rows;
 }
@@ -300,6 +318,23 @@ std::span<const OptionRow> AllOptions() {
       {"-q,--quiet", " check matrix report compare ", "Show only the last line", &Options::quiet},
   });
   return rows;
+}
+
+std::vector<OptionRow> OptionsOf(const CommandRow& command) {
+  const std::string name = " " + std::string(command.name) + " ";
+  std::vector<OptionRow> options;
+  std::ranges::copy_if(AllOptions(), std::back_inserter(options),
+                       [&](const OptionRow& option) { return option.commands.find(name) != std::string_view::npos; });
+  return options;
+}
+
+std::vector<std::string> NamesOf(const OptionRow& option) {
+  std::vector<std::string> names;
+  std::istringstream parts(option.name);
+  for (std::string name; std::getline(parts, name, ',');) {
+    names.push_back(name);
+  }
+  return names;
 }
 
 }  // namespace nbdspec::command

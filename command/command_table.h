@@ -18,6 +18,12 @@ namespace nbdspec::command {
 
 inline constexpr char kVersion[] = "0.1.0";
 
+// Of the program, for --help.
+inline constexpr char kAbout[] =
+    "nbdspec: is what an NBD server says allowed by the truth and by the specification?\n"
+    "Exit codes: 0 nothing wrong, 1 a failure, 2 usage, 3 the target could not be used, or not all of it, 5 nbdspec's "
+    "own error.";
+
 inline constexpr double kCheckReplyTimeoutSeconds = 2;  // Unless the command line says otherwise.
 
 struct Options {
@@ -79,6 +85,8 @@ ExitOrRefusal MatrixCommand(const Options& options);
 ExitOrRefusal ExpectedCommand(const Options& options);
 ExitOrRefusal ReportCommand(const Options& options);
 ExitOrRefusal CompareCommand(const Options& options);
+ExitOrRefusal CompletionCommand(const Options& options);
+ExitOrRefusal ManCommand(const Options& options);
 ExitOrRefusal ListCommand(const Options& options);
 ExitOrRefusal ExplainCommand(const Options& options);
 ExitOrRefusal CoverageCommand(const Options& options);
@@ -91,8 +99,8 @@ ExitOrRefusal ShrinkCommand(const Options& options);
 struct CommandRow {
   std::string_view name;
   const char* summary;
-  const char* words;  // How its words are called where one is wrong.
-  const char* usage;  // How help shows them.
+  const char* words = "";  // How its words are called where one is wrong.
+  const char* usage = "";  // How help shows them.
   int words_min = 0;
   int words_max = 0;
   ExitOrRefusal (*run)(const Options& options) = nullptr;
@@ -115,5 +123,13 @@ struct OptionRow {
 
 std::span<const CommandRow> Commands();
 std::span<const OptionRow> AllOptions();
+
+// In the order of AllOptions.
+std::vector<OptionRow> OptionsOf(const CommandRow& command);
+
+// "-v" and "--verbose" of "-v,--verbose".
+std::vector<std::string> NamesOf(const OptionRow& option);
+
+inline bool TakesValue(const OptionRow& option) { return !std::holds_alternative<bool Options::*>(option.member); }
 
 }  // namespace nbdspec::command

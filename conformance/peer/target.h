@@ -242,5 +242,6 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
 // is none of that name; no such certificates or keys. (That it is not installed is Start's.)
 TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& options = {});
 bool IsServerName(std::string_view name);
+std::vector<std::string_view> ServerNames();  // Of all rows.
 
 }  // namespace nbdspec::conformance

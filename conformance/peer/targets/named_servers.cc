@@ -304,6 +304,12 @@ std::expected<TlsCredentials, Trouble> ClientOf(const TlsWish& tls) {
 
 }  // namespace
 
+std::vector<std::string_view> ServerNames() {
+  std::vector<std::string_view> names;
+  std::ranges::transform(kServers, std::back_inserter(names), &NamedServer::name);
+  return names;
+}
+
 bool IsServerName(std::string_view name) {
   return std::ranges::find(kServers, SplitAtSuite(name).name, &NamedServer::name) != kServers.end();
 }
