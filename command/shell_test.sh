@@ -15,7 +15,7 @@ expect() {
   done
 }
 
-# bash: what comes of a command line whose last word is being typed.
+# bash: what completes a command line whose last word is being typed.
 . <(nbdspec completion bash)
 in_bash() {
   COMP_WORDS=("$@")
