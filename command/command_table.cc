@@ -115,6 +115,14 @@ constexpr char kCompareFooter[] =
     "failures may not have been found, 5 nbdspec's own error.\n\n"
     "  nbdspec compare main.json branch.json";
 
+constexpr char kMapFooter[] =
+    "TARGET is as for check; nothing is written to it. What the server says of base:allocation is shown as bars, and "
+    "how\n"
+    "much there is of each kind; --verbose lists each extent.\n"
+    "Exit codes: 0 done, 2 usage, 3 the server was not usable, or said only a part, 5 nbdspec's own error.\n\n"
+    "  nbdspec map nbd://localhost/disk\n"
+    "  nbdspec map --spawn 'qemu-nbd -t -k {socket} disk.qcow2' --svg disk.svg";
+
 // A format of reports: whatever makes or reads a run writes it (report_files.h).
 OptionRow FormatRow(const char* name, const char* summary, std::string Options::* file,
                     std::string (*render)(const reports::Run& run)) {
@@ -200,6 +208,13 @@ std::span<const CommandRow> Commands() {
        .words_max = 2,
        .run = CompareCommand,
        .footer = kCompareFooter},
+      {.name = "map",
+       .summary = "Draw what a server says of its export: data, zeroes, holes",
+       .words = "target",
+       .usage = "[TARGET]",
+       .words_max = 1,
+       .run = MapCommand,
+       .footer = kMapFooter},
       {.name = "list",
        .summary = "List the checks",
        .words = "select",
@@ -241,9 +256,9 @@ std::span<const CommandRow> Commands() {
 
 std::span<const OptionRow> AllOptions() {
   static const auto rows = std::to_array<OptionRow>({
-      {"--spawn", " check fuzz ", "Start this server: {socket} and {image}, or {image-uri}, are replaced",
+      {"--spawn", " check fuzz map ", "Start this server: {socket} and {image}, or {image-uri}, are replaced",
        &Options::spawn, "COMMAND"},
-      {"--export", " check fuzz ", "The export to enter, with --spawn", &Options::export_name, "NAME"},
+      {"--export", " check fuzz map ", "The export to enter, with --spawn", &Options::export_name, "NAME"},
       {"--target", " replay shrink ",
        "Replay against this server instead of the recorded one: a name, a URI, or a command with {socket}",
        &Options::target, "TARGET"},
@@ -251,15 +266,15 @@ std::span<const OptionRow> AllOptions() {
        &Options::allow_write},
       {"--power-cut", " check fuzz replay shrink ",
        "Look at what is left when the power goes, too: a server's disk is nbdspec's then", &Options::power_cut},
-      {"--tls", " check selftest fuzz diff replay shrink ",
+      {"--tls", " check selftest fuzz diff replay shrink map ",
        "Hold conversations inside TLS, which a server that nbdspec starts then demands", &Options::tls},
-      {"--tls-certificates", " check fuzz diff replay shrink ",
+      {"--tls-certificates", " check fuzz diff replay shrink map ",
        "With ca-cert.pem, client-cert.pem and client-key.pem, server-cert.pem and server-key.pem; made where it is not "
        "given",
        &Options::tls_certificates, "DIR"},
-      {"--tls-psk", " check fuzz diff replay shrink ",
+      {"--tls-psk", " check fuzz diff replay shrink map ",
        "Shared keys in place of certificates, a line for each: NAME:HEXADECIMAL", &Options::tls_psk, "FILE"},
-      {"--tls-hostname", " check fuzz diff replay shrink ",
+      {"--tls-hostname", " check fuzz diff replay shrink map ",
        "What the server's certificate is for, where that is not the host of the URI", &Options::tls_hostname, "NAME"},
       {"--extended", " check selftest ",
        "Agree on extended headers where structured replies are agreed on, of a server that has them",
@@ -282,7 +297,7 @@ std::span<const OptionRow> AllOptions() {
        &Options::worker_count, "", 1, 64},
       {"--reply-timeout", " check ", "How long the server may take for one message", &Options::reply_timeout_s, "",
        kMillisecond, kDay},
-      {"--reply-timeout", " fuzz diff replay shrink ", "A server that is silent longer hangs",
+      {"--reply-timeout", " fuzz diff replay shrink map ", "A server that is silent longer hangs",
        &Options::reply_timeout_s, "", kMillisecond, kDay},
       {"--case-timeout", " check ", "How long one check may take", &Options::case_timeout_s, "", kMillisecond, kDay},
       {"--deadline", " check ", "How long the whole run may take; 0: no limit", &Options::deadline_s, "", 0, kDay},
@@ -305,6 +320,9 @@ std::span<const OptionRow> AllOptions() {
       {"--json", " matrix fuzz diff compare ", "Write the report as JSON ('-': standard output)", &Options::json_file,
        "FILE"},
       {"--json", " list coverage ", "Write it as JSON ('-': standard output)", &Options::json_file, "FILE"},
+      {"--json", " map ", "Write it as JSON ('-': standard output)", &Options::json_file, "FILE"},
+      {"--svg", " map ", "Draw it into this file ('-': standard output)", &Options::svg_file, "FILE"},
+      {"-v,--verbose", " map ", "List each extent", &Options::verbose},
       {"-o,--output", " shrink ", "Where to write the script", &Options::output, "FILE"},
       {"--faults", " list ", "With the faults each must catch", &Options::faults},
       {"--storage", " selftest ", "Only the faults of what is stored, also by fuzzing, and how soon",

@@ -63,6 +63,7 @@ struct Options {
   std::string tap_file = {};
   std::string markdown_file = {};
   std::string ndjson_file = {};
+  std::string svg_file = {};
   std::string findings = "nbdspec-findings";
   std::string output = "-";
 
@@ -87,6 +88,7 @@ ExitOrRefusal ReportCommand(const Options& options);
 ExitOrRefusal CompareCommand(const Options& options);
 ExitOrRefusal CompletionCommand(const Options& options);
 ExitOrRefusal ManCommand(const Options& options);
+ExitOrRefusal MapCommand(const Options& options);
 ExitOrRefusal ListCommand(const Options& options);
 ExitOrRefusal ExplainCommand(const Options& options);
 ExitOrRefusal CoverageCommand(const Options& options);

@@ -52,9 +52,17 @@ Words WordsOf(std::string_view shown) {
   };
   const std::string servers = fmt::format("printf '%s\\n' {} reference", fmt::join(conformance::ServerNames(), " "));
   const std::string checks = "nbdspec list 2>/dev/null | sed -n 's/^[A-Z][A-Z ]* \\([a-z]\\)/\\1/p'";
-  const Named named[] = {{"TARGET", servers}, {"A B", servers}, {"ID", checks},
-                         {"PREFIX", checks},  {"SELECT", checks}, {"[COMMAND]", "printf '%s\\n' " + CommandNames()},
-                         {"SHELL", fmt::format("printf '%s\\n' {}", kShells)}, {"FILE", ""}, {"DIR", ""}, {".json", ""}, {"LIST", ""}};
+  const Named named[] = {{"TARGET", servers},
+                         {"A B", servers},
+                         {"ID", checks},
+                         {"PREFIX", checks},
+                         {"SELECT", checks},
+                         {"[COMMAND]", "printf '%s\\n' " + CommandNames()},
+                         {"SHELL", fmt::format("printf '%s\\n' {}", kShells)},
+                         {"FILE", ""},
+                         {"DIR", ""},
+                         {".json", ""},
+                         {"LIST", ""}};
   Words words;
   for (const Named& each : named) {
     if (shown.find(each.part) == std::string_view::npos) {
@@ -85,7 +93,8 @@ std::string BashCase(const CommandRow& command) {
     }
   }
   return fmt::format(
-      "    {})\n      case $before in\n{}      esac\n      case $word in\n        -*) compgen -W '--help{}' -- \"$word\" "
+      "    {})\n      case $before in\n{}      esac\n      case $word in\n        -*) compgen -W '--help{}' -- "
+      "\"$word\" "
       ";;\n        *) {} ;;\n      esac ;;\n",
       command.name, values, names, BashReply(command.usage));
 }
@@ -175,9 +184,7 @@ std::string Zsh() {
 
 std::string FishValue(std::string_view shown) {
   const Words words = WordsOf(shown);
-  return words.files              ? " -r -F"
-         : words.commands.empty() ? " -x"
-                                  : fmt::format(" -x -a \"({})\"", words.commands);
+  return words.files ? " -r -F" : words.commands.empty() ? " -x" : fmt::format(" -x -a \"({})\"", words.commands);
 }
 
 std::string FishName(const std::string& name) {

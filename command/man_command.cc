@@ -38,10 +38,10 @@ std::string DefaultOf(const OptionRow& option, const Options& defaults) {
     const Options& defaults;
     std::string operator()(bool Options::*) const { return {}; }
     std::string operator()(std::vector<std::string> Options::*) const { return {}; }
-    std::string operator()(std::string Options::*member) const { return defaults.*member; }
-    std::string operator()(double Options::*member) const { return fmt::format("{} s", defaults.*member); }
-    std::string operator()(int Options::*member) const { return fmt::format("{}", defaults.*member); }
-    std::string operator()(std::uint64_t Options::*member) const { return fmt::format("{}", defaults.*member); }
+    std::string operator()(std::string Options::* member) const { return defaults.*member; }
+    std::string operator()(double Options::* member) const { return fmt::format("{} s", defaults.*member); }
+    std::string operator()(int Options::* member) const { return fmt::format("{}", defaults.*member); }
+    std::string operator()(std::uint64_t Options::* member) const { return fmt::format("{}", defaults.*member); }
   };
   return std::visit(Printer{defaults}, option.member);
 }
@@ -102,8 +102,8 @@ ExitOrRefusal ManCommand(const Options& options) {
   }
   const auto command = std::ranges::find(Commands(), options.words.front(), &CommandRow::name);
   if (command == Commands().end()) {
-    return Refuse(fmt::format("there is no command {}; `nbdspec --help` shows them.",
-                              engine::Quoted(options.words.front())));
+    return Refuse(
+        fmt::format("there is no command {}; `nbdspec --help` shows them.", engine::Quoted(options.words.front())));
   }
   Print(PageOf(*command));
   return reports::ExitCode::kSuccess;

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "reports/model/comparison.h"
+#include "reports/model/extent_map.h"
 #include "reports/model/matrix.h"
 #include "reports/model/run.h"
 
@@ -101,5 +102,17 @@ std::string_view TroubleHeading(const Run& run);
 
 // Milliseconds as seconds, with `digits` after the point; 0 for what is not a time.
 std::string Seconds(double milliseconds, int digits);
+
+// --- The map of an export ---
+
+// For people: bars of at most `columns` columns and 16 rows, which show every part that has data, then how much there
+// is of each kind of extent; each extent, if wanted. Range: any; fewer than 32 columns are as 32.
+std::string RenderText(const ExtentMap& map, std::size_t columns, bool every_extent);
+
+// For programs: see docs/json.md.
+std::string RenderJson(const ExtentMap& map);
+
+// One bar of a thousand columns; of extents that share a column each has its share of its height.
+std::string RenderSvg(const ExtentMap& map);
 
 }  // namespace nbdspec::reports
