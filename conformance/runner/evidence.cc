@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cctype>
 #include <optional>
 #include <ranges>
@@ -164,14 +165,17 @@ bool Quotes(std::string_view text, std::string_view words) {
   return false;
 }
 
-// What a client asked is never what is wrong.
-void MarkFields(Message& message, std::string_view saw, bool is_about_descriptors) {
+// What a client asked is never what is wrong, nor is what only repeats it (an option, a cookie, an offset) unless the
+// judgement names the field. Some names are words of many sentences.
+void MarkFields(Message& message, const Transcript::Line* asked, std::string_view saw, bool is_about_descriptors) {
+  constexpr std::array<std::string_view, 6> kWords = {"data", "length", "name", "offset", "option", "text"};
   if (message.from != From::kServer) {
     return;
   }
   for (reports::MessageField& field : message.fields) {
-    field.is_judged =
-        is_about_descriptors ? field.name == "descriptors" : Quotes(saw, field.value) || Quotes(saw, field.name);
+    const bool is_quoted = Quotes(saw, field.value) && (asked == nullptr || !Quotes(asked->what.text, field.value));
+    const bool is_named = Quotes(saw, field.name) && std::ranges::count(kWords, field.name) == 0;
+    field.is_judged = is_about_descriptors ? field.name == "descriptors" : is_quoted || is_named;
   }
 }
 
@@ -208,7 +212,8 @@ reports::Evidence EvidenceOf(const Transcript& transcript, const Judgement& judg
     Message& message = evidence.messages.emplace_back(transcript.MessageAt(index));
     message.part = parts[index];
     if (message.part == Message::Part::kJudged) {
-      MarkFields(message, judgement.saw, /*is_about_descriptors=*/about.chunk >= 0 && !about.bars.empty());
+      MarkFields(message, marks.asked ? &lines[*marks.asked] : nullptr, judgement.saw,
+                 /*is_about_descriptors=*/about.chunk >= 0 && !about.bars.empty());
     }
   }
   evidence.transcript = transcript.Text(shown);

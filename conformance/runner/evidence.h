@@ -20,8 +20,8 @@ inline constexpr std::size_t kMessagesShownMax = 24;
 // What was asked is the message that `judgement.about` names, or asks for the one it names: by default the last that
 // was sent, except to leave. What was judged is what answers it on its connection; where nothing does, the message
 // itself and the note on how the connection went on. Of what was judged those fields are judged whose value
-// `judgement.saw` quotes, or whose name. Messages are there only where there is something to show: unless the
-// requirement holds or does not apply.
+// `judgement.saw` quotes, unless what was asked has it, too, or whose name. Messages are there only where there is
+// something to show: unless the requirement holds or does not apply.
 reports::Evidence EvidenceOf(const Transcript& transcript, const Judgement& judgement);
 
 }  // namespace nbdspec::conformance

@@ -157,6 +157,9 @@ TEST(Evidence, MarksFieldsWhoseValuesAreQuoted) {
   for (const reports::MessageField& field : evidence.messages.back().fields) {
     EXPECT_EQ(field.is_judged, field.value == "NBD_EINVAL") << field.name;
   }
+  // What repeats the question is right, whoever quotes it.
+  const reports::Evidence echo = talk.Of(Broken("the reply to 0x1: NBD_EINVAL", "success"));
+  EXPECT_EQ(std::ranges::count(echo.messages.back().fields, true, &reports::MessageField::is_judged), 1);
   // A part of a longer word is no quotation.
   const reports::Evidence other = talk.Of(Broken("NBD_EINVALID", "success"));
   EXPECT_EQ(std::ranges::count(other.messages.back().fields, true, &reports::MessageField::is_judged), 0);
