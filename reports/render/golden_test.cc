@@ -142,6 +142,17 @@ TEST(Golden, Text) { ExpectGolden("report.txt", RenderText(Sample(), {})); }
 TEST(Golden, VerboseTextInColor) {
   ExpectGolden("report_verbose_color.txt", RenderText(Sample(), {.color = true, .verbose = true}));
 }
+// Without the style and the script, which have files of their own.
+TEST(Golden, Html) {
+  std::string page = RenderHtml(Sample());
+  for (const std::string_view tag : {"style", "script"}) {
+    const std::size_t begin = page.find("<" + std::string(tag) + ">") + tag.size() + 2;
+    page.erase(begin, page.find("</" + std::string(tag) + ">") - begin);
+    const std::size_t hash = page.find(std::string(tag) + "-src 'sha256-") + tag.size() + 13;
+    page.erase(hash, page.find('\'', hash) - hash);
+  }
+  ExpectGolden("report.html", page);
+}
 TEST(Golden, Json) {
   const std::string json = RenderJson(Sample());
   ExpectGolden("report.json", json);

@@ -110,7 +110,9 @@ std::string Legend(const Matrix& matrix, const TextOptions& options) {
   return out;
 }
 
-std::string Conclusion(const Matrix& matrix, bool color) {
+}  // namespace
+
+std::string ExitLine(const Matrix& matrix) {
   Failures all;
   int unusable_count = 0;
   for (const auto& [name, run] : matrix.runs) {
@@ -133,16 +135,9 @@ std::string Conclusion(const Matrix& matrix, bool color) {
     found.emplace_back("nothing new failed");
   }
   add(all.expected, "expected outcome");
-  const Paint paint = matrix.exit == ExitCode::kSuccess ? Paint::kGood : Paint::kBad;
-  return Painted(paint,
-                 fmt::format("Exit {}: {} in {} s: {}.", matrix.exit,
-                             Counted(static_cast<int>(matrix.runs.size()), "target"), Seconds(matrix.duration_ms, 1),
-                             fmt::join(found, ", ")),
-                 color) +
-         "\n";
+  return fmt::format("Exit {}: {} in {} s: {}.", matrix.exit, Counted(static_cast<int>(matrix.runs.size()), "target"),
+                     Seconds(matrix.duration_ms, 1), fmt::join(found, ", "));
 }
-
-}  // namespace
 
 std::string RenderText(const Matrix& matrix, const TextOptions& options) {
   std::string out;
@@ -154,7 +149,8 @@ std::string RenderText(const Matrix& matrix, const TextOptions& options) {
     }
     out += Legend(matrix, options) + Grid(matrix, options) + "\n";
   }
-  return out + Conclusion(matrix, options.color);
+  const Paint paint = matrix.exit == ExitCode::kSuccess ? Paint::kGood : Paint::kBad;
+  return out + Painted(paint, ExitLine(matrix), options.color) + "\n";
 }
 
 }  // namespace nbdspec::reports
