@@ -81,7 +81,7 @@ constexpr char kMatrixFooter[] =
     "  far away:  nbd://storage.example.org/disk '!*gigabytes*'\n\n"
     "The trouble of one server does not keep the others from being checked. SELECT is as for check, for all of them.\n"
     "Exit codes: that of check which matters most: 5, 1, 3, 4, 0; 2 for a FILE that is not understood.\n\n"
-    "  nbdspec matrix servers.txt --json matrix.json\n"
+    "  nbdspec matrix servers.txt --html matrix.html\n"
     "  nbdspec matrix servers.txt block-status";
 
 constexpr char kExpectedFooter[] =
@@ -315,8 +315,12 @@ std::span<const OptionRow> AllOptions() {
                 reports::RenderTap),
       FormatRow("--markdown", "Write the report as Markdown, for the summary of a CI job", &Options::markdown_file,
                 reports::RenderMarkdown),
+      FormatRow("--html", "Write the report as a page for a browser ('-': standard output)", &Options::html_file,
+                reports::RenderHtml),
       {"--ndjson", " check ", "Write a line of JSON for each outcome as soon as it is known ('-': standard output)",
        &Options::ndjson_file, "FILE"},
+      {"--html", " matrix ", "Write the report as a page for a browser ('-': standard output)", &Options::html_file,
+       "FILE"},
       {"--json", " matrix fuzz diff compare ", "Write the report as JSON ('-': standard output)", &Options::json_file,
        "FILE"},
       {"--json", " list coverage ", "Write it as JSON ('-': standard output)", &Options::json_file, "FILE"},

@@ -64,6 +64,7 @@ struct Options {
   std::string markdown_file = {};
   std::string ndjson_file = {};
   std::string svg_file = {};
+  std::string html_file = {};
   std::string findings = "nbdspec-findings";
   std::string output = "-";
 

@@ -118,7 +118,7 @@ class MatrixRunner {
     threads.clear();
     ShowProgress("");
     const std::string why = Write(/*is_finished=*/true);
-    const bool takes_stdout = options_.json_file == "-";
+    const bool takes_stdout = options_.json_file == "-" || options_.html_file == "-";
     reports::TextOptions text_options = TextOptionsFrom(options_);
     text_options.color = text_options.color && !takes_stdout;
     NBDSPEC_RETURN_IF_ERROR(PrintText(reports::RenderText(matrix_, text_options), takes_stdout ? stderr : stdout));
@@ -151,9 +151,15 @@ class MatrixRunner {
   std::string Write(bool is_finished) {
     matrix_.exit = ExitFor(matrix_);
     matrix_.duration_ms = std::chrono::duration<double, std::milli>(Progress::Clock::now() - start_).count();
-    const std::string& file = options_.json_file;
-    const bool is_wanted = !file.empty() && (is_finished || (file != "-" && IsPlain(file)));
-    return is_wanted ? WriteOutput(file, reports::RenderJson(matrix_)) : "";
+    using Render = std::string (*)(const reports::Matrix& matrix);
+    std::string why;
+    for (const auto& [file, render] : {std::pair<const std::string&, Render>(options_.json_file, reports::RenderJson),
+                                       {options_.html_file, reports::RenderHtml}}) {
+      const bool is_wanted = !file.empty() && (is_finished || (file != "-" && IsPlain(file)));
+      const std::string trouble = is_wanted ? WriteOutput(file, render(matrix_)) : "";
+      why = trouble.empty() ? why : trouble;
+    }
+    return why;
   }
 
   std::vector<Line> lines_;
@@ -169,6 +175,7 @@ class MatrixRunner {
 }  // namespace
 
 ExitOrRefusal MatrixCommand(const Options& options) {
+  NBDSPEC_RETURN_IF_ERROR(RefuseSharedFiles(options));
   const std::vector<std::string> select(options.words.begin() + 1, options.words.end());
   NBDSPEC_ASSIGN_OR_RETURN(lines, ReadLines(options.words.front(), select));
   CatchInterrupts();
