@@ -89,12 +89,11 @@ std::expected<ExtentMap, Trouble> MapExport(Target& target, const MapOptions& op
                        .requirement = {},
                        .random = {},
                        .transcript = transcript};
-  context.headers =
-      profile->Offers(Feature::kExtendedHeaders) ? HeaderForm::kExtended : HeaderForm::kCompact;
+  context.headers = profile->Offers(Feature::kExtendedHeaders) ? HeaderForm::kExtended : HeaderForm::kCompact;
   auto entered = context.EnterWithAll();
   if (!entered) {
-    return std::unexpected(Trouble{profile->refusal.empty() ? entered.error().saw
-                                                            : "the export cannot be entered: " + profile->refusal});
+    return std::unexpected(
+        Trouble{profile->refusal.empty() ? entered.error().saw : "the export cannot be entered: " + profile->refusal});
   }
   const auto& contexts = entered->agreed->contexts;
   const auto base = std::ranges::find(contexts, kBaseAllocation, &engine::MetaContext::name);

@@ -17,7 +17,7 @@ namespace nbdspec::conformance {
 
 struct MapOptions {
   Session::Limits limits = {};
-  std::size_t extents_max = 4'000'000;              // 100 MB of them.
+  std::size_t extents_max = 4'000'000;             // 100 MB of them.
   const std::atomic<bool>* interrupted = nullptr;  // Ends it; may be null.
 };
 

@@ -158,9 +158,9 @@ std::string RenderJson(const ExtentMap& map) {
                        {"type", extent.flags},
                        {"description", kKinds[KindOf(extent)].name}});
   }
-  const nlohmann::ordered_json json = {{"target", Printable(map.target)}, {"export", Printable(map.export_name)},
-                                       {"size", map.size},                {"context", "base:allocation"},
-                                       {"trouble", Printable(map.trouble)}, {"extents", std::move(extents)}};
+  const nlohmann::ordered_json json = {
+      {"target", Printable(map.target)}, {"export", Printable(map.export_name)}, {"size", map.size},
+      {"context", "base:allocation"},    {"trouble", Printable(map.trouble)},    {"extents", std::move(extents)}};
   return json.dump(2) + "\n";
 }
 
@@ -219,8 +219,9 @@ std::string RenderSvg(const ExtentMap& map) {
   for (std::size_t kind = 0; kind < kKindCount; ++kind) {
     if (totals[kind].extents > 0) {
       add_box(0, y - 12, 14, 14, kind).append_attribute("stroke") = "#4a5568";
-      add_text(24, y, fmt::format("{}: {}, {:.2f} %, {} extents", kKinds[kind].meaning, Size(totals[kind].bytes),
-                                  Percent(totals[kind].bytes, map.size), totals[kind].extents));
+      add_text(24, y,
+               fmt::format("{}: {}, {:.2f} %, {} extents", kKinds[kind].meaning, Size(totals[kind].bytes),
+                           Percent(totals[kind].bytes, map.size), totals[kind].extents));
       y += 22;
     }
   }
