@@ -11,9 +11,9 @@
 //       https://example.org/1       a link; there need be none
 //
 // Entries before the first [...] are of any target. A target is named by its program, its name on the command line or
-// its description (nbdkit, qemu-nbd:qcow2, *my-server*). A verdict is fail (and the server stays up), crash (it fails
-// for the server ended), inconclusive, flaky or warn; what comes out differently from time to time has several, and
-// pass or n/a among them.
+// its description (nbdkit, qemu-nbd:qcow2, *my-server*). A verdict is fail, crash (it fails for a
+// signal killed the server, which fail alone does not stand for), inconclusive, flaky or warn; what comes out
+// differently from time to time has several, and pass or n/a among them.
 
 #pragma once
 
@@ -32,10 +32,11 @@ namespace nbdspec::conformance {
 inline constexpr std::string_view kSanityIds[] = {"sanity.before", "sanity.after"};
 
 struct ExpectedEntry {
-  std::size_t line = 0;  // Of its list, from 1.
-  std::string target;    // A glob; empty: any.
-  std::string version;   // A glob; empty: any.
-  std::string id;        // Of a check, or a glob.
+  std::size_t line = 0;         // Of its list, from 1.
+  std::string target;           // A glob; empty: any.
+  std::string version;          // A glob; empty: any.
+  std::string id;               // Of a check, or a glob.
+  std::size_t check_count = 1;  // Of how many checks.
   std::vector<std::string> verdicts;
   std::string reason;  // Never empty; its first line says it in short.
   std::string link;    // May be empty.

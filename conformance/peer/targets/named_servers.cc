@@ -331,6 +331,7 @@ TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& option
                        .program = std::string(server->program),
                        .version = version,
                        .export_name = std::string(server->export_name),
+                       .has_tls = options.tls.is_wanted,
                        .setups = {Setup::kWritable, Setup::kReadOnly, Setup::kLarge, Setup::kTlsDemanded}};
   if (server->can_be_strict) {
     facts.setups.push_back(Setup::kStrictBlockSize);
@@ -405,6 +406,7 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
   TargetFacts facts = {.description = std::string(command),
                        .command_line = "--spawn " + QuoteWord(command) + export_words,
                        .export_name = std::string(export_name),
+                       .has_tls = options.tls.is_wanted,
                        .may_share_contents = takes_disk == TakesDisk::kNothing};
   if (const auto started = KnownProgramIn(words)) {
     facts.program = started->server->program;
