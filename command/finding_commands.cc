@@ -6,11 +6,13 @@
 
 #include <array>
 #include <chrono>
+#include <cstdio>
 #include <map>
 #include <utility>
 #include <variant>
 
 #include "command/command_table.h"
+#include "command/finding_runs.h"
 #include "command/output.h"
 #include "command/servers.h"
 #include "conformance/peer/process/process.h"
@@ -18,6 +20,7 @@
 #include "fuzz/live/run/reproduce.h"
 #include "fuzz/replay/replay.h"
 #include "reports/model/run.h"
+#include "reports/render/render.h"
 
 namespace nbdspec::command {
 
@@ -57,7 +60,7 @@ class Replayer {
   explicit Replayer(const Options& options)
       : options_(options), replay_{.tries = options.tries, .live = LiveOptionsFrom(options)} {}
 
-  int Run() {
+  ExitOrRefusal Run() {
     std::vector<std::string> paths;
     for (const std::string& path : options_.words) {
       auto found = fuzz::SubjectsIn(path);
@@ -80,10 +83,27 @@ class Replayer {
     if (paths.size() > 1) {
       PrintSummary();
     }
-    return Exit();
+    if (options_.html_file.empty()) {
+      return Exit();
+    }
+    const reports::Run run{.version = kVersion,
+                           .target = options_.target.empty() ? "what was found" : options_.target,
+                           .outcomes = outcomes_,
+                           .exit = Exit()};
+    const std::string why = WriteOutput(options_.html_file, reports::RenderHtml(run));
+    return why.empty() ? ExitOrRefusal(run.exit) : Refuse(why, reports::ExitCode::kOurError);
   }
 
  private:
+  // The page may take standard output.
+  void Show(const std::string& text) const {
+    if (options_.html_file == "-") {
+      std::fputs(text.c_str(), stderr);
+    } else {
+      Print(text);
+    }
+  }
+
   void CannotReplay(const std::string& sentence) {
     Complain(Plain(sentence));
     ++refused_count_;
@@ -108,13 +128,14 @@ class Replayer {
     const std::string now_on = (*target)->Describe();
     const std::string servers = finding.target == now_on ? now_on : finding.target + " then, " + now_on + " now";
     if (!is_short_) {  // Before it runs: somebody else may have written the command.
-      Print(Line("starts", (*target)->CommandLine()));
+      Show(Line("starts", (*target)->CommandLine()));
     }
     Report(subject.path, fuzz::ReplayFinding(**target, finding, replay_),
            Line("server", servers) +
                Line("seed",
                     fmt::format("{}, script {}, nbdspec {}", finding.seed, finding.script_number, finding.version)) +
-               Line("then", SummaryOf(finding)));
+               Line("then", SummaryOf(finding)),
+           &finding);
   }
 
   void Replay(const fuzz::ScriptSubject& subject) {
@@ -138,17 +159,19 @@ class Replayer {
     }
   }
 
-  void Report(const std::string& path, const fuzz::Replayed& replayed, const std::string& details) {
+  void Report(const std::string& path, const fuzz::Replayed& replayed, const std::string& details,
+              const fuzz::Finding* finding = nullptr) {
     if (Interrupted()) {
       return;  // It was cut short: no verdict.
     }
     ++counts_[static_cast<std::size_t>(replayed.verdict)];
+    outcomes_.push_back(OutcomeOf(replayed, path, finding));
     const std::string head = fmt::format("{:<10}  {}", Name(replayed.verdict), Plain(path));
     if (is_short_) {
-      Print(head + (replayed.now.empty() ? "\n" : "  " + Plain(replayed.now) + "\n"));
+      Show(head + (replayed.now.empty() ? "\n" : "  " + Plain(replayed.now) + "\n"));
     } else {
-      Print(head + "\n" + details + Line("now", replayed.now) + Line("note", replayed.note) +
-            WarningsText(replayed.warnings, ""));
+      Show(head + "\n" + details + Line("now", replayed.now) + Line("note", replayed.note) +
+           WarningsText(replayed.warnings, ""));
     }
   }
 
@@ -162,7 +185,7 @@ class Replayer {
       }
     }
     parts += refused_count_ > 0 ? fmt::format("; {} could not be replayed", refused_count_) : "";
-    Print(fmt::format("{} replayed{}\n", total, parts));
+    Show(fmt::format("{} replayed{}\n", total, parts));
   }
 
   [[nodiscard]] bool HasAny(std::initializer_list<ReplayVerdict> verdicts) const {
@@ -188,6 +211,7 @@ class Replayer {
   fuzz::ReplayOptions replay_;
   std::array<std::size_t, fuzz::kReplayVerdictCount> counts_ = {};
   std::map<std::string, std::vector<fuzz::TargetInput>> of_targets_;  // One line for all of a target.
+  std::vector<reports::Outcome> outcomes_;                            // Of --html.
   std::size_t refused_count_ = 0;
   bool is_short_ = false;
 };

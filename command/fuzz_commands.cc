@@ -9,7 +9,9 @@
 #include <utility>
 
 #include "command/command_table.h"
+#include "command/finding_runs.h"
 #include "command/output.h"
+#include "command/report_files.h"
 #include "command/servers.h"
 #include "conformance/peer/process/process.h"
 #include "engine/base/or_return.h"
@@ -18,6 +20,7 @@
 #include "fuzz/live/run/live_diff.h"
 #include "fuzz/live/run/live_fuzz.h"
 #include "reports/model/run.h"
+#include "reports/render/render.h"
 
 namespace nbdspec::command {
 
@@ -51,21 +54,28 @@ Json ReportHead(const Options& options) {
   return {{"format", 1}, {"tool", "nbdspec"}, {"version", kVersion}, {"seed", options.seed}};
 }
 
-// Completes `report` with `trouble` and `exit`, and writes it where --json says. Prints the trouble too.
-// Returns the exit code: `exit`, or that of our own error.
-ExitOrRefusal WriteReport(Json report, const std::optional<Trouble>& trouble, int exit, const Options& options) {
-  if (trouble) {
-    Complain(trouble->sentence);
+// Completes `report` with `trouble` and `exit`, and writes it where --json says, and `run` where --html says. Prints
+// the trouble too. Returns the exit code: that of `run`, or of our own error.
+ExitOrRefusal Finish(Json report, const reports::Run& run, const Options& options) {
+  if (!run.trouble.empty()) {
+    Complain(run.trouble);
   }
-  if (options.json_file.empty()) {
-    return exit;
+  report["trouble"] = run.trouble;
+  report["exit"] = run.exit;
+  std::string why;
+  if (!options.json_file.empty()) {
+    why = WriteOutput(options.json_file,
+                      report.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n");
   }
-  report["trouble"] = trouble ? trouble->sentence : "";
-  report["exit"] = exit;
-  const std::string why =
-      WriteOutput(options.json_file, report.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n");
-  return why.empty() ? ExitOrRefusal(exit) : Refuse(why, reports::ExitCode::kOurError);
+  if (!options.html_file.empty()) {
+    const std::string trouble = WriteOutput(options.html_file, reports::RenderHtml(run));
+    why = trouble.empty() ? why : trouble;
+  }
+  return why.empty() ? ExitOrRefusal(run.exit) : Refuse(why, reports::ExitCode::kOurError);
 }
+
+// Whether a report takes standard output.
+bool TakesStdout(const Options& options) { return options.json_file == "-" || options.html_file == "-"; }
 
 // The exit code of a run that was not usable, or was interrupted, or has found nothing.
 int ExitWithoutFailure(const std::optional<Trouble>& trouble, bool is_unusable) {
@@ -127,7 +137,7 @@ std::string CountsOf(const fuzz::FuzzReport& report) {
 
 fuzz::FuzzOptions FuzzOptionsFrom(const Options& options) {
   const bool has_no_limit = options.script_count == 0 && options.time_s == 0;
-  const auto print = options.json_file == "-" ? [](const std::string&) {} : Print;
+  const auto print = TakesStdout(options) ? [](const std::string&) {} : Print;
   fuzz::FuzzOptions fuzz{.seed = options.seed,
                          .scripts_max = options.script_count,
                          .time = FromSeconds(has_no_limit ? kDefaultSeconds : options.time_s),
@@ -234,6 +244,7 @@ Json ReportOf(const fuzz::DiffReport& report, const Options& options) {
 }  // namespace
 
 ExitOrRefusal FuzzCommand(const Options& options) {
+  NBDSPEC_RETURN_IF_ERROR(RefuseSharedFiles(options));
   if (options.words.empty() && options.spawn.empty()) {
     return Refuse("fuzz needs a TARGET: a server by name, a URI, or --spawn COMMAND");
   }
@@ -241,15 +252,18 @@ ExitOrRefusal FuzzCommand(const Options& options) {
   CatchInterrupts();
   const fuzz::FuzzReport report = fuzz::Fuzz(*target, FuzzOptionsFrom(options));
   ShowProgress("");
-  if (options.json_file != "-") {
+  if (!TakesStdout(options)) {
     Print(SummaryOf(report, options));
   }
   const int exit =
       report.HasNew() ? reports::ExitCode::kFailure : ExitWithoutFailure(report.trouble, report.is_unusable);
-  return WriteReport(ReportOf(report, target->Describe(), options), report.trouble, exit, options);
+  return Finish(ReportOf(report, target->Describe(), options),
+                RunOf(report, {.version = kVersion, .seed = options.seed, .target = target->Describe(), .exit = exit}),
+                options);
 }
 
 ExitOrRefusal DiffCommand(const Options& options) {
+  NBDSPEC_RETURN_IF_ERROR(RefuseSharedFiles(options));
   NBDSPEC_ASSIGN_OR_RETURN(first, WritableTarget(options.words[0], options));
   NBDSPEC_ASSIGN_OR_RETURN(second, WritableTarget(options.words[1], options));
   fuzz::DiffOptions diff{.seed = options.seed,
@@ -263,12 +277,15 @@ ExitOrRefusal DiffCommand(const Options& options) {
   }
   CatchInterrupts();
   const fuzz::DiffReport report = fuzz::Diff(*first, *second, diff);
-  if (options.json_file != "-") {
+  if (!TakesStdout(options)) {
     Print(TextOf(report, options));
   }
   const bool fails = report.count(DifferenceKind::kSoundness) > 0 || report.count(DifferenceKind::kDisconnect) > 0;
   const int exit = fails ? reports::ExitCode::kFailure : ExitWithoutFailure(report.trouble, report.is_unusable);
-  return WriteReport(ReportOf(report, options), report.trouble, exit, options);
+  return Finish(
+      ReportOf(report, options),
+      RunOf(report, options.words[0], options.words[1], {.version = kVersion, .seed = options.seed, .exit = exit}),
+      options);
 }
 
 }  // namespace nbdspec::command

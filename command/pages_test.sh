@@ -10,6 +10,11 @@ done
 reports/render/matrix_page 16 400 >"$pages/matrix.html"
 reports/render/matrix_page 3 20 >"$pages/small_matrix.html"
 command/nbdspec check reference handshake.magic block-status --html "$pages/passed.html" >/dev/null
+command/nbdspec compare reports/render/testdata/{report,hostile}.json --html "$pages/compared.html" >/dev/null || true
+command/nbdspec fuzz reference --scripts 2 --findings "$pages/findings" --html "$pages/fuzzed.html" >/dev/null
+command/nbdspec diff reference reference --scripts 2 --html "$pages/diff.html" >/dev/null
+printf '# nbdspec script\n# A read.\nsize 1M\noption go\nread 0 +512\n' >"$pages/read.script"
+command/nbdspec replay "$pages/read.script" --html "$pages/replayed.html" >/dev/null
 printf 'one: reference\ntwo: reference\n' >"$pages/servers"
 command/nbdspec matrix "$pages/servers" handshake.magic --quiet --html "$pages/passed_matrix.html" >/dev/null
 grep --quiet '<th scope="col">two</th>' "$pages/passed_matrix.html"

@@ -25,14 +25,18 @@ ExitOrRefusal ReportCommand(const Options& options) {
 }
 
 ExitOrRefusal CompareCommand(const Options& options) {
+  NBDSPEC_RETURN_IF_ERROR(RefuseSharedFiles(options));
   NBDSPEC_ASSIGN_OR_RETURN(before, ReadReport(options.words[0]));
   NBDSPEC_ASSIGN_OR_RETURN(after, ReadReport(options.words[1]));
   const reports::Comparison comparison = reports::Compare(before, after);
-  if (options.json_file != "-") {
+  if (options.json_file != "-" && options.html_file != "-") {
     NBDSPEC_RETURN_IF_ERROR(PrintText(reports::RenderText(comparison, TextOptionsFrom(options)), stdout));
   }
-  const std::string why =
-      options.json_file.empty() ? "" : WriteOutput(options.json_file, reports::RenderJson(comparison));
+  std::string why = options.json_file.empty() ? "" : WriteOutput(options.json_file, reports::RenderJson(comparison));
+  if (!options.html_file.empty()) {
+    const std::string trouble = WriteOutput(options.html_file, reports::RenderHtml(comparison));
+    why = trouble.empty() ? why : trouble;
+  }
   return why.empty() ? ExitOrRefusal(comparison.exit) : Refuse(why, reports::ExitCode::kOurError);
 }
 

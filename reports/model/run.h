@@ -71,8 +71,11 @@ struct Outcome {
   Expectation expectation;
 };
 
-// Why the verdict is not what the level of the clause would make one think; empty where it is.
+// Why the verdict is not what the level of the clause would make one think; empty where it is, or there is no clause.
 inline std::string_view NoteOn(const Outcome& outcome) {
+  if (outcome.requirement.empty()) {
+    return "";
+  }
   const bool is_must = outcome.level == spec::Level::kMust || outcome.level == spec::Level::kMustNot;
   if (outcome.verdict == Verdict::kWarn && is_must) {
     return "a warning, not a failure: the text of the specification can be read in more than one way";

@@ -134,6 +134,16 @@ std::string TopOf(int exit, std::string_view tool, std::string_view what, std::s
       result.css_class, Html(tool), result.word, Html(what), Html(headline));
 }
 
+std::string Heading(std::string_view title, std::size_t count) {
+  return fmt::format("<h2>{} <span class=\"count\">{}</span></h2>", title, count);
+}
+
+std::string FoldedHeading(std::string_view title, std::size_t count) {
+  return fmt::format(
+      "<span class=\"heading2\" role=\"heading\" aria-level=\"2\">{} <span class=\"count\">{}</span></span>", title,
+      count);
+}
+
 std::string Counts(const Run& run) {
   const Tally tally = TallyOf(run);
   std::string out = "<ul class=\"tally\">\n";
@@ -151,7 +161,7 @@ namespace {
 std::string Select(std::string_view name, std::string_view label, const std::set<std::string>& values) {
   std::string out = fmt::format(R"(<label>{} <select name="{}"><option value="">all</option>)", label, name);
   for (const std::string& value : values) {
-    out += fmt::format(R"(<option>{}</option>)", Html(value));
+    out += value.empty() ? "" : fmt::format(R"(<option>{}</option>)", Html(value));
   }
   return out + "</select></label>\n";
 }

@@ -61,6 +61,11 @@ Result ResultOf(int exit);
 // The beginning of a page, up to the end of the headline. The header is not closed.
 std::string TopOf(int exit, std::string_view tool, std::string_view what, std::string_view headline);
 
+// Of a section of so many outcomes. `title` is HTML.
+std::string Heading(std::string_view title, std::size_t count);
+// The same in a summary, which may hold no <h2> by older rules.
+std::string FoldedHeading(std::string_view title, std::size_t count);
+
 // How many outcomes have each verdict.
 std::string Counts(const Run& run);
 

@@ -44,7 +44,7 @@ std::string DrawnMessage(const Message& message, bool has_several) {
   // For those who do not see the arrows.
   out += fmt::format(R"(<span class="sr">{}: </span>)",
                      message.from == Message::From::kClient ? "to the server" : "from the server");
-  out += message.name.empty() ? fmt::format("<span class=\"name\">{}</span> ", Html(message.text))
+  out += message.name.empty() ? fmt::format("<span class=\"mono\">{}</span> ", Html(message.text))
                               : fmt::format("<span class=\"name\">{}</span> {}", Html(message.name), FieldsOf(message));
   out += fmt::format(R"(<span class="where">line {}{}, bytes {} to {}</span>)", message.line,
                      has_several ? fmt::format(", connection {}", message.connection) : "", message.offset,
@@ -230,12 +230,13 @@ std::string Attributes(const Outcome& outcome, std::string_view anchor) {
 
 std::string Whole(const Outcome& outcome, std::string_view anchor, bool is_open, Detail detail) {
   return fmt::format(
-      "<details class=\"outcome {}\" {}{}>\n<summary>{} <span class=\"level\">{}</span> <span class=\"heading3\" "
+      "<details class=\"outcome {}\" {}{}>\n<summary>{} {}<span class=\"heading3\" "
       "role=\"heading\" aria-level=\"3\">{}</span> <code class=\"id\">{}</code></summary>\n<div class=\"body\">\n{}<p "
       "class=\"quiet\"><a href=\"#{}\">Link to this</a></p>\n</div>\n</details>\n",
       ClassOf(outcome.verdict), Attributes(outcome, anchor), is_open ? " open" : "", Tag(outcome.verdict),
-      Word(outcome.level), Html(outcome.statement.empty() ? Reason(outcome) : outcome.statement), Html(outcome.id),
-      BodyOf(outcome, detail), anchor);
+      outcome.requirement.empty() ? "" : fmt::format("<span class=\"level\">{}</span> ", Word(outcome.level)),
+      Html(outcome.statement.empty() ? Reason(outcome) : outcome.statement), Html(outcome.id), BodyOf(outcome, detail),
+      anchor);
 }
 
 }  // namespace nbdspec::reports

@@ -65,6 +65,9 @@ std::string RenderText(const Comparison& comparison, const TextOptions& options)
 // For programs: see docs/json.md.
 std::string RenderJson(const Comparison& comparison);
 
+// For people in a browser: what is new with its evidence, what else changed in a line each.
+std::string RenderHtml(const Comparison& comparison);
+
 // --- The runs of a list of servers ---
 
 // For people: the reports of runs that are not as they should be, then a line for each run and a grid, with a row for
@@ -106,6 +109,10 @@ std::string CountsLine(const Run& run, bool color);
 std::string ExitLine(const Run& run);
 // "Exit 1: 3 targets in 12.3 s: 2 new failures."
 std::string ExitLine(const Matrix& matrix);
+// "Exit 1: 2 new failures."
+std::string ExitLine(const Comparison& comparison);
+// The verdict of one side of a comparison, "not there" of none.
+std::string_view WordFor(const Outcome* outcome);
 
 // What Run::trouble is, where there is one.
 std::string_view TroubleHeading(const Run& run);

@@ -30,12 +30,16 @@ std::string RunLine(std::string_view label, const Run& run) {
   return Labelled(label, fmt::format("{}; {}", text, CountsLine(run, /*color=*/false)), 2);
 }
 
-std::string_view VerdictOf(const Outcome* outcome) { return outcome == nullptr ? "not there" : Word(outcome->verdict); }
+}  // namespace
+
+std::string_view WordFor(const Outcome* outcome) { return outcome == nullptr ? "not there" : Word(outcome->verdict); }
+
+namespace {
 
 std::string LinesOf(const Difference& difference) {
   const auto& [change, before, after] = difference;
-  std::string out = fmt::format("  {}  {} -> {}\n", Printable((after != nullptr ? after : before)->id),
-                                VerdictOf(before), VerdictOf(after));
+  std::string out = fmt::format("  {}  {} -> {}\n", Printable((after != nullptr ? after : before)->id), WordFor(before),
+                                WordFor(after));
   if (change == Change::kChanged) {
     const bool breaks_another = before->requirement != after->requirement;
     const auto finding = [&](const Outcome& outcome) {
@@ -63,8 +67,12 @@ std::string WhyThisExit(const Comparison& comparison) {
 
 }  // namespace
 
+std::string ExitLine(const Comparison& comparison) {
+  return fmt::format("Exit {}: {}.", comparison.exit, WhyThisExit(comparison));
+}
+
 std::string RenderText(const Comparison& comparison, const TextOptions& options) {
-  const std::string conclusion = fmt::format("Exit {}: {}.\n", comparison.exit, WhyThisExit(comparison));
+  const std::string conclusion = ExitLine(comparison) + "\n";
   if (options.quiet) {
     return conclusion;
   }

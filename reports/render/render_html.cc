@@ -39,13 +39,12 @@ std::string Facts(const Run& run) {
   const auto add = [&](std::string_view name, const std::string& html) {
     out += html.empty() ? "" : fmt::format("<dt>{}</dt><dd>{}</dd>\n", name, html);
   };
-  add("Checks", fmt::format("{} in {} s", run.outcomes.size(), Seconds(run.duration_ms, 1)));
+  add("Outcomes", fmt::format("{}{}", run.outcomes.size(),
+                              run.duration_ms > 0 ? fmt::format(" in {} s", Seconds(run.duration_ms, 1)) : ""));
   add("Specification", Html(run.spec));
-  std::string offers;
   for (const auto& [name, value] : run.advertised) {
-    offers += fmt::format("{}{} {}", offers.empty() ? "" : "; ", Html(name), value.empty() ? "-" : HtmlLines(value));
+    add(Html(name), value.empty() ? "-" : HtmlLines(value));
   }
-  add("Server offers", offers);
   add("Seed", std::to_string(run.seed));
   return out + "</dl>\n";
 }
@@ -65,17 +64,6 @@ std::string InShort(const Outcome& outcome, Anchors& anchors) {
   return fmt::format("<li {}><span class=\"level\">{}</span> <span>{} <code class=\"id\">{}</code></span></li>\n",
                      Attributes(outcome, anchors.For(outcome.id)), Word(outcome.level), Html(outcome.statement),
                      Html(outcome.id));
-}
-
-std::string Heading(std::string_view title, std::size_t count) {
-  return fmt::format("<h2>{} <span class=\"count\">{}</span></h2>", title, count);
-}
-
-// The same in a summary, which may hold no <h2> by older rules.
-std::string FoldedHeading(std::string_view title, std::size_t count) {
-  return fmt::format(
-      "<span class=\"heading2\" role=\"heading\" aria-level=\"2\">{} <span class=\"count\">{}</span></span>", title,
-      count);
 }
 
 // --- Sections: nothing where there is nothing in them ---

@@ -137,10 +137,12 @@ TEST(RenderHtml, TheVerdictComesFirstThenWhatIsWrongThenWhatFailedThenTheRest) {
 }
 
 TEST(RenderHtml, ABreachOfAnUnclearMustSaysWhyItWarns) {
-  const std::string page = RenderHtml(RunOf({{.id = "a", .level = spec::Level::kMust, .verdict = Verdict::kWarn}}));
+  const std::string page =
+      RenderHtml(RunOf({{.id = "a", .requirement = "a", .level = spec::Level::kMust, .verdict = Verdict::kWarn}}));
   EXPECT_TRUE(page.contains("can be read in more than one way"));
-  EXPECT_FALSE(RenderHtml(RunOf({{.id = "a", .level = spec::Level::kShould, .verdict = Verdict::kWarn}}))
-                   .contains("can be read in more than one way"));
+  EXPECT_FALSE(
+      RenderHtml(RunOf({{.id = "a", .requirement = "a", .level = spec::Level::kShould, .verdict = Verdict::kWarn}}))
+          .contains("can be read in more than one way"));
 }
 
 TEST(RenderHtml, StretchesThatMakeNoSenseAreDrawnInsideOfThePicture) {
