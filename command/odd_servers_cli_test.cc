@@ -82,9 +82,9 @@ void ExpectNothingAmiss(const Checked& checked) {
 
 class RightServer : public testing::TestWithParam<const char*> {};
 
-// NBDSPEC_ODD_CHECKS: only these, a word for each.
+// NBDSPEC_LIVE_CHECKS: only these, a word for each.
 TEST_P(RightServer, IsNotAccused) {
-  const char* const given = std::getenv("NBDSPEC_ODD_CHECKS");
+  const char* const given = std::getenv("NBDSPEC_LIVE_CHECKS");
   const Checked checked =
       Check(Odd(GetParam()), given != nullptr ? given
                                               : "handshake option baseline block-status transmission "
