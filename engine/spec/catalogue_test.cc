@@ -142,6 +142,18 @@ TEST(Catalogue, StatementsArePlainAndEndWithoutPeriod) {
   }
 }
 
+// An ambiguous row never fails a server, and so says what the text leaves open.
+TEST(Catalogue, EveryAmbiguousRowSaysWhy) {
+  constexpr std::string_view kTag = "[ambiguous]";
+  for (const Requirement& requirement : TheCatalogue().all()) {
+    if (const std::size_t tag = requirement.how.find(kTag); tag != std::string_view::npos) {
+      const std::string_view rest = requirement.how.substr(tag + kTag.size());
+      EXPECT_GT(rest.find('['), 15U) << requirement.id << ":" << rest;
+      EXPECT_GT(rest.size(), 15U) << requirement.id << ":" << rest;
+    }
+  }
+}
+
 TEST(Catalogue, FindsEveryRowByItsIdAndNothingElse) {
   for (const Requirement& row : TheCatalogue().all()) {
     EXPECT_EQ(TheCatalogue().Find(row.id), &row);
