@@ -72,6 +72,7 @@ INSTANTIATE_TEST_SUITE_P(
                     Refused{"check --seed 18446744073709551616 handshake.magic", 2, "--seed"},
                     Refused{"check handshake.magic --json /dev/full", 5, "No space left"},
                     Refused{"explain handshake.magik", 2, "did you mean handshake.magic?"},
+                    Refused{"explain drop-unknown", 2, "did you mean handshake.client-flags.drop-unknown?"},
                     Refused{"explain ''", 2, "requirement \"\"."}, Refused{"explain handshake.magic/nosuch", 2, ""},
                     Refused{"list nosuch", 2, "nosuch"}, Refused{"selftest nosuch", 2, "nosuch"},
                     Refused{"check nbd+unix:///?socket=/no/such/socket", 3, "/no/such/socket"},

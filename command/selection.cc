@@ -2,6 +2,7 @@
 #include "command/selection.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 #include <fnmatch.h>
 
 #include <algorithm>
@@ -79,7 +80,14 @@ std::expected<std::vector<Choice>, engine::Trouble> ChoicesOf(std::span<const st
 }  // namespace
 
 std::string DidYouMean(std::string_view word, std::span<const std::string_view> ids) {
+  constexpr std::size_t kPartsMax = 5;
   const std::string_view cut = word.substr(0, 200);  // A word can be of any length; ids are short.
+  std::vector<std::string_view> parts;               // Whole ids, of which the word is a part.
+  std::ranges::copy_if(ids, std::back_inserter(parts),
+                       [&](std::string_view id) { return id.find(word) != std::string_view::npos; });
+  if (!parts.empty() && parts.size() <= kPartsMax) {
+    return fmt::format("; did you mean {}?", fmt::join(parts, ", or "));
+  }
   std::string_view nearest;
   std::size_t least = cut.size() / 2 + 1;  // Further away it is no typing error.
   for (const std::string_view id : ids) {
