@@ -76,6 +76,8 @@ Subject SubjectOf(const Request& request) {
 
 Subject SubjectOf(const Option& option) { return {.message = Describe(ClientMessage(option))}; }
 
+Subject SubjectOf(const ClientFlags& flags) { return {.message = Describe(ClientMessage(flags))}; }
+
 Subject SubjectOf(const OptionReply& reply) { return {.message = Describe(ServerMessage(reply))}; }
 
 Subject SubjectOf(const ReceiveError& ended) { return {.message = ended.text}; }

@@ -34,6 +34,7 @@ struct Subject {
 
 Subject SubjectOf(const engine::Request& request);  // Its cookie is the one that it was sent with.
 Subject SubjectOf(const engine::Option& option);
+Subject SubjectOf(const engine::ClientFlags& flags);
 Subject SubjectOf(const engine::OptionReply& reply);
 Subject SubjectOf(const engine::ServerMessage& message);
 Subject SubjectOf(const engine::ReceiveError& ended);  // How a connection ended: the note on it.

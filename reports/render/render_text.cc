@@ -119,7 +119,8 @@ std::string Talk(const Evidence& evidence, const TextOptions& options) {
   for (const std::size_t index : NearestToVerdict(parts, kTranscriptLinesShown)) {
     const Message& message = messages[index];
     if (message.line > line_before + 1) {
-      out.push_back(fmt::format("({} lines: --verbose)", message.line - line_before - 1));
+      const std::uint64_t count = message.line - line_before - 1;
+      out.push_back(fmt::format("({} {}: --verbose)", count, count == 1 ? "line" : "lines"));
     }
     AddWrapped(std::string(mark_of(message)) + LineOf(message), options, out);
     line_before = message.line;

@@ -66,15 +66,18 @@ Judgement Drops(CheckContext& context) {
     return NotApplicable("the server offers both flags there are");
   }
   constexpr std::string_view kAllowed = "the server closes the connection";
-  session.Send(ClientFlags{.flags = session.negotiated().handshake_flags | extra});
+  const ClientFlags flags{.flags = session.negotiated().handshake_flags | extra};
+  session.Send(flags);
   if (!session.negotiated().is_fixed_newstyle()) {
     const auto reply = session.AskExportName(context.export_name, !session.negotiated().pads_export_name_reply());
-    return reply ? Broken("the server goes on: NBD_OPT_EXPORT_NAME was answered", kAllowed)
-                 : MayDisconnect(reply.error(), kAllowed);
+    return About(WhatFollows(SubjectOf(flags)),
+                 reply ? Broken("the server goes on: NBD_OPT_EXPORT_NAME was answered", kAllowed)
+                       : MayDisconnect(reply.error(), kAllowed));
   }
   const auto replies = session.Ask(Option{.option = OptionType::kList});
-  return replies ? Broken("the server goes on: NBD_OPT_LIST was answered " + TypesOf(*replies), kAllowed)
-                 : MayDisconnect(replies.error(), kAllowed);
+  return About(WhatFollows(SubjectOf(flags)),
+               replies ? Broken("the server goes on: NBD_OPT_LIST was answered " + TypesOf(*replies), kAllowed)
+                       : MayDisconnect(replies.error(), kAllowed));
 }
 
 // Asks `option` of a server whose greeting has FIXED_NEWSTYLE clear: only one that has the flag set may haggle.

@@ -57,9 +57,10 @@ Judgement NothingAfterFailure(CheckContext& context, Session session, const Malf
   if (set->is_ack()) {
     return NotApplicable(fmt::format("with {} the server acknowledges", failing.what));
   }
-  return MustHaveNothingSelected(
-      context, std::move(session),
-      fmt::format("a SET with {} was answered {}", failing.what, OptionReplyName(set->end())));
+  return About(
+      WhatFollows(SubjectOf(Option{.option = kSet, .payload = failing.payload})),
+      MustHaveNothingSelected(context, std::move(session),
+                              fmt::format("a SET with {} was answered {}", failing.what, OptionReplyName(set->end()))));
 }
 
 template <Malformed kind>
