@@ -14,6 +14,10 @@ namespace {
 
 class Words {
  public:
+  Words() {  // Most fit without growing: sessions describe each message.
+    made_.text.reserve(100);
+    made_.fields.reserve(8);
+  }
   // What kind of message it is: first of all.
   void Name(std::string_view name) {
     Say(name);

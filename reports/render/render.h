@@ -86,9 +86,10 @@ std::string RenderHtml(const Matrix& matrix);
 // "FAIL  MUST NOT  block-status.req-one.single" and a line feed.
 std::string OutcomeHeading(const Outcome& outcome, const TextOptions& options);
 
-// A labelled line or more for everything there is to say: clause, spec, sent, allowed, saw, place, talk, stderr,
-// replay. Unless verbose, only the ends of long ones, and neither talk nor stderr for a warn. Only the replay
-// line, which is for pasting, may be wider than the columns.
+// A labelled line or more for everything there is to say: clause, note, spec, link, sent, allowed, saw, place, talk,
+// stderr, replay. In talk "->" marks what was judged, "?" what asked for it. Unless verbose, only what is near to that,
+// the ends of other long ones, and neither talk nor stderr for a warn. Only link and replay, which are for copying, may
+// be wider than the columns.
 std::string OutcomeDetails(const Outcome& outcome, const TextOptions& options);
 
 // Why an outcome is n/a or skip, in one line.

@@ -57,7 +57,7 @@ std::size_t Find(const std::string& text, const std::string& what) {
 
 TEST(RenderText, NothingAPeerSendsReachesTheTerminalRaw) {
   std::mt19937 random(7);
-  for (int round = 0; round < 200; ++round) {
+  for (int round = 0; round < 60; ++round) {
     const std::string text = RenderText(HostileRun(RandomBytes(random, 200)), {.verbose = round % 2 == 0});
     EXPECT_EQ(PrintableLines(text), text);
   }
@@ -265,7 +265,7 @@ TEST(RenderJson, HoldsTheWholeRun) {
 
 TEST(RenderJson, AnyBytesGiveValidAscii) {
   std::mt19937 random(9);
-  for (int round = 0; round < 100; ++round) {
+  for (int round = 0; round < 30; ++round) {
     const std::string text = RenderJson(HostileRun(RandomBytes(random, 200)));
     EXPECT_TRUE(Json::accept(text));
     EXPECT_TRUE(std::ranges::all_of(text, [](char c) { return c == '\n' || (' ' <= c && c <= '~'); }));
@@ -327,7 +327,7 @@ void ExpectStrict(const std::string& text) {
 
 TEST(RenderJunit, AnyBytesGiveValidXml) {
   std::mt19937 random(10);
-  for (int round = 0; round < 50; ++round) {
+  for (int round = 0; round < 20; ++round) {
     const std::string text = RenderJunit(HostileRun(RandomBytes(random, 200)));
     ExpectStrict(text);
     EXPECT_EQ(PrintableLines(text), text);  // No character that XML 1.0 does not have, and none as a reference:
