@@ -252,6 +252,36 @@ TEST(OddServers, OneThatDoesNotStartAgainIsOneSentence) {
   EXPECT_LT(std::ranges::count(checked.output, '\n'), 60) << checked.output;
 }
 
+TEST(OddServers, OneThatDiesOfAnOrdinaryClientIsOneSentence) {
+  const Checked checked = Check(Odd("aborts-at-options"));
+  EXPECT_EQ(checked.exit, 1) << checked.output;
+  const auto failed = checked.With("fail");
+  ASSERT_EQ(failed.size(), 1U) << checked.output;
+  EXPECT_TRUE(failed.begin()->starts_with("sanity.before: ")) << *failed.begin();
+  EXPECT_TRUE(failed.begin()->contains("NBD_OPT_LIST got no answer")) << *failed.begin();
+  EXPECT_TRUE(failed.begin()->contains("killed by SIGABRT")) << *failed.begin();
+  for (const char* const said : {"\n  sent     NBD_OPT_LIST\n", "\n  stderr   odd_server: no options\n",
+                                 "\nExit 1: the server serves no ordinary client, 1 failed.\n"}) {
+    EXPECT_TRUE(checked.output.contains(said)) << checked.output;
+  }
+  EXPECT_EQ(checked.With("inconclusive"), std::set<std::string>());
+  EXPECT_LT(std::ranges::count(checked.output, '\n'), 60) << checked.output;
+}
+
+TEST(OddServers, OneThatDiesOfEveryWriteFailsAFewTimesForThat) {
+  const Checked checked = Check(Odd("aborts-at-writes"), "transmission structured");
+  EXPECT_EQ(checked.exit, 1);
+  EXPECT_FALSE(checked.With("fail").empty());
+  EXPECT_LT(checked.With("fail").size(), 10U) << checked.output;
+  EXPECT_GT(std::ranges::count_if(
+                checked.With("skip"),
+                [](const std::string& each) { return each.contains("killed by SIGABRT after NBD_CMD_WRITE, as in "); }),
+            10)
+      << checked.output;
+  EXPECT_EQ(checked.With("inconclusive"), std::set<std::string>());
+  EXPECT_EQ(checked.With("flaky"), std::set<std::string>());
+}
+
 TEST(OddServers, OneOnTcpAloneIsMetThere) {
   const Checked checked = Check("nbdkit -f -i 127.0.0.1 -p {port} memory {size}", "handshake baseline.read");
   ExpectNothingAmiss(checked);

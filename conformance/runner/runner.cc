@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "conformance/peer/process/process.h"
 #include "engine/base/check.h"
 #include "engine/base/quoted.h"
 #include "engine/spec/catalogue.h"
@@ -51,6 +52,18 @@ std::string HostName() {
   return ::gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "";
 }
 
+double MillisecondsSince(Transport::Clock::time_point start) {
+  return std::chrono::duration<double, std::milli>(Transport::Clock::now() - start).count();
+}
+
+// Why nobody can talk to a server: what a client met, how the server ended, and what it said last.
+std::string WithLastWords(const ProbeError& why) {
+  const reports::Evidence& evidence = why.evidence;
+  std::string text = why.sentence + (why.sentence.ends_with('.') ? "" : ".");
+  text += evidence.ended.empty() ? "" : fmt::format(" The server {}.", evidence.ended);
+  return text + (evidence.standard_error.empty() ? "" : " " + TellLastWords(evidence.standard_error));
+}
+
 // The run shared by its workers.
 class Runner {
  public:
@@ -82,8 +95,9 @@ class Runner {
     } else if (!profile.error().is_unreachable) {
       knowledge_.LearnUnfit(Setup::kWritable, profile.error());
     } else if (!Cancelled()) {
-      run.trouble = profile.error().sentence;
+      run.trouble = WithLastWords(profile.error());
       run.exit = reports::ExitCode::kTargetUnusable;
+      run.duration_ms = MillisecondsSince(start);
       return run;
     }
     if (has_chosen) {
@@ -108,7 +122,7 @@ class Runner {
       run.trouble = not_started;
       run.exit = reports::ExitCode::kTargetUnusable;
     }
-    run.duration_ms = std::chrono::duration<double, std::milli>(Transport::Clock::now() - start).count();
+    run.duration_ms = MillisecondsSince(start);
     return run;
   }
 
@@ -237,7 +251,8 @@ class Runner {
     reports::Evidence before;
     for (const auto& [setup, why] : knowledge_.unfit()) {
       if (!why.is_unreachable) {
-        const std::string sentence = fmt::format("the server{}: {}", WordsFor(setup), why.sentence);
+        const std::string end = why.evidence.ended.empty() ? "" : fmt::format("; the server {}", why.evidence.ended);
+        const std::string sentence = fmt::format("the server{}: {}{}", WordsFor(setup), why.sentence, end);
         const std::string saw = before.saw.empty() ? sentence : before.saw + "\n" + sentence;
         before = before.saw.empty() ? why.evidence : before;
         before.saw = saw;
@@ -259,8 +274,7 @@ class Runner {
                                                       options_.seed, options_.replay_flags)});
       }
     };
-    add("sanity.before", "Before the checks the server serves an ordinary client", std::move(before),
-        Verdict::kInconclusive);
+    add("sanity.before", "Before the checks the server serves an ordinary client", std::move(before), Verdict::kFail);
     add("sanity.after", "After the checks the server still serves an ordinary client",
         {.saw = sanity_after_.value_or("")}, Verdict::kFail);
   }

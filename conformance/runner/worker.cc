@@ -2,6 +2,7 @@
 #include "conformance/runner/worker.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <string_view>
@@ -25,6 +26,8 @@ constexpr int kFirstPatience = 5;
 constexpr int kWaitsPerReply = 4;
 constexpr int kWaitsPerSilence = 2;
 constexpr int kWaitsPerCheck = 300;
+// Of one cause: in so many checks a server's death is a failure.
+constexpr std::size_t kDeathsShown = 3;
 // After what did not hold, a server that is going to die of it gets this time.
 constexpr std::chrono::milliseconds kLateDeathWait{150};
 // After the last check.
@@ -64,6 +67,17 @@ std::optional<Breach> Outweighs(const Witnesses& seen, const Judgement& judgemen
     default:
       return {};
   }
+}
+
+// The name of the last message that a client sent, other than to leave; empty when there is none.
+std::string LastSent(const Transcript& transcript) {
+  const auto& lines = transcript.lines();
+  for (std::size_t i = lines.size(); i-- > 0;) {
+    if (lines[i].from == Transcript::From::kClient && !lines[i].is_farewell) {
+      return transcript.MessageAt(i).name;
+    }
+  }
+  return {};
 }
 
 std::chrono::milliseconds InMilliseconds(Transport::Clock::duration duration) {
@@ -134,6 +148,17 @@ void Knowledge::LearnUnfit(Setup setup, const ProbeError& why) {
 Knowledge::Unfit Knowledge::unfit() const {
   const std::lock_guard lock(mutex_);
   return unfit_;
+}
+
+std::optional<std::string> Knowledge::LearnDeath(std::string_view id, const std::string& ended,
+                                                 const std::string& message) {
+  const std::lock_guard lock(mutex_);
+  std::vector<std::string_view>& ids = deaths_[{ended, message}];
+  if (ids.size() >= kDeathsShown) {
+    return fmt::format("{}", fmt::join(ids, ", "));
+  }
+  ids.push_back(id);
+  return {};
 }
 
 bool Knowledge::LearnWait(Transport::Clock::duration wait) {
@@ -402,6 +427,14 @@ void Worker::Conclude(const Check& check, Server& server, reports::Outcome& outc
     outcome.evidence.saw = NotEntered(*server.profile);
     return;
   }
+  // One cause: what an ordinary client meets, too, is no failure of each clause.
+  const bool is_own_fault = first.judgement.is_broken() && !first.did_harm() && !first.was_silent;
+  if (!server.profile && !is_own_fault) {
+    std::tie(outcome.verdict, outcome.evidence.saw) = SkipUnfit(check, server);
+    knowledge_.LearnVainCheck();
+    Restart(server, check.setup);
+    return;
+  }
   AddAftermath(first, server, check.setup);
   Server* again = &ServerFor(check.setup);
   if (first.was_silent && first.was_slow && again->peer != nullptr) {  // The answer may have been under way.
@@ -420,6 +453,15 @@ void Worker::Conclude(const Check& check, Server& server, reports::Outcome& outc
     again->ran.push_back(&check);
   } else {
     AddAftermath(second, *again, check.setup);
+  }
+  if (second.died) {  // Alone: it is no other check's doing.
+    const std::string message = LastSent(second.transcript);
+    const std::string& ended = second.evidence.ended;
+    if (const auto others = knowledge_.LearnDeath(check.id, ended, message)) {
+      outcome.verdict = Verdict::kSkip;
+      outcome.evidence.saw = fmt::format("the server {} after {}, as in {}", ended, message, *others);
+      return;
+    }
   }
   Reconcile(check, before, std::move(first), std::move(second), outcome);
 }
@@ -463,6 +505,16 @@ reports::Outcome Worker::Blank(const Check& check) const {
   return outcome;
 }
 
+std::pair<Verdict, std::string> Worker::SkipUnfit(const Check& check, const Server& server) const {
+  const Setup setup = Possible(check.setup);
+  const bool is_started = server.peer != nullptr;
+  knowledge_.LearnUnfit(setup, {.is_unreachable = !is_started,
+                                .sentence = server.profile.error().sentence,
+                                .evidence = server.profile.error().evidence});
+  return {Verdict::kSkip, fmt::format("the server{} {}", WordsFor(setup),
+                                      is_started ? "serves no ordinary client" : "could not be started")};
+}
+
 std::optional<std::pair<Verdict, std::string>> Worker::WhyNot(const Check& check, const Server& server) const {
   if (Transport::Clock::now() >= deadline_) {
     return std::pair(Verdict::kInconclusive, std::string("the run's deadline passed before this check"));
@@ -470,18 +522,12 @@ std::optional<std::pair<Verdict, std::string>> Worker::WhyNot(const Check& check
   if (!gone_.empty()) {
     return std::pair(Verdict::kSkip, "the server takes no clients since " + gone_);
   }
-  const Setup setup = Possible(check.setup);
-  if (server.peer == nullptr && setup == Setup::kLarge) {
+  if (server.peer == nullptr && Possible(check.setup) == Setup::kLarge) {
     return std::pair(Verdict::kNotApplicable,
                      "the server does not start with a large image: " + server.profile.error().sentence);
   }
-  if (server.peer == nullptr || (!server.profile && check.needs != 0)) {
-    knowledge_.LearnUnfit(setup, {.is_unreachable = server.peer == nullptr,
-                                  .sentence = server.profile.error().sentence,
-                                  .evidence = server.profile.error().evidence});
-    return std::pair(Verdict::kSkip,
-                     fmt::format("the server{} {}", WordsFor(setup),
-                                 server.peer == nullptr ? "could not be started" : "serves no ordinary client"));
+  if (server.peer == nullptr || (!server.profile && (check.needs != 0 || knowledge_.is_vain()))) {
+    return SkipUnfit(check, server);
   }
   // A setup decides what a server offers, but for this one: the check would have no disk.
   if (check.setup == Setup::kOnStorage && !target_.CanSetUp(Setup::kOnStorage)) {

@@ -68,15 +68,27 @@ class Knowledge {
   void LearnUnfit(Setup setup, const ProbeError& why);
   [[nodiscard]] Unfit unfit() const;
 
+  // Of a server that serves no ordinary client: whether checks that need none go on to be asked of it, after so many of
+  // them met its death or silence only.
+  void LearnVainCheck() { ++vain_checks_; }
+  [[nodiscard]] bool is_vain() const { return vain_checks_ >= kVainChecksMax; }
+
+  // The server `ended` so in the check `id`, after a message of that name. Returns the checks in which it did before,
+  // where they are enough to show what the cause is.
+  std::optional<std::string> LearnDeath(std::string_view id, const std::string& ended, const std::string& message);
+
   // The longest that an ordinary client waited for one answer.
   [[nodiscard]] std::chrono::milliseconds longest_wait() const { return longest_wait_; }
   // Returns whether it is much longer than was known.
   bool LearnWait(Transport::Clock::duration wait);
 
  private:
-  mutable std::mutex mutex_;  // Guards the two below.
+  static constexpr int kVainChecksMax = 4;
+  std::atomic<int> vain_checks_ = 0;
+  mutable std::mutex mutex_;  // Guards the three below.
   std::map<Setup, Profile> profiles_;
   Unfit unfit_;
+  std::map<std::pair<std::string, std::string>, std::vector<std::string_view>> deaths_;  // By how, and after what.
   std::atomic<std::chrono::milliseconds> longest_wait_ = std::chrono::milliseconds(0);
 };
 
@@ -149,6 +161,8 @@ class Worker {
   // Why `check` is not run; nothing where it is.
   [[nodiscard]] std::optional<std::pair<reports::Verdict, std::string>> WhyNot(const Check& check,
                                                                                const Server& server) const;
+  // Skips `check`: its server cannot be asked.
+  std::pair<reports::Verdict, std::string> SkipUnfit(const Check& check, const Server& server) const;
   Trial Try(const Check& check, Server& server);
   void AddAftermath(Trial& trial, Server& server, Setup setup);
   static void NoteDeath(Trial& trial, const std::optional<std::string>& ended);

@@ -27,6 +27,7 @@ constexpr std::size_t kIndent = 11;  // Two spaces, a label of up to 8, one spac
 constexpr std::size_t kTranscriptLinesShown = 8;
 constexpr std::size_t kErrorLinesShown = 6;
 constexpr std::size_t kFieldBytesShown = 2000;
+constexpr std::string_view kSanityBefore = "sanity.before";  // Why most was not asked, where it is there.
 constexpr std::size_t kSlowestShown = 5;
 constexpr std::size_t kReasonsShown = 6;
 
@@ -189,8 +190,8 @@ std::vector<const Outcome*> WorstFirst(const Run& run) {
     }
   }
   std::ranges::sort(out, {}, [&](const Outcome* outcome) {
-    const bool is_of_all = outcome->id == "sanity.before";  // Why much was not asked.
-    return std::tuple(!is_of_all, rank(outcome->verdict), outcome->level, outcome);
+    const bool is_of_all = outcome->id == kSanityBefore;
+    return std::tuple(!is_of_all, rank(outcome->verdict), outcome->evidence.ended.empty(), outcome->level, outcome);
   });
   return out;
 }
@@ -358,6 +359,9 @@ std::string Found(const Run& run) {
   const Failures failures = FailuresOf(run);
   const bool has_list = failures.expected + failures.stale > 0;
   std::vector<std::string> found;
+  if (std::ranges::find(run.outcomes, kSanityBefore, &Outcome::id) != run.outcomes.end()) {
+    found.emplace_back("the server serves no ordinary client");
+  }
   if (has_list && failures.fresh > 0) {
     found.push_back(Counted(failures.fresh, "new failure"));
   }

@@ -15,6 +15,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <span>
 #include <sstream>
 #include <system_error>
 #include <thread>
@@ -142,6 +143,25 @@ std::expected<std::vector<std::string>, Trouble> SplitCommand(std::string_view c
     return wrong("it has no words");
   }
   return words;
+}
+
+std::string TellLastWords(std::string_view words) {
+  constexpr std::size_t kLinesMax = 4;
+  constexpr std::size_t kLineBytesMax = 200;
+  words = words.substr(0, words.find_last_not_of(" \t\r\n") + 1);
+  if (words.empty()) {
+    return "It said nothing.";
+  }
+  std::vector<std::string> lines;
+  std::istringstream stream{std::string(words)};
+  for (std::string line; std::getline(stream, line);) {
+    lines.push_back(engine::Quoted(line, kLineBytesMax));
+  }
+  std::string shown;
+  for (const std::string& line : std::span(lines).last(std::min(lines.size(), kLinesMax))) {
+    shown += (shown.empty() ? "" : ", ") + line;
+  }
+  return "Its last words: " + shown + ".";
 }
 
 std::string QuoteWord(std::string_view word) {

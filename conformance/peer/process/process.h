@@ -27,6 +27,9 @@ namespace nbdspec::conformance {
 // Example: a 'b c' "d\"e" f\ g -> a, b c, d"e, f g
 std::expected<std::vector<std::string>, engine::Trouble> SplitCommand(std::string_view command);
 
+// What a server said last, as a sentence: the last lines of `words`, each quoted, or that there are none.
+std::string TellLastWords(std::string_view words);
+
 // `word` as a shell, and SplitCommand, read it back: quoted only when it has to be.
 std::string QuoteWord(std::string_view word);
 

@@ -12,8 +12,6 @@
 #include <fstream>
 #include <iterator>
 #include <optional>
-#include <span>
-#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -48,9 +46,6 @@ constexpr std::chrono::seconds kRestartWaitMin{1};
 constexpr std::chrono::seconds kRestartWaitMax{60};
 // How many times the image's size the storage has that holds it in a disk format, which adds tables of its own.
 constexpr std::uint64_t kFormattedFactor = 2;
-// What of a server's last words goes into a sentence.
-constexpr std::size_t kShownLinesMax = 4;
-constexpr std::size_t kShownLineBytesMax = 200;
 
 // In a PrivateDirectory: no longer than its own socket's name, which fits.
 constexpr std::string_view kDiskSocket = "disk";
@@ -76,23 +71,6 @@ bool WriteAll(int fd, engine::ByteRange range, const engine::Bytes& bytes) {
     done += static_cast<std::size_t>(std::max<ssize_t>(written, 0));
   }
   return true;
-}
-
-std::string TellLastWords(std::string words) {
-  words.erase(words.find_last_not_of(" \t\r\n") + 1);
-  if (words.empty()) {
-    return "It said nothing.";
-  }
-  std::vector<std::string> lines;
-  std::istringstream stream(words);
-  for (std::string line; std::getline(stream, line);) {
-    lines.push_back(engine::Quoted(line, kShownLineBytesMax));
-  }
-  std::string shown;
-  for (const std::string& line : std::span(lines).last(std::min(lines.size(), kShownLinesMax))) {
-    shown += (shown.empty() ? "" : ", ") + line;
-  }
-  return "Its last words: " + shown + ".";
 }
 
 // The URI of the default export at the unix socket `path`.

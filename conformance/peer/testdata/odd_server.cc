@@ -8,7 +8,7 @@
 // Wrong: "aborts-after-cache" (100 ms after a client that sent CACHE has gone), "aborts-once" (the same, if FILE of
 // "file=FILE" is not there, which it makes), "locks-after-cache" (once such a client has gone, no WRITE is answered),
 // "stops-after-cache" (the same, and nobody is greeted), "hangs-up-on-zeroing", "keeps-descriptors" (of every fifth
-// client that has gone).
+// client that has gone), "aborts-at-options", "aborts-at-writes".
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -61,6 +61,9 @@ faults::Change Oddity(bool& cached) {
   if (Is("refuses-caching")) {
     change = Both(change, faults::Fails(faults::kCache, NbdError::kEnotsup, faults::OnSuccess));
   }
+  if (Is("aborts-at-writes")) {
+    change = Both(change, faults::ChangesRequest(faults::kWrite, [](Request&) { std::abort(); }));
+  }
   if (Is("hangs-up-on-zeroing")) {
     change = Both(change, faults::Disconnects(faults::kWriteZeroes));
   }
@@ -99,6 +102,11 @@ bool Hear(Client& client) {
   const ssize_t count = recv(client.fd, buffer.data(), buffer.size(), 0);
   if (count <= 0) {
     return false;
+  }
+  constexpr ssize_t kClientFlagsBytes = 4;
+  if (Is("aborts-at-options") && count > kClientFlagsBytes) {
+    std::fputs("odd_server: no options\n", stderr);
+    std::abort();
   }
   client.server->Receive({buffer.data(), static_cast<std::size_t>(count)});
   Queue(client);
