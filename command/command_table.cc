@@ -19,19 +19,27 @@ constexpr double kMillisecond = 0.001;
 constexpr double kDay = 86400;
 
 constexpr char kCheckFooter[] =
-    "TARGET is an NBD URI (nbd://host/export, nbd+unix:///export?socket=PATH; with TLS nbds and nbds+unix), a server "
-    "that\n"
-    "nbdspec starts by name\n"
-    "(nbdkit, nbdkit:extents, nbdkit:nbd, qemu-nbd, qemu-nbd:qcow2, nbd-server, reference), or --spawn. Without one "
-    "it\n"
-    "is the reference server, in process. NAME@SUITE is the server of another Debian release, unpacked by\n"
-    "tools/other_debian SUITE.\n"
+    "TARGET is an NBD URI (nbd://host/export, nbd+unix:///export?socket=PATH; with TLS nbds and nbds+unix), a server\n"
+    "that nbdspec starts by name (nbdkit, nbdkit:extents, nbdkit:nbd, qemu-nbd, qemu-nbd:qcow2, nbd-server, "
+    "reference),\n"
+    "or --spawn. Without one it is the reference server, in process. NAME@SUITE is the server of another Debian\n"
+    "release, unpacked by tools/other_debian SUITE.\n"
     "SELECT is a check's id, its beginning, a glob, or !any-of-these to leave out.\n\n"
+    "In the command of --spawn, which no shell sees, these are replaced:\n"
+    "  {socket}     the unix socket to listen on, or in its place\n"
+    "  {port}       a TCP port of 127.0.0.1 that is free\n"
+    "  {image}      a raw file to serve and write to, new for each start: data, holes and zeroes, 8 MiB (for some\n"
+    "               checks sparse, 6 GiB), readable and writable for who runs nbdspec alone; or in its place\n"
+    "  {image-uri}  an NBD export with the same bytes\n"
+    "  {size}       how many bytes it has\n"
+    "  {export}     the name that --export gives\n"
+    "  {certs}      with --tls: the directory of the server's certificates\n\n"
     "  nbdspec check nbdkit\n"
-    "  nbdspec check nbdkit@trixie\n"
+    "  nbdspec check nbdkit@trixie --expected nbdkit\n"
     "  nbdspec check qemu-nbd block-status '!*zero-length*'\n"
-    "  nbdspec check nbd+unix:///?socket=/run/nbd.sock --allow-write --junit nbd.xml\n"
+    "  nbdspec check 'nbd+unix:///?socket=/run/nbd.sock' --allow-write --junit nbd.xml\n"
     "  nbdspec check --spawn 'my-server --socket {socket} {image}'\n"
+    "  nbdspec check --spawn 'my-server --port {port} --size {size}'\n"
     "  nbdspec check qemu-nbd --power-cut\n"
     "  nbdspec check --tls --spawn 'my-server --socket {socket} --tls-certificates {certs} {image}'";
 
@@ -256,7 +264,7 @@ std::span<const CommandRow> Commands() {
 
 std::span<const OptionRow> AllOptions() {
   static const auto rows = std::to_array<OptionRow>({
-      {"--spawn", " check fuzz map ", "Start this server: {socket} and {image}, or {image-uri}, are replaced",
+      {"--spawn", " check fuzz map ", "Start this server: {socket} or {port}, {image} and more are replaced (below)",
        &Options::spawn, "COMMAND"},
       {"--export", " check fuzz map ", "The export to enter, with --spawn", &Options::export_name, "NAME"},
       {"--target", " replay shrink ",
@@ -337,7 +345,7 @@ std::span<const OptionRow> AllOptions() {
        &Options::no_color},
       {"-v,--verbose", " check matrix report compare ", "Show every outcome and whole transcripts", &Options::verbose},
       {"-v,--verbose", " replay ", "Show what was expected and seen of each", &Options::verbose},
-      {"-q,--quiet", " check matrix report compare ", "Show only the last line", &Options::quiet},
+      {"-q,--quiet", " check matrix report compare ", "Show only how it ended, and why", &Options::quiet},
   });
   return rows;
 }

@@ -96,7 +96,8 @@ std::string TextOf(const fuzz::Finding& finding, const std::string& directory) {
     text += fmt::format("            {}\n", line);
   }
   text += finding.server_ended.empty() ? "" : fmt::format("  server    {}\n", finding.server_ended);
-  text += is_new ? fmt::format("  script    {} steps, {}\n", finding.script.steps.size(), Name(finding.state)) : "";
+  const std::size_t count = finding.script.steps.size();
+  text += is_new ? fmt::format("  script    {} step{}, {}\n", count, count == 1 ? "" : "s", Name(finding.state)) : "";
   text += directory.empty()
               ? ""
               : fmt::format("  saved in  {}\n  replay    {}\n", directory, ReplayLine(finding, directory));

@@ -221,12 +221,12 @@ std::expected<ExpectedList, Trouble> ParseExpected(std::string_view name, std::s
 
 // --- What a list makes of a run ---
 
-bool IsOfTarget(const ExpectedEntry& entry, const reports::Run& run) {
+bool IsOfTarget(const ExpectedEntry& entry, std::string_view name, const reports::Run& run) {
   const std::string_view words = run.server.words;
-  const auto names = {std::string_view(run.server.program), words, words.substr(0, words.find('@')),
-                      std::string_view(run.target)};
+  const std::string_view program = run.server.program.empty() ? name : std::string_view(run.server.program);
+  const auto names = {program, words, words.substr(0, words.find('@')), std::string_view(run.target)};
   return (entry.target.empty() ||
-          std::ranges::any_of(names, [&](std::string_view name) { return Matches(entry.target, name); })) &&
+          std::ranges::any_of(names, [&](std::string_view each) { return Matches(entry.target, each); })) &&
          (entry.version.empty() || Matches(entry.version, run.server.version));
 }
 
@@ -264,7 +264,7 @@ std::string WhyStale(const ExpectedEntry& entry, const reports::Run& run) {
 void LayOver(std::span<const ExpectedList> lists, reports::Run& run) {
   for (const ExpectedList& list : lists) {
     for (const ExpectedEntry& entry : list.entries) {
-      if (!IsOfTarget(entry, run)) {
+      if (!IsOfTarget(entry, list.name, run)) {
         continue;
       }
       const std::string why_stale = WhyStale(entry, run);

@@ -11,7 +11,8 @@
 //       https://example.org/1       a link; there need be none
 //
 // Entries before the first [...] are of any target. A target is named by its program, its name on the command line or
-// its description (nbdkit, qemu-nbd:qcow2, *my-server*). A verdict is fail, crash (it fails for a
+// its description (nbdkit, qemu-nbd:qcow2, *my-server*). Where nobody knows the program, as behind a URI, the name of
+// the list stands for it. A verdict is fail, crash (it fails for a
 // signal killed the server, which fail alone does not stand for), inconclusive, flaky or warn; what comes out
 // differently from time to time has several, and pass or n/a among them.
 

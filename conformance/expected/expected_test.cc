@@ -207,6 +207,20 @@ TEST(ExpectedList, ATargetIsNamedByProgramNameOrDescription) {
   }
 }
 
+TEST(ExpectedList, OfAServerThatNobodyKnowsTheNameOfAListSaysWhichItIs) {
+  auto run = RunOf({{"a.one", Verdict::kFail}});
+  run.server = {.words = "nbd://host", .program = "", .version = ""};
+  run.target = "nbd://host";
+  for (const auto& [name, exit] :
+       {std::pair{"srv", reports::ExitCode::kSuccess}, {"other", reports::ExitCode::kFailure}}) {
+    const auto list = ParseExpected(name, "[srv]\na.one fail\n  known\n", kIds).value();
+    LayOver({&list, 1}, run);
+    EXPECT_EQ(run.exit, exit) << name;
+    run.outcomes[0].expectation = {};
+    run.exit = ExitFor(run);
+  }
+}
+
 TEST(ExpectedList, OtherExitCodesStay) {
   auto run = RunOf({{"a.one", Verdict::kFail}});
   run.exit = reports::ExitCode::kTargetUnusable;

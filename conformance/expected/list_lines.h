@@ -22,8 +22,9 @@ LineKind KindOf(std::string_view line);
 std::expected<ExpectedList, engine::Trouble> ParseLines(std::string_view name, std::span<const std::string> lines,
                                                         std::span<const std::string_view> ids, bool may_say_why);
 
-// Whether `entry` is of the target of `run`.
-bool IsOfTarget(const ExpectedEntry& entry, const reports::Run& run);
+// Whether `entry` of the list `name` is of the target of `run`. Of a server whose program nobody knows the user says
+// with the name of a list which it is.
+bool IsOfTarget(const ExpectedEntry& entry, std::string_view name, const reports::Run& run);
 
 // Whether `entry` is of the check `id`.
 bool IsOfCheck(const ExpectedEntry& entry, std::string_view id);

@@ -31,7 +31,7 @@ class Updater {
 
   UpdatedList Update() {
     for (const ExpectedEntry& entry : list_.entries) {
-      if (IsOfTarget(entry, run_)) {
+      if (IsOfTarget(entry, list_.name, run_)) {
         UpdateEntry(entry);
       }
     }
@@ -103,7 +103,7 @@ class Updater {
         expectation.overlay == Overlay::kExpected && !expectation.place.starts_with(list_.name + ":");
     return is_anothers || covered_.contains(outcome.id) ||
            std::ranges::any_of(list_.entries, [&](const ExpectedEntry& entry) {
-             return IsOfTarget(entry, run_) && IsOfCheck(entry, outcome.id) &&
+             return IsOfTarget(entry, list_.name, run_) && IsOfCheck(entry, outcome.id) &&
                     std::ranges::find(entry.verdicts, WordFor(outcome)) != entry.verdicts.end();
            });
   }
@@ -145,7 +145,7 @@ class Updater {
   [[nodiscard]] std::optional<std::size_t> EndOfSection() const {
     const ExpectedEntry* last = nullptr;
     for (const ExpectedEntry& entry : list_.entries) {
-      last = IsOfTarget(entry, run_) ? &entry : last;
+      last = IsOfTarget(entry, list_.name, run_) ? &entry : last;
     }
     const bool is_of_any = run_.server.program.empty();
     if (last == nullptr && !is_of_any) {
