@@ -54,19 +54,20 @@ class AnswersTwice : public engine::Interposer {
 };
 
 constexpr std::chrono::milliseconds kShortTime{20};
-Judgement BrokenTooLate(CheckContext&) {
-  std::this_thread::sleep_for(kShortTime);
+// The time that a check has is longer on a machine that is slow.
+Judgement BrokenTooLate(CheckContext& context) {
+  std::this_thread::sleep_until(context.limits.deadline);
   return Broken("nothing came", "something");
 }
-Judgement HoldsTooLate(CheckContext&) {
-  std::this_thread::sleep_for(kShortTime);
+Judgement HoldsTooLate(CheckContext& context) {
+  std::this_thread::sleep_until(context.limits.deadline);
   return Holds();
 }
 constexpr std::chrono::milliseconds kLongTime{2'000};
-Judgement LateTheFirstTime(CheckContext&) {
+Judgement LateTheFirstTime(CheckContext& context) {
   static int count = 0;
   if (++count == 1) {
-    std::this_thread::sleep_for(kLongTime);
+    std::this_thread::sleep_until(context.limits.deadline);
   }
   return Holds();
 }
