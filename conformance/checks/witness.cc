@@ -141,7 +141,7 @@ void ConnectionWitness::ReceivedOptionReply(const OptionReply& reply) {
 void ConnectionWitness::ReceivedReply(const ReplyHead& head, const ServerMessage& message) {
   const auto found = exchanges_.find(head.cookie);
   if (found == exchanges_.end()) {
-    looks_away_ = true;  // transmission.cookie.echo's, and disc.no-reply's.
+    ReceivedStray(head, message);
     return;
   }
   engine::Exchange& exchange = found->second;
@@ -155,7 +155,8 @@ void ConnectionWitness::ReceivedReply(const ReplyHead& head, const ServerMessage
   } else {
     exchange.answer.Add(std::get<Chunk>(message));
   }
-  if (wrong_answer_ || !exchange.answer.is_complete()) {
+  CountStrays();
+  if (wrong_answer_ || !exchange.answer.is_complete() || stray_) {
     return;
   }
   if (auto violation = FirstViolation(exchange, engine::RulesOf(spec::Severity::kFailure))) {
@@ -166,11 +167,38 @@ void ConnectionWitness::ReceivedReply(const ReplyHead& head, const ServerMessage
   }
 }
 
+// It may be the answer to a request in flight, with a wrong cookie: transmission.cookie.echo's. Or to DISC:
+// disc.no-reply's.
+void ConnectionWitness::ReceivedStray(const ReplyHead& head, const ServerMessage& message) {
+  if (said_disc_) {
+    looks_away_ = true;
+    return;
+  }
+  stray_count_ += head.ends ? 1 : 0;
+  if (!stray_) {
+    stray_ = {.requirement = spec::kTransmissionReplyPerRequest,
+              .saw = fmt::format("{}, a cookie that no request had", Describe(message)),
+              .about = SubjectOf(message)};
+  }
+  CountStrays();
+}
+
+std::ptrdiff_t ConnectionWitness::UnansweredCount() const {
+  return std::ranges::count_if(exchanges_, [](const auto& each) { return !each.second.answer.is_complete(); });
+}
+
+// More of them than requests that are not answered: something else was answered.
+void ConnectionWitness::CountStrays() {
+  if (stray_count_ > UnansweredCount()) {
+    OutOfStep(stray_->requirement, stray_->about, stray_->saw);
+  }
+}
+
 // --- What does not ---
 
 void ConnectionWitness::Missed(const ReceiveError& ended) {
   const bool is_up = ended.kind == ReceiveError::kTimedOut || ended.kind == ReceiveError::kUndecodable;
-  if (looks_away_ || !is_up || said_disc_) {
+  if (looks_away_ || !is_up || said_disc_ || stray_) {
     return;
   }
   if (!due_.empty()) {

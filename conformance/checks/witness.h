@@ -47,6 +47,9 @@ class ConnectionWitness : public Witness {
   void ReceivedExportNameReply(const ExportNameReply& reply);
   void ReceivedOptionReply(const OptionReply& reply);
   void ReceivedReply(const ReplyHead& head, const ServerMessage& message);
+  void ReceivedStray(const ReplyHead& head, const ServerMessage& message);
+  void CountStrays();
+  [[nodiscard]] std::ptrdiff_t UnansweredCount() const;
   void OutOfStep(std::string_view requirement, Subject about, std::string saw);
 
   bool looks_away_ = false;
@@ -56,6 +59,8 @@ class ConnectionWitness : public Witness {
   std::uint32_t last_answered_ = 0;                      // The option; 0 for none.
   std::map<std::uint64_t, engine::Exchange> exchanges_;  // By their cookies.
   bool said_disc_ = false;
+  std::optional<Breach> stray_;     // What the first reply is whose cookie no request had, if there are too many.
+  std::ptrdiff_t stray_count_ = 0;  // Of those that end an answer.
   std::optional<Breach> out_of_step_;
   std::optional<Breach> wrong_answer_;
 };

@@ -134,6 +134,25 @@ TEST_F(ConnectionWitnessTest, RightAnswersToRequestsAreRight) {
   EXPECT_EQ(WrongAnswer(), "");
 }
 
+TEST_F(ConnectionWitnessTest, MoreRepliesThanRequestsAreOutOfStep) {
+  Enter();
+  Read(1);
+  Data(1);
+  Data(7);
+  EXPECT_EQ(OutOfStep(), spec::kTransmissionReplyPerRequest);
+}
+
+TEST_F(ConnectionWitnessTest, ReplyWithTheCookieOfNoRequestMayBeForOneInFlight) {
+  Enter();
+  Read(1);
+  Data(7, 0, /*flags=*/0);
+  Data(7);
+  witness_.Missed(kSilence);
+  EXPECT_EQ(OutOfStep(), "");
+  Data(1);
+  EXPECT_EQ(OutOfStep(), spec::kTransmissionReplyPerRequest);
+}
+
 TEST_F(ConnectionWitnessTest, SecondReplyToARequestIsOutOfStep) {
   Enter();
   Read(1);

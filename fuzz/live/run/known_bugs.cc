@@ -61,6 +61,12 @@ const std::vector<KnownBug>& KnownBugs() {
        .versions = {{.end = {1, 42, 3}}, {.begin = {1, 43}, .end = {1, 44}}},
        .symptoms = {{.kind = kBrokenRule, .rule = spec::kBlockStatusSumBeforeLast},
                     {.kind = kCrash, .last_words = "extents->next <= extents->end"}}},
+      // BLOCK_STATUS of almost 4 GiB from a plugin with blocks: the filter asks the plugin for more than there is.
+      {.name = "CVE-2025-47712",
+       .program = "nbdkit",
+       .configuration = "--filter=blocksize ",
+       .versions = {{.end = {1, 42, 3}}, {.begin = {1, 43}, .end = {1, 44}}},
+       .symptoms = {{.kind = kCrash, .last_words = "backend_valid_range"}}},
       // It aborts when many requests are in flight and the client leaves without reading.
       {.name = "rhbz#2173054",
        .program = "nbdkit",

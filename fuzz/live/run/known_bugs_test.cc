@@ -156,6 +156,18 @@ TEST(KnownBugs, EachNeedsItsServerItsKindAndItsRule) {
   EXPECT_FALSE(IsRace(""));
 }
 
+TEST(KnownBugs, ABugOfAFilterNeedsTheFilter) {
+  const Finding crash{.kind = FindingKind::kCrash,
+                      .server_stderr = "Assertion `backend_valid_range (c, offset, count)'"};
+  const auto name_for = [&](std::string_view target, std::string_view version) {
+    return PublicNameOf(crash, Named(target, {}, version));
+  };
+  EXPECT_EQ(name_for("nbdkit --filter=blocksize memory 8G", "1.32.5"), "CVE-2025-47712");
+  EXPECT_EQ(name_for("nbdkit --filter=blocksize memory 8G", "1.42.3"), "");
+  EXPECT_EQ(name_for("nbdkit --filter=blocksize-policy memory 8G", "1.32.5"), "");
+  EXPECT_EQ(name_for("nbdkit memory 8G", "1.32.5"), "");
+}
+
 TEST(KnownBugs, EachNeedsAVersionThatHasIt) {
   const Finding too_many{.kind = FindingKind::kBrokenRule, .rule = std::string(spec::kBlockStatusSumBeforeLast)};
   const Finding crash{.kind = FindingKind::kCrash, .server_stderr = "Assertion `sock >= 0' failed"};
