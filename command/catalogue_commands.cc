@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <iterator>
 #include <map>
 #include <nlohmann/json.hpp>
@@ -13,6 +14,7 @@
 #include <vector>
 
 #include "command/command_table.h"
+#include "command/output.h"
 #include "command/selection.h"
 #include "conformance/checks/check.h"
 #include "engine/base/or_return.h"
@@ -46,6 +48,27 @@ void PrintCheck(const Check& check) {
   }
   PrintFaults(check, "  catches  ");
   fmt::print("  run it   nbdspec check TARGET '{}'\n", check.id);
+}
+
+// A line for each: on a terminal as wide as that is, elsewhere whole. Ids stand first, for completion and `grep ^`.
+void PrintChecks(const std::vector<Check>& checks, bool with_faults) {
+  constexpr std::size_t kIdColumnMax = 44;  // Nine of ten fit.
+  const std::size_t columns = IsTerminal(stdout) ? Columns() : std::string::npos;
+  std::size_t width = 0;
+  for (const Check& check : checks) {
+    width = std::max(width, std::min(check.id.size(), kIdColumnMax));
+  }
+  for (const Check& check : checks) {
+    std::string line =
+        fmt::format("{:<{}}  {:<10}  {}", check.id, width, Word(spec::RequirementOf(check.id).level), check.claim);
+    if (line.size() > columns) {
+      line.replace(columns - 3, std::string::npos, "...");
+    }
+    fmt::print("{}\n", line);
+    if (with_faults) {
+      PrintFaults(check, "  catches ");
+    }
+  }
 }
 
 std::unexpected<Refusal> UnknownId(const std::string& id) {
@@ -185,12 +208,7 @@ ExitOrRefusal ListCommand(const Options& options) {
     std::ranges::transform(checks, std::back_inserter(list), [](const Check& check) { return JsonOf(check); });
     return WriteJson("checks", std::move(list), options);
   }
-  for (const Check& check : checks) {
-    fmt::print("{:<10} {}\n           {}\n", Word(spec::RequirementOf(check.id).level), check.id, check.claim);
-    if (options.faults) {
-      PrintFaults(check, "           catches ");
-    }
-  }
+  PrintChecks(checks, options.faults);
   return reports::ExitCode::kSuccess;
 }
 

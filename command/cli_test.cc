@@ -9,6 +9,7 @@
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <pugixml.hpp>
+#include <sstream>
 #include <string>
 #include <thread>
 
@@ -164,6 +165,32 @@ TEST(Command, ListsAreWrittenForProgramsToo) {
     EXPECT_GT(rows.size(), 5U) << words;
     EXPECT_FALSE(rows[0]["id"].get<std::string>().empty()) << words;
   }
+}
+
+TEST(Command, ListHasALineForEachCheckAsWideAsTheTerminal) {
+  const Result whole = Nbdspec("list");
+  const auto json = nlohmann::json::parse(Nbdspec("list --json -").output, nullptr, /*allow_exceptions=*/false);
+  ASSERT_FALSE(json.is_discarded());
+  std::istringstream lines(whole.output);
+  std::string line;
+  for (const auto& check : json["checks"]) {
+    ASSERT_TRUE(std::getline(lines, line)) << whole.output;
+    EXPECT_TRUE(line.starts_with(check["id"].get<std::string>() + " ")) << line;
+    EXPECT_NE(line.find("  " + check["level"].get<std::string>() + " "), std::string::npos) << line;
+    EXPECT_TRUE(line.ends_with("  " + check["claim"].get<std::string>())) << line;
+  }
+  EXPECT_FALSE(std::getline(lines, line)) << line;
+
+  const Result narrow = Shell("script -qec 'stty cols 70; command/nbdspec list' /dev/null | tr -d '\\r'");
+  std::istringstream cut(narrow.output);
+  std::size_t count = 0;
+  std::size_t shortened = 0;
+  for (; std::getline(cut, line); ++count) {
+    EXPECT_LE(line.size(), 70U) << line;
+    shortened += line.ends_with("...") ? 1 : 0;
+  }
+  EXPECT_EQ(count, json["checks"].size());
+  EXPECT_GT(shortened, 0U);
 }
 
 TEST(Command, ReportsAreWrittenWhenTheTargetWasNeverUsable) {
