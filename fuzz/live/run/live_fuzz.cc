@@ -22,6 +22,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kHistoryStepsMax = 20000;
+// What the last finding may take after the time is over.
+constexpr int kGraceShare = 10;
+constexpr std::chrono::milliseconds kGraceMin{1000};
 constexpr std::uint64_t kScriptsPerConnection = 16;  // To enter takes as long as a short script.
 // LiveOptions::window_bytes where the power is cut: they are read after each cut, with their server's help.
 constexpr std::uint64_t kPowerCutWindowBytes = 512 << 10;
@@ -115,6 +118,9 @@ class Fuzzer {
     if (options_.live.power_cut) {
       options_.live.window_bytes = kPowerCutWindowBytes;
     }
+    if (options_.time.count() > 0) {
+      options_.live.deadline = begun_ + options_.time;
+    }
   }
 
   FuzzReport Run() {
@@ -185,7 +191,7 @@ class Fuzzer {
     if (ran->finding && ran->finding->known.empty()) {
       NBDSPEC_RETURN_IF_ERROR(Take(*std::move(ran->finding), number));
     }
-    return is_fatal ? StartAgain() : std::expected<void, Trouble>();
+    return is_fatal && !IsOver() ? StartAgain() : std::expected<void, Trouble>();
   }
 
   std::expected<void, Trouble> StartAgain() {
@@ -267,9 +273,14 @@ class Fuzzer {
 
   // Replaces `finding` by the smallest that shows the same.
   void Shrink(Finding& finding) {
-    auto smallest = Reproduce(target_, finding,
-                              {.tries_max = options_.tries_max, .time = options_.shrink_time, .live = options_.live});
-    finding.state = smallest ? FindingState::kReproduced : FindingState::kNotReproduced;
+    const auto time = TimeForOne(options_.shrink_time);
+    const auto shrinking_since = Clock::now();
+    auto smallest = Reproduce(target_, finding, {.tries_max = options_.tries_max, .time = time, .live = options_.live});
+    const auto needed = finding.kind == FindingKind::kHang ? options_.live.reply_timeout : std::chrono::milliseconds(0);
+    const bool had_time = Clock::now() - shrinking_since + needed < time;
+    finding.state = smallest   ? FindingState::kReproduced
+                    : had_time ? FindingState::kNotReproduced
+                               : FindingState::kObserved;
     if (smallest) {
       smallest->state = finding.state;
       smallest->seed = finding.seed;
@@ -282,6 +293,16 @@ class Fuzzer {
     }
   }
 
+  // How long one finding may be looked at: until then the others are not found, and all is to end soon after its time.
+  [[nodiscard]] std::chrono::milliseconds TimeForOne(std::chrono::milliseconds most) const {
+    if (options_.time.count() == 0) {
+      return most;
+    }
+    const auto grace = std::max(kGraceMin, options_.time / kGraceShare);
+    const auto left = std::chrono::ceil<std::chrono::milliseconds>(begun_ + options_.time - Clock::now());
+    return std::clamp((left.count() > 0 ? left / 2 : left) + grace, std::chrono::milliseconds(0), most);
+  }
+
   // Whether `finding`, which looks like a public bug, is that one.
   bool IsWhatItIsCalled(const Finding& finding) {
     if (IsRace(finding.known) && ShowsOneAtATime(finding)) {
@@ -290,10 +311,17 @@ class Fuzzer {
     if (by_key_.contains(finding.known) || IsNamedByTheServer(finding)) {
       return true;
     }
-    Finding with_whole = finding;
-    with_whole.whole = Joined(history_);
-    if (!options_.live.absent_bugs.contains(finding.known) && ShowsKnownBug(target_, with_whole, options_.live)) {
-      return true;
+    if (!options_.live.absent_bugs.contains(finding.known)) {
+      Finding with_whole = finding;
+      with_whole.whole = Joined(history_);
+      LiveOptions live = options_.live;
+      if (live.deadline) {
+        live.deadline = Clock::now() + TimeForOne(options_.shrink_time);
+      }
+      const bool is_shown = ShowsKnownBug(target_, with_whole, live);
+      if (is_shown || (live.deadline && Clock::now() >= *live.deadline)) {
+        return true;  // Where there was no time to provoke it, nobody is accused.
+      }
     }
     options_.live.absent_bugs.insert(finding.known);
     server_->SayAbsent(finding.known);

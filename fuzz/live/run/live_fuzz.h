@@ -44,8 +44,9 @@ struct FuzzReport {
 
 struct FuzzOptions {
   std::uint64_t seed = 1;
-  std::uint64_t scripts_max = 0;      // 0: as many as the time allows.
-  std::chrono::milliseconds time{0};  // 0: no limit.
+  std::uint64_t scripts_max = 0;  // 0: as many as the time allows.
+  std::chrono::milliseconds time{
+      0};  // 0: no limit. What was found last may take a tenth more, and one answer its time.
   int steps_max = 64;
   bool only_offered = false;               // Request nothing that the server does not offer.
   int connections = 4;                     // Where the server offers multi-conn.

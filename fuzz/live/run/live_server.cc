@@ -259,6 +259,9 @@ std::expected<bool, LiveServer::Stop> LiveServer::TakeWhatHasCome() {
 
 // Sends what is to be sent, then waits until a message or the end of a connection has come.
 LiveServer::OrStop LiveServer::ReceiveSome() {
+  if (IsLate()) {
+    return std::unexpected(Stop{});
+  }
   NBDSPEC_ASSIGN_OR_RETURN(has_come, FlushLanes());
   if (has_come) {
     return {};

@@ -36,10 +36,13 @@ struct LiveOptions {
   std::chrono::milliseconds reply_timeout{5000};
   std::chrono::milliseconds start_timeout{10000};
   const std::atomic<bool>* cancelled = nullptr;  // When it becomes true, a run ends early and finds nothing.
-  bool keep_answers = false;                     // RunResult::answers.
-  bool power_cut = false;                        // Its disk is ours, so that CutSteps cut the power.
-  std::uint64_t window_bytes = 4 << 20;          // At the beginning and at the end of the export: what is known of it.
-  std::set<std::string> absent_bugs = {};        // Public names of bugs that the server does not have.
+  // After it no wait for answers begins: the run ends early. One that has begun goes on: it may show that a server
+  // hangs.
+  std::optional<std::chrono::steady_clock::time_point> deadline = {};
+  bool keep_answers = false;               // RunResult::answers.
+  bool power_cut = false;                  // Its disk is ours, so that CutSteps cut the power.
+  std::uint64_t window_bytes = 4 << 20;    // At the beginning and at the end of the export: what is known of it.
+  std::set<std::string> absent_bugs = {};  // Public names of bugs that the server does not have.
 };
 
 bool IsCancelled(const LiveOptions& options);
@@ -165,6 +168,7 @@ class LiveServer {
   OrStop Disconnected(Lane& lane);
   std::optional<std::string> Ended();
   [[nodiscard]] bool Greets();
+  [[nodiscard]] bool IsLate() const { return options_.deadline && Clock::now() >= *options_.deadline; }
   OrStop Hung();
   static OrStop StopAtFirst(std::span<const Lane> lanes, Failure failure);
   std::expected<bool, Stop> FlushLanes();

@@ -168,6 +168,9 @@ LiveServer::OrStop LiveServer::CutPower(const engine::PowerCut& cut, std::size_t
   if (const auto learned = up ? LearnAgain() : up; !learned) {
     return fail("a server that starts on what a power cut left", learned.error().sentence);
   }
+  if (IsLate()) {
+    return std::unexpected(Stop{});  // Not all of it was read.
+  }
   if (const auto lost = history.Judge(model_->bytes())) {
     if (lost->is_by_fua) {
       stop.failure->violation.requirement = spec::kTransmissionFuaNoEarlyReply;

@@ -38,6 +38,7 @@ class Reproducer {
   Reproducer(conformance::Target& target, const Finding& wanted, const ReproduceOptions& options)
       : target_(target), wanted_(wanted), options_(options), deadline_(Clock::now() + options.time) {
     options_.live.keep_answers = false;
+    options_.live.deadline = deadline_;
   }
 
   // What to make small. What shows there each time has to show each time when it is smaller; of a race, one that shows
@@ -135,7 +136,8 @@ class Reproducer {
   }
 
   std::optional<Finding> TryOnce(const Script& script) {
-    if (!has_budget()) {
+    const bool takes_its_time = wanted_.kind == FindingKind::kHang;
+    if (!has_budget() || (takes_its_time && deadline_ - Clock::now() < options_.live.reply_timeout)) {
       return {};
     }
     ++tries_;
@@ -212,7 +214,7 @@ bool ShowsKnownBug(conformance::Target& target, const Finding& finding, const Li
   constexpr int kTriesOfARace = 60;
   constexpr int kTries = 3;
   constexpr std::chrono::seconds kTime{20};
-  const auto deadline = Clock::now() + kTime;
+  const auto deadline = std::min(Clock::now() + kTime, options.deadline.value_or(Clock::time_point::max()));
   std::vector<Attempt> attempts = AttemptsOf(finding).overlapping;
   if (auto script = ReproductionOf(finding.known)) {
     attempts = {{.script = *std::move(script), .how = ""}};

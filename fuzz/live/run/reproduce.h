@@ -48,7 +48,7 @@ std::expected<Shown, engine::Trouble> RunFor(const Finding& wanted, conformance:
                                              const engine::Script& script, const LiveOptions& options);
 
 // Whether the public bug that `finding` is called by shows on `target` when it is provoked, or, where no script
-// provokes it everywhere, shows again as it did. Time: up to 20 seconds.
+// provokes it everywhere, shows again as it did. Time: up to 20 seconds, or to the deadline of `options`.
 bool ShowsKnownBug(conformance::Target& target, const Finding& finding, const LiveOptions& options);
 
 struct ReproduceOptions {

@@ -104,6 +104,49 @@ TEST(Reproduce, WhatShowsEachTimeIsMadeSmallerOnlyWhileItDoes) {
   EXPECT_EQ(at_times->script.steps.size(), 1U) << Print(at_times->script);
 }
 
+TEST(Reproduce, NoWaitForAnswersBeginsAfterTheDeadline) {
+  const auto target = LosesWrites();
+  const engine::Script script = engine::ParseScript("size 4M\nwrite 0 +512 pattern 7\nwait\nread 0 +512\n").value();
+  ASSERT_TRUE(RunOnFreshServer(*target, script, {})->finding);
+  const auto late = RunOnFreshServer(*target, script, {.deadline = std::chrono::steady_clock::now()});
+  ASSERT_TRUE(late) << late.error().sentence;
+  EXPECT_FALSE(late->finding);
+  EXPECT_EQ(late->command_count, 0U);
+}
+
+// Answers no FLUSH, and counts them.
+class SilentAtFlush : public engine::Interposer {
+ public:
+  explicit SilentAtFlush(std::shared_ptr<int> flushes) : flushes_(std::move(flushes)) {}
+  void AfterServer(const engine::ClientMessage* heard, const engine::Negotiated&,
+                   std::vector<engine::ServerMessage>& said) override {
+    const auto* const request = heard != nullptr ? std::get_if<Request>(heard) : nullptr;
+    if (request != nullptr && request->type == CommandType::kFlush) {
+      ++*flushes_;
+      said.clear();
+    }
+  }
+
+ private:
+  std::shared_ptr<int> flushes_;
+};
+
+TEST(Reproduce, AHangIsNotTriedWhereThereIsNoTimeToSeeIt) {
+  const auto flushes = std::make_shared<int>(0);
+  const auto target = conformance::ReferenceTarget(
+      {.interposers = [=](engine::Layer&) { return std::make_unique<SilentAtFlush>(flushes); }});
+  const Finding seen{.kind = FindingKind::kHang,
+                     .rule = std::string(spec::kTransmissionReplyPerRequest),
+                     .script = {.size = 8 << 20, .steps = {engine::RequestStep{.command = engine::Command::kFlush}}}};
+  ReproduceOptions options = kPatient;
+  options.live.reply_timeout = std::chrono::milliseconds(200);
+  EXPECT_TRUE(Reproduce(*target, seen, options));
+  EXPECT_GT(std::exchange(*flushes, 0), 0);
+  options.time = std::chrono::milliseconds(199);
+  EXPECT_FALSE(Reproduce(*target, seen, options));
+  EXPECT_EQ(*flushes, 0);
+}
+
 // In the tenth script a status with REQ_ONE shows what one without it had shown before: small, they are the same.
 TEST(Fuzz, AFindingThatIsTheSameAsAnotherIsReportedBeforeItIsRemoved) {
   const auto target = LosesWrites();
