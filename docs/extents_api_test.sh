@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Holds extents_api.md to the code: every test it links to exists, every C name it uses is declared, every declared
-# function is on the page. Runs on the real tree, and shows that it can complain.
+# function is on the page. Runs on the real tree, and shows that it can complain. And howto/build_the_extents_api.md is
+# built as it stands, with each compiler there is.
 set -euo pipefail
 root=$(dirname "$(readlink -f WORKSPACE)")
 c_headers="$root/engine/extents/extents_c.h $root/engine/extents/nbdkit_extents_compat.h"
@@ -42,8 +43,9 @@ if [ -n "$complaints" ]; then
   exit 1
 fi
 
-bad=$(mktemp)
-trap 'rm -f "$bad"' EXIT
+out=$(mktemp -d)
+bad=$out/bad.md
+trap 'rm -rf "$out"' EXIT
 sed -e 's/ANewMapIsOneHoleOverTheWholeDisk/ATestThatIsGone/' -e 's/FilterMovesWhat/FilterForgetsWhat/' \
   -e 's/BlockSizeMakesUpHoles/BlockSizeMakesHoles/' -e 's/nbdspec_extents_clear/nbdspec_extents_gone/' -e 's/^\(| length zero .*|\) .*|$/\1  |/' \
   "$root/docs/extents_api.md" >"$bad"
@@ -51,4 +53,17 @@ complaints=$(complaints_about "$bad")
 for expected in 'no test ExtentsC.ATestThatIsGone' 'no test FilterForgetsWhat' 'no test BlockSizeMakesHoles' \
   'nbdspec_extents_gone is not declared' 'nbdspec_extents_clear is not on the page' 'no test for | length zero'; do
   grep --quiet --fixed-strings -- "$expected" <<<"$complaints" || { echo "did not complain: $expected"; exit 1; }
+done
+
+# block LANGUAGE: what stands in the how-to in that language.
+howto=$root/docs/howto/build_the_extents_api.md
+block() { sed -n "/^\`\`\`$1\$/,/^\`\`\`\$/p" "$howto" | sed '1d;$d'; }
+block c >"$out/disk.c"
+[ -s "$out/disk.c" ]
+wanted=$(block text)
+for compilers in 'clang-19 clang++-19' 'gcc g++'; do
+  export CC=${compilers% *} CXX=${compilers#* } out
+  command -v "$CXX" >/dev/null || { echo "$CXX is not there"; [ "$CXX" = g++ ] && continue; } # ./setup installs the other one.
+  said=$(cd "$root" && bash -e -c "$(block sh)" 2>"$out/stderr") || { cat "$out/stderr"; echo "$howto fails with $CXX"; exit 1; }
+  [ "$said" = "$wanted" ] || { printf '%s says of its program, with %s:\n%s\nand it prints:\n%s\n' "$howto" "$CXX" "$wanted" "$said"; exit 1; }
 done
