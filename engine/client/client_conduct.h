@@ -142,6 +142,7 @@ struct ClientFailings {
   bool skips_unknown_chunks = false;           // Of no error.
   bool skips_unknown_errors = false;           // Chunks of unknown types of errors.
   bool skips_errors_before_done = false;       // Takes an answer for right if its last chunk is no error.
+  bool ignores_errors = false;                 // What a READ that failed did not bring is zero.
   bool disconnects_at_unknown_errors = false;  // Error values that the specification lacks.
   bool disconnects_at_errors = false;          // Any.
   bool fails_at_empty_error_texts = false;
@@ -171,7 +172,6 @@ struct ClientFailings {
   bool leaves_without_abort = false;
   bool leaves_without_disc = false;
   bool sends_after_leaving = false;  // Behind ABORT and DISC.
-  bool stays_after_abort = false;    // Leaves the connection open.
   bool drops = false;                // Without close_notify.
 };
 
