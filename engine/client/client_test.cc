@@ -8,7 +8,7 @@
 #include <set>
 #include <string_view>
 
-#include "engine/client/testdata/memory_server.h"
+#include "engine/client/testdata/play.h"
 #include "engine/faults/fault.h"
 #include "engine/oddities/oddity.h"
 #include "engine/spec/catalogue.h"
@@ -19,33 +19,6 @@ namespace {
 
 using Ids = std::set<std::string_view>;
 
-Bytes ContentOf(const Export& of) {
-  const ByteView bytes = of.disk.Read({.begin = 0, .end = of.disk.size()});
-  return {bytes.begin(), bytes.end()};
-}
-
-// Other bytes than MixedExport has, with zeroes among them.
-Bytes NewContent(std::uint64_t size) {
-  Bytes bytes(size);
-  for (std::uint64_t i = 0; i < size; ++i) {
-    bytes[i] = (i >> 15) % 2 == 0 ? static_cast<std::uint8_t>(i * 7 + i / 251) : std::uint8_t{0};
-  }
-  return bytes;
-}
-
-// Whether `map` covers `of` and no claim of zeroes is wrong.
-void ExpectTrueMap(const std::vector<ClientExtent>& map, const Bytes& content) {
-  std::uint64_t end = 0;
-  for (const ClientExtent& each : map) {
-    ASSERT_EQ(each.offset, end);
-    end += each.length;
-    for (std::uint64_t i = each.offset; (each.flags & AllocationFlag::kZero) != 0 && i < end; ++i) {
-      ASSERT_EQ(content[i], 0) << i;
-    }
-  }
-  EXPECT_EQ(end, content.size());
-}
-
 TEST(Client, CopiesOutAndMaps) {
   Export disk = MixedExport();
   MemoryServer server({&disk});
@@ -53,7 +26,7 @@ TEST(Client, CopiesOutAndMaps) {
   EXPECT_TRUE(result.succeeded) << result.why;
   EXPECT_EQ(result.bytes, ContentOf(disk));
   ASSERT_TRUE(result.map);
-  ExpectTrueMap(*result.map, ContentOf(disk));
+  EXPECT_TRUE(IsTrue(*result.map, ContentOf(disk)));
   EXPECT_EQ(result.map->size(), 7U);
   EXPECT_EQ(server.Violated(), Ids()) << server.Said();
 }
@@ -80,7 +53,7 @@ TEST(Client, NeedsNothingThatAServerMayLack) {
     EXPECT_TRUE(result.succeeded) << result.why;
     EXPECT_EQ(result.bytes, bytes);
     ASSERT_TRUE(result.map);
-    ExpectTrueMap(*result.map, bytes);
+    EXPECT_TRUE(IsTrue(*result.map, bytes));
     EXPECT_EQ(server.Violated(), Ids()) << server.Said();
   }
 }
@@ -138,7 +111,7 @@ TEST(Client, TakesWhatRightServersAnswer) {
     EXPECT_TRUE(result.succeeded) << result.why;
     EXPECT_TRUE(result.bytes == before);
     if (result.map) {
-      ExpectTrueMap(*result.map, before);
+      EXPECT_TRUE(IsTrue(*result.map, before));
     }
     EXPECT_EQ(server.Violated(), Ids()) << server.Said();
   }

@@ -71,8 +71,8 @@ class MemoryServer {
     return said;
   }
 
-  // Pieces that clients sent.
-  [[nodiscard]] std::uint64_t piece_count() const { return piece_count_; }
+  // How often clients sent and received.
+  [[nodiscard]] std::uint64_t call_count() const { return call_count_; }
 
   bool is_shutting_down = false;
 
@@ -98,12 +98,13 @@ class MemoryServer {
     ~Link() override { Leave(Departure::How::kClosed); }
 
     void Send(ByteView bytes) override {
-      ++on_.owner.piece_count_;
+      ++on_.owner.call_count_;
       on_.said.insert(on_.said.end(), bytes.begin(), bytes.end());
       on_.server.Receive(bytes);
     }
 
     std::optional<ReceiveError> Receive(Bytes& out) override {
+      ++on_.owner.call_count_;
       const std::size_t before = out.size();
       for (Bytes sent = on_.server.TakeOutput(); !sent.empty(); sent = on_.server.TakeOutput()) {
         out.insert(out.end(), sent.begin(), sent.end());
@@ -155,7 +156,7 @@ class MemoryServer {
   ServerOptions options_;
   faults::Change change_;
   std::vector<std::unique_ptr<Connection>> connections_;
-  std::uint64_t piece_count_ = 0;
+  std::uint64_t call_count_ = 0;
 };
 
 // An export of some 200 KiB with data, holes and zeroes, whose end is no multiple of a block.
