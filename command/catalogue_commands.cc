@@ -195,6 +195,7 @@ Json JsonOf(const spec::Requirement& row, const ChecksByRequirement& checks) {
           {"phase", Word(row.phase)},
           {"section", row.section},
           {"statement", row.statement},
+          {"harm", Word(row.harm)},
           {"asked_by", asked_by},
           {"untested", asked_by.empty() ? row.untested : ""}};
 }
@@ -230,6 +231,9 @@ ExitOrRefusal ExplainCommand(const Options& options) {
   fmt::print("{}\n  {}: {}.\n", requirement->id, Word(requirement->level), requirement->statement);
   fmt::print("  binds    the {}, in {}\n", Word(requirement->role), Word(requirement->phase));
   fmt::print("  section  {} (proto.md of {})\n", requirement->section, spec::kSpecDate);
+  if (requirement->harm != spec::Harm::kUnsaid) {
+    fmt::print("  harm     {}\n", spec::Meaning(requirement->harm));
+  }
   fmt::print("  how      {}\n", requirement->how);
   if (requirement->ambiguous) {
     fmt::print("  note     the specification leaves this open: a breach is a warning, never a failure\n");

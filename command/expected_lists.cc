@@ -23,6 +23,13 @@ std::vector<std::string_view> IdsOfOutcomes() {
   return ids;
 }
 
+void TellOfStockServers(reports::Outcome& outcome) {
+  static const std::vector<conformance::StockList> stock = conformance::StockLists(IdsOfOutcomes());
+  if (outcome.verdict == reports::Verdict::kWarn || IsFailure(outcome.verdict)) {
+    outcome.stock = conformance::StockServersOn(stock, outcome.id);
+  }
+}
+
 std::expected<std::string, Trouble> ReadList(const std::string& name) {
   const auto shipped = conformance::ShippedLists();
   const auto found = std::ranges::find(shipped, name, &conformance::ShippedList::name);

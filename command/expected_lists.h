@@ -19,6 +19,9 @@ inline constexpr std::size_t kListBytesMax = 1 << 20;
 // The ids that entries may have.
 std::vector<std::string_view> IdsOfOutcomes();
 
+// Says in `outcome`, where it fails or warns, what stock servers are known to do there.
+void TellOfStockServers(reports::Outcome& outcome);
+
 // The text of the list that comes with nbdspec under `name`, or of the file. Errors: there is none.
 std::expected<std::string, engine::Trouble> ReadList(const std::string& name);
 

@@ -65,13 +65,11 @@ std::vector<Message> LastMessages(const std::vector<std::string>& transcript) {
   return messages;
 }
 
-void SetClause(const std::string& id, Outcome& outcome) {
+// A finding that was read from a file may name any clause.
+void SetClauseOf(const std::string& id, Outcome& outcome) {
   outcome.requirement = id;
   if (const spec::Requirement* clause = spec::TheCatalogue().Find(id)) {
-    outcome.level = clause->level;
-    outcome.statement = clause->statement;
-    outcome.section = clause->section;
-    outcome.link = spec::LinkTo(*clause);
+    SetClause(*clause, outcome);
   }
 }
 
@@ -79,7 +77,7 @@ void AddWarnings(const fuzz::Warnings& warnings, std::string_view whose, reports
   for (const auto& [requirement, warning] : warnings) {
     Outcome& outcome = run.outcomes.emplace_back();
     outcome.id = std::string(whose) + requirement;
-    SetClause(requirement, outcome);
+    SetClauseOf(requirement, outcome);
     outcome.verdict = Verdict::kWarn;
     outcome.evidence.sent = warning.step;
     outcome.evidence.allowed = warning.expected;
@@ -115,7 +113,7 @@ Verdict VerdictOf(fuzz::ReplayVerdict verdict) {
 Outcome OutcomeOf(const fuzz::Finding& finding, const std::string& directory) {
   Outcome outcome;
   outcome.id = KeyOf(finding);
-  SetClause(finding.rule, outcome);
+  SetClauseOf(finding.rule, outcome);
   outcome.verdict = Verdict::kFail;
   outcome.evidence = {.sent = finding.request_kind,
                       .allowed = finding.expected,

@@ -42,6 +42,9 @@ async function filters({ page, complaints }) {
   await page.getByLabel('Level').selectOption('SHOULD');
   assert.deepEqual(await visible(page), ['block-status.distinct-status']);
   await page.getByRole('button', { name: 'Reset' }).click();
+  await page.getByLabel('Harm').selectOption('interoperability');
+  assert.deepEqual(await visible(page), ['block-status.req-one.single']);
+  await page.getByRole('button', { name: 'Reset' }).click();
   await page.getByLabel('Text').fill('cookie EXACTLY');
   assert.deepEqual(await visible(page), ['transmission.cookie.echo']);
   assert.match(await page.locator('#shown').textContent(), /^1 of \d+ shown$/);

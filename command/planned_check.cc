@@ -93,7 +93,16 @@ reports::Run PlannedCheck::Begun() const {
 }
 
 reports::Run PlannedCheck::Run() {
-  reports::Run done = conformance::RunChecks(*target, checks, run);
+  conformance::RunOptions telling = run;
+  telling.on_outcome = [&](const reports::Outcome& outcome) {
+    reports::Outcome whole = outcome;
+    TellOfStockServers(whole);
+    if (run.on_outcome) {
+      run.on_outcome(whole);
+    }
+  };
+  reports::Run done = conformance::RunChecks(*target, checks, telling);
+  std::ranges::for_each(done.outcomes, TellOfStockServers);
   done.outcomes.insert(done.outcomes.end(), excluded.begin(), excluded.end());
   conformance::LayOver(lists, done);
   if (InterruptSignal() != 0) {

@@ -79,4 +79,19 @@ struct ShippedList {
 };
 std::span<const ShippedList> ShippedLists();
 
+// One of them, read, and the versions that it was made of: its first line names them, as "... 1.32.5, 1.42.3
+// and 1.48.1."
+struct StockList {
+  ExpectedList list;
+  std::vector<std::string> versions;
+};
+
+// All of them. `ids` are as those of ParseExpected; one that cannot be read is our bug and aborts.
+std::vector<StockList> StockLists(std::span<const std::string_view> ids);
+
+// What they have of the check `id`, in a line: "nbdkit warns, nbd-server (3.26.1, 3.27.1) fails; not known of
+// qemu-nbd". What a list does not have passes there, or nobody asked it; so that is all that can be said. A glob of
+// ids, of which some check fails, says nothing of this one.
+std::string StockServersOn(std::span<const StockList> stock, std::string_view id);
+
 }  // namespace nbdspec::conformance

@@ -314,6 +314,33 @@ TEST(UpdateExpected, WhatCannotBeReadStaysAsItIs) {
 
 // --- Those that come with nbdspec ---
 
+TEST(StockServers, AreNamedWithTheVersionsThatDoIt) {
+  const auto of = [](std::string_view name, std::string_view text, Strings versions) {
+    return StockList{.list = *ParseExpected(name, text, kIds), .versions = std::move(versions)};
+  };
+  const std::vector<StockList> stock = {
+      of("srv", "[srv]\na.one  warn|n/a\n  x\n[srv*TLS]\na.one  crash|pass\n  x\na.*  fail\n  x\n", {"1.0"}),
+      of("one", "[one 2*]\na.one  fail\n  x\nb.one  flaky\n  x\n", {"1.4", "2.0", "2.5"}),
+      of("two", "[two]\na.two  inconclusive\n  x\n", {"9"})};
+  EXPECT_EQ(StockServersOn(stock, "a.one"), "srv warns, srv TLS dies at times, one (2.0, 2.5) fails; not known of two");
+  EXPECT_EQ(StockServersOn(stock, "a.two"), "two cannot be judged; not known of srv, one");
+  EXPECT_EQ(StockServersOn(stock, "b.one"), "one (2.0, 2.5) fails at times; not known of srv, two");
+  EXPECT_EQ(StockServersOn(stock, "a.two/long"), "not known of srv, one, two");
+}
+
+TEST(StockServers, AreThoseOfTheListsWithThreeVersionsEach) {
+  std::vector<std::string_view> ids;
+  std::ranges::transform(AllChecks(), std::back_inserter(ids), &Check::id);
+  ids.insert(ids.end(), std::begin(kSanityIds), std::end(kSanityIds));
+  const std::vector<StockList> stock = StockLists(ids);
+  ASSERT_EQ(stock.size(), ShippedLists().size());
+  for (const StockList& each : stock) {
+    EXPECT_EQ(each.versions.size(), 3U) << each.list.name;
+    const std::string of_first = StockServersOn(stock, each.list.entries.front().id);
+    EXPECT_TRUE(of_first.contains(each.list.name + " ")) << of_first;
+  }
+}
+
 TEST(ShippedLists, AreInForm) {
   std::vector<std::string_view> ids;
   std::ranges::transform(AllChecks(), std::back_inserter(ids), &Check::id);

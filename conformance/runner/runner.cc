@@ -268,6 +268,7 @@ class Runner {
                                 .requirement = std::string(id),
                                 .statement = statement,
                                 .section = "(nbdspec)",
+                                .harm = spec::Harm::kDenial,
                                 .verdict = verdict,
                                 .evidence = std::move(evidence),
                                 .replay = fmt::format("nbdspec check {} --seed {}{}", target_.CommandLine(),

@@ -47,14 +47,6 @@ std::uint64_t SeedFor(std::uint64_t seed, std::string_view id) {
 // Why what needs the export was not asked.
 std::string NotEntered(const Profile& profile) { return "the export cannot be entered: " + profile.refusal; }
 
-void SetClause(const spec::Requirement& clause, reports::Outcome& outcome) {
-  outcome.requirement = clause.id;
-  outcome.level = clause.level;
-  outcome.statement = clause.statement;
-  outcome.section = clause.section;
-  outcome.link = spec::LinkTo(clause);
-}
-
 // What `seen` says in place of `judgement`, of a check of `requirement`: a check that could not judge met a wrong
 // answer, or two ends out of step, which outweighs what is only advised.
 std::optional<Breach> Outweighs(const Witnesses& seen, const Judgement& judgement,
@@ -384,6 +376,9 @@ const spec::Requirement& Worker::ClauseOf(const Check& check, const Trial& trial
 void Worker::Report(const Check& check, Trial trial, reports::Outcome& outcome) {
   outcome.verdict = VerdictOf(check, trial);
   SetClause(ClauseOf(check, trial), outcome);
+  if (trial.did_harm()) {
+    SetDenial(outcome);
+  }
   outcome.evidence = std::move(trial.evidence);
 }
 
@@ -492,6 +487,9 @@ void Worker::Reconcile(const Check& check, Checks before, Trial first, Trial sec
                       first.died ? "it did not end again, neither with this check alone nor with those before; " : "",
                       reports::Word(confirmed), second.evidence.saw.empty() ? "" : ": ", second.evidence.saw);
       outcome.verdict = first.died ? Verdict::kFail : Verdict::kFlaky;
+      if (first.died) {
+        SetDenial(outcome);
+      }
     }
     outcome.evidence = std::move(first.evidence);
     outcome.evidence.saw = std::move(saw);

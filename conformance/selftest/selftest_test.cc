@@ -31,6 +31,7 @@ TEST(SelfTest, EveryCheckAsksARequirementThatCanBeBroken) {
     EXPECT_NE(requirement->level, spec::Level::kMay) << check.id << " asks a permission";
     EXPECT_EQ(requirement->role, spec::Role::kServer) << check.id;
     EXPECT_FALSE(check.claim.empty()) << check.id;
+    EXPECT_NE(requirement->harm, spec::Harm::kUnsaid) << check.id << " asks a row whose harm is not said";
   }
 }
 

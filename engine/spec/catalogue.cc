@@ -14,8 +14,9 @@
 namespace nbdspec::spec {
 namespace {
 
-constexpr std::string_view kColumns = "id\tsection\tlevel\trole\tphase\tstatement\tobservable\thow\tuntested";
-constexpr std::size_t kColumnCount = 9;
+constexpr std::string_view kColumns = "id\tsection\tlevel\trole\tphase\tstatement\tobservable\thow\tuntested\tharm";
+constexpr std::size_t kColumnCount = 10;
+constexpr std::size_t kColumnsLeast = 8;  // The last two may be missing.
 
 // In the order of the enumerators.
 constexpr std::array<std::string_view, 5> kLevels = {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY"};
@@ -24,6 +25,15 @@ constexpr std::array<std::string_view, 9> kPhases = {"general",      "handshake"
                                                      "tls",          "metadata",           "block-size",
                                                      "transmission", "structured-replies", "extended-headers"};
 constexpr std::array<std::string_view, 3> kObservables = {"yes", "partial", "no"};
+constexpr std::array<std::string_view, kHarmCount> kHarms = {"",       "style",    "interoperability",
+                                                             "denial", "security", "data"};
+constexpr std::array<std::string_view, kHarmCount> kMeanings = {
+    "",
+    "style: clients go on working; they learn less, or work slower",
+    "interoperability: a client that follows the rules may misunderstand, or not be served",
+    "denial of service: a client can hang or be cut off, or the server can end for everyone",
+    "security: others can see, change or do what they should not",
+    "data: bytes can be lost, or read as what they are not"};
 
 // The enumerator that is spelled `word`.
 template <typename Enum>
@@ -47,8 +57,8 @@ bool IsId(std::string_view text) {
 // The row, or what is wrong with it.
 std::expected<Requirement, std::string> ParseRow(std::string_view line) {
   const auto tabs = static_cast<std::size_t>(std::ranges::count(line, '\t'));
-  if (tabs + 1 != kColumnCount && tabs + 2 != kColumnCount) {
-    return std::unexpected("has " + std::to_string(tabs + 1) + " columns instead of 9");
+  if (tabs + 1 > kColumnCount || tabs + 1 < kColumnsLeast) {
+    return std::unexpected("has " + std::to_string(tabs + 1) + " columns instead of 8 to 10");
   }
   std::array<std::string_view, kColumnCount> cells;
   for (std::string_view& cell : cells) {
@@ -57,7 +67,7 @@ std::expected<Requirement, std::string> ParseRow(std::string_view line) {
       return std::unexpected("has a space at an end of " + engine::Quoted(cell));
     }
   }
-  const auto& [id, section, level, role, phase, statement, observable, how, untested] = cells;
+  const auto& [id, section, level, role, phase, statement, observable, how, untested, harm] = cells;
   if (!IsId(id)) {
     return std::unexpected("has the id " + engine::Quoted(id) + ", which is not made of a-z 0-9 . -");
   }
@@ -68,8 +78,9 @@ std::expected<Requirement, std::string> ParseRow(std::string_view line) {
   const auto role_value = FromWord<Role>(kRoles, role);
   const auto phase_value = FromWord<Phase>(kPhases, phase);
   const auto observable_value = FromWord<Observable>(kObservables, observable);
-  if (!level_value || !role_value || !phase_value || !observable_value) {
-    return std::unexpected("has an unknown level, role, phase or observable");
+  const auto harm_value = FromWord<Harm>(kHarms, harm);
+  if (!level_value || !role_value || !phase_value || !observable_value || !harm_value) {
+    return std::unexpected("has an unknown level, role, phase, observable or harm");
   }
   return Requirement{.id = id,
                      .section = section,
@@ -80,6 +91,7 @@ std::expected<Requirement, std::string> ParseRow(std::string_view line) {
                      .observable = *observable_value,
                      .how = how,
                      .untested = untested,
+                     .harm = *harm_value,
                      .ambiguous = how.contains("[ambiguous]"),
                      .derived = how.contains("[derived]"),
                      .historic = how.contains("[historic-deviation]")};
@@ -90,6 +102,8 @@ std::expected<Requirement, std::string> ParseRow(std::string_view line) {
 std::string_view Word(Level level) { return kLevels.at(static_cast<std::size_t>(level)); }
 std::string_view Word(Role role) { return kRoles.at(static_cast<std::size_t>(role)); }
 std::string_view Word(Phase phase) { return kPhases.at(static_cast<std::size_t>(phase)); }
+std::string_view Word(Harm harm) { return kHarms.at(static_cast<std::size_t>(harm)); }
+std::string_view Meaning(Harm harm) { return kMeanings.at(static_cast<std::size_t>(harm)); }
 std::string_view Word(Observable observable) { return kObservables.at(static_cast<std::size_t>(observable)); }
 
 std::expected<Catalogue, engine::Trouble> Catalogue::Parse(std::string_view text) {
@@ -104,7 +118,7 @@ std::expected<Catalogue, engine::Trouble> Catalogue::Parse(std::string_view text
       continue;
     }
     if (!columns_named) {
-      if (line != kColumns && line != kColumns.substr(0, kColumns.rfind('\t'))) {
+      if (!kColumns.starts_with(line) || !line.contains("\thow")) {
         return trouble("expected the names of the columns");
       }
       columns_named = true;

@@ -40,6 +40,17 @@ enum class Phase {
   kExtendedHeaders,
 };
 
+// What a breach does to those who use the server; what is worse is greater.
+enum class Harm {
+  kUnsaid,  // Of a clause that no check asks.
+  kStyle,
+  kInteroperability,
+  kDenial,
+  kSecurity,
+  kData,
+};
+inline constexpr int kHarmCount = 6;
+
 // Whether somebody at the other end of the wire can see it broken.
 enum class Observable { kYes, kPartial, kNo };
 
@@ -49,6 +60,10 @@ std::string_view Word(Level level);
 std::string_view Word(Role role);
 // "general", "handshake", ..., as the catalogue spells them.
 std::string_view Word(Phase phase);
+// "", "style", "interoperability", "denial", "security", "data".
+std::string_view Word(Harm harm);
+// The same in plain words: "data: bytes can be lost, or read as what they are not"; "" for kUnsaid.
+std::string_view Meaning(Harm harm);
 // "yes", "partial", "no".
 std::string_view Word(Observable observable);
 
@@ -63,9 +78,10 @@ struct Requirement {
   Observable observable = Observable::kYes;
   std::string_view how;       // How to see it broken, with the tags.
   std::string_view untested;  // Why no check asks it; empty where one does, or no reason is recorded.
-  bool ambiguous = false;     // [ambiguous]: never fails a peer on its own.
-  bool derived = false;       // [derived]: follows from the text without one of its keywords.
-  bool historic = false;      // [historic-deviation]: known servers have differed.
+  Harm harm = Harm::kUnsaid;
+  bool ambiguous = false;  // [ambiguous]: never fails a peer on its own.
+  bool derived = false;    // [derived]: follows from the text without one of its keywords.
+  bool historic = false;   // [historic-deviation]: known servers have differed.
 };
 
 // What a peer in a role deserves that breaks a requirement.
@@ -80,7 +96,7 @@ Severity SeverityOf(const Requirement& requirement, Role accused);
 
 class Catalogue {
  public:
-  // Reads rows of 8 or 9 columns under a line of column names; lines that start with '#' are comments.
+  // Reads rows of 8 to 10 columns under a line of column names; lines that start with '#' are comments.
   // `text` must outlive the catalogue. Errors: the first line that is not valid, and why.
   static std::expected<Catalogue, engine::Trouble> Parse(std::string_view text);
 

@@ -11,7 +11,7 @@
 namespace nbdspec::spec {
 namespace {
 
-constexpr std::string_view kColumns = "id\tsection\tlevel\trole\tphase\tstatement\tobservable\thow\tuntested\n";
+constexpr std::string_view kColumns = "id\tsection\tlevel\trole\tphase\tstatement\tobservable\thow\tuntested\tharm\n";
 
 std::string WithRow(std::string_view row) { return std::string(kColumns) + std::string(row) + "\n"; }
 
@@ -154,6 +154,14 @@ TEST(Catalogue, EveryAmbiguousRowSaysWhy) {
   }
 }
 
+TEST(Catalogue, EveryHarmHasPlainWordsThatBeginWithIt) {
+  for (int i = 0; i < kHarmCount; ++i) {
+    const auto harm = static_cast<Harm>(i);
+    EXPECT_TRUE(Meaning(harm).starts_with(Word(harm))) << Meaning(harm);
+    EXPECT_EQ(Meaning(harm).empty(), harm == Harm::kUnsaid);
+  }
+}
+
 TEST(Catalogue, FindsEveryRowByItsIdAndNothingElse) {
   for (const Requirement& row : TheCatalogue().all()) {
     EXPECT_EQ(TheCatalogue().Find(row.id), &row);
@@ -163,8 +171,9 @@ TEST(Catalogue, FindsEveryRowByItsIdAndNothingElse) {
   EXPECT_EQ(TheCatalogue().Find("zzz"), nullptr);
 }
 
-TEST(Catalogue, RowOfNineCellsIsReadWhole) {
-  const std::string text = WithRow("a.b-1\tS > T\tSHOULD NOT\tclient\ttls\tSays so\tpartial\tlook [derived]\tno way");
+TEST(Catalogue, RowOfTenCellsIsReadWhole) {
+  const std::string text =
+      WithRow("a.b-1\tS > T\tSHOULD NOT\tclient\ttls\tSays so\tpartial\tlook [derived]\tno way\tdenial");
   const auto parsed = Catalogue::Parse(text);
   ASSERT_TRUE(parsed.has_value()) << parsed.error().sentence;
   ASSERT_EQ(parsed->all().size(), 1U);
@@ -178,38 +187,41 @@ TEST(Catalogue, RowOfNineCellsIsReadWhole) {
   EXPECT_EQ(row.observable, Observable::kPartial);
   EXPECT_EQ(row.how, "look [derived]");
   EXPECT_EQ(row.untested, "no way");
+  EXPECT_EQ(row.harm, Harm::kDenial);
   EXPECT_TRUE(row.derived);
   EXPECT_FALSE(row.ambiguous);
   EXPECT_FALSE(row.historic);
 }
 
-TEST(Catalogue, NinthColumnMayBeMissing) {
+TEST(Catalogue, TheLastTwoColumnsMayBeMissing) {
   const std::string text =
       "# comment\nid\tsection\tlevel\trole\tphase\tstatement\tobservable\thow\n"
       "a\tS\tMUST\tserver\toptions\tx\tyes\ty [ambiguous] [historic-deviation]";
   const auto parsed = Catalogue::Parse(text);
   ASSERT_TRUE(parsed.has_value()) << parsed.error().sentence;
   EXPECT_EQ(parsed->all()[0].untested, "");
+  EXPECT_EQ(parsed->all()[0].harm, Harm::kUnsaid);
   EXPECT_TRUE(parsed->all()[0].ambiguous);
   EXPECT_TRUE(parsed->all()[0].historic);
 }
 
 TEST(Catalogue, RefusesRowsThatAreWrong) {
   for (const std::string_view row : {
-           "a\tS\tMUST\tserver\toptions\tx\tyes",          // Too few cells.
-           "a\tS\tMUST\tserver\toptions\tx\tyes\ty\t\tz",  // Too many.
-           "A\tS\tMUST\tserver\toptions\tx\tyes\ty\t",     // Capital in the id.
-           "\tS\tMUST\tserver\toptions\tx\tyes\ty\t",      // No id.
-           "a\tS\tMUSTN'T\tserver\toptions\tx\tyes\ty\t",  // Level.
-           "a\tS\tMUST\tproxy\toptions\tx\tyes\ty\t",      // Role.
-           "a\tS\tMUST\tserver\tendgame\tx\tyes\ty\t",     // Phase.
-           "a\tS\tMUST\tserver\toptions\tx\tmaybe\ty\t",   // Observable.
-           "a\tS\tMUST\tserver\toptions\t\tyes\ty\t",      // No statement.
-           "a\t\tMUST\tserver\toptions\tx\tyes\ty\t",      // No section.
-           "a\tS\tMUST\tserver\toptions\tx\tyes\t\t",      // No how.
-           "a\tS\tMUST\tserver\toptions\tx \tyes\ty\t",    // Space at the end of a cell.
-           "a\tS\tMUST\tserver\toptions\tx\tyes\ty\t ",    // The same in the last one.
-           "",                                             // An empty line.
+           "a\tS\tMUST\tserver\toptions\tx\tyes",                 // Too few cells.
+           "a\tS\tMUST\tserver\toptions\tx\tyes\ty\t\tstyle\tz",  // Too many.
+           "a\tS\tMUST\tserver\toptions\tx\tyes\ty\t\tpain",      // Harm.
+           "A\tS\tMUST\tserver\toptions\tx\tyes\ty\t",            // Capital in the id.
+           "\tS\tMUST\tserver\toptions\tx\tyes\ty\t",             // No id.
+           "a\tS\tMUSTN'T\tserver\toptions\tx\tyes\ty\t",         // Level.
+           "a\tS\tMUST\tproxy\toptions\tx\tyes\ty\t",             // Role.
+           "a\tS\tMUST\tserver\tendgame\tx\tyes\ty\t",            // Phase.
+           "a\tS\tMUST\tserver\toptions\tx\tmaybe\ty\t",          // Observable.
+           "a\tS\tMUST\tserver\toptions\t\tyes\ty\t",             // No statement.
+           "a\t\tMUST\tserver\toptions\tx\tyes\ty\t",             // No section.
+           "a\tS\tMUST\tserver\toptions\tx\tyes\t\t",             // No how.
+           "a\tS\tMUST\tserver\toptions\tx \tyes\ty\t",           // Space at the end of a cell.
+           "a\tS\tMUST\tserver\toptions\tx\tyes\ty\t ",           // The same in the last one.
+           "",                                                    // An empty line.
        }) {
     EXPECT_FALSE(Catalogue::Parse(WithRow(row)).has_value()) << row;
   }

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -64,12 +65,27 @@ struct Outcome {
   std::string statement;  // The clause in our words.
   std::string section;    // Of the specification.
   std::string link;       // To that section, at the revision that the clause was read in; empty where there is none.
+  spec::Harm harm = spec::Harm::kUnsaid;  // What it does to those who use the server, where it does not hold.
   Verdict verdict = Verdict::kPass;
   Evidence evidence;
   std::string replay;  // The command line that runs it again.
   double duration_ms = 0;
   Expectation expectation;
+  std::string stock;  // What stock servers do here, where it does not hold: "nbdkit warns; not known of qemu-nbd".
 };
+
+// Makes `outcome` one of `clause`.
+inline void SetClause(const spec::Requirement& clause, Outcome& outcome) {
+  outcome.requirement = clause.id;
+  outcome.level = clause.level;
+  outcome.statement = clause.statement;
+  outcome.section = clause.section;
+  outcome.link = spec::LinkTo(clause);
+  outcome.harm = clause.harm;
+}
+
+// Notes that the server did not go on serving, whatever the clause is about.
+inline void SetDenial(Outcome& outcome) { outcome.harm = std::max(outcome.harm, spec::Harm::kDenial); }
 
 // Why the verdict is not what the level of the clause would make one think; empty where it is, or there is no clause.
 inline std::string_view NoteOn(const Outcome& outcome) {

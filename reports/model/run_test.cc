@@ -69,6 +69,18 @@ TEST(Run, AStaleEntryHasItsOwnExitCodeUnlessSomethingFailsAnew) {
   EXPECT_EQ(ExitFor(run), ExitCode::kFailure);
 }
 
+TEST(Outcome, AServerThatDoesNotGoOnServingDeniesServiceAtLeast) {
+  Outcome outcome;
+  SetClause({.id = "a.b", .statement = "x", .harm = spec::Harm::kStyle}, outcome);
+  EXPECT_EQ(outcome.requirement, "a.b");
+  EXPECT_EQ(outcome.harm, spec::Harm::kStyle);
+  SetDenial(outcome);
+  EXPECT_EQ(outcome.harm, spec::Harm::kDenial);
+  outcome.harm = spec::Harm::kData;
+  SetDenial(outcome);
+  EXPECT_EQ(outcome.harm, spec::Harm::kData);
+}
+
 TEST(Matrix, TheExitCodeThatMattersMostIsItsOwn) {
   const auto exit_of = [](std::initializer_list<int> exits) {
     Matrix matrix;

@@ -89,6 +89,8 @@ Outcome Failure() {
                      {.begin = 32768, .end = 65536, .said = "hole, zero", .is_judged = true}}},
   };
   outcome.link = "https://example.org/proto.md#command-flags";
+  outcome.harm = spec::Harm::kInteroperability;
+  outcome.stock = "nbd-server (3.26.1, 3.27.1) fails; not known of nbdkit, qemu-nbd";
   return outcome;
 }
 
@@ -112,6 +114,7 @@ std::vector<Outcome> Outcomes() {
            "Every reply message carries exactly the cookie of the request it answers", "Transmission"),
   };
   outcomes[2].evidence.saw = "two neighbours of status 0: [0, 32768) and [32768, 65536)";
+  outcomes[2].harm = spec::Harm::kStyle;
   outcomes[3].evidence.saw = "the server does not offer TLS";
   outcomes[4].evidence.saw = "the server does not offer TLS";
   outcomes[5].evidence.saw = "writing needs --allow-write";

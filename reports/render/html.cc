@@ -172,10 +172,12 @@ std::string Filter(const std::vector<const Outcome*>& outcomes, bool has_several
   std::set<Verdict> verdicts;
   std::set<std::string> areas;
   std::set<std::string> levels;
+  std::set<std::string> harms;
   for (const Outcome* const outcome : outcomes) {
     verdicts.insert(outcome->verdict);
     areas.insert(std::string(AreaOf(outcome->id)));
     levels.insert(std::string(Word(outcome->level)));
+    harms.insert(std::string(Word(outcome->harm)));
   }
   std::string out = R"(<form class="filter" id="filter" hidden aria-label="Filter the outcomes" role="search">
 <label class="text">Text <input type="search" name="text" autocomplete="off" spellcheck="false"></label>
@@ -184,7 +186,8 @@ std::string Filter(const std::vector<const Outcome*>& outcomes, bool has_several
     out += fmt::format(R"(<label><input type="checkbox" name="verdict" value="{}" checked> {}</label>)",
                        ClassOf(verdict), Html(Word(verdict)));
   }
-  out += "</fieldset>\n" + Select("area", "Area", areas) + Select("level", "Level", levels);
+  out += "</fieldset>\n" + Select("area", "Area", areas) + Select("level", "Level", levels) +
+         Select("harm", "Harm", harms);
   out +=
       has_several_runs ? "<label><input type=\"checkbox\" name=\"differs\"> only where servers differ</label>\n" : "";
   return verdicts.empty()

@@ -69,8 +69,8 @@ std::string FoldedHeading(std::string_view title, std::size_t count);
 // How many outcomes have each verdict.
 std::string Counts(const Run& run);
 
-// The form that filters what has data-verdict, data-level and data-area: hidden without the script, nothing without
-// outcomes. Where there are several runs also by data-differs.
+// The form that filters what has data-verdict, data-level, data-area and data-harm: hidden without the script, nothing
+// without outcomes. Where there are several runs also by data-differs.
 std::string Filter(const std::vector<const Outcome*>& outcomes, bool has_several_runs);
 
 // --- An outcome ---

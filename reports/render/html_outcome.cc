@@ -204,13 +204,15 @@ std::string BodyOf(const Outcome& outcome, Detail detail) {
   const Evidence& evidence = outcome.evidence;
   const bool is_all = detail == Detail::kAll;
   const std::size_t error_bytes_max = is_all ? 6000 : 600;
-  std::string out =
-      "<dl class=\"said\">\n" + Clause(outcome) + Term("asked", evidence.sent) + Term("allowed", evidence.allowed) +
-      Term("saw", evidence.saw, evidence.saw.contains('\n') ? "saw mono" : "saw") + Term("where", evidence.place) +
-      Term("ended", evidence.ended.empty() ? "" : "the server " + evidence.ended) + "</dl>\n" +
-      Exchange(evidence.messages, is_all ? 24 : 2) + Bars(evidence.bars) +
-      Folded("The server's standard error, its end",
-             HtmlLines(LastOf(evidence.standard_error, error_bytes_max), error_bytes_max), is_all);
+  std::string out = "<dl class=\"said\">\n" + Term("harm", spec::Meaning(outcome.harm)) + Clause(outcome) +
+                    Term("asked", evidence.sent) + Term("allowed", evidence.allowed) +
+                    Term("saw", evidence.saw, evidence.saw.contains('\n') ? "saw mono" : "saw") +
+                    Term("where", evidence.place) +
+                    Term("ended", evidence.ended.empty() ? "" : "the server " + evidence.ended) +
+                    Term("stock", is_all ? outcome.stock : "") + "</dl>\n" +
+                    Exchange(evidence.messages, is_all ? 24 : 2) + Bars(evidence.bars) +
+                    Folded("The server's standard error, its end",
+                           HtmlLines(LastOf(evidence.standard_error, error_bytes_max), error_bytes_max), is_all);
   if (is_all && !evidence.transcript.empty()) {
     out += Folded(fmt::format("The whole conversation, {} lines", evidence.transcript.size()), Transcript(evidence),
                   /*is_open=*/false);
@@ -224,8 +226,8 @@ std::string BodyOf(const Outcome& outcome, Detail detail) {
 }  // namespace
 
 std::string Attributes(const Outcome& outcome, std::string_view anchor) {
-  return fmt::format(R"(id="{}" data-verdict="{}" data-level="{}" data-area="{}")", anchor, ClassOf(outcome.verdict),
-                     Word(outcome.level), Html(AreaOf(outcome.id)));
+  return fmt::format(R"(id="{}" data-verdict="{}" data-level="{}" data-area="{}" data-harm="{}")", anchor,
+                     ClassOf(outcome.verdict), Word(outcome.level), Html(AreaOf(outcome.id)), Word(outcome.harm));
 }
 
 std::string Whole(const Outcome& outcome, std::string_view anchor, bool is_open, Detail detail) {

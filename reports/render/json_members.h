@@ -82,10 +82,12 @@ void VisitMembers(Thing& outcome, const Visit& visit) {
   visit("statement", outcome.statement);
   visit("section", outcome.section);
   visit("link", outcome.link);
+  visit("harm", outcome.harm);
   visit("evidence", outcome.evidence);
   visit("replay", outcome.replay);
   visit("duration_ms", outcome.duration_ms);
   visit("expected", outcome.expectation);
+  visit("stock", outcome.stock);
 }
 
 template <Is<StaleEntry> Thing, typename Visit>
@@ -127,6 +129,8 @@ template <>
 inline constexpr int kWordCount<Verdict> = kVerdictCount;
 template <>
 inline constexpr int kWordCount<spec::Level> = static_cast<int>(spec::Level::kMay) + 1;
+template <>
+inline constexpr int kWordCount<spec::Harm> = spec::kHarmCount;
 template <>
 inline constexpr int kWordCount<Message::From> = 3;
 template <>

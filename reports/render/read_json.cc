@@ -84,7 +84,7 @@ class Reader {
   void operator()(const char* name, Member& member) const {
     const auto found = object_.find(name);
     const bool is_there = found != object_.end();
-    if (!is_there && Worded<Member>) {
+    if (!is_there && IsNeeded<Member>()) {
       Complain(name, "is missing");
     } else if (is_there && error_.empty()) {
       Read(path_ + name, *found, member);
@@ -100,6 +100,15 @@ class Reader {
   }
 
  private:
+  // Whether there is no word that means "not known".
+  template <typename Member>
+  static constexpr bool IsNeeded() {
+    if constexpr (Worded<Member>) {
+      return !Word(Member{}).empty();
+    }
+    return false;
+  }
+
   void Expect(bool is_right, const std::string& path, std::string_view what) const {
     if (!is_right && error_.empty()) {
       error_ = fmt::format("{} {}", path, what);

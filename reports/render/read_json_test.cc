@@ -46,6 +46,20 @@ TEST(ReadJson, EveryMemberArrives) {
   EXPECT_EQ(read->outcomes[3].verdict, run.outcomes[3].verdict);
 }
 
+// Reports of older versions lack what is new, which is then not known.
+TEST(ReadJson, WhatIsNewMayBeMissing) {
+  Json json = Json::parse(RenderJson(HostileRun("x")));
+  for (Json& outcome : json["outcomes"]) {
+    outcome.erase("harm");
+    outcome.erase("stock");
+  }
+  const auto run = ReadJson(json.dump(), "run.json");
+  ASSERT_TRUE(run) << run.error().sentence;
+  EXPECT_EQ(run->outcomes.front().harm, spec::Harm::kUnsaid);
+  json["outcomes"][0].erase("verdict");
+  EXPECT_NE(WhyNot(json.dump()).find("verdict is missing"), std::string::npos);
+}
+
 TEST(ReadJson, WhatIsCutOffIsRefusedWhereverThatIs) {
   const std::string text = RenderJson(HostileRun("x\n\xff"));
   for (std::size_t size = 0; size + 2 < text.size(); size += 97) {
@@ -83,6 +97,7 @@ TEST(ReadJson, SaysWhatIsWrongAndWhere) {
       {"/outcomes/3/verdict", "good\n", "outcomes[3].verdict is \"good\\n\", which is none of pass, fail, warn, n/a"},
       {"/outcomes/3/level", 1, "outcomes[3].level is no string"},
       {"/outcomes/3/level", "must", "which is none of MUST, MUST NOT, SHOULD, SHOULD NOT, MAY"},
+      {"/outcomes/3/harm", "pain", "outcomes[3].harm is \"pain\", which is none of "},
       {"/outcomes/3/evidence", "x", "outcomes[3].evidence is no object"},
       {"/outcomes/3/evidence/saw", Json::object(), "outcomes[3].evidence.saw is no string"},
       {"/outcomes/3/evidence/transcript", Json{"a", 1}, "outcomes[3].evidence.transcript[1] is no string"},

@@ -86,10 +86,10 @@ std::string RenderHtml(const Matrix& matrix);
 // "FAIL  MUST NOT  block-status.req-one.single" and a line feed.
 std::string OutcomeHeading(const Outcome& outcome, const TextOptions& options);
 
-// A labelled line or more for everything there is to say: clause, note, spec, link, sent, allowed, saw, place, talk,
-// stderr, replay. In talk "->" marks what was judged, "?" what asked for it. Unless verbose, only what is near to that,
-// the ends of other long ones, and neither talk nor stderr for a warn. Only link and replay, which are for copying, may
-// be wider than the columns.
+// A labelled line or more for everything there is to say: clause, harm, note, spec, link, sent, allowed, saw, place,
+// stock, talk, stderr, replay. In talk "->" marks what was judged, "?" what asked for it. Unless verbose, only what is
+// near to that, the ends of other long ones, and neither talk nor stderr for a warn. Only link and replay, which are
+// for copying, may be wider than the columns.
 std::string OutcomeDetails(const Outcome& outcome, const TextOptions& options);
 
 // Why an outcome is n/a or skip, in one line.
@@ -97,7 +97,8 @@ std::string Reason(const Outcome& outcome);
 
 // --- The whole run in a few words ---
 
-// What failed or warns and nobody expects: worst first; equally bad ones in the order of the run.
+// What failed or warns and nobody expects: worst verdict first, of those the worst harm; equally bad ones in the order
+// of the run.
 std::vector<const Outcome*> WorstFirst(const Run& run);
 
 // Why outcomes have that verdict, and how many for each reason, in the order of the run.

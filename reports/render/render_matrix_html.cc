@@ -91,10 +91,10 @@ std::string RowOf(const Row& row, const Places& places) {
   }
   const Outcome& first = row.first();
   return fmt::format(
-      "<tr data-verdict=\"{}\" data-level=\"{}\" data-area=\"{}\"{}><th scope=\"row\" "
+      "<tr data-verdict=\"{}\" data-level=\"{}\" data-area=\"{}\" data-harm=\"{}\"{}><th scope=\"row\" "
       "title=\"{}\"><code>{}</code></th>{}</tr>\n",
-      words, Word(first.level), Html(AreaOf(first.id)), row.differs() ? " class=\"differs\" data-differs" : "",
-      Html(first.statement), Html(first.id), cells);
+      words, Word(first.level), Html(AreaOf(first.id)), Word(first.harm),
+      row.differs() ? " class=\"differs\" data-differs" : "", Html(first.statement), Html(first.id), cells);
 }
 
 std::string Grid(const Matrix& matrix, const Places& places) {

@@ -40,11 +40,13 @@ std::string YamlOf(const Outcome& outcome) {
   add("level", Word(outcome.level));
   add("breaks", outcome.id.starts_with(outcome.requirement) ? "" : outcome.requirement);
   add("clause", outcome.statement);
+  add("harm", spec::Meaning(outcome.harm));
   add("section", outcome.section);
   add("sent", evidence.sent);
   add("allowed", evidence.allowed);
   add("saw", evidence.saw);
   add("place", evidence.place);
+  add("stock", outcome.stock);
   add("replay", outcome.replay);
   return out + "  ...\n";
 }

@@ -143,6 +143,22 @@ TEST(RenderText, WorstComesFirstAndMustBeforeShould) {
   EXPECT_LT(Find(text, "z.flaky"), Find(text, "WARN  MUST  z.warn"));
 }
 
+TEST(RenderText, OfEquallyBadVerdictsTheWorstHarmComesFirstAndIsSaidInPlainWords) {
+  auto run = RunOf({Make("a.unsaid", Verdict::kFail), Make("a.style", Verdict::kFail), Make("a.data", Verdict::kFail),
+                    Make("a.denial", Verdict::kFail), Make("a.data-warn", Verdict::kWarn)});
+  run.outcomes[1].harm = spec::Harm::kStyle;
+  run.outcomes[2].harm = run.outcomes[4].harm = spec::Harm::kData;
+  run.outcomes[3].harm = spec::Harm::kDenial;
+  run.outcomes[2].stock = "nbdkit fails";
+  const std::string text = RenderText(run, {});
+  EXPECT_LT(Find(text, "a.data"), Find(text, "a.denial"));
+  EXPECT_LT(Find(text, "a.denial"), Find(text, "a.style"));
+  EXPECT_LT(Find(text, "a.style"), Find(text, "a.unsaid"));
+  EXPECT_LT(Find(text, "a.unsaid"), Find(text, "a.data-warn"));
+  Find(text, "  harm     data: bytes can be lost, or read as what they are not\n");
+  Find(text, "  stock    nbdkit fails\n");
+}
+
 TEST(RenderText, PassesAreOnlyCountedUnlessVerbose) {
   const auto run = RunOf({Make("a.passed", Verdict::kPass)});
   EXPECT_EQ(RenderText(run, {}).find("a.passed"), std::string::npos);

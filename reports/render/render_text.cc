@@ -144,10 +144,11 @@ std::string OutcomeDetails(const Outcome& outcome, const TextOptions& options) {
   const Evidence& evidence = outcome.evidence;
   const bool is_anothers = !outcome.id.starts_with(outcome.requirement);  // Seen in a check of another clause.
   std::string out = Field("breaks", is_anothers ? outcome.requirement : "", options) +
-                    Field("clause", outcome.statement, options) + Field("note", NoteOn(outcome), options) +
-                    Field("spec", outcome.section, options) + Unwrapped("link", outcome.link, options) +
-                    Field("sent", evidence.sent, options) + Field("allowed", evidence.allowed, options) +
-                    Field("saw", evidence.saw, options) + Field("place", evidence.place, options);
+                    Field("clause", outcome.statement, options) + Field("harm", spec::Meaning(outcome.harm), options) +
+                    Field("note", NoteOn(outcome), options) + Field("spec", outcome.section, options) +
+                    Unwrapped("link", outcome.link, options) + Field("sent", evidence.sent, options) +
+                    Field("allowed", evidence.allowed, options) + Field("saw", evidence.saw, options) +
+                    Field("place", evidence.place, options) + Field("stock", outcome.stock, options);
   if (options.verbose || outcome.verdict != Verdict::kWarn) {
     out += Talk(evidence, options) + Tail("stderr", LinesOf(evidence.standard_error), kErrorLinesShown, options);
   }
@@ -191,7 +192,8 @@ std::vector<const Outcome*> WorstFirst(const Run& run) {
   }
   std::ranges::sort(out, {}, [&](const Outcome* outcome) {
     const bool is_of_all = outcome->id == kSanityBefore;
-    return std::tuple(!is_of_all, rank(outcome->verdict), outcome->evidence.ended.empty(), outcome->level, outcome);
+    return std::tuple(!is_of_all, rank(outcome->verdict), outcome->evidence.ended.empty(),
+                      -static_cast<int>(outcome->harm), outcome->level, outcome);
   });
   return out;
 }

@@ -23,6 +23,7 @@
     const wanted = filter.elements.text.value.toLowerCase().split(/\s+/).filter(Boolean);
     const area = filter.elements.area.value;
     const level = filter.elements.level.value;
+    const harm = filter.elements.harm.value;
     const differing = filter.elements.differs !== undefined && filter.elements.differs.checked;
     const verdicts = new Set(
         Array.from(filter.querySelectorAll('input[name=verdict]:checked'), (input) => input.value));
@@ -31,6 +32,7 @@
       const data = item.dataset;
       const fits = data.verdict.split(' ').some((verdict) => verdicts.has(verdict)) &&
           (!differing || data.differs !== undefined || item.localName !== 'tr') && (area === '' || data.area === area) && (level === '' || data.level === level) &&
+          (harm === '' || data.harm === harm) &&
           wanted.every((word) => wordsOf(item).includes(word));
       item.hidden = !fits;
       shown += fits ? 1 : 0;

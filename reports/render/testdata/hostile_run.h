@@ -32,6 +32,7 @@ inline Run HostileRun(const std::string& text) {
     outcome.evidence.bars = {{text, {{.begin = 0, .end = 1, .said = text}}}};
     outcome.replay = text;
     outcome.expectation = {verdict % 2 == 1 ? Overlay::kExpected : Overlay::kNone, text, text, text};
+    outcome.stock = text;
     run.outcomes.push_back(outcome);
   }
   return run;
