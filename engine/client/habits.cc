@@ -98,6 +98,11 @@ std::vector<ClientHabit> HagglingHabits() {
        {.haggling = {.prefers_tls = true, .before_tls = {MakeOption(OptionType::kList)}}},
        kOffersTls,
        {kTlsClientFirstOption}},
+      {"client_wants_extended_headers_before_tls_alone",
+       kTlsClientStarttlsAnyTime,
+       {.haggling = {.prefers_tls = true, .before_tls = {MakeOption(OptionType::kExtendedHeaders)}}},
+       {.maps = true, .server = {.tls = TlsMode::kSelective}},
+       {kOptionStarttlsClientDeferState, kTlsClientFirstOption}},
   };
 }
 

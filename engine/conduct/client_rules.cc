@@ -2,6 +2,7 @@
 #include "engine/conduct/client_rules.h"
 
 #include <algorithm>
+#include <optional>
 #include <ranges>
 #include <utility>
 
@@ -22,6 +23,9 @@ class Walk {
     now_.no_message = std::get_if<NoMessage>(&seen.what);
     now_.departure = std::get_if<Departure>(&seen.what);
     now_.is_early = seen.is_early;
+    answered_early_ = seen.is_early && answered_last_
+                          ? now_.outstanding.emplace(answered_last_->cookie, *answered_last_)
+                          : now_.outstanding.end();
     if (const auto* message = std::get_if<ClientMessage>(&seen.what)) {
       now_.flags = std::get_if<ClientFlags>(message);
       now_.option = std::get_if<Option>(message);
@@ -34,6 +38,9 @@ class Walk {
 
   // What it means for those after it.
   void Leave(const Seen& seen) {
+    if (answered_early_ != now_.outstanding.end()) {
+      now_.outstanding.erase(std::exchange(answered_early_, now_.outstanding.end()));
+    }
     if (const auto* message = std::get_if<ClientMessage>(&seen.what)) {
       std::visit([this](const auto& each) { After(each); }, *message);
     } else if (const auto* answer = std::get_if<ServerMessage>(&seen.what)) {
@@ -90,11 +97,15 @@ class Walk {
 
   void Answered(std::uint64_t cookie) {
     if (const auto found = now_.outstanding.find(cookie); found != now_.outstanding.end()) {
+      answered_last_ = found->second;
       now_.outstanding.erase(found);
     }
   }
 
   Moment now_;
+  // A message that came early came before this answer had gone, and so its request is outstanding at that moment.
+  std::optional<RequestHead> answered_last_;
+  std::multimap<std::uint64_t, RequestHead>::iterator answered_early_ = now_.outstanding.end();
 };
 
 }  // namespace

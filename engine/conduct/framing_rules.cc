@@ -34,9 +34,7 @@ bool IsMalformed(const Option& option) {
 }
 
 std::string_view WhatBreaksHaggling(const Moment& moment) {
-  constexpr std::uint64_t kIh =
-      kOptionMagic >> 48;  // The first half of a magic's first half, where flags have 16 bits.
-  if (moment.asked.empty() && (moment.state.client_flags & 0xffff) == kIh) {
+  if (moment.asked.empty() && AreHalf(moment.state.client_flags)) {
     return kHandshakeClientFlagsWidth;
   }
   if (FirstOf<std::uint64_t>(*moment.no_message) == std::byteswap(kOptionMagic)) {
@@ -126,6 +124,13 @@ Ruling Framed(const Moment& moment) {
   return IsIn(where, moment) ? Ruling{} : NotAsked("the client sent no such message");
 }
 
+// A server that knows no such flags leaves before it sees that the rest is no message.
+Ruling JudgeFlagsWidth(const Moment& moment) {
+  return moment.flags != nullptr && AreHalf(moment.flags->flags)
+             ? Broken("flags of 32 bits", ClientFlagNames(moment.flags->flags))
+             : Framed<kHandshakeClientFlagsWidth, In::kFlags>(moment);
+}
+
 template <const std::string_view& id, In where>
 constexpr ClientRule Row() {
   return {.requirement = id, .judge = &Framed<id, where>};
@@ -133,7 +138,7 @@ constexpr ClientRule Row() {
 
 constexpr ClientRule kRules[] = {
     Row<kGeneralByteOrderClient, In::kAny>(),
-    Row<kHandshakeClientFlagsWidth, In::kFlags>(),
+    {.requirement = kHandshakeClientFlagsWidth, .judge = &JudgeFlagsWidth},
     Row<kOptionHeaderMagic, In::kOptions>(),
     Row<kOptionHeaderLengthAccurate, In::kOptionsWithData>(),
     Row<kTransmissionRequestMagic, In::kCompactRequests>(),

@@ -208,7 +208,8 @@ Ruling JudgeRenegotiates(const Moment& moment, std::uint32_t type) {
   const bool was_there = std::ranges::any_of(moment.asked, [type](const AskedOption& each) {
     return each.option.option == type && each.is_acknowledged() && !each.is_in_tls;
   });
-  const bool needs = moment.option != nullptr && moment.option->option == OptionType::kSetMetaContext;
+  const bool needs =
+      moment.option != nullptr && moment.option->option == OptionType::kSetMetaContext && !HasChunks(moment);
   if (!moment.state.tls || !was_there || !needs) {
     return NotAsked("the client agreed on nothing before STARTTLS that it used inside TLS");
   }
@@ -254,7 +255,7 @@ const ClientRule kRules[] = {
     {kBlockSizeClientUseGo, JudgeUsesGo},
     {kHandshakeClientFlagsFixed,
      [](auto& m) {
-       return m.flags == nullptr || !m.state.is_fixed_newstyle()
+       return m.flags == nullptr || AreHalf(m.flags->flags) || !m.state.is_fixed_newstyle()
                   ? NotAsked(kNoFlags)
                   : Require((m.flags->flags & ClientFlag::kFixedNewstyle) != 0,
                             "C_FIXED_NEWSTYLE, which the server has", ClientFlagNames(m.flags->flags));
@@ -269,7 +270,7 @@ const ClientRule kRules[] = {
      }},
     {kHandshakeClientFlagsNoOther,
      [](auto& m) {
-       return m.flags == nullptr
+       return m.flags == nullptr || AreHalf(m.flags->flags)
                   ? NotAsked(kNoFlags)
                   : Require((m.flags->flags & ~(ClientFlag::kFixedNewstyle | ClientFlag::kNoZeroes)) == 0,
                             "bits 0 and 1 alone", ClientFlagNames(m.flags->flags));

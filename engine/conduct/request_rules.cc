@@ -23,6 +23,11 @@ bool IsOfRange(const Moment& moment) {
   return IsAny(moment) && !moment.Is(CommandType::kFlush) && !moment.Is(CommandType::kDisc);
 }
 
+bool IsStatus(const Moment& moment) { return moment.Is(CommandType::kBlockStatus); }
+bool HasQuery(const Moment& moment) {
+  return IsStatus(moment) && IsExtended(moment) && HasFlag(*moment.request, CommandFlag::kPayloadLen);
+}
+
 // The bytes that a request is about, whatever its form says them in.
 RequestHead HeadOf(const Moment& moment) { return RequestHead::Of(*moment.request); }
 
@@ -42,7 +47,9 @@ Ruling Gated(const Moment& moment) {
 
 template <std::uint16_t command>
 Ruling NotEmpty(const Moment& moment) {
-  return Each(moment, moment.Is(command), [&](auto&) { return HeadOf(moment).length > 0; }, "a length above 0");
+  // A payload that cannot be taken apart says no length, and is another rule's.
+  const bool says_length = moment.Is(command) && (!HasQuery(moment) || HeadOf(moment).context_ids);
+  return Each(moment, says_length, [&](auto&) { return HeadOf(moment).length > 0; }, "a length above 0");
 }
 
 template <std::uint16_t command>
@@ -133,8 +140,6 @@ Ruling JudgeBounds(const Moment& moment) {
 
 // --- Contexts ---
 
-bool IsStatus(const Moment& moment) { return moment.Is(CommandType::kBlockStatus); }
-
 Ruling JudgeHasContext(const Moment& moment) {
   const AskedOption* set = moment.LastAsked(OptionType::kSetMetaContext);
   return Each(
@@ -204,10 +209,6 @@ Ruling JudgeReadLength(const Moment& moment) {
       moment, moment.Is(CommandType::kRead) && IsExtended(moment),
       [](const Request& request) { return request.length <= std::numeric_limits<std::uint32_t>::max(); },
       "a READ of less than 4 GiB");
-}
-
-bool HasQuery(const Moment& moment) {
-  return IsStatus(moment) && IsExtended(moment) && HasFlag(*moment.request, CommandFlag::kPayloadLen);
 }
 
 const ClientRule kRules[] = {

@@ -3,6 +3,7 @@
 
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -24,6 +25,9 @@ inline Ruling Broken(std::string expected, std::string saw) {
 inline Ruling Require(bool holds, std::string expected, std::string saw) {
   return holds ? Ruling{} : Broken(std::move(expected), std::move(saw));
 }
+
+// Whether the client's flags took 16 bits in place of 32, so that the magic of its first option stands in them.
+inline bool AreHalf(std::uint32_t client_flags) { return (client_flags & 0xffff) == kOptionMagic >> 48; }
 
 // What the client sent, for `saw`.
 inline std::string Told(const Request& request) { return Describe(ClientMessage(request)); }
