@@ -167,6 +167,12 @@ TEST(Command, ListsAreWrittenForProgramsToo) {
   }
 }
 
+TEST(Command, HelpNamesTheWordsOfACommand) {
+  EXPECT_TRUE(Nbdspec("check --help").Says("Usage: nbdspec check [OPTIONS] [TARGET] [SELECT...]\n"));
+  EXPECT_TRUE(Nbdspec("explain --help").Says("Usage: nbdspec explain [OPTIONS] ID\n"));
+  EXPECT_TRUE(Nbdspec("--help").Says("Usage: nbdspec [OPTIONS] SUBCOMMAND\n"));
+}
+
 TEST(Command, ListHasALineForEachCheckAsWideAsTheTerminal) {
   const Result whole = Nbdspec("list");
   const auto json = nlohmann::json::parse(Nbdspec("list --json -").output, nullptr, /*allow_exceptions=*/false);

@@ -10,7 +10,10 @@
 #include <csignal>
 #include <cstdio>
 #include <map>
+#include <memory>
+#include <string>
 #include <system_error>
+#include <utility>
 
 #include "engine/base/check.h"
 #include "engine/base/quoted.h"
@@ -64,6 +67,17 @@ void AddOption(CLI::App& app, const OptionRow& row, std::vector<std::string>& va
       ->check(RefuseEmpty);
 }
 
+// The first line names the words as the table of commands does; CLI11 would call them "words(0x)".
+class HelpFormatter : public CLI::Formatter {
+ public:
+  std::string make_usage(const CLI::App* app, std::string name) const override {
+    const auto words = app->get_options([](const CLI::Option* option) { return option->get_positional(); });
+    return words.empty() ? CLI::Formatter::make_usage(app, std::move(name))
+                         : fmt::format("Usage: {} [OPTIONS] {}\n", name, words.front()->get_description());
+  }
+  std::string make_positionals(const CLI::App*) const override { return ""; }
+};
+
 // The words and the options of `row`, for `options`.
 void AddAll(CLI::App& command, const CommandRow& row, Options& options) {
   if (row.words_max > 0) {
@@ -96,6 +110,7 @@ ExitOrRefusal RunCommandLine(const std::vector<std::string>& arguments) {
   CLI::App app(kAbout, "nbdspec");
   app.set_version_flag("--version", std::string("nbdspec ") + kVersion);
   app.require_subcommand(1);
+  app.formatter(std::make_shared<HelpFormatter>());
   ExitOrRefusal exit = reports::ExitCode::kSuccess;
   std::map<std::string_view, Options> options;
   for (const CommandRow& row : Commands()) {
