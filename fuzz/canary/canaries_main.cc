@@ -3,7 +3,7 @@
 //
 //   canaries list
 //   canaries run --generator ours --trials 10 --seconds 60 [--bug extent_map/ClearMakesAHole]...
-//   canaries tables RESULTS
+//   canaries tables RESULTS docs/canaries.md
 //
 // Built with -fsanitize=fuzzer, it is a libFuzzer target with a command line of its own: each trial is a process, which
 // becomes the next one, so that each begins with nothing. Otherwise it has only the generators that need no libFuzzer.
@@ -38,6 +38,7 @@ struct Arguments {
   TrialOptions options = {};
   std::uint64_t from = 0;  // Trials before it are done.
   std::string results = {};
+  std::string page = {};
 };
 
 std::vector<Planted> AllAsked(const std::vector<std::string>& bugs) {
@@ -120,9 +121,10 @@ bool RunOrBegin(Arguments& arguments, int* argc, char*** argv) {
   return false;
 }
 
-int WriteTables(const std::string& results) {
+int WriteTables(const std::string& results, const std::string& page) {
   std::ifstream file(results);
-  const auto tables = CanariesTables(file);
+  std::ifstream before(page);
+  const auto tables = CanariesTables(file, before);
   if (!tables) {
     std::cerr << results << ": " << tables.error().sentence << "\n";
     return 1;
@@ -153,6 +155,7 @@ void RunProgram(int* argc, char*** argv) {
   run->add_option("--from", arguments.from, "How many trials are done.");
   CLI::App* tables = app.add_subcommand("tables", "Prints the tables of docs/canaries.md.");
   tables->add_option("RESULTS", arguments.results, "The lines of all runs.")->required();
+  tables->add_option("PAGE", arguments.page, "Its rows are those of bugs that have no line.")->required();
   try {
     app.parse(*argc, *argv);
   } catch (const CLI::ParseError& error) {
@@ -161,7 +164,7 @@ void RunProgram(int* argc, char*** argv) {
   if (run->parsed() && RunOrBegin(arguments, argc, argv)) {
     return;
   }
-  std::exit(list->parsed() ? List() : tables->parsed() ? WriteTables(arguments.results) : 0);
+  std::exit(list->parsed() ? List() : tables->parsed() ? WriteTables(arguments.results, arguments.page) : 0);
 }
 
 }  // namespace

@@ -8,6 +8,7 @@
 #include <fstream>
 #include <iterator>
 #include <ostream>
+#include <sstream>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -118,20 +119,9 @@ TEST(Registry, HasBugsEnoughOfEachKind) {
   EXPECT_EQ(All([](const Canary& canary) { return !IsBug(canary); }).size(), 5U);
 }
 
-// The bugs that docs/canaries.md lists, each "TARGET/NAME", sorted.
-std::vector<std::string> BugsOnPage(std::istream& page) {
-  std::vector<std::string> bugs;
-  std::string target;
-  std::string line;
-  while (std::getline(page, line)) {
-    if (line.starts_with("## ")) {
-      target = line.substr(3);
-    } else if (!target.empty() && line.starts_with("| ") && !line.starts_with("| bug |")) {
-      bugs.push_back(target + "/" + line.substr(2, line.find(' ', 2) - 2));
-    }
-  }
-  std::ranges::sort(bugs);
-  return bugs;
+std::string Page() {
+  std::ifstream page("docs/canaries.md");
+  return {std::istreambuf_iterator<char>(page), std::istreambuf_iterator<char>()};
 }
 
 TEST(Registry, HasEachNameOnce) {
@@ -139,8 +129,33 @@ TEST(Registry, HasEachNameOnce) {
   std::ranges::transform(AllPlanted(), std::back_inserter(names), &Planted::name);
   std::ranges::sort(names);
   EXPECT_EQ(std::ranges::adjacent_find(names), names.end());
-  std::ifstream page("docs/canaries.md");
-  EXPECT_EQ(BugsOnPage(page), names) << "docs/canaries.md is of other bugs: run tools/canaries";
+  std::vector<std::string> on_page;
+  std::ranges::transform(CanariesRows(Page()), std::back_inserter(on_page), [](const auto& row) { return row.first; });
+  EXPECT_EQ(on_page, names) << "docs/canaries.md is of other bugs: run tools/canaries new";
+}
+
+TEST(Tables, OfANewBugHaveItsRowAndTheOthersAsTheyWere) {
+  const std::string page = Page();
+  std::istringstream nothing;
+  std::istringstream before(page);
+  const auto same = CanariesTables(nothing, before);
+  ASSERT_TRUE(same) << same.error().sentence;
+  EXPECT_TRUE(page.ends_with("\n\n" + *same)) << "the tables are not what tools/canaries writes";
+
+  const std::string row = CanariesRows(page).at("extent_map/ClearMakesAHole");
+  std::string without = page;
+  without.erase(without.find(row), row.size() + 1);
+  std::istringstream still_nothing;
+  std::istringstream page_without(without);
+  EXPECT_FALSE(CanariesTables(still_nothing, page_without)) << "a bug has neither a trial nor a row";
+  std::istringstream trial("extent_map/ClearMakesAHole\tours\t1\t60\t1\t77\t0.5\t1\t1\n");
+  std::istringstream page_again(without);
+  const auto tables = CanariesTables(trial, page_again);
+  ASSERT_TRUE(tables) << tables.error().sentence;
+  std::string wanted = *same;
+  wanted.replace(wanted.find(row), row.size(),
+                 "| ClearMakesAHole | bits | 1 1 1/1 | 77 | 0.5 | – |  |  | – |  |  | – |  |  |");
+  EXPECT_EQ(*tables, wanted);
 }
 
 }  // namespace

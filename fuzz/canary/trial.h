@@ -8,6 +8,7 @@
 #include <expected>
 #include <istream>
 #include <limits>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -72,8 +73,12 @@ class Trial {
 // Range: a generator that does not need libFuzzer.
 TrialResult RunTrial(const CanaryTarget& target, const Canary& canary, const TrialOptions& options);
 
-// The tables of docs/canaries.md, from the lines that `canaries run` prints.
-// Errors: a line that is none of those; a bug that is not planted, or has no trial.
-std::expected<std::string, engine::Trouble> CanariesTables(std::istream& results);
+// The tables of docs/canaries.md, from the lines that `canaries run` prints. A bug without a trial there has the row
+// that it has in `page`, the text of docs/canaries.md; then the tables that sum up are those of `page` as well.
+// Errors: a line that is none of those; a bug that is not planted, or has neither a trial nor a row.
+std::expected<std::string, engine::Trouble> CanariesTables(std::istream& results, std::istream& page);
+
+// The rows of bugs that docs/canaries.md has, each by "TARGET/NAME".
+std::map<std::string, std::string> CanariesRows(std::string_view page);
 
 }  // namespace nbdspec::fuzz
