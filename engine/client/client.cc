@@ -35,7 +35,9 @@ class Client {
     if (link == nullptr) {
       return Hard("there is no connection to be made");
     }
-    return std::make_unique<ClientConnection>(std::move(link), job_, conduct_, count_++);
+    auto connection = std::make_unique<ClientConnection>(std::move(link), job_, conduct_, count_++);
+    connection->wants_tls &= !was_refused_tls_;
+    return connection;
   }
 
   static void BreakIf(const OrGivesUp<void>& done, ClientConnection& on) {
@@ -52,6 +54,7 @@ class Client {
     NBDSPEC_ASSIGN_OR_RETURN(connection, Connect());
     const auto looked = LookAround(*connection);
     BreakIf(looked, *connection);
+    was_refused_tls_ = lacks_.remembers_tls_refusal && !connection->negotiated().tls;
     connection->Leave(looked ? nullptr : &looked.error());
     if (looked && lacks_.fails_when_abort_is_not_answered && !connection->is_abort_answered()) {
       return Hard("NBD_OPT_ABORT was not answered");
@@ -88,7 +91,7 @@ class Client {
     ClientConnection& first = *connections_.front();
     result_.export_bytes = first.export_bytes();
     NBDSPEC_RETURN_IF_ERROR(SendFirstRequests(connections_));
-    if (job_.copies_in) {
+    if (job_.copies_in && !lacks_.writes_nothing) {
       Bytes bytes = *job_.copies_in;
       if (lacks_.writes_wrong_bytes && !bytes.empty()) {
         bytes.back() ^= 0xff;
@@ -147,7 +150,8 @@ class Client {
   const ClientJob& job_;
   const ClientConduct& conduct_;
   const ClientFailings& lacks_;
-  std::uint64_t count_ = 0;
+  std::uint64_t count_ = 0;       // Of connections.
+  bool was_refused_tls_ = false;  // remembers_tls_refusal
   Connections connections_;
   ClientResult result_;
 };

@@ -100,11 +100,10 @@ struct ClientFailings {
   bool fails_at_unknown_handshake_flags = false;
   bool fails_at_unknown_transmission_flags = false;
   bool fails_at_unknown_info = false;
-  bool fails_at_oldstyle = false;
+  bool haggles_in_oldstyle = false;            // Sends flags and an option behind an oldstyle greeting.
   bool fails_without_structured = false;       // Where STRUCTURED_REPLY is refused.
   bool fails_without_extended = false;         // Where EXTENDED_HEADERS is refused.
   bool fails_without_go = false;               // Where GO is ERR_UNSUP.
-  bool fails_without_fixed = false;            // Where there is no FIXED_NEWSTYLE.
   bool fails_at_long_refusals = false;         // Texts of above 80 bytes.
   bool never_reads_pad = false;                // Of EXPORT_NAME, whatever was agreed.
   bool takes_first_info_for_export = false;    // Fails where another one comes first.
@@ -113,9 +112,12 @@ struct ClientFailings {
   bool hello_though_refused = false;           // Begins TLS where STARTTLS was refused.
   bool goes_on_after_failed_tls = false;       // In plaintext.
   bool drops_at_starttls_refusal = false;      // Though TLS is only preferred: fails.
+  bool never_asks_for_tls = false;             // Though it is demanded.
+  bool remembers_tls_refusal = false;          // Of its first connection, for the others.
   bool assumes_fixed = false;                  // Haggles where there is no FIXED_NEWSTYLE.
   bool overlaps_options = false;               // Sends another option before the reply to the one before.
   bool ids_from_list = false;                  // Takes the id of a context from LIST_META_CONTEXT.
+  bool selects_what_failed_list_had = false;   // Of a LIST_META_CONTEXT that ended in an error.
   bool keeps_contexts_of_refused_set = false;  // Those that came before the error.
   bool keeps_ids = false;                      // Of contexts, from the first connection to the others.
   bool never_sets_contexts = false;
@@ -124,8 +126,7 @@ struct ClientFailings {
   bool fails_when_abort_is_not_answered = false;
 
   // --- Requests ---
-  bool ignores_block_size = false;  // Minimum and maximum.
-  bool ignores_read_only = false;
+  bool ignores_block_size = false;           // Minimum and maximum.
   bool ignores_unknown_size_limits = false;  // 512 bytes and 32 MiB, where nothing is known.
   bool reads_past_end = false;
   bool sends_commands_unoffered = false;  // FLUSH, TRIM, WRITE_ZEROES and FUA, DF and FAST_ZERO, as its habits are.
@@ -148,8 +149,8 @@ struct ClientFailings {
   bool fails_at_empty_error_texts = false;
   bool fails_at_long_error_texts = false;  // Above 80 bytes.
   bool fails_at_short_status = false;      // That covers less than was asked.
-  bool ends_map_at_short_status = false;   // Takes what is missing for data.
-  bool fails_at_long_status = false;       // A last descriptor that reaches past what was asked.
+  bool takes_missing_status_for_zeroes = false;
+  bool fails_at_long_status = false;  // A last descriptor that reaches past what was asked.
   bool fails_at_equal_neighbours = false;
   bool fails_at_unknown_status_bits = false;
   bool keeps_unknown_status_bits = false;  // In the map.
@@ -159,9 +160,10 @@ struct ClientFailings {
   // --- Its result ---
   bool succeeds_though_it_failed = false;  // And the bytes that are missing are zero.
   bool fails_though_it_succeeded = false;
-  bool swaps_bytes = false;         // Copies the first two bytes swapped.
-  bool shifts_bytes = false;        // By one.
-  bool truncates = false;           // What it copies, to a half.
+  bool swaps_bytes = false;   // Copies the first two bytes swapped.
+  bool shifts_bytes = false;  // By one.
+  bool truncates = false;     // What it copies, to a half.
+  bool writes_nothing = false;
   bool writes_wrong_bytes = false;  // Copies in with the last byte inverted.
   bool writes_map_shifted = false;  // Extents 512 bytes further.
   bool hangs_at_errors = false;     // Waits for more, until its link gives up.
@@ -169,6 +171,7 @@ struct ClientFailings {
   bool dies_at_errors = false;  // Ends at once, without a word on the wire.
 
   // --- Leaving ---
+  bool says_farewell_to_wrong_servers = false;  // By ABORT or DISC.
   bool leaves_without_abort = false;
   bool leaves_without_disc = false;
   bool sends_after_leaving = false;  // Behind ABORT and DISC.

@@ -8,7 +8,7 @@ namespace nbdspec::engine {
 std::span<const ClientFault> AllClientFaults() {
   static const std::vector<ClientFault> faults = [] {
     std::vector<ClientFault> all;
-    for (const auto& part : {HagglingFaults(), RequestFaults(), FramingFaults()}) {
+    for (const auto& part : {HagglingFaults(), RequestFaults(), FramingFaults(), CopingFaults(), NoticingFaults()}) {
       all.insert(all.end(), part.begin(), part.end());
     }
     return all;

@@ -37,7 +37,7 @@ inline ClientStage WithBlocks(InfoBlockSize block_size, ClientStage stage = {}) 
   stage.offers = [block_size](ExportOptions& of) { of.block_size = block_size; };
   return stage;
 }
-inline ClientStage Greeting(std::uint16_t handshake_flags, ClientStage stage = {}) {
+inline ClientStage Greets(std::uint16_t handshake_flags, ClientStage stage = {}) {
   stage.server.handshake_flags = handshake_flags;
   return stage;
 }
@@ -104,5 +104,7 @@ inline ClientHooks Appends(std::size_t count) {
 std::vector<ClientFault> HagglingFaults();
 std::vector<ClientFault> RequestFaults();
 std::vector<ClientFault> FramingFaults();
+std::vector<ClientFault> CopingFaults();
+std::vector<ClientFault> NoticingFaults();
 
 }  // namespace nbdspec::engine

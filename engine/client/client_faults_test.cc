@@ -45,7 +45,8 @@ TEST(ClientFaults, AreNamedOnceAndBreakClausesOfClients) {
     for (const std::string_view id : fault.checks) {
       const spec::Requirement* row = spec::TheCatalogue().Find(id);
       ASSERT_NE(row, nullptr) << id;
-      EXPECT_EQ(row->role, spec::Role::kClient) << id;
+      // Or a server is permitted to do what the client does not cope with.
+      EXPECT_TRUE(row->role == spec::Role::kClient || row->level == spec::Level::kMay) << id;
     }
   }
 }
@@ -62,6 +63,49 @@ TEST(ClientFaults, AreCaughtByTheirRulesAlone) {
     EXPECT_EQ(FailuresOf(played.violated), FailuresOf(expected)) << played.said;
     EXPECT_TRUE(std::ranges::includes(played.violated, expected)) << played.said;
     EXPECT_EQ(Play({}, fault.stage).violated, Ids());
+  }
+}
+
+// The same client without what makes it wrong.
+ClientConduct Mended(ClientConduct conduct) {
+  conduct.failings = {};
+  conduct.hooks = {};
+  return conduct;
+}
+
+void ExpectShows(Shows shows, const Played& faulty, const Played& right) {
+  const bool is_wrong = !faulty.has_right_bytes || !faulty.has_true_map;
+  switch (shows) {
+    case Shows::kOnWire:
+      break;
+    case Shows::kLeaving:
+      EXPECT_TRUE(faulty.said != right.said || faulty.call_count != right.call_count) << faulty.said;
+      break;
+    case Shows::kFails:
+      EXPECT_TRUE(right.result.succeeded) << right.result.why;
+      EXPECT_FALSE(faulty.result.succeeded) << faulty.said;
+      break;
+    case Shows::kTrusts:
+      EXPECT_FALSE(right.result.succeeded);
+      EXPECT_TRUE(faulty.result.succeeded) << faulty.result.why;
+      break;
+    case Shows::kWrong:
+      EXPECT_TRUE(right.result.succeeded) << right.result.why;
+      EXPECT_TRUE(right.has_right_bytes && right.has_true_map);
+      EXPECT_TRUE(faulty.result.succeeded) << faulty.result.why;
+      EXPECT_TRUE(is_wrong);
+      break;
+  }
+}
+
+TEST(ClientFaults, ShowWhereTheyAre) {
+  for (const ClientFault& fault : AllClientFaults()) {
+    SCOPED_TRACE(fault.name);
+    const Played right = Play(Mended(fault.conduct), fault.stage);
+    ExpectShows(fault.shows, Play(fault.conduct, fault.stage), right);
+    if (fault.shows != Shows::kOnWire) {
+      EXPECT_EQ(FailuresOf(right.violated), Ids()) << right.said;
+    }
   }
 }
 

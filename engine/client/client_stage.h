@@ -26,6 +26,7 @@ struct ClientStage {
   bool has_another = false;       // Beside the default export, one named "another".
   bool lacks_export = false;      // The one that the job names is not there.
   bool is_shutting_down = false;  // The server.
+  bool breaks_tls = false;        // No handshake of TLS succeeds.
   ServerOptions server = {};
   std::function<void(ExportOptions& of)> offers = {};  // Of the export; may be null.
   faults::Change change = {};                          // Of the server, and

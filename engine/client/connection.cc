@@ -25,7 +25,7 @@ bool IsTolerated(std::string_view requirement) {
 ClientConnection::ClientConnection(std::unique_ptr<ClientLink> link, const ClientJob& job, const ClientConduct& conduct,
                                    std::uint64_t number)
     : ClientNegotiation(Limits{}), link_(std::move(link)), job_(job), conduct_(conduct), number_(number) {
-  wants_tls = job.tls || conduct.haggling.prefers_tls;
+  wants_tls = (job.tls || conduct.haggling.prefers_tls) && !conduct.failings.never_asks_for_tls;
   wants_tls_ = wants_tls;
   for (const Rule& rule : RulesOf(spec::Severity::kFailure)) {
     if (Minds(rule.requirement) && !IsTolerated(rule.requirement)) {
@@ -127,7 +127,8 @@ void ClientConnection::Leave(const GivesUp* gives_up) {
     WaitForEver();
   }
   const bool dies = gives_up != nullptr && failings().dies_at_errors;
-  if (!is_broken_ && !has_gone_ && !dies) {
+  const bool says_farewell = !is_broken_ || failings().says_farewell_to_wrong_servers;
+  if (says_farewell && !has_gone_ && !dies) {
     negotiated().transmission ? Disconnect() : Abort();
   }
   Flush();
@@ -164,7 +165,8 @@ void ClientConnection::Abort() {
 
 void ClientConnection::Disconnect() {
   Drain();
-  if (is_broken_ || has_gone_ || failings().leaves_without_disc) {
+  const bool is_without = is_broken_ && !failings().says_farewell_to_wrong_servers;
+  if (is_without || has_gone_ || failings().leaves_without_disc) {
     return;
   }
   const std::uint64_t block = std::max<std::uint64_t>(512, negotiated().block_size.minimum);

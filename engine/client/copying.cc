@@ -113,7 +113,12 @@ OrGivesUp<void> ReadAll(Connections& connections, Bytes& into) {
       todo.push_back(For(CommandType::kRead, piece, df ? CommandFlag::kDf : std::uint16_t{0}));
     }
   }
-  return Exchanges(connections, todo, [&](Answered& answered) -> OrGivesUp<void> {
+  OrGivesUp<void> shut_down;
+  const auto done = Exchanges(connections, todo, [&](Answered& answered) -> OrGivesUp<void> {
+    if (answered.error == NbdError::kEshutdown && first.failings().goes_on_after_eshutdown) {
+      shut_down = std::unexpected(Failed(answered));
+      return {};
+    }
     if (answered.request.type == CommandType::kCache) {
       return {};  // It only was a hint.
     }
@@ -125,6 +130,7 @@ OrGivesUp<void> ReadAll(Connections& connections, Bytes& into) {
                 into.begin() + static_cast<std::ptrdiff_t>(answered.request.offset));
     return {};
   });
+  return done ? shut_down : done;
 }
 
 }  // namespace
@@ -180,8 +186,7 @@ class Writer {
       todo.push_back(trims ? For(CommandType::kTrim, piece, fua_) : WriteOf(piece));
     }
     if (first_.failings().flushes_too_early) {
-      todo.insert(todo.begin() + static_cast<std::ptrdiff_t>(std::min<std::size_t>(1, todo.size())),
-                  Request{.type = CommandType::kFlush});
+      todo.push_back({.type = CommandType::kFlush});
     }
     return Exchanges(connections_, todo, [&](Answered& answered) { return After(answered, todo); });
   }
@@ -237,7 +242,8 @@ class Writer {
 
 OrGivesUp<void> FlushExport(Connections& connections) {
   ClientConnection& first = *connections.front();
-  if (!Offers(first, TransmissionFlag::kSendFlush) || first.failings().never_flushes) {
+  if (!Offers(first, TransmissionFlag::kSendFlush) || first.failings().never_flushes ||
+      first.failings().flushes_too_early) {
     return {};
   }
   std::deque<Request> todo = {{.type = CommandType::kFlush}};
@@ -253,7 +259,7 @@ OrGivesUp<void> CopyIn(Connections& connections, ByteView bytes) {
     return Soft("the export has " + std::to_string(first.export_bytes()) + " bytes, not " +
                 std::to_string(bytes.size()));
   }
-  if (first.negotiated().Has(TransmissionFlag::kReadOnly) && !first.failings().ignores_read_only) {
+  if (first.negotiated().Has(TransmissionFlag::kReadOnly)) {
     return Soft("the export is read-only");
   }
   NBDSPEC_RETURN_IF_ERROR(Writer(connections, bytes).Run());

@@ -54,7 +54,7 @@ std::vector<ClientFault> FramingFaults() {
        {.hooks = PutsMagic(kRequestMagic ^ 0xff)}},
       {"client_sends_magic_of_a_log", {kTransmissionMagicReservedClient}, {.hooks = PutsMagic(kRequestMagic + 1)}},
       {"client_sends_extended_magic_unagreed",
-       {kTransmissionMagicExtendedGatedClient},
+       {kTransmissionMagicExtendedGatedClient, kExtOptionClientGate, kBaselineClientNegotiates},
        {.hooks = PutsMagic(kExtendedRequestMagic)}},
       {"client_sends_payload_with_read", {kTransmissionRequestPayloadOnlyWrite}, {.hooks = Appends(512)}},
       {"client_sends_option_after_go", {kOptionGoClientNoMore}, {.hooks = PutsListBeforeRequests()}},

@@ -99,8 +99,9 @@ class Haggling {
 OrGivesUp<void> Haggling::Greet() {
   const auto greeting = on_.NextGreeting();
   if (on_.negotiated().oldstyle) {
-    if (lacks_.fails_at_oldstyle) {
-      return Hard("the server is oldstyle");
+    if (lacks_.haggles_in_oldstyle) {
+      on_.Send(ClientFlags{});
+      on_.Send(InfoOption(OptionType::kGo));
     }
     return on_.job().tls && !lacks_.goes_on_without_tls ? Soft("there is no TLS in the oldstyle handshake") : Entered();
   }
@@ -109,9 +110,6 @@ OrGivesUp<void> Haggling::Greet() {
   }
   if (lacks_.fails_at_unknown_handshake_flags && (greeting->flags & ~kKnownHandshakeFlags) != 0) {
     return Hard("a handshake flag that is unknown");
-  }
-  if (lacks_.fails_without_fixed && !on_.negotiated().is_fixed_newstyle()) {
-    return Hard("no FIXED_NEWSTYLE");
   }
   on_.Send(ClientFlags{.flags = greeting->flags & how_.flags});
   if (!on_.wants_tls) {
@@ -239,9 +237,12 @@ OrGivesUp<void> Haggling::SelectContexts() {
     return {};
   }
   std::vector<MetaContext> listed;
-  if (lacks_.ids_from_list) {
+  if (lacks_.ids_from_list || lacks_.selects_what_failed_list_had) {
     NBDSPEC_ASSIGN_OR_RETURN(replies, Ask(ContextOption(OptionType::kListMetaContext)));
     listed = PayloadsOf<MetaContext>(replies, OptionReplyType::kMetaContext);
+    if (IsRefused(replies) && !lacks_.selects_what_failed_list_had) {
+      return {};
+    }
   }
   for (std::uint32_t i = 0; i < how_.set_count; ++i) {
     NBDSPEC_ASSIGN_OR_RETURN(replies, Ask(ContextOption(OptionType::kSetMetaContext)));

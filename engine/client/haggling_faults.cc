@@ -34,7 +34,7 @@ ClientConduct ForgetsToRenegotiate(std::uint32_t before) {
       .haggling = {.wants = Wants::kSimple, .before_tls = {MakeOption(before)}, .before_contexts = {Queries(kSet)}}};
 }
 
-const ClientStage kNotFixed = Greeting(HandshakeFlag::kNoZeroes);
+const ClientStage kNotFixed = Greets(HandshakeFlag::kNoZeroes);
 
 }  // namespace
 
@@ -52,12 +52,12 @@ std::vector<ClientFault> HagglingFaults() {
        {.failings = {.assumes_fixed = true}},
        kNotFixed},
       {"client_leaves_fixed_newstyle_unset",
-       {kHandshakeClientFlagsFixed},
+       {kHandshakeClientFlagsFixed, kBaselineFixedNewstyleClient},
        {.haggling = {.flags = ClientFlag::kNoZeroes, .wants = Wants::kSimple, .enters_by_name = true}}},
       {"client_sets_no_zeroes_unoffered",
        {kHandshakeClientFlagsNoZeroesGated},
        {.hooks = Changes<ClientFlags>([](ClientFlags& flags) { flags.flags |= ClientFlag::kNoZeroes; })},
-       Greeting(HandshakeFlag::kFixedNewstyle)},
+       Greets(HandshakeFlag::kFixedNewstyle)},
       {"client_sets_unknown_flag",
        {kHandshakeClientFlagsNoOther},
        {.hooks = Changes<ClientFlags>([](ClientFlags& flags) { flags.flags |= 4; })}},
@@ -104,7 +104,9 @@ std::vector<ClientFault> HagglingFaults() {
       {"client_asks_for_block_size_and_enters_by_name",
        {kBlockSizeClientUseGo, kOptionExportNameClientPrefersGo},
        {.haggling = {.info_count = 1, .enters_by_name = true}}},
-      {"client_enters_by_name", {kOptionExportNameClientPrefersGo}, {.haggling = {.enters_by_name = true}}},
+      {"client_enters_by_name",
+       {kOptionExportNameClientPrefersGo, kBaselineInfoGoClient},
+       {.haggling = {.enters_by_name = true}}},
       {"client_enters_by_name_with_extended_headers",
        {kExtClientNoExportName},
        {.haggling = {.wants = Wants::kExtended, .enters_by_name = true}}},
@@ -127,10 +129,10 @@ std::vector<ClientFault> HagglingFaults() {
 
       // Contexts.
       {"client_lists_contexts_without_structured_replies",
-       {kOptionListMetaContextNeedsStructured},
+       {kOptionListMetaContextNeedsStructured, kExtListMetaContextNeeds},
        Asks(Queries(kList), Wants::kSimple)},
       {"client_selects_contexts_without_structured_replies",
-       {kOptionSetMetaContextNeedsStructured, kOptionStructuredReplyClientGate},
+       {kOptionSetMetaContextNeedsStructured, kOptionStructuredReplyClientGate, kExtSetMetaContextNeeds},
        Asks(Queries(kSet), Wants::kSimple)},
       {"client_lists_contexts_with_wrong_count", {kOptionListMetaContextLayout}, Asks(MiscountsQueries(kList))},
       {"client_selects_contexts_with_wrong_count", {kOptionSetMetaContextLayout}, Asks(MiscountsQueries(kSet))},

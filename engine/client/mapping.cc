@@ -96,8 +96,8 @@ class Mapper {
     if (is_short && lacks_.fails_at_short_status) {
       return Hard("status of less than was asked for");
     }
-    if (is_short && lacks_.ends_map_at_short_status) {
-      Add(asked.end - at, 0);
+    if (is_short && lacks_.takes_missing_status_for_zeroes) {
+      Add(asked.end - at, AllocationFlag::kZero);
     }
     if (end_ < asked.begin + unit_) {  // Asked again, it would say no more of this block.
       Add(std::min(on_.export_bytes(), asked.begin + unit_) - end_, 0);

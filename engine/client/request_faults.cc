@@ -43,7 +43,7 @@ std::vector<ClientFault> RequestFaults() {
       {"client_reads_parts_of_sectors",
        {kBlockSizeDefaultClient512},
        {.transfer = {.request_bytes = 1000}, .failings = {.ignores_unknown_size_limits = true}},
-       Greeting(0)},
+       Greets(0)},
       {"client_reads_33_mib_where_no_maximum_is_known",
        {kBlockSizeDefaultClient32m},
        Sends({.length = 33 * kMiB}, kAsksForNoBlockSize),

@@ -58,6 +58,7 @@ class MemoryServer {
   [[nodiscard]] std::string Said() const {
     std::string said;
     for (const auto& each : connections_) {
+      said += each->has_leaked ? "plaintext where TLS was due\n" : "";
       for (const Seen& seen : each->recorder.record().seen) {
         if (std::holds_alternative<ClientMessage>(seen.what)) {
           said += seen.words.text + (seen.is_early ? " (early)" : "") + "\n";
@@ -75,6 +76,7 @@ class MemoryServer {
   [[nodiscard]] std::uint64_t call_count() const { return call_count_; }
 
   bool is_shutting_down = false;
+  bool breaks_tls = false;  // No handshake of TLS succeeds.
 
  private:
   struct Connection {
@@ -88,7 +90,8 @@ class MemoryServer {
     std::unique_ptr<Interposer> inner;
     Recorder recorder;
     Server server;
-    Bytes said;  // By the client.
+    Bytes said;               // By the client.
+    bool has_leaked = false;  // It sent plaintext where TLS was due.
     bool has_left = false;
   };
 
@@ -99,6 +102,7 @@ class MemoryServer {
 
     void Send(ByteView bytes) override {
       ++on_.owner.call_count_;
+      on_.has_leaked |= on_.server.tls_is_due();
       on_.said.insert(on_.said.end(), bytes.begin(), bytes.end());
       on_.server.Receive(bytes);
     }
@@ -125,6 +129,9 @@ class MemoryServer {
       }
       if (!behind.empty() || !on_.server.TakeOutput().empty()) {
         return std::unexpected("plaintext where TLS is due");
+      }
+      if (on_.owner.breaks_tls) {
+        return std::unexpected("the handshake of TLS failed");
       }
       (void)on_.server.tls_conduct();
       (void)on_.server.BeginTls();
@@ -161,7 +168,7 @@ class MemoryServer {
 
 // An export of some 200 KiB with data, holes and zeroes, whose end is no multiple of a block.
 inline Export MixedExport(std::string name = "", std::uint64_t size = 200 * 1024 + 100) {
-  ExtentMap extents(size);
+  ExtentMap extents(size, ExtentType::kData);
   const auto add = [&](std::uint64_t offset, std::uint64_t length, ExtentType type) {
     (void)extents.Add(offset, length, type);
   };

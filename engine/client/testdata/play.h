@@ -55,7 +55,8 @@ inline Bytes NewContent(std::uint64_t size) {
 inline bool IsTrue(const std::vector<ClientExtent>& map, const Bytes& content) {
   std::uint64_t end = 0;
   for (const ClientExtent& each : map) {
-    if (each.offset != end || each.length > content.size() - end) {
+    constexpr std::uint32_t kKnown = AllocationFlag::kHole | AllocationFlag::kZero;
+    if (each.offset != end || each.length > content.size() - end || (each.flags & ~kKnown) != 0) {
       return false;
     }
     end += each.length;
@@ -84,6 +85,7 @@ inline Played Play(const ClientConduct& conduct, const ClientStage& stage) {
   }
   MemoryServer server(exports, stage.server, stage.change);
   server.is_shutting_down = stage.is_shutting_down;
+  server.breaks_tls = stage.breaks_tls;
   ClientJob job = {.export_name = stage.lacks_export ? "nowhere" : "",
                    .tls = stage.demands_tls,
                    .maps = stage.maps,
