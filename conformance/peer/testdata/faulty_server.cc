@@ -2,13 +2,14 @@
 // The reference server on a unix socket, right or wrong in one way, for tests: faulty_server SOCKET FAULT-FILE
 //
 // The file holds the fault's name, so that the same command is another server once the file has changed: "none", a name
-// of the catalogue (engine/faults), "dies-at-trim" (aborts), "leaves-at-write" (disconnects). Two that are right:
-// "refuses-writes" (with EIO), "claims-nothing" (of any byte).
+// of the catalogue (engine/faults), "dies-at-trim" (aborts), "leaves-at-write" (disconnects). What is right:
+// "refuses-writes" (with EIO), "claims-nothing" (of any byte), a name of engine/oddities. "list" prints those.
 
 #include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <cstdio>
 #include <cstdlib>
@@ -22,6 +23,7 @@
 #include "conformance/peer/testdata/unix_server.h"
 #include "engine/faults/answer_changes.h"
 #include "engine/faults/fault.h"
+#include "engine/oddities/oddity.h"
 #include "engine/server/server.h"
 
 namespace {
@@ -89,8 +91,25 @@ bool HearAndTalk(Connection& connection) {
   return Talk(connection);
 }
 
-[[noreturn]] void Serve(int listening, const faults::Change& fault) {
-  nbdspec::engine::Export served({.name = ""}, nbdspec::engine::Disk(kExportBytes));
+// A server that is right, and unlike others or not.
+nbdspec::engine::oddities::Oddity OddityNamed(const std::string& name) {
+  const auto all = nbdspec::engine::oddities::AllOddities();
+  const auto found = std::ranges::find(all, name, &nbdspec::engine::oddities::Oddity::name);
+  return found == all.end() ? nbdspec::engine::oddities::Oddity{} : *found;
+}
+
+[[noreturn]] void Serve(int listening, const std::string& name) {
+  const auto oddity = OddityNamed(name);
+  const faults::Change fault = oddity.name.empty() ? ChangeNamed(name) : oddity.change;
+  nbdspec::engine::ServerOptions options;
+  if (oddity.server) {
+    oddity.server(options);
+  }
+  nbdspec::engine::ExportOptions offers = {.name = ""};
+  if (oddity.offers) {
+    oddity.offers(offers);
+  }
+  nbdspec::engine::Export served(offers, nbdspec::engine::Disk(kExportBytes));
   std::vector<Connection> connections;
   for (;;) {
     std::vector<pollfd> waiting = {{.fd = listening, .events = POLLIN, .revents = 0}};
@@ -106,8 +125,7 @@ bool HearAndTalk(Connection& connection) {
     }
     if (waiting[0].revents != 0) {
       Connection made = {.fd = accept(listening, nullptr, nullptr), .fault = faults::Interpose(fault), .server = {}};
-      made.server = std::make_unique<nbdspec::engine::Server>(nbdspec::engine::ServerOptions{}, std::vector{&served},
-                                                              made.fault.get());
+      made.server = std::make_unique<nbdspec::engine::Server>(options, std::vector{&served}, made.fault.get());
       Talk(made);
       connections.push_back(std::move(made));
     }
@@ -123,5 +141,11 @@ int main(int argc, char** argv) {
   }
   std::string fault;
   std::ifstream(argv[2]) >> fault;
-  Serve(Listen(argv[1]), ChangeNamed(fault));
+  if (fault == "list") {
+    for (const auto& oddity : nbdspec::engine::oddities::AllOddities()) {
+      std::puts(std::string(oddity.name).c_str());
+    }
+    return 0;
+  }
+  Serve(Listen(argv[1]), fault);
 }
