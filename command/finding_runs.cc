@@ -66,6 +66,13 @@ std::vector<Message> LastMessages(const std::vector<std::string>& transcript) {
 }
 
 // A finding that was read from a file may name any clause.
+// Those that were judged and what is around them, as the run drew them; else the end of the transcript.
+std::vector<Message> MessagesOf(const fuzz::Finding& finding) {
+  const auto& drawn = finding.picture.messages;
+  const auto is_judged = [](const Message& message) { return message.part == Message::Part::kJudged; };
+  return std::ranges::any_of(drawn, is_judged) ? drawn : LastMessages(finding.transcript);
+}
+
 void SetClauseOf(const std::string& id, Outcome& outcome) {
   outcome.requirement = id;
   if (const spec::Requirement* clause = spec::TheCatalogue().Find(id)) {
@@ -121,7 +128,8 @@ Outcome OutcomeOf(const fuzz::Finding& finding, const std::string& directory) {
                       .transcript = finding.transcript,
                       .standard_error = finding.server_stderr,
                       .ended = finding.server_ended,
-                      .messages = LastMessages(finding.transcript)};
+                      .messages = MessagesOf(finding),
+                      .bars = finding.picture.bars};
   for (const std::string& line : finding.timeline) {
     outcome.evidence.saw += "\n" + line;
   }
@@ -139,6 +147,10 @@ Outcome OutcomeOf(const fuzz::Replayed& replayed, const std::string& path, const
   outcome.verdict = VerdictOf(replayed.verdict);
   outcome.expectation = {};
   const std::string then = outcome.evidence.saw.empty() ? "" : "\nthen: " + outcome.evidence.saw;
+  if (replayed.seen) {  // What it shows now.
+    outcome.evidence = OutcomeOf(*replayed.seen, "").evidence;
+    SetClauseOf(replayed.seen->rule, outcome);
+  }
   outcome.evidence.saw =
       fmt::format("{}{}{}{}", Name(replayed.verdict), replayed.now.empty() ? "" : ": ", replayed.now, then);
   outcome.evidence.allowed += replayed.note.empty() ? "" : "; note: " + replayed.note;
@@ -175,6 +187,8 @@ reports::Run RunOf(const fuzz::DiffReport& report, const std::string& first, con
     const bool fails = each.kind == fuzz::DifferenceKind::kSoundness || each.kind == fuzz::DifferenceKind::kDisconnect;
     outcome.verdict = fails ? Verdict::kFail : Verdict::kWarn;
     outcome.evidence.saw = fmt::format("{}: {}\n{}: {}", first, each.first, second, each.second);
+    outcome.evidence.messages = each.picture.messages;
+    outcome.evidence.bars = each.picture.bars;
   }
   AddWarnings(report.warnings[0], "A.", run);
   AddWarnings(report.warnings[1], "B.", run);

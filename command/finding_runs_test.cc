@@ -41,6 +41,25 @@ TEST(FindingRuns, AFindingIsAFailureOfItsClauseWithItsConversation) {
   EXPECT_EQ(outcome.evidence.messages[2].text, "expected byte 7; saw byte 0");
 }
 
+TEST(FindingRuns, WhatWasDrawnOfAFindingIsShown) {
+  fuzz::Finding finding = Found();
+  finding.picture = {
+      .messages = {{.line = 2, .from = From::kServer, .part = reports::Message::Part::kJudged, .name = "simple reply"}},
+      .bars = {{.who = "true", .stretches = {{.begin = 0, .end = 1, .said = "byte 7", .is_judged = true}}}}};
+  const reports::Outcome outcome = OutcomeOf(finding, "dir");
+  ASSERT_EQ(outcome.evidence.messages.size(), 1U);
+  EXPECT_EQ(outcome.evidence.messages[0].name, "simple reply");
+  ASSERT_EQ(outcome.evidence.bars.size(), 1U);
+  EXPECT_EQ(outcome.evidence.bars[0].who, "true");
+  const reports::Outcome replayed =
+      OutcomeOf({.verdict = fuzz::ReplayVerdict::kReproduced, .now = "x", .seen = finding}, "dir", &finding);
+  EXPECT_EQ(replayed.evidence.bars.size(), 1U);
+  EXPECT_TRUE(replayed.evidence.saw.starts_with("REPRODUCED: x\nthen: byte 0")) << replayed.evidence.saw;
+  fuzz::DiffReport diff;
+  diff.differences.push_back({.picture = finding.picture});
+  EXPECT_EQ(RunOf(diff, "a", "b", {}).outcomes.front().evidence.bars.size(), 1U);
+}
+
 TEST(FindingRuns, ABugThatIsPublicIsExpected) {
   fuzz::Finding finding = Found();
   finding.known = "CVE-2025-47712";

@@ -4,8 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <optional>
 #include <ranges>
 #include <span>
@@ -13,6 +11,8 @@
 #include <string_view>
 #include <utility>
 #include <vector>
+
+#include "reports/model/marks.h"
 
 namespace nbdspec::conformance {
 
@@ -152,33 +152,6 @@ Marks MarksOf(const Subject& subject, Lines lines) {
   return marks;
 }
 
-// Whether `words` stand in `text`, and are no part of longer ones.
-bool Quotes(std::string_view text, std::string_view words) {
-  const auto is_part = [&](std::size_t at) {
-    return at < text.size() && (std::isalnum(static_cast<unsigned char>(text[at])) != 0 || text[at] == '_');
-  };
-  for (std::size_t at = text.find(words); at != std::string_view::npos; at = text.find(words, at + 1)) {
-    if ((at == 0 || !is_part(at - 1)) && !is_part(at + words.size())) {
-      return true;
-    }
-  }
-  return false;
-}
-
-// What a client asked is never what is wrong, nor is what only repeats it (an option, a cookie, an offset) unless the
-// judgement names the field. Some names are words of many sentences.
-void MarkFields(Message& message, const Transcript::Line* asked, std::string_view saw, bool is_about_descriptors) {
-  constexpr std::array<std::string_view, 6> kWords = {"data", "length", "name", "offset", "option", "text"};
-  if (message.from != From::kServer) {
-    return;
-  }
-  for (reports::MessageField& field : message.fields) {
-    const bool is_quoted = Quotes(saw, field.value) && (asked == nullptr || !Quotes(asked->what.text, field.value));
-    const bool is_named = Quotes(saw, field.name) && std::ranges::count(kWords, field.name) == 0;
-    field.is_judged = is_about_descriptors ? field.name == "descriptors" : is_quoted || is_named;
-  }
-}
-
 // "line 14, byte 1342 from the server".
 std::string PlaceOf(const Message& message) {
   return message.from == From::kNobody ? fmt::format("line {}", message.line)
@@ -212,7 +185,7 @@ reports::Evidence EvidenceOf(const Transcript& transcript, const Judgement& judg
     Message& message = evidence.messages.emplace_back(transcript.MessageAt(index));
     message.part = parts[index];
     if (message.part == Message::Part::kJudged) {
-      MarkFields(message, marks.asked ? &lines[*marks.asked] : nullptr, judgement.saw,
+      MarkFields(message, marks.asked ? std::string_view(lines[*marks.asked].what.text) : "", judgement.saw,
                  /*is_about_descriptors=*/about.chunk >= 0 && !about.bars.empty());
     }
   }

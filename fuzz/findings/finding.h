@@ -16,6 +16,7 @@
 #include "engine/base/bytes.h"
 #include "engine/base/error.h"
 #include "engine/script/script.h"
+#include "reports/model/evidence.h"
 
 namespace nbdspec::fuzz {
 
@@ -52,6 +53,13 @@ struct FindingStream {
   bool operator==(const FindingStream&) const = default;
 };
 
+// What reports draw of a finding: made while it is seen, and not kept on the disk, so that it makes no two differ.
+struct FindingPicture {
+  std::vector<reports::Message> messages = {};  // Those that were judged, marked, and what is around them.
+  std::vector<reports::Bar> bars = {};
+  bool operator==(const FindingPicture& /*other*/) const { return true; }
+};
+
 struct Finding {
   FindingKind kind = FindingKind::kBrokenRule;
   std::string rule = {};          // Id of the requirement.
@@ -68,8 +76,9 @@ struct Finding {
   std::size_t step = 0;                         // Which step of the script it was seen at.
   std::vector<std::string> transcript = {};     // Decoded, with offsets; a line each.
   std::vector<FindingStream> connections = {};  // The first is connection 1.
-  std::string server_ended = {};                // How, when it did.
-  std::string server_stderr = {};               // The last that it wrote there, raw.
+  FindingPicture picture = {};
+  std::string server_ended = {};   // How, when it did.
+  std::string server_stderr = {};  // The last that it wrote there, raw.
 
   std::uint64_t seed = 0;
   std::uint64_t script_number = 0;  // Of the run with that seed, from 0.

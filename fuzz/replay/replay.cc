@@ -174,7 +174,8 @@ Replayed ReplayFinding(conformance::Target& target, const Finding& finding, cons
       if (shown->wanted) {
         return {.verdict = ReplayVerdict::kReproduced,
                 .now = SummaryOf(*shown->wanted),
-                .note = NoteOn(is_one_at_a_time ? 1 : number, attempt.how)};
+                .note = NoteOn(is_one_at_a_time ? 1 : number, attempt.how),
+                .seen = std::move(shown->wanted)};
       }
       if (!seen.other) {
         seen.other = std::move(shown->other);
@@ -185,7 +186,7 @@ Replayed ReplayFinding(conformance::Target& target, const Finding& finding, cons
     }
   }
   if (seen.other) {
-    return {.verdict = ReplayVerdict::kDifferent, .now = SummaryOf(*seen.other)};
+    return {.verdict = ReplayVerdict::kDifferent, .now = SummaryOf(*seen.other), .seen = std::move(seen.other)};
   }
   if (seen.warning) {
     return {.verdict = ReplayVerdict::kWarning,
@@ -204,10 +205,11 @@ Replayed ReplayScript(conformance::Target& target, const engine::Script& script,
     return {.verdict = ReplayVerdict::kUnusable, .now = ran.error().sentence};
   }
   Replayed replayed{.warnings = std::move(ran->warnings)};
-  if (const auto found = FindingOf(*std::move(ran))) {
+  if (auto found = FindingOf(*std::move(ran))) {
     replayed.verdict = ReplayVerdict::kFail;
     replayed.now = SummaryOf(*found);
     replayed.note = found->known.empty() ? "" : "public as " + found->known;
+    replayed.seen = std::move(found);
   }
   return replayed;
 }

@@ -80,9 +80,10 @@ std::string_view Name(ReplayVerdict verdict);  // "REPRODUCED"
 
 struct Replayed {
   ReplayVerdict verdict = ReplayVerdict::kPass;
-  std::string now = {};    // What fails now; of kUnusable why.
-  std::string note = {};   // What a reader should know besides; may be empty.
-  Warnings warnings = {};  // Of a script.
+  std::string now = {};              // What fails now; of kUnusable why.
+  std::string note = {};             // What a reader should know besides; may be empty.
+  Warnings warnings = {};            // Of a script.
+  std::optional<Finding> seen = {};  // What fails now.
 };
 
 struct ReplayOptions {

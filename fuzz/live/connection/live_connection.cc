@@ -222,13 +222,22 @@ FindingStream LiveConnection::Record() const {
 }
 
 // About what stands in `stream` from `begin` on. It passed with the piece that has its last byte.
-void LiveConnection::AddLine(const Stream& stream, std::size_t begin, std::size_t length, const std::string& text,
-                             Lines& lines) const {
-  const bool is_sent = &stream == &sent_;
+void LiveConnection::AddLine(const Stream& stream, std::size_t begin, std::size_t length,
+                             const engine::Description& what, Lines& lines) const {
+  using From = reports::Message::From;
   const auto piece = std::ranges::lower_bound(stream.pieces, begin + length, {}, &Stream::Piece::end);
-  lines.emplace(piece == stream.pieces.end() ? *clock_ : piece->order,
-                (is_sent ? "C" : "S") + std::to_string(number_) + (is_sent ? "> @" : "< @") +
-                    std::to_string(begin + stream.offset) + " +" + std::to_string(length) + "  " + text);
+  reports::Message message{.from = &stream == &sent_ ? From::kClient : From::kServer,
+                           .connection = number_,
+                           .offset = begin + stream.offset,
+                           .length = length,
+                           .text = what.text,
+                           .name = what.text.substr(0, what.name_bytes),
+                           .fields = {}};
+  for (const auto& [name, field_begin, field_end] : what.fields) {
+    message.fields.push_back(
+        {.name = std::string(name), .value = what.text.substr(field_begin, field_end - field_begin)});
+  }
+  lines.emplace(piece == stream.pieces.end() ? *clock_ : piece->order, std::move(message));
 }
 
 LiveConnection::Lines LiveConnection::Transcript() const {
@@ -248,7 +257,7 @@ LiveConnection::Lines LiveConnection::Transcript() const {
         server.ExpectData(request->cookie, request->length);
       }
       const std::size_t length = Encode(*message).size();
-      AddLine(sent_, at, length, Describe(*message), lines);
+      AddLine(sent_, at, length, DescribeFields(*message), lines);
       at += length;
     }
   };
@@ -258,8 +267,8 @@ LiveConnection::Lines LiveConnection::Transcript() const {
   client.EnterTransmission(negotiated().headers);
   decode_sent(sent.subspan(sent_before));
 
-  const auto add = [&](std::uint64_t offset, std::uint64_t length, const std::string& text) {
-    AddLine(received_, static_cast<std::size_t>(offset), static_cast<std::size_t>(length), text, lines);
+  const auto add = [&](std::uint64_t offset, std::uint64_t length, const engine::Description& what) {
+    AddLine(received_, static_cast<std::size_t>(offset), static_cast<std::size_t>(length), what, lines);
   };
   const auto decode_received = [&](ByteView bytes) {
     server.Feed(bytes);
@@ -267,10 +276,10 @@ LiveConnection::Lines LiveConnection::Transcript() const {
       const auto* placed = std::get_if<engine::PlacedServerMessage>(&*next);
       if (placed == nullptr) {
         const auto& bad = std::get<engine::Undecodable>(*next);
-        add(bad.offset, 0, "no message: " + bad.what);
+        add(bad.offset, 0, {.text = "no message: " + bad.what});
         return;
       }
-      add(placed->offset, placed->length, Describe(placed->message));
+      add(placed->offset, placed->length, DescribeFields(placed->message));
     }
   };
   const ByteView received = received_.bytes;
@@ -283,7 +292,7 @@ LiveConnection::Lines LiveConnection::Transcript() const {
   server.EnterTransmission(negotiated().headers);
   decode_received(received.subspan(handshake));
   if (const ByteView rest = server.Pending(); !rest.empty()) {
-    add(server.offset(), rest.size(), "the beginning of a message");
+    add(server.offset(), rest.size(), {.text = "the beginning of a message"});
   }
   return lines;
 }

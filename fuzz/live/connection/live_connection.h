@@ -23,6 +23,7 @@
 #include "engine/wire/messages.h"
 #include "engine/wire/payloads.h"
 #include "fuzz/findings/finding.h"
+#include "reports/model/evidence.h"
 
 namespace nbdspec::fuzz {
 
@@ -98,8 +99,9 @@ class LiveConnection : private engine::ClientNegotiation {
   void Leave(Clock::time_point deadline, std::uint64_t cookie = 0);
 
   [[nodiscard]] FindingStream Record() const;
-  // What passed since StartRecord, decoded: by when it passed, among all on the connections that share a clock.
-  using Lines = std::multimap<std::uint64_t, std::string>;
+  // What passed since StartRecord, decoded, without its line: by when it passed, among all on the connections that
+  // share a clock.
+  using Lines = std::multimap<std::uint64_t, reports::Message>;
   [[nodiscard]] Lines Transcript() const;
 
  private:
@@ -132,7 +134,7 @@ class LiveConnection : private engine::ClientNegotiation {
 
   // That it ends at `end` in `stream`.
   void NotePiece(Stream& stream, std::size_t end) { stream.pieces.push_back({.end = end, .order = ++*clock_}); }
-  void AddLine(const Stream& stream, std::size_t begin, std::size_t length, const std::string& text,
+  void AddLine(const Stream& stream, std::size_t begin, std::size_t length, const engine::Description& what,
                Lines& lines) const;
 
   std::unique_ptr<conformance::Transport> transport_;

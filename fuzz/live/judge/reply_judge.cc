@@ -9,6 +9,7 @@
 #include "engine/script/step_request.h"
 #include "engine/spec/catalogue.h"
 #include "engine/spec/ids.h"
+#include "reports/exchange/exchange_bars.h"
 
 namespace nbdspec::fuzz {
 
@@ -226,6 +227,9 @@ void ReplyJudge::Compare(std::uint64_t offset, ByteView data, std::string_view r
     const std::uint8_t byte = data[static_cast<std::size_t>(at - offset)];
     Failure failure = WrongByte(FindingKind::kWrongData, requirement, at, byte);
     failure.violation.saw = saw(byte);
+    failure.bars = {
+        {.who = "true",
+         .stretches = {{.begin = at, .end = at + 1, .said = failure.violation.expected, .is_judged = true}}}};
     return failure;
   };
   if (unexplained.wrong_at) {
@@ -238,6 +242,19 @@ void ReplyJudge::Compare(std::uint64_t offset, ByteView data, std::string_view r
 }
 
 std::optional<Failure> ReplyJudge::FindFailure() const {
+  auto failure = FailureWithoutBars();
+  if (failure) {
+    std::vector<reports::Bar> bars = reports::BarsOf(exchange_);
+    if (bars.empty() && !failure->bars.empty()) {  // A simple reply says no more than what was asked.
+      const ByteRange asked = exchange_.request.range();
+      bars = {{.who = "asked", .stretches = {{.begin = asked.begin, .end = asked.end, .said = ""}}}};
+    }
+    failure->bars.insert(failure->bars.begin(), bars.begin(), bars.end());
+  }
+  return failure;
+}
+
+std::optional<Failure> ReplyJudge::FailureWithoutBars() const {
   if (auto violation = engine::FirstViolation(exchange_, engine::RulesOf(spec::Severity::kFailure))) {
     return Failure{.kind = KindOf(violation->requirement, answer()), .violation = *std::move(violation)};
   }
@@ -267,6 +284,7 @@ std::optional<Failure> ReplyJudge::FindFalseClaim() const {
       failure.violation.requirement = spec::kBaseAllocationZeroReadsZero;
       failure.violation.expected.insert(0, "no ZERO over ");
       failure.violation.saw = "ZERO for " + RangeText(zeroes);
+      failure.bars = {reports::NotZeroBar("true", zeroes, *wrong_at)};
       return failure;
     }
   }

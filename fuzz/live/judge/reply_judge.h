@@ -19,6 +19,7 @@
 #include "fuzz/findings/finding.h"
 #include "fuzz/live/connection/live_connection.h"
 #include "fuzz/live/model/concurrent_model.h"
+#include "reports/model/evidence.h"
 
 namespace nbdspec::fuzz {
 
@@ -34,6 +35,7 @@ struct Failure {
   FindingKind kind = FindingKind::kBrokenRule;
   engine::Violation violation;
   std::vector<std::string> timeline = {};  // Of the first wrong byte: the requests that had to do with it.
+  std::vector<reports::Bar> bars = {};  // Asked, answered, true: where it is about the bytes, or what is said of them.
 };
 
 // What a live run reports besides the rules about answers, because the bytes, a connection or the process show it.
@@ -73,6 +75,7 @@ class ReplyJudge {
                                   std::uint8_t byte) const;
   [[nodiscard]] std::optional<Failure> FindFalseClaim() const;
   void ForgetHoles() const;
+  [[nodiscard]] std::optional<Failure> FailureWithoutBars() const;
 
   engine::RequestStep request_;
   engine::Exchange exchange_;

@@ -8,6 +8,7 @@
 #include "engine/base/or_return.h"
 #include "engine/exchange/status.h"
 #include "fuzz/live/run/random_script.h"
+#include "reports/exchange/exchange_bars.h"
 
 namespace nbdspec::fuzz {
 
@@ -186,7 +187,7 @@ class Differ {
       if (result.finding) {
         const std::size_t step = std::min(result.finding->step, script.steps.size() - 1);
         Add(KindOf(result.finding->kind), script.steps.empty() ? "" : Print(script.steps[step]),
-            text_of(results[0].finding), text_of(results[1].finding));
+            text_of(results[0].finding), text_of(results[1].finding), result.finding->picture);
         return;
       }
     }
@@ -208,18 +209,43 @@ class Differ {
     }
     if (!more[0].empty() || !more[1].empty()) {
       Add(DifferenceKind::kPrecision, Print(request), more[0].empty() ? "nothing more" : more[0],
-          more[1].empty() ? "nothing more" : more[1]);
+          more[1].empty() ? "nothing more" : more[1], {.bars = BarsOf(request, claims)});
     }
   }
 
-  void Add(DifferenceKind kind, std::string step, std::string first, std::string second) {
+  // What both say, each stretch marked of which the other says something else.
+  [[nodiscard]] std::vector<reports::Bar> BarsOf(const engine::RequestStep& request,
+                                                 const std::array<Claims, 2>& claims) const {
+    constexpr std::size_t kStretchesMax = 100;
+    std::vector<reports::Bar> bars = {
+        {.who = "asked", .stretches = {{.begin = request.offset, .end = request.offset + request.length, .said = ""}}}};
+    for (std::size_t i = 0; i < claims.size(); ++i) {
+      reports::Bar& bar = bars.emplace_back();
+      bar.who = targets_[i]->Describe();
+      for (const auto& [range, status] : claims[i].parts) {
+        const bool is_disputed = std::ranges::any_of(claims[1 - i].parts, [&](const auto& other) {
+          return !Intersect(range, other.first).empty() && status != other.second;
+        });
+        if (!range.empty() && bar.stretches.size() < kStretchesMax) {
+          bar.stretches.push_back({.begin = range.begin,
+                                   .end = range.end,
+                                   .said = reports::AllocationWords(status),
+                                   .is_judged = is_disputed});
+        }
+      }
+    }
+    return bars;
+  }
+
+  void Add(DifferenceKind kind, std::string step, std::string first, std::string second, FindingPicture picture = {}) {
     const std::uint64_t count = ++report_.counts[static_cast<std::size_t>(kind)];
     if (count <= DiffReport::kDifferencesMax) {
       report_.differences.push_back({.kind = kind,
                                      .script_number = report_.script_count,
                                      .step = std::move(step),
                                      .first = std::move(first),
-                                     .second = std::move(second)});
+                                     .second = std::move(second),
+                                     .picture = std::move(picture)});
     }
   }
 

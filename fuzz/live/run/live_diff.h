@@ -35,6 +35,7 @@ struct Difference {
   std::string step = {};   // As text.
   std::string first = {};  // What the first server did, and the second.
   std::string second = {};
+  FindingPicture picture = {};  // Of a failure of one of them, or of what both say of the bytes.
 };
 
 struct DiffOptions {

@@ -4,6 +4,8 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
+
 #include "engine/script/script.h"
 #include "fuzz/live/run/testdata/real_servers.h"
 
@@ -28,6 +30,10 @@ TEST(LiveDiff, AFileAndMemoryDifferInHowTheyTellHoles) {
   ASSERT_EQ(report.count(DifferenceKind::kPrecision), 1U);
   EXPECT_EQ(report.differences.front().step, "status 0 +8M");
   EXPECT_NE(report.differences.front().first.find("zero"), std::string::npos) << report.differences.front().first;
+  const auto& bars = report.differences.front().picture.bars;
+  ASSERT_EQ(bars.size(), 3U);
+  EXPECT_EQ(bars[0].who, "asked");
+  EXPECT_FALSE(std::ranges::none_of(bars[1].stretches, &reports::Stretch::is_judged));
 }
 
 TEST(LiveDiff, AServerThatDiesIsADisconnect) {

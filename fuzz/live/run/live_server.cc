@@ -9,6 +9,7 @@
 #include "engine/script/step_request.h"
 #include "engine/spec/ids.h"
 #include "fuzz/live/run/known_bugs.h"
+#include "fuzz/live/run/picture.h"
 
 namespace nbdspec::fuzz {
 
@@ -331,8 +332,10 @@ LiveServer::OrStop LiveServer::TakeReply(Lane& lane, const ReplyView& reply) {
   --lane.in_flight;  // Also when this ends the run: then Drain does not wait for it.
   const bool is_of_script = slot->step < script_->steps.size();  // And not AskOnceMore's, whose data is not the point.
   if (auto failure = judge.FindFailure(); failure && (is_of_script || failure->kind != FindingKind::kWrongData)) {
-    NBDSPEC_RETURN_IF_ERROR(StopUnlessKnown(
-        {.failure = std::move(failure), .step = slot->step, .request_kind = RequestKindOf(judge.request())}));
+    NBDSPEC_RETURN_IF_ERROR(StopUnlessKnown({.failure = std::move(failure),
+                                             .step = slot->step,
+                                             .request_kind = RequestKindOf(judge.request()),
+                                             .cookie = slot->cookie}));
   }
   if (slot->ticket > lane.last_illegal && !lane.has_illegal_in_flight()) {
     lane.last_illegal = 0;  // The server goes on.
@@ -366,7 +369,8 @@ LiveServer::OrStop LiveServer::Stray(const Lane& lane, std::uint64_t cookie) con
                                  : FailureOf(FindingKind::kBrokenRule,
                                              is_extended ? spec::kExtReplyCookie : spec::kTransmissionCookieEcho,
                                              "the cookie of a request in flight", saw),
-           .step = std::max<std::size_t>(script_->steps.size(), 1) - 1});
+           .step = std::max<std::size_t>(script_->steps.size(), 1) - 1,
+           .cookie = cookie});
 }
 
 // An answer that is not complete, though the server had its time, or sent a great many chunks.
@@ -378,7 +382,8 @@ LiveServer::OrStop LiveServer::JudgeUnfinished(const Slot& slot) {
   }
   return failure ? std::unexpected(Stop{.failure = std::move(failure),
                                         .step = slot.step,
-                                        .request_kind = RequestKindOf(slot.judge.request())})
+                                        .request_kind = RequestKindOf(slot.judge.request()),
+                                        .cookie = slot.cookie})
                  : OrStop();
 }
 
@@ -417,6 +422,7 @@ LiveServer::OrStop LiveServer::StopAtFirst(std::span<const Lane> lanes, Failure 
   if (first != nullptr) {
     stop.step = first->step;
     stop.request_kind = in_flight == 1 ? RequestKindOf(first->judge.request()) : "";
+    stop.cookie = in_flight == 1 ? std::optional(first->cookie) : std::nullopt;
   }
   return std::unexpected(std::move(stop));
 }
@@ -513,9 +519,13 @@ Finding LiveServer::FindingFrom(const Stop& stop) const {
     finding.connections.push_back(lane.connection->Record());
     lines.merge(lane.connection->Transcript());
   }
-  for (auto& [order, text] : lines) {
-    finding.transcript.push_back(std::move(text));
+  std::vector<reports::Message> messages;
+  for (auto& [order, message] : lines) {
+    finding.transcript.push_back(TranscriptLine(message));
+    messages.push_back(std::move(message));
+    messages.back().line = messages.size();
   }
+  finding.picture = PictureOf(std::move(messages), stop.cookie, *stop.failure);
   finding.transcript.push_back("-- expected " + finding.expected + "; saw " + finding.saw);
   for (const std::string& line : finding.timeline) {
     finding.transcript.push_back("--   " + line);

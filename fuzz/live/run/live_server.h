@@ -139,6 +139,7 @@ class LiveServer {
     std::optional<Failure> failure = {};
     std::size_t step = 0;
     std::string request_kind = {};
+    std::optional<std::uint64_t> cookie = {};  // Of what it is about.
     std::optional<engine::Trouble> trouble = {};
   };
   using OrStop = std::expected<void, Stop>;

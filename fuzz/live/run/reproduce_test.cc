@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <iterator>
 #include <memory>
 #include <string>
 #include <utility>
@@ -70,6 +71,49 @@ TEST(Reproduce, WhatNeedsAnswersInTimeOneRequestAtATime) {
   for (int i = 0; i < 10; ++i) {
     EXPECT_TRUE(RunOnFreshServer(*target, smallest->script, {})->finding) << Print(smallest->script);
   }
+}
+
+// What a report draws of it: the exchange with its judged answer marked, and the bytes.
+TEST(Picture, AWrongByteIsMarkedInTheAnswerAndInTheBytes) {
+  using reports::Message;
+  const auto target = LosesWrites();
+  const auto ran = RunOnFreshServer(
+      *target, engine::ParseScript("size 4M\nread 0 +64\nwrite 0 +512 pattern 7\nwait\nread 0 +512\n").value(), {});
+  ASSERT_TRUE(ran && ran->finding);
+  const FindingPicture& picture = ran->finding->picture;
+  const auto of = [&](Message::Part part) {
+    std::vector<Message> messages;
+    std::ranges::copy_if(picture.messages, std::back_inserter(messages),
+                         [&](const Message& each) { return each.part == part; });
+    return messages;
+  };
+  const auto asked = of(Message::Part::kAsked);
+  ASSERT_EQ(asked.size(), 1U);
+  EXPECT_EQ(asked.front().name, "NBD_CMD_READ");
+  EXPECT_TRUE(asked.front().text.contains("length 512")) << asked.front().text;
+  const auto judged = of(Message::Part::kJudged);
+  ASSERT_FALSE(judged.empty());
+  for (const Message& each : judged) {
+    EXPECT_EQ(each.from, Message::From::kServer);
+    EXPECT_FALSE(each.fields.empty()) << each.text;
+    EXPECT_EQ(ran->finding->transcript.at(each.line - 1).substr(0, 2), "S1");
+  }
+  ASSERT_GE(picture.bars.size(), 2U);
+  EXPECT_EQ(picture.bars.front().who, "asked");
+  EXPECT_EQ(picture.bars.back().who, "true");
+  EXPECT_TRUE(picture.bars.back().stretches.back().is_judged);
+}
+
+TEST(Picture, WhereNoAnswerCameTheRequestIsJudged) {
+  const auto target = conformance::ReferenceTarget(
+      {.interposers = [](engine::Layer&) { return std::make_unique<LeavesAtFlush>(std::make_shared<int>(1)); }});
+  const auto ran = RunOnFreshServer(*target, engine::ParseScript("size 4M\nflush\n").value(), {.in_flight = 1});
+  ASSERT_TRUE(ran && ran->finding);
+  const auto& messages = ran->finding->picture.messages;
+  const auto judged = std::ranges::find(messages, reports::Message::Part::kJudged, &reports::Message::part);
+  ASSERT_NE(judged, messages.end());
+  EXPECT_EQ(judged->name, "NBD_CMD_FLUSH");
+  EXPECT_TRUE(ran->finding->picture.bars.empty());
 }
 
 // The last read comes after the answer to the write because four are in flight.
