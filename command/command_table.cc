@@ -89,7 +89,7 @@ constexpr char kMatrixFooter[] =
     "  far away:  nbd://storage.example.org/disk '!*gigabytes*'\n\n"
     "The trouble of one server does not keep the others from being checked. SELECT is as for check, for all of them.\n"
     "Exit codes: that of check which matters most: 5, 1, 3, 4, 0; 2 for a FILE that is not understood.\n\n"
-    "  nbdspec matrix servers.txt --html matrix.html\n"
+    "  nbdspec matrix servers.txt --html matrix.html --markdown \"$GITHUB_STEP_SUMMARY\"\n"
     "  nbdspec matrix servers.txt block-status";
 
 constexpr char kExpectedFooter[] =
@@ -131,11 +131,13 @@ constexpr char kMapFooter[] =
     "  nbdspec map nbd://localhost/disk\n"
     "  nbdspec map --spawn 'qemu-nbd -t -k {socket} disk.qcow2' --svg disk.svg";
 
-// A format of reports: whatever makes or reads a run writes it (report_files.h).
+// A format of reports: whatever makes or reads a run, or several, writes it (report_files.h).
 OptionRow FormatRow(const char* name, const char* summary, std::string Options::* file,
-                    std::string (*render)(const reports::Run& run)) {
-  OptionRow row{name, " check report ", summary, file, "FILE"};
+                    std::string (*render)(const reports::Run& run),
+                    std::string (*render_matrix)(const reports::Matrix& matrix)) {
+  OptionRow row{name, " check report matrix ", summary, file, "FILE"};
   row.render = render;
+  row.render_matrix = render_matrix;
   return row;
 }
 
@@ -316,21 +318,21 @@ std::span<const OptionRow> AllOptions() {
        &Options::again, "RUN.json"},
       {"--fail-fast", " check ", "End with the first failure that is not expected", &Options::fail_fast},
       {"--findings", " fuzz ", "The directory of the findings", &Options::findings, "DIR"},
-      FormatRow("--json", "Write the report as JSON ('-': standard output)", &Options::json_file, reports::RenderJson),
+      FormatRow("--json", "Write the report as JSON ('-': standard output)", &Options::json_file, reports::RenderJson,
+                reports::RenderJson),
       FormatRow("--junit", "Write the report as JUnit XML ('-': standard output)", &Options::junit_file,
-                reports::RenderJunit),
+                reports::RenderJunit, reports::RenderJunit),
       FormatRow("--tap", "Write the report for a harness of the Test Anything Protocol", &Options::tap_file,
-                reports::RenderTap),
+                reports::RenderTap, reports::RenderTap),
       FormatRow("--markdown", "Write the report as Markdown, for the summary of a CI job", &Options::markdown_file,
-                reports::RenderMarkdown),
+                reports::RenderMarkdown, reports::RenderMarkdown),
       FormatRow("--html", "Write the report as a page for a browser ('-': standard output)", &Options::html_file,
-                reports::RenderHtml),
+                reports::RenderHtml, reports::RenderHtml),
       {"--ndjson", " check ", "Write a line of JSON for each outcome as soon as it is known ('-': standard output)",
        &Options::ndjson_file, "FILE"},
-      {"--html", " matrix compare fuzz diff replay ", "Write the report as a page for a browser ('-': standard output)",
+      {"--html", " compare fuzz diff replay ", "Write the report as a page for a browser ('-': standard output)",
        &Options::html_file, "FILE"},
-      {"--json", " matrix fuzz diff compare ", "Write the report as JSON ('-': standard output)", &Options::json_file,
-       "FILE"},
+      {"--json", " fuzz diff compare ", "Write the report as JSON ('-': standard output)", &Options::json_file, "FILE"},
       {"--json", " list coverage ", "Write it as JSON ('-': standard output)", &Options::json_file, "FILE"},
       {"--json", " map ", "Write it as JSON ('-': standard output)", &Options::json_file, "FILE"},
       {"--svg", " map ", "Draw it into this file ('-': standard output)", &Options::svg_file, "FILE"},

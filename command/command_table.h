@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "command/output.h"
+#include "reports/model/matrix.h"
 
 namespace nbdspec::command {
 
@@ -117,11 +118,13 @@ struct OptionRow {
   const char* summary;
   std::variant<bool Options::*, int Options::*, double Options::*, std::uint64_t Options::*, std::string Options::*,
                std::vector<std::string> Options::*>
-      member;                                                // Of double: seconds.
-  const char* value = "";                                    // How help shows the value of a string.
-  double least = 0;                                          // Of int and double.
-  double most = 30 * 86400;                                  // The same.
-  std::string (*render)(const reports::Run& run) = nullptr;  // Of an option that names the file of a report.
+      member;                // Of double: seconds.
+  const char* value = "";    // How help shows the value of a string.
+  double least = 0;          // Of int and double.
+  double most = 30 * 86400;  // The same.
+  // Of an option that names the file of a report: the functions that make it.
+  std::string (*render)(const reports::Run& run) = nullptr;
+  std::string (*render_matrix)(const reports::Matrix& matrix) = nullptr;
 };
 
 std::span<const CommandRow> Commands();

@@ -53,7 +53,7 @@ tap_is_valid() {
     }
     my %t = %{$run->{tally}};
     my $shown = $t{fail} + $t{inconclusive} + $t{flaky} + $t{warn};
-    my $stale = $run->{failures}{stale};
+    my $stale = $run->{failures}{stale} + ($run->{troubles} // 0);
     my %counts = (
       failed => [scalar $parser->failed, $run->{failures}{new} + $stale],
       todo => [scalar $parser->todo, $shown - $run->{failures}{new}],
@@ -78,7 +78,7 @@ class Reader(HTMLParser):
     def handle_starttag(self, tag, attributes):
         self.open.append(tag)
         self.counts[tag] = self.counts.get(tag, 0) + 1
-        if tag not in {"h2", "p", "strong", "b", "code", "pre", "details", "summary"}:
+        if tag not in {"h2", "h3", "p", "strong", "b", "code", "pre", "details", "summary", "table", "tr", "th", "td"}:
             self.wrong.append(f"<{tag}>")
         if any(pair != ("class", "language-text") for pair in attributes):
             self.wrong.append(f"<{tag} {attributes}>")
@@ -91,10 +91,15 @@ class Reader(HTMLParser):
 reader = Reader()
 reader.feed(open(sys.argv[1], encoding="utf-8").read())
 reader.close()
-outcomes = json.load(open(sys.argv[2]))["outcomes"]
+run = json.load(open(sys.argv[2]))
+outcomes = run["outcomes"]
 expected = [outcome for outcome in outcomes if outcome["expected"]["overlay"] == "xfail"]
 shown = sum(outcome["verdict"] in ("fail", "inconclusive", "flaky", "warn") for outcome in outcomes if outcome not in expected)
-shown += any(outcome["verdict"] in ("n/a", "skip") for outcome in outcomes) + bool(expected)
+if "targets" in run:  # What was not asked, and what is expected, is in the grid.
+    if reader.counts.get("table", 0) < 1 or reader.counts.get("td", 0) < 4 * len(run["targets"]):
+        reader.wrong.append(f"{reader.counts}: no table of the servers")
+else:
+    shown += any(outcome["verdict"] in ("n/a", "skip") for outcome in outcomes) + bool(expected)
 if reader.counts.get("details", 0) != shown or reader.counts.get("summary", 0) != shown:
     reader.wrong.append(f"{reader.counts} where {shown} unfold")
 print(reader.wrong[:5], reader.open)
@@ -138,7 +143,41 @@ assert sorted({key(line): line for line in lines}.values(), key=key) == sorted(r
 assert head == run
 PYTHON
 
-# --- What is wrong is refused; run.json and report.* are those of the sample ---
+# --- Every format of a matrix: of a server that is right, and of one that cannot be used ---
+
+cat >"$work/servers" <<'EOF'
+right | @all: reference
+<b>gone</b>: --spawn 'false {socket}'
+EOF
+command/nbdspec matrix "$work/servers" handshake option.abort --json "$work/matrix.json" --junit "$work/matrix.xml" \
+  --tap "$work/matrix.tap" --markdown "$work/matrix.md" >/dev/null 2>&1 && fail "a server that cannot be used is a good one"
+# As one run, for the readers.
+/usr/bin/python3 - "$work/matrix.json" "$work/run.json" <<'PYTHON'
+import collections, json, sys
+matrix = json.load(open(sys.argv[1]))
+runs = [target["run"] for target in matrix["targets"]]
+total = lambda name: sum((collections.Counter(run[name]) for run in runs), collections.Counter())
+json.dump(matrix | {
+    "outcomes": sum((run["outcomes"] for run in runs), []), "trouble": "",
+    "troubles": sum(run["trouble"] != "" for run in runs),
+    "tally": {verdict: total("tally")[verdict] for verdict in runs[0]["tally"]},
+    "failures": {kind: total("failures")[kind] for kind in runs[0]["failures"]},
+}, open(sys.argv[2], "w"))
+assert len(runs) == 2 and runs[1]["trouble"] != "", runs
+PYTHON
+validate junit_is_valid "$work/matrix.xml" matrix
+validate tap_is_valid "$work/matrix.tap" matrix
+validate markdown_is_valid "$work/matrix.md" matrix
+grep --quiet '<testsuite id="1" package="nbdspec" name="&lt;b' "$work/matrix.xml" || fail "a server has no suite"
+sed 's/ package="nbdspec"//' "$work/matrix.xml" >"$work/wrong"
+refuse junit_is_valid "suites without a package"
+sed 's/^not ok/ok/' "$work/matrix.tap" >"$work/wrong"
+refuse tap_is_valid "a server that cannot be used and passes"
+sed 's/<table>//' "$work/matrix.md" >"$work/wrong"
+refuse markdown_is_valid "a table that only ends"
+
+# --- What is wrong is refused ---
+cp "$work/sample.json" "$work/run.json"
 
 sed 's/"verdict": "fail"/"verdict": "bad"/' "$work/sample.json" >"$work/wrong"
 refuse json_is_valid "a verdict that there is not"

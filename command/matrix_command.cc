@@ -106,8 +106,8 @@ class MatrixRunner {
 
   // Returns the exit code.
   ExitOrRefusal Run() {
-    if (const std::string why = Write(/*is_finished=*/false); !why.empty()) {
-      return Refuse(why);  // Before anything is found that could be lost.
+    if (const auto written = Write(/*is_finished=*/false); !written) {
+      return Refuse(written.error());  // Before anything is found that could be lost.
     }
     const int processors = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
     const int thread_count = options_.targets_at_once > 0 ? options_.targets_at_once : processors;
@@ -117,12 +117,9 @@ class MatrixRunner {
     }
     threads.clear();
     ShowProgress("");
-    const std::string why = Write(/*is_finished=*/true);
-    const bool takes_stdout = options_.json_file == "-" || options_.html_file == "-";
-    reports::TextOptions text_options = TextOptionsFrom(options_);
-    text_options.color = text_options.color && !takes_stdout;
-    NBDSPEC_RETURN_IF_ERROR(PrintText(reports::RenderText(matrix_, text_options), takes_stdout ? stderr : stdout));
-    return why.empty() ? ExitOrRefusal(matrix_.exit) : Refuse(why, reports::ExitCode::kOurError);
+    const auto written = Write(/*is_finished=*/true);
+    NBDSPEC_RETURN_IF_ERROR(PrintReport(matrix_, options_));
+    return written ? ExitOrRefusal(matrix_.exit) : Refuse(written.error(), reports::ExitCode::kOurError);
   }
 
  private:
@@ -147,19 +144,11 @@ class MatrixRunner {
     }
   }
 
-  // Writes what is known to the files that were asked for. Returns a sentence where one cannot be written.
-  std::string Write(bool is_finished) {
+  // Writes what is known to the files that were asked for. Errors: a sentence.
+  std::expected<void, std::string> Write(bool is_finished) {
     matrix_.exit = ExitFor(matrix_);
     matrix_.duration_ms = std::chrono::duration<double, std::milli>(Progress::Clock::now() - start_).count();
-    using Render = std::string (*)(const reports::Matrix& matrix);
-    std::string why;
-    for (const auto& [file, render] : {std::pair<const std::string&, Render>(options_.json_file, reports::RenderJson),
-                                       {options_.html_file, reports::RenderHtml}}) {
-      const bool is_wanted = !file.empty() && (is_finished || (file != "-" && IsPlain(file)));
-      const std::string trouble = is_wanted ? WriteOutput(file, render(matrix_)) : "";
-      why = trouble.empty() ? why : trouble;
-    }
-    return why;
+    return WriteReports(matrix_, options_, is_finished);
   }
 
   std::vector<Line> lines_;

@@ -19,25 +19,25 @@ namespace nbdspec::command {
 
 namespace {
 
-using Render = std::string (*)(const reports::Run&);
-
+// A report that `options` ask for.
 struct Asked {
-  const char* flag;
+  const OptionRow* format;
   std::string file;
-  Render render;  // nullptr: it is written while the run goes.
 };
 
-// The reports that `options` ask for.
 std::vector<Asked> AskedOf(const Options& options) {
   std::vector<Asked> asked;
   for (const OptionRow& row : AllOptions()) {
     const auto* const member = std::get_if<std::string Options::*>(&row.member);
     if (member != nullptr && row.render != nullptr && !(options.**member).empty()) {
-      asked.push_back({row.name, options.**member, row.render});
+      asked.push_back({&row, options.**member});
     }
   }
   return asked;
 }
+
+std::string RenderAs(const OptionRow& format, const reports::Run& run) { return format.render(run); }
+std::string RenderAs(const OptionRow& format, const reports::Matrix& matrix) { return format.render_matrix(matrix); }
 
 // What writes to standard output besides the text.
 bool TakesStdout(const Options& options) {
@@ -45,15 +45,38 @@ bool TakesStdout(const Options& options) {
          std::ranges::any_of(AskedOf(options), [](const Asked& asked) { return asked.file == "-"; });
 }
 
+template <typename Reported>
+std::expected<void, std::string> Write(const Reported& reported, const Options& options, bool is_finished) {
+  std::expected<void, std::string> written;
+  for (const auto& [format, file] : AskedOf(options)) {
+    const bool is_wanted = is_finished || (file != "-" && IsPlain(file));
+    if (std::string why = is_wanted ? WriteOutput(file, RenderAs(*format, reported)) : ""; !why.empty()) {
+      written = std::unexpected(std::move(why));
+    }
+  }
+  return written;
+}
+
+template <typename Reported>
+std::expected<void, Refusal> PrintAsText(const Reported& reported, const Options& options) {
+  const bool takes_stdout = TakesStdout(options);
+  reports::TextOptions text_options = TextOptionsFrom(options);
+  text_options.color = text_options.color && !takes_stdout;
+  return PrintText(reports::RenderText(reported, text_options), takes_stdout ? stderr : stdout);
+}
+
 }  // namespace
 
 std::expected<void, Refusal> RefuseSharedFiles(const Options& options) {
-  std::vector<Asked> asked = AskedOf(options);
+  std::vector<std::pair<const char*, std::string>> files;
+  for (const auto& [format, file] : AskedOf(options)) {
+    files.emplace_back(format->name, file);
+  }
   if (!options.ndjson_file.empty()) {
-    asked.push_back({"--ndjson", options.ndjson_file, nullptr});
+    files.emplace_back("--ndjson", options.ndjson_file);
   }
   std::map<std::string, const char*> flag_of_file;
-  for (const auto& [flag, file, render] : asked) {
+  for (const auto& [flag, file] : files) {
     const auto [other, is_new] = flag_of_file.emplace(file, flag);
     if (!is_new) {
       return Refuse(fmt::format("{} and {} name the same file: give each its own", other->second, flag));
@@ -65,21 +88,17 @@ std::expected<void, Refusal> RefuseSharedFiles(const Options& options) {
 bool AsksForFiles(const Options& options) { return !AskedOf(options).empty(); }
 
 std::expected<void, std::string> WriteReports(const reports::Run& run, const Options& options, bool is_finished) {
-  std::expected<void, std::string> written;
-  for (const auto& [flag, file, render] : AskedOf(options)) {
-    const bool is_wanted = is_finished || (file != "-" && IsPlain(file));
-    if (std::string why = is_wanted ? WriteOutput(file, render(run)) : ""; !why.empty()) {
-      written = std::unexpected(std::move(why));
-    }
-  }
-  return written;
+  return Write(run, options, is_finished);
+}
+std::expected<void, std::string> WriteReports(const reports::Matrix& matrix, const Options& options, bool is_finished) {
+  return Write(matrix, options, is_finished);
 }
 
 std::expected<void, Refusal> PrintReport(const reports::Run& run, const Options& options) {
-  const bool takes_stdout = TakesStdout(options);
-  reports::TextOptions text_options = TextOptionsFrom(options);
-  text_options.color = text_options.color && !takes_stdout;
-  return PrintText(reports::RenderText(run, text_options), takes_stdout ? stderr : stdout);
+  return PrintAsText(run, options);
+}
+std::expected<void, Refusal> PrintReport(const reports::Matrix& matrix, const Options& options) {
+  return PrintAsText(matrix, options);
 }
 
 reports::TextOptions TextOptionsFrom(const Options& options) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The reports of a run that a command line asks for: a file for each option that names a format (OptionRow::render),
-// and text. Whatever makes or reads a run writes them here.
+// The reports of a run, or of a matrix of runs, that a command line asks for: a file for each option that names a
+// format (OptionRow::render), and text. Whatever makes or reads one writes them here.
 
 #pragma once
 
@@ -11,6 +11,7 @@
 
 #include "command/command_table.h"
 #include "command/output.h"
+#include "reports/model/matrix.h"
 #include "reports/model/run.h"
 #include "reports/render/render.h"
 
@@ -24,10 +25,12 @@ bool AsksForFiles(const Options& options);
 // Writes each report that goes to a file, even if another cannot be written. While a run is not finished, only to files
 // that can be replaced. Errors: a sentence.
 std::expected<void, std::string> WriteReports(const reports::Run& run, const Options& options, bool is_finished);
+std::expected<void, std::string> WriteReports(const reports::Matrix& matrix, const Options& options, bool is_finished);
 
-// Prints the run as text on standard output, or on standard error where a report takes standard output.
+// Prints it as text on standard output, or on standard error where a report takes standard output.
 // Errors: it cannot be printed; a reader who closed the pipe is none.
 std::expected<void, Refusal> PrintReport(const reports::Run& run, const Options& options);
+std::expected<void, Refusal> PrintReport(const reports::Matrix& matrix, const Options& options);
 
 // How options want text. To standard output, unless it goes elsewhere.
 reports::TextOptions TextOptionsFrom(const Options& options);

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "reports/render/bars.h"
 #include "reports/render/html.h"
 #include "reports/render/printable.h"
 #include "reports/render/render.h"
@@ -78,65 +79,33 @@ std::string Exchange(const std::vector<Message>& messages, std::size_t messages_
 
 // --- Bars ---
 
-struct Scale {
-  std::uint64_t begin = 0;
-  std::uint64_t end = 1;
+constexpr double kUnits = 1000;  // The width of a bar.
 
-  // In [0, kUnits].
-  [[nodiscard]] double At(std::uint64_t offset) const {
-    const std::uint64_t inside = std::clamp(offset, begin, end) - begin;
-    return kUnits * static_cast<double>(inside) / static_cast<double>(end - begin);
-  }
-  static constexpr double kUnits = 1000;
-};
-
-// From the first byte that somebody speaks of to the last; an export is as long as it is.
-Scale ScaleOf(const std::vector<Bar>& bars) {
-  Scale scale{.begin = UINT64_MAX, .end = 0};
-  for (const Bar& bar : bars) {
-    for (const Stretch& stretch : bar.who == "export" ? std::vector<Stretch>{} : bar.stretches) {
-      scale.begin = std::min(scale.begin, stretch.begin);
-      scale.end = std::max(scale.end, stretch.end);
-    }
-  }
-  return scale.begin < scale.end ? scale : Scale{};
+double PositionOf(std::uint64_t offset, const BarScale& scale) {
+  const std::uint64_t inside = std::clamp(offset, scale.begin, scale.end) - scale.begin;
+  return kUnits * static_cast<double>(inside) / static_cast<double>(scale.end - scale.begin);
 }
 
-std::string_view ClassOf(std::string_view said) {
-  return said.empty()                         ? "only"
-         : said == "data"                     ? "data"
-         : said == "zero" || said == "zeroes" ? "zero"
-         : said == "hole"                     ? "hole"
-         : said == "hole, zero"               ? "hole-zero"
-         : said == "not zero"                 ? "wrong"
-                                              : "other";
+std::string_view ClassOf(BarKind kind) {
+  constexpr std::array<std::string_view, kBarKindCount> kClasses = {"data",      "hole",  "zero",
+                                                                    "hole-zero",  // In its order.
+                                                                    "only",      "wrong", "other"};
+  return kClasses.at(static_cast<std::size_t>(kind));
 }
 
-std::string TextOf(const Stretch& stretch) {
-  return fmt::format("[{}, {}){}{}", stretch.begin, stretch.end, stretch.said.empty() ? "" : " ", stretch.said);
-}
-
-std::string DrawnBar(const Bar& bar, const Scale& scale) {
-  constexpr double kWidthMin = 3;  // Else a byte of a gigabyte would not show.
-  constexpr std::size_t kListedMax = 6;
-  const bool has_titles = bar.stretches.size() > kListedMax;  // For what is not listed.
+std::string DrawnBar(const Bar& bar, const BarScale& scale) {
+  constexpr double kWidthMin = 3;                                   // Else a byte of a gigabyte would not show.
+  const bool has_titles = bar.stretches.size() > kStretchesListed;  // For what is not listed.
   std::string rects;
-  std::string list;
-  for (std::size_t i = 0; i < bar.stretches.size(); ++i) {
-    const Stretch& stretch = bar.stretches[i];
-    const double x = scale.At(stretch.begin);
-    const double width = std::max(kWidthMin, scale.At(stretch.end) - x);
-    rects += fmt::format(R"(<rect class="{}{}" x="{:.1f}" y="1" width="{:.1f}" height="18">{}</rect>)",
-                         ClassOf(stretch.said), stretch.is_judged ? " is-judged" : "",
-                         std::min(x, Scale::kUnits - kWidthMin), width,
-                         has_titles ? fmt::format("<title>{}</title>", Html(TextOf(stretch))) : "");
-    if (i < kListedMax) {
-      list += (i == 0 ? "" : "; ") + TextOf(stretch);
-    }
+  for (const Stretch& stretch : bar.stretches) {
+    const double x = PositionOf(stretch.begin, scale);
+    const double width = std::max(kWidthMin, PositionOf(stretch.end, scale) - x);
+    rects +=
+        fmt::format(R"(<rect class="{}{}" x="{:.1f}" y="1" width="{:.1f}" height="18">{}</rect>)",
+                    ClassOf(KindOf(stretch)), stretch.is_judged ? " is-judged" : "", std::min(x, kUnits - kWidthMin),
+                    width, has_titles ? fmt::format("<title>{}</title>", Html(ListOf({"", {stretch}}))) : "");
   }
-  if (has_titles) {
-    list += fmt::format("; and {} more", bar.stretches.size() - kListedMax);
-  }
+  const std::string list = ListOf(bar);
   return fmt::format(
       "<div class=\"bar\"><span class=\"who\">{}</span><svg viewBox=\"0 0 1000 20\" preserveAspectRatio=\"none\" "
       "role=\"img\" aria-label=\"{}\">{}</svg><span class=\"list mono\">{}</span></div>\n",
@@ -147,7 +116,7 @@ std::string Bars(const std::vector<Bar>& bars) {
   if (bars.empty()) {
     return "";
   }
-  const Scale scale = ScaleOf(bars);
+  const BarScale scale = ScaleOf(bars);
   std::string out = "<h4>The bytes, to scale</h4>\n<figure class=\"bars\">\n";
   for (const Bar& bar : bars) {
     out += DrawnBar(bar, scale);

@@ -77,6 +77,16 @@ std::string RenderText(const Matrix& matrix, const TextOptions& options);
 // For programs: see docs/json.md.
 std::string RenderJson(const Matrix& matrix);
 
+// For CI: a <testsuite> for each run.
+std::string RenderJunit(const Matrix& matrix);
+
+// For harnesses: the tests of all runs, each named with its server. A run that ended early is a test that fails.
+std::string RenderTap(const Matrix& matrix);
+
+// For job summaries: a line for each run, the grid of what did not come out well somewhere, and what failed or warns of
+// each run. As long as that of one run at most.
+std::string RenderMarkdown(const Matrix& matrix);
+
 // For people in a browser: all runs as one grid, and what failed or warns in short. A run of 16 servers by 400 checks
 // has less than 2 MB.
 std::string RenderHtml(const Matrix& matrix);
@@ -87,9 +97,9 @@ std::string RenderHtml(const Matrix& matrix);
 std::string OutcomeHeading(const Outcome& outcome, const TextOptions& options);
 
 // A labelled line or more for everything there is to say: clause, harm, note, spec, link, sent, allowed, saw, place,
-// stock, talk, stderr, replay. In talk "->" marks what was judged, "?" what asked for it. Unless verbose, only what is
-// near to that, the ends of other long ones, and neither talk nor stderr for a warn. Only link and replay, which are
-// for copying, may be wider than the columns.
+// stock, bytes, talk, stderr, replay. In bytes "^" marks what was judged, in talk "->" marks what was judged, "?" what
+// asked for it. Unless verbose, only what is near to that, the ends of other long ones, and neither talk nor stderr for
+// a warn. Only link and replay, which are for copying, may be wider than the columns.
 std::string OutcomeDetails(const Outcome& outcome, const TextOptions& options);
 
 // Why an outcome is n/a or skip, in one line.

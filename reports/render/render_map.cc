@@ -5,11 +5,13 @@
 #include <algorithm>
 #include <array>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <pugixml.hpp>
 #include <sstream>
 #include <string_view>
 #include <vector>
 
+#include "reports/render/bars.h"
 #include "reports/render/printable.h"
 #include "reports/render/render.h"
 
@@ -22,50 +24,25 @@ constexpr std::size_t kKindCount = 4;
 struct Kind {
   std::string_view name;  // As `nbdinfo --map` has it.
   std::string_view meaning;
-  std::string_view glyph;
   std::string_view color;  // In SVG.
 };
-constexpr std::array<Kind, kKindCount> kKinds = {{{"data", "data", "█", "#2b6cb0"},
-                                                  {"hole", "a hole that need not read as zeroes", "▒", "#d69e2e"},
-                                                  {"zero", "zeroes that are allocated", "░", "#a0aec0"},
-                                                  {"hole,zero", "a hole that reads as zeroes", "·", "#edf2f7"}}};
-constexpr std::string_view kMixed = "▓";  // Data and something else.
+constexpr std::array<Kind, kKindCount> kKinds = {{{"data", "data", "#2b6cb0"},
+                                                  {"hole", "a hole that need not read as zeroes", "#d69e2e"},
+                                                  {"zero", "zeroes that are allocated", "#a0aec0"},
+                                                  {"hole,zero", "a hole that reads as zeroes", "#edf2f7"}}};
+
+BarScale ScaleOf(const ExtentMap& map) { return {.begin = 0, .end = std::max<std::uint64_t>(map.size, 1)}; }
 
 std::size_t KindOf(const MappedExtent& extent) { return static_cast<std::size_t>(extent.flags & (kKindCount - 1)); }
 
-using Shares = std::array<std::uint64_t, kKindCount>;  // Bytes of each kind.
-
-std::uint64_t SumOf(const Shares& shares) { return shares[0] + shares[1] + shares[2] + shares[3]; }
-
-// What is known of each of `count` parts of the export, as equal as they can be. Time: extents and parts.
-std::vector<Shares> PartsOf(const ExtentMap& map, std::uint64_t count) {
-  std::vector<Shares> parts(count);
-  const auto begin_of = [&](std::uint64_t part) {
-    return static_cast<std::uint64_t>(static_cast<unsigned __int128>(map.size) * part / count);
-  };
-  std::uint64_t part = 0;
+// The columns of a bar of all of the export.
+std::vector<BarShares> ColumnsOf(const ExtentMap& map, std::uint64_t count) {
+  std::vector<BarPart> parts;
+  parts.reserve(map.extents.size());
   for (const MappedExtent& extent : map.extents) {
-    for (std::uint64_t at = extent.begin; at < extent.end;) {
-      while (begin_of(part + 1) <= at) {
-        ++part;
-      }
-      const std::uint64_t end = std::min(extent.end, begin_of(part + 1));
-      parts[part][KindOf(extent)] += end - at;
-      at = end;
-    }
+    parts.push_back({.begin = extent.begin, .end = extent.end, .kind = static_cast<BarKind>(KindOf(extent))});
   }
-  return parts;
-}
-
-std::string_view GlyphOf(const Shares& shares) {
-  const std::uint64_t all = SumOf(shares);
-  if (all == 0) {
-    return " ";  // Not known.
-  }
-  if (shares[0] > 0) {
-    return shares[0] == all ? kKinds[0].glyph : kMixed;
-  }
-  return kKinds[static_cast<std::size_t>(std::ranges::max_element(shares) - shares.begin())].glyph;
+  return SharesOf(parts, ScaleOf(map), count);
 }
 
 // "1.5 GiB".
@@ -109,13 +86,11 @@ std::string Bars(const ExtentMap& map, std::size_t columns) {
   // Few extents fit on a line; many show more on several.
   const std::uint64_t rows = std::clamp<std::uint64_t>(map.extents.size() / (width / 4), 1, kRowsMax);
   const std::uint64_t cells = std::min(width * rows, map.size);
-  const std::vector<Shares> parts = PartsOf(map, cells);
+  const std::vector<BarShares> parts = ColumnsOf(map, cells);
   std::string text;
   for (std::uint64_t cell = 0; cell < cells; ++cell) {
     if (cell % width == 0) {
-      text += fmt::format("{}{:>{}} ", cell == 0 ? "" : "\n",
-                          Size(static_cast<std::uint64_t>(static_cast<unsigned __int128>(map.size) * cell / cells)),
-                          kLabel - 1);
+      text += fmt::format("{}{:>{}} ", cell == 0 ? "" : "\n", Size(ScaleOf(map).At(cell, cells)), kLabel - 1);
     }
     text += GlyphOf(parts[cell]);
   }
@@ -132,13 +107,13 @@ std::string RenderText(const ExtentMap& map, std::size_t columns, bool every_ext
   const auto totals = TotalsOf(map);
   for (std::size_t kind = 0; kind < kKindCount; ++kind) {
     if (totals[kind].extents > 0) {
-      text += fmt::format("  {} {:<9} {:>12} {:6.2f} %  in {} extent{}: {}\n", kKinds[kind].glyph, kKinds[kind].name,
-                          Size(totals[kind].bytes), Percent(totals[kind].bytes, map.size), totals[kind].extents,
-                          totals[kind].extents == 1 ? "" : "s", kKinds[kind].meaning);
+      text += fmt::format("  {} {:<9} {:>12} {:6.2f} %  in {} extent{}: {}\n", GlyphOf(static_cast<BarKind>(kind)),
+                          kKinds[kind].name, Size(totals[kind].bytes), Percent(totals[kind].bytes, map.size),
+                          totals[kind].extents, totals[kind].extents == 1 ? "" : "s", kKinds[kind].meaning);
     }
   }
   if (totals[0].extents > 0 && map.extents.size() > 1) {
-    text += fmt::format("  {} data and something else\n", kMixed);
+    text += fmt::format("  {} data and something else\n", kMixedGlyph);
   }
   if (every_extent) {
     text += "\n";
@@ -194,10 +169,11 @@ std::string RenderSvg(const ExtentMap& map) {
   add_text(0, 20, Head(map));
   // A column for each part, of the kinds that it has in their shares; those of one kind only are drawn at once.
   const std::uint64_t columns = std::min(kWidth, map.size);
-  const std::vector<Shares> parts = PartsOf(map, columns);
+  const std::vector<BarShares> parts = ColumnsOf(map, columns);
   const double column = columns == 0 ? 0 : static_cast<double>(kWidth) / static_cast<double>(columns);
+  const auto sum_of = [](const BarShares& shares) { return std::reduce(shares.begin(), shares.end()); };
   const auto only_kind = [&](std::uint64_t part, std::size_t kind) {
-    return part < columns && parts[part][kind] > 0 && parts[part][kind] == SumOf(parts[part]);
+    return part < columns && parts[part][kind] > 0 && parts[part][kind] == sum_of(parts[part]);
   };
   for (std::uint64_t part = 0; part < columns;) {
     std::uint64_t end = part + 1;
@@ -206,7 +182,7 @@ std::string RenderSvg(const ExtentMap& map) {
       while (only_kind(part, kind) && only_kind(end, kind)) {
         ++end;
       }
-      const double height = kBar * Percent(parts[part][kind], SumOf(parts[part])) / 100;
+      const double height = kBar * Percent(parts[part][kind], sum_of(parts[part])) / 100;
       if (height > 0) {
         add_box(static_cast<double>(part) * column, y, static_cast<double>(end - part) * column, height, kind);
         y += height;

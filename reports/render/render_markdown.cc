@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "reports/render/matrix_grid.h"
 #include "reports/render/printable.h"
 #include "reports/render/render.h"
 
@@ -96,16 +97,78 @@ std::string Stale(const Run& run) {
   return text.empty() ? "" : fmt::format("**no longer as expected**\n\n{}\n", CodeBlock(text));
 }
 
+// What is wrong with all of the run.
+std::string Trouble(const Run& run) {
+  return run.trouble.empty() ? ""
+                             : fmt::format("**{}**\n\n{}\n", TroubleHeading(run),
+                                           CodeBlock(Shortened(PrintableLines(run.trouble), 10 * kTextBytesMax)));
+}
+
+// `head`, then as many of `parts`, each a whole, as there is room for.
+std::string Joined(std::string head, const std::vector<std::string>& parts) {
+  constexpr std::size_t kRest = 200;  // For the line that says what is left out.
+  std::size_t left_out = 0;
+  for (const std::string& part : parts) {
+    const bool has_room = head.size() + part.size() + kRest <= kMarkdownBytesMax;
+    head += has_room ? part : "";
+    left_out += has_room ? 0 : 1;
+  }
+  return left_out == 0
+             ? head
+             : head + fmt::format("And {} more, for which there is no room here; the other reports have them.\n",
+                                  left_out);
+}
+
+// As HTML: no text that a peer chose can end a cell of it.
+std::string Table(const std::vector<std::vector<std::string>>& rows) {
+  std::string out = "<table>\n";
+  for (const auto& row : rows) {
+    out += "<tr>";
+    for (const std::string& cell : row) {
+      out += fmt::format("<{0}>{1}</{0}>", &row == &rows.front() ? "th" : "td", cell);
+    }
+    out += "</tr>\n";
+  }
+  return rows.size() > 1 ? out + "</table>\n\n" : "";
+}
+
+std::string Code(std::string_view text) {
+  return fmt::format("<code>{}</code>", HtmlText(Shortened(Printable(text), kTextBytesMax)));
+}
+
+std::string Servers(const Matrix& matrix) {
+  std::vector<std::vector<std::string>> rows = {{"", "server", "", "how it came out"}};
+  for (const auto& [name, run] : matrix.runs) {
+    rows.push_back({std::to_string(rows.size()), Code(name), Code(run.target), HtmlText(ExitLine(run))});
+  }
+  return Table(rows);
+}
+
+// The checks of which some run has something to tell.
+std::string Grid(const Matrix& matrix) {
+  std::vector<std::vector<std::string>> rows = {{"check"}};
+  for (std::size_t i = 1; i <= matrix.runs.size(); ++i) {
+    rows.front().push_back(std::to_string(i));
+  }
+  for (const GridRow& row : GridRowsOf(matrix)) {
+    if (IsTelling(row)) {
+      std::vector<std::string>& cells = rows.emplace_back();
+      cells.push_back(Code(row.first().id));
+      for (const Outcome* const outcome : row.outcomes) {
+        cells.emplace_back(CellOf(outcome).meaning);
+      }
+    }
+  }
+  return Table(rows);
+}
+
 }  // namespace
 
 std::string RenderMarkdown(const Run& run) {
-  std::string out =
+  const std::string head =
       fmt::format("## nbdspec: {}\n\n**{}** {}\n\n", CodeSpan(Shortened(Printable(run.target), kTextBytesMax)),
-                  ExitLine(run), CountsLine(run, /*color=*/false));
-  if (!run.trouble.empty()) {
-    out += fmt::format("**{}**\n\n{}\n", TroubleHeading(run),
-                       CodeBlock(Shortened(PrintableLines(run.trouble), 10 * kTextBytesMax)));
-  }
+                  ExitLine(run), CountsLine(run, /*color=*/false)) +
+      Trouble(run);
   std::vector<std::string> parts;
   for (const Outcome* const outcome : WorstFirst(run)) {
     parts.push_back(TextOf(*outcome));
@@ -115,17 +178,24 @@ std::string RenderMarkdown(const Run& run) {
       parts.push_back(std::move(part));
     }
   }
-  constexpr std::size_t kRest = 200;  // For the line that says what is left out.
-  std::size_t left_out = 0;
-  for (const std::string& part : parts) {
-    const bool has_room = out.size() + part.size() + kRest <= kMarkdownBytesMax;
-    out += has_room ? part : "";
-    left_out += has_room ? 0 : 1;
+  return Joined(head, parts);
+}
+
+std::string RenderMarkdown(const Matrix& matrix) {
+  const std::string head = fmt::format("## nbdspec: {}\n\n**{}**\n\n",
+                                       Counted(static_cast<int>(matrix.runs.size()), "server"), ExitLine(matrix));
+  std::vector<std::string> parts = {Servers(matrix), Grid(matrix)};
+  for (const auto& [name, run] : matrix.runs) {
+    std::string title =
+        fmt::format("### {}\n\n", CodeSpan(Shortened(Printable(name), kTextBytesMax))) + Trouble(run) + Stale(run);
+    for (const Outcome* const outcome : WorstFirst(run)) {
+      parts.push_back(std::exchange(title, "") + TextOf(*outcome));
+    }
+    if (!title.empty() && run.exit != ExitCode::kSuccess) {
+      parts.push_back(title);
+    }
   }
-  return left_out == 0
-             ? out
-             : out + fmt::format("And {} more, for which there is no room here; the other reports have them.\n",
-                                 left_out);
+  return Joined(head, parts);
 }
 
 }  // namespace nbdspec::reports

@@ -54,6 +54,24 @@ TEST(RenderMarkdown, NothingBreaksOut) {
   }
 }
 
+TEST(RenderMarkdown, NothingBreaksOutOfAMatrix) {
+  std::mt19937 random(15);
+  const std::regex ours(
+      R"re(|## nbdspec: 2 servers|\*\*Exit [0-9]+: [^<>\n]*\*\*|<table>|</table>|### (`+) [^\n]* \1|</details>|)re"
+      R"re(<tr>(<t[hd]>(<code>[^<>]*</code>|[^<>]*)</t[hd]>)+</tr>|\*\*The run ended early:\*\*|)re"
+      R"re(\*\*no longer as expected\*\*|<details><summary><b>[a-z]+</b> MUST <code>[^<>]*</code> [^<>]*</summary>)re");
+  for (const std::string& nasty : {std::string("```\n</td></table>\n\n# x | y"), std::string("`` ` ```` `"),
+                                   std::string("</code><img src=x> @all"), RandomBytes(random, 200)}) {
+    const Matrix matrix{.runs = {{.name = nasty, .run = HostileRun(nasty)}, {.name = nasty, .run = HostileRun(nasty)}}};
+    const std::string text = RenderMarkdown(matrix);
+    EXPECT_EQ(PrintableLines(text), text);
+    EXPECT_TRUE(text.contains("<td>flaky</td>")) << text;
+    for (const std::string& line : LinesOutsideOfCode(text)) {
+      EXPECT_TRUE(std::regex_match(line, ours)) << line;
+    }
+  }
+}
+
 TEST(RenderMarkdown, WorstComesFirstAndPassesAreCounted) {
   auto run = HostileRun("a.b");
   run.outcomes[1].expectation.overlay = run.outcomes[5].expectation.overlay = Overlay::kNone;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "reports/render/matrix_grid.h"
 #include "reports/render/paint.h"
 #include "reports/render/printable.h"
 #include "reports/render/render.h"
@@ -18,26 +19,24 @@
 namespace nbdspec::reports {
 namespace {
 
-// A cell of the grid: one outcome.
-struct Cell {
-  char sign;
-  std::string_view meaning;
-  Paint paint;
-};
+constexpr GridCell kExpectedCell = {'x', "expected", Paint::kFaint};
+constexpr GridCell kStaleCell = {'!', "no longer as expected", Paint::kBad};
+constexpr GridCell kMissingCell = {' ', "", Paint::kFaint};
+constexpr std::array<GridCell, kVerdictCount> kCells = {{{'.', "pass", Paint::kGood},  // In the order of Verdict.
+                                                         {'F', "fail", Paint::kBad},
+                                                         {'w', "warn", Paint::kWarning},
+                                                         {'-', "n/a", Paint::kFaint},
+                                                         {'s', "skip", Paint::kFaint},
+                                                         {'?', "inconclusive", Paint::kBad},
+                                                         {'~', "flaky", Paint::kBad}}};
 
-constexpr Cell kExpectedCell = {'x', "expected", Paint::kFaint};
-constexpr Cell kStaleCell = {'!', "no longer as expected", Paint::kBad};
-constexpr Cell kMissingCell = {' ', "", Paint::kFaint};
-constexpr std::array<Cell, kVerdictCount> kCells = {{{'.', "pass", Paint::kGood},  // In the order of Verdict.
-                                                     {'F', "fail", Paint::kBad},
-                                                     {'w', "warn", Paint::kWarning},
-                                                     {'-', "n/a", Paint::kFaint},
-                                                     {'s', "skip", Paint::kFaint},
-                                                     {'?', "inconclusive", Paint::kBad},
-                                                     {'~', "flaky", Paint::kBad}}};
+}  // namespace
 
-const Cell& CellOf(const Outcome& outcome) {
-  switch (outcome.expectation.overlay) {
+const GridCell& CellOf(const Outcome* outcome) {
+  if (outcome == nullptr) {
+    return kMissingCell;
+  }
+  switch (outcome->expectation.overlay) {
     case Overlay::kExpected:
       return kExpectedCell;
     case Overlay::kStale:
@@ -45,33 +44,30 @@ const Cell& CellOf(const Outcome& outcome) {
     case Overlay::kNone:
       break;
   }
-  return kCells.at(static_cast<std::size_t>(outcome.verdict));
+  return kCells.at(static_cast<std::size_t>(outcome->verdict));
 }
 
-struct Row {
-  std::string id;
-  std::vector<const Cell*> cells;  // One for each run.
-};
-
-// A row for each check that has something to tell of some run, or for every check; in the order of the runs.
-std::vector<Row> RowsOf(const Matrix& matrix, bool all) {
-  std::vector<Row> rows;
-  std::map<std::string, std::size_t> row_of_id;
+std::vector<GridRow> GridRowsOf(const Matrix& matrix) {
+  std::vector<GridRow> rows;
+  std::map<std::string_view, std::size_t> row_of_id;
   for (std::size_t column = 0; column < matrix.runs.size(); ++column) {
     for (const Outcome& outcome : matrix.runs[column].run.outcomes) {
       const auto [found, is_new] = row_of_id.emplace(outcome.id, rows.size());
       if (is_new) {
-        rows.push_back({.id = outcome.id, .cells = std::vector(matrix.runs.size(), &kMissingCell)});
+        rows.push_back({.outcomes = std::vector<const Outcome*>(matrix.runs.size(), nullptr)});
       }
-      rows[found->second].cells[column] = &CellOf(outcome);
+      rows[found->second].outcomes[column] = &outcome;
     }
   }
-  std::erase_if(rows, [&](const Row& row) {
-    return !all && std::ranges::all_of(row.cells,
-                                       [](const Cell* cell) { return std::string_view(".-s ").contains(cell->sign); });
-  });
   return rows;
 }
+
+bool IsTelling(const GridRow& row) {
+  return std::ranges::any_of(
+      row.outcomes, [](const Outcome* outcome) { return !std::string_view(".-s ").contains(CellOf(outcome).sign); });
+}
+
+namespace {
 
 std::string Grid(const Matrix& matrix, const TextOptions& options) {
   const std::size_t width = std::to_string(matrix.runs.size()).size() + 1;
@@ -80,20 +76,24 @@ std::string Grid(const Matrix& matrix, const TextOptions& options) {
     out += fmt::format("{:>{}}", i, width);
   }
   out += "\n";
-  std::vector<const Cell*> used;
-  for (const Row& row : RowsOf(matrix, options.verbose)) {
+  std::vector<const GridCell*> used;
+  for (const GridRow& row : GridRowsOf(matrix)) {
+    if (!options.verbose && !IsTelling(row)) {
+      continue;
+    }
     out += " ";
-    for (const Cell* const cell : row.cells) {
+    for (const Outcome* const outcome : row.outcomes) {
+      const GridCell* const cell = &CellOf(outcome);
       out += std::string(width - 1, ' ') + Painted(cell->paint, std::string(1, cell->sign), options.color);
       if (std::ranges::find(used, cell) == used.end() && cell != &kMissingCell) {
         used.push_back(cell);
       }
     }
-    out += "  " + Printable(row.id) + "\n";
+    out += "  " + Printable(row.first().id) + "\n";
   }
   std::vector<std::string> legend;
   std::ranges::transform(used, std::back_inserter(legend),
-                         [](const Cell* cell) { return fmt::format("{} {}", cell->sign, cell->meaning); });
+                         [](const GridCell* cell) { return fmt::format("{} {}", cell->sign, cell->meaning); });
   return legend.empty() ? "" : fmt::format("{}\n  {}\n", out, fmt::join(legend, "   "));
 }
 

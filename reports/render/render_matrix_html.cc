@@ -3,7 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cstddef>
 #include <map>
 #include <set>
@@ -12,41 +11,13 @@
 #include <vector>
 
 #include "reports/render/html.h"
+#include "reports/render/matrix_grid.h"
 #include "reports/render/render.h"
 
 namespace nbdspec::reports {
 namespace {
 
 bool IsShown(const Outcome& outcome) { return IsFailure(outcome.verdict) || outcome.verdict == Verdict::kWarn; }
-
-// A check, and what each run has of it: nullptr where it was not asked.
-struct Row {
-  std::vector<const Outcome*> cells;
-
-  [[nodiscard]] const Outcome& first() const {
-    return **std::ranges::find_if(cells, [](const Outcome* each) { return each != nullptr; });
-  }
-  [[nodiscard]] bool differs() const {
-    return std::ranges::any_of(
-        cells, [&](const Outcome* each) { return each == nullptr || each->verdict != first().verdict; });
-  }
-};
-
-// In the order of the runs.
-std::vector<Row> RowsOf(const Matrix& matrix) {
-  std::vector<Row> rows;
-  std::map<std::string_view, std::size_t> row_of_id;
-  for (std::size_t column = 0; column < matrix.runs.size(); ++column) {
-    for (const Outcome& outcome : matrix.runs[column].run.outcomes) {
-      const auto [found, is_new] = row_of_id.emplace(outcome.id, rows.size());
-      if (is_new) {
-        rows.push_back({.cells = std::vector<const Outcome*>(matrix.runs.size(), nullptr)});
-      }
-      rows[found->second].cells[column] = &outcome;
-    }
-  }
-  return rows;
-}
 
 // Where each outcome that is shown stands.
 using Places = std::map<const Outcome*, std::string>;
@@ -76,10 +47,10 @@ std::string Cell(const Outcome* outcome, const Places& places) {
                      place == places.end() ? word : fmt::format("<a href=\"#{}\">{}</a>", place->second, word));
 }
 
-std::string RowOf(const Row& row, const Places& places) {
+std::string RowOf(const GridRow& row, const Places& places) {
   std::set<std::string_view> verdicts;
   std::string cells;
-  for (const Outcome* const outcome : row.cells) {
+  for (const Outcome* const outcome : row.outcomes) {
     cells += Cell(outcome, places);
     if (outcome != nullptr) {
       verdicts.insert(ClassOf(outcome->verdict));
@@ -98,7 +69,7 @@ std::string RowOf(const Row& row, const Places& places) {
 }
 
 std::string Grid(const Matrix& matrix, const Places& places) {
-  const std::vector<Row> rows = RowsOf(matrix);
+  const std::vector<GridRow> rows = GridRowsOf(matrix);
   if (rows.empty()) {
     return "";
   }
@@ -112,7 +83,7 @@ std::string Grid(const Matrix& matrix, const Places& places) {
     out += fmt::format("<th scope=\"col\">{}</th>", Html(each.name));
   }
   out += "</tr></thead>\n<tbody>\n";
-  for (const Row& row : rows) {
+  for (const GridRow& row : rows) {
     out += RowOf(row, places);
   }
   return out + "</tbody>\n</table>\n</div>\n</section>\n";

@@ -54,8 +54,9 @@ std::string YamlOf(const Outcome& outcome) {
 // In a description a # begins a directive.
 std::string Description(std::string_view text) { return Escaped(Printable(text), '#'); }
 
-std::string LineOf(const Outcome& outcome, std::size_t number) {
-  const std::string rest = fmt::format("ok {} - {}", number, Description(outcome.id));
+// `whose`: what stands before the name of each test.
+std::string LineOf(const Outcome& outcome, std::size_t number, std::string_view whose) {
+  const std::string rest = fmt::format("ok {} - {}{}", number, Description(whose), Description(outcome.id));
   switch (outcome.verdict) {
     case Verdict::kPass:
       return rest + "\n";
@@ -77,22 +78,39 @@ std::string LineOf(const Outcome& outcome, std::size_t number) {
   return fmt::format("not {}{}\n{}", rest, directive, YamlOf(outcome));
 }
 
+std::string LinesOf(const Run& run, std::string_view whose, std::size_t& number) {
+  std::string out;
+  for (const Outcome& outcome : run.outcomes) {
+    out += LineOf(outcome, ++number, whose);
+  }
+  for (const StaleEntry& entry : run.stale) {
+    const std::string text = fmt::format("{}{}: {}: {}", whose, entry.place, entry.id, entry.why);
+    out += fmt::format("not ok {} - {}\n", ++number, Description(text));
+  }
+  return out;
+}
+
 }  // namespace
 
 std::string RenderTap(const Run& run) {
-  std::string out =
-      fmt::format("TAP version 13\n# {} {}: {}\n", Printable(run.tool), Printable(run.version), Printable(run.target));
-  out += fmt::format("1..{}\n", run.outcomes.size() + run.stale.size());
   std::size_t number = 0;
-  for (const Outcome& outcome : run.outcomes) {
-    out += LineOf(outcome, ++number);
-  }
-  for (const StaleEntry& entry : run.stale) {
-    const std::string text = fmt::format("{}: {}: {}", entry.place, entry.id, entry.why);
-    out += fmt::format("not ok {} - {}\n", ++number, Description(text));
-  }
-  out += fmt::format("# {}\n", ExitLine(run));
+  const std::string lines = LinesOf(run, "", number);
+  std::string out = fmt::format("TAP version 13\n# {} {}: {}\n1..{}\n{}# {}\n", Printable(run.tool),
+                                Printable(run.version), Printable(run.target), number, lines, ExitLine(run));
   return run.trouble.empty() ? out : out + fmt::format("Bail out! {}\n", Printable(run.trouble));
+}
+
+std::string RenderTap(const Matrix& matrix) {
+  std::string lines;
+  std::size_t number = 0;
+  for (const auto& [name, run] : matrix.runs) {
+    lines += fmt::format("# {}: {}\n", Printable(name), Printable(run.target)) + LinesOf(run, name + ": ", number);
+    // To bail out would end the tests of the others, too.
+    lines +=
+        run.trouble.empty() ? "" : fmt::format("not ok {} - {}\n", ++number, Description(name + ": " + run.trouble));
+  }
+  return fmt::format("TAP version 13\n# {} {}\n1..{}\n{}# {}\n", Printable(matrix.tool), Printable(matrix.version),
+                     number, lines, ExitLine(matrix));
 }
 
 }  // namespace nbdspec::reports

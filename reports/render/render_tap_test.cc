@@ -76,6 +76,17 @@ TEST(RenderTap, AnyBytesGiveNothingButOurLines) {
   }
 }
 
+TEST(RenderTap, AMatrixIsTheTestsOfItsRuns) {
+  Matrix matrix{.runs = {{.name = "a # todo", .run = RunOf(Verdict::kFail, "x")},
+                         {.name = "b", .run = RunOf(Verdict::kPass, "x")}}};
+  matrix.runs[1].run.trouble = "gone";
+  const std::string text = RenderTap(matrix);
+  EXPECT_TRUE(text.contains("\n1..3\n")) << text;
+  EXPECT_TRUE(text.contains("\nnot ok 1 - a \\# todo: x\n")) << text;
+  EXPECT_TRUE(text.contains("\nok 2 - b: x\nnot ok 3 - b: gone\n")) << text;
+  EXPECT_FALSE(text.contains("Bail out")) << text;
+}
+
 TEST(RenderTap, RunThatEndedEarlyBailsOut) {
   EXPECT_TRUE(RenderTap(HostileRun("x\ny")).ends_with("\nBail out! x\\ny\n"));
   EXPECT_EQ(RenderTap(RunOf(Verdict::kPass, "x")).find("Bail out!"), std::string::npos);

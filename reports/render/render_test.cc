@@ -143,6 +143,47 @@ TEST(RenderText, WorstComesFirstAndMustBeforeShould) {
   EXPECT_LT(Find(text, "z.flaky"), Find(text, "WARN  MUST  z.warn"));
 }
 
+TEST(RenderText, WhatIsSaidOfBytesIsDrawnToScaleWithWhatWasJudged) {
+  auto run = RunOf({Make("a.b", Verdict::kFail)});
+  run.outcomes[0].evidence.bars = {
+      {.who = "asked", .stretches = {{.begin = 4096, .end = 8192}}},
+      {.who = "base",
+       .stretches = {{.begin = 4096, .end = 6144, .said = "data"},
+                     {.begin = 6144, .end = 8192, .said = "hole, zero", .is_judged = true}}},
+      {.who = "read",
+       .stretches = {{.begin = 6144, .end = 8191, .said = "zeroes"},
+                     {.begin = 8191, .end = 8192, .said = "not zero", .is_judged = true}}},
+      {.who = "export", .stretches = {{.begin = 0, .end = 1ULL << 40}}}};
+  const std::string text = RenderText(run, {.columns = 51});
+  Find(text, "  bytes    asked: [4096, 8192)\n           ────────────────────────────────────────\n");
+  Find(text,
+       "           base: [4096, 6144) data; [6144, 8192)\n           hole, zero\n"
+       "           ████████████████████····················\n"
+       "                               ^^^^^^^^^^^^^^^^^^^^\n");
+  Find(text,
+       "                               ░░░░░░░░░░░░░░░░░░░!\n"
+       "                                                  ^\n");
+  run.outcomes[0].verdict = Verdict::kWarn;
+  EXPECT_EQ(RenderText(run, {}).find("───"), std::string::npos);
+  Find(RenderText(run, {.verbose = true}), "───");
+}
+
+// A report is read from files that anybody may have written.
+TEST(RenderText, BarsOfAnyStretchesAreDrawn) {
+  auto run = RunOf({Make("a.b", Verdict::kFail)});
+  std::mt19937_64 random(5);
+  for (int round = 0; round < 50; ++round) {
+    Bar& bar = run.outcomes[0].evidence.bars.emplace_back();
+    for (int i = 0; i < round; ++i) {
+      bar.stretches.push_back({.begin = random() >> (random() % 64), .end = random() >> (random() % 64)});
+    }
+    bar.stretches.push_back({.begin = UINT64_MAX, .end = round % 2 == 0 ? 0 : UINT64_MAX, .is_judged = true});
+    for (const std::string& line : LinesOf(RenderText(run, {.columns = 40}))) {
+      EXPECT_LE(line.size(), 40U * 3) << line;
+    }
+  }
+}
+
 TEST(RenderText, OfEquallyBadVerdictsTheWorstHarmComesFirstAndIsSaidInPlainWords) {
   auto run = RunOf({Make("a.unsaid", Verdict::kFail), Make("a.style", Verdict::kFail), Make("a.data", Verdict::kFail),
                     Make("a.denial", Verdict::kFail), Make("a.data-warn", Verdict::kWarn)});
@@ -303,11 +344,8 @@ TEST(RenderJson, TimesAreAlwaysNumbers) {
 }
 
 // What testdata/junit_ant.xsd asks for, and counts that are right, which no schema can ask.
-void ExpectStrict(const std::string& text) {
-  pugi::xml_document document;
-  ASSERT_TRUE(document.load_buffer(text.data(), text.size(), pugi::parse_full, pugi::encoding_utf8)) << text;
+void ExpectStrict(const pugi::xml_node suite) {
   const std::regex time("[0-9]+\\.[0-9]{3}");
-  const pugi::xml_node suite = document.document_element();
   ASSERT_STREQ(suite.name(), "testsuite");
   for (const char* name : {"name", "tests", "errors", "skipped", "failures", "hostname"}) {
     EXPECT_STRNE(suite.attribute(name).value(), "") << name;
@@ -339,6 +377,34 @@ void ExpectStrict(const std::string& text) {
   EXPECT_EQ(suite.attribute("errors").as_int(), counts["error"]);
   EXPECT_EQ(suite.attribute("failures").as_int(), counts["failure"]);
   EXPECT_EQ(suite.attribute("skipped").as_int(), counts["skipped"]);
+}
+
+pugi::xml_document Parsed(const std::string& text) {
+  pugi::xml_document document;
+  EXPECT_TRUE(document.load_buffer(text.data(), text.size(), pugi::parse_full, pugi::encoding_utf8)) << text;
+  return document;
+}
+
+void ExpectStrict(const std::string& text) { ExpectStrict(Parsed(text).document_element()); }
+
+TEST(RenderJunit, AMatrixHasASuiteForEachRun) {
+  std::mt19937 random(21);
+  for (int round = 0; round < 10; ++round) {
+    Matrix matrix;
+    for (int i = 0; i < 3; ++i) {
+      matrix.runs.push_back({.name = RandomBytes(random, 20), .run = HostileRun(RandomBytes(random, 50))});
+    }
+    const std::string text = RenderJunit(matrix);
+    EXPECT_EQ(PrintableLines(text), text);
+    const pugi::xml_document document = Parsed(text);
+    ASSERT_STREQ(document.document_element().name(), "testsuites");
+    int id = 0;
+    for (const pugi::xml_node suite : document.document_element().children()) {
+      ExpectStrict(suite);
+      EXPECT_EQ(suite.attribute("id").as_int(-1), id++);
+    }
+    EXPECT_EQ(id, 3);
+  }
 }
 
 TEST(RenderJunit, AnyBytesGiveValidXml) {

@@ -16,6 +16,7 @@
 #include <utility>
 #include <vector>
 
+#include "reports/render/bars.h"
 #include "reports/render/paint.h"
 #include "reports/render/printable.h"
 #include "reports/render/render.h"
@@ -129,6 +130,13 @@ std::string Talk(const Evidence& evidence, const TextOptions& options) {
   return Labelled("talk", out, options.color);
 }
 
+// What is said of the bytes, drawn.
+std::string Bars(const Evidence& evidence, const TextOptions& options) {
+  return evidence.bars.empty()
+             ? ""
+             : Labelled("bytes", DrawnAsText(evidence.bars, options.columns - kIndent), options.color);
+}
+
 }  // namespace
 
 // --- One outcome ---
@@ -150,7 +158,8 @@ std::string OutcomeDetails(const Outcome& outcome, const TextOptions& options) {
                     Field("allowed", evidence.allowed, options) + Field("saw", evidence.saw, options) +
                     Field("place", evidence.place, options) + Field("stock", outcome.stock, options);
   if (options.verbose || outcome.verdict != Verdict::kWarn) {
-    out += Talk(evidence, options) + Tail("stderr", LinesOf(evidence.standard_error), kErrorLinesShown, options);
+    out += Bars(evidence, options) + Talk(evidence, options) +
+           Tail("stderr", LinesOf(evidence.standard_error), kErrorLinesShown, options);
   }
   return out + Unwrapped("replay", outcome.replay, options);
 }
