@@ -60,7 +60,7 @@ TEST(Client, NeedsNothingThatAServerMayLack) {
 
 TEST(Client, KeepsToBlockSizes) {
   for (const bool structured : {false, true}) {
-    Export disk = MixedExport("", 256 * 1024);
+    Export disk = MixedExport("", 256 * kKiB);
     disk.options.block_size = {.minimum = 4096, .preferred = 8192, .maximum = 16384};
     MemoryServer server({&disk}, {.structured_replies = structured});
     const Bytes bytes = NewContent(disk.disk.size());
@@ -96,7 +96,7 @@ TEST(Client, SaysWhyItCannot) {
 TEST(Client, TakesWhatRightServersAnswer) {
   for (const oddities::Oddity& oddity : oddities::AllOddities()) {
     SCOPED_TRACE(oddity.name);
-    Export disk = MixedExport("", 256 * 1024);
+    Export disk = MixedExport("", 256 * kKiB);
     ServerOptions options;
     if (oddity.server) {
       oddity.server(options);
@@ -129,7 +129,7 @@ TEST(Client, ComesToAnEndOnWrongServers) {
   std::size_t noticed = 0;
   for (const faults::Fault& fault : faults::AllFaults()) {
     SCOPED_TRACE(fault.name);
-    Export disk = MixedExport("", 256 * 1024);
+    Export disk = MixedExport("", 256 * kKiB);
     MemoryServer server({&disk}, fault.server, fault.change);
     const Bytes bytes = NewContent(disk.disk.size());
     const ClientResult result =

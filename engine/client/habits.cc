@@ -115,7 +115,7 @@ std::vector<ClientHabit> OrderHabits() {
        kTransmissionRepliesOutOfOrder,
        {.transfer = {.in_flight = 64, .request_bytes = 2048}}},
       {"client_reads_sector_by_sector", kBlockSizeDefaultMin1, {.transfer = {.request_bytes = 512}}},
-      {"client_reads_odd_sizes", kBlockSizeDefaultMin1, {.transfer = {.request_bytes = 9 * 512, .varies_sizes = true}}},
+      {"client_reads_odd_sizes", kBlockSizeDefaultMin1, {.transfer = {.request_bytes = 4608, .varies_sizes = true}}},
       {"client_reads_as_much_as_it_may", kBlockSizeDefaultMax32m, {.transfer = {.request_bytes = kAll}}},
       {"client_copies_backwards", kTransmissionOrderReorder, {.transfer = {.order = Order::kBackwards}}, kCopies},
       {"client_copies_in_no_order", kTransmissionOrderReorder, {.transfer = {.order = Order::kShuffled}}, kCopies},

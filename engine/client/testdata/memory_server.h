@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "engine/base/byte_range.h"
 #include "engine/client/client.h"
 #include "engine/conduct/client_rules.h"
 #include "engine/conduct/record.h"
@@ -167,14 +168,14 @@ class MemoryServer {
 };
 
 // An export of some 200 KiB with data, holes and zeroes, whose end is no multiple of a block.
-inline Export MixedExport(std::string name = "", std::uint64_t size = 200 * 1024 + 100) {
+inline Export MixedExport(std::string name = "", std::uint64_t size = 200 * kKiB + 100) {
   ExtentMap extents(size, ExtentType::kData);
   const auto add = [&](std::uint64_t offset, std::uint64_t length, ExtentType type) {
     (void)extents.Add(offset, length, type);
   };
   add(8192, 16384, ExtentType::kHoleZero);
   add(65536, 4096, ExtentType::kZero);
-  add(100 * 1024, 50 * 1024, ExtentType::kHoleZero);
+  add(100 * kKiB, 50 * kKiB, ExtentType::kHoleZero);
   return {.options = {.name = std::move(name)}, .disk = Disk(std::move(extents))};
 }
 
