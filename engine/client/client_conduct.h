@@ -90,6 +90,14 @@ struct SendingConduct {
   bool glues = false;  // As many messages as there are before it has to wait.
 };
 
+// For whoever makes its links: what their end of TLS is like. RunClient knows nothing of it. The defaults are right.
+struct ClientTlsConduct {
+  bool verifies = true;  // Whether the server's certificate is by an authority that the client knows.
+  bool speaks_1_1 = false;
+  bool speaks_1_2 = true;
+  bool speaks_1_3 = true;
+};
+
 // What a right client lacks.
 struct ClientFailings {
   // The ids of clauses that it lets servers break: of rules of engine/exchange, and of what the client judges itself.
@@ -127,6 +135,7 @@ struct ClientFailings {
 
   // --- Requests ---
   bool ignores_block_size = false;           // Minimum and maximum.
+  bool ignores_preferred_size = false;       // Asks for three sectors at a time, where it can.
   bool ignores_unknown_size_limits = false;  // 512 bytes and 32 MiB, where nothing is known.
   bool reads_past_end = false;
   bool sends_commands_unoffered = false;  // FLUSH, TRIM, WRITE_ZEROES and FUA, DF and FAST_ZERO, as its habits are.
@@ -198,6 +207,7 @@ struct ClientConduct {
   TransferConduct transfer = {};
   LeavingConduct leaving = {};
   SendingConduct sending = {};
+  ClientTlsConduct tls = {};
   ClientFailings failings = {};
   ClientHooks hooks = {};
 };

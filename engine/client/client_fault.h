@@ -22,6 +22,7 @@ struct ClientFault {
     kFails,    // It fails, where there is no reason to.
     kTrusts,   // It succeeds, where it was lied to or refused. What it has is wrong, mostly.
     kWrong,    // It succeeds, and what it has or wrote is wrong.
+    kInTls,    // In ClientTlsConduct, which is its links'.
   };
 
   std::string_view name;                 // Who and how: "client_reads_past_the_end".

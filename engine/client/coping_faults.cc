@@ -172,6 +172,15 @@ std::vector<ClientFault> HagglingCopingFaults() {
         })},
        {.has_another = true},
        Shows::kLeaving},
+      {"client_lists_nothing_when_asked_to",
+       {kBaselineListClient},
+       {.haggling = {.looks_first = Looks::kLists}, .hooks = Changes<Option>([](Option& option) {
+                                                      if (option.option == OptionType::kList) {
+                                                        option = MakeOption(OptionType::kInfo);
+                                                      }
+                                                    })},
+       kReads,
+       Shows::kLeaving},
 
       // Contexts.
       {"client_takes_ids_from_list",
@@ -235,6 +244,14 @@ std::vector<ClientFault> HagglingCopingFaults() {
        {.failings = {.goes_on_after_failed_tls = true}},
        {.demands_tls = true, .breaks_tls = true, .server = {.tls = TlsMode::kSelective}},
        Shows::kLeaving},
+      {"client_trusts_any_certificate", {kUriTlsVerifyDefault}, {.tls = {.verifies = false}}, kInTls, Shows::kInTls},
+      {"client_lacks_tls_1_2", {kTlsVersion12Client}, {.tls = {.speaks_1_2 = false}}, kInTls, Shows::kInTls},
+      {"client_lacks_tls_1_3", {kTlsVersionLaterClient}, {.tls = {.speaks_1_3 = false}}, kInTls, Shows::kInTls},
+      {"client_speaks_tls_1_1",
+       {kTlsVersionOlderNotDefaultClient},
+       {.tls = {.speaks_1_1 = true}},
+       kInTls,
+       Shows::kInTls},
       {"client_remembers_that_there_was_no_tls",
        {kTlsModeClientNoCarryOver},
        {.haggling = {.looks_first = Looks::kLists, .prefers_tls = true}, .failings = {.remembers_tls_refusal = true}},

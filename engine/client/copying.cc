@@ -41,7 +41,8 @@ RequestSizes SizesFor(const ClientConnection& on) {
   const std::uint64_t shared = RoundUp(on.export_bytes() / kRequestsWanted + 1, step);
   const std::uint64_t usual =
       wanted != 0 ? RoundUp(wanted, unit) : std::min(shared, std::max(step, kRequestBytesUsual));
-  return {.unit = unit, .usual = std::min(usual, most)};
+  return {.unit = unit,
+          .usual = std::min(lacks.ignores_preferred_size ? RoundUp(3 * kSectorBytes, unit) : usual, most)};
 }
 
 // `whole` in pieces that are requested one by one, in the order of the conduct.
