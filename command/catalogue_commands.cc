@@ -17,6 +17,7 @@
 #include "command/output.h"
 #include "command/selection.h"
 #include "conformance/checks/check.h"
+#include "conformance/clients/client_check.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 #include "engine/faults/fault.h"
@@ -77,7 +78,8 @@ std::unexpected<Refusal> UnknownId(const std::string& id) {
   return Refuse(fmt::format("there is no check or requirement {}{}", engine::Quoted(id), DidYouMean(id, ids)));
 }
 
-using ChecksByRequirement = std::multimap<std::string_view, const Check*>;
+// The id of each check, of servers and of clients, by that of its requirement.
+using ChecksByRequirement = std::multimap<std::string_view, std::string_view>;
 
 void PrintMarkdown(const ChecksByRequirement& checks) {
   fmt::print("# Every clause, and what asks it\n\n");
@@ -92,7 +94,7 @@ void PrintMarkdown(const ChecksByRequirement& checks) {
     std::string asked;
     const auto [begin, end] = checks.equal_range(row.id);
     for (auto each = begin; each != end; ++each) {
-      const std::string_view id = each->second->id;
+      const std::string_view id = each->second;
       asked += fmt::format("{}`{}`", asked.empty() ? "" : ", ", id == row.id ? "itself" : id.substr(row.id.size()));
     }
     fmt::print("| `{}` | {} | {} | {} | {} |\n", row.id, Word(row.level), Word(row.role), row.statement,
@@ -113,12 +115,12 @@ struct Count {
   int asked = 0;
 };
 
-void PrintTable(const ChecksByRequirement& checks) {
+void PrintTable(const ChecksByRequirement& checks, spec::Role role) {
   constexpr std::string_view kStrengths[] = {"MUST", "SHOULD", "MAY"};
   std::map<std::string_view, std::map<std::string_view, Count>> phases;
   std::map<std::string_view, Count> totals;
   for (const spec::Requirement& row : spec::TheCatalogue().all()) {
-    if (row.role != spec::Role::kServer) {
+    if (row.role != role) {
       continue;
     }
     const std::string_view level = Word(row.level);
@@ -128,7 +130,7 @@ void PrintTable(const ChecksByRequirement& checks) {
       count->asked += checks.contains(row.id) ? 1 : 0;
     }
   }
-  fmt::print("Clauses that bind a server, and how many of them a check asks\n\n{:<20}{:>12}{:>12}{:>12}\n", "",
+  fmt::print("Clauses that bind a {}, and how many of them a check asks\n\n{:<20}{:>12}{:>12}{:>12}\n", Word(role), "",
              kStrengths[0], kStrengths[1], kStrengths[2]);
   const auto print_row = [&](std::string_view name, std::map<std::string_view, Count>& counts) {
     fmt::print("{:<20}", name);
@@ -141,12 +143,18 @@ void PrintTable(const ChecksByRequirement& checks) {
     print_row(name, counts);
   }
   print_row("all", totals);
+  fmt::print("\n");
+}
+
+void PrintTables(const ChecksByRequirement& checks) {
+  PrintTable(checks, spec::Role::kServer);
+  PrintTable(checks, spec::Role::kClient);
   std::set<std::string_view> asked;
   for (const auto& [id, check] : checks) {
     asked.insert(id);
   }
-  fmt::print("\n{} checks ask {} of {} clauses. `nbdspec coverage --untested` says why the others have none;\n",
-             AllChecks().size(), asked.size(), spec::TheCatalogue().all().size());
+  fmt::print("{} checks ask {} of {} clauses. `nbdspec coverage --untested` says why the others have none;\n",
+             checks.size(), asked.size(), spec::TheCatalogue().all().size());
   fmt::print("a MAY is a permission: there is nothing to break, but no check may forbid it.\n");
 }
 
@@ -187,7 +195,7 @@ Json JsonOf(const spec::Requirement& row, const ChecksByRequirement& checks) {
   Json asked_by = Json::array();
   const auto [begin, end] = checks.equal_range(row.id);
   for (auto each = begin; each != end; ++each) {
-    asked_by.push_back(each->second->id);
+    asked_by.push_back(each->second);
   }
   return {{"id", row.id},
           {"level", Word(row.level)},
@@ -245,6 +253,12 @@ ExitOrRefusal ExplainCommand(const Options& options) {
       ++found;
     }
   }
+  for (const conformance::ClientCheck& check : conformance::AllClientChecks()) {
+    if (check.id == id || check.requirement() == id) {
+      fmt::print("\ncheck {}\n  {}\n  run it   nbdspec client CLIENT '{}'\n", check.id, check.claim, check.id);
+      ++found;
+    }
+  }
   if (found == 0 && id.find('/') != std::string::npos) {
     return UnknownId(id);
   }
@@ -262,7 +276,10 @@ ExitOrRefusal ExplainCommand(const Options& options) {
 ExitOrRefusal CoverageCommand(const Options& options) {
   ChecksByRequirement checks;
   for (const Check& check : AllChecks()) {
-    checks.emplace(check.requirement(), &check);
+    checks.emplace(check.requirement(), check.id);
+  }
+  for (const conformance::ClientCheck& check : conformance::AllClientChecks()) {
+    checks.emplace(check.requirement(), check.id);
   }
   if (!options.json_file.empty()) {
     Json list = Json::array();
@@ -276,7 +293,7 @@ ExitOrRefusal CoverageCommand(const Options& options) {
   } else if (options.untested) {
     PrintUntested(checks);
   } else {
-    PrintTable(checks);
+    PrintTables(checks);
   }
   return reports::ExitCode::kSuccess;
 }

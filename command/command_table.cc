@@ -43,6 +43,26 @@ constexpr char kCheckFooter[] =
     "  nbdspec check qemu-nbd --power-cut\n"
     "  nbdspec check --tls --spawn 'my-server --socket {socket} --tls-certificates {certs} {image}'";
 
+constexpr char kClientFooter[] =
+    "CLIENT is one that nbdspec knows by name (nbdinfo, nbdcopy, nbdsh, qemu-img, qemu-io, nbdkit-nbd, fio, "
+    "nbd-client,\n"
+    "reference), or --run, which may be given more than once: a command for each thing that the client does. For each\n"
+    "scenario nbdspec serves an export to each command, and judges what it sends, how it exits, and the bytes.\n"
+    "SELECT is a check's id, its beginning, a glob, or !any-of-these to leave out.\n\n"
+    "In the command of --run, which no shell sees, these are replaced:\n"
+    "  {uri}     the NBD URI of the export; or in its place\n"
+    "  {socket}  the unix socket to connect to, or\n"
+    "  {port}    the TCP port of 127.0.0.1\n"
+    "  {export}  the name of the export\n"
+    "  {output}  a file to write the export's bytes to\n"
+    "  {input}   a file whose bytes to write to the export\n"
+    "  {map}     a file to write the extents to, as `nbdinfo --map --json` or `qemu-img map --output=json` print them\n"
+    "  {certs}   with --tls: the directory of certificates; a {uri} names it, too\n\n"
+    "The environment has NBDSPEC_SCENARIO, the scenario's name. Exit status 89 says: cannot do this.\n\n"
+    "  nbdspec client nbdcopy\n"
+    "  nbdspec client --run 'my-client --get {uri} {output}' --run 'my-client --put {uri} {input}'\n"
+    "  nbdspec client qemu-img structured";
+
 constexpr char kFuzzFooter[] =
     "TARGET is as for check. Fuzzing overwrites its export, so a URI needs --allow-write. Each finding is a "
     "directory:\n"
@@ -135,7 +155,7 @@ constexpr char kMapFooter[] =
 OptionRow FormatRow(const char* name, const char* summary, std::string Options::* file,
                     std::string (*render)(const reports::Run& run),
                     std::string (*render_matrix)(const reports::Matrix& matrix)) {
-  OptionRow row{name, " check report matrix ", summary, file, "FILE"};
+  OptionRow row{name, " check client report matrix ", summary, file, "FILE"};
   row.render = render;
   row.render_matrix = render_matrix;
   return row;
@@ -153,6 +173,13 @@ std::span<const CommandRow> Commands() {
        .run = CheckCommand,
        .defaults = {.reply_timeout_s = kCheckReplyTimeoutSeconds},
        .footer = kCheckFooter},
+      {.name = "client",
+       .summary = "Check a client, clause by clause",
+       .words = "words",
+       .usage = "[CLIENT] [SELECT...]",
+       .words_max = kUnlimited,
+       .run = ClientCommand,
+       .footer = kClientFooter},
       {.name = "matrix",
        .summary = "Check every server of a list: one grid",
        .words = "words",
@@ -268,6 +295,11 @@ std::span<const OptionRow> AllOptions() {
   static const auto rows = std::to_array<OptionRow>({
       {"--spawn", " check fuzz map ", "Start this server: {socket} or {port}, {image} and more are replaced (below)",
        &Options::spawn, "COMMAND"},
+      {"--run", " client ", "Run this client: {uri}, {output} and more are replaced (below)", &Options::client_commands,
+       "COMMAND"},
+      {"--tcp", " client ", "{uri} is of TCP, and not of a unix socket", &Options::tcp},
+      {"--tls", " client ", "The client of --run has TLS: it is to use it in the scenarios that want it",
+       &Options::tls},
       {"--export", " check fuzz map ", "The export to enter, with --spawn", &Options::export_name, "NAME"},
       {"--target", " replay shrink ",
        "Replay against this server instead of the recorded one: a name, a URI, or a command with {socket}",
@@ -303,14 +335,17 @@ std::span<const OptionRow> AllOptions() {
       {"--tries", " replay ", "How often a finding is tried before it is FIXED", &Options::tries, "", 1, 10'000},
       {"--tries", " shrink ", "How many runs at most, on a server", &Options::tries, "", 1, 1'000'000},
       {"-j", " matrix ", "Servers at once; 0: as many as there are processors", &Options::targets_at_once, "", 0, 64},
-      {"-j", " check ", "Checks at once, each with a server of its own; one where servers may share what they serve",
+      {"-j", " check client ",
+       "Checks at once, each with a server of its own; one where servers may share what they serve",
        &Options::worker_count, "", 1, 64},
       {"--reply-timeout", " check ", "How long the server may take for one message", &Options::reply_timeout_s, "",
        kMillisecond, kDay},
       {"--reply-timeout", " fuzz diff replay shrink map ", "A server that is silent longer hangs",
        &Options::reply_timeout_s, "", kMillisecond, kDay},
-      {"--case-timeout", " check ", "How long one check may take", &Options::case_timeout_s, "", kMillisecond, kDay},
-      {"--deadline", " check ", "How long the whole run may take; 0: no limit", &Options::deadline_s, "", 0, kDay},
+      {"--case-timeout", " check client ", "How long one check may take", &Options::case_timeout_s, "", kMillisecond,
+       kDay},
+      {"--deadline", " check client ", "How long the whole run may take; 0: no limit", &Options::deadline_s, "", 0,
+       kDay},
       {"--expected", " check ",
        "What is expected to fail, and why: a file, or a list that comes with nbdspec (nbdkit, qemu-nbd, nbd-server)",
        &Options::expected, "LIST"},
@@ -328,8 +363,9 @@ std::span<const OptionRow> AllOptions() {
                 reports::RenderMarkdown, reports::RenderMarkdown),
       FormatRow("--html", "Write the report as a page for a browser ('-': standard output)", &Options::html_file,
                 reports::RenderHtml, reports::RenderHtml),
-      {"--ndjson", " check ", "Write a line of JSON for each outcome as soon as it is known ('-': standard output)",
-       &Options::ndjson_file, "FILE"},
+      {"--ndjson", " check client ",
+       "Write a line of JSON for each outcome as soon as it is known ('-': standard output)", &Options::ndjson_file,
+       "FILE"},
       {"--html", " compare fuzz diff replay ", "Write the report as a page for a browser ('-': standard output)",
        &Options::html_file, "FILE"},
       {"--json", " fuzz diff compare ", "Write the report as JSON ('-': standard output)", &Options::json_file, "FILE"},
@@ -343,11 +379,12 @@ std::span<const OptionRow> AllOptions() {
        &Options::storage},
       {"--untested", " coverage ", "List each clause that no check asks, and why", &Options::untested},
       {"--markdown", " coverage ", "Every clause, as docs/requirements.md has it", &Options::markdown},
-      {"--no-color", " check matrix report compare selftest ", "No colour, as with NO_COLOR in the environment",
+      {"--no-color", " check client matrix report compare selftest ", "No colour, as with NO_COLOR in the environment",
        &Options::no_color},
-      {"-v,--verbose", " check matrix report compare ", "Show every outcome and whole transcripts", &Options::verbose},
+      {"-v,--verbose", " check client matrix report compare ", "Show every outcome and whole transcripts",
+       &Options::verbose},
       {"-v,--verbose", " replay ", "Show what was expected and seen of each", &Options::verbose},
-      {"-q,--quiet", " check matrix report compare ", "Show only how it ended, and why", &Options::quiet},
+      {"-q,--quiet", " check client matrix report compare ", "Show only how it ended, and why", &Options::quiet},
   });
   return rows;
 }

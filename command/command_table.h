@@ -33,6 +33,8 @@ struct Options {
   // The server.
   std::string spawn = {};
   std::string export_name = {};
+  std::vector<std::string> client_commands = {};
+  bool tcp = false;
   std::string target = {};  // Of replay and shrink, in place of the recorded one.
   bool allow_write = false;
   bool power_cut = false;
@@ -84,6 +86,7 @@ struct Options {
 
 // Each returns the exit code of the program.
 ExitOrRefusal CheckCommand(const Options& options);
+ExitOrRefusal ClientCommand(const Options& options);
 ExitOrRefusal MatrixCommand(const Options& options);
 ExitOrRefusal ExpectedCommand(const Options& options);
 ExitOrRefusal ReportCommand(const Options& options);

@@ -9,6 +9,7 @@
 #include <iterator>
 #include <numeric>
 
+#include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 
 namespace nbdspec::command {
@@ -30,9 +31,13 @@ std::size_t EditDistance(std::string_view a, std::string_view b) {
   return row.back();
 }
 
-engine::Trouble MatchesNothing(std::string_view word) {
+std::vector<std::string_view> IdsOfChecks() {
   std::vector<std::string_view> ids;
   std::ranges::transform(conformance::AllChecks(), std::back_inserter(ids), &conformance::Check::id);
+  return ids;
+}
+
+engine::Trouble MatchesNothing(std::string_view word, std::span<const std::string_view> ids) {
   return {
       fmt::format("no check and no known target is called {}{} `nbdspec list` shows every check, "
                   "`nbdspec check --help` the targets.",
@@ -52,26 +57,26 @@ struct Choice {
   const std::string* excluded_by = nullptr;  // The word that took it away.
 };
 
-// Of each check. Errors: a word that matches nothing.
-std::expected<std::vector<Choice>, engine::Trouble> ChoicesOf(std::span<const std::string> words) {
-  const auto all = conformance::AllChecks();
+// Of each of `all`. Errors: a word that matches nothing.
+std::expected<std::vector<Choice>, engine::Trouble> ChoicesOf(std::span<const std::string_view> all,
+                                                              std::span<const std::string> words) {
   const bool only_takes_away =
       std::ranges::all_of(words, [](const std::string& word) { return word.starts_with("!"); });
   std::vector<Choice> choices(all.size(), {.is_selected = only_takes_away});
   for (const std::string& word : words) {
     const bool takes_away = word.starts_with("!");
     const std::string_view pattern = std::string_view(word).substr(takes_away ? 1 : 0);
-    const bool is_id = std::ranges::find(all, pattern, &conformance::Check::id) != all.end();
+    const bool is_id = std::ranges::find(all, pattern) != all.end();
     bool matches_any = false;
     for (std::size_t i = 0; i < all.size(); ++i) {
-      if (is_id ? all[i].id == pattern : !pattern.empty() && Selects(pattern, all[i].id)) {
+      if (is_id ? all[i] == pattern : !pattern.empty() && Selects(pattern, all[i])) {
         matches_any = true;
         const std::string* const first = choices[i].is_selected ? &word : choices[i].excluded_by;
         choices[i] = {.is_selected = !takes_away, .excluded_by = takes_away ? first : nullptr};
       }
     }
     if (!matches_any) {
-      return std::unexpected(MatchesNothing(pattern));
+      return std::unexpected(MatchesNothing(pattern, all));
     }
   }
   return choices;
@@ -100,15 +105,16 @@ std::string DidYouMean(std::string_view word, std::span<const std::string_view> 
   return nearest.empty() ? "." : fmt::format("; did you mean {}?", nearest);
 }
 
-std::expected<std::vector<conformance::Check>, engine::Trouble> SelectChecks(std::span<const std::string> words) {
-  const auto choices = ChoicesOf(words);
+std::expected<std::vector<std::size_t>, engine::Trouble> SelectFrom(std::span<const std::string_view> ids,
+                                                                    std::span<const std::string> words) {
+  const auto choices = ChoicesOf(ids, words);
   if (!choices) {
     return std::unexpected(choices.error());
   }
-  std::vector<conformance::Check> selected;
+  std::vector<std::size_t> selected;
   for (std::size_t i = 0; i < choices->size(); ++i) {
     if ((*choices)[i].is_selected) {
-      selected.push_back(conformance::AllChecks()[i]);
+      selected.push_back(i);
     }
   }
   if (selected.empty()) {
@@ -117,8 +123,17 @@ std::expected<std::vector<conformance::Check>, engine::Trouble> SelectChecks(std
   return selected;
 }
 
+std::expected<std::vector<conformance::Check>, engine::Trouble> SelectChecks(std::span<const std::string> words) {
+  NBDSPEC_ASSIGN_OR_RETURN(indices, SelectFrom(IdsOfChecks(), words));
+  std::vector<conformance::Check> selected;
+  for (const std::size_t index : indices) {
+    selected.push_back(conformance::AllChecks()[index]);
+  }
+  return selected;
+}
+
 std::vector<Excluded> ExcludedChecks(std::span<const std::string> words) {
-  const auto choices = ChoicesOf(words);
+  const auto choices = ChoicesOf(IdsOfChecks(), words);
   std::vector<Excluded> excluded;
   for (std::size_t i = 0; choices && i < choices->size(); ++i) {
     if (const std::string* const word = (*choices)[i].excluded_by; word != nullptr) {

@@ -3,15 +3,21 @@
 
 #pragma once
 
+#include <cstddef>
 #include <expected>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "conformance/checks/check.h"
 #include "engine/base/error.h"
 
 namespace nbdspec::command {
+
+// Of `ids` those that `words` select, as indices that ascend: as SelectChecks does, which is one use of it.
+std::expected<std::vector<std::size_t>, engine::Trouble> SelectFrom(std::span<const std::string_view> ids,
+                                                                    std::span<const std::string> words);
 
 // The checks that `words` select, in the order of AllChecks(). A word is an id, the beginning of some, or a glob
 // with * and ?; a word that begins with ! takes away. With no words, or only words that take away, it starts from all.

@@ -66,6 +66,7 @@ Bytes TlsServer::TakeOutput() {
 }
 
 void TlsServer::BeginTls() {
+  began_tls_ = true;
   conduct_ = server_.tls_conduct();
   TlsOptions options{.credentials = credentials_,
                      .oldest = conduct_.speaks_1_1   ? TlsVersion::k1_1

@@ -32,6 +32,13 @@ class TlsServer {
   // Whether the server has closed the connection, once TakeOutput returns nothing.
   [[nodiscard]] bool closed() const { return server_.closed() || has_failed_; }
 
+  // Whether TLS was begun; whether its handshake failed, which ended the connection; and whether the client said in it
+  // that it sends no more (close_notify).
+  [[nodiscard]] bool is_in_tls() const { return began_tls_; }
+  [[nodiscard]] bool has_tls_failed() const { return has_failed_; }
+  [[nodiscard]] bool is_up() const { return filter_ && filter_->is_up(); }
+  [[nodiscard]] bool client_said_close() const { return filter_ && filter_->other_end_closed(); }
+
  private:
   void BeginTls();
   void ReceiveInside(engine::ByteView plaintext);
@@ -42,6 +49,7 @@ class TlsServer {
   std::optional<TlsFilter> filter_;  // Once TLS is due, until it fails.
   engine::Bytes early_;              // Taken as if it had come inside TLS.
   engine::Bytes plaintext_;          // To be sent as it is.
+  bool began_tls_ = false;
   bool has_said_close_ = false;
   bool has_failed_ = false;
 };

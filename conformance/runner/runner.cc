@@ -77,15 +77,10 @@ class Runner {
 
   reports::Run Run() {
     const auto start = Transport::Clock::now();
-    reports::Run run{
-        .version = options_.version,
-        .spec = fmt::format("proto.md {} ({})", spec::kSpecRevision, spec::kSpecDate),
-        .seed = options_.seed,
-        .target = fmt::format("{}{}{}", target_.Describe(), target_.HasTls() ? ", inside TLS" : "",
-                              options_.extended ? ", with extended headers" : ""),
-        .server = {.words = target_.CommandLine(), .program = target_.Program(), .version = target_.Version()},
-        .started = UtcNow(),
-        .host = HostName()};
+    reports::Run run = BegunRun(options_.version, options_.seed);
+    run.target = fmt::format("{}{}{}", target_.Describe(), target_.HasTls() ? ", inside TLS" : "",
+                             options_.extended ? ", with extended headers" : "");
+    run.server = {.words = target_.CommandLine(), .program = target_.Program(), .version = target_.Version()};
     std::optional<Worker> first(std::in_place, target_, options_, deadline_, knowledge_);
     const bool has_chosen = ChooseExport(first);
     first->LearnHabits();
@@ -294,6 +289,14 @@ class Runner {
 };
 
 }  // namespace
+
+reports::Run BegunRun(const std::string& version, std::uint64_t seed) {
+  return {.version = version,
+          .spec = fmt::format("proto.md {} ({})", spec::kSpecRevision, spec::kSpecDate),
+          .seed = seed,
+          .started = UtcNow(),
+          .host = HostName()};
+}
 
 reports::Run RunChecks(Target& target, std::span<const Check> checks, const RunOptions& options) {
   NBDSPEC_CHECK(options.worker_count >= 1 && options.worker_count <= 64);

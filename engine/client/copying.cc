@@ -40,7 +40,7 @@ RequestSizes SizesFor(const ClientConnection& on) {
   const std::uint64_t step = std::max<std::uint64_t>(unit, agreed.block_size.preferred / unit * unit);
   const std::uint64_t shared = RoundUp(on.export_bytes() / kRequestsWanted + 1, step);
   const std::uint64_t usual =
-      wanted != 0 ? RoundUp(wanted, unit) : std::min(shared, std::max(step, kRequestBytesUsual));
+      wanted != 0 ? RoundUp(std::min(wanted, most), unit) : std::min(shared, std::max(step, kRequestBytesUsual));
   return {.unit = unit,
           .usual = std::min(lacks.ignores_preferred_size ? RoundUp(3 * kSectorBytes, unit) : usual, most)};
 }

@@ -85,7 +85,8 @@ TEST(ClientRules, AccuseNoClientThatKeepsThem) {
 }
 
 TEST(ClientRules, AccuseWhoLeavesInSilence) {
-  EXPECT_EQ(Conversation().Enter().Leave().Violated(), Ids({spec::kTransmissionDisconnectOnlyAllowedClient}));
+  EXPECT_EQ(Conversation().Enter().Leave().Violated(),
+            Ids({spec::kTransmissionDisconnectOnlyAllowedClient, spec::kBaselineDiscClient}));
   EXPECT_EQ(Conversation().Say(ClientFlags{}).Leave().Violated(), Ids({spec::kSessionClientMustSoft}));
 }
 

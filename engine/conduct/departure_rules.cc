@@ -47,7 +47,7 @@ Ruling JudgeDropsAfterAbort(const Moment& moment) {
     return NotAsked("the client sent no NBD_OPT_ABORT");
   }
   if (moment.option != nullptr) {
-    return Broken("nothing after NBD_OPT_ABORT", Told(*moment.option));
+    return Broken("nothing after NBD_OPT_ABORT", Describe(ClientMessage(*moment.option)));
   }
   return moment.departure == nullptr
              ? NotAsked(kNotLeaving)
@@ -70,7 +70,7 @@ Ruling JudgeWaits(const Moment& moment) {
     return NotAsked("the client sent no NBD_CMD_DISC");
   }
   return Require(moment.outstanding.empty() && !moment.is_early, "NBD_CMD_DISC once all requests are answered",
-                 Told(*moment.request));
+                 *moment.request);
 }
 
 Ruling JudgeNothingAfterDisc(const Moment& moment) {
@@ -78,7 +78,7 @@ Ruling JudgeNothingAfterDisc(const Moment& moment) {
     return NotAsked("the client sent no NBD_CMD_DISC");
   }
   if (moment.request != nullptr) {
-    return Broken("nothing after NBD_CMD_DISC", Told(*moment.request));
+    return Broken("nothing after NBD_CMD_DISC", Describe(ClientMessage(*moment.request)));
   }
   return moment.departure == nullptr ? NotAsked(kNotLeaving)
                                      : Require(moment.departure->after_bytes == 0, "nothing after NBD_CMD_DISC",
@@ -92,6 +92,7 @@ const ClientRule kRules[] = {
     {kDiscClientWaits, JudgeWaits},
     {kTransmissionDisconnectOnlyAllowedClient, JudgeDisconnect},
     {kDiscClientNothingAfter, JudgeNothingAfterDisc},
+    {kBaselineDiscClient, JudgeDisconnect},
 };
 
 }  // namespace

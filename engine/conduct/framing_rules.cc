@@ -131,9 +131,10 @@ Ruling JudgeFlagsWidth(const Moment& moment) {
              : Framed<kHandshakeClientFlagsWidth, In::kFlags>(moment);
 }
 
-template <const std::string_view& id, In where>
+// Clauses that say the same of some bytes: `as` is the one that WhatBreaks names.
+template <const std::string_view& id, In where, const std::string_view& as = id>
 constexpr ClientRule Row() {
-  return {.requirement = id, .judge = &Framed<id, where>};
+  return {.requirement = id, .judge = &Framed<as, where>};
 }
 
 constexpr ClientRule kRules[] = {
@@ -145,6 +146,8 @@ constexpr ClientRule kRules[] = {
     Row<kTransmissionRequestPayloadOnlyWrite, In::kCompactRequests>(),
     Row<kTransmissionMagicReservedClient, In::kRequests>(),
     Row<kTransmissionMagicExtendedGatedClient, In::kCompactRequests>(),
+    Row<kExtOptionClientGate, In::kCompactRequests, kTransmissionMagicExtendedGatedClient>(),
+    Row<kBaselineClientNegotiates, In::kCompactRequests, kTransmissionMagicExtendedGatedClient>(),
     Row<kOptionGoClientNoMore, In::kRequests>(),
     Row<kTransmissionWriteClientPayload, In::kWrites>(),
     Row<kExtRequestHeader, In::kExtendedRequests>(),

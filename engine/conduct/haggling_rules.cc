@@ -49,7 +49,7 @@ Ruling EachString(const Moment& moment, std::string_view expected) {
     return NotAsked("the client sent no string");
   }
   const bool all = std::ranges::all_of(strings, [](const std::string& text) { return holds(text); });
-  return Require(all, std::string(expected), Told(*moment.option));
+  return Require(all, expected, *moment.option);
 }
 
 // All of it but NUL, which is another rule's.
@@ -72,7 +72,7 @@ Ruling Each(const Moment& moment, Holds holds, std::string_view expected) {
   if (moment.option == nullptr || moment.option->option != type) {
     return NotAsked(kNoSuchOption);
   }
-  return Require(holds(*moment.option), std::string(expected), Told(*moment.option));
+  return Require(holds(*moment.option), expected, *moment.option);
 }
 
 template <std::uint32_t type>
@@ -90,8 +90,7 @@ Ruling JudgeLayout(const Moment& moment, std::uint32_t type) {
     return NotAsked(kNoSuchOption);
   }
   return Require(moment.option->too_long || DecodePayload<MetaContextQuery>(moment.option->payload).has_value(),
-                 "the length of a name, the name, a count, and so many queries with their lengths",
-                 Told(*moment.option));
+                 "the length of a name, the name, a count, and so many queries with their lengths", *moment.option);
 }
 
 Ruling JudgeQueries(const Moment& moment, std::uint32_t type) {
@@ -104,7 +103,7 @@ Ruling JudgeQueries(const Moment& moment, std::uint32_t type) {
   return Require(std::ranges::all_of(
                      query->queries,
                      [](const std::string& each) { return each.find(':') != std::string::npos && each[0] != ':'; }),
-                 "queries that begin with a namespace and a colon", Told(*moment.option));
+                 "queries that begin with a namespace and a colon", *moment.option);
 }
 
 // INFO and GO whose payload can be taken apart.
@@ -126,7 +125,7 @@ Ruling JudgeNameLength(const Moment& moment) {
   const Bytes& data = moment.option->payload;
   const bool fits =
       data.size() >= kInfoFrameBytes && GetBigEndian<std::uint32_t>(data) <= data.size() - kInfoFrameBytes;
-  return Require(fits, "a name at least 6 bytes shorter than the data", Told(*moment.option));
+  return Require(fits, "a name at least 6 bytes shorter than the data", *moment.option);
 }
 
 Ruling JudgeNoDuplicates(const Moment& moment) {
@@ -136,7 +135,7 @@ Ruling JudgeNoDuplicates(const Moment& moment) {
   }
   std::ranges::sort(query->requests);
   return Require(std::ranges::adjacent_find(query->requests) == query->requests.end(), "each information once",
-                 Told(*moment.option));
+                 *moment.option);
 }
 
 Ruling JudgeAnnouncesBlockSize(const Moment& moment) {
@@ -145,7 +144,7 @@ Ruling JudgeAnnouncesBlockSize(const Moment& moment) {
     return NotAsked("the client sent neither INFO nor GO");
   }
   return Require(std::ranges::count(query->requests, InfoType::kBlockSize) > 0,
-                 "a request for NBD_INFO_BLOCK_SIZE, by a client that can honour limits", Told(*moment.option));
+                 "a request for NBD_INFO_BLOCK_SIZE, by a client that can honour limits", *moment.option);
 }
 
 Ruling JudgeOnlyExportName(const Moment& moment) {
@@ -153,14 +152,14 @@ Ruling JudgeOnlyExportName(const Moment& moment) {
     return NotAsked("both sides set FIXED_NEWSTYLE");
   }
   return Require(moment.asked.empty() && moment.option->option == OptionType::kExportName,
-                 "NBD_OPT_EXPORT_NAME and nothing else, without FIXED_NEWSTYLE", Told(*moment.option));
+                 "NBD_OPT_EXPORT_NAME and nothing else, without FIXED_NEWSTYLE", *moment.option);
 }
 
 Ruling JudgeSerial(const Moment& moment) {
   if (moment.option == nullptr || moment.asked.empty()) {
     return NotAsked("the client sent less than two options");
   }
-  return Require(!moment.is_early, "the next option after the last reply to the one before", Told(*moment.option));
+  return Require(!moment.is_early, "the next option after the last reply to the one before", *moment.option);
 }
 
 Ruling JudgeNoRepeat(const Moment& moment) {
@@ -172,7 +171,7 @@ Ruling JudgeNoRepeat(const Moment& moment) {
   const bool is_agreed = moment.option->option == OptionType::kExtendedHeaders
                              ? moment.state.headers == HeaderForm::kExtended
                              : moment.state.structured_replies && moment.state.headers == HeaderForm::kCompact;
-  return Require(!is_agreed, "an option that changes the server's state once", Told(*moment.option));
+  return Require(!is_agreed, "an option that changes the server's state once", *moment.option);
 }
 
 // EXPORT_NAME where GO was there to be asked; `in_tls`: of the rule about clients that have TLS.
@@ -185,7 +184,7 @@ Ruling JudgePrefersGo(const Moment& moment, bool in_tls) {
   const AskedOption* info = moment.LastAsked(OptionType::kInfo);
   const bool has_tried = (go != nullptr && go->is_refused()) || (info != nullptr && info->is_refused());
   return Require(moment.option->option == OptionType::kGo || has_tried, "NBD_OPT_GO before NBD_OPT_EXPORT_NAME",
-                 Told(*moment.option));
+                 *moment.option);
 }
 
 // Whether GO was asked with the request for block sizes, or there was no way to. block-size.client.use-go
@@ -199,7 +198,7 @@ Ruling JudgeUsesGo(const Moment& moment) {
   }
   const AskedOption* go = moment.LastAsked(OptionType::kGo);
   return Require(moment.option->option == OptionType::kGo || (go != nullptr && go->is_refused()),
-                 "NBD_OPT_GO by a client that asked for block sizes", Told(*moment.option));
+                 "NBD_OPT_GO by a client that asked for block sizes", *moment.option);
 }
 
 // Of a client that had this option acknowledged before STARTTLS, and uses after it what needs the option.
@@ -213,7 +212,7 @@ Ruling JudgeRenegotiates(const Moment& moment, std::uint32_t type) {
   if (!moment.state.tls || !was_there || !needs) {
     return NotAsked("the client agreed on nothing before STARTTLS that it used inside TLS");
   }
-  return Require(before->is_in_tls, OptionName(type) + " again after STARTTLS", Told(*moment.option));
+  return Require(before->is_in_tls, OptionName(type) + " again after STARTTLS", *moment.option);
 }
 
 constexpr std::string_view kWithChunks = "structured replies agreed first";
@@ -298,6 +297,10 @@ const ClientRule kRules[] = {
      [](auto& m) { return JudgeRenegotiates(m, OptionType::kStructuredReply); }},
     {kOptionListMetaContextNeedsStructured,
      [](auto& m) { return Each<OptionType::kListMetaContext>(m, [&](auto&) { return HasChunks(m); }, kWithChunks); }},
+    {kExtListMetaContextNeeds,
+     [](auto& m) { return Each<OptionType::kListMetaContext>(m, [&](auto&) { return HasChunks(m); }, kWithChunks); }},
+    {kExtSetMetaContextNeeds,
+     [](auto& m) { return Each<OptionType::kSetMetaContext>(m, [&](auto&) { return HasChunks(m); }, kWithChunks); }},
     {kOptionListMetaContextLayout, [](auto& m) { return JudgeLayout(m, OptionType::kListMetaContext); }},
     {kOptionListMetaContextQuerySyntax, [](auto& m) { return JudgeQueries(m, OptionType::kListMetaContext); }},
     {kOptionSetMetaContextNeedsStructured,
@@ -309,7 +312,7 @@ const ClientRule kRules[] = {
        return m.option == nullptr || m.state.headers != HeaderForm::kExtended
                   ? NotAsked("extended headers were not agreed")
                   : Require(m.option->option != OptionType::kExportName, "no NBD_OPT_EXPORT_NAME with extended headers",
-                            Told(*m.option));
+                            *m.option);
      }},
     {kExtOptionClientNoData, HasNoData<OptionType::kExtendedHeaders>},
     {kExtOptionClientRenegotiate, [](auto& m) { return JudgeRenegotiates(m, OptionType::kExtendedHeaders); }},

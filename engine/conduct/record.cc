@@ -56,14 +56,29 @@ void Recorder::BytesCame() {
   }
 }
 
+void Recorder::NoteChange() { record_.changed_at = record_.changed_at.value_or(record_.seen.size()); }
+
 bool Recorder::BeforeServer(ClientMessage& received, const Negotiated& state) {
-  return inner_ == nullptr || inner_->BeforeServer(received, state);
+  if (inner_ == nullptr) {
+    return true;
+  }
+  const ClientMessage as_it_came = received;
+  const bool may_receive = inner_->BeforeServer(received, state);
+  if (!may_receive || received != as_it_came) {
+    NoteChange();
+  }
+  return may_receive;
 }
 
 void Recorder::ChangeTls(TlsConduct& conduct) {
   Add({.what = TlsBegins{}});
-  if (inner_ != nullptr) {
-    inner_->ChangeTls(conduct);
+  if (inner_ == nullptr) {
+    return;
+  }
+  const TlsConduct right = conduct;
+  inner_->ChangeTls(conduct);
+  if (conduct != right) {
+    NoteChange();
   }
 }
 
@@ -72,8 +87,14 @@ void Recorder::AfterServer(const ClientMessage* received, const Negotiated& stat
     message_bytes_ += BytesOf(*received);
     Add({.what = WithoutData(*received), .is_early = came_early_, .words = DescribeFields(*received)});
   }
+  std::vector<ServerMessage> right;
   if (inner_ != nullptr) {
+    right = sent;
     inner_->AfterServer(received, state, sent);
+  }
+  if (inner_ != nullptr && right != sent) {
+    record_.changed_at = record_.changed_at.value_or(
+        record_.seen.size() + static_cast<std::size_t>(std::ranges::mismatch(right, sent).in2 - sent.begin()));
   }
   for (const ServerMessage& message : sent) {
     has_server_ended_ |= std::holds_alternative<HardDisconnect>(message);

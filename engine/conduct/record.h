@@ -8,6 +8,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <variant>
 #include <vector>
 
@@ -59,8 +60,12 @@ struct Seen {
 struct Record {
   std::vector<Seen> seen;  // In the server's order; the last one is a Departure.
   bool is_whole = true;    // Else the connection had more than kSeenMax messages, and the middle is missing.
+  // In `seen`: the first message of the server's that is not what the reference server would have sent, or of the
+  // client's that the server did not receive as it came.
+  std::optional<std::size_t> changed_at = {};
+  Bytes behind_starttls = {};  // The first bytes that came after TLS was due, as they were on the wire.
 
-  static constexpr std::size_t kSeenMax = 1 << 16;
+  static constexpr std::size_t kSeenMax = 1 << 14;
 };
 
 // Writes the Record of one connection, and passes on to another interposer, which may change what passes.
@@ -81,6 +86,8 @@ class Recorder final : public Interposer {
   void AllSent() { is_unsent_ = false; }
   // The server reads no more: what comes next is no message.
   void CannotRead(ByteView first);
+  // The first bytes behind the acknowledgement of STARTTLS.
+  void CameBehindStarttls(ByteView first) { record_.behind_starttls.assign(first.begin(), first.end()); }
   // Once, at the end.
   void Left(const Departure& departure);
 
@@ -93,6 +100,7 @@ class Recorder final : public Interposer {
 
  private:
   void Add(Seen seen);
+  void NoteChange();
 
   Interposer* inner_;
   Record record_;

@@ -34,7 +34,7 @@ RequestHead HeadOf(const Moment& moment) { return RequestHead::Of(*moment.reques
 // What must be so of each request that `is_such`.
 template <typename Holds>
 Ruling Each(const Moment& moment, bool is_such, Holds holds, std::string_view expected) {
-  return is_such ? Require(holds(*moment.request), std::string(expected), Told(*moment.request)) : NotAsked(kNoRequest);
+  return is_such ? Require(holds(*moment.request), expected, *moment.request) : NotAsked(kNoRequest);
 }
 
 // A command that needs a transmission flag. Whoever has no need of it keeps the rule.

@@ -145,6 +145,14 @@ std::expected<std::vector<std::string>, Trouble> SplitCommand(std::string_view c
   return words;
 }
 
+std::string Filled(std::string text, std::string_view placeholder, const std::string& value) {
+  for (std::size_t at = text.find(placeholder); at != std::string::npos; at = text.find(placeholder, at)) {
+    text.replace(at, placeholder.size(), value);
+    at += value.size();
+  }
+  return text;
+}
+
 std::string TellLastWords(std::string_view words) {
   constexpr std::size_t kLinesMax = 4;
   constexpr std::size_t kLineBytesMax = 200;
@@ -335,6 +343,9 @@ bool ServerProcess::TakeNews() {
   const ssize_t got = recv(channel_.get(), &news, sizeof(news), MSG_DONTWAIT);
   if (got == sizeof(news) && news.kind == GuardianNews::Kind::kAsked) {
     return true;
+  }
+  if (got == sizeof(news) && news.kind == GuardianNews::Kind::kEnded && WIFEXITED(news.value)) {
+    exit_status_ = WEXITSTATUS(news.value);
   }
   ended_ = got == sizeof(news) ? DescribeNews(news) : "was stopped by the end of the process that watches it";
   return false;

@@ -27,6 +27,9 @@ namespace nbdspec::conformance {
 // Example: a 'b c' "d\"e" f\ g -> a, b c, d"e, f g
 std::expected<std::vector<std::string>, engine::Trouble> SplitCommand(std::string_view command);
 
+// `text` with `value` in each place of `placeholder`, "{socket}". What stands in `value` is no placeholder.
+std::string Filled(std::string text, std::string_view placeholder, const std::string& value);
+
 // What a server said last, as a sentence: the last lines of `words`, each quoted, or that there are none.
 std::string TellLastWords(std::string_view words);
 
@@ -104,6 +107,9 @@ class ServerProcess {
   // A daemon has ended when one of its processes was killed, or when all of them are gone.
   std::optional<std::string> EndedBy(Transport::Clock::time_point deadline);
 
+  // Once it has ended: the status that it exited with; nothing where a signal killed it, or nobody knows.
+  [[nodiscard]] std::optional<int> ExitStatus() const { return exit_status_; }
+
   // What it and all that it started use; nothing when it has ended, or that cannot be seen.
   [[nodiscard]] std::optional<Usage> ReadUsage() const;
 
@@ -120,6 +126,7 @@ class ServerProcess {
   FileDescriptor log_;
   pid_t guardian_ = -1;
   std::optional<std::string> ended_;
+  std::optional<int> exit_status_;
 };
 
 }  // namespace nbdspec::conformance

@@ -288,14 +288,6 @@ constexpr std::string_view kImagePlaceholder = "{image}";
 constexpr std::string_view kUriPlaceholder = "{image-uri}";
 constexpr std::string_view kCertificatesPlaceholder = "{certs}";
 
-std::string Replace(std::string text, std::string_view placeholder, const std::string& value) {
-  for (std::size_t at = text.find(placeholder); at != std::string::npos; at = text.find(placeholder, at)) {
-    text.replace(at, placeholder.size(), value);
-    at += value.size();
-  }
-  return text;
-}
-
 // What clients show a server that nbdspec starts.
 std::expected<TlsCredentials, Trouble> ClientOf(const TlsWish& tls) {
   const bool is_made_for_the_run = tls.certificates.empty() && tls.shared_keys.empty();
@@ -431,7 +423,7 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
                                                            {kSizePlaceholder, std::to_string(ImageSize(setup))},
                                                            {kExportPlaceholder, export_name},
                                                            {kSocketPlaceholder, directory.socket_path()}}) {
-                    word = Replace(std::move(word), placeholder, value);
+                    word = Filled(std::move(word), placeholder, value);
                   }
                   replaced.push_back(std::move(word));
                 }

@@ -19,6 +19,7 @@
 #include "conformance/peer/storage/mounted_storage.h"
 #include "conformance/peer/storage/storage_server.h"
 #include "conformance/peer/targets/tls_files.h"
+#include "conformance/peer/targets/uri.h"
 #include "engine/base/bytes.h"
 #include "engine/base/check.h"
 #include "engine/base/or_return.h"
@@ -71,19 +72,6 @@ bool WriteAll(int fd, engine::ByteRange range, const engine::Bytes& bytes) {
     done += static_cast<std::size_t>(std::max<ssize_t>(written, 0));
   }
   return true;
-}
-
-// The URI of the default export at the unix socket `path`.
-std::string UriOf(std::string_view path) {
-  std::string escaped;
-  for (const char c : path) {
-    const bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
-                          std::string_view("-._~/").contains(c);
-    constexpr std::string_view kDigits = "0123456789ABCDEF";
-    const auto byte = static_cast<unsigned char>(c);
-    escaped += is_plain ? std::string(1, c) : std::string{'%', kDigits[byte >> 4], kDigits[byte & 15]};
-  }
-  return "nbd+unix:///?socket=" + escaped;
 }
 
 // What a file has from an offset on: cut off, until this goes.
@@ -269,7 +257,7 @@ class StartedPeer final : public Peer, public Storage {
     NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
     const std::string socket_path = directory.PathOf(kDiskSocket);
     NBDSPEC_ASSIGN_OR_RETURN(ran, RunToEnd(
-                                      recipe_.check(UriOf(socket_path)), std::move(directory),
+                                      recipe_.check(UnixUriOf(socket_path)), std::move(directory),
                                       [&] { return storage_->Listen(socket_path); }, deadline));
     storage_->Silence();
     if (ran.how != ExitedWith(recipe_.damaged_status)) {
@@ -296,7 +284,7 @@ class StartedPeer final : public Peer, public Storage {
     NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
     const std::string socket_path = directory.PathOf(kDiskSocket);
     NBDSPEC_RETURN_IF_ERROR(
-        Format(UriOf(socket_path), std::move(directory), deadline, [&] { return storage->Listen(socket_path); }));
+        Format(UnixUriOf(socket_path), std::move(directory), deadline, [&] { return storage->Listen(socket_path); }));
     storage->Silence();
     storage->With([](engine::VolatileDisk& disk) { NBDSPEC_CHECK(disk.Flush()); });
     return std::move(storage);
@@ -405,7 +393,7 @@ class StartedPeer final : public Peer, public Storage {
       disk = mounted_->path();
       prepare = [] -> std::expected<void, Trouble> { return {}; };
     } else if (storage_ != nullptr) {
-      disk = UriOf(socket_path);
+      disk = UnixUriOf(socket_path);
       prepare = [&] { return storage_->Listen(socket_path); };
     }
     ServerPlace place = {.disk = disk, .port = tcp_port().value_or(0)};

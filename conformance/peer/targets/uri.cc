@@ -290,6 +290,19 @@ std::expected<std::optional<TlsCredentials>, Trouble> CredentialsFor(const NbdUr
   return std::move(credentials);
 }
 
+// `text` with all bytes percent-encoded that have a meaning in a URI, or may have one.
+std::string Escaped(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) {
+    const bool is_plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+                          std::string_view("-._~/").contains(c);
+    constexpr std::string_view kDigits = "0123456789ABCDEF";
+    const auto byte = static_cast<unsigned char>(c);
+    escaped += is_plain ? std::string(1, c) : std::string{'%', kDigits[byte >> 4], kDigits[byte & 15]};
+  }
+  return escaped;
+}
+
 }  // namespace
 
 std::expected<NbdUri, Trouble> ParseNbdUri(std::string_view uri) {
@@ -323,6 +336,15 @@ TargetOrTrouble TargetFromUri(std::string_view uri, const TlsWish& tls) {
         NBDSPEC_ASSIGN_OR_RETURN(address, UnixSocketAddress(server.socket_path));
         return std::make_unique<UriPeer>(text, /*port=*/std::nullopt, std::vector{address}, credentials);
       });
+}
+
+std::string UnixUriOf(std::string_view socket_path, std::string_view export_name, bool tls) {
+  return std::string(tls ? "nbds" : "nbd") + "+unix:///" + Escaped(export_name) + "?socket=" + Escaped(socket_path);
+}
+
+std::string TcpUriOf(std::uint16_t port, std::string_view export_name, bool tls) {
+  return std::string(tls ? "nbds://localhost:" : "nbd://127.0.0.1:") + std::to_string(port) + "/" +
+         Escaped(export_name);
 }
 
 }  // namespace nbdspec::conformance

@@ -29,4 +29,11 @@ struct NbdUri {
 // Example: "nbd+unix:///disk?socket=/run/nbd.sock" -> export "disk" at the socket /run/nbd.sock
 std::expected<NbdUri, engine::Trouble> ParseNbdUri(std::string_view uri);
 
+// The URI of an export at the unix socket `socket_path`, which is not abstract; with TLS nbds+unix.
+// Example: /run/nbd.sock, "a b" -> "nbd+unix:///a%20b?socket=/run/nbd.sock"
+std::string UnixUriOf(std::string_view socket_path, std::string_view export_name = "", bool tls = false);
+
+// The same of an export at a port of 127.0.0.1. With TLS its host is localhost, which certificates are made for.
+std::string TcpUriOf(std::uint16_t port, std::string_view export_name = "", bool tls = false);
+
 }  // namespace nbdspec::conformance

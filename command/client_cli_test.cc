@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `nbdspec client` as a program, on real clients and on commands that are none.
+#include <gtest/gtest.h>
+
+#include <nlohmann/json.hpp>
+#include <string>
+
+#include "command/testdata/program.h"
+
+namespace nbdspec::command {
+namespace {
+
+constexpr char kFew[] = " baseline.read.client baseline.write.client baseline.disc.client ";
+
+TEST(Client, ThatIsRightPasses) {
+  const Result reference = Nbdspec("client reference -q");
+  EXPECT_EQ(reference.exit, 0) << reference.output;
+  const Result nbdcopy = Nbdspec(
+      std::string("client --run 'nbdcopy {uri} {output}' --run 'nbdcopy --flush {input} {uri}'") + kFew + "'!*/*'");
+  EXPECT_TRUE(nbdcopy.Says("3 pass")) << nbdcopy.output;  // It leaves without DISC where it fails: nowhere here.
+}
+
+TEST(Client, ThatCopiesWrongBytesFailsAndIsShown) {
+  const std::string json = FileFor("wrong.json");
+  const Result wrong = Nbdspec(
+      R"(client --run "sh -c 'nbdcopy {uri} - | tr 1 2 > {output}' {uri}" baseline.read.client --json )" +
+      json);
+  EXPECT_EQ(wrong.exit, 1) << wrong.output;
+  EXPECT_TRUE(wrong.Says("it exited with status 0, and what it copied has 0x32 at byte 48, and not 0x31"))
+      << wrong.output;
+  const auto outcome = nlohmann::json::parse(Contents(json))["outcomes"][0];
+  EXPECT_EQ(outcome["verdict"], "fail");
+  EXPECT_FALSE(outcome["evidence"]["transcript"].empty());
+}
+
+TEST(Client, ThatNeverConnectsIsNoSuccess) {
+  const Result none = Nbdspec("client --run 'false {uri}'" + std::string(kFew));
+  EXPECT_EQ(none.exit, 3) << none.output;
+  EXPECT_TRUE(none.Says("never connected; it exited with status 1")) << none.output;
+}
+
+TEST(Client, ThatCannotBeRunIsASentence) {
+  EXPECT_EQ(Nbdspec("client").exit, 2);
+  EXPECT_EQ(Nbdspec("client nbdcopy --run 'x {uri}'").exit, 2);
+  const Result nowhere = Nbdspec("client --run 'copy {output}'");
+  EXPECT_EQ(nowhere.exit, 2);
+  EXPECT_TRUE(nowhere.Says("does not say where the server is")) << nowhere.output;
+  EXPECT_EQ(Nbdspec("client reference no.such.check").exit, 2);
+}
+
+TEST(Client, ThatHangsIsStopped) {
+  const Result hangs = Nbdspec("client --run 'nbdsh-that-hangs {uri}' --case-timeout 1 baseline.notls.client");
+  EXPECT_NE(hangs.exit, 0) << hangs.output;
+  const Result sleeps = Nbdspec("client --run 'sleep 60 {uri}' --case-timeout 0.3 baseline.notls.client");
+  EXPECT_NE(sleeps.exit, 0) << sleeps.output;
+}
+
+}  // namespace
+}  // namespace nbdspec::command

@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// `nbdspec client`: the checks on a client.
+
+#include <algorithm>
+#include <cstdio>
+#include <iterator>
+#include <vector>
+
+#include "command/command_table.h"
+#include "command/output.h"
+#include "command/progress.h"
+#include "command/report_files.h"
+#include "command/selection.h"
+#include "command/servers.h"
+#include "conformance/clients/client_runner.h"
+#include "conformance/clients/named_clients.h"
+#include "engine/base/or_return.h"
+#include "engine/base/quoted.h"
+
+namespace nbdspec::command {
+
+namespace {
+
+using conformance::ClientCheck;
+using conformance::ClientUnderTest;
+
+// Takes the client's name from the words.
+std::expected<ClientUnderTest, Refusal> TakeClient(Options& options) {
+  const conformance::ClientOptions how{.tcp = options.tcp, .tls = options.tls};
+  const bool is_named = !options.words.empty() && conformance::IsClientName(options.words.front());
+  if (is_named == !options.client_commands.empty()) {
+    return Refuse(is_named ? "--run and the client " + engine::Quoted(options.words.front()) +
+                                 " both name a client: give only one of them."
+                           : "name a client, or give its commands with --run: `nbdspec client --help` has both");
+  }
+  if (!is_named) {
+    NBDSPEC_ASSIGN_OR_RETURN(client, conformance::ClientFromCommands(options.client_commands, how));
+    return std::move(client);
+  }
+  const std::string name = options.words.front();
+  options.words.erase(options.words.begin());
+  NBDSPEC_ASSIGN_OR_RETURN(client, conformance::ClientFromName(name, how));
+  return std::move(client);
+}
+
+std::expected<std::vector<ClientCheck>, Refusal> SelectClientChecks(const std::vector<std::string>& words) {
+  const auto all = conformance::AllClientChecks();
+  std::vector<std::string_view> ids;
+  std::ranges::transform(all, std::back_inserter(ids), &ClientCheck::id);
+  NBDSPEC_ASSIGN_OR_RETURN(indices, SelectFrom(ids, words));
+  std::vector<ClientCheck> checks;
+  for (const std::size_t index : indices) {
+    checks.push_back(all[index]);
+  }
+  return checks;
+}
+
+}  // namespace
+
+ExitOrRefusal ClientCommand(const Options& given) {
+  Options options = given;
+  NBDSPEC_RETURN_IF_ERROR(RefuseSharedFiles(options));
+  NBDSPEC_ASSIGN_OR_RETURN(client, TakeClient(options));
+  NBDSPEC_ASSIGN_OR_RETURN(checks, SelectClientChecks(options.words));
+  CatchInterrupts();
+  reports::Run begun{.version = kVersion,
+                     .spec = "",
+                     .target = client.description,
+                     .trouble = "the run is not finished",
+                     .exit = reports::ExitCode::kOurError};
+  begun.server.words = client.words;
+  LiveReports live(options, begun);
+  NBDSPEC_RETURN_IF_ERROR(live.Begin());
+  const Shown shown = IsTerminal(stderr) ? Shown::kInPlace : Shown::kAsLines;
+  Progress progress(checks.size(), shown, Progress::Clock::now());
+  const auto on_outcome = [&](const reports::Outcome& outcome) {
+    live.Add(outcome);
+    if (const auto line = progress.Add(outcome.id, Progress::Clock::now()); line && shown == Shown::kInPlace) {
+      ShowProgress(*line);
+    } else if (line && !options.quiet) {
+      Complain(*line);
+    }
+  };
+  reports::Run run = conformance::RunClientChecks(client.ways, checks,
+                                                  {.worker_count = options.worker_count,
+                                                   .time = FromSeconds(options.case_timeout_s),
+                                                   .deadline = FromSeconds(options.deadline_s),
+                                                   .version = kVersion,
+                                                   .client_words = client.words,
+                                                   .description = client.description,
+                                                   .cancelled = &Interrupted(),
+                                                   .on_outcome = on_outcome});
+  run.exit = InterruptSignal() != 0 ? 128 + InterruptSignal() : run.exit;
+  ShowProgress("");
+  NBDSPEC_RETURN_IF_ERROR(live.Finish(run));
+  return run.exit;
+}
+
+}  // namespace nbdspec::command

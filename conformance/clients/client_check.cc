@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/clients/client_check.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/spec/catalogue.h"
+
+namespace nbdspec::conformance {
+
+namespace {
+
+using engine::Record;
+using engine::Ruling;
+
+}  // namespace
+
+bool ClientPlay::was_met() const {
+  return std::ranges::any_of(run.records, [](const Record& record) { return record.changed_at.has_value(); });
+}
+
+std::optional<ClientJudgement> FindHarm(const Performance& performance, ClientTasks tasks) {
+  for (std::size_t i = 0; i < performance.plays.size(); ++i) {
+    const ClientPlay& play = performance.plays[i];
+    if ((play.tasks & tasks) == 0) {
+      continue;
+    }
+    const auto broken = [&](std::string saw, std::string_view allowed) {
+      return ClientJudgement{.judgement = Broken(std::move(saw), allowed), .place = {.play = i}};
+    };
+    if (play.run.has_crashed()) {
+      return broken(fmt::format("the client was {}", play.run.ended), "an end of its own");
+    }
+    if (play.run.has_hung()) {
+      return broken("the client did not end in its time", "an end, with success or without");
+    }
+    if (play.succeeded() && play.bytes == BytesVerdict::kWrong) {
+      return broken(fmt::format("it exited with status 0, and {}", play.bytes_text), "the right bytes, or an error");
+    }
+  }
+  return {};
+}
+
+ClientJudgement JudgeCopes(const Performance& performance) { return JudgeCopesAt(performance, kAnyTask); }
+
+ClientJudgement JudgeCopesAt(const Performance& performance, ClientTasks tasks) {
+  if (auto harm = FindHarm(performance, tasks)) {
+    return *std::move(harm);
+  }
+  const bool is_changed = !performance.scenario->changes.empty() && !performance.scenario->is_met_by_all;
+  bool any = false;
+  std::string why = "the client never met it";
+  for (std::size_t i = 0; i < performance.plays.size(); ++i) {
+    const ClientPlay& play = performance.plays[i];
+    const bool may_fail = (play.tasks & performance.scenario->may_fail) != 0;
+    if ((play.tasks & tasks) == 0) {
+      continue;
+    }
+    if (play.cannot()) {
+      why = fmt::format("it says that it cannot do this (exit status {})", ClientPlay::kCannotStatus);
+    } else if ((is_changed && !play.was_met()) || (may_fail && !play.succeeded()) || play.run.records.empty()) {
+      continue;
+    } else if (!play.succeeded()) {
+      return {.judgement = Broken(fmt::format("the client {}", play.run.ended), "success: the server keeps the rules"),
+              .place = {.play = i}};
+    } else {
+      any = true;
+    }
+  }
+  return {.judgement = any ? Holds() : NotApplicable(std::move(why))};
+}
+
+ClientJudgement JudgeNotices(const Performance& performance) {
+  if (auto harm = FindHarm(performance)) {
+    return *std::move(harm);
+  }
+  const bool is_changed = !performance.scenario->changes.empty() && !performance.scenario->is_met_by_all;
+  bool any = false;
+  for (std::size_t i = 0; i < performance.plays.size(); ++i) {
+    const ClientPlay& play = performance.plays[i];
+    const bool may_succeed = (play.tasks & (performance.scenario->may_fail | ClientTask::kVisits)) != 0;
+    if (play.cannot() || (is_changed && !play.was_met()) || play.run.records.empty()) {
+      continue;
+    }
+    if (play.succeeded() && !may_succeed) {
+      return {.judgement = Broken("it exited with status 0", performance.scenario->serves == Serves::kWrong
+                                                                 ? "an error: the server broke a rule"
+                                                                 : "an error: the server did not do it"),
+              .place = {.play = i}};
+    }
+    any = any || !may_succeed;
+  }
+  return {.judgement = any ? Holds() : NotApplicable("the client never met it")};
+}
+
+ClientJudgement JudgeRule(const Performance& performance, std::string_view requirement) {
+  ClientJudgement judgement{.judgement = NotApplicable("the client did not connect")};
+  for (std::size_t i = 0; i < performance.plays.size(); ++i) {
+    const ClientPlay& play = performance.plays[i];
+    for (std::size_t c = 0; c < play.rulings.size(); ++c) {
+      const auto ruling = std::ranges::find(play.rulings[c], requirement, &engine::ConductRuling::requirement);
+      const Place place{.play = i, .connection = c, .message = ruling->index};
+      switch (ruling->ruling.kind) {
+        case Ruling::Kind::kViolated:
+          return {.judgement = Broken(ruling->ruling.saw, ruling->ruling.expected), .place = place};
+        case Ruling::Kind::kKept:
+          judgement = {.judgement = Holds(), .place = place};
+          break;
+        case Ruling::Kind::kInapplicable:
+          if (!judgement.judgement.holds()) {
+            judgement.judgement.saw = ruling->ruling.missing;
+          }
+          break;
+      }
+    }
+  }
+  return judgement;
+}
+
+std::span<const ClientCheck> AllClientChecks() {
+  static const std::vector<ClientCheck> kAll = [] {
+    std::vector<ClientCheck> all;
+    for (const auto& part : {WireChecks(), CopingChecks(), NoticingChecks(), TlsClientChecks()}) {
+      all.insert(all.end(), part.begin(), part.end());
+    }
+    // Rows of the catalogue stand in one array, in order.
+    std::ranges::sort(all, {}, [](const ClientCheck& check) {
+      return std::pair(&spec::RequirementOf(check.id), std::string_view(check.id));
+    });
+    return all;
+  }();
+  return kAll;
+}
+
+std::vector<ClientCheck> WireChecks() {
+  std::vector<ClientCheck> checks;
+  for (const engine::ClientRule& rule : engine::AllClientRules()) {
+    const std::string_view id = rule.requirement;
+    checks.push_back({.id = std::string(id),
+                      .claim = "in every scenario: " + std::string(spec::RequirementOf(id).statement),
+                      .judge = [id](const Performance& performance) { return JudgeRule(performance, id); }});
+  }
+  return checks;
+}
+
+}  // namespace nbdspec::conformance

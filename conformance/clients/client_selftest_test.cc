@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The checks of clients on the reference client: right, with each of its habits, and with its faults.
+#include "conformance/clients/client_selftest.h"
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "conformance/clients/client_check.h"
+#include "conformance/clients/client_runner.h"
+#include "conformance/clients/client_way.h"
+#include "engine/client/habits.h"
+#include "engine/spec/catalogue.h"
+#include "engine/spec/ids.h"
+
+namespace nbdspec::conformance {
+namespace {
+
+using engine::ClientConduct;
+using reports::Verdict;
+
+std::vector<std::string> IdsWith(const reports::Run& run, Verdict verdict) {
+  std::vector<std::string> ids;
+  for (const reports::Outcome& outcome : run.outcomes) {
+    if (outcome.verdict == verdict) {
+      ids.push_back(outcome.id + ": " + outcome.evidence.sent + ": " + outcome.evidence.saw);
+    }
+  }
+  return ids;
+}
+
+reports::Run RunChecksOn(const ClientConduct& conduct, std::span<const ClientCheck> checks) {
+  const ClientWays ways = ReferenceClientWays(conduct);
+  return RunClientChecks(ways, checks, {.worker_count = 2, .client_words = "reference", .description = "reference"});
+}
+
+using Texts = std::vector<std::string>;
+
+TEST(ClientChecks, HaveIdsOfTheirOwnOfClausesThatBindClients) {
+  std::set<std::string_view> ids;
+  for (const ClientCheck& check : AllClientChecks()) {
+    EXPECT_TRUE(ids.insert(check.id).second) << check.id;
+    EXPECT_EQ(spec::RequirementOf(check.id).role, spec::Role::kClient) << check.id;
+  }
+}
+
+TEST(ClientChecks, AccuseTheRightClientOfNothing) {
+  const reports::Run run = RunChecksOn({}, AllClientChecks());
+  EXPECT_EQ(IdsWith(run, Verdict::kFail), Texts());
+  EXPECT_EQ(IdsWith(run, Verdict::kWarn), Texts());
+  EXPECT_EQ(IdsWith(run, Verdict::kFlaky), Texts());
+  EXPECT_EQ(IdsWith(run, Verdict::kInconclusive), Texts());
+}
+
+// By the rules of the wire, on plain, strict and slow servers, and inside TLS.
+TEST(ClientChecks, AccuseNoHabitThatClausesPermit) {
+  std::vector<ClientCheck> checks;
+  std::ranges::copy_if(AllClientChecks(), std::back_inserter(checks), [](const ClientCheck& check) {
+    return check.scenario.empty() || check.scenario.contains("/strict") || check.scenario.contains("/slow-server") ||
+           check.scenario.contains("/odd-size") || check.requirement() == spec::kTlsClientAllModes;
+  });
+  ASSERT_GE(engine::AllHabits().size(), 30U);
+  for (const engine::ClientHabit& habit : engine::AllHabits()) {
+    EXPECT_EQ(IdsWith(RunChecksOn(habit.conduct, checks), Verdict::kFail), Texts()) << habit.name;
+  }
+}
+
+TEST(ClientChecks, EachCatchesAFault) {
+  for (const ClientSelfTestRow& row : RunClientSelfTest(AllClientChecks())) {
+    EXPECT_FALSE(row.caught.empty()) << row.check << " catches nothing";
+  }
+}
+
+}  // namespace
+}  // namespace nbdspec::conformance

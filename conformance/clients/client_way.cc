@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "conformance/clients/client_way.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "engine/base/or_return.h"
+
+namespace nbdspec::conformance {
+
+namespace {
+
+using engine::Bytes;
+using engine::Trouble;
+
+constexpr std::uint64_t kOutputBytesMore = 1 << 20;  // Than the export has: so much too much is noticed.
+
+class CommandWay final : public ClientWay {
+ public:
+  CommandWay(ClientCommand command, const CommandTraits& traits) : command_(std::move(command)), traits_(traits) {}
+
+  [[nodiscard]] ClientTasks tasks() const override { return command_.tasks(); }
+  [[nodiscard]] const std::string& text() const override { return command_.text(); }
+  [[nodiscard]] bool CanPlay(const Scenario& scenario) const override {
+    const bool is_told_tls = traits_.has_tls && (command_.takes_certificates() || command_.takes_uri());
+    const bool is_told_name = command_.takes_export() || command_.takes_uri();
+    return (scenario.tls.is_wanted ? is_told_tls : !command_.takes_certificates()) &&
+           (scenario.export_name.empty() || is_told_name);
+  }
+
+  std::expected<ClientRun, Trouble> Run(const Scenario& scenario, const ServedExport& served,
+                                        std::chrono::milliseconds time) override {
+    return RunClientProcess(command_, served.serving(),
+                            {.scenario = scenario.name,
+                             .export_name = scenario.export_name,
+                             .tls = scenario.tls.is_wanted,
+                             .wants_tcp = traits_.wants_tcp,
+                             .pace = scenario.pace,
+                             .input = &served.input(),
+                             .output_bytes_max = served.truth().size() + kOutputBytesMore,
+                             .time = time});
+  }
+
+ private:
+  ClientCommand command_;
+  CommandTraits traits_;
+};
+
+// Where `made` is not `due`; empty where they are equal.
+std::string FindDifference(const Bytes& made, const Bytes& due, std::string_view what) {
+  const auto [here, there] = std::ranges::mismatch(made, due);
+  if (here != made.end() && there != due.end()) {
+    return fmt::format("{} has 0x{:02x} at byte {}, and not 0x{:02x}", what, *here, here - made.begin(), *there);
+  }
+  return made.size() == due.size() ? "" : fmt::format("{} has {} bytes, and not {}", what, made.size(), due.size());
+}
+
+// What is wrong in `map`; empty where nothing is. A range that is not said to be zero says nothing.
+std::string FindWrongClaim(std::string_view map, const Bytes& truth) {
+  const auto extents = ReadMap(map);
+  if (!extents) {
+    return "the map is " + extents.error();
+  }
+  std::uint64_t at = 0;
+  for (const ClaimedExtent& each : *extents) {
+    if (each.offset != at || each.length == 0 || each.length > truth.size() - at) {
+      return fmt::format("the map has an extent of {} bytes at {}, where one is due at {}", each.length, each.offset,
+                         at);
+    }
+    const auto begin = truth.begin() + static_cast<std::ptrdiff_t>(at);
+    at += each.length;
+    const auto end = truth.begin() + static_cast<std::ptrdiff_t>(at);
+    const auto data = std::find_if(begin, end, [](std::uint8_t byte) { return byte != 0; });
+    if (each.is_zero && data != end) {
+      return fmt::format("the map calls byte {} zero, which is 0x{:02x}", data - truth.begin(), *data);
+    }
+  }
+  return at == truth.size() ? "" : fmt::format("the map ends at {} of {} bytes", at, truth.size());
+}
+
+void JudgeBytes(ClientPlay& play, ServedExport& served) {
+  if (!play.succeeded()) {
+    return;  // What is there then is nothing that it vouches for.
+  }
+  const auto has = [&](ClientTasks task) { return (play.tasks & task) != 0; };
+  std::string wrong;
+  if (has(ClientTask::kCopiesOut)) {
+    wrong = play.run.output ? FindDifference(*play.run.output, served.truth(), "what it copied") : "it wrote no file";
+  }
+  if (wrong.empty() && has(ClientTask::kCopiesIn)) {
+    wrong = FindDifference(served.Contents(), served.input(), "the export");
+  }
+  if (wrong.empty() && has(ClientTask::kMaps)) {
+    wrong = play.run.map ? FindWrongClaim(*play.run.map, served.truth()) : "it wrote no map";
+  }
+  play.bytes = play.tasks == ClientTask::kVisits ? BytesVerdict::kNone
+               : wrong.empty()                   ? BytesVerdict::kRight
+                                                 : BytesVerdict::kWrong;
+  play.bytes_text = std::move(wrong);
+}
+
+}  // namespace
+
+std::unique_ptr<ClientWay> WayOf(ClientCommand command, const CommandTraits& traits) {
+  return std::make_unique<CommandWay>(std::move(command), traits);
+}
+
+std::expected<Performance, Trouble> Play(const Scenario& scenario, const ClientWays& ways,
+                                         std::chrono::milliseconds time) {
+  Performance performance{.scenario = &scenario, .plays = {}};
+  for (const auto& way : ways) {
+    if (!way->CanPlay(scenario)) {
+      continue;
+    }
+    ServedExport served(scenario);
+    NBDSPEC_ASSIGN_OR_RETURN(run, way->Run(scenario, served, time));
+    ClientPlay& play = performance.plays.emplace_back();
+    play.command = way->text();
+    play.tasks = way->tasks();
+    play.run = std::move(run);
+    JudgeBytes(play, served);
+    for (const engine::Record& record : play.run.records) {
+      play.rulings.push_back(engine::JudgeConduct(record, scenario.serves != Serves::kWrong));
+    }
+  }
+  return performance;
+}
+
+}  // namespace nbdspec::conformance

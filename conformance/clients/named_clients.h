@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// The clients that nbdspec knows by name, each with the commands of the ways in which it is used.
+
+#pragma once
+
+#include <expected>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "conformance/clients/client_way.h"
+#include "engine/base/error.h"
+
+namespace nbdspec::conformance {
+
+struct ClientUnderTest {
+  std::string description;  // "nbdcopy 1.14.2"; a command, where a user gave one.
+  std::string words;        // What names it on a command line: "nbdcopy", "--run 'my-client {uri}'".
+  ClientWays ways;
+};
+
+struct ClientOptions {
+  bool tcp = false;  // {uri} is of TCP.
+  bool tls = false;  // It has TLS, and takes nbds URIs or {certs}: the scenarios of TLS are played, too.
+};
+
+// One by name. Errors: there is none of that name.
+std::expected<ClientUnderTest, engine::Trouble> ClientFromName(std::string_view name,
+                                                               const ClientOptions& options = {});
+bool IsClientName(std::string_view name);
+std::vector<std::string_view> ClientNames();
+
+// By its commands, of which there is at least one. Errors: as ClientCommand::From.
+std::expected<ClientUnderTest, engine::Trouble> ClientFromCommands(const std::vector<std::string>& commands,
+                                                                   const ClientOptions& options);
+
+}  // namespace nbdspec::conformance
