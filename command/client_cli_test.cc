@@ -23,8 +23,7 @@ TEST(Client, ThatIsRightPasses) {
 TEST(Client, ThatCopiesWrongBytesFailsAndIsShown) {
   const std::string json = FileFor("wrong.json");
   const Result wrong = Nbdspec(
-      R"(client --run "sh -c 'nbdcopy {uri} - | tr 1 2 > {output}' {uri}" baseline.read.client --json )" +
-      json);
+      R"(client --run "sh -c 'nbdcopy {uri} - | tr 1 2 > {output}' {uri}" baseline.read.client --json )" + json);
   EXPECT_EQ(wrong.exit, 1) << wrong.output;
   EXPECT_TRUE(wrong.Says("it exited with status 0, and what it copied has 0x32 at byte 48, and not 0x31"))
       << wrong.output;

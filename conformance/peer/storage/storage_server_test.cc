@@ -141,8 +141,7 @@ TEST_F(StorageServerTest, EndsWithClientsThatAreThere) {
 TEST_F(StorageServerTest, SaysWhereItCannotListen) {
   const auto listens = server_->Listen("/no/such/directory/disk");
   ASSERT_FALSE(listens.has_value());
-  EXPECT_EQ(listens.error().sentence,
-            "Cannot listen at \"/no/such/directory/disk\": No such file or directory.");
+  EXPECT_EQ(listens.error().sentence, "Cannot listen at \"/no/such/directory/disk\": No such file or directory.");
 }
 
 }  // namespace
