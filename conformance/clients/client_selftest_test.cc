@@ -49,6 +49,18 @@ TEST(ClientChecks, HaveIdsOfTheirOwnOfClausesThatBindClients) {
   }
 }
 
+TEST(ClientChecks, AskEveryRequirementOfClientsThatHasNoReason) {
+  std::set<std::string_view> asked;
+  for (const ClientCheck& check : AllClientChecks()) {
+    asked.insert(check.requirement());
+  }
+  for (const spec::Requirement& requirement : spec::TheCatalogue().all()) {
+    if (requirement.role == spec::Role::kClient) {
+      EXPECT_NE(asked.contains(requirement.id), !requirement.untested.empty()) << requirement.id;
+    }
+  }
+}
+
 TEST(ClientChecks, AccuseTheRightClientOfNothing) {
   const reports::Run run = RunChecksOn({}, AllClientChecks());
   EXPECT_EQ(IdsWith(run, Verdict::kFail), Texts());

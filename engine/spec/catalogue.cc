@@ -118,7 +118,8 @@ std::expected<Catalogue, engine::Trouble> Catalogue::Parse(std::string_view text
       continue;
     }
     if (!columns_named) {
-      if (!kColumns.starts_with(line) || !line.contains("\thow")) {
+      const bool is_begin = line == kColumns || kColumns.starts_with(std::string(line) + "\t");
+      if (!is_begin || !line.contains("\thow")) {
         return trouble("expected the names of the columns");
       }
       columns_named = true;

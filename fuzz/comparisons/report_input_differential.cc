@@ -58,13 +58,14 @@ bool IsRow(const Lines& cells) {
   const auto is_trimmed = [](std::string_view cell) {
     return cell.empty() || (cell.front() != ' ' && cell.back() != ' ');
   };
-  return (cells.size() == 8 || cells.size() == 9) && std::ranges::all_of(cells, is_trimmed) && !cells[0].empty() &&
+  return cells.size() >= 8 && cells.size() <= 10 && std::ranges::all_of(cells, is_trimmed) && !cells[0].empty() &&
          std::ranges::all_of(cells[0], is_of_id) && !cells[1].empty() &&
          IsOneOf(cells[2], {"MUST", "MUST NOT", "SHOULD", "SHOULD NOT", "MAY"}) &&
          IsOneOf(cells[3], {"server", "client"}) &&
          IsOneOf(cells[4], {"general", "handshake", "options", "tls", "metadata", "block-size", "transmission",
                             "structured-replies", "extended-headers"}) &&
-         !cells[5].empty() && IsOneOf(cells[6], {"yes", "partial", "no"}) && !cells[7].empty();
+         !cells[5].empty() && IsOneOf(cells[6], {"yes", "partial", "no"}) && !cells[7].empty() &&
+         (cells.size() < 10 || IsOneOf(cells[9], {"", "style", "interoperability", "denial", "security", "data"}));
 }
 
 struct NaiveCatalogue {
@@ -83,7 +84,8 @@ NaiveCatalogue ReadNaively(std::string_view text) {
       continue;
     }
     const Lines cells = Split(lines[i], '\t');
-    const bool is_names = lines[i] == kNames || lines[i] == std::string(kNames) + "\tuntested";
+    const bool is_names = lines[i] == kNames || lines[i] == std::string(kNames) + "\tuntested" ||
+                          lines[i] == std::string(kNames) + "\tuntested\tharm";
     if (has_names ? !IsRow(cells) || !ids.insert(cells[0]).second : !is_names) {
       read.bad_line = i + 1;
       return read;
@@ -96,11 +98,11 @@ NaiveCatalogue ReadNaively(std::string_view text) {
   return read;
 }
 
-// The line of a row in the catalogue, and its tags, which stand in its last column but one.
+// The line of a row in the catalogue, and its tags, which stand in its eighth column.
 std::string Print(const Requirement& row) {
   std::string text;
   for (const std::string_view cell : {row.id, row.section, Word(row.level), Word(row.role), Word(row.phase),
-                                      row.statement, Word(row.observable), row.how, row.untested}) {
+                                      row.statement, Word(row.observable), row.how, row.untested, Word(row.harm)}) {
     text += std::string(cell) + "\t";
   }
   return text + (row.ambiguous ? "[ambiguous]" : "") + (row.derived ? "[derived]" : "") +
@@ -109,7 +111,7 @@ std::string Print(const Requirement& row) {
 
 std::string Print(std::string_view line) {
   const Lines cells = Split(line, '\t');
-  std::string text = std::string(line) + (cells.size() == 8 ? "\t\t" : "\t");
+  std::string text = std::string(line) + std::string(11 - cells.size(), '\t');
   for (const char* tag : {"[ambiguous]", "[derived]", "[historic-deviation]"}) {
     text += cells[7].find(tag) != std::string_view::npos ? tag : "";
   }

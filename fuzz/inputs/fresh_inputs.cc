@@ -181,7 +181,7 @@ class TextWriter {
         text += Word({"#\n", "# Requirements.\n"});
       }
       const bool is_head = line == 0 && !random_.OneIn(12);
-      text += is_head ? "id\tsection\tlevel\trole\tphase\tstatement\tobservable\thow\tuntested" : Requirement();
+      text += is_head ? "id\tsection\tlevel\trole\tphase\tstatement\tobservable\thow\tuntested\tharm" : Requirement();
       text += random_.OneIn(10) ? "\r\n" : "\n";
     }
     if (random_.OneIn(5)) {
@@ -247,6 +247,8 @@ class TextWriter {
     row += Word({"h", "ask [ambiguous]", "[derived]", "h [historic-deviation]", ""});
     if (!random_.OneIn(8)) {
       row += "\t" + Word({"", "", "", "no TLS", " ", "\r"});
+      row +=
+          random_.OneIn(2) ? "" : "\t" + Word({"", "style", "interoperability", "denial", "security", "data", "harm"});
     }
     return random_.OneIn(12) ? row.substr(0, random_.Below(row.size() + 1)) : row;
   }
