@@ -119,21 +119,9 @@ ClientJudgement JudgeRule(const Performance& performance, std::string_view requi
   return judgement;
 }
 
-std::span<const ClientCheck> AllClientChecks() {
-  static const std::vector<ClientCheck> kAll = [] {
-    std::vector<ClientCheck> all;
-    for (const auto& part : {WireChecks(), CopingChecks(), NoticingChecks(), TlsClientChecks()}) {
-      all.insert(all.end(), part.begin(), part.end());
-    }
-    // Rows of the catalogue stand in one array, in order.
-    std::ranges::sort(all, {}, [](const ClientCheck& check) {
-      return std::pair(&spec::RequirementOf(check.id), std::string_view(check.id));
-    });
-    return all;
-  }();
-  return kAll;
-}
+namespace {
 
+// The rules of engine/conduct.
 std::vector<ClientCheck> WireChecks() {
   std::vector<ClientCheck> checks;
   for (const engine::ClientRule& rule : engine::AllClientRules()) {
@@ -143,6 +131,31 @@ std::vector<ClientCheck> WireChecks() {
                       .judge = [id](const Performance& performance) { return JudgeRule(performance, id); }});
   }
   return checks;
+}
+
+}  // namespace
+
+std::vector<ScenarioCheck> AllScenarioChecks() {
+  std::vector<ScenarioCheck> all = CopingChecks();
+  for (auto& more : {NoticingChecks(), TlsClientChecks()}) {
+    all.insert(all.end(), more.begin(), more.end());
+  }
+  return all;
+}
+
+std::span<const ClientCheck> AllClientChecks() {
+  static const std::vector<ClientCheck> kAll = [] {
+    std::vector<ClientCheck> all = WireChecks();
+    for (const ScenarioCheck& row : AllScenarioChecks()) {
+      all.push_back({.id = row.id, .claim = row.claim, .scenario = row.id, .judge = row.judge});
+    }
+    // Rows of the catalogue stand in one array, in order.
+    std::ranges::sort(all, {}, [](const ClientCheck& check) {
+      return std::pair(&spec::RequirementOf(check.id), std::string_view(check.id));
+    });
+    return all;
+  }();
+  return kAll;
 }
 
 }  // namespace nbdspec::conformance

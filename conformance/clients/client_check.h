@@ -92,15 +92,19 @@ ClientJudgement JudgeNotices(const Performance& performance);
 // What rule `requirement` says of all connections of `performance`.
 ClientJudgement JudgeRule(const Performance& performance, std::string_view requirement);
 
-// The files of tables.
-std::vector<ClientCheck> WireChecks();      // The rules of engine/conduct.
-std::vector<ClientCheck> CopingChecks();    // Odd and right servers.
-std::vector<ClientCheck> NoticingChecks();  // Wrong ones.
-std::vector<ClientCheck> TlsClientChecks();
+// A check and the scenario that is played for it alone, which has its id as its name.
+struct ScenarioCheck {
+  std::string id;
+  std::string claim;
+  Scenario scenario = {};
+  ClientJudgement (*judge)(const Performance& performance) = JudgeCopes;
+};
 
-// The scenarios of those files.
-std::vector<Scenario> CopingScenarios();
-std::vector<Scenario> NoticingScenarios();
-std::vector<Scenario> TlsScenarios();
+// The tables, each in the file of its name.
+std::vector<ScenarioCheck> CopingChecks();    // Odd and right servers.
+std::vector<ScenarioCheck> NoticingChecks();  // Wrong ones.
+std::vector<ScenarioCheck> TlsClientChecks();
+// All of them.
+std::vector<ScenarioCheck> AllScenarioChecks();
 
 }  // namespace nbdspec::conformance

@@ -35,16 +35,6 @@ using engine::OptionReplyType;
 using engine::Request;
 using engine::TransmissionFlag;
 
-using Judge = ClientJudgement (*)(const Performance& performance);
-
-// A check and the scenario that is played for it alone, which has its id as its name.
-struct Row {
-  std::string id;
-  std::string claim;
-  Scenario scenario = {};
-  Judge judge = JudgeCopes;
-};
-
 // --- What was sent on the wire ---
 
 template <typename Message>
@@ -200,7 +190,7 @@ Change FailsListingContextsAtTheEnd() {
   });
 }
 
-std::vector<Row> Rows() {
+std::vector<ScenarioCheck> Rows() {
   const auto without_chunks = [] {
     return engine::ServerOptions{.structured_replies = false, .extended_headers = false};
   };
@@ -453,8 +443,8 @@ ClientTasks TakenBy(const Scenario& scenario, std::string_view oddity) {
   return taken;
 }
 
-std::vector<Row> OddityRows() {
-  std::vector<Row> rows;
+std::vector<ScenarioCheck> OddityRows() {
+  std::vector<ScenarioCheck> rows;
   for (const engine::oddities::Oddity& oddity : engine::oddities::AllOddities()) {
     Scenario scenario{.offers = oddity.offers,
                       .changes = {oddity.change},
@@ -470,29 +460,12 @@ std::vector<Row> OddityRows() {
   return rows;
 }
 
-std::vector<Row> AllRows() {
-  std::vector<Row> rows = Rows();
-  std::ranges::move(OddityRows(), std::back_inserter(rows));
-  return rows;
-}
-
 }  // namespace
 
-std::vector<Scenario> CopingScenarios() {
-  std::vector<Scenario> scenarios;
-  for (Row& row : AllRows()) {
-    row.scenario.name = row.id;
-    scenarios.push_back(std::move(row.scenario));
-  }
-  return scenarios;
-}
-
-std::vector<ClientCheck> CopingChecks() {
-  std::vector<ClientCheck> checks;
-  for (const Row& row : AllRows()) {
-    checks.push_back({.id = row.id, .claim = row.claim, .scenario = row.id, .judge = row.judge});
-  }
-  return checks;
+std::vector<ScenarioCheck> CopingChecks() {
+  std::vector<ScenarioCheck> rows = Rows();
+  std::ranges::move(OddityRows(), std::back_inserter(rows));
+  return rows;
 }
 
 }  // namespace nbdspec::conformance

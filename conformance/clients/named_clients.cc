@@ -102,14 +102,6 @@ std::expected<ClientWays, Trouble> WaysOf(const auto& commands, const ClientOpti
 
 bool IsClientName(std::string_view name) { return RowOf(name) != nullptr; }
 
-std::vector<std::string_view> ClientNames() {
-  std::vector<std::string_view> names;
-  for (const NamedClient& row : Table()) {
-    names.push_back(row.name);
-  }
-  return names;
-}
-
 std::expected<ClientUnderTest, Trouble> ClientFromName(std::string_view name, const ClientOptions& options) {
   const NamedClient* row = RowOf(name);
   if (row == nullptr) {

@@ -28,7 +28,6 @@ struct ClientOptions {
 std::expected<ClientUnderTest, engine::Trouble> ClientFromName(std::string_view name,
                                                                const ClientOptions& options = {});
 bool IsClientName(std::string_view name);
-std::vector<std::string_view> ClientNames();
 
 // By its commands, of which there is at least one. Errors: as ClientCommand::From.
 std::expected<ClientUnderTest, engine::Trouble> ClientFromCommands(const std::vector<std::string>& commands,

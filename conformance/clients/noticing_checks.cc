@@ -51,43 +51,18 @@ Scenario UnknownChunk() {
           .may_fail = ClientTask::kCopiesIn | ClientTask::kMaps};
 }
 
-struct Noticed {
-  std::string id;
-  std::string claim;
-  Scenario scenario;
-};
+}  // namespace
 
-std::vector<Noticed> AllNoticed() {
-  std::vector<Noticed> all;
-  all.push_back(
-      {std::string(kStructuredTypeClientUnknown), "a chunk of an unknown type is no success", UnknownChunk()});
+std::vector<ScenarioCheck> NoticingChecks() {
+  std::vector<ScenarioCheck> all = {{std::string(kStructuredTypeClientUnknown),
+                                     "a chunk of an unknown type is no success", UnknownChunk(), JudgeNotices}};
   for (const Row& row : kFaults) {
     all.push_back({fmt::format("{}/{}", row.clause, row.fault),
                    fmt::format("what {} does is no success", row.fault),
-                   {.serves = Serves::kWrong, .changes = {FaultNamed(row.fault).change}}});
-  }
-  for (Noticed& each : all) {
-    each.scenario.name = each.id;
+                   {.serves = Serves::kWrong, .changes = {FaultNamed(row.fault).change}},
+                   JudgeNotices});
   }
   return all;
-}
-
-}  // namespace
-
-std::vector<Scenario> NoticingScenarios() {
-  std::vector<Scenario> scenarios;
-  for (Noticed& each : AllNoticed()) {
-    scenarios.push_back(std::move(each.scenario));
-  }
-  return scenarios;
-}
-
-std::vector<ClientCheck> NoticingChecks() {
-  std::vector<ClientCheck> checks;
-  for (const Noticed& each : AllNoticed()) {
-    checks.push_back({.id = each.id, .claim = each.claim, .scenario = each.id, .judge = JudgeNotices});
-  }
-  return checks;
 }
 
 }  // namespace nbdspec::conformance

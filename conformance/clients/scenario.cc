@@ -92,10 +92,7 @@ ServedExport::ServedExport(const Scenario& scenario)
     serving_.credentials.certificate = material.stranger_certificate;
     serving_.credentials.key = material.stranger_key;
   }
-  if (!scenario.tls.demands_certificate) {
-    serving_.credentials.authorities.clear();
-  }
-  serving_.says_nothing = scenario.says_nothing;
+  serving_.credentials.authorities.clear();
 }
 
 Bytes ServedExport::Contents() {
@@ -107,8 +104,9 @@ Bytes ServedExport::Contents() {
 const std::vector<Scenario>& AllScenarios() {
   static const std::vector<Scenario> kAll = [] {
     std::vector<Scenario> all = {{.name = "plain"}};
-    for (auto& more : {CopingScenarios(), NoticingScenarios(), TlsScenarios()}) {
-      all.insert(all.end(), more.begin(), more.end());
+    for (ScenarioCheck& check : AllScenarioChecks()) {
+      check.scenario.name = check.id;
+      all.push_back(std::move(check.scenario));
     }
     return all;
   }();

@@ -29,9 +29,8 @@ enum class Serves : std::uint8_t {
 
 // How a server behaves inside TLS, and whether a client is to use it.
 struct ScenarioTls {
-  bool is_wanted = false;            // The URI says nbds.
-  bool shows_stranger = false;       // The server's certificate is by an authority that the client does not know.
-  bool demands_certificate = false;  // Of the client.
+  bool is_wanted = false;       // The URI says nbds.
+  bool shows_stranger = false;  // The server's certificate is by an authority that the client does not know.
 };
 
 struct Scenario {
@@ -45,8 +44,6 @@ struct Scenario {
   std::string export_name = {};
   std::uint64_t size = 2 << 20;  // Of the export: bytes.
   Pace pace = {};
-  bool is_on_tcp = false;
-  bool says_nothing = false;
   // Tasks that it makes nothing right or wrong for: a client may fail at them or not, but with no wrong bytes.
   ClientTasks may_fail = 0;
 };

@@ -145,14 +145,9 @@ ClientJudgement JudgeRefused(const Performance& performance) {
                 : JudgeNotices(performance);
 }
 
-struct Row {
-  std::string id;
-  std::string claim;
-  Scenario scenario = {};
-  ClientJudgement (*judge)(const Performance& performance) = JudgeCopes;
-};
+}  // namespace
 
-std::vector<Row> Rows() {
+std::vector<ScenarioCheck> TlsClientChecks() {
   constexpr ScenarioTls kWanted{.is_wanted = true};
   const engine::ServerOptions forced{.tls = TlsMode::kForced};
   const engine::ServerOptions selective{.tls = TlsMode::kSelective};
@@ -224,25 +219,6 @@ std::vector<Row> Rows() {
        {.serves = Serves::kRefusal, .server = forced, .changes = {RefusesEntry(kErrUnknown)}, .tls = kWanted},
        JudgeEndsTls<false>},
   };
-}
-
-}  // namespace
-
-std::vector<Scenario> TlsScenarios() {
-  std::vector<Scenario> scenarios;
-  for (Row& row : Rows()) {
-    row.scenario.name = row.id;
-    scenarios.push_back(std::move(row.scenario));
-  }
-  return scenarios;
-}
-
-std::vector<ClientCheck> TlsClientChecks() {
-  std::vector<ClientCheck> checks;
-  for (const Row& row : Rows()) {
-    checks.push_back({.id = row.id, .claim = row.claim, .scenario = row.id, .judge = row.judge});
-  }
-  return checks;
 }
 
 }  // namespace nbdspec::conformance

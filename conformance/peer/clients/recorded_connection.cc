@@ -5,15 +5,13 @@
 
 namespace nbdspec::conformance {
 
-using engine::Bytes;
 using engine::ByteView;
 using engine::Departure;
 
 RecordedConnection::RecordedConnection(const Serving& serving, std::uint64_t number)
     : interposer_(serving.interposers ? serving.interposers(number) : nullptr),
       recorder_(interposer_.get()),
-      server_(serving.server, serving.exports, &recorder_, serving.credentials),
-      says_nothing_(serving.says_nothing) {}
+      server_(serving.server, serving.exports, &recorder_, serving.credentials) {}
 
 void RecordedConnection::Receive(ByteView bytes) {
   const bool was_closed = server_.closed();
@@ -42,8 +40,6 @@ void RecordedConnection::Receive(ByteView bytes) {
     recorder_.CannotRead(server_.is_in_tls() ? ByteView() : ByteView(unread_));
   }
 }
-
-Bytes RecordedConnection::TakeOutput() { return says_nothing_ ? Bytes() : server_.TakeOutput(); }
 
 void RecordedConnection::Ended(Ending how) {
   const bool is_servers = server_.closed();

@@ -25,7 +25,6 @@ struct Serving {
   // Makes what changes a connection, given its number, from 0; a null function, and a null interposer, for nothing.
   std::function<std::unique_ptr<engine::Interposer>(std::uint64_t number)> interposers = {};
   TlsCredentials credentials = {};
-  bool says_nothing = false;  // Not even a greeting.
 };
 
 class RecordedConnection final : public ServedConnection {
@@ -34,7 +33,7 @@ class RecordedConnection final : public ServedConnection {
   RecordedConnection(const Serving& serving, std::uint64_t number);
 
   void Receive(engine::ByteView bytes) override;
-  engine::Bytes TakeOutput() override;
+  engine::Bytes TakeOutput() override { return server_.TakeOutput(); }
   [[nodiscard]] bool closed() const override { return server_.closed(); }
   void AllSent() override { recorder_.AllSent(); }
   void Ended(Ending how) override;
@@ -49,7 +48,6 @@ class RecordedConnection final : public ServedConnection {
   std::unique_ptr<engine::Interposer> interposer_;
   engine::Recorder recorder_;
   TlsServer server_;
-  bool says_nothing_;
   std::uint64_t heard_bytes_ = 0;  // In plaintext.
   engine::Bytes unread_;           // The first of them that are no message yet.
   std::uint64_t after_bytes_ = 0;  // Came when this end was closed.
