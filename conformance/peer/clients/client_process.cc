@@ -222,7 +222,9 @@ std::expected<std::vector<ClaimedExtent>, std::string> ReadMap(std::string_view 
     if (!offset || !length) {
       return std::unexpected("an extent without offset or length: " + engine::Quoted(each.dump(), 100));
     }
-    const bool is_zero = (number("type").value_or(0) & kZeroBit) != 0 || each.value("zero", false);
+    const auto zero = each.find("zero");  // A client may write anything there.
+    const bool is_zero =
+        (number("type").value_or(0) & kZeroBit) != 0 || (zero != each.end() && zero->is_boolean() && zero->get<bool>());
     extents.push_back({.offset = *offset, .length = *length, .is_zero = is_zero});
   }
   return extents;

@@ -45,6 +45,8 @@ TEST(ReadMap, TakesBothForms) {
             Extents({{.offset = 0, .length = 512, .is_zero = true}}));
   EXPECT_EQ(*ReadMap(R"([{"start": 0, "length": 512, "depth": 0, "zero": false, "data": true, "offset": 8192}])"),
             Extents({{.offset = 0, .length = 512, .is_zero = false}}));
+  EXPECT_EQ(*ReadMap(R"([{"start": 0, "length": 512, "zero": "yes"}])"),
+            Extents({{.offset = 0, .length = 512, .is_zero = false}}));
   for (const char* wrong : {"", "{}", "[1]", R"([{"start": 0}])", R"([{"start": -1, "length": 1}])", "[{\"start\":"}) {
     EXPECT_FALSE(ReadMap(wrong).has_value()) << wrong;
   }
