@@ -11,10 +11,10 @@
 #include <thread>
 #include <utility>
 
+#include "conformance/clients/client_transcript.h"
 #include "conformance/peer/process/process.h"
 #include "conformance/runner/evidence.h"
 #include "conformance/runner/runner.h"
-#include "conformance/session/transcript.h"
 #include "engine/base/check.h"
 #include "engine/base/quoted.h"
 #include "engine/spec/catalogue.h"
@@ -29,37 +29,6 @@ using reports::Verdict;
 
 // --- What a report says of a judgement ---
 
-Transcript::Line LineFor(const engine::Seen& seen, int connection) {
-  Transcript::Line line{.connection = connection};
-  const auto note = [&line](std::string text) { line.what.text = std::move(text); };
-  if (std::holds_alternative<engine::ClientMessage>(seen.what) ||
-      std::holds_alternative<engine::ServerMessage>(seen.what)) {
-    line.from =
-        std::holds_alternative<engine::ClientMessage>(seen.what) ? Message::From::kClient : Message::From::kServer;
-    line.what = seen.words;
-  } else if (std::holds_alternative<engine::NoMessage>(seen.what)) {
-    note("the client sent bytes that are no message");
-  } else if (std::holds_alternative<engine::TlsBegins>(seen.what)) {
-    note("TLS is due");
-  } else {
-    switch (std::get<engine::Departure>(seen.what).how) {
-      case engine::Departure::How::kClosed:
-        note("the client closed the connection");
-        break;
-      case engine::Departure::How::kReset:
-        note("the client reset the connection");
-        break;
-      case engine::Departure::How::kServerEnd:
-        note("the server had ended the connection");
-        break;
-      case engine::Departure::How::kStayed:
-        note("the connection was still there when the client had ended");
-        break;
-    }
-  }
-  return line;
-}
-
 // The play that was judged, and in it the message.
 reports::Evidence EvidenceOf(const Performance& performance, const ClientJudgement& judged) {
   const Judgement& judgement = judged.judgement;
@@ -71,13 +40,11 @@ reports::Evidence EvidenceOf(const Performance& performance, const ClientJudgeme
   evidence.sent = fmt::format("in scenario {}: {}", performance.scenario->name, play.command);
   evidence.standard_error = play.run.words;
   evidence.ended = play.run.ended;
-  Transcript transcript;
+  const Transcript transcript = TranscriptOf(play.run);
   std::vector<Message::Part> parts;
   for (std::size_t c = 0; c < play.run.records.size(); ++c) {
-    const auto& seen = play.run.records[c].seen;
-    for (std::size_t i = 0; i < seen.size() && parts.size() < Transcript::kKeptMax; ++i) {
+    for (std::size_t i = 0; i < play.run.records[c].seen.size() && parts.size() < transcript.lines().size(); ++i) {
       const bool is_judged = judged.place.message == i && judged.place.connection == c;
-      transcript.Add(LineFor(seen[i], static_cast<int>(c) + 1));
       parts.push_back(is_judged ? Message::Part::kJudged : Message::Part::kNone);
     }
   }

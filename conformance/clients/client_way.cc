@@ -107,22 +107,24 @@ std::unique_ptr<ClientWay> WayOf(ClientCommand command, const CommandTraits& tra
   return std::make_unique<CommandWay>(std::move(command), traits);
 }
 
+std::expected<ClientPlay, Trouble> PlayWay(const Scenario& scenario, ClientWay& way, std::chrono::milliseconds time) {
+  ServedExport served(scenario);
+  NBDSPEC_ASSIGN_OR_RETURN(run, way.Run(scenario, served, time));
+  ClientPlay play{.command = way.text(), .tasks = way.tasks(), .run = std::move(run)};
+  JudgeBytes(play, served);
+  for (const engine::Record& record : play.run.records) {
+    play.rulings.push_back(engine::JudgeConduct(record, scenario.serves != Serves::kWrong));
+  }
+  return play;
+}
+
 std::expected<Performance, Trouble> Play(const Scenario& scenario, const ClientWays& ways,
                                          std::chrono::milliseconds time) {
   Performance performance{.scenario = &scenario, .plays = {}};
   for (const auto& way : ways) {
-    if (!way->CanPlay(scenario)) {
-      continue;
-    }
-    ServedExport served(scenario);
-    NBDSPEC_ASSIGN_OR_RETURN(run, way->Run(scenario, served, time));
-    ClientPlay& play = performance.plays.emplace_back();
-    play.command = way->text();
-    play.tasks = way->tasks();
-    play.run = std::move(run);
-    JudgeBytes(play, served);
-    for (const engine::Record& record : play.run.records) {
-      play.rulings.push_back(engine::JudgeConduct(record, scenario.serves != Serves::kWrong));
+    if (way->CanPlay(scenario)) {
+      NBDSPEC_ASSIGN_OR_RETURN(play, PlayWay(scenario, *way, time));
+      performance.plays.push_back(std::move(play));
     }
   }
   return performance;

@@ -41,7 +41,12 @@ std::unique_ptr<ClientWay> WayOf(ClientCommand command, const CommandTraits& tra
 // The reference client, in its ways: it copies out, copies in, maps, and visits. No sockets, no waiting.
 ClientWays ReferenceClientWays(const engine::ClientConduct& conduct = {});
 
-// Every way that can, on an export of its own, each judged in its bytes and by the rules of engine/conduct.
+// One run of `way`, which can play `scenario`, on an export of its own: judged in its bytes and by the rules of
+// engine/conduct. Errors: it cannot be run at all.
+std::expected<ClientPlay, engine::Trouble> PlayWay(const Scenario& scenario, ClientWay& way,
+                                                   std::chrono::milliseconds time);
+
+// Every way that can.
 // Errors: one of them cannot be run at all.
 std::expected<Performance, engine::Trouble> Play(const Scenario& scenario, const ClientWays& ways,
                                                  std::chrono::milliseconds time);

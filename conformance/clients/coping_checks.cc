@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "conformance/clients/client_check.h"
+#include "conformance/clients/odd_scenario.h"
 #include "conformance/clients/refusals.h"
 #include "engine/faults/answer_changes.h"
 #include "engine/faults/option_changes.h"
@@ -403,56 +404,11 @@ std::string_view ClauseFor(const spec::Requirement& permitted) {
   return permitted.phase == spec::Phase::kExtendedHeaders ? kExtOptionClientUnsup : kBaselineReadClient;
 }
 
-// Oddities that take something from a client that it may need.
-struct Taking {
-  std::string_view oddity;
-  ClientTasks from;
-};
-constexpr Taking kTakings[] = {
-    {"server_demands_extended_headers", kAnyTask},
-    {"server_demands_to_be_asked_for_block_sizes", kAnyTask},
-    {"server_reads_little_with_df", kAnyTask},
-    {"server_refuses_contexts", ClientTask::kMaps},
-    {"server_refuses_contexts_by_policy", ClientTask::kMaps},
-    {"server_refuses_list_by_policy", ClientTask::kVisits},
-    {"server_refuses_long_trims", ClientTask::kCopiesIn},
-    {"server_refuses_long_zeroes", ClientTask::kCopiesIn},
-    {"server_refuses_structured_replies_by_platform", ClientTask::kMaps},
-    {"server_refuses_structured_replies_by_policy", ClientTask::kMaps},
-    {"server_shows_statuses_and_fails", kAnyTask},
-    {"server_wants_extended_headers_for_contexts", ClientTask::kMaps},
-    {"server_wants_block_sizes_asked_for_with_extended_headers", kAnyTask},
-};
-
-// What a client may fail at, where the server does not offer it.
-ClientTasks TakenBy(const Scenario& scenario, std::string_view oddity) {
-  ExportOptions offered;
-  if (scenario.offers) {
-    scenario.offers(offered);
-  }
-  const auto* taking = std::ranges::find(kTakings, oddity, &Taking::oddity);
-  const bool has_map = offered.base_allocation && scenario.server.structured_replies;
-  const bool is_flushed = (offered.flags & TransmissionFlag::kSendFlush) != 0;  // A user may ask for that.
-  ClientTasks taken = taking != std::end(kTakings) ? taking->from : ClientTasks{0};
-  if (offered.read_only || !is_flushed) {
-    taken |= ClientTask::kCopiesIn | ClientTask::kVisits;
-  }
-  if (!has_map) {
-    taken |= ClientTask::kMaps;
-  }
-  return taken;
-}
-
 std::vector<ScenarioCheck> OddityRows() {
   std::vector<ScenarioCheck> rows;
   for (const engine::oddities::Oddity& oddity : engine::oddities::AllOddities()) {
-    Scenario scenario{.offers = oddity.offers,
-                      .changes = {oddity.change},
-                      .is_met_by_all = oddity.offers != nullptr || oddity.server != nullptr};
-    if (oddity.server) {
-      oddity.server(scenario.server);
-    }
-    scenario.may_fail = TakenBy(scenario, oddity.name);
+    Scenario scenario;
+    MakeOdd(oddity, scenario);
     const std::string_view clause = ClauseFor(spec::RequirementOf(oddity.permitted_by));
     rows.push_back({fmt::format("{}/{}", clause, oddity.name),
                     fmt::format("by {}, which {} permits", oddity.name, oddity.permitted_by), std::move(scenario)});

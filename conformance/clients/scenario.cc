@@ -46,13 +46,28 @@ engine::Disk DiskOf(std::uint64_t size) {
   return disk;
 }
 
+std::uint8_t InputByteAt(std::uint64_t offset) { return static_cast<std::uint8_t>(1 + (offset + 97) % 239); }
+
 // Other bytes than the export's: data where it has data, and where it has holes; zeroes over data and over holes.
 Bytes MakeInput(std::uint64_t size) {
   Bytes input(size);
   for (std::uint64_t at = 0; at < size; ++at) {
     const bool is_zero = at / (32 * kKiB) % 3 == 1;
-    input[at] = is_zero ? std::uint8_t{0} : static_cast<std::uint8_t>(1 + (at + 97) % 239);
+    input[at] = is_zero ? std::uint8_t{0} : InputByteAt(at);
   }
+  return input;
+}
+
+// Other bytes than an export's with `extents`: zeroes for data, data for the rest.
+Bytes InputBeside(const engine::ExtentMap& extents) {
+  Bytes input(extents.size());
+  extents.ForEach(extents.range(), [&input](engine::Extent extent) {
+    for (std::uint64_t at = extent.range.begin; extent.type != engine::ExtentType::kData && at < extent.range.end;
+         ++at) {
+      input[at] = InputByteAt(at);
+    }
+    return true;
+  });
   return input;
 }
 
@@ -72,9 +87,13 @@ const Bytes& InputOf(std::uint64_t size) {
 
 ServedExport::ServedExport(const Scenario& scenario)
     : export_{.options = {.name = scenario.export_name, .description = "nbdspec's export"},
-              .disk = DiskOf(scenario.size)},
-      other_{.options = {.name = "nbdspec-other"}, .disk = engine::Disk(64 * kKiB)},
-      input_(&InputOf(scenario.size)) {
+              .disk = scenario.extents ? engine::Disk(scenario.extents()) : DiskOf(scenario.size)},
+      other_{.options = {.name = "nbdspec-other"}, .disk = engine::Disk(64 * kKiB)} {
+  if (scenario.extents) {
+    own_input_ = InputBeside(export_.disk.extents());
+  } else {
+    input_ = &InputOf(scenario.size);
+  }
   if (scenario.offers) {
     scenario.offers(export_.options);
   }

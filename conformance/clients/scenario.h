@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -15,6 +16,7 @@
 #include "conformance/peer/clients/recorded_connection.h"
 #include "conformance/peer/socket/socket_server.h"
 #include "engine/base/bytes.h"
+#include "engine/extents/extent_map.h"
 #include "engine/faults/change.h"
 #include "engine/server/server.h"
 
@@ -43,6 +45,8 @@ struct Scenario {
   ScenarioTls tls = {};
   std::string export_name = {};
   std::uint64_t size = 2 << 20;  // Of the export: bytes.
+  // What the export holds in place of the usual, and what size it has. Range: at most Disk::kDiskBytesMax.
+  std::function<engine::ExtentMap()> extents = {};
   Pace pace = {};
   // Tasks that it makes nothing right or wrong for: a client may fail at them or not, but with no wrong bytes.
   ClientTasks may_fail = 0;
@@ -59,14 +63,15 @@ class ServedExport {
   // What it held at first.
   [[nodiscard]] const engine::Bytes& truth() const { return truth_; }
   // What a client is given to write into it: other bytes everywhere but where both have zeroes.
-  [[nodiscard]] const engine::Bytes& input() const { return *input_; }
+  [[nodiscard]] const engine::Bytes& input() const { return own_input_ ? *own_input_ : *input_; }
 
  private:
   engine::Export export_;
   engine::Export other_;
   Serving serving_;
   engine::Bytes truth_;
-  const engine::Bytes* input_;
+  const engine::Bytes* input_ = nullptr;
+  std::optional<engine::Bytes> own_input_;  // Of a scenario with extents of its own.
 };
 
 // Every scenario that checks name, made once, each with a name of its own. "plain" is the first.
