@@ -137,7 +137,7 @@ std::vector<ClientCheck> WireChecks() {
 
 std::vector<ScenarioCheck> AllScenarioChecks() {
   std::vector<ScenarioCheck> all = CopingChecks();
-  for (auto& more : {NoticingChecks(), TlsClientChecks()}) {
+  for (auto& more : {OddityChecks(), NoticingChecks(), TlsClientChecks()}) {
     all.insert(all.end(), more.begin(), more.end());
   }
   return all;

@@ -101,7 +101,8 @@ struct ScenarioCheck {
 };
 
 // The tables, each in the file of its name.
-std::vector<ScenarioCheck> CopingChecks();    // Odd and right servers.
+std::vector<ScenarioCheck> CopingChecks();    // Right servers, as clauses about clients have them.
+std::vector<ScenarioCheck> OddityChecks();    // Right servers that are odd.
 std::vector<ScenarioCheck> NoticingChecks();  // Wrong ones.
 std::vector<ScenarioCheck> TlsClientChecks();
 // All of them.

@@ -51,6 +51,10 @@ Judgement JudgeConduct(const ClientCheck& check, const engine::ClientConduct& co
   return check.judge(*Play(played, ReferenceClientWays(conduct), std::chrono::milliseconds(0))).judgement;
 }
 
+bool IsCaughtByOneOf(std::span<const ClientCheck> checks, const ClientFault& fault) {
+  return std::ranges::any_of(checks, [&](const ClientCheck& check) { return IsCaught(check, fault); });
+}
+
 std::vector<ClientSelfTestRow> RunClientSelfTest(std::span<const ClientCheck> checks, std::size_t enough) {
   std::vector<ClientSelfTestRow> rows;
   for (const ClientCheck& check : checks) {

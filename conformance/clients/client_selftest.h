@@ -23,6 +23,9 @@ struct ClientSelfTestRow {
 // has caught `enough` of them.
 std::vector<ClientSelfTestRow> RunClientSelfTest(std::span<const ClientCheck> checks, std::size_t enough = 1);
 
+// Whether one of `checks` catches `fault`.
+bool IsCaughtByOneOf(std::span<const ClientCheck> checks, const engine::ClientFault& fault);
+
 // What `check` says of a client with `conduct`: in its own scenario, or, of a rule of the wire, in `scenario`.
 Judgement JudgeConduct(const ClientCheck& check, const engine::ClientConduct& conduct, const Scenario& scenario);
 

@@ -1,21 +1,17 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The checks of what a client copes with: servers that keep the rules and are unlike others, or do not do what is
-// asked.
+// The checks of what a client copes with: servers that keep the rules, in ways that a clause about clients names, or do
+// not do what is asked.
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <iterator>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include "conformance/clients/client_check.h"
-#include "conformance/clients/odd_scenario.h"
 #include "conformance/clients/refusals.h"
 #include "engine/faults/answer_changes.h"
 #include "engine/faults/option_changes.h"
-#include "engine/oddities/oddity.h"
-#include "engine/spec/catalogue.h"
 
 namespace nbdspec::conformance {
 
@@ -161,6 +157,105 @@ ClientJudgement JudgeFlushes(const Performance& performance) {
   return judgement;
 }
 
+// Behind an oldstyle greeting come requests alone, and not before it is whole.
+ClientJudgement JudgeOldstyle(const Performance& performance) {
+  if (auto harm = FindHarm(performance)) {
+    return *std::move(harm);
+  }
+  ClientJudgement judgement{.judgement = NotApplicable("the client sent nothing")};
+  for (std::size_t i = 0; i < performance.plays.size(); ++i) {
+    const auto& records = performance.plays[i].run.records;
+    for (std::size_t c = 0; c < records.size(); ++c) {
+      const auto first = std::ranges::find_if(records[c].seen, [](const engine::Seen& seen) {
+        return std::holds_alternative<ClientMessage>(seen.what) || std::holds_alternative<engine::NoMessage>(seen.what);
+      });
+      if (first == records[c].seen.end()) {
+        continue;
+      }
+      const auto index = static_cast<std::size_t>(first - records[c].seen.begin());
+      const bool is_request = SentAt<Request>(records[c], index) != nullptr;
+      judgement = {.judgement = Require(is_request && !first->is_early,
+                                        is_request ? "a request before the greeting was sent" : "bytes of haggling",
+                                        "nothing until the whole greeting came, and then requests alone"),
+                   .place = {.play = i, .connection = c, .message = index}};
+      if (judgement.judgement.is_broken()) {
+        return judgement;
+      }
+    }
+  }
+  return judgement;
+}
+
+// Calls judge(play, request) for each request of those that succeeded in copying out; as JudgeCopies, where there is
+// none of them.
+template <typename JudgeRead>
+ClientJudgement ForEachRead(const Performance& performance, JudgeRead judge) {
+  ClientJudgement all{.judgement = NotApplicable("no command of the client's copied out")};
+  for (std::size_t i = 0; i < performance.plays.size(); ++i) {
+    const ClientPlay& play = performance.plays[i];
+    for (std::size_t c = 0; c < play.run.records.size() && (play.tasks & ClientTask::kCopiesOut) != 0; ++c) {
+      for (std::size_t index = 0; index < play.run.records[c].seen.size(); ++index) {
+        const auto* request = SentAt<Request>(play.run.records[c], index);
+        if (request == nullptr || request->type != kRead) {
+          continue;
+        }
+        ClientJudgement one{.judgement = judge(play, *request),
+                            .place = {.play = i, .connection = c, .message = index}};
+        if (one.judgement.is_broken()) {
+          return one;
+        }
+        all = one.judgement.holds() ? std::move(one) : std::move(all);
+      }
+    }
+  }
+  return all;
+}
+
+constexpr std::uint32_t kPreferred = 64 * 1024;
+
+// Who copies all of an export of whole blocks, and knows of no holes, can keep to the blocks.
+ClientJudgement JudgeAligned(const Performance& performance) {
+  return ForEachRead(performance, [](const ClientPlay& play, const Request& read) {
+    return play.succeeded() ? Require(read.offset % kPreferred == 0 && read.length % kPreferred == 0,
+                                      fmt::format("a READ of {} bytes at {}", read.length, read.offset),
+                                      fmt::format("a multiple of {}, the preferred block size", kPreferred))
+                            : NotApplicable("it did not succeed");
+  });
+}
+
+// Who asks for much at once takes it.
+ClientJudgement JudgeTakesMuch(const Performance& performance) {
+  if (auto harm = FindHarm(performance)) {
+    return *std::move(harm);
+  }
+  return ForEachRead(performance, [](const ClientPlay& play, const Request& read) {
+    return read.length > kPreferred ? Require(play.succeeded(), fmt::format("the client {}", play.run.ended),
+                                              fmt::format("success: it asked for the {} bytes", read.length))
+                                    : NotApplicable("the client asks for no more than 64 KiB at once");
+  });
+}
+
+// Whoever lists exports copes with the list.
+ClientJudgement JudgeLists(const Performance& performance) {
+  if (auto harm = FindHarm(performance)) {
+    return *std::move(harm);
+  }
+  ClientJudgement judgement{.judgement = NotApplicable("no command of the client's lists exports")};
+  for (std::size_t i = 0; i < performance.plays.size(); ++i) {
+    const ClientPlay& play = performance.plays[i];
+    for (std::size_t c = 0; c < play.run.records.size(); ++c) {
+      const auto sent =
+          FindSent<Option>(play.run.records[c], 0, [](const Option& option) { return option.option == kList; });
+      if (sent && !judgement.judgement.is_broken()) {
+        judgement = {.judgement = Require(play.succeeded(), fmt::format("the client {}", play.run.ended),
+                                          "success: the server listed its exports"),
+                     .place = {.play = i, .connection = c, .message = sent}};
+      }
+    }
+  }
+  return judgement;
+}
+
 ClientJudgement JudgeSerial(const Performance& performance) { return JudgeRule(performance, kOptionSerial); }
 ClientJudgement JudgeDiscWaits(const Performance& performance) { return JudgeRule(performance, kDiscClientWaits); }
 
@@ -183,6 +278,22 @@ Change SplitsFirstDescriptor() {
   });
 }
 
+// In pieces of so many bytes, where more than one descriptor may be sent.
+Change SplitsDescriptors(std::uint64_t piece) {
+  return ChangesAllocation(0, [piece](const Request& to, std::vector<Descriptor>& descriptors) {
+    if (Has(to, engine::CommandFlag::kReqOne)) {
+      return;
+    }
+    std::vector<Descriptor> pieces;
+    for (const Descriptor& each : descriptors) {
+      for (std::uint64_t done = 0; done < each.length; done += piece) {
+        pieces.push_back({.length = std::min(piece, each.length - done), .status = each.status});
+      }
+    }
+    descriptors = std::move(pieces);
+  });
+}
+
 Change FailsListingContextsAtTheEnd() {
   return ChangesOptionAnswer(kListContexts, [](const Option& to, Messages& sent) {
     if (!IsRefused(sent)) {
@@ -191,7 +302,9 @@ Change FailsListingContextsAtTheEnd() {
   });
 }
 
-std::vector<ScenarioCheck> Rows() {
+}  // namespace
+
+std::vector<ScenarioCheck> CopingChecks() {
   const auto without_chunks = [] {
     return engine::ServerOptions{.structured_replies = false, .extended_headers = false};
   };
@@ -378,50 +491,28 @@ std::vector<ScenarioCheck> Rows() {
       {std::string(kBlockSizeDefaultClient512) + "/unasked",
        "a server that says nothing of block sizes is used",
        {.changes = Changed(WithholdsInfo(kAnyOption, InfoType::kBlockSize))}},
+      {std::string(kBlockSizeClientAlignPreferred),
+       "whole blocks are read, where the server prefers a size",
+       {.server = without_chunks(),
+        .offers = [](ExportOptions& of) { of.block_size = {.minimum = 512, .preferred = kPreferred}; },
+        .may_fail = ClientTask::kMaps},
+       JudgeAligned},
+      {std::string(kBlockSizeDosNotUnder32mClient),
+       "what a READ asked for comes at once",
+       {.server = without_chunks(), .may_fail = ClientTask::kMaps},
+       JudgeTakesMuch},
+      {std::string(kBlockSizeDosNotUnder32mClient) + "/descriptors",
+       "a map comes in half a MiB of descriptors",
+       {.changes = Changed(SplitsDescriptors(32))}},
+      {std::string(kBaselineListClient), "a server that has two exports is listed", {}, JudgeLists},
+      {std::string(kHandshakeOldstyleNoClientData),
+       "an oldstyle server, be it slow, gets requests alone",
+       {.server = {.oldstyle = true}, .pace = {.wait = std::chrono::milliseconds(40)}, .may_fail = kAnyTask},
+       JudgeOldstyle},
       {std::string(kUriExportNamePath),
        "the name of an export is what the URI says, decoded",
        {.export_name = "a b/100% \u03bf\u03c7\u03b9"}},
   };
-}
-
-// --- Oddities: what the project knows of servers that are right and unlike others ---
-
-// The clause that says, for a client, that it copes with what `oddity` does.
-std::string_view ClauseFor(const spec::Requirement& permitted) {
-  const std::string_view id = permitted.id;
-  if (id.starts_with("structured.") || id.starts_with("transmission.simple")) {
-    return kStructuredReadClientReassemble;
-  }
-  if (id.contains("meta-context")) {
-    return kOptionSetMetaContextClientIdOpaque;
-  }
-  if (id.starts_with("block-status") || id.starts_with("base-allocation")) {
-    return kBlockStatusClientProgress;
-  }
-  if (permitted.phase == spec::Phase::kHandshake || permitted.phase == spec::Phase::kOptions) {
-    return kBaselineInfoGoClient;
-  }
-  return permitted.phase == spec::Phase::kExtendedHeaders ? kExtOptionClientUnsup : kBaselineReadClient;
-}
-
-std::vector<ScenarioCheck> OddityRows() {
-  std::vector<ScenarioCheck> rows;
-  for (const engine::oddities::Oddity& oddity : engine::oddities::AllOddities()) {
-    Scenario scenario;
-    MakeOdd(oddity, scenario);
-    const std::string_view clause = ClauseFor(spec::RequirementOf(oddity.permitted_by));
-    rows.push_back({fmt::format("{}/{}", clause, oddity.name),
-                    fmt::format("by {}, which {} permits", oddity.name, oddity.permitted_by), std::move(scenario)});
-  }
-  return rows;
-}
-
-}  // namespace
-
-std::vector<ScenarioCheck> CopingChecks() {
-  std::vector<ScenarioCheck> rows = Rows();
-  std::ranges::move(OddityRows(), std::back_inserter(rows));
-  return rows;
 }
 
 }  // namespace nbdspec::conformance

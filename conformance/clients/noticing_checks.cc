@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // The checks of what a client notices: servers that break a rule, by the faults that checks of servers catch. What is
-// asked is that the client does not say that all went well. That it ends the connection at once, as the clauses demand,
-// cannot be seen from here: requests that it sent before it read the wrong answer look like going on.
+// asked is that the client does not say that all went well. Requests that it sent before it read the wrong answer look
+// like going on, so that of ending the connection at once, as the clauses demand, only this is asked: it sends no DISC.
 #include <fmt/format.h>
 
 #include <string>
@@ -42,6 +42,7 @@ constexpr Row kFaults[] = {
     {kStructuredClientInconsistentDisconnect, "server_flushes_with_data"},
     {kStructuredClientInconsistentDisconnect, "server_flushes_with_hole"},
     {kStructuredClientInconsistentDisconnect, "server_sends_zero_length_descriptor"},
+    {kStructuredClientInconsistentDisconnect, "server_answers_structured_read_simply"},
 };
 
 // What a client that gets such a chunk before its answer makes of it.
@@ -51,11 +52,54 @@ Scenario UnknownChunk() {
           .may_fail = ClientTask::kCopiesIn | ClientTask::kMaps};
 }
 
+// READs on the first connection are answered wrongly. On the others a client may leave as it likes.
+Scenario WrongAtFirst() {
+  Change change = FaultNamed("server_sends_data_at_the_highest_offset").change;
+  change.sent = [wrong = change.sent](const engine::ClientMessage* to, const Connection& on, Messages& sent) {
+    if (on.number == 0) {
+      wrong(to, on, sent);
+    }
+  };
+  return {.serves = Serves::kWrong, .changes = {std::move(change)}};
+}
+
+// Who says DISC, once all was answered, has read the wrong answer.
+ClientJudgement JudgeLeavesAtOnce(const Performance& performance) {
+  ClientJudgement judgement{.judgement = NotApplicable("the client never met it")};
+  for (std::size_t i = 0; i < performance.plays.size(); ++i) {
+    const auto& records = performance.plays[i].run.records;
+    if (records.empty() || !records.front().changed_at) {
+      continue;
+    }
+    judgement = {.judgement = Holds(), .place = {.play = i}};
+    const auto& seen = records.front().seen;
+    for (std::size_t index = *records.front().changed_at; index < seen.size(); ++index) {
+      const auto* message = std::get_if<engine::ClientMessage>(&seen[index].what);
+      const auto* request = message != nullptr ? std::get_if<Request>(message) : nullptr;
+      if (request != nullptr && request->type == kDisc && !seen[index].is_early) {
+        return {.judgement = Broken("NBD_CMD_DISC behind an answer that breaks a rule",
+                                    "the end of the connection without a word"),
+                .place = {.play = i, .message = index}};
+      }
+    }
+  }
+  return judgement;
+}
+
 }  // namespace
 
 std::vector<ScenarioCheck> NoticingChecks() {
-  std::vector<ScenarioCheck> all = {{std::string(kStructuredTypeClientUnknown),
-                                     "a chunk of an unknown type is no success", UnknownChunk(), JudgeNotices}};
+  const Change fails_first =
+      AddsFirst(kRead, [](const Request& to) { return ErrorChunk(to, {.error = engine::NbdError::kEio}); });
+  std::vector<ScenarioCheck> all = {
+      {std::string(kStructuredTypeClientUnknown), "a chunk of an unknown type is no success", UnknownChunk(),
+       JudgeNotices},
+      {std::string(kStructuredSuccessNoErrorChunk) + "/error-first",
+       "an error and then all of the content is no success",
+       {.serves = Serves::kWrong, .changes = {fails_first}},
+       JudgeNotices},
+      {std::string(kStructuredClientInconsistentDisconnect) + "/at-once",
+       "a READ that is answered wrongly is followed by no farewell", WrongAtFirst(), JudgeLeavesAtOnce}};
   for (const Row& row : kFaults) {
     all.push_back({fmt::format("{}/{}", row.clause, row.fault),
                    fmt::format("what {} does is no success", row.fault),

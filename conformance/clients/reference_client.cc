@@ -35,7 +35,7 @@ struct Line {
 // The client's end. What it sends arrives at once; what is said to it is taken when it asks.
 class MemoryLink final : public engine::ClientLink {
  public:
-  explicit MemoryLink(Line& line) : line_(line) {}
+  MemoryLink(Line& line, const engine::ClientTlsConduct& tls) : line_(line), tls_(tls) {}
   ~MemoryLink() override { line_.End(Ending::kClosed); }
   MemoryLink(const MemoryLink&) = delete;
   MemoryLink& operator=(const MemoryLink&) = delete;
@@ -70,24 +70,35 @@ class MemoryLink final : public engine::ClientLink {
 
   std::expected<void, std::string> BeginTls(ByteView behind) override {
     const TlsMaterial& material = TheTlsMaterial();
-    TlsCredentials credentials = material.OfClient();
-    credentials.host = "localhost";
-    auto filter = TlsFilter::Make(TlsFilter::End::kClient, {.credentials = std::move(credentials)});
+    TlsOptions options{.credentials = material.OfClient(),
+                       .oldest = tls_.speaks_1_1   ? TlsVersion::k1_1
+                                 : tls_.speaks_1_2 ? TlsVersion::k1_2
+                                                   : TlsVersion::k1_3,
+                       .newest = tls_.speaks_1_3 ? TlsVersion::k1_3 : TlsVersion::k1_2};
+    options.credentials.host = "localhost";
+    if (!tls_.verifies) {
+      options.credentials.authorities.clear();
+      options.credentials.host.clear();
+    }
+    auto filter = TlsFilter::Make(TlsFilter::End::kClient, options);
     if (!filter) {
       return std::unexpected(filter.error().sentence);
     }
     filter_ = *std::move(filter);
     filter_->Receive(behind);
     SendWire(filter_->TakeOutput());
-    while (!filter_->is_up() && filter_->failure().empty()) {
+    std::string failure;
+    while (!filter_->is_up() && failure.empty()) {
       const Bytes wire = TakeWire();
-      if (wire.empty()) {
-        return std::unexpected("the server ended the handshake of TLS");
-      }
       filter_->Receive(wire);
       SendWire(filter_->TakeOutput());
+      failure = wire.empty() ? "the server ended the handshake of TLS" : filter_->failure();
     }
-    return filter_->failure().empty() ? std::expected<void, std::string>() : std::unexpected(filter_->failure());
+    if (!failure.empty()) {
+      filter_.reset();  // Who goes on does so in plaintext.
+      return std::unexpected(std::move(failure));
+    }
+    return {};
   }
 
   void Close() override {
@@ -116,6 +127,7 @@ class MemoryLink final : public engine::ClientLink {
   }
 
   Line& line_;
+  const engine::ClientTlsConduct& tls_;
   std::optional<TlsFilter> filter_;
 };
 
@@ -143,7 +155,7 @@ class ReferenceWay final : public ClientWay {
     std::vector<std::unique_ptr<Line>> lines;
     const auto connect = [&]() -> std::unique_ptr<engine::ClientLink> {
       lines.push_back(std::make_unique<Line>(served.serving(), lines.size()));
-      return std::make_unique<MemoryLink>(*lines.back());
+      return std::make_unique<MemoryLink>(*lines.back(), conduct_.tls);
     };
     const auto has = [this](ClientTasks task) { return (tasks_ & task) != 0; };
     engine::ClientJob job{.export_name = scenario.export_name,

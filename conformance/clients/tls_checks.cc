@@ -89,6 +89,71 @@ ClientJudgement JudgeBeginsTls(const Performance& performance) {
       kNoTls);
 }
 
+// Whether `bytes` are records of TLS, as far as they go.
+bool AreTlsRecords(engine::ByteView bytes) {
+  constexpr std::size_t kHeaderBytes = 5;  // Type, version, length.
+  while (!bytes.empty()) {
+    const bool is_type = bytes[0] >= 20 && bytes[0] <= 24;
+    if (!is_type || (bytes.size() > 1 && bytes[1] != 3)) {
+      return false;
+    }
+    const std::size_t length =
+        bytes.size() < kHeaderBytes ? bytes.size() : kHeaderBytes + bytes[3] * std::size_t{256} + bytes[4];
+    bytes = bytes.subspan(std::min(length, bytes.size()));
+  }
+  return true;
+}
+
+// A handshake that failed is followed by nothing.
+ClientJudgement JudgeEndsAtFailure(const Performance& performance) {
+  return ForEachRecord(
+      performance,
+      [](const ClientRun& run, std::size_t c) {
+        const Record& record = run.records[c];
+        if (std::ranges::none_of(record.seen, IsTlsBegin) || run.was_up[c]) {
+          return NotApplicable(std::string(kNoTls));
+        }
+        const auto* left = record.seen.empty() ? nullptr : std::get_if<engine::Departure>(&record.seen.back().what);
+        const bool stays = left != nullptr && left->how == engine::Departure::How::kStayed;
+        const bool is_plain = !AreTlsRecords(record.behind_starttls);
+        return Require(!stays && !is_plain, stays ? "an open connection" : "plaintext behind a handshake that failed",
+                       "the end of the connection");
+      },
+      kNoTls);
+}
+
+// A version before 1.2 is all that the server speaks.
+ClientJudgement JudgeNotUp(const Performance& performance) {
+  return ForEachRecord(
+      performance,
+      [](const ClientRun& run, std::size_t c) {
+        return std::ranges::any_of(run.records[c].seen, IsTlsBegin)
+                   ? Require(!run.was_up[c], "a session of TLS 1.1", "no version before TLS 1.2")
+                   : NotApplicable(std::string(kNoTls));
+      },
+      kNoTls);
+}
+
+// Who asked for TLS on its first connection, and was refused, asks again on the others.
+ClientJudgement JudgeAsksAgain(const Performance& performance) {
+  ClientJudgement judgement{.judgement = NotApplicable("the client did not ask for TLS and connect again")};
+  for (std::size_t i = 0; i < performance.plays.size(); ++i) {
+    const auto& records = performance.plays[i].run.records;
+    for (std::size_t c = 1; c < records.size() && FindStarttls(records.front()); ++c) {
+      const bool asks = std::ranges::any_of(records[c].seen, [](const Seen& seen) {
+        const auto* message = std::get_if<engine::ClientMessage>(&seen.what);
+        return message != nullptr && std::holds_alternative<engine::Option>(*message);
+      });
+      if (asks && !judgement.judgement.is_broken()) {
+        judgement = {.judgement = Require(FindStarttls(records[c]).has_value(), "no NBD_OPT_STARTTLS",
+                                          "the question that it asked before: another session may have TLS"),
+                     .place = {.play = i, .connection = c}};
+      }
+    }
+  }
+  return judgement;
+}
+
 // STARTTLS is refused, and the client wants nothing without: it enters nowhere.
 ClientJudgement JudgeEntersNowhere(const Performance& performance) {
   ClientJudgement noticed = JudgeNotices(performance);
@@ -154,6 +219,10 @@ std::vector<ScenarioCheck> TlsClientChecks() {
   const auto without = [](bool engine::TlsConduct::* version) {
     return std::vector<Change>{{.tls = [version](engine::TlsConduct& conduct) { conduct.*version = false; }}};
   };
+  const std::vector<Change> speaks_1_1_alone = {{.tls = [](engine::TlsConduct& conduct) {
+    conduct.speaks_1_1 = true;
+    conduct.speaks_1_2 = conduct.speaks_1_3 = false;
+  }}};
   const std::vector<Change> no_handshake = {{.tls = [](engine::TlsConduct& conduct) {
     conduct.plaintext_first = {'n', 'o', ' ', 'T', 'L', 'S', ' ', 'h', 'e', 'r', 'e', '\r', '\n', '\r', '\n', 0};
   }}};
@@ -200,6 +269,20 @@ std::vector<ScenarioCheck> TlsClientChecks() {
        "a handshake that fails ends the session",
        {.serves = Serves::kWrong, .server = forced, .changes = no_handshake, .tls = kWanted},
        JudgeNotices},
+      {std::string(kSessionMandatedHardIfNoSoftClient),
+       "nothing follows a handshake that failed",
+       {.serves = Serves::kWrong, .server = forced, .changes = no_handshake, .tls = kWanted},
+       JudgeEndsAtFailure},
+      {std::string(kTlsModeClientNoCarryOver),
+       "TLS that one session lacked is asked for in the next",
+       {.server = selective,
+        .changes = {RefusesOption(kStarttls, kErrUnsup, /*only_first=*/true)},
+        .may_fail = kAnyTask},
+       JudgeAsksAgain},
+      {std::string(kTlsVersionOlderNotDefaultClient),
+       "a server that speaks TLS 1.1 alone gets no session",
+       {.serves = Serves::kRefusal, .server = forced, .changes = speaks_1_1_alone, .tls = kWanted},
+       JudgeNotUp},
       {std::string(kTlsVersion12Client),
        "a server that speaks TLS 1.2 alone is used",
        {.server = forced, .changes = without(&engine::TlsConduct::speaks_1_3), .tls = kWanted}},

@@ -72,7 +72,9 @@ void TlsServer::BeginTls() {
                      .oldest = conduct_.speaks_1_1   ? TlsVersion::k1_1
                                : conduct_.speaks_1_2 ? TlsVersion::k1_2
                                                      : TlsVersion::k1_3,
-                     .newest = conduct_.speaks_1_3 ? TlsVersion::k1_3 : TlsVersion::k1_2};
+                     .newest = conduct_.speaks_1_3   ? TlsVersion::k1_3
+                               : conduct_.speaks_1_2 ? TlsVersion::k1_2
+                                                     : TlsVersion::k1_1};
   if (!conduct_.demands_certificate) {
     options.credentials.authorities.clear();
   }

@@ -181,6 +181,11 @@ std::vector<ClientFault> HagglingCopingFaults() {
                                                     })},
        kReads,
        Shows::kLeaving},
+      {"client_fails_when_it_has_listed",
+       {kBaselineListClient},
+       {.haggling = {.looks_first = Looks::kLists}, .failings = {.fails_though_it_succeeded = true}},
+       kReads,
+       Shows::kFails},
 
       // Contexts.
       {"client_takes_ids_from_list",

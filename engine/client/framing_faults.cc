@@ -17,6 +17,24 @@ Option SaysLess() {
   return option;
 }
 
+// A length that is larger than what follows it, whatever does.
+Option SaysMore() {
+  Option option = MakeOption(OptionType::kInfo, {.requests = {InfoType::kBlockSize}});
+  option.length_field = 1000;
+  return option;
+}
+
+// Changes the bytes of DISC.
+template <typename Function>
+ClientHooks ChangesDisc(Function change) {
+  return {.bytes = [change](const ClientMessage& message, Bytes& bytes, const Outgoing&) {
+    if (const auto* request = std::get_if<Request>(&message);
+        request != nullptr && request->type == CommandType::kDisc) {
+      change(bytes);
+    }
+  }};
+}
+
 template <typename Message, typename Function>
 ClientHooks ChangesBytes(Function change) {
   return {.bytes = [change](const ClientMessage& message, Bytes& bytes, const Outgoing&) {
@@ -56,11 +74,12 @@ std::vector<ClientFault> FramingFaults() {
       {"client_sends_extended_magic_unagreed",
        {kTransmissionMagicExtendedGatedClient, kExtOptionClientGate, kBaselineClientNegotiates},
        {.hooks = PutsMagic(kExtendedRequestMagic)}},
-      {"client_leaves_length_out_of_request",
-       {kTransmissionRequestLayout},
-       {.hooks = ChangesFirstRequest([](Bytes& bytes) { bytes.resize(bytes.size() - 4); })},
-       {},
-       ClientFault::Shows::kFails},
+      {"client_sends_option_shorter_than_it_says",
+       {kOptionHeaderLengthAccurate, kSessionClientMustSoft},
+       Asks(SaysMore())},
+      {"client_leaves_length_out_of_disc",
+       {kTransmissionRequestLayout, kTransmissionDisconnectOnlyAllowedClient, kBaselineDiscClient},
+       {.hooks = ChangesDisc([](Bytes& bytes) { bytes.resize(bytes.size() - 4); })}},
       {"client_sends_payload_with_read", {kTransmissionRequestPayloadOnlyWrite}, {.hooks = Appends(512)}},
       {"client_sends_option_after_go", {kOptionGoClientNoMore}, {.hooks = PutsListBeforeRequests()}},
       {"client_writes_more_than_it_says", {kTransmissionWriteClientPayload}, {.hooks = Appends(512)}, kWrites},

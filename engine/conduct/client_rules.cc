@@ -74,6 +74,7 @@ class Walk {
     }
     AskedOption& to = now_.asked.back();
     to.replies.push_back(reply);
+    now_.has_failed |= reply.is_error();
     if (IsFinal(reply)) {
       to.is_answered = true;
       now_.state.Apply(to.option, to.replies);
@@ -87,8 +88,12 @@ class Walk {
     }
   }
 
-  void After(const SimpleReply& reply) { Answered(reply.cookie); }
+  void After(const SimpleReply& reply) {
+    now_.has_failed |= reply.error != NbdError::kOk;
+    Answered(reply.cookie);
+  }
   void After(const Chunk& chunk) {
+    now_.has_failed |= chunk.is_error();
     if (chunk.is_done()) {
       Answered(chunk.cookie);
     }

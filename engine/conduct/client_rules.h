@@ -49,6 +49,7 @@ struct Moment {
   std::uint64_t request_count = 0;                        // Requests before it.
   const Request* last_request = nullptr;                  // The one before it.
   bool has_left = false;                                  // ABORT or DISC was sent.
+  bool has_failed = false;                                // An option or a request was answered by an error.
   bool is_right = true;                                   // Whether the server kept the rules so far.
   Legality legality = {};                                 // Of a request.
 

@@ -115,11 +115,32 @@ bool IsIn(In where, const Moment& moment) {
   return false;
 }
 
+constexpr std::uint64_t kRequestHeaderBytes = 28;  // Of a compact request.
+
+// The clause that a message breaks whose end never came, of a client that nothing drove away.
+std::string_view WhatTheCutBreaks(const Moment& moment) {
+  const Departure* left = moment.departure;
+  if (left == nullptr || !left->is_clients() || left->cut_bytes == 0 || !moment.is_right || moment.has_failed) {
+    return "";
+  }
+  if (!moment.state.transmission) {
+    return moment.asked.empty() ? "" : kOptionHeaderLengthAccurate;
+  }
+  if (moment.state.headers == HeaderForm::kExtended) {
+    return kExtRequestHeader;
+  }
+  return left->cut_bytes < kRequestHeaderBytes ? kTransmissionRequestLayout : kTransmissionWriteClientPayload;
+}
+
 // Rule `id`, which messages of `where` keep.
 template <const std::string_view& id, In where>
 Ruling Framed(const Moment& moment) {
   if (moment.no_message != nullptr && WhatBreaks(moment) == id) {
     return Broken("whole messages, one behind the other", BytesText(*moment.no_message));
+  }
+  if (WhatTheCutBreaks(moment) == id) {
+    return Broken("whole messages",
+                  "the end of the connection behind " + std::to_string(moment.departure->cut_bytes) + " bytes of one");
   }
   return IsIn(where, moment) ? Ruling{} : NotAsked("the client sent no such message");
 }
@@ -143,6 +164,7 @@ constexpr ClientRule kRules[] = {
     Row<kOptionHeaderMagic, In::kOptions>(),
     Row<kOptionHeaderLengthAccurate, In::kOptionsWithData>(),
     Row<kTransmissionRequestMagic, In::kCompactRequests>(),
+    Row<kTransmissionRequestLayout, In::kCompactRequests>(),
     Row<kTransmissionRequestPayloadOnlyWrite, In::kCompactRequests>(),
     Row<kTransmissionMagicReservedClient, In::kRequests>(),
     Row<kTransmissionMagicExtendedGatedClient, In::kCompactRequests>(),

@@ -110,6 +110,12 @@ void Recorder::CannotRead(ByteView first) {
        .is_early = came_early_});
 }
 
+void Recorder::CameBehindStarttls(ByteView more) {
+  Bytes& kept = record_.behind_starttls;
+  const ByteView first = more.first(std::min(more.size(), Record::kBehindStarttlsMax - kept.size()));
+  kept.insert(kept.end(), first.begin(), first.end());
+}
+
 void Recorder::Left(const Departure& departure) { Add({.what = departure}); }
 
 }  // namespace nbdspec::engine

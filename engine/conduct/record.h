@@ -63,9 +63,11 @@ struct Record {
   // In `seen`: the first message of the server's that is not what the reference server would have sent, or of the
   // client's that the server did not receive as it came.
   std::optional<std::size_t> changed_at = {};
-  Bytes behind_starttls = {};  // The first bytes that came after TLS was due, as they were on the wire.
+  // The first bytes that came after TLS was due, as they were on the wire. At most kBehindStarttlsMax.
+  Bytes behind_starttls = {};
 
   static constexpr std::size_t kSeenMax = 1 << 14;
+  static constexpr std::size_t kBehindStarttlsMax = 1 << 14;
 };
 
 // Writes the Record of one connection, and passes on to another interposer, which may change what passes.
@@ -86,8 +88,8 @@ class Recorder final : public Interposer {
   void AllSent() { is_unsent_ = false; }
   // The server reads no more: what comes next is no message.
   void CannotRead(ByteView first);
-  // The first bytes behind the acknowledgement of STARTTLS.
-  void CameBehindStarttls(ByteView first) { record_.behind_starttls.assign(first.begin(), first.end()); }
+  // More bytes behind the acknowledgement of STARTTLS.
+  void CameBehindStarttls(ByteView more);
   // Once, at the end.
   void Left(const Departure& departure);
 

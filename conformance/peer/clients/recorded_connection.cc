@@ -19,8 +19,8 @@ void RecordedConnection::Receive(ByteView bytes) {
     after_bytes_ += bytes.size();
     return;
   }
-  if (server_.is_in_tls() && recorder_.record().behind_starttls.empty()) {
-    recorder_.CameBehindStarttls(bytes.first(std::min(bytes.size(), engine::kNoMessageBytesMax)));
+  if (server_.is_in_tls()) {
+    recorder_.CameBehindStarttls(bytes);
   }
   server_.Receive(bytes);
   if (!server_.is_in_tls()) {
