@@ -17,7 +17,8 @@
 
 namespace nbdspec::command {
 
-inline constexpr char kVersion[] = "0.1.0";
+// As --version prints it, and every report and finding: generated, see //command:version.
+extern const char* const kVersion;
 
 // Of the program, for --help.
 inline constexpr char kAbout[] =

@@ -5,6 +5,9 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#ifdef NBDSPEC_STATIC
+#include <nss.h>
+#endif
 #include <poll.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -211,6 +214,10 @@ std::expected<std::vector<SocketAddress>, Trouble> ResolveTcp(const std::string&
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV;
   addrinfo* found = nullptr;
+#ifdef NBDSPEC_STATIC
+  // What else this machine resolves names with are libraries for the C library that it has, not for ours.
+  __nss_configure_lookup("hosts", "files dns");
+#endif
   const int error = getaddrinfo(host.c_str(), std::to_string(port).c_str(), &hints, &found);
   if (error != 0) {
     return std::unexpected(Trouble{"The host " + engine::Quoted(host) + " has no address: " + gai_strerror(error) +

@@ -52,6 +52,7 @@ constexpr std::uint64_t kFormattedFactor = 2;
 constexpr std::string_view kDiskSocket = "disk";
 
 constexpr std::string_view kBuiltIn = "engine/nbdkit";
+constexpr std::string_view kInstalled = "nbdkit/plugins";
 
 engine::Bytes ImageBytes(engine::ByteRange data) {
   engine::Bytes bytes;
@@ -518,6 +519,13 @@ std::expected<std::string, Trouble> FindNbdkitModule(std::string_view file) {
       above = above.parent_path();
     }
     folders.push_back(above / kBuiltIn);
+    // As the package nbdspec-nbdkit-plugins installs it: /usr/lib/ARCHITECTURE/nbdkit/plugins beside /usr/bin.
+    for (const fs::directory_entry& of_architecture :
+         fs::directory_iterator(program.parent_path().parent_path() / "lib", ignored)) {
+      if (fs::is_regular_file(of_architecture.path() / kInstalled / file, ignored)) {
+        folders.push_back(of_architecture.path() / kInstalled);
+      }
+    }
   }
   std::string looked;
   for (const fs::path& folder : folders) {
@@ -527,9 +535,9 @@ std::expected<std::string, Trouble> FindNbdkitModule(std::string_view file) {
     }
     looked += (looked.empty() ? "" : " and ") + engine::Quoted(folder.string(), 200);
   }
-  return std::unexpected(Trouble{"Cannot find " + std::string(file) + " in " + looked +
-                                 ": build it with bazel build //engine/nbdkit/..., and set " +
-                                 "NBDSPEC_PLUGIN_DIR to the folder that it is in."});
+  return std::unexpected(Trouble{
+      "Cannot find " + std::string(file) + " in " + looked + ": install nbdspec-nbdkit-plugins, or build it with " +
+      "bazel build //engine/nbdkit/... and set NBDSPEC_PLUGIN_DIR to the folder that it is in."});
 }
 
 }  // namespace nbdspec::conformance
