@@ -57,6 +57,14 @@ std::unexpected<Trouble> CannotWrite(const std::string& path) {
                                  ". Name a directory with space left with --findings."});
 }
 
+// The same, and what was written of it is removed.
+std::unexpected<Trouble> CannotWriteAll(const std::string& path) {
+  auto trouble = CannotWrite(path);
+  std::error_code ignored;
+  std::filesystem::remove_all(path, ignored);
+  return trouble;
+}
+
 bool WriteSynced(const std::string& path, std::string_view text) {
   std::FILE* const file = std::fopen(path.c_str(), "wbe");
   if (file == nullptr) {
@@ -180,7 +188,7 @@ std::expected<std::string, Trouble> FindingStore::Save(const Finding& finding) {
     }
     const std::string written = directory_ + "/." + KeyOf(finding) + "." + std::to_string(::getpid()) + ".writing";
     if (!WriteFiles(finding, written, name)) {
-      return CannotWrite(written);
+      return CannotWriteAll(written);
     }
     if (::rename(written.c_str(), name.c_str()) == 0) {
       SyncDirectory(directory_);
@@ -199,7 +207,7 @@ std::expected<void, Trouble> FindingStore::Replace(const std::string& saved, con
   const std::string before = saved + std::string(kBefore);
   std::error_code error;
   if (!WriteFiles(finding, written, saved)) {
-    return CannotWrite(saved);
+    return CannotWriteAll(written);
   }
   std::filesystem::remove_all(before, error);  // Left by a crash: `saved` is the newer one.
   if (::rename(saved.c_str(), before.c_str()) != 0 || ::rename(written.c_str(), saved.c_str()) != 0) {

@@ -124,7 +124,7 @@ class Fuzzer {
   }
 
   FuzzReport Run() {
-    if (auto ran = RunScripts(); !ran) {
+    if (auto ran = RunScripts(); !ran && !report_.trouble) {
       report_.trouble = std::move(ran).error();
     }
     report_.seconds = Seconds();
@@ -147,8 +147,13 @@ class Fuzzer {
     if (server_->offer().info.size == 0) {
       return std::unexpected(Trouble{"The export is empty, so there is nothing to fuzz. Serve one with some bytes."});
     }
-    report_.is_unusable = false;
     extended_ = server_->LearnExtended();
+    if (IsOver() && !IsCancelled(options_.live)) {
+      return std::unexpected(
+          Trouble{"There was no time for a script: the server took all of it to start and to be read. "
+                  "Give a longer --time."});
+    }
+    report_.is_unusable = false;
     while (!IsOver()) {
       NBDSPEC_RETURN_IF_ERROR(RunOne(report_.script_count));
     }
@@ -238,10 +243,14 @@ class Fuzzer {
       finding.whole = Joined(history_);
     }
     if (store_) {
-      NBDSPEC_ASSIGN_OR_RETURN(saved, store_->Save(finding));
-      directory = saved;
-      if (options_.on_saved) {
-        options_.on_saved(finding, directory);
+      auto saved = store_->Save(finding);
+      if (!saved) {
+        StopSaving(std::move(saved).error());
+      } else {
+        directory = *std::move(saved);
+        if (options_.on_saved) {
+          options_.on_saved(finding, directory);
+        }
       }
     }
     if (finding.known.empty()) {
@@ -259,7 +268,9 @@ class Fuzzer {
       return {};
     }
     if (store_) {
-      NBDSPEC_RETURN_IF_ERROR(store_->Replace(directory, finding));
+      if (auto replaced = store_->Replace(directory, finding); !replaced) {
+        StopSaving(std::move(replaced).error());
+      }
     }
     if (options_.on_finding) {
       options_.on_finding(finding, directory);
@@ -271,13 +282,19 @@ class Fuzzer {
     return {};
   }
 
+  // What is found from here on is printed and counted, and that it was not saved is said at the end.
+  void StopSaving(Trouble why) {
+    report_.trouble = std::move(why);
+    store_.reset();
+  }
+
   // Replaces `finding` by the smallest that shows the same.
   void Shrink(Finding& finding) {
     const auto time = TimeForOne(options_.shrink_time);
     const auto shrinking_since = Clock::now();
     auto smallest = Reproduce(target_, finding, {.tries_max = options_.tries_max, .time = time, .live = options_.live});
     const auto needed = finding.kind == FindingKind::kHang ? options_.live.reply_timeout : std::chrono::milliseconds(0);
-    const bool had_time = Clock::now() - shrinking_since + needed < time;
+    const bool had_time = !IsCancelled(options_.live) && Clock::now() - shrinking_since + needed < time;
     finding.state = smallest   ? FindingState::kReproduced
                     : had_time ? FindingState::kNotReproduced
                                : FindingState::kObserved;

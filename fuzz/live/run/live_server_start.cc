@@ -3,6 +3,7 @@
 // again after a power cut.
 
 #include <algorithm>
+#include <bit>
 #include <utility>
 
 #include "engine/base/check.h"
@@ -32,6 +33,13 @@ Sharing SharingOf(const Offer& offer) {
   return !offer.Has(engine::TransmissionFlag::kCanMultiConn) ? Sharing::kNever
          : offer.Has(engine::TransmissionFlag::kSendFlush)   ? Sharing::kAtFlush
                                                              : Sharing::kAtOnce;
+}
+
+// Whether requests can keep to both ends at all. Spec: block-size.min.*, block-size.max.floor-preferred.
+bool CanBeKept(const engine::InfoBlockSize& sizes) {
+  constexpr std::uint32_t kMinimumMax = 65536;
+  return std::has_single_bit(sizes.minimum) && sizes.minimum <= kMinimumMax &&
+         sizes.maximum >= std::max(sizes.minimum, sizes.preferred);
 }
 
 // The READs of all whole blocks in `window`.
@@ -111,6 +119,12 @@ std::optional<Offer> LiveServer::LearnExtended() {
 std::expected<void, Trouble> LiveServer::Learn() {
   NBDSPEC_RETURN_IF_ERROR(EnterToLearn());
   offer_ = lanes_.front().offer;
+  if (const engine::InfoBlockSize& sizes = offer_.block_size; !CanBeKept(sizes)) {
+    return std::unexpected(Trouble{"No request fits the block sizes that the server announces: at least " +
+                                   std::to_string(sizes.minimum) + " bytes, best " + std::to_string(sizes.preferred) +
+                                   ", at most " + std::to_string(sizes.maximum) +
+                                   ". `nbdspec check` says which clauses that breaks."});
+  }
   model_.emplace(KnownBytes(WindowsOf(offer_.info.size, options_.window_bytes)), SharingOf(offer_));
   engine::Script script;
   for (const ByteRange window : windows()) {

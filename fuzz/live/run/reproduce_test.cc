@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <memory>
 #include <string>
@@ -216,6 +218,55 @@ TEST(Fuzz, AFindingThatIsTheSameAsAnotherIsReportedBeforeItIsRemoved) {
     EXPECT_EQ(std::ranges::count(left, gone[i]), 0) << gone[i];
     EXPECT_EQ(std::ranges::count(left, kept[i]), 1) << kept[i];
   }
+}
+
+// The folder goes, and something else has its name, after the run has begun.
+TEST(Fuzz, AFindingThatCannotBeSavedIsReportedAndCounted) {
+  const auto target = LosesWrites();
+  FuzzOptions options = {.shrink_time = std::chrono::milliseconds(1)};
+  options.scripts_max = 10;
+  options.findings_directory = testing::TempDir() + "gone";
+  options.on_script = [&](const FuzzReport&) {
+    std::filesystem::remove_all(options.findings_directory);
+    std::ofstream(options.findings_directory) << "not a folder";
+  };
+  int reported_count = 0;
+  options.on_finding = [&](const Finding&, const std::string& directory) {
+    EXPECT_EQ(directory, "");
+    ++reported_count;
+  };
+  const FuzzReport report = Fuzz(*target, options);
+  EXPECT_GT(reported_count, 0);
+  EXPECT_EQ(report.findings.size(), static_cast<std::size_t>(reported_count));
+  EXPECT_EQ(report.script_count, 10U);
+  ASSERT_TRUE(report.trouble);
+  EXPECT_TRUE(report.trouble->sentence.contains(options.findings_directory)) << report.trouble->sentence;
+}
+
+TEST(Fuzz, BlockSizesThatNoRequestFitsMakeAServerUnusable) {
+  for (const engine::InfoBlockSize sizes :
+       {engine::InfoBlockSize{.minimum = 1U << 31, .preferred = 1U << 31, .maximum = 1U << 31},
+        engine::InfoBlockSize{.minimum = 0}, engine::InfoBlockSize{.minimum = 3}, engine::InfoBlockSize{.maximum = 0},
+        engine::InfoBlockSize{.maximum = 1}}) {
+    const auto target = conformance::ReferenceTarget({.offers = {.block_size = sizes}});
+    FuzzOptions options;
+    options.scripts_max = 1;
+    const FuzzReport report = Fuzz(*target, options);
+    EXPECT_TRUE(report.is_unusable) << sizes.minimum << ' ' << sizes.maximum;
+    ASSERT_TRUE(report.trouble);
+    EXPECT_TRUE(report.trouble->sentence.starts_with("No request fits")) << report.trouble->sentence;
+  }
+}
+
+TEST(Fuzz, NoTimeForAScriptIsNoSuccess) {
+  const auto target = LosesWrites();
+  FuzzOptions options;
+  options.time = std::chrono::milliseconds(1);
+  const FuzzReport report = Fuzz(*target, options);
+  EXPECT_EQ(report.script_count, 0U);
+  EXPECT_TRUE(report.is_unusable);
+  ASSERT_TRUE(report.trouble);
+  EXPECT_TRUE(report.trouble->sentence.contains("--time")) << report.trouble->sentence;
 }
 
 }  // namespace
