@@ -6,6 +6,7 @@
 #include <iterator>
 #include <vector>
 
+#include "command/clients.h"
 #include "command/command_table.h"
 #include "command/output.h"
 #include "command/progress.h"
@@ -13,7 +14,6 @@
 #include "command/selection.h"
 #include "command/servers.h"
 #include "conformance/clients/client_runner.h"
-#include "conformance/clients/named_clients.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 
@@ -22,26 +22,6 @@ namespace nbdspec::command {
 namespace {
 
 using conformance::ClientCheck;
-using conformance::ClientUnderTest;
-
-// Takes the client's name from the words.
-std::expected<ClientUnderTest, Refusal> TakeClient(Options& options) {
-  const conformance::ClientOptions how{.tcp = options.tcp, .tls = options.tls};
-  const bool is_named = !options.words.empty() && conformance::IsClientName(options.words.front());
-  if (is_named == !options.client_commands.empty()) {
-    return Refuse(is_named ? "--run and the client " + engine::Quoted(options.words.front()) +
-                                 " both name a client: give only one of them."
-                           : "name a client, or give its commands with --run: `nbdspec client --help` has both");
-  }
-  if (!is_named) {
-    NBDSPEC_ASSIGN_OR_RETURN(client, conformance::ClientFromCommands(options.client_commands, how));
-    return std::move(client);
-  }
-  const std::string name = options.words.front();
-  options.words.erase(options.words.begin());
-  NBDSPEC_ASSIGN_OR_RETURN(client, conformance::ClientFromName(name, how));
-  return std::move(client);
-}
 
 std::expected<std::vector<ClientCheck>, Refusal> SelectClientChecks(const std::vector<std::string>& words) {
   const auto all = conformance::AllClientChecks();
@@ -60,7 +40,7 @@ std::expected<std::vector<ClientCheck>, Refusal> SelectClientChecks(const std::v
 ExitOrRefusal ClientCommand(const Options& given) {
   Options options = given;
   NBDSPEC_RETURN_IF_ERROR(RefuseSharedFiles(options));
-  NBDSPEC_ASSIGN_OR_RETURN(client, TakeClient(options));
+  NBDSPEC_ASSIGN_OR_RETURN(client, TakeClient("client", options));
   NBDSPEC_ASSIGN_OR_RETURN(checks, SelectClientChecks(options.words));
   CatchInterrupts();
   reports::Run begun{.version = kVersion,

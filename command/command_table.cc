@@ -74,6 +74,21 @@ constexpr char kFuzzFooter[] =
     "  nbdspec fuzz qemu-nbd --power-cut\n"
     "  nbdspec fuzz --spawn 'my-server --socket {socket} {image}' --scripts 1000 --seed 7";
 
+constexpr char kFuzzClientFooter[] =
+    "CLIENT and --run are as for client. nbdspec plays the server: each case is an export with random data, holes and\n"
+    "zeroes, by a server that keeps the rules and is odd in random ways, as `nbdspec client` knows them. The client's "
+    "exit\n"
+    "status, the bytes of {output}, what it wrote to the export from {input}, {map}, and what it sends are judged. A "
+    "finding\n"
+    "is shown again with the client alone, made small, and kept; its case.txt can be edited and replayed.\n"
+    "Exit codes: 0 nothing found, 1 a finding, 2 usage, 3 the client could not be run, or no case was judged, 5 "
+    "nbdspec's "
+    "own\n"
+    "error.\n\n"
+    "  nbdspec fuzz-client nbdcopy --time 10m\n"
+    "  nbdspec fuzz-client --run 'my-client --get {uri} {output}' --cases 1000 --seed 7\n"
+    "  nbdspec fuzz-client qemu-img --align 512";
+
 constexpr char kDiffFooter[] =
     "A and B are servers by name, URIs, or commands that have {socket} in them. The scripts overwrite both exports.\n"
     "Exit codes: 0 errors and precision may differ, 1 one is unsound or ends the connection, 2 usage, 3 a server was\n"
@@ -82,9 +97,9 @@ constexpr char kDiffFooter[] =
     "  nbdspec diff qemu-nbd 'nbdkit -f -U {socket} memory 8M' --script FILE";
 
 constexpr char kReplayFooter[] =
-    "Each is a directory that `nbdspec fuzz` has kept, a script of requests, or a directory of these. A finding runs "
-    "on\n"
-    "the server that showed it, which nbdspec starts again, or on --target; a script on --target, or else on the\n"
+    "Each is a directory that `nbdspec fuzz` or `fuzz-client` has kept, a script of requests, a client's case, or a\n"
+    "directory of these. A finding runs on the server that showed it, which nbdspec starts again, or on --target; a\n"
+    "client's with the client that showed it, or with --client or --run; a script on --target, or else on the\n"
     "reference server. For an input of a fuzz target the command prints the line that replays it.\n"
     "Exit codes: 0 all pass or are FIXED, 1 something fails, is REPRODUCED or DIFFERENT, 2 something cannot be read "
     "or\n"
@@ -203,6 +218,13 @@ std::span<const CommandRow> Commands() {
        .words_max = kUnlimited,
        .run = FuzzCommand,
        .footer = kFuzzFooter},
+      {.name = "fuzz-client",
+       .summary = "Serve random exports to a client, and judge what it makes of them",
+       .words = "client",
+       .usage = "[CLIENT]",
+       .words_max = 1,
+       .run = FuzzClientCommand,
+       .footer = kFuzzClientFooter},
       {.name = "diff",
        .summary = "Run one script on two servers: where do they disagree?",
        .words = "targets",
@@ -295,11 +317,14 @@ std::span<const OptionRow> AllOptions() {
   static const auto rows = std::to_array<OptionRow>({
       {"--spawn", " check fuzz map ", "Start this server: {socket} or {port}, {image} and more are replaced (below)",
        &Options::spawn, "COMMAND"},
-      {"--run", " client ", "Run this client: {uri}, {output} and more are replaced (below)", &Options::client_commands,
-       "COMMAND"},
-      {"--tcp", " client ", "{uri} is of TCP, and not of a unix socket", &Options::tcp},
+      {"--run", " client fuzz-client replay ", "Run this client: {uri}, {output} and more are replaced (below)",
+       &Options::client_commands, "COMMAND"},
+      {"--client", " replay ", "Replay clients' findings with this client, by its name, instead of the recorded one",
+       &Options::client_name, "CLIENT"},
+      {"--tcp", " client fuzz-client ", "{uri} is of TCP, and not of a unix socket", &Options::tcp},
       {"--tls", " client ", "The client of --run has TLS: it is to use it in the scenarios that want it",
        &Options::tls},
+      {"--tls", " fuzz-client ", "Some servers are inside TLS: the client takes nbds URIs, or {certs}", &Options::tls},
       {"--export", " check fuzz map ", "The export to enter, with --spawn", &Options::export_name, "NAME"},
       {"--target", " replay shrink ",
        "Replay against this server instead of the recorded one: a name, a URI, or a command with {socket}",
@@ -321,8 +346,14 @@ std::span<const OptionRow> AllOptions() {
       {"--extended", " check selftest ",
        "Agree on extended headers where structured replies are agreed on, of a server that has them",
        &Options::extended},
-      {"--seed", " check selftest fuzz diff ", "Seed of everything random", &Options::seed},
+      {"--seed", " check selftest fuzz fuzz-client diff ", "Seed of everything random", &Options::seed},
       {"--time", " fuzz ", "How long; 0: no limit, a minute when --scripts is not given either", &Options::time_s},
+      {"--time", " fuzz-client ", "How long; 0: no limit, a minute when --cases is not given either", &Options::time_s},
+      {"--cases", " fuzz-client ", "How many runs of the client; 0: as many as the time allows",
+       &Options::script_count},
+      {"--align", " fuzz-client ",
+       "Sizes and extents are multiples of so many bytes: 512 for clients that know sectors", &Options::align, "", 1,
+       1 << 20},
       {"--scripts", " fuzz ", "How many scripts; 0: as many as the time allows", &Options::script_count},
       {"--scripts", " diff ", "How many scripts", &Options::script_count},
       {"--script", " diff ", "Run this script instead of random ones", &Options::script_file, "FILE"},
@@ -335,6 +366,8 @@ std::span<const OptionRow> AllOptions() {
       {"--tries", " replay ", "How often a finding is tried before it is FIXED", &Options::tries, "", 1, 10'000},
       {"--tries", " shrink ", "How many runs at most, on a server", &Options::tries, "", 1, 1'000'000},
       {"-j", " matrix ", "Servers at once; 0: as many as there are processors", &Options::targets_at_once, "", 0, 64},
+      {"-j", " fuzz-client ", "Clients at once; 0: as many as there are processors", &Options::targets_at_once, "", 0,
+       64},
       {"-j", " check client ",
        "Checks at once, each with a server of its own; one where servers may share what they serve",
        &Options::worker_count, "", 1, 64},
@@ -344,6 +377,8 @@ std::span<const OptionRow> AllOptions() {
        &Options::reply_timeout_s, "", kMillisecond, kDay},
       {"--case-timeout", " check client ", "How long one check may take", &Options::case_timeout_s, "", kMillisecond,
        kDay},
+      {"--case-timeout", " fuzz-client replay ", "A client that takes longer for one case hangs",
+       &Options::case_timeout_s, "", kMillisecond, kDay},
       {"--deadline", " check client ", "How long the whole run may take; 0: no limit", &Options::deadline_s, "", 0,
        kDay},
       {"--expected", " check ",
@@ -352,7 +387,7 @@ std::span<const OptionRow> AllOptions() {
       {"--again", " check ", "Run what failed in this JSON report ('-': standard input), and nothing else",
        &Options::again, "RUN.json"},
       {"--fail-fast", " check ", "End with the first failure that is not expected", &Options::fail_fast},
-      {"--findings", " fuzz ", "The directory of the findings", &Options::findings, "DIR"},
+      {"--findings", " fuzz fuzz-client ", "The directory of the findings", &Options::findings, "DIR"},
       FormatRow("--json", "Write the report as JSON ('-': standard output)", &Options::json_file, reports::RenderJson,
                 reports::RenderJson),
       FormatRow("--junit", "Write the report as JUnit XML ('-': standard output)", &Options::junit_file,
@@ -366,9 +401,10 @@ std::span<const OptionRow> AllOptions() {
       {"--ndjson", " check client ",
        "Write a line of JSON for each outcome as soon as it is known ('-': standard output)", &Options::ndjson_file,
        "FILE"},
-      {"--html", " compare fuzz diff replay ", "Write the report as a page for a browser ('-': standard output)",
-       &Options::html_file, "FILE"},
-      {"--json", " fuzz diff compare ", "Write the report as JSON ('-': standard output)", &Options::json_file, "FILE"},
+      {"--html", " compare fuzz fuzz-client diff replay ",
+       "Write the report as a page for a browser ('-': standard output)", &Options::html_file, "FILE"},
+      {"--json", " fuzz fuzz-client diff compare ", "Write the report as JSON ('-': standard output)",
+       &Options::json_file, "FILE"},
       {"--json", " list coverage ", "Write it as JSON ('-': standard output)", &Options::json_file, "FILE"},
       {"--json", " map ", "Write it as JSON ('-': standard output)", &Options::json_file, "FILE"},
       {"--svg", " map ", "Draw it into this file ('-': standard output)", &Options::svg_file, "FILE"},

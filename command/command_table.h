@@ -36,7 +36,8 @@ struct Options {
   std::string export_name = {};
   std::vector<std::string> client_commands = {};
   bool tcp = false;
-  std::string target = {};  // Of replay and shrink, in place of the recorded one.
+  std::string client_name = {};  // Of replay, as is the next.
+  std::string target = {};       // Of replay and shrink, in place of the recorded one.
   bool allow_write = false;
   bool power_cut = false;
   bool tls = false;
@@ -55,6 +56,7 @@ struct Options {
   int targets_at_once = 0;         // 0: as many as there are processors.
   int worker_count = 8;            // Checks mostly wait, so this does not depend on the processors there are.
   int steps = 64;
+  int align = 1;  // Of what clients are given: bytes.
   int in_flight = 16;
   int connections = 4;
   int tries = 3;
@@ -100,6 +102,7 @@ ExitOrRefusal ExplainCommand(const Options& options);
 ExitOrRefusal CoverageCommand(const Options& options);
 ExitOrRefusal SelfTestCommand(const Options& options);
 ExitOrRefusal FuzzCommand(const Options& options);
+ExitOrRefusal FuzzClientCommand(const Options& options);
 ExitOrRefusal DiffCommand(const Options& options);
 ExitOrRefusal ReplayCommand(const Options& options);
 ExitOrRefusal ShrinkCommand(const Options& options);

@@ -11,6 +11,7 @@
 #include <utility>
 #include <variant>
 
+#include "command/clients.h"
 #include "command/command_table.h"
 #include "command/finding_runs.h"
 #include "command/output.h"
@@ -18,6 +19,7 @@
 #include "conformance/peer/process/process.h"
 #include "engine/base/or_return.h"
 #include "fuzz/live/run/reproduce.h"
+#include "fuzz/replay/client_replay.h"
 #include "fuzz/replay/replay.h"
 #include "reports/model/run.h"
 #include "reports/render/render.h"
@@ -120,6 +122,14 @@ class Replayer {
 
   void Replay(const fuzz::FindingSubject& subject) {
     const fuzz::Finding& finding = subject.finding;
+    if (!finding.client_case.empty()) {
+      if (const auto met = fuzz::ParseClientCase(finding.client_case)) {
+        ReplayClient(subject.path, *met, &finding);
+      } else {
+        CannotReplay(subject.path + "/case.txt, " + met.error().sentence);
+      }
+      return;
+    }
     const auto target = TargetOf(finding.target_words, options_);
     if (!target) {
       CannotReplay(subject.path + ": " + target.error().sentence);
@@ -149,6 +159,28 @@ class Replayer {
       details += "  # " + Plain(line) + "\n";
     }
     Report(subject.path, fuzz::ReplayScript(**target, subject.script, replay_), details);
+  }
+
+  void Replay(const fuzz::ClientCaseSubject& subject) { ReplayClient(subject.path, subject.met, nullptr); }
+
+  // `finding` may be null.
+  void ReplayClient(const std::string& path, const fuzz::ClientCase& met, const fuzz::Finding* finding) {
+    const auto client = ClientOf(met, options_);
+    if (!client) {
+      CannotReplay(path + ": " + client.error().sentence);
+      return;
+    }
+    if (!is_short_) {  // Before it runs: somebody else may have written the command.
+      Show(Line("starts", client->words));
+    }
+    std::string details = Line("export", DescribeTruth(met));
+    for (const std::string& name : met.oddities) {
+      details += Line("odd", name);
+    }
+    details += finding != nullptr ? Line("then", SummaryOf(*finding)) : "";
+    const fuzz::ClientReplayOptions replay{
+        .tries = options_.tries, .client_time = FromSeconds(options_.case_timeout_s), .cancelled = &Interrupted()};
+    Report(path, fuzz::ReplayCase(client->ways, met, finding, replay), details, finding);
   }
 
   void Replay(const fuzz::TargetInput& subject) {
@@ -254,7 +286,13 @@ ExitOrRefusal ShrinkOn(conformance::Target& target, const fuzz::Finding& finding
   return reports::ExitCode::kSuccess;
 }
 
+constexpr char kClientsAreSmall[] =
+    "what a client met is made small when it is found; edit the case and replay it to make it smaller";
+
 ExitOrRefusal Shrink(const fuzz::FindingSubject& subject, const Options& options) {
+  if (!subject.finding.client_case.empty()) {
+    return Refuse(kClientsAreSmall);
+  }
   NBDSPEC_ASSIGN_OR_RETURN(target, TargetOf(subject.finding.target_words, options));
   return ShrinkOn(*target, subject.finding, {}, options);
 }
@@ -270,6 +308,10 @@ ExitOrRefusal Shrink(const fuzz::ScriptSubject& subject, const Options& options)
     return Refuse("every answer is allowed, so there is nothing to shrink", reports::ExitCode::kFailure);
   }
   return ShrinkOn(*target, *found, subject.header, options);
+}
+
+ExitOrRefusal Shrink(const fuzz::ClientCaseSubject& /*subject*/, const Options& /*options*/) {
+  return Refuse(kClientsAreSmall);
 }
 
 ExitOrRefusal Shrink(const fuzz::TargetInput& subject, const Options& /*options*/) {

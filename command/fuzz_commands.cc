@@ -10,6 +10,7 @@
 
 #include "command/command_table.h"
 #include "command/finding_runs.h"
+#include "command/fuzz_report.h"
 #include "command/output.h"
 #include "command/report_files.h"
 #include "command/servers.h"
@@ -26,9 +27,7 @@ namespace nbdspec::command {
 
 namespace {
 
-using engine::Trouble;
 using fuzz::DifferenceKind;
-using Json = nlohmann::ordered_json;
 
 constexpr double kDefaultSeconds = 60;
 constexpr double kShowEverySeconds = 0.2;
@@ -48,41 +47,6 @@ Json JsonOf(const fuzz::Warnings& warnings) {
                    {"saw", warning.saw}});
   }
   return all;
-}
-
-Json ReportHead(const Options& options) {
-  return {{"format", 1}, {"tool", "nbdspec"}, {"version", kVersion}, {"seed", options.seed}};
-}
-
-// Completes `report` with `trouble` and `exit`, and writes it where --json says, and `run` where --html says. Prints
-// the trouble too. Returns the exit code: that of `run`, or of our own error.
-ExitOrRefusal Finish(Json report, const reports::Run& run, const Options& options) {
-  if (!run.trouble.empty()) {
-    Complain(run.trouble);
-  }
-  report["trouble"] = run.trouble;
-  report["exit"] = run.exit;
-  std::string why;
-  if (!options.json_file.empty()) {
-    why = WriteOutput(options.json_file,
-                      report.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n");
-  }
-  if (!options.html_file.empty()) {
-    const std::string trouble = WriteOutput(options.html_file, reports::RenderHtml(run));
-    why = trouble.empty() ? why : trouble;
-  }
-  return why.empty() ? ExitOrRefusal(run.exit) : Refuse(why, reports::ExitCode::kOurError);
-}
-
-// Whether a report takes standard output.
-bool TakesStdout(const Options& options) { return options.json_file == "-" || options.html_file == "-"; }
-
-// The exit code of a run that was not usable, or was interrupted, or has found nothing.
-int ExitWithoutFailure(const std::optional<Trouble>& trouble, bool is_unusable) {
-  if (trouble) {
-    return is_unusable ? reports::ExitCode::kTargetUnusable : reports::ExitCode::kOurError;
-  }
-  return InterruptSignal() != 0 ? 128 + InterruptSignal() : reports::ExitCode::kSuccess;
 }
 
 // --- fuzz ---
@@ -188,18 +152,7 @@ Json ReportOf(const fuzz::FuzzReport& report, const std::string& target, const O
   json["power_cuts"] = report.cut_count;
   json["findings"] = Json::array();
   for (const auto& [finding, directory] : report.findings) {
-    json["findings"].push_back({{"key", KeyOf(finding)},
-                                {"kind", Name(finding.kind)},
-                                {"requirement", finding.rule},
-                                {"request", finding.request_kind},
-                                {"expected", finding.expected},
-                                {"saw", finding.saw},
-                                {"timeline", finding.timeline},
-                                {"known", finding.known},
-                                {"state", Name(finding.state)},
-                                {"count", finding.count},
-                                {"directory", directory},
-                                {"replay", directory.empty() ? "" : ReplayLine(finding, directory)}});
+    json["findings"].push_back(JsonOfFinding(finding, directory));
   }
   json["warnings"] = JsonOf(report.warnings);
   return json;

@@ -17,9 +17,9 @@ using engine::Trouble;
 namespace {
 
 // In the order of the enumerators.
-constexpr std::array<std::string_view, 9> kKinds = {"wrong-data",    "false-claim", "broken-rule",
-                                                    "wrong-success", "wrong-error", "disconnect",
-                                                    "crash",         "hang",        "damage"};
+constexpr std::array<std::string_view, 10> kKinds = {"wrong-data",  "false-claim",  "broken-rule", "wrong-success",
+                                                     "wrong-error", "disconnect",   "crash",       "hang",
+                                                     "damage",      "wrong-failure"};
 constexpr std::array<std::string_view, 3> kStates = {"observed", "reproduced", "not-reproduced"};
 
 template <typename Enum, std::size_t count>

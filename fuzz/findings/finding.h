@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Finding: one failure of a server, with all that is needed to see it again. Plain data; store.h keeps it on the disk.
-// About: the about.json of its directory there: what the finding is, and what its other files must be.
+// Finding: one failure of a server, or of a client, with all that is needed to see it again. Plain data; store.h keeps
+// it on the disk. About: the about.json of its directory there: what the finding is, and what its other files must be.
 
 #pragma once
 
@@ -30,6 +30,7 @@ enum class FindingKind {
   kCrash,         // The server's process ended.
   kHang,          // An answer did not arrive in time.
   kDamage,        // A power cut left a disk that the checker of its format calls corrupt.
+  kWrongFailure,  // A client failed though its server is right.
 };
 
 // "wrong-data"; each name has an inverse.
@@ -70,6 +71,9 @@ struct Finding {
   std::string known = {};                  // The public name of the bug; empty when it has none.
   FindingState state = FindingState::kObserved;
 
+  // Of a client's: what it met (fuzz/clients/client_case.h). There are no scripts then, the server below is the client,
+  // and its kinds mean: wrong-data, success with other bytes than there are; false-claim, with a map that is false.
+  std::string client_case = {};
   engine::Script script = {};
   // The same after all that was sent to that server before, unless `script` alone is known to show it.
   std::optional<engine::Script> whole = {};

@@ -28,6 +28,7 @@ using Files = std::map<std::string, std::string>;  // Contents by name.
 
 constexpr const char* kAbout = "about.json";
 constexpr const char* kScript = "script.txt";
+constexpr const char* kCase = "case.txt";
 constexpr const char* kWhole = "whole.txt";
 constexpr const char* kTranscript = "transcript.txt";
 constexpr const char* kStderr = "stderr.txt";
@@ -90,7 +91,12 @@ bool SyncDirectory(const std::string& path) {
 FileFacts FactsOf(std::string_view text) { return {.bytes = text.size(), .fnv1a = Checksum(text)}; }
 
 Files FilesOf(const Finding& finding) {
-  Files files = {{kScript, Print(finding.script)}, {kStderr, finding.server_stderr}};
+  Files files = {{kStderr, finding.server_stderr}};
+  if (finding.client_case.empty()) {
+    files[kScript] = Print(finding.script);
+  } else {
+    files[kCase] = finding.client_case;
+  }
   if (finding.whole) {
     files[kWhole] = Print(*finding.whole);
   }
@@ -238,8 +244,9 @@ std::expected<Finding, Trouble> ReadFinding(const std::string& directory) {
   }
   NBDSPEC_ASSIGN_OR_RETURN(files, ReadFiles(directory, *about));
   Finding& finding = about->finding;
+  finding.client_case = files[kCase];
   for (const char* const name : {kScript, kWhole}) {
-    if (name == kWhole && !files.contains(name)) {
+    if ((name == kWhole || !finding.client_case.empty()) && !files.contains(name)) {
       continue;
     }
     auto script = engine::ParseScript(files[name]);

@@ -3,6 +3,7 @@
 //
 //   KEY-1/about.json       what it is, and the length and checksum of each other file
 //   KEY-1/script.txt       what to send: the text form of a script
+//   KEY-1/case.txt         of a client's finding, in its place: what it met
 //   KEY-1/whole.txt        the same after all that was sent before, unless script.txt is known to show it alone
 //   KEY-1/transcript.txt   what passed, decoded, with offsets
 //   KEY-1/sent.bin, received.bin   the same, raw; sent-2.bin and so on for further connections

@@ -80,6 +80,11 @@ std::expected<ReplaySubject, Trouble> ReadSubject(const std::string& path, bool 
     return CannotUse(path, fs::exists(path, error) ? "is no file" : "is not there");
   }
   NBDSPEC_ASSIGN_OR_RETURN(text, ReadFile(path, kInputBytesMax));
+  if (text.starts_with(kClientCaseHeader)) {
+    auto met = ParseClientCase(text);
+    return met ? std::expected<ReplaySubject, Trouble>(ClientCaseSubject{.path = path, .met = *std::move(met)})
+               : CannotUse(path, "is no case: " + met.error().sentence);
+  }
   const std::string folder = CorpusFolderOf(path);
   const bool is_of_target = !folder.empty() && folder != kLiveFolder;
   if (!text.starts_with(engine::kScriptHeader)) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Replay: does a finding still show, and is every answer to a script allowed?
 //
-// A path on the command line holds a finding, a script for a server, or an input of a fuzz target, which is for another
-// program (docs/decisions/0006). A server need not do the same twice, so a finding is tried several times before it
-// counts as fixed.
+// A path on the command line holds a finding, a script for a server, a case for a client (client_replay.h), or an input
+// of a fuzz target, which is for another program (docs/decisions/0006). A server need not do the same twice, so a
+// finding is tried several times before it counts as fixed.
 
 #pragma once
 
@@ -17,6 +17,7 @@
 #include "conformance/peer/target.h"
 #include "engine/base/error.h"
 #include "engine/script/script.h"
+#include "fuzz/clients/client_case.h"
 #include "fuzz/findings/finding.h"
 #include "fuzz/live/run/live_server.h"
 
@@ -35,12 +36,18 @@ struct ScriptSubject {
   std::vector<std::string> header = {};  // Its comments: what, when, why it is right.
 };
 
+// What a client met, as a person wrote or edited it.
+struct ClientCaseSubject {
+  std::string path;
+  ClientCase met = {};
+};
+
 struct TargetInput {
   std::string path;
   std::string target = {};  // "extent_map". Empty: nothing says of which target it is an input, or that it is one.
 };
 
-using ReplaySubject = std::variant<FindingSubject, ScriptSubject, TargetInput>;
+using ReplaySubject = std::variant<FindingSubject, ScriptSubject, ClientCaseSubject, TargetInput>;
 
 // The paths to replay: `path` itself, or what the directory holds, sorted: its findings when it has some, else every
 // file in it and below. Errors: it is not there, or nothing is in it.

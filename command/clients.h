@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Which client the words of a command line name.
+
+#pragma once
+
+#include <expected>
+#include <string_view>
+
+#include "command/command_table.h"
+#include "command/output.h"
+#include "conformance/clients/named_clients.h"
+#include "fuzz/clients/client_case.h"
+
+namespace nbdspec::command {
+
+using ClientOrRefusal = std::expected<conformance::ClientUnderTest, Refusal>;
+
+// By the first of the words, which it takes, or by --run. Errors: both, or neither; it cannot be found. `command` is
+// what is asked to help.
+ClientOrRefusal TakeClient(std::string_view command, Options& options);
+
+// Of a case: the one that --client or --run names, else the command that it names itself. Errors: both; as before.
+ClientOrRefusal ClientOf(const fuzz::ClientCase& met, const Options& options);
+
+}  // namespace nbdspec::command

@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: BSD-3-Clause
+#include "command/fuzz_report.h"
+
+#include <utility>
+
+#include "command/servers.h"
+#include "reports/render/render.h"
+
+namespace nbdspec::command {
+
+Json ReportHead(const Options& options) {
+  return {{"format", 1}, {"tool", "nbdspec"}, {"version", kVersion}, {"seed", options.seed}};
+}
+
+Json JsonOfFinding(const fuzz::Finding& finding, const std::string& directory) {
+  return {{"key", KeyOf(finding)},        {"kind", Name(finding.kind)},
+          {"requirement", finding.rule},  {"request", finding.request_kind},
+          {"expected", finding.expected}, {"saw", finding.saw},
+          {"timeline", finding.timeline}, {"known", finding.known},
+          {"state", Name(finding.state)}, {"count", finding.count},
+          {"directory", directory},       {"replay", directory.empty() ? "" : ReplayLine(finding, directory)}};
+}
+
+ExitOrRefusal Finish(Json report, const reports::Run& run, const Options& options) {
+  if (!run.trouble.empty()) {
+    Complain(run.trouble);
+  }
+  report["trouble"] = run.trouble;
+  report["exit"] = run.exit;
+  std::string why;
+  if (!options.json_file.empty()) {
+    why = WriteOutput(options.json_file,
+                      report.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n");
+  }
+  if (!options.html_file.empty()) {
+    const std::string trouble = WriteOutput(options.html_file, reports::RenderHtml(run));
+    why = trouble.empty() ? why : trouble;
+  }
+  return why.empty() ? ExitOrRefusal(run.exit) : Refuse(why, reports::ExitCode::kOurError);
+}
+
+bool TakesStdout(const Options& options) { return options.json_file == "-" || options.html_file == "-"; }
+
+int ExitWithoutFailure(const std::optional<engine::Trouble>& trouble, bool is_unusable) {
+  if (trouble) {
+    return is_unusable ? reports::ExitCode::kTargetUnusable : reports::ExitCode::kOurError;
+  }
+  return InterruptSignal() != 0 ? 128 + InterruptSignal() : reports::ExitCode::kSuccess;
+}
+
+}  // namespace nbdspec::command
