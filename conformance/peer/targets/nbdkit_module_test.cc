@@ -27,9 +27,10 @@ TEST(NbdkitModule, IsLookedForOnlyInTheFolderToldWhenOneIs) {
   const auto found = FindNbdkitModule(kExtentsPlugin);
   unsetenv("NBDSPEC_PLUGIN_DIR");
   ASSERT_FALSE(missing.has_value());
-  EXPECT_EQ(missing.error().sentence,
-            "Cannot find nbdkit-nbdspec-extents-plugin.so in \"/proc/self/fd\": build it with bazel build "
-            "//engine/nbdkit/..., and set NBDSPEC_PLUGIN_DIR to the folder that it is in.");
+  EXPECT_EQ(
+      missing.error().sentence,
+      "Cannot find nbdkit-nbdspec-extents-plugin.so in \"/proc/self/fd\": install nbdspec-nbdkit-plugins, or build "
+      "it with bazel build //engine/nbdkit/... and set NBDSPEC_PLUGIN_DIR to the folder that it is in.");
   EXPECT_TRUE(found.has_value());
 }
 

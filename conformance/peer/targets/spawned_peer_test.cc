@@ -96,6 +96,23 @@ TEST_F(SpawnedPeer, ThatExitsAtOnceIsTroubleWithItsLastWords) {
   EXPECT_TRUE(peer.error().sentence.contains("no such\\x1b option")) << peer.error().sentence;
 }
 
+TEST_F(SpawnedPeer, ThatEndsAtOnceIsStartedOnceMore) {
+  const std::string starts = testing::TempDir() + "starts";
+  std::ofstream(starts).close();
+  const std::string fails_at_every_second =
+      "echo x >> " + starts + "; [ $(($(wc -l < " + starts + ") % 2)) = 1 ] || exit 1; exec \"$0\" \"$1\" serve";
+  const auto target =
+      TargetFromSpawn("sh -c " + QuoteWord(fails_at_every_second) + " conformance/peer/hostile_server {socket}", "");
+  ASSERT_TRUE(target) << target.error().sentence;
+  const auto peer = (*target)->Start(Setup::kWritable, Soon());
+  ASSERT_TRUE(peer) << peer.error().sentence;
+  for (int i = 0; i < 4; ++i) {
+    const auto restarted = (*peer)->Restart();
+    EXPECT_TRUE(restarted) << i << ": " << restarted.error().sentence;
+  }
+  EXPECT_TRUE((*peer)->Connect(Soon()));
+}
+
 TEST_F(SpawnedPeer, ThatSucceedsAtOnceIsTroubleToo) {
   const auto peer = Spawn("", Soon());
   ASSERT_FALSE(peer.has_value());

@@ -361,16 +361,26 @@ class StartedPeer final : public Peer, public Storage {
     });
   }
 
+  // One that ends at once is started once more: that may be chance, on a busy machine more than elsewhere, and it would
+  // be taken for the server's answer to whatever was asked before.
   std::expected<void, Trouble> StartOnItsDisk(Clock::time_point deadline) {
-    auto started =
-        StartProcess(deadline, [this, deadline](const std::string& image) { return MakeImageFile(image, deadline); });
-    if (started && !may_end_) {  // Else a look at it could be the connection that it is there for.
-      started = WaitUntilUp(deadline);
+    auto started = StartOnce(deadline);
+    if (!started && process_ != nullptr && process_->EndedBy(Clock::now()) && Clock::now() < deadline) {
+      process_.reset();
+      mounted_.reset();
+      started = StartOnce(deadline);
     }
     if (!started) {
       process_.reset();
     }
     return started;
+  }
+
+  std::expected<void, Trouble> StartOnce(Clock::time_point deadline) {
+    NBDSPEC_RETURN_IF_ERROR(
+        StartProcess(deadline, [this, deadline](const std::string& image) { return MakeImageFile(image, deadline); }));
+    // One that may end: a look at it could be the connection that it is there for.
+    return may_end_ ? std::expected<void, Trouble>() : WaitUntilUp(deadline);
   }
 
   // `make_image` makes the file that is to be served.
