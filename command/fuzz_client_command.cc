@@ -60,9 +60,8 @@ std::string SummaryOf(const ClientFuzzReport& report, const Options& options) {
     text += finding.count > 1 ? fmt::format("{} times: {}\n", finding.count, KeyOf(finding)) : "";
   }
   if (report.once_count > 0) {
-    text +=
-        fmt::format("{} times the client hung, crashed or failed, and did not when it met the same alone: no finding\n",
-                    report.once_count);
+    text += fmt::format("{} times something looked wrong, and did not when the client met the same alone: no finding\n",
+                        report.once_count);
   }
   if (!report.unjudged.empty()) {
     text += fmt::format("not judged, for nbdspec's own client fails there, too: cases {}\n",

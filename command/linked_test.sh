@@ -3,7 +3,7 @@
 # comparison, input, exchange or canary of fuzz, and no oracle.
 set -euo pipefail
 
-allowed='^//fuzz/(live/(connection|model|judge|run)|findings|replay):'
+allowed='^//fuzz/(live/(connection|model|judge|run)|clients|findings|replay):'
 grep --quiet '^//fuzz/live/run:' "$1" || { echo "the list of what the command links is empty"; exit 1; }
 if grep -E '^//(fuzz|engine/oracle)[/:]' "$1" | grep -v -E "$allowed"; then
   echo "nbdspec links these, which only test our code"

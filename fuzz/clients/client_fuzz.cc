@@ -31,6 +31,8 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::uint64_t kBatchCases = 16;
 constexpr int kConfirmTries = 3;
+constexpr int kOnceMax = 3;          // What came so often, and never again alone, is only counted.
+constexpr int kHangShareOfTime = 5;  // Of a client's time, by which it hangs while a case is made small.
 // What the last finding may take after the time is over.
 constexpr int kGraceShare = 10;
 constexpr milliseconds kGraceMin{1000};
@@ -210,6 +212,12 @@ class ClientFuzzer {
       return {};
     }
     const ClientPlay& play = **attempt.played;
+    const auto shown_once =
+        std::ranges::count_if(once_, [&](const Finding& each) { return IsSameOfClient(each, seen); });
+    if (shown_once >= kOnceMax) {
+      ++report_.once_count;
+      return {};
+    }
     if (!IsFair(attempt.met, play)) {
       report_.unjudged.push_back(attempt.number);
       return {};
@@ -233,6 +241,7 @@ class ClientFuzzer {
       // There was no time to look again: it stays as it was seen, and accuses nobody by the exit code.
     } else if (NeedsToShowAgain(finding)) {
       ++report_.once_count;
+      once_.push_back(seen);
       Forget(finding, directory, "");
       return {};
     } else {
@@ -247,10 +256,10 @@ class ClientFuzzer {
     return {};
   }
 
-  // A machine with much to do, or another one's signal, may be why: nobody is accused for that.
+  // A machine with much to do, or another one's signal, may be why it hung, crashed, failed or left without a word:
+  // nobody is accused for that. Nothing but the client makes bytes wrong.
   static bool NeedsToShowAgain(const Finding& finding) {
-    return finding.kind == FindingKind::kHang || finding.kind == FindingKind::kCrash ||
-           finding.kind == FindingKind::kWrongFailure;
+    return finding.kind != FindingKind::kWrongData && finding.kind != FindingKind::kFalseClaim;
   }
 
   // Counts `finding` with the same of before, if a part of what it met shows that. Returns that one, or null.
@@ -325,13 +334,20 @@ class ClientFuzzer {
     for (int i = 0; i < (is_hang ? 1 : kConfirmTries) && !is_shown; ++i) {
       is_shown = shows(met, is_hang ? 2 * options_.client_time : options_.client_time);
     }
-    if (is_shown) {
-      const auto shows_in_time = [&](const ClientCase& changed) {
-        return Clock::now() < until && shows(changed, options_.client_time);
-      };
-      met = ShrinkCase(met, attempt.way.limits, shows_in_time, options_.tries_max / share);
+    if (!is_shown) {
+      return false;
     }
-    return is_shown;
+    const Finding confirmed = finding;
+    const auto shows_in_time = [&](const ClientCase& changed) {
+      return Clock::now() < until &&
+             shows(changed, is_hang ? options_.client_time / kHangShareOfTime : options_.client_time);
+    };
+    met = ShrinkCase(met, attempt.way.limits, shows_in_time, options_.tries_max / share);
+    if (is_hang && met != attempt.met && !shows(met, options_.client_time)) {
+      met = attempt.met;  // It was only slow.
+      finding = confirmed;
+    }
+    return true;
   }
 
   // Until then others are not found, and all is to end soon after its time.
@@ -368,6 +384,7 @@ class ClientFuzzer {
   std::uint64_t next_ = 0;
   std::optional<FindingStore> store_;
   std::vector<ClientCase> found_;  // The smallest cases of report_.findings.
+  std::vector<Finding> once_;      // What did not show again.
   std::uint64_t connected_count_ = 0;
   std::string never_connected_;
   ClientFuzzReport report_;

@@ -32,7 +32,7 @@ struct ClientFuzzReport {
   std::uint64_t done_count = 0;              // Of them: the client did what it was asked to, and rightly.
   std::uint64_t declined_count = 0;          // It failed where it may, for the server does not offer what it needs,
   std::uint64_t cannot_count = 0;            // or said that it cannot do this.
-  std::uint64_t once_count = 0;              // It hung, crashed or failed, and when it was alone it did not.
+  std::uint64_t once_count = 0;              // Something but its bytes looked wrong, and when it was alone it did not.
   std::vector<std::uint64_t> unjudged = {};  // Cases that look like findings, and that our own client fails at, too.
   double seconds = 0;
   std::optional<engine::Trouble> trouble;  // What ended the run before its time, or why it shows nothing.

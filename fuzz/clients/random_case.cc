@@ -9,9 +9,9 @@
 #include <variant>
 
 #include "engine/base/byte_range.h"
+#include "engine/base/mix.h"
 #include "engine/oddities/oddity.h"
 #include "engine/spec/catalogue.h"
-#include "fuzz/inputs/random.h"
 
 namespace nbdspec::fuzz {
 
@@ -25,8 +25,8 @@ using engine::kMiB;
 using engine::oddities::AllOddities;
 using engine::oddities::Oddity;
 
-constexpr std::uint64_t kVisitedBytesMin =
-    2 * kMiB;  // Of an export for commands that name no file: they may name ranges.
+// Of an export for commands that name no file: they may name ranges.
+constexpr std::uint64_t kVisitedBytesMin = 2 * kMiB;
 constexpr std::size_t kOdditiesMax = 4;
 constexpr std::uint64_t kStepsMax = 12;
 constexpr std::uint64_t kTinyBytes = 8 * kKiB;     // Of exports that may come byte by byte,
@@ -70,14 +70,14 @@ bool AreRightTogether(const Oddity& a, const Oddity& b) {
 
 class Maker {
  public:
-  Maker(std::uint64_t seed, const CaseLimits& limits) : random_(seed), limits_(limits) {}
+  Maker(std::uint64_t seed, const CaseLimits& limits) : state_(seed), limits_(limits) {}
 
   ClientCase Make() {
     ClientCase met;
-    met.tls = limits_.may_be_tls && random_.OneIn(4);
+    met.tls = limits_.may_be_tls && OneIn(4);
     met.truth.size = Size();
     met.truth.initial = Type();
-    const std::uint64_t steps = met.truth.size == 0 ? 0 : random_.Below(kStepsMax + 1);
+    const std::uint64_t steps = met.truth.size == 0 ? 0 : Below(kStepsMax + 1);
     for (std::uint64_t i = 0; i < steps; ++i) {
       const auto [low, high] = std::minmax({Edge(met.truth.size), Edge(met.truth.size)});
       if (low < high) {
@@ -90,32 +90,38 @@ class Maker {
   }
 
  private:
+  // In [0, limit), limit at least 1.
+  std::uint64_t Below(std::uint64_t limit) {
+    state_ += engine::kMixStep;
+    return engine::Mixed(state_) % limit;
+  }
+  bool OneIn(std::uint64_t count) { return Below(count) == 0; }
   std::uint64_t OneOf(std::initializer_list<std::uint64_t> numbers) {
-    return *(numbers.begin() + random_.Below(numbers.size()));
+    return *(numbers.begin() + Below(numbers.size()));
   }
 
   std::uint64_t Size() {
     static constexpr auto kMost = std::to_array<std::uint64_t>(
         {4 * kKiB, 64 * kKiB, 64 * kKiB, 256 * kKiB, 256 * kKiB, kMiB, kMiB, 4 * kMiB, 4 * kMiB, 33 * kMiB});
-    const std::uint64_t most = kMost[random_.Below(random_.OneIn(8) ? kMost.size() : kMost.size() - 1)];
-    std::uint64_t size = random_.Below(most + 1);
-    if (!random_.OneIn(3)) {  // A multiple, or beside one.
+    const std::uint64_t most = kMost[Below(OneIn(8) ? kMost.size() : kMost.size() - 1)];
+    std::uint64_t size = Below(most + 1);
+    if (!OneIn(3)) {  // A multiple, or beside one.
       const std::uint64_t unit = OneOf({512, 512, 4 * kKiB, 4 * kKiB, 64 * kKiB, 256 * kKiB});
-      size = size / unit * unit + (random_.OneIn(4) ? OneOf({1, 511, 513, unit - 1}) : 0);
+      size = size / unit * unit + (OneIn(4) ? OneOf({1, 511, 513, unit - 1}) : 0);
     }
     if (limits_.tasks == ClientTask::kVisits) {
       size = kVisitedBytesMin + size / (4 * kKiB) * (4 * kKiB);
     }
-    return RoundUp(random_.OneIn(100) ? size : std::max<std::uint64_t>(size, 1), limits_.align);
+    return RoundUp(OneIn(100) ? size : std::max<std::uint64_t>(size, 1), limits_.align);
   }
 
   std::uint64_t Edge(std::uint64_t size) {
-    std::uint64_t at = random_.OneIn(8) ? OneOf({0, size}) : random_.Below(size + 1);
-    if (!random_.OneIn(3)) {
+    std::uint64_t at = OneIn(8) ? OneOf({0, size}) : Below(size + 1);
+    if (!OneIn(3)) {
       const std::uint64_t unit = OneOf({512, 512, 4 * kKiB, 4 * kKiB, 32 * kKiB, 64 * kKiB, 256 * kKiB});
       at = at / unit * unit;
     }
-    at += random_.OneIn(6) ? OneOf({1, 511}) : 0;
+    at += OneIn(6) ? OneOf({1, 511}) : 0;
     return std::min(at / limits_.align * limits_.align, size);
   }
 
@@ -123,16 +129,16 @@ class Maker {
     static constexpr auto kTypes =
         std::to_array({ExtentType::kData, ExtentType::kData, ExtentType::kData, ExtentType::kZero, ExtentType::kZero,
                        ExtentType::kHoleZero, ExtentType::kHoleZero, ExtentType::kHole});
-    return kTypes[random_.Below(kTypes.size())];
+    return kTypes[Below(kTypes.size())];
   }
 
   std::vector<std::string> Oddities(bool is_tls) {
     const auto all = AllOddities();
     std::vector<std::size_t> chosen;
-    for (std::uint64_t left = random_.Below(kOdditiesMax + 1); left > 0; --left) {
-      std::size_t index = random_.Below(all.size());
+    for (std::uint64_t left = Below(kOdditiesMax + 1); left > 0; --left) {
+      std::size_t index = Below(all.size());
       for (int i = 0; i < 2 && !IsOfAnswers(all[index]); ++i) {  // They are what may spoil bytes.
-        index = random_.Below(all.size());
+        index = Below(all.size());
       }
       const bool fits = (is_tls || !IsOfTls(all[index])) && std::ranges::all_of(chosen, [&](std::size_t other) {
                           return AreRightTogether(all[index], all[other]);
@@ -151,16 +157,16 @@ class Maker {
 
   conformance::Pace PaceFor(std::uint64_t size) {
     conformance::Pace pace;
-    if (size <= kSmallBytes && random_.OneIn(6)) {
+    if (size <= kSmallBytes && OneIn(6)) {
       pace.piece_bytes_max = size <= kTinyBytes ? OneOf({1, 13, 1000}) : OneOf({100, 1000});
     }
-    if (size <= kSmallBytes && random_.OneIn(12)) {
+    if (size <= kSmallBytes && OneIn(12)) {
       pace.wait = std::chrono::milliseconds(1);
     }
     return pace;
   }
 
-  Random random_;
+  std::uint64_t state_;
   CaseLimits limits_;
 };
 
