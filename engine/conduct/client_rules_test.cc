@@ -90,6 +90,26 @@ TEST(ClientRules, AccuseWhoLeavesInSilence) {
   EXPECT_EQ(Conversation().Say(ClientFlags{}).Leave().Violated(), Ids({spec::kSessionClientMustSoft}));
 }
 
+TEST(ClientRules, DoNotAccuseWhoLeavesAnOldstyleServerThatItSentNothing) {
+  const auto violated = [](bool asks) {
+    Record record;
+    record.seen.push_back({.what = ServerMessage(OldstyleGreeting{.size = 4096})});
+    if (asks) {
+      record.seen.push_back({.what = ClientMessage(Request{.cookie = 1, .length = 512})});
+    }
+    record.seen.push_back({.what = Departure{}});
+    Ids ids;
+    for (const ConductRuling& each : JudgeConduct(record)) {
+      if (each.ruling.kind == Ruling::Kind::kViolated) {
+        ids.push_back(each.requirement);
+      }
+    }
+    return ids;
+  };
+  EXPECT_EQ(violated(/*asks=*/false), Ids());
+  EXPECT_EQ(std::ranges::count(violated(/*asks=*/true), spec::kBaselineDiscClient), 1);
+}
+
 TEST(ClientRules, AccuseRequestsPastTheEnd) {
   EXPECT_EQ(Conversation().Enter().Say(Request{.offset = 1 << 20, .length = 512}).Say(kDisc).Leave().Violated(),
             Ids({spec::kTransmissionBoundsClient}));

@@ -60,7 +60,9 @@ Ruling JudgeDisconnect(const Moment& moment) {
   if (moment.Is(CommandType::kDisc)) {
     return {};
   }
-  return moment.departure != nullptr && moment.departure->is_clients() && moment.is_right && moment.state.transmission
+  // An oldstyle server is in transmission by its greeting; who sent it nothing is not.
+  const bool is_in = moment.state.transmission && (!moment.asked.empty() || moment.request_count > 0);
+  return moment.departure != nullptr && moment.departure->is_clients() && moment.is_right && is_in
              ? Require(moment.has_left, "NBD_CMD_DISC before the end", HowText(moment))
              : NotAsked("the client did not leave during transmission");
 }
