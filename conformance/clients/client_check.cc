@@ -27,17 +27,18 @@ std::optional<ClientJudgement> FindHarm(const Performance& performance, ClientTa
     if ((play.tasks & tasks) == 0) {
       continue;
     }
-    const auto broken = [&](std::string saw, std::string_view allowed) {
-      return ClientJudgement{.judgement = Broken(std::move(saw), allowed), .place = {.play = i}};
+    const auto broken = [&](std::string saw, std::string_view allowed, spec::Harm harm) {
+      return ClientJudgement{.judgement = Broken(std::move(saw), allowed), .place = {.play = i}, .harm = harm};
     };
     if (play.run.has_crashed()) {
-      return broken(fmt::format("the client was {}", play.run.ended), "an end of its own");
+      return broken(fmt::format("the client was {}", play.run.ended), "an end of its own", spec::Harm::kDenial);
     }
     if (play.run.has_hung()) {
-      return broken("the client did not end in its time", "an end, with success or without");
+      return broken("the client did not end in its time", "an end, with success or without", spec::Harm::kDenial);
     }
     if (play.succeeded() && play.bytes == BytesVerdict::kWrong) {
-      return broken(fmt::format("it exited with status 0, and {}", play.bytes_text), "the right bytes, or an error");
+      return broken(fmt::format("it exited with status 0, and {}", play.bytes_text), "the right bytes, or an error",
+                    spec::Harm::kData);
     }
   }
   return {};

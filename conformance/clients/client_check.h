@@ -19,6 +19,8 @@
 #include "conformance/clients/scenario.h"
 #include "conformance/peer/clients/client_process.h"
 #include "engine/conduct/client_rules.h"
+#include "engine/spec/catalogue.h"
+#include "reports/model/evidence.h"
 
 namespace nbdspec::conformance {
 
@@ -36,6 +38,7 @@ struct ClientPlay {
   ClientRun run = {};
   BytesVerdict bytes = BytesVerdict::kNone;
   std::string bytes_text = {};                                   // "byte 65536 is 0x41 and not 0x00".
+  std::vector<reports::Bar> bars = {};                           // Of wrong ones.
   std::vector<std::vector<engine::ConductRuling>> rulings = {};  // Of each connection.
 
   // "Cannot do this", by its exit status.
@@ -56,6 +59,8 @@ struct Place {
 struct ClientJudgement {
   Judgement judgement = {};
   Place place = {};
+  // Of what is a failure whatever the clause says (FindHarm): kData, or kDenial.
+  spec::Harm harm = spec::Harm::kUnsaid;
 };
 
 // The plays of a scenario, one of each command.

@@ -18,6 +18,7 @@
 #include "engine/base/check.h"
 #include "engine/base/quoted.h"
 #include "engine/spec/catalogue.h"
+#include "reports/model/marks.h"
 
 namespace nbdspec::conformance {
 
@@ -39,7 +40,8 @@ reports::Evidence EvidenceOf(const Performance& performance, const ClientJudgeme
   const ClientPlay& play = performance.plays[judged.place.play];
   evidence.sent = fmt::format("in scenario {}: {}", performance.scenario->name, play.command);
   evidence.standard_error = play.run.words;
-  evidence.ended = play.run.ended;
+  evidence.ended = play.run.has_hung() ? "was stopped when its time was over" : play.run.ended;
+  evidence.bars = judged.harm == spec::Harm::kData ? play.bars : std::vector<reports::Bar>();
   const Transcript transcript = TranscriptOf(play.run);
   std::vector<Message::Part> parts;
   for (std::size_t c = 0; c < play.run.records.size(); ++c) {
@@ -53,28 +55,22 @@ reports::Evidence EvidenceOf(const Performance& performance, const ClientJudgeme
     evidence.messages.push_back(transcript.MessageAt(index));
     evidence.messages.back().part = parts[index];
     if (parts[index] == Message::Part::kJudged) {
-      evidence.place = fmt::format("line {}", evidence.messages.back().line);
+      reports::MarkNamedFields(evidence.messages.back(), judgement.allowed);
+      evidence.place = PlaceOf(evidence.messages.back());
     }
   }
   return evidence;
 }
 
 reports::Outcome BlankOutcome(const ClientCheck& check) {
-  const spec::Requirement& requirement = spec::RequirementOf(check.id);
-  return {.id = check.id,
-          .requirement = std::string(requirement.id),
-          .level = requirement.level,
-          .statement = std::string(requirement.statement),
-          .section = std::string(requirement.section),
-          .link = LinkTo(requirement),
-          .evidence = {},
-          .replay = {},
-          .expectation = {},
-          .stock = {}};
+  reports::Outcome outcome;
+  outcome.id = check.id;
+  SetClause(spec::RequirementOf(check.id), outcome);
+  return outcome;
 }
 
 // Harm is a failure whatever the clause says.
-Verdict VerdictOn(const ClientJudgement& judged, std::string_view id, bool is_harm) {
+Verdict VerdictOn(const ClientJudgement& judged, const ClientCheck& check) {
   switch (judged.judgement.kind) {
     case Judgement::Kind::kHolds:
       return Verdict::kPass;
@@ -85,8 +81,8 @@ Verdict VerdictOn(const ClientJudgement& judged, std::string_view id, bool is_ha
     case Judgement::Kind::kBroken:
       break;
   }
-  const bool is_failure =
-      is_harm || SeverityOf(spec::RequirementOf(id), spec::Role::kClient) == spec::Severity::kFailure;
+  const bool is_failure = judged.harm != spec::Harm::kUnsaid ||
+                          SeverityOf(spec::RequirementOf(check.id), spec::Role::kClient) == spec::Severity::kFailure;
   return is_failure ? Verdict::kFail : Verdict::kWarn;
 }
 
@@ -248,8 +244,8 @@ class Runner {
   reports::Outcome OutcomeFor(const ClientCheck& check, const Performance& performance,
                               const ClientJudgement& judged) const {
     reports::Outcome outcome = BlankOutcome(check);
-    const auto harm = check.scenario.empty() ? std::nullopt : FindHarm(performance);
-    outcome.verdict = VerdictOn(judged, check.id, harm && harm->judgement.saw == judged.judgement.saw);
+    outcome.verdict = VerdictOn(judged, check);
+    SetHarm(judged.harm, outcome);
     outcome.evidence = EvidenceOf(performance, judged);
     outcome.replay = fmt::format("nbdspec client {} '{}'", options_.client_words, check.id);
     return outcome;

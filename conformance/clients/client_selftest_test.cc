@@ -46,6 +46,7 @@ TEST(ClientChecks, HaveIdsOfTheirOwnOfClausesThatBindClients) {
   for (const ClientCheck& check : AllClientChecks()) {
     EXPECT_TRUE(ids.insert(check.id).second) << check.id;
     EXPECT_EQ(spec::RequirementOf(check.id).role, spec::Role::kClient) << check.id;
+    EXPECT_NE(spec::RequirementOf(check.id).harm, spec::Harm::kUnsaid) << check.id << " asks a row of no harm";
   }
 }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "conformance/clients/client_transcript.h"
 
+#include <array>
+#include <cstdint>
 #include <string>
 #include <utility>
 #include <variant>
@@ -49,10 +51,19 @@ Transcript::Line LineFor(const engine::Seen& seen, int connection) {
 Transcript TranscriptOf(const ClientRun& run) {
   Transcript transcript;
   for (std::size_t c = 0; c < run.records.size(); ++c) {
+    std::array<std::uint64_t, 2> sent_bytes = {};  // Until now, in the order of From.
     for (const engine::Seen& seen : run.records[c].seen) {
-      if (transcript.lines().size() < Transcript::kKeptMax) {
-        transcript.Add(LineFor(seen, static_cast<int>(c) + 1));
+      if (transcript.lines().size() == Transcript::kKeptMax) {
+        return transcript;
       }
+      Transcript::Line line = LineFor(seen, static_cast<int>(c) + 1);
+      if (line.from != Transcript::From::kNobody) {
+        line.length = seen.wire_bytes;
+        std::uint64_t& sent = sent_bytes.at(static_cast<std::size_t>(line.from));
+        line.offset = sent;
+        sent += line.length;
+      }
+      transcript.Add(std::move(line));
     }
   }
   return transcript;

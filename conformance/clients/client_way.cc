@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "conformance/clients/byte_bars.h"
 #include "engine/base/or_return.h"
 
 namespace nbdspec::conformance {
@@ -85,15 +86,22 @@ void JudgeBytes(ClientPlay& play, ServedExport& served) {
     return;  // What is there then is nothing that it vouches for.
   }
   const auto has = [&](ClientTasks task) { return (play.tasks & task) != 0; };
+  const std::vector<engine::Record>& records = play.run.records;
   std::string wrong;
   if (has(ClientTask::kCopiesOut)) {
-    wrong = play.run.output ? FindDifference(*play.run.output, served.truth(), "what it copied") : "it wrote no file";
+    const Bytes made = play.run.output.value_or(Bytes());
+    wrong = play.run.output ? FindDifference(made, served.truth(), "what it copied") : "it wrote no file";
+    play.bars = wrong.empty() ? play.bars : BarsOfBytes(records, /*is_read=*/true, "copied", made, served.truth());
   }
   if (wrong.empty() && has(ClientTask::kCopiesIn)) {
-    wrong = FindDifference(served.Contents(), served.input(), "the export");
+    const Bytes made = served.Contents();
+    wrong = FindDifference(made, served.input(), "the export");
+    play.bars = wrong.empty() ? play.bars : BarsOfBytes(records, /*is_read=*/false, "stored", made, served.input());
   }
   if (wrong.empty() && has(ClientTask::kMaps)) {
     wrong = play.run.map ? FindWrongClaim(*play.run.map, served.truth()) : "it wrote no map";
+    const auto claimed = ReadMap(play.run.map.value_or(""));
+    play.bars = wrong.empty() || !claimed ? play.bars : BarsOfMap(records, *claimed, served.truth());
   }
   play.bytes = play.tasks == ClientTask::kVisits ? BytesVerdict::kNone
                : wrong.empty()                   ? BytesVerdict::kRight

@@ -102,7 +102,7 @@ std::optional<std::string> Worker::FindCulprit(Checks before, const Check* victi
   const Check& culprit = *range.front();
   reports::Outcome outcome = Blank(culprit);
   outcome.verdict = Verdict::kFail;
-  SetDenial(outcome);
+  SetHarm(spec::Harm::kDenial, outcome);
   outcome.evidence = std::move(harm->evidence);
   revised_.emplace_back(&culprit, std::move(outcome));
   return std::string(culprit.id);
@@ -139,7 +139,7 @@ void Worker::LookAfter(const Check& check, reports::Outcome& outcome) {
   const auto others = server.ran | std::views::reverse | std::views::drop(1) | std::views::take(kNamedMax) |
                       std::views::transform(&Check::id);
   outcome.verdict = Verdict::kFail;
-  SetDenial(outcome);
+  SetHarm(spec::Harm::kDenial, outcome);
   outcome.evidence.allowed = kStaysUp;
   outcome.evidence.saw += fmt::format(
       "{}afterwards the server takes no clients: {}. This check did it, or one before it that took effect late; the "

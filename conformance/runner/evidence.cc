@@ -152,14 +152,13 @@ Marks MarksOf(const Subject& subject, Lines lines) {
   return marks;
 }
 
-// "line 14, byte 1342 from the server".
+}  // namespace
+
 std::string PlaceOf(const Message& message) {
   return message.from == From::kNobody ? fmt::format("line {}", message.line)
                                        : fmt::format("line {}, byte {} from the {}", message.line, message.offset,
                                                      message.from == From::kServer ? "server" : "client");
 }
-
-}  // namespace
 
 reports::Evidence EvidenceOf(const Transcript& transcript, const Judgement& judgement) {
   const Lines lines = transcript.lines();

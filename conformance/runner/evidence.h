@@ -7,6 +7,7 @@
 #pragma once
 
 #include <cstddef>
+#include <string>
 
 #include "conformance/checks/check.h"
 #include "conformance/session/transcript.h"
@@ -23,5 +24,8 @@ inline constexpr std::size_t kMessagesShownMax = 24;
 // `judgement.saw` quotes, unless what was asked has it, too, or whose name. Messages are there only where there is
 // something to show: unless the requirement holds or does not apply.
 reports::Evidence EvidenceOf(const Transcript& transcript, const Judgement& judgement);
+
+// "line 14, byte 1342 from the server".
+std::string PlaceOf(const reports::Message& message);
 
 }  // namespace nbdspec::conformance

@@ -377,7 +377,7 @@ void Worker::Report(const Check& check, Trial trial, reports::Outcome& outcome) 
   outcome.verdict = VerdictOf(check, trial);
   SetClause(ClauseOf(check, trial), outcome);
   if (trial.did_harm()) {
-    SetDenial(outcome);
+    SetHarm(spec::Harm::kDenial, outcome);
   }
   outcome.evidence = std::move(trial.evidence);
 }
@@ -488,7 +488,7 @@ void Worker::Reconcile(const Check& check, Checks before, Trial first, Trial sec
                       reports::Word(confirmed), second.evidence.saw.empty() ? "" : ": ", second.evidence.saw);
       outcome.verdict = first.died ? Verdict::kFail : Verdict::kFlaky;
       if (first.died) {
-        SetDenial(outcome);
+        SetHarm(spec::Harm::kDenial, outcome);
       }
     }
     outcome.evidence = std::move(first.evidence);

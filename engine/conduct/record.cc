@@ -84,8 +84,12 @@ void Recorder::ChangeTls(TlsConduct& conduct) {
 
 void Recorder::AfterServer(const ClientMessage* received, const Negotiated& state, std::vector<ServerMessage>& sent) {
   if (received != nullptr) {
-    message_bytes_ += BytesOf(*received);
-    Add({.what = WithoutData(*received), .is_early = came_early_, .words = DescribeFields(*received)});
+    const std::uint64_t wire_bytes = BytesOf(*received);
+    message_bytes_ += wire_bytes;
+    Add({.what = WithoutData(*received),
+         .is_early = came_early_,
+         .words = DescribeFields(*received),
+         .wire_bytes = wire_bytes});
   }
   std::vector<ServerMessage> right;
   if (inner_ != nullptr) {
@@ -98,7 +102,7 @@ void Recorder::AfterServer(const ClientMessage* received, const Negotiated& stat
   }
   for (const ServerMessage& message : sent) {
     has_server_ended_ |= std::holds_alternative<HardDisconnect>(message);
-    Add({.what = WithoutData(message), .words = DescribeFields(message)});
+    Add({.what = WithoutData(message), .words = DescribeFields(message), .wire_bytes = Encode(message).size()});
     is_unsent_ = true;
     came_early_ = true;  // What stands behind it in the same piece came before this was said.
   }

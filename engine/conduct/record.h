@@ -55,6 +55,7 @@ struct Seen {
   bool is_early = false;
   // Of a message: in words, with the place of its fields. It knows of the data.
   Description words = {};
+  std::uint64_t wire_bytes = 0;  // Of a message: how long it was, with its data; inside TLS without that of TLS.
 };
 
 struct Record {

@@ -29,9 +29,9 @@ constexpr std::array<std::string_view, kHarmCount> kHarms = {"",       "style", 
                                                              "denial", "security", "data"};
 constexpr std::array<std::string_view, kHarmCount> kMeanings = {
     "",
-    "style: clients go on working; they learn less, or work slower",
-    "interoperability: a client that follows the rules may misunderstand, or not be served",
-    "denial of service: a client can hang or be cut off, or the server can end for everyone",
+    "style: everybody goes on working; somebody learns less, or works slower",
+    "interoperability: somebody who follows the rules may misunderstand, or not be served",
+    "denial of service: a client can hang, end or be cut off, or the server can end for everyone",
     "security: others can see, change or do what they should not",
     "data: bytes can be lost, or read as what they are not"};
 

@@ -40,7 +40,7 @@ enum class Phase {
   kExtendedHeaders,
 };
 
-// What a breach does to those who use the server; what is worse is greater.
+// What a breach does to those who use the peer that commits it; what is worse is greater.
 enum class Harm {
   kUnsaid,  // Of a clause that no check asks.
   kStyle,

@@ -71,8 +71,8 @@ struct Evidence {
   std::string saw = {};                      // What came back.
   std::string place = {};                    // Of what was judged: "line 14, byte 1342 from the server".
   std::vector<std::string> transcript = {};  // The conversation, one line each.
-  std::string standard_error = {};           // The end of the server's, when nbdspec started it.
-  std::string ended = {};                    // How the server ended meanwhile ("killed by SIGSEGV"), if it did.
+  std::string standard_error = {};           // The end of what the peer printed, when nbdspec started it.
+  std::string ended = {};                    // How the peer ended ("killed by SIGSEGV"): a server meanwhile, a client.
   std::vector<Message> messages = {};        // Those of the conversation that were judged, and what is around them.
   std::vector<Bar> bars = {};                // Of a verdict about stretches of the export.
 };

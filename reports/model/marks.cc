@@ -37,4 +37,10 @@ void MarkFields(Message& message, std::string_view asked, std::string_view saw, 
   }
 }
 
+void MarkNamedFields(Message& message, std::string_view allowed) {
+  for (MessageField& field : message.fields) {
+    field.is_judged = Quotes(allowed, field.name);
+  }
+}
+
 }  // namespace nbdspec::reports

@@ -14,4 +14,8 @@ namespace nbdspec::reports {
 // the field; `asked`: the message that asked, in words.
 void MarkFields(Message& message, std::string_view asked, std::string_view saw, bool is_about_descriptors);
 
+// Marks in `message` of a client, which is judged, the fields that `allowed`, what the clause allows in words, names:
+// what is said of a client's message quotes all of it.
+void MarkNamedFields(Message& message, std::string_view allowed);
+
 }  // namespace nbdspec::reports

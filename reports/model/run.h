@@ -21,7 +21,7 @@ enum class Verdict {
   kPass,
   kFail,           // A MUST is broken.
   kWarn,           // A SHOULD is broken, or precision is lost.
-  kNotApplicable,  // The server does not offer what it needs; the evidence shows that.
+  kNotApplicable,  // The peer does not offer, or do, what it needs; the evidence shows that.
   kSkip,           // The user's choice.
   kInconclusive,   // Offered, but could not be judged. Counts as a failure.
   kFlaky,          // A second run came out differently. Counts as a failure.
@@ -59,13 +59,14 @@ struct Expectation {
 
 // The result of one check.
 struct Outcome {
-  std::string id;           // Of the check.
-  std::string requirement;  // Of the clause.
+  std::string id;                          // Of the check.
+  spec::Role binds = spec::Role::kServer;  // Who is judged.
+  std::string requirement;                 // Of the clause.
   spec::Level level = spec::Level::kMust;
   std::string statement;  // The clause in our words.
   std::string section;    // Of the specification.
   std::string link;       // To that section, at the revision that the clause was read in; empty where there is none.
-  spec::Harm harm = spec::Harm::kUnsaid;  // What it does to those who use the server, where it does not hold.
+  spec::Harm harm = spec::Harm::kUnsaid;  // What it does to those who use the peer, where it does not hold.
   Verdict verdict = Verdict::kPass;
   Evidence evidence;
   std::string replay;  // The command line that runs it again.
@@ -77,6 +78,7 @@ struct Outcome {
 // Makes `outcome` one of `clause`.
 inline void SetClause(const spec::Requirement& clause, Outcome& outcome) {
   outcome.requirement = clause.id;
+  outcome.binds = clause.role;
   outcome.level = clause.level;
   outcome.statement = clause.statement;
   outcome.section = clause.section;
@@ -84,8 +86,8 @@ inline void SetClause(const spec::Requirement& clause, Outcome& outcome) {
   outcome.harm = clause.harm;
 }
 
-// Notes that the server did not go on serving, whatever the clause is about.
-inline void SetDenial(Outcome& outcome) { outcome.harm = std::max(outcome.harm, spec::Harm::kDenial); }
+// Notes that more is amiss than the clause is about: a server that did not go on serving, a client with wrong bytes.
+inline void SetHarm(spec::Harm harm, Outcome& outcome) { outcome.harm = std::max(outcome.harm, harm); }
 
 // Why the verdict is not what the level of the clause would make one think; empty where it is, or there is no clause.
 inline std::string_view NoteOn(const Outcome& outcome) {
@@ -97,7 +99,9 @@ inline std::string_view NoteOn(const Outcome& outcome) {
     return "a warning, not a failure: the text of the specification can be read in more than one way";
   }
   if (outcome.verdict == Verdict::kFail && !is_must) {
-    return "a failure whatever the clause says: the server did not go on serving";
+    return outcome.binds == spec::Role::kServer
+               ? "a failure whatever the clause says: the server did not go on serving"
+               : "a failure whatever the clause says: the client crashed, hung, or took wrong bytes for right ones";
   }
   return "";
 }
@@ -109,10 +113,10 @@ struct StaleEntry {
   std::string why;    // "it passes, and fail is expected".
 };
 
-// What the server advertised: ordered pairs for people and machines, e.g. {"size", "8388608"}.
+// What the peer advertised: ordered pairs for people and machines, e.g. {"size", "8388608"}.
 using Advertised = std::vector<std::pair<std::string, std::string>>;
 
-// Which server it is, for programs.
+// Which server it is, or which client, for programs.
 struct Server {
   std::string words;    // What names it on a command line: "nbdkit", "--spawn 'srv {socket}'".
   std::string program;  // Where nbdspec starts it and knows it: "nbdkit"; else empty.

@@ -74,10 +74,10 @@ TEST(Outcome, AServerThatDoesNotGoOnServingDeniesServiceAtLeast) {
   SetClause({.id = "a.b", .statement = "x", .harm = spec::Harm::kStyle}, outcome);
   EXPECT_EQ(outcome.requirement, "a.b");
   EXPECT_EQ(outcome.harm, spec::Harm::kStyle);
-  SetDenial(outcome);
+  SetHarm(spec::Harm::kDenial, outcome);
   EXPECT_EQ(outcome.harm, spec::Harm::kDenial);
   outcome.harm = spec::Harm::kData;
-  SetDenial(outcome);
+  SetHarm(spec::Harm::kDenial, outcome);
   EXPECT_EQ(outcome.harm, spec::Harm::kData);
 }
 

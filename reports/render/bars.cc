@@ -43,13 +43,14 @@ std::string MarksOf(const Bar& bar, BarScale scale, std::size_t columns) {
 BarKind KindOf(const Stretch& stretch) {
   using enum BarKind;
   const std::string_view said = stretch.said;
-  return said.empty()                         ? kAsked
-         : said == "data"                     ? kData
-         : said == "zero" || said == "zeroes" ? kZero
-         : said == "hole"                     ? kHole
-         : said == "hole, zero"               ? kHoleZero
-         : said == "not zero"                 ? kWrong
-                                              : kOther;
+  return said.empty()                           ? kAsked
+         : said == "data"                       ? kData
+         : said == "zero" || said == "zeroes"   ? kZero
+         : said == "hole"                       ? kHole
+         : said == "hole, zero"                 ? kHoleZero
+         : said == "not zero"                   ? kWrong
+         : said == "wrong" || said == "missing" ? kWrong
+                                                : kOther;
 }
 
 std::string_view GlyphOf(BarKind kind) {

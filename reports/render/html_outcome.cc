@@ -15,6 +15,7 @@
 #include "reports/render/html.h"
 #include "reports/render/printable.h"
 #include "reports/render/render.h"
+#include "reports/render/sides.h"
 
 namespace nbdspec::reports {
 namespace {
@@ -32,7 +33,7 @@ std::string FieldsOf(const Message& message) {
   return out;
 }
 
-std::string DrawnMessage(const Message& message, bool has_several) {
+std::string DrawnMessage(const Message& message, bool has_several, const Sides& sides) {
   constexpr std::array<std::string_view, 3> kSides = {"client", "server", "note"};      // In the order of From.
   constexpr std::array<std::string_view, 3> kParts = {"", " asked", " judged"};         // In the order of Part.
   constexpr std::array<std::string_view, 3> kWords = {"", "asked", "this was judged"};  // The same.
@@ -43,8 +44,7 @@ std::string DrawnMessage(const Message& message, bool has_several) {
     return out + Html(message.text) + "</li>\n";
   }
   // For those who do not see the arrows.
-  out += fmt::format(R"(<span class="sr">{}: </span>)",
-                     message.from == Message::From::kClient ? "to the server" : "from the server");
+  out += fmt::format(R"(<span class="sr">{}: </span>)", message.from == Message::From::kClient ? sides.to : sides.from);
   out += message.name.empty() ? fmt::format("<span class=\"mono\">{}</span> ", Html(message.text))
                               : fmt::format("<span class=\"name\">{}</span> {}", Html(message.name), FieldsOf(message));
   out += fmt::format(R"(<span class="where">line {}{}, bytes {} to {}</span>)", message.line,
@@ -54,16 +54,17 @@ std::string DrawnMessage(const Message& message, bool has_several) {
   return out + "</li>\n";
 }
 
-std::string Exchange(const std::vector<Message>& messages, std::size_t messages_max) {
+std::string Exchange(const std::vector<Message>& messages, std::size_t messages_max, const Sides& sides) {
   if (messages.empty()) {
     return "";
   }
   std::vector<Message::Part> parts;
   std::ranges::transform(messages, std::back_inserter(parts), &Message::part);
   const bool has_several = std::ranges::any_of(messages, [&](const Message& each) { return each.connection != 1; });
-  std::string out =
-      "<h4>The exchange</h4>\n<div class=\"talk\"><div class=\"ends\" aria-hidden=\"true\"><span>nbdspec, the "
-      "client</span><span>the server</span></div>\n<ol>\n";
+  std::string out = fmt::format(
+      "<h4>The exchange</h4>\n<div class=\"talk\"><div class=\"ends\" aria-hidden=\"true\"><span>{}</span>"
+      "<span>{}</span></div>\n<ol>\n",
+      sides.client, sides.server);
   std::uint64_t line_before = 0;
   for (const std::size_t index : NearestToVerdict(parts, messages_max)) {
     const Message& message = messages[index];
@@ -71,7 +72,7 @@ std::string Exchange(const std::vector<Message>& messages, std::size_t messages_
       const std::uint64_t count = message.line - line_before - 1;
       out += fmt::format("<li class=\"gap\">{} {} not shown</li>\n", count, count == 1 ? "line" : "lines");
     }
-    out += DrawnMessage(message, has_several);
+    out += DrawnMessage(message, has_several, sides);
     line_before = message.line;
   }
   return out + "</ol></div>\n";
@@ -171,17 +172,18 @@ std::string Clause(const Outcome& outcome) {
 
 std::string BodyOf(const Outcome& outcome, Detail detail) {
   const Evidence& evidence = outcome.evidence;
+  const Sides sides = SidesOf(outcome.binds);
   const bool is_all = detail == Detail::kAll;
   const std::size_t error_bytes_max = is_all ? 6000 : 600;
-  std::string out = "<dl class=\"said\">\n" + Term("harm", spec::Meaning(outcome.harm)) + Clause(outcome) +
-                    Term("asked", evidence.sent) + Term("allowed", evidence.allowed) +
-                    Term("saw", evidence.saw, evidence.saw.contains('\n') ? "saw mono" : "saw") +
-                    Term("where", evidence.place) +
-                    Term("ended", evidence.ended.empty() ? "" : "the server " + evidence.ended) +
-                    Term("stock", is_all ? outcome.stock : "") + "</dl>\n" +
-                    Exchange(evidence.messages, is_all ? 24 : 2) + Bars(evidence.bars) +
-                    Folded("The server's standard error, its end",
-                           HtmlLines(LastOf(evidence.standard_error, error_bytes_max), error_bytes_max), is_all);
+  std::string out =
+      "<dl class=\"said\">\n" + Term("harm", spec::Meaning(outcome.harm)) + Clause(outcome) +
+      Term(outcome.binds == spec::Role::kServer ? "asked" : sides.asked, evidence.sent) +
+      Term("allowed", evidence.allowed) + Term("saw", evidence.saw, evidence.saw.contains('\n') ? "saw mono" : "saw") +
+      Term("where", evidence.place) +
+      Term("ended", evidence.ended.empty() ? "" : fmt::format("the {} {}", Word(outcome.binds), evidence.ended)) +
+      Term("stock", is_all ? outcome.stock : "") + "</dl>\n" + Exchange(evidence.messages, is_all ? 24 : 2, sides) +
+      Bars(evidence.bars) +
+      Folded(sides.heading, HtmlLines(LastOf(evidence.standard_error, error_bytes_max), error_bytes_max), is_all);
   if (is_all && !evidence.transcript.empty()) {
     out += Folded(fmt::format("The whole conversation, {} lines", evidence.transcript.size()), Transcript(evidence),
                   /*is_open=*/false);

@@ -77,6 +77,7 @@ template <Is<Outcome> Thing, typename Visit>
 void VisitMembers(Thing& outcome, const Visit& visit) {
   visit("id", outcome.id);
   visit("requirement", outcome.requirement);
+  visit("binds", outcome.binds);
   visit("level", outcome.level);
   visit("verdict", outcome.verdict);
   visit("statement", outcome.statement);
@@ -129,6 +130,8 @@ template <>
 inline constexpr int kWordCount<Verdict> = kVerdictCount;
 template <>
 inline constexpr int kWordCount<spec::Level> = static_cast<int>(spec::Level::kMay) + 1;
+template <>
+inline constexpr int kWordCount<spec::Role> = 2;
 template <>
 inline constexpr int kWordCount<spec::Harm> = spec::kHarmCount;
 template <>

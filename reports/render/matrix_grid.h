@@ -25,7 +25,7 @@ struct GridRow {
   }
 };
 
-// In the order of the runs.
+// What is worst somewhere first, as in the reports of single runs; of equals in the order of the runs.
 std::vector<GridRow> GridRowsOf(const Matrix& matrix);
 
 // What a cell of the grid shows.

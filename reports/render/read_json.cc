@@ -100,10 +100,10 @@ class Reader {
   }
 
  private:
-  // Whether there is no word that means "not known".
+  // Whether there is no word that means "not known". Reports of before clients were judged do not say whom.
   template <typename Member>
   static constexpr bool IsNeeded() {
-    if constexpr (Worded<Member>) {
+    if constexpr (Worded<Member> && !std::same_as<Member, spec::Role>) {
       return !Word(Member{}).empty();
     }
     return false;

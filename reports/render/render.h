@@ -97,9 +97,10 @@ std::string RenderHtml(const Matrix& matrix);
 std::string OutcomeHeading(const Outcome& outcome, const TextOptions& options);
 
 // A labelled line or more for everything there is to say: clause, harm, note, spec, link, sent, allowed, saw, place,
-// stock, bytes, talk, stderr, replay. In bytes "^" marks what was judged, in talk "->" marks what was judged, "?" what
-// asked for it. Unless verbose, only what is near to that, the ends of other long ones, and neither talk nor stderr for
-// a warn. Only link and replay, which are for copying, may be wider than the columns.
+// stock, bytes, talk, stderr, replay; of a client "ran" for sent, "ended", and "output" for stderr. In bytes "^" marks
+// what was judged, in talk "->" marks what was judged, "?" what asked for it. Unless verbose, only what is near to
+// that, the ends of other long ones, and neither talk nor stderr for a warn. Only link and replay, which are for
+// copying, may be wider than the columns.
 std::string OutcomeDetails(const Outcome& outcome, const TextOptions& options);
 
 // Why an outcome is n/a or skip, in one line.

@@ -7,14 +7,17 @@
 #include <array>
 #include <iterator>
 #include <map>
+#include <numeric>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "reports/render/matrix_grid.h"
 #include "reports/render/paint.h"
 #include "reports/render/printable.h"
 #include "reports/render/render.h"
+#include "reports/render/worst.h"
 
 namespace nbdspec::reports {
 namespace {
@@ -59,7 +62,19 @@ std::vector<GridRow> GridRowsOf(const Matrix& matrix) {
       rows[found->second].outcomes[column] = &outcome;
     }
   }
-  return rows;
+  const auto order_of = [&rows](std::size_t index) {
+    auto worst = OrderOf(rows[index].first());
+    for (const Outcome* const each : rows[index].outcomes) {
+      worst = each == nullptr ? worst : std::min(worst, OrderOf(*each));
+    }
+    return std::pair(worst, index);
+  };
+  std::vector<std::size_t> order(rows.size());
+  std::iota(order.begin(), order.end(), 0);
+  std::ranges::sort(order, {}, order_of);
+  std::vector<GridRow> sorted;
+  std::ranges::transform(order, std::back_inserter(sorted), [&](std::size_t index) { return std::move(rows[index]); });
+  return sorted;
 }
 
 bool IsTelling(const GridRow& row) {

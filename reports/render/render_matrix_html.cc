@@ -3,21 +3,22 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstddef>
 #include <map>
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "reports/render/html.h"
 #include "reports/render/matrix_grid.h"
 #include "reports/render/render.h"
+#include "reports/render/worst.h"
 
 namespace nbdspec::reports {
 namespace {
-
-bool IsShown(const Outcome& outcome) { return IsFailure(outcome.verdict) || outcome.verdict == Verdict::kWarn; }
 
 // Where each outcome that is shown stands.
 using Places = std::map<const Outcome*, std::string>;
@@ -27,7 +28,7 @@ Places PlacesOf(const Matrix& matrix) {
   Anchors anchors;
   for (std::size_t column = 0; column < matrix.runs.size(); ++column) {
     for (const Outcome& outcome : matrix.runs[column].run.outcomes) {
-      if (IsShown(outcome)) {
+      if (IsShown(outcome.verdict)) {
         places.emplace(&outcome, anchors.For(fmt::format("{}-{}", column + 1, outcome.id)));
       }
     }
@@ -103,18 +104,21 @@ std::string Servers(const Matrix& matrix) {
 }
 
 std::string Findings(const MatrixRun& each, const Places& places) {
-  std::string outcomes;
-  std::size_t count = 0;
+  std::vector<const Outcome*> shown;
   for (const Outcome& outcome : each.run.outcomes) {
-    if (const auto place = places.find(&outcome); place != places.end()) {
-      outcomes += Whole(outcome, place->second, /*is_open=*/false, Detail::kShort);
-      ++count;
+    if (places.contains(&outcome)) {
+      shown.push_back(&outcome);
     }
   }
-  return count == 0
+  std::ranges::sort(shown, {}, [](const Outcome* outcome) { return std::pair(OrderOf(*outcome), outcome); });
+  std::string outcomes;
+  for (const Outcome* const outcome : shown) {
+    outcomes += Whole(*outcome, places.at(outcome), /*is_open=*/false, Detail::kShort);
+  }
+  return shown.empty()
              ? ""
              : fmt::format("<section class=\"holder\">\n<h2>{} <span class=\"count\">{}</span></h2>\n{}</section>\n",
-                           Html(each.name), count, outcomes);
+                           Html(each.name), shown.size(), outcomes);
 }
 
 }  // namespace

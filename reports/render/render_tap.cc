@@ -8,6 +8,7 @@
 
 #include "reports/render/printable.h"
 #include "reports/render/render.h"
+#include "reports/render/sides.h"
 
 namespace nbdspec::reports {
 namespace {
@@ -42,7 +43,7 @@ std::string YamlOf(const Outcome& outcome) {
   add("clause", outcome.statement);
   add("harm", spec::Meaning(outcome.harm));
   add("section", outcome.section);
-  add("sent", evidence.sent);
+  add(SidesOf(outcome.binds).asked, evidence.sent);
   add("allowed", evidence.allowed);
   add("saw", evidence.saw);
   add("place", evidence.place);

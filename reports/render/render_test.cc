@@ -451,8 +451,8 @@ TEST(RenderMatrix, IsTheReportsThatMatterThenOneGrid) {
   EXPECT_LT(Find(text, "FLAKY  MUST  a.new"), Find(text, "== far away\n"));
   Find(text, "  1  one: \n     Exit 1: 1 new failure, 1 expected failure no longer holds, 3 expected.\n");
   Find(text, "  2  far away: \n     Exit 3: the target could not be used, or not all of it.\n");
-  Find(text, "\n  1 2\n  x    a.b\n  x    a.c\n  x    a.d\n  ~    a.new\n  !    a.mended\n");
-  Find(text, "\n  x expected   ~ flaky   ! no longer as expected\n");
+  Find(text, "\n  1 2\n  ~    a.new\n  x    a.b\n  x    a.c\n  x    a.d\n  !    a.mended\n");
+  Find(text, "\n  ~ flaky   x expected   ! no longer as expected\n");
   EXPECT_TRUE(
       text.ends_with("\nExit 1: 2 targets in 0.0 s: 1 new failure, 1 stale expectation, 1 unusable target, 3 "
                      "expected outcomes.\n"))

@@ -12,7 +12,6 @@
 #include <span>
 #include <string>
 #include <string_view>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -20,6 +19,8 @@
 #include "reports/render/paint.h"
 #include "reports/render/printable.h"
 #include "reports/render/render.h"
+#include "reports/render/sides.h"
+#include "reports/render/worst.h"
 
 namespace nbdspec::reports {
 namespace {
@@ -28,7 +29,6 @@ constexpr std::size_t kIndent = 11;  // Two spaces, a label of up to 8, one spac
 constexpr std::size_t kTranscriptLinesShown = 8;
 constexpr std::size_t kErrorLinesShown = 6;
 constexpr std::size_t kFieldBytesShown = 2000;
-constexpr std::string_view kSanityBefore = "sanity.before";  // Why most was not asked, where it is there.
 constexpr std::size_t kSlowestShown = 5;
 constexpr std::size_t kReasonsShown = 6;
 
@@ -150,16 +150,20 @@ std::string OutcomeHeading(const Outcome& outcome, const TextOptions& options) {
 
 std::string OutcomeDetails(const Outcome& outcome, const TextOptions& options) {
   const Evidence& evidence = outcome.evidence;
+  const Sides sides = SidesOf(outcome.binds);
   const bool is_anothers = !outcome.id.starts_with(outcome.requirement);  // Seen in a check of another clause.
   std::string out = Field("breaks", is_anothers ? outcome.requirement : "", options) +
                     Field("clause", outcome.statement, options) + Field("harm", spec::Meaning(outcome.harm), options) +
                     Field("note", NoteOn(outcome), options) + Field("spec", outcome.section, options) +
-                    Unwrapped("link", outcome.link, options) + Field("sent", evidence.sent, options) +
+                    Unwrapped("link", outcome.link, options) + Field(sides.asked, evidence.sent, options) +
                     Field("allowed", evidence.allowed, options) + Field("saw", evidence.saw, options) +
-                    Field("place", evidence.place, options) + Field("stock", outcome.stock, options);
+                    Field("place", evidence.place, options) +
+                    // How a server ended stands in what was seen.
+                    Field("ended", outcome.binds == spec::Role::kClient ? evidence.ended : "", options) +
+                    Field("stock", outcome.stock, options);
   if (options.verbose || outcome.verdict != Verdict::kWarn) {
     out += Bars(evidence, options) + Talk(evidence, options) +
-           Tail("stderr", LinesOf(evidence.standard_error), kErrorLinesShown, options);
+           Tail(sides.printed, LinesOf(evidence.standard_error), kErrorLinesShown, options);
   }
   return out + Unwrapped("replay", outcome.replay, options);
 }
@@ -183,8 +187,6 @@ std::string Seconds(double milliseconds, int digits) {
 
 namespace {
 
-// The verdicts that are shown with their evidence, worst first.
-constexpr std::array kShown = {Verdict::kFail, Verdict::kInconclusive, Verdict::kFlaky, Verdict::kWarn};
 // The verdicts of checks that did not run, with the heading of their list.
 constexpr std::array kNotAsked = {std::pair{Verdict::kNotApplicable, std::string_view("not applicable")},
                                   std::pair{Verdict::kSkip, std::string_view("skipped")}};
@@ -192,18 +194,13 @@ constexpr std::array kNotAsked = {std::pair{Verdict::kNotApplicable, std::string
 }  // namespace
 
 std::vector<const Outcome*> WorstFirst(const Run& run) {
-  const auto rank = [](Verdict verdict) { return std::ranges::find(kShown, verdict) - kShown.begin(); };
   std::vector<const Outcome*> out;
   for (const Outcome& outcome : run.outcomes) {
-    if (rank(outcome.verdict) < std::ssize(kShown) && !IsExpected(outcome)) {
+    if (IsShown(outcome.verdict) && !IsExpected(outcome)) {
       out.push_back(&outcome);
     }
   }
-  std::ranges::sort(out, {}, [&](const Outcome* outcome) {
-    const bool is_of_all = outcome->id == kSanityBefore;
-    return std::tuple(!is_of_all, rank(outcome->verdict), outcome->evidence.ended.empty(),
-                      -static_cast<int>(outcome->harm), outcome->level, outcome);
-  });
+  std::ranges::sort(out, {}, [](const Outcome* outcome) { return std::pair(OrderOf(*outcome), outcome); });
   return out;
 }
 
@@ -313,7 +310,7 @@ std::string Stale(const Run& run, const TextOptions& options) {
 std::string OneLineEach(const Run& run, const TextOptions& options) {
   std::string out;
   for (const Outcome& outcome : run.outcomes) {
-    if (std::ranges::find(kShown, outcome.verdict) != kShown.end()) {
+    if (IsShown(outcome.verdict)) {
       continue;
     }
     const bool passed = outcome.verdict == Verdict::kPass;
@@ -426,7 +423,7 @@ std::string_view TroubleHeading(const Run& run) {
 
 namespace {
 
-// What is wrong with all of the run, set in: it may quote the server, line by line.
+// What is wrong with all of the run, set in: it may quote the peer, line by line.
 std::string TroubleOf(const Run& run, const TextOptions& options) {
   if (run.trouble.empty()) {
     return "";
