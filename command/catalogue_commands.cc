@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "command/command_table.h"
+#include "command/expected_lists.h"
 #include "command/output.h"
 #include "command/selection.h"
 #include "conformance/checks/check.h"
@@ -264,6 +265,8 @@ ExitOrRefusal ExplainCommand(const Options& options) {
   }
   if (found == 0) {
     fmt::print("  no check asks it: {}\n", requirement->untested.empty() ? "not yet" : requirement->untested);
+  } else {
+    fmt::print("  stock    {}\n", WhatStockDoes(id, *requirement));
   }
   for (const engine::oddities::Oddity& oddity : engine::oddities::AllOddities()) {
     if (oddity.permitted_by == id) {

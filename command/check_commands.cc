@@ -36,6 +36,7 @@ ExitOrRefusal CheckCommand(const Options& options) {
   const reports::Run run = planned.Run();
   ShowProgress("");
   NBDSPEC_RETURN_IF_ERROR(live.Finish(run));
+  HintAtList(run, options);
   return run.exit;
 }
 

@@ -2,6 +2,8 @@
 // `nbdspec client` as a program, on real clients and on commands that are none.
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <string>
 
@@ -30,6 +32,46 @@ TEST(Client, ThatCopiesWrongBytesFailsAndIsShown) {
   const auto outcome = nlohmann::json::parse(Contents(json))["outcomes"][0];
   EXPECT_EQ(outcome["verdict"], "fail");
   EXPECT_FALSE(outcome["evidence"]["transcript"].empty());
+  EXPECT_EQ(outcome["binds"], "client");
+  EXPECT_EQ(outcome["harm"], "data");
+  ASSERT_EQ(outcome["evidence"]["bars"].size(), 3U);
+  EXPECT_EQ(outcome["evidence"]["bars"][1]["who"], "copied");
+  EXPECT_TRUE(wrong.Says("  harm     data: ")) << wrong.output;
+}
+
+TEST(Client, ThatSaysSomethingWrongIsShownWithThePlaceOfIt) {
+  const std::string json = FileFor("place.json");
+  const std::string page = FileFor("place.html");
+  EXPECT_EQ(Nbdspec("client fio baseline.read.client baseline.disc.client -q --json " + json + " --html " + page).exit,
+            1);
+  const auto run = nlohmann::json::parse(Contents(json));
+  std::map<std::string, std::uint64_t> ends;  // Of what each side sent, as far as it is shown.
+  for (const auto& outcome : run["outcomes"]) {
+    for (const auto& message : outcome["evidence"]["messages"]) {
+      if (const std::string from = message["from"]; !from.empty()) {
+        const std::string side = from + message["connection"].dump();
+        const auto [end, is_first] = ends.try_emplace(side, message["offset"].get<std::uint64_t>());
+        EXPECT_EQ(message["offset"], end->second) << message;
+        EXPECT_GT(message["length"], 0) << message;
+        end->second += message["length"].get<std::uint64_t>();
+      }
+    }
+  }
+  EXPECT_GE(ends.size(), 2U);
+  EXPECT_TRUE(Contents(page).contains("nbdspec, the server</span>"));
+  EXPECT_FALSE(Contents(page).contains("The server's standard error"));
+}
+
+TEST(Client, RunsAreCompared) {
+  const std::string before = FileFor("before.json");
+  const std::string after = FileFor("after.json");
+  const std::string page = FileFor("compared.html");
+  EXPECT_EQ(Nbdspec("client reference baseline.read.client baseline.disc.client -q --json " + before).exit, 0);
+  EXPECT_EQ(Nbdspec("client fio baseline.read.client baseline.disc.client -q --json " + after).exit, 1);
+  const Result compared = Nbdspec("compare " + before + " " + after + " --html " + page);
+  EXPECT_EQ(compared.exit, 1) << compared.output;
+  EXPECT_TRUE(compared.Says("  baseline.disc.client  pass -> fail")) << compared.output;
+  EXPECT_TRUE(Contents(page).contains("nbdspec, the server</span>"));
 }
 
 TEST(Client, ThatNeverConnectsIsNoSuccess) {

@@ -59,7 +59,7 @@ constexpr char kClientFooter[] =
     "  {map}     a file to write the extents to, as `nbdinfo --map --json` or `qemu-img map --output=json` print them\n"
     "  {certs}   with --tls: the directory of certificates; a {uri} names it, too\n\n"
     "The environment has NBDSPEC_SCENARIO, the scenario's name. Exit status 89 says: cannot do this.\n\n"
-    "  nbdspec client nbdcopy\n"
+    "  nbdspec client nbdcopy --expected nbdcopy\n"
     "  nbdspec client --run 'my-client --get {uri} {output}' --run 'my-client --put {uri} {input}'\n"
     "  nbdspec client qemu-img structured";
 
@@ -128,15 +128,17 @@ constexpr char kMatrixFooter[] =
     "  nbdspec matrix servers.txt block-status";
 
 constexpr char kExpectedFooter[] =
-    "A list of expected failures says what a server is known to do wrong, and why that is no news:\n\n"
+    "A list of expected failures says what a server or a client is known to do wrong, and why that is no news:\n\n"
     "  # A comment.\n"
     "  [my-server 2.*]                 of which server, and which of its versions: globs\n"
     "  option.abort.ack          fail  a check or a glob, and the verdict: fail, crash, inconclusive, flaky, warn\n"
     "  disc.server-closes-tcp    fail|pass\n"
     "      It closes too soon.         why: this has to be there\n"
     "      https://example.org/1       a link\n\n"
-    "`nbdspec check --expected LIST` uses it. LIST is a file, or one that comes with nbdspec: nbdkit, qemu-nbd,\n"
-    "nbd-server. `update` brings FILE up to date with what a run found, and makes it where there is none; reasons and\n"
+    "`nbdspec check --expected LIST` uses it, and `nbdspec client`. LIST is a file, or one that comes with nbdspec: "
+    "of\n"
+    "servers nbdkit, qemu-nbd, nbd-server; of clients fio, nbd-client, nbdcopy, nbdinfo, nbdkit-nbd, qemu-img.\n"
+    "`update` brings FILE up to date with what a run found, and makes it where there is none; reasons and\n"
     "comments stay, and what is new has to be given a reason before the list can be used. Exit codes: 0 done, 2 usage, "
     "5\n"
     "the list cannot be written.\n\n"
@@ -381,8 +383,8 @@ std::span<const OptionRow> AllOptions() {
        &Options::case_timeout_s, "", kMillisecond, kDay},
       {"--deadline", " check client ", "How long the whole run may take; 0: no limit", &Options::deadline_s, "", 0,
        kDay},
-      {"--expected", " check ",
-       "What is expected to fail, and why: a file, or a list that comes with nbdspec (nbdkit, qemu-nbd, nbd-server)",
+      {"--expected", " check client ",
+       "What is expected to fail, and why: a file, or a list that comes with nbdspec (`nbdspec expected --help`)",
        &Options::expected, "LIST"},
       {"--again", " check ", "Run what failed in this JSON report ('-': standard input), and nothing else",
        &Options::again, "RUN.json"},

@@ -5,11 +5,14 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <string_view>
 
 #include "conformance/checks/check.h"
+#include "conformance/clients/client_check.h"
 #include "engine/base/or_return.h"
+#include "engine/spec/catalogue.h"
 #include "fuzz/findings/read_file.h"
 
 namespace nbdspec::command {
@@ -19,15 +22,24 @@ using engine::Trouble;
 std::vector<std::string_view> IdsOfOutcomes() {
   std::vector<std::string_view> ids;
   std::ranges::transform(conformance::AllChecks(), std::back_inserter(ids), &conformance::Check::id);
+  std::ranges::transform(conformance::AllClientChecks(), std::back_inserter(ids), &conformance::ClientCheck::id);
   ids.insert(ids.end(), std::begin(conformance::kSanityIds), std::end(conformance::kSanityIds));
   return ids;
 }
 
-void TellOfStockServers(reports::Outcome& outcome) {
-  static const std::vector<conformance::StockList> stock = conformance::StockLists(IdsOfOutcomes());
-  if (outcome.verdict == reports::Verdict::kWarn || IsFailure(outcome.verdict)) {
-    outcome.stock = conformance::StockServersOn(stock, outcome.id);
-  }
+std::string WhatStockDoes(std::string_view id, const spec::Requirement& clause) {
+  static const std::vector<std::string_view> ids = IdsOfOutcomes();
+  static const std::array lists = {conformance::StockLists(spec::Role::kServer, ids),
+                                   conformance::StockLists(spec::Role::kClient, ids)};  // In the order of Role.
+  const std::vector<conformance::StockList>& stock = lists.at(static_cast<std::size_t>(clause.role));
+  return std::ranges::find(ids, id) != ids.end() ? conformance::StockOn(stock, id)
+                                                 : "of its clause: " + conformance::StockOnClause(stock, clause.id);
+}
+
+void TellOfStock(reports::Outcome& outcome) {
+  const spec::Requirement* const clause = spec::TheCatalogue().Find(outcome.requirement);
+  const bool is_told = outcome.verdict == reports::Verdict::kWarn || IsFailure(outcome.verdict);
+  outcome.stock = is_told && clause != nullptr ? WhatStockDoes(outcome.id, *clause) : outcome.stock;
 }
 
 std::expected<std::string, Trouble> ReadList(const std::string& name) {

@@ -11,6 +11,7 @@
 
 #include "conformance/expected/expected.h"
 #include "engine/base/error.h"
+#include "engine/spec/catalogue.h"
 
 namespace nbdspec::command {
 
@@ -19,8 +20,11 @@ inline constexpr std::size_t kListBytesMax = 1 << 20;
 // The ids that entries may have.
 std::vector<std::string_view> IdsOfOutcomes();
 
-// Says in `outcome`, where it fails or warns, what stock servers are known to do there.
-void TellOfStockServers(reports::Outcome& outcome);
+// Says in `outcome`, where it fails or warns, what stock servers, or clients, are known to do there: of what is no
+// outcome of a check (a finding), in any check of its clause.
+void TellOfStock(reports::Outcome& outcome);
+// The same in words, of the check `id` of `clause`.
+std::string WhatStockDoes(std::string_view id, const spec::Requirement& clause);
 
 // The text of the list that comes with nbdspec under `name`, or of the file. Errors: there is none.
 std::expected<std::string, engine::Trouble> ReadList(const std::string& name);

@@ -15,6 +15,7 @@
 #include "command/command_table.h"
 #include "command/finding_runs.h"
 #include "command/output.h"
+#include "command/report_files.h"
 #include "command/servers.h"
 #include "conformance/peer/process/process.h"
 #include "engine/base/or_return.h"
@@ -85,21 +86,18 @@ class Replayer {
     if (paths.size() > 1) {
       PrintSummary();
     }
-    if (options_.html_file.empty()) {
-      return Exit();
-    }
     const reports::Run run{.version = kVersion,
                            .target = options_.target.empty() ? "what was found" : options_.target,
                            .outcomes = outcomes_,
                            .exit = Exit()};
-    const std::string why = WriteOutput(options_.html_file, reports::RenderHtml(run));
-    return why.empty() ? ExitOrRefusal(run.exit) : Refuse(why, reports::ExitCode::kOurError);
+    NBDSPEC_RETURN_IF_ERROR(WriteFiles({{options_.html_file, [&] { return reports::RenderHtml(run); }}}));
+    return run.exit;
   }
 
  private:
   // The page may take standard output.
   void Show(const std::string& text) const {
-    if (options_.html_file == "-") {
+    if (TakesStdout(options_)) {
       std::fputs(text.c_str(), stderr);
     } else {
       Print(text);
@@ -198,6 +196,7 @@ class Replayer {
     }
     ++counts_[static_cast<std::size_t>(replayed.verdict)];
     outcomes_.push_back(OutcomeOf(replayed, path, finding));
+    AddWarnings(replayed.warnings, path + ": ", outcomes_);
     const std::string head = fmt::format("{:<10}  {}", Name(replayed.verdict), Plain(path));
     if (is_short_) {
       Show(head + (replayed.now.empty() ? "\n" : "  " + Plain(replayed.now) + "\n"));

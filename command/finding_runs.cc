@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "command/expected_lists.h"
 #include "engine/spec/catalogue.h"
 
 namespace nbdspec::command {
@@ -80,19 +81,6 @@ void SetClauseOf(const std::string& id, Outcome& outcome) {
   }
 }
 
-void AddWarnings(const fuzz::Warnings& warnings, std::string_view whose, reports::Run& run) {
-  for (const auto& [requirement, warning] : warnings) {
-    Outcome& outcome = run.outcomes.emplace_back();
-    outcome.id = std::string(whose) + requirement;
-    SetClauseOf(requirement, outcome);
-    outcome.verdict = Verdict::kWarn;
-    outcome.evidence.sent = warning.step;
-    outcome.evidence.allowed = warning.expected;
-    outcome.evidence.saw =
-        fmt::format("{} ({} times, first in script {})", warning.saw, warning.count, warning.script_number);
-  }
-}
-
 void AddTrouble(const std::optional<engine::Trouble>& trouble, reports::Run& run) {
   run.spec = fmt::format("proto.md {} ({})", spec::kSpecRevision, spec::kSpecDate);
   run.trouble = trouble ? trouble->sentence : "";
@@ -117,11 +105,28 @@ Verdict VerdictOf(fuzz::ReplayVerdict verdict) {
 
 }  // namespace
 
+void AddWarnings(const fuzz::Warnings& warnings, std::string_view whose, std::vector<Outcome>& outcomes) {
+  for (const auto& [requirement, warning] : warnings) {
+    Outcome& outcome = outcomes.emplace_back();
+    outcome.id = std::string(whose) + requirement;
+    SetClauseOf(requirement, outcome);
+    outcome.verdict = Verdict::kWarn;
+    outcome.evidence.sent = warning.step;
+    outcome.evidence.allowed = warning.expected;
+    outcome.evidence.saw =
+        fmt::format("{} ({} times, first in script {})", warning.saw, warning.count, warning.script_number);
+    outcome.evidence.messages = warning.picture.messages;
+    outcome.evidence.bars = warning.picture.bars;
+    TellOfStock(outcome);
+  }
+}
+
 Outcome OutcomeOf(const fuzz::Finding& finding, const std::string& directory) {
   Outcome outcome;
   outcome.id = KeyOf(finding);
   SetClauseOf(finding.rule, outcome);
   outcome.verdict = Verdict::kFail;
+  TellOfStock(outcome);
   outcome.evidence = {.sent = finding.request_kind,
                       .allowed = finding.expected,
                       .saw = finding.saw,
@@ -151,6 +156,7 @@ Outcome OutcomeOf(const fuzz::Replayed& replayed, const std::string& path, const
     outcome.evidence = OutcomeOf(*replayed.seen, "").evidence;
     SetClauseOf(replayed.seen->rule, outcome);
   }
+  TellOfStock(outcome);
   outcome.evidence.saw =
       fmt::format("{}{}{}{}", Name(replayed.verdict), replayed.now.empty() ? "" : ": ", replayed.now, then);
   outcome.evidence.allowed += replayed.note.empty() ? "" : "; note: " + replayed.note;
@@ -166,7 +172,7 @@ reports::Run RunOf(const fuzz::FuzzReport& report, reports::Run run) {
   for (const auto& [finding, directory] : report.findings) {
     run.outcomes.push_back(OutcomeOf(finding, directory));
   }
-  AddWarnings(report.warnings, "", run);
+  AddWarnings(report.warnings, "", run.outcomes);
   return run;
 }
 
@@ -190,8 +196,8 @@ reports::Run RunOf(const fuzz::DiffReport& report, const std::string& first, con
     outcome.evidence.messages = each.picture.messages;
     outcome.evidence.bars = each.picture.bars;
   }
-  AddWarnings(report.warnings[0], "A.", run);
-  AddWarnings(report.warnings[1], "B.", run);
+  AddWarnings(report.warnings[0], "A.", run.outcomes);
+  AddWarnings(report.warnings[1], "B.", run.outcomes);
   return run;
 }
 

@@ -4,6 +4,8 @@
 #pragma once
 
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "fuzz/findings/finding.h"
 #include "fuzz/live/run/live_diff.h"
@@ -18,6 +20,9 @@ reports::Outcome OutcomeOf(const fuzz::Finding& finding, const std::string& dire
 
 // How it was when it was replayed from `path`. `finding` is null for a script.
 reports::Outcome OutcomeOf(const fuzz::Replayed& replayed, const std::string& path, const fuzz::Finding* finding);
+
+// Advice that was not followed, each once; `whose` stands before its requirement in the id.
+void AddWarnings(const fuzz::Warnings& warnings, std::string_view whose, std::vector<reports::Outcome>& outcomes);
 
 // `run` has no outcomes yet: the version of nbdspec, the seed, the target and the exit code.
 reports::Run RunOf(const fuzz::FuzzReport& report, reports::Run run);

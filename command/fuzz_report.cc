@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "command/fuzz_report.h"
 
-#include <utility>
-
+#include "command/report_files.h"
 #include "command/servers.h"
+#include "engine/base/or_return.h"
 #include "reports/render/render.h"
 
 namespace nbdspec::command {
@@ -27,19 +27,11 @@ ExitOrRefusal Finish(Json report, const reports::Run& run, const Options& option
   }
   report["trouble"] = run.trouble;
   report["exit"] = run.exit;
-  std::string why;
-  if (!options.json_file.empty()) {
-    why = WriteOutput(options.json_file,
-                      report.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n");
-  }
-  if (!options.html_file.empty()) {
-    const std::string trouble = WriteOutput(options.html_file, reports::RenderHtml(run));
-    why = trouble.empty() ? why : trouble;
-  }
-  return why.empty() ? ExitOrRefusal(run.exit) : Refuse(why, reports::ExitCode::kOurError);
+  const auto json = [&] { return report.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n"; };
+  NBDSPEC_RETURN_IF_ERROR(
+      WriteFiles({{options.json_file, json}, {options.html_file, [&] { return reports::RenderHtml(run); }}}));
+  return run.exit;
 }
-
-bool TakesStdout(const Options& options) { return options.json_file == "-" || options.html_file == "-"; }
 
 int ExitWithoutFailure(const std::optional<engine::Trouble>& trouble, bool is_unusable) {
   if (trouble) {

@@ -26,9 +26,6 @@ Json JsonOfFinding(const fuzz::Finding& finding, const std::string& directory);
 // the trouble too. Returns the exit code: that of `run`, or of our own error.
 ExitOrRefusal Finish(Json report, const reports::Run& run, const Options& options);
 
-// Whether a report takes standard output.
-bool TakesStdout(const Options& options);
-
 // The exit code of a run that was not usable, or was interrupted, or has found nothing.
 int ExitWithoutFailure(const std::optional<engine::Trouble>& trouble, bool is_unusable);
 

@@ -96,13 +96,13 @@ reports::Run PlannedCheck::Run() {
   conformance::RunOptions telling = run;
   telling.on_outcome = [&](const reports::Outcome& outcome) {
     reports::Outcome whole = outcome;
-    TellOfStockServers(whole);
+    TellOfStock(whole);
     if (run.on_outcome) {
       run.on_outcome(whole);
     }
   };
   reports::Run done = conformance::RunChecks(*target, checks, telling);
-  std::ranges::for_each(done.outcomes, TellOfStockServers);
+  std::ranges::for_each(done.outcomes, TellOfStock);
   done.outcomes.insert(done.outcomes.end(), excluded.begin(), excluded.end());
   conformance::LayOver(lists, done);
   if (InterruptSignal() != 0) {

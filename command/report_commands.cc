@@ -29,15 +29,12 @@ ExitOrRefusal CompareCommand(const Options& options) {
   NBDSPEC_ASSIGN_OR_RETURN(before, ReadReport(options.words[0]));
   NBDSPEC_ASSIGN_OR_RETURN(after, ReadReport(options.words[1]));
   const reports::Comparison comparison = reports::Compare(before, after);
-  if (options.json_file != "-" && options.html_file != "-") {
+  if (!TakesStdout(options)) {
     NBDSPEC_RETURN_IF_ERROR(PrintText(reports::RenderText(comparison, TextOptionsFrom(options)), stdout));
   }
-  std::string why = options.json_file.empty() ? "" : WriteOutput(options.json_file, reports::RenderJson(comparison));
-  if (!options.html_file.empty()) {
-    const std::string trouble = WriteOutput(options.html_file, reports::RenderHtml(comparison));
-    why = trouble.empty() ? why : trouble;
-  }
-  return why.empty() ? ExitOrRefusal(comparison.exit) : Refuse(why, reports::ExitCode::kOurError);
+  NBDSPEC_RETURN_IF_ERROR(WriteFiles({{options.json_file, [&] { return reports::RenderJson(comparison); }},
+                                      {options.html_file, [&] { return reports::RenderHtml(comparison); }}}));
+  return comparison.exit;
 }
 
 }  // namespace nbdspec::command

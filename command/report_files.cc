@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "conformance/expected/expected.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 #include "fuzz/findings/read_file.h"
@@ -38,12 +39,6 @@ std::vector<Asked> AskedOf(const Options& options) {
 
 std::string RenderAs(const OptionRow& format, const reports::Run& run) { return format.render(run); }
 std::string RenderAs(const OptionRow& format, const reports::Matrix& matrix) { return format.render_matrix(matrix); }
-
-// What writes to standard output besides the text.
-bool TakesStdout(const Options& options) {
-  return options.ndjson_file == "-" ||
-         std::ranges::any_of(AskedOf(options), [](const Asked& asked) { return asked.file == "-"; });
-}
 
 template <typename Reported>
 std::expected<void, std::string> Write(const Reported& reported, const Options& options, bool is_finished) {
@@ -87,6 +82,24 @@ std::expected<void, Refusal> RefuseSharedFiles(const Options& options) {
 
 bool AsksForFiles(const Options& options) { return !AskedOf(options).empty(); }
 
+bool TakesStdout(const Options& options) {
+  return options.ndjson_file == "-" ||
+         std::ranges::any_of(AskedOf(options), [](const Asked& asked) { return asked.file == "-"; });
+}
+
+std::expected<void, Refusal> WriteFiles(std::initializer_list<ReportFile> reports) {
+  std::string wrong;
+  for (const auto& [file, render] : reports) {
+    if (std::string why = file.empty() ? "" : WriteOutput(file, render()); !why.empty()) {
+      wrong = std::move(why);
+    }
+  }
+  if (!wrong.empty()) {
+    return Refuse(wrong, reports::ExitCode::kOurError);
+  }
+  return {};
+}
+
 std::expected<void, std::string> WriteReports(const reports::Run& run, const Options& options, bool is_finished) {
   return Write(run, options, is_finished);
 }
@@ -99,6 +112,16 @@ std::expected<void, Refusal> PrintReport(const reports::Run& run, const Options&
 }
 std::expected<void, Refusal> PrintReport(const reports::Matrix& matrix, const Options& options) {
   return PrintAsText(matrix, options);
+}
+
+void HintAtList(const reports::Run& run, const Options& options) {
+  const auto shipped = conformance::ShippedLists();
+  const bool has_list =
+      std::ranges::find(shipped, run.server.program, &conformance::ShippedList::name) != shipped.end();
+  if (has_list && options.expected.empty() && !options.quiet && FailuresOf(run).fresh > 0) {
+    Complain(
+        fmt::format("what is known of {}, and why it is so: --expected {}", run.server.program, run.server.program));
+  }
 }
 
 reports::TextOptions TextOptionsFrom(const Options& options) {

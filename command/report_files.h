@@ -6,6 +6,8 @@
 
 #include <cstdio>
 #include <expected>
+#include <functional>
+#include <initializer_list>
 #include <string>
 #include <utility>
 
@@ -22,6 +24,17 @@ std::expected<void, Refusal> RefuseSharedFiles(const Options& options);
 
 bool AsksForFiles(const Options& options);
 
+// Whether a report goes to standard output, so that the text cannot.
+bool TakesStdout(const Options& options);
+
+// A report that is asked for where `file` is not empty.
+struct ReportFile {
+  std::string file;
+  std::function<std::string()> render;
+};
+// Writes each that is asked for, even if another cannot be written. Errors: one was not.
+std::expected<void, Refusal> WriteFiles(std::initializer_list<ReportFile> reports);
+
 // Writes each report that goes to a file, even if another cannot be written. While a run is not finished, only to files
 // that can be replaced. Errors: a sentence.
 std::expected<void, std::string> WriteReports(const reports::Run& run, const Options& options, bool is_finished);
@@ -31,6 +44,9 @@ std::expected<void, std::string> WriteReports(const reports::Matrix& matrix, con
 // Errors: it cannot be printed; a reader who closed the pipe is none.
 std::expected<void, Refusal> PrintReport(const reports::Run& run, const Options& options);
 std::expected<void, Refusal> PrintReport(const reports::Matrix& matrix, const Options& options);
+
+// Where something failed, names the list of that server or client, if one comes with nbdspec and is not used.
+void HintAtList(const reports::Run& run, const Options& options);
 
 // How options want text. To standard output, unless it goes elsewhere.
 reports::TextOptions TextOptionsFrom(const Options& options);

@@ -1,13 +1,18 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `nbdspec selftest`: the checks, and `nbdspec fuzz`, on servers that are wrong in known ways.
+// `nbdspec selftest`: the checks, and `nbdspec fuzz`, on servers and clients that are wrong in known ways.
 
 #include <fmt/color.h>
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <vector>
 
 #include "command/command_table.h"
 #include "command/output.h"
+#include "conformance/clients/client_runner.h"
+#include "conformance/clients/client_selftest.h"
+#include "conformance/clients/client_way.h"
 #include "conformance/selftest/selftest.h"
 #include "engine/base/quoted.h"
 #include "engine/faults/fault.h"
@@ -102,6 +107,77 @@ int TestStorage(std::uint64_t seed) {
   return tally.missed == 0 ? reports::ExitCode::kSuccess : reports::ExitCode::kFailure;
 }
 
+// --- The checks of servers ---
+
+void PrintFalseAlarms(std::string_view before, std::string_view whom, const std::vector<reports::Outcome>& alarms) {
+  for (const reports::Outcome& outcome : alarms) {
+    fmt::print("{}{} accuses the sound reference {}: {} {}\n", before, outcome.id, whom, reports::Word(outcome.verdict),
+               outcome.evidence.saw);
+  }
+}
+
+void PrintOfServers(const conformance::SelfTest& result, bool color) {
+  for (const SelfTestRow& row : result.rows) {
+    fmt::print("{}  {:<52} {}\n", Mark(row, color), row.fault.name, NamesOf(row.fault.detectors));
+    PrintMisses(row);
+  }
+  for (const std::string_view check : result.checks_unproven) {
+    fmt::print("no fault shows that {} can fail\n", check);
+  }
+  PrintFalseAlarms("", "server", result.false_alarms);
+  for (const conformance::FormTest& form : result.forms) {
+    const std::string before = fmt::format("{}: ", form.form);
+    for (const std::string_view check : form.checks_unproven) {
+      fmt::print("{}{} catches none of its faults\n", before, check);
+    }
+    PrintFalseAlarms(before, "server", form.false_alarms);
+    fmt::print("{}{} checks proven\n", before, form.proven_count);
+  }
+  const auto missed = std::ranges::count_if(result.rows, [](const SelfTestRow& row) { return !row.holds(); });
+  const auto others = std::ranges::count_if(result.rows, [](const SelfTestRow& row) { return row.catches.empty(); });
+  const auto outside = std::ranges::count_if(
+      result.rows, [](const SelfTestRow& row) { return !row.catches.empty() && row.holds() && !row.caught(); });
+  fmt::print(
+      "\n{} faults, {} caught by each of their checks, {} missed, {} for fuzzing alone, which only tests run{}; "
+      "{} checks without a fault; {} false alarms\n",
+      result.rows.size(), std::ssize(result.rows) - missed - others - outside, missed, others,
+      outside == 0 ? "" : fmt::format(", {} without TLS alone", outside), result.checks_unproven.size(),
+      result.false_alarms.size());
+}
+
+// --- The checks of clients ---
+
+std::vector<conformance::ClientCheck> ClientChecksWith(std::string_view prefix) {
+  std::vector<conformance::ClientCheck> checks;
+  std::ranges::copy_if(conformance::AllClientChecks(), std::back_inserter(checks),
+                       [&](const conformance::ClientCheck& check) { return check.id.starts_with(prefix); });
+  return checks;
+}
+
+// Shows a fault of a client that each of `checks` catches, and whom they accuse besides. Returns whether all is well.
+bool TestOfClients(const std::vector<conformance::ClientCheck>& checks, bool color) {
+  const auto rows = conformance::RunClientSelfTest(checks);
+  std::ptrdiff_t unproven_count = 0;
+  fmt::print("\nclients: a fault that each check catches\n");
+  for (const conformance::ClientSelfTestRow& row : rows) {
+    const bool is_caught = !row.caught.empty();
+    unproven_count += is_caught ? 0 : 1;
+    const auto shade = is_caught ? fmt::terminal_color::green : fmt::terminal_color::red;
+    const std::string word = is_caught ? "caught" : "MISSED";
+    fmt::print("{}  {:<52} {}\n", color ? fmt::format(fmt::fg(shade), "{}", word) : word,
+               is_caught ? row.caught.front() : "no fault shows that it can fail", row.check);
+  }
+  reports::Run right = conformance::RunClientChecks(conformance::ReferenceClientWays(), checks,
+                                                    {.worker_count = 2, .version = kVersion});
+  std::erase_if(right.outcomes, [](const reports::Outcome& each) {
+    return !IsFailure(each.verdict) && each.verdict != reports::Verdict::kWarn;
+  });
+  PrintFalseAlarms("", "client", right.outcomes);
+  fmt::print("\n{} checks of clients, {} of them without a fault; {} false alarms\n", rows.size(), unproven_count,
+             right.outcomes.size());
+  return unproven_count == 0 && right.outcomes.empty();
+}
+
 }  // namespace
 
 ExitOrRefusal SelfTestCommand(const Options& options) {
@@ -115,42 +191,22 @@ ExitOrRefusal SelfTestCommand(const Options& options) {
   const std::string prefix = options.words.empty() ? "" : options.words.front();
   const conformance::SelfTest result = conformance::RunSelfTest(
       {.seed = options.seed, .prefix = prefix, .extended = options.extended, .tls = options.tls});
-  if (result.rows.empty()) {
+  // In which form servers are asked says nothing of clients.
+  const auto of_clients =
+      options.extended || options.tls ? std::vector<conformance::ClientCheck>() : ClientChecksWith(prefix);
+  if (result.rows.empty() && of_clients.empty()) {
     return Refuse(
         fmt::format("no check's id begins with {}; `nbdspec list` shows every check.", engine::Quoted(prefix)));
   }
-  for (const SelfTestRow& row : result.rows) {
-    fmt::print("{}  {:<52} {}\n", Mark(row, color), row.fault.name, NamesOf(row.fault.detectors));
-    PrintMisses(row);
+  bool holds = true;
+  if (!result.rows.empty()) {
+    PrintOfServers(result, color);
+    holds = result.holds();
   }
-  for (const std::string_view check : result.checks_unproven) {
-    fmt::print("no fault shows that {} can fail\n", check);
+  if (!of_clients.empty()) {
+    holds = TestOfClients(of_clients, color) && holds;
   }
-  for (const reports::Outcome& outcome : result.false_alarms) {
-    fmt::print("{} accuses the sound reference server: {} {}\n", outcome.id, reports::Word(outcome.verdict),
-               outcome.evidence.saw);
-  }
-  for (const conformance::FormTest& form : result.forms) {
-    for (const std::string_view check : form.checks_unproven) {
-      fmt::print("{}: {} catches none of its faults\n", form.form, check);
-    }
-    for (const reports::Outcome& outcome : form.false_alarms) {
-      fmt::print("{}: {} accuses the sound reference server: {} {}\n", form.form, outcome.id,
-                 reports::Word(outcome.verdict), outcome.evidence.saw);
-    }
-    fmt::print("{}: {} checks proven\n", form.form, form.proven_count);
-  }
-  const auto missed = std::ranges::count_if(result.rows, [](const SelfTestRow& row) { return !row.holds(); });
-  const auto others = std::ranges::count_if(result.rows, [](const SelfTestRow& row) { return row.catches.empty(); });
-  const auto outside = std::ranges::count_if(
-      result.rows, [](const SelfTestRow& row) { return !row.catches.empty() && row.holds() && !row.caught(); });
-  fmt::print(
-      "\n{} faults, {} caught by each of their checks, {} missed, {} for fuzzing alone, which only tests run{}; "
-      "{} checks without a fault; {} false alarms\n",
-      result.rows.size(), std::ssize(result.rows) - missed - others - outside, missed, others,
-      outside == 0 ? "" : fmt::format(", {} without TLS alone", outside), result.checks_unproven.size(),
-      result.false_alarms.size());
-  return result.holds() ? reports::ExitCode::kSuccess : reports::ExitCode::kFailure;
+  return holds ? reports::ExitCode::kSuccess : reports::ExitCode::kFailure;
 }
 
 }  // namespace nbdspec::command

@@ -89,6 +89,19 @@ std::string VersionOf(std::string_view program) {
   return words.substr(0, words.find('\n'));
 }
 
+// "7.2.22" of "qemu-img version 7.2.22 (Debian ...)", "3.33" of "fio-3.33".
+std::string NumberIn(const std::string& line) {
+  constexpr std::string_view kDigits = "0123456789";
+  for (std::size_t at = line.find_first_of(kDigits); at != std::string::npos;) {
+    const std::size_t end = std::min(line.find_first_not_of("0123456789.", at), line.size());
+    if (std::string number = line.substr(at, end - at); number.contains('.')) {
+      return number;
+    }
+    at = line.find_first_of(kDigits, end);
+  }
+  return "";
+}
+
 std::expected<ClientWays, Trouble> WaysOf(const auto& commands, const ClientOptions& options) {
   ClientWays ways;
   for (const auto& command : commands) {
@@ -108,8 +121,11 @@ std::expected<ClientUnderTest, Trouble> ClientFromName(std::string_view name, co
     return std::unexpected(Trouble{"There is no client " + engine::Quoted(name) + " that nbdspec knows by name."});
   }
   if (name == kReference) {
-    return ClientUnderTest{
-        .description = "nbdspec's reference client", .words = std::string(name), .ways = ReferenceClientWays()};
+    return ClientUnderTest{.description = "nbdspec's reference client",
+                           .words = std::string(name),
+                           .program = std::string(name),
+                           .version = "",
+                           .ways = ReferenceClientWays()};
   }
   if (!FindExecutable(std::string(row->program))) {
     return std::unexpected(
@@ -120,13 +136,16 @@ std::expected<ClientUnderTest, Trouble> ClientFromName(std::string_view name, co
   return ClientUnderTest{
       .description = version.starts_with(row->program) ? version : fmt::format("{} {}", name, version),
       .words = std::string(name) + (options.tcp ? " --tcp" : ""),
+      .program = std::string(name),
+      .version = NumberIn(version),
       .ways = std::move(ways)};
 }
 
 std::expected<ClientUnderTest, Trouble> ClientFromCommands(const std::vector<std::string>& commands,
                                                            const ClientOptions& options) {
   NBDSPEC_ASSIGN_OR_RETURN(ways, WaysOf(commands, options));
-  ClientUnderTest client{.description = commands.front(), .words = "", .ways = std::move(ways)};
+  ClientUnderTest client{
+      .description = commands.front(), .words = "", .program = "", .version = "", .ways = std::move(ways)};
   for (const std::string& command : commands) {
     client.words += fmt::format("{}--run {}", client.words.empty() ? "" : " ", QuoteWord(command));
   }

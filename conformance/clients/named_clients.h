@@ -16,6 +16,8 @@ namespace nbdspec::conformance {
 struct ClientUnderTest {
   std::string description;  // "nbdcopy 1.14.2"; a command, where a user gave one.
   std::string words;        // What names it on a command line: "nbdcopy", "--run 'my-client {uri}'".
+  std::string program;      // Its name, where nbdspec knows it by one; else empty.
+  std::string version;      // "1.14.2"; empty where nobody knows.
   ClientWays ways;
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Lists of expected failures: what a server is known to do wrong, and why that is no news.
+// Lists of expected failures: what a server or a client is known to do wrong, and why that is no news.
 //
 // A list is text for people:
 //
@@ -71,10 +71,12 @@ std::expected<UpdatedList, engine::Trouble> UpdateExpected(std::string_view name
                                                            const reports::Run& run,
                                                            std::span<const std::string_view> ids);
 
-// --- The lists that come with nbdspec: of stock servers, each outcome traced to the specification and the source ---
+// --- The lists that come with nbdspec: of stock servers, each outcome traced to the specification and the source, and
+// of stock clients ---
 
 struct ShippedList {
   std::string_view name;
+  spec::Role judged;
   std::string_view text;
 };
 std::span<const ShippedList> ShippedLists();
@@ -86,12 +88,14 @@ struct StockList {
   std::vector<std::string> versions;
 };
 
-// All of them. `ids` are as those of ParseExpected; one that cannot be read is our bug and aborts.
-std::vector<StockList> StockLists(std::span<const std::string_view> ids);
+// All of those that judge `role`. `ids` are as those of ParseExpected; one that cannot be read is our bug and aborts.
+std::vector<StockList> StockLists(spec::Role role, std::span<const std::string_view> ids);
 
-// What they have of the check `id`, in a line: "nbdkit warns, nbd-server (3.26.1, 3.27.1) fails; not known of
-// qemu-nbd". What a list does not have passes there, or nobody asked it; so that is all that can be said. A glob of
+// What lists of one role have of the check `id`, in a line: "nbdkit warns, nbd-server (3.26.1, 3.27.1) fails; not known
+// of qemu-nbd". What a list does not have passes there, or nobody asked it; so that is all that can be said. A glob of
 // ids, of which some check fails, says nothing of this one.
-std::string StockServersOn(std::span<const StockList> stock, std::string_view id);
+std::string StockOn(std::span<const StockList> stock, std::string_view id);
+// The same of all checks of a clause: what was found otherwise may be what one of them asks.
+std::string StockOnClause(std::span<const StockList> stock, std::string_view requirement);
 
 }  // namespace nbdspec::conformance

@@ -6,9 +6,12 @@
 #include <algorithm>
 #include <iterator>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "conformance/checks/check.h"
+#include "conformance/clients/client_check.h"
+#include "engine/spec/catalogue.h"
 
 namespace nbdspec::conformance {
 namespace {
@@ -322,41 +325,61 @@ TEST(StockServers, AreNamedWithTheVersionsThatDoIt) {
       of("srv", "[srv]\na.one  warn|n/a\n  x\n[srv*TLS]\na.one  crash|pass\n  x\na.*  fail\n  x\n", {"1.0"}),
       of("one", "[one 2*]\na.one  fail\n  x\nb.one  flaky\n  x\n", {"1.4", "2.0", "2.5"}),
       of("two", "[two]\na.two  inconclusive\n  x\n", {"9"})};
-  EXPECT_EQ(StockServersOn(stock, "a.one"), "srv warns, srv TLS dies at times, one (2.0, 2.5) fails; not known of two");
-  EXPECT_EQ(StockServersOn(stock, "a.two"), "two cannot be judged; not known of srv, one");
-  EXPECT_EQ(StockServersOn(stock, "b.one"), "one (2.0, 2.5) fails at times; not known of srv, two");
-  EXPECT_EQ(StockServersOn(stock, "a.two/long"), "not known of srv, one, two");
+  EXPECT_EQ(StockOn(stock, "a.one"), "srv warns, srv TLS dies at times, one (2.0, 2.5) fails; not known of two");
+  EXPECT_EQ(StockOn(stock, "a.two"), "two cannot be judged; not known of srv, one");
+  EXPECT_EQ(StockOn(stock, "b.one"), "one (2.0, 2.5) fails at times; not known of srv, two");
+  EXPECT_EQ(StockOn(stock, "a.two/long"), "not known of srv, one, two");
 }
 
-TEST(StockServers, AreThoseOfTheListsWithThreeVersionsEach) {
+TEST(StockServers, OfAClauseAreThoseOfAllItsChecks) {
+  const std::vector<StockList> stock = {
+      {.list = *ParseExpected("srv", "[srv]\na.two/long  fail\n  x\n", kIds), .versions = {"1.0"}}};
+  EXPECT_EQ(StockOnClause(stock, "a.two"), "srv fails");
+  EXPECT_EQ(StockOnClause(stock, "a.one"), "not known of srv");
+}
+
+std::vector<std::string_view> AllIds() {
   std::vector<std::string_view> ids;
   std::ranges::transform(AllChecks(), std::back_inserter(ids), &Check::id);
+  std::ranges::transform(AllClientChecks(), std::back_inserter(ids), &ClientCheck::id);
   ids.insert(ids.end(), std::begin(kSanityIds), std::end(kSanityIds));
-  const std::vector<StockList> stock = StockLists(ids);
-  ASSERT_EQ(stock.size(), ShippedLists().size());
-  for (const StockList& each : stock) {
-    EXPECT_EQ(each.versions.size(), 3U) << each.list.name;
-    const std::string of_first = StockServersOn(stock, each.list.entries.front().id);
-    EXPECT_TRUE(of_first.contains(each.list.name + " ")) << of_first;
+  return ids;
+}
+
+TEST(StockLists, OfServersHaveThreeVersionsEachAndThoseOfClientsOne) {
+  const std::vector<std::string_view> ids = AllIds();
+  std::size_t count = 0;
+  for (const auto& [role, versions] : {std::pair(spec::Role::kServer, 3U), std::pair(spec::Role::kClient, 1U)}) {
+    const std::vector<StockList> stock = StockLists(role, ids);
+    count += stock.size();
+    for (const StockList& each : stock) {
+      EXPECT_EQ(each.versions.size(), versions) << each.list.name;
+      const std::string of_first = StockOn(stock, each.list.entries.front().id);
+      EXPECT_TRUE(of_first.contains(each.list.name + " ")) << of_first;
+    }
   }
+  EXPECT_EQ(count, ShippedLists().size());
 }
 
 TEST(ShippedLists, AreInForm) {
-  std::vector<std::string_view> ids;
-  std::ranges::transform(AllChecks(), std::back_inserter(ids), &Check::id);
-  ids.insert(ids.end(), std::begin(kSanityIds), std::end(kSanityIds));
+  const std::vector<std::string_view> ids = AllIds();
   Strings names;
   for (const ShippedList& shipped : ShippedLists()) {
     const auto list = ParseExpected(shipped.name, shipped.text, ids);
     ASSERT_TRUE(list.has_value()) << list.error().sentence;
     EXPECT_FALSE(list->entries.empty()) << shipped.name;
     for (const ExpectedEntry& entry : list->entries) {
-      EXPECT_FALSE(entry.target.empty()) << shipped.name << ":" << entry.line << " is of any server";
-      EXPECT_TRUE(!entry.link.empty() || entry.reason.contains("SECURITY.md")) << shipped.name << ":" << entry.line;
+      const std::string place = std::string(shipped.name) + ":" + std::to_string(entry.line);
+      EXPECT_FALSE(entry.target.empty()) << place << " is of any peer";
+      EXPECT_TRUE(!entry.link.empty() || entry.reason.contains("SECURITY.md") || shipped.judged == spec::Role::kClient)
+          << place;
+      const spec::Requirement* const clause = spec::TheCatalogue().Find(entry.id.substr(0, entry.id.find('/')));
+      EXPECT_TRUE(clause == nullptr || clause->role == shipped.judged) << place;
     }
     names.emplace_back(shipped.name);
   }
-  EXPECT_EQ(names, (Strings{"nbd-server", "nbdkit", "qemu-nbd"}));
+  EXPECT_EQ(names, (Strings{"nbd-server", "nbdkit", "qemu-nbd", "fio", "nbd-client", "nbdcopy", "nbdinfo", "nbdkit-nbd",
+                            "qemu-img"}));
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What the lists that come with nbdspec know of a check: which stock servers do not pass it either.
+// What the lists that come with nbdspec know of a check: which stock servers or clients do not pass it either.
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <fnmatch.h>
@@ -62,9 +62,12 @@ std::string WhoseIs(const ExpectedEntry& entry, const StockList& stock) {
 
 }  // namespace
 
-std::vector<StockList> StockLists(std::span<const std::string_view> ids) {
+std::vector<StockList> StockLists(spec::Role role, std::span<const std::string_view> ids) {
   std::vector<StockList> lists;
   for (const ShippedList& shipped : ShippedLists()) {
+    if (shipped.judged != role) {
+      continue;
+    }
     auto list = ParseExpected(shipped.name, shipped.text, ids);
     if (!list) {
       engine::CheckFailed(list.error().sentence);
@@ -74,14 +77,19 @@ std::vector<StockList> StockLists(std::span<const std::string_view> ids) {
   return lists;
 }
 
-std::string StockServersOn(std::span<const StockList> stock, std::string_view id) {
+namespace {
+
+// What they have of the ids that `is_meant`.
+template <typename IsMeant>
+std::string KnownOf(std::span<const StockList> stock, IsMeant is_meant) {
   std::vector<std::string> known;
   std::vector<std::string_view> unknown;
   for (const StockList& each : stock) {
     const std::size_t before = known.size();
     for (const ExpectedEntry& entry : each.list.entries) {
-      if (entry.id == id) {
-        known.push_back(fmt::format("{} {}", WhoseIs(entry, each), DoesWhat(entry.verdicts)));
+      std::string does = is_meant(entry.id) ? fmt::format("{} {}", WhoseIs(entry, each), DoesWhat(entry.verdicts)) : "";
+      if (!does.empty() && std::ranges::find(known, does) == known.end()) {
+        known.push_back(std::move(does));
       }
     }
     if (known.size() == before) {
@@ -92,6 +100,16 @@ std::string StockServersOn(std::span<const StockList> stock, std::string_view id
   return known.empty()     ? not_known
          : unknown.empty() ? fmt::format("{}", fmt::join(known, ", "))
                            : fmt::format("{}; {}", fmt::join(known, ", "), not_known);
+}
+
+}  // namespace
+
+std::string StockOn(std::span<const StockList> stock, std::string_view id) {
+  return KnownOf(stock, [id](const std::string& each) { return each == id; });
+}
+
+std::string StockOnClause(std::span<const StockList> stock, std::string_view requirement) {
+  return KnownOf(stock, [requirement](std::string_view each) { return each.substr(0, each.find('/')) == requirement; });
 }
 
 }  // namespace nbdspec::conformance

@@ -101,7 +101,8 @@ Judgement DiscWithEveryFlag(CheckContext& context) {
     if (asks_for_end) {
       const ReceiveError end = received ? entered.session.WaitForEnd() : received.error();
       if (!end.is_disconnect()) {
-        return Broken(what + end.text, "the server closes the connection");
+        return Broken(what + (received ? Describe(*received) + ", and then " : "") + end.text,
+                      "the server closes the connection");
       }
     } else if (is_answered) {
       return Broken(what + Describe(*received), "no reply");

@@ -235,23 +235,43 @@ void ReplyJudge::Compare(std::uint64_t offset, ByteView data, std::string_view r
   if (unexplained.wrong_at) {
     wrong_data_ = failure_at(*unexplained.wrong_at);
   } else if (unexplained.open_at && !beside_write_) {
-    beside_write_ = failure_at(*unexplained.open_at).violation;
-    beside_write_->requirement = spec::kTransmissionReadBesideWrite;
-    beside_write_->saw += ", while a write there is in flight";
+    beside_write_ = failure_at(*unexplained.open_at);
+    beside_write_->violation.requirement = spec::kTransmissionReadBesideWrite;
+    beside_write_->violation.saw += ", while a write there is in flight";
   }
 }
 
 std::optional<Failure> ReplyJudge::FindFailure() const {
   auto failure = FailureWithoutBars();
   if (failure) {
-    std::vector<reports::Bar> bars = reports::BarsOf(exchange_);
-    if (bars.empty() && !failure->bars.empty()) {  // A simple reply says no more than what was asked.
-      const ByteRange asked = exchange_.request.range();
-      bars = {{.who = "asked", .stretches = {{.begin = asked.begin, .end = asked.end, .said = ""}}}};
-    }
-    failure->bars.insert(failure->bars.begin(), bars.begin(), bars.end());
+    Draw(*failure);
   }
   return failure;
+}
+
+Failure ReplyJudge::Drawn(const engine::Violation& warning) const {
+  const bool is_beside_write = beside_write_ && warning == beside_write_->violation;
+  Failure failure = is_beside_write ? *beside_write_ : Failure{.violation = warning};
+  Draw(failure);
+  return failure;
+}
+
+// Adds what was asked and answered to the bars, with what is wrong marked, where a rule about answers says that.
+void ReplyJudge::Draw(Failure& failure) const {
+  std::vector<reports::Bar> bars = reports::BarsOf(exchange_);
+  const std::span<const engine::Rule> rules = engine::AllRules();
+  const auto rule = std::ranges::find(rules, failure.violation.requirement, &engine::Rule::requirement);
+  if (const engine::Ruling ruling = rule == rules.end() ? engine::Ruling() : Apply(*rule, exchange_);
+      ruling.is_violated()) {
+    failure.chunk = ruling.chunk;
+    failure.descriptor = ruling.descriptor;
+    reports::MarkJudged(exchange_, ruling, bars);
+  }
+  if (bars.empty() && !failure.bars.empty()) {  // A simple reply says no more than what was asked.
+    const ByteRange asked = exchange_.request.range();
+    bars = {{.who = "asked", .stretches = {{.begin = asked.begin, .end = asked.end, .said = ""}}}};
+  }
+  failure.bars.insert(failure.bars.begin(), bars.begin(), bars.end());
 }
 
 std::optional<Failure> ReplyJudge::FailureWithoutBars() const {
@@ -271,7 +291,7 @@ std::optional<Failure> ReplyJudge::FailureWithoutBars() const {
 std::vector<engine::Violation> ReplyJudge::FindWarnings() const {
   auto warnings = engine::FindViolations(exchange_, engine::RulesOf(spec::Severity::kWarning));
   if (beside_write_ && succeeded()) {
-    warnings.push_back(*beside_write_);
+    warnings.push_back(beside_write_->violation);
   }
   return warnings;
 }

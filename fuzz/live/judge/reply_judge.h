@@ -36,6 +36,9 @@ struct Failure {
   engine::Violation violation;
   std::vector<std::string> timeline = {};  // Of the first wrong byte: the requests that had to do with it.
   std::vector<reports::Bar> bars = {};  // Asked, answered, true: where it is about the bytes, or what is said of them.
+  // As in engine::Ruling: where one part of the answer is wrong.
+  std::int32_t chunk = -1;
+  std::int32_t descriptor = -1;
 };
 
 // What a live run reports besides the rules about answers, because the bytes, a connection or the process show it.
@@ -58,8 +61,9 @@ class ReplyJudge {
   // The request has ended in the model: `succeeded`, or with an error, or it will never be answered.
   void End(bool succeeded) const { model_->End(ticket_, succeeded); }
 
-  // The advice that the complete answer does not follow.
+  // The advice that the complete answer does not follow, and one of it as a failure, to be drawn.
   [[nodiscard]] std::vector<engine::Violation> FindWarnings() const;
+  [[nodiscard]] Failure Drawn(const engine::Violation& warning) const;
 
   [[nodiscard]] const engine::RequestStep& request() const { return request_; }
   [[nodiscard]] const engine::Legality& legality() const { return exchange_.legality; }
@@ -76,13 +80,14 @@ class ReplyJudge {
   [[nodiscard]] std::optional<Failure> FindFalseClaim() const;
   void ForgetHoles() const;
   [[nodiscard]] std::optional<Failure> FailureWithoutBars() const;
+  void Draw(Failure& failure) const;
 
   engine::RequestStep request_;
   engine::Exchange exchange_;
   Ticket ticket_ = 0;
   ConcurrentModel* model_ = nullptr;
-  std::optional<Failure> wrong_data_;              // Counts only when no error comes after it, as does the next.
-  std::optional<engine::Violation> beside_write_;  // What no write explains, and a write in flight excuses.
+  std::optional<Failure> wrong_data_;    // Counts only when no error comes after it, as does the next.
+  std::optional<Failure> beside_write_;  // What no write explains, and a write in flight excuses.
 };
 
 }  // namespace nbdspec::fuzz

@@ -310,6 +310,22 @@ LiveServer::OrStop LiveServer::TakeReplies(Lane& lane) {
              : std::unexpected(Stop{.failure = FailureOf(FindingKind::kBrokenRule, rule, "a reply", undecodable)});
 }
 
+// Notes what the complete answer does against advice. Each kind is drawn once only: that costs as much as the script.
+void LiveServer::Warn(const Slot& slot) {
+  for (engine::Violation& violation : slot.judge.FindWarnings()) {
+    Warning& warning = result_.warnings[std::string(violation.requirement)];
+    if (++warning.count > 1) {
+      continue;
+    }
+    if (warned_of_.emplace(violation.requirement).second) {
+      warning.picture = PictureOf(Passed(), slot.cookie, slot.judge.Drawn(violation));
+    }
+    warning.step = Print(slot.judge.request());
+    warning.expected = std::move(violation.expected);
+    warning.saw = std::move(violation.saw);
+  }
+}
+
 LiveServer::OrStop LiveServer::TakeReply(Lane& lane, const ReplyView& reply) {
   Slot* const slot = lane.Find(reply.cookie);
   if (slot == nullptr) {
@@ -321,14 +337,7 @@ LiveServer::OrStop LiveServer::TakeReply(Lane& lane, const ReplyView& reply) {
     const std::size_t chunks = judge.answer().chunks().size();
     return chunks >= kChunksJudgedFirst && std::has_single_bit(chunks) ? JudgeUnfinished(*slot) : OrStop();
   }
-  for (engine::Violation& violation : judge.FindWarnings()) {
-    Warning& warning = result_.warnings[std::string(violation.requirement)];
-    if (++warning.count == 1) {
-      warning.step = Print(judge.request());
-      warning.expected = std::move(violation.expected);
-      warning.saw = std::move(violation.saw);
-    }
-  }
+  Warn(*slot);
   --lane.in_flight;  // Also when this ends the run: then Drain does not wait for it.
   const bool is_of_script = slot->step < script_->steps.size();  // And not AskOnceMore's, whose data is not the point.
   if (auto failure = judge.FindFailure(); failure && (is_of_script || failure->kind != FindingKind::kWrongData)) {
@@ -500,6 +509,20 @@ std::string LiveServer::NameOf(const Finding& finding) const {
   return options_.absent_bugs.contains(name) ? "" : std::move(name);
 }
 
+// On all connections, in order.
+std::vector<reports::Message> LiveServer::Passed() const {
+  LiveConnection::Lines lines;
+  for (const Lane& lane : lanes_) {
+    lines.merge(lane.connection->Transcript());
+  }
+  std::vector<reports::Message> messages;
+  for (auto& [order, message] : lines) {
+    messages.push_back(std::move(message));
+    messages.back().line = messages.size();
+  }
+  return messages;
+}
+
 Finding LiveServer::FindingFrom(const Stop& stop) const {
   const engine::Violation& violation = stop.failure->violation;
   Finding finding{.kind = stop.failure->kind,
@@ -514,17 +537,11 @@ Finding LiveServer::FindingFrom(const Stop& stop) const {
                   .server_stderr = peer_->StandardError(),
                   .target = target_.Describe(),
                   .target_words = target_.CommandLine()};
-  LiveConnection::Lines lines;
   for (const Lane& lane : lanes_) {
     finding.connections.push_back(lane.connection->Record());
-    lines.merge(lane.connection->Transcript());
   }
-  std::vector<reports::Message> messages;
-  for (auto& [order, message] : lines) {
-    finding.transcript.push_back(TranscriptLine(message));
-    messages.push_back(std::move(message));
-    messages.back().line = messages.size();
-  }
+  std::vector<reports::Message> messages = Passed();
+  std::ranges::transform(messages, std::back_inserter(finding.transcript), TranscriptLine);
   finding.picture = PictureOf(std::move(messages), stop.cookie, *stop.failure);
   finding.transcript.push_back("-- expected " + finding.expected + "; saw " + finding.saw);
   for (const std::string& line : finding.timeline) {

@@ -60,6 +60,7 @@ struct Warning {
   std::uint64_t script_number = 0;
   std::string expected = {};
   std::string saw = {};
+  FindingPicture picture = {};  // Of the first of a server.
 };
 using Warnings = std::map<std::string, Warning, std::less<>>;  // By requirement.
 
@@ -176,6 +177,8 @@ class LiveServer {
   std::expected<bool, Stop> TakeWhatHasCome();
   [[nodiscard]] OrStop JudgeRest() const;
   void Drain();
+  void Warn(const Slot& slot);
+  [[nodiscard]] std::vector<reports::Message> Passed() const;
   [[nodiscard]] Finding FindingFrom(const Stop& stop) const;
   [[nodiscard]] std::string NameOf(const Finding& finding) const;
 
@@ -189,7 +192,8 @@ class LiveServer {
   std::vector<engine::OptionStep> haggling_;  // Of the lanes.
   std::vector<Lane> lanes_;
   std::set<std::string> known_seen_;
-  std::uint64_t clock_ = 0;  // Of transcripts.
+  std::set<std::string> warned_of_;  // Requirements of warnings that were drawn.
+  std::uint64_t clock_ = 0;          // Of transcripts.
   std::uint64_t request_count_ = 0;
   std::uint64_t disc_cookie_ = 0;           // Once DISC was sent.
   const engine::Script* script_ = nullptr;  // While it runs,

@@ -32,20 +32,24 @@ FindingPicture PictureOf(std::vector<reports::Message> messages, std::optional<s
   constexpr std::size_t kMessagesMax = 24;
   const std::string wanted = cookie ? engine::HexText(*cookie) : "";
   std::string asked;
-  bool is_answered = false;
+  std::int32_t answers = 0;  // Messages, since what asked for them: the first of all may not be there any more.
   for (Message& message : messages) {
     if (cookie && HasCookie(message, wanted)) {
       const bool is_sent = message.from == Message::From::kClient;
-      message.part = is_sent ? Message::Part::kAsked : Message::Part::kJudged;
+      const bool is_another = !asked.empty() && failure.chunk >= 0 && failure.chunk != answers;
+      message.part = is_sent ? Message::Part::kAsked : is_another ? Message::Part::kNone : Message::Part::kJudged;
       asked = is_sent ? message.text : asked;
-      is_answered = is_answered || !is_sent;
+      answers += is_sent ? 0 : 1;
     }
   }
+  const bool is_answered =
+      std::ranges::any_of(messages, [](const Message& each) { return each.part == Message::Part::kJudged; });
   for (Message& message : messages) {
     if (!is_answered && message.part == Message::Part::kAsked) {
       message.part = Message::Part::kJudged;  // That no answer came.
     } else if (message.part == Message::Part::kJudged) {
-      MarkFields(message, asked, failure.violation.saw, failure.kind == FindingKind::kFalseClaim);
+      MarkFields(message, asked, failure.violation.saw,
+                 failure.kind == FindingKind::kFalseClaim || failure.descriptor >= 0);
     }
   }
   std::vector<Message::Part> parts;
