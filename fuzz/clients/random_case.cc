@@ -25,12 +25,16 @@ using engine::kMiB;
 using engine::oddities::AllOddities;
 using engine::oddities::Oddity;
 
-// Of an export for commands that name no file: they may name ranges.
-constexpr std::uint64_t kVisitedBytesMin = 2 * kMiB;
 constexpr std::size_t kOdditiesMax = 4;
 constexpr std::uint64_t kStepsMax = 12;
 constexpr std::uint64_t kTinyBytes = 8 * kKiB;     // Of exports that may come byte by byte,
 constexpr std::uint64_t kSmallBytes = 128 * kKiB;  // and in small pieces, or slowly.
+
+// Commands that name no file may name ranges; and how a map says that there is nothing is nowhere said.
+std::uint64_t LeastBytes(conformance::ClientTasks tasks) {
+  constexpr std::uint64_t kVisited = 2 * kMiB;
+  return tasks == ClientTask::kVisits ? kVisited : (tasks & ClientTask::kMaps) != 0 ? 1 : 0;
+}
 
 std::uint64_t RoundUp(std::uint64_t number, std::uint64_t align) { return (number + align - 1) / align * align; }
 
@@ -110,9 +114,9 @@ class Maker {
       size = size / unit * unit + (OneIn(4) ? OneOf({1, 511, 513, unit - 1}) : 0);
     }
     if (limits_.tasks == ClientTask::kVisits) {
-      size = kVisitedBytesMin + size / (4 * kKiB) * (4 * kKiB);
+      size = LeastBytes(limits_.tasks) + size / (4 * kKiB) * (4 * kKiB);
     }
-    return RoundUp(OneIn(100) ? size : std::max<std::uint64_t>(size, 1), limits_.align);
+    return RoundUp(std::max(size, OneIn(100) ? LeastBytes(limits_.tasks) : 1), limits_.align);
   }
 
   std::uint64_t Edge(std::uint64_t size) {
@@ -175,7 +179,7 @@ class Maker {
 ClientCase RandomCase(std::uint64_t seed, const CaseLimits& limits) { return Maker(seed, limits).Make(); }
 
 bool KeepsTo(const CaseLimits& limits, const ClientCase& met) {
-  const bool has_enough = limits.tasks != ClientTask::kVisits || met.truth.size >= kVisitedBytesMin;
+  const bool has_enough = met.truth.size >= LeastBytes(limits.tasks);
   const auto is_aligned = [&](const engine::Step& step) {
     const auto& add = std::get<AddStep>(step);
     return add.offset % limits.align == 0 && add.length % limits.align == 0 &&
