@@ -15,7 +15,7 @@ ONLY_WITH_LIBFUZZER = select({
     "//conditions:default": ["//fuzz:no_main"],
 })
 
-def cc_fuzz_target(name, comparison):
+def cc_fuzz_target(name, comparison, row):
     """Declares the programs of a fuzz target.
 
     Gives NAME (a libFuzzer binary, with --config=fuzz or libfuzzer), NAME_corpus_test, NAME_seed_corpus
@@ -23,12 +23,12 @@ def cc_fuzz_target(name, comparison):
 
     Args:
       name: ends in _fuzz. The rest is the name in the target's row, and of its folders in corpus/.
-      comparison: the library that defines the row: WireDecodeTarget() for wire_decode_fuzz.
+      comparison: the library that defines the row.
+      row: the function that returns it: WireDecodeTarget for wire_decode_fuzz.
     """
     if not name.endswith("_fuzz"):
         fail("the name of a fuzz target ends in _fuzz: " + name)
     target = name[:-len("_fuzz")]
-    row = "".join([word.capitalize() for word in target.split("_")]) + "Target"
 
     native.genrule(
         name = name + "_row",

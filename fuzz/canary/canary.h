@@ -107,22 +107,8 @@ struct CanaryNotes {
 };
 inline CanaryNotes canary_notes;
 
-// Each is in the file of its name; those of servers are in faulty_server_canaries.cc.
-CanaryTarget BlockStatusExchangeCanaries();
-CanaryTarget BlockStatusReplyCanaries();
-CanaryTarget BoundaryTreeCanaries();
-CanaryTarget CApiCanaries();
-CanaryTarget ExtentMapCanaries();
-CanaryTarget LayerStackCanaries();
-CanaryTarget LibnbdClientCanaries();
-CanaryTarget MetaContextCanaries();
-CanaryTarget ReportInputCanaries();
-CanaryTarget ScriptTextCanaries();
-CanaryTarget ServerSessionCanaries();
-CanaryTarget SessionDecodeCanaries();
-CanaryTarget WireDecodeCanaries();
-
-// All of them, made once.
+// Those of each target that has some: WireDecodeCanaries() is in wire_decode_canaries.cc, those of servers are in
+// faulty_server_canaries.cc. Made once.
 const std::vector<CanaryTarget>& CanaryTargets();
 
 struct Planted {

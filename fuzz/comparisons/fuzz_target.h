@@ -3,7 +3,7 @@
 // the canaries, tools/check and the table in docs/howto/add_a_fuzz_target.md are made of these rows.
 //
 // The row of the target wire_decode is what WireDecodeTarget() returns, beside its comparison, and is listed in
-// fuzz/targets/registry.cc. A row is not a constant there, for a program links its own target only: one replaces
+// fuzz/targets.bzl. A row is not a constant there, for a program links its own target only: one replaces
 // operator new, another needs libnbd, and libFuzzer looks at every counter that is linked.
 
 #pragma once

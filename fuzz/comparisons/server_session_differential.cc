@@ -102,7 +102,7 @@ Found FindMetaContextDisagreement(engine::ByteView bytes, const MakeInterposer& 
 FuzzTarget ServerSessionTarget() {
   return {.name = "server_session",
           .subject = "the reference server, by any bytes",
-          .against = "a judge of each answer",
+          .against = "the same judge",
           .inputs = {.fresh = FreshSessionInput},
           .find_in_bytes = [](engine::ByteView input) { return FindServerSessionDisagreement(input); },
           .dictionary = "nbd.dict",
@@ -112,7 +112,7 @@ FuzzTarget ServerSessionTarget() {
 FuzzTarget MetaContextTarget() {
   return {.name = "meta_context",
           .subject = "option haggling with it, in any order",
-          .against = "the same judge",
+          .against = "a judge of each answer",
           .inputs = {.bytes_max = 64},
           .find_in_bytes = [](engine::ByteView input) { return FindMetaContextDisagreement(input); }};
 }

@@ -5,28 +5,14 @@
 
 #include <algorithm>
 
-#include "fuzz/comparisons/block_status_differential.h"
-#include "fuzz/comparisons/c_api_differential.h"
-#include "fuzz/comparisons/extent_map_differential.h"
-#include "fuzz/comparisons/layer_stack_differential.h"
-#include "fuzz/comparisons/report_input_differential.h"
-#include "fuzz/comparisons/script_differential.h"
-#include "fuzz/comparisons/server_session_differential.h"
-#include "fuzz/comparisons/session_decode_differential.h"
-#include "fuzz/comparisons/wire_decode_differential.h"
-#include "fuzz/exchange/block_status_exchange.h"
-#include "fuzz/libnbd/libnbd_client_differential.h"
 #include "fuzz/nbdkit/nbdkit_case.h"
 
 namespace nbdspec::fuzz {
 
+std::vector<FuzzTarget> FuzzTargetRows();  // Of a file that is made of FUZZ_TARGETS (fuzz/targets.bzl).
+
 const std::vector<FuzzTarget>& FuzzTargets() {
-  static const std::vector<FuzzTarget> targets = {
-      ExtentMapTarget(),   BoundaryTreeTarget(),     CApiTarget(),          LayerStackTarget(),
-      WireDecodeTarget(),  BlockStatusReplyTarget(), ServerSessionTarget(), BlockStatusExchangeTarget(),
-      MetaContextTarget(), LibnbdClientTarget(),     SessionDecodeTarget(), ScriptShrinkTarget(),
-      ScriptTextTarget(),  ReportInputTarget(),
-  };
+  static const std::vector<FuzzTarget> targets = FuzzTargetRows();
   return targets;
 }
 
