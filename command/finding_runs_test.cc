@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <string>
+#include <vector>
 
 #include "engine/spec/ids.h"
 
@@ -58,6 +59,19 @@ TEST(FindingRuns, WhatWasDrawnOfAFindingIsShown) {
   fuzz::DiffReport diff;
   diff.differences.push_back({.picture = finding.picture});
   EXPECT_EQ(RunOf(diff, "a", "b", {}).outcomes.front().evidence.bars.size(), 1U);
+}
+
+TEST(FindingRuns, AWarningIsDrawnAndNamesWhoIsKnownForIt) {
+  fuzz::Warning warning{.count = 2, .step = "read 0 +512", .expected = "x", .saw = "y"};
+  warning.picture = {.messages = {{.line = 2, .from = From::kServer, .name = "simple reply"}},
+                     .bars = {{.who = "asked", .stretches = {{.begin = 0, .end = 512}}}}};
+  std::vector<reports::Outcome> outcomes;
+  AddWarnings({{std::string(spec::kErrorInapplicableFlag), warning}}, "A.", outcomes);
+  ASSERT_EQ(outcomes.size(), 1U);
+  EXPECT_EQ(outcomes[0].verdict, reports::Verdict::kWarn);
+  EXPECT_EQ(outcomes[0].evidence.messages.size(), 1U);
+  EXPECT_EQ(outcomes[0].evidence.bars.size(), 1U);
+  EXPECT_TRUE(outcomes[0].stock.starts_with("of its clause: nbd-server warns")) << outcomes[0].stock;
 }
 
 TEST(FindingRuns, ABugThatIsPublicIsExpected) {

@@ -128,6 +128,9 @@ TEST(Severity, AdviceThatIsNotFollowedIsAWarningWithAnExampleAndNoFinding) {
     const Warning& warning = report.warnings.find(advice.requirement)->second;
     EXPECT_GT(warning.count, 0U);
     EXPECT_FALSE(warning.step.empty() || warning.expected.empty() || warning.saw.empty()) << advice.requirement;
+    EXPECT_TRUE(std::ranges::any_of(warning.picture.messages, [](const reports::Message& message) {
+      return message.part == reports::Message::Part::kJudged;
+    })) << advice.requirement;
   }
 }
 
