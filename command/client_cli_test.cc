@@ -89,11 +89,78 @@ TEST(Client, ThatCannotBeRunIsASentence) {
   EXPECT_EQ(Nbdspec("client reference no.such.check").exit, 2);
 }
 
-TEST(Client, ThatHangsIsStopped) {
-  const Result hangs = Nbdspec("client --run 'nbdsh-that-hangs {uri}' --case-timeout 1 baseline.notls.client");
-  EXPECT_NE(hangs.exit, 0) << hangs.output;
-  const Result sleeps = Nbdspec("client --run 'sleep 60 {uri}' --case-timeout 0.3 baseline.notls.client");
-  EXPECT_NE(sleeps.exit, 0) << sleeps.output;
+// Each ends in a verdict, and nothing of it is left.
+TEST(Client, ThatDoesNotEndWellEndsInAVerdict) {
+  struct Bad {
+    std::string script;  // $1 is the port.
+    std::string saw;
+  };
+  const std::string hung = "the client did not end in its time";
+  const std::string script = FileFor("bad_client.sh");
+  for (const auto& [text, saw] : {
+           Bad{"exec -a $0 sleep 60", hung},
+           Bad{"trap '' TERM INT HUP; while :; do sleep 1; done", hung},
+           Bad{"setsid bash -c \"exec -a $0 sleep 60\" & sleep 60", hung},
+           Bad{"yes", hung},                                                       // Floods us with words,
+           Bad{"cat /dev/zero >/dev/tcp/127.0.0.1/$1; sleep 60", hung},            // with bytes that are no messages,
+           Bad{"while :; do : 2>/dev/null 4<>/dev/tcp/127.0.0.1/$1; done", hung},  // with connections.
+           Bad{"kill -SEGV $$", "killed by SIGSEGV"},
+       }) {
+    Write(script, ": 3<>/dev/tcp/127.0.0.1/$1\n" + text + "\n");
+    const Result result = Nbdspec("client --run 'bash " + script + " {port}' --case-timeout 0.5 baseline.notls.client");
+    EXPECT_EQ(result.exit, 1) << text << result.output;
+    EXPECT_TRUE(result.Says(saw)) << text << result.output;
+    EXPECT_EQ(ProcessesWith(script), "") << text;
+  }
+}
+
+// A client without a library, by --run alone: docs/howto/check_a_client.md has it as its example.
+TEST(Client, InPythonIsRight) {
+  const std::string client = "python3 command/testdata/small_client.py";
+  const Result result = Nbdspec("client --run '" + client + " get {socket} {export} {output}' --run '" + client +
+                                " put {socket} {export} {input}' baseline handshake transmission disc '!*/*'");
+  EXPECT_EQ(result.exit, 0) << result.output;
+  EXPECT_TRUE(Nbdspec("client --run '" + client + " get {socket} {export} {output}'" + kFew).Says("2 pass"));
+}
+
+TEST(Client, IsALineOfAMatrix) {
+  const std::string list = FileFor("clients.txt");
+  Write(list, "reference:  client reference\ncopies: client --run 'nbdcopy {uri} {output}'\n");
+  const std::string json = FileFor("clients.json");
+  const Result grid = Nbdspec("matrix " + list + kFew + "--json " + json);
+  EXPECT_EQ(grid.exit, 0) << grid.output;
+  EXPECT_TRUE(grid.Says("2 targets")) << grid.output;
+  EXPECT_EQ(nlohmann::json::parse(Contents(json))["targets"].size(), 2U);
+  Write(list, "nobody: client no-such-client\n");
+  EXPECT_EQ(Nbdspec("matrix " + list).exit, 2);
+}
+
+// Somebody starts clients by hand, until an interruption says that there are no more.
+TEST(Client, ThatIsStartedByHandIsJudgedByItsWire) {
+  const std::string log = FileFor("listen.log");
+  const std::string script = FileFor("by_hand.sh");
+  Write(script, R"sh(log=$1
+    command/nbdspec client --listen --tcp 'baseline.*.client' '!*/*' --json "$log.json" >"$log" 2>&1 & p=$!
+    uri() { sed -n "s/^.*\b$1\. .*start the client on \([^ ]*\) .*$/\1/p" "$log"; }
+    for n in 1 2 3 4; do
+      until [ -n "$(uri $n)" ]; do kill -0 $p || exit 9; sleep 0.05; done
+      [ $n = 4 ] || nbdinfo "$(uri $n)" >/dev/null
+    done
+    kill -INT $p; wait $p)sh");
+  const Result result = Shell("bash " + script + " " + log);
+  const std::string said = Contents(log);
+  EXPECT_EQ(result.exit, 0) << said;
+  const auto outcomes = nlohmann::json::parse(Contents(log + ".json"))["outcomes"];
+  int passed = 0;
+  int skipped = 0;
+  for (const auto& outcome : outcomes) {
+    passed += outcome["verdict"] == "pass" ? 1 : 0;
+    skipped += outcome["verdict"] == "skip" ? 1 : 0;
+    EXPECT_NE(outcome["verdict"], "fail") << outcome.dump();
+  }
+  EXPECT_GT(passed, 0) << said;   // Rules of the wire.
+  EXPECT_GT(skipped, 0) << said;  // What was not played.
+  EXPECT_EQ(Nbdspec("client --listen nbdcopy").exit, 2);
 }
 
 }  // namespace

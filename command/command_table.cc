@@ -44,10 +44,14 @@ constexpr char kCheckFooter[] =
     "  nbdspec check --tls --spawn 'my-server --socket {socket} --tls-certificates {certs} {image}'";
 
 constexpr char kClientFooter[] =
-    "CLIENT is one that nbdspec knows by name (nbdinfo, nbdcopy, nbdsh, qemu-img, qemu-io, nbdkit-nbd, fio, "
-    "nbd-client,\n"
-    "reference), or --run, which may be given more than once: a command for each thing that the client does. For each\n"
-    "scenario nbdspec serves an export to each command, and judges what it sends, how it exits, and the bytes.\n"
+    "CLIENT is one that nbdspec knows by name (nbdinfo, nbdcopy, nbdsh, nbdfuse, qemu-img, qemu-io, qemu-nbd, "
+    "nbdkit-nbd,\n"
+    "fio, nbd-client, reference; NAME@SUITE of another Debian release, unpacked by tools/other_debian), or --run, "
+    "which\n"
+    "may be given more than once: a command for each thing that the client does. For each scenario nbdspec serves an\n"
+    "export to each command, and judges what it sends, how it exits, and the bytes. With --listen you start the "
+    "client,\n"
+    "and what it sends is judged.\n"
     "SELECT is a check's id, its beginning, a glob, or !any-of-these to leave out.\n\n"
     "In the command of --run, which no shell sees, these are replaced:\n"
     "  {uri}     the NBD URI of the export; or in its place\n"
@@ -61,7 +65,8 @@ constexpr char kClientFooter[] =
     "The environment has NBDSPEC_SCENARIO, the scenario's name. Exit status 89 says: cannot do this.\n\n"
     "  nbdspec client nbdcopy --expected nbdcopy\n"
     "  nbdspec client --run 'my-client --get {uri} {output}' --run 'my-client --put {uri} {input}'\n"
-    "  nbdspec client qemu-img structured";
+    "  nbdspec client qemu-img structured\n"
+    "  nbdspec client --listen --tcp baseline.notls.client";
 
 constexpr char kFuzzFooter[] =
     "TARGET is as for check. Fuzzing overwrites its export, so a URI needs --allow-write. Each finding is a "
@@ -122,6 +127,9 @@ constexpr char kMatrixFooter[] =
     "  mine:      --spawn 'my-server --socket {socket} {image}' --expected my.expected\n"
     "  inside:    --spawn 'my-server --socket {socket} --tls-certificates {certs} {image}' --tls\n"
     "  far away:  nbd://storage.example.org/disk '!*gigabytes*'\n\n"
+    "A line that goes on with `client` is what `nbdspec client` is asked for:\n\n"
+    "  nbdcopy:   client nbdcopy\n"
+    "  backup:    client --run 'my-backup {uri} {output}'\n\n"
     "The trouble of one server does not keep the others from being checked. SELECT is as for check, for all of them.\n"
     "Exit codes: that of check which matters most: 5, 1, 3, 4, 0; 2 for a FILE that is not understood.\n\n"
     "  nbdspec matrix servers.txt --html matrix.html --markdown \"$GITHUB_STEP_SUMMARY\"\n"
@@ -196,9 +204,10 @@ std::span<const CommandRow> Commands() {
        .usage = "[CLIENT] [SELECT...]",
        .words_max = kUnlimited,
        .run = ClientCommand,
+       .defaults = {.worker_count = 4},  // Clients want processors, and not to wait.
        .footer = kClientFooter},
       {.name = "matrix",
-       .summary = "Check every server of a list: one grid",
+       .summary = "Check every server, or every client, of a list: one grid",
        .words = "words",
        .usage = "FILE [SELECT...]",
        .words_min = 1,
@@ -323,6 +332,8 @@ std::span<const OptionRow> AllOptions() {
        &Options::client_commands, "COMMAND"},
       {"--client", " replay ", "Replay clients' findings with this client, by its name, instead of the recorded one",
        &Options::client_name, "CLIENT"},
+      {"--listen", " client ", "Wait for a client that you start by hand, once for each scenario, until Ctrl-C",
+       &Options::listen},
       {"--tcp", " client fuzz-client ", "{uri} is of TCP, and not of a unix socket", &Options::tcp},
       {"--tls", " client ", "The client of --run has TLS: it is to use it in the scenarios that want it",
        &Options::tls},

@@ -35,6 +35,7 @@ struct Options {
   std::string spawn = {};
   std::string export_name = {};
   std::vector<std::string> client_commands = {};
+  bool listen = false;
   bool tcp = false;
   std::string client_name = {};  // Of replay, as is the next.
   std::string target = {};       // Of replay and shrink, in place of the recorded one.

@@ -144,7 +144,7 @@ TEST(Matrix, AListThatIsNotUnderstoodNamesItsLine) {
            Wrong{"a: reference --no-such-flag\n", ":1: The following argument was not expected"},
            Wrong{"a: --spawn 'true'\n", ":1: The command \"true\" has no {socket}"},
            Wrong{"a: reference\na: nbdkit\n", ":2: \"a\" stands above already"},
-           Wrong{"a: reference --json x\n", ":1: reports are of all servers"},
+           Wrong{"a: reference --json x\n", ":1: reports are of all lines"},
            Wrong{"a: reference 'x\n", ":1: "},
        }) {
     const Result result = Matrix(text);

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `nbdspec matrix`: every check on every server of a list.
+// `nbdspec matrix`: every check on every server, or every client, of a list.
 
 #include <fmt/format.h>
 
@@ -11,11 +11,13 @@
 #include <optional>
 #include <sstream>
 #include <thread>
+#include <variant>
 
 #include "command/command_line.h"
 #include "command/command_table.h"
 #include "command/output.h"
 #include "command/planned_check.h"
+#include "command/planned_client.h"
 #include "command/progress.h"
 #include "command/report_files.h"
 #include "command/servers.h"
@@ -37,7 +39,7 @@ constexpr std::size_t kListBytesMax = 1 << 20;
 // A line of the list: "my server: --spawn 'srv --socket {socket}' --expected my.list".
 struct Line {
   std::string name;
-  PlannedCheck check;
+  std::variant<PlannedCheck, PlannedClient> planned;
 };
 
 std::string_view Trimmed(std::string_view text) {
@@ -46,24 +48,38 @@ std::string_view Trimmed(std::string_view text) {
   return text.substr(0, text.find_last_not_of(kBlanks) + 1);
 }
 
+// What the words of a line ask for.
+std::expected<std::variant<PlannedCheck, PlannedClient>, Trouble> Plan(std::vector<std::string> words) {
+  const bool is_client = words.front() == "client";
+  if (is_client) {
+    words.erase(words.begin());
+  }
+  NBDSPEC_ASSIGN_OR_RETURN(options, ReadOptions(is_client ? "client" : "check", words));
+  if (AsksForFiles(options) || !options.ndjson_file.empty() || !options.again.empty() || options.listen) {
+    return std::unexpected(Trouble{
+        "reports are of all lines: give their options to `nbdspec matrix`, and leave out --again and --listen"});
+  }
+  const auto given = [](auto planned) -> std::expected<std::variant<PlannedCheck, PlannedClient>, Trouble> {
+    if (!planned) {
+      return std::unexpected(Trouble{planned.error().sentence});
+    }
+    return *std::move(planned);
+  };
+  return is_client ? given(PlanClient(options)) : given(PlanCheck(options));
+}
+
 // What `text` asks for, and the words of `select` behind it.
 std::expected<Line, Trouble> ReadLine(std::string_view text, const std::vector<std::string>& select) {
   const std::size_t colon = text.find(": ");
   if (colon == std::string_view::npos || colon == 0) {
-    return std::unexpected(Trouble{"a line is a name, a colon, and the words of a `nbdspec check`: \"disk: nbdkit\""});
+    return std::unexpected(Trouble{
+        "a line is a name, a colon, and the words of a `nbdspec check`, or client and those of a `nbdspec client`: "
+        "\"disk: nbdkit\""});
   }
   NBDSPEC_ASSIGN_OR_RETURN(words, conformance::SplitCommand(text.substr(colon + 2)));
   words.insert(words.end(), select.begin(), select.end());
-  NBDSPEC_ASSIGN_OR_RETURN(options, ReadOptions("check", words));
-  if (AsksForFiles(options) || !options.ndjson_file.empty() || !options.again.empty()) {
-    return std::unexpected(
-        Trouble{"reports are of all servers: give their options to `nbdspec matrix`, and leave out --again"});
-  }
-  auto planned = PlanCheck(options);
-  if (!planned) {
-    return std::unexpected(Trouble{planned.error().sentence});
-  }
-  return Line{.name = std::string(Trimmed(text.substr(0, colon))), .check = *std::move(planned)};
+  NBDSPEC_ASSIGN_OR_RETURN(planned, Plan(std::move(words)));
+  return Line{.name = std::string(Trimmed(text.substr(0, colon))), .planned = std::move(planned)};
 }
 
 std::expected<std::vector<Line>, Trouble> ReadLines(const std::string& file, const std::vector<std::string>& select) {
@@ -87,7 +103,7 @@ std::expected<std::vector<Line>, Trouble> ReadLines(const std::string& file, con
     lines.push_back(*std::move(read));
   }
   if (lines.empty()) {
-    return std::unexpected(Trouble{fmt::format("{} names no server", engine::Quoted(file, 200))});
+    return std::unexpected(Trouble{fmt::format("{} names no server and no client", engine::Quoted(file, 200))});
   }
   return lines;
 }
@@ -98,8 +114,12 @@ class MatrixRunner {
   MatrixRunner(std::vector<Line> lines, const Options& options) : lines_(std::move(lines)), options_(options) {
     std::size_t check_count = 0;
     for (const Line& line : lines_) {
-      matrix_.runs.push_back({.name = line.name, .run = line.check.Begun()});
-      check_count += line.check.checks.size();
+      std::visit(
+          [&](const auto& planned) {
+            matrix_.runs.push_back({.name = line.name, .run = planned.Begun()});
+            check_count += planned.checks.size();
+          },
+          line.planned);
     }
     progress_.emplace(check_count, shown_, start_);
   }
@@ -125,9 +145,12 @@ class MatrixRunner {
  private:
   void Work() {
     for (std::size_t i = next_++; i < lines_.size() && !Interrupted(); i = next_++) {
-      PlannedCheck& check = lines_[i].check;
-      check.run.on_outcome = [&](const reports::Outcome& outcome) { Note(lines_[i].name + ": " + outcome.id); };
-      reports::Run run = check.Run();
+      reports::Run run = std::visit(
+          [&](auto& planned) {
+            planned.run.on_outcome = [&](const reports::Outcome& outcome) { Note(lines_[i].name + ": " + outcome.id); };
+            return planned.Run();
+          },
+          lines_[i].planned);
       const std::lock_guard lock(mutex_);
       matrix_.runs[i].run = std::move(run);
       (void)Write(/*is_finished=*/false);  // What cannot be written now is said at the end.

@@ -15,6 +15,8 @@ namespace {
 using engine::Record;
 using engine::Ruling;
 
+constexpr std::string_view kByHand = "nbdspec did not start the client, and does not know how it ended";
+
 }  // namespace
 
 bool ClientPlay::was_met() const {
@@ -59,7 +61,9 @@ ClientJudgement JudgeCopesAt(const Performance& performance, ClientTasks tasks) 
     if ((play.tasks & tasks) == 0) {
       continue;
     }
-    if (play.cannot()) {
+    if (play.run.is_by_hand) {
+      why = kByHand;
+    } else if (play.cannot()) {
       why = fmt::format("it says that it cannot do this (exit status {})", ClientPlay::kCannotStatus);
     } else if ((is_changed && !play.was_met()) || (may_fail && !play.succeeded()) || play.run.records.empty()) {
       continue;
@@ -82,6 +86,9 @@ ClientJudgement JudgeNotices(const Performance& performance) {
   for (std::size_t i = 0; i < performance.plays.size(); ++i) {
     const ClientPlay& play = performance.plays[i];
     const bool may_succeed = (play.tasks & (performance.scenario->may_fail | ClientTask::kVisits)) != 0;
+    if (play.run.is_by_hand) {
+      return {.judgement = NotApplicable(std::string(kByHand))};
+    }
     if (play.cannot() || (is_changed && !play.was_met()) || play.run.records.empty()) {
       continue;
     }

@@ -192,7 +192,7 @@ class Runner {
       }
       const ClientJudgement judged = checks_[i].judge(*first);
       reports::Outcome outcome = OutcomeFor(checks_[i], *first, judged);
-      if (judged.judgement.is_broken()) {
+      if (judged.judgement.is_broken() && options_.plays_again) {
         if (!again) {
           auto second = Play(scenario, ways_, options_.time);
           if (!second) {

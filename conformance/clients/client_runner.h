@@ -20,6 +20,7 @@ struct ClientRunOptions {
   int worker_count = 1;                    // In [1, 64]. Each plays one scenario.
   std::chrono::milliseconds time{10'000};  // Of one run of a command; then it is stopped.
   std::chrono::milliseconds deadline{0};   // For the whole run; 0 for none.
+  bool plays_again = true;                 // What did not hold.
   std::string version = {};
   std::string client_words = {};  // What names it on a command line.
   std::string description = {};

@@ -49,6 +49,37 @@ class CommandWay final : public ClientWay {
   CommandTraits traits_;
 };
 
+class HandWay final : public ClientWay {
+ public:
+  HandWay(ClientListener listener, bool has_tls, ByHand by_hand)
+      : listener_(std::move(listener)), has_tls_(has_tls), by_hand_(std::move(by_hand)) {}
+
+  [[nodiscard]] ClientTasks tasks() const override { return ClientTask::kVisits; }
+  [[nodiscard]] const std::string& text() const override { return text_; }
+  [[nodiscard]] bool CanPlay(const Scenario& scenario) const override { return has_tls_ || !scenario.tls.is_wanted; }
+
+  std::expected<ClientRun, Trouble> Run(const Scenario& scenario, const ServedExport& served,
+                                        std::chrono::milliseconds /*time*/) override {
+    if (by_hand_.is_stopped()) {
+      *by_hand_.is_over = true;
+      return ClientRun{.ended = "was not started", .is_by_hand = true};
+    }
+    return listener_.Meet(
+        served.serving(),
+        {.scenario = scenario.name,
+         .export_name = scenario.export_name,
+         .tls = scenario.tls.is_wanted,
+         .pace = scenario.pace},
+        [&](const std::string& uri) { by_hand_.on_ready(scenario, uri); }, by_hand_.is_stopped);
+  }
+
+ private:
+  std::string text_ = "a client that is started by hand";
+  ClientListener listener_;
+  bool has_tls_;
+  ByHand by_hand_;
+};
+
 // Where `made` is not `due`; empty where they are equal.
 std::string FindDifference(const Bytes& made, const Bytes& due, std::string_view what) {
   const auto [here, there] = std::ranges::mismatch(made, due);
@@ -115,6 +146,10 @@ std::unique_ptr<ClientWay> WayOf(ClientCommand command, const CommandTraits& tra
   return std::make_unique<CommandWay>(std::move(command), traits);
 }
 
+std::unique_ptr<ClientWay> WayByHand(ClientListener listener, bool has_tls, ByHand by_hand) {
+  return std::make_unique<HandWay>(std::move(listener), has_tls, std::move(by_hand));
+}
+
 std::expected<ClientPlay, Trouble> PlayWay(const Scenario& scenario, ClientWay& way, std::chrono::milliseconds time) {
   ServedExport served(scenario);
   NBDSPEC_ASSIGN_OR_RETURN(run, way.Run(scenario, served, time));
@@ -132,6 +167,7 @@ std::expected<Performance, Trouble> Play(const Scenario& scenario, const ClientW
   for (const auto& way : ways) {
     if (way->CanPlay(scenario)) {
       NBDSPEC_ASSIGN_OR_RETURN(play, PlayWay(scenario, *way, time));
+      play.run.output.reset();  // It is judged, and would wait for the others: memory makes each start of one slower.
       performance.plays.push_back(std::move(play));
     }
   }

@@ -3,14 +3,17 @@
 
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <expected>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
 
 #include "conformance/clients/client_check.h"
 #include "conformance/clients/scenario.h"
+#include "conformance/peer/clients/client_listener.h"
 #include "conformance/peer/clients/client_process.h"
 #include "engine/base/error.h"
 #include "engine/client/client.h"
@@ -40,6 +43,15 @@ std::unique_ptr<ClientWay> WayOf(ClientCommand command, const CommandTraits& tra
 
 // The reference client, in its ways: it copies out, copies in, maps, and visits. No sockets, no waiting.
 ClientWays ReferenceClientWays(const engine::ClientConduct& conduct = {});
+
+// A client that somebody starts by hand, wherever `listener` meets it: its wire is judged, and nothing else.
+struct ByHand {
+  // Each scenario, once the client may connect to `uri`.
+  std::function<void(const Scenario& scenario, const std::string& uri)> on_ready = {};
+  std::function<bool()> is_stopped = {};  // Whether who starts the clients has no more of them.
+  std::atomic<bool>* is_over = nullptr;   // Set when a scenario would begin, and it is stopped.
+};
+std::unique_ptr<ClientWay> WayByHand(ClientListener listener, bool has_tls, ByHand by_hand);
 
 // One run of `way`, which can play `scenario`, on an export of its own: judged in its bytes and by the rules of
 // engine/conduct. Errors: it cannot be run at all.

@@ -243,7 +243,7 @@ ClientJudgement JudgeLists(const Performance& performance) {
   ClientJudgement judgement{.judgement = NotApplicable("no command of the client's lists exports")};
   for (std::size_t i = 0; i < performance.plays.size(); ++i) {
     const ClientPlay& play = performance.plays[i];
-    for (std::size_t c = 0; c < play.run.records.size(); ++c) {
+    for (std::size_t c = 0; c < play.run.records.size() && !play.run.is_by_hand; ++c) {
       const auto sent =
           FindSent<Option>(play.run.records[c], 0, [](const Option& option) { return option.option == kList; });
       if (sent && !judgement.judgement.is_broken()) {

@@ -26,10 +26,14 @@ struct ClientOptions {
   bool tls = false;  // It has TLS, and takes nbds URIs or {certs}: the scenarios of TLS are played, too.
 };
 
-// One by name. Errors: there is none of that name.
+// One by name, which may have @SUITE behind it, as servers' (peer/targets/other_debian.h).
+// Errors: there is none of that name, or it is not installed.
 std::expected<ClientUnderTest, engine::Trouble> ClientFromName(std::string_view name,
                                                                const ClientOptions& options = {});
 bool IsClientName(std::string_view name);
+
+// One that somebody starts by hand. Errors: as ClientListener::Make.
+std::expected<ClientUnderTest, engine::Trouble> ClientByHand(const ClientOptions& options, ByHand by_hand);
 
 // By its commands, of which there is at least one. Errors: as ClientCommand::From.
 std::expected<ClientUnderTest, engine::Trouble> ClientFromCommands(const std::vector<std::string>& commands,

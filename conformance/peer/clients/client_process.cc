@@ -10,6 +10,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "conformance/peer/clients/recorded_connections.h"
 #include "conformance/peer/process/process.h"
 #include "conformance/peer/targets/tls_files.h"
 #include "conformance/peer/targets/uri.h"
@@ -23,9 +24,7 @@ namespace {
 using engine::Bytes;
 using engine::Trouble;
 
-constexpr std::size_t kConnectionsMax = 64;
 constexpr std::size_t kMapBytesMax = 16 << 20;
-constexpr std::chrono::milliseconds kDepartureTime{1000};  // For what the client sent before it ended.
 
 struct TaskRow {
   std::string_view placeholder;
@@ -72,13 +71,7 @@ std::expected<void, Trouble> WriteFiles(const ClientCommand& command, const Clie
 // The words of the process: the command with its placeholders filled, in the environment of the scenario.
 std::vector<std::string> WordsFor(const ClientCommand& command, const ClientSetting& setting,
                                   const PrivateDirectory& directory, std::uint16_t port) {
-  std::string uri = UnixUriOf(directory.socket_path(), setting.export_name, setting.tls);
-  if (port != 0) {
-    uri = TcpUriOf(port, setting.export_name, setting.tls);
-  }
-  if (setting.tls) {
-    uri += (uri.contains('?') ? "&" : "?") + ("tls-certificates=" + directory.path());
-  }
+  const std::string uri = ClientUri(directory, port, setting);
   std::vector<std::string> words = {"env", "NBDSPEC_SCENARIO=" + setting.scenario};
   for (std::string word : command.words()) {
     for (const TaskRow& row : kTasks) {
@@ -93,57 +86,18 @@ std::vector<std::string> WordsFor(const ClientCommand& command, const ClientSett
   return words;
 }
 
-// The connections of one client.
-class Connections {
- public:
-  explicit Connections(const Serving& serving) : serving_(serving) {}
-
-  // The server owns what it serves; what was recorded is ours when that goes.
-  std::unique_ptr<ServedConnection> Next() {
-    const std::size_t number = records_.size();
-    records_.emplace_back();
-    was_up_.push_back(false);
-    said_close_.push_back(false);
-    at_once_ = std::max(at_once_, ++open_);
-    return std::make_unique<Noted>(*this, number);
-  }
-
-  [[nodiscard]] std::vector<engine::Record>& records() { return records_; }
-  [[nodiscard]] std::vector<bool>& was_up() { return was_up_; }
-  [[nodiscard]] std::vector<bool>& said_close() { return said_close_; }
-  [[nodiscard]] std::size_t at_once() const { return at_once_; }
-
- private:
-  class Noted final : public ServedConnection {
-   public:
-    Noted(Connections& all, std::size_t number) : all_(all), number_(number), connection_(all.serving_, number) {}
-    void Receive(engine::ByteView bytes) override { connection_.Receive(bytes); }
-    Bytes TakeOutput() override { return connection_.TakeOutput(); }
-    [[nodiscard]] bool closed() const override { return connection_.closed(); }
-    void AllSent() override { connection_.AllSent(); }
-    void Ended(Ending how) override {
-      connection_.Ended(how);
-      --all_.open_;
-      all_.records_[number_] = connection_.record();
-      all_.was_up_[number_] = connection_.was_up();
-      all_.said_close_[number_] = connection_.said_close();
-    }
-
-   private:
-    Connections& all_;
-    std::size_t number_;
-    RecordedConnection connection_;
-  };
-
-  const Serving& serving_;
-  std::vector<engine::Record> records_;
-  std::vector<bool> was_up_;
-  std::vector<bool> said_close_;
-  std::size_t open_ = 0;
-  std::size_t at_once_ = 0;
-};
-
 }  // namespace
+
+std::string ClientUri(const PrivateDirectory& directory, std::uint16_t port, const ClientSetting& setting) {
+  std::string uri = UnixUriOf(directory.socket_path(), setting.export_name, setting.tls);
+  if (port != 0) {
+    uri = TcpUriOf(port, setting.export_name, setting.tls);
+  }
+  if (setting.tls) {
+    uri += (uri.contains('?') ? "&" : "?") + ("tls-certificates=" + directory.path());
+  }
+  return uri;
+}
 
 bool ClientCommand::Contains(std::string_view placeholder) const {
   return std::ranges::any_of(words_, [&](const std::string& word) { return word.contains(placeholder); });
@@ -171,10 +125,11 @@ std::expected<ClientCommand, Trouble> ClientCommand::From(std::string_view comma
 
 std::expected<ClientRun, Trouble> RunClientProcess(const ClientCommand& command, const Serving& serving,
                                                    const ClientSetting& setting) {
-  Connections connections(serving);
-  NBDSPEC_ASSIGN_OR_RETURN(
-      server, SocketServer::Make([&] { return connections.Next(); },
-                                 {.connections_max = kConnectionsMax, .pace = setting.pace, .hears_to_the_end = true}));
+  RecordedConnections connections(serving);
+  NBDSPEC_ASSIGN_OR_RETURN(server, SocketServer::Make([&] { return connections.Next(); },
+                                                      {.connections_max = RecordedConnections::kAtOnceMax,
+                                                       .pace = setting.pace,
+                                                       .hears_to_the_end = true}));
   NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
   const std::string path = directory.path();
   std::uint16_t port = 0;
@@ -196,10 +151,7 @@ std::expected<ClientRun, Trouble> RunClientProcess(const ClientCommand& command,
   process.reset();
   server->Finish(Transport::Clock::now() + kDepartureTime);
   server.reset();
-  run.records = std::move(connections.records());
-  run.was_up = std::move(connections.was_up());
-  run.said_close = std::move(connections.said_close());
-  run.at_once = connections.at_once();
+  connections.GiveTo(run);
   return run;
 }
 

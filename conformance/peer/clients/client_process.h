@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "conformance/peer/clients/recorded_connection.h"
+#include "conformance/peer/process/process.h"
 #include "conformance/peer/socket/socket_server.h"
 #include "conformance/peer/target.h"
 #include "engine/base/bytes.h"
@@ -77,10 +78,15 @@ struct ClientRun {
   std::vector<bool> was_up = {};             // Of each: whether there was TLS,
   std::vector<bool> said_close = {};         // and whether close_notify came.
   std::size_t at_once = 0;                   // Connections that were open at the same time, at most.
+  bool is_by_hand = false;                   // Somebody else started it: how it ended, and what it made, nobody knows.
 
   [[nodiscard]] bool has_hung() const { return ended.empty(); }
-  [[nodiscard]] bool has_crashed() const { return !ended.empty() && !exit_status; }
+  [[nodiscard]] bool has_crashed() const { return !ended.empty() && !exit_status && !is_by_hand; }
 };
+
+// The URI of an export that is served at the socket of `directory`, or at `port` where it is not 0. The directory has
+// the certificates, where there are some.
+std::string ClientUri(const PrivateDirectory& directory, std::uint16_t port, const ClientSetting& setting);
 
 // Serves `serving` to `command` until it ends, or its time is over.
 // Errors: no such command; it cannot be started; no socket. (That it ends badly is data.)

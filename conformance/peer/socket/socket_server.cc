@@ -71,12 +71,13 @@ std::expected<void, Trouble> SocketServer::Listen(const std::string& path) {
   return {};
 }
 
-std::expected<std::uint16_t, Trouble> SocketServer::ListenOnTcp() {
+std::expected<std::uint16_t, Trouble> SocketServer::ListenOnTcp(std::uint16_t port) {
   Silence();
   SocketAddress address{.length = sizeof(sockaddr_in)};
   auto* tcp = reinterpret_cast<sockaddr_in*>(&address.storage);
   tcp->sin_family = AF_INET;
-  tcp->sin_addr.s_addr = htonl(INADDR_LOOPBACK);  // Port 0: the kernel chooses, and nobody else gets it.
+  tcp->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  tcp->sin_port = htons(port);  // 0: the kernel chooses, and nobody else gets it.
   NBDSPEC_RETURN_IF_ERROR(ListenAt(address, "127.0.0.1"));
   const std::lock_guard lock(mutex_);
   NBDSPEC_CHECK(getsockname(listening_.get(), reinterpret_cast<sockaddr*>(&address.storage), &address.length) == 0);
@@ -85,7 +86,9 @@ std::expected<std::uint16_t, Trouble> SocketServer::ListenOnTcp() {
 
 std::expected<void, Trouble> SocketServer::ListenAt(const SocketAddress& address, const std::string& name) {
   FileDescriptor listening(socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  const int is_reused = 1;  // Connections of before may linger.
   if (!listening.is_open() ||
+      setsockopt(listening.get(), SOL_SOCKET, SO_REUSEADDR, &is_reused, sizeof is_reused) != 0 ||
       bind(listening.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 ||
       listen(listening.get(), kBacklog) != 0) {
     return std::unexpected(Trouble{"Cannot listen at " + name + ": " + std::generic_category().message(errno) + "."});

@@ -69,8 +69,8 @@ class SocketServer {
 
   // Listens on a new unix socket at `path`, after Silence. Errors: the path is too long, or the system's.
   std::expected<void, engine::Trouble> Listen(const std::string& path);
-  // The same on a port of 127.0.0.1 that nobody uses. Returns the port.
-  std::expected<std::uint16_t, engine::Trouble> ListenOnTcp();
+  // The same on `port` of 127.0.0.1; 0: one that nobody uses. Returns the port.
+  std::expected<std::uint16_t, engine::Trouble> ListenOnTcp(std::uint16_t port = 0);
 
   // Ends all connections and takes no more; once it returns, nothing is received until it listens again.
   void Silence();
