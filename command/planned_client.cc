@@ -22,14 +22,16 @@ namespace {
 using conformance::ClientCheck;
 using conformance::ClientUnderTest;
 
+// That there are no more clients that somebody starts by hand.
+std::atomic<bool> no_more_clients = false;
+
 // Tells who starts clients by hand what is wanted of them; an interruption says that there are no more.
 conformance::ByHand ByHand() {
-  static std::atomic<bool> is_over = false;
   const auto tell = [number = 0](const conformance::Scenario& scenario, const std::string& uri) mutable {
     Complain(fmt::format("{}. {}: start the client on {} , and let it do its work and leave. Ctrl-C ends the run.",
                          ++number, scenario.name, uri));
   };
-  return {.on_ready = tell, .is_stopped = [] { return Interrupted().load(); }, .is_over = &is_over};
+  return {.on_ready = tell, .is_stopped = [] { return Interrupted().load(); }, .is_over = &no_more_clients};
 }
 
 // The client of `options`: one that they name, or that somebody starts.
@@ -105,7 +107,7 @@ std::expected<PlannedClient, Refusal> PlanClient(Options options) {
                  .version = kVersion,
                  .client_words = planned.client.words,
                  .description = planned.client.description,
-                 .cancelled = options.listen ? ByHand().is_over : &Interrupted()};
+                 .cancelled = options.listen ? &no_more_clients : &Interrupted()};
   return planned;
 }
 

@@ -38,6 +38,7 @@ struct ClientPlay {
   ClientRun run = {};
   BytesVerdict bytes = BytesVerdict::kNone;
   std::string bytes_text = {};                                   // "byte 65536 is 0x41 and not 0x00".
+  ClientTasks wrong_task = 0;                                    // Of wrong ones: which made them.
   std::vector<reports::Bar> bars = {};                           // Of wrong ones.
   std::vector<std::vector<engine::ConductRuling>> rulings = {};  // Of each connection.
 

@@ -89,14 +89,10 @@ std::string FindDifference(const Bytes& made, const Bytes& due, std::string_view
   return made.size() == due.size() ? "" : fmt::format("{} has {} bytes, and not {}", what, made.size(), due.size());
 }
 
-// What is wrong in `map`; empty where nothing is. A range that is not said to be zero says nothing.
-std::string FindWrongClaim(std::string_view map, const Bytes& truth) {
-  const auto extents = ReadMap(map);
-  if (!extents) {
-    return "the map is " + extents.error();
-  }
+// What is wrong in a map; empty where nothing is. A range that is not said to be zero says nothing.
+std::string FindWrongClaim(const std::vector<ClaimedExtent>& map, const Bytes& truth) {
   std::uint64_t at = 0;
-  for (const ClaimedExtent& each : *extents) {
+  for (const ClaimedExtent& each : map) {
     if (each.offset != at || each.length == 0 || each.length > truth.size() - at) {
       return fmt::format("the map has an extent of {} bytes at {}, where one is due at {}", each.length, each.offset,
                          at);
@@ -116,23 +112,35 @@ void JudgeBytes(ClientPlay& play, ServedExport& served) {
   if (!play.succeeded()) {
     return;  // What is there then is nothing that it vouches for.
   }
-  const auto has = [&](ClientTasks task) { return (play.tasks & task) != 0; };
   const std::vector<engine::Record>& records = play.run.records;
   std::string wrong;
-  if (has(ClientTask::kCopiesOut)) {
-    const Bytes made = play.run.output.value_or(Bytes());
+  const auto is_due = [&](ClientTasks task) { return wrong.empty() && (play.tasks & task) != 0; };
+  if (is_due(ClientTask::kCopiesOut)) {
+    static const Bytes nothing;
+    const Bytes& made = play.run.output ? *play.run.output : nothing;
     wrong = play.run.output ? FindDifference(made, served.truth(), "what it copied") : "it wrote no file";
-    play.bars = wrong.empty() ? play.bars : BarsOfBytes(records, /*is_read=*/true, "copied", made, served.truth());
+    if (!wrong.empty()) {
+      play.wrong_task = ClientTask::kCopiesOut;
+      play.bars = BarsOfBytes(records, /*is_read=*/true, "copied", made, served.truth());
+    }
   }
-  if (wrong.empty() && has(ClientTask::kCopiesIn)) {
+  if (is_due(ClientTask::kCopiesIn)) {
     const Bytes made = served.Contents();
     wrong = FindDifference(made, served.input(), "the export");
-    play.bars = wrong.empty() ? play.bars : BarsOfBytes(records, /*is_read=*/false, "stored", made, served.input());
+    if (!wrong.empty()) {
+      play.wrong_task = ClientTask::kCopiesIn;
+      play.bars = BarsOfBytes(records, /*is_read=*/false, "stored", made, served.input());
+    }
   }
-  if (wrong.empty() && has(ClientTask::kMaps)) {
-    wrong = play.run.map ? FindWrongClaim(*play.run.map, served.truth()) : "it wrote no map";
-    const auto claimed = ReadMap(play.run.map.value_or(""));
-    play.bars = wrong.empty() || !claimed ? play.bars : BarsOfMap(records, *claimed, served.truth());
+  if (is_due(ClientTask::kMaps)) {
+    const auto claimed = play.run.map ? ReadMap(*play.run.map) : std::vector<ClaimedExtent>();
+    wrong = !play.run.map ? "it wrote no map"
+            : !claimed    ? "the map is " + claimed.error()
+                          : FindWrongClaim(*claimed, served.truth());
+    if (!wrong.empty()) {
+      play.wrong_task = ClientTask::kMaps;
+      play.bars = play.run.map && claimed ? BarsOfMap(records, *claimed, served.truth()) : std::vector<reports::Bar>();
+    }
   }
   play.bytes = play.tasks == ClientTask::kVisits ? BytesVerdict::kNone
                : wrong.empty()                   ? BytesVerdict::kRight

@@ -46,7 +46,7 @@ std::optional<Finding> FindHarm(const Scenario& scenario, const ClientPlay& play
     return harm(FindingKind::kHang, "an end, with success or without", "the client did not end in its time");
   }
   if (play.bytes == conformance::BytesVerdict::kWrong) {
-    const bool is_map = play.bytes_text.contains(" map");
+    const bool is_map = play.wrong_task == ClientTask::kMaps;
     return harm(is_map ? FindingKind::kFalseClaim : FindingKind::kWrongData,
                 is_map ? "a map that is true" : "the right bytes, or an error",
                 "exit status 0, and " + play.bytes_text);
