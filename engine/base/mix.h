@@ -17,4 +17,9 @@ constexpr std::uint64_t Mixed(std::uint64_t number) {
   return number ^ (number >> 31);
 }
 
+// The seed of what comes as `number`th with `seed`: neighbours share nothing.
+constexpr std::uint64_t SeedAt(std::uint64_t seed, std::uint64_t number) {
+  return Mixed(seed + (number + 1) * kMixStep);
+}
+
 }  // namespace nbdspec::engine

@@ -33,14 +33,6 @@ constexpr std::uint64_t kBatchCases = 16;
 constexpr int kConfirmTries = 3;
 constexpr int kOnceMax = 3;          // What came so often, and never again alone, is only counted.
 constexpr int kHangShareOfTime = 5;  // Of a client's time, by which it hangs while a case is made small.
-// What the last finding may take after the time is over.
-constexpr int kGraceShare = 10;
-constexpr milliseconds kGraceMin{1000};
-
-// Neighbours share nothing.
-std::uint64_t SeedOf(std::uint64_t seed, std::uint64_t number) {
-  return engine::Mixed(seed + (number + 1) * engine::kMixStep);
-}
 
 // A command, and what it can be given.
 struct Way {
@@ -93,16 +85,15 @@ class ClientFuzzer {
     if (auto ran = RunAll(); !ran) {
       report_.trouble = std::move(ran).error();
     }
+    report_.trouble = keeper_.trouble() ? keeper_.trouble() : report_.trouble;
     report_.seconds = Seconds();
     return std::move(report_);
   }
 
  private:
   std::expected<void, Trouble> RunAll() {
-    if (!options_.findings_directory.empty()) {
-      NBDSPEC_ASSIGN_OR_RETURN(store, FindingStore::Open(options_.findings_directory));
-      store_ = std::move(store);
-    }
+    NBDSPEC_ASSIGN_OR_RETURN(keeper, FindingKeeper::Open(options_.findings_directory));
+    keeper_ = std::move(keeper);
     report_.is_unusable = true;
     if (ways_.empty()) {
       return std::unexpected(
@@ -112,7 +103,7 @@ class ClientFuzzer {
     while (!IsOver()) {
       NBDSPEC_RETURN_IF_ERROR(RunBatch());
     }
-    NBDSPEC_RETURN_IF_ERROR(WriteCounts());
+    WriteCounts();
     report_.is_unusable = report_.done_count == 0 && report_.findings.empty();
     return report_.is_unusable && !IsCancelled() ? std::unexpected(Trouble{WhyNothing()})
                                                  : std::expected<void, Trouble>();
@@ -133,7 +124,7 @@ class ClientFuzzer {
   // --- Cases ---
 
   Attempt Make(std::uint64_t number) {
-    const std::uint64_t seed = SeedOf(options_.seed, number);
+    const std::uint64_t seed = engine::SeedAt(options_.seed, number);
     Attempt made{.number = number, .way = ways_[engine::Mixed(seed) % ways_.size()]};
     made.met = RandomCase(seed, made.way.limits);
     made.met.command = made.way.way->text();
@@ -177,7 +168,7 @@ class ClientFuzzer {
     for (Attempt& attempt : batch) {
       if (attempt.played && !IsCancelled()) {
         NBDSPEC_RETURN_IF_ERROR(*attempt.played);
-        NBDSPEC_RETURN_IF_ERROR(Count(attempt));
+        Count(attempt);
       }
     }
     report_.seconds = Seconds();
@@ -187,7 +178,7 @@ class ClientFuzzer {
     return {};
   }
 
-  std::expected<void, Trouble> Count(const Attempt& attempt) {
+  void Count(const Attempt& attempt) {
     const ClientPlay& play = **attempt.played;
     const std::vector<Finding> findings = JudgePlay(ScenarioOf(attempt.met), play);
     ++report_.case_count;
@@ -200,42 +191,37 @@ class ClientFuzzer {
       report_.done_count += findings.empty() && play.succeeded() ? 1 : 0;
     }
     for (const Finding& finding : findings) {
-      NBDSPEC_RETURN_IF_ERROR(Take(attempt, finding));
+      Take(attempt, finding);
     }
-    return {};
   }
 
   // --- Findings ---
 
-  std::expected<void, Trouble> Take(const Attempt& attempt, const Finding& seen) {
+  void Take(const Attempt& attempt, const Finding& seen) {
     if (Fold(seen, attempt.met) != nullptr) {
-      return {};
+      return;
     }
     const ClientPlay& play = **attempt.played;
     const auto shown_once =
         std::ranges::count_if(once_, [&](const Finding& each) { return IsSameOfClient(each, seen); });
     if (shown_once >= kOnceMax) {
       ++report_.once_count;
-      return {};
+      return;
     }
     if (!IsFair(attempt.met, play)) {
       report_.unjudged.push_back(attempt.number);
-      return {};
+      return;
     }
     Finding finding = Complete(WithRun(seen, attempt.met, play), attempt.number);
-    std::string directory;
-    if (store_) {
-      NBDSPEC_ASSIGN_OR_RETURN(saved, store_->Save(finding));
-      directory = saved;
-      if (options_.on_saved) {
-        options_.on_saved(finding, directory);
-      }
+    std::string directory = keeper_.Save(finding);
+    if (options_.on_saved && !directory.empty()) {
+      options_.on_saved(finding, directory);
     }
     ClientCase smallest = attempt.met;
     if (Reproduce(attempt, finding, smallest)) {
       if (const auto* const same = Fold(finding, smallest)) {
         Forget(finding, directory, same->directory);
-        return {};
+        return;
       }
     } else if (IsCancelled()) {
       // There was no time to look again: it stays as it was seen, and accuses nobody by the exit code.
@@ -243,17 +229,16 @@ class ClientFuzzer {
       ++report_.once_count;
       once_.push_back(seen);
       Forget(finding, directory, "");
-      return {};
+      return;
     } else {
       finding.state = FindingState::kNotReproduced;
     }
-    NBDSPEC_RETURN_IF_ERROR(Keep(finding, KeyOf(WithRun(seen, attempt.met, play)), directory));
+    Keep(finding, KeyOf(WithRun(seen, attempt.met, play)), directory);
     if (options_.on_finding) {
       options_.on_finding(finding, directory);
     }
     report_.findings.push_back({.finding = std::move(finding), .directory = directory});
     found_.push_back(std::move(smallest));
-    return {};
   }
 
   // A machine with much to do, or another one's signal, may be why it hung, crashed, failed or left without a word:
@@ -277,25 +262,19 @@ class ClientFuzzer {
 
   // Puts `finding` in the place of what was saved, in `directory`, with that key. Its own key names what it takes, and
   // so does its directory; at any moment one of both is on the disk.
-  std::expected<void, Trouble> Keep(const Finding& finding, const std::string& saved_key, std::string& directory) {
-    if (!store_) {
-      return {};
-    }
+  void Keep(const Finding& finding, const std::string& saved_key, std::string& directory) {
     if (KeyOf(finding) == saved_key) {
-      return store_->Replace(directory, finding);
+      keeper_.Replace(directory, finding);
+    } else if (std::string kept = keeper_.Save(finding); !kept.empty()) {
+      keeper_.Remove(std::exchange(directory, std::move(kept)));
     }
-    NBDSPEC_ASSIGN_OR_RETURN(kept, store_->Save(finding));
-    store_->Remove(std::exchange(directory, kept));
-    return {};
   }
 
   void Forget(const Finding& finding, const std::string& directory, const std::string& kept) {
-    if (store_) {
-      if (options_.on_same) {
-        options_.on_same(finding, directory, kept);
-      }
-      store_->Remove(directory);
+    if (options_.on_same && !directory.empty()) {
+      options_.on_same(finding, directory, kept);
     }
+    keeper_.Remove(directory);
   }
 
   Finding Complete(Finding finding, std::uint64_t number) const {
@@ -312,7 +291,7 @@ class ClientFuzzer {
   bool Reproduce(const Attempt& attempt, Finding& finding, ClientCase& met) {
     const int share =
         finding.kind == FindingKind::kBrokenRule ? 4 : 1;  // It matters less, and a client may break many.
-    const auto until = Clock::now() + TimeForOne() / share;
+    const auto until = Clock::now() + TimeLeftForOne() / share;
     const auto shows = [&](const ClientCase& changed, milliseconds time) {
       const conformance::Scenario scenario = ScenarioOf(changed);
       if (IsCancelled() || !attempt.way.way->CanPlay(scenario)) {
@@ -350,23 +329,17 @@ class ClientFuzzer {
     return true;
   }
 
-  // Until then others are not found, and all is to end soon after its time.
-  [[nodiscard]] milliseconds TimeForOne() const {
-    if (options_.time.count() == 0) {
-      return options_.shrink_time;
-    }
-    const auto grace = std::max(kGraceMin, options_.time / kGraceShare);
+  [[nodiscard]] milliseconds TimeLeftForOne() const {
     const auto left = std::chrono::ceil<milliseconds>(begun_ + options_.time - Clock::now());
-    return std::clamp((left.count() > 0 ? left / 2 : left) + grace, milliseconds(0), options_.shrink_time);
+    return TimeForOne(options_.time, left, options_.shrink_time);
   }
 
-  std::expected<void, Trouble> WriteCounts() {
+  void WriteCounts() {
     for (const ClientFuzzReport::Found& found : report_.findings) {
-      if (store_ && found.finding.count > 1) {
-        NBDSPEC_RETURN_IF_ERROR(store_->Replace(found.directory, found.finding));
+      if (found.finding.count > 1) {
+        keeper_.Replace(found.directory, found.finding);
       }
     }
-    return {};
   }
 
   [[nodiscard]] double Seconds() const { return std::chrono::duration<double>(Clock::now() - begun_).count(); }
@@ -382,7 +355,7 @@ class ClientFuzzer {
   const std::vector<Way> ways_;
   const Clock::time_point begun_ = Clock::now();
   std::uint64_t next_ = 0;
-  std::optional<FindingStore> store_;
+  FindingKeeper keeper_;
   std::vector<ClientCase> found_;  // The smallest cases of report_.findings.
   std::vector<Finding> once_;      // What did not show again.
   std::uint64_t connected_count_ = 0;

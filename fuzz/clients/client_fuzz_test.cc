@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -98,6 +99,28 @@ INSTANTIATE_TEST_SUITE_P(Faults, Finds,
                            std::ranges::replace(name, '-', '_');
                            return name;
                          });
+
+// After the first was saved the folder goes, and something else has its name.
+TEST(FuzzClient, WhatCannotBeSavedIsReportedAndCounted) {
+  ClientFuzzOptions options{.cases_max = 32, .tries_max = 1, .findings_directory = FileFor("gone")};
+  int saved_count = 0;
+  options.on_saved = [&](const Finding&, const std::string& directory) {
+    ++saved_count;
+    EXPECT_TRUE(directory.starts_with(options.findings_directory)) << directory;
+    std::filesystem::remove_all(options.findings_directory);
+    std::ofstream(options.findings_directory) << "not a folder";
+  };
+  std::size_t reported_count = 0;
+  options.on_finding = [&](const Finding&, const std::string&) { ++reported_count; };
+  const ClientFuzzReport report = FuzzClient(Faulty("client_closes_without_disc", "out"), options);
+  EXPECT_EQ(saved_count, 1);
+  EXPECT_GE(reported_count, 2U) << Told(report);
+  EXPECT_EQ(report.findings.size(), reported_count);
+  EXPECT_EQ(report.case_count, 32U);
+  EXPECT_FALSE(report.is_unusable);
+  ASSERT_TRUE(report.trouble);
+  EXPECT_TRUE(report.trouble->sentence.contains(options.findings_directory)) << report.trouble->sentence;
+}
 
 // --- What is not ---
 

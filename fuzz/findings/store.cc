@@ -232,6 +232,57 @@ void FindingStore::Remove(const std::string& saved) {
   std::filesystem::remove_all(unseen, error);
 }
 
+std::expected<FindingKeeper, Trouble> FindingKeeper::Open(const std::string& directory) {
+  FindingKeeper keeper;
+  if (!directory.empty()) {
+    NBDSPEC_ASSIGN_OR_RETURN(store, FindingStore::Open(directory));
+    keeper.store_ = std::move(store);
+  }
+  return keeper;
+}
+
+std::string FindingKeeper::Save(const Finding& finding) {
+  if (!store_) {
+    return {};
+  }
+  auto saved = store_->Save(finding);
+  if (!saved) {
+    Stop(std::move(saved).error());
+  }
+  return saved.value_or("");
+}
+
+void FindingKeeper::Replace(const std::string& saved, const Finding& finding) {
+  if (!store_ || saved.empty()) {
+    return;
+  }
+  if (auto replaced = store_->Replace(saved, finding); !replaced) {
+    Stop(std::move(replaced).error());
+  }
+}
+
+void FindingKeeper::Remove(const std::string& saved) {
+  if (store_ && !saved.empty()) {
+    store_->Remove(saved);
+  }
+}
+
+void FindingKeeper::Stop(Trouble why) {
+  trouble_ = std::move(why);
+  store_.reset();
+}
+
+std::chrono::milliseconds TimeForOne(std::chrono::milliseconds limit, std::chrono::milliseconds left,
+                                     std::chrono::milliseconds most) {
+  constexpr std::chrono::milliseconds kGraceMin{1000};  // What the last one may take after the time is over,
+  constexpr int kGraceShare = 10;                       // and as a share of all.
+  if (limit.count() == 0) {
+    return most;
+  }
+  const auto grace = std::max(kGraceMin, limit / kGraceShare);
+  return std::clamp((left.count() > 0 ? left / 2 : left) + grace, std::chrono::milliseconds(0), most);
+}
+
 std::expected<Finding, Trouble> ReadFinding(const std::string& directory) {
   const auto text = ReadWhole(directory + "/" + kAbout);
   if (!text) {

@@ -14,7 +14,9 @@
 
 #pragma once
 
+#include <chrono>
 #include <expected>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -43,6 +45,33 @@ class FindingStore {
 
   std::string directory_;
 };
+
+// What one run keeps in a store, or in none. A finding that cannot be written is found all the same: the run goes on,
+// keeps nothing from then on, and has the trouble to tell.
+class FindingKeeper {
+ public:
+  // `directory`: of the store; empty for none. Errors: as FindingStore::Open.
+  static std::expected<FindingKeeper, engine::Trouble> Open(const std::string& directory);
+
+  // As those of FindingStore. Save returns "" where nothing is kept; the others do nothing with "".
+  std::string Save(const Finding& finding);
+  void Replace(const std::string& saved, const Finding& finding);
+  void Remove(const std::string& saved);
+
+  // Why nothing is kept any more.
+  [[nodiscard]] const std::optional<engine::Trouble>& trouble() const { return trouble_; }
+
+ private:
+  void Stop(engine::Trouble why);
+
+  std::optional<FindingStore> store_;
+  std::optional<engine::Trouble> trouble_;
+};
+
+// How long a run that may take `limit` (0: any time), of which `left` is left, or less than nothing, looks at one
+// finding, at `most`: until then the others are not found, and all is to end soon after its time.
+std::chrono::milliseconds TimeForOne(std::chrono::milliseconds limit, std::chrono::milliseconds left,
+                                     std::chrono::milliseconds most);
 
 // Reads a finding's directory. Errors: a sentence that names the file that is missing, torn or not understood.
 std::expected<Finding, engine::Trouble> ReadFinding(const std::string& directory);

@@ -22,17 +22,9 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kHistoryStepsMax = 20000;
-// What the last finding may take after the time is over.
-constexpr int kGraceShare = 10;
-constexpr std::chrono::milliseconds kGraceMin{1000};
 constexpr std::uint64_t kScriptsPerConnection = 16;  // To enter takes as long as a short script.
 // LiveOptions::window_bytes where the power is cut: they are read after each cut, with their server's help.
 constexpr std::uint64_t kPowerCutWindowBytes = 512 << 10;
-
-// Seeds of scripts that stand next to each other share nothing.
-std::uint64_t SeedOf(std::uint64_t seed, std::uint64_t number) {
-  return engine::Mixed(seed + (number + 1) * engine::kMixStep);
-}
 
 // `haggling`, which ends with base:allocation, with all other contexts of `offer` besides.
 std::vector<engine::OptionStep> WithAllContexts(std::vector<engine::OptionStep> haggling, const Offer& offer) {
@@ -124,20 +116,19 @@ class Fuzzer {
   }
 
   FuzzReport Run() {
-    if (auto ran = RunScripts(); !ran && !report_.trouble) {
+    if (auto ran = RunScripts(); !ran) {
       report_.trouble = std::move(ran).error();
     }
     report_.seconds = Seconds();
     WriteCounts();
+    report_.trouble = keeper_.trouble() ? keeper_.trouble() : report_.trouble;
     return std::move(report_);
   }
 
  private:
   std::expected<void, Trouble> RunScripts() {
-    if (!options_.findings_directory.empty()) {
-      NBDSPEC_ASSIGN_OR_RETURN(store, FindingStore::Open(options_.findings_directory));
-      store_ = std::move(store);
-    }
+    NBDSPEC_ASSIGN_OR_RETURN(keeper, FindingKeeper::Open(options_.findings_directory));
+    keeper_ = std::move(keeper);
     report_.is_unusable = true;
     NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(target_, options_.live));
     server_ = std::move(server);
@@ -171,7 +162,7 @@ class Fuzzer {
     Offer offer = is_extended ? *extended_ : server_->offer();
     offer.structured_replies = offer.structured_replies && haggling.front() != engine::OptionStep{};
     offer.contexts = haggling.size() > 1 ? offer.contexts : std::vector<engine::MetaContext>{};
-    history_.push_back(RandomScript(SeedOf(options_.seed, number), offer, server_->windows(),
+    history_.push_back(RandomScript(engine::SeedAt(options_.seed, number), offer, server_->windows(),
                                     {.steps_max = options_.steps_max,
                                      .only_offered = options_.only_offered,
                                      .power_cuts = options_.live.power_cut,
@@ -191,10 +182,10 @@ class Fuzzer {
     }
     const bool is_fatal = ran->finding.has_value();
     for (auto& [name, known] : ran->known) {
-      NBDSPEC_RETURN_IF_ERROR(Take(std::move(known), number));
+      Take(std::move(known), number);
     }
     if (ran->finding && ran->finding->known.empty()) {
-      NBDSPEC_RETURN_IF_ERROR(Take(*std::move(ran->finding), number));
+      Take(*std::move(ran->finding), number);
     }
     return is_fatal && !IsOver() ? StartAgain() : std::expected<void, Trouble>();
   }
@@ -208,7 +199,7 @@ class Fuzzer {
     return restarted;
   }
 
-  std::expected<void, Trouble> Take(Finding finding, std::uint64_t number) {
+  void Take(Finding finding, std::uint64_t number) {
     finding.seed = options_.seed;
     finding.script_number = number;
     finding.replay_options = options_.replay_options;
@@ -216,7 +207,9 @@ class Fuzzer {
     if (!finding.known.empty() && !IsWhatItIsCalled(finding)) {
       finding.known.clear();
     }
-    return Fold(finding, KeysOf(finding)) != nullptr ? std::expected<void, Trouble>() : TakeNew(std::move(finding));
+    if (Fold(finding, KeysOf(finding)) == nullptr) {
+      TakeNew(std::move(finding));
+    }
   }
 
   // Counts `finding` with the one that has one of `keys`, which then has all of them. Returns it; null when there is
@@ -236,22 +229,14 @@ class Fuzzer {
   }
 
   // First to the disk; then it may take its time.
-  std::expected<void, Trouble> TakeNew(Finding finding) {
+  void TakeNew(Finding finding) {
     std::vector<std::string> keys = KeysOf(finding);
-    std::string directory;
     if (history_.size() > 1) {
       finding.whole = Joined(history_);
     }
-    if (store_) {
-      auto saved = store_->Save(finding);
-      if (!saved) {
-        StopSaving(std::move(saved).error());
-      } else {
-        directory = *std::move(saved);
-        if (options_.on_saved) {
-          options_.on_saved(finding, directory);
-        }
-      }
+    const std::string directory = keeper_.Save(finding);
+    if (options_.on_saved && !directory.empty()) {
+      options_.on_saved(finding, directory);
     }
     if (finding.known.empty()) {
       Shrink(finding);
@@ -259,19 +244,13 @@ class Fuzzer {
     // Several kinds of requests may show one bug, as the minimised scripts tell.
     std::ranges::copy(KeysOf(finding), std::back_inserter(keys));
     if (const auto* const same = Fold(finding, keys)) {
-      if (store_) {
-        if (options_.on_same) {
-          options_.on_same(finding, directory, same->directory);
-        }
-        store_->Remove(directory);
+      if (options_.on_same && !directory.empty()) {
+        options_.on_same(finding, directory, same->directory);
       }
-      return {};
+      keeper_.Remove(directory);
+      return;
     }
-    if (store_) {
-      if (auto replaced = store_->Replace(directory, finding); !replaced) {
-        StopSaving(std::move(replaced).error());
-      }
-    }
+    keeper_.Replace(directory, finding);
     if (options_.on_finding) {
       options_.on_finding(finding, directory);
     }
@@ -279,18 +258,11 @@ class Fuzzer {
       by_key_.emplace(key, report_.findings.size());
     }
     report_.findings.push_back({.finding = std::move(finding), .directory = directory});
-    return {};
-  }
-
-  // What is found from here on is printed and counted, and that it was not saved is said at the end.
-  void StopSaving(Trouble why) {
-    report_.trouble = std::move(why);
-    store_.reset();
   }
 
   // Replaces `finding` by the smallest that shows the same.
   void Shrink(Finding& finding) {
-    const auto time = TimeForOne(options_.shrink_time);
+    const auto time = TimeLeftForOne();
     const auto shrinking_since = Clock::now();
     auto smallest = Reproduce(target_, finding, {.tries_max = options_.tries_max, .time = time, .live = options_.live});
     const auto needed = finding.kind == FindingKind::kHang ? options_.live.reply_timeout : std::chrono::milliseconds(0);
@@ -310,14 +282,9 @@ class Fuzzer {
     }
   }
 
-  // How long one finding may be looked at: until then the others are not found, and all is to end soon after its time.
-  [[nodiscard]] std::chrono::milliseconds TimeForOne(std::chrono::milliseconds most) const {
-    if (options_.time.count() == 0) {
-      return most;
-    }
-    const auto grace = std::max(kGraceMin, options_.time / kGraceShare);
+  [[nodiscard]] std::chrono::milliseconds TimeLeftForOne() const {
     const auto left = std::chrono::ceil<std::chrono::milliseconds>(begun_ + options_.time - Clock::now());
-    return std::clamp((left.count() > 0 ? left / 2 : left) + grace, std::chrono::milliseconds(0), most);
+    return TimeForOne(options_.time, left, options_.shrink_time);
   }
 
   // Whether `finding`, which looks like a public bug, is that one.
@@ -333,7 +300,7 @@ class Fuzzer {
       with_whole.whole = Joined(history_);
       LiveOptions live = options_.live;
       if (live.deadline) {
-        live.deadline = Clock::now() + TimeForOne(options_.shrink_time);
+        live.deadline = Clock::now() + TimeLeftForOne();
       }
       const bool is_shown = ShowsKnownBug(target_, with_whole, live);
       if (is_shown || (live.deadline && Clock::now() >= *live.deadline)) {
@@ -358,11 +325,8 @@ class Fuzzer {
 
   void WriteCounts() {
     for (const FuzzReport::Found& found : report_.findings) {
-      if (store_ && found.finding.count > 1) {
-        const auto replaced = store_->Replace(found.directory, found.finding);
-        if (!replaced && !report_.trouble) {
-          report_.trouble = replaced.error();
-        }
+      if (found.finding.count > 1) {
+        keeper_.Replace(found.directory, found.finding);
       }
     }
   }
@@ -380,7 +344,7 @@ class Fuzzer {
   const Clock::time_point begun_ = Clock::now();
   std::unique_ptr<LiveServer> server_;
   std::optional<Offer> extended_;
-  std::optional<FindingStore> store_;
+  FindingKeeper keeper_;
   std::vector<Script> history_;                // Since the server was started.
   std::map<std::string, std::size_t> by_key_;  // Indices of report_.findings.
   FuzzReport report_;
