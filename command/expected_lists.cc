@@ -8,6 +8,7 @@
 #include <array>
 #include <iterator>
 #include <string_view>
+#include <utility>
 
 #include "conformance/checks/check.h"
 #include "conformance/clients/client_check.h"
@@ -40,6 +41,16 @@ void TellOfStock(reports::Outcome& outcome) {
   const spec::Requirement* const clause = spec::TheCatalogue().Find(outcome.requirement);
   const bool is_told = outcome.verdict == reports::Verdict::kWarn || IsFailure(outcome.verdict);
   outcome.stock = is_told && clause != nullptr ? WhatStockDoes(outcome.id, *clause) : outcome.stock;
+}
+
+std::function<void(const reports::Outcome&)> TellingOfStock(std::function<void(const reports::Outcome&)> to) {
+  return [to = std::move(to)](const reports::Outcome& outcome) {
+    reports::Outcome whole = outcome;
+    TellOfStock(whole);
+    if (to) {
+      to(whole);
+    }
+  };
 }
 
 std::expected<std::string, Trouble> ReadList(const std::string& name) {

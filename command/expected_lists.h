@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <expected>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,8 @@ std::vector<std::string_view> IdsOfOutcomes();
 // Says in `outcome`, where it fails or warns, what stock servers, or clients, are known to do there: of what is no
 // outcome of a check (a finding), in any check of its clause.
 void TellOfStock(reports::Outcome& outcome);
+// Each outcome, told of so, goes on to `to`, if there is one.
+std::function<void(const reports::Outcome&)> TellingOfStock(std::function<void(const reports::Outcome&)> to);
 // The same in words, of the check `id` of `clause`.
 std::string WhatStockDoes(std::string_view id, const spec::Requirement& clause);
 

@@ -176,6 +176,16 @@ reports::Run RunOf(const fuzz::FuzzReport& report, reports::Run run) {
   return run;
 }
 
+reports::Run RunOf(const fuzz::ClientFuzzReport& report, reports::Run run) {
+  AddTrouble(report.trouble, run);
+  run.duration_ms = report.seconds * 1000;
+  run.advertised = {{"cases", std::to_string(report.case_count)}};
+  for (const auto& [finding, directory] : report.findings) {
+    run.outcomes.push_back(OutcomeOf(finding, directory));
+  }
+  return run;
+}
+
 reports::Run RunOf(const fuzz::DiffReport& report, const std::string& first, const std::string& second,
                    reports::Run run) {
   AddTrouble(report.trouble, run);

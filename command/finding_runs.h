@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "fuzz/clients/client_fuzz.h"
 #include "fuzz/findings/finding.h"
 #include "fuzz/live/run/live_diff.h"
 #include "fuzz/live/run/live_fuzz.h"
@@ -26,6 +27,7 @@ void AddWarnings(const fuzz::Warnings& warnings, std::string_view whose, std::ve
 
 // `run` has no outcomes yet: the version of nbdspec, the seed, the target and the exit code.
 reports::Run RunOf(const fuzz::FuzzReport& report, reports::Run run);
+reports::Run RunOf(const fuzz::ClientFuzzReport& report, reports::Run run);
 // The same of two servers: `first` and `second`.
 reports::Run RunOf(const fuzz::DiffReport& report, const std::string& first, const std::string& second,
                    reports::Run run);

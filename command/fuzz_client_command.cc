@@ -15,7 +15,6 @@
 #include "command/report_files.h"
 #include "command/servers.h"
 #include "engine/base/or_return.h"
-#include "engine/spec/catalogue.h"
 #include "fuzz/clients/client_case.h"
 #include "fuzz/clients/client_fuzz.h"
 
@@ -24,9 +23,6 @@ namespace nbdspec::command {
 namespace {
 
 using fuzz::ClientFuzzReport;
-
-constexpr double kDefaultSeconds = 60;
-constexpr double kShowEverySeconds = 0.2;
 
 std::string TextOf(const fuzz::Finding& finding, const std::string& directory) {
   std::string text = fmt::format("FOUND  {}\n  expected  {}\n  saw       {}\n", KeyOf(finding), Plain(finding.expected),
@@ -42,10 +38,7 @@ std::string TextOf(const fuzz::Finding& finding, const std::string& directory) {
     text += met->pace.wait.count() > 0 ? fmt::format("  server    waits {} ms\n", met->pace.wait.count()) : "";
     text += met->tls ? "  server    inside TLS\n" : "";
   }
-  text += fmt::format("  state     {}\n", Name(finding.state));
-  return text + (directory.empty()
-                     ? ""
-                     : fmt::format("  saved in  {}\n  replay    {}\n", directory, ReplayLine(finding, directory)));
+  return text + fmt::format("  state     {}\n", Name(finding.state)) + WhereSaved(finding, directory);
 }
 
 // "412 cases in 20.1 s (20.5/s)"
@@ -73,12 +66,11 @@ std::string SummaryOf(const ClientFuzzReport& report, const Options& options) {
 }
 
 fuzz::ClientFuzzOptions FuzzOptionsFrom(const Options& options) {
-  const bool has_no_limit = options.script_count == 0 && options.time_s == 0;
   const auto print = TakesStdout(options) ? [](const std::string&) {} : Print;
   const int processors = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   fuzz::ClientFuzzOptions fuzz{.seed = options.seed,
                                .cases_max = options.script_count,
-                               .time = FromSeconds(has_no_limit ? kDefaultSeconds : options.time_s),
+                               .time = FuzzTime(options),
                                .align = static_cast<std::uint64_t>(options.align),
                                .tcp = options.tcp,
                                .tls = options.tls,
@@ -90,12 +82,7 @@ fuzz::ClientFuzzOptions FuzzOptionsFrom(const Options& options) {
   if (options.case_timeout_s != Options().case_timeout_s) {
     fuzz.replay_options = fmt::format("--case-timeout {}s", options.case_timeout_s);
   }
-  fuzz.on_cases = [shown_at = 0.0](const ClientFuzzReport& so_far) mutable {
-    if (so_far.seconds - shown_at >= kShowEverySeconds) {
-      shown_at = so_far.seconds;
-      ShowProgress(CountsOf(so_far));
-    }
-  };
+  fuzz.on_cases = NowAndThen<ClientFuzzReport>(CountsOf);
   fuzz.on_saved = [=](const fuzz::Finding& finding, const std::string& directory) {
     print(fmt::format("saved  {}  {}\n", KeyOf(finding), directory));
   };
@@ -123,17 +110,6 @@ Json ReportOf(const ClientFuzzReport& report, const std::string& client, const O
     json["findings"].push_back(JsonOfFinding(finding, directory));
   }
   return json;
-}
-
-reports::Run RunOf(const ClientFuzzReport& report, reports::Run run) {
-  run.spec = fmt::format("proto.md {} ({})", spec::kSpecRevision, spec::kSpecDate);
-  run.trouble = report.trouble ? report.trouble->sentence : "";
-  run.duration_ms = report.seconds * 1000;
-  run.advertised = {{"cases", std::to_string(report.case_count)}};
-  for (const auto& [finding, directory] : report.findings) {
-    run.outcomes.push_back(OutcomeOf(finding, directory));
-  }
-  return run;
 }
 
 }  // namespace

@@ -29,8 +29,6 @@ namespace {
 
 using fuzz::DifferenceKind;
 
-constexpr double kDefaultSeconds = 60;
-constexpr double kShowEverySeconds = 0.2;
 constexpr std::uint64_t kScriptBytesMax = std::uint64_t{64} << 20;
 
 // --- The report, as docs/json.md describes it ---
@@ -62,10 +60,7 @@ std::string TextOf(const fuzz::Finding& finding, const std::string& directory) {
   text += finding.server_ended.empty() ? "" : fmt::format("  server    {}\n", finding.server_ended);
   const std::size_t count = finding.script.steps.size();
   text += is_new ? fmt::format("  script    {} step{}, {}\n", count, count == 1 ? "" : "s", Name(finding.state)) : "";
-  text += directory.empty()
-              ? ""
-              : fmt::format("  saved in  {}\n  replay    {}\n", directory, ReplayLine(finding, directory));
-  return text;
+  return text + WhereSaved(finding, directory);
 }
 
 // Those that `nbdspec replay` needs, unless they are its defaults. The connections are in the script.
@@ -101,11 +96,10 @@ std::string CountsOf(const fuzz::FuzzReport& report) {
 }
 
 fuzz::FuzzOptions FuzzOptionsFrom(const Options& options) {
-  const bool has_no_limit = options.script_count == 0 && options.time_s == 0;
   const auto print = TakesStdout(options) ? [](const std::string&) {} : Print;
   fuzz::FuzzOptions fuzz{.seed = options.seed,
                          .scripts_max = options.script_count,
-                         .time = FromSeconds(has_no_limit ? kDefaultSeconds : options.time_s),
+                         .time = FuzzTime(options),
                          .steps_max = options.steps,
                          .only_offered = options.only_offered,
                          .connections = options.connections,
@@ -113,12 +107,7 @@ fuzz::FuzzOptions FuzzOptionsFrom(const Options& options) {
                          .replay_options = ReplayOptionsFrom(options),
                          .version = kVersion,
                          .live = LiveOptionsFrom(options)};
-  fuzz.on_script = [shown_at = 0.0](const fuzz::FuzzReport& so_far) mutable {
-    if (so_far.seconds - shown_at >= kShowEverySeconds) {
-      shown_at = so_far.seconds;
-      ShowProgress(CountsOf(so_far));
-    }
-  };
+  fuzz.on_script = NowAndThen<fuzz::FuzzReport>(CountsOf);
   fuzz.on_saved = [=](const fuzz::Finding& finding, const std::string& directory) {
     print(fmt::format("saved  {}  {}\n", KeyOf(finding), directory));
   };

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "command/fuzz_report.h"
 
+#include <fmt/format.h>
+
 #include "command/report_files.h"
 #include "command/servers.h"
 #include "engine/base/or_return.h"
@@ -19,6 +21,17 @@ Json JsonOfFinding(const fuzz::Finding& finding, const std::string& directory) {
           {"timeline", finding.timeline}, {"known", finding.known},
           {"state", Name(finding.state)}, {"count", finding.count},
           {"directory", directory},       {"replay", directory.empty() ? "" : ReplayLine(finding, directory)}};
+}
+
+std::string WhereSaved(const fuzz::Finding& finding, const std::string& directory) {
+  return directory.empty() ? ""
+                           : fmt::format("  saved in  {}\n  replay    {}\n", directory, ReplayLine(finding, directory));
+}
+
+std::chrono::milliseconds FuzzTime(const Options& options) {
+  constexpr double kDefaultSeconds = 60;
+  const bool has_no_limit = options.script_count == 0 && options.time_s == 0;
+  return FromSeconds(has_no_limit ? kDefaultSeconds : options.time_s);
 }
 
 ExitOrRefusal Finish(Json report, const reports::Run& run, const Options& options) {

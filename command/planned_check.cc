@@ -94,13 +94,7 @@ reports::Run PlannedCheck::Begun() const {
 
 reports::Run PlannedCheck::Run() {
   conformance::RunOptions telling = run;
-  telling.on_outcome = [&](const reports::Outcome& outcome) {
-    reports::Outcome whole = outcome;
-    TellOfStock(whole);
-    if (run.on_outcome) {
-      run.on_outcome(whole);
-    }
-  };
+  telling.on_outcome = TellingOfStock(run.on_outcome);
   reports::Run done = conformance::RunChecks(*target, checks, telling);
   std::ranges::for_each(done.outcomes, TellOfStock);
   done.outcomes.insert(done.outcomes.end(), excluded.begin(), excluded.end());

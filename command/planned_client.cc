@@ -75,13 +75,7 @@ reports::Run PlannedClient::Begun() const {
 
 reports::Run PlannedClient::Run() {
   conformance::ClientRunOptions telling = run;
-  telling.on_outcome = [&](const reports::Outcome& outcome) {
-    reports::Outcome whole = outcome;
-    TellOfStock(whole);
-    if (run.on_outcome) {
-      run.on_outcome(whole);
-    }
-  };
+  telling.on_outcome = TellingOfStock(run.on_outcome);
   reports::Run done = conformance::RunClientChecks(client.ways, checks, telling);
   done.server = Begun().server;
   std::ranges::for_each(done.outcomes, TellOfStock);
