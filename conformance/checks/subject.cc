@@ -27,8 +27,8 @@ Subject SubjectOf(const Exchange& exchange) {
 
 Subject SubjectOf(const Exchange& exchange, const Ruling& ruling) {
   Subject subject = SubjectOf(exchange);
-  subject.chunk = ruling.chunk;
-  reports::MarkJudged(exchange, ruling, subject.bars);
+  subject.chunk = ruling.place.chunk;
+  reports::MarkJudged(exchange, ruling.place, subject.bars);
   return subject;
 }
 

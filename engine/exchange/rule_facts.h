@@ -92,7 +92,7 @@ Ruling Each(const Exchange& exchange) {
       any = true;
       Ruling ruling = judge(exchange, chunk);
       if (ruling.is_violated()) {
-        ruling.chunk = static_cast<std::int32_t>(&chunk - chunks.data());
+        ruling.place.chunk = static_cast<std::int32_t>(&chunk - chunks.data());
         return ruling;
       }
     }

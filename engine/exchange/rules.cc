@@ -133,7 +133,10 @@ void ForEachSuspect(std::span<const Rule> rules, Facts facts, Judge judge) {
 }
 
 Violation ViolationOf(const Rule& rule, Ruling ruling) {
-  return {.requirement = rule.requirement, .expected = std::move(ruling.expected), .saw = std::move(ruling.saw)};
+  return {.requirement = rule.requirement,
+          .expected = std::move(ruling.expected),
+          .saw = std::move(ruling.saw),
+          .place = ruling.place};
 }
 
 }  // namespace

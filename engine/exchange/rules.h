@@ -23,11 +23,19 @@
 
 namespace nbdspec::engine {
 
+// What of an answer a violation is about.
+struct AnswerPlace {
+  std::int32_t chunk = -1;       // -1 where it is about all of it.
+  std::int32_t descriptor = -1;  // The same of the descriptors of that chunk.
+  bool operator==(const AnswerPlace&) const = default;
+};
+
 // A clause that was violated.
 struct Violation {
   std::string_view requirement;  // Its id in the catalogue.
   std::string expected;          // For people: "at most one content chunk with DF".
   std::string saw;               // "3 content chunks".
+  AnswerPlace place = {};
   bool operator==(const Violation&) const = default;
 };
 
@@ -42,8 +50,7 @@ struct Ruling {
   std::string expected = {};
   std::string saw = {};
   std::string_view missing = {};
-  std::int32_t chunk = -1;       // Of a violation by one chunk of the answer: which; -1 where it is about all of it.
-  std::int32_t descriptor = -1;  // The same of the descriptors of that chunk.
+  AnswerPlace place = {};  // Of a violation.
 
   [[nodiscard]] bool is_violated() const { return kind == Kind::kViolated; }
 };

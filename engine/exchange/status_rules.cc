@@ -50,8 +50,7 @@ std::uint64_t ExportBytes(const Exchange& exchange) { return exchange.negotiated
 Ruling At(const Exchange& exchange, const StatusChunk& chunk, std::int32_t descriptor, Ruling ruling) {
   const std::span<const ReplyChunk> chunks = exchange.answer.chunks();
   const auto same = std::ranges::find_if(chunks, [&](const ReplyChunk& each) { return chunk.IsOf(each); });
-  ruling.chunk = static_cast<std::int32_t>(same - chunks.begin());
-  ruling.descriptor = descriptor;
+  ruling.place = {.chunk = static_cast<std::int32_t>(same - chunks.begin()), .descriptor = descriptor};
   return ruling;
 }
 

@@ -245,11 +245,12 @@ std::string FindingKeeper::Save(const Finding& finding) {
   if (!store_) {
     return {};
   }
-  auto saved = store_->Save(finding);
-  if (!saved) {
+  if (auto saved = store_->Save(finding); saved) {
+    return *std::move(saved);
+  } else {
     Stop(std::move(saved).error());
+    return {};
   }
-  return saved.value_or("");
 }
 
 void FindingKeeper::Replace(const std::string& saved, const Finding& finding) {

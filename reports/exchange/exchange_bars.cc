@@ -72,17 +72,17 @@ std::vector<Bar> BarsOf(const Exchange& exchange) {
   return bars;
 }
 
-void MarkJudged(const Exchange& exchange, const Ruling& ruling, std::vector<Bar>& bars) {
-  if (ruling.chunk < 0 || ruling.descriptor < 0) {
+void MarkJudged(const Exchange& exchange, const AnswerPlace& judged, std::vector<Bar>& bars) {
+  if (judged.chunk < 0 || judged.descriptor < 0) {
     return;
   }
   // The descriptors of a status chunk are one bar, of which those of length 0 cannot be drawn.
-  const auto chunk = StatusChunk::From(exchange.answer.chunks()[static_cast<std::size_t>(ruling.chunk)]);
+  const auto chunk = StatusChunk::From(exchange.answer.chunks()[static_cast<std::size_t>(judged.chunk)]);
   if (!chunk) {
     return;
   }
   ForEachDescriptor(*chunk, exchange.request.offset, [&](const Located& located) {
-    if (located.index != static_cast<std::size_t>(ruling.descriptor)) {
+    if (located.index != static_cast<std::size_t>(judged.descriptor)) {
       return;
     }
     const std::string who = NameOf(exchange, chunk->context_id());

@@ -21,8 +21,8 @@ std::string AllocationWords(std::uint64_t status);
 // Empty where nothing is said but what was asked for. A bar has a bounded number of stretches.
 std::vector<Bar> BarsOf(const engine::Exchange& exchange);
 
-// Marks in them the descriptor that `ruling` names.
-void MarkJudged(const engine::Exchange& exchange, const engine::Ruling& ruling, std::vector<Bar>& bars);
+// Marks in them the descriptor of `judged`, if it names one.
+void MarkJudged(const engine::Exchange& exchange, const engine::AnswerPlace& judged, std::vector<Bar>& bars);
 
 // Of bytes that are said to be zero: the first that is not, as `who` knows. Range: not_zero is in `claimed`.
 Bar NotZeroBar(std::string who, engine::ByteRange claimed, std::uint64_t not_zero);

@@ -256,17 +256,10 @@ Failure ReplyJudge::Drawn(const engine::Violation& warning) const {
   return failure;
 }
 
-// Adds what was asked and answered to the bars, with what is wrong marked, where a rule about answers says that.
+// Adds what was asked and answered to the bars, with the descriptor that is wrong marked.
 void ReplyJudge::Draw(Failure& failure) const {
   std::vector<reports::Bar> bars = reports::BarsOf(exchange_);
-  const std::span<const engine::Rule> rules = engine::AllRules();
-  const auto rule = std::ranges::find(rules, failure.violation.requirement, &engine::Rule::requirement);
-  if (const engine::Ruling ruling = rule == rules.end() ? engine::Ruling() : Apply(*rule, exchange_);
-      ruling.is_violated()) {
-    failure.chunk = ruling.chunk;
-    failure.descriptor = ruling.descriptor;
-    reports::MarkJudged(exchange_, ruling, bars);
-  }
+  reports::MarkJudged(exchange_, failure.violation.place, bars);
   if (bars.empty() && !failure.bars.empty()) {  // A simple reply says no more than what was asked.
     const ByteRange asked = exchange_.request.range();
     bars = {{.who = "asked", .stretches = {{.begin = asked.begin, .end = asked.end, .said = ""}}}};

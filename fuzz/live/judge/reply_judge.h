@@ -36,9 +36,6 @@ struct Failure {
   engine::Violation violation;
   std::vector<std::string> timeline = {};  // Of the first wrong byte: the requests that had to do with it.
   std::vector<reports::Bar> bars = {};  // Asked, answered, true: where it is about the bytes, or what is said of them.
-  // As in engine::Ruling: where one part of the answer is wrong.
-  std::int32_t chunk = -1;
-  std::int32_t descriptor = -1;
 };
 
 // What a live run reports besides the rules about answers, because the bytes, a connection or the process show it.

@@ -32,11 +32,12 @@ FindingPicture PictureOf(std::vector<reports::Message> messages, std::optional<s
   constexpr std::size_t kMessagesMax = 24;
   const std::string wanted = cookie ? engine::HexText(*cookie) : "";
   std::string asked;
+  const engine::AnswerPlace& judged = failure.violation.place;
   std::int32_t answers = 0;  // Messages, since what asked for them: the first of all may not be there any more.
   for (Message& message : messages) {
     if (cookie && HasCookie(message, wanted)) {
       const bool is_sent = message.from == Message::From::kClient;
-      const bool is_another = !asked.empty() && failure.chunk >= 0 && failure.chunk != answers;
+      const bool is_another = !asked.empty() && judged.chunk >= 0 && judged.chunk != answers;
       message.part = is_sent ? Message::Part::kAsked : is_another ? Message::Part::kNone : Message::Part::kJudged;
       asked = is_sent ? message.text : asked;
       answers += is_sent ? 0 : 1;
@@ -49,7 +50,7 @@ FindingPicture PictureOf(std::vector<reports::Message> messages, std::optional<s
       message.part = Message::Part::kJudged;  // That no answer came.
     } else if (message.part == Message::Part::kJudged) {
       MarkFields(message, asked, failure.violation.saw,
-                 failure.kind == FindingKind::kFalseClaim || failure.descriptor >= 0);
+                 failure.kind == FindingKind::kFalseClaim || judged.descriptor >= 0);
     }
   }
   std::vector<Message::Part> parts;

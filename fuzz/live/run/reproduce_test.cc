@@ -106,6 +106,24 @@ TEST(Picture, AWrongByteIsMarkedInTheAnswerAndInTheBytes) {
   EXPECT_TRUE(picture.bars.back().stretches.back().is_judged);
 }
 
+// Of many descriptors the one that is wrong, and no other; so of advice.
+TEST(Picture, AWrongDescriptorIsMarkedAlone) {
+  const auto target = conformance::ReferenceTarget({.interposers = [](engine::Layer&) {
+    return engine::faults::Interpose(engine::faults::FaultNamed("server_describes_past_end_of_export").change);
+  }});
+  const auto ran = RunOnFreshServer(*target, engine::ParseScript("size 4M\nstatus 0 +4M\n").value(), {});
+  ASSERT_TRUE(ran && ran->warnings.contains(spec::kBlockStatusExtentWithinExport));
+  std::size_t said_count = 0;
+  std::vector<reports::Stretch> judged;
+  for (const reports::Bar& bar : ran->warnings.find(spec::kBlockStatusExtentWithinExport)->second.picture.bars) {
+    said_count += std::ranges::count(bar.stretches, true, &reports::Stretch::is_judged) > 0 ? bar.stretches.size() : 0;
+    std::ranges::copy_if(bar.stretches, std::back_inserter(judged), &reports::Stretch::is_judged);
+  }
+  EXPECT_GT(said_count, 1U);
+  ASSERT_EQ(judged.size(), 1U);
+  EXPECT_EQ(judged.front().end, 12U << 20);  // 8 MiB too long.
+}
+
 TEST(Picture, WhereNoAnswerCameTheRequestIsJudged) {
   const auto target = conformance::ReferenceTarget(
       {.interposers = [](engine::Layer&) { return std::make_unique<LeavesAtFlush>(std::make_shared<int>(1)); }});
