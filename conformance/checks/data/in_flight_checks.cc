@@ -135,8 +135,7 @@ Judgement FindEffects(CheckContext& context, const Leaving& leaving, bool all) {
   return stays ? std::move(lost) : NotApplicable("what one connection writes is never there on the next one");
 }
 
-template <bool all>
-Judgement IsThereAfterDisc(CheckContext& context) {
+Judgement IsThereAfterOneDisc(CheckContext& context, bool all) {
   NBDSPEC_TRY(entered, context.Enter());
   const std::uint64_t base = UsableBytes(entered) / 4 / (64 * kKiB) * (64 * kKiB);
   KnownStretch before = KnownStretch::Around(entered, {.begin = base, .end = base + 768 * kKiB}, 0);
@@ -144,6 +143,17 @@ Judgement IsThereAfterDisc(CheckContext& context) {
   Leaving leaving = {.range = before.range(), .requests = ManyChanges(context, entered, before.range())};
   SendAndLeave(entered.session, leaving);
   return FindEffects(context, leaving, all);
+}
+
+// How many requests a server answers before it sees DISC is chance: some try has one.
+template <bool all>
+Judgement IsThereAfterDisc(CheckContext& context) {
+  constexpr int kTriesMax = 8;
+  Judgement judgement = IsThereAfterOneDisc(context, all);
+  for (int i = 1; i < kTriesMax && judgement.kind == Judgement::Kind::kNotApplicable; ++i) {
+    judgement = IsThereAfterOneDisc(context, all);
+  }
+  return judgement;
 }
 
 // --- The data of a WRITE that is refused -----------------------------------------------------------------------

@@ -12,6 +12,7 @@
 #include <iterator>
 #include <memory>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -276,8 +277,17 @@ TEST(Fuzz, BlockSizesThatNoRequestFitsMakeAServerUnusable) {
   }
 }
 
+// A server that takes longer for each message than there is time.
+class AnswersLate : public engine::Interposer {
+  void AfterServer(const engine::ClientMessage*, const engine::Negotiated&,
+                   std::vector<engine::ServerMessage>&) override {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+  }
+};
+
 TEST(Fuzz, NoTimeForAScriptIsNoSuccess) {
-  const auto target = LosesWrites();
+  const auto target =
+      conformance::ReferenceTarget({.interposers = [](engine::Layer&) { return std::make_unique<AnswersLate>(); }});
   FuzzOptions options;
   options.time = std::chrono::milliseconds(1);
   const FuzzReport report = Fuzz(*target, options);
