@@ -2,7 +2,7 @@
 
 docs/howto/add_a_fuzz_target.md says how to add one.
 
-Fuzz:    tools/fuzz wire_decode_fuzz -max_total_time=60
+Fuzz:    tools/fuzz wire_decode_fuzz -max_total_time=60   (--engine=afl: with AFL++)
 Replay:  bazel run //fuzz/targets:replay -- $PWD/FILE_OR_DIR...
 Test:    bazel test //fuzz/targets/...   (replays both corpora, and some random inputs with a fixed seed)
 """
@@ -15,11 +15,33 @@ ONLY_WITH_LIBFUZZER = select({
     "//conditions:default": ["//fuzz:no_main"],
 })
 
+_ONLY_WITH_AFL = select({
+    "//fuzz:afl": [],
+    "//conditions:default": ["//fuzz:no_main"],
+})
+
+_ONLY_WITH_AN_ENGINE = select({
+    "//fuzz:libfuzzer": [],
+    "//fuzz:afl": [],
+    "//conditions:default": ["//fuzz:no_main"],
+})
+
+# What an engine adds to a program.
+ENGINE_LINKOPTS = select({
+    "//fuzz:libfuzzer": ["-fsanitize=fuzzer"],
+    # afl++
+    "//fuzz:afl": [
+        "/usr/lib/afl/libAFLDriver.a",
+        "/usr/lib/afl/afl-compiler-rt.o",
+    ],
+    "//conditions:default": [],
+})
+
 def cc_fuzz_target(name, comparison, row):
     """Declares the programs of a fuzz target.
 
-    Gives NAME (a libFuzzer binary, with --config=fuzz or libfuzzer), NAME_corpus_test, NAME_seed_corpus
-    (NAME_seed_corpus.tar) and NAME_options (NAME.options, for fuzzing farms).
+    Gives NAME (the program, with --config=fuzz, libfuzzer or afl), NAME_afl_mutator.so (with --config=afl) and
+    NAME_corpus_test. What farms get is made by tools/oss_fuzz of the same rows.
 
     Args:
       name: ends in _fuzz. The rest is the name in the target's row, and of its folders in corpus/.
@@ -43,9 +65,9 @@ def cc_fuzz_target(name, comparison, row):
             name + "_row.cc",
             "//fuzz/targets:entry.cc",
         ],
-        copts = ["-fno-sanitize=fuzzer-no-link"],  # Not under test.
         deps = [
             comparison,
+            "//fuzz/comparisons:farm",
             "//fuzz/comparisons:fuzz_target",
             "//fuzz/inputs:input_mutator",
         ],
@@ -56,9 +78,21 @@ def cc_fuzz_target(name, comparison, row):
         testonly = True,
         srcs = ["//fuzz/targets:asan_options.cc"],
         data = native.glob(["*.dict"]),
-        linkopts = ["-fsanitize=fuzzer"],
-        target_compatible_with = ONLY_WITH_LIBFUZZER,
+        linkopts = ENGINE_LINKOPTS,
+        target_compatible_with = _ONLY_WITH_AN_ENGINE,
         deps = [":" + name + "_lib"],
+    )
+    cc_binary(
+        name = name + "_afl_mutator.so",
+        testonly = True,
+        srcs = [name + "_row.cc"],
+        linkshared = True,
+        target_compatible_with = _ONLY_WITH_AFL,
+        deps = [
+            comparison,
+            "//fuzz/comparisons:fuzz_target",
+            "//fuzz/targets:afl_mutator",
+        ],
     )
 
     # Not with libFuzzer: the same replay in every configuration.
@@ -72,20 +106,4 @@ def cc_fuzz_target(name, comparison, row):
             "$(rootpaths //corpus:%s)" % target,
         ],
         data = ["//corpus:" + target],
-    )
-    native.genrule(
-        name = name + "_seed_corpus",
-        srcs = ["//corpus:%s_seeds" % target],
-        outs = [name + "_seed_corpus.tar"],
-        cmd = "tar --create --dereference --sort=name --mtime=@0 --owner=0 --group=0 --numeric-owner " +
-              "--transform='s:.*/::' --file=$@ $(SRCS)",
-    )
-
-    # A source, not a tool: one build of the comparisons is enough.
-    native.genrule(
-        name = name + "_options",
-        testonly = True,
-        srcs = [":replay"],
-        outs = [name + ".options"],
-        cmd = "$(execpath :replay) --options=%s > $@" % target,
     )

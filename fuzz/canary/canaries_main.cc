@@ -4,9 +4,11 @@
 //   canaries list
 //   canaries run --generator ours --trials 10 --seconds 60 [--bug extent_map/ClearMakesAHole]...
 //   canaries tables RESULTS docs/canaries.md
+//   canaries engines RESULTS
 //
 // Built with -fsanitize=fuzzer, it is a libFuzzer target with a command line of its own: each trial is a process, which
-// becomes the next one, so that each begins with nothing. Otherwise it has only the generators that need no libFuzzer.
+// becomes the next one, so that each begins with nothing. Built for AFL++, it is what afl-fuzz runs, and aborts at the
+// bug. Otherwise it has only the generators that need neither.
 
 #include <fmt/format.h>
 #include <unistd.h>
@@ -18,6 +20,7 @@
 #include <fstream>
 #include <iostream>
 #include <iterator>
+#include <limits>
 #include <optional>
 #include <string>
 #include <utility>
@@ -28,8 +31,17 @@
 #include "fuzz/comparisons/extent_map_differential.h"
 #include "fuzz/inputs/input_mutator.h"
 
+extern "C" __attribute__((weak)) void __libfuzzer_is_present();
+extern "C" __attribute__((weak)) int __afl_persistent_loop(unsigned runs);
+
 namespace nbdspec::fuzz {
 namespace {
+
+bool IsHere(Generator generator) {
+  return NeedsLibfuzzer(generator) ? __libfuzzer_is_present != nullptr
+         : NeedsAfl(generator)     ? __afl_persistent_loop != nullptr
+                                   : true;
+}
 
 struct Arguments {
   std::vector<std::string> bugs = {};  // NAME or TARGET/NAME; all without any.
@@ -53,7 +65,8 @@ std::vector<Planted> AllAsked(const std::vector<std::string>& bugs) {
 
 int List() {
   for (const Planted& planted : AllPlanted()) {
-    fmt::print("{}\t{}\t{}\n", planted.name(), NameOf(planted.canary->family), planted.canary->inputs_max);
+    fmt::print("{}\t{}\t{}\t{}\n", planted.name(), NameOf(planted.canary->family), planted.canary->inputs_max,
+               planted.target->inputs.bytes_max);
   }
   return 0;
 }
@@ -86,7 +99,14 @@ std::optional<RunningTrial> running;
   std::_Exit(1);
 }
 
-// Whether libFuzzer is to go on, as *argv says.
+// Without words: AFL++'s driver takes those for files.
+void BeginAfl(const Planted& planted, TrialOptions options, int* argc) {
+  options.seconds_max = std::numeric_limits<double>::max();
+  running.emplace(planted, options, Trial(*planted.canary, options), std::vector<std::string>());
+  *argc = 1;
+}
+
+// Whether the engine is to go on, as *argv says.
 bool RunOrBegin(Arguments& arguments, int* argc, char*** argv) {
   const std::vector<Planted> all = AllAsked(arguments.bugs);
   TrialOptions& options = arguments.options;
@@ -95,6 +115,10 @@ bool RunOrBegin(Arguments& arguments, int* argc, char*** argv) {
   for (std::uint64_t at = arguments.from; at < all.size() * arguments.trials; ++at) {
     const Planted& planted = all[at / arguments.trials];
     options.seed = first_seed + at % arguments.trials;
+    if (NeedsAfl(options.generator)) {
+      BeginAfl(planted, options, argc);
+      return true;
+    }
     if (!NeedsLibfuzzer(options.generator)) {
       PrintResult(planted, options, RunTrial(*planted.target, *planted.canary, options));
       continue;
@@ -121,10 +145,11 @@ bool RunOrBegin(Arguments& arguments, int* argc, char*** argv) {
   return false;
 }
 
+// Those of docs/canaries.md if `page` is its name, else those of docs/engines.md.
 int WriteTables(const std::string& results, const std::string& page) {
   std::ifstream file(results);
   std::ifstream before(page);
-  const auto tables = CanariesTables(file, before);
+  const auto tables = page.empty() ? EnginesTables(file) : CanariesTables(file, before);
   if (!tables) {
     std::cerr << results << ": " << tables.error().sentence << "\n";
     return 1;
@@ -133,7 +158,7 @@ int WriteTables(const std::string& results, const std::string& page) {
   return 0;
 }
 
-// Ends the program, but for a trial that libFuzzer is to run.
+// Ends the program, but for a trial that an engine is to run.
 void RunProgram(int* argc, char*** argv) {
   CLI::App app("Planted bugs, and how soon each generator finds them.");
   app.require_subcommand(1);
@@ -142,11 +167,10 @@ void RunProgram(int* argc, char*** argv) {
   CLI::App* run = app.add_subcommand("run", "Prints a line for each trial.");
   run->add_option("--bug", arguments.bugs, "NAME, TARGET/NAME or TARGET; again for more.");
   run->add_option("--generator", arguments.generator)->check([](const std::string& name) {
-    const bool is_there =
-        GeneratorNamed(name) && (LLVMFuzzerMutate != nullptr || !NeedsLibfuzzer(*GeneratorNamed(name)));
-    return is_there ? ""
-                    : "uniform, rapidcheck, likely; with --define=fuzzing_engine=libfuzzer also ours, mutator, "
-                      "counters, libfuzzer";
+    const auto generator = GeneratorNamed(name);
+    return generator && IsHere(*generator) ? ""
+                                           : "uniform, rapidcheck, likely; with --config=libfuzzer also ours, mutator, "
+                                             "counters, libfuzzer; with --config=afl also afl, afl-ours";
   });
   run->add_option("--trials", arguments.trials)->check(CLI::PositiveNumber);
   run->add_option("--seconds", arguments.options.seconds_max, "Of processor time, for each trial.");
@@ -156,6 +180,8 @@ void RunProgram(int* argc, char*** argv) {
   CLI::App* tables = app.add_subcommand("tables", "Prints the tables of docs/canaries.md.");
   tables->add_option("RESULTS", arguments.results, "The lines of all runs.")->required();
   tables->add_option("PAGE", arguments.page, "Its rows are those of bugs that have no line.")->required();
+  CLI::App* engines = app.add_subcommand("engines", "Prints the tables of docs/engines.md.");
+  engines->add_option("RESULTS", arguments.results, "The lines of all runs.")->required();
   try {
     app.parse(*argc, *argv);
   } catch (const CLI::ParseError& error) {
@@ -164,7 +190,9 @@ void RunProgram(int* argc, char*** argv) {
   if (run->parsed() && RunOrBegin(arguments, argc, argv)) {
     return;
   }
-  std::exit(list->parsed() ? List() : tables->parsed() ? WriteTables(arguments.results, arguments.page) : 0);
+  std::exit(list->parsed()                          ? List()
+            : tables->parsed() || engines->parsed() ? WriteTables(arguments.results, arguments.page)
+                                                    : 0);
 }
 
 }  // namespace
@@ -176,6 +204,9 @@ extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (running->trial.Try({data, size})) {
+    if (NeedsAfl(running->options.generator)) {
+      std::abort();
+    }
     PrintResult(running->planted, running->options, running->trial.result());
     BecomeNext();
   }

@@ -23,6 +23,8 @@ namespace {
 using engine::Trouble;
 
 constexpr std::array kColumns = {Generator::kOurs, Generator::kUniform, Generator::kRapidcheck, Generator::kLibfuzzer};
+constexpr std::array kEngines = {Generator::kLikely, Generator::kOurs, Generator::kLibfuzzer, Generator::kAflOurs,
+                                 Generator::kAfl};
 
 // The trials of one generator with one bug.
 struct Trials {
@@ -181,16 +183,16 @@ std::string Summary(const Results& results, const auto& generators, const auto& 
   return table;
 }
 
-std::string ByTarget(const Results& results) {
+std::string ByTarget(const Results& results, const auto& generators) {
   Cells head = {"target", "bugs"};
-  for (const Generator generator : kColumns) {
+  for (const Generator generator : generators) {
     head.emplace_back(NameOf(generator));
   }
   std::string table = Head(head);
   for (const CanaryTarget& target : CanaryTargets()) {
     const auto is_asked = [&](const Planted& planted) { return planted.target == &target && IsBug(planted); };
     Cells cells = {target.name, std::to_string(std::ranges::count_if(AllPlanted(), is_asked))};
-    for (const Generator generator : kColumns) {
+    for (const Generator generator : generators) {
       const Tally tally = TallyOf(results, generator, is_asked);
       cells.push_back(std::to_string(tally.always) + (tally.never > 0 ? fmt::format(" ({})", tally.never) : ""));
     }
@@ -238,7 +240,7 @@ std::string Summaries(const Results& results) {
           results, std::array{Generator::kOurs, Generator::kMutator, Generator::kCounters, Generator::kLibfuzzer},
           [](const Planted& planted) { return planted.target->counts_states; }, /*with_none=*/false);
   page +=
-      "\nBugs found in all trials, by target (in brackets those found in none):\n\n" + ByTarget(results) +
+      "\nBugs found in all trials, by target (in brackets those found in none):\n\n" + ByTarget(results, kColumns) +
       "\nBelow, for each generator: in how many trials the bug was reached (its code ran), triggered (it made a\n"
       "difference) and detected (the target reported it), `?` where the subject cannot tell; the medians of inputs and "
       "seconds.\n";
@@ -253,7 +255,29 @@ std::string SummariesOf(const std::string& page) {
   return end == std::string::npos ? "" : page.substr(begin + 2, end - begin - 2);
 }
 
+// The bugs that some trial of `generator` did not find.
+std::string NotFound(const Results& results, Generator generator) {
+  std::string bugs;
+  for (const auto& [key, trials] : results) {
+    if (key.second == generator && !trials.is_always_found()) {
+      bugs += (bugs.empty() ? "" : ", ") + key.first;
+    }
+  }
+  return bugs.empty() ? "none" : bugs;
+}
+
 }  // namespace
+
+std::expected<std::string, Trouble> EnginesTables(std::istream& lines) {
+  NBDSPEC_ASSIGN_OR_RETURN(results, ReadResults(lines));
+  std::string page = Summary(results, kEngines, [](const Planted&) { return true; }, /*with_none=*/false);
+  page += "\nBugs found in all trials, by target (in brackets those found in none):\n\n" + ByTarget(results, kEngines) +
+          "\nWhat a trial did not find:\n\n";
+  for (const Generator generator : kEngines) {
+    page += fmt::format("- **{}**: {}\n", NameOf(generator), NotFound(results, generator));
+  }
+  return page;
+}
 
 std::map<std::string, std::string> CanariesRows(std::string_view page) {
   std::map<std::string, std::string> rows;

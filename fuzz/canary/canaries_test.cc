@@ -158,5 +158,21 @@ TEST(Tables, OfANewBugHaveItsRowAndTheOthersAsTheyWere) {
   EXPECT_EQ(*tables, wanted);
 }
 
+TEST(Tables, OfEnginesCountWhatTheyFindAndNameWhatTheyDoNot) {
+  std::istringstream trials(
+      "extent_map/ClearMakesAHole\tafl\t1\t10\t1\t77\t0.5\t1\t1\n"
+      "extent_map/AddIsLostAtFortyExtents\tafl\t1\t10\t0\t9000\t10\t0\t0\n"
+      "extent_map/ClearMakesAHole\tlikely\t1\t10\t1\t7\t0.1\t1\t1\n");
+  const auto tables = EnginesTables(trials);
+  ASSERT_TRUE(tables) << tables.error().sentence;
+  EXPECT_NE(tables->find("| afl | 1 of 10 s | 1 of 2 | 1 | 50.0 % | 77 (1) |\n"), std::string::npos) << *tables;
+  EXPECT_NE(tables->find("| likely | 1 of 10 s | 1 of 1 | 0 | 100.0 % | 7 (1) |\n"), std::string::npos) << *tables;
+  EXPECT_NE(tables->find("- **afl**: extent_map/AddIsLostAtFortyExtents\n"), std::string::npos) << *tables;
+  EXPECT_NE(tables->find("- **likely**: none\n"), std::string::npos) << *tables;
+
+  std::istringstream other("no/bug\tafl\t1\t10\t1\t77\t0.5\t1\t1\n");
+  EXPECT_FALSE(EnginesTables(other));
+}
+
 }  // namespace
 }  // namespace nbdspec::fuzz

@@ -21,7 +21,9 @@ constexpr auto kGenerators =
                                                            {Generator::kLibfuzzer, "libfuzzer"},
                                                            {Generator::kUniform, "uniform"},
                                                            {Generator::kRapidcheck, "rapidcheck"},
-                                                           {Generator::kLikely, "likely"}});
+                                                           {Generator::kLikely, "likely"},
+                                                           {Generator::kAfl, "afl"},
+                                                           {Generator::kAflOurs, "afl-ours"}});
 
 double SecondsSince(std::clock_t start) {
   return static_cast<double>(std::clock() - start) / static_cast<double>(CLOCKS_PER_SEC);
@@ -92,7 +94,7 @@ bool Trial::Try(engine::ByteView input) {
 }
 
 TrialResult RunTrial(const CanaryTarget& target, const Canary& canary, const TrialOptions& options) {
-  NBDSPEC_CHECK(!NeedsLibfuzzer(options.generator));
+  NBDSPEC_CHECK(!NeedsLibfuzzer(options.generator) && !NeedsAfl(options.generator));
   if (options.generator == Generator::kRapidcheck) {
     return RunRapidcheck(target, canary, options);
   }

@@ -27,6 +27,8 @@ enum class Generator : std::uint8_t {
   kUniform,     // Random bytes of random lengths.
   kRapidcheck,  // The target's property if it has one, else RapidCheck's own vectors of bytes.
   kLikely,      // LikelyInputs: what the target's mutator finds without coverage.
+  kAfl,         // AFL++ with its own mutator; tools/engines runs it, for it runs the program.
+  kAflOurs,     // AFL++ with the target's mutator.
 };
 std::string_view NameOf(Generator generator);
 std::optional<Generator> GeneratorNamed(std::string_view name);
@@ -70,13 +72,20 @@ class Trial {
   TrialResult result_;
 };
 
-// Range: a generator that does not need libFuzzer.
+constexpr bool NeedsAfl(Generator generator) {
+  return generator == Generator::kAfl || generator == Generator::kAflOurs;
+}
+
+// Range: a generator that needs neither libFuzzer nor AFL++.
 TrialResult RunTrial(const CanaryTarget& target, const Canary& canary, const TrialOptions& options);
 
 // The tables of docs/canaries.md, from the lines that `canaries run` prints. A bug without a trial there has the row
 // that it has in `page`, the text of docs/canaries.md; then the tables that sum up are those of `page` as well.
 // Errors: a line that is none of those; a bug that is not planted, or has neither a trial nor a row.
 std::expected<std::string, engine::Trouble> CanariesTables(std::istream& results, std::istream& page);
+
+// The tables of docs/engines.md, from lines of the same form. Errors: a line that is none.
+std::expected<std::string, engine::Trouble> EnginesTables(std::istream& results);
 
 // The rows of bugs that docs/canaries.md has, each by "TARGET/NAME".
 std::map<std::string, std::string> CanariesRows(std::string_view page);

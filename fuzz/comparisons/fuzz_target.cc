@@ -35,7 +35,7 @@ std::string AsPrintfTakesThem(engine::ByteView input) {
   return text;
 }
 
-void AbortOnDisagreement(const FuzzTarget& target, engine::ByteView input) {
+void AbortOnDisagreement(const FuzzTarget& target, engine::ByteView input, bool shrinks) {
   auto found = Find(target, input);
   if (!found) {
     return;
@@ -43,10 +43,12 @@ void AbortOnDisagreement(const FuzzTarget& target, engine::ByteView input) {
   std::string file = fmt::format("corpus/regressions/{}/NAME", target.name);
   std::string make_file = fmt::format("printf '{}' > {}", AsPrintfTakesThem(input), file);
   if (target.inputs.script) {
-    const engine::Script small = engine::Shrink(ScriptOf(target, input), [&](const engine::Script& candidate) {
-      return target.find_in_script(candidate).has_value();
-    });
-    found = target.find_in_script(small);
+    engine::Script small = ScriptOf(target, input);
+    if (shrinks) {
+      small = engine::Shrink(
+          small, [&](const engine::Script& candidate) { return target.find_in_script(candidate).has_value(); });
+      found = target.find_in_script(small);
+    }
     file += ".script";
     make_file = fmt::format("cat > {} <<'END'\n{}END", file, engine::Print(small));
   }

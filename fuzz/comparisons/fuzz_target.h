@@ -36,8 +36,8 @@ Found Find(const FuzzTarget& target, engine::ByteView input);
 // As the shell's printf takes them: an octal escape for each byte.
 std::string AsPrintfTakesThem(engine::ByteView input);
 
-// Returns if there is no disagreement about `input`. Otherwise prints it, the script (shrunk) or the input, and the
-// lines that keep and replay it, and aborts: libFuzzer ignores what LLVMFuzzerTestOneInput returns.
-void AbortOnDisagreement(const FuzzTarget& target, engine::ByteView input);
+// Returns if there is no disagreement about `input`. Otherwise prints it, the script (shrunk, if it `shrinks`) or the
+// input, and the lines that keep and replay it, and aborts: libFuzzer ignores what LLVMFuzzerTestOneInput returns.
+void AbortOnDisagreement(const FuzzTarget& target, engine::ByteView input, bool shrinks = true);
 
 }  // namespace nbdspec::fuzz

@@ -68,12 +68,13 @@ std::size_t InputMutator::Mutate(std::uint8_t* data, std::size_t size, std::size
     return Write({data, size_max});
   }
   Random random(seed);
-  if (LLVMFuzzerMutate != nullptr && size > 0 && !random.OneIn(3)) {
+  const bool is_fresh = size == 0 || random.OneIn(3);
+  if (LLVMFuzzerMutate != nullptr && !is_fresh) {
     return LLVMFuzzerMutate(data, size, size_max);
   }
   kind_.bytes_max = size_max;
-  Bytes input = FreshInput(kind_, random);
-  if (kind_.fresh && random.OneIn(2)) {
+  Bytes input = is_fresh ? FreshInput(kind_, random) : Bytes(data, data + size);
+  if (!is_fresh || (kind_.fresh && random.OneIn(2))) {
     input = Changed(std::move(input), size_max, random);
   }
   std::ranges::copy(input, data);

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // How inputs of a target are made up and changed: InputKind says what its bytes are, so that no fuzzer has to find out.
 //
-// InputMutator is what a target's LLVMFuzzerCustomMutator calls. LikelyInputs is the little fuzzer that is always
-// there: the same inputs for the same seed everywhere, without coverage; canary tests count how many a planted bug
-// survives.
+// InputMutator is what a target's LLVMFuzzerCustomMutator and afl_custom_fuzz call. LikelyInputs is the little fuzzer
+// that is always there: the same inputs for the same seed everywhere, without coverage; canary tests count how many a
+// planted bug survives.
 
 #pragma once
 
@@ -43,9 +43,9 @@ class InputMutator {
   explicit InputMutator(InputKind kind)
       : kind_(std::move(kind)), scripts_(kind_.script.value_or(engine::ScriptLimits{}), 0, /*by_libfuzzer=*/true) {}
 
-  // Changes the input in the first `size` bytes of `data` in place, with libFuzzer's own mutator where the kind has
-  // none; at times makes a fresh one. A script that people wrote as text goes on as bytes. Returns the new size, at
-  // most size_max.
+  // Changes the input in the first `size` bytes of `data` in place, where the kind has no way of its own with
+  // libFuzzer's or, without libFuzzer, a simple one; at times makes a fresh one. A script that people wrote as text
+  // goes on as bytes. Returns the new size, at most size_max.
   std::size_t Mutate(std::uint8_t* data, std::size_t size, std::size_t size_max, unsigned seed);
 
   // Writes the begin of one script and a run of the other's steps to `out`, which may be one of the others. Returns its

@@ -1,15 +1,21 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// What libFuzzer calls, for whichever target the program is linked with (cc_fuzz_target in fuzz/defs.bzl).
+// What a fuzzing engine calls, for whichever target the program is linked with (cc_fuzz_target in fuzz/defs.bzl). Every
+// engine has libFuzzer's interface; only libFuzzer calls the mutator (afl_mutator.cc) and takes words like -max_len.
 
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <filesystem>
 #include <string>
 #include <vector>
 
+#include "fuzz/comparisons/farm.h"
 #include "fuzz/comparisons/fuzz_target.h"
 #include "fuzz/inputs/input_mutator.h"
+
+// Of libFuzzer alone.
+extern "C" __attribute__((weak)) void __libfuzzer_is_present();
 
 namespace nbdspec::fuzz {
 
@@ -27,10 +33,10 @@ InputMutator& Mutator() {
   return mutator;
 }
 
-}  // namespace
+bool IsLibfuzzer() { return __libfuzzer_is_present != nullptr; }
 
 // Adds -max_len and -dict as the row has them, unless they are given.
-extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
+void AddWords(int* argc, char*** argv) {
   static std::vector<std::string> words(*argv, *argv + *argc);
   const auto add = [](const std::string& flag, const std::string& value) {
     if (std::ranges::none_of(words, [&](const std::string& word) { return word.starts_with(flag); })) {
@@ -49,11 +55,25 @@ extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
   *argc = static_cast<int>(pointers.size());
   pointers.push_back(nullptr);
   *argv = pointers.data();
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv) {
+  for (int i = 1; i < *argc; ++i) {
+    if (const auto status = AnswerFarm(Target(), (*argv)[i])) {
+      std::exit(*status);
+    }
+  }
+  if (IsLibfuzzer()) {
+    AddWords(argc, argv);
+  }
   return 0;
 }
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  AbortOnDisagreement(Target(), {data, size});
+  // Other engines give an input a second or less, and would take the time for shrinking for a hang.
+  AbortOnDisagreement(Target(), {data, size}, /*shrinks=*/IsLibfuzzer());
   return 0;
 }
 

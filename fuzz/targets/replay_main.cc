@@ -2,7 +2,8 @@
 // replay: runs inputs of fuzz targets through their comparisons, without libFuzzer; and prints what the registry says.
 //
 //   replay [--target=NAME] [--random] [--runs=N] [--seed=S] FILE|DIR...
-//   replay --list | --table | --options=NAME
+//   replay --list | --table
+//   replay --target=NAME --options | --seeds=DIR   (fuzz/comparisons/farm.h)
 //
 // The target of a file is that of its folder, corpus/seeds/NAME or corpus/regressions/NAME, unless --target says it.
 // --random adds as many random inputs as the target's row says, --runs any number: likely inputs, and mutations of the
@@ -30,6 +31,7 @@
 #include "engine/script/script.h"
 #include "engine/script/script_bytes.h"
 #include "engine/script/shrink.h"
+#include "fuzz/comparisons/farm.h"
 #include "fuzz/findings/read_file.h"
 #include "fuzz/inputs/input_mutator.h"
 #include "fuzz/targets/registry.h"
@@ -174,32 +176,25 @@ int List() {
   return 0;
 }
 
-// What fuzzing farms read.
-int PrintOptions(const FuzzTarget& target) {
-  fmt::print("[libfuzzer]\nmax_len = {}\n{}{}{}", target.inputs.bytes_max,
-             target.dictionary.empty() ? "" : "dict = ", target.dictionary, target.dictionary.empty() ? "" : "\n");
-  return 0;
-}
-
 int Main(int argc, char** argv) {
   Arguments arguments;
   for (int i = 1; i < argc; ++i) {
     const std::string_view argument = argv[i];
     const auto named = After("--target=", argument);
-    const auto options_of = After("--options=", argument);
+    const auto answered = arguments.target == nullptr ? std::nullopt : AnswerFarm(*arguments.target, argument);
     if (argument == "--list") {
       return List();
     }
     if (argument == "--table") {
       return std::fputs(TableOfTargets().c_str(), stdout) < 0 ? 1 : 0;
     }
-    if (named || options_of) {
-      arguments.target = TargetNamed(named ? *named : *options_of);
+    if (answered) {
+      return *answered;
+    }
+    if (named) {
+      arguments.target = TargetNamed(*named);
       if (arguments.target == nullptr) {
         return Refuse(std::string(argument) + ": no such target; --list names them");
-      }
-      if (options_of) {
-        return PrintOptions(*arguments.target);
       }
     } else if (argument == "--random") {
       arguments.adds_random = true;

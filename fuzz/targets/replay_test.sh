@@ -45,6 +45,12 @@ expect 2 "--target=nothing: no such target" --target=nothing
 expect 2 "--runs=x: no such file or option" --runs=x
 expect 2 "usage:"
 expect 0 "wire_decode max_len=512 check_runs=30000 dict=nbd.dict" --list
-expect 0 "max_len = 160" --options=c_api
+expect 0 "max_len = 160" --target=c_api --options
+expect 0 "dict = nbd.dict" --target=wire_decode --options
+mkdir seeds none_of_c_api
+"$replay" --target=wire_decode --seeds=seeds && "$replay" --target=c_api --seeds=none_of_c_api || failures=$((failures + 1))
+expect 0 "wire_decode: 64 files replayed" --target=wire_decode seeds
+rmdir none_of_c_api || failures=$((failures + 1)) # Any bytes are of its form.
+expect 2 "absent: no seeds can be written there" --target=wire_decode --seeds=absent
 expect 0 "| \`c_api\` |" --table
 exit $failures

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The main of `canaries` where libFuzzer does not bring one.
+// The main of `canaries` where no engine brings one.
 
 extern "C" int LLVMFuzzerInitialize(int* argc, char*** argv);
 
