@@ -166,7 +166,8 @@ struct TargetFacts {
   std::string description;  // For reports: "nbdkit 1.32.5 (memory)", "nbd+unix:///d?socket=/s".
   // What to write on a command line to name it again, quoted for a shell: "nbdkit", "--spawn 'srv {socket}'".
   std::string command_line;
-  std::string program = {};      // Of a server that nbdspec starts and knows: "nbdkit". Empty for others.
+  std::string program = {};  // Of a server that nbdspec starts and knows: "nbdkit". Empty for others.
+  std::vector<std::string> program_words = {};  // What that is started with, as far as it tells what is served.
   std::string version = {};      // What that says of itself, or its package: "10.0.13+ds"; empty when it does not.
   std::string export_name = {};  // The one to enter; "" for the default one.
   bool has_tls = false;          // Conversations are held inside TLS.
@@ -196,6 +197,7 @@ class Target {
   [[nodiscard]] bool CanRunTwice() const { return facts_.is_ours && !facts_.may_share_contents; }
   [[nodiscard]] const std::string& Describe() const { return facts_.description; }
   [[nodiscard]] const std::string& Program() const { return facts_.program; }
+  [[nodiscard]] const std::vector<std::string>& ProgramWords() const { return facts_.program_words; }
   [[nodiscard]] const std::string& Version() const { return facts_.version; }
   [[nodiscard]] const std::string& CommandLine() const { return facts_.command_line; }
   [[nodiscard]] const std::string& ExportName() const { return facts_.export_name; }

@@ -258,23 +258,55 @@ std::string VersionOf(const std::string& program, std::string_view version_flag)
 struct StartedProgram {
   std::string path;
   const NamedServer* server = nullptr;
+  Words words = {};  // After its name.
 };
 
-// The program that a command starts, where that is one that nbdspec knows: its first word, or, of a shell, one of its
-// words. Anything else may run it elsewhere.
-std::optional<StartedProgram> KnownProgramIn(const Words& words) {
-  const auto base_of = [](std::string_view path) { return path.substr(path.rfind('/') + 1); };
-  Words candidates = {words.front()};
-  if (base_of(words.front()) == "sh" || base_of(words.front()) == "bash") {
-    for (const std::string& word : words) {
-      std::istringstream parts(word);
-      candidates.insert(candidates.end(), std::istream_iterator<std::string>(parts), {});
+std::string_view BaseOf(std::string_view path) { return path.substr(path.rfind('/') + 1); }
+
+std::optional<StartedProgram> KnownProgramAt(std::span<const std::string> words) {
+  const auto* const server = std::ranges::find(kServers, BaseOf(words.front()), &NamedServer::program);
+  return server == kServers.end()
+             ? std::nullopt
+             : std::optional(
+                   StartedProgram{.path = words.front(), .server = server, .words = {words.begin() + 1, words.end()}});
+}
+
+// The commands in a text for a shell, as far as blanks and separators show them: words and "exec" before them, and
+// settings of variables, left out.
+std::vector<Words> CommandsIn(std::string text) {
+  for (const std::string_view separator : {"&&", "||", ";", "\n", "|"}) {
+    text = Filled(std::move(text), separator, " \n ");
+  }
+  std::vector<Words> commands;
+  std::istringstream lines(text);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream parts(line);
+    Words words(std::istream_iterator<std::string>(parts), {});
+    const auto begins =
+        std::ranges::find_if(words, [](const std::string& word) { return word != "exec" && !word.contains('='); });
+    words.erase(words.begin(), begins);
+    if (!words.empty()) {
+      commands.push_back(std::move(words));
     }
   }
-  for (std::string& candidate : candidates) {
-    const auto* const server = std::ranges::find(kServers, base_of(candidate), &NamedServer::program);
-    if (server != kServers.end()) {
-      return StartedProgram{.path = std::move(candidate), .server = server};
+  return commands;
+}
+
+// The program that a command starts, where that is one that nbdspec knows: its first word, or, of a shell, that of a
+// command in its text. Anything else may run it elsewhere.
+std::optional<StartedProgram> KnownProgramIn(const Words& words) {
+  const std::string_view first = BaseOf(words.front());
+  if (first != "sh" && first != "bash") {
+    return KnownProgramAt(words);
+  }
+  const auto is_text_next = [](const std::string& word) { return word.starts_with("-") && word.ends_with("c"); };
+  const auto option = std::ranges::find_if(words, is_text_next);
+  if (option == words.end() || std::next(option) == words.end()) {
+    return {};
+  }
+  for (const Words& command : CommandsIn(*std::next(option))) {
+    if (auto known = KnownProgramAt(command)) {
+      return known;
     }
   }
   return {};
@@ -321,6 +353,7 @@ TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& option
   TargetFacts facts = {.description = std::string(name) + (version.empty() ? "" : " " + version) + kind,
                        .command_line = std::string(name),
                        .program = std::string(server->program),
+                       .program_words = {"--format=" + std::string(server->kind)},
                        .version = version,
                        .export_name = std::string(server->export_name),
                        .has_tls = options.tls.is_wanted,
@@ -402,6 +435,7 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
                        .may_share_contents = takes_disk == TakesDisk::kNothing};
   if (const auto started = KnownProgramIn(words)) {
     facts.program = started->server->program;
+    facts.program_words = started->words;
     facts.version = VersionOf(started->path, started->server->version_flag);
   }
   if (contain(kImagePlaceholder) || contain(kUriPlaceholder)) {

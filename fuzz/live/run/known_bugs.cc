@@ -43,10 +43,17 @@ struct Symptom {
   std::string_view last_words = {};  // In the server's standard error; empty: any.
 };
 
+// An option of the program with its value, in any way to write it: "--format=qcow2", "-f qcow2". Empty: whatever it is.
+struct Configuration {
+  std::string_view name = {};
+  std::string_view value = {};
+  std::string_view letter = {};
+};
+
 struct KnownBug {
   std::string_view name;
-  std::string_view program;        // How its name begins.
-  std::string_view configuration;  // In the description of the target; empty: any.
+  std::string_view program;  // How its name begins.
+  Configuration configuration;
   std::vector<Versions> versions;  // Those that have it, as far as is known.
   std::vector<Symptom> symptoms;
   bool is_race = false;
@@ -64,7 +71,7 @@ const std::vector<KnownBug>& KnownBugs() {
       // BLOCK_STATUS of almost 4 GiB from a plugin with blocks: the filter asks the plugin for more than there is.
       {.name = "CVE-2025-47712",
        .program = "nbdkit",
-       .configuration = "--filter=blocksize ",
+       .configuration = {.name = "--filter", .value = "blocksize"},
        .versions = {{.end = {1, 42, 3}}, {.begin = {1, 43}, .end = {1, 44}}},
        .symptoms = {{.kind = kCrash, .last_words = "backend_valid_range"}}},
       // It aborts when many requests are in flight and the client leaves without reading.
@@ -75,13 +82,13 @@ const std::vector<KnownBug>& KnownBugs() {
       // Its extents are those of the file below, though the bytes are in the cache.
       {.name = "nbdkit-cache-extents",
        .program = "nbdkit",
-       .configuration = "--filter=cache ",
+       .configuration = {.name = "--filter", .value = "cache"},
        .versions = {{}},
        .symptoms = {{.kind = kFalseClaim, .rule = spec::kBaseAllocationZeroReadsZero}}},
       // A part of a block is read, changed and written back while all of it is written.
       {.name = "nbdkit-cow-lost-write",
        .program = "nbdkit",
-       .configuration = "--filter=cow ",
+       .configuration = {.name = "--filter", .value = "cow"},
        .versions = {{}},
        .symptoms = {{.kind = kWrongData, .rule = spec::kTransmissionWriteThenReply},
                     {.kind = kWrongData, .rule = spec::kWriteZeroesReadsZero}},
@@ -91,7 +98,7 @@ const std::vector<KnownBug>& KnownBugs() {
       // and 11.0.2. After a power cut the cluster shows what another one has, and counts as unused.
       {.name = "qemu-b8bfb1478d61",
        .program = "qemu-",
-       .configuration = "qcow2",
+       .configuration = {.name = "--format", .value = "qcow2", .letter = "-f"},
        .versions = {{.end = {10, 0, 11}}, {.begin = {10, 1}, .end = {11, 0, 2}}},
        .symptoms = {{.kind = kWrongData, .rule = spec::kTransmissionWriteThenReply},
                     {.kind = kWrongData, .rule = spec::kWriteZeroesReadsZero},
@@ -119,12 +126,27 @@ const Symptom* SymptomIn(const KnownBug& bug, const Finding& finding) {
   return symptom == bug.symptoms.end() ? nullptr : &*symptom;
 }
 
-// Whether `target` has the bug by its name and version. What is not known of a target speaks against none.
+bool HasConfiguration(std::span<const std::string> words, const Configuration& wanted) {
+  if (wanted.name.empty()) {
+    return true;
+  }
+  const std::string value(wanted.value);
+  for (std::size_t i = 0; i < words.size(); ++i) {
+    const bool is_name = words[i] == wanted.name || (!wanted.letter.empty() && words[i] == wanted.letter);
+    const bool is_both = words[i] == std::string(wanted.name) + "=" + value ||
+                         (!wanted.letter.empty() && words[i] == std::string(wanted.letter) + value);
+    if (is_both || (is_name && i + 1 < words.size() && words[i + 1] == value)) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// Whether `target` has the bug by the program that was started, its options and its version. A program that is not
+// known has none; a version that is not known may be any.
 bool MayBeIn(const KnownBug& bug, const conformance::Target& target) {
-  const std::string& program = target.Program();
-  const bool is_server = program.empty() ? target.Describe().contains(bug.program) : program.starts_with(bug.program);
   const Version version = VersionFrom(target.Version());
-  return is_server && target.Describe().contains(bug.configuration) &&
+  return target.Program().starts_with(bug.program) && HasConfiguration(target.ProgramWords(), bug.configuration) &&
          (version == Version{} || std::ranges::any_of(bug.versions, [&](const Versions& range) {
             return range.begin <= version && version < range.end;
           }));

@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <chrono>
 #include <functional>
+#include <iterator>
 #include <memory>
+#include <sstream>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,9 +31,12 @@ constexpr std::string_view kQcow2Race = "qemu-b8bfb1478d61";
 conformance::Target Named(std::string_view name, conformance::ReferenceOptions options,
                           std::string_view version = "7.2.22") {
   std::shared_ptr<conformance::Target> target = conformance::ReferenceTarget(std::move(options));
+  std::istringstream text{std::string(name)};
+  const std::vector<std::string> words(std::istream_iterator<std::string>(text), {});
   return {{.description = std::string(name),
            .command_line = std::string(name),
-           .program = std::string(name.substr(0, name.find(' '))),
+           .program = words.front(),
+           .program_words = {words.begin() + 1, words.end()},
            .version = std::string(version)},
           [target](conformance::Setup setup, auto deadline) { return target->Start(setup, deadline); }};
 }
@@ -154,6 +159,20 @@ TEST(KnownBugs, EachNeedsItsServerItsKindAndItsRule) {
   EXPECT_EQ(PublicNameOf(other, target), "");
   EXPECT_TRUE(IsRace(kQcow2Race));
   EXPECT_FALSE(IsRace(""));
+}
+
+// Folders and images may be called like servers and formats.
+TEST(KnownBugs, ANameAnywhereElseInACommandNamesNoServerAndNoConfiguration) {
+  const Finding race{.kind = FindingKind::kWrongData, .rule = std::string(spec::kTransmissionWriteThenReply)};
+  for (const std::string_view fits : {"qemu-nbd -t -f qcow2 x", "qemu-nbd --format=qcow2 x", "qemu-nbd -fqcow2 x"}) {
+    EXPECT_EQ(PublicNameOf(race, Named(fits, {})), kQcow2Race) << fits;
+  }
+  for (const std::string_view other :
+       {"mine -f qcow2 x", "qemu-nbd -f raw qcow2", "qemu-nbd -f raw /qcow2/x", "qemu-nbd --persistent x.qcow2"}) {
+    EXPECT_EQ(PublicNameOf(race, Named(other, {})), "") << other;
+  }
+  const conformance::Target unknown({.description = "/home/qemu-nbd/mine -f qcow2", .command_line = ""}, {});
+  EXPECT_EQ(PublicNameOf(race, unknown), "");
 }
 
 TEST(KnownBugs, ABugOfAFilterNeedsTheFilter) {
