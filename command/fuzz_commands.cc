@@ -224,7 +224,7 @@ ExitOrRefusal DiffCommand(const Options& options) {
     Print(TextOf(report, options));
   }
   const bool fails = report.count(DifferenceKind::kSoundness) > 0 || report.count(DifferenceKind::kDisconnect) > 0;
-  const int exit = fails ? reports::ExitCode::kFailure : ExitWithoutFailure(report.trouble, report.is_unusable);
+  const int exit = fails ? reports::ExitCode::kFailure : ExitWithoutFailure(report.trouble, /*is_unusable=*/true);
   return Finish(
       ReportOf(report, options),
       RunOf(report, options.words[0], options.words[1], {.version = kVersion, .seed = options.seed, .exit = exit}),

@@ -25,6 +25,24 @@ std::optional<ByteRange::OffsetAndLength> ContentOf(std::uint16_t type, ByteView
 
 }  // namespace
 
+void Answer::Clear() {
+  constexpr std::size_t kChunksKept = 64;
+  constexpr std::size_t kPayloadBytesKept = 4096;
+  simple_.reset();
+  if (chunk_count_ > kChunksKept) {
+    chunks_ = {};
+  }
+  for (ReplyChunk& chunk : std::span(chunks_).first(std::min(chunk_count_, chunks_.size()))) {
+    if (chunk.payload.capacity() > kPayloadBytesKept) {
+      chunk.payload = {};
+    }
+  }
+  chunk_count_ = 0;
+  error_ = NbdError::kOk;
+  has_error_chunk_ = false;
+  end_ = End::kNotYet;
+}
+
 const ReplyChunk& Answer::AddChunk(std::uint16_t flags, std::uint16_t type, ByteView payload,
                                    std::uint64_t request_offset) {
   if (chunk_count_ == chunks_.size()) {

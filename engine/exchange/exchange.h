@@ -54,13 +54,8 @@ class Answer {
     kCutOff,    // The connection ended, or what came is no message.
   };
 
-  void Clear() {
-    simple_.reset();
-    chunk_count_ = 0;
-    error_ = NbdError::kOk;
-    has_error_chunk_ = false;
-    end_ = End::kNotYet;
-  }
+  // Ready for another one. Memory that few answers need is given back.
+  void Clear();
   // Each takes the next message. `request_offset`: of an extended header; 0 without one.
   void AddSimple(std::uint32_t error, std::uint64_t data_bytes) {
     simple_ = {.error = error, .data_bytes = data_bytes};

@@ -6,8 +6,10 @@
 
 #include "conformance/peer/tls_transport.h"
 #include "engine/base/or_return.h"
+#include "engine/spec/ids.h"
 #include "engine/wire/decoders.h"
 #include "engine/wire/fields.h"
+#include "engine/wire/protocol.h"
 
 namespace nbdspec::fuzz {
 
@@ -21,8 +23,11 @@ using engine::OptionType;
 namespace {
 
 constexpr std::size_t kReceiveBytesMax = 1 << 18;
-constexpr std::uint32_t kPayloadBytesMax = 1 << 26;
+constexpr std::uint32_t kOptionBytesMax = 1 << 20;  // Of what answers one option, and of one reply.
+constexpr std::uint32_t kOptionRepliesMax = 1000;
 constexpr std::size_t kListedMax = 16;
+constexpr std::size_t kKeptCapacityMax = 4 << 20;  // Of a record that begins anew.
+constexpr std::chrono::milliseconds kSlice{100};   // How long to wait before looking whether the run is cancelled.
 
 engine::ReceiveError WhyEnded(Ending ending) {
   using engine::ReceiveError;
@@ -31,11 +36,29 @@ engine::ReceiveError WhyEnded(Ending ending) {
                                     : ReceiveError{ReceiveError::kTimedOut, "the server sent nothing in time"};
 }
 
+// Of the last `bytes_max` of `bytes`, the first one.
+std::size_t BeginOfLast(std::size_t bytes_max, std::size_t bytes) { return bytes - std::min(bytes, bytes_max); }
+
 }  // namespace
+
+LiveConnection::LiveConnection(std::unique_ptr<conformance::Transport> transport, int number, std::uint64_t& clock,
+                               const conformance::TlsCredentials* tls, const std::atomic<bool>* cancelled)
+    : ClientNegotiation({.bytes_max = kOptionBytesMax, .messages_max = kOptionRepliesMax}),
+      transport_(std::move(transport)),
+      number_(number),
+      clock_(&clock),
+      tls_(tls),
+      cancelled_(cancelled) {
+  wants_tls_ = tls != nullptr;
+  decoder_ = engine::ServerDecoder({.payload_bytes_max = kOptionBytesMax});
+}
 
 void LiveConnection::Stream::ForgetTaken() {
   offset += taken;
   bytes.erase(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(taken));
+  if (bytes.capacity() > kKeptCapacityMax) {
+    bytes.shrink_to_fit();
+  }
   taken = 0;
   handshake_bytes = 0;
   pieces.clear();
@@ -54,14 +77,17 @@ Ending LiveConnection::Flush(Clock::time_point deadline) {
   ByteView rest = sent_.rest();
   const Ending ending = transport_->SendSome(rest, deadline);
   is_stuck_ = ending == Ending::kTimedOut;
-  sent_.taken = sent_.bytes.size() - (is_stuck_ ? rest.size() : 0);
+  const std::size_t before = std::exchange(sent_.taken, sent_.bytes.size() - (is_stuck_ ? rest.size() : 0));
+  passed_bytes_ += sent_.taken - before;
   NotePiece(sent_, sent_.taken);
   return ending;
 }
 
 Ending LiveConnection::Receive(Clock::time_point deadline) {
+  const std::size_t before = received_.bytes.size();
   const Ending ending = transport_->Receive(received_.bytes, kReceiveBytesMax, deadline);
   if (ending == Ending::kNone) {
+    passed_bytes_ += received_.bytes.size() - before;
     NotePiece(received_, received_.bytes.size());
   }
   return ending;
@@ -77,18 +103,41 @@ engine::Received<engine::ServerMessage> LiveConnection::ReceiveMessage() {
     if (auto next = decoder_.Next()) {
       auto* const placed = std::get_if<engine::PlacedServerMessage>(&*next);
       if (placed == nullptr) {
-        return std::unexpected(engine::ReceiveError{.kind = engine::ReceiveError::kUndecodable,
-                                                    .text = std::get<engine::Undecodable>(*next).what});
+        const std::string& what = std::get<engine::Undecodable>(*next).what;
+        NoteBrokenHandshake(what);
+        return std::unexpected(engine::ReceiveError{.kind = engine::ReceiveError::kUndecodable, .text = what});
       }
+      has_greeted_ = true;
       received_.taken += placed->length;
       name_reply_bytes_ = std::holds_alternative<engine::ExportNameReply>(placed->message) ? placed->length : 0;
       return std::move(placed->message);
     }
     const std::size_t before = received_.bytes.size();
-    if (const Ending ending = Receive(deadline_); ending != Ending::kNone) {
+    const Clock::time_point slice = std::min(deadline_, Clock::now() + kSlice);
+    const Ending ending = Receive(slice);
+    const Clock::time_point now = Clock::now();
+    if (IsCancelled() || now >= deadline_) {  // Also of a server that talks without end.
+      return std::unexpected(WhyEnded(Ending::kTimedOut));
+    }
+    if (ending == Ending::kTimedOut && now >= slice) {
+      continue;  // (Who gave up before has nothing more to come.)
+    }
+    if (ending != Ending::kNone) {
       return std::unexpected(WhyEnded(ending));
     }
     decoder_.Feed(ByteView(received_.bytes).subspan(before));
+  }
+}
+
+// Bytes in place of a message, `what`: only a wrong magic is plainly wrong. What is too long for us need not be.
+void LiveConnection::NoteBrokenHandshake(const std::string& what) {
+  const ByteView bytes = decoder_.Pending();
+  const auto magic = engine::GetBigEndian<std::uint64_t>(bytes);
+  const std::string_view rule = has_greeted_                 ? spec::kOptionReplyMagic
+                                : magic == engine::kNbdMagic ? spec::kHandshakeMagicIhaveopt
+                                                             : spec::kHandshakeMagic;
+  if (!has_greeted_ || magic != engine::kOptionReplyMagic) {
+    broken_handshake_ = {.rule = rule, .saw = what};
   }
 }
 
@@ -193,8 +242,9 @@ std::optional<ReplyView> LiveConnection::PeekHeader(std::uint64_t& payload_bytes
   return {};
 }
 
-std::optional<ReplyView> LiveConnection::TakePayload(ReplyView reply, std::uint64_t payload_bytes) {
-  if (payload_bytes > kPayloadBytesMax) {
+std::optional<ReplyView> LiveConnection::TakePayload(ReplyView reply, std::uint64_t payload_bytes,
+                                                     std::uint64_t payload_bytes_max) {
+  if (payload_bytes > std::min(payload_bytes_max, kPayloadBytesMax)) {
     undecodable_ = "a reply would carry " + std::to_string(payload_bytes) + " bytes";
     return {};
   }
@@ -214,11 +264,15 @@ void LiveConnection::Leave(Clock::time_point deadline, std::uint64_t cookie) {
 
 // --- What passed, for people ---
 
-FindingStream LiveConnection::Record() const {
-  return {.sent = {sent_.bytes.begin(), sent_.bytes.begin() + static_cast<std::ptrdiff_t>(sent_.taken)},
-          .received = received_.bytes,
-          .sent_offset = sent_.offset,
-          .received_offset = received_.offset};
+FindingStream LiveConnection::Record(std::size_t bytes_max) const {
+  const ByteView sent = ByteView(sent_.bytes).first(sent_.taken);
+  const std::size_t sent_begin = BeginOfLast(bytes_max, sent.size());
+  const std::size_t received_begin = BeginOfLast(bytes_max, received_.bytes.size());
+  const auto copy = [](ByteView bytes) { return engine::Bytes(bytes.begin(), bytes.end()); };
+  return {.sent = copy(sent.subspan(sent_begin)),
+          .received = copy(ByteView(received_.bytes).subspan(received_begin)),
+          .sent_offset = sent_.offset + sent_begin,
+          .received_offset = received_.offset + received_begin};
 }
 
 // About what stands in `stream` from `begin` on. It passed with the piece that has its last byte.
@@ -238,6 +292,9 @@ void LiveConnection::AddLine(const Stream& stream, std::size_t begin, std::size_
         {.name = std::string(name), .value = what.text.substr(field_begin, field_end - field_begin)});
   }
   lines.emplace(piece == stream.pieces.end() ? *clock_ : piece->order, std::move(message));
+  if (lines.size() > kLinesMax) {
+    lines.erase(lines.begin());
+  }
 }
 
 LiveConnection::Lines LiveConnection::Transcript() const {

@@ -6,12 +6,14 @@
 
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <expected>
 #include <map>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "conformance/peer/target.h"
@@ -33,6 +35,12 @@ struct Offer : engine::Negotiated {
   bool operator==(const Offer&) const = default;
 };
 
+// What a reply with some cookie may carry.
+struct ReplyBytes {
+  std::uint64_t simple = 0;     // A simple one that succeeded carries so many, neither more nor fewer.
+  std::uint64_t chunk_max = 0;  // A chunk: more are not waited for. (Never more than kPayloadBytesMax.)
+};
+
 // A reply message in place: its payload is valid until more is received.
 struct ReplyView {
   bool is_simple = false;
@@ -48,25 +56,32 @@ class LiveConnection : private engine::ClientNegotiation {
  public:
   using Clock = conformance::Transport::Clock;
 
+  static constexpr std::uint64_t kPayloadBytesMax = 1 << 26;
+
   // `number` is its name in transcripts. `clock` outlives it: the connections of a run share one. Where `tls` is not
-  // null, everything is inside TLS; it outlives Enter.
+  // null, everything is inside TLS; it outlives Enter. Where `cancelled` is not null, Enter ends when that becomes
+  // true.
   LiveConnection(std::unique_ptr<conformance::Transport> transport, int number, std::uint64_t& clock,
-                 const conformance::TlsCredentials* tls)
-      : ClientNegotiation({.bytes_max = 1 << 20, .messages_max = 1000}),
-        transport_(std::move(transport)),
-        number_(number),
-        clock_(&clock),
-        tls_(tls) {
-    wants_tls_ = tls != nullptr;
-  }
+                 const conformance::TlsCredentials* tls, const std::atomic<bool>* cancelled);
 
   // Haggles as `options` say, then enters `export_name`.
   // Errors: why it did not get that far.
   std::expected<Offer, std::string> Enter(const std::vector<engine::OptionStep>& options,
                                           const std::string& export_name, Clock::time_point deadline);
 
+  // The MUST that the server broke, where Enter met bytes that are no message, and what they are; else empty.
+  struct BrokenHandshake {
+    std::string_view rule = {};
+    std::string saw = {};
+  };
+  [[nodiscard]] const BrokenHandshake& broken_handshake() const { return broken_handshake_; }
+
   // Forgets the bytes that passed; nothing may be in flight.
   void StartRecord();
+
+  // How many bytes are held since StartRecord, and how many have passed since the connection was made.
+  [[nodiscard]] std::size_t held_bytes() const { return sent_.held_bytes() + received_.held_bytes(); }
+  [[nodiscard]] std::uint64_t passed_bytes() const { return passed_bytes_; }
 
   // Writes a request to be sent by Flush; after a WRITE, whatever its flags say, its data: `pattern`.
   void Put(engine::Request request, std::uint8_t pattern);
@@ -78,15 +93,19 @@ class LiveConnection : private engine::ClientNegotiation {
   conformance::Ending Receive(Clock::time_point deadline);
 
   // The next whole reply; nothing while bytes are missing, or when what came is none (see undecodable).
-  // `read_length(cookie)`: how many bytes a successful simple reply with that cookie carries.
-  template <typename ReadLength>
-  std::optional<ReplyView> Next(ReadLength read_length) {
+  // `bytes_of(cookie)`: the ReplyBytes of a reply with that cookie.
+  template <typename BytesOf>
+  std::optional<ReplyView> Next(BytesOf bytes_of) {
     std::uint64_t payload_bytes = 0;
     const std::optional<ReplyView> reply = PeekHeader(payload_bytes);
-    if (reply && reply->is_simple && reply->error == 0) {
-      payload_bytes = read_length(reply->cookie);
+    if (!reply) {
+      return reply;
     }
-    return reply ? TakePayload(*reply, payload_bytes) : reply;
+    const ReplyBytes may_carry = bytes_of(reply->cookie);
+    if (reply->is_simple && reply->error == 0) {
+      payload_bytes = may_carry.simple;
+    }
+    return TakePayload(*reply, payload_bytes, reply->is_simple ? kPayloadBytesMax : may_carry.chunk_max);
   }
   [[nodiscard]] const std::string& undecodable() const { return undecodable_; }
   [[nodiscard]] std::optional<std::uint32_t> wrong_magic() const {
@@ -98,9 +117,11 @@ class LiveConnection : private engine::ClientNegotiation {
   // Sends DISC and closes our side. Then only Receive and Next.
   void Leave(Clock::time_point deadline, std::uint64_t cookie = 0);
 
-  [[nodiscard]] FindingStream Record() const;
-  // What passed since StartRecord, decoded, without its line: by when it passed, among all on the connections that
-  // share a clock.
+  // The last `bytes_max` of either direction since StartRecord.
+  [[nodiscard]] FindingStream Record(std::size_t bytes_max) const;
+  // What passed since StartRecord, the last kLinesMax of it, decoded, without its line: by when it passed, among all on
+  // the connections that share a clock.
+  static constexpr std::size_t kLinesMax = 4000;
   using Lines = std::multimap<std::uint64_t, reports::Message>;
   [[nodiscard]] Lines Transcript() const;
 
@@ -119,6 +140,7 @@ class LiveConnection : private engine::ClientNegotiation {
     std::vector<Piece> pieces = {};   // Ascending.
 
     [[nodiscard]] engine::ByteView rest() const { return engine::ByteView(bytes).subspan(taken); }
+    [[nodiscard]] std::size_t held_bytes() const { return bytes.size() + pieces.size() * sizeof(Piece); }
     void ForgetTaken();
   };
 
@@ -130,10 +152,13 @@ class LiveConnection : private engine::ClientNegotiation {
   [[nodiscard]] std::optional<ReplyView> PeekHeader(std::uint64_t& payload_bytes);
   template <engine::HeaderForm form>
   [[nodiscard]] std::optional<ReplyView> PeekChunk(std::uint64_t& payload_bytes) const;
-  [[nodiscard]] std::optional<ReplyView> TakePayload(ReplyView reply, std::uint64_t payload_bytes);
+  [[nodiscard]] std::optional<ReplyView> TakePayload(ReplyView reply, std::uint64_t payload_bytes,
+                                                     std::uint64_t payload_bytes_max);
 
   // That it ends at `end` in `stream`.
   void NotePiece(Stream& stream, std::size_t end) { stream.pieces.push_back({.end = end, .order = ++*clock_}); }
+  void NoteBrokenHandshake(const std::string& what);
+  [[nodiscard]] bool IsCancelled() const { return cancelled_ != nullptr && cancelled_->load(); }
   void AddLine(const Stream& stream, std::size_t begin, std::size_t length, const engine::Description& what,
                Lines& lines) const;
 
@@ -141,12 +166,16 @@ class LiveConnection : private engine::ClientNegotiation {
   int number_;
   std::uint64_t* clock_;
   const conformance::TlsCredentials* tls_;  // Until TLS has begun.
-  bool is_stuck_ = false;                   // Something may be on its way inside TLS.
+  const std::atomic<bool>* cancelled_;
+  bool is_stuck_ = false;  // Something may be on its way inside TLS.
+  std::uint64_t passed_bytes_ = 0;
   Stream sent_;
   Stream received_;
   std::string undecodable_;
   std::optional<std::uint32_t> wrong_magic_;
-  Clock::time_point deadline_;        // Of the handshake.
+  Clock::time_point deadline_;  // Of the handshake.
+  bool has_greeted_ = false;
+  BrokenHandshake broken_handshake_;
   std::size_t name_reply_bytes_ = 0;  // How many of its bytes that are kept answer EXPORT_NAME.
 };
 

@@ -112,6 +112,9 @@ std::expected<std::unique_ptr<LiveSession>, Trouble> LiveSession::Start(conforma
                                                                         LiveOptions options) {
   options.keep_answers = true;
   NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(target, options));
+  if (server->broken()) {
+    return std::unexpected(server->broken()->trouble);
+  }
   return std::unique_ptr<LiveSession>(new LiveSession(std::move(server)));
 }
 

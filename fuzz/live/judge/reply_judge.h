@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "engine/exchange/exchange.h"
@@ -37,6 +38,11 @@ struct Failure {
   std::vector<std::string> timeline = {};  // Of the first wrong byte: the requests that had to do with it.
   std::vector<reports::Bar> bars = {};  // Asked, answered, true: where it is about the bytes, or what is said of them.
 };
+
+inline Failure FailureOf(FindingKind kind, std::string_view requirement, std::string expected, std::string saw) {
+  return {.kind = kind,
+          .violation = {.requirement = requirement, .expected = std::move(expected), .saw = std::move(saw)}};
+}
 
 // What a live run reports besides the rules about answers, because the bytes, a connection or the process show it.
 std::span<const std::string_view> LiveRequirements();

@@ -82,6 +82,10 @@ std::string AnswerText(const engine::Answer& answer) {
   return answer.error() == engine::NbdError::kOk ? "success" : engine::ErrorName(answer.error());
 }
 
+std::string TextOf(const Finding& finding) {
+  return std::string(Name(finding.kind)) + ": " + finding.saw + " (expected " + finding.expected + ")";
+}
+
 DifferenceKind KindOf(FindingKind kind) {
   switch (kind) {
     case FindingKind::kDisconnect:
@@ -102,10 +106,9 @@ class Differ {
       : targets_{&first, &second}, options_(options) {}
 
   DiffReport Run() {
-    if (auto ran = RunScripts(); !ran) {
+    if (auto ran = RunScripts(); !ran && !IsCancelled(options_.live)) {
       report_.trouble = std::move(ran).error();
     }
-    report_.is_unusable = report_.trouble && report_.script_count == 0;
     return std::move(report_);
   }
 
@@ -117,6 +120,12 @@ class Differ {
       live.keep_answers = true;
       NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(*targets_[i], live));
       servers_[i] = std::move(server);
+      if (const auto& broken = servers_[i]->broken()) {
+        const std::string saw = TextOf(broken->finding);
+        Add(KindOf(broken->finding.kind), "before any script", i == 0 ? saw : "not asked", i == 0 ? "not asked" : saw,
+            broken->finding.picture);
+        return std::unexpected(broken->trouble);
+      }
     }
     const Offer common = CommonOffer(servers_[0]->offer(), servers_[1]->offer());
     const std::uint64_t scripts = options_.script ? 1 : options_.scripts_max;
@@ -157,8 +166,7 @@ class Differ {
 
   void Compare(const engine::Script& script, const std::array<RunResult, 2>& results) {
     const auto text_of = [](const std::optional<Finding>& finding) {
-      return finding ? std::string(Name(finding->kind)) + ": " + finding->saw + " (expected " + finding->expected + ")"
-                     : std::string("an answer that is allowed");
+      return finding ? TextOf(*finding) : std::string("an answer that is allowed");
     };
     std::size_t compared = script.steps.size();
     for (const RunResult& result : results) {

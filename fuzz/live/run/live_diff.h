@@ -52,8 +52,7 @@ struct DiffReport {
   std::uint64_t script_count = 0;
   std::uint64_t command_count = 0;  // Of each server.
   std::array<Warnings, 2> warnings = {};
-  std::optional<engine::Trouble> trouble;
-  bool is_unusable = false;  // The trouble occurred before anything was compared.
+  std::optional<engine::Trouble> trouble;  // A server is of no use, or not any more.
 
   static constexpr std::size_t kDifferencesMax = 10;
 

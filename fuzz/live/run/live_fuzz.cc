@@ -2,6 +2,7 @@
 #include "fuzz/live/run/live_fuzz.h"
 
 #include <algorithm>
+#include <deque>
 #include <iterator>
 #include <map>
 #include <utility>
@@ -22,6 +23,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kHistoryStepsMax = 20000;
+constexpr int kLostMax = 3;                          // Scripts in a row that could not be run.
 constexpr std::uint64_t kScriptsPerConnection = 16;  // To enter takes as long as a short script.
 // LiveOptions::window_bytes where the power is cut: they are read after each cut, with their server's help.
 constexpr std::uint64_t kPowerCutWindowBytes = 512 << 10;
@@ -59,7 +61,10 @@ bool EndsConnections(const engine::Step& step) {
 }
 
 // One after the other, the last ones only: the last script may need what was sent before it.
-Script Joined(const std::vector<Script>& history) {
+Script Joined(const std::deque<Script>& history) {
+  if (history.empty()) {
+    return {};
+  }
   Script joined = history.back();
   joined.steps.clear();
   std::size_t count = 0;
@@ -116,7 +121,7 @@ class Fuzzer {
   }
 
   FuzzReport Run() {
-    if (auto ran = RunScripts(); !ran) {
+    if (auto ran = RunScripts(); !ran && !IsCancelled(options_.live)) {
       report_.trouble = std::move(ran).error();
     }
     report_.seconds = Seconds();
@@ -132,6 +137,7 @@ class Fuzzer {
     report_.is_unusable = true;
     NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(target_, options_.live));
     server_ = std::move(server);
+    NBDSPEC_RETURN_IF_ERROR(TakeBroken());
     if (server_->offer().Has(engine::TransmissionFlag::kReadOnly)) {
       return std::unexpected(Trouble{"The export is read-only, and fuzzing writes to it. Serve it writable."});
     }
@@ -144,15 +150,38 @@ class Fuzzer {
           Trouble{"There was no time for a script: the server took all of it to start and to be read. "
                   "Give a longer --time."});
     }
-    report_.is_unusable = false;
     while (!IsOver()) {
-      NBDSPEC_RETURN_IF_ERROR(RunOne(report_.script_count));
+      NBDSPEC_RETURN_IF_ERROR(RunOne(report_.script_count + lost_count_));
     }
+    if (options_.time.count() > 0 && report_.command_count == 0) {
+      return std::unexpected(
+          Trouble{"There was no time for one request: the server took all of it. Give a longer --time."});
+    }
+    report_.is_unusable = false;
     return {};
   }
 
+  // What broke a MUST before any script ran is found all the same.
+  std::expected<void, Trouble> TakeBroken() {
+    const auto& broken = server_->broken();
+    if (!broken) {
+      return {};
+    }
+    Take(broken->finding, report_.script_count);
+    return std::unexpected(broken->trouble);
+  }
+
+  // A script could not be run, for `why`: once that may be chance.
+  std::expected<void, Trouble> NoteLost(Trouble why) {
+    ++lost_count_;
+    if (++lost_in_a_row_ >= kLostMax) {
+      return std::unexpected(std::move(why));
+    }
+    return IsOver() ? std::expected<void, Trouble>() : StartAgain();
+  }
+
   std::expected<void, Trouble> RunOne(std::uint64_t number) {
-    if (history_.size() >= options_.scripts_per_server) {
+    if (scripts_on_server_ >= options_.scripts_per_server) {
       NBDSPEC_RETURN_IF_ERROR(StartAgain());
     }
     const auto hagglings = Hagglings(server_->usual_haggling(), server_->offer(), extended_);
@@ -162,17 +191,19 @@ class Fuzzer {
     Offer offer = is_extended ? *extended_ : server_->offer();
     offer.structured_replies = offer.structured_replies && haggling.front() != engine::OptionStep{};
     offer.contexts = haggling.size() > 1 ? offer.contexts : std::vector<engine::MetaContext>{};
-    history_.push_back(RandomScript(engine::SeedAt(options_.seed, number), offer, server_->windows(),
-                                    {.steps_max = options_.steps_max,
-                                     .only_offered = options_.only_offered,
-                                     .power_cuts = options_.live.power_cut,
-                                     .connections = options_.connections,
-                                     .haggling = haggling}));
+    Remember(RandomScript(engine::SeedAt(options_.seed, number), offer, server_->windows(),
+                          {.steps_max = options_.steps_max,
+                           .only_offered = options_.only_offered,
+                           .power_cuts = options_.live.power_cut,
+                           .connections = options_.connections,
+                           .haggling = haggling}));
     auto ran = server_->Run(history_.back(), /*leave=*/number % kScriptsPerConnection == 0);
-    ++report_.script_count;
     if (!ran) {
-      return StartAgain();
+      return NoteLost(std::move(ran).error());
     }
+    lost_in_a_row_ = 0;
+    const bool has_run = ran->command_count > 0 || ran->finding || !IsOver();  // Else its time was over at once.
+    report_.script_count += has_run ? 1 : 0;
     report_.command_count += ran->command_count;
     report_.cut_count += ran->cut_count;
     report_.seconds = Seconds();
@@ -190,11 +221,28 @@ class Fuzzer {
     return is_fatal && !IsOver() ? StartAgain() : std::expected<void, Trouble>();
   }
 
+  // What is joined needs no more.
+  void Remember(Script script) {
+    ++scripts_on_server_;
+    history_steps_ += script.steps.size();
+    history_.push_back(std::move(script));
+    while (history_.size() > 1 && history_steps_ - history_.front().steps.size() > kHistoryStepsMax) {
+      history_steps_ -= history_.front().steps.size();
+      history_.pop_front();
+    }
+  }
+
   std::expected<void, Trouble> StartAgain() {
     history_.clear();
-    std::expected<void, Trouble> restarted = server_->Restart();
-    for (int tries_left = 2; !restarted && tries_left > 0; --tries_left) {
+    history_steps_ = 0;
+    scripts_on_server_ = 0;
+    std::expected<void, Trouble> restarted;
+    for (int tries_left = 3; tries_left > 0 && !IsCancelled(options_.live); --tries_left) {
       restarted = server_->Restart();
+      restarted = restarted ? TakeBroken() : std::move(restarted);
+      if (restarted) {
+        break;
+      }
     }
     return restarted;
   }
@@ -231,7 +279,7 @@ class Fuzzer {
   // First to the disk; then it may take its time.
   void TakeNew(Finding finding) {
     std::vector<std::string> keys = KeysOf(finding);
-    if (history_.size() > 1) {
+    if (scripts_on_server_ > 1 && !history_.empty()) {
       finding.whole = Joined(history_);
     }
     const std::string directory = keeper_.Save(finding);
@@ -345,7 +393,11 @@ class Fuzzer {
   std::unique_ptr<LiveServer> server_;
   std::optional<Offer> extended_;
   FindingKeeper keeper_;
-  std::vector<Script> history_;                // Since the server was started.
+  std::deque<Script> history_;     // The last ones since the server was started,
+  std::size_t history_steps_ = 0;  // and their steps.
+  std::uint64_t scripts_on_server_ = 0;
+  std::uint64_t lost_count_ = 0;  // Scripts that could not be run.
+  int lost_in_a_row_ = 0;
   std::map<std::string, std::size_t> by_key_;  // Indices of report_.findings.
   FuzzReport report_;
 };

@@ -34,7 +34,7 @@ struct FuzzReport {
   std::uint64_t cut_count = 0;
   double seconds = 0;
   std::optional<engine::Trouble> trouble;  // What ended the run before its time.
-  bool is_unusable = false;                // The server was never usable: `trouble` says why.
+  bool is_unusable = false;                // The server was not usable, or not any more: `trouble` says why.
 
   // Whether there is one without a public name.
   [[nodiscard]] bool HasNew() const {

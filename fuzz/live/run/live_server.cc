@@ -20,16 +20,9 @@ namespace {
 
 constexpr std::size_t kUnsentBytesMax = 256 << 10;
 constexpr std::uint32_t kLastReadBytes = 512;
-constexpr std::size_t kChunksJudgedFirst = 1024;  // Of an answer that goes on and on; then at each power of two.
-constexpr std::size_t kChunksMax = 1 << 20;
-constexpr std::chrono::milliseconds kSlice{100};      // How long to wait before looking whether the run is cancelled.
-constexpr std::chrono::milliseconds kSharedSlice{1};  // The same where other connections may have something.
+constexpr std::size_t kChunksJudgedFirst = 1024;   // Of an answer that goes on and on; then at each power of two.
+constexpr std::size_t kRecordBytesMax = 16 << 20;  // Of a finding: of all connections, both ways.
 constexpr std::chrono::seconds kDeathTimeout{2};
-
-Failure FailureOf(FindingKind kind, std::string_view requirement, std::string expected, std::string saw) {
-  return {.kind = kind,
-          .violation = {.requirement = requirement, .expected = std::move(expected), .saw = std::move(saw)}};
-}
 
 // Cookies that are not counted up, so that a server which makes up one is not right by accident.
 constexpr std::uint64_t kCookieFactor = 0x9e37'79b9'7f4a'7c15;
@@ -45,17 +38,6 @@ constexpr std::uint64_t CountOfCookie(std::uint64_t cookie) {
   return (cookie ^ kCookieMask) * inverse;
 }
 static_assert(CountOfCookie(CookieFrom(12345)) == 12345);
-
-// The rule that a message violates which is no reply in the form that was agreed.
-std::string_view RuleOfReplies(const Offer& offer, std::optional<std::uint32_t> wrong_magic) {
-  const bool is_extended = offer.headers == engine::HeaderForm::kExtended;
-  return is_extended ? wrong_magic == engine::kChunkMagic ? spec::kExtReplyOnlyExtended : spec::kExtReplyMagic
-         : wrong_magic == engine::kExtendedChunkMagic ? spec::kTransmissionMagicExtendedGatedServer
-         : offer.structured_replies                   ? spec::kStructuredChunkMagic
-                                                      : spec::kTransmissionSimpleMagic;
-}
-
-bool IsLast(const ReplyView& reply) { return reply.is_simple || (reply.flags & engine::ChunkFlag::kDone) != 0; }
 
 // How connections haggle by `script`; nothing where it does not say.
 std::vector<engine::OptionStep> OptionsIn(const engine::Script& script) {
@@ -105,6 +87,9 @@ bool LiveServer::Lane::has_illegal_in_flight() const {
 std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script, bool leave) {
   script_ = &script;
   result_ = {};
+  if (broken_) {
+    return FromBroken();
+  }
   std::vector<engine::OptionStep> options = OptionsIn(script);
   OrStop ran;
   if (const auto entered = EnterLanes(options.empty() ? usual_haggling_ : std::move(options), LanesOf(script));
@@ -115,6 +100,8 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script, 
   } else if (const auto ended = Ended()) {
     ran = std::unexpected(Stop{.failure = FailureOf(FindingKind::kCrash, spec::kTransmissionDisconnectOnlyAllowedServer,
                                                     "a server that keeps running", "the server " + *ended)});
+  } else if (broken_) {
+    return FromBroken();
   } else {
     return std::unexpected(entered.error());
   }
@@ -133,6 +120,16 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script, 
     }
   }
   return std::move(result_);
+}
+
+// Whatever the script asks for, it would show that.
+RunResult LiveServer::FromBroken() {
+  LeaveLanes();
+  RunResult result;
+  result.finding = broken_->finding;
+  result.finding->script = *script_;
+  result.finding->step = 0;
+  return result;
 }
 
 LiveServer::OrStop LiveServer::RunSteps() {
@@ -172,6 +169,9 @@ LiveServer::OrStop LiveServer::LeaveAndListen() {
   for (Lane& lane : lanes_) {
     while (lane.connection->Receive(deadline) == Ending::kNone) {
       NBDSPEC_RETURN_IF_ERROR(TakeReplies(lane));
+      if (Clock::now() >= deadline || IsCancelled(options_)) {
+        break;  // It says more and more.
+      }
     }
   }
   NBDSPEC_RETURN_IF_ERROR(JudgeRest());
@@ -186,6 +186,7 @@ LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::siz
     return {};
   }
   NBDSPEC_RETURN_IF_ERROR(WaitFor(lane, options_.in_flight - 1));
+  NBDSPEC_RETURN_IF_ERROR(MakeRoomFor(request));
   Slot& slot = *std::ranges::find(lane.slots, false, &Slot::in_use);
   slot.in_use = true;
   slot.cookie = CookieFrom(++request_count_);
@@ -197,117 +198,13 @@ LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::siz
     power_->Begin(slot.ticket, access);
   }
   ++lane.in_flight;
+  has_progress_ = true;
   lane.last_illegal = slot.judge.legality().is_legal() ? lane.last_illegal : slot.ticket;
   lane.connection->Put(*std::move(sent), request.pattern);
   if (lane.connection->unsent_bytes() > kUnsentBytesMax) {
     NBDSPEC_RETURN_IF_ERROR(FlushLanes());
   }
   return {};
-}
-
-// Until at most `in_flight_max` requests are in flight on `lane`.
-LiveServer::OrStop LiveServer::WaitFor(const Lane& lane, int in_flight_max) {
-  while (lane.in_flight > in_flight_max) {
-    NBDSPEC_RETURN_IF_ERROR(ReceiveSome());
-  }
-  return {};
-}
-
-LiveServer::OrStop LiveServer::WaitForAll() {
-  for (const Lane& lane : lanes_) {
-    NBDSPEC_RETURN_IF_ERROR(WaitFor(lane, 0));
-  }
-  return {};
-}
-
-// Sends what is to be sent. Returns whether something has come meanwhile.
-std::expected<bool, LiveServer::Stop> LiveServer::FlushLanes() {
-  bool has_come = false;
-  for (Lane& lane : lanes_) {
-    auto deadline = Clock::now() + options_.reply_timeout;
-    std::size_t unsent_bytes = lane.connection->unsent_bytes();
-    // A connection that ended is noticed when its last bytes are received.
-    while (lane.connection->Flush(std::min(deadline, Clock::now() + kSlice)) == Ending::kTimedOut) {
-      // A server that has one thread hears nothing while what it says to another connection is not taken.
-      NBDSPEC_ASSIGN_OR_RETURN(has_taken, TakeWhatHasCome());
-      has_come = has_come || has_taken;
-      if (IsCancelled(options_)) {
-        return std::unexpected(Stop{});
-      }
-      const std::size_t left_bytes = lane.connection->unsent_bytes();
-      if (has_taken || left_bytes < unsent_bytes) {
-        deadline = Clock::now() + options_.reply_timeout;
-      } else if (Clock::now() >= deadline) {
-        return std::unexpected(Hung().error());
-      }
-      unsent_bytes = left_bytes;
-    }
-  }
-  return has_come;
-}
-
-// Returns whether something had come.
-std::expected<bool, LiveServer::Stop> LiveServer::TakeWhatHasCome() {
-  bool has_come = false;
-  for (Lane& lane : lanes_) {
-    if (lane.in_flight > 0 && lane.connection->Receive(Clock::now()) == Ending::kNone) {
-      has_come = true;
-      NBDSPEC_RETURN_IF_ERROR(TakeReplies(lane));
-    }
-  }
-  return has_come;
-}
-
-// Sends what is to be sent, then waits until a message or the end of a connection has come.
-LiveServer::OrStop LiveServer::ReceiveSome() {
-  if (IsLate()) {
-    return std::unexpected(Stop{});
-  }
-  NBDSPEC_ASSIGN_OR_RETURN(has_come, FlushLanes());
-  if (has_come) {
-    return {};
-  }
-  const auto waiting = std::ranges::count_if(lanes_, [](const Lane& lane) { return lane.in_flight > 0; });
-  const auto deadline = Clock::now() + options_.reply_timeout;
-  for (;;) {
-    bool is_silent = true;  // Whether all gave up before their time: then nothing will come.
-    for (Lane& lane : lanes_) {
-      if (lane.in_flight == 0) {
-        continue;
-      }
-      const auto slice = std::min(deadline, Clock::now() + (waiting == 1 ? kSlice : kSharedSlice));
-      const Ending ending = lane.connection->Receive(slice);
-      if (ending == Ending::kNone) {
-        return TakeReplies(lane);
-      }
-      if (ending != Ending::kTimedOut) {
-        return Disconnected(lane);
-      }
-      is_silent = is_silent && Clock::now() < slice;
-    }
-    if (IsCancelled(options_)) {
-      return std::unexpected(Stop{});
-    }
-    if (is_silent || Clock::now() >= deadline) {
-      return Hung();
-    }
-  }
-}
-
-LiveServer::OrStop LiveServer::TakeReplies(Lane& lane) {
-  const auto read_length = [&](std::uint64_t cookie) -> std::uint64_t {
-    const Slot* const slot = lane.Find(cookie);
-    const bool reads = slot != nullptr && slot->judge.request().command == engine::Command::kRead;
-    return reads ? slot->judge.request().length : 0;
-  };
-  while (const auto reply = lane.connection->Next(read_length)) {
-    NBDSPEC_RETURN_IF_ERROR(TakeReply(lane, *reply));
-  }
-  const std::string& undecodable = lane.connection->undecodable();
-  const std::string_view rule = RuleOfReplies(lane.offer, lane.connection->wrong_magic());
-  return undecodable.empty()
-             ? OrStop()
-             : std::unexpected(Stop{.failure = FailureOf(FindingKind::kBrokenRule, rule, "a reply", undecodable)});
 }
 
 // Notes what the complete answer does against advice. Each kind is drawn once only: that costs as much as the script.
@@ -333,11 +230,13 @@ LiveServer::OrStop LiveServer::TakeReply(Lane& lane, const ReplyView& reply) {
   }
   ReplyJudge& judge = slot->judge;
   judge.Take(reply);
+  NoteTaken(judge, reply);
   if (!judge.answer().is_complete()) {
     const std::size_t chunks = judge.answer().chunks().size();
     return chunks >= kChunksJudgedFirst && std::has_single_bit(chunks) ? JudgeUnfinished(*slot) : OrStop();
   }
   Warn(*slot);
+  has_progress_ = true;
   --lane.in_flight;  // Also when this ends the run: then Drain does not wait for it.
   const bool is_of_script = slot->step < script_->steps.size();  // And not AskOnceMore's, whose data is not the point.
   if (auto failure = judge.FindFailure(); failure && (is_of_script || failure->kind != FindingKind::kWrongData)) {
@@ -380,20 +279,6 @@ LiveServer::OrStop LiveServer::Stray(const Lane& lane, std::uint64_t cookie) con
                                              "the cookie of a request in flight", saw),
            .step = std::max<std::size_t>(script_->steps.size(), 1) - 1,
            .cookie = cookie});
-}
-
-// An answer that is not complete, though the server had its time, or sent a great many chunks.
-LiveServer::OrStop LiveServer::JudgeUnfinished(const Slot& slot) {
-  auto failure = slot.judge.FindFailure();
-  if (!failure && slot.judge.answer().chunks().size() >= kChunksMax) {
-    failure = FailureOf(FindingKind::kHang, spec::kTransmissionReplyPerRequest, "an end of the reply",
-                        std::to_string(kChunksMax) + " chunks, none of them with DONE");
-  }
-  return failure ? std::unexpected(Stop{.failure = std::move(failure),
-                                        .step = slot.step,
-                                        .request_kind = RequestKindOf(slot.judge.request()),
-                                        .cookie = slot.cookie})
-                 : OrStop();
 }
 
 // A failure ends the run, unless it is a public bug that leaves the bytes as they should be.
@@ -452,7 +337,7 @@ LiveServer::OrStop LiveServer::Disconnected(Lane& lane) {
 // process that has ended greets nobody.
 std::optional<std::string> LiveServer::Ended() {
   auto ended = peer_->Ended();
-  if (ended || !target_.IsOurs() || Greets()) {
+  if (ended || !target_.IsOurs() || IsCancelled(options_) || Greets()) {
     return ended;
   }
   const auto deadline = Clock::now() + kDeathTimeout;
@@ -487,20 +372,6 @@ LiveServer::OrStop LiveServer::JudgeRest() const {
     }
   }
   return {};
-}
-
-// Takes what is still on its way: some servers do not survive a client that leaves before (rhbz#2173054).
-void LiveServer::Drain() {
-  const auto deadline = Clock::now() + kDrainTimeout;
-  for (Lane& lane : lanes_) {
-    const auto no_length = [](std::uint64_t) -> std::uint32_t { return 0; };
-    do {
-      for (auto reply = lane.connection->Next(no_length); reply; reply = lane.connection->Next(no_length)) {
-        lane.in_flight -= IsLast(*reply) ? 1 : 0;
-      }
-    } while (lane.in_flight > 0 && lane.connection->undecodable().empty() && Clock::now() < deadline &&
-             lane.connection->Receive(deadline) == Ending::kNone);
-  }
 }
 
 // The public name of what it looks like, unless the server does not have that bug.
@@ -538,7 +409,7 @@ Finding LiveServer::FindingFrom(const Stop& stop) const {
                   .target = target_.Describe(),
                   .target_words = target_.CommandLine()};
   for (const Lane& lane : lanes_) {
-    finding.connections.push_back(lane.connection->Record());
+    finding.connections.push_back(lane.connection->Record(kRecordBytesMax / 2 / lanes_.size()));
   }
   std::vector<reports::Message> messages = Passed();
   std::ranges::transform(messages, std::back_inserter(finding.transcript), TranscriptLine);

@@ -79,7 +79,7 @@ struct RunResult {
 class LiveServer {
  public:
   // Starts the server, or connects to it, and reads what is to be known of its bytes. `target` outlives it.
-  // Errors: it cannot be started, entered or read.
+  // Errors: it cannot be started, entered or read; but not where that is because it broke a MUST: see broken.
   static std::expected<std::unique_ptr<LiveServer>, engine::Trouble> Start(conformance::Target& target,
                                                                            const LiveOptions& options);
   ~LiveServer();
@@ -98,8 +98,16 @@ class LiveServer {
   // From now on what looks like the public bug of this name is another one.
   void SayAbsent(const std::string& public_name) { options_.absent_bugs.insert(public_name); }
 
-  // Starts it again with fresh contents; a server that is not ours is only read again.
+  // Starts it again with fresh contents; a server that is not ours is only read again. Errors: as of Start.
   std::expected<void, engine::Trouble> Restart();
+
+  // What was wrong where the server broke a MUST while it was entered and read. Then no script runs on it: each run has
+  // that finding.
+  struct Broken {
+    Finding finding;
+    engine::Trouble trouble;  // The same as a reason why the server is of no use.
+  };
+  [[nodiscard]] const std::optional<Broken>& broken() const { return broken_; }
 
   // What the server offers where all of it is asked for.
   [[nodiscard]] const Offer& offer() const { return offer_; }
@@ -150,22 +158,41 @@ class LiveServer {
   // live_server_start.cc
   std::expected<void, engine::Trouble> Learn();
   std::expected<void, engine::Trouble> EnterToLearn();
+  std::expected<void, engine::Trouble> ReadWindows();
+  void Break(const Stop& stop, engine::Trouble trouble);
+  [[nodiscard]] RunResult FromBroken();
   std::expected<void, engine::Trouble> EnterLanes(std::vector<engine::OptionStep> haggling, std::size_t count);
+  std::expected<void, engine::Trouble> EnterLane();
   void LeaveLanes();
   OrStop CutPower(const engine::PowerCut& cut, std::size_t step);
   std::expected<void, engine::Trouble> LearnAgain();
+
+  // live_server_wait.cc
+  OrStop LookAtTime();
+  [[nodiscard]] std::uint64_t PassedBytes() const;
+  [[nodiscard]] Clock::time_point LastWait() const;
+  [[nodiscard]] std::uint64_t HeldBytes() const;
+  [[nodiscard]] std::uint64_t HeldBytesMax() const;
+  [[nodiscard]] std::uint64_t BytesFor(const engine::RequestStep& request) const;
+  OrStop MakeRoomFor(const engine::RequestStep& request);
+  void StartRecord();
+  void NoteTaken(const ReplyJudge& judge, const ReplyView& reply);
+  [[nodiscard]] OrStop TooMuch(const Lane& lane) const;
+  OrStop WaitForAll();
+  OrStop WaitFor(const Lane& lane, int in_flight_max);
+  OrStop ReceiveSome();
+  std::expected<bool, Stop> FlushLanes();
+  std::expected<bool, Stop> TakeWhatHasCome();
+  OrStop TakeReplies(Lane& lane);
+  static OrStop JudgeUnfinished(const Slot& slot);
+  void Drain();
 
   OrStop RunSteps();
   OrStop AskOnceMore();
   OrStop LeaveAndListen();
   OrStop Send(const engine::RequestStep& request, std::size_t step);
-  OrStop WaitForAll();
-  OrStop WaitFor(const Lane& lane, int in_flight_max);
-  OrStop ReceiveSome();
-  OrStop TakeReplies(Lane& lane);
   OrStop TakeReply(Lane& lane, const ReplyView& reply);
   [[nodiscard]] OrStop Stray(const Lane& lane, std::uint64_t cookie) const;
-  static OrStop JudgeUnfinished(const Slot& slot);
   OrStop StopUnlessKnown(Stop stop);
   OrStop Disconnected(Lane& lane);
   std::optional<std::string> Ended();
@@ -173,10 +200,7 @@ class LiveServer {
   [[nodiscard]] bool IsLate() const { return options_.deadline && Clock::now() >= *options_.deadline; }
   OrStop Hung();
   static OrStop StopAtFirst(std::span<const Lane> lanes, Failure failure);
-  std::expected<bool, Stop> FlushLanes();
-  std::expected<bool, Stop> TakeWhatHasCome();
   [[nodiscard]] OrStop JudgeRest() const;
-  void Drain();
   void Warn(const Slot& slot);
   [[nodiscard]] std::vector<reports::Message> Passed() const;
   [[nodiscard]] Finding FindingFrom(const Stop& stop) const;
@@ -195,9 +219,22 @@ class LiveServer {
   std::set<std::string> warned_of_;  // Requirements of warnings that were drawn.
   std::uint64_t clock_ = 0;          // Of transcripts.
   std::uint64_t request_count_ = 0;
-  std::uint64_t disc_cookie_ = 0;           // Once DISC was sent.
-  const engine::Script* script_ = nullptr;  // While it runs,
-  RunResult result_;                        // and what has come of it.
+  std::uint64_t disc_cookie_ = 0;  // Once DISC was sent.
+  std::optional<Broken> broken_;
+
+  // Since when no answer was complete, and what had passed by then.
+  bool has_progress_ = true;  // It is from now on.
+  Clock::time_point progress_at_;
+  std::uint64_t progress_bytes_ = 0;
+
+  // Since StartRecord.
+  std::uint64_t expected_bytes_ = 0;  // Of the requests that were sent: BytesFor.
+  std::uint64_t taken_bytes_ = 0;     // That judges keep.
+  std::uint64_t status_bytes_ = 0;    // What a status may take, by the longest so far.
+
+  engine::Script no_script_;
+  const engine::Script* script_ = &no_script_;  // The one that runs,
+  RunResult result_;                            // and what has come of it.
 };
 
 // Runs `script` on a server of its own. Errors: as LiveServer::Start and Run.

@@ -3,6 +3,7 @@
 // again after a power cut.
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <utility>
 
@@ -20,6 +21,7 @@ using engine::Trouble;
 namespace {
 
 constexpr std::uint32_t kLearnBytes = 1 << 20;
+constexpr std::uint64_t kLearnReadsMax = 4096;  // Of each window: where requests are to be short, it is.
 constexpr std::size_t kShownDamageBytesMax = 200;
 
 std::vector<ByteRange> WindowsOf(std::uint64_t size, std::uint64_t window_bytes) {
@@ -35,22 +37,37 @@ Sharing SharingOf(const Offer& offer) {
                                                              : Sharing::kAtOnce;
 }
 
-// Whether requests can keep to both ends at all. Spec: block-size.min.*, block-size.max.floor-preferred.
-bool CanBeKept(const engine::InfoBlockSize& sizes) {
+// The rule that these sizes break so that no request can keep to them; empty where one can.
+std::string_view BrokenRuleOf(const engine::InfoBlockSize& sizes) {
   constexpr std::uint32_t kMinimumMax = 65536;
-  return std::has_single_bit(sizes.minimum) && sizes.minimum <= kMinimumMax &&
-         sizes.maximum >= std::max(sizes.minimum, sizes.preferred);
+  return !std::has_single_bit(sizes.minimum)                        ? spec::kBlockSizeMinPowerOf2
+         : sizes.minimum > kMinimumMax                              ? spec::kBlockSizeMinCap65536
+         : sizes.maximum < std::max(sizes.minimum, sizes.preferred) ? spec::kBlockSizeMaxFloorPreferred
+                                                                    : std::string_view();
+}
+
+std::uint32_t PieceMax(const engine::InfoBlockSize& sizes) {
+  const std::uint32_t block = std::max(1U, sizes.minimum);
+  return std::max(block, std::min(kLearnBytes, sizes.maximum) / block * block);
 }
 
 // The READs of all whole blocks in `window`.
 void AddReads(ByteRange window, const engine::InfoBlockSize& sizes, engine::Script& script) {
   const std::uint32_t block = std::max(1U, sizes.minimum);
-  const std::uint32_t piece_max = std::max(block, std::min(kLearnBytes, sizes.maximum) / block * block);
+  const std::uint32_t piece_max = PieceMax(sizes);
   window.end = window.end / block * block;
   for (std::uint64_t at = (window.begin + block - 1) / block * block; at < window.end; at += piece_max) {
     script.steps.emplace_back(engine::RequestStep{
         .offset = at, .length = static_cast<std::uint32_t>(std::min<std::uint64_t>(piece_max, window.end - at))});
   }
+}
+
+// Whether `ended` is the server's own doing. (One that takes a single client ends well after it.)
+bool IsCrash(std::string_view ended) {
+  constexpr auto kOwn =
+      std::to_array<std::string_view>({"SIGABRT", "SIGSEGV", "SIGBUS", "SIGFPE", "SIGILL", "SIGTRAP"});
+  return std::ranges::any_of(kOwn,
+                             [&](std::string_view signal) { return ended == "killed by " + std::string(signal); });
 }
 
 }  // namespace
@@ -87,13 +104,19 @@ std::expected<void, Trouble> LiveServer::Restart() {
   return Learn();
 }
 
+// Notes what broke a MUST, so that the server is of no use.
+void LiveServer::Break(const Stop& stop, Trouble trouble) {
+  broken_.emplace(Broken{.finding = FindingFrom(stop), .trouble = std::move(trouble)});
+  broken_->finding.known = NameOf(broken_->finding);
+}
+
 // Enters one connection and asks for everything; a server that ends it at an option is asked for less.
 std::expected<void, Trouble> LiveServer::EnterToLearn() {
   std::vector<engine::OptionStep> all = DefaultHaggling();
   all.push_back({.option = engine::OptionType::kListMetaContext});
   const std::expected<void, Trouble> first = EnterLanes(all, 1);
   bool has_entered = first.has_value();
-  while (!has_entered && !all.empty()) {
+  while (!has_entered && !all.empty() && !IsCancelled(options_)) {
     all.pop_back();
     has_entered = EnterLanes(all.empty() ? std::vector{engine::OptionStep{}} : all, 1).has_value();
   }
@@ -111,36 +134,63 @@ std::optional<Offer> LiveServer::LearnExtended() {
   if (may_ask && (EnterLanes(std::move(all), 1) || EnterLanes(ExtendedHaggling(), 1))) {
     offer = lanes_.front().offer;
   }
+  broken_.reset();  // With less asked for it is of use.
   LeaveLanes();
   return offer && offer->headers == engine::HeaderForm::kExtended ? offer : std::nullopt;
 }
 
-// Reads the windows before anything is written; what cannot be read is not known.
+// Learns what the export holds, or what is wrong with the server.
 std::expected<void, Trouble> LiveServer::Learn() {
-  NBDSPEC_RETURN_IF_ERROR(EnterToLearn());
-  offer_ = lanes_.front().offer;
-  if (const engine::InfoBlockSize& sizes = offer_.block_size; !CanBeKept(sizes)) {
-    return std::unexpected(Trouble{"No request fits the block sizes that the server announces: at least " +
-                                   std::to_string(sizes.minimum) + " bytes, best " + std::to_string(sizes.preferred) +
-                                   ", at most " + std::to_string(sizes.maximum) +
-                                   ". `nbdspec check` says which clauses that breaks."});
+  broken_.reset();
+  script_ = &no_script_;
+  model_.emplace(KnownBytes(WindowsOf(0, options_.window_bytes)), Sharing::kNever);
+  if (auto entered = EnterToLearn(); !entered) {
+    if (const auto ended = broken_ ? std::nullopt : Ended(); ended && IsCrash(*ended)) {
+      Break({.failure = FailureOf(FindingKind::kCrash, spec::kTransmissionDisconnectOnlyAllowedServer,
+                                  "a server that keeps running", "the server " + *ended)},
+            entered.error());
+    }
+    return broken_ ? std::expected<void, Trouble>() : entered;
   }
-  model_.emplace(KnownBytes(WindowsOf(offer_.info.size, options_.window_bytes)), SharingOf(offer_));
+  broken_.reset();  // Asked for less, it is of use.
+  offer_ = lanes_.front().offer;
+  const engine::InfoBlockSize& sizes = offer_.block_size;
+  if (const std::string_view rule = BrokenRuleOf(sizes); !rule.empty()) {
+    const std::string saw = "at least " + std::to_string(sizes.minimum) + " bytes, best " +
+                            std::to_string(sizes.preferred) + ", at most " + std::to_string(sizes.maximum);
+    Break({.failure = FailureOf(FindingKind::kBrokenRule, rule, "block sizes that a request can keep to", saw)},
+          {"No request fits the block sizes that the server announces: " + saw +
+           ". `nbdspec check` says which clauses that breaks."});
+    LeaveLanes();
+    return {};
+  }
+  return ReadWindows();
+}
+
+// Before anything is written; what cannot be read is not known.
+std::expected<void, Trouble> LiveServer::ReadWindows() {
+  const std::uint64_t window_bytes = std::min(options_.window_bytes, kLearnReadsMax * PieceMax(offer_.block_size));
+  model_.emplace(KnownBytes(WindowsOf(offer_.info.size, window_bytes)), SharingOf(offer_));
   engine::Script script;
   for (const ByteRange window : windows()) {
     AddReads(window, offer_.block_size, script);
   }
   script_ = &script;
   model_->SetLearning(true);
-  if (const OrStop read = RunSteps(); !read && read.error().failure) {
+  const OrStop read = RunSteps();
+  if (!read && read.error().failure) {
     const engine::Violation& violation = read.error().failure->violation;
-    return std::unexpected(Trouble{"The export cannot be read: " + std::string(violation.requirement) + ": expected " +
-                                   violation.expected + "; saw " + violation.saw +
-                                   ". Try `nbdspec check`, which says more about reading."});
+    Break(read.error(),
+          {"The export cannot be read: " + std::string(violation.requirement) + ": expected " + violation.expected +
+           "; saw " + violation.saw + ". Try `nbdspec check`, which says more about reading."});
   }
+  script_ = &no_script_;
   LeaveLanes();
   model_->SetLearning(false);
   power_.reset();
+  if (!read && read.error().trouble) {
+    return std::unexpected(*read.error().trouble);
+  }
   if (options_.power_cut) {
     power_.emplace(model_->bytes(), offer_.info.flags);
   }
@@ -206,10 +256,14 @@ std::expected<void, Trouble> LiveServer::LearnAgain() {
   auto learned = Learn();
   script_ = script;
   result_ = std::move(result);
+  if (const auto broken = std::exchange(broken_, {}); learned && broken) {
+    return std::unexpected(broken->trouble);
+  }
   return learned;
 }
 
 void LiveServer::LeaveLanes() {
+  const auto deadline = LastWait();
   for (const Lane& lane : lanes_) {
     for (const Slot& slot : lane.slots) {
       if (slot.in_use) {
@@ -217,7 +271,7 @@ void LiveServer::LeaveLanes() {
       }
     }
     if (!lane.has_left) {
-      lane.connection->Leave(Clock::now() + kDrainTimeout);
+      lane.connection->Leave(deadline);
     }
   }
   lanes_.clear();
@@ -228,26 +282,33 @@ std::expected<void, Trouble> LiveServer::EnterLanes(std::vector<engine::OptionSt
     LeaveLanes();
     haggling_ = std::move(haggling);
   }
-  for (Lane& lane : lanes_) {
-    lane.connection->StartRecord();
-  }
-  if (model_) {
-    model_->Connect(static_cast<std::uint8_t>(count));
-  }
+  StartRecord();
+  model_->Connect(static_cast<std::uint8_t>(count));
   while (lanes_.size() < count) {
-    const auto deadline = Clock::now() + options_.start_timeout;
-    NBDSPEC_ASSIGN_OR_RETURN(transport, peer_->Connect(deadline));
-    auto connection = std::make_unique<LiveConnection>(std::move(transport), static_cast<int>(lanes_.size() + 1),
-                                                       clock_, peer_->tls());
-    auto offer = connection->Enter(haggling_, target_.ExportName(), deadline);
-    if (!offer) {
-      return std::unexpected(Trouble{"The export cannot be entered: " + offer.error() +
-                                     ". Try `nbdspec check`, which " + "says more about handshakes."});
-    }
-    lanes_.push_back({.connection = std::move(connection),
-                      .offer = *std::move(offer),
-                      .slots = std::vector<Slot>(static_cast<std::size_t>(options_.in_flight))});
+    NBDSPEC_RETURN_IF_ERROR(EnterLane());
   }
+  return {};
+}
+
+std::expected<void, Trouble> LiveServer::EnterLane() {
+  const auto deadline = Clock::now() + options_.start_timeout;
+  NBDSPEC_ASSIGN_OR_RETURN(transport, peer_->Connect(deadline));
+  Lane& lane = lanes_.emplace_back();
+  lane.connection = std::make_unique<LiveConnection>(std::move(transport), static_cast<int>(lanes_.size()), clock_,
+                                                     peer_->tls(), options_.cancelled);
+  auto offer = lane.connection->Enter(haggling_, target_.ExportName(), deadline);
+  if (!offer) {
+    Trouble trouble{"The export cannot be entered: " + offer.error() +
+                    ". Try `nbdspec check`, which says more about handshakes."};
+    if (const auto& broken = lane.connection->broken_handshake(); !broken.rule.empty()) {
+      Break({.failure = FailureOf(FindingKind::kBrokenRule, broken.rule, "a message of the handshake", broken.saw)},
+            trouble);
+    }
+    lanes_.pop_back();
+    return std::unexpected(std::move(trouble));
+  }
+  lane.offer = *std::move(offer);
+  lane.slots.resize(static_cast<std::size_t>(options_.in_flight));
   return {};
 }
 

@@ -1,0 +1,254 @@
+// SPDX-License-Identifier: BSD-3-Clause
+// Servers that say too much, too slowly, or nothing: each run ends, holds little, and accuses only who is wrong.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "conformance/peer/reference_target.h"
+#include "conformance/peer/target.h"
+#include "engine/spec/ids.h"
+#include "engine/wire/fields.h"
+#include "engine/wire/messages.h"
+#include "fuzz/live/run/live_diff.h"
+#include "fuzz/live/run/live_fuzz.h"
+
+namespace nbdspec::fuzz {
+namespace {
+
+using conformance::Ending;
+using conformance::Transport;
+using engine::Bytes;
+using engine::ByteView;
+using engine::Chunk;
+using engine::CommandType;
+using std::chrono::milliseconds;
+
+// What a server does to its bytes.
+struct Malice {
+  // What it says again and again once it has such a request, in place of all answers; nothing: it answers.
+  std::function<Bytes(const engine::Request& request)> endless = {};
+  std::uint16_t command = CommandType::kRead;
+  int after = 0;  // So many requests of that kind are answered.
+
+  std::size_t piece_bytes_max = 1 << 18;  // It sends no more at once,
+  milliseconds pause{0};                  // and waits before each.
+  std::function<void(std::uint64_t endless_bytes)> on_endless = {};
+};
+
+// Counts over all connections.
+struct Said {
+  std::uint64_t endless_bytes = 0;
+  int requests = 0;
+};
+
+class MaliciousTransport : public Transport {
+ public:
+  MaliciousTransport(std::unique_ptr<Transport> rest, const Malice& malice, Said& said)
+      : rest_(std::move(rest)), malice_(malice), said_(said) {}
+
+  // One request is sent at a time, so that its header begins the bytes.
+  Ending SendSome(ByteView& bytes, Clock::time_point deadline) override {
+    const engine::Header<engine::Request> header(bytes);
+    const bool is_request = header.is_whole && header.magic == engine::Request::MagicOf(engine::HeaderForm::kCompact);
+    if (malice_.endless && is_request && header.message.type == malice_.command && said_.requests++ >= malice_.after) {
+      said_again_ = malice_.endless(header.message);
+    }
+    if (said_again_) {
+      bytes = {};
+      return Ending::kNone;
+    }
+    return rest_->SendSome(bytes, deadline);
+  }
+
+  Ending Receive(Bytes& out, std::size_t bytes_max, Clock::time_point deadline) override {
+    const std::size_t before = out.size();
+    std::this_thread::sleep_for(malice_.pause);
+    if (!said_again_) {
+      return rest_->Receive(out, std::min(bytes_max, malice_.piece_bytes_max), deadline);
+    }
+    const std::size_t piece_bytes = std::max(std::min(bytes_max, malice_.piece_bytes_max), said_again_->size());
+    while (out.size() - before + said_again_->size() <= piece_bytes) {
+      out.insert(out.end(), said_again_->begin(), said_again_->end());
+    }
+    said_.endless_bytes += out.size() - before;
+    if (malice_.on_endless) {
+      malice_.on_endless(said_.endless_bytes);
+    }
+    return Ending::kNone;
+  }
+
+  void CloseSending() override { rest_->CloseSending(); }
+
+ private:
+  std::unique_ptr<Transport> rest_;
+  const Malice& malice_;
+  Said& said_;
+  std::optional<Bytes> said_again_;
+};
+
+class MaliciousPeer : public conformance::Peer {
+ public:
+  MaliciousPeer(std::unique_ptr<conformance::Peer> rest, const Malice& malice, Said& said)
+      : rest_(std::move(rest)), malice_(malice), said_(said) {}
+
+  std::expected<std::unique_ptr<Transport>, engine::Trouble> Connect(Transport::Clock::time_point deadline) override {
+    auto transport = rest_->Connect(deadline);
+    return transport ? std::make_unique<MaliciousTransport>(*std::move(transport), malice_, said_)
+                     : std::expected<std::unique_ptr<Transport>, engine::Trouble>(std::move(transport));
+  }
+  std::expected<void, engine::Trouble> Restart() override { return rest_->Restart(); }
+
+ private:
+  std::unique_ptr<conformance::Peer> rest_;
+  const Malice& malice_;
+  Said& said_;
+};
+
+// The reference server with that malice.
+class Malicious {
+ public:
+  explicit Malicious(Malice malice) : malice_(std::move(malice)) {}
+
+  conformance::Target& target() { return target_; }
+  [[nodiscard]] std::uint64_t endless_bytes() const { return said_.endless_bytes; }
+
+ private:
+  Malice malice_;
+  Said said_;
+  std::unique_ptr<conformance::Target> reference_ = conformance::ReferenceTarget();
+  conformance::Target target_{{.description = "malicious", .command_line = "malicious"},
+                              [this](conformance::Setup setup, auto deadline) -> conformance::PeerOrTrouble {
+                                auto peer = reference_->Start(setup, deadline);
+                                return peer ? std::make_unique<MaliciousPeer>(*std::move(peer), malice_, said_)
+                                            : std::move(peer);
+                              }};
+};
+
+FuzzOptions OneAtATimeOptions() {
+  return {.seed = 1, .scripts_max = 40, .connections = 1, .tries_max = 0, .live = {.in_flight = 1}};
+}
+
+Bytes ChunkBytes(const engine::Request& request, std::uint16_t type, std::size_t payload_bytes) {
+  Bytes bytes;
+  Encode(
+      engine::ServerMessage(Chunk{.flags = 0, .type = type, .cookie = request.cookie, .payload = Bytes(payload_bytes)}),
+      bytes);
+  return bytes;
+}
+
+// Of a READ: the same data again and again, whole.
+Bytes SameData(const engine::Request& request) {
+  Bytes bytes;
+  Encode(engine::ServerMessage(Chunk{
+             .flags = 0,
+             .type = engine::ChunkType::kOffsetData,
+             .cookie = request.cookie,
+             .payload = EncodePayload(engine::OffsetData{.offset = request.offset, .data = Bytes(request.length)})}),
+         bytes);
+  return bytes;
+}
+
+struct Endless {
+  const char* name;
+  std::uint16_t command;
+  std::function<Bytes(const engine::Request& request)> says;
+};
+
+class EndlessAnswer : public testing::TestWithParam<Endless> {};
+
+TEST_P(EndlessAnswer, IsAFindingAndLittleIsHeld) {
+  Malicious server({.endless = GetParam().says, .command = GetParam().command, .after = 20});
+  std::atomic<bool> has_found = false;
+  FuzzOptions options = OneAtATimeOptions();
+  options.live.cancelled = &has_found;
+  options.on_finding = [&](const Finding&, const std::string&) { has_found = true; };
+  const FuzzReport report = Fuzz(server.target(), options);
+  EXPECT_TRUE(report.HasNew());
+  EXPECT_FALSE(report.trouble);
+  EXPECT_LT(server.endless_bytes(), 100U << 20);
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    Of, EndlessAnswer,
+    testing::Values(
+        Endless{"ReadWithTheSameData", CommandType::kRead, SameData},
+        Endless{"ReadWithErrors", CommandType::kRead,
+                [](const auto& request) { return ChunkBytes(request, engine::ChunkType::kError, 6); }},
+        Endless{"ReadWithNone", CommandType::kRead,
+                [](const auto& request) { return ChunkBytes(request, engine::ChunkType::kNone, 0); }},
+        Endless{"WriteWithNone", CommandType::kWrite,
+                [](const auto& request) { return ChunkBytes(request, engine::ChunkType::kNone, 0); }},
+        Endless{"WriteWithErrors", CommandType::kWrite,
+                [](const auto& request) { return ChunkBytes(request, engine::ChunkType::kError, 6); }},
+        Endless{"WriteWithLongErrors", CommandType::kWrite,
+                [](const auto& request) { return ChunkBytes(request, engine::ChunkType::kError, 1 << 16); }},
+        Endless{"StatusWithDescriptors", CommandType::kBlockStatus,
+                [](const auto& request) { return ChunkBytes(request, engine::ChunkType::kBlockStatus, 4 + 8 * 1024); }},
+        Endless{"TrimWithHugeChunks", CommandType::kTrim,
+                [](const auto& request) { return ChunkBytes(request, engine::ChunkType::kNone, 8 << 20); }}),
+    [](const auto& param) { return param.param.name; });
+
+TEST(EndlessAnswer, WhileTheServerIsLearnedIsAFindingToo) {
+  Malicious server({.endless = SameData});
+  const FuzzReport report = Fuzz(server.target(), OneAtATimeOptions());
+  EXPECT_TRUE(report.HasNew());
+  EXPECT_TRUE(report.is_unusable);
+  EXPECT_EQ(report.script_count, 0U);
+}
+
+TEST(EndlessAnswer, OfOneOfTwoIsUnsound) {
+  Malicious server({.endless = SameData, .after = 20});
+  const auto right = conformance::ReferenceTarget();
+  const DiffReport report = Diff(*right, server.target(), {.scripts_max = 10});
+  EXPECT_GT(report.count(DifferenceKind::kSoundness) + report.count(DifferenceKind::kDisconnect), 0U);
+}
+
+// Errors never end an answer, and 65,536 of them are not yet too many.
+TEST(EndlessAnswer, EndsWhenTheRunIsCancelled) {
+  std::atomic<bool> cancelled = false;
+  Malicious server({.endless = [](const auto& request) { return ChunkBytes(request, engine::ChunkType::kError, 6); },
+                    .command = CommandType::kWrite,
+                    .after = 5,
+                    .piece_bytes_max = 26,
+                    .on_endless = [&](std::uint64_t bytes) { cancelled = bytes > 1000; }});
+  FuzzOptions options = OneAtATimeOptions();
+  options.live.cancelled = &cancelled;
+  const FuzzReport report = Fuzz(server.target(), options);
+  EXPECT_FALSE(report.HasNew());
+  EXPECT_FALSE(report.trouble);
+  EXPECT_LT(server.endless_bytes(), 2000U);
+}
+
+TEST(SlowServer, ThatPassesAFewBytesIsTooSlowAndNotAccused) {
+  Malicious server({.piece_bytes_max = 1, .pause = milliseconds(5)});
+  FuzzOptions options = OneAtATimeOptions();
+  options.live.reply_timeout = milliseconds(50);
+  options.live.start_timeout = std::chrono::minutes(1);
+  const FuzzReport report = Fuzz(server.target(), options);
+  EXPECT_TRUE(report.findings.empty());
+  EXPECT_TRUE(report.is_unusable);
+  ASSERT_TRUE(report.trouble);
+  EXPECT_TRUE(report.trouble->sentence.contains("too slow")) << report.trouble->sentence;
+}
+
+TEST(SlowServer, ThatGoesOnIsJudged) {
+  Malicious server({.piece_bytes_max = 16 << 10, .pause = milliseconds(1)});
+  FuzzOptions options = OneAtATimeOptions();
+  options.scripts_max = 2;
+  options.live.reply_timeout = milliseconds(200);  // Far less than all of it takes.
+  const FuzzReport report = Fuzz(server.target(), options);
+  EXPECT_FALSE(report.trouble) << report.trouble->sentence;
+  EXPECT_TRUE(report.findings.empty());
+  EXPECT_EQ(report.script_count, 2U);
+}
+
+}  // namespace
+}  // namespace nbdspec::fuzz
