@@ -114,7 +114,7 @@ const NamedClient* RowOf(std::string_view name) {
 // The first line of what the program says of itself; empty where it does not.
 std::string VersionOf(std::vector<std::string> words) {
   constexpr std::chrono::seconds kTime{5};
-  auto directory = PrivateDirectory::Make();
+  auto directory = PrivateDirectory::Choose();
   if (!directory) {
     return "";
   }

@@ -62,7 +62,7 @@ bool HasTheKnownOneTooMany(ByteRange asked, const engine::BlockStatus& status) {
 // What nbdinfo says of the default export: a client that shares no code with ours. Errors: a sentence.
 std::expected<std::vector<Extent>, std::string> NbdinfoMap(const std::string& socket_path) {
   constexpr std::size_t kOutputBytesMax = std::size_t{16} << 20;
-  auto directory = conformance::PrivateDirectory::Make();
+  auto directory = conformance::PrivateDirectory::Choose();
   if (!directory) {
     return std::unexpected(directory.error().sentence);
   }

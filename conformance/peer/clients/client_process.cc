@@ -130,18 +130,21 @@ std::expected<ClientRun, Trouble> RunClientProcess(const ClientCommand& command,
                                                       {.connections_max = RecordedConnections::kAtOnceMax,
                                                        .pace = setting.pace,
                                                        .hears_to_the_end = true}));
-  NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
+  NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Choose());
   const std::string path = directory.path();
   std::uint16_t port = 0;
   if (command.is_on_tcp() || setting.wants_tcp) {
     NBDSPEC_ASSIGN_OR_RETURN(free_port, server->ListenOnTcp());
     port = free_port;
-  } else {
-    NBDSPEC_RETURN_IF_ERROR(server->Listen(directory.socket_path()));
   }
-  NBDSPEC_RETURN_IF_ERROR(WriteFiles(command, setting, path));
+  const auto prepare = [&, socket_path = directory.socket_path()] -> std::expected<void, Trouble> {
+    if (port == 0) {
+      NBDSPEC_RETURN_IF_ERROR(server->Listen(socket_path));
+    }
+    return WriteFiles(command, setting, path);
+  };
   const std::vector<std::string> words = WordsFor(command, setting, directory, port);
-  NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory)));
+  NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory), prepare));
   ClientRun run;
   run.ended = process->EndedBy(Transport::Clock::now() + setting.time).value_or("");
   run.exit_status = process->ExitStatus();

@@ -2,6 +2,7 @@
 // Only async-signal-safe calls here, and no allocation: see GuardianPlan.
 #include "conformance/peer/process/guardian.h"
 
+#include <dirent.h>
 #include <fcntl.h>
 #include <linux/close_range.h>
 #include <poll.h>
@@ -29,9 +30,10 @@ constexpr int kPoliteStopMs = 500;
 constexpr int kForcedStopMs = 5000;
 constexpr int kForcedStopRoundMs = 20;
 constexpr int kUnmountMs = 5000;
-// A server that floods its log must not fill the disk: it is looked at this often, and emptied when it passes this.
-constexpr int kLogLookMs = 1000;
-constexpr off_t kLogBytesMax = 16 << 20;
+// What is taken from the server's outputs at once; also what the pipe of a server that has ended holds at most.
+constexpr std::size_t kWordsBytes = 1 << 16;
+// Deeper than that rm removes directories, which takes more than async-signal-safe calls.
+constexpr int kDepthMax = 16;
 
 void Tell(int channel, GuardianNews::Kind kind, int value) {
   const GuardianNews news = {.kind = kind, .value = value};
@@ -44,18 +46,48 @@ std::int64_t NowMs() {
   return std::int64_t{now.tv_sec} * 1000 + now.tv_nsec / 1'000'000;
 }
 
-// Closes every descriptor but the standard ones, `a` and `b`. Nothing of nbdspec's may be held open: not its pipes
+// Closes every descriptor but the standard ones and `kept`. Nothing of nbdspec's may be held open: not its pipes
 // (its reader would wait for us), not the channels of other guardians (they would not see nbdspec end).
-void CloseAllBut(int a, int b) {
-  const auto low = static_cast<unsigned>(std::min(a, b));
-  const auto high = static_cast<unsigned>(std::max(a, b));
-  if (low > 3) {
-    close_range(3, low - 1, 0);
+void CloseAllBut(int kept) {
+  const auto first = static_cast<unsigned>(std::max(kept, STDERR_FILENO)) + 1;
+  if (kept > STDERR_FILENO + 1) {
+    close_range(STDERR_FILENO + 1, static_cast<unsigned>(kept) - 1, 0);
   }
-  if (high > low + 1) {
-    close_range(low + 1, high - 1, 0);
+  close_range(first, ~0U, 0);
+}
+
+// Removes the file or directory `name` in the directory `parent`, as far as it can be. Returns whether it is gone.
+bool Remove(int parent, const char* name, int depth) {
+  if (unlinkat(parent, name, 0) == 0) {
+    return true;
   }
-  close_range(high + 1, ~0U, 0);
+  if (errno != EISDIR && errno != EPERM) {
+    return errno == ENOENT;
+  }
+  constexpr int kHow = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+  int directory = openat(parent, name, kHow);
+  if (directory < 0 && errno == EACCES && fchmodat(parent, name, 0700, 0) == 0) {
+    directory = openat(parent, name, kHow);
+  }
+  // What goes makes what comes after it move: again, until nothing went.
+  for (bool any_went = directory >= 0 && depth > 0; any_went;) {
+    any_went = false;
+    lseek(directory, 0, SEEK_SET);
+    alignas(dirent64) std::array<char, 4096> entries;
+    for (ssize_t got = 0; (got = getdents64(directory, entries.data(), entries.size())) > 0;) {
+      for (ssize_t at = 0; at < got;) {
+        const auto* const entry = reinterpret_cast<const dirent64*>(entries.data() + at);
+        at += entry->d_reclen;
+        const bool is_dots = entry->d_name[0] == '.' &&
+                             (entry->d_name[1] == '\0' || (entry->d_name[1] == '.' && entry->d_name[2] == '\0'));
+        any_went = (!is_dots && Remove(directory, entry->d_name, depth - 1)) || any_went;
+      }
+    }
+  }
+  if (directory >= 0) {
+    close(directory);
+  }
+  return unlinkat(parent, name, AT_REMOVEDIR) == 0;
 }
 
 void StandardStreamsToNull() {
@@ -68,15 +100,18 @@ void StandardStreamsToNull() {
   }
 }
 
-[[noreturn]] void RunServer(const GuardianPlan& plan, pid_t guardian) {
+[[noreturn]] void RunServer(const GuardianPlan& plan, int words, pid_t guardian) {
   setpgid(0, 0);
   // Should someone kill the guardian itself, the server at least goes with it.
   prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (getppid() != guardian) {
     _exit(127);
   }
-  dup2(plan.log, 1);
-  dup2(plan.log, 2);
+  dup2(words, 1);
+  dup2(words, 2);
+  if (plan.descriptors != nullptr) {
+    setrlimit(RLIMIT_NOFILE, plan.descriptors);
+  }
   for (int number = 1; number < NSIG; ++number) {
     signal(number, SIG_DFL);
   }
@@ -92,6 +127,14 @@ class Guardian {
  public:
   explicit Guardian(const GuardianPlan& plan) : plan_(plan) {}
 
+  // Makes the directory, and the log in it, and tells. Returns whether there is a directory to remove.
+  [[nodiscard]] bool MakeDirectory() {
+    const bool is_there = !plan_.makes_directory || mkdir(plan_.directory, 0700) == 0;
+    log_ = is_there ? open(plan_.log, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_APPEND | O_CLOEXEC, 0600) : -1;
+    Tell(plan_.channel, log_ < 0 ? GuardianNews::Kind::kCannotMake : GuardianNews::Kind::kMade, errno);
+    return is_there;
+  }
+
   // Waits for the packet that says that the server's files are there. False when nbdspec ended before.
   [[nodiscard]] bool IsToldToStart() const {
     GuardianOrder start{};
@@ -103,12 +146,19 @@ class Guardian {
     sigemptyset(&child);
     sigaddset(&child, SIGCHLD);
     child_signal_ = signalfd(-1, &child, SFD_NONBLOCK | SFD_CLOEXEC);
+    std::array<int, 2> words = {-1, -1};
+    const bool has_all = child_signal_ >= 0 && pipe2(words.data(), O_CLOEXEC) == 0;
     const pid_t guardian = getpid();
     // Unlike fork, _Fork runs no handlers that may want locks.
-    server_ = _Fork();
+    server_ = has_all ? _Fork() : -1;
     if (server_ == 0) {
-      RunServer(plan_, guardian);
+      RunServer(plan_, words[1], guardian);
     }
+    const int error = errno;
+    close(words[1]);
+    words_ = words[0];
+    fcntl(words_, F_SETFL, O_NONBLOCK);
+    errno = error;
     if (server_ < 0) {
       Tell(plan_.channel, GuardianNews::Kind::kCannotRun, errno);
       is_server_reaped_ = true;
@@ -120,23 +170,25 @@ class Guardian {
   // Returns whether the server may have time for last writes.
   [[nodiscard]] bool WatchUntilToldToStop() {
     for (;;) {
-      std::array<pollfd, 2> polled = {{{.fd = plan_.channel, .events = POLLIN, .revents = 0},
-                                       {.fd = child_signal_, .events = POLLIN, .revents = 0}}};
-      poll(polled.data(), polled.size(), kLogLookMs);
+      std::array<pollfd, 3> polled = {{{.fd = plan_.channel, .events = POLLIN, .revents = 0},
+                                       {.fd = child_signal_, .events = POLLIN, .revents = 0},
+                                       {.fd = words_, .events = POLLIN, .revents = 0}}};
+      poll(polled.data(), polled.size(), -1);
       WaitForChild(0);
       GuardianOrder order{};
-      if (polled[0].revents != 0) {
-        const bool has_order = recv(plan_.channel, &order, sizeof order, MSG_DONTWAIT) > 0;
-        if (!has_order || order != GuardianOrder::kShutDown) {
-          return !has_order;
-        }
+      if (polled[0].revents == 0) {
+        continue;
+      }
+      const bool has_order = recv(plan_.channel, &order, sizeof order, MSG_DONTWAIT) > 0;
+      if (!has_order || (order != GuardianOrder::kShutDown && order != GuardianOrder::kDrain)) {
+        return !has_order;
+      }
+      if (order == GuardianOrder::kShutDown) {
         SignalAll(SIGTERM);
-        Tell(plan_.channel, GuardianNews::Kind::kAsked, 0);
+      } else {
+        TakeAllWords();
       }
-      struct stat log = {};
-      if (fstat(plan_.log, &log) == 0 && log.st_size > kLogBytesMax && ftruncate(plan_.log, 0) != 0) {
-        return true;  // A log that cannot be bounded: rather no server.
-      }
+      Tell(plan_.channel, GuardianNews::Kind::kAnswered, 0);
     }
   }
 
@@ -193,14 +245,42 @@ class Guardian {
       const bool is_end = was_last || (ended == server_ && status != 0) || (was_daemon && WIFSIGNALED(status));
       if (is_end && !has_told_end_) {
         has_told_end_ = true;
+        TakeAllWords();
         Tell(plan_.channel, GuardianNews::Kind::kEnded, status);
       }
     }
   }
 
+  // Moves what the server has said into the log. Returns whether there was any.
+  bool TakeWords() {
+    const ssize_t got = read(words_, piece_.data(), piece_.size());
+    if (got == 0) {  // Nobody holds the other end any more.
+      close(words_);
+      words_ = -1;
+    }
+    if (got <= 0) {
+      return false;
+    }
+    if (log_bytes_ + got > kLogBytesMax) {
+      log_bytes_ = ftruncate(log_, 0) == 0 ? 0 : log_bytes_;
+    }
+    if (log_bytes_ + got <= kLogBytesMax) {
+      log_bytes_ += std::max<ssize_t>(write(log_, piece_.data(), static_cast<std::size_t>(got)), 0);
+    }
+    return true;
+  }
+
+  // Also of a server that goes on and on: what it had said until now.
+  void TakeAllWords() {
+    for (std::size_t taken = 0; taken <= kWordsBytes && TakeWords(); taken += piece_.size()) {
+    }
+  }
+
   void WaitForChild(int wait_ms) {
-    pollfd polled = {.fd = child_signal_, .events = POLLIN, .revents = 0};
-    poll(&polled, 1, wait_ms);
+    std::array<pollfd, 2> polled = {
+        {{.fd = child_signal_, .events = POLLIN, .revents = 0}, {.fd = words_, .events = POLLIN, .revents = 0}}};
+    poll(polled.data(), polled.size(), wait_ms);
+    TakeWords();
     signalfd_siginfo ignored;
     while (read(child_signal_, &ignored, sizeof(ignored)) > 0) {
     }
@@ -244,6 +324,10 @@ class Guardian {
   }
 
   const GuardianPlan& plan_;
+  int log_ = -1;
+  std::int64_t log_bytes_ = 0;
+  int words_ = -1;  // The end of the pipe where the server's outputs are read.
+  std::array<char, kWordsBytes> piece_ = {};
   int child_signal_ = -1;
   pid_t server_ = -1;
   bool is_server_reaped_ = false;
@@ -255,22 +339,26 @@ class Guardian {
 
 void RunGuardian(const GuardianPlan& given_plan) {
   GuardianPlan plan = given_plan;
+  CloseAllBut(plan.channel);  // First: nbdspec may hold as many as it may have, and we need some.
   // Whoever started nbdspec may have closed its standard streams, and then ours may have their numbers.
-  plan.channel = fcntl(given_plan.channel, F_DUPFD_CLOEXEC, 3);
-  plan.log = fcntl(given_plan.log, F_DUPFD_CLOEXEC, 3);
+  if (plan.channel <= STDERR_FILENO) {
+    plan.channel = fcntl(given_plan.channel, F_DUPFD_CLOEXEC, STDERR_FILENO + 1);
+  }
   setsid();
   prctl(PR_SET_CHILD_SUBREAPER, 1);
   prctl(PR_SET_NAME, "nbdspec-guard");
   signal(SIGCHLD, SIG_DFL);
   StandardStreamsToNull();
-  CloseAllBut(plan.channel, plan.log);
   Guardian guardian(plan);
+  const bool is_to_remove = guardian.MakeDirectory();
   if (guardian.IsToldToStart()) {
     guardian.StartServer();
     guardian.StopAll(guardian.WatchUntilToldToStop());
     guardian.Unmount();
   }
-  // The last act is to become rm: the removal of a directory takes more than async-signal-safe calls.
+  if (!is_to_remove || Remove(AT_FDCWD, plan.directory, kDepthMax)) {
+    _exit(0);
+  }
   const char* const words[] = {"rm", "-rf", "--", plan.directory, nullptr};
   const char* const no_environment[] = {nullptr};
   execve("/bin/rm", const_cast<char* const*>(words), const_cast<char* const*>(no_environment));

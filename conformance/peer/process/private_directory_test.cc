@@ -42,6 +42,55 @@ TEST(PrivateDirectory, StaysWhenReleased) {
   EXPECT_TRUE(std::filesystem::remove(path));
 }
 
+// Until somebody is there who removes it, nothing is.
+TEST(PrivateDirectory, IsMadeByItsGuardian) {
+  auto directory = PrivateDirectory::Choose();
+  ASSERT_TRUE(directory.has_value()) << directory.error().sentence;
+  const std::string path = directory->path();
+  EXPECT_FALSE(std::filesystem::exists(path));
+  unsigned mode = 0;
+  const auto process =
+      ServerProcess::Start({"true"}, *std::move(directory), [&] -> std::expected<void, engine::Trouble> {
+        struct stat status = {};
+        mode = stat(path.c_str(), &status) == 0 ? status.st_mode & 0777U : 0;
+        return {};
+      });
+  ASSERT_TRUE(process.has_value()) << process.error().sentence;
+  EXPECT_EQ(mode, 0700U);
+}
+
+TEST(PrivateDirectory, ThatItsGuardianCannotMakeIsASentence) {
+  setenv("TMPDIR", "/nonexistent", 1);
+  auto directory = PrivateDirectory::Choose();
+  unsetenv("TMPDIR");
+  ASSERT_TRUE(directory.has_value());
+  const auto refused = ServerProcess::Start({"true"}, *std::move(directory));
+  ASSERT_FALSE(refused.has_value());
+  EXPECT_TRUE(refused.error().sentence.contains("No such file or directory")) << refused.error().sentence;
+}
+
+TEST(PrivateDirectory, GoesWithDirectoriesOfAnyDepth) {
+  auto directory = PrivateDirectory::Choose();
+  ASSERT_TRUE(directory.has_value());
+  const std::string path = directory->path();
+  std::string deep;
+  for (int i = 0; i < 40; ++i) {
+    deep += "/d";
+  }
+  {
+    auto process = ServerProcess::Start({"true"}, *std::move(directory), [&] -> std::expected<void, engine::Trouble> {
+      std::filesystem::create_directories(path + "/wide/of/some/depth");
+      for (int i = 0; i < 500; ++i) {
+        std::ofstream(path + "/wide/" + std::string(50, 'x') + std::to_string(i)) << "x";
+      }
+      std::filesystem::create_directories(path + deep);
+      return {};
+    });
+    ASSERT_TRUE(process.has_value());
+  }
+  EXPECT_FALSE(std::filesystem::exists(path));
+}
+
 TEST(PrivateDirectory, IsRefusedWhereASocketPathWouldBeTooLong) {
   const auto base = PrivateDirectory::Make();
   ASSERT_TRUE(base.has_value());

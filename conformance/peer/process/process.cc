@@ -3,8 +3,11 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/prctl.h>
+#include <sys/random.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +18,8 @@
 #include <cstdlib>
 #include <cstring>
 #include <filesystem>
+#include <mutex>
+#include <set>
 #include <span>
 #include <sstream>
 #include <system_error>
@@ -22,6 +27,7 @@
 
 #include "conformance/peer/process/guardian.h"
 #include "conformance/peer/process/process_files.h"
+#include "conformance/peer/process/room.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 
@@ -58,7 +64,7 @@ Trouble CannotStart(const std::string& name) {
 }
 
 bool Order(const FileDescriptor& channel, GuardianOrder order) {
-  return send(channel.get(), &order, sizeof order, MSG_NOSIGNAL) == sizeof order;
+  return send(channel.get(), &order, sizeof order, MSG_NOSIGNAL | MSG_DONTWAIT) == sizeof order;
 }
 
 std::string DescribeNews(const GuardianNews& news) {
@@ -75,6 +81,12 @@ std::string DescribeNews(const GuardianNews& news) {
          (WCOREDUMP(status) ? " (core dumped)" : "");
 }
 
+// How long a guardian may take, whose own waits are all bounded: one that takes longer was stopped, again and again.
+constexpr std::chrono::seconds kGuardianPatience{20};
+constexpr std::chrono::milliseconds kGuardianLook{100};
+constexpr std::chrono::milliseconds kOrphanPause{10};
+constexpr int kOrphanRounds = 200;
+
 // Forks the guardian; returns its process id, -1 on failure.
 pid_t ForkGuardian(const GuardianPlan& plan) {
   // All signals stay blocked in the guardian: neither a terminal nor a handler of ours may touch it.
@@ -90,6 +102,88 @@ pid_t ForkGuardian(const GuardianPlan& plan) {
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
   errno = error;
   return guardian;
+}
+
+// Those that there are. A server may kill its own: what that leaves becomes ours.
+class Guardians {
+ public:
+  pid_t Fork(const GuardianPlan& plan) {
+    const std::lock_guard lock(mutex_);  // Over both: none is there and not known.
+    prctl(PR_SET_CHILD_SUBREAPER, 1);
+    const pid_t guardian = ForkGuardian(plan);
+    if (guardian > 0) {
+      pids_.insert(guardian);
+    }
+    return guardian;
+  }
+
+  // Waits for its end. Returns whether it came to it by itself: then nothing is left.
+  bool Wait(pid_t guardian) {
+    const auto deadline = Transport::Clock::now() + kGuardianPatience;
+    const FileDescriptor end(static_cast<int>(syscall(SYS_pidfd_open, guardian, 0)));  // Its header is not for C++.
+    int status = 0;
+    pid_t ended = 0;
+    while ((ended = waitpid(guardian, &status, WNOHANG)) == 0) {
+      kill(guardian, SIGCONT);  // Its server may have stopped it.
+      if (Transport::Clock::now() >= deadline) {
+        KillAll(ProcessesUnder(guardian));
+        kill(guardian, SIGKILL);
+      }
+      PollUntil(end.get(), POLLIN, Transport::Clock::now() + kGuardianLook);
+    }
+    const std::lock_guard lock(mutex_);
+    pids_.erase(guardian);
+    return ended > 0 && WIFEXITED(status);
+  }
+
+  // What guardians have left that were killed: of our children those of another session that are no guardians.
+  void KillOrphans() {
+    const std::lock_guard lock(mutex_);
+    const auto is_none = [this](pid_t child) { return pids_.contains(child) || getsid(child) == getsid(0); };
+    for (int round = 0; round < kOrphanRounds; ++round) {
+      std::vector<pid_t> orphans = ChildrenOf(getpid());
+      std::erase_if(orphans, is_none);
+      if (orphans.empty()) {
+        return;
+      }
+      KillAll(orphans);
+      std::this_thread::sleep_for(kOrphanPause);
+      std::ranges::for_each(orphans, [](pid_t orphan) { waitpid(orphan, nullptr, WNOHANG); });
+    }
+  }
+
+ private:
+  static void KillAll(const std::vector<pid_t>& processes) {
+    std::ranges::for_each(processes, [](pid_t process) { kill(process, SIGKILL); });
+  }
+
+  std::mutex mutex_;
+  std::set<pid_t> pids_;
+};
+
+Guardians& TheGuardians() {
+  static Guardians* const guardians = new Guardians;  // For servers that are stopped at the very end, too.
+  return *guardians;
+}
+
+// A path in $TMPDIR, or in /tmp, with `end`. Errors: a unix socket's path in it would be too long.
+std::expected<std::string, Trouble> TemporaryPath(std::string_view end) {
+  const char* const tmpdir = std::getenv("TMPDIR");
+  std::error_code error;
+  const std::filesystem::path parent =
+      std::filesystem::absolute(tmpdir != nullptr && *tmpdir != '\0' ? tmpdir : "/tmp", error);
+  std::string path = (parent / end).string();
+  if (path.size() + std::string_view("/socket").size() > kUnixPathBytesMax) {
+    return std::unexpected(Trouble{"The directory for temporary files, " + engine::Quoted(parent.string(), 200) +
+                                   ", has a path too long for a unix socket in it: set TMPDIR to a shorter one, " +
+                                   "such as /tmp."});
+  }
+  return path;
+}
+
+Trouble CannotMakeDirectory(const std::string& path, int error) {
+  return {"Cannot make a directory in " + engine::Quoted(std::filesystem::path(path).parent_path().string(), 200) +
+          ": " + std::generic_category().message(error) + ". Set TMPDIR to a directory you may write to."};
 }
 
 }  // namespace
@@ -185,26 +279,27 @@ std::string QuoteWord(std::string_view word) {
 }
 
 std::expected<PrivateDirectory, Trouble> PrivateDirectory::Make() {
-  const char* const tmpdir = std::getenv("TMPDIR");
-  std::error_code error;
-  const std::filesystem::path parent =
-      std::filesystem::absolute(tmpdir != nullptr && *tmpdir != '\0' ? tmpdir : "/tmp", error);
-  std::string path = (parent / "nbdspec-XXXXXX").string();
-  if (path.size() + std::string_view("/socket").size() > kUnixPathBytesMax) {
-    return std::unexpected(Trouble{"The directory for temporary files, " + engine::Quoted(parent.string(), 200) +
-                                   ", has a path too long for a unix socket in it: set TMPDIR to a shorter one, " +
-                                   "such as /tmp."});
-  }
+  NBDSPEC_ASSIGN_OR_RETURN(path, TemporaryPath("nbdspec-XXXXXX"));
   if (mkdtemp(path.data()) == nullptr) {
-    return std::unexpected(Trouble{"Cannot make a directory in " + engine::Quoted(parent.string(), 200) + ": " +
-                                   std::generic_category().message(errno) +
-                                   ". Set TMPDIR to a directory you may write to."});
+    return std::unexpected(CannotMakeDirectory(path, errno));
   }
-  return PrivateDirectory(std::move(path));
+  return PrivateDirectory(std::move(path), /*is_made=*/true);
+}
+
+std::expected<PrivateDirectory, Trouble> PrivateDirectory::Choose() {
+  constexpr std::string_view kLetters = "abcdefghijklmnopqrstuvwxyz0123456789";
+  std::string end = "nbdspec-XXXXXX";
+  for (char& c : std::span(end).last(6)) {
+    std::uint32_t random = 0;
+    (void)getrandom(&random, sizeof random, 0);  // Were they equal, the second could not be made.
+    c = kLetters[random % kLetters.size()];
+  }
+  NBDSPEC_ASSIGN_OR_RETURN(path, TemporaryPath(end));
+  return PrivateDirectory(std::move(path), /*is_made=*/false);
 }
 
 PrivateDirectory::~PrivateDirectory() {
-  if (!path_.empty()) {
+  if (!path_.empty() && is_made_) {
     std::error_code ignored;
     std::filesystem::remove_all(path_, ignored);
   }
@@ -256,42 +351,54 @@ std::expected<std::unique_ptr<ServerProcess>, Trouble> ServerProcess::Start(
     return std::unexpected(Trouble{"Cannot start " + engine::Quoted(words.front()) +
                                    ": there is no such command. Check its spelling and PATH."});
   }
-  std::vector<char*> arguments;
-  for (const std::string& word : words) {
-    arguments.push_back(const_cast<char*>(word.c_str()));  // execve's signature is older than const.
-  }
-  arguments.push_back(nullptr);
-
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
     return std::unexpected(CannotStart(words.front()));
   }
-  const FileDescriptor guardian_end(ends[1]);
-  FileDescriptor log(open(directory.PathOf("log").c_str(), O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC, 0600));
+  FileDescriptor guardian_end(ends[1]);
   // Not make_unique: the constructor is private.
-  std::unique_ptr<ServerProcess> process(new ServerProcess(FileDescriptor(ends[0]), std::move(log)));
-  if (!process->log_.is_open()) {
-    return std::unexpected(CannotStart(words.front()));
-  }
-  const std::string mount_point = directory.mount_path();
-  const std::optional<std::string> fusermount = FindExecutable("fusermount3");
-  process->guardian_ = ForkGuardian({.executable = executable->c_str(),
-                                     .arguments = arguments.data(),
-                                     .environment = environ,
-                                     .directory = directory.path().c_str(),
-                                     .mount_point = mount_point.c_str(),
-                                     .fusermount = fusermount ? fusermount->c_str() : nullptr,
-                                     .channel = guardian_end.get(),
-                                     .log = process->log_.get()});
-  if (process->guardian_ < 0) {
-    return std::unexpected(CannotStart(words.front()));
-  }
-  directory.Release();
+  std::unique_ptr<ServerProcess> process(new ServerProcess(FileDescriptor(ends[0])));
+  NBDSPEC_RETURN_IF_ERROR(process->Guard(words, *executable, directory, std::move(guardian_end)));
+  process->directory_ = directory.Release();
   NBDSPEC_RETURN_IF_ERROR(prepare());
   if (!Order(process->channel_, GuardianOrder::kStart)) {
     return std::unexpected(CannotStart(words.front()));
   }
   return process;
+}
+
+// Starts the guardian, which makes the directory and the log.
+std::expected<void, Trouble> ServerProcess::Guard(const std::vector<std::string>& words, const std::string& executable,
+                                                  const PrivateDirectory& directory, FileDescriptor guardian_end) {
+  std::vector<char*> arguments;
+  for (const std::string& word : words) {
+    arguments.push_back(const_cast<char*>(word.c_str()));  // execve's signature is older than const.
+  }
+  arguments.push_back(nullptr);
+  const std::string mount_point = directory.mount_path();
+  const std::string log = directory.PathOf("log");
+  const std::optional<std::string> fusermount = FindExecutable("fusermount3");
+  guardian_ = TheGuardians().Fork({.executable = executable.c_str(),
+                                   .arguments = arguments.data(),
+                                   .environment = environ,
+                                   .directory = directory.path().c_str(),
+                                   .makes_directory = !directory.is_made(),
+                                   .log = log.c_str(),
+                                   .mount_point = mount_point.c_str(),
+                                   .fusermount = fusermount ? fusermount->c_str() : nullptr,
+                                   .channel = guardian_end.get(),
+                                   .descriptors = DescriptorsOfServers()});
+  if (guardian_ < 0) {
+    return std::unexpected(CannotStart(words.front()));
+  }
+  guardian_end = FileDescriptor();  // Else the guardian's end would not be seen here.
+  GuardianNews news = {};
+  const ssize_t got = recv(channel_.get(), &news, sizeof news, 0);
+  if (got == sizeof news && news.kind == GuardianNews::Kind::kCannotMake) {
+    return std::unexpected(CannotMakeDirectory(directory.path(), news.value));
+  }
+  log_ = FileDescriptor(got == sizeof news ? open(log.c_str(), O_RDONLY | O_CLOEXEC) : -1);
+  return log_.is_open() ? std::expected<void, Trouble>() : std::unexpected(CannotStart(words.front()));
 }
 
 bool IsEndOnRequest(std::string_view how) {
@@ -305,8 +412,7 @@ void ServerProcess::ShutDown() {
   if (!Order(channel_, GuardianOrder::kShutDown)) {
     return;
   }
-  while (!ended_ && PollUntil(channel_.get(), POLLIN, deadline) != 0 && !TakeNews()) {
-  }
+  WaitForAnswer(deadline);
   const auto has_signal = [](pid_t process) { return IsPending(process, SIGTERM); };
   while (std::ranges::any_of(ProcessesUnder(guardian_), has_signal) && Transport::Clock::now() < deadline) {
     std::this_thread::sleep_for(kSignalPause);
@@ -324,8 +430,10 @@ void ServerProcess::Stop() {
   }
   // Not close: a process forked elsewhere in the meantime may hold a copy of our end.
   shutdown(channel_.get(), SHUT_RDWR);
-  // The guardian's own waits are all bounded.
-  while (waitpid(guardian_, nullptr, 0) < 0 && errno == EINTR) {
+  if (!TheGuardians().Wait(guardian_)) {
+    TheGuardians().KillOrphans();
+    std::error_code ignored;
+    std::filesystem::remove_all(directory_, ignored);
   }
   guardian_ = -1;
 }
@@ -337,23 +445,36 @@ std::optional<std::string> ServerProcess::EndedBy(Transport::Clock::time_point d
   return ended_;
 }
 
-// Returns whether they are that it was asked to end; else it has ended.
-bool ServerProcess::TakeNews() {
-  GuardianNews news = {};
-  const ssize_t got = recv(channel_.get(), &news, sizeof(news), MSG_DONTWAIT);
-  if (got == sizeof(news) && news.kind == GuardianNews::Kind::kAsked) {
-    return true;
+// The news of an order, what comes before them included. Returns whether they came.
+bool ServerProcess::WaitForAnswer(Transport::Clock::time_point deadline) {
+  News news = News::kEnd;
+  while (news == News::kEnd && PollUntil(channel_.get(), POLLIN, deadline) != 0) {
+    news = TakeNews();
   }
-  if (got == sizeof(news) && news.kind == GuardianNews::Kind::kEnded && WIFEXITED(news.value)) {
+  return news == News::kAnswer;
+}
+
+ServerProcess::News ServerProcess::TakeNews() {
+  GuardianNews news = {};
+  const bool is_told = recv(channel_.get(), &news, sizeof(news), MSG_DONTWAIT) == sizeof(news);
+  if (is_told && news.kind == GuardianNews::Kind::kAnswered) {
+    return News::kAnswer;
+  }
+  if (is_told && news.kind == GuardianNews::Kind::kEnded && WIFEXITED(news.value)) {
     exit_status_ = WEXITSTATUS(news.value);
   }
-  ended_ = got == sizeof(news) ? DescribeNews(news) : "was stopped by the end of the process that watches it";
-  return false;
+  if (!ended_) {
+    ended_ = is_told ? DescribeNews(news) : "was stopped by the end of the process that watches it";
+  }
+  return is_told ? News::kEnd : News::kNobodyThere;
 }
 
 std::optional<Usage> ServerProcess::ReadUsage() const { return UsageUnder(guardian_); }
 
-std::string ServerProcess::LastWords(std::size_t bytes_max) const {
+std::string ServerProcess::LastWords(std::size_t bytes_max) {
+  if (guardian_ >= 0 && Order(channel_, GuardianOrder::kDrain)) {
+    WaitForAnswer(Transport::Clock::now() + kSignalWait);
+  }
   struct stat status = {};
   if (fstat(log_.get(), &status) != 0) {
     return {};

@@ -43,9 +43,13 @@ class PrivateDirectory {
   // Errors: it cannot be made, or a unix socket's path in it would be too long.
   static std::expected<PrivateDirectory, engine::Trouble> Make();
 
-  // Removes it with all that is in it, unless released.
+  // Only chooses where it is to be: ServerProcess::Start makes it, and a process that removes it, whatever becomes of
+  // nbdspec, with it. Errors: as of Make; that it cannot be made is Start's.
+  static std::expected<PrivateDirectory, engine::Trouble> Choose();
+
+  // Removes it with all that is in it, unless released, or not made.
   ~PrivateDirectory();
-  PrivateDirectory(PrivateDirectory&& other) noexcept : path_(other.Release()) {}
+  PrivateDirectory(PrivateDirectory&& other) noexcept : is_made_(other.is_made_), path_(other.Release()) {}
   PrivateDirectory& operator=(PrivateDirectory&&) = delete;
 
   // Absolute.
@@ -60,12 +64,16 @@ class PrivateDirectory {
   // Where a process may mount a file: a ServerProcess unmounts it when it stops.
   [[nodiscard]] std::string mount_path() const { return PathOf("mounted"); }
 
+  // Whether it is there, and not only chosen.
+  [[nodiscard]] bool is_made() const { return is_made_; }
+
   // Leaves its removal to the caller; returns its path.
   std::string Release();
 
  private:
-  explicit PrivateDirectory(std::string path) : path_(std::move(path)) {}
+  PrivateDirectory(std::string path, bool is_made) : is_made_(is_made), path_(std::move(path)) {}
 
+  bool is_made_;
   std::string path_;  // Empty when released.
 };
 
@@ -84,15 +92,16 @@ bool IsEndOnRequest(std::string_view how);
 class ServerProcess {
  public:
   // Starts `words` (words[0] is looked up in PATH), with /dev/null as standard input. `directory` becomes the
-  // process's own: it is removed when the process is gone, and when nbdspec is killed. `prepare` makes what
-  // takes time in it, before the process runs. That this does not run may be known only later, from Ended.
-  // Errors: no such command, no more processes, or no /proc; those of `prepare`.
+  // process's own: it is removed when the process is gone, and when nbdspec is killed. `prepare` makes what there
+  // is to be in it, before the process runs. That this does not run may be known only later, from Ended.
+  // Errors: no such command, no directory, no more processes, or no /proc; those of `prepare`.
   static std::expected<std::unique_ptr<ServerProcess>, engine::Trouble> Start(
       const std::vector<std::string>& words, PrivateDirectory directory,
       const std::function<std::expected<void, engine::Trouble>()>& prepare =
           [] -> std::expected<void, engine::Trouble> { return {}; });
 
-  // Stops it, with everything it started, and removes its directory. Takes up to some seconds.
+  // Stops it, with everything it started, and removes its directory. Takes up to some seconds, also of a server that
+  // has stopped or killed the process that watches it.
   ~ServerProcess();
   ServerProcess(const ServerProcess&) = delete;
   ServerProcess& operator=(const ServerProcess&) = delete;
@@ -114,16 +123,22 @@ class ServerProcess {
   [[nodiscard]] std::optional<Usage> ReadUsage() const;
 
   // The last bytes of its standard output and error, as they are.
-  [[nodiscard]] std::string LastWords(std::size_t bytes_max = 4096) const;
+  [[nodiscard]] std::string LastWords(std::size_t bytes_max = 4096);
 
  private:
-  void Stop();
-  bool TakeNews();
+  enum class News { kEnd, kAnswer, kNobodyThere };
 
-  ServerProcess(FileDescriptor channel, FileDescriptor log) : channel_(std::move(channel)), log_(std::move(log)) {}
+  explicit ServerProcess(FileDescriptor channel) : channel_(std::move(channel)) {}
+
+  std::expected<void, engine::Trouble> Guard(const std::vector<std::string>& words, const std::string& executable,
+                                             const PrivateDirectory& directory, FileDescriptor guardian_end);
+  bool WaitForAnswer(Transport::Clock::time_point deadline);
+  void Stop();
+  News TakeNews();
 
   FileDescriptor channel_;
   FileDescriptor log_;
+  std::string directory_;
   pid_t guardian_ = -1;
   std::optional<std::string> ended_;
   std::optional<int> exit_status_;

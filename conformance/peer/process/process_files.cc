@@ -66,21 +66,24 @@ std::chrono::milliseconds ProcessorTimeOf(pid_t process) {
 
 }  // namespace
 
-std::vector<pid_t> ProcessesUnder(pid_t ancestor) {
+std::vector<pid_t> ChildrenOf(pid_t process) {
   std::vector<pid_t> all;
-  std::vector<pid_t> parents = {ancestor};
-  while (!parents.empty()) {
-    const std::string tasks = FolderOf(parents.back()) + "task";
-    parents.pop_back();
-    std::error_code ended;
-    for (auto task = std::filesystem::directory_iterator(tasks, ended);
-         !ended && task != std::filesystem::directory_iterator(); task.increment(ended)) {
-      std::ifstream children(task->path() / "children");
-      for (pid_t child = 0; children >> child;) {
-        all.push_back(child);
-        parents.push_back(child);
-      }
+  std::error_code ended;
+  for (auto task = std::filesystem::directory_iterator(FolderOf(process) + "task", ended);
+       !ended && task != std::filesystem::directory_iterator(); task.increment(ended)) {
+    std::ifstream children(task->path() / "children");
+    for (pid_t child = 0; children >> child;) {
+      all.push_back(child);
     }
+  }
+  return all;
+}
+
+std::vector<pid_t> ProcessesUnder(pid_t ancestor) {
+  std::vector<pid_t> all = ChildrenOf(ancestor);
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    const std::vector<pid_t> children = ChildrenOf(all[i]);
+    all.insert(all.end(), children.begin(), children.end());
   }
   return all;
 }

@@ -12,6 +12,9 @@
 
 namespace nbdspec::conformance {
 
+// Its children. None where there is no /proc.
+std::vector<pid_t> ChildrenOf(pid_t process);
+
 // All that descend from `ancestor`, without it. None where there is no /proc.
 std::vector<pid_t> ProcessesUnder(pid_t ancestor);
 

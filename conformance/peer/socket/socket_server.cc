@@ -47,8 +47,16 @@ std::expected<std::unique_ptr<SocketServer>, Trouble> SocketServer::Make(Serve s
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
-  server->thread_ = std::thread(&SocketServer::Run, server.get());
+  try {
+    server->thread_ = std::thread(&SocketServer::Run, server.get());
+  } catch (const std::system_error&) {
+  }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  if (!server->thread_.joinable()) {
+    return std::unexpected(
+        Trouble{"Cannot serve a client: this machine has no room for another thread. Free some "
+                "processes, or raise ulimit -u."});
+  }
   return server;
 }
 
@@ -59,7 +67,9 @@ SocketServer::~SocketServer() {
     stopping_ = true;
   }
   WakeUp();
-  thread_.join();
+  if (thread_.joinable()) {
+    thread_.join();
+  }
 }
 
 std::expected<void, Trouble> SocketServer::Listen(const std::string& path) {

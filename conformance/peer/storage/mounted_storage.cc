@@ -45,7 +45,7 @@ bool HasBytes(const std::string& path) {
 std::expected<MountedStorage, Trouble> MountedStorage::Mount(StorageServer& storage,
                                                              Transport::Clock::time_point deadline) {
   NBDSPEC_RETURN_IF_ERROR(ExpectFuse());
-  NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
+  NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Choose());
   const std::string path = directory.mount_path();
   const std::string socket_path = directory.socket_path();
   const std::string pid_path = directory.PathOf("pid");

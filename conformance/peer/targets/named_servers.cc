@@ -50,13 +50,13 @@ struct NamedServer {
   bool can_be_strict;  // Setup::kStrictBlockSize.
   bool can_offer_tls;  // Setup::kTlsOffered. All can demand it.
   TakesDisk takes_disk;
-  WordsOrTrouble (*command)(Setup setup, const PrivateDirectory& directory, const ServerPlace& place);
+  WordsOrTrouble (*command)(Setup setup, const PrivateDirectory& directory, ServerPlace& place);
   Words (*format)(const std::string& image, const std::string& disk) = nullptr;
   Words (*check)(const std::string& disk) = nullptr;
 };
 
 // nbdkit with `plugin` and its parameters.
-Words NbdkitWith(const Words& plugin, Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
+Words NbdkitWith(const Words& plugin, Setup setup, const PrivateDirectory& directory, ServerPlace& place) {
   Words words = {"nbdkit", "-f", "-U", directory.socket_path(), "-P", directory.PathOf("pid")};
   if (place.has_tls()) {
     words.emplace_back(setup == Setup::kTlsOffered ? "--tls=on" : "--tls=require");
@@ -80,11 +80,11 @@ Words NbdkitWith(const Words& plugin, Setup setup, const PrivateDirectory& direc
   return words;
 }
 
-WordsOrTrouble NbdkitCommand(Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
+WordsOrTrouble NbdkitCommand(Setup setup, const PrivateDirectory& directory, ServerPlace& place) {
   return NbdkitWith({"file", "file=" + place.disk}, setup, directory, place);
 }
 
-WordsOrTrouble NbdkitNbdCommand(Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
+WordsOrTrouble NbdkitNbdCommand(Setup setup, const PrivateDirectory& directory, ServerPlace& place) {
   return NbdkitWith({"nbd", "uri=" + place.disk}, setup, directory, place);
 }
 
@@ -101,7 +101,7 @@ std::string ImageScript(Setup setup) {
   return text + add(kImageWrittenZeroes, "zero");
 }
 
-WordsOrTrouble NbdkitExtentsCommand(Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
+WordsOrTrouble NbdkitExtentsCommand(Setup setup, const PrivateDirectory& directory, ServerPlace& place) {
   NBDSPEC_ASSIGN_OR_RETURN(plugin, FindNbdkitModule(kExtentsPlugin));
   return NbdkitWith({plugin, "script-text=" + ImageScript(setup)}, setup, directory, place);
 }
@@ -115,7 +115,7 @@ std::string QemuValue(const std::string& text) {
   return escaped;
 }
 
-WordsOrTrouble QemuNbdWords(const PrivateDirectory& directory, const ServerPlace& place) {
+WordsOrTrouble QemuNbdWords(const PrivateDirectory& directory, ServerPlace& place) {
   Words words = {"qemu-nbd", "-t", "--shared=0", "-k", directory.socket_path(), "-x", ""};
   if (!place.shared_keys.empty()) {
     const std::string path = directory.PathOf("keys.psk");  // The name that qemu looks for.
@@ -138,7 +138,7 @@ WordsOrTrouble QemuNbdWords(const PrivateDirectory& directory, const ServerPlace
 }
 
 WordsOrTrouble QemuNbdWith(std::string_view format, Setup setup, const PrivateDirectory& directory,
-                           const ServerPlace& place) {
+                           ServerPlace& place) {
   NBDSPEC_ASSIGN_OR_RETURN(words, QemuNbdWords(directory, place));
   words.insert(words.end(), {"-f", std::string(format)});
   if (setup == Setup::kLarge) {
@@ -151,7 +151,7 @@ WordsOrTrouble QemuNbdWith(std::string_view format, Setup setup, const PrivateDi
   return std::move(words);
 }
 
-WordsOrTrouble QemuNbdCommand(Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
+WordsOrTrouble QemuNbdCommand(Setup setup, const PrivateDirectory& directory, ServerPlace& place) {
   if (setup == Setup::kStrictBlockSize) {  // Only through a driver that asks for it can a file have large blocks.
     NBDSPEC_ASSIGN_OR_RETURN(words, QemuNbdWords(directory, place));
     words.insert(words.end(), {"--image-opts",
@@ -163,7 +163,7 @@ WordsOrTrouble QemuNbdCommand(Setup setup, const PrivateDirectory& directory, co
   return QemuNbdWith("raw", setup, directory, place);
 }
 
-WordsOrTrouble QemuNbdQcow2Command(Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
+WordsOrTrouble QemuNbdQcow2Command(Setup setup, const PrivateDirectory& directory, ServerPlace& place) {
   return QemuNbdWith("qcow2", setup, directory, place);
 }
 
@@ -175,7 +175,7 @@ constexpr int kQemuImgDamaged = 2;  // 3: space that nothing uses.
 
 Words Qcow2Check(const std::string& disk) { return {"qemu-img", "check", "-f", "qcow2", disk}; }
 
-WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, const ServerPlace& place) {
+WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, ServerPlace& place) {
   // It replaces %s in an export's name, and its file format has backslash escapes.
   if (directory.path().find_first_of("%\\\n") != std::string::npos) {
     return std::unexpected(Trouble{"nbd-server cannot use the directory " + engine::Quoted(directory.path(), 200) +
@@ -190,13 +190,11 @@ WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, 
                              "/server-key.pem\ncacertfile = " + place.certificates +
                              "/ca-cert.pem\nforce_tls = " + (setup == Setup::kTlsOffered ? "false" : "true");
   // The port must be there and not be 0, although with a unix socket it is not listened on.
-  const std::string text =
+  place.config =
       "[generic]\nlistenaddr = 127.0.0.1\nport = 10809\nallowlist = true\nunixsock = " + directory.socket_path() + tls +
       "\n[d]\nexportname = " + place.disk +
       "\nflush = true\nfua = true\ntrim = true\nreadonly = " + (setup == Setup::kReadOnly ? "true" : "false") + "\n";
-  const std::string path = directory.PathOf("config");
-  NBDSPEC_RETURN_IF_ERROR(WriteNewFile(path, text));
-  return Words{"nbd-server", "-C", path, "-p", directory.PathOf("pid")};
+  return Words{"nbd-server", "-C", ConfigPath(directory), "-p", directory.PathOf("pid")};
 }
 
 constexpr std::array<NamedServer, 6> kServers = {{
@@ -238,7 +236,7 @@ Trouble NotInstalled(const NamedServer& server, const std::string& suite) {
 
 // The first word of what `program` says of itself that begins with a digit: "1.32.5". Empty when it says nothing such.
 std::string VersionOf(const std::string& program, std::string_view version_flag) {
-  auto directory = PrivateDirectory::Make();
+  auto directory = PrivateDirectory::Choose();
   if (!directory) {
     return {};
   }
@@ -368,21 +366,21 @@ TargetOrTrouble TargetFromName(std::string_view name, const StartOptions& option
   if (options.power_cut && server->takes_disk != TakesDisk::kNothing) {
     facts.setups.push_back(Setup::kOnStorage);
   }
-  ServerRecipe recipe = {.name = std::string(name),
-                         .command = [server, suite](Setup setup, const PrivateDirectory& directory,
-                                                    const ServerPlace& place) -> WordsOrTrouble {
-                           if (!FindExecutable(InSuite(suite, {std::string(server->program)}).front())) {
-                             return std::unexpected(NotInstalled(*server, suite));
-                           }
-                           NBDSPEC_ASSIGN_OR_RETURN(words, server->command(setup, directory, place));
-                           return InSuite(suite, words);
-                         },
-                         .takes_disk = server->takes_disk,
-                         .damaged_status = kQemuImgDamaged,
-                         .damage_word = "ERROR",
-                         .can_lose_end = true,
-                         .tls = options.tls,
-                         .client = client};
+  ServerRecipe recipe = {
+      .name = std::string(name),
+      .command = [server, suite](Setup setup, const PrivateDirectory& directory, ServerPlace& place) -> WordsOrTrouble {
+        if (!FindExecutable(InSuite(suite, {std::string(server->program)}).front())) {
+          return std::unexpected(NotInstalled(*server, suite));
+        }
+        NBDSPEC_ASSIGN_OR_RETURN(words, server->command(setup, directory, place));
+        return InSuite(suite, words);
+      },
+      .takes_disk = server->takes_disk,
+      .damaged_status = kQemuImgDamaged,
+      .damage_word = "ERROR",
+      .can_lose_end = true,
+      .tls = options.tls,
+      .client = client};
   if (server->format != nullptr) {
     recipe.format = [server, suite](const std::string& image, const std::string& disk) {
       return InSuite(suite, server->format(image, disk));
@@ -447,7 +445,7 @@ TargetOrTrouble TargetFromSpawn(std::string_view command, std::string_view expor
   return StartedTarget(
       facts, {.name = words.front(),
               .command = [words, export_name = std::string(export_name)](Setup setup, const PrivateDirectory& directory,
-                                                                         const ServerPlace& place) -> WordsOrTrouble {
+                                                                         ServerPlace& place) -> WordsOrTrouble {
                 Words replaced;
                 for (std::string word : words) {
                   for (const auto& [placeholder, value] : {std::pair{kImagePlaceholder, place.disk},

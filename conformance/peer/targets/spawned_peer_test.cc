@@ -4,6 +4,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <csignal>
 #include <filesystem>
@@ -285,6 +286,46 @@ TEST_F(SpawnedPeer, GoesWhenItsGuardianIsKilled) {
   }
   ASSERT_GT(reaped, 0) << "the server outlives its guardian";
   EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL) << status;
+}
+
+// TearDown asks whether anything is left.
+TEST_F(SpawnedPeer, MayStopItsGuardian) {
+  const auto target = TargetFromSpawn(
+      "sh -c 'kill -STOP $PPID; exec conformance/peer/hostile_server \"$1\" leave-children serve' sh {socket}", "");
+  ASSERT_TRUE(target) << target.error().sentence;
+  auto peer = (*target)->Start(Setup::kWritable, Soon());
+  ASSERT_TRUE(peer) << peer.error().sentence;
+  EXPECT_TRUE((*peer)->Connect(Soon()));
+  EXPECT_EQ((*peer)->StandardError(), "");
+}
+
+TEST_F(SpawnedPeer, MayKillItsGuardian) {
+  const auto target = TargetFromSpawn("sh -c 'setsid sleep 7654 & kill -KILL $PPID; exec sleep 7654' sh {socket}", "");
+  ASSERT_TRUE(target) << target.error().sentence;
+  const auto peer = (*target)->Start(Setup::kWritable, Soon());
+  ASSERT_FALSE(peer);
+  EXPECT_TRUE(peer.error().sentence.contains("was stopped by the end of the process that watches it"))
+      << peer.error().sentence;
+  EXPECT_TRUE(Children().empty());
+}
+
+// It wrote as much as it could until somebody looked, a second later.
+TEST_F(SpawnedPeer, FillsNoDiskByWhatItSays) {
+  const auto target =
+      TargetFromSpawn("sh -c 'yes flood & exec conformance/peer/hostile_server \"$1\" serve' sh {socket}", "");
+  ASSERT_TRUE(target) << target.error().sentence;
+  const auto peer = (*target)->Start(Setup::kWritable, Soon());
+  ASSERT_TRUE(peer) << peer.error().sentence;
+  std::uintmax_t most = 0;
+  for (int i = 0; i < 200; ++i) {
+    for (const auto& entry : std::filesystem::directory_iterator(tmpdir())) {
+      most = std::max(most, std::filesystem::file_size(entry.path() / "log"));
+    }
+    std::this_thread::sleep_for(milliseconds(5));
+  }
+  EXPECT_GT(most, 1U << 20);
+  EXPECT_LE(most, 16U << 20);
+  EXPECT_TRUE((*peer)->StandardError().contains("flood\n"));
 }
 
 TEST_F(SpawnedPeer, StartsAndStopsInManyThreadsAtOnce) {

@@ -255,7 +255,7 @@ class StartedPeer final : public Peer, public Storage {
     if (!recipe_.check) {
       return std::nullopt;
     }
-    NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
+    NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Choose());
     const std::string socket_path = directory.PathOf(kDiskSocket);
     NBDSPEC_ASSIGN_OR_RETURN(ran, RunToEnd(
                                       recipe_.check(UnixUriOf(socket_path)), std::move(directory),
@@ -282,7 +282,7 @@ class StartedPeer final : public Peer, public Storage {
       storage->With([this](engine::VolatileDisk& disk) { WriteImage(disk, setup_); });
       return std::move(storage);
     }
-    NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
+    NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Choose());
     const std::string socket_path = directory.PathOf(kDiskSocket);
     NBDSPEC_RETURN_IF_ERROR(
         Format(UnixUriOf(socket_path), std::move(directory), deadline, [&] { return storage->Listen(socket_path); }));
@@ -313,7 +313,7 @@ class StartedPeer final : public Peer, public Storage {
     if (!recipe_.format) {
       return WriteImage(path, setup_);
     }
-    NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
+    NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Choose());
     return Format(path, std::move(directory), deadline);
   }
 
@@ -390,8 +390,7 @@ class StartedPeer final : public Peer, public Storage {
       NBDSPEC_ASSIGN_OR_RETURN(mounted, MountedStorage::Mount(*storage_, deadline));
       mounted_ = std::move(mounted);
     }
-    // Only now: until the process has a guardian, nobody removes it should nbdspec be killed.
-    NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
+    NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Choose());
     // Each start has a port of its own: the last one's may not be free so soon.
     NBDSPEC_ASSIGN_OR_RETURN(address,
                              recipe_.is_on_tcp ? LoopbackAddress(0) : UnixSocketAddress(directory.socket_path()));
@@ -411,13 +410,23 @@ class StartedPeer final : public Peer, public Storage {
     if (HasTls()) {
       place.shared_keys = recipe_.tls.shared_keys;
       place.certificates = recipe_.tls.certificates;
-      if (!place.has_tls()) {
-        NBDSPEC_RETURN_IF_ERROR(WriteTlsMaterial(directory.path()));
-        place.certificates = directory.path();
-      }
+    }
+    const bool makes_certificates = HasTls() && !place.has_tls();
+    if (makes_certificates) {
+      place.certificates = directory.path();
     }
     NBDSPEC_ASSIGN_OR_RETURN(words, recipe_.command(setup_, directory, place));
-    NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory), prepare));
+    const auto prepare_all = [&, path = directory.path(),
+                              config = ConfigPath(directory)] -> std::expected<void, Trouble> {
+      if (makes_certificates) {
+        NBDSPEC_RETURN_IF_ERROR(WriteTlsMaterial(path));
+      }
+      if (!place.config.empty()) {
+        NBDSPEC_RETURN_IF_ERROR(WriteNewFile(config, place.config));
+      }
+      return prepare();
+    };
+    NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory), prepare_all));
     process_ = std::move(process);
     had_client_ = false;
     return {};
