@@ -8,11 +8,11 @@
 #include <mutex>
 #include <optional>
 #include <set>
-#include <thread>
 #include <utility>
 
 #include "conformance/clients/client_transcript.h"
 #include "conformance/peer/process/process.h"
+#include "conformance/peer/process/room.h"
 #include "conformance/runner/evidence.h"
 #include "conformance/runner/runner.h"
 #include "engine/base/check.h"
@@ -104,13 +104,10 @@ class Runner {
     reports::Run run = BegunRun(options_.version, 0);
     run.target = options_.description;
     run.server.words = options_.client_words;
-    std::vector<std::thread> threads;
-    for (int i = 1; i < options_.worker_count && i < std::ssize(scenarios_); ++i) {
-      threads.emplace_back([this] { Work(); });
-    }
-    Work();
-    for (std::thread& thread : threads) {
-      thread.join();
+    {
+      const int thread_count = std::min(options_.worker_count, static_cast<int>(scenarios_.size())) - 1;
+      const auto threads = StartThreads(thread_count, [this] { Work(); });
+      Work();
     }
     for (std::size_t i = 0; i < checks_.size(); ++i) {
       run.outcomes.push_back(OutcomeOf(i));

@@ -7,6 +7,7 @@
 #include <ranges>
 #include <thread>
 
+#include "conformance/runner/evidence.h"
 #include "conformance/runner/worker.h"
 
 namespace nbdspec::conformance {
@@ -142,9 +143,9 @@ void Worker::LookAfter(const Check& check, reports::Outcome& outcome) {
   SetHarm(spec::Harm::kDenial, outcome);
   outcome.evidence.allowed = kStaysUp;
   outcome.evidence.saw += fmt::format(
-      "{}afterwards the server takes no clients: {}. This check did it, or one before it that took effect late; the "
+      "{}afterwards the server takes no clients: {} This check did it, or one before it that took effect late; the "
       "last ones, newest first: {}",
-      outcome.evidence.saw.empty() ? "" : "; ", greeted.error(), fmt::join(others, ", "));
+      outcome.evidence.saw.empty() ? "" : "; ", WithFullStop(greeted.error()), fmt::join(others, ", "));
 }
 
 }  // namespace nbdspec::conformance

@@ -193,4 +193,9 @@ reports::Evidence EvidenceOf(const Transcript& transcript, const Judgement& judg
   return evidence;
 }
 
+std::string WithFullStop(std::string sentence) {
+  const bool has_end = sentence.ends_with('.') || sentence.ends_with('?') || sentence.ends_with('!');
+  return std::move(sentence) + (has_end ? "" : ".");
+}
+
 }  // namespace nbdspec::conformance

@@ -25,6 +25,9 @@ inline constexpr std::size_t kMessagesShownMax = 24;
 // something to show: unless the requirement holds or does not apply.
 reports::Evidence EvidenceOf(const Transcript& transcript, const Judgement& judgement);
 
+// `sentence` with a full stop, unless it ends like a sentence already.
+std::string WithFullStop(std::string sentence);
+
 // "line 14, byte 1342 from the server".
 std::string PlaceOf(const reports::Message& message);
 

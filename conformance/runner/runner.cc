@@ -8,6 +8,7 @@
 
 #include <algorithm>
 #include <array>
+#include <chrono>
 #include <climits>
 #include <ctime>
 #include <mutex>
@@ -17,6 +18,8 @@
 #include <vector>
 
 #include "conformance/peer/process/process.h"
+#include "conformance/peer/process/room.h"
+#include "conformance/runner/evidence.h"
 #include "engine/base/check.h"
 #include "engine/base/quoted.h"
 #include "engine/spec/catalogue.h"
@@ -35,6 +38,10 @@ void KeepFreedMemory() {
   ::mallopt(M_TRIM_THRESHOLD, kKeptBytesMax);
   ::mallopt(M_ARENA_MAX, 1);  // Others cannot hold what is long.
 }
+
+// Where the last worker's server does not start, though it did before: how often it is tried again, and how long after.
+constexpr int kLastTries = 3;
+constexpr std::chrono::milliseconds kStartPause{500};
 
 // "2025-06-26T12:34:56Z"
 std::string UtcNow() {
@@ -59,7 +66,7 @@ double MillisecondsSince(Transport::Clock::time_point start) {
 // Why nobody can talk to a server: what a client met, how the server ended, and what it said last.
 std::string WithLastWords(const ProbeError& why) {
   const reports::Evidence& evidence = why.evidence;
-  std::string text = why.sentence + (why.sentence.ends_with('.') ? "" : ".");
+  std::string text = WithFullStop(why.sentence);
   text += evidence.ended.empty() ? "" : fmt::format(" The server {}.", evidence.ended);
   return text + (evidence.standard_error.empty() ? "" : " " + TellLastWords(evidence.standard_error));
 }
@@ -149,33 +156,74 @@ class Runner {
 
   void RunAll(Worker& first) {
     const int worker_count = target_.CanRunTwice() ? options_.worker_count : 1;
-    std::vector<std::thread> threads;
-    for (int i = 1; i < worker_count && i < std::ssize(checks_); ++i) {
-      threads.emplace_back([this] {
-        Worker worker(target_, options_, deadline_, knowledge_);
-        const auto& profile = worker.Open(Setup::kWritable);
-        if (profile || !profile.error().is_unreachable) {  // Else there is room for fewer servers.
-          Work(worker);
-        }
-      });
-    }
+    const auto work = [this] {
+      Worker worker(target_, options_, deadline_, knowledge_);
+      const auto& profile = worker.Open(Setup::kWritable);
+      if (profile || !profile.error().is_unreachable) {  // Else there is room for fewer servers.
+        Work(worker);
+      }
+    };
+    const auto threads = StartThreads(std::min(worker_count, static_cast<int>(checks_.size())) - 1, work);
     Work(first);
-    for (std::thread& thread : threads) {
-      thread.join();
+  }
+
+  struct Turn {
+    std::size_t index;  // Of a check.
+    bool may_give_back;
+  };
+
+  // Nothing: there is no more to do for this worker.
+  std::optional<Turn> TakeTurn() {
+    const std::lock_guard lock(mutex_);
+    std::optional<std::size_t> index;
+    if (!Cancelled() && !is_enough_) {
+      if (!given_back_.empty()) {
+        index = given_back_.back();
+        given_back_.pop_back();
+      } else if (next_ < checks_.size()) {
+        index = next_++;
+      }
     }
+    if (!index) {
+      --working_count_;
+      return {};
+    }
+    return Turn{.index = *index, .may_give_back = working_count_ > 1 || last_tries_ > 0};
+  }
+
+  // Returns whether the worker leaves the rest to others. The last one tries again.
+  bool GiveBack(std::size_t index) {
+    const std::lock_guard lock(mutex_);
+    given_back_.push_back(index);
+    const bool leaves = working_count_ > 1;
+    --(leaves ? working_count_ : last_tries_);
+    return leaves;
   }
 
   void Work(Worker& worker) {
-    for (std::size_t i = next_++; i < checks_.size() && !Cancelled() && !is_enough_; i = next_++) {
+    {
+      const std::lock_guard lock(mutex_);
+      ++working_count_;
+    }
+    while (const auto turn = TakeTurn()) {
       if (Transport::Clock::now() >= deadline_) {
         out_of_time_ = true;
       }
-      reports::Outcome outcome = worker.Run(checks_[i]);
+      const Check& check = checks_[turn->index];
+      std::optional<reports::Outcome> outcome =
+          turn->may_give_back ? worker.RunIfStarted(check) : std::optional(worker.Run(check));
       if (Cancelled()) {
         return;  // What was cut short says nothing about the server.
       }
+      if (!outcome) {
+        if (GiveBack(turn->index)) {
+          break;
+        }
+        std::this_thread::sleep_for(kStartPause);
+        continue;
+      }
       const std::lock_guard lock(mutex_);
-      Keep(i, std::move(outcome));
+      Keep(turn->index, *std::move(outcome));
       KeepRevised(worker);
     }
     if (!Cancelled()) {
@@ -227,8 +275,8 @@ class Runner {
                                                             return engine::Quoted(each.name);
                                                           }),
                                                           ", "));
-    return fmt::format("The export {} cannot be entered: {}. {}. What needs no export was judged: {} checks.",
-                       engine::Quoted(target_.ExportName()), profile.refusal, names, judged);
+    return fmt::format("The export {} cannot be entered: {} {}. What needs no export was judged: {} checks.",
+                       engine::Quoted(target_.ExportName()), WithFullStop(profile.refusal), names, judged);
   }
 
   [[nodiscard]] reports::Outcome NotRun(std::size_t index) const {
@@ -280,10 +328,13 @@ class Runner {
   const RunOptions& options_;
   Transport::Clock::time_point deadline_;
   Knowledge knowledge_;
-  std::atomic<std::size_t> next_ = 0;
   std::atomic<bool> out_of_time_ = false;  // Before some check.
   std::atomic<bool> is_enough_ = false;    // See RunOptions::ends_with.
-  std::mutex mutex_;                       // Guards the two below, and on_outcome.
+  std::mutex mutex_;                       // Guards all below, and on_outcome.
+  std::size_t next_ = 0;                   // The first check that nobody has taken.
+  std::vector<std::size_t> given_back_;    // Those whose server could not be started.
+  int working_count_ = 0;
+  int last_tries_ = kLastTries;  // Of the last worker's servers that do not start.
   std::vector<std::optional<reports::Outcome>> outcomes_;
   std::optional<std::string> sanity_after_;  // See Worker::Close; why the last one failed.
 };

@@ -4,10 +4,14 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <functional>
 #include <map>
+#include <memory>
 #include <thread>
 
 #include "conformance/peer/reference_target.h"
+#include "conformance/runner/evidence.h"
 #include "engine/spec/catalogue.h"
 #include "engine/spec/ids.h"
 
@@ -209,6 +213,87 @@ TEST(Runner, AServerThatNeverWasSaneIsNotSaidToBeSaneAfterwards) {
   }});
   const Check check{.id = kMust, .claim = "", .run = AlwaysHolds};
   EXPECT_EQ(SanityOf(RunChecks(*target, std::span(&check, 1), {})), "failed before the checks, not held after them");
+}
+
+// A server that cannot be started again where it stands, as on a machine that has no room.
+class NotRestarted final : public Peer {
+ public:
+  explicit NotRestarted(std::unique_ptr<Peer> peer) : peer_(std::move(peer)) {}
+  std::expected<std::unique_ptr<Transport>, engine::Trouble> Connect(Transport::Clock::time_point deadline) override {
+    return peer_->Connect(deadline);
+  }
+  std::expected<void, engine::Trouble> Restart() override { return std::unexpected(engine::Trouble{"no room"}); }
+
+ private:
+  std::unique_ptr<Peer> peer_;
+};
+
+// The reference server, whose start `number`, from 0, fails where `fails` says so.
+Target FailingToStart(std::function<bool(int number)> fails) {
+  const std::shared_ptr<Target> reference = ReferenceTarget();
+  const auto count = std::make_shared<std::atomic<int>>(0);
+  return Target(TargetFacts{.description = "", .command_line = ""},
+                [=](Setup setup, Transport::Clock::time_point deadline) -> PeerOrTrouble {
+                  if (fails((*count)++)) {
+                    return std::unexpected(engine::Trouble{"no room"});
+                  }
+                  return std::make_unique<NotRestarted>(*reference->Start(setup, deadline));
+                });
+}
+
+std::map<Verdict, int> VerdictsOf(const reports::Run& run) {
+  std::map<Verdict, int> counts;
+  for (const reports::Outcome& outcome : run.outcomes) {
+    ++counts[outcome.verdict];
+  }
+  return counts;
+}
+
+// One that could not start its server again once judged all that was left in no time.
+TEST(Runner, AWorkerWhoseServerDoesNotStartLeavesTheChecksToOthers) {
+  // After a check that did not hold, the first server is restarted: that fails, and all starts of one worker after it.
+  std::atomic<bool> one_fails = false;
+  static thread_local bool is_unlucky = false;
+  Target target = FailingToStart([&](int /*number*/) { return is_unlucky; });
+  std::vector<Check> checks(40, Check{.id = kMust, .claim = "", .run = [](CheckContext& context) {
+                                        const auto session = context.Haggle();
+                                        std::this_thread::sleep_for(std::chrono::milliseconds(2));
+                                        return session ? Holds() : Inconclusive("");
+                                      }});
+  checks[0].run = [&one_fails](CheckContext&) {
+    is_unlucky = is_unlucky || !one_fails.exchange(true);
+    return Broken("it", "not it");
+  };
+  const reports::Run run = RunChecks(target, checks, {.worker_count = 4});
+  const auto verdicts = VerdictsOf(run);
+  EXPECT_EQ(verdicts.at(Verdict::kFail), 1);
+  EXPECT_EQ(verdicts.at(Verdict::kPass), 39);
+}
+
+TEST(Runner, TheLastWorkerTriesAgain) {
+  // The first start is for the habits of the server; then five fail: three of one try, and two of the next.
+  Target target = FailingToStart([](int number) { return number >= 1 && number <= 5; });
+  std::vector<Check> checks(20, Check{.id = kMust, .claim = "", .run = AlwaysHolds});
+  checks[0].run = AlwaysBroken;
+  const auto verdicts = VerdictsOf(RunChecks(target, checks, {}));
+  EXPECT_EQ(verdicts.at(Verdict::kFail), 1);
+  EXPECT_EQ(verdicts.at(Verdict::kPass), 19);
+}
+
+TEST(Runner, AServerThatNeverStartsAgainEndsTheRun) {
+  Target target = FailingToStart([](int number) { return number >= 1; });
+  std::vector<Check> checks(200, Check{.id = kMust, .claim = "", .run = AlwaysHolds});
+  checks[0].run = AlwaysBroken;
+  const reports::Run run = RunChecks(target, checks, {});
+  EXPECT_EQ(VerdictsOf(run).at(Verdict::kSkip), 199);
+  EXPECT_EQ(run.exit, reports::ExitCode::kTargetUnusable);
+  EXPECT_EQ(run.trouble, "The server could not be started when it was needed. no room");
+}
+
+TEST(Runner, ASentenceEndsOnce) {
+  EXPECT_EQ(WithFullStop("Is it there?"), "Is it there?");
+  EXPECT_EQ(WithFullStop("It is."), "It is.");
+  EXPECT_EQ(WithFullStop("it is"), "it is.");
 }
 
 }  // namespace

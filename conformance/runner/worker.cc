@@ -2,7 +2,6 @@
 #include "conformance/runner/worker.h"
 
 #include <fmt/format.h>
-#include <fmt/ranges.h>
 
 #include <algorithm>
 #include <string_view>
@@ -20,14 +19,14 @@ namespace {
 
 // How often a server is started for one setup, when it does not come up or its sanity conversation fails.
 constexpr int kStartsMax = 3;
+// A start that takes longer has failed; where a check has longer, so has a start.
+constexpr std::chrono::milliseconds kStartTimeout{10'000};
 // In the first conversation nothing is known of how long an answer takes: this many times the usual limit.
 constexpr int kFirstPatience = 5;
 // Of the longest wait that was seen, what limits have to leave room for: in one message, in silence, in one check.
 constexpr int kWaitsPerReply = 4;
 constexpr int kWaitsPerSilence = 2;
 constexpr int kWaitsPerCheck = 300;
-// Of one cause: in so many checks a server's death is a failure.
-constexpr std::size_t kDeathsShown = 3;
 // After what did not hold, a server that is going to die of it gets this time.
 constexpr std::chrono::milliseconds kLateDeathWait{150};
 // After the last check.
@@ -72,10 +71,6 @@ std::string LastSent(const Transcript& transcript) {
   return {};
 }
 
-std::chrono::milliseconds InMilliseconds(Transport::Clock::duration duration) {
-  return std::chrono::ceil<std::chrono::milliseconds>(duration);
-}
-
 }  // namespace
 
 std::string_view WordsFor(Setup setup) {
@@ -116,52 +111,6 @@ reports::Outcome BlankOutcome(const Check& check) {
   reports::Outcome outcome = {.id = std::string(check.id)};
   SetClause(spec::RequirementOf(check.id), outcome);
   return outcome;
-}
-
-// --- What is known of the target ---
-
-std::optional<Profile> Knowledge::ProfileOf(Setup setup) const {
-  const std::lock_guard lock(mutex_);
-  const auto found = profiles_.find(setup);
-  return found == profiles_.end() ? std::nullopt : std::optional(found->second);
-}
-
-void Knowledge::Learn(Setup setup, const Profile& profile) {
-  LearnWait(profile.longest_wait);
-  const std::lock_guard lock(mutex_);
-  profiles_.insert_or_assign(setup, profile);
-}
-
-void Knowledge::LearnUnfit(Setup setup, const ProbeError& why) {
-  const std::lock_guard lock(mutex_);
-  unfit_.emplace(setup, why);
-}
-
-Knowledge::Unfit Knowledge::unfit() const {
-  const std::lock_guard lock(mutex_);
-  return unfit_;
-}
-
-std::optional<std::string> Knowledge::LearnDeath(std::string_view id, const std::string& ended,
-                                                 const std::string& message) {
-  const std::lock_guard lock(mutex_);
-  std::vector<std::string_view>& ids = deaths_[{ended, message}];
-  if (ids.size() >= kDeathsShown) {
-    return fmt::format("{}", fmt::join(ids, ", "));
-  }
-  ids.push_back(id);
-  return {};
-}
-
-bool Knowledge::LearnWait(Transport::Clock::duration wait) {
-  constexpr std::chrono::milliseconds kNear{10};  // Where limits have room for it anyway.
-  constexpr std::chrono::milliseconds kNoise{50};
-  const std::chrono::milliseconds seen = wait <= kNear ? std::chrono::milliseconds(0) : InMilliseconds(wait);
-  std::chrono::milliseconds known = longest_wait_;
-  const bool is_much_longer = seen > 2 * known + kNoise;
-  while (seen > known && !longest_wait_.compare_exchange_weak(known, seen)) {
-  }
-  return is_much_longer;
 }
 
 // --- Servers ---
@@ -211,8 +160,14 @@ std::expected<Profile, ProbeError> Worker::ProbeFresh(Peer& peer, Setup setup) {
   return profile;
 }
 
+PeerOrTrouble Worker::StartPeer(Setup setup) {
+  const Knowledge::TurnToStart turn(knowledge_, [this] { return Cancelled() || Transport::Clock::now() >= deadline_; });
+  return target_.Start(setup,
+                       std::min(deadline_, std::max(LimitsNow().deadline, Transport::Clock::now() + kStartTimeout)));
+}
+
 Worker::Server Worker::StartServer(Setup setup) {
-  auto started = target_.Start(setup, LimitsNow().deadline);
+  auto started = StartPeer(setup);
   if (!started) {
     return {.peer = nullptr,
             .profile = std::unexpected(ProbeError{.is_unreachable = true, .sentence = started.error().sentence})};
@@ -269,7 +224,8 @@ Worker::Server& Worker::ServerFor(Setup setup) {
 
 void Worker::Restart(Server& server, Setup setup) {
   server.ran.clear();
-  if (target_.IsOurs() && !server.peer->Restart()) {
+  const Knowledge::TurnToStart turn(knowledge_, [this] { return Cancelled() || Transport::Clock::now() >= deadline_; });
+  if (target_.IsOurs() && server.peer != nullptr && !server.peer->Restart()) {
     servers_.erase(Possible(setup));  // ServerFor starts another one.
   }
 }
@@ -545,6 +501,16 @@ std::optional<std::pair<Verdict, std::string>> Worker::WhyNot(const Check& check
                      std::string("nbdspec did not start the server: pass --allow-write to write to it"));
   }
   return std::pair(Verdict::kNotApplicable, fmt::format("the server does not offer {}", Describe(missing)));
+}
+
+std::optional<reports::Outcome> Worker::RunIfStarted(const Check& check) {
+  const bool is_started = ServerFor(check.setup).peer != nullptr;
+  const bool could_be = knowledge_.ProfileOf(Possible(check.setup)).has_value();
+  if (!is_started && could_be && Transport::Clock::now() < deadline_ && !Cancelled()) {
+    servers_.clear();  // There is room for another worker's, and the next start is the first again.
+    return {};
+  }
+  return Run(check);
 }
 
 reports::Outcome Worker::Run(const Check& check) {

@@ -7,6 +7,7 @@
 
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <cstdint>
@@ -16,8 +17,10 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <semaphore>
 #include <span>
 #include <string>
+#include <thread>
 #include <utility>
 #include <vector>
 
@@ -77,6 +80,24 @@ class Knowledge {
   // where they are enough to show what the cause is.
   std::optional<std::string> LearnDeath(std::string_view id, const std::string& ended, const std::string& message);
 
+  // To be held while a server starts: many at once only take each other's time.
+  class TurnToStart {
+   public:
+    // Waits for it, until `is_cancelled`.
+    TurnToStart(Knowledge& knowledge, const std::function<bool()>& is_cancelled) : starts_(knowledge.starts_) {
+      constexpr std::chrono::milliseconds kLook{20};
+      while (!(is_held_ = starts_.try_acquire_for(kLook)) && !is_cancelled()) {
+      }
+    }
+    ~TurnToStart() { starts_.release(is_held_ ? 1 : 0); }
+    TurnToStart(const TurnToStart&) = delete;
+    TurnToStart& operator=(const TurnToStart&) = delete;
+
+   private:
+    std::counting_semaphore<>& starts_;
+    bool is_held_ = false;
+  };
+
   // The longest that an ordinary client waited for one answer.
   [[nodiscard]] std::chrono::milliseconds longest_wait() const { return longest_wait_; }
   // Returns whether it is much longer than was known.
@@ -84,6 +105,7 @@ class Knowledge {
 
  private:
   static constexpr int kVainChecksMax = 4;
+  std::counting_semaphore<> starts_{std::max(4, 2 * static_cast<int>(std::thread::hardware_concurrency()))};
   std::atomic<int> vain_checks_ = 0;
   mutable std::mutex mutex_;  // Guards the three below.
   std::map<Setup, Profile> profiles_;
@@ -108,6 +130,10 @@ class Worker {
 
   // Runs `check`, if it applies, and again if it does not hold.
   reports::Outcome Run(const Check& check);
+
+  // The same; nothing where its server cannot be started, and one like it could be before: another worker, or this one
+  // later, may have more luck.
+  std::optional<reports::Outcome> RunIfStarted(const Check& check);
 
   // The sanity conversation once more, with every server in use: why one failed that no check fails for, empty when
   // none did.
@@ -148,6 +174,7 @@ class Worker {
 
   Server& ServerFor(Setup setup);
   Server StartServer(Setup setup);
+  [[nodiscard]] PeerOrTrouble StartPeer(Setup setup);
   std::expected<Profile, ProbeError> ProbeFresh(Peer& peer, Setup setup);
   [[nodiscard]] std::expected<Profile, ProbeError> ProbeNow(Peer& peer) const;
   [[nodiscard]] ProbeOptions OrdinaryClient(const Session::Limits& limits) const;

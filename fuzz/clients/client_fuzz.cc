@@ -5,10 +5,10 @@
 
 #include <algorithm>
 #include <ranges>
-#include <thread>
 #include <utility>
 
 #include "conformance/peer/process/process.h"
+#include "conformance/peer/process/room.h"
 #include "engine/base/mix.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
@@ -159,10 +159,7 @@ class ClientFuzzer {
       }
     };
     {
-      std::vector<std::jthread> threads;
-      for (int i = 1; i < options_.worker_count; ++i) {
-        threads.emplace_back(work);
-      }
+      const auto threads = conformance::StartThreads(options_.worker_count - 1, work);
       work();
     }
     for (Attempt& attempt : batch) {
