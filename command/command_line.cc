@@ -126,7 +126,11 @@ ExitOrRefusal RunCommandLine(const std::vector<std::string>& arguments) {
       return CannotPrint(std::generic_category().message(errno));
     }
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? reports::ExitCode::kSuccess : reports::ExitCode::kUsage;
+    if (error.get_exit_code() == 0) {  // It is the help.
+      return app.exit(error);
+    }
+    std::fputs((Plain(error.what()) + "\nRun with --help for more information.\n").c_str(), stderr);
+    return reports::ExitCode::kUsage;
   } catch (const std::system_error& error) {  // From fmt::print. A reader who closed the pipe has read enough.
     if (error.code().value() != EPIPE) {
       return CannotPrint(error.code().message());

@@ -7,6 +7,7 @@
 #include <sstream>
 
 #include "engine/script/script.h"
+#include "fuzz/findings/finding.h"
 #include "fuzz/live/run/live_server.h"
 #include "reports/render/render.h"
 
@@ -105,11 +106,14 @@ constexpr char kReplayFooter[] =
     "Each is a directory that `nbdspec fuzz` or `fuzz-client` has kept, a script of requests, a client's case, or a\n"
     "directory of these. A finding runs on the server that showed it, which nbdspec starts again, or on --target; a\n"
     "client's with the client that showed it, or with --client or --run; a script on --target, or else on the\n"
-    "reference server. For an input of a fuzz target the command prints the line that replays it.\n"
+    "reference server. A command that stands in a file is started only with --run-its-command: read a stranger's "
+    "first.\n"
+    "For an input of a fuzz target the command prints the line that replays it.\n"
     "Exit codes: 0 all pass or are FIXED, 1 something fails, is REPRODUCED or DIFFERENT, 2 something cannot be read "
     "or\n"
     "there is nothing to replay, 3 a server was not usable, 5 nbdspec's own error.\n\n"
     "  nbdspec replay nbdspec-findings\n"
+    "  nbdspec replay nbdspec-findings --run-its-command\n"
     "  nbdspec replay nbdspec-findings/crash.x-1 --target 'my-server --socket {socket} {image}'\n"
     "  nbdspec replay my.script --target qemu-nbd";
 
@@ -342,6 +346,9 @@ std::span<const OptionRow> AllOptions() {
       {"--target", " replay shrink ",
        "Replay against this server instead of the recorded one: a name, a URI, or a command with {socket}",
        &Options::target, "TARGET"},
+      {fuzz::kRunItsCommand, " replay shrink ",
+       "Start the command that a finding or a case names: somebody else may have written it",
+       &Options::runs_its_command},
       {"--allow-write", " check fuzz diff replay shrink ", "Write to a server that nbdspec did not start",
        &Options::allow_write},
       {"--power-cut", " check fuzz replay shrink ",

@@ -37,8 +37,9 @@ struct Options {
   std::vector<std::string> client_commands = {};
   bool listen = false;
   bool tcp = false;
-  std::string client_name = {};  // Of replay, as is the next.
-  std::string target = {};       // Of replay and shrink, in place of the recorded one.
+  std::string client_name = {};   // Of replay, as is the next.
+  std::string target = {};        // Of replay and shrink, in place of the recorded one.
+  bool runs_its_command = false;  // The recorded one may be a command.
   bool allow_write = false;
   bool power_cut = false;
   bool tls = false;

@@ -4,10 +4,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <chrono>
 #include <cstdio>
 #include <map>
+#include <set>
 #include <utility>
 #include <variant>
 
@@ -23,6 +25,7 @@
 #include "fuzz/replay/client_replay.h"
 #include "fuzz/replay/replay.h"
 #include "reports/model/run.h"
+#include "reports/render/printable.h"
 #include "reports/render/render.h"
 
 namespace nbdspec::command {
@@ -31,7 +34,8 @@ namespace {
 
 using fuzz::ReplayVerdict;
 
-// A target to be written to: --target, or where that is not given `recorded`, which Target::CommandLine() wrote.
+// A target to be written to: --target, or where that is not given `recorded`, which Target::CommandLine() wrote, if
+// nobody else has. Errors: as WritableTarget; `recorded` names a command, and nobody permits to start it.
 TargetOrTrouble TargetOf(const std::string& recorded, const Options& given) {
   if (!given.target.empty()) {
     return WritableTarget(given.target, given);
@@ -41,6 +45,9 @@ TargetOrTrouble TargetOf(const std::string& recorded, const Options& given) {
   for (std::size_t i = 0; i < words.size(); ++i) {
     std::string& word = words[i];
     const bool has_value = i + 1 < words.size();
+    if (word == "--spawn" && has_value && !given.runs_its_command) {
+      return std::unexpected(engine::Trouble{NotStarted(words[i + 1], "--target")});
+    }
     if (word == "--spawn" && has_value) {
       options.spawn = words[++i];
     } else if (word == "--export" && has_value) {
@@ -105,8 +112,15 @@ class Replayer {
   }
 
   void CannotReplay(const std::string& sentence) {
-    Complain(Plain(sentence));
+    Complain(sentence);
     ++refused_count_;
+  }
+
+  // Before it runs: somebody else may have written the command. Of several that are alike, once.
+  void TellWhatStarts(const std::string& words) {
+    if (told_.insert(words).second || !is_short_) {
+      Show(Line("starts", words));
+    }
   }
 
   void ReplayOne(const std::string& path) {
@@ -135,9 +149,7 @@ class Replayer {
     }
     const std::string now_on = (*target)->Describe();
     const std::string servers = finding.target == now_on ? now_on : finding.target + " then, " + now_on + " now";
-    if (!is_short_) {  // Before it runs: somebody else may have written the command.
-      Show(Line("starts", (*target)->CommandLine()));
-    }
+    TellWhatStarts((*target)->CommandLine());
     Report(subject.path, fuzz::ReplayFinding(**target, finding, replay_),
            Line("server", servers) +
                Line("seed",
@@ -163,14 +175,12 @@ class Replayer {
 
   // `finding` may be null.
   void ReplayClient(const std::string& path, const fuzz::ClientCase& met, const fuzz::Finding* finding) {
-    const auto client = ClientOf(met, options_);
+    const auto client = ClientOf(met, finding != nullptr ? finding->target_words : "", options_);
     if (!client) {
       CannotReplay(path + ": " + client.error().sentence);
       return;
     }
-    if (!is_short_) {  // Before it runs: somebody else may have written the command.
-      Show(Line("starts", client->words));
-    }
+    TellWhatStarts(client->words);
     std::string details = Line("export", DescribeTruth(met));
     for (const std::string& name : met.oddities) {
       details += Line("odd", name);
@@ -243,6 +253,7 @@ class Replayer {
   std::array<std::size_t, fuzz::kReplayVerdictCount> counts_ = {};
   std::map<std::string, std::vector<fuzz::TargetInput>> of_targets_;  // One line for all of a target.
   std::vector<reports::Outcome> outcomes_;                            // Of --html.
+  std::set<std::string> told_;                                        // What was said to start.
   std::size_t refused_count_ = 0;
   bool is_short_ = false;
 };
@@ -252,6 +263,9 @@ class Replayer {
 constexpr std::chrono::hours kNoTimeLimit{24};  // Only runs are limited, so that the result does not depend on time.
 
 std::string Steps(std::size_t count) { return fmt::format("{} step{}", count, count == 1 ? "" : "s"); }
+
+// Standard output may be the script.
+void Tell(const std::string& text) { std::fputs(text.c_str(), stderr); }
 
 // The smallest script found that shows `finding` on `target` goes where --output says, with `comments` or with its own.
 ExitOrRefusal ShrinkOn(conformance::Target& target, const fuzz::Finding& finding, std::vector<std::string> comments,
@@ -273,11 +287,10 @@ ExitOrRefusal ShrinkOn(conformance::Target& target, const fuzz::Finding& finding
   if (comments.empty()) {
     comments = {"What:  " + summary, "When:  " + smallest->target + ", nbdspec " + kVersion};
   }
-  // Standard output may be the script.
-  std::fputs(fmt::format("before  {}\nafter   {}\nshows   {}\n", Steps(finding.script.steps.size()),
-                         Steps(smallest->script.steps.size()), summary)
-                 .c_str(),
-             stderr);
+  // Others may have written them, and they may go to a terminal.
+  std::ranges::transform(comments, comments.begin(), reports::Printable);
+  Tell(fmt::format("before  {}\nafter   {}\nshows   {}\n", Steps(finding.script.steps.size()),
+                   Steps(smallest->script.steps.size()), Plain(summary)));
   if (std::string why = WriteOutput(options.output, fuzz::PrintWithComments(smallest->script, comments));
       !why.empty()) {
     return Refuse(std::move(why), reports::ExitCode::kOurError);
@@ -293,11 +306,13 @@ ExitOrRefusal Shrink(const fuzz::FindingSubject& subject, const Options& options
     return Refuse(kClientsAreSmall);
   }
   NBDSPEC_ASSIGN_OR_RETURN(target, TargetOf(subject.finding.target_words, options));
+  Tell(fmt::format("starts  {}\n", Plain(target->CommandLine())));
   return ShrinkOn(*target, subject.finding, {}, options);
 }
 
 ExitOrRefusal Shrink(const fuzz::ScriptSubject& subject, const Options& options) {
   NBDSPEC_ASSIGN_OR_RETURN(target, TargetOf("reference", options));
+  Tell(fmt::format("starts  {}\n", Plain(target->CommandLine())));
   auto ran = RunOnFreshServer(*target, subject.script, LiveOptionsFrom(options));
   if (!ran) {
     return Refuse(ran.error().sentence, reports::ExitCode::kTargetUnusable);
@@ -326,6 +341,9 @@ ExitOrRefusal ReplayCommand(const Options& options) {
 
 ExitOrRefusal ShrinkCommand(const Options& options) {
   CatchInterrupts();
+  if (std::string why = CannotWriteYet(options.output); !why.empty()) {
+    return Refuse(std::move(why), reports::ExitCode::kOurError);
+  }
   NBDSPEC_ASSIGN_OR_RETURN(subject, fuzz::ReadSubject(options.words.front(), /*for_server=*/!options.target.empty()));
   return std::visit([&](const auto& kind) { return Shrink(kind, options); }, subject);
 }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "command/expected_lists.h"
+#include "conformance/peer/process/process.h"
 #include "engine/spec/catalogue.h"
 
 namespace nbdspec::command {
@@ -121,6 +122,10 @@ void AddWarnings(const fuzz::Warnings& warnings, std::string_view whose, std::ve
   }
 }
 
+std::string LineToReplay(const fuzz::Finding& finding, const std::string& directory) {
+  return directory.empty() ? "" : ReplayLine(finding, conformance::QuoteWord(directory));
+}
+
 Outcome OutcomeOf(const fuzz::Finding& finding, const std::string& directory) {
   Outcome outcome;
   outcome.id = KeyOf(finding);
@@ -138,7 +143,7 @@ Outcome OutcomeOf(const fuzz::Finding& finding, const std::string& directory) {
   for (const std::string& line : finding.timeline) {
     outcome.evidence.saw += "\n" + line;
   }
-  outcome.replay = directory.empty() ? "" : ReplayLine(finding, directory);
+  outcome.replay = LineToReplay(finding, directory);
   if (!finding.known.empty()) {
     outcome.expectation = {
         .overlay = reports::Overlay::kExpected, .reason = finding.known, .place = "a bug that is public"};

@@ -16,6 +16,9 @@
 
 namespace nbdspec::command {
 
+// The line that replays `finding`, to be copied into a shell; "" where it is not saved.
+std::string LineToReplay(const fuzz::Finding& finding, const std::string& directory);
+
 // A failure, which has its public name for a reason to be expected. `directory` is where it is saved; may be empty.
 reports::Outcome OutcomeOf(const fuzz::Finding& finding, const std::string& directory);
 

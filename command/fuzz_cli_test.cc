@@ -114,7 +114,7 @@ TEST(Fuzz, TheReplayLineHasTheOptionsThatMatter) {
     const Result result = server.Fuzz("--scripts 5 " + row.given);
     ASSERT_EQ(result.exit, 1) << result.output;
     const std::string line = ReplayLineOf(result);
-    EXPECT_EQ(line, "nbdspec replay " + server.Kept().front() + row.kept);
+    EXPECT_EQ(line, "nbdspec replay " + server.Kept().front() + " --run-its-command" + row.kept);
     const auto about = nlohmann::json::parse(Contents(server.Kept().front() + "/about.json"), nullptr, false);
     ASSERT_FALSE(about.is_discarded());
     EXPECT_EQ(about["replay"], line);
@@ -335,7 +335,7 @@ TEST_P(KilledFuzz, LosesNothingItReportedAndLeavesNoServer) {
   EXPECT_EQ(LeftOf(server), "");
 
   ASSERT_TRUE(lines.front().starts_with("saved  ")) << lines.front();
-  const Result replay = Nbdspec("replay " + server.findings() + kNoRace);
+  const Result replay = Nbdspec("replay " + server.findings() + " --run-its-command" + kNoRace);
   EXPECT_EQ(replay.exit, 1) << replay.output;  // Nothing is torn, something shows.
   EXPECT_FALSE(replay.Says("could not be replayed")) << replay.output;
   for (const std::string& line : lines) {

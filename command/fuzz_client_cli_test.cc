@@ -34,13 +34,16 @@ TEST(FuzzClient, AFindingIsKeptReplayedEditedAndFixed) {
   EXPECT_TRUE(found.Says("FOUND  wrong-data.copy-out\n")) << found.output;
   EXPECT_TRUE(found.Says("  saw       exit status 0, and what it copied has ")) << found.output;
   const std::string kept = findings + "/wrong-data.copy-out-1";
-  EXPECT_TRUE(found.Says("  replay    nbdspec replay " + kept + "\n")) << found.output;
+  EXPECT_TRUE(found.Says("  replay    nbdspec replay " + kept + " --run-its-command\n")) << found.output;
   const auto report = nlohmann::json::parse(Contents(json), nullptr, false);
   ASSERT_EQ(report["findings"].size(), 1U) << report;
   EXPECT_EQ(report["findings"][0]["state"], "reproduced");
   EXPECT_EQ(report["cases"], 16);
 
-  const Result again = Nbdspec("replay " + kept);
+  const Result unasked = Nbdspec("replay " + kept);
+  EXPECT_EQ(unasked.exit, 2) << unasked.output;
+  EXPECT_TRUE(unasked.Says("pass --run-its-command to start it, or --client or --run")) << unasked.output;
+  const Result again = Nbdspec("replay " + kept + " --run-its-command");
   EXPECT_EQ(again.exit, 1) << again.output;
   EXPECT_TRUE(again.Says("starts    --run 'conformance/clients/faulty_client client_copies_half")) << again.output;
   EXPECT_TRUE(again.Says("REPRODUCED  " + kept)) << again.output;
@@ -54,12 +57,13 @@ TEST(FuzzClient, AFindingIsKeptReplayedEditedAndFixed) {
 
   const std::string mine = FileFor("mine.case");
   Write(mine, Contents(kept + "/case.txt") + "add 0 +1 zero\n");
-  const Result edited = Nbdspec("replay " + mine);
+  EXPECT_EQ(Nbdspec("replay " + mine).exit, 2);
+  const Result edited = Nbdspec("replay " + mine + " --run-its-command");
   EXPECT_EQ(edited.exit, 1) << edited.output;
   EXPECT_TRUE(edited.Says("FAIL ")) << edited.output;
   EXPECT_TRUE(Nbdspec("replay " + mine + " --run " + CopiesOut("none")).Says("PASS "));
   Write(mine, Contents(kept + "/case.txt") + "ad 0 +1 zero\n");
-  EXPECT_EQ(Nbdspec("replay " + mine).exit, 2);
+  EXPECT_EQ(Nbdspec("replay " + mine + " --run-its-command").exit, 2);
 }
 
 TEST(FuzzClient, WhatShowsNothingIsNoSuccess) {

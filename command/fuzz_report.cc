@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "command/finding_runs.h"
 #include "command/report_files.h"
 #include "command/servers.h"
 #include "engine/base/or_return.h"
@@ -15,17 +16,17 @@ Json ReportHead(const Options& options) {
 }
 
 Json JsonOfFinding(const fuzz::Finding& finding, const std::string& directory) {
-  return {{"key", KeyOf(finding)},        {"kind", Name(finding.kind)},
-          {"requirement", finding.rule},  {"request", finding.request_kind},
-          {"expected", finding.expected}, {"saw", finding.saw},
-          {"timeline", finding.timeline}, {"known", finding.known},
-          {"state", Name(finding.state)}, {"count", finding.count},
-          {"directory", directory},       {"replay", directory.empty() ? "" : ReplayLine(finding, directory)}};
+  return {
+      {"key", KeyOf(finding)},           {"kind", Name(finding.kind)},   {"requirement", finding.rule},
+      {"request", finding.request_kind}, {"expected", finding.expected}, {"saw", finding.saw},
+      {"timeline", finding.timeline},    {"known", finding.known},       {"state", Name(finding.state)},
+      {"count", finding.count},          {"directory", directory},       {"replay", LineToReplay(finding, directory)}};
 }
 
 std::string WhereSaved(const fuzz::Finding& finding, const std::string& directory) {
-  return directory.empty() ? ""
-                           : fmt::format("  saved in  {}\n  replay    {}\n", directory, ReplayLine(finding, directory));
+  return directory.empty()
+             ? ""
+             : fmt::format("  saved in  {}\n  replay    {}\n", Plain(directory), LineToReplay(finding, directory));
 }
 
 std::chrono::milliseconds FuzzTime(const Options& options) {

@@ -1,21 +1,51 @@
 // SPDX-License-Identifier: BSD-3-Clause
 #include "command/output.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <sys/ioctl.h>
+#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdint>
 #include <cstdlib>
 #include <filesystem>
 #include <system_error>
+#include <utility>
 
 #include "engine/base/quoted.h"
 
 namespace nbdspec::command {
 
-void Complain(const std::string& sentence) { std::fputs(fmt::format("nbdspec: {}\n", sentence).c_str(), stderr); }
+namespace {
+
+struct NewFile {
+  std::string name;
+  std::FILE* stream = nullptr;  // Null where it cannot be made: errno says why.
+};
+
+// To become `file`: of a name that nobody guesses, for in a directory of others somebody may put a link there.
+NewFile NewFileBeside(const std::string& file) {
+  std::uint64_t random = 0;
+  if (::getrandom(&random, sizeof random, 0) != sizeof random) {
+    return {};
+  }
+  std::string name = fmt::format("{}.{:016x}.tmp", file, random);
+  const int descriptor = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  std::FILE* const stream = descriptor < 0 ? nullptr : ::fdopen(descriptor, "wb");
+  if (descriptor >= 0 && stream == nullptr) {
+    ::close(descriptor);
+  }
+  return {.name = std::move(name), .stream = stream};
+}
+
+}  // namespace
+
+void Complain(const std::string& sentence) {
+  std::fputs(fmt::format("nbdspec: {}\n", Plain(sentence)).c_str(), stderr);
+}
 
 void Print(const std::string& text) {
   std::fputs(text.c_str(), stdout);  // Not fmt::print, which throws.
@@ -77,22 +107,38 @@ std::string CannotWrite(const std::string& file, int error) {
 
 std::string WriteOutput(const std::string& file, const std::string& text) {
   const bool is_replaced = file != "-" && IsPlain(file);
-  const std::string written = is_replaced ? fmt::format("{}.{}.tmp", file, ::getpid()) : file;  // Of this run alone.
-  std::FILE* const stream = file == "-" ? stdout : std::fopen(written.c_str(), "wbe");
+  NewFile beside = is_replaced ? NewFileBeside(file) : NewFile{};
+  std::FILE* const stream = file == "-" ? stdout : is_replaced ? beside.stream : std::fopen(file.c_str(), "wbe");
   int error = stream == nullptr ? errno : WriteTo(stream, text);
   if (stream != nullptr && stream != stdout) {
     std::fclose(stream);
   }
-  if (error == 0 && is_replaced && std::rename(written.c_str(), file.c_str()) != 0) {
+  if (error == 0 && is_replaced && std::rename(beside.name.c_str(), file.c_str()) != 0) {
     error = errno;
   }
   if (error == 0) {
     return "";
   }
-  if (is_replaced && IsPlain(written)) {
-    std::remove(written.c_str());
+  if (beside.stream != nullptr) {
+    std::remove(beside.name.c_str());
   }
   return CannotWrite(file, error);
+}
+
+std::string CannotWriteYet(const std::string& file) {
+  if (file == "-") {
+    return "";
+  }
+  if (!IsPlain(file)) {
+    return ::access(file.c_str(), W_OK) == 0 ? "" : CannotWrite(file, errno);
+  }
+  const NewFile beside = NewFileBeside(file);
+  if (beside.stream == nullptr) {
+    return CannotWrite(file, errno);
+  }
+  std::fclose(beside.stream);
+  std::remove(beside.name.c_str());
+  return "";
 }
 
 }  // namespace nbdspec::command

@@ -28,7 +28,7 @@ inline std::unexpected<Refusal> Refuse(std::string sentence, int exit = reports:
   return std::unexpected(Refusal(std::move(sentence), exit));
 }
 
-// Prints "nbdspec: SENTENCE" on standard error.
+// Prints "nbdspec: SENTENCE" on standard error, as Plain makes it: it may have others' words.
 void Complain(const std::string& sentence);
 
 // Prints `text` on standard output at once: what comes next may abort, or be killed.
@@ -61,5 +61,8 @@ std::string CannotWrite(const std::string& file, int error);
 // Replaces a plain file in one step, so that whoever reads it never sees half of it. "-" is standard output.
 // Returns a sentence that says why it cannot be written; empty when it was.
 std::string WriteOutput(const std::string& file, const std::string& text);
+
+// Before what takes long: the sentence that WriteOutput would return; empty when `file` can be written as yet.
+std::string CannotWriteYet(const std::string& file);
 
 }  // namespace nbdspec::command

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <filesystem>
+#include <regex>
 #include <string>
 
 #include "command/testdata/program.h"
@@ -13,27 +14,31 @@
 namespace nbdspec::command {
 namespace {
 
+// The finding is this test's own.
+constexpr char kOurs[] = " --run-its-command";
+
 TEST(Replay, AFindingIsReproducedThenDifferentThenFixed) {
   const FaultyServer server("replay", "server_forgets_writes");
   const Result fuzz = server.Fuzz("--scripts 2");
   ASSERT_EQ(fuzz.exit, 1) << fuzz.output;
   const std::string finding = server.Kept("wrong-data");
 
-  const Result again = Nbdspec("replay " + finding);
+  const Result again = Nbdspec("replay " + finding + kOurs);
   EXPECT_EQ(again.exit, 1);
+  EXPECT_TRUE(again.Says("starts    --spawn 'conformance/peer/faulty_server {socket} ")) << again.output;
   EXPECT_TRUE(again.Says("REPRODUCED  " + finding)) << again.output;
   EXPECT_TRUE(again.Says("then      wrong-data")) << again.output;
   EXPECT_TRUE(again.Says("now       wrong-data")) << again.output;
 
   server.Become("leaves-at-write");
-  const Result otherwise = Nbdspec("replay " + finding);
+  const Result otherwise = Nbdspec("replay " + finding + kOurs);
   EXPECT_EQ(otherwise.exit, 1);
   EXPECT_TRUE(otherwise.Says("DIFFERENT   " + finding)) << otherwise.output;
   EXPECT_TRUE(otherwise.Says("then      wrong-data")) << otherwise.output;
   EXPECT_TRUE(otherwise.Says("now       disconnect of ")) << otherwise.output;
 
   server.Become("none");
-  const Result fixed = Nbdspec("replay " + finding);
+  const Result fixed = Nbdspec("replay " + finding + kOurs);
   EXPECT_EQ(fixed.exit, 0) << fixed.output;
   EXPECT_TRUE(fixed.Says("FIXED       " + finding)) << fixed.output;
   EXPECT_TRUE(fixed.Says("then      wrong-data")) << fixed.output;
@@ -49,12 +54,77 @@ TEST(Replay, SeveralGetALineEachAndASummary) {
   ASSERT_EQ(first.Fuzz("--scripts 3 --steps 6").exit, 1);
   ASSERT_EQ(second.Fuzz("--scripts 3 --steps 6").exit, 1);
   second.Become("none");
-  const Result result = Nbdspec("replay " + first.findings() + " " + second.findings());
+  const Result result = Nbdspec("replay " + first.findings() + " " + second.findings() + kOurs);
   EXPECT_EQ(result.exit, 1);
   const std::size_t count = first.Kept().size() + second.Kept().size();
   EXPECT_TRUE(result.Says(std::to_string(count) + " replayed: ")) << result.output;
   EXPECT_TRUE(result.Says(" FIXED\n")) << result.output;
-  EXPECT_EQ(static_cast<std::size_t>(std::ranges::count(result.output, '\n')), count + 1) << result.output;
+  // And one for each of the two servers that it starts.
+  EXPECT_EQ(static_cast<std::size_t>(std::ranges::count(result.output, '\n')), count + 3) << result.output;
+  EXPECT_TRUE(result.Says("starts    --spawn 'conformance/peer/faulty_server {socket} " + first.fault_file()))
+      << result.output;
+}
+
+// Somebody else may have written it.
+TEST(Replay, ACommandFromAFileIsStartedOnlyWhenTheUserSaysSo) {
+  const std::string mark = FileFor("was-started");
+  const FaultyServer server("stranger", "server_forgets_writes");
+  ASSERT_EQ(server.Fuzz("--scripts 2").exit, 1);
+  const std::string finding = server.Kept("wrong-data");
+  const std::string about = finding + "/about.json";
+  const std::string harmful = "--spawn 'touch " + mark + " {socket}'";
+  Write(about, std::regex_replace(Contents(about), std::regex("\"target_words\": \".*\""),
+                                  "\"target_words\": \"" + harmful + "\""));
+  for (const std::string& words :
+       {"replay " + finding, "replay " + server.findings() + " " + finding, "shrink " + finding}) {
+    const Result refused = Nbdspec(words);
+    EXPECT_EQ(refused.exit, 2) << refused.output;
+    EXPECT_TRUE(refused.Says("it names the command \"touch " + mark + " {socket}\"")) << refused.output;
+    EXPECT_TRUE(refused.Says("pass --run-its-command to start it, or --target")) << refused.output;
+    EXPECT_FALSE(std::filesystem::exists(mark)) << words;
+  }
+  EXPECT_EQ(Nbdspec("replay " + finding + " --target reference").exit, 0);
+  for (const std::string& words : {"replay " + finding, "replay " + finding + " " + finding, "shrink " + finding}) {
+    const Result started = Nbdspec(words + kOurs);
+    EXPECT_EQ(started.exit, 3) << started.output;
+    EXPECT_TRUE(started.Says("starts")) << started.output;
+    EXPECT_TRUE(started.Says(harmful)) << started.output;
+    EXPECT_TRUE(std::filesystem::remove(mark)) << words;
+  }
+}
+
+// It would be copied into a shell.
+TEST(Replay, TheOptionsOfAStrangersFindingAreWordsAlone) {
+  const FaultyServer server("options", "server_forgets_writes");
+  ASSERT_EQ(server.Fuzz("--scripts 2").exit, 1);
+  const std::string finding = server.Kept("wrong-data");
+  const std::string about = finding + "/about.json";
+  Write(about, std::regex_replace(Contents(about), std::regex("\"replay_options\": \".*\""),
+                                  "\"replay_options\": \"; touch /tmp/x\""));
+  const std::string page = FileFor("options.html");
+  EXPECT_EQ(Nbdspec("replay " + finding + " --target " + server.command() + " --html " + page).exit, 1);
+  EXPECT_NE(Contents(page).find("nbdspec replay " + finding), std::string::npos);
+  EXPECT_EQ(Contents(page).find("touch /tmp/x"), std::string::npos);
+}
+
+// What a stranger wrote must not move the cursor.
+TEST(Shrink, WordsOfOthersAreEscaped) {
+  const std::string script = FileFor("escape.script");
+  Write(script,
+        "# nbdspec script\n# Why:  \x1b[2Jgr\xc3\xb6\xc3\x9f\nsize 64K\nwrite 0 +512 pattern 7\nwait\nread 0 +512\n");
+  const FaultyServer server("escape", "server_forgets_writes");
+  const Result result = Nbdspec("shrink " + script + " --tries 4 --target " + server.command());
+  EXPECT_EQ(result.exit, 0) << result.output;
+  EXPECT_FALSE(result.Says("\x1b"));
+  EXPECT_TRUE(result.Says("# Why:  \\x1b[2Jgr\xc3\xb6\xc3\x9f\n")) << result.output;
+  for (const char* const words :
+       {"replay $'\\x1b[2J'", "check $'--\\x1b[2J'", "check $'\\x1b[2J'", "check --json $'/no/\\x1b[2J/x'",
+        "replay --target $'\\x1b[2J' corpus/regressions/live", "$'\\x1b[2J'"}) {
+    const Result refused = Shell("bash -c \"command/nbdspec " + std::string(words) + "\" 2>&1");
+    EXPECT_EQ(refused.exit, 2) << words;
+    EXPECT_FALSE(refused.Says("\x1b")) << words;
+    EXPECT_TRUE(refused.Says("\\x1b[2J")) << words << ": " << refused.output;
+  }
 }
 
 TEST(Replay, AServerThatDoesNotStartIsUnusable) {
@@ -73,7 +143,7 @@ TEST(Replay, ATornFindingIsRefusedAndTheOthersAreReplayed) {
   const std::string torn = server.findings() + "/torn-1";
   std::filesystem::copy(server.Kept().front(), torn);
   Write(torn + "/script.txt", "cut");
-  const Result result = Nbdspec("replay " + server.findings());
+  const Result result = Nbdspec("replay " + server.findings() + kOurs);
   EXPECT_EQ(result.exit, 2) << result.output;
   EXPECT_TRUE(result.Says("\"script.txt\" is not what was written")) << result.output;
   EXPECT_TRUE(result.Says("FIXED")) << result.output;
@@ -129,6 +199,14 @@ TEST(Replay, AnythingElseGetsOneSentence) {
   Write(bytes, "\x01\x02");
   const std::string broken = FileFor("broken.script");
   Write(broken, "# nbdspec script\nsize 64\nadd 0 1\n");
+  const std::string longer = FileFor("longer.script");
+  Write(longer, "# nbdspec script\nsize 64K\nwrite 0 +4294967295\n");
+  const std::string flushes = FileFor("flushes.script");
+  std::string text = "# nbdspec script\nsize 64K\n";
+  for (int i = 0; i <= 200'000; ++i) {
+    text += "flush\n";
+  }
+  Write(flushes, text);
   std::filesystem::create_directory(FileFor("empty"));
   std::filesystem::create_directories(FileFor("unreadable/one"));
   std::filesystem::create_symlink("/proc/self/mem", FileFor("unreadable/one/about.json"));  // Reading it is EIO.
@@ -141,7 +219,8 @@ TEST(Replay, AnythingElseGetsOneSentence) {
         Refused{bytes,
                 "If it is an input of a fuzz target: bazel run //fuzz/targets:replay -- --target=TARGET " + bytes},
         Refused{broken, "line 3, column"}, Refused{FileFor("empty"), "holds nothing"},
-        Refused{"/proc/self/mem", "Input/output error"},
+        Refused{longer, "\"write 0 +4G-1\": one write has at most 64M bytes"},
+        Refused{flushes, "a script has at most 200000 steps"}, Refused{"/proc/self/mem", "Input/output error"},
         Refused{FileFor("unreadable"), "its about.json cannot be read"}}) {
     const Result result = Nbdspec("replay " + refused.words);
     EXPECT_EQ(result.exit, 2) << refused.words << ": " << result.output;
@@ -198,6 +277,7 @@ TEST(Shrink, WhereNothingCanBeWrittenIsOurTrouble) {
   const Result result = Nbdspec("shrink " + script + " --target " + server.command() + " --tries 2 -o /no/such/dir/x");
   EXPECT_EQ(result.exit, 5) << result.output;
   EXPECT_TRUE(result.Says("/no/such/dir/x")) << result.output;
+  EXPECT_FALSE(result.Says("starts")) << "it was known before: " << result.output;
 }
 
 }  // namespace

@@ -70,6 +70,11 @@ std::optional<Number> NumberOf(const NamedNumber<Number> (&words)[kCount], std::
 
 constexpr std::string_view kUnits = "KMGTPE";
 
+// Anybody may have written a script: what it takes in memory is bounded. Fuzzing keeps a tenth of these.
+constexpr std::size_t kTextBytesMax = std::size_t{16} << 20;
+constexpr std::size_t kStepsMax = 200'000;
+constexpr std::size_t kNamesMax = 50'000;  // Of all options.
+
 // Wide enough for 16E, which 16E-1 passes through on its way to 2^64-1.
 using Wide = unsigned __int128;
 
@@ -403,6 +408,10 @@ OptionStep ParseOptionStep(Line& line) {
       line.Mistake("the export's name comes before the queries");
     }
     auto name = ParseName(word.substr(is_export ? 1 : 0));
+    if (step.names.size() >= kNamesMax) {
+      line.Mistake("a script has at most " + std::to_string(kNamesMax) + " queries");
+      return step;
+    }
     if (!name || word == "@") {
       line.Expected("a name; \\x20 for a blank, \"\" for an empty one", word);
     } else if (is_export) {
@@ -441,6 +450,18 @@ Step ParseStep(std::string_view verb, Line& line) {
     line.Expected("a step, such as add, lookup, read, status, wait, cut or option", verb);
   }
   return WaitStep{};
+}
+
+// Whether there is room for what `script` has: its last step is `line`.
+void CheckRoom(const Script& script, std::size_t& name_count, Line& line) {
+  if (script.steps.size() > kStepsMax) {
+    line.Mistake("a script has at most " + std::to_string(kStepsMax) + " steps");
+  }
+  const auto* const option = script.steps.empty() ? nullptr : std::get_if<OptionStep>(&script.steps.back());
+  name_count += option == nullptr ? 0 : option->names.size();
+  if (name_count > kNamesMax) {
+    line.Mistake("a script has at most " + std::to_string(kNamesMax) + " queries");
+  }
 }
 
 // `lines_before` are those that said something.
@@ -513,14 +534,20 @@ std::string Print(const Script& script) {
 }
 
 std::expected<Script, Trouble> ParseScript(std::string_view text) {
+  if (text.size() > kTextBytesMax) {
+    return std::unexpected(
+        Trouble{"line 1, column 1: a script has at most " + std::to_string(kTextBytesMax) + " bytes"});
+  }
   Script script;
   std::size_t lines_before = 0;
+  std::size_t name_count = 0;
   for (std::size_t number = 1; !text.empty(); ++number) {
     const std::size_t line_end = std::min(text.find('\n'), text.size());
     Line line(text.substr(0, line_end), number);
     text.remove_prefix(std::min(line_end + 1, text.size()));
     if (!line.AtEnd()) {
       ParseLine(line, lines_before++, script);
+      CheckRoom(script, name_count, line);
       NBDSPEC_RETURN_IF_ERROR(line.result());
     }
   }

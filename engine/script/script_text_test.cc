@@ -243,5 +243,24 @@ TEST(ScriptText, APatternIsOfThePlaceAndNotOfTheWrite) {
   }
 }
 
+TEST(ScriptText, TakesNoMoreThanMemoryIsGoodFor) {
+  std::string flushes;
+  for (int i = 0; i < 200'000; ++i) {
+    flushes += "flush\n";
+  }
+  EXPECT_EQ(ErrorOf("size 1\n" + flushes), "no error");
+  EXPECT_EQ(ErrorOf("size 1\n" + flushes + "wait\n"), "line 200002, column 1: a script has at most 200000 steps");
+
+  std::string queries = "option list-meta-context";
+  for (int i = 0; i < 50'000; ++i) {
+    queries += " a";
+  }
+  EXPECT_EQ(ErrorOf("size 1\n" + queries), "no error");
+  EXPECT_NE(ErrorOf("size 1\n" + queries + " a").find("at most 50000 queries"), std::string::npos);
+  EXPECT_NE(ErrorOf("size 1\n" + queries + "\noption list-meta-context a").find("at most 50000 queries"),
+            std::string::npos);
+  EXPECT_EQ(ErrorOf(std::string((16 << 20) + 1, '#')), "line 1, column 1: a script has at most 16777216 bytes");
+}
+
 }  // namespace
 }  // namespace nbdspec::engine

@@ -32,12 +32,13 @@ constexpr std::size_t kKeyBytesMax = 120;  // File systems allow 255, and more f
 
 // --- about.json ---
 
-using Json = nlohmann::ordered_json;
+using Json = nlohmann::json;  // To read: a key is found without looking at each, however many there are.
+using OrderedJson = nlohmann::ordered_json;
 
 constexpr std::size_t kConnectionsMax = 64;
 constexpr std::size_t kFilesMax = 2 * kConnectionsMax + 4;
 constexpr std::size_t kTimelineMax = 64;
-constexpr std::size_t kTextBytesMax = std::size_t{16} << 20;
+constexpr int kDepthMax = 4;  // Of what is read: deeper there is nothing of ours.
 
 std::unexpected<Trouble> Wrong(std::string_view what) {
   return std::unexpected(Trouble{"about.json " + std::string(what)});
@@ -64,6 +65,15 @@ constexpr auto kFields = std::to_array<Field>({
     {"count", &Finding::count},
     {"server_ended", &Finding::server_ended},
 });
+
+// Options of a stranger's, as they are shown in a line to copy: what a shell takes for more than words is not.
+std::string WithoutShell(std::string options) {
+  const auto is_plain = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view(" -_./:,+@%=").contains(c);
+  };
+  return std::ranges::all_of(options, is_plain) ? options : "";
+}
 
 // The member `name` of an object; empty when it is missing or of another type, or `object` is none.
 template <typename Value>
@@ -139,15 +149,23 @@ std::string SummaryOf(const Finding& finding) {
          finding.expected + "; saw " + finding.saw;
 }
 
+bool NamesACommand(std::string_view target_words) { return target_words.starts_with("--"); }
+
 std::string ReplayLine(const Finding& finding, const std::string& directory) {
-  return "nbdspec replay " + directory + (finding.replay_options.empty() ? "" : " " + finding.replay_options);
+  return "nbdspec replay " + directory +
+         (NamesACommand(finding.target_words) ? std::string(" ") + kRunItsCommand : "") +
+         (finding.replay_options.empty() ? "" : " " + finding.replay_options);
 }
 
 std::expected<About, Trouble> ParseAbout(std::string_view text) {
-  if (text.size() > kTextBytesMax) {
-    return Wrong("is too long");
+  if (text.size() > kAboutBytesMax) {
+    return Wrong("has more than " + std::to_string(kAboutBytesMax) + " bytes");
   }
-  const Json about = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const auto is_ours = [](int depth, Json::parse_event_t event, const Json& /*parsed*/) {
+    const bool begins = event == Json::parse_event_t::object_start || event == Json::parse_event_t::array_start;
+    return !begins || depth < kDepthMax;
+  };
+  const Json about = Json::parse(text, is_ours, /*allow_exceptions=*/false);
   const auto kind = FindingKindFrom(ValueIn<std::string>(about, "kind"));
   const auto state = FindingStateFrom(ValueIn<std::string>(about, "state"));
   if (!kind || !state) {
@@ -166,25 +184,26 @@ std::expected<About, Trouble> ParseAbout(std::string_view text) {
         },
         field.member);
   }
+  parsed.finding.replay_options = WithoutShell(std::move(parsed.finding.replay_options));
   return parsed;
 }
 
 std::string Print(const About& about) {
   const Finding& finding = about.finding;
-  Json json = {{"kind", Name(finding.kind)}, {"state", Name(finding.state)}, {"replay", about.replay}};
+  OrderedJson json = {{"kind", Name(finding.kind)}, {"state", Name(finding.state)}, {"replay", about.replay}};
   for (const Field& field : kFields) {
     std::visit([&](auto member) { json[field.name] = finding.*member; }, field.member);
   }
   json["timeline"] = finding.timeline;
-  json["connections"] = Json::array();
-  json["files"] = Json::object();
+  json["connections"] = OrderedJson::array();
+  json["files"] = OrderedJson::object();
   for (const FindingStream& stream : finding.connections) {
     json["connections"].push_back({{"sent_offset", stream.sent_offset}, {"received_offset", stream.received_offset}});
   }
   for (const auto& [name, facts] : about.files) {
     json["files"][name] = {{"bytes", facts.bytes}, {"fnv1a", facts.fnv1a}};
   }
-  return json.dump(2, ' ', /*ensure_ascii=*/true, Json::error_handler_t::replace) + "\n";
+  return json.dump(2, ' ', /*ensure_ascii=*/true, OrderedJson::error_handler_t::replace) + "\n";
 }
 
 }  // namespace nbdspec::fuzz

@@ -101,7 +101,14 @@ std::string KeyOf(const Finding& finding);
 // "wrong-data of transmission.write.then-reply: expected byte 7 at 0; saw byte 0".
 std::string SummaryOf(const Finding& finding);
 
-// The command that replays `finding`, which is saved in `directory`.
+// Whether Finding::target_words name a command, "--spawn 'srv {socket}'", and not a server or a client that nbdspec
+// knows by name, or an address. Where they come from a file, somebody else may have written it.
+bool NamesACommand(std::string_view target_words);
+
+// What permits `nbdspec replay` to start a command that comes from a file.
+inline constexpr char kRunItsCommand[] = "--run-its-command";
+
+// The command that replays `finding`, which is saved in `directory`, as a shell reads it.
 std::string ReplayLine(const Finding& finding, const std::string& directory);
 
 struct FileFacts {
@@ -117,8 +124,10 @@ struct About {
   bool operator==(const About&) const = default;
 };
 
+inline constexpr std::size_t kAboutBytesMax = std::size_t{4} << 20;
+
 // `text` may be any bytes. Members that are missing or of another type are empty; unknown ones are ignored.
-// Errors: a sentence without a directory, "about.json lists no files".
+// Errors: a sentence without a directory, "about.json lists no files"; more than kAboutBytesMax.
 std::expected<About, engine::Trouble> ParseAbout(std::string_view text);
 
 // What is no valid UTF-8 is replaced: JSON holds no other.

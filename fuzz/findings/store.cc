@@ -2,22 +2,28 @@
 #include "fuzz/findings/store.h"
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <cstdio>
+#include <deque>
 #include <filesystem>
+#include <iterator>
 #include <map>
+#include <memory>
 #include <optional>
 #include <sstream>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
-#include "fuzz/findings/read_file.h"
+#include "fuzz/findings/script_file.h"
 
 namespace nbdspec::fuzz {
 
@@ -33,23 +39,33 @@ constexpr const char* kWhole = "whole.txt";
 constexpr const char* kTranscript = "transcript.txt";
 constexpr const char* kStderr = "stderr.txt";
 constexpr std::string_view kBefore = ".before";
+constexpr std::string_view kWriting = ".writing";
 constexpr int kNamesMax = 100000;
-constexpr std::uint64_t kFileBytesMax = std::uint64_t{1} << 30;
+// Of one finding that is read. Its streams are only compared with their checksums; the rest is kept in memory.
+constexpr std::uint64_t kTextsBytesMax = std::uint64_t{64} << 20;
+constexpr std::uint64_t kStreamsBytesMax = std::uint64_t{2} << 30;
+constexpr std::size_t kTranscriptLinesMax = 100000;  // The last ones.
+constexpr std::string_view kStreamEnd = ".bin";
 
 // FNV-1a. It is for files torn by accident, not by an enemy.
-std::uint64_t Checksum(std::string_view text) {
-  std::uint64_t hash = 0xcbf29ce484222325;
-  for (const char c : text) {
-    hash = (hash ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
+class Checksum {
+ public:
+  void Add(std::string_view text) {
+    facts_.bytes += text.size();
+    for (const char c : text) {
+      facts_.fnv1a = (facts_.fnv1a ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
+    }
   }
-  return hash;
-}
+  [[nodiscard]] const FileFacts& facts() const { return facts_; }
+
+ private:
+  FileFacts facts_ = {.bytes = 0, .fnv1a = 0xcbf29ce484222325};
+};
 
 std::string Text(engine::ByteView bytes) { return {bytes.begin(), bytes.end()}; }
-engine::Bytes BytesOf(std::string_view text) { return {text.begin(), text.end()}; }
 
 std::string Numbered(std::string_view name, std::size_t index) {
-  return std::string(name) + (index == 0 ? "" : "-" + std::to_string(index + 1)) + ".bin";
+  return std::string(name) + (index == 0 ? "" : "-" + std::to_string(index + 1)) + std::string(kStreamEnd);
 }
 
 std::unexpected<Trouble> CannotWrite(const std::string& path) {
@@ -88,7 +104,11 @@ bool SyncDirectory(const std::string& path) {
   return is_synced;
 }
 
-FileFacts FactsOf(std::string_view text) { return {.bytes = text.size(), .fnv1a = Checksum(text)}; }
+FileFacts FactsOf(std::string_view text) {
+  Checksum sum;
+  sum.Add(text);
+  return sum.facts();
+}
 
 Files FilesOf(const Finding& finding) {
   Files files = {{kStderr, finding.server_stderr}};
@@ -130,7 +150,7 @@ bool WriteFiles(const Finding& finding, const std::string& path, const std::stri
 
 std::string InProgress(const std::string& name) {
   const std::filesystem::path path(name);
-  return (path.parent_path() / ("." + path.filename().string() + ".writing")).string();
+  return (path.parent_path() / ("." + path.filename().string() + std::string(kWriting))).string();
 }
 
 std::unexpected<Trouble> Torn(const std::string& path, std::string_view why) {
@@ -138,38 +158,106 @@ std::unexpected<Trouble> Torn(const std::string& path, std::string_view why) {
                                  ". Something other than nbdspec has cut or changed it; restore it from a copy."});
 }
 
-std::optional<std::string> ReadWhole(const std::string& path) {
+std::unexpected<Trouble> TooLarge(const std::string& path, const std::string& what, std::uint64_t most) {
+  return std::unexpected(Trouble{"The finding " + engine::Quoted(path, 200) + " is not read: " + what + " more than " +
+                                 std::to_string(most) + " bytes, and nbdspec keeps none like that."});
+}
+
+// Of the file at `path`: what it is, and its bytes where `keeps` says so; no more than `bytes_max` and a piece are
+// read. Nothing: it cannot be read.
+struct Taken {
+  FileFacts facts;
+  std::string text;
+};
+std::optional<Taken> TakeFile(const std::string& path, std::uint64_t bytes_max, bool keeps) {
   std::error_code error;
   if (!std::filesystem::is_regular_file(path, error)) {  // Of a pipe the end may never come.
     return {};
   }
-  auto text = ReadFile(path, kFileBytesMax);
-  return text ? std::optional(*std::move(text)) : std::nullopt;
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), std::fclose);
+  if (file == nullptr) {
+    return {};
+  }
+  Checksum sum;
+  std::string text;
+  std::array<char, 65536> piece{};
+  for (std::size_t got = piece.size(); got == piece.size() && sum.facts().bytes <= bytes_max;) {
+    got = std::fread(piece.data(), 1, piece.size(), file.get());
+    sum.Add({piece.data(), got});
+    text.append(piece.data(), keeps ? got : 0);
+  }
+  return std::ferror(file.get()) != 0 ? std::nullopt : std::optional(Taken{sum.facts(), std::move(text)});
 }
 
-// The contents of every file that about.json names. Errors: one is missing, or is not what was written.
+bool IsStream(std::string_view name) { return name.ends_with(kStreamEnd); }
+
+// Whether it is not too much, by what about.json says: nothing is read that it does not say.
+std::expected<void, Trouble> CheckSizes(const std::string& directory, const About& about) {
+  std::uint64_t texts = 0;
+  std::uint64_t streams = 0;
+  for (const auto& [name, facts] : about.files) {
+    std::uint64_t& sum = IsStream(name) ? streams : texts;
+    sum += std::min(facts.bytes, kStreamsBytesMax + 1);  // There are few: it does not overflow.
+  }
+  if (texts > kTextsBytesMax) {
+    return TooLarge(directory, "its texts have", kTextsBytesMax);
+  }
+  if (streams > kStreamsBytesMax) {
+    return TooLarge(directory, "what was sent and received has", kStreamsBytesMax);
+  }
+  return {};
+}
+
+// The contents of every file that about.json names, other than streams.
+// Errors: one is missing, or is not what was written; they are too large.
 std::expected<Files, Trouble> ReadFiles(const std::string& directory, const About& about) {
+  NBDSPEC_RETURN_IF_ERROR(CheckSizes(directory, about));
   Files files;
   for (const auto& [name, facts] : about.files) {
-    auto text = ReadWhole(directory + "/" + name);
-    if (!text) {
+    auto taken = TakeFile(directory + "/" + name, facts.bytes, /*keeps=*/!IsStream(name));
+    if (!taken) {
       return Torn(directory, engine::Quoted(name) + " cannot be read");
     }
-    if (FactsOf(*text) != facts) {
+    if (taken->facts != facts) {
       return Torn(directory, engine::Quoted(name) + " is not what was written");
     }
-    files.emplace(name, std::move(*text));
+    files.emplace(name, std::move(taken->text));
   }
   return files;
 }
 
+// The last lines.
 std::vector<std::string> LinesIn(const std::string& text) {
-  std::vector<std::string> lines;
+  std::deque<std::string> lines;
   std::istringstream stream(text);
   for (std::string line; std::getline(stream, line);) {
     lines.push_back(std::move(line));
+    if (lines.size() > kTranscriptLinesMax) {
+      lines.pop_front();
+    }
   }
-  return lines;
+  return {std::make_move_iterator(lines.begin()), std::make_move_iterator(lines.end())};
+}
+
+// What was being written, and of a finding that was being replaced the older one; where that is all there is it gets
+// its place again.
+void RemoveHalves(const std::string& directory) {
+  std::error_code error;
+  std::vector<std::string> names;
+  for (std::filesystem::directory_iterator each(directory, error), end; !error && each != end; each.increment(error)) {
+    names.push_back(each->path().filename().string());
+  }
+  for (const std::string& name : names) {
+    const std::string path = directory + "/" + name;
+    const std::string newer = path.substr(0, path.size() - std::min(path.size(), kBefore.size()));
+    if (name.starts_with('.') && name.ends_with(kWriting)) {
+      std::filesystem::remove_all(path, error);
+    } else if (name.ends_with(kBefore) && std::filesystem::exists(newer, error)) {
+      std::filesystem::remove_all(path, error);
+    } else if (name.ends_with(kBefore)) {
+      std::filesystem::rename(path, newer, error);
+    }
+  }
 }
 
 }  // namespace
@@ -182,7 +270,30 @@ std::expected<FindingStore, Trouble> FindingStore::Open(std::string directory) {
     return std::unexpected(Trouble{"Cannot keep findings in " + engine::Quoted(directory, 200) + ": " + why +
                                    ". Name another directory with --findings."});
   }
-  return FindingStore(std::move(directory));
+  FindingStore store(std::move(directory));
+  store.TidyUp();
+  return store;
+}
+
+void FindingStore::TidyUp() {
+  constexpr int kTries = 100;
+  constexpr std::chrono::milliseconds kPause{10};
+  const int fd = ::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) {
+    return;
+  }
+  const auto close = [](const int* held) {
+    ::close(*held);
+    delete held;
+  };
+  lock_ = std::shared_ptr<const int>(new int(fd), close);
+  if (::flock(fd, LOCK_EX | LOCK_NB) == 0) {
+    RemoveHalves(directory_);
+  }
+  // Who tidies up is soon done.
+  for (int i = 0; i < kTries && ::flock(fd, LOCK_SH | LOCK_NB) != 0; ++i) {
+    std::this_thread::sleep_for(kPause);
+  }
 }
 
 std::expected<std::string, Trouble> FindingStore::Save(const Finding& finding) {
@@ -192,7 +303,8 @@ std::expected<std::string, Trouble> FindingStore::Save(const Finding& finding) {
     if (std::filesystem::exists(name, error)) {
       continue;
     }
-    const std::string written = directory_ + "/." + KeyOf(finding) + "." + std::to_string(::getpid()) + ".writing";
+    const std::string written =
+        directory_ + "/." + KeyOf(finding) + "." + std::to_string(::getpid()) + std::string(kWriting);
     if (!WriteFiles(finding, written, name)) {
       return CannotWriteAll(written);
     }
@@ -285,12 +397,12 @@ std::chrono::milliseconds TimeForOne(std::chrono::milliseconds limit, std::chron
 }
 
 std::expected<Finding, Trouble> ReadFinding(const std::string& directory) {
-  const auto text = ReadWhole(directory + "/" + kAbout);
+  const auto text = TakeFile(directory + "/" + kAbout, kAboutBytesMax, /*keeps=*/true);
   if (!text) {
     return std::unexpected(Trouble{"There is no finding in " + engine::Quoted(directory, 200) +
                                    ": its about.json cannot be read. Name the directory of one."});
   }
-  auto about = ParseAbout(*text);
+  auto about = ParseAbout(text->text);
   if (!about) {
     return Torn(directory, about.error().sentence);
   }
@@ -301,7 +413,7 @@ std::expected<Finding, Trouble> ReadFinding(const std::string& directory) {
     if ((name == kWhole || !finding.client_case.empty()) && !files.contains(name)) {
       continue;
     }
-    auto script = engine::ParseScript(files[name]);
+    auto script = ParseScriptToSend(files[name]);
     if (!script) {
       return Torn(directory, std::string(name) + ", " + script.error().sentence);
     }
@@ -309,10 +421,6 @@ std::expected<Finding, Trouble> ReadFinding(const std::string& directory) {
   }
   finding.transcript = LinesIn(files[kTranscript]);
   finding.server_stderr = files[kStderr];
-  for (std::size_t i = 0; i < finding.connections.size(); ++i) {
-    finding.connections[i].sent = BytesOf(files[Numbered("sent", i)]);
-    finding.connections[i].received = BytesOf(files[Numbered("received", i)]);
-  }
   return std::move(about->finding);
 }
 

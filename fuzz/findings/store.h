@@ -16,6 +16,7 @@
 
 #include <chrono>
 #include <expected>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
@@ -27,7 +28,8 @@ namespace nbdspec::fuzz {
 
 class FindingStore {
  public:
-  // Makes `directory`, when it is not there. Errors: it cannot be written to.
+  // Makes `directory`, when it is not there; else what runs left half written that were killed is removed, unless
+  // another run keeps findings there now. Errors: it cannot be written to.
   static std::expected<FindingStore, engine::Trouble> Open(std::string directory);
 
   // Writes a new finding; it is on the disk when this returns. Returns its directory.
@@ -43,7 +45,10 @@ class FindingStore {
  private:
   explicit FindingStore(std::string directory) : directory_(std::move(directory)) {}
 
+  void TidyUp();
+
   std::string directory_;
+  std::shared_ptr<const int> lock_;  // Of the directory, shared by all runs that keep findings there. Null for none.
 };
 
 // What one run keeps in a store, or in none. A finding that cannot be written is found all the same: the run goes on,
@@ -73,7 +78,8 @@ class FindingKeeper {
 std::chrono::milliseconds TimeForOne(std::chrono::milliseconds limit, std::chrono::milliseconds left,
                                      std::chrono::milliseconds most);
 
-// Reads a finding's directory. Errors: a sentence that names the file that is missing, torn or not understood.
+// Reads a finding's directory; of the streams only whether they are whole: connections have no bytes.
+// Errors: a sentence that names the file that is missing, torn, too large or not understood.
 std::expected<Finding, engine::Trouble> ReadFinding(const std::string& directory);
 
 // The directories in `directory` that hold a finding, whole or torn, sorted; those that were left by a crash while

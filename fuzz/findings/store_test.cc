@@ -59,6 +59,15 @@ FindingStore OpenStore(const std::string& directory) {
   return *store;
 }
 
+// What is read of it: of streams only where they begin.
+Finding AsRead(Finding finding) {
+  for (FindingStream& stream : finding.connections) {
+    stream.sent.clear();
+    stream.received.clear();
+  }
+  return finding;
+}
+
 void Overwrite(const std::string& file, std::string_view text) { std::ofstream(file, std::ios::trunc) << text; }
 
 TEST(FindingStore, WhatIsSavedIsReadAgain) {
@@ -69,7 +78,7 @@ TEST(FindingStore, WhatIsSavedIsReadAgain) {
   const auto read = ReadFinding(*saved);
   ASSERT_TRUE(read) << read.error().sentence;
   finding.saw = "byte 0, and \xef\xbf\xbd\n";  // JSON holds valid UTF-8 only.
-  EXPECT_EQ(*read, finding);
+  EXPECT_EQ(*read, AsRead(finding));
 }
 
 TEST(FindingStore, WhatWasSentBeforeIsKeptToo) {
@@ -79,10 +88,10 @@ TEST(FindingStore, WhatWasSentBeforeIsKeptToo) {
   finding.whole = finding.script;
   finding.whole->steps.emplace_back(engine::WaitStep{});
   const std::string saved = *store.Save(finding);
-  EXPECT_EQ(*ReadFinding(saved), finding);
+  EXPECT_EQ(*ReadFinding(saved), AsRead(finding));
   finding.whole.reset();
   ASSERT_TRUE(store.Replace(saved, finding));
-  EXPECT_EQ(*ReadFinding(saved), finding);
+  EXPECT_EQ(*ReadFinding(saved), AsRead(finding));
   EXPECT_FALSE(fs::exists(saved + "/whole.txt"));
 }
 
@@ -204,6 +213,28 @@ TEST(FindingStore, WhatWasBeingReplacedStillCountsWhenTheNewOneIsNotThere) {
   EXPECT_TRUE(ReadFinding(saved + ".before"));
 }
 
+TEST(FindingStore, WhatAKilledRunLeftHalfIsRemovedByTheNext) {
+  const std::string directory = FreshDirectory();
+  const std::string replaced = *OpenStore(directory).Save(Example());
+  const std::string between = *OpenStore(directory).Save(Example());
+  const std::string half = directory + "/.crash.x.12345.writing";
+  const auto leave = [&] {
+    fs::create_directory(half);
+    Overwrite(half + "/script.txt", "size 4");
+    fs::copy(replaced, replaced + ".before");
+  };
+  leave();
+  fs::rename(between, between + ".before");
+  const FindingStore next = OpenStore(directory);
+  EXPECT_FALSE(fs::exists(half));
+  EXPECT_FALSE(fs::exists(replaced + ".before"));
+  EXPECT_EQ(ListFindings(directory), (std::vector<std::string>{replaced, between}));
+  leave();  // Now it may be that other run, which goes on.
+  const FindingStore beside = OpenStore(directory);
+  EXPECT_TRUE(fs::exists(half + "/script.txt"));
+  EXPECT_TRUE(fs::exists(replaced + ".before"));
+}
+
 TEST(FindingStore, ATornFileIsTold) {
   for (const char* name : {"script.txt", "transcript.txt", "sent.bin", "received-2.bin", "stderr.txt"}) {
     const std::string saved = *OpenStore(FreshDirectory()).Save(Example());
@@ -306,10 +337,55 @@ TEST(About, TakesAsManyFilesAsConnectionsNeedAndNoMore) {
 
 TEST(About, HasALengthAndADepthThatAreSurvived) {
   const std::string about = Print(About{});
-  EXPECT_TRUE(ParseAbout(about + std::string((std::size_t{16} << 20) - about.size(), ' ')));
-  EXPECT_FALSE(ParseAbout(about + std::string((std::size_t{16} << 20) - about.size() + 1, ' ')));
+  EXPECT_TRUE(ParseAbout(about + std::string(kAboutBytesMax - about.size(), ' ')));
+  const auto longer = ParseAbout(about + std::string(kAboutBytesMax - about.size() + 1, ' '));
+  ASSERT_FALSE(longer);
+  EXPECT_EQ(longer.error().sentence, "about.json has more than 4194304 bytes");
   EXPECT_FALSE(ParseAbout(std::string(1 << 20, '[')));
   EXPECT_FALSE(ParseAbout(std::string(1 << 20, '[') + std::string(1 << 20, ']')));
+}
+
+// Each key was once looked for among all that came before it.
+TEST(About, HasAnyNumberOfKeys) {
+  std::string about = Print(About{});
+  about.resize(about.rfind('}'));
+  for (int i = 0; i < 250'000; ++i) {
+    about += ",\"" + std::to_string(i) + "\":1";
+  }
+  EXPECT_TRUE(ParseAbout(about + "}"));
+}
+
+// What was sent may be long, and nobody needs it to replay; the rest is read into memory.
+TEST(FindingStore, NoMoreIsReadThanAFindingHas) {
+  struct Long {
+    const char* file;
+    std::uint64_t bytes;
+    const char* says;
+  };
+  for (const auto& [file, bytes, says] :
+       {Long{"transcript.txt", std::uint64_t{900} << 20, "its texts have more than 67108864 bytes"},
+        Long{"received.bin", std::uint64_t{1} << 40, "what was sent and received has more than 2147483648 bytes"},
+        Long{"sent-2.bin", ~std::uint64_t{0}, "what was sent and received has more than 2147483648 bytes"}}) {
+    const std::string saved = *OpenStore(FreshDirectory()).Save(Example());
+    std::error_code error;
+    fs::resize_file(saved + "/" + file, bytes, error);  // A hole, where the file system can.
+    std::ifstream stream(saved + "/about.json");
+    auto about = ParseAbout(std::string{std::istreambuf_iterator<char>(stream), {}});
+    ASSERT_TRUE(about);
+    about->files[file].bytes = bytes;
+    Overwrite(saved + "/about.json", Print(*about));
+    const auto read = ReadFinding(saved);
+    ASSERT_FALSE(read) << file;
+    EXPECT_NE(read.error().sentence.find(says), std::string::npos) << read.error().sentence;
+  }
+}
+
+TEST(FindingStore, AFileThatHasGrownIsNotReadToItsEnd) {
+  const std::string saved = *OpenStore(FreshDirectory()).Save(Example());
+  fs::resize_file(saved + "/sent.bin", std::uint64_t{1} << 40);
+  const auto read = ReadFinding(saved);
+  ASSERT_FALSE(read);
+  EXPECT_NE(read.error().sentence.find("\"sent.bin\" is not what was written"), std::string::npos);
 }
 
 TEST(FindingStore, ADirectoryThatCannotBeWrittenIsRefused) {

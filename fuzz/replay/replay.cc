@@ -9,6 +9,7 @@
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 #include "fuzz/findings/read_file.h"
+#include "fuzz/findings/script_file.h"
 #include "fuzz/findings/store.h"
 #include "fuzz/live/run/reproduce.h"
 
@@ -90,7 +91,7 @@ std::expected<ReplaySubject, Trouble> ReadSubject(const std::string& path, bool 
   if (!text.starts_with(engine::kScriptHeader)) {
     return TargetInput{.path = path, .target = is_of_target ? folder : ""};
   }
-  auto script = engine::ParseScript(text);
+  auto script = for_server || !is_of_target ? ParseScriptToSend(text) : engine::ParseScript(text);
   if (!script && !is_of_target) {
     return CannotUse(path, "is no script: " + script.error().sentence);
   }
