@@ -282,20 +282,8 @@ TEST(Command, UnderNohupAHangupDoesNotEndTheRun) {
   EXPECT_TRUE(std::filesystem::exists(told)) << "it had ended before";
 }
 
-// nbdspec is killed while servers run; within a bounded wait nothing of them is left.
-void KilledRunLeavesNothing(const std::string& signal) {
-  std::string directory = "/tmp/nbdspec-test-XXXXXX";  // Short: of a long TMPDIR no socket can be made.
-  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
-  ::setenv("TMPDIR", directory.c_str(), 1);
-  const std::string started = FileFor("started-" + signal);
-  // Killed while it forks the guardian of a server, it could leave an empty directory: wait for all four.
-  const Result result =
-      Nbdspec("check -j 4 --spawn \"sh -c 'mkdir -p " + started + "; touch " + started +
-              "/\\$\\$; exec nbdkit -f -U {socket} file {image}'\" & pid=$!; for i in $(seq 600); do [ \"$(ls " +
-              started + " 2>&1 | wc -l)\" = 4 ] && break; sleep 0.1; done; kill -" + signal + " $pid; wait $pid");
-  ::unsetenv("TMPDIR");
-  EXPECT_TRUE(std::filesystem::exists(started)) << result.output;
-  EXPECT_EQ(result.exit, signal == "KILL" ? 128 + SIGKILL : 128 + SIGINT) << result.output;
+// The processes and files in `directory` that do not go within a bounded wait.
+std::string LeftIn(const std::string& directory) {
   std::string left = "?";
   for (int i = 0; i < 600 && !left.empty(); ++i) {
     left = ProcessesWith(directory);
@@ -306,13 +294,68 @@ void KilledRunLeavesNothing(const std::string& signal) {
       std::this_thread::sleep_for(std::chrono::milliseconds(100));
     }
   }
-  EXPECT_EQ(left, "") << "after SIG" << signal;
+  return left;
+}
+
+// nbdspec is killed while servers run; within a bounded wait nothing of them is left.
+void KilledRunLeavesNothing(const std::string& signal) {
+  std::string directory = "/tmp/nbdspec-test-XXXXXX";  // Short: of a long TMPDIR no socket can be made.
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  ::setenv("TMPDIR", directory.c_str(), 1);
+  const std::string started = FileFor("started-" + signal);
+  // All four servers are there.
+  const Result result =
+      Nbdspec("check -j 4 --spawn \"sh -c 'mkdir -p " + started + "; touch " + started +
+              "/\\$\\$; exec nbdkit -f -U {socket} file {image}'\" & pid=$!; for i in $(seq 600); do [ \"$(ls " +
+              started + " 2>&1 | wc -l)\" = 4 ] && break; sleep 0.1; done; kill -" + signal + " $pid; wait $pid");
+  ::unsetenv("TMPDIR");
+  EXPECT_TRUE(std::filesystem::exists(started)) << result.output;
+  EXPECT_EQ(result.exit, signal == "KILL" ? 128 + SIGKILL : 128 + SIGINT) << result.output;
+  EXPECT_EQ(LeftIn(directory), "") << "after SIG" << signal;
   std::filesystem::remove_all(directory);
 }
 
 TEST(Command, LeavesNoProcessAndNoFileWhenKilled) { KilledRunLeavesNothing("KILL"); }
 
 TEST(Command, LeavesNoProcessAndNoFileWhenInterrupted) { KilledRunLeavesNothing("INT"); }
+
+// Servers come and go: some of these moments are between the making of a directory and the start of who removes it.
+TEST(Command, LeavesNothingWhenKilledAtAnyMoment) {
+  std::string directory = "/tmp/nbdspec-test-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  Shell("for i in $(seq 30); do TMPDIR=" + directory + " command/nbdspec check nbdkit baseline -j 4 >" + directory +
+        ".log 2>&1 & pid=$!; sleep 0.0$((i * 3 + 5)); "
+        "kill -KILL $pid; wait $pid; done 2>&1");
+  EXPECT_EQ(LeftIn(directory), "");
+  std::filesystem::remove_all(directory);
+  std::filesystem::remove(directory + ".log");
+}
+
+// It waited without end, and guardians and directories stayed.
+TEST(Command, TooFewDescriptorsAreASentence) {
+  std::string directory = "/tmp/nbdspec-test-XXXXXX";
+  ASSERT_NE(::mkdtemp(directory.data()), nullptr);
+  for (const int limit : {16, 24, 64}) {
+    const Result result = Shell("ulimit -n " + std::to_string(limit) + "; TMPDIR=" + directory +
+                                " command/nbdspec check nbdkit -j 16 2>&1");
+    EXPECT_EQ(result.exit, 5) << limit << ": " << result.output;
+    EXPECT_TRUE(result.Says("raise the limit, as with ulimit -n 256")) << limit << ": " << result.output;
+  }
+  // Of 64 workers only those that there is room for.
+  const Result few = Shell("ulimit -n 200; TMPDIR=" + directory + " command/nbdspec check nbdkit handshake -j 64 2>&1");
+  EXPECT_EQ(few.exit, 0) << few.output;
+  // The soft limit is nbdspec's to raise.
+  const Result raised = Shell("ulimit -S -n 24; TMPDIR=" + directory + " command/nbdspec check nbdkit handshake 2>&1");
+  EXPECT_EQ(raised.exit, 0) << raised.output;
+  EXPECT_EQ(LeftIn(directory), "");
+  std::filesystem::remove_all(directory);
+}
+
+TEST(Command, TooLittleMemoryIsASentence) {
+  const Result result = Shell("ulimit -v 150000; command/nbdspec check -j 64 2>&1");
+  EXPECT_EQ(result.exit, 5) << result.output;
+  EXPECT_TRUE(result.Says("there is not enough memory")) << result.output;
+}
 
 TEST(Command, NoColorWhereOutputIsNoTerminal) {
   EXPECT_EQ(Nbdspec("check reference handshake -v").output.find('\x1b'), std::string::npos);

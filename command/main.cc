@@ -6,9 +6,12 @@
 
 #include <cstdio>
 #include <cstdlib>
+#include <new>
+#include <string_view>
 
 #include "command/command_line.h"
 #include "command/output.h"
+#include "conformance/peer/process/room.h"
 #include "reports/model/run.h"
 
 namespace nbdspec::command {
@@ -24,6 +27,14 @@ void OpenClosedStreams() {
   }
 }
 
+// Whatever it was for: a sentence, and the exit code that is documented. Servers end when nbdspec does.
+void EndForLackOfMemory() {
+  constexpr std::string_view kSentence =
+      "nbdspec: there is not enough memory: free some, or ask for less at once (-j, --in-flight, --connections)\n";
+  (void)!::write(STDERR_FILENO, kSentence.data(), kSentence.size());
+  ::_exit(reports::ExitCode::kOurError);
+}
+
 // `bazel run` starts its program elsewhere: names of files are meant where the user stands.
 bool GoWhereTheUserStands() {
   const char* const directory = std::getenv("BUILD_WORKING_DIRECTORY");
@@ -36,7 +47,9 @@ bool GoWhereTheUserStands() {
 
 int main(int argc, char** argv) {
   using namespace nbdspec::command;
+  std::set_new_handler(EndForLackOfMemory);
   OpenClosedStreams();
+  nbdspec::conformance::RaiseDescriptorLimit();
   if (!GoWhereTheUserStands()) {
     std::perror("nbdspec: cannot go to $BUILD_WORKING_DIRECTORY");
     return nbdspec::reports::ExitCode::kOurError;

@@ -22,6 +22,7 @@
 #include "command/report_files.h"
 #include "command/servers.h"
 #include "conformance/peer/process/process.h"
+#include "conformance/peer/process/room.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 #include "fuzz/findings/read_file.h"
@@ -131,11 +132,11 @@ class MatrixRunner {
     }
     const int processors = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
     const int thread_count = options_.targets_at_once > 0 ? options_.targets_at_once : processors;
-    std::vector<std::jthread> threads;
-    for (int i = 0; i < thread_count && i < std::ssize(lines_); ++i) {
-      threads.emplace_back([this] { Work(); });
+    {
+      const auto threads =
+          conformance::StartThreads(std::min(thread_count, static_cast<int>(lines_.size())) - 1, [this] { Work(); });
+      Work();
     }
-    threads.clear();
     ShowProgress("");
     const auto written = Write(/*is_finished=*/true);
     NBDSPEC_RETURN_IF_ERROR(PrintReport(matrix_, options_));

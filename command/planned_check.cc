@@ -11,6 +11,7 @@
 #include "command/selection.h"
 #include "command/servers.h"
 #include "conformance/peer/process/process.h"
+#include "conformance/peer/process/room.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 
@@ -81,6 +82,24 @@ std::vector<reports::Outcome> ExcludedOutcomes(const Options& options) {
   return outcomes;
 }
 
+// Each worker has servers, as many as there are ways to set one up, and a check may hold many connections. Where there
+// are too few descriptors, what cannot be opened would look like the server's fault.
+constexpr int kDescriptorsOfAll = 16;
+constexpr int kDescriptorsOfWorker = 48;
+
+// How many of `wanted` workers there is room for. Errors: for none.
+std::expected<int, Refusal> WorkersThereIsRoomFor(int wanted) {
+  const int free = conformance::FreeDescriptors();
+  const int workers = std::min(wanted, (free - kDescriptorsOfAll) / kDescriptorsOfWorker);
+  if (workers < 1) {
+    return Refuse(fmt::format("nbdspec may open {} more files, and a run of checks takes {}: raise the limit, as with "
+                              "ulimit -n 256",
+                              free, kDescriptorsOfAll + kDescriptorsOfWorker),
+                  reports::ExitCode::kOurError);
+  }
+  return workers;
+}
+
 }  // namespace
 
 reports::Run PlannedCheck::Begun() const {
@@ -111,6 +130,8 @@ std::expected<PlannedCheck, Refusal> PlanCheck(Options options) {
   NBDSPEC_ASSIGN_OR_RETURN(target, TakeTarget(options));
   NBDSPEC_RETURN_IF_ERROR(SelectWhatFailed(options, *target, is_named));
   NBDSPEC_ASSIGN_OR_RETURN(checks, SelectChecks(options.words));
+  NBDSPEC_ASSIGN_OR_RETURN(worker_count, WorkersThereIsRoomFor(options.worker_count));
+  options.worker_count = worker_count;
   PlannedCheck planned = {.target = std::move(target),
                           .checks = std::move(checks),
                           .excluded = ExcludedOutcomes(options),

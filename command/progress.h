@@ -42,4 +42,22 @@ class Progress {
   std::deque<Clock::time_point> last_;  // When each of the last parts was done.
 };
 
+// When a report of all that is known is to be written: it takes longer each time, so the more seldom, the longer it
+// took.
+class ReportPace {
+ public:
+  using Clock = std::chrono::steady_clock;
+
+  explicit ReportPace(Clock::time_point start) : start_(start) {}
+
+  // Whether all reports so far have taken no more than a tenth of the time since the start.
+  [[nodiscard]] bool IsTime(Clock::time_point now) const { return (now - start_) >= kShare * spent_; }
+  void Took(Clock::duration time) { spent_ += time; }
+
+ private:
+  static constexpr int kShare = 10;
+  Clock::time_point start_;
+  Clock::duration spent_{0};
+};
+
 }  // namespace nbdspec::command

@@ -45,5 +45,25 @@ TEST(Progress, FollowsThePaceOfTheLastParts) {
   EXPECT_EQ(line, "[900/1000] 100 s left, slow");
 }
 
+// A hundred parts, each a second long, and a report that takes a tenth of a second for each of them.
+TEST(ReportPace, ReportsThatGrowTakeATenthOfTheTime) {
+  ReportPace pace(kStart);
+  auto now = kStart;
+  milliseconds spent{0};
+  int count = 0;
+  for (int part = 1; part <= 100; ++part) {
+    now += seconds(1);
+    if (pace.IsTime(now)) {
+      const milliseconds cost = part * milliseconds(100);
+      pace.Took(cost);
+      now += cost;
+      spent += cost;
+      ++count;
+    }
+  }
+  EXPECT_GE(count, 3);
+  EXPECT_LE(spent, (now - kStart) / 5);  // The last one may have come just before it was too much.
+}
+
 }  // namespace
 }  // namespace nbdspec::command

@@ -173,8 +173,11 @@ void LiveReports::Add(const reports::Outcome& outcome) {
     *before = outcome;
   }
   using enum reports::Verdict;
-  if (outcome.verdict != kPass && outcome.verdict != kNotApplicable && outcome.verdict != kSkip) {
+  const bool has_news = outcome.verdict != kPass && outcome.verdict != kNotApplicable && outcome.verdict != kSkip;
+  const auto now = ReportPace::Clock::now();
+  if (has_news && pace_.IsTime(now)) {
     (void)WriteReports(so_far_, options_, /*is_finished=*/false);
+    pace_.Took(ReportPace::Clock::now() - now);
   }
 }
 

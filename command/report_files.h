@@ -13,6 +13,7 @@
 
 #include "command/command_table.h"
 #include "command/output.h"
+#include "command/progress.h"
 #include "reports/model/matrix.h"
 #include "reports/model/run.h"
 #include "reports/render/render.h"
@@ -57,11 +58,13 @@ std::expected<void, Refusal> PrintText(const std::string& text, std::FILE* strea
 // The run in the JSON report at `file`; "-" is standard input.
 std::expected<reports::Run, Refusal> ReadReport(const std::string& file);
 
-// The reports of a run that goes on: what was found so far is in the files, however it ends.
+// The reports of a run that goes on: what was found is in the files soon, and at once in those of --ndjson, however it
+// ends.
 class LiveReports {
  public:
   // `so_far` is the run before its first outcome.
-  LiveReports(const Options& options, reports::Run so_far) : options_(options), so_far_(std::move(so_far)) {}
+  LiveReports(const Options& options, reports::Run so_far)
+      : options_(options), so_far_(std::move(so_far)), pace_(ReportPace::Clock::now()) {}
   ~LiveReports();
   LiveReports(const LiveReports&) = delete;
   LiveReports& operator=(const LiveReports&) = delete;
@@ -78,6 +81,7 @@ class LiveReports {
 
   const Options& options_;
   reports::Run so_far_;
+  ReportPace pace_;
   // Of --ndjson: a line for each outcome as soon as it is known or has changed, at the end one for the rest of the run.
   std::FILE* lines_ = nullptr;
   std::string lines_trouble_;  // Why one was not written.

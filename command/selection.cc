@@ -9,6 +9,7 @@
 #include <iterator>
 #include <numeric>
 
+#include "conformance/peer/target.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 
@@ -38,6 +39,10 @@ std::vector<std::string_view> IdsOfChecks() {
 }
 
 engine::Trouble MatchesNothing(std::string_view word, std::span<const std::string_view> ids) {
+  if (word.contains("://") || conformance::IsServerName(word)) {
+    return {
+        fmt::format("{} is a target: name it first, before the words that select checks", engine::Quoted(word, 200))};
+  }
   return {
       fmt::format("no check and no known target is called {}{} `nbdspec list` shows every check, "
                   "`nbdspec check --help` the targets.",
