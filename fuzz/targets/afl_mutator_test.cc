@@ -71,13 +71,28 @@ TEST(AflMutator, MakesScriptsWithinTheLimitsOfOneInputOrTwo) {
   EXPECT_EQ(longest, kBytesMax);
 }
 
-TEST(AflMutator, KeepsToTheSizeThatAflAsksFor) {
+TEST(AflMutator, CrossesScripts) {
+  kind = ScriptKind(kLimits);
+  AflMutator mutator(1);
+  const engine::Bytes input(kBytesMax, 0x22);
+  const engine::Bytes other(kBytesMax, 0x11);
+  int crossed = 0;
+  for (int run = 0; run < 100; ++run) {
+    const engine::Bytes made = mutator.Fuzz(input, &other);
+    crossed += std::ranges::search(made, engine::Bytes(engine::kScriptRecordBytes, 0x11)).empty() ? 0 : 1;
+  }
+  EXPECT_GT(crossed, 20);
+  EXPECT_LT(crossed, 80);
+}
+
+TEST(AflMutator, KeepsToTheSizeThatAflAsksForAndTheTargets) {
   for (const InputKind& each : {ScriptKind(kLimits), InputKind{.bytes_max = 100}}) {
     kind = each;
     AflMutator mutator(2);
     const engine::Bytes longer(300, 0x22);
     for (int run = 0; run < 200; ++run) {
       EXPECT_LE(mutator.Fuzz(longer, &longer, 40).size(), 40U);
+      EXPECT_LE(mutator.Fuzz(longer, &longer).size(), kind.bytes_max);
     }
   }
 }

@@ -12,5 +12,5 @@ done
 # The machines that run them have the C and C++ libraries, and no others.
 mkdir -p "$OUT/lib"
 ldd "$OUT"/*_fuzz | sed -n 's|.* => \(/[^ ]*\) .*|\1|p' | sort -u |
-  grep -vE '/(ld-linux[^/]*|lib(c|m|dl|rt|pthread|gcc_s|stdc\+\+))\.so' |
+  grep -vE '/(ld-linux[^/]*|lib(c|m|dl|rt|pthread|resolv|gcc_s|stdc\+\+))\.so' |
   xargs --no-run-if-empty cp --dereference --target-directory="$OUT/lib"

@@ -35,9 +35,10 @@ $(WORK)/rows/%.o: $(WORK)/rows/%.cc
 $(WORK)/libnbdspec.a: $(objects)
 	rm -f $@ && ar rcs $@ $^
 
+# Old tags: libraries in lib find theirs there, too.
 $(OUT)/c_api_fuzz: $(WORK)/$(failing_new:.cc=.o)
 $(OUT)/%_fuzz: $(WORK)/rows/%.o $(WORK)/fuzz/targets/entry.o $(WORK)/fuzz/targets/asan_options.o $(WORK)/libnbdspec.a
 	$(CXX) $(CXXFLAGS) -o $@ $(filter %.o,$^) $(WORK)/libnbdspec.a $(LIB_FUZZING_ENGINE) \
-	  -Wl,--as-needed -Wl,-rpath,'$$ORIGIN/lib' -lssl -lcrypto -lnbd -lpthread
+	  -Wl,--as-needed -Wl,--disable-new-dtags -Wl,-rpath,'$$ORIGIN/lib' -lssl -lcrypto -lnbd -lpthread
 
 -include $(shell find $(WORK) -name '*.d' 2>/dev/null)
