@@ -290,6 +290,19 @@ TEST(Runner, AServerThatNeverStartsAgainEndsTheRun) {
   EXPECT_EQ(run.trouble, "The server could not be started when it was needed. no room");
 }
 
+TEST(Runner, NoServerStartsAfterTheDeadline) {
+  const auto starts = std::make_shared<int>(0);
+  Target target = FailingToStart([starts](int /*number*/) {
+    ++*starts;
+    return false;
+  });
+  std::vector<Check> checks(20, Check{.id = kMust, .claim = "", .run = AlwaysBroken});
+  checks[0].run = BrokenTooLate;
+  const reports::Run run = RunChecks(target, checks, {.deadline = kLongTime});
+  EXPECT_EQ(VerdictsOf(run).at(Verdict::kInconclusive), 20);
+  EXPECT_EQ(*starts, 1);
+}
+
 TEST(Runner, ASentenceEndsOnce) {
   EXPECT_EQ(WithFullStop("Is it there?"), "Is it there?");
   EXPECT_EQ(WithFullStop("It is."), "It is.");

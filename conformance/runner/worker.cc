@@ -161,7 +161,10 @@ std::expected<Profile, ProbeError> Worker::ProbeFresh(Peer& peer, Setup setup) {
 }
 
 PeerOrTrouble Worker::StartPeer(Setup setup) {
-  const Knowledge::TurnToStart turn(knowledge_, [this] { return Cancelled() || Transport::Clock::now() >= deadline_; });
+  if (IsLate()) {
+    return std::unexpected(engine::Trouble{"the run's deadline passed"});
+  }
+  const Knowledge::TurnToStart turn(knowledge_, [this] { return Cancelled() || IsLate(); });
   return target_.Start(setup,
                        std::min(deadline_, std::max(LimitsNow().deadline, Transport::Clock::now() + kStartTimeout)));
 }
@@ -212,8 +215,7 @@ Worker::Server& Worker::ServerFor(Setup setup) {
     server = StartServer(possible);
     one_server_ = server.peer != nullptr;
   }
-  while (!server.profile && server.start_count < kStartsMax && target_.IsOurs() && !Cancelled() &&
-         Transport::Clock::now() < deadline_) {
+  while (!server.profile && server.start_count < kStartsMax && target_.IsOurs() && !Cancelled() && !IsLate()) {
     const int start_count = server.start_count;
     server.peer.reset();  // First: there may be room for only one.
     server = StartServer(possible);
@@ -224,8 +226,9 @@ Worker::Server& Worker::ServerFor(Setup setup) {
 
 void Worker::Restart(Server& server, Setup setup) {
   server.ran.clear();
-  const Knowledge::TurnToStart turn(knowledge_, [this] { return Cancelled() || Transport::Clock::now() >= deadline_; });
-  if (target_.IsOurs() && server.peer != nullptr && !server.peer->Restart()) {
+  const Knowledge::TurnToStart turn(knowledge_, [this] { return Cancelled() || IsLate(); });
+  const bool is_ours = target_.IsOurs() && server.peer != nullptr;
+  if (is_ours && (IsLate() || !server.peer->Restart())) {
     servers_.erase(Possible(setup));  // ServerFor starts another one.
   }
 }
@@ -347,7 +350,7 @@ void Worker::AddAftermath(Trial& trial, Server& server, Setup setup) {
       after = ProbeNow(*server.peer);  // One that fails may be chance.
       NoteDeath(trial, server.peer->Ended());
     }
-    if (!after && !trial.died && server.profile && Transport::Clock::now() < deadline_) {
+    if (!after && !trial.died && server.profile && !IsLate()) {
       trial.fell_silent = true;
       trial.evidence.saw += (trial.evidence.saw.empty() ? "" : "; ") +
                             ("afterwards the server no longer answers: " + after.error().sentence);
@@ -470,7 +473,7 @@ std::pair<Verdict, std::string> Worker::SkipUnfit(const Check& check, const Serv
 }
 
 std::optional<std::pair<Verdict, std::string>> Worker::WhyNot(const Check& check, const Server& server) const {
-  if (Transport::Clock::now() >= deadline_) {
+  if (IsLate()) {
     return std::pair(Verdict::kInconclusive, std::string("the run's deadline passed before this check"));
   }
   if (!gone_.empty()) {
@@ -506,7 +509,7 @@ std::optional<std::pair<Verdict, std::string>> Worker::WhyNot(const Check& check
 std::optional<reports::Outcome> Worker::RunIfStarted(const Check& check) {
   const bool is_started = ServerFor(check.setup).peer != nullptr;
   const bool could_be = knowledge_.ProfileOf(Possible(check.setup)).has_value();
-  if (!is_started && could_be && Transport::Clock::now() < deadline_ && !Cancelled()) {
+  if (!is_started && could_be && !IsLate() && !Cancelled()) {
     servers_.clear();  // There is room for another worker's, and the next start is the first again.
     return {};
   }
@@ -541,7 +544,7 @@ std::optional<std::string> Worker::Close() {
     if (!after && !ended) {
       after = ProbeNow(*server.peer);  // One that fails may be chance.
     }
-    if (Transport::Clock::now() >= deadline_) {
+    if (IsLate()) {
       return {};
     }
     if (!after || ended) {

@@ -181,6 +181,8 @@ class Worker {
   [[nodiscard]] bool MayWrite() const { return target_.IsOurs() || options_.allow_write; }
   [[nodiscard]] Setup Possible(Setup setup) const { return target_.CanSetUp(setup) ? setup : Setup::kWritable; }
   [[nodiscard]] bool Cancelled() const { return options_.cancelled != nullptr && options_.cancelled->load(); }
+  // The run's time is over.
+  [[nodiscard]] bool IsLate() const { return Transport::Clock::now() >= deadline_; }
   // For a check that takes so many starts of its server.
   [[nodiscard]] Session::Limits LimitsNow(int starts = 1) const;
 
