@@ -53,9 +53,9 @@ std::string TextOf(const fuzz::Finding& finding, const std::string& directory) {
   const bool is_new = finding.known.empty();
   std::string text =
       fmt::format("{}  {}{}\n", is_new ? "FOUND" : "known", KeyOf(finding), is_new ? "" : "  (" + finding.known + ")");
-  text += fmt::format("  expected  {}\n  saw       {}\n", finding.expected, finding.saw);
+  text += fmt::format("  expected  {}\n  saw       {}\n", Plain(finding.expected), Plain(finding.saw));
   for (const std::string& line : finding.timeline) {
-    text += fmt::format("            {}\n", line);
+    text += fmt::format("            {}\n", Plain(line));
   }
   text += finding.server_ended.empty() ? "" : fmt::format("  server    {}\n", finding.server_ended);
   const std::size_t count = finding.script.steps.size();
@@ -153,7 +153,7 @@ std::string TextOf(const fuzz::DiffReport& report, const Options& options) {
   std::string text;
   for (const fuzz::Difference& each : report.differences) {
     text += fmt::format("{}  script {}: {}\n  A  {}\n  B  {}\n", Name(each.kind), each.script_number, each.step,
-                        each.first, each.second);
+                        Plain(each.first), Plain(each.second));
   }
   text += WarningsText(report.warnings[0], "A ") + WarningsText(report.warnings[1], "B ");
   text += fmt::format("A is {}, B is {}\n", options.words[0], options.words[1]);

@@ -148,7 +148,7 @@ std::string WarningsText(const fuzz::Warnings& warnings, const std::string& whos
   for (const auto& [requirement, warning] : warnings) {
     text += fmt::format("warn  {}{}, {} time{}, first in script {}: {}\n  expected  {}\n  saw       {}\n", whose,
                         requirement, warning.count, warning.count == 1 ? "" : "s", warning.script_number, warning.step,
-                        warning.expected, warning.saw);
+                        Plain(warning.expected), Plain(warning.saw));
   }
   return text;
 }
