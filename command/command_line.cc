@@ -11,6 +11,7 @@
 #include <cstdio>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -22,6 +23,8 @@
 namespace nbdspec::command {
 
 namespace {
+
+constexpr std::uint64_t kShardsMax = 1 << 20;
 
 // An empty word is most often a variable that is not set. Returns what is wrong, as CLI11 wants it.
 std::string RefuseEmpty(const std::string& text) { return text.empty() ? "it is empty" : ""; }
@@ -65,6 +68,31 @@ void AddOption(CLI::App& app, const OptionRow& row, std::vector<std::string>& va
       ->option_text(fmt::format("{} ...", row.value))
       ->allow_extra_args(false)  // The next word is no value of it; it may be given again.
       ->check(RefuseEmpty);
+}
+
+// "2/4": the second of four. Nothing for what is no part of a whole.
+std::optional<engine::Shard> ShardFrom(const std::string& text) {
+  std::uint64_t place = 0;
+  engine::Shard shard;
+  const char* const end = text.data() + text.size();
+  const auto [slash, place_error] = std::from_chars(text.data(), end, place);
+  if (place_error != std::errc() || slash == end || *slash != '/') {
+    return {};
+  }
+  const auto [stop, count_error] = std::from_chars(slash + 1, end, shard.count);
+  shard.index = place - 1;
+  const bool is_part = count_error == std::errc() && stop == end && place > 0 && place <= shard.count;
+  return is_part && shard.count <= kShardsMax ? std::optional(shard) : std::nullopt;
+}
+
+void AddOption(CLI::App& app, const OptionRow& row, engine::Shard& value) {
+  const auto refuse = [](const std::string& text) -> std::string {
+    return ShardFrom(text) ? "" : fmt::format("{} is not I/N with I in [1, N] and N in [1, {}]", text, kShardsMax);
+  };
+  app.add_option_function<std::string>(
+         row.name, [&value](const std::string& text) { value = *ShardFrom(text); }, row.summary)
+      ->option_text(row.value)
+      ->check(refuse);
 }
 
 // The first line names the words as the table of commands does; CLI11 would call them "words(0x)".

@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "command/output.h"
+#include "engine/base/shard.h"
 #include "reports/model/matrix.h"
 
 namespace nbdspec::command {
@@ -55,8 +56,9 @@ struct Options {
   double deadline_s = 0;
   double time_s = 0;               // 0: no limit; when script_count is 0 too, a minute.
   std::uint64_t script_count = 0;  // 0: as many as the time allows.
-  int targets_at_once = 0;         // 0: as many as there are processors.
-  int worker_count = 8;            // Checks mostly wait, so this does not depend on the processors there are.
+  engine::Shard shard = {};
+  int targets_at_once = 0;  // 0: as many as there are processors.
+  int worker_count = 8;     // Checks mostly wait, so this does not depend on the processors there are.
   int steps = 64;
   int align = 1;  // Of what clients are given: bytes.
   int in_flight = 16;
@@ -126,7 +128,7 @@ struct OptionRow {
   std::string_view commands;  // Their names, between blanks.
   const char* summary;
   std::variant<bool Options::*, int Options::*, double Options::*, std::uint64_t Options::*, std::string Options::*,
-               std::vector<std::string> Options::*>
+               std::vector<std::string> Options::*, engine::Shard Options::*>
       member;                // Of double: seconds.
   const char* value = "";    // How help shows the value of a string.
   double least = 0;          // Of int and double.

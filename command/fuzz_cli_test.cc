@@ -57,6 +57,15 @@ TEST(Fuzz, OfACorrectServerFindsNothing) {
   EXPECT_TRUE(server.Kept().empty());
 }
 
+TEST(Fuzz, AShardSaysWhichItIsAndTakesItsPart) {
+  const FaultyServer server("shard", "none");
+  const std::string file = FileFor("shard.json");
+  const Result result = server.Fuzz("--scripts 64 --shard 2/4 --json " + file);
+  EXPECT_EQ(result.exit, 0) << result.output;
+  EXPECT_TRUE(result.Says("seed 1, shard 2/4: 16 scripts, ")) << result.output;
+  EXPECT_EQ(nlohmann::json::parse(Contents(file), nullptr, false)["shard"], "2/4");
+}
+
 // The line after "replay", of the first finding.
 std::string ReplayLineOf(const Result& result) {
   const std::string before = "\n  replay    ";
@@ -164,6 +173,10 @@ TEST(Fuzz, EachWayToRefuseHasItsExitCode) {
       {"fuzz reference --scripts x", 2, "--scripts"},
       {"fuzz reference --steps 0", 2, "--steps"},
       {"fuzz reference --in-flight 65", 2, "--in-flight"},
+      {"fuzz reference --shard 0/4", 2, "--shard"},
+      {"fuzz reference --shard 5/4", 2, "I in [1, N]"},
+      {"fuzz reference --shard 1", 2, "--shard"},
+      {"fuzz reference --shard 1/2x", 2, "--shard"},
       {"fuzz reference --connections 9", 2, "--connections"},
       {"fuzz reference --reply-timeout 0", 2, "--reply-timeout"},
       {"fuzz reference --findings ''", 2, "--findings"},

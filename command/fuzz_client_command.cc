@@ -60,8 +60,8 @@ std::string SummaryOf(const ClientFuzzReport& report, const Options& options) {
     text += fmt::format("not judged, for nbdspec's own client fails there, too: cases {}\n",
                         fmt::join(report.unjudged, ", "));
   }
-  return text + fmt::format("seed {}: {}: {} done, {} failed where they may, {} \"cannot do this\"; {} found\n",
-                            options.seed, CountsOf(report), report.done_count, report.declined_count,
+  return text + fmt::format("{}: {}: {} done, {} failed where they may, {} \"cannot do this\"; {} found\n",
+                            SeedText(options), CountsOf(report), report.done_count, report.declined_count,
                             report.cannot_count, report.findings.size());
 }
 
@@ -69,6 +69,7 @@ fuzz::ClientFuzzOptions FuzzOptionsFrom(const Options& options) {
   const auto print = TakesStdout(options) ? [](const std::string&) {} : Print;
   const int processors = std::max(1, static_cast<int>(std::thread::hardware_concurrency()));
   fuzz::ClientFuzzOptions fuzz{.seed = options.seed,
+                               .shard = options.shard,
                                .cases_max = options.script_count,
                                .time = FuzzTime(options),
                                .align = static_cast<std::uint64_t>(options.align),
@@ -98,6 +99,7 @@ fuzz::ClientFuzzOptions FuzzOptionsFrom(const Options& options) {
 
 Json ReportOf(const ClientFuzzReport& report, const std::string& client, const Options& options) {
   Json json = ReportHead(options);
+  json["shard"] = WhichShard(options);
   json["client"] = client;
   json["cases"] = report.case_count;
   json["done"] = report.done_count;

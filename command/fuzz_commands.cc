@@ -98,6 +98,7 @@ std::string CountsOf(const fuzz::FuzzReport& report) {
 fuzz::FuzzOptions FuzzOptionsFrom(const Options& options) {
   const auto print = TakesStdout(options) ? [](const std::string&) {} : Print;
   fuzz::FuzzOptions fuzz{.seed = options.seed,
+                         .shard = options.shard,
                          .scripts_max = options.script_count,
                          .time = FuzzTime(options),
                          .steps_max = options.steps,
@@ -129,12 +130,13 @@ std::string SummaryOf(const fuzz::FuzzReport& report, const Options& options) {
       text += fmt::format("{} times: {}\n", finding.count, finding.known.empty() ? KeyOf(finding) : finding.known);
     }
   }
-  return text + fmt::format("seed {}: {}; {} found, {} known\n", options.seed, CountsOf(report), new_count,
+  return text + fmt::format("{}: {}; {} found, {} known\n", SeedText(options), CountsOf(report), new_count,
                             report.findings.size() - new_count);
 }
 
 Json ReportOf(const fuzz::FuzzReport& report, const std::string& target, const Options& options) {
   Json json = ReportHead(options);
+  json["shard"] = WhichShard(options);
   json["target"] = target;
   json["scripts"] = report.script_count;
   json["commands"] = report.command_count;

@@ -23,6 +23,15 @@ Json JsonOfFinding(const fuzz::Finding& finding, const std::string& directory) {
       {"count", finding.count},          {"directory", directory},       {"replay", LineToReplay(finding, directory)}};
 }
 
+std::string WhichShard(const Options& options) {
+  return fmt::format("{}/{}", options.shard.index + 1, options.shard.count);
+}
+
+std::string SeedText(const Options& options) {
+  const std::string shard = options.shard == engine::Shard() ? "" : ", shard " + WhichShard(options);
+  return fmt::format("seed {}{}", options.seed, shard);
+}
+
 std::string WhereSaved(const fuzz::Finding& finding, const std::string& directory) {
   return directory.empty()
              ? ""

@@ -22,6 +22,12 @@ using Json = nlohmann::ordered_json;
 // How each begins.
 Json ReportHead(const Options& options);
 
+// "2/4".
+std::string WhichShard(const Options& options);
+
+// "seed 7", or "seed 7, shard 2/4": what has the same run again.
+std::string SeedText(const Options& options);
+
 Json JsonOfFinding(const fuzz::Finding& finding, const std::string& directory);
 
 // For a finding's text: the last lines, where it is kept.

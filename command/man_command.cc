@@ -38,6 +38,7 @@ std::string DefaultOf(const OptionRow& option, const Options& defaults) {
     const Options& defaults;
     std::string operator()(bool Options::*) const { return {}; }
     std::string operator()(std::vector<std::string> Options::*) const { return {}; }
+    std::string operator()(engine::Shard Options::*) const { return {}; }
     std::string operator()(std::string Options::* member) const { return defaults.*member; }
     std::string operator()(double Options::* member) const { return fmt::format("{} s", defaults.*member); }
     std::string operator()(int Options::* member) const { return fmt::format("{}", defaults.*member); }

@@ -145,8 +145,9 @@ class ClientFuzzer {
 
   std::expected<void, Trouble> RunBatch() {
     std::vector<Attempt> batch;
-    for (std::uint64_t i = 0; i < kBatchCases && !IsEnough(next_); ++i) {
-      batch.push_back(Make(next_++));
+    for (std::uint64_t i = 0; i < kBatchCases && !IsEnough(); ++i) {
+      batch.push_back(Make(NextNumber()));
+      ++made_count_;
     }
     std::atomic<std::size_t> next = 0;
     const auto work = [&] {
@@ -342,16 +343,15 @@ class ClientFuzzer {
   [[nodiscard]] double Seconds() const { return std::chrono::duration<double>(Clock::now() - begun_).count(); }
   [[nodiscard]] bool IsCancelled() const { return options_.cancelled != nullptr && options_.cancelled->load(); }
   [[nodiscard]] bool IsLate() const { return options_.time.count() > 0 && Clock::now() - begun_ >= options_.time; }
-  [[nodiscard]] bool IsEnough(std::uint64_t count) const {
-    return options_.cases_max > 0 && count >= options_.cases_max;
-  }
-  [[nodiscard]] bool IsOver() const { return IsLate() || IsEnough(next_) || IsCancelled(); }
+  [[nodiscard]] std::uint64_t NextNumber() const { return options_.shard.NumberOf(made_count_, /*together=*/1); }
+  [[nodiscard]] bool IsEnough() const { return options_.cases_max > 0 && NextNumber() >= options_.cases_max; }
+  [[nodiscard]] bool IsOver() const { return IsLate() || IsEnough() || IsCancelled(); }
 
   const conformance::ClientUnderTest& client_;
   const ClientFuzzOptions& options_;
   const std::vector<Way> ways_;
   const Clock::time_point begun_ = Clock::now();
-  std::uint64_t next_ = 0;
+  std::uint64_t made_count_ = 0;
   FindingKeeper keeper_;
   std::vector<ClientCase> found_;  // The smallest cases of report_.findings.
   std::vector<Finding> once_;      // What did not show again.

@@ -18,6 +18,7 @@
 
 #include "conformance/clients/named_clients.h"
 #include "engine/base/error.h"
+#include "engine/base/shard.h"
 #include "fuzz/findings/finding.h"
 
 namespace nbdspec::fuzz {
@@ -41,7 +42,8 @@ struct ClientFuzzReport {
 
 struct ClientFuzzOptions {
   std::uint64_t seed = 1;
-  std::uint64_t cases_max = 0;                    // 0: as many as the time allows.
+  engine::Shard shard = {};                       // Of all cases, which this run has.
+  std::uint64_t cases_max = 0;                    // Of all shards; 0: as many as the time allows.
   std::chrono::milliseconds time{0};              // 0: no limit. What was found last may take a tenth more.
   std::uint64_t align = 1;                        // Of sizes and edges: bytes. In [1, 2^20].
   bool tcp = false;                               // The client's commands connect by TCP: for the text of cases.

@@ -138,9 +138,6 @@ class Fuzzer {
     NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(target_, options_.live));
     server_ = std::move(server);
     NBDSPEC_RETURN_IF_ERROR(TakeBroken());
-    if (server_->offer().Has(engine::TransmissionFlag::kReadOnly)) {
-      return std::unexpected(Trouble{"The export is read-only, and fuzzing writes to it. Serve it writable."});
-    }
     if (server_->offer().info.size == 0) {
       return std::unexpected(Trouble{"The export is empty, so there is nothing to fuzz. Serve one with some bytes."});
     }
@@ -151,7 +148,7 @@ class Fuzzer {
                   "Give a longer --time."});
     }
     while (!IsOver()) {
-      NBDSPEC_RETURN_IF_ERROR(RunOne(report_.script_count + lost_count_));
+      NBDSPEC_RETURN_IF_ERROR(RunOne(NextNumber()));
     }
     if (options_.time.count() > 0 && report_.command_count == 0) {
       return std::unexpected(
@@ -381,9 +378,14 @@ class Fuzzer {
 
   [[nodiscard]] double Seconds() const { return std::chrono::duration<double>(Clock::now() - begun_).count(); }
 
+  // Which of the scripts of all shards is next.
+  [[nodiscard]] std::uint64_t NextNumber() const {
+    return options_.shard.NumberOf(report_.script_count + lost_count_, kScriptsPerConnection);
+  }
+
   [[nodiscard]] bool IsOver() const {
     const bool is_late = options_.time.count() > 0 && Clock::now() - begun_ >= options_.time;
-    const bool is_enough = options_.scripts_max > 0 && report_.script_count >= options_.scripts_max;
+    const bool is_enough = options_.scripts_max > 0 && NextNumber() >= options_.scripts_max;
     return is_late || is_enough || IsCancelled(options_.live);
   }
 

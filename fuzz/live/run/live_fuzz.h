@@ -16,6 +16,7 @@
 
 #include "conformance/peer/target.h"
 #include "engine/base/error.h"
+#include "engine/base/shard.h"
 #include "fuzz/findings/finding.h"
 #include "fuzz/live/run/live_server.h"
 #include "fuzz/live/run/reproduce.h"
@@ -44,7 +45,8 @@ struct FuzzReport {
 
 struct FuzzOptions {
   std::uint64_t seed = 1;
-  std::uint64_t scripts_max = 0;  // 0: as many as the time allows.
+  engine::Shard shard = {};       // Of all scripts, which this run sends.
+  std::uint64_t scripts_max = 0;  // Of all shards; 0: as many as the time allows.
   std::chrono::milliseconds time{
       0};  // 0: no limit. What was found last may take a tenth more, and one answer its time.
   int steps_max = 64;

@@ -45,6 +45,58 @@ TEST_P(LiveFuzzFaults, AreFound) {
 INSTANTIATE_TEST_SUITE_P(All, LiveFuzzFaults, testing::ValuesIn(DetectionsBy(engine::faults::Detector::Kind::kFuzz)),
                          [](const auto& info) { return std::string(info.param.fault.name); });
 
+TEST(LiveFuzz, ShardsTogetherSendWhatOneRunSends) {
+  constexpr std::uint64_t kScripts = 100;  // The shards get 32, 32 and 36.
+  constexpr std::uint64_t kShards = 3;
+  const auto target = conformance::ReferenceTarget();
+  const FuzzReport whole = Fuzz(*target, Options(/*seed=*/5, kScripts));
+  FuzzReport sum;
+  for (std::uint64_t index = 0; index < kShards; ++index) {
+    FuzzOptions options = Options(/*seed=*/5, kScripts);
+    options.shard = {.index = index, .count = kShards};
+    const FuzzReport part = Fuzz(*target, options);
+    EXPECT_LT(part.script_count, kScripts / 2);
+    sum.script_count += part.script_count;
+    sum.command_count += part.command_count;
+  }
+  EXPECT_EQ(sum.script_count, kScripts);
+  EXPECT_EQ(sum.command_count, whole.command_count);
+}
+
+TEST(LiveFuzz, AShardFindsWhatTheWholeRunFindsInItsScripts) {
+  const auto target = ReferenceWith(FaultNamed("server_answers_flush_and_does_nothing").change);
+  FuzzOptions options = Options(/*seed=*/1, 64);
+  options.shard = {.index = 3, .count = 4};
+  options.live.power_cut = true;
+  const FuzzReport part = Fuzz(*target, options);
+  ASSERT_FALSE(part.findings.empty());
+  EXPECT_GE(part.findings.front().finding.script_number, 48U);
+  EXPECT_LT(part.findings.front().finding.script_number, 64U);
+}
+
+// It is read, mapped, and asked for what it must refuse.
+FuzzReport FuzzReadOnly(const engine::faults::Change& change) {
+  const auto target = conformance::ReferenceTarget(
+      {.interposers = [change](engine::Layer& layer) { return Interpose(change, 0, &layer); },
+       .offers = {.read_only = true}});
+  return Fuzz(*target, Options(/*seed=*/1, 100));
+}
+
+TEST(LiveFuzz, ARightReadOnlyServerIsNotAccused) {
+  const FuzzReport report = FuzzReadOnly({});
+  EXPECT_FALSE(report.trouble) << report.trouble->sentence;
+  EXPECT_GT(report.command_count, 1000U);
+  for (const auto& found : report.findings) {
+    ADD_FAILURE() << KeyOf(found.finding) << ": " << found.finding.expected << "; " << found.finding.saw;
+  }
+}
+
+TEST(LiveFuzz, AReadOnlyServerThatReadsWrongIsFound) {
+  const FuzzReport report = FuzzReadOnly(FaultNamed("server_reads_wrong_byte_in_front_of_64_kib").change);
+  ASSERT_FALSE(report.findings.empty());
+  EXPECT_EQ(report.findings.front().finding.kind, FindingKind::kWrongData);
+}
+
 TEST(LiveFuzz, TheReferenceServerIsNotAccusedWhenThePowerGoes) {
   FuzzOptions options = Options(/*seed=*/3, 100);
   options.live.power_cut = true;

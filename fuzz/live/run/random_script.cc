@@ -20,7 +20,8 @@ using engine::TransmissionFlag;
 namespace {
 
 constexpr std::array<std::uint64_t, 7> kSizes = {1, 512, 4096, 32 << 10, 64 << 10, 128 << 10, 1 << 20};
-constexpr std::uint64_t kWide = std::uint64_t{1} << 32;  // The shortest length that takes extended headers.
+constexpr std::uint64_t kWide = std::uint64_t{1} << 32;     // The shortest length that takes extended headers.
+constexpr std::uint64_t kSignBit = std::uint64_t{1} << 31;  // Which lengths of 32 bits may have.
 constexpr std::uint16_t kUnknownFlag = 0x8000;
 constexpr std::size_t kEdgesMax = 64;
 
@@ -63,7 +64,7 @@ class ScriptMaker {
       if (OneIn(wait_one_in_)) {
         script.steps.emplace_back(engine::WaitStep{});
       }
-      if (!crowded_.empty() && connections_ > 1 && OneIn(8)) {
+      if (!crowded_.empty() && connections_ > 1 && may_write() && OneIn(6)) {
         LookFromAll(script);
       }
       if (options_.power_cuts && OneIn(64)) {
@@ -77,6 +78,8 @@ class ScriptMaker {
   }
 
  private:
+  [[nodiscard]] bool may_write() const { return !offer_.Has(TransmissionFlag::kReadOnly); }
+
   engine::RequestStep AnyRequest() {
     if (misuses_extended_headers_ && OneIn(8)) {
       return MisusesExtendedHeaders();
@@ -206,9 +209,11 @@ class ScriptMaker {
         std::min<std::uint64_t>(length, Aligned(std::numeric_limits<std::uint32_t>::max())));
   }
 
+  Command ReadOrWrite(bool reads) { return reads || !may_write() ? Command::kRead : Command::kWrite; }
+
   Command AnyCommand() {
     if (!crowded_.empty() && OneIn(3)) {
-      return OneIn(2) ? Command::kRead : Command::kWrite;
+      return ReadOrWrite(OneIn(2));
     }
     constexpr std::uint64_t kOthers = 5;
     const std::uint64_t choice = Below(10);
@@ -217,7 +222,7 @@ class ScriptMaker {
       const Command command = offered_[Below(offered_.size())];
       return (command == Command::kFlush || command == Command::kCache) && OneIn(2) ? Command::kRead : command;
     }
-    return choice < 8 ? Command::kRead : Command::kWrite;
+    return ReadOrWrite(choice < 8);
   }
 
   std::uint16_t FlagsOf(Command command) {
@@ -267,8 +272,8 @@ class ScriptMaker {
     if ((request.flags & CommandFlag::kPayloadLen) != 0 && OneIn(2)) {
       request.contexts = engine::NamedContexts::kOne;
     }
-    if (is_extended_ && !has_payload && OneIn(16)) {
-      Widen(request);
+    if (!has_payload && OneIn(16)) {
+      is_extended_ ? Widen(request) : WidenTo32Bits(request);
     }
     Remember(request);
     // A fresh zero or trim is worth a write into it.
@@ -282,6 +287,17 @@ class ScriptMaker {
     if (room >= kWide) {
       const std::uint64_t most = std::min(room, Aligned(std::numeric_limits<std::uint64_t>::max()));
       request.length = OneIn(2) ? most : std::min(most, kWide + Aligned(Nudge(kSizes[Below(kSizes.size())])));
+    }
+  }
+
+  // The same as far as 32 bits go; but not what a server may have to do byte by byte.
+  void WidenTo32Bits(engine::RequestStep& request) {
+    const bool is_quick = request.command == Command::kStatus || request.command == Command::kTrim ||
+                          (request.flags & CommandFlag::kFastZero) != 0;
+    const std::uint64_t room = Aligned(offer_.info.size) - std::min(Aligned(offer_.info.size), request.offset);
+    if (is_quick && room >= kSignBit) {
+      const std::uint64_t most = std::min(room, Aligned(kWide - 1));
+      request.length = OneIn(2) ? most : std::min(most, Aligned(Nudge(kSignBit)));
     }
   }
 
@@ -310,10 +326,29 @@ class ScriptMaker {
     return request;
   }
 
+  // A command that no client may send to this server, if there is one.
+  void AskForWhatIsNotOffered(engine::RequestStep& request) {
+    constexpr auto kAll =
+        std::to_array({Command::kWrite, Command::kZero, Command::kTrim, Command::kCache, Command::kStatus});
+    const Command command = kAll[Below(kAll.size())];
+    const bool is_offered =
+        command == Command::kWrite ? may_write() : std::ranges::find(offered_, command) != offered_.end();
+    if (is_offered) {
+      return;
+    }
+    request = {.command = command,
+               .offset = request.offset,
+               .length = std::clamp<std::uint64_t>(request.length, block_, Aligned(payload_max_)),
+               .connection = request.connection};
+    if (command == Command::kWrite) {
+      request.pattern = pattern_++;
+    }
+  }
+
   // What a client may not send, or what has no defined answer.
   engine::RequestStep Impolite() {
     engine::RequestStep request = Polite();
-    switch (Below(5)) {
+    switch (Below(7)) {
       case 0:
         request.flags |= kUnknownFlag;
         break;
@@ -324,6 +359,12 @@ class ScriptMaker {
         request.length = 0;
         break;
       case 3:
+        request.flags |= std::array{CommandFlag::kFua, CommandFlag::kNoHole, CommandFlag::kDf}[Below(3)];
+        break;
+      case 4:
+        AskForWhatIsNotOffered(request);
+        break;
+      case 5:
         request.offset += block_ > 1 ? 1 : 0;
         request.flags |= request.command == Command::kZero ? CommandFlag::kFastZero : std::uint16_t{0};
         break;

@@ -65,6 +65,58 @@ TEST(RandomScript, CompactHeadersAreAskedForNothingMore) {
   }
 }
 
+TEST(RandomScript, CompactHeadersReachAllLengthsOf32Bits) {
+  const Offer offer = OfferWith(engine::HeaderForm::kCompact);
+  std::map<Command, std::pair<int, int>> lengths;  // How many near 2^31, and near 2^32.
+  for (const RequestStep& request : RequestsFor(offer, /*only_offered=*/true)) {
+    constexpr std::uint64_t kNear = 128 << 10;
+    auto& [sign_bit, all_bits] = lengths[request.command];
+    sign_bit += request.length + kNear >= 1ULL << 31 && request.length <= (1ULL << 31) + kNear ? 1 : 0;
+    all_bits += request.length + kNear >= 1ULL << 32 ? 1 : 0;
+  }
+  for (const Command command : {Command::kStatus, Command::kTrim, Command::kZero}) {
+    EXPECT_GT(lengths[command].first, 0) << static_cast<int>(command);
+    EXPECT_GT(lengths[command].second, 0) << static_cast<int>(command);
+  }
+  EXPECT_EQ(lengths[Command::kCache], (std::pair{0, 0}));  // It reads all of it.
+  EXPECT_EQ(lengths[Command::kRead], (std::pair{0, 0}));
+}
+
+TEST(RandomScript, OfAReadOnlyExportNothingIsChangedButToSeeItRefused) {
+  Offer offer = OfferWith(engine::HeaderForm::kCompact);
+  offer.info.flags |= TransmissionFlag::kReadOnly;
+  const auto changes = [](const RequestStep& request) {
+    return request.command == Command::kWrite || request.command == Command::kZero || request.command == Command::kTrim;
+  };
+  const std::vector<RequestStep> offered = RequestsFor(offer, /*only_offered=*/true);
+  EXPECT_EQ(std::ranges::count_if(offered, changes), 0);
+  EXPECT_GT(std::ranges::count(offered, Command::kStatus, &RequestStep::command), 100);
+  std::set<Command> refused;
+  for (const RequestStep& request : RequestsFor(offer, /*only_offered=*/false)) {
+    if (changes(request)) {
+      EXPECT_FALSE(LegalityOf(request, offer).is_legal());
+      refused.insert(request.command);
+    }
+  }
+  EXPECT_EQ(refused.size(), 3U);
+}
+
+TEST(RandomScript, WhatIsNotOfferedIsAskedForNowAndThen) {
+  Offer offer = OfferWith(engine::HeaderForm::kCompact);
+  offer.info.flags = TransmissionFlag::kHasFlags;
+  offer.contexts = {};
+  std::set<Command> commands;
+  std::uint16_t flags = 0;
+  for (const RequestStep& request : RequestsFor(offer, /*only_offered=*/false)) {
+    commands.insert(request.command);
+    flags |= request.flags;
+  }
+  EXPECT_EQ(commands, (std::set{Command::kRead, Command::kWrite, Command::kZero, Command::kTrim, Command::kCache,
+                                Command::kStatus}));
+  EXPECT_EQ(flags & (CommandFlag::kFua | CommandFlag::kNoHole | CommandFlag::kDf),
+            CommandFlag::kFua | CommandFlag::kNoHole | CommandFlag::kDf);
+}
+
 TEST(RandomScript, ExtendedHeadersHaveWideRequestsAndPayloadsRightAndWrong) {
   const Offer offer = OfferWith(engine::HeaderForm::kExtended);
   std::set<Command> wide;

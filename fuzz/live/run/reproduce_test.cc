@@ -212,16 +212,14 @@ TEST(Reproduce, AHangIsNotTriedWhereThereIsNoTimeToSeeIt) {
   EXPECT_EQ(*flushes, 0);
 }
 
-// In the tenth script a status with REQ_ONE shows what one without it had shown before: small, they are the same.
+// A status with REQ_ONE shows what one without it has shown, say: small, they are the same. Some seed has that.
 TEST(Fuzz, AFindingThatIsTheSameAsAnotherIsReportedBeforeItIsRemoved) {
   const auto target = LosesWrites();
   FuzzOptions options = {.shrink_time = std::chrono::hours(1)};
-  options.seed = 7;
   options.scripts_max = 10;
   options.only_offered = true;
   options.connections = 1;
   options.live.in_flight = 1;
-  options.findings_directory = testing::TempDir() + "same";
   std::vector<std::string> gone;
   std::vector<std::string> kept;
   options.on_same = [&](const Finding&, const std::string& directory, const std::string& other) {
@@ -229,7 +227,11 @@ TEST(Fuzz, AFindingThatIsTheSameAsAnotherIsReportedBeforeItIsRemoved) {
     gone.push_back(directory);
     kept.push_back(other);
   };
-  const FuzzReport report = Fuzz(*target, options);
+  FuzzReport report;
+  for (options.seed = 8; gone.empty() && options.seed < 60; ++options.seed) {
+    options.findings_directory = testing::TempDir() + "same" + std::to_string(options.seed);
+    report = Fuzz(*target, options);
+  }
   EXPECT_FALSE(gone.empty());
   const std::vector<std::string> left = ListFindings(options.findings_directory);
   EXPECT_EQ(left.size(), report.findings.size());
