@@ -144,6 +144,13 @@ std::string KeyOf(const Finding& finding) {
   return key.substr(0, kKeyBytesMax);
 }
 
+std::string AssertionOf(const Finding& finding) {
+  const std::string& words = finding.server_stderr;
+  const std::size_t at = finding.kind == FindingKind::kCrash ? words.rfind("ssertion") : std::string::npos;
+  const std::size_t line = at == std::string::npos ? at : words.rfind('\n', at) + 1;
+  return at == std::string::npos ? "" : words.substr(line, words.find('\n', at) - line);
+}
+
 std::string SummaryOf(const Finding& finding) {
   return std::string(Name(finding.kind)) + (finding.rule.empty() ? "" : " of " + finding.rule) + ": expected " +
          finding.expected + "; saw " + finding.saw;

@@ -67,7 +67,8 @@ const std::vector<KnownBug>& KnownBugs() {
        .program = "nbdkit",
        .versions = {{.end = {1, 42, 3}}, {.begin = {1, 43}, .end = {1, 44}}},
        .symptoms = {{.kind = kBrokenRule, .rule = spec::kBlockStatusSumBeforeLast},
-                    {.kind = kCrash, .last_words = "extents->next <= extents->end"}}},
+                    {.kind = kCrash, .last_words = "extents->next <= extents->end"},
+                    {.kind = kCrash, .last_words = "e.length <= length"}}},
       // BLOCK_STATUS of almost 4 GiB from a plugin with blocks: the filter asks the plugin for more than there is.
       {.name = "CVE-2025-47712",
        .program = "nbdkit",

@@ -187,6 +187,15 @@ TEST(KnownBugs, ABugOfAFilterNeedsTheFilter) {
   EXPECT_EQ(name_for("nbdkit memory 8G", "1.32.5"), "");
 }
 
+TEST(KnownBugs, ABlockStatusOfAlmost4GiBFailsEitherAssertion) {
+  const auto target = Named("nbdkit memory 8G", {}, "1.32.5");
+  for (const std::string_view words :
+       {"Assertion `e.length <= length' failed.", "Assertion `extents->next <= extents->end' failed."}) {
+    const Finding crash{.kind = FindingKind::kCrash, .server_stderr = std::string(words)};
+    EXPECT_EQ(PublicNameOf(crash, target), "CVE-2025-47711") << words;
+  }
+}
+
 TEST(KnownBugs, EachNeedsAVersionThatHasIt) {
   const Finding too_many{.kind = FindingKind::kBrokenRule, .rule = std::string(spec::kBlockStatusSumBeforeLast)};
   const Finding crash{.kind = FindingKind::kCrash, .server_stderr = "Assertion `sock >= 0' failed"};

@@ -88,14 +88,6 @@ Script Joined(const std::deque<Script>& history) {
   return joined;
 }
 
-// The assertion that failed in a server that died of it: then it matters little what was requested.
-std::string AssertionOf(const Finding& finding) {
-  const std::string& words = finding.server_stderr;
-  const std::size_t at = finding.kind == FindingKind::kCrash ? words.rfind("ssertion") : std::string::npos;
-  const std::size_t line = at == std::string::npos ? at : words.rfind('\n', at) + 1;
-  return at == std::string::npos ? "" : words.substr(line, words.find('\n', at) - line);
-}
-
 // Each of them identifies the same finding.
 std::vector<std::string> KeysOf(const Finding& finding) {
   if (!finding.known.empty()) {

@@ -156,7 +156,11 @@ class Reproducer {
 
 }  // namespace
 
-bool IsSameFinding(const Finding& a, const Finding& b) { return a.kind == b.kind && a.rule == b.rule; }
+bool IsSameFinding(const Finding& a, const Finding& b) {
+  const std::string assertion = AssertionOf(a);
+  const std::string other = AssertionOf(b);
+  return a.kind == b.kind && a.rule == b.rule && (assertion == other || assertion.empty() || other.empty());
+}
 
 Script OneAtATime(Script script) {
   const std::vector<engine::Step> steps = std::exchange(script.steps, {});

@@ -17,7 +17,8 @@
 
 namespace nbdspec::fuzz {
 
-// Whether `a` and `b` are of one kind and violate one rule. The place may differ once a script is shorter.
+// Whether `a` and `b` are of one kind and violate one rule, and no two assertions failed in them. The place may differ
+// once a script is shorter.
 bool IsSameFinding(const Finding& a, const Finding& b);
 
 // The same requests, each after the answer to the one before: no two overlap in time.

@@ -279,6 +279,21 @@ TEST(Fuzz, BlockSizesThatNoRequestFitsMakeAServerUnusable) {
   }
 }
 
+TEST(Reproduce, TwoAssertionsAreTwoFindings) {
+  const Finding crash{.kind = FindingKind::kCrash, .rule = "a.rule"};
+  Finding first = crash;
+  first.server_stderr = "starting\nserver: a.c:1: Assertion `a' failed.\n";
+  Finding again = crash;
+  again.server_stderr = "server: a.c:1: Assertion `a' failed.\nAborted\n";
+  Finding second = crash;
+  second.server_stderr = "server: b.c:2: Assertion `b' failed.\n";
+  EXPECT_TRUE(IsSameFinding(first, again));
+  EXPECT_TRUE(IsSameFinding(first, crash));
+  EXPECT_FALSE(IsSameFinding(first, second));
+  second.kind = FindingKind::kHang;
+  EXPECT_FALSE(IsSameFinding(crash, second));
+}
+
 // A server that takes longer for each message than there is time.
 class AnswersLate : public engine::Interposer {
   void AfterServer(const engine::ClientMessage*, const engine::Negotiated&,
