@@ -17,7 +17,11 @@ using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kOneAtATimeStepsMax = 4000;  // A slow server takes its time for each.
 constexpr std::size_t kFineStepsMax = 512;         // Of a longer script a try for each step would take too long.
-constexpr int kTriesAtOnce = 2;
+// So often a smaller script has to show what the whole one does.
+constexpr int kShownMin = 2;
+// How often a race shows is learned in so many runs, and a smaller script has at most as many to show it.
+constexpr int kRunsOfARace = 6;
+constexpr int kTriesOfARaceMax = 12;
 
 // Leaves out the steps of [begin, end) that are no options.
 void LeaveOut(Script& script, std::size_t begin, std::size_t end) {
@@ -41,8 +45,8 @@ class Reproducer {
     options_.live.deadline = deadline_;
   }
 
-  // What to make small. What shows there each time has to show each time when it is smaller; of a race, one that shows
-  // at times is enough.
+  // What to make small. What shows there each time has to show each time when it is smaller; a race, about as often as
+  // there.
   std::optional<Finding> Begin() {
     Attempts attempts = AttemptsOf(wanted_);
     std::vector<Attempt> order = std::move(attempts.overlapping);
@@ -56,9 +60,11 @@ class Reproducer {
         return first;
       }
       auto second = TryOnce(attempt.script);
+      if (first && second) {
+        return first;
+      }
       if (first || second) {
-        is_reliable_ = first && second;
-        return first ? std::move(first) : std::move(second);
+        return BeginWithRace(first ? *std::move(first) : *std::move(second));
       }
     }
     return {};
@@ -81,16 +87,34 @@ class Reproducer {
   }
 
  private:
-  // Takes `script` for the best if it shows the wanted finding.
+  // What shows at times only when requests overlap may show each time when they do not.
+  Finding BeginWithRace(Finding race) {
+    const Script ordered = OneAtATime(race.script);
+    auto first = TryOnce(ordered);
+    if (first && TryOnce(ordered)) {
+      return *std::move(first);
+    }
+    int shown_count = 1;  // Of two runs.
+    for (int runs = 2; runs < kRunsOfARace; ++runs) {
+      shown_count += TryOnce(race.script) ? 1 : 0;
+    }
+    is_reliable_ = false;
+    tries_at_once_ = std::min(kTriesOfARaceMax, kShownMin * kRunsOfARace / shown_count + 1);
+    return race;
+  }
+
+  // Takes `script` for the best if it shows the wanted finding as often as the whole one does. One lucky run of a race
+  // is no proof: of many smaller scripts that show it seldom, some have one.
   bool Accept(const Script& script) {
     std::optional<Finding> found;
-    for (int i = 0; i < kTriesAtOnce; ++i) {
-      found = TryOnce(script);
-      if (found.has_value() != is_reliable_) {
-        break;
+    int shown_count = 0;
+    for (int left = tries_at_once_; shown_count < kShownMin && shown_count + left >= kShownMin; --left) {
+      if (auto shown = TryOnce(script)) {
+        found = std::move(shown);
+        ++shown_count;
       }
     }
-    if (!found) {
+    if (shown_count < kShownMin) {
       return false;
     }
     best_ = *std::move(found);
@@ -150,7 +174,8 @@ class Reproducer {
   ReproduceOptions options_;
   Clock::time_point deadline_;
   int tries_ = 0;
-  bool is_reliable_ = false;
+  bool is_reliable_ = true;  // Whether what is made small shows each time.
+  int tries_at_once_ = kShownMin;
   Finding best_;
 };
 

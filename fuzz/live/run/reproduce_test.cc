@@ -76,6 +76,50 @@ TEST(Reproduce, WhatNeedsAnswersInTimeOneRequestAtATime) {
   }
 }
 
+// A TRIM ends every second connection that had a FLUSH, and every fifth of the others.
+class LeavesAtTrim : public engine::Interposer {
+ public:
+  explicit LeavesAtTrim(std::shared_ptr<int> trims) : trims_(std::move(trims)) {}
+  void AfterServer(const engine::ClientMessage* heard, const engine::Negotiated&,
+                   std::vector<engine::ServerMessage>& said) override {
+    const auto* const request = heard != nullptr ? std::get_if<Request>(heard) : nullptr;
+    if (request == nullptr) {
+      return;
+    }
+    has_flushed_ = has_flushed_ || request->type == CommandType::kFlush;
+    if (request->type == CommandType::kTrim && ++*trims_ % (has_flushed_ ? 2 : 5) == 0) {
+      said = {engine::HardDisconnect{}};
+    }
+  }
+
+ private:
+  std::shared_ptr<int> trims_;
+  bool has_flushed_ = false;
+};
+
+TEST(Reproduce, ARaceThatIsSmallShowsAsOftenAsBefore) {
+  const auto trims = std::make_shared<int>(0);
+  const auto target = conformance::ReferenceTarget(
+      {.interposers = [=](engine::Layer&) { return std::make_unique<LeavesAtTrim>(trims); }});
+  const Finding seen{
+      .kind = FindingKind::kDisconnect,
+      .rule = std::string(spec::kTransmissionDisconnectOnlyAllowedServer),
+      .script = engine::ParseScript("size 4M\nread 0 +512\nflush\nread 512 +512\ntrim 0 +512\nread 0 +64\n").value()};
+  const auto smallest = Reproduce(*target, seen, kPatient);
+  ASSERT_TRUE(smallest);
+  int shown_count = 0;
+  for (int i = 0; i < 20; ++i) {
+    const auto ran = RunOnFreshServer(*target, smallest->script, {});
+    shown_count += ran && ran->finding ? 1 : 0;
+  }
+  EXPECT_EQ(shown_count, 10) << Print(smallest->script);
+  EXPECT_EQ(
+      std::ranges::count_if(smallest->script.steps,
+                            [](const engine::Step& step) { return std::holds_alternative<engine::RequestStep>(step); }),
+      2)
+      << Print(smallest->script);
+}
+
 // What a report draws of it: the exchange with its judged answer marked, and the bytes.
 TEST(Picture, AWrongByteIsMarkedInTheAnswerAndInTheBytes) {
   using reports::Message;
