@@ -23,7 +23,8 @@ std::vector<std::jthread> StartThreads(int count, const std::function<void()>& w
     while (count-- > 0) {
       threads.emplace_back(work);
     }
-  } catch (const std::system_error&) {  // Few processes are permitted, or there is little memory.
+  } catch (const std::system_error&) {
+    return threads;  // Few processes are permitted, or there is little memory.
   }
   return threads;
 }

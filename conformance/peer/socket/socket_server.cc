@@ -47,12 +47,14 @@ std::expected<std::unique_ptr<SocketServer>, Trouble> SocketServer::Make(Serve s
   sigset_t before;
   sigfillset(&all);
   pthread_sigmask(SIG_SETMASK, &all, &before);
+  bool has_thread = true;
   try {
     server->thread_ = std::thread(&SocketServer::Run, server.get());
   } catch (const std::system_error&) {
+    has_thread = false;
   }
   pthread_sigmask(SIG_SETMASK, &before, nullptr);
-  if (!server->thread_.joinable()) {
+  if (!has_thread) {
     return std::unexpected(
         Trouble{"Cannot serve a client: this machine has no room for another thread. Free some "
                 "processes, or raise ulimit -u."});
