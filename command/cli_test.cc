@@ -341,6 +341,9 @@ TEST(Command, TooFewDescriptorsAreASentence) {
     EXPECT_EQ(result.exit, 5) << limit << ": " << result.output;
     EXPECT_TRUE(result.Says("raise the limit, as with ulimit -n 256")) << limit << ": " << result.output;
   }
+  const std::string list = FileFor("few.txt");
+  Write(list, "one: nbdkit\n");
+  EXPECT_EQ(Shell("ulimit -n 24; command/nbdspec matrix " + list).exit, 5);
   // Of 64 workers only those that there is room for.
   const Result few = Shell("ulimit -n 200; TMPDIR=" + directory + " command/nbdspec check nbdkit handshake -j 64 2>&1");
   EXPECT_EQ(few.exit, 0) << few.output;

@@ -50,7 +50,7 @@ std::string_view Trimmed(std::string_view text) {
 }
 
 // What the words of a line ask for.
-std::expected<std::variant<PlannedCheck, PlannedClient>, Trouble> Plan(std::vector<std::string> words) {
+std::expected<std::variant<PlannedCheck, PlannedClient>, Refusal> Plan(std::vector<std::string> words) {
   const bool is_client = words.front() == "client";
   if (is_client) {
     words.erase(words.begin());
@@ -60,9 +60,9 @@ std::expected<std::variant<PlannedCheck, PlannedClient>, Trouble> Plan(std::vect
     return std::unexpected(Trouble{
         "reports are of all lines: give their options to `nbdspec matrix`, and leave out --again and --listen"});
   }
-  const auto given = [](auto planned) -> std::expected<std::variant<PlannedCheck, PlannedClient>, Trouble> {
+  const auto given = [](auto planned) -> std::expected<std::variant<PlannedCheck, PlannedClient>, Refusal> {
     if (!planned) {
-      return std::unexpected(Trouble{planned.error().sentence});
+      return std::unexpected(planned.error());
     }
     return *std::move(planned);
   };
@@ -70,7 +70,7 @@ std::expected<std::variant<PlannedCheck, PlannedClient>, Trouble> Plan(std::vect
 }
 
 // What `text` asks for, and the words of `select` behind it.
-std::expected<Line, Trouble> ReadLine(std::string_view text, const std::vector<std::string>& select) {
+std::expected<Line, Refusal> ReadLine(std::string_view text, const std::vector<std::string>& select) {
   const std::size_t colon = text.find(": ");
   if (colon == std::string_view::npos || colon == 0) {
     return std::unexpected(Trouble{
@@ -83,7 +83,7 @@ std::expected<Line, Trouble> ReadLine(std::string_view text, const std::vector<s
   return Line{.name = std::string(Trimmed(text.substr(0, colon))), .planned = std::move(planned)};
 }
 
-std::expected<std::vector<Line>, Trouble> ReadLines(const std::string& file, const std::vector<std::string>& select) {
+std::expected<std::vector<Line>, Refusal> ReadLines(const std::string& file, const std::vector<std::string>& select) {
   NBDSPEC_ASSIGN_OR_RETURN(text, fuzz::ReadFile(file, kListBytesMax));
   std::istringstream stream(text);
   std::vector<Line> lines;
@@ -99,7 +99,7 @@ std::expected<std::vector<Line>, Trouble> ReadLines(const std::string& file, con
       read = std::unexpected(Trouble{fmt::format("{} stands above already", engine::Quoted(read->name))});
     }
     if (!read) {
-      return std::unexpected(Trouble{fmt::format("{}:{}: {}", file, number, read.error().sentence)});
+      return Refuse(fmt::format("{}:{}: {}", file, number, read.error().sentence), read.error().exit);
     }
     lines.push_back(*std::move(read));
   }
