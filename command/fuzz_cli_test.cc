@@ -429,6 +429,8 @@ TEST(Diff, JsonSaysWhyNothingCouldBeCompared) {
 TEST(Diff, EachWayToRefuseHasItsExitCode) {
   const std::string broken = FileFor("broken.script");
   Write(broken, "# nbdspec script\nsize 64\nread 0 1\n");
+  const std::string longer = FileFor("longer.script");
+  Write(longer, "# nbdspec script\nsize 64\nwrite 0 +4G-1\n");
   ExpectRefused({
       {"diff reference", 2, "targets"},
       {"diff reference nosuch", 2, "nosuch"},
@@ -440,6 +442,7 @@ TEST(Diff, EachWayToRefuseHasItsExitCode) {
       {"diff reference reference --script /proc", 2, "Is a directory"},
       {"diff reference reference --script /proc/self/mem", 2, "Input/output error"},
       {"diff reference reference --script " + broken, 2, "line 3"},
+      {"diff reference reference --script " + longer, 2, "one write has at most 64M bytes"},
       {"diff reference 'nbd+unix:///?socket=/no/such'", 2, "--allow-write"},
       {"diff reference '/bin/false {socket}'", 3, "status 1"},
       {"diff reference reference --scripts 1 --json /no/such/dir/x", 5, "/no/such/dir/x"},

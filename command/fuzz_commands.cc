@@ -18,6 +18,7 @@
 #include "engine/base/or_return.h"
 #include "engine/spec/catalogue.h"
 #include "fuzz/findings/read_file.h"
+#include "fuzz/findings/script_file.h"
 #include "fuzz/live/run/live_diff.h"
 #include "fuzz/live/run/live_fuzz.h"
 #include "reports/model/run.h"
@@ -217,7 +218,7 @@ ExitOrRefusal DiffCommand(const Options& options) {
                          .live = LiveOptionsFrom(options)};
   if (!options.script_file.empty()) {
     NBDSPEC_ASSIGN_OR_RETURN(text, fuzz::ReadFile(options.script_file, kScriptBytesMax));
-    NBDSPEC_ASSIGN_OR_RETURN(script, engine::ParseScript(text));
+    NBDSPEC_ASSIGN_OR_RETURN(script, fuzz::ParseScriptToSend(text));
     diff.script = std::move(script);
   }
   CatchInterrupts();
