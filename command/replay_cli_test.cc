@@ -127,6 +127,17 @@ TEST(Shrink, WordsOfOthersAreEscaped) {
   }
 }
 
+TEST(Replay, TheExportOfATargetIsTheOneThatIsNamed) {
+  const FaultyServer server("export", "none");
+  const std::string script = FileFor("export.script");
+  Write(script, "# nbdspec script\nsize 1M\nread 0 +512\n");
+  const std::string words = "replay " + script + " --target " + server.command();
+  EXPECT_EQ(Nbdspec(words).exit, 0);
+  const Result result = Nbdspec(words + " --export nosuch");
+  EXPECT_EQ(result.exit, 3) << result.output;
+  EXPECT_TRUE(result.Says("cannot be entered")) << result.output;
+}
+
 TEST(Replay, AServerThatDoesNotStartIsUnusable) {
   const FaultyServer server("unusable", "dies-at-trim");
   ASSERT_EQ(server.Fuzz("--scripts 5").exit, 1);

@@ -107,6 +107,7 @@ TargetOrTrouble WritableTarget(Options options) {
 
 TargetOrTrouble WritableTarget(const std::string& word, const Options& given) {
   Options options = ServerOptionsOf(given);
+  options.export_name = given.export_name;
   if (word.contains("{socket}") || word.contains("{port}")) {
     options.spawn = word;
   } else {

@@ -206,16 +206,19 @@ Replayed ReplayFinding(conformance::Target& target, const Finding& finding, cons
 }
 
 Replayed ReplayScript(conformance::Target& target, const engine::Script& script, const ReplayOptions& options) {
-  auto ran = RunOnFreshServer(target, script, options.live);
-  if (!ran) {
-    return {.verdict = ReplayVerdict::kUnusable, .now = ran.error().sentence};
-  }
-  Replayed replayed{.warnings = std::move(ran->warnings)};
-  if (auto found = FindingOf(*std::move(ran))) {
-    replayed.verdict = ReplayVerdict::kFail;
-    replayed.now = SummaryOf(*found);
-    replayed.note = found->known.empty() ? "" : "public as " + found->known;
-    replayed.seen = std::move(found);
+  Replayed replayed;
+  for (int number = 1; number <= std::max(1, options.tries) && !replayed.seen; ++number) {
+    auto ran = IsCancelled(options.live) ? RunResult{} : RunOnFreshServer(target, script, options.live);
+    if (!ran) {
+      return {.verdict = ReplayVerdict::kUnusable, .now = ran.error().sentence};
+    }
+    AddWarnings(ran->warnings, /*script_number=*/0, replayed.warnings);
+    if (auto found = FindingOf(*std::move(ran))) {
+      replayed.verdict = ReplayVerdict::kFail;
+      replayed.now = SummaryOf(*found);
+      replayed.note = NoteOn(number, found->known.empty() ? "" : "public as " + found->known);
+      replayed.seen = std::move(found);
+    }
   }
   return replayed;
 }

@@ -94,7 +94,7 @@ struct Replayed {
 };
 
 struct ReplayOptions {
-  int tries = 3;  // Of a finding, each on a fresh server.
+  int tries = 3;  // Each on a fresh server.
   LiveOptions live = {};
 };
 

@@ -59,6 +59,14 @@ TEST(Replay, WhatShowsOnlySometimesIsTriedAgain) {
   EXPECT_EQ(ReplayFinding(*Losing(third_run), finding, {.tries = 1}).verdict, ReplayVerdict::kFixed);
 }
 
+TEST(Replay, AScriptIsTriedAgain) {
+  const auto third_run = [](int connection) { return connection >= 5; };  // Two connections a run.
+  const Replayed replayed = ReplayScript(*Losing(third_run), WriteAndRead(), {.tries = 3});
+  EXPECT_EQ(replayed.verdict, ReplayVerdict::kFail);
+  EXPECT_EQ(replayed.note, "at try number 3");
+  EXPECT_EQ(ReplayScript(*Losing(third_run), WriteAndRead(), {.tries = 2}).verdict, ReplayVerdict::kPass);
+}
+
 TEST(Replay, ACorrectServerIsFixed) {
   const auto target = conformance::ReferenceTarget();
   Finding finding = LostWrite();
