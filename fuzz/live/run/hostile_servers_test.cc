@@ -211,6 +211,70 @@ TEST(EndlessAnswer, OfOneOfTwoIsUnsound) {
   EXPECT_GT(report.count(DifferenceKind::kSoundness) + report.count(DifferenceKind::kDisconnect), 0U);
 }
 
+// --- What is wrong before the first script ---
+
+FuzzReport FuzzOf(conformance::ReferenceOptions options) {
+  const auto target = conformance::ReferenceTarget(std::move(options));
+  return Fuzz(*target, OneAtATimeOptions());
+}
+
+TEST(Learning, BlockSizesThatBreakAMustAreAFinding) {
+  const FuzzReport report = FuzzOf({.offers = {.block_size = engine::InfoBlockSize{.minimum = 3}}});
+  ASSERT_EQ(report.findings.size(), 1U);
+  EXPECT_EQ(report.findings.front().finding.rule, spec::kBlockSizeMinPowerOf2);
+  EXPECT_TRUE(report.is_unusable);
+}
+
+// Each piece that the server says, with its bytes changed: the first of one piece, its magic.
+conformance::WireFactory SpoilsPiece(int number) {
+  return [number] {
+    return [number, count = 0](ByteView bytes, Bytes& arrives) mutable {
+      arrives.assign(bytes.begin(), bytes.end());
+      if (count++ == number && !arrives.empty()) {
+        arrives.front() ^= 1;
+      }
+      return true;
+    };
+  };
+}
+
+TEST(Learning, AWrongMagicIsAFindingThatShowsAgain) {
+  for (const auto& [number, rule] :
+       {std::pair{0, std::string_view(spec::kHandshakeMagic)}, {1, std::string_view(spec::kOptionReplyMagic)}}) {
+    const auto target = conformance::ReferenceTarget({.wires = SpoilsPiece(number)});
+    FuzzOptions options = OneAtATimeOptions();
+    options.tries_max = 20;
+    const FuzzReport report = Fuzz(*target, options);
+    ASSERT_EQ(report.findings.size(), 1U) << rule;
+    const Finding& finding = report.findings.front().finding;
+    EXPECT_EQ(finding.rule, rule);
+    EXPECT_EQ(finding.state, FindingState::kReproduced);
+    EXPECT_TRUE(finding.script.steps.empty());
+    EXPECT_FALSE(finding.transcript.empty());
+    EXPECT_TRUE(report.is_unusable);
+  }
+}
+
+// A server that greets only the first clients.
+TEST(Learning, ScriptsThatCannotBeRunAreNoSuccess) {
+  for (const int greeted : {1, 2, 3}) {
+    auto clients = std::make_shared<int>(0);
+    const FuzzReport report = FuzzOf({.wires = [=] {
+      const bool is_greeted = ++*clients <= greeted;
+      return [=](ByteView bytes, Bytes& arrives) {
+        arrives.assign(bytes.begin(), bytes.end());
+        return is_greeted;
+      };
+    }});
+    EXPECT_TRUE(report.findings.empty());
+    EXPECT_TRUE(report.is_unusable) << greeted;
+    EXPECT_TRUE(report.trouble) << greeted;
+    EXPECT_LE(report.script_count, 1U);
+  }
+}
+
+// --- Cancelled, and slow ---
+
 // Errors never end an answer, and 65,536 of them are not yet too many.
 TEST(EndlessAnswer, EndsWhenTheRunIsCancelled) {
   std::atomic<bool> cancelled = false;

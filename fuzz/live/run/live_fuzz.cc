@@ -23,7 +23,8 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kHistoryStepsMax = 20000;
-constexpr int kLostMax = 3;                          // Scripts in a row that could not be run.
+constexpr int kLostMax = 3;                          // Scripts in a row that could not be run,
+constexpr std::uint64_t kLostShare = 4;              // and one for so many that could be run.
 constexpr std::uint64_t kScriptsPerConnection = 16;  // To enter takes as long as a short script.
 // LiveOptions::window_bytes where the power is cut: they are read after each cut, with their server's help.
 constexpr std::uint64_t kPowerCutWindowBytes = 512 << 10;
@@ -140,7 +141,18 @@ class Fuzzer {
                   "Give a longer --time."});
     }
     while (!IsOver()) {
-      NBDSPEC_RETURN_IF_ERROR(RunOne(NextNumber()));
+      if (auto ran = RunOne(NextNumber()); !ran && !IsOver()) {  // What is late may fail.
+        return ran;
+      }
+    }
+    return CheckThatMuchRan();
+  }
+
+  // Little is no success.
+  std::expected<void, Trouble> CheckThatMuchRan() {
+    if (lost_count_ * kLostShare > report_.script_count) {
+      return std::unexpected(Trouble{std::to_string(lost_count_) + " scripts could not be run, and " +
+                                     std::to_string(report_.script_count) + " could. The last time: " + lost_why_});
     }
     if (options_.time.count() > 0 && report_.command_count == 0) {
       return std::unexpected(
@@ -163,6 +175,7 @@ class Fuzzer {
   // A script could not be run, for `why`: once that may be chance.
   std::expected<void, Trouble> NoteLost(Trouble why) {
     ++lost_count_;
+    lost_why_ = why.sentence;
     if (++lost_in_a_row_ >= kLostMax) {
       return std::unexpected(std::move(why));
     }
@@ -392,6 +405,7 @@ class Fuzzer {
   std::uint64_t scripts_on_server_ = 0;
   std::uint64_t lost_count_ = 0;  // Scripts that could not be run.
   int lost_in_a_row_ = 0;
+  std::string lost_why_;
   std::map<std::string, std::size_t> by_key_;  // Indices of report_.findings.
   FuzzReport report_;
 };

@@ -23,6 +23,7 @@ namespace {
 constexpr std::uint32_t kLearnBytes = 1 << 20;
 constexpr std::uint64_t kLearnReadsMax = 4096;  // Of each window: where requests are to be short, it is.
 constexpr std::size_t kShownDamageBytesMax = 200;
+constexpr std::chrono::seconds kEnterTimeMin{1};  // When the time of the run is over, too.
 
 std::vector<ByteRange> WindowsOf(std::uint64_t size, std::uint64_t window_bytes) {
   if (size <= 2 * window_bytes) {
@@ -291,7 +292,9 @@ std::expected<void, Trouble> LiveServer::EnterLanes(std::vector<engine::OptionSt
 }
 
 std::expected<void, Trouble> LiveServer::EnterLane() {
-  const auto deadline = Clock::now() + options_.start_timeout;
+  const auto now = Clock::now();
+  const auto over = std::max(options_.deadline.value_or(Clock::time_point::max()), now + kEnterTimeMin);
+  const auto deadline = std::min(now + options_.start_timeout, over);
   NBDSPEC_ASSIGN_OR_RETURN(transport, peer_->Connect(deadline));
   Lane& lane = lanes_.emplace_back();
   lane.connection = std::make_unique<LiveConnection>(std::move(transport), static_cast<int>(lanes_.size()), clock_,

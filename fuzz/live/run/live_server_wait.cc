@@ -273,7 +273,9 @@ LiveServer::OrStop LiveServer::TakeReplies(Lane& lane) {
   if (undecodable.empty()) {
     return HeldBytes() > HeldBytesMax() ? TooMuch(lane) : OrStop();
   }
-  const std::string_view rule = RuleOfReplies(lane.offer, lane.connection->wrong_magic());
+  const bool is_too_long = !lane.connection->wrong_magic();
+  const std::string_view rule = is_too_long ? std::string_view(spec::kStructuredChunkLengthAccurate)
+                                            : RuleOfReplies(lane.offer, lane.connection->wrong_magic());
   return std::unexpected(Stop{.failure = FailureOf(FindingKind::kBrokenRule, rule, "a reply", undecodable)});
 }
 
