@@ -30,10 +30,11 @@ constexpr std::uint64_t kShardsMax = 1 << 20;
 std::string RefuseEmpty(const std::string& text) { return text.empty() ? "it is empty" : ""; }
 
 // CLI11 by itself takes -1 and 2^64, and makes 2^64 - 1 of them.
-std::string RefuseBadCount(const std::string& text) {
+std::string RefuseBadCount(const std::string& text, std::uint64_t least) {
   std::uint64_t count = 0;
   const auto [stop, error] = std::from_chars(text.data(), text.data() + text.size(), count);
-  return error == std::errc() && stop == text.data() + text.size() ? "" : text + " is not in [0, 2^64)";
+  const bool is_count = error == std::errc() && stop == text.data() + text.size() && count >= least;
+  return is_count ? "" : fmt::format("{} is not in [{}, 2^64)", text, least);
 }
 
 // Each adds an option whose value is `value`, as its kind is read and shown.
@@ -46,7 +47,10 @@ void AddOption(CLI::App& app, const OptionRow& row, int& value) {
 }
 
 void AddOption(CLI::App& app, const OptionRow& row, std::uint64_t& value) {
-  app.add_option(row.name, value, row.summary)->check(RefuseBadCount)->capture_default_str();
+  const auto refuse = [least = static_cast<std::uint64_t>(row.least)](const std::string& text) {
+    return RefuseBadCount(text, least);
+  };
+  app.add_option(row.name, value, row.summary)->check(refuse)->capture_default_str();
 }
 
 void AddOption(CLI::App& app, const OptionRow& row, double& value) {

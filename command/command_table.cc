@@ -377,7 +377,7 @@ std::span<const OptionRow> AllOptions() {
        "Sizes and extents are multiples of so many bytes: 512 for clients that know sectors", &Options::align, "", 1,
        1 << 20},
       {"--scripts", " fuzz ", "How many scripts, of all shards; 0: as many as the time allows", &Options::script_count},
-      {"--scripts", " diff ", "How many scripts", &Options::script_count},
+      {"--scripts", " diff ", "How many scripts", &Options::script_count, "", 1},
       {"--shard", " fuzz fuzz-client ",
        "Of N runs with the same seed, which share the work without doing anything twice, the Ith", &Options::shard,
        "I/N"},

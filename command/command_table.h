@@ -131,8 +131,8 @@ struct OptionRow {
                std::vector<std::string> Options::*, engine::Shard Options::*>
       member;                // Of double: seconds.
   const char* value = "";    // How help shows the value of a string.
-  double least = 0;          // Of int and double.
-  double most = 30 * 86400;  // The same.
+  double least = 0;          // Of a number.
+  double most = 30 * 86400;  // Of int and double.
   // Of an option that names the file of a report: the functions that make it.
   std::string (*render)(const reports::Run& run) = nullptr;
   std::string (*render_matrix)(const reports::Matrix& matrix) = nullptr;

@@ -335,11 +335,13 @@ ExitOrRefusal Shrink(const fuzz::TargetInput& subject, const Options& /*options*
 }  // namespace
 
 ExitOrRefusal ReplayCommand(const Options& options) {
+  NBDSPEC_RETURN_IF_ERROR(NeedDescriptors());
   CatchInterrupts();
   return Replayer(options).Run();
 }
 
 ExitOrRefusal ShrinkCommand(const Options& options) {
+  NBDSPEC_RETURN_IF_ERROR(NeedDescriptors());
   CatchInterrupts();
   if (std::string why = CannotWriteYet(options.output); !why.empty()) {
     return Refuse(std::move(why), reports::ExitCode::kOurError);

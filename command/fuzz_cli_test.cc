@@ -190,6 +190,31 @@ TEST(Fuzz, EachWayToRefuseHasItsExitCode) {
   });
 }
 
+TEST(Fuzz, WithFewDescriptorsSaysWhatToDo) {
+  for (const std::string& command :
+       {"fuzz nbdkit --scripts 1 --findings " + FileFor("few"), std::string("diff nbdkit nbdkit")}) {
+    const Result result = Shell("ulimit -n 12; command/nbdspec " + command + " 2>&1");
+    EXPECT_EQ(result.exit, 3) << result.output;
+    EXPECT_TRUE(result.Says("ulimit -n 64")) << result.output;
+  }
+}
+
+TEST(Fuzz, WithLittleMemoryEndsWithASentenceAndNoAbort) {
+  if (__has_feature(address_sanitizer)) {
+    GTEST_SKIP() << "the sanitizer wants terabytes of addresses";
+  }
+  bool has_missed = false;
+  for (int mib = 30; mib <= 130; mib += 10) {
+    const Result result =
+        Shell("ulimit -v " + std::to_string(mib * 1024) +
+              "; command/nbdspec fuzz reference --scripts 2 --steps 10000 --in-flight 64 --findings " +
+              FileFor("little") + " 2>&1");
+    has_missed = has_missed || (result.exit == 5 && result.Says("not enough memory"));
+    EXPECT_LT(result.exit, 126) << mib << ": " << result.output;
+  }
+  EXPECT_TRUE(has_missed);
+}
+
 TEST(Fuzz, HelpListsEveryOptionAndExitCode) {
   ExpectHelp("fuzz",
              {"TARGET", "--spawn COMMAND", "--export NAME", "--seed", "--time", "--scripts", "--steps", "--in-flight",
@@ -437,6 +462,7 @@ TEST(Diff, EachWayToRefuseHasItsExitCode) {
       {"diff nosuch reference", 2, "nosuch"},
       {"diff reference reference --seed x", 2, "--seed"},
       {"diff reference reference --steps 0", 2, "--steps"},
+      {"diff reference reference --scripts 0", 2, "--scripts"},
       {"diff reference reference --json ''", 2, "--json"},
       {"diff reference reference --script /no/such", 2, "/no/such"},
       {"diff reference reference --script /proc", 2, "Is a directory"},

@@ -195,6 +195,7 @@ ExitOrRefusal FuzzCommand(const Options& options) {
     return Refuse("fuzz needs a TARGET: a server by name, a URI, or --spawn COMMAND");
   }
   NBDSPEC_ASSIGN_OR_RETURN(target, WritableTarget(options));
+  NBDSPEC_RETURN_IF_ERROR(NeedDescriptors());
   CatchInterrupts();
   const fuzz::FuzzReport report = fuzz::Fuzz(*target, FuzzOptionsFrom(options));
   ShowProgress("");
@@ -221,6 +222,7 @@ ExitOrRefusal DiffCommand(const Options& options) {
     NBDSPEC_ASSIGN_OR_RETURN(script, fuzz::ParseScriptToSend(text));
     diff.script = std::move(script);
   }
+  NBDSPEC_RETURN_IF_ERROR(NeedDescriptors());
   CatchInterrupts();
   const fuzz::DiffReport report = fuzz::Diff(*first, *second, diff);
   if (!TakesStdout(options)) {

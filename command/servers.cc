@@ -2,7 +2,9 @@
 #include "command/servers.h"
 
 #include <fmt/format.h>
+#include <sys/resource.h>
 
+#include <algorithm>
 #include <cmath>
 #include <csignal>
 #include <filesystem>
@@ -10,6 +12,7 @@
 
 #include "conformance/peer/process/process.h"
 #include "conformance/peer/reference_target.h"
+#include "conformance/peer/socket/socket_transport.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
 #include "reports/model/run.h"
@@ -116,7 +119,19 @@ TargetOrTrouble WritableTarget(const std::string& word, const Options& given) {
   return WritableTarget(std::move(options));
 }
 
+std::expected<void, Refusal> NeedDescriptors() {
+  rlimit limit = {};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) != 0 || limit.rlim_cur >= kDescriptorsMin) {
+    return {};
+  }
+  return Refuse(fmt::format("only {} files may be open at once, and nbdspec and servers need {}: raise that limit "
+                            "(ulimit -n {})",
+                            limit.rlim_cur, kDescriptorsMin, kDescriptorsMin),
+                reports::ExitCode::kTargetUnusable);
+}
+
 void CatchInterrupts() {
+  conformance::EndWaitsForServersWhen(interrupted);
   struct sigaction action = {};
   action.sa_handler = Note;
   action.sa_flags = static_cast<int>(SA_RESETHAND);

@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <chrono>
+#include <cstdint>
+#include <expected>
 #include <string>
 
 #include "command/command_table.h"
@@ -31,6 +33,12 @@ TargetOrTrouble WritableTarget(Options options);
 // The same of one word: a server by name, a URI, or a command that has {socket} or {port} in it, and ServerOptionsOf
 // `given`.
 TargetOrTrouble WritableTarget(const std::string& word, const Options& given);
+
+// --- What nbdspec and the servers that it starts need of the machine ---
+
+// That so many files may be open at once. Errors: they may not, and what to do.
+inline constexpr std::uint64_t kDescriptorsMin = 64;
+std::expected<void, Refusal> NeedDescriptors();
 
 // --- SIGINT, SIGTERM and SIGHUP end a run in good order: what was found is reported, servers are stopped ---
 

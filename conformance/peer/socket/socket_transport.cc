@@ -33,6 +33,9 @@ using engine::Trouble;
 
 constexpr std::size_t kReadBytes = 64 << 10;
 constexpr std::chrono::milliseconds kBacklogPause{2};
+constexpr std::chrono::milliseconds kConnectSlice{100};  // How long to wait before looking whether it is cancelled.
+
+std::atomic<const std::atomic<bool>*> waits_cancelled = nullptr;
 
 static_assert(kUnixPathBytesMax == sizeof(sockaddr_un::sun_path) - 1);
 
@@ -144,8 +147,10 @@ class SocketTransport final : public Transport {
 int ConnectUntil(int fd, const SocketAddress& address, Transport::Clock::time_point deadline) {
   while (connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0) {
     if (errno == EINPROGRESS || errno == EINTR) {
-      if (PollUntil(fd, POLLOUT, deadline) == 0) {
-        return ETIMEDOUT;
+      while (PollUntil(fd, POLLOUT, std::min(deadline, Transport::Clock::now() + kConnectSlice)) == 0) {
+        if (Transport::Clock::now() >= deadline || AreWaitsForServersOver()) {
+          return ETIMEDOUT;
+        }
       }
       int error = 0;
       socklen_t length = sizeof(error);
@@ -155,7 +160,7 @@ int ConnectUntil(int fd, const SocketAddress& address, Transport::Clock::time_po
       return errno;
     }
     // A unix socket whose backlog is full: there is nothing to poll for.
-    if (Transport::Clock::now() >= deadline) {
+    if (Transport::Clock::now() >= deadline || AreWaitsForServersOver()) {
       return ETIMEDOUT;
     }
     std::this_thread::sleep_for(kBacklogPause);
@@ -169,6 +174,13 @@ FileDescriptor::~FileDescriptor() {
   if (is_open()) {
     close(fd_);
   }
+}
+
+void EndWaitsForServersWhen(const std::atomic<bool>& cancelled) { waits_cancelled = &cancelled; }
+
+bool AreWaitsForServersOver() {
+  const std::atomic<bool>* const cancelled = waits_cancelled;
+  return cancelled != nullptr && cancelled->load();
 }
 
 short PollUntil(int fd, short events, Transport::Clock::time_point deadline) {

@@ -6,6 +6,7 @@
 
 #include <sys/socket.h>
 
+#include <atomic>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -43,6 +44,11 @@ class FileDescriptor {
 // Waits until `fd` is ready for one of `events` (POLLIN, POLLOUT), has failed or has hung up.
 // Returns what it is ready for, as poll does; 0 when `deadline` came first. A past deadline still looks once.
 short PollUntil(int fd, short events, std::chrono::steady_clock::time_point deadline);
+
+// From when `cancelled` is true, nobody waits any more for a server to come up, or to take a connection: the wait ends
+// as if its time were over. For all of the process, as is the signal that sets it. `cancelled` outlives all waits.
+void EndWaitsForServersWhen(const std::atomic<bool>& cancelled);
+bool AreWaitsForServersOver();
 
 // The longest path of a unix socket, without its final NUL.
 inline constexpr std::size_t kUnixPathBytesMax = 107;

@@ -71,6 +71,27 @@ TEST_F(SpawnedPeer, GreetsItsClients) {
   EXPECT_EQ(peer->StandardError(), "");
 }
 
+// In place of a signal.
+std::atomic<bool> are_waits_cancelled = false;
+
+TEST_F(SpawnedPeer, IsNotWaitedForAnyMoreOnceThatIsCancelled) {
+  EndWaitsForServersWhen(are_waits_cancelled);
+  for (const char* words : {"hang", "never-accept", "accept-and-close"}) {
+    std::thread later([] {
+      std::this_thread::sleep_for(milliseconds(50));
+      are_waits_cancelled = true;
+    });
+    const auto never = Transport::Clock::now() + std::chrono::hours(10);
+    const auto peer = Spawn(words, never);
+    for (int i = 0; peer && i < 100; ++i) {  // More than wait in line.
+      (void)(*peer)->Connect(never);
+    }
+    later.join();
+    EXPECT_EQ(Children().size(), peer ? 1U : 0U) << words;
+    are_waits_cancelled = false;
+  }
+}
+
 TEST_F(SpawnedPeer, IsStartedInACleanState) {
   // What nbdspec itself ignores, blocks and holds open must not reach the server.
   const FileDescriptor held(open("/dev/null", O_RDONLY));

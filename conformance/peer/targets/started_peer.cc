@@ -36,6 +36,7 @@ using Clock = Transport::Clock;
 constexpr std::chrono::milliseconds kReadinessPause{2};
 // How long a connection made to look may stay silent: nbd-server listens seconds before it has what it needs to greet.
 constexpr std::chrono::milliseconds kGreetingWait{5000};
+constexpr std::chrono::milliseconds kGreetingSlice{100};  // Before looking whether that is cancelled.
 // A killed server's sockets close a moment before its death is known.
 constexpr std::chrono::milliseconds kNewsOfDeathWait{20};
 // How long a server that ends with its client may take for that.
@@ -441,7 +442,12 @@ class StartedPeer final : public Peer, public Storage {
     constexpr std::string_view kMagic = "NBDMAGIC";
     const Clock::time_point silent_until = std::min(deadline, Clock::now() + kGreetingWait);
     engine::Bytes greeting;
-    while (greeting.size() < kMagic.size() && (*transport)->Receive(greeting, 64, silent_until) == Ending::kNone) {
+    for (auto now = Clock::now(); greeting.size() < kMagic.size() && now < silent_until && !AreWaitsForServersOver();
+         now = Clock::now()) {
+      const Ending ending = (*transport)->Receive(greeting, 64, std::min(silent_until, now + kGreetingSlice));
+      if (ending != Ending::kNone && ending != Ending::kTimedOut) {
+        break;
+      }
     }
     return !recipe_.must_greet ||
            std::string_view(reinterpret_cast<const char*>(greeting.data()), greeting.size()).starts_with(kMagic);
@@ -456,7 +462,7 @@ class StartedPeer final : public Peer, public Storage {
       if (IsUp(deadline)) {
         return {};
       }
-      if (Clock::now() >= deadline) {
+      if (Clock::now() >= deadline || AreWaitsForServersOver()) {
         return std::unexpected(Trouble{"The server " + recipe_.name + " runs but does not " +
                                        (recipe_.must_greet ? "greet clients on" : "listen on") +
                                        (recipe_.is_on_tcp ? " the port it was given" : " its unix socket") +
