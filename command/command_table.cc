@@ -75,7 +75,7 @@ constexpr char kFuzzFooter[] =
     "script, bytes both ways, transcript, what the server wrote to standard error, and the line that replays it. A "
     "bug\n"
     "that is public already is reported by its name; it does not change the exit code, nor does a warning (a SHOULD).\n"
-    "Exit codes: 0 nothing new, 1 a finding, 2 usage, 3 the server was never usable, 5 nbdspec's own error.\n\n"
+    "Exit codes: 0 nothing new, 1 a finding, 2 usage, 3 the server was not usable, 5 nbdspec's own error.\n\n"
     "  nbdspec fuzz nbdkit --time 10m\n"
     "  nbdspec fuzz qemu-nbd --power-cut\n"
     "  nbdspec fuzz --spawn 'my-server --socket {socket} {image}' --scripts 1000 --seed 7";
