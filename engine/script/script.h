@@ -22,6 +22,7 @@
 //   write 0 +512 unannounced     a WRITE without PAYLOAD_LEN, which it has where headers are extended
 //   status 0 +1M flags 0x80 on 2 any other flag bits; the connection, 1 to 8: 1 when left out
 //   wait                         for the replies to all requests so far
+//   leave                        all connections end, with replies unread; new ones take their places
 //   cut nothing                  the power goes and comes back; of what was not durable the disk keeps nothing,
 //                                everything, all-but or only one change (`one 3`), or some (`seed 7`); `torn` after
 //                                that
@@ -125,6 +126,12 @@ struct WaitStep {
   bool operator==(const WaitStep&) const = default;
 };
 
+// All connections end without a word, whatever is in flight; but for what changes bytes, whose replies are awaited. New
+// ones take their places.
+struct LeaveStep {
+  bool operator==(const LeaveStep&) const = default;
+};
+
 // The power goes and comes back, with requests in flight or not. A server whose disk is not ours skips it.
 struct CutStep {
   PowerCut cut = {};
@@ -148,7 +155,8 @@ constexpr std::uint8_t PatternByteAt(std::uint8_t pattern, std::uint64_t offset)
 // PatternByteAt for a run of bytes that begins at `offset`.
 void FillWithPattern(std::uint8_t pattern, std::uint64_t offset, std::span<std::uint8_t> out);
 
-using Step = std::variant<AddStep, ClearStep, ForEachStep, LookupStep, RequestStep, WaitStep, CutStep, OptionStep>;
+using Step =
+    std::variant<AddStep, ClearStep, ForEachStep, LookupStep, RequestStep, WaitStep, CutStep, OptionStep, LeaveStep>;
 
 struct Script {
   std::uint64_t size = 0;  // At most kExportBytesMax.

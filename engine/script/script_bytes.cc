@@ -39,6 +39,7 @@ enum class Code : std::uint8_t {
   kName = 0xf3,
   kCut = 0xf4,
   kMore = 0xf5,
+  kLeave = 0xf6,
   kAdd = 0xf8,
   kForEach = 0xfd,
   kLookup = 0xfe,
@@ -100,7 +101,8 @@ constexpr CodeRow kCodes[] = {
     {Code::kLookup, &StepKinds::lookup, 1},   {Code::kClearOrAdd, &StepKinds::clear, 1, &StepKinds::add},
     {Code::kRequest, &StepKinds::request, 7}, {Code::kWait, &StepKinds::wait, 1},
     {Code::kOption, &StepKinds::option, 4},   {Code::kName, &StepKinds::option, 0},
-    {Code::kCut, &StepKinds::cut, 1},         {Code::kMore, &StepKinds::extended, 0}};
+    {Code::kCut, &StepKinds::cut, 1},         {Code::kMore, &StepKinds::extended, 0},
+    {Code::kLeave, &StepKinds::leave, 0}};
 
 bool IsWanted(const CodeRow& row, const StepKinds& kinds) { return kinds.*row.kind || kinds.*row.other_kind; }
 
@@ -245,6 +247,9 @@ class Decoder {
         return;
       case Code::kWait:
         script_.steps.emplace_back(WaitStep{});
+        return;
+      case Code::kLeave:
+        script_.steps.emplace_back(LeaveStep{});
         return;
       case Code::kOption:
         DecodeOption(is_literal);
@@ -439,6 +444,7 @@ struct StepEncoder {
     }
   }
   void operator()(const WaitStep&) const { Record(Code::kWait, 0, 0, 0); }
+  void operator()(const LeaveStep&) const { Record(Code::kLeave, 0, 0, 0); }
   void operator()(const CutStep& step) const {
     Record(Code::kCut, static_cast<std::uint8_t>(static_cast<int>(step.cut.keeps) | (step.cut.tears ? kTears : 0)),
            step.cut.one, step.cut.seed);

@@ -37,6 +37,7 @@ struct StepKinds {
   bool wait = false;
   bool cut = false;
   bool option = false;
+  bool leave = false;
   bool extended = false;  // Of requests: what only extended headers can carry. Else they are as if there were none.
 };
 
@@ -61,6 +62,7 @@ inline constexpr ScriptLimits kNoScriptLimits = {.steps_max = ~std::size_t{0},
                                                            .wait = true,
                                                            .cut = true,
                                                            .option = true,
+                                                           .leave = true,
                                                            .extended = true},
                                                  .connections_max = kConnectionsMax,
                                                  .payload_bytes_max = UINT64_MAX};

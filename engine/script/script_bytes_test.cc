@@ -93,6 +93,7 @@ TEST(ScriptBytes, EveryRequestAndOptionCanBeEncoded) {
     }
   }
   script.steps.push_back(WaitStep{});
+  script.steps.push_back(LeaveStep{});
   for (int keeps = 0; keeps < kPowerCutKeepsCount; ++keeps) {
     for (const bool tears : {false, true}) {
       script.steps.push_back(CutStep{.cut = {.keeps = static_cast<PowerCut::Keeps>(keeps),
@@ -110,8 +111,9 @@ TEST(ScriptBytes, EveryRequestAndOptionCanBeEncoded) {
 }
 
 bool IsOf(const StepKinds& kinds, const Step& step) {
-  const std::array<bool, std::variant_size_v<Step>> of = {kinds.add,     kinds.clear, kinds.for_each, kinds.lookup,
-                                                          kinds.request, kinds.wait,  kinds.cut,      kinds.option};
+  const std::array<bool, std::variant_size_v<Step>> of = {kinds.add,    kinds.clear,   kinds.for_each,
+                                                          kinds.lookup, kinds.request, kinds.wait,
+                                                          kinds.cut,    kinds.option,  kinds.leave};
   return of[step.index()];
 }
 

@@ -149,6 +149,7 @@ struct StepPrinter {
            (request.connection == 1 ? "" : " on " + std::to_string(request.connection));
   }
   std::string operator()(const WaitStep&) const { return "wait"; }
+  std::string operator()(const LeaveStep&) const { return "leave"; }
   std::string operator()(const CutStep& power) const {
     const PowerCut& cut = power.cut;
     return "cut " + std::string(*NameOf(kKeepsWords, cut.keeps)) +
@@ -446,8 +447,11 @@ Step ParseStep(std::string_view verb, Line& line) {
   if (verb == "cut") {
     return ParseCut(line);
   }
+  if (verb == "leave") {
+    return LeaveStep{};
+  }
   if (verb != "wait") {
-    line.Expected("a step, such as add, lookup, read, status, wait, cut or option", verb);
+    line.Expected("a step, such as add, lookup, read, status, wait, leave, cut or option", verb);
   }
   return WaitStep{};
 }

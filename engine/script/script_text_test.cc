@@ -48,7 +48,7 @@ TEST(ScriptText, PrintShowsEveryKindOfRequestAndOption) {
                 RequestStep{.command = Command::kZero,
                             .length = 1 << 16,
                             .flags = CommandFlag::kFua | CommandFlag::kNoHole | CommandFlag::kFastZero},
-                WaitStep{}, CutStep{},
+                WaitStep{}, LeaveStep{}, CutStep{},
                 CutStep{.cut = {.keeps = PowerCut::Keeps::kAllButOne, .one = 3, .seed = 1 << 10, .tears = true}},
                 RequestStep{.command = Command::kTrim, .length = 1 << 16, .flags = CommandFlag::kFua},
                 RequestStep{.command = Command::kCache, .length = 1}, RequestStep{.command = Command::kFlush},
@@ -75,6 +75,7 @@ TEST(ScriptText, PrintShowsEveryKindOfRequestAndOption) {
             "write 4K +512 pattern 7 on 2\n"
             "zero 0 +64K fua no-hole fast\n"
             "wait\n"
+            "leave\n"
             "cut nothing\n"
             "cut all-but one 3 seed 1K torn\n"
             "trim 0 +64K fua\n"
@@ -129,9 +130,9 @@ TEST(ScriptText, ErrorsNameLineAndColumn) {
             "line 3, column 6: expected + and a length, such as +8K, but the line ends here");
   EXPECT_EQ(ErrorOf("clear\n"), "line 1, column 1: expected size, which comes first, got \"clear\"");
   EXPECT_EQ(ErrorOf("size 64\nclear all\n"), "line 2, column 7: expected the end of the line, got \"all\"");
-  EXPECT_EQ(
-      ErrorOf("size 64\nsubtract 1\n"),
-      "line 2, column 1: expected a step, such as add, lookup, read, status, wait, cut or option, got \"subtract\"");
+  EXPECT_EQ(ErrorOf("size 64\nsubtract 1\n"),
+            "line 2, column 1: expected a step, such as add, lookup, read, status, wait, leave, cut or option, got "
+            "\"subtract\"");
   EXPECT_EQ(ErrorOf("# only comments\n"),
             "line 1, column 1: expected a line such as \"size 64\", but the script is empty");
 }

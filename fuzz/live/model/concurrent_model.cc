@@ -22,6 +22,10 @@ void ConcurrentModel::Connect(std::uint8_t count) {
     return;
   }
   connections_ = count;
+  Reconnect();
+}
+
+void ConcurrentModel::Reconnect() {
   for (const Unflushed& each : unflushed_) {  // A connection that is new may not see it yet.
     Forget(each.range);
   }

@@ -60,6 +60,9 @@ class ConcurrentModel {
   // Connections 1 to `count` exist from now on.
   void Connect(std::uint8_t count);
 
+  // All connections are new; nothing is in flight.
+  void Reconnect();
+
   void Begin(Ticket ticket, const Access& access);
 
   // The reply has come: `succeeded`, or with an error, or it never will.

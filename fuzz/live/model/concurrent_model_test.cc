@@ -57,6 +57,14 @@ bool MayRead(ConcurrentModel& model, ByteRange range, const Bytes& data, std::ui
   return may;
 }
 
+TEST(ConcurrentModel, ANewConnectionInAnOldOnesPlaceNeedNotSeeWhatWasNotFlushed) {
+  ConcurrentModel model = Model(Sharing::kAtFlush);
+  WriteAlone(model, Write(kAll, kOnes));
+  EXPECT_FALSE(MayRead(model, kAll, Bytes(64)));
+  model.Reconnect();
+  EXPECT_TRUE(MayRead(model, kAll, Bytes(64)));
+}
+
 bool MayClaimZeroes(ConcurrentModel& model, ByteRange range, std::uint8_t connection = 1) {
   model.Begin(91, Look(range, connection));
   const bool may = !model.RefuteZeroes(91, range);

@@ -79,7 +79,8 @@ const std::vector<KnownBug>& KnownBugs() {
       {.name = "rhbz#2173054",
        .program = "nbdkit",
        .versions = {{.begin = {1, 32, 4}, .end = {1, 32, 6}}, {.begin = {1, 33}, .end = {1, 33, 11}}},
-       .symptoms = {{.kind = kCrash, .last_words = "sock >= 0"}}},
+       .symptoms = {{.kind = kCrash, .last_words = "sock >= 0"}},
+       .is_race = true},
       // Its extents are those of the file below, though the bytes are in the cache.
       {.name = "nbdkit-cache-extents",
        .program = "nbdkit",

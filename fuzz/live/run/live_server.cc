@@ -2,6 +2,7 @@
 #include "fuzz/live/run/live_server.h"
 
 #include <algorithm>
+#include <array>
 #include <bit>
 #include <utility>
 
@@ -23,6 +24,11 @@ constexpr std::uint32_t kLastReadBytes = 512;
 constexpr std::size_t kChunksJudgedFirst = 1024;   // Of an answer that goes on and on; then at each power of two.
 constexpr std::size_t kRecordBytesMax = 16 << 20;  // Of a finding: of all connections, both ways.
 constexpr std::chrono::seconds kDeathTimeout{2};
+
+Failure CrashOf(const std::string& ended) {
+  return FailureOf(FindingKind::kCrash, spec::kTransmissionDisconnectOnlyAllowedServer, "a server that keeps running",
+                   "the server " + ended);
+}
 
 // Cookies that are not counted up, so that a server which makes up one is not right by accident.
 constexpr std::uint64_t kCookieFactor = 0x9e37'79b9'7f4a'7c15;
@@ -84,6 +90,13 @@ bool LiveServer::Lane::has_illegal_in_flight() const {
   return std::ranges::any_of(slots, [](const Slot& slot) { return slot.in_use && !slot.judge.legality().is_legal(); });
 }
 
+bool LiveServer::Lane::has_change_in_flight() const {
+  constexpr std::array kChanges = {engine::Command::kWrite, engine::Command::kZero, engine::Command::kTrim};
+  return std::ranges::any_of(slots, [&](const Slot& slot) {
+    return slot.in_use && std::ranges::find(kChanges, slot.judge.request().command) != kChanges.end();
+  });
+}
+
 std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script, bool leave) {
   script_ = &script;
   result_ = {};
@@ -98,8 +111,7 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script, 
     ran = ran ? AskOnceMore() : std::move(ran);
     ran = ran && leave ? LeaveAndListen() : std::move(ran);
   } else if (const auto ended = Ended()) {
-    ran = std::unexpected(Stop{.failure = FailureOf(FindingKind::kCrash, spec::kTransmissionDisconnectOnlyAllowedServer,
-                                                    "a server that keeps running", "the server " + *ended)});
+    ran = std::unexpected(Stop{.failure = CrashOf(*ended)});
   } else if (broken_) {
     return FromBroken();
   } else {
@@ -139,6 +151,8 @@ LiveServer::OrStop LiveServer::RunSteps() {
       NBDSPEC_RETURN_IF_ERROR(Send(*request, i));
     } else if (std::holds_alternative<engine::WaitStep>(script_->steps[i])) {
       NBDSPEC_RETURN_IF_ERROR(WaitForAll());
+    } else if (std::holds_alternative<engine::LeaveStep>(script_->steps[i])) {
+      NBDSPEC_RETURN_IF_ERROR(LeaveUnread(i));
     } else if (const auto* power = std::get_if<engine::CutStep>(&script_->steps[i])) {
       NBDSPEC_RETURN_IF_ERROR(CutPower(power->cut, i));
     }
@@ -177,6 +191,29 @@ LiveServer::OrStop LiveServer::LeaveAndListen() {
   NBDSPEC_RETURN_IF_ERROR(JudgeRest());
   lanes_.clear();
   return {};
+}
+
+// What changes bytes is awaited: else it might be carried out at any time after.
+LiveServer::OrStop LiveServer::LeaveUnread(std::size_t step) {
+  while (std::ranges::any_of(lanes_, &Lane::has_change_in_flight)) {
+    NBDSPEC_RETURN_IF_ERROR(ReceiveSome());
+  }
+  NBDSPEC_RETURN_IF_ERROR(FlushLanes());
+  const std::size_t count = lanes_.size();
+  GiveUpAnswers();
+  lanes_.clear();
+  model_->Reconnect();
+  const auto entered = EnterLanes(haggling_, count);
+  if (entered) {
+    return {};
+  }
+  Stop stop{.step = step, .request_kind = "leave"};
+  if (const auto ended = Ended()) {
+    stop.failure = CrashOf(*ended);
+  } else {
+    stop.trouble = entered.error();
+  }
+  return std::unexpected(std::move(stop));
 }
 
 LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::size_t step) {

@@ -142,6 +142,7 @@ class LiveServer {
     // Null when no request in flight has that cookie.
     Slot* Find(std::uint64_t cookie);
     [[nodiscard]] bool has_illegal_in_flight() const;
+    [[nodiscard]] bool has_change_in_flight() const;
   };
   // What ends the run of a script: a failure, or only that it cannot go on; `trouble` around us.
   struct Stop {
@@ -163,6 +164,7 @@ class LiveServer {
   [[nodiscard]] RunResult FromBroken();
   std::expected<void, engine::Trouble> EnterLanes(std::vector<engine::OptionStep> haggling, std::size_t count);
   std::expected<void, engine::Trouble> EnterLane();
+  void GiveUpAnswers();
   void LeaveLanes();
   OrStop CutPower(const engine::PowerCut& cut, std::size_t step);
   std::expected<void, engine::Trouble> LearnAgain();
@@ -190,6 +192,7 @@ class LiveServer {
   OrStop RunSteps();
   OrStop AskOnceMore();
   OrStop LeaveAndListen();
+  OrStop LeaveUnread(std::size_t step);
   OrStop Send(const engine::RequestStep& request, std::size_t step);
   OrStop TakeReply(Lane& lane, const ReplyView& reply);
   [[nodiscard]] OrStop Stray(const Lane& lane, std::uint64_t cookie) const;

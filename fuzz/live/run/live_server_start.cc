@@ -263,14 +263,21 @@ std::expected<void, Trouble> LiveServer::LearnAgain() {
   return learned;
 }
 
-void LiveServer::LeaveLanes() {
-  const auto deadline = LastWait();
+// Those to what is in flight.
+void LiveServer::GiveUpAnswers() {
   for (const Lane& lane : lanes_) {
     for (const Slot& slot : lane.slots) {
       if (slot.in_use) {
         slot.judge.End(/*succeeded=*/false);
       }
     }
+  }
+}
+
+void LiveServer::LeaveLanes() {
+  const auto deadline = LastWait();
+  GiveUpAnswers();
+  for (const Lane& lane : lanes_) {
     if (!lane.has_left) {
       lane.connection->Leave(deadline);
     }

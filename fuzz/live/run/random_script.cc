@@ -24,6 +24,7 @@ constexpr std::uint64_t kWide = std::uint64_t{1} << 32;     // The shortest leng
 constexpr std::uint64_t kSignBit = std::uint64_t{1} << 31;  // Which lengths of 32 bits may have.
 constexpr std::uint16_t kUnknownFlag = 0x8000;
 constexpr std::size_t kEdgesMax = 64;
+constexpr std::uint64_t kLeavesOneIn = 16;  // Scripts: each takes a handshake.
 
 class ScriptMaker {
  public:
@@ -71,6 +72,9 @@ class ScriptMaker {
         script.steps.emplace_back(AnyCut());
       }
     }
+    if (!options_.power_cuts && OneIn(kLeavesOneIn)) {
+      LeaveUnread(script);
+    }
     if (options_.power_cuts && !OneIn(4)) {
       script.steps.emplace_back(AnyCut());
     }
@@ -78,6 +82,21 @@ class ScriptMaker {
   }
 
  private:
+  // All connections go while they are sent more than sockets hold.
+  void LeaveUnread(engine::Script& script) {
+    script.steps.emplace_back(engine::WaitStep{});
+    constexpr std::uint64_t kEachBytes = 64 << 10;
+    const std::uint64_t length = std::max<std::uint64_t>(
+        block_, std::min({Aligned(payload_max_), Aligned(window_.length()), Aligned(kEachBytes)}));
+    for (std::uint64_t left = 8 + Below(8); left > 0; --left) {
+      for (std::uint64_t connection = 1; connection <= connections_; ++connection) {
+        script.steps.emplace_back(engine::RequestStep{
+            .offset = Aligned(window_.begin), .length = length, .connection = static_cast<std::uint8_t>(connection)});
+      }
+    }
+    script.steps.emplace_back(engine::LeaveStep{});
+  }
+
   [[nodiscard]] bool may_write() const { return !offer_.Has(TransmissionFlag::kReadOnly); }
 
   engine::RequestStep AnyRequest() {

@@ -82,6 +82,23 @@ TEST(RandomScript, CompactHeadersReachAllLengthsOf32Bits) {
   EXPECT_EQ(lengths[Command::kRead], (std::pair{0, 0}));
 }
 
+TEST(RandomScript, SomeLeaveWithRepliesUnread) {
+  const Offer offer = OfferWith(engine::HeaderForm::kCompact);
+  int left_count = 0;
+  for (std::uint64_t seed = 0; seed < 160; ++seed) {
+    const auto steps = RandomScript(seed, offer, {{.begin = 0, .end = kWindowBytes}}, {}).steps;
+    const auto left = std::ranges::find_if(
+        steps, [](const engine::Step& step) { return std::holds_alternative<engine::LeaveStep>(step); });
+    if (left != steps.end()) {
+      ++left_count;
+      ASSERT_NE(left, steps.begin());
+      EXPECT_TRUE(std::holds_alternative<RequestStep>(*std::prev(left)));
+    }
+  }
+  EXPECT_GT(left_count, 2);
+  EXPECT_LT(left_count, 40);
+}
+
 TEST(RandomScript, OfAReadOnlyExportNothingIsChangedButToSeeItRefused) {
   Offer offer = OfferWith(engine::HeaderForm::kCompact);
   offer.info.flags |= TransmissionFlag::kReadOnly;
