@@ -3,7 +3,8 @@
 # replay: what it runs, and that neither a disagreement nor a file it cannot use looks like success.
 replay=$1
 case $replay in /*) ;; *) replay=$TEST_SRCDIR/$TEST_WORKSPACE/$replay ;; esac
-cd "$(mktemp -d)" || exit 1
+work=$(mktemp -d) && cd "$work" || exit 1
+trap 'rm -rf "$work"' EXIT
 mkdir -p corpus/seeds/extent_map/inner corpus/regressions/script_text
 printf 'hello' >corpus/seeds/extent_map/inner/good
 printf '# nbdspec script\nsize 64\n' >corpus/seeds/extent_map/good.script
