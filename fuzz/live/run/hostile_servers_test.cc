@@ -273,6 +273,54 @@ TEST(Learning, ScriptsThatCannotBeRunAreNoSuccess) {
   }
 }
 
+// A server that ends in that way once its first client has left.
+class OneClientPeer : public conformance::Peer {
+ public:
+  OneClientPeer(std::unique_ptr<conformance::Peer> rest, std::string ends)
+      : rest_(std::move(rest)), ends_(std::move(ends)) {}
+
+  std::expected<std::unique_ptr<Transport>, engine::Trouble> Connect(Transport::Clock::time_point deadline) override {
+    if (clients_++ > 0) {
+      return std::unexpected(engine::Trouble{"Nobody is there."});
+    }
+    return rest_->Connect(deadline);
+  }
+  std::optional<std::string> Ended() override { return clients_ > 1 ? std::optional(ends_) : std::nullopt; }
+  std::expected<void, engine::Trouble> Restart() override {
+    clients_ = 0;
+    return rest_->Restart();
+  }
+
+ private:
+  std::unique_ptr<conformance::Peer> rest_;
+  std::string ends_;
+  int clients_ = 0;
+};
+
+FuzzReport FuzzOneThatEnds(const std::string& ends) {
+  const auto reference = conformance::ReferenceTarget();
+  conformance::Target target({.description = "one client", .command_line = "one client"},
+                             [&](conformance::Setup setup, auto deadline) -> conformance::PeerOrTrouble {
+                               auto peer = reference->Start(setup, deadline);
+                               return peer ? std::make_unique<OneClientPeer>(*std::move(peer), ends) : std::move(peer);
+                             });
+  return Fuzz(target, OneAtATimeOptions());
+}
+
+TEST(OneClient, AServerThatEndsWellWhenItHasLeftIsNotAccused) {
+  const FuzzReport report = FuzzOneThatEnds(std::string(conformance::kEndedWell));
+  EXPECT_TRUE(report.findings.empty());
+  EXPECT_TRUE(report.is_unusable);
+  ASSERT_TRUE(report.trouble);
+  EXPECT_TRUE(report.trouble->sentence.contains("Let it stay")) << report.trouble->sentence;
+}
+
+TEST(OneClient, AServerThatDiesWhenItHasLeftIs) {
+  const FuzzReport report = FuzzOneThatEnds("exited with status 1");
+  ASSERT_EQ(report.findings.size(), 1U);
+  EXPECT_EQ(report.findings.front().finding.kind, FindingKind::kCrash);
+}
+
 // --- Cancelled, and slow ---
 
 // Errors never end an answer, and 65,536 of them are not yet too many.

@@ -110,12 +110,11 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script, 
     ran = RunSteps();
     ran = ran ? AskOnceMore() : std::move(ran);
     ran = ran && leave ? LeaveAndListen() : std::move(ran);
-  } else if (const auto ended = Ended()) {
-    ran = std::unexpected(Stop{.failure = CrashOf(*ended)});
-  } else if (broken_) {
-    return FromBroken();
   } else {
-    return std::unexpected(entered.error());
+    ran = std::unexpected(NotEntered(entered.error()));
+    if (broken_ && !ran.error().failure) {
+      return FromBroken();
+    }
   }
   if (!ran) {
     if (ran.error().failure) {
@@ -207,13 +206,23 @@ LiveServer::OrStop LiveServer::LeaveUnread(std::size_t step) {
   if (entered) {
     return {};
   }
-  Stop stop{.step = step, .request_kind = "leave"};
-  if (const auto ended = Ended()) {
-    stop.failure = CrashOf(*ended);
-  } else {
-    stop.trouble = entered.error();
-  }
+  Stop stop = NotEntered(entered.error());
+  stop.step = step;
+  stop.request_kind = "leave";
   return std::unexpected(std::move(stop));
+}
+
+// Nobody was connected, and now nobody can be, for `trouble`. Who ends well when all have left may.
+LiveServer::Stop LiveServer::NotEntered(Trouble trouble) {
+  const auto ended = Ended();
+  if (!ended) {
+    return {.trouble = std::move(trouble)};
+  }
+  if (*ended == conformance::kEndedWell) {
+    return {.trouble = Trouble{"The server ends when its client has left, and scripts connect again and again. "
+                               "Let it stay, as qemu-nbd does with --persistent."}};
+  }
+  return {.failure = CrashOf(*ended)};
 }
 
 LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::size_t step) {

@@ -193,6 +193,7 @@ class LiveServer {
   OrStop AskOnceMore();
   OrStop LeaveAndListen();
   OrStop LeaveUnread(std::size_t step);
+  [[nodiscard]] Stop NotEntered(engine::Trouble trouble);
   OrStop Send(const engine::RequestStep& request, std::size_t step);
   OrStop TakeReply(Lane& lane, const ReplyView& reply);
   [[nodiscard]] OrStop Stray(const Lane& lane, std::uint64_t cookie) const;
