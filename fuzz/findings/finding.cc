@@ -147,8 +147,15 @@ std::string KeyOf(const Finding& finding) {
 std::string AssertionOf(const Finding& finding) {
   const std::string& words = finding.server_stderr;
   const std::size_t at = finding.kind == FindingKind::kCrash ? words.rfind("ssertion") : std::string::npos;
-  const std::size_t line = at == std::string::npos ? at : words.rfind('\n', at) + 1;
-  return at == std::string::npos ? "" : words.substr(line, words.find('\n', at) - line);
+  if (at == std::string::npos) {
+    return "";
+  }
+  // With the two words before it, which say where. In front of those another thread may have left a line without end.
+  std::size_t begin = words.find_last_of(" \n", at) + 1;
+  for (int i = 0; i < 2 && begin > 1 && words[begin - 1] == ' '; ++i) {
+    begin = words.find_last_of(" \n", begin - 2) + 1;
+  }
+  return words.substr(begin, words.find('\n', at) - begin);
 }
 
 std::string SummaryOf(const Finding& finding) {

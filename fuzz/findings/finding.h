@@ -98,8 +98,8 @@ struct Finding {
 // Example: "wrong-data.read.df", "broken-rule.block-status.sum-before-last.status".
 std::string KeyOf(const Finding& finding);
 
-// The assertion that failed in a server that died of it, as it said; else empty. Then it matters little what was
-// requested.
+// The assertion that failed in a server that died of it, and where, as it said; else empty. Then it matters little what
+// was requested.
 std::string AssertionOf(const Finding& finding);
 
 // "wrong-data of transmission.write.then-reply: expected byte 7 at 0; saw byte 0".

@@ -334,6 +334,9 @@ TEST(Reproduce, TwoAssertionsAreTwoFindings) {
   EXPECT_TRUE(IsSameFinding(first, again));
   EXPECT_TRUE(IsSameFinding(first, crash));
   EXPECT_FALSE(IsSameFinding(first, second));
+  again.server_stderr = "server: request 7: out of rangeserver: a.c:1: f: Assertion `a' failed.\n";
+  first.server_stderr = "a.c:1: f: Assertion `a' failed.";
+  EXPECT_TRUE(IsSameFinding(first, again)) << "another thread had not ended its line";
   second.kind = FindingKind::kHang;
   EXPECT_FALSE(IsSameFinding(crash, second));
 }
