@@ -115,17 +115,21 @@ std::string QemuValue(const std::string& text) {
   return escaped;
 }
 
+std::expected<void, Trouble> CopyKeysForQemu(const std::string& keys, const std::string& directory) {
+  const std::string path = directory + "/keys.psk";  // The name that qemu looks for.
+  std::error_code failed;
+  std::filesystem::copy_file(keys, path, failed);
+  if (failed) {
+    return std::unexpected(Trouble{"Cannot copy " + engine::Quoted(keys, 200) + " to " + engine::Quoted(path, 200) +
+                                   ": " + failed.message() + "."});
+  }
+  return WriteDhParameters(directory);
+}
+
 WordsOrTrouble QemuNbdWords(const PrivateDirectory& directory, ServerPlace& place) {
   Words words = {"qemu-nbd", "-t", "--shared=0", "-k", directory.socket_path(), "-x", ""};
   if (!place.shared_keys.empty()) {
-    const std::string path = directory.PathOf("keys.psk");  // The name that qemu looks for.
-    std::error_code failed;
-    std::filesystem::copy_file(place.shared_keys, path, failed);
-    if (failed) {
-      return std::unexpected(Trouble{"Cannot copy " + engine::Quoted(place.shared_keys, 200) + " to " +
-                                     engine::Quoted(path, 200) + ": " + failed.message() + "."});
-    }
-    NBDSPEC_RETURN_IF_ERROR(WriteDhParameters(directory.path()));
+    place.prepare = [keys = place.shared_keys, path = directory.path()] { return CopyKeysForQemu(keys, path); };
     words.insert(words.end(), {"--object", "tls-creds-psk,id=tls0,endpoint=server,dir=" + QemuValue(directory.path()),
                                "--tls-creds", "tls0"});
   } else if (place.has_tls()) {
@@ -190,11 +194,13 @@ WordsOrTrouble NbdServerCommand(Setup setup, const PrivateDirectory& directory, 
                              "/server-key.pem\ncacertfile = " + place.certificates +
                              "/ca-cert.pem\nforce_tls = " + (setup == Setup::kTlsOffered ? "false" : "true");
   // The port must be there and not be 0, although with a unix socket it is not listened on.
-  place.config =
+  const std::string config_path = directory.PathOf("config");
+  const std::string config =
       "[generic]\nlistenaddr = 127.0.0.1\nport = 10809\nallowlist = true\nunixsock = " + directory.socket_path() + tls +
       "\n[d]\nexportname = " + place.disk +
       "\nflush = true\nfua = true\ntrim = true\nreadonly = " + (setup == Setup::kReadOnly ? "true" : "false") + "\n";
-  return Words{"nbd-server", "-C", ConfigPath(directory), "-p", directory.PathOf("pid")};
+  place.prepare = [config_path, config] { return WriteNewFile(config_path, config); };
+  return Words{"nbd-server", "-C", config_path, "-p", directory.PathOf("pid")};
 }
 
 constexpr std::array<NamedServer, 6> kServers = {{

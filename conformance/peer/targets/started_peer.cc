@@ -417,13 +417,12 @@ class StartedPeer final : public Peer, public Storage {
       place.certificates = directory.path();
     }
     NBDSPEC_ASSIGN_OR_RETURN(words, recipe_.command(setup_, directory, place));
-    const auto prepare_all = [&, path = directory.path(),
-                              config = ConfigPath(directory)] -> std::expected<void, Trouble> {
+    const auto prepare_all = [&, path = directory.path()] -> std::expected<void, Trouble> {
       if (makes_certificates) {
         NBDSPEC_RETURN_IF_ERROR(WriteTlsMaterial(path));
       }
-      if (!place.config.empty()) {
-        NBDSPEC_RETURN_IF_ERROR(WriteNewFile(config, place.config));
+      if (place.prepare) {
+        NBDSPEC_RETURN_IF_ERROR(place.prepare());
       }
       return prepare();
     };

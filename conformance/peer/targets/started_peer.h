@@ -101,19 +101,18 @@ struct ServerPlace {
   std::uint16_t port = 0;         // Of 127.0.0.1, where it listens on TCP.
   std::string certificates = {};  // A directory, as in tls_files.h; empty where it has no TLS, or shared keys.
   std::string shared_keys = {};   // A file of shared keys, in place of certificates; may be empty.
-  std::string config = {};        // What the command wants in ConfigPath; empty for nothing.
+  // Makes what the command wants to find in its directory, which is only there then; null for nothing.
+  std::function<std::expected<void, engine::Trouble>()> prepare = {};
 
   [[nodiscard]] bool has_tls() const { return !certificates.empty() || !shared_keys.empty(); }
 };
-
-inline std::string ConfigPath(const PrivateDirectory& directory) { return directory.PathOf("config"); }
 
 // How to start a server.
 struct ServerRecipe {
   std::string name;  // For sentences: "nbdkit".
 
   // The words of the command that serves `place.disk` on directory.socket_path(). There is no such directory yet; may
-  // set `place.config`.
+  // set `place.prepare`.
   std::function<std::expected<std::vector<std::string>, engine::Trouble>(Setup setup, const PrivateDirectory& directory,
                                                                          ServerPlace& place)>
       command;
