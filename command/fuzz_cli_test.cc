@@ -177,6 +177,8 @@ TEST(Fuzz, EachWayToRefuseHasItsExitCode) {
       {"fuzz reference --shard 5/4", 2, "I in [1, N]"},
       {"fuzz reference --shard 1", 2, "--shard"},
       {"fuzz reference --shard 1/2x", 2, "--shard"},
+      {"fuzz reference --scripts 16 --shard 2/2 --findings " + FileFor("f4"), 3, "none of the 16 scripts"},
+      {"fuzz-client reference --cases 1 --shard 2/2 --findings " + FileFor("f5"), 3, "none of the 1 cases"},
       {"fuzz reference --connections 9", 2, "--connections"},
       {"fuzz reference --reply-timeout 0", 2, "--reply-timeout"},
       {"fuzz reference --findings ''", 2, "--findings"},

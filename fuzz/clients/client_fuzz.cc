@@ -111,6 +111,10 @@ class ClientFuzzer {
 
   // A run that judged nothing is no success.
   [[nodiscard]] std::string WhyNothing() const {
+    if (made_count_ == 0 && IsEnough()) {
+      return fmt::format("This shard has none of the {} cases. Ask for more, or share them among fewer.",
+                         options_.cases_max);
+    }
     if (report_.case_count == 0) {
       return "No case was run: give it more time with --time.";
     }

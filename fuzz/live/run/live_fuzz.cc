@@ -128,6 +128,10 @@ class Fuzzer {
     NBDSPEC_ASSIGN_OR_RETURN(keeper, FindingKeeper::Open(options_.findings_directory));
     keeper_ = std::move(keeper);
     report_.is_unusable = true;
+    if (IsEnough()) {
+      return std::unexpected(Trouble{"This shard has none of the " + std::to_string(options_.scripts_max) +
+                                     " scripts. Ask for more, or share them among fewer."});
+    }
     NBDSPEC_ASSIGN_OR_RETURN(server, LiveServer::Start(target_, options_.live));
     server_ = std::move(server);
     NBDSPEC_RETURN_IF_ERROR(TakeBroken());
@@ -390,9 +394,9 @@ class Fuzzer {
 
   [[nodiscard]] bool IsOver() const {
     const bool is_late = options_.time.count() > 0 && Clock::now() - begun_ >= options_.time;
-    const bool is_enough = options_.scripts_max > 0 && NextNumber() >= options_.scripts_max;
-    return is_late || is_enough || IsCancelled(options_.live);
+    return is_late || IsEnough() || IsCancelled(options_.live);
   }
+  [[nodiscard]] bool IsEnough() const { return options_.scripts_max > 0 && NextNumber() >= options_.scripts_max; }
 
   conformance::Target& target_;
   FuzzOptions options_;
