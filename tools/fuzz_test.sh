@@ -37,6 +37,7 @@ expect "$root/elsewhere/crash" crash
 expect "-minimize_crash=1 -runs=9 $root/elsewhere/crash" -minimize_crash=1 -runs=9 crash
 expect "-minimize_crash=0 $corpus" -minimize_crash=0
 expect "$root/elsewhere $corpus" "$root/elsewhere" # A directory is one more corpus, and the one that is written to.
+NBDSPEC_FOUND_DIR=../found expect "$corpus" # From where it is called, not where it goes on.
 said=$("$root/tools/fuzz" some_fuzz absent 2>&1) && { echo "took a file that is not there"; failures=$((failures + 1)); }
 grep --quiet 'absent: no such file' <<<"$said" || { echo "did not say what is not there: $said"; failures=$((failures + 1)); }
 
