@@ -219,8 +219,11 @@ ExitOrRefusal DiffCommand(const Options& options) {
                          .live = LiveOptionsFrom(options)};
   if (!options.script_file.empty()) {
     NBDSPEC_ASSIGN_OR_RETURN(text, fuzz::ReadFile(options.script_file, kScriptBytesMax));
-    NBDSPEC_ASSIGN_OR_RETURN(script, fuzz::ParseScriptToSend(text));
-    diff.script = std::move(script);
+    auto script = fuzz::ParseScriptToSend(text);
+    if (!script) {
+      return Refuse(options.script_file + ": " + script.error().sentence);
+    }
+    diff.script = *std::move(script);
   }
   NBDSPEC_RETURN_IF_ERROR(NeedDescriptors());
   CatchInterrupts();

@@ -127,7 +127,7 @@ std::expected<void, Refusal> NeedDescriptors() {
   return Refuse(fmt::format("only {} files may be open at once, and nbdspec and servers need {}: raise that limit "
                             "(ulimit -n {})",
                             limit.rlim_cur, kDescriptorsMin, kDescriptorsMin),
-                reports::ExitCode::kTargetUnusable);
+                reports::ExitCode::kOurError);
 }
 
 void CatchInterrupts() {
