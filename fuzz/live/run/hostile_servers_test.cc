@@ -297,18 +297,26 @@ class OneClientPeer : public conformance::Peer {
   int clients_ = 0;
 };
 
-FuzzReport FuzzOneThatEnds(const std::string& ends) {
-  const auto reference = conformance::ReferenceTarget();
-  conformance::Target target({.description = "one client", .command_line = "one client"},
-                             [&](conformance::Setup setup, auto deadline) -> conformance::PeerOrTrouble {
-                               auto peer = reference->Start(setup, deadline);
-                               return peer ? std::make_unique<OneClientPeer>(*std::move(peer), ends) : std::move(peer);
-                             });
-  return Fuzz(target, OneAtATimeOptions());
-}
+class OneClient {
+ public:
+  explicit OneClient(std::string ends) : ends_(std::move(ends)) {}
+
+  conformance::Target& target() { return target_; }
+
+ private:
+  std::string ends_;
+  std::unique_ptr<conformance::Target> reference_ = conformance::ReferenceTarget();
+  conformance::Target target_{{.description = "one client", .command_line = "one client"},
+                              [this](conformance::Setup setup, auto deadline) -> conformance::PeerOrTrouble {
+                                auto peer = reference_->Start(setup, deadline);
+                                return peer ? std::make_unique<OneClientPeer>(*std::move(peer), ends_)
+                                            : std::move(peer);
+                              }};
+};
 
 TEST(OneClient, AServerThatEndsWellWhenItHasLeftIsNotAccused) {
-  const FuzzReport report = FuzzOneThatEnds(std::string(conformance::kEndedWell));
+  OneClient server{std::string(conformance::kEndedWell)};
+  const FuzzReport report = Fuzz(server.target(), OneAtATimeOptions());
   EXPECT_TRUE(report.findings.empty());
   EXPECT_TRUE(report.is_unusable);
   ASSERT_TRUE(report.trouble);
@@ -316,9 +324,20 @@ TEST(OneClient, AServerThatEndsWellWhenItHasLeftIsNotAccused) {
 }
 
 TEST(OneClient, AServerThatDiesWhenItHasLeftIs) {
-  const FuzzReport report = FuzzOneThatEnds("exited with status 1");
+  OneClient server("exited with status 1");
+  const FuzzReport report = Fuzz(server.target(), OneAtATimeOptions());
   ASSERT_EQ(report.findings.size(), 1U);
   EXPECT_EQ(report.findings.front().finding.kind, FindingKind::kCrash);
+}
+
+// It was left in the middle of a READ, which was nothing to show a script by.
+TEST(OneClient, WhoseTimeIsOverWhileItIsLearnedIsNotAccused) {
+  OneClient server("killed by SIGABRT");
+  LiveOptions options = OneAtATimeOptions().live;
+  options.deadline = Transport::Clock::now();
+  const auto ran = RunOnFreshServer(server.target(), {.size = 1}, options);
+  ASSERT_TRUE(ran) << ran.error().sentence;
+  EXPECT_FALSE(ran->finding);
 }
 
 // --- Cancelled, and slow ---

@@ -103,6 +103,9 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script, 
   if (broken_) {
     return FromBroken();
   }
+  if (IsLate() || IsCancelled(options_)) {
+    return std::move(result_);  // Learn may have left in the middle of READs, which not every server survives.
+  }
   std::vector<engine::OptionStep> options = OptionsIn(script);
   OrStop ran;
   if (const auto entered = EnterLanes(options.empty() ? usual_haggling_ : std::move(options), LanesOf(script));
