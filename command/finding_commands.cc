@@ -332,15 +332,24 @@ ExitOrRefusal Shrink(const fuzz::TargetInput& subject, const Options& /*options*
   return Refuse(fuzz::DescribeInput(subject, "shrink") + fuzz::TargetShrinkLine(subject));
 }
 
+// The export of a server that is recorded is recorded, too.
+std::expected<void, Refusal> ExpectTargetOfExport(const Options& options) {
+  return options.export_name.empty() || !options.target.empty()
+             ? std::expected<void, Refusal>()
+             : Refuse("--export is that of a --target with a command: give that, too");
+}
+
 }  // namespace
 
 ExitOrRefusal ReplayCommand(const Options& options) {
+  NBDSPEC_RETURN_IF_ERROR(ExpectTargetOfExport(options));
   NBDSPEC_RETURN_IF_ERROR(NeedDescriptors());
   CatchInterrupts();
   return Replayer(options).Run();
 }
 
 ExitOrRefusal ShrinkCommand(const Options& options) {
+  NBDSPEC_RETURN_IF_ERROR(ExpectTargetOfExport(options));
   NBDSPEC_RETURN_IF_ERROR(NeedDescriptors());
   CatchInterrupts();
   if (std::string why = CannotWriteYet(options.output); !why.empty()) {

@@ -133,6 +133,11 @@ TEST(Replay, TheExportOfATargetIsTheOneThatIsNamed) {
   Write(script, "# nbdspec script\nsize 1M\nread 0 +512\n");
   const std::string words = "replay " + script + " --target " + server.command();
   EXPECT_EQ(Nbdspec(words).exit, 0);
+  for (const std::string& command : {"replay " + script, "shrink " + script}) {
+    const Result refused = Nbdspec(command + " --export nosuch");
+    EXPECT_EQ(refused.exit, 2) << refused.output;
+    EXPECT_TRUE(refused.Says("--target")) << refused.output;
+  }
   const Result result = Nbdspec(words + " --export nosuch");
   EXPECT_EQ(result.exit, 3) << result.output;
   EXPECT_TRUE(result.Says("cannot be entered")) << result.output;
