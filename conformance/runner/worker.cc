@@ -26,7 +26,7 @@ constexpr int kFirstPatience = 5;
 // Of the longest wait that was seen, what limits have to leave room for: in one message, in silence, in one check.
 constexpr int kWaitsPerReply = 4;
 constexpr int kWaitsPerSilence = 2;
-constexpr int kWaitsPerCheck = 300;
+constexpr int kWaitsPerCheck = 700;  // Those that send each command with each flag wait 520 times.
 // After what did not hold, a server that is going to die of it gets this time.
 constexpr std::chrono::milliseconds kLateDeathWait{150};
 // After the last check.
