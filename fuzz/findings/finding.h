@@ -82,7 +82,7 @@ struct Finding {
   std::vector<FindingStream> connections = {};  // The first is connection 1.
   FindingPicture picture = {};
   std::string server_ended = {};   // How, when it did.
-  std::string server_stderr = {};  // The last that it wrote there, raw.
+  std::string server_stderr = {};  // The last that it wrote there: raw, but not from a file.
 
   std::uint64_t seed = 0;
   std::uint64_t script_number = 0;  // Of the run with that seed, from 0.

@@ -110,8 +110,18 @@ FileFacts FactsOf(std::string_view text) {
   return sum.facts();
 }
 
+// For people, who look at it on a terminal.
+std::string EscapedLines(std::string_view text) {
+  std::string escaped;
+  for (const char c : text) {
+    const bool stays = c == '\n' || c == '\t' || c == '"' || c == '\\';
+    escaped += stays ? std::string(1, c) : engine::Escaped(static_cast<std::uint8_t>(c));
+  }
+  return escaped;
+}
+
 Files FilesOf(const Finding& finding) {
-  Files files = {{kStderr, finding.server_stderr}};
+  Files files = {{kStderr, EscapedLines(finding.server_stderr)}};
   if (finding.client_case.empty()) {
     files[kScript] = Print(finding.script);
   } else {
