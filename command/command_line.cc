@@ -139,6 +139,7 @@ std::unexpected<Refusal> CannotPrint(const std::string& why) {
 
 ExitOrRefusal RunCommandLine(const std::vector<std::string>& arguments) {
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // Where files may not be that long, writing fails.
   CLI::App app(kAbout, "nbdspec");
   app.set_version_flag("--version", std::string("nbdspec ") + kVersion);
   app.require_subcommand(1);

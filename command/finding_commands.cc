@@ -278,7 +278,7 @@ ExitOrRefusal ShrinkOn(conformance::Target& target, const fuzz::Finding& finding
   }
   if (!smallest) {
     if (const auto server = fuzz::LiveServer::Start(target, live); !server) {
-      return Refuse(server.error().sentence, reports::ExitCode::kTargetUnusable);
+      return Unusable(server.error());
     }
     return Refuse("it does not show on " + target.Describe() + ", so there is nothing to shrink",
                   reports::ExitCode::kFailure);
@@ -315,7 +315,7 @@ ExitOrRefusal Shrink(const fuzz::ScriptSubject& subject, const Options& options)
   Tell(fmt::format("starts  {}\n", Plain(target->CommandLine())));
   auto ran = RunOnFreshServer(*target, subject.script, LiveOptionsFrom(options));
   if (!ran) {
-    return Refuse(ran.error().sentence, reports::ExitCode::kTargetUnusable);
+    return Unusable(ran.error());
   }
   const auto found = fuzz::FindingOf(*std::move(ran));
   if (!found) {

@@ -22,11 +22,11 @@ ExitOrRefusal MapCommand(const Options& given) {
     return Refuse("map takes one server");
   }
   CatchInterrupts();
-  conformance::MapOptions how{.interrupted = &Interrupted()};
+  conformance::MapOptions how{.limits = {.cancelled = &Interrupted()}};
   how.limits.reply_timeout = FromSeconds(options.reply_timeout_s);
   const auto map = conformance::MapExport(*target, how);
   if (!map) {
-    return Refuse(map.error().sentence, reports::ExitCode::kTargetUnusable);
+    return Unusable(map.error());
   }
   bool takes_stdout = false;
   for (const auto& [file, text] : {std::pair{&options.json_file, reports::RenderJson(*map)},

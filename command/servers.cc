@@ -148,6 +148,13 @@ const std::atomic<bool>& Interrupted() { return interrupted; }
 
 int InterruptSignal() { return interrupt_signal; }
 
+ExitOrRefusal Unusable(const engine::Trouble& trouble) {
+  if (InterruptSignal() != 0) {
+    return 128 + InterruptSignal();
+  }
+  return Refuse(trouble.sentence, reports::ExitCode::kTargetUnusable);
+}
+
 std::chrono::milliseconds FromSeconds(double seconds) {
   return std::chrono::milliseconds(static_cast<std::int64_t>(std::ceil(seconds * 1000)));
 }

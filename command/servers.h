@@ -52,6 +52,9 @@ const std::atomic<bool>& Interrupted();
 // The signal that came, 0 for none.
 int InterruptSignal();
 
+// How a command ends that could not use its server, or, after such a signal, did not wait for it.
+ExitOrRefusal Unusable(const engine::Trouble& trouble);
+
 // --- Fuzzing ---
 
 std::chrono::milliseconds FromSeconds(double seconds);  // Rounded up: 0 would be no limit.

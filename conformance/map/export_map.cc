@@ -53,12 +53,11 @@ std::string Take(const Answer& answer, std::uint32_t context, ExtentMap& map) {
 
 void AskForAll(Entered& entered, std::uint32_t context, const MapOptions& options, ExtentMap& map) {
   for (std::uint64_t known = 0; known < map.size && map.trouble.empty(); known = map.extents.back().end) {
-    if (options.interrupted != nullptr && *options.interrupted) {
-      map.trouble = "it was interrupted";
-      return;
-    }
     const auto answer = entered.session.Ask(AskAt(entered, known));
     map.trouble = answer ? Take(*answer, context, map) : answer.error().text;
+    if (options.limits.cancelled != nullptr && *options.limits.cancelled) {
+      map.trouble = "it was interrupted";  // Then nothing was waited for.
+    }
     if (map.extents.size() > options.extents_max) {
       map.extents.resize(options.extents_max);
       map.trouble = fmt::format("it has more than {} extents", options.extents_max);

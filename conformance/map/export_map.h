@@ -3,7 +3,6 @@
 
 #pragma once
 
-#include <atomic>
 #include <cstddef>
 #include <expected>
 #include <string>
@@ -16,9 +15,8 @@
 namespace nbdspec::conformance {
 
 struct MapOptions {
-  Session::Limits limits = {};
-  std::size_t extents_max = 4'000'000;             // 100 MB of them.
-  const std::atomic<bool>* interrupted = nullptr;  // Ends it; may be null.
+  Session::Limits limits = {};          // What cancels it ends the map, too.
+  std::size_t extents_max = 4'000'000;  // 100 MB of them.
 };
 
 // Asks NBD_CMD_BLOCK_STATUS for all of the export that `target` names, with extended headers where the server has them.

@@ -112,10 +112,17 @@ TEST(ExportMap, IsRefusedWithoutTheContext) {
   EXPECT_EQ(map.error().sentence, "the server does not offer base:allocation, in which it would say what it stores");
 }
 
+std::atomic<bool> interrupted = false;
+
 TEST(ExportMap, EndsWhenInterrupted) {
-  const std::atomic<bool> interrupted = true;
-  const auto target = ReferenceTarget({});
-  EXPECT_EQ(MapExport(*target, {.interrupted = &interrupted})->trouble, "it was interrupted");
+  const auto interrupts = [](engine::BlockStatus& status) {
+    status.descriptors.resize(1);
+    interrupted = true;
+  };
+  const auto map = MapOf({.interposers = [&](engine::Layer&) { return std::make_unique<ChangesStatus>(interrupts); }},
+                         {.limits = {.cancelled = &interrupted}});
+  ASSERT_TRUE(map.has_value());
+  EXPECT_EQ(map->trouble, "it was interrupted");
 }
 
 }  // namespace
