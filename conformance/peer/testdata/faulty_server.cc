@@ -4,6 +4,7 @@
 // The file holds the fault's name, so that the same command is another server once the file has changed: "none", a name
 // of the catalogue (engine/faults), "dies-at-trim" (aborts), "leaves-at-write" (disconnects). What is right:
 // "refuses-writes" (with EIO), "claims-nothing" (of any byte), a name of engine/oddities. "list" prints those.
+// "speaks-in-escapes" is hostile, as is what may follow the name: a malice and where it begins (malice.h).
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -20,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "conformance/peer/testdata/malice.h"
 #include "conformance/peer/testdata/unix_server.h"
 #include "engine/faults/answer_changes.h"
 #include "engine/faults/fault.h"
@@ -29,7 +31,8 @@
 namespace {
 
 using nbdspec::testdata::Listen;
-using nbdspec::testdata::SendAll;
+using nbdspec::testdata::Malice;
+using nbdspec::testdata::MaliciousSender;
 
 namespace faults = nbdspec::engine::faults;
 
@@ -59,11 +62,15 @@ faults::Change ChangeNamed(const std::string& name) {
       }
     });
   }
+  if (name == "speaks-in-escapes") {
+    return nbdspec::testdata::SpeaksInEscapes();
+  }
   return faults::FaultNamed(name).change;
 }
 
 struct Connection {
   int fd;
+  MaliciousSender sender;
   std::unique_ptr<nbdspec::engine::Interposer> fault;
   std::unique_ptr<nbdspec::engine::Server> server;
 };
@@ -75,7 +82,7 @@ bool Talk(Connection& connection) {
     if (said.empty()) {
       return !connection.server->closed();
     }
-    if (!SendAll(connection.fd, said)) {
+    if (!connection.sender.Send(connection.fd, said)) {
       return false;
     }
   }
@@ -98,7 +105,7 @@ nbdspec::engine::oddities::Oddity OddityNamed(const std::string& name) {
   return found == all.end() ? nbdspec::engine::oddities::Oddity{} : *found;
 }
 
-[[noreturn]] void Serve(int listening, const std::string& name) {
+[[noreturn]] void Serve(int listening, const std::string& name, const Malice& malice) {
   const auto oddity = OddityNamed(name);
   const faults::Change fault = oddity.name.empty() ? ChangeNamed(name) : oddity.change;
   nbdspec::engine::ServerOptions options;
@@ -124,10 +131,16 @@ nbdspec::engine::oddities::Oddity OddityNamed(const std::string& name) {
       }
     }
     if (waiting[0].revents != 0) {
-      Connection made = {.fd = accept(listening, nullptr, nullptr), .fault = faults::Interpose(fault), .server = {}};
+      Connection made = {.fd = accept(listening, nullptr, nullptr),
+                         .sender = MaliciousSender(malice),
+                         .fault = faults::Interpose(fault),
+                         .server = {}};
       made.server = std::make_unique<nbdspec::engine::Server>(options, std::vector{&served}, made.fault.get());
-      Talk(made);
-      connections.push_back(std::move(made));
+      if (Talk(made)) {
+        connections.push_back(std::move(made));
+      } else {
+        close(made.fd);
+      }
     }
   }
 }
@@ -140,12 +153,13 @@ int main(int argc, char** argv) {
     return 2;
   }
   std::string fault;
-  std::ifstream(argv[2]) >> fault;
+  Malice malice;
+  std::ifstream(argv[2]) >> fault >> malice;
   if (fault == "list") {
     for (const auto& oddity : nbdspec::engine::oddities::AllOddities()) {
       std::puts(std::string(oddity.name).c_str());
     }
     return 0;
   }
-  Serve(Listen(argv[1]), fault);
+  Serve(Listen(argv[1]), fault, malice);
 }

@@ -5,7 +5,8 @@
 // listens. "ignore-sigterm". "daemonise": forks twice into a session of its own. "chatter": fills standard error.
 // "report": says in what state it was started. "leave-children": starts two processes that never end.
 // "never-accept", "accept-and-close", "flood", "serve": listens and does that; "serve" greets and waits for its
-// client to leave. "crash-at-second", "exit-at-second": serves one client, and ends at the next.
+// client to leave. "crash-at-second", "exit-at-second": serves one client, and ends at the next. "flood-outputs": a
+// process fills both outputs with escapes. "then": becomes the command of the words after it.
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -64,6 +65,21 @@ void Report() {
                odd_signal_count, descriptor_count - 1, read(0, &byte, 1) == 0);
 }
 
+// More than nbdspec keeps of them (docs/limits.md), but an end: a disk is not what is tested.
+void FloodOutputs() {
+  if (fork() != 0) {
+    return;
+  }
+  const std::string text(1 << 16, '\x1b');
+  for (int i = 0; i < 400; ++i) {
+    const int fd = 1 + i % 2;
+    if (write(fd, text.data(), text.size()) < 0) {
+      break;
+    }
+  }
+  SleepForEver();
+}
+
 void ServeClient(int client, std::string_view how) {
   if (how == "flood") {
     while (send(client, kGreeting.data(), kGreeting.size(), MSG_NOSIGNAL) > 0) {
@@ -119,6 +135,8 @@ void Do(const char* socket_path, std::string_view word) {
         SleepForEver();
       }
     }
+  } else if (word == "flood-outputs") {
+    FloodOutputs();
   } else {
     const int listener = Listen(socket_path);
     if (word == "never-accept") {
@@ -132,6 +150,11 @@ void Do(const char* socket_path, std::string_view word) {
 
 int main(int argc, char** argv) {
   for (int i = 2; i < argc; ++i) {
+    if (std::string_view(argv[i]) == "then") {
+      execv(argv[i + 1], argv + i + 1);
+      std::perror("then");
+      return 5;
+    }
     Do(argv[1], argv[i]);
   }
   return 0;
