@@ -141,7 +141,7 @@ Change CachesReads(std::function<std::uint64_t(const Request& to)> flush_count) 
       flushed = now;
       cache.clear();
     }
-    if (to.type == kWrite || to.type == kWriteZeroes || to.type == kTrim) {
+    if (engine::Changes(to.type)) {
       std::erase_if(cache, [&](const Piece& piece) { return piece.Meets(to); });
     }
     if (to.type != kRead || !OnSuccess(to, sent) || to.length > (1U << 16)) {

@@ -2,7 +2,6 @@
 #include "fuzz/live/run/live_server.h"
 
 #include <algorithm>
-#include <array>
 #include <bit>
 #include <utility>
 
@@ -91,9 +90,8 @@ bool LiveServer::Lane::has_illegal_in_flight() const {
 }
 
 bool LiveServer::Lane::has_change_in_flight() const {
-  constexpr std::array kChanges = {engine::Command::kWrite, engine::Command::kZero, engine::Command::kTrim};
-  return std::ranges::any_of(slots, [&](const Slot& slot) {
-    return slot.in_use && std::ranges::find(kChanges, slot.judge.request().command) != kChanges.end();
+  return std::ranges::any_of(slots, [](const Slot& slot) {
+    return slot.in_use && engine::Changes(static_cast<std::uint16_t>(slot.judge.request().command));
   });
 }
 

@@ -300,9 +300,14 @@ class ScriptMaker {
     return request;
   }
 
+  // To the end of the export: whole blocks.
+  [[nodiscard]] std::uint64_t RoomFrom(std::uint64_t offset) const {
+    return Aligned(offer_.info.size) - std::min(Aligned(offer_.info.size), offset);
+  }
+
   // From the first window into the second one, where the export is so large.
   void Widen(engine::RequestStep& request) {
-    const std::uint64_t room = Aligned(offer_.info.size) - std::min(Aligned(offer_.info.size), request.offset);
+    const std::uint64_t room = RoomFrom(request.offset);
     if (room >= kWide) {
       const std::uint64_t most = std::min(room, Aligned(std::numeric_limits<std::uint64_t>::max()));
       request.length = OneIn(2) ? most : std::min(most, kWide + Aligned(Nudge(kSizes[Below(kSizes.size())])));
@@ -313,7 +318,7 @@ class ScriptMaker {
   void WidenTo32Bits(engine::RequestStep& request) {
     const bool is_quick = request.command == Command::kStatus || request.command == Command::kTrim ||
                           (request.flags & CommandFlag::kFastZero) != 0;
-    const std::uint64_t room = Aligned(offer_.info.size) - std::min(Aligned(offer_.info.size), request.offset);
+    const std::uint64_t room = RoomFrom(request.offset);
     if (is_quick && room >= kSignBit) {
       const std::uint64_t most = std::min(room, Aligned(kWide - 1));
       request.length = OneIn(2) ? most : std::min(most, Aligned(Nudge(kSignBit)));

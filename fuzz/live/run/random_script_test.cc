@@ -103,7 +103,7 @@ TEST(RandomScript, OfAReadOnlyExportNothingIsChangedButToSeeItRefused) {
   Offer offer = OfferWith(engine::HeaderForm::kCompact);
   offer.info.flags |= TransmissionFlag::kReadOnly;
   const auto changes = [](const RequestStep& request) {
-    return request.command == Command::kWrite || request.command == Command::kZero || request.command == Command::kTrim;
+    return engine::Changes(static_cast<std::uint16_t>(request.command));
   };
   const std::vector<RequestStep> offered = RequestsFor(offer, /*only_offered=*/true);
   EXPECT_EQ(std::ranges::count_if(offered, changes), 0);
