@@ -5,6 +5,9 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <thread>
 
 #include "engine/script/script.h"
 #include "fuzz/live/run/testdata/real_servers.h"
@@ -46,6 +49,40 @@ TEST(LiveDiff, AServerThatCannotBeStartedIsUnusable) {
   const auto report = Diff(*Spawned(kNbdkitMemory), *Spawned("false {socket}"), {.scripts_max = 1});
   EXPECT_TRUE(report.trouble);
   EXPECT_EQ(report.script_count, 0U);
+}
+
+// Whichever of the two is asked at that moment.
+TEST(LiveDiff, OneThatIsCancelledFindsNoDifference) {
+  const auto first = Spawned(kNbdkitMemory);
+  const auto second = Named("qemu-nbd");
+  for (int moment = 0; moment < 12; ++moment) {
+    std::atomic<bool> cancelled = false;
+    DiffReport report;
+    {
+      const std::jthread interrupter([&] {
+        std::this_thread::sleep_for(std::chrono::milliseconds(200 + 7 * moment));
+        cancelled = true;
+      });
+      report =
+          Diff(*first, *second,
+               {.seed = 1, .scripts_max = 1'000'000, .live = {.reply_timeout = kPatience, .cancelled = &cancelled}});
+    }
+    EXPECT_FALSE(report.trouble) << report.trouble->sentence;
+    EXPECT_EQ(report.count(DifferenceKind::kDisconnect), 0U);
+    EXPECT_EQ(report.count(DifferenceKind::kErrorCode), 0U);
+    EXPECT_EQ(report.count(DifferenceKind::kSoundness), 0U);
+  }
+}
+
+TEST(LiveDiff, ARunThatIsCancelledHasAnAnswerForEachStep) {
+  std::atomic<bool> cancelled = false;
+  const auto target = Spawned(kNbdkitMemory);
+  auto server = LiveServer::Start(*target, {.reply_timeout = kPatience, .cancelled = &cancelled, .keep_answers = true});
+  ASSERT_TRUE(server) << server.error().sentence;
+  cancelled = true;
+  const auto run = (*server)->Run({.size = 8 << 20, .steps = {engine::RequestStep{}, engine::RequestStep{}}});
+  ASSERT_TRUE(run) << run.error().sentence;
+  EXPECT_EQ(run->answers.size(), 2U);
 }
 
 }  // namespace

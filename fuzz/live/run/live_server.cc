@@ -96,8 +96,7 @@ bool LiveServer::Lane::has_change_in_flight() const {
 }
 
 std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script, bool leave) {
-  script_ = &script;
-  result_ = {};
+  Begin(script);
   if (broken_) {
     return FromBroken();
   }
@@ -134,6 +133,12 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script, 
   return std::move(result_);
 }
 
+// One answer for each step, whatever ends the run before they come.
+void LiveServer::Begin(const engine::Script& script) {
+  script_ = &script;
+  result_ = {.answers = std::vector<engine::Answer>(options_.keep_answers ? script.steps.size() : 0)};
+}
+
 // Whatever the script asks for, it would show that.
 RunResult LiveServer::FromBroken() {
   LeaveLanes();
@@ -145,7 +150,6 @@ RunResult LiveServer::FromBroken() {
 }
 
 LiveServer::OrStop LiveServer::RunSteps() {
-  result_.answers.resize(options_.keep_answers ? script_->steps.size() : 0);
   for (std::size_t i = 0; i < script_->steps.size(); ++i) {
     if (const auto* request = std::get_if<engine::RequestStep>(&script_->steps[i])) {
       NBDSPEC_RETURN_IF_ERROR(Send(*request, i));

@@ -189,6 +189,7 @@ class LiveServer {
   static OrStop JudgeUnfinished(const Slot& slot);
   void Drain();
 
+  void Begin(const engine::Script& script);
   OrStop RunSteps();
   OrStop AskOnceMore();
   OrStop LeaveAndListen();

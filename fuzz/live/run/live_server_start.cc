@@ -176,7 +176,7 @@ std::expected<void, Trouble> LiveServer::ReadWindows() {
   for (const ByteRange window : windows()) {
     AddReads(window, offer_.block_size, script);
   }
-  script_ = &script;
+  Begin(script);
   model_->SetLearning(true);
   const OrStop read = RunSteps();
   if (!read && read.error().failure) {
