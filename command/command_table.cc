@@ -76,7 +76,7 @@ constexpr char kFuzzFooter[] =
     "bug\n"
     "that is public already is reported by its name; it does not change the exit code, nor does a warning (a SHOULD).\n"
     "Exit codes: 0 nothing new, 1 a finding, 2 usage, 3 the server was not usable, 5 nbdspec's own error.\n\n"
-    "  nbdspec fuzz nbdkit --time 10m\n"
+    "  nbdspec fuzz nbdkit --time 10m --corpus scripts\n"
     "  nbdspec fuzz qemu-nbd --power-cut\n"
     "  nbdspec fuzz --spawn 'my-server --socket {socket} {image}' --scripts 1000 --seed 7";
 
@@ -384,6 +384,7 @@ std::span<const OptionRow> AllOptions() {
       {"--script", " diff ", "Run this script instead of random ones", &Options::script_file, "FILE"},
       {"--steps", " fuzz diff ", "The longest script", &Options::steps, "", 1, 10000},
       {"--only-offered", " fuzz ", "Request nothing that the server does not offer", &Options::only_offered},
+      {"--only-fresh", " fuzz ", "Change no earlier script: what is sent depends on no answer", &Options::only_fresh},
       {"--in-flight", " fuzz replay shrink ", "Requests in flight on each connection", &Options::in_flight, "", 1,
        fuzz::kInFlightMax},
       {"--connections", " fuzz ", "At most, where the server offers multi-conn", &Options::connections, "", 1,
@@ -413,6 +414,8 @@ std::span<const OptionRow> AllOptions() {
        &Options::again, "RUN.json"},
       {"--fail-fast", " check ", "End with the first failure that is not expected", &Options::fail_fast},
       {"--findings", " fuzz fuzz-client ", "The directory of the findings", &Options::findings, "DIR"},
+      {"--corpus", " fuzz ", "Begin with the scripts in this directory, and add those that show something new",
+       &Options::corpus, "DIR"},
       FormatRow("--json", "Write the report as JSON ('-': standard output)", &Options::json_file, reports::RenderJson,
                 reports::RenderJson),
       FormatRow("--junit", "Write the report as JUnit XML ('-': standard output)", &Options::junit_file,

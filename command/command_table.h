@@ -76,12 +76,14 @@ struct Options {
   std::string svg_file = {};
   std::string html_file = {};
   std::string findings = "nbdspec-findings";
+  std::string corpus = {};
   std::string output = "-";
 
   std::vector<std::string> expected = {};  // Lists of expected failures.
 
   bool fail_fast = false;
   bool only_offered = false;
+  bool only_fresh = false;
   bool faults = false;
   bool storage = false;
   bool untested = false;

@@ -9,6 +9,7 @@
 #include <chrono>
 #include <cstdio>
 #include <filesystem>
+#include <iterator>
 #include <nlohmann/json.hpp>
 #include <sstream>
 #include <string>
@@ -95,7 +96,8 @@ TEST(Fuzz, JsonHoldsFindingsAndWarnings) {
 // nbdkit refuses requests that no client may send with simple replies, though it could send error chunks.
 TEST(Fuzz, AdviceThatIsNotFollowedIsCountedAndChangesNoExitCode) {
   const std::string file = FileFor("warnings.json");
-  const Result result = Nbdspec("fuzz nbdkit --scripts 20 --seed 3 --json " + file + " --findings " + FileFor("f5"));
+  const Result result =
+      Nbdspec("fuzz nbdkit --only-fresh --scripts 20 --seed 3 --json " + file + " --findings " + FileFor("f5"));
   EXPECT_EQ(result.exit, 0) << result.output;
   const auto report = nlohmann::json::parse(Contents(file), nullptr, false);
   ASSERT_FALSE(report.is_discarded());
@@ -137,7 +139,7 @@ TEST(Fuzz, InsideTlsAFindingIsReplayedInsideTls) {
   const std::string findings = FileFor("inside-tls");
   const Result result = Nbdspec(
       "fuzz --tls --spawn 'nbdkit -f -U {socket} --tls=require --tls-certificates={certs} null 64K' "
-      "--scripts 3 --steps 8 --findings " +
+      "--only-fresh --scripts 3 --steps 8 --findings " +
       findings);
   EXPECT_EQ(result.exit, 1) << result.output;
   const std::string line = ReplayLineOf(result);
@@ -160,9 +162,24 @@ TEST(Fuzz, OneAssertionIsOneFinding) {
   EXPECT_EQ(server.Kept().size(), 1U);
 }
 
+TEST(Fuzz, ACorpusIsReadAndGrows) {
+  const FaultyServer server("corpus", "none");
+  const std::string corpus = FileFor("scripts");
+  const Result first = server.Fuzz("--scripts 10 --corpus " + corpus);
+  EXPECT_EQ(first.exit, 0) << first.output;
+  EXPECT_TRUE(first.Says("corpus: 0 scripts read, ")) << first.output;
+  const auto count = std::distance(std::filesystem::directory_iterator(corpus), {});
+  EXPECT_GT(count, 1);
+  const Result second = server.Fuzz("--scripts 1 --corpus " + corpus);
+  EXPECT_TRUE(second.Says("corpus: " + std::to_string(count) + " scripts read, ")) << second.output;
+  EXPECT_TRUE(second.Says(": " + std::to_string(count + 1) + " scripts, ")) << second.output;
+}
+
 TEST(Fuzz, EachWayToRefuseHasItsExitCode) {
   const std::string taken = FileFor("taken");
   Write(taken, "a file where a directory should be");
+  std::filesystem::create_directories(FileFor("bad-corpus"));
+  Write(FileFor("bad-corpus") + "/bad.script", "size 1M\nraed 0 +512\n");
   ExpectRefused({
       {"fuzz", 2, "fuzz needs a TARGET"},
       {"fuzz nosuch", 2, "nosuch"},
@@ -182,6 +199,8 @@ TEST(Fuzz, EachWayToRefuseHasItsExitCode) {
       {"fuzz reference --connections 9", 2, "--connections"},
       {"fuzz reference --reply-timeout 0", 2, "--reply-timeout"},
       {"fuzz reference --findings ''", 2, "--findings"},
+      {"fuzz reference --scripts 1 --corpus " + taken, 2, taken},
+      {"fuzz reference --scripts 1 --corpus " + FileFor("bad-corpus"), 2, "bad.script\" in the corpus is no script: "},
       {"fuzz --spawn true", 2, "{socket}"},
       {"fuzz --spawn 'true {socket}' reference", 2, "both name a server"},
       {"fuzz 'nbd+unix:///?socket=/no/such'", 2, "pass --allow-write to permit this"},
@@ -219,9 +238,10 @@ TEST(Fuzz, WithLittleMemoryEndsWithASentenceAndNoAbort) {
 
 TEST(Fuzz, HelpListsEveryOptionAndExitCode) {
   ExpectHelp("fuzz",
-             {"TARGET", "--spawn COMMAND", "--export NAME", "--seed", "--time", "--scripts", "--steps", "--in-flight",
-              "--connections", "--reply-timeout", "--findings DIR", "--json FILE", "--allow-write", "--only-offered",
-              "0 nothing new", "1 a finding", "2 usage", "3 the server", "5 nbdspec's"});
+             {"TARGET",      "--spawn COMMAND", "--export NAME",  "--seed",          "--time",         "--scripts",
+              "--steps",     "--in-flight",     "--connections",  "--reply-timeout", "--findings DIR", "--corpus DIR",
+              "--json FILE", "--allow-write",   "--only-offered", "--only-fresh",    "0 nothing new",  "1 a finding",
+              "2 usage",     "3 the server",    "5 nbdspec's"});
 }
 
 // --- What a kill leaves ---

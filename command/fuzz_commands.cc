@@ -19,6 +19,7 @@
 #include "engine/spec/catalogue.h"
 #include "fuzz/findings/read_file.h"
 #include "fuzz/findings/script_file.h"
+#include "fuzz/live/learn/script_corpus.h"
 #include "fuzz/live/run/live_diff.h"
 #include "fuzz/live/run/live_fuzz.h"
 #include "reports/model/run.h"
@@ -88,12 +89,12 @@ std::string ReplayOptionsFrom(const Options& options) {
   return words.empty() ? "" : words.substr(1);
 }
 
-// "20 scripts, 612 commands, 15 power cuts in 1.2 s (510/s)"
+// "20 scripts, 612 commands, 15 power cuts, 87 kinds of answers in 1.2 s (510/s)"
 std::string CountsOf(const fuzz::FuzzReport& report) {
   const double rate = report.seconds > 0 ? static_cast<double>(report.command_count) / report.seconds : 0;
   const std::string cuts = report.cut_count == 0 ? "" : fmt::format(", {} power cuts", report.cut_count);
-  return fmt::format("{} scripts, {} commands{} in {:.1f} s ({:.0f}/s)", report.script_count, report.command_count,
-                     cuts, report.seconds, rate);
+  return fmt::format("{} scripts, {} commands{}, {} kinds of answers in {:.1f} s ({:.0f}/s)", report.script_count,
+                     report.command_count, cuts, report.kind_count, report.seconds, rate);
 }
 
 fuzz::FuzzOptions FuzzOptionsFrom(const Options& options) {
@@ -104,6 +105,7 @@ fuzz::FuzzOptions FuzzOptionsFrom(const Options& options) {
                          .time = FuzzTime(options),
                          .steps_max = options.steps,
                          .only_offered = options.only_offered,
+                         .only_fresh = options.only_fresh,
                          .connections = options.connections,
                          .findings_directory = options.findings,
                          .replay_options = ReplayOptionsFrom(options),
@@ -142,6 +144,7 @@ Json ReportOf(const fuzz::FuzzReport& report, const std::string& target, const O
   json["scripts"] = report.script_count;
   json["commands"] = report.command_count;
   json["power_cuts"] = report.cut_count;
+  json["kinds"] = report.kind_count;
   json["findings"] = Json::array();
   for (const auto& [finding, directory] : report.findings) {
     json["findings"].push_back(JsonOfFinding(finding, directory));
@@ -196,10 +199,19 @@ ExitOrRefusal FuzzCommand(const Options& options) {
   }
   NBDSPEC_ASSIGN_OR_RETURN(target, WritableTarget(options));
   NBDSPEC_RETURN_IF_ERROR(NeedDescriptors());
+  std::optional<fuzz::ScriptCorpus> corpus;
+  if (!options.corpus.empty()) {
+    NBDSPEC_ASSIGN_OR_RETURN(opened, fuzz::ScriptCorpus::Open(options.corpus));
+    corpus = std::move(opened);
+  }
   CatchInterrupts();
-  const fuzz::FuzzReport report = fuzz::Fuzz(*target, FuzzOptionsFrom(options));
+  fuzz::FuzzOptions fuzz = FuzzOptionsFrom(options);
+  fuzz.corpus = corpus ? &*corpus : nullptr;
+  const fuzz::FuzzReport report = fuzz::Fuzz(*target, fuzz);
   ShowProgress("");
   if (!TakesStdout(options)) {
+    Print(corpus ? fmt::format("corpus: {} scripts read, {} added\n", corpus->scripts().size(), corpus->added_count())
+                 : "");
     Print(SummaryOf(report, options));
   }
   const int exit =

@@ -1,10 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// LiveSession: bytes of a fuzzer in, a script run on a real server, kinds of answers out. The server is started once,
-// and again when it has ended.
-//
-// A signature is a number for one kind of answer: it stands in for code coverage where a server is not instrumented.
-// Two answers have the same signatures when they are of one kind: which messages, which error, how many descriptors
-// (about), which flags in which order, how far they reach of what was requested, what was answered before them.
+// LiveSession: bytes of a fuzzer in, a script run on a real server, kinds of answers out (fuzz/live/learn). The
+// server is started once, and again when it has ended.
 
 #pragma once
 
@@ -25,9 +21,6 @@
 namespace nbdspec::fuzz {
 
 inline constexpr std::size_t kLiveStepsMax = 32;
-
-// Signatures are below it: libFuzzer has a counter for each. A power of two, and large for that two seldom meet.
-inline constexpr std::uint32_t kSignatureLimit = 1 << 16;
 
 class LiveSession {
  public:

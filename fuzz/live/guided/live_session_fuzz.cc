@@ -17,6 +17,7 @@
 #include "engine/script/script.h"
 #include "fuzz/inputs/input_mutator.h"
 #include "fuzz/live/guided/live_session.h"
+#include "fuzz/live/learn/answer_kinds.h"
 
 namespace nbdspec::fuzz {
 namespace {

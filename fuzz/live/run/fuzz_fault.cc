@@ -25,7 +25,7 @@ std::unique_ptr<conformance::Target> ReferenceWith(const engine::faults::Change&
       }});
 }
 
-FuzzedFault FuzzFault(const engine::faults::Detection& detection, std::uint64_t seed) {
+FuzzedFault FuzzFault(const engine::faults::Detection& detection, std::uint64_t seed, bool only_fresh) {
   const auto& [fault, detector] = detection;
   const auto kind = FindingKindFrom(detector.finding);
   NBDSPEC_CHECK(kind);
@@ -34,6 +34,7 @@ FuzzedFault FuzzFault(const engine::faults::Detection& detection, std::uint64_t 
   const FuzzOptions options = {
       .seed = seed,
       .scripts_max = kScriptsPerFault,
+      .only_fresh = only_fresh,
       .tries_max = 0,
       .live = {.cancelled = &is_found, .power_cut = IsShownByPowerCuts(detector)},  // The first of the kind is enough.
       .on_finding = [&, id = detector.id](const Finding& finding, const std::string&) {

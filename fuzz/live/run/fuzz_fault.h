@@ -25,7 +25,7 @@ struct FuzzedFault {
   std::string seen;       // The keys of all findings, for people.
 };
 
-// Range: a detection by `nbdspec fuzz`. Its findings are neither saved nor minimised.
-FuzzedFault FuzzFault(const engine::faults::Detection& detection, std::uint64_t seed);
+// Range: a detection by `nbdspec fuzz`. Its findings are neither saved nor minimised. `only_fresh`: as FuzzOptions.
+FuzzedFault FuzzFault(const engine::faults::Detection& detection, std::uint64_t seed, bool only_fresh = false);
 
 }  // namespace nbdspec::fuzz

@@ -10,6 +10,7 @@
 #include "engine/base/mix.h"
 #include "engine/base/or_return.h"
 #include "fuzz/findings/store.h"
+#include "fuzz/live/learn/learner.h"
 #include "fuzz/live/run/known_bugs.h"
 #include "fuzz/live/run/random_script.h"
 
@@ -26,6 +27,7 @@ constexpr std::size_t kHistoryStepsMax = 20000;
 constexpr int kLostMax = 3;                          // Scripts in a row that could not be run,
 constexpr std::uint64_t kLostShare = 4;              // and one for so many that could be run.
 constexpr std::uint64_t kScriptsPerConnection = 16;  // To enter takes as long as a short script.
+constexpr std::size_t kChangedStepsFactor = 2;       // Scripts that are changed may grow: FuzzOptions::steps_max.
 // LiveOptions::window_bytes where the power is cut: they are read after each cut, with their server's help.
 constexpr std::uint64_t kPowerCutWindowBytes = 512 << 10;
 
@@ -104,7 +106,9 @@ std::vector<std::string> KeysOf(const Finding& finding) {
 // One run of the fuzzer.
 class Fuzzer {
  public:
-  Fuzzer(conformance::Target& target, const FuzzOptions& options) : target_(target), options_(options) {
+  Fuzzer(conformance::Target& target, const FuzzOptions& options)
+      : target_(target), options_(options), learner_(options.seed) {
+    options_.live.keep_answers = true;
     if (options_.live.power_cut) {
       options_.live.window_bytes = kPowerCutWindowBytes;
     }
@@ -119,7 +123,7 @@ class Fuzzer {
     }
     report_.seconds = Seconds();
     WriteCounts();
-    report_.trouble = keeper_.trouble() ? keeper_.trouble() : report_.trouble;
+    report_.trouble = keeper_.trouble() ? keeper_.trouble() : corpus_trouble_ ? corpus_trouble_ : report_.trouble;
     return std::move(report_);
   }
 
@@ -144,8 +148,15 @@ class Fuzzer {
           Trouble{"There was no time for a script: the server took all of it to start and to be read. "
                   "Give a longer --time."});
     }
+    for (std::size_t i = 0; options_.corpus != nullptr && i < options_.corpus->scripts().size() && !IsOver(); ++i) {
+      if (auto ran = RunOfCorpus(options_.corpus->scripts()[i]); !ran && !IsOver()) {
+        return ran;
+      }
+    }
     while (!IsOver()) {
-      if (auto ran = RunOne(NextNumber()); !ran && !IsOver()) {  // What is late may fail.
+      const std::uint64_t number = NextNumber();
+      ++taken_count_;
+      if (auto ran = RunOne(number); !ran && !IsOver()) {  // What is late may fail.
         return ran;
       }
     }
@@ -186,24 +197,67 @@ class Fuzzer {
     return IsOver() ? std::expected<void, Trouble>() : StartAgain();
   }
 
-  std::expected<void, Trouble> RunOne(std::uint64_t number) {
-    if (scripts_on_server_ >= options_.scripts_per_server) {
-      NBDSPEC_RETURN_IF_ERROR(StartAgain());
-    }
+  // What scripts of the `number`th's connections are made for.
+  [[nodiscard]] ScriptFrame FrameOf(std::uint64_t number) const {
     const auto hagglings = Hagglings(server_->usual_haggling(), server_->offer(), extended_);
     const auto& haggling = hagglings[(options_.seed + number / kScriptsPerConnection) % hagglings.size()];
     const bool is_extended =
         std::ranges::count(haggling, engine::OptionType::kExtendedHeaders, &engine::OptionStep::option) > 0;
-    Offer offer = is_extended ? *extended_ : server_->offer();
-    offer.structured_replies = offer.structured_replies && haggling.front() != engine::OptionStep{};
-    offer.contexts = haggling.size() > 1 ? offer.contexts : std::vector<engine::MetaContext>{};
-    Remember(RandomScript(engine::SeedAt(options_.seed, number), offer, server_->windows(),
-                          {.steps_max = options_.steps_max,
-                           .only_offered = options_.only_offered,
-                           .power_cuts = options_.live.power_cut,
-                           .connections = options_.connections,
-                           .haggling = haggling}));
-    auto ran = server_->Run(history_.back(), /*leave=*/number % kScriptsPerConnection == 0);
+    ScriptFrame frame{.offer = is_extended ? *extended_ : server_->offer(),
+                      .haggling = haggling,
+                      .steps_max = kChangedStepsFactor * static_cast<std::size_t>(options_.steps_max),
+                      .only_offered = options_.only_offered,
+                      .power_cuts = options_.live.power_cut};
+    frame.offer.structured_replies = frame.offer.structured_replies && haggling.front() != engine::OptionStep{};
+    frame.offer.contexts = haggling.size() > 1 ? frame.offer.contexts : std::vector<engine::MetaContext>{};
+    if (frame.offer.Has(engine::TransmissionFlag::kCanMultiConn)) {
+      frame.connections_max = static_cast<std::uint8_t>(options_.connections);
+    }
+    return frame;
+  }
+
+  std::expected<void, Trouble> RunOne(std::uint64_t number) {
+    NBDSPEC_RETURN_IF_ERROR(StartAgainInTime());
+    const ScriptFrame frame = FrameOf(number);
+    Script script = RandomScript(engine::SeedAt(options_.seed, number), frame.offer, server_->windows(),
+                                 {.steps_max = options_.steps_max,
+                                  .only_offered = options_.only_offered,
+                                  .power_cuts = options_.live.power_cut,
+                                  .connections = options_.connections,
+                                  .haggling = frame.haggling});
+    if (!options_.only_fresh) {
+      script = learner_.Next(number, std::move(script), frame);
+    }
+    return Send(std::move(script), number, /*leave=*/number % kScriptsPerConnection == 0);
+  }
+
+  // Once as it is, for what it shows on this server.
+  std::expected<void, Trouble> RunOfCorpus(Script script) {
+    NBDSPEC_RETURN_IF_ERROR(StartAgainInTime());
+    FitInto(FrameOf(NextNumber()), script);
+    return Send(std::move(script), NextNumber(), /*leave=*/false);
+  }
+
+  std::expected<void, Trouble> StartAgainInTime() {
+    return scripts_on_server_ >= options_.scripts_per_server ? StartAgain() : std::expected<void, Trouble>();
+  }
+
+  // What the last script showed.
+  void Learn(const RunResult& ran) {
+    const Script& script = history_.back();
+    const bool is_new = learner_.Note(script, SignaturesOf(script, ran.answers));
+    report_.kind_count = learner_.kind_count();
+    if (!is_new || options_.corpus == nullptr || corpus_trouble_) {
+      return;
+    }
+    if (auto added = options_.corpus->Add(script); !added) {
+      corpus_trouble_ = std::move(added).error();
+    }
+  }
+
+  std::expected<void, Trouble> Send(Script script, std::uint64_t number, bool leave) {
+    Remember(std::move(script));
+    auto ran = server_->Run(history_.back(), leave);
     if (!ran) {
       return NoteLost(std::move(ran).error());
     }
@@ -214,6 +268,9 @@ class Fuzzer {
     report_.cut_count += ran->cut_count;
     report_.seconds = Seconds();
     AddWarnings(ran->warnings, number, report_.warnings);
+    if (!ran->finding) {  // What ends servers would end them again.
+      Learn(*ran);
+    }
     if (options_.on_script) {
       options_.on_script(report_);
     }
@@ -389,7 +446,7 @@ class Fuzzer {
 
   // Which of the scripts of all shards is next.
   [[nodiscard]] std::uint64_t NextNumber() const {
-    return options_.shard.NumberOf(report_.script_count + lost_count_, kScriptsPerConnection);
+    return options_.shard.NumberOf(taken_count_, kScriptsPerConnection);
   }
 
   [[nodiscard]] bool IsOver() const {
@@ -404,8 +461,11 @@ class Fuzzer {
   std::unique_ptr<LiveServer> server_;
   std::optional<Offer> extended_;
   FindingKeeper keeper_;
-  std::deque<Script> history_;     // The last ones since the server was started,
-  std::size_t history_steps_ = 0;  // and their steps.
+  Learner learner_;
+  std::optional<Trouble> corpus_trouble_;  // Why nothing is added any more.
+  std::uint64_t taken_count_ = 0;          // Of the numbers of this shard.
+  std::deque<Script> history_;             // The last ones since the server was started,
+  std::size_t history_steps_ = 0;          // and their steps.
   std::uint64_t scripts_on_server_ = 0;
   std::uint64_t lost_count_ = 0;  // Scripts that could not be run.
   int lost_in_a_row_ = 0;

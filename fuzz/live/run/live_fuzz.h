@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Fuzzes a server: random scripts, one after the other, until the time or the number is used up.
+// Fuzzes a server: random scripts, one after the other, until the time or the number is used up. Scripts that brought
+// new kinds of answers are kept, and most of the others are changes of these (fuzz/live/learn).
 //
 // A finding is on the disk before anything else is done with it; then fresh servers reproduce and minimise it. The same
 // found again is only counted. A server that ended, hung or failed is started again.
@@ -18,6 +19,7 @@
 #include "engine/base/error.h"
 #include "engine/base/shard.h"
 #include "fuzz/findings/finding.h"
+#include "fuzz/live/learn/script_corpus.h"
 #include "fuzz/live/run/live_server.h"
 #include "fuzz/live/run/reproduce.h"
 
@@ -30,9 +32,10 @@ struct FuzzReport {
   };
   std::vector<Found> findings;  // One of each key, with counts. Also what has a public name.
   Warnings warnings;
-  std::uint64_t script_count = 0;
+  std::uint64_t script_count = 0;  // With those of the corpus.
   std::uint64_t command_count = 0;
   std::uint64_t cut_count = 0;
+  std::size_t kind_count = 0;  // Of answers: different signatures.
   double seconds = 0;
   std::optional<engine::Trouble> trouble;  // What ended the run before its time.
   bool is_unusable = false;                // The server was not usable, or not any more: `trouble` says why.
@@ -51,10 +54,12 @@ struct FuzzOptions {
       0};  // 0: no limit. What was found last may take a tenth more, and one answer its time.
   int steps_max = 64;
   bool only_offered = false;               // Request nothing that the server does not offer.
+  bool only_fresh = false;                 // Change no script: what is sent depends on no answer.
   int connections = 4;                     // Where the server offers multi-conn.
   std::uint64_t scripts_per_server = 500;  // Then a server of ours starts afresh.
   int tries_max = 200;                     // Runs to reproduce and minimise one finding.
   std::chrono::milliseconds shrink_time{20000};
+  ScriptCorpus* corpus = nullptr;       // What to begin with, and where to keep what showed something new. May be null.
   std::string findings_directory = {};  // Empty: findings are not saved.
   std::string replay_options = {};      // Of each finding, as is the next.
   std::string version = {};

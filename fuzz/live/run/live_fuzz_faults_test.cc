@@ -6,7 +6,9 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -49,10 +51,12 @@ TEST(LiveFuzz, ShardsTogetherSendWhatOneRunSends) {
   constexpr std::uint64_t kScripts = 100;  // The shards get 32, 32 and 36.
   constexpr std::uint64_t kShards = 3;
   const auto target = conformance::ReferenceTarget();
-  const FuzzReport whole = Fuzz(*target, Options(/*seed=*/5, kScripts));
+  FuzzOptions all = Options(/*seed=*/5, kScripts);
+  all.only_fresh = true;
+  const FuzzReport whole = Fuzz(*target, all);
   FuzzReport sum;
   for (std::uint64_t index = 0; index < kShards; ++index) {
-    FuzzOptions options = Options(/*seed=*/5, kScripts);
+    FuzzOptions options = all;
     options.shard = {.index = index, .count = kShards};
     const FuzzReport part = Fuzz(*target, options);
     EXPECT_LT(part.script_count, kScripts / 2);
@@ -349,6 +353,7 @@ TEST(LiveFuzz, WhatNeedsAnEarlierScriptIsReproducedWithIt) {
         }
       }));
   FuzzOptions options = Options(/*seed=*/3, 60);
+  options.only_fresh = true;
   options.tries_max = 30;
   options.connections = 1;
   const FuzzReport report = Fuzz(*target, options);
@@ -367,9 +372,50 @@ TEST(LiveFuzz, TheSameSeedSendsTheSame) {
   EXPECT_NE(count(5), count(6));
 }
 
+// In the same number of requests; or else it would not be worth its code.
+TEST(LiveFuzz, ScriptsThatAreChangedShowMoreKindsOfAnswers) {
+  const auto target = conformance::ReferenceTarget();
+  const auto kinds = [&](bool only_fresh) {
+    std::size_t sum = 0;
+    for (std::uint64_t seed = 1; seed <= 2; ++seed) {
+      std::atomic<bool> is_enough = false;
+      FuzzOptions options = Options(seed, /*scripts=*/0);
+      options.only_fresh = only_fresh;
+      options.live.cancelled = &is_enough;
+      options.on_script = [&](const FuzzReport& so_far) { is_enough = so_far.command_count >= 20000; };
+      const FuzzReport report = Fuzz(*target, options);
+      EXPECT_TRUE(report.findings.empty());
+      sum += report.kind_count;
+    }
+    return sum;
+  };
+  EXPECT_GT(kinds(/*only_fresh=*/false), kinds(/*only_fresh=*/true));
+}
+
+TEST(LiveFuzz, ACorpusKeepsWhatWasLearned) {
+  const std::string directory = testing::TempDir() + "/learned";
+  std::filesystem::remove_all(directory);
+  const auto target = conformance::ReferenceTarget();
+  const auto run = [&](std::uint64_t seed, std::uint64_t scripts) {
+    auto corpus = ScriptCorpus::Open(directory).value();
+    FuzzOptions options = Options(seed, scripts);
+    options.corpus = &corpus;
+    const FuzzReport report = Fuzz(*target, options);
+    EXPECT_FALSE(report.trouble);
+    EXPECT_EQ(report.script_count, corpus.scripts().size() + scripts);
+    return report.kind_count;
+  };
+  const std::size_t first = run(/*seed=*/1, 60);
+  EXPECT_GT(ScriptCorpus::Open(directory).value().scripts().size(), 10U);
+  // The next one begins with nearly all that the first one saw; its state differs, as what was sent before does.
+  EXPECT_GT(run(/*seed=*/2, 1), first * 3 / 4);
+}
+
 TEST(LiveFuzz, DuplicatesAreCountedNotKept) {
   const auto target = ReferenceWith(FaultNamed("server_disconnects_on_cache").change);
-  const FuzzReport report = Fuzz(*target, Options(/*seed=*/1, 200));
+  FuzzOptions options = Options(/*seed=*/1, 200);
+  options.only_fresh = true;  // Others have CACHE with flags, which is another key.
+  const FuzzReport report = Fuzz(*target, options);
   ASSERT_FALSE(report.findings.empty());
   EXPECT_LE(report.findings.size(), 2U);  // With one in flight the place is known, with more it is not.
   EXPECT_GT(report.findings.front().finding.count, 1U);
