@@ -69,6 +69,9 @@ class LiveConnection : private engine::ClientNegotiation {
   std::expected<Offer, std::string> Enter(const std::vector<engine::OptionStep>& options,
                                           const std::string& export_name, Clock::time_point deadline);
 
+  // Whether Enter met anything but an end.
+  [[nodiscard]] bool was_greeted() const { return has_greeted_ || !broken_handshake_.rule.empty(); }
+
   // The MUST that the server broke, where Enter met bytes that are no message, and what they are; else empty.
   struct BrokenHandshake {
     std::string_view rule = {};

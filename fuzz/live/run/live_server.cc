@@ -24,11 +24,6 @@ constexpr std::size_t kChunksJudgedFirst = 1024;   // Of an answer that goes on 
 constexpr std::size_t kRecordBytesMax = 16 << 20;  // Of a finding: of all connections, both ways.
 constexpr std::chrono::seconds kDeathTimeout{2};
 
-Failure CrashOf(const std::string& ended) {
-  return FailureOf(FindingKind::kCrash, spec::kTransmissionDisconnectOnlyAllowedServer, "a server that keeps running",
-                   "the server " + ended);
-}
-
 // Cookies that are not counted up, so that a server which makes up one is not right by accident.
 constexpr std::uint64_t kCookieFactor = 0x9e37'79b9'7f4a'7c15;
 constexpr std::uint64_t kCookieMask = 0x4e42'4453'5045'4321;
@@ -152,7 +147,9 @@ RunResult LiveServer::FromBroken() {
 LiveServer::OrStop LiveServer::RunSteps() {
   for (std::size_t i = 0; i < script_->steps.size(); ++i) {
     if (const auto* request = std::get_if<engine::RequestStep>(&script_->steps[i])) {
-      NBDSPEC_RETURN_IF_ERROR(Send(*request, i));
+      engine::RequestStep on_lane = *request;
+      on_lane.connection = static_cast<std::uint8_t>(std::clamp<std::size_t>(request->connection, 1, lanes_.size()));
+      NBDSPEC_RETURN_IF_ERROR(Send(on_lane, i));
     } else if (std::holds_alternative<engine::WaitStep>(script_->steps[i])) {
       NBDSPEC_RETURN_IF_ERROR(WaitForAll());
     } else if (std::holds_alternative<engine::LeaveStep>(script_->steps[i])) {
@@ -197,41 +194,8 @@ LiveServer::OrStop LiveServer::LeaveAndListen() {
   return {};
 }
 
-// What changes bytes is awaited: else it might be carried out at any time after.
-LiveServer::OrStop LiveServer::LeaveUnread(std::size_t step) {
-  while (std::ranges::any_of(lanes_, &Lane::has_change_in_flight)) {
-    NBDSPEC_RETURN_IF_ERROR(ReceiveSome());
-  }
-  NBDSPEC_RETURN_IF_ERROR(FlushLanes());
-  const std::size_t count = lanes_.size();
-  GiveUpAnswers();
-  lanes_.clear();
-  model_->Reconnect();
-  const auto entered = EnterLanes(haggling_, count);
-  if (entered) {
-    return {};
-  }
-  Stop stop = NotEntered(entered.error());
-  stop.step = step;
-  stop.request_kind = "leave";
-  return std::unexpected(std::move(stop));
-}
-
-// Nobody was connected, and now nobody can be, for `trouble`. Who ends well when all have left may.
-LiveServer::Stop LiveServer::NotEntered(Trouble trouble) {
-  const auto ended = Ended();
-  if (!ended) {
-    return {.trouble = std::move(trouble)};
-  }
-  if (*ended == conformance::kEndedWell) {
-    return {.trouble = Trouble{"The server ends when its client has left, and scripts connect again and again. "
-                               "Let it stay, as qemu-nbd does with --persistent."}};
-  }
-  return {.failure = CrashOf(*ended)};
-}
-
 LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::size_t step) {
-  Lane& lane = lanes_[std::max<std::size_t>(request.connection, 1) - 1];
+  Lane& lane = lanes_[request.connection - 1U];
   auto sent = engine::RequestFor(request, lane.offer.headers, lane.offer.contexts);
   if (!sent) {
     return {};

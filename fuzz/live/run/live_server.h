@@ -86,7 +86,8 @@ class LiveServer {
   LiveServer(const LiveServer&) = delete;
   LiveServer& operator=(const LiveServer&) = delete;
 
-  // Sends the requests of the script and judges the answers. OptionSteps, wherever they stand, say how connections
+  // Sends the requests of the script and judges the answers; those of connections that the server turns away, on its
+  // last one. OptionSteps, wherever they stand, say how connections
   // haggle; without any, they request structured replies and base:allocation. Steps on extent maps are skipped, and
   // requests that the form of headers cannot carry, and power cuts of a disk that is not ours.
   // One more READ on each connection ends it, before which whatever is left of the answers comes; so does DISC, where
@@ -162,12 +163,18 @@ class LiveServer {
   std::expected<void, engine::Trouble> ReadWindows();
   void Break(const Stop& stop, engine::Trouble trouble);
   [[nodiscard]] RunResult FromBroken();
-  std::expected<void, engine::Trouble> EnterLanes(std::vector<engine::OptionStep> haggling, std::size_t count);
-  std::expected<void, engine::Trouble> EnterLane();
-  void GiveUpAnswers();
-  void LeaveLanes();
   OrStop CutPower(const engine::PowerCut& cut, std::size_t step);
   std::expected<void, engine::Trouble> LearnAgain();
+
+  // live_server_lanes.cc
+  std::expected<void, engine::Trouble> EnterLanes(std::vector<engine::OptionStep> haggling, std::size_t count);
+  std::expected<void, engine::Trouble> EnterLane();
+  std::expected<void, engine::Trouble> TryLane();
+  void GiveUpAnswers();
+  void LeaveLanes();
+  void AwaitEnds(Clock::time_point deadline);
+  OrStop LeaveUnread(std::size_t step);
+  [[nodiscard]] Stop NotEntered(engine::Trouble trouble);
 
   // live_server_wait.cc
   OrStop LookAtTime();
@@ -193,8 +200,6 @@ class LiveServer {
   OrStop RunSteps();
   OrStop AskOnceMore();
   OrStop LeaveAndListen();
-  OrStop LeaveUnread(std::size_t step);
-  [[nodiscard]] Stop NotEntered(engine::Trouble trouble);
   OrStop Send(const engine::RequestStep& request, std::size_t step);
   OrStop TakeReply(Lane& lane, const ReplyView& reply);
   [[nodiscard]] OrStop Stray(const Lane& lane, std::uint64_t cookie) const;
@@ -220,6 +225,10 @@ class LiveServer {
   std::vector<engine::OptionStep> usual_haggling_ = DefaultHaggling();
   std::vector<engine::OptionStep> haggling_;  // Of the lanes.
   std::vector<Lane> lanes_;
+  std::size_t lanes_max_ = engine::kConnectionsMax;  // Fewer where the server turned away one more,
+  bool was_turned_away_ = false;                     // as the last one was that could not enter: it was not greeted.
+  bool has_entered_ = false;                         // Some lane, at some time.
+  bool ends_connections_ = true;                     // The server ends those that were left.
   std::set<std::string> known_seen_;
   std::set<std::string> warned_of_;  // Requirements of warnings that were drawn.
   std::uint64_t clock_ = 0;          // Of transcripts.

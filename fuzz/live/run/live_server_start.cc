@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// How LiveServer begins: it starts a server, learns what its export holds, and enters connections; and how it begins
-// again after a power cut.
+// How LiveServer begins: it starts a server and learns what its export holds; and how it begins again after a power
+// cut.
 
 #include <algorithm>
 #include <array>
@@ -23,7 +23,6 @@ namespace {
 constexpr std::uint32_t kLearnBytes = 1 << 20;
 constexpr std::uint64_t kLearnReadsMax = 4096;  // Of each window: where requests are to be short, it is.
 constexpr std::size_t kShownDamageBytesMax = 200;
-constexpr std::chrono::seconds kEnterTimeMin{1};  // When the time of the run is over, too.
 
 std::vector<ByteRange> WindowsOf(std::uint64_t size, std::uint64_t window_bytes) {
   if (size <= 2 * window_bytes) {
@@ -95,7 +94,10 @@ std::expected<std::unique_ptr<LiveServer>, Trouble> LiveServer::Start(conformanc
   return server;
 }
 
-LiveServer::~LiveServer() { LeaveLanes(); }
+LiveServer::~LiveServer() {
+  ends_connections_ = false;  // Nobody comes after it.
+  LeaveLanes();
+}
 
 std::expected<void, Trouble> LiveServer::Restart() {
   lanes_.clear();
@@ -261,65 +263,6 @@ std::expected<void, Trouble> LiveServer::LearnAgain() {
     return std::unexpected(broken->trouble);
   }
   return learned;
-}
-
-// Those to what is in flight.
-void LiveServer::GiveUpAnswers() {
-  for (const Lane& lane : lanes_) {
-    for (const Slot& slot : lane.slots) {
-      if (slot.in_use) {
-        slot.judge.End(/*succeeded=*/false);
-      }
-    }
-  }
-}
-
-void LiveServer::LeaveLanes() {
-  const auto deadline = LastWait();
-  GiveUpAnswers();
-  for (const Lane& lane : lanes_) {
-    if (!lane.has_left) {
-      lane.connection->Leave(deadline);
-    }
-  }
-  lanes_.clear();
-}
-
-std::expected<void, Trouble> LiveServer::EnterLanes(std::vector<engine::OptionStep> haggling, std::size_t count) {
-  if (haggling != haggling_) {
-    LeaveLanes();
-    haggling_ = std::move(haggling);
-  }
-  StartRecord();
-  model_->Connect(static_cast<std::uint8_t>(count));
-  while (lanes_.size() < count) {
-    NBDSPEC_RETURN_IF_ERROR(EnterLane());
-  }
-  return {};
-}
-
-std::expected<void, Trouble> LiveServer::EnterLane() {
-  const auto now = Clock::now();
-  const auto over = std::max(options_.deadline.value_or(Clock::time_point::max()), now + kEnterTimeMin);
-  const auto deadline = std::min(now + options_.start_timeout, over);
-  NBDSPEC_ASSIGN_OR_RETURN(transport, peer_->Connect(deadline));
-  Lane& lane = lanes_.emplace_back();
-  lane.connection = std::make_unique<LiveConnection>(std::move(transport), static_cast<int>(lanes_.size()), clock_,
-                                                     peer_->tls(), options_.cancelled);
-  auto offer = lane.connection->Enter(haggling_, target_.ExportName(), deadline);
-  if (!offer) {
-    Trouble trouble{"The export cannot be entered: " + offer.error() +
-                    ". Try `nbdspec check`, which says more about handshakes."};
-    if (const auto& broken = lane.connection->broken_handshake(); !broken.rule.empty()) {
-      Break({.failure = FailureOf(FindingKind::kBrokenRule, broken.rule, "a message of the handshake", broken.saw)},
-            trouble);
-    }
-    lanes_.pop_back();
-    return std::unexpected(std::move(trouble));
-  }
-  lane.offer = *std::move(offer);
-  lane.slots.resize(static_cast<std::size_t>(options_.in_flight));
-  return {};
 }
 
 }  // namespace nbdspec::fuzz

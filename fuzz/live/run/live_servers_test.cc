@@ -48,6 +48,9 @@ TEST(LiveServers, NbdkitWithFilters) {
       Options(3, 60));
 }
 TEST(LiveServers, QemuNbd) { ExpectNothingNew(Named("qemu-nbd"), Options(4, 40)); }
+TEST(LiveServers, NbdkitForOneClientAtATime) {
+  ExpectNothingNew(Spawned("nbdkit -f -U {socket} --filter=limit memory 8M limit=1"), Options(6, 100));
+}
 TEST(LiveServers, NbdServer) { ExpectNothingNew(Named("nbd-server"), Options(5, 40)); }
 
 TEST(LiveServers, AServerThatDiesIsFoundAndStartedAgain) {
