@@ -23,6 +23,11 @@
 //   status 0 +1M flags 0x80 on 2 any other flag bits; the connection, 1 to 8: 1 when left out
 //   wait                         for the replies to all requests so far
 //   leave                        all connections end, with replies unread; new ones take their places
+//   send 5 on 2                  of what is not sent yet on connection 2, 5 bytes go, by a write of their own; all of
+//   it
+//                                when left out. Without it all goes together, once replies are awaited.
+//   visit 300 silent             300 other clients come and go, one after the other: each enters the export as the
+//                                connections do; greeted: it only greets; silent: it says nothing
 //   cut nothing                  the power goes and comes back; of what was not durable the disk keeps nothing,
 //                                everything, all-but or only one change (`one 3`), or some (`seed 7`); `torn` after
 //                                that
@@ -31,6 +36,7 @@
 //                                list-meta-context, set-meta-context, extended-headers, or a number such as 0x63
 //   option set-meta-context @b base:allocation qemu:   of the export b, the queries; \x20 for bytes that are
 //                                no printable ASCII, blanks, # \ " and @; "" for an empty query
+//   option glued split 5 info @b it goes in one write with the option before it; its first 5 bytes go by themselves
 //
 // Numbers are decimal, may have a unit (K M G T P E: powers of 1024) and then +N or -N. # begins a comment.
 // The bytes form is in script_bytes.h. A new kind of step joins Step, and then the compiler names what must learn it.
@@ -132,6 +138,30 @@ struct LeaveStep {
   bool operator==(const LeaveStep&) const = default;
 };
 
+// What was asked for and not sent goes, or its first bytes do, by a write of their own. Where that ends is a cut
+// between the pieces that a server receives.
+struct SendStep {
+  std::uint32_t bytes = 0;  // 0: all of them.
+  std::uint8_t connection = 1;
+  bool operator==(const SendStep&) const = default;
+};
+
+// How far a visitor comes.
+enum class Visit : std::uint8_t {
+  kEnters,  // It haggles as the connections do, and enters the export.
+  kGreets,  // It is greeted, and says its flags.
+  kSilent,
+};
+inline constexpr std::uint8_t kVisitCount = 3;
+inline constexpr std::uint16_t kVisitorsMax = 1000;
+
+// Other clients come and go, one after the other, none of them with a word of farewell.
+struct VisitStep {
+  std::uint16_t count = 1;  // 1 to kVisitorsMax.
+  Visit visit = Visit::kEnters;
+  bool operator==(const VisitStep&) const = default;
+};
+
 // The power goes and comes back, with requests in flight or not. A server whose disk is not ours skips it.
 struct CutStep {
   PowerCut cut = {};
@@ -143,6 +173,8 @@ struct OptionStep {
   std::uint32_t option = OptionType::kGo;  // OptionType, or any other number.
   std::vector<std::string> names = {};     // The queries of LIST_META_CONTEXT and SET_META_CONTEXT. Any bytes.
   std::string export_name = {};            // Of those options that name one. Empty: the one the run is about.
+  std::uint8_t split = 0;                  // So many of its bytes come by themselves; 0: it is not split.
+  bool is_glued = false;                   // It is sent with the option before it, before that is answered.
   bool operator==(const OptionStep&) const = default;
 };
 
@@ -155,8 +187,8 @@ constexpr std::uint8_t PatternByteAt(std::uint8_t pattern, std::uint64_t offset)
 // PatternByteAt for a run of bytes that begins at `offset`.
 void FillWithPattern(std::uint8_t pattern, std::uint64_t offset, std::span<std::uint8_t> out);
 
-using Step =
-    std::variant<AddStep, ClearStep, ForEachStep, LookupStep, RequestStep, WaitStep, CutStep, OptionStep, LeaveStep>;
+using Step = std::variant<AddStep, ClearStep, ForEachStep, LookupStep, RequestStep, WaitStep, CutStep, OptionStep,
+                          LeaveStep, SendStep, VisitStep>;
 
 struct Script {
   std::uint64_t size = 0;  // At most kExportBytesMax.

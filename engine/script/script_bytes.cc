@@ -33,6 +33,8 @@ constexpr std::uint64_t Nudge(std::uint64_t number, unsigned selector) { return 
 // What a record is. A first byte that is one of these numbers means the record as it is: none of its bits is bent to
 // make a likely step.
 enum class Code : std::uint8_t {
+  kDelivery = 0xee,
+  kVisit = 0xef,
   kRequest = 0xf0,
   kWait = 0xf1,
   kOption = 0xf2,
@@ -40,6 +42,7 @@ enum class Code : std::uint8_t {
   kCut = 0xf4,
   kMore = 0xf5,
   kLeave = 0xf6,
+  kSend = 0xf7,
   kAdd = 0xf8,
   kForEach = 0xfd,
   kLookup = 0xfe,
@@ -102,7 +105,8 @@ constexpr CodeRow kCodes[] = {
     {Code::kRequest, &StepKinds::request, 7}, {Code::kWait, &StepKinds::wait, 1},
     {Code::kOption, &StepKinds::option, 4},   {Code::kName, &StepKinds::option, 0},
     {Code::kCut, &StepKinds::cut, 1},         {Code::kMore, &StepKinds::extended, 0},
-    {Code::kLeave, &StepKinds::leave, 0}};
+    {Code::kLeave, &StepKinds::leave, 0},     {Code::kSend, &StepKinds::send, 0},
+    {Code::kVisit, &StepKinds::visit, 0},     {Code::kDelivery, &StepKinds::delivery, 0}};
 
 bool IsWanted(const CodeRow& row, const StepKinds& kinds) { return kinds.*row.kind || kinds.*row.other_kind; }
 
@@ -178,7 +182,7 @@ class Decoder {
     for (; records.size() >= kScriptRecordBytes; records = records.subspan(kScriptRecordBytes)) {
       const auto literal = LiteralCode(records[0], limits_.kinds);
       // The names of the last step, or more of it, may still come.
-      const bool is_step = literal != Code::kName && literal != Code::kMore;
+      const bool is_step = literal != Code::kName && literal != Code::kMore && literal != Code::kDelivery;
       if (likely_codes_.empty() || (script_.steps.size() >= limits_.steps_max && is_step)) {
         break;
       }
@@ -251,6 +255,15 @@ class Decoder {
       case Code::kLeave:
         script_.steps.emplace_back(LeaveStep{});
         return;
+      case Code::kSend:
+        DecodeSend();
+        return;
+      case Code::kVisit:
+        DecodeVisit();
+        return;
+      case Code::kDelivery:
+        DecodeDelivery();
+        return;
       case Code::kOption:
         DecodeOption(is_literal);
         return;
@@ -291,8 +304,7 @@ class Decoder {
     ByteRange::OffsetAndLength range = Range(4);
     step.flags = static_cast<std::uint16_t>(input_.Number(2));
     step.pattern = input_.Byte();
-    step.connection = static_cast<std::uint8_t>(
-        1 + input_.Byte() % std::clamp<unsigned>(limits_.connections_max, 1, kConnectionsMax));
+    step.connection = Connection(input_.Byte());
     if (!is_literal) {
       MakeLikely(step, range);
     }
@@ -340,6 +352,33 @@ class Decoder {
     request->length = input_.Number();
     KeepToPayloadLimit(*request);
     edges_.push_back(request->offset + request->length);
+  }
+
+  [[nodiscard]] std::uint8_t Connection(std::uint8_t byte) const {
+    return static_cast<std::uint8_t>(1 + byte % std::clamp<unsigned>(limits_.connections_max, 1, kConnectionsMax));
+  }
+
+  void DecodeSend() {
+    const std::uint8_t connection = Connection(input_.Byte());
+    (void)input_.Number(2);
+    script_.steps.emplace_back(
+        SendStep{.bytes = static_cast<std::uint32_t>(input_.Number()), .connection = connection});
+  }
+
+  void DecodeVisit() {
+    const std::uint8_t detail = input_.Byte();
+    (void)input_.Number(2);
+    script_.steps.emplace_back(
+        VisitStep{.count = static_cast<std::uint16_t>(1 + (input_.Number() + kVisitorsMax - 1) % kVisitorsMax),
+                  .visit = static_cast<Visit>(detail % kVisitCount)});
+  }
+
+  void DecodeDelivery() {
+    if (auto* option = script_.steps.empty() ? nullptr : std::get_if<OptionStep>(&script_.steps.back())) {
+      option->is_glued = input_.Byte() % 2 != 0;
+      (void)input_.Number(2);
+      option->split = static_cast<std::uint8_t>(input_.Number());
+    }
   }
 
   void DecodeOption(bool is_literal) {
@@ -445,12 +484,21 @@ struct StepEncoder {
   }
   void operator()(const WaitStep&) const { Record(Code::kWait, 0, 0, 0); }
   void operator()(const LeaveStep&) const { Record(Code::kLeave, 0, 0, 0); }
+  void operator()(const SendStep& step) const {
+    Record(Code::kSend, static_cast<std::uint8_t>(step.connection - 1), step.bytes, 0);
+  }
+  void operator()(const VisitStep& step) const {
+    Record(Code::kVisit, static_cast<std::uint8_t>(step.visit), step.count, 0);
+  }
   void operator()(const CutStep& step) const {
     Record(Code::kCut, static_cast<std::uint8_t>(static_cast<int>(step.cut.keeps) | (step.cut.tears ? kTears : 0)),
            step.cut.one, step.cut.seed);
   }
   void operator()(const OptionStep& step) const {
     Record(Code::kOption, 0, step.option, 0);
+    if (step.is_glued || step.split != 0) {
+      Record(Code::kDelivery, step.is_glued ? 1 : 0, step.split, 0);
+    }
     if (!step.export_name.empty()) {
       NameRecords(step.export_name, kNameIsExport);
     }

@@ -5,11 +5,11 @@
 //   head, kScriptHeadBytes:    initial type and the choice of size (1), value (8)
 //   step, kScriptRecordBytes:  kind (1), detail (1), choice of offset (1) and length (1), value of each (8, 8)
 //
-// The detail is a type, where to stop, a command, an option or what a cut keeps. Of a request, the value of the length
-// gives half to the length; flags (2), pattern (1) and connection (1) take the rest. Of an option, the values choose
-// among well-known names; any other name comes in records of its own, which follow the option's and are no steps, as
-// does the rest of a request that only extended headers can carry. Bytes that do not fill a record are ignored. Values
-// are little-endian.
+// The detail is a type, where to stop, a command, an option, what a cut keeps, a connection or how far visitors come.
+// Of a request, the value of the length gives half to the length; flags (2), pattern (1) and connection (1) take the
+// rest. Of an option, the values choose among well-known names; any other name comes in records of its own, which
+// follow the option's and are no steps, as do how it is delivered, and the rest of a request that only extended headers
+// can carry. Bytes that do not fill a record are ignored. Values are little-endian.
 
 #pragma once
 
@@ -38,6 +38,9 @@ struct StepKinds {
   bool cut = false;
   bool option = false;
   bool leave = false;
+  bool send = false;
+  bool visit = false;
+  bool delivery = false;  // Of options: whether they are split and glued.
   bool extended = false;  // Of requests: what only extended headers can carry. Else they are as if there were none.
 };
 
@@ -63,6 +66,9 @@ inline constexpr ScriptLimits kNoScriptLimits = {.steps_max = ~std::size_t{0},
                                                            .cut = true,
                                                            .option = true,
                                                            .leave = true,
+                                                           .send = true,
+                                                           .visit = true,
+                                                           .delivery = true,
                                                            .extended = true},
                                                  .connections_max = kConnectionsMax,
                                                  .payload_bytes_max = UINT64_MAX};

@@ -94,6 +94,11 @@ TEST(ScriptBytes, EveryRequestAndOptionCanBeEncoded) {
   }
   script.steps.push_back(WaitStep{});
   script.steps.push_back(LeaveStep{});
+  script.steps.push_back(SendStep{});
+  script.steps.push_back(SendStep{.bytes = UINT32_MAX, .connection = kConnectionsMax});
+  script.steps.push_back(VisitStep{.count = kVisitorsMax, .visit = Visit::kSilent});
+  script.steps.push_back(VisitStep{});
+  script.steps.push_back(OptionStep{.option = 7, .names = {"a"}, .export_name = "b", .split = 255, .is_glued = true});
   for (int keeps = 0; keeps < kPowerCutKeepsCount; ++keeps) {
     for (const bool tears : {false, true}) {
       script.steps.push_back(CutStep{.cut = {.keeps = static_cast<PowerCut::Keeps>(keeps),

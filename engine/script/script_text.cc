@@ -1,173 +1,22 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// The text form of scripts. What prints the words that stand for numbers, and what parses them, share one table.
+// Parses the text form of scripts. What prints it is in script_print.cc.
 
 #include <algorithm>
 #include <charconv>
-#include <cstdio>
-#include <iterator>
 #include <optional>
 #include <utility>
 
-#include "engine/base/check.h"
 #include "engine/base/or_return.h"
 #include "engine/script/script.h"
+#include "engine/script/script_words.h"
 
 namespace nbdspec::engine {
 namespace {
-
-template <typename Number>
-struct NamedNumber {
-  std::string_view name;
-  Number number;
-};
-
-constexpr NamedNumber<ExtentType> kTypeWords[] = {{"data", ExtentType::kData},
-                                                  {"hole", ExtentType::kHole},
-                                                  {"zero", ExtentType::kZero},
-                                                  {"hole,zero", ExtentType::kHoleZero}};
-
-constexpr NamedNumber<Command> kCommandWords[] = {
-    {"read", Command::kRead},   {"write", Command::kWrite}, {"zero", Command::kZero},    {"trim", Command::kTrim},
-    {"cache", Command::kCache}, {"flush", Command::kFlush}, {"status", Command::kStatus}};
-
-constexpr NamedNumber<std::uint16_t> kFlagWords[] = {
-    {"fua", CommandFlag::kFua},        {"no-hole", CommandFlag::kNoHole}, {"df", CommandFlag::kDf},
-    {"req-one", CommandFlag::kReqOne}, {"fast", CommandFlag::kFastZero},  {"payload", CommandFlag::kPayloadLen}};
-
-constexpr NamedNumber<NamedContexts> kContextsWords[] = {
-    {"all", NamedContexts::kAll},     {"none", NamedContexts::kNone},       {"one", NamedContexts::kOne},
-    {"twice", NamedContexts::kTwice}, {"unknown", NamedContexts::kUnknown}, {"ragged", NamedContexts::kRagged}};
-
-constexpr NamedNumber<std::uint32_t> kOptionWords[] = {{"export-name", OptionType::kExportName},
-                                                       {"abort", OptionType::kAbort},
-                                                       {"list", OptionType::kList},
-                                                       {"peek-export", OptionType::kPeekExport},
-                                                       {"starttls", OptionType::kStarttls},
-                                                       {"info", OptionType::kInfo},
-                                                       {"go", OptionType::kGo},
-                                                       {"structured-reply", OptionType::kStructuredReply},
-                                                       {"list-meta-context", OptionType::kListMetaContext},
-                                                       {"set-meta-context", OptionType::kSetMetaContext},
-                                                       {"extended-headers", OptionType::kExtendedHeaders}};
-
-constexpr NamedNumber<PowerCut::Keeps> kKeepsWords[] = {{"nothing", PowerCut::Keeps::kNothing},
-                                                        {"everything", PowerCut::Keeps::kEverything},
-                                                        {"all-but", PowerCut::Keeps::kAllButOne},
-                                                        {"only", PowerCut::Keeps::kOnlyOne},
-                                                        {"some", PowerCut::Keeps::kSome}};
-
-template <typename Words, typename Number>
-std::optional<std::string_view> NameOf(const Words& words, Number number) {
-  const auto found = std::ranges::find(words, number, [](const auto& word) { return word.number; });
-  return found == std::end(words) ? std::nullopt : std::optional(found->name);
-}
-
-template <typename Number, std::size_t kCount>
-std::optional<Number> NumberOf(const NamedNumber<Number> (&words)[kCount], std::string_view name) {
-  const auto found = std::ranges::find(words, name, [](const auto& word) { return word.name; });
-  return found == std::end(words) ? std::nullopt : std::optional(found->number);
-}
-
-constexpr std::string_view kUnits = "KMGTPE";
 
 // Anybody may have written a script: what it takes in memory is bounded. Fuzzing keeps a tenth of these.
 constexpr std::size_t kTextBytesMax = std::size_t{16} << 20;
 constexpr std::size_t kStepsMax = 200'000;
 constexpr std::size_t kNamesMax = 50'000;  // Of all options.
-
-// Wide enough for 16E, which 16E-1 passes through on its way to 2^64-1.
-using Wide = unsigned __int128;
-
-constexpr Wide UnitBytes(std::size_t unit_index) { return Wide{1} << (10 * (unit_index + 1)); }
-
-// Whether a byte of a name stands for itself. The others are written \xNN: blanks end a word, # begins a comment,
-// " and @ have a meaning at the begin of a word.
-constexpr bool IsPlainInNames(char c) { return c > ' ' && c <= '~' && c != '#' && c != '\\' && c != '"' && c != '@'; }
-
-// How a name of no bytes is written.
-constexpr std::string_view kEmptyName = "\"\"";
-
-// --- Printing ---
-
-// `bytes` in its largest unit; empty if it is no multiple of one.
-std::string PrintInUnits(Wide bytes) {
-  for (std::size_t unit = kUnits.size(); unit-- > 0;) {
-    if (bytes != 0 && bytes % UnitBytes(unit) == 0) {
-      return std::to_string(static_cast<std::uint64_t>(bytes / UnitBytes(unit))) + kUnits[unit];
-    }
-  }
-  return "";
-}
-
-std::string PrintHex(const char* prefix, std::uint32_t bits) {
-  char text[16];
-  std::snprintf(text, sizeof text, "%s%02x", prefix, static_cast<unsigned>(bits));
-  return text;
-}
-
-std::string PrintName(std::string_view name) {
-  std::string text(name.empty() ? kEmptyName : "");
-  for (const char c : name) {
-    text += IsPlainInNames(c) ? std::string(1, c) : PrintHex("\\x", static_cast<std::uint8_t>(c));
-  }
-  return text;
-}
-
-std::string PrintFlags(std::uint16_t flags) {
-  std::string text;
-  for (const auto& word : kFlagWords) {
-    if ((flags & word.number) != 0) {
-      text += " " + std::string(word.name);
-      flags = static_cast<std::uint16_t>(flags & ~word.number);
-    }
-  }
-  return flags == 0 ? text : text + " flags " + PrintHex("0x", flags);
-}
-
-struct StepPrinter {
-  const Step& step;
-
-  std::string Range() const {
-    const auto range = *RangeOf(step);
-    return " " + PrintNumber(range.offset) + " +" + PrintNumber(range.length);
-  }
-
-  std::string operator()(const AddStep& add) const { return "add" + Range() + " " + Print(add.type); }
-  std::string operator()(const ClearStep&) const { return "clear"; }
-  std::string operator()(const ForEachStep& all) const {
-    return "foreach" + Range() + (all.stop_at == 0 ? "" : " stop " + std::to_string(all.stop_at));
-  }
-  std::string operator()(const LookupStep& lookup) const { return "lookup " + PrintNumber(lookup.offset); }
-  std::string operator()(const RequestStep& request) const {
-    const bool has_range = request.command != Command::kFlush || request.offset != 0 || request.length != 0;
-    return Print(request.command) + (has_range ? Range() : "") +
-           (request.pattern == 0 ? "" : " pattern " + std::to_string(request.pattern)) + PrintFlags(request.flags) +
-           (request.contexts == NamedContexts::kAll
-                ? ""
-                : " contexts " + std::string(*NameOf(kContextsWords, request.contexts))) +
-           (request.is_unannounced ? " unannounced" : "") +
-           (request.connection == 1 ? "" : " on " + std::to_string(request.connection));
-  }
-  std::string operator()(const WaitStep&) const { return "wait"; }
-  std::string operator()(const LeaveStep&) const { return "leave"; }
-  std::string operator()(const CutStep& power) const {
-    const PowerCut& cut = power.cut;
-    return "cut " + std::string(*NameOf(kKeepsWords, cut.keeps)) +
-           (cut.one == 0 ? "" : " one " + PrintNumber(cut.one)) +
-           (cut.seed == 0 ? "" : " seed " + PrintNumber(cut.seed)) + (cut.tears ? " torn" : "");
-  }
-  std::string operator()(const OptionStep& option) const {
-    const auto word = NameOf(kOptionWords, option.option);
-    std::string text = "option " + (word ? std::string(*word) : PrintHex("0x", option.option));
-    text += option.export_name.empty() ? "" : " @" + PrintName(option.export_name);
-    for (const std::string& name : option.names) {
-      text += " " + PrintName(name);
-    }
-    return text;
-  }
-};
-
-// --- Parsing ---
 
 constexpr std::string_view kBlanks = " \t\r";
 
@@ -267,6 +116,15 @@ class Line {
   [[nodiscard]] const std::expected<void, Trouble>& result() const { return result_; }
 
   [[nodiscard]] bool NextIsNumber() const { return !AtEnd() && text_[at_] >= '0' && text_[at_] <= '9'; }
+
+  // Whether the next word is `word`, which is taken then.
+  bool Takes(std::string_view word) {
+    const bool is_next = text_.substr(at_, text_.find_first_of(kBlanks, at_) - at_) == word;
+    if (is_next) {
+      (void)Word(word);
+    }
+    return is_next;
+  }
 
   // The next word; `wanted` says what it should be.
   std::string_view Word(std::string_view wanted) {
@@ -399,9 +257,47 @@ CutStep ParseCut(Line& line) {
   return step;
 }
 
+SendStep ParseSend(Line& line) {
+  SendStep step;
+  if (line.NextIsNumber()) {
+    const std::uint64_t bytes = line.Parse(ParseNumber, "a number of bytes");
+    if (bytes == 0 || bytes > UINT32_MAX) {
+      line.Mistake("a write has 1 to 4G-1 bytes");
+    }
+    step.bytes = static_cast<std::uint32_t>(bytes);
+  }
+  if (!line.AtEnd()) {
+    if (const std::string_view word = line.Word("on"); word != "on") {
+      line.Expected("a number of bytes, on, or the end of the line", word);
+    }
+    step.connection = line.SmallNumber(1, kConnectionsMax, "a connection, 1 to 8");
+  }
+  return step;
+}
+
+std::optional<Visit> ParseVisitWord(std::string_view text) { return NumberOf(kVisitWords, text); }
+
+VisitStep ParseVisit(Line& line) {
+  constexpr std::string_view kWanted = "how many visitors, 1 to 1000";
+  VisitStep step;
+  const std::uint64_t count = line.Parse(ParseNumber, kWanted);
+  if (count == 0 || count > kVisitorsMax) {
+    line.Mistake("expected " + std::string(kWanted));
+  }
+  step.count = static_cast<std::uint16_t>(count);
+  if (!line.AtEnd()) {
+    step.visit = line.Parse(ParseVisitWord, "entered, greeted, silent, or the end of the line");
+  }
+  return step;
+}
+
 OptionStep ParseOptionStep(Line& line) {
-  OptionStep step = {
-      .option = line.Parse(ParseOption, "an option, such as go or set-meta-context, or a number such as 0x63")};
+  OptionStep step;
+  step.is_glued = line.Takes("glued");
+  if (line.Takes("split")) {
+    step.split = line.SmallNumber(1, 255, "how many bytes come by themselves, 1 to 255");
+  }
+  step.option = line.Parse(ParseOption, "an option, such as go or set-meta-context, or a number such as 0x63");
   for (bool is_first = true; !line.AtEnd(); is_first = false) {
     const std::string_view word = line.Word("");
     const bool is_export = word.starts_with('@');
@@ -450,8 +346,14 @@ Step ParseStep(std::string_view verb, Line& line) {
   if (verb == "leave") {
     return LeaveStep{};
   }
+  if (verb == "send") {
+    return ParseSend(line);
+  }
+  if (verb == "visit") {
+    return ParseVisit(line);
+  }
   if (verb != "wait") {
-    line.Expected("a step, such as add, lookup, read, status, wait, leave, cut or option", verb);
+    line.Expected("a step, such as add, lookup, read, status, wait, leave, send, visit, cut or option", verb);
   }
   return WaitStep{};
 }
@@ -494,48 +396,6 @@ void ParseLine(Line& line, std::size_t lines_before, Script& script) {
 }
 
 }  // namespace
-
-std::string PrintNumber(std::uint64_t bytes) {
-  // Numbers beside a large power of two are clearer as such: 4294967295 is 4G-1.
-  constexpr Wide kGiga = UnitBytes(2);
-  const Wide wide = bytes;
-  if (std::string exact = PrintInUnits(wide); !exact.empty()) {
-    return exact;
-  }
-  if ((wide + 1) % kGiga == 0) {
-    return PrintInUnits(wide + 1) + "-1";
-  }
-  if (wide > 1 && (wide - 1) % kGiga == 0) {
-    return PrintInUnits(wide - 1) + "+1";
-  }
-  return std::to_string(bytes);
-}
-
-std::string Print(Command command) {
-  const auto word = NameOf(kCommandWords, command);
-  NBDSPEC_CHECK(word.has_value());
-  return std::string(*word);
-}
-
-std::string Print(ExtentType type) {
-  const auto word = NameOf(kTypeWords, type);
-  return word ? std::string(*word) : PrintHex("0x", static_cast<std::uint8_t>(type));
-}
-
-std::string Print(Extent extent) {
-  return "[" + PrintNumber(extent.range.begin) + ", " + PrintNumber(extent.range.end) + ") " + Print(extent.type);
-}
-
-std::string Print(const Step& step) { return std::visit(StepPrinter{step}, step); }
-
-std::string Print(const Script& script) {
-  std::string text(kScriptHeader);
-  text += "\nsize " + PrintNumber(script.size) + "\ninitial " + Print(script.initial) + "\n";
-  for (const Step& step : script.steps) {
-    text += Print(step) + "\n";
-  }
-  return text;
-}
 
 std::expected<Script, Trouble> ParseScript(std::string_view text) {
   if (text.size() > kTextBytesMax) {

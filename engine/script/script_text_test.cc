@@ -42,16 +42,26 @@ TEST(ScriptText, PrintShowsEveryKindOfRequestAndOption) {
       .size = 1 << 20,
       .steps = {OptionStep{.option = OptionType::kStructuredReply},
                 OptionStep{.option = OptionType::kSetMetaContext, .names = {"base:allocation", "a b", ""}},
-                OptionStep{.option = OptionType::kGo, .export_name = "other"}, OptionStep{.option = 99},
+                OptionStep{.option = OptionType::kGo, .export_name = "other"},
+                OptionStep{.option = 99},
+                OptionStep{.option = OptionType::kInfo, .export_name = "b", .split = 5, .is_glued = true},
+                OptionStep{.option = OptionType::kList, .is_glued = true},
                 RequestStep{.length = 512, .flags = CommandFlag::kDf},
                 RequestStep{.command = Command::kWrite, .offset = 4096, .length = 512, .pattern = 7, .connection = 2},
                 RequestStep{.command = Command::kZero,
                             .length = 1 << 16,
                             .flags = CommandFlag::kFua | CommandFlag::kNoHole | CommandFlag::kFastZero},
-                WaitStep{}, LeaveStep{}, CutStep{},
+                WaitStep{},
+                LeaveStep{},
+                SendStep{},
+                SendStep{.bytes = 27, .connection = 2},
+                VisitStep{.count = 300},
+                VisitStep{.visit = Visit::kSilent},
+                CutStep{},
                 CutStep{.cut = {.keeps = PowerCut::Keeps::kAllButOne, .one = 3, .seed = 1 << 10, .tears = true}},
                 RequestStep{.command = Command::kTrim, .length = 1 << 16, .flags = CommandFlag::kFua},
-                RequestStep{.command = Command::kCache, .length = 1}, RequestStep{.command = Command::kFlush},
+                RequestStep{.command = Command::kCache, .length = 1},
+                RequestStep{.command = Command::kFlush},
                 RequestStep{.command = Command::kFlush, .length = 1},
                 RequestStep{.command = Command::kStatus,
                             .offset = kMax,
@@ -71,11 +81,17 @@ TEST(ScriptText, PrintShowsEveryKindOfRequestAndOption) {
             "option set-meta-context base:allocation a\\x20b \"\"\n"
             "option go @other\n"
             "option 0x63\n"
+            "option glued split 5 info @b\n"
+            "option glued list\n"
             "read 0 +512 df\n"
             "write 4K +512 pattern 7 on 2\n"
             "zero 0 +64K fua no-hole fast\n"
             "wait\n"
             "leave\n"
+            "send\n"
+            "send 27 on 2\n"
+            "visit 300\n"
+            "visit 1 silent\n"
             "cut nothing\n"
             "cut all-but one 3 seed 1K torn\n"
             "trim 0 +64K fua\n"
@@ -131,7 +147,8 @@ TEST(ScriptText, ErrorsNameLineAndColumn) {
   EXPECT_EQ(ErrorOf("clear\n"), "line 1, column 1: expected size, which comes first, got \"clear\"");
   EXPECT_EQ(ErrorOf("size 64\nclear all\n"), "line 2, column 7: expected the end of the line, got \"all\"");
   EXPECT_EQ(ErrorOf("size 64\nsubtract 1\n"),
-            "line 2, column 1: expected a step, such as add, lookup, read, status, wait, leave, cut or option, got "
+            "line 2, column 1: expected a step, such as add, lookup, read, status, wait, leave, send, visit, cut or "
+            "option, got "
             "\"subtract\"");
   EXPECT_EQ(ErrorOf("# only comments\n"),
             "line 1, column 1: expected a line such as \"size 64\", but the script is empty");
@@ -147,6 +164,14 @@ TEST(ScriptText, ErrorsInRequestsAndOptionsNameLineAndColumn) {
   EXPECT_EQ(ErrorOf("size 64\nread 0 +1 flags 128\n"), "line 2, column 17: expected bits such as 0x80, got \"128\"");
   EXPECT_EQ(ErrorOf("size 64\nwrite 0 +1 pattern 256\n"), "line 2, column 20: expected a pattern, 0 to 255");
   EXPECT_EQ(ErrorOf("size 64\nwrite 0 +1 on 9\n"), "line 2, column 15: expected a connection, 1 to 8");
+  EXPECT_EQ(ErrorOf("size 64\nsend 0\n"), "line 2, column 6: a write has 1 to 4G-1 bytes");
+  EXPECT_EQ(ErrorOf("size 64\nsend all\n"),
+            "line 2, column 6: expected a number of bytes, on, or the end of the line, got \"all\"");
+  EXPECT_EQ(ErrorOf("size 64\nvisit 1001\n"), "line 2, column 7: expected how many visitors, 1 to 1000");
+  EXPECT_EQ(ErrorOf("size 64\nvisit 2 polite\n"),
+            "line 2, column 9: expected entered, greeted, silent, or the end of the line, got \"polite\"");
+  EXPECT_EQ(ErrorOf("size 64\noption split 256 go\n"),
+            "line 2, column 14: expected how many bytes come by themselves, 1 to 255");
   EXPECT_EQ(ErrorOf("size 64\nflush +1\n"),
             "line 2, column 7: expected pattern, fua, no-hole, df, req-one, fast, payload, contexts, unannounced, "
             "flags, on, or the end of the line, got \"+1\"");

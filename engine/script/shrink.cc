@@ -46,11 +46,27 @@ std::vector<Step> SimplerSteps(const Step& step) {
     with(&RequestStep::connection, std::max<std::uint8_t>(request->connection - 1, 1));
     with(&RequestStep::pattern, 0);
     with(&RequestStep::pattern, std::min(request->pattern, std::uint8_t{1}));
+  } else if (const auto* send = std::get_if<SendStep>(&step)) {
+    with(&SendStep::connection, 1);
+    for (const std::uint32_t bytes : {0U, send->bytes / 2, std::max(send->bytes, 1U) - 1}) {
+      with(&SendStep::bytes, bytes);
+    }
+  } else if (const auto* visit = std::get_if<VisitStep>(&step)) {
+    for (const int count : {1, visit->count / 2, visit->count - 1}) {
+      with(&VisitStep::count, static_cast<std::uint16_t>(std::max(count, 1)));
+    }
+    for (std::uint8_t simple = 0; simple < static_cast<std::uint8_t>(visit->visit); ++simple) {
+      with(&VisitStep::visit, static_cast<Visit>(simple));
+    }
   } else if (const auto* power = std::get_if<CutStep>(&step)) {
     simpler.emplace_back(CutStep{});
     simpler.emplace_back(CutStep{.cut = {.keeps = power->cut.keeps, .one = power->cut.one, .seed = power->cut.seed}});
     simpler.emplace_back(CutStep{.cut = {.keeps = power->cut.keeps, .one = power->cut.one / 2}});
   } else if (const auto* option = std::get_if<OptionStep>(&step)) {
+    with(&OptionStep::is_glued, false);
+    for (const int split : {0, option->split / 2, option->split - 1}) {
+      with(&OptionStep::split, static_cast<std::uint8_t>(std::max(split, 0)));
+    }
     simpler.emplace_back(OptionStep{.option = option->option});
     with(&OptionStep::export_name, "");
     for (std::size_t i = 0; i < option->names.size(); ++i) {
