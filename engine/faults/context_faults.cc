@@ -121,6 +121,24 @@ Change UsesFirstIds() {
   }};
 }
 
+// Answers BLOCK_STATUS with the extents of the export that INFO asked for last, where that is another one than what GO
+// or EXPORT_NAME enters: as if it were all zeroes.
+Change DescribesTheExportOfTheLastInfo() {
+  return {.sent = [is_other = false](const ClientMessage* to, const Connection&, Messages& sent) mutable {
+    const auto* asked = std::get_if<Option>(to);
+    if (asked != nullptr && asked->option == kInfo) {
+      const auto query = DecodePayload<InfoQuery>(asked->payload);
+      is_other = query && !query->name.empty();
+    } else if (is_other && std::get_if<Request>(to) != nullptr) {
+      ForEachStatus(sent, [](BlockStatus& status) {
+        for (Descriptor& descriptor : status.descriptors) {
+          descriptor.status |= AllocationFlag::kZero;
+        }
+      });
+    }
+  }};
+}
+
 // Refuses BLOCK_STATUS after `option` that ends with `reply_type` (0: with no option reply), until contexts are
 // selected.
 Change ForgetsAfter(std::uint32_t option, std::uint32_t reply_type) {
@@ -292,7 +310,10 @@ std::vector<Fault> ContextFaults() {
       {"server_keeps_part_of_failed_set", kOptionSetMetaContextPartialFailure, KeepsPartOfFailedSet()},
       {"server_adds_to_selection", By(kSub<kOptionSetMetaContextReplaces, "other">, Contexts(kRule, 250)),
        AddsToSelection()},
-      {"server_uses_ids_of_first_set", Contexts(kStale, 7000), UsesFirstIds()},
+      {"server_uses_ids_of_first_set", By(Contexts(kStale, 7000), Fuzz(kBrokenRule, kBlockStatusChunkExactlyOnePerId)),
+       UsesFirstIds()},
+      {"server_describes_the_export_of_the_last_info", Fuzz(kFalseClaim, kBaseAllocationZeroReadsZero),
+       DescribesTheExportOfTheLastInfo()},
       {"server_selects_by_list", Contexts(kRule, 200),
        Keeps([](const Option& to, const Messages& sent, const Selection&) {
          return to.option == kListContexts ? ContextsIn(sent) : Selection();

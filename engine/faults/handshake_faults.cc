@@ -2,7 +2,9 @@
 // Faults of the greeting, of client flags and byte order, of option replies in general, of ABORT, LIST, STARTTLS and
 // EXPORT_NAME, and of the strings that a server sends.
 #include <algorithm>
+#include <atomic>
 #include <bit>
+#include <memory>
 
 #include "engine/faults/fault_tables.h"
 
@@ -48,6 +50,26 @@ Change AnswersTwiceBehindRefusals() {
       sent.push_back(sent.back());
     }
   });
+}
+
+// Each client takes a place until it asks for something, also one that has left. Once `count` are taken nobody is
+// greeted.
+Change KeepsPlaces(int count) {
+  const auto taken = std::make_shared<std::atomic<int>>(0);
+  return {.received =
+              [=](ClientMessage& received, const Connection& on) {
+                *taken -= std::holds_alternative<Request>(received) && on.request_count == 1 ? 1 : 0;
+                return true;
+              },
+          .sent =
+              [=](const ClientMessage* to, const Connection& on, Messages& sent) {
+                if (to == nullptr) {
+                  *taken = on.number == 0 ? 1 : *taken + 1;
+                  if (*taken > count) {
+                    sent.clear();
+                  }
+                }
+              }};
 }
 
 // Is down, for one client, after another one sent ABORT.
@@ -239,6 +261,8 @@ std::vector<Fault> HandshakeFaults() {
        ForgetsByPieces<Option>(CameInPieces)},
       {"server_forgets_options_behind_others_in_a_segment", kSub<kOptionReplyForEveryOption, "one-segment">,
        ForgetsByPieces<Option>(CameWithOthers)},
+      {"server_keeps_the_places_of_clients_that_ask_for_nothing", Fuzz(kHang, spec::kHandshakeMagic),
+       KeepsPlaces(/*count=*/30)},
       {"server_answers_list_once", kSub<kOptionReplyForEveryOption, "again">, AnswersOnce(kList)},
       {"server_answers_info_once", kSub<kOptionReplyForEveryOption, "again">, AnswersOnce(kInfo)},
       {"server_lists_contexts_once", kSub<kOptionReplyForEveryOption, "each-twice">, AnswersOnce(kListContexts)},

@@ -22,6 +22,18 @@ Change RoundsOutwards(std::uint16_t command) {
   });
 }
 
+// Takes the last byte of what came in pieces for another one.
+Change MistakesTheEndOfWritesInPieces() {
+  return {.received = [before = std::uint64_t{0}](ClientMessage& received, const Connection& on) mutable {
+    const std::uint64_t pieces = on.piece_count - std::exchange(before, on.piece_count);
+    auto* const request = std::get_if<Request>(&received);
+    if (request != nullptr && request->type == kWrite && !request->payload.empty() && CameInPieces(pieces)) {
+      request->payload.back() ^= 0xff;
+    }
+    return true;
+  }};
+}
+
 // Answers the data of a WRITE that it refuses as if they were a request.
 Change TakesDataForRequest() {
   return ChangesAnswer(kWrite, OnError, [](const Request& to, Messages& sent) {
@@ -100,6 +112,7 @@ std::vector<Fault> WriteFaults() {
                       const HeaderForm form = request.form;
                       request = InForm(form, std::move(request));
                     })},
+      {"server_mistakes_the_end_of_writes_in_pieces", kWrongBytes, MistakesTheEndOfWritesInPieces()},
       {"server_does_not_know_flush", kEflagsFlushWorks, Fails(kFlush, kEinval, OnSuccess)},
       {"server_refuses_fua_of_write", kEflagsFuaWorks, Fails(kWrite, kEinval, OnFlag(kFua))},
       {"server_refuses_fua_of_read", kCmdflagFuaAcceptAll, Fails(kRead, kEinval, OnFlag(kFua))},

@@ -2,6 +2,8 @@
 #include "fuzz/live/connection/live_connection.h"
 
 #include <algorithm>
+#include <iterator>
+#include <thread>
 #include <utility>
 
 #include "conformance/peer/tls_transport.h"
@@ -70,15 +72,16 @@ void LiveConnection::StartRecord() {
   name_reply_bytes_ = 0;
 }
 
-Ending LiveConnection::Flush(Clock::time_point deadline) {
+Ending LiveConnection::Flush(Clock::time_point deadline, std::size_t bytes_max) {
   if (unsent_bytes() == 0 && !is_stuck_) {
     return Ending::kNone;
   }
-  ByteView rest = sent_.rest();
-  const Ending ending = transport_->SendSome(rest, deadline);
+  ByteView some = sent_.rest().first(std::min(bytes_max, unsent_bytes()));
+  const std::size_t end = sent_.taken + some.size();
+  const Ending ending = transport_->SendSome(some, deadline);
   is_stuck_ = ending == Ending::kTimedOut;
-  const std::size_t before = std::exchange(sent_.taken, sent_.bytes.size() - (is_stuck_ ? rest.size() : 0));
-  passed_bytes_ += sent_.taken - before;
+  const std::size_t now = is_stuck_ ? end - some.size() : ending == Ending::kNone ? end : sent_.bytes.size();
+  passed_bytes_ += now - std::exchange(sent_.taken, now);
   NotePiece(sent_, sent_.taken);
   return ending;
 }
@@ -155,37 +158,101 @@ std::expected<void, std::string> LiveConnection::BeginTls() {
   return begun;
 }
 
-std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine::OptionStep>& options,
-                                                        const std::string& export_name, Clock::time_point deadline) {
-  deadline_ = deadline;
-  NBDSPEC_RETURN_IF_ERROR(Greet());
-  std::vector<std::string> listed_contexts;
-  bool by_name = false;
+// What `options` come to, last what enters: as the last of them that would.
+std::vector<LiveConnection::Delivered> LiveConnection::DeliveredFor(const std::vector<engine::OptionStep>& options,
+                                                                    const std::string& export_name) {
+  std::vector<Delivered> all;
+  engine::OptionStep last;
   for (const engine::OptionStep& step : options) {
-    by_name = by_name || step.option == OptionType::kExportName;
-    const bool is_last =
-        step.option == OptionType::kExportName || step.option == OptionType::kGo || step.option == OptionType::kAbort;
-    if (is_last || !negotiated().is_fixed_newstyle()) {
+    if (step.option == OptionType::kExportName || step.option == OptionType::kGo || step.option == OptionType::kAbort) {
+      last.option = step.option == OptionType::kExportName ? step.option : last.option;
+      last.split = step.split;
+      last.is_glued = step.is_glued;
       continue;
     }
-    const engine::Option option =
-        engine::MakeOption(step.option, {.export_name = step.export_name.empty() ? export_name : step.export_name,
-                                         .requests = {engine::InfoType::kBlockSize},
-                                         .queries = step.names});
-    NBDSPEC_ASSIGN_OR_RETURN(replies, Try(option));
-    const std::uint32_t end = replies.back().type;
-    // The error may end a list, too: some of it needs extended headers.
-    if (step.option == OptionType::kListMetaContext &&
-        (end == OptionReplyType::kAck || end == OptionReplyType::kErrExtHeaderReqd)) {
-      for (const OptionReply& reply : replies) {
-        const auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
-        if (context && reply.type == OptionReplyType::kMetaContext && listed_contexts.size() < kListedMax) {
-          listed_contexts.push_back(context->name);
-        }
+    all.push_back({.option = engine::MakeOption(
+                       step.option, {.export_name = step.export_name.empty() ? export_name : step.export_name,
+                                     .requests = {engine::InfoType::kBlockSize},
+                                     .queries = step.names}),
+                   .split = step.split,
+                   .is_glued = step.is_glued});
+  }
+  all.push_back({.option = engine::MakeOption(last.option,
+                                              {.export_name = export_name, .requests = {engine::InfoType::kBlockSize}}),
+                 .split = last.split,
+                 .is_glued = last.is_glued});
+  return all;
+}
+
+std::expected<void, std::string> LiveConnection::Meet(Clock::time_point deadline) {
+  deadline_ = deadline;
+  NBDSPEC_RETURN_IF_ERROR(Greet());
+  (void)Flush(deadline);
+  return {};
+}
+
+// The first of `options`, and those that are glued to it, cut where they are split; the last piece goes when an answer
+// is awaited.
+void LiveConnection::SendAhead(std::span<const Delivered> options) {
+  std::vector<std::size_t> cuts;
+  do {
+    if (options.front().split > 0) {
+      cuts.push_back(sent_.bytes.size() + options.front().split);
+    }
+    Encode(engine::ClientMessage(options.front().option), sent_.bytes);
+    ++ahead_count_;
+    options = options.subspan(1);
+  } while (!options.empty() && options.front().is_glued);
+  for (const std::size_t cut : cuts) {
+    if (cut > sent_.taken && cut < sent_.bytes.size() && Flush(deadline_, cut - sent_.taken) == Ending::kNone) {
+      std::this_thread::sleep_for(kPieceGap);
+    }
+  }
+}
+
+// The contexts that are listed, where that is what `option` asks for.
+std::expected<std::vector<std::string>, std::string> LiveConnection::AskForContexts(const engine::Option& option) {
+  NBDSPEC_ASSIGN_OR_RETURN(replies, Try(option));
+  std::vector<std::string> listed;
+  const std::uint32_t end = replies.back().type;
+  // The error may end a list, too: some of it needs extended headers.
+  if (option.option == OptionType::kListMetaContext &&
+      (end == OptionReplyType::kAck || end == OptionReplyType::kErrExtHeaderReqd)) {
+    for (const OptionReply& reply : replies) {
+      const auto context = engine::DecodePayload<engine::MetaContext>(reply.payload);
+      if (context && reply.type == OptionReplyType::kMetaContext) {
+        listed.push_back(context->name);
       }
     }
   }
-  const bool may_name = negotiated().headers == HeaderForm::kCompact;  // ext.client.no-export-name
+  return listed;
+}
+
+std::expected<Offer, std::string> LiveConnection::Enter(const std::vector<engine::OptionStep>& options,
+                                                        const std::string& export_name, Clock::time_point deadline) {
+  NBDSPEC_RETURN_IF_ERROR(Meet(deadline));
+  const auto has = [&](std::uint32_t option) {
+    return std::ranges::find(options, option, &engine::OptionStep::option) != options.end();
+  };
+  const bool by_name = has(OptionType::kExportName);
+  std::vector<Delivered> all = DeliveredFor(options, export_name);
+  const std::size_t asked_count = all.size() - 1;
+  if (by_name && has(OptionType::kExtendedHeaders)) {
+    all.pop_back();  // ext.client.no-export-name: what enters depends on the answer.
+  }
+  std::vector<std::string> listed_contexts;
+  for (std::size_t i = 0; i < all.size() && negotiated().is_fixed_newstyle(); ++i) {
+    if (ahead_count_ == 0) {
+      SendAhead(std::span(all).subspan(i));
+    }
+    if (i < asked_count) {
+      NBDSPEC_ASSIGN_OR_RETURN(listed, AskForContexts(all[i].option));
+      listed_contexts.insert(listed_contexts.end(), std::make_move_iterator(listed.begin()),
+                             std::make_move_iterator(listed.end()));
+    }
+  }
+  listed_contexts.resize(std::min(listed_contexts.size(), kListedMax));
+  const bool may_name = negotiated().headers == HeaderForm::kCompact;
   const auto entered = by_name && may_name ? EnterByName(export_name) : EnterByGoOrName(export_name);
   sent_.handshake_bytes = sent_.bytes.size();
   received_.handshake_bytes = received_.taken;

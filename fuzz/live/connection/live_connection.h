@@ -7,11 +7,14 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <expected>
 #include <map>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -64,8 +67,10 @@ class LiveConnection : private engine::ClientNegotiation {
   LiveConnection(std::unique_ptr<conformance::Transport> transport, int number, std::uint64_t& clock,
                  const conformance::TlsCredentials* tls, const std::atomic<bool>* cancelled);
 
-  // Haggles as `options` say, then enters `export_name`.
-  // Errors: why it did not get that far.
+  // Is greeted, says its flags, and begins TLS where that is wanted. Errors: why it did not get that far.
+  std::expected<void, std::string> Meet(Clock::time_point deadline);
+
+  // The same, then haggles as `options` say, and enters `export_name`.
   std::expected<Offer, std::string> Enter(const std::vector<engine::OptionStep>& options,
                                           const std::string& export_name, Clock::time_point deadline);
 
@@ -89,8 +94,11 @@ class LiveConnection : private engine::ClientNegotiation {
   // Writes a request to be sent by Flush; after a WRITE, whatever its flags say, its data: `pattern`.
   void Put(engine::Request request, std::uint8_t pattern);
   [[nodiscard]] std::size_t unsent_bytes() const { return sent_.rest().size(); }
-  // Sends what is unsent. After kTimedOut some of it still is.
-  conformance::Ending Flush(Clock::time_point deadline);
+  // Sends what is unsent, at most `bytes_max` of it. After kTimedOut some of that still is.
+  conformance::Ending Flush(Clock::time_point deadline, std::size_t bytes_max = SIZE_MAX);
+
+  // How long to wait after a piece, so that the server receives it alone.
+  static constexpr std::chrono::milliseconds kPieceGap{1};
 
   // Receives once. See Transport::Receive.
   conformance::Ending Receive(Clock::time_point deadline);
@@ -147,8 +155,26 @@ class LiveConnection : private engine::ClientNegotiation {
     void ForgetTaken();
   };
 
-  void SendMessage(const engine::ClientMessage& message) override { Encode(message, sent_.bytes); }
+  // Whatever was sent ahead is not sent again.
+  void SendMessage(const engine::ClientMessage& message) override {
+    if (ahead_count_ > 0) {
+      --ahead_count_;
+    } else {
+      Encode(message, sent_.bytes);
+    }
+  }
   engine::Received<engine::ServerMessage> ReceiveMessage() override;
+
+  // An option of the handshake, and how it is delivered.
+  struct Delivered {
+    engine::Option option;
+    std::uint8_t split = 0;
+    bool is_glued = false;
+  };
+  static std::vector<Delivered> DeliveredFor(const std::vector<engine::OptionStep>& options,
+                                             const std::string& export_name);
+  void SendAhead(std::span<const Delivered> options);
+  std::expected<std::vector<std::string>, std::string> AskForContexts(const engine::Option& option);
   std::expected<void, std::string> BeginTls() override;
 
   // A reply whose payload is all that follows its header. `payload_bytes`: of a chunk.
@@ -176,7 +202,8 @@ class LiveConnection : private engine::ClientNegotiation {
   Stream received_;
   std::string undecodable_;
   std::optional<std::uint32_t> wrong_magic_;
-  Clock::time_point deadline_;  // Of the handshake.
+  Clock::time_point deadline_;   // Of the handshake.
+  std::size_t ahead_count_ = 0;  // Options that were sent with those before them.
   bool has_greeted_ = false;
   BrokenHandshake broken_handshake_;
   std::size_t name_reply_bytes_ = 0;  // How many of its bytes that are kept answer EXPORT_NAME.

@@ -31,6 +31,7 @@ constexpr std::uint32_t kPayloadBytesMax = 64 << 10;  // Longer data takes long,
 // What a server may have to do byte by byte. More would take its time, and be no bug.
 constexpr std::uint64_t kSlowBytesMax = 4 << 20;
 constexpr std::ptrdiff_t kLeavesMax = 2;  // Each takes a handshake,
+constexpr std::ptrdiff_t kVisitsMax = 1;  // each visitor one,
 constexpr std::ptrdiff_t kCutsMax = 3;    // and each of these a new server.
 
 bool IsOption(const engine::Step& step) { return std::holds_alternative<engine::OptionStep>(step); }
@@ -49,6 +50,7 @@ engine::ScriptLimits LimitsOf(const ScriptFrame& frame) {
                     .wait = true,
                     .cut = frame.power_cuts,
                     .leave = !frame.power_cuts,
+                    .send = true,
                     .extended = frame.offer.headers == engine::HeaderForm::kExtended},
           .connections_max = frame.connections_max,
           .payload_bytes_max = std::min(kPayloadBytesMax, std::max(1U, frame.offer.block_size.maximum))};
@@ -124,6 +126,7 @@ Script Learner::Next(std::uint64_t number, Script fresh, const ScriptFrame& fram
     MakePolite(frame.offer, script);
   }
   KeepFirst<engine::LeaveStep>(kLeavesMax, script);
+  KeepFirst<engine::VisitStep>(kVisitsMax, script);
   KeepFirst<engine::CutStep>(kCutsMax, script);
   FitInto(frame, script);
   script.steps.insert(script.steps.begin(), frame.haggling.begin(), frame.haggling.end());

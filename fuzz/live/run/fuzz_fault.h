@@ -14,7 +14,7 @@
 namespace nbdspec::fuzz {
 
 // Within as many scripts each fault is found that has a Detector::Kind::kFuzz.
-inline constexpr std::uint64_t kScriptsPerFault = 250;  // Most are found in a tenth of them.
+inline constexpr std::uint64_t kScriptsPerFault = 400;  // Most are found in a tenth of them.
 
 // The reference server, wrong by `change`.
 std::unique_ptr<conformance::Target> ReferenceWith(const engine::faults::Change& change);

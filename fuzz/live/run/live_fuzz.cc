@@ -12,6 +12,7 @@
 #include "fuzz/findings/store.h"
 #include "fuzz/live/learn/learner.h"
 #include "fuzz/live/run/known_bugs.h"
+#include "fuzz/live/run/random_haggling.h"
 #include "fuzz/live/run/random_script.h"
 
 namespace nbdspec::fuzz {
@@ -28,6 +29,8 @@ constexpr int kLostMax = 3;                          // Scripts in a row that co
 constexpr std::uint64_t kLostShare = 4;              // and one for so many that could be run.
 constexpr std::uint64_t kScriptsPerConnection = 16;  // To enter takes as long as a short script.
 constexpr std::size_t kChangedStepsFactor = 2;       // Scripts that are changed may grow: FuzzOptions::steps_max.
+constexpr std::uint64_t kFreshOneIn = 8;  // Connections: to start a server takes as long as all scripts of one.
+constexpr std::uint64_t kHagglesAsUsualOneIn = 4;  // Connections.
 // LiveOptions::window_bytes where the power is cut: they are read after each cut, with their server's help.
 constexpr std::uint64_t kPowerCutWindowBytes = 512 << 10;
 
@@ -198,18 +201,19 @@ class Fuzzer {
   }
 
   // What scripts of the `number`th's connections are made for.
-  [[nodiscard]] ScriptFrame FrameOf(std::uint64_t number) const {
+  [[nodiscard]] ScriptFrame FrameOf(std::uint64_t number) {
     const auto hagglings = Hagglings(server_->usual_haggling(), server_->offer(), extended_);
-    const auto& haggling = hagglings[(options_.seed + number / kScriptsPerConnection) % hagglings.size()];
+    const std::uint64_t connection = number / kScriptsPerConnection;
+    const auto& usual = hagglings[(options_.seed + connection) % hagglings.size()];
     const bool is_extended =
-        std::ranges::count(haggling, engine::OptionType::kExtendedHeaders, &engine::OptionStep::option) > 0;
+        std::ranges::count(usual, engine::OptionType::kExtendedHeaders, &engine::OptionStep::option) > 0;
     ScriptFrame frame{.offer = is_extended ? *extended_ : server_->offer(),
-                      .haggling = haggling,
+                      .haggling = HagglingFor(connection, usual),
                       .steps_max = kChangedStepsFactor * static_cast<std::size_t>(options_.steps_max),
                       .only_offered = options_.only_offered,
                       .power_cuts = options_.live.power_cut};
-    frame.offer.structured_replies = frame.offer.structured_replies && haggling.front() != engine::OptionStep{};
-    frame.offer.contexts = haggling.size() > 1 ? frame.offer.contexts : std::vector<engine::MetaContext>{};
+    frame.offer.structured_replies = frame.offer.structured_replies && usual.front() != engine::OptionStep{};
+    frame.offer.contexts = usual.size() > 1 ? frame.offer.contexts : std::vector<engine::MetaContext>{};
     if (frame.offer.Has(engine::TransmissionFlag::kCanMultiConn)) {
       frame.connections_max = static_cast<std::uint8_t>(options_.connections);
     }
@@ -217,18 +221,25 @@ class Fuzzer {
   }
 
   std::expected<void, Trouble> RunOne(std::uint64_t number) {
-    NBDSPEC_RETURN_IF_ERROR(StartAgainInTime());
+    const bool begins = number % kScriptsPerConnection == 0;
+    const bool explores = begins && IsFresh(number / kScriptsPerConnection);
+    if (begins) {
+      extents_.clear();
+    }
+    NBDSPEC_RETURN_IF_ERROR(explores && scripts_on_server_ > 0 && target_.IsOurs() ? StartAgain() : StartAgainInTime());
     const ScriptFrame frame = FrameOf(number);
     Script script = RandomScript(engine::SeedAt(options_.seed, number), frame.offer, server_->windows(),
                                  {.steps_max = options_.steps_max,
                                   .only_offered = options_.only_offered,
                                   .power_cuts = options_.live.power_cut,
                                   .connections = options_.connections,
-                                  .haggling = frame.haggling});
-    if (!options_.only_fresh) {
+                                  .haggling = frame.haggling,
+                                  .explores = explores,
+                                  .extents = extents_});
+    if (!options_.only_fresh && !explores) {
       script = learner_.Next(number, std::move(script), frame);
     }
-    return Send(std::move(script), number, /*leave=*/number % kScriptsPerConnection == 0);
+    return Send(std::move(script), number, /*leave=*/begins);
   }
 
   // Once as it is, for what it shows on this server.
@@ -262,6 +273,9 @@ class Fuzzer {
       return NoteLost(std::move(ran).error());
     }
     lost_in_a_row_ = 0;
+    if (leave && IsFresh(number / kScriptsPerConnection)) {
+      extents_ = std::move(ran->extents);
+    }
     const bool has_run = ran->command_count > 0 || ran->finding || !IsOver();  // Else its time was over at once.
     report_.script_count += has_run ? 1 : 0;
     report_.command_count += ran->command_count;
@@ -282,6 +296,18 @@ class Fuzzer {
       Take(*std::move(ran->finding), number);
     }
     return is_fatal && !IsOver() ? StartAgain() : std::expected<void, Trouble>();
+  }
+
+  // Whether the scripts of that connection begin on a fresh export, and look for what was never written.
+  [[nodiscard]] bool IsFresh(std::uint64_t connection) const {
+    return connection == 0 || engine::SeedAt(~options_.seed, connection) % kFreshOneIn == 0;
+  }
+
+  // As `usual`, or in another way that the server lets through.
+  std::vector<engine::OptionStep> HagglingFor(std::uint64_t connection, const std::vector<engine::OptionStep>& usual) {
+    const std::uint64_t seed = engine::SeedAt(options_.seed + 1, connection);
+    auto haggling = RandomHaggling(seed, usual, options_.only_offered);
+    return seed % kHagglesAsUsualOneIn != 0 && server_->CanEnter(haggling) ? std::move(haggling) : usual;
   }
 
   // What is joined needs no more.
@@ -467,7 +493,8 @@ class Fuzzer {
   std::deque<Script> history_;             // The last ones since the server was started,
   std::size_t history_steps_ = 0;          // and their steps.
   std::uint64_t scripts_on_server_ = 0;
-  std::uint64_t lost_count_ = 0;  // Scripts that could not be run.
+  std::vector<engine::ByteRange> extents_;  // Of the fresh export, while scripts look for what was never written.
+  std::uint64_t lost_count_ = 0;            // Scripts that could not be run.
   int lost_in_a_row_ = 0;
   std::string lost_why_;
   std::map<std::string, std::size_t> by_key_;  // Indices of report_.findings.

@@ -257,6 +257,64 @@ TEST(LiveFuzz, WhatIsNoAnswerIsJudgedByTheFormThatWasAgreedAndUntilTheEnd) {
   }
 }
 
+// How the bytes of requests are cut is the script's to say: what needs pieces shows in the script that has them alone.
+TEST(LiveFuzz, WhatComesInPiecesIsTheScriptsToSay) {
+  const auto is_found = [](const std::string& steps) {
+    const auto script = engine::ParseScript("size 4M\ninitial data\n" + steps);
+    EXPECT_TRUE(script) << script.error().sentence;
+    const auto right = RunOnFreshServer(*conformance::ReferenceTarget(), *script, {});
+    EXPECT_TRUE(right && !right->finding) << steps;
+    const auto wrong =
+        RunOnFreshServer(*ReferenceWith(FaultNamed("server_mistakes_the_end_of_writes_in_pieces").change), *script, {});
+    EXPECT_TRUE(wrong) << steps;
+    return wrong && wrong->finding.has_value();
+  };
+  EXPECT_FALSE(is_found("write 0 +512 pattern 1\nwrite 512 +512 pattern 1\nwait\nread 0 +512\nread 512 +512\n"));
+  EXPECT_FALSE(is_found("write 0 +512 pattern 1\nsend\nwrite 512 +512 pattern 1\nsend\nwait\nread 0 +1K\n"));
+  EXPECT_TRUE(is_found("write 0 +512 pattern 1\nsend 5\nsend 100\nwrite 512 +512 pattern 1\nwait\nread 0 +1K\n"));
+  EXPECT_TRUE(is_found("write 0 +512 pattern 1\nsend 539\nwait\nread 0 +512\n"));
+}
+
+TEST(LiveFuzz, OptionsInAnyOrderAndPiecesAreJudgedByWhatTheyNegotiate) {
+  constexpr auto kHagglings = std::to_array<std::string_view>({
+      "option structured-reply\noption glued info @second\noption glued set-meta-context base:allocation\n"
+      "option glued go\n",
+      "option split 5 structured-reply\noption split 20 info @second\noption glued split 1 set-meta-context "
+      "base:allocation\noption glued split 17 export-name\n",
+      "option info @second\noption structured-reply\noption 0x63\noption structured-reply\noption list\n"
+      "option set-meta-context @second base:allocation\noption set-meta-context base:allocation\n",
+  });
+  for (const std::string_view haggling : kHagglings) {
+    const auto script = engine::ParseScript("size 4M\ninitial data\n" + std::string(haggling) + "status 0 +4M\n");
+    ASSERT_TRUE(script) << script.error().sentence;
+    const auto right = RunOnFreshServer(*conformance::ReferenceTarget(), *script, {.keep_answers = true});
+    ASSERT_TRUE(right) << right.error().sentence;
+    EXPECT_FALSE(right->finding) << haggling;
+    EXPECT_FALSE(right->answers.back().has_failed()) << haggling;
+    const auto wrong = RunOnFreshServer(
+        *ReferenceWith(FaultNamed("server_describes_the_export_of_the_last_info").change), *script, {});
+    ASSERT_TRUE(wrong && wrong->finding) << haggling;
+    EXPECT_EQ(wrong->finding->kind, FindingKind::kFalseClaim);
+  }
+}
+
+TEST(LiveFuzz, AfterVisitorsAServerServesAsBefore) {
+  for (const auto* const how : {"silent", "greeted", "entered"}) {
+    const auto script = engine::ParseScript("size 4M\ninitial data\nwrite 0 +512 pattern 1\nvisit 300 " +
+                                            std::string(how) + "\nread 0 +512\n");
+    ASSERT_TRUE(script) << script.error().sentence;
+    const auto right = RunOnFreshServer(*conformance::ReferenceTarget(), *script, {});
+    ASSERT_TRUE(right) << right.error().sentence;
+    EXPECT_FALSE(right->finding);
+    EXPECT_GT(right->command_count, 1U);
+    const auto wrong = RunOnFreshServer(
+        *ReferenceWith(FaultNamed("server_keeps_the_places_of_clients_that_ask_for_nothing").change), *script, {});
+    ASSERT_TRUE(wrong && wrong->finding) << how;
+    EXPECT_EQ(wrong->finding->kind, FindingKind::kHang);
+    EXPECT_EQ(wrong->finding->request_kind, "visit");
+  }
+}
+
 // What the form of headers cannot carry is left out; what it can is sent, and judged.
 TEST(LiveFuzz, AWideRequestIsSentInExtendedHeadersAlone) {
   const auto count = [](std::string_view text) {

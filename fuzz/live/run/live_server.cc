@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "engine/base/or_return.h"
+#include "engine/exchange/status.h"
 #include "engine/script/step_request.h"
 #include "engine/spec/ids.h"
 #include "fuzz/live/run/known_bugs.h"
@@ -131,6 +132,7 @@ std::expected<RunResult, Trouble> LiveServer::Run(const engine::Script& script, 
 // One answer for each step, whatever ends the run before they come.
 void LiveServer::Begin(const engine::Script& script) {
   script_ = &script;
+  has_changed_bytes_ = false;
   result_ = {.answers = std::vector<engine::Answer>(options_.keep_answers ? script.steps.size() : 0)};
 }
 
@@ -148,12 +150,16 @@ LiveServer::OrStop LiveServer::RunSteps() {
   for (std::size_t i = 0; i < script_->steps.size(); ++i) {
     if (const auto* request = std::get_if<engine::RequestStep>(&script_->steps[i])) {
       engine::RequestStep on_lane = *request;
-      on_lane.connection = static_cast<std::uint8_t>(std::clamp<std::size_t>(request->connection, 1, lanes_.size()));
+      on_lane.connection = OnLane(request->connection);
       NBDSPEC_RETURN_IF_ERROR(Send(on_lane, i));
     } else if (std::holds_alternative<engine::WaitStep>(script_->steps[i])) {
       NBDSPEC_RETURN_IF_ERROR(WaitForAll());
     } else if (std::holds_alternative<engine::LeaveStep>(script_->steps[i])) {
       NBDSPEC_RETURN_IF_ERROR(LeaveUnread(i));
+    } else if (const auto* piece = std::get_if<engine::SendStep>(&script_->steps[i])) {
+      NBDSPEC_RETURN_IF_ERROR(SendPiece(*piece));
+    } else if (const auto* visitors = std::get_if<engine::VisitStep>(&script_->steps[i])) {
+      NBDSPEC_RETURN_IF_ERROR(ReceiveVisitors(*visitors, i));
     } else if (const auto* power = std::get_if<engine::CutStep>(&script_->steps[i])) {
       NBDSPEC_RETURN_IF_ERROR(CutPower(power->cut, i));
     }
@@ -194,6 +200,11 @@ LiveServer::OrStop LiveServer::LeaveAndListen() {
   return {};
 }
 
+// The number of the lane for it: there may be fewer than the script has.
+std::uint8_t LiveServer::OnLane(std::uint8_t connection) const {
+  return static_cast<std::uint8_t>(std::clamp<std::size_t>(connection, 1, lanes_.size()));
+}
+
 LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::size_t step) {
   Lane& lane = lanes_[request.connection - 1U];
   auto sent = engine::RequestFor(request, lane.offer.headers, lane.offer.contexts);
@@ -214,6 +225,7 @@ LiveServer::OrStop LiveServer::Send(const engine::RequestStep& request, std::siz
   }
   ++lane.in_flight;
   has_progress_ = true;
+  has_changed_bytes_ = has_changed_bytes_ || engine::Changes(sent->type);
   lane.last_illegal = slot.judge.legality().is_legal() ? lane.last_illegal : slot.ticket;
   lane.connection->Put(*std::move(sent), request.pattern);
   if (lane.connection->unsent_bytes() > kUnsentBytesMax) {
@@ -235,6 +247,24 @@ void LiveServer::Warn(const Slot& slot) {
     warning.step = Print(slot.judge.request());
     warning.expected = std::move(violation.expected);
     warning.saw = std::move(violation.saw);
+  }
+}
+
+// What the server says there is, as long as it is of the server's own making.
+void LiveServer::NoteExtents(const Lane& lane, const ReplyJudge& judge) {
+  const auto base = std::ranges::find(lane.offer.contexts, engine::kBaseAllocation, &engine::MetaContext::name);
+  if (has_changed_bytes_ || judge.request().command != engine::Command::kStatus || base == lane.offer.contexts.end()) {
+    return;
+  }
+  for (const engine::ReplyChunk& chunk : judge.answer().chunks()) {
+    const auto status = engine::StatusChunk::From(chunk);
+    if (status && status->context_id() == base->id) {
+      ForEachDescriptor(*status, judge.request().offset, [&](const engine::Located& each) {
+        if (result_.extents.size() < RunResult::kExtentsMax) {
+          result_.extents.push_back(each.range);
+        }
+      });
+    }
   }
 }
 
@@ -271,6 +301,7 @@ LiveServer::OrStop LiveServer::TakeReply(Lane& lane, const ReplyView& reply) {
   if (!is_of_script) {
     return {};
   }
+  NoteExtents(lane, judge);
   ++result_.command_count;
   if (options_.keep_answers) {
     result_.answers[slot->step] = judge.answer();

@@ -74,6 +74,9 @@ struct RunResult {
   std::uint64_t command_count = 0;           // Requests answered.
   std::uint64_t cut_count = 0;               // Power cuts.
   std::vector<engine::Answer> answers = {};  // One for each step, when options.keep_answers.
+  // What base:allocation said, until the script changed bytes; at most kExtentsMax.
+  std::vector<engine::ByteRange> extents = {};
+  static constexpr std::size_t kExtentsMax = 64;
 };
 
 class LiveServer {
@@ -95,6 +98,10 @@ class LiveServer {
   // After a finding a server that nbdspec started has to be started again.
   // Errors: the server cannot be reached although it did not end; the checker of its disk cannot be run.
   std::expected<RunResult, engine::Trouble> Run(const engine::Script& script, bool leave = false);
+
+  // Whether connections can be entered so: those that are there are left, and one is entered. Also where the server
+  // breaks a MUST or ends over it: the next Run shows that. A server that often cannot is not asked again.
+  bool CanEnter(const std::vector<engine::OptionStep>& haggling);
 
   // From now on what looks like the public bug of this name is another one.
   void SayAbsent(const std::string& public_name) { options_.absent_bugs.insert(public_name); }
@@ -174,6 +181,8 @@ class LiveServer {
   void LeaveLanes();
   void AwaitEnds(Clock::time_point deadline);
   OrStop LeaveUnread(std::size_t step);
+  OrStop ReceiveVisitors(const engine::VisitStep& visitors, std::size_t step);
+  [[nodiscard]] std::expected<void, std::string> ReceiveVisitor(engine::Visit visit, Clock::time_point deadline);
   [[nodiscard]] Stop NotEntered(engine::Trouble trouble);
 
   // live_server_wait.cc
@@ -191,6 +200,8 @@ class LiveServer {
   OrStop WaitFor(const Lane& lane, int in_flight_max);
   OrStop ReceiveSome();
   std::expected<bool, Stop> FlushLanes();
+  std::expected<bool, Stop> FlushLane(Lane& lane, std::size_t bytes_max = SIZE_MAX);
+  OrStop SendPiece(const engine::SendStep& piece);
   std::expected<bool, Stop> TakeWhatHasCome();
   OrStop TakeReplies(Lane& lane);
   static OrStop JudgeUnfinished(const Slot& slot);
@@ -200,6 +211,7 @@ class LiveServer {
   OrStop RunSteps();
   OrStop AskOnceMore();
   OrStop LeaveAndListen();
+  [[nodiscard]] std::uint8_t OnLane(std::uint8_t connection) const;
   OrStop Send(const engine::RequestStep& request, std::size_t step);
   OrStop TakeReply(Lane& lane, const ReplyView& reply);
   [[nodiscard]] OrStop Stray(const Lane& lane, std::uint64_t cookie) const;
@@ -212,6 +224,7 @@ class LiveServer {
   static OrStop StopAtFirst(std::span<const Lane> lanes, Failure failure);
   [[nodiscard]] OrStop JudgeRest() const;
   void Warn(const Slot& slot);
+  void NoteExtents(const Lane& lane, const ReplyJudge& judge);
   [[nodiscard]] std::vector<reports::Message> Passed() const;
   [[nodiscard]] Finding FindingFrom(const Stop& stop) const;
   [[nodiscard]] std::string NameOf(const Finding& finding) const;
@@ -225,10 +238,13 @@ class LiveServer {
   std::vector<engine::OptionStep> usual_haggling_ = DefaultHaggling();
   std::vector<engine::OptionStep> haggling_;  // Of the lanes.
   std::vector<Lane> lanes_;
-  std::size_t lanes_max_ = engine::kConnectionsMax;  // Fewer where the server turned away one more,
-  bool was_turned_away_ = false;                     // as the last one was that could not enter: it was not greeted.
-  bool has_entered_ = false;                         // Some lane, at some time.
-  bool ends_connections_ = true;                     // The server ends those that were left.
+  std::size_t lanes_max_ = engine::kConnectionsMax;   // Fewer where the server turned away one more,
+  std::vector<engine::OptionStep> refused_haggling_;  // The last that CanEnter could not,
+  int refused_count_ = 0;                             // and how many of them there were.
+  bool was_turned_away_ = false;                      // as the last one was that could not enter: it was not greeted.
+  bool has_entered_ = false;                          // Some lane, at some time.
+  bool takes_visitors_ = true;                        // Beside the lanes.
+  bool ends_connections_ = true;                      // The server ends those that were left.
   std::set<std::string> known_seen_;
   std::set<std::string> warned_of_;  // Requirements of warnings that were drawn.
   std::uint64_t clock_ = 0;          // Of transcripts.
@@ -249,6 +265,7 @@ class LiveServer {
   engine::Script no_script_;
   const engine::Script* script_ = &no_script_;  // The one that runs,
   RunResult result_;                            // and what has come of it.
+  bool has_changed_bytes_ = false;              // Or may have.
 };
 
 // Runs `script` on a server of its own. Errors: as LiveServer::Start and Run.

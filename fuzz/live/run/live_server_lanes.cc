@@ -21,6 +21,9 @@ constexpr std::chrono::seconds kEnterTimeMin{1};           // When the time of t
 constexpr std::chrono::seconds kBusyTimeout{2};            // For a server to notice that all have left.
 constexpr std::chrono::milliseconds kCrowdedTimeout{200};  // The same while one of ours is on: it may be the only one.
 constexpr std::chrono::milliseconds kBusyPause{2};         // Before it is asked again.
+constexpr std::chrono::milliseconds kVisitTimeout{1000};   // Of one that is not the last.
+constexpr int kRefusedMax = 8;                             // Ways to haggle; each may take its time.
+constexpr int kTurnedAwayMax = 8;                          // Visitors; then no more come.
 constexpr int kLastPiecesMax = 8;                          // Of what a server still says to who has left.
 
 Failure CrashOf(const std::string& ended) {
@@ -83,6 +86,21 @@ std::expected<void, Trouble> LiveServer::EnterLanes(std::vector<engine::OptionSt
   return {};
 }
 
+bool LiveServer::CanEnter(const std::vector<engine::OptionStep>& haggling) {
+  if (broken_ || (haggling == haggling_ && !lanes_.empty())) {
+    return true;
+  }
+  if (refused_count_ >= kRefusedMax || (refused_count_ > 0 && haggling == refused_haggling_)) {
+    return false;
+  }
+  if (EnterLanes(haggling, 1) || broken_ || Ended()) {
+    return true;
+  }
+  refused_haggling_ = haggling;
+  ++refused_count_;
+  return false;
+}
+
 std::expected<void, Trouble> LiveServer::EnterLane() {
   const auto until = Clock::now() + (lanes_.empty() ? std::chrono::milliseconds(kBusyTimeout) : kCrowdedTimeout);
   for (;;) {
@@ -140,6 +158,58 @@ LiveServer::OrStop LiveServer::LeaveUnread(std::size_t step) {
   stop.step = step;
   stop.request_kind = "leave";
   return std::unexpected(std::move(stop));
+}
+
+// Whoever they are, a client after them is served, as one before them was.
+LiveServer::OrStop LiveServer::ReceiveVisitors(const engine::VisitStep& visitors, std::size_t step) {
+  NBDSPEC_RETURN_IF_ERROR(FlushLanes());
+  const auto wait = std::min<Clock::duration>(options_.reply_timeout, kVisitTimeout);
+  takes_visitors_ = takes_visitors_ && ReceiveVisitor(engine::Visit::kEnters, Clock::now() + wait);
+  if (!takes_visitors_) {
+    return {};  // It serves one client, for one.
+  }
+  int turned_away = 0;
+  for (std::uint16_t i = 0; i < visitors.count && turned_away < kTurnedAwayMax && !IsLate() && !IsCancelled(options_);
+       ++i) {
+    turned_away += ReceiveVisitor(visitors.visit, Clock::now() + wait) ? 0 : 1;
+  }
+  const auto until = Clock::now() + std::min<Clock::duration>(options_.reply_timeout, kBusyTimeout);
+  for (;; std::this_thread::sleep_for(kBusyPause)) {
+    const auto served = ReceiveVisitor(engine::Visit::kEnters, Clock::now() + options_.reply_timeout);
+    if (served || IsLate() || IsCancelled(options_)) {
+      return {};
+    }
+    const auto ended = Ended();
+    if (ended || Clock::now() >= until) {
+      const std::string expected =
+          "a client is served after " + std::to_string(visitors.count) + " came and went, as one before them was";
+      return std::unexpected(
+          Stop{.failure = ended ? CrashOf(*ended)
+                                : FailureOf(FindingKind::kHang, spec::kHandshakeMagic, expected, served.error()),
+               .step = step,
+               .request_kind = "visit"});
+    }
+  }
+}
+
+// Errors: why it was not received.
+std::expected<void, std::string> LiveServer::ReceiveVisitor(engine::Visit visit, Clock::time_point deadline) {
+  auto transport = peer_->Connect(deadline);
+  if (!transport) {
+    return std::unexpected(transport.error().sentence);
+  }
+  std::uint64_t clock = 0;  // Nobody wants its transcript.
+  LiveConnection visitor(*std::move(transport), /*number=*/0, clock, peer_->tls(), options_.cancelled);
+  switch (visit) {
+    case engine::Visit::kSilent:
+      return {};
+    case engine::Visit::kGreets:
+      return visitor.Meet(deadline);
+    case engine::Visit::kEnters:
+      break;
+  }
+  const auto offer = visitor.Enter(haggling_, target_.ExportName(), deadline);
+  return offer ? std::expected<void, std::string>() : std::unexpected(offer.error());
 }
 
 // Nobody was connected, and now nobody can be, for `trouble`. Who ends well when all have left may.

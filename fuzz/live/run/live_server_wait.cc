@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <bit>
+#include <thread>
 #include <utility>
 
 #include "engine/base/or_return.h"
@@ -192,27 +193,48 @@ LiveServer::OrStop LiveServer::WaitForAll() {
 std::expected<bool, LiveServer::Stop> LiveServer::FlushLanes() {
   bool has_come = false;
   for (Lane& lane : lanes_) {
-    auto deadline = Clock::now() + options_.reply_timeout;
-    std::size_t unsent_bytes = lane.connection->unsent_bytes();
-    // A connection that ended is noticed when its last bytes are received.
-    while (lane.connection->Flush(std::min(deadline, Clock::now() + kSlice)) == Ending::kTimedOut) {
-      // A server that has one thread hears nothing while what it says to another connection is not taken.
-      NBDSPEC_ASSIGN_OR_RETURN(has_taken, TakeWhatHasCome());
-      has_come = has_come || has_taken;
-      if (IsCancelled(options_)) {
-        return std::unexpected(Stop{});
-      }
-      const std::size_t left_bytes = lane.connection->unsent_bytes();
-      if (has_taken || left_bytes < unsent_bytes) {
-        NBDSPEC_RETURN_IF_ERROR(LookAtTime());
-        deadline = Clock::now() + options_.reply_timeout;
-      } else if (Clock::now() >= deadline) {
-        return std::unexpected(Hung().error());
-      }
-      unsent_bytes = left_bytes;
-    }
+    NBDSPEC_ASSIGN_OR_RETURN(has_taken, FlushLane(lane));
+    has_come = has_come || has_taken;
   }
   return has_come;
+}
+
+// The same on one, at most `bytes_max`.
+std::expected<bool, LiveServer::Stop> LiveServer::FlushLane(Lane& lane, std::size_t bytes_max) {
+  bool has_come = false;
+  auto deadline = Clock::now() + options_.reply_timeout;
+  std::size_t unsent_bytes = lane.connection->unsent_bytes();
+  const std::size_t left_in_the_end = unsent_bytes - std::min(unsent_bytes, bytes_max);
+  // A connection that ended is noticed when its last bytes are received.
+  while (lane.connection->Flush(std::min(deadline, Clock::now() + kSlice), unsent_bytes - left_in_the_end) ==
+         Ending::kTimedOut) {
+    // A server that has one thread hears nothing while what it says to another connection is not taken.
+    NBDSPEC_ASSIGN_OR_RETURN(has_taken, TakeWhatHasCome());
+    has_come = has_come || has_taken;
+    if (IsCancelled(options_)) {
+      return std::unexpected(Stop{});
+    }
+    const std::size_t left_bytes = lane.connection->unsent_bytes();
+    if (has_taken || left_bytes < unsent_bytes) {
+      NBDSPEC_RETURN_IF_ERROR(LookAtTime());
+      deadline = Clock::now() + options_.reply_timeout;
+    } else if (Clock::now() >= deadline) {
+      return std::unexpected(Hung().error());
+    }
+    unsent_bytes = left_bytes;
+  }
+  return has_come;
+}
+
+// Some of what is to be sent, so that the server receives it alone.
+LiveServer::OrStop LiveServer::SendPiece(const engine::SendStep& piece) {
+  Lane& lane = lanes_[OnLane(piece.connection) - 1U];
+  const std::size_t unsent_bytes = lane.connection->unsent_bytes();
+  NBDSPEC_RETURN_IF_ERROR(FlushLane(lane, piece.bytes == 0 ? unsent_bytes : piece.bytes));
+  if (unsent_bytes > 0) {
+    std::this_thread::sleep_for(LiveConnection::kPieceGap);
+  }
+  return {};
 }
 
 // Returns whether something had come.

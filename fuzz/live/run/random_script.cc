@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <limits>
 #include <random>
+#include <utility>
 
 #include "engine/base/check.h"
 #include "engine/script/step_request.h"
@@ -25,13 +27,24 @@ constexpr std::uint64_t kSignBit = std::uint64_t{1} << 31;  // Which lengths of 
 constexpr std::uint16_t kUnknownFlag = 0x8000;
 constexpr std::size_t kEdgesMax = 64;
 constexpr std::uint64_t kLeavesOneIn = 16;  // Scripts: each takes a handshake.
+constexpr std::uint64_t kVisitsOneIn = 48;  // Scripts: each visitor takes one, and over TCP a port for a minute.
+constexpr std::uint64_t kCutsOneIn = 8;     // Scripts that send in pieces: each takes a millisecond.
+constexpr std::uint64_t kPiecesMax = 12;    // Of a script.
+constexpr std::uint64_t kHeaderBytes = 28;  // Of a request.
+constexpr std::uint64_t kExtendedHeaderBytes = 32;
 
 class ScriptMaker {
  public:
   ScriptMaker(std::uint64_t seed, const Offer& offer, const std::vector<ByteRange>& windows,
               const RandomScriptOptions& options)
-      : random_(seed), offer_(offer), options_(options), block_(std::max(1U, offer.block_size.minimum)) {
+      : random_(seed),
+        offer_(offer),
+        windows_(windows),
+        options_(options),
+        block_(std::max(1U, offer.block_size.minimum)) {
     window_ = windows[Below(windows.size())];
+    std::ranges::copy_if(options.extents, std::back_inserter(extents_),
+                         [&](const ByteRange& extent) { return Blocks(extent).length() > 0; });
     hot_ = OneIn(3) ? window_ : HotPart();
     is_polite_ = !OneIn(4) || options.only_offered;
     is_extended_ = offer.headers == engine::HeaderForm::kExtended;
@@ -43,6 +56,7 @@ class ScriptMaker {
     if (OneIn(3)) {
       Crowd();
     }
+    pieces_left_ = OneIn(kCutsOneIn) ? 1 + Below(kPiecesMax) : 0;
     payload_max_ = std::max<std::uint64_t>(block_, std::min(options.payload_bytes_max, offer.block_size.maximum));
     if (OneIn(2)) {
       payload_max_ = std::max<std::uint64_t>(block_, std::min<std::uint64_t>(payload_max_, 8192));
@@ -59,9 +73,18 @@ class ScriptMaker {
     for (const engine::OptionStep& option : options_.haggling) {
       script.steps.emplace_back(option);
     }
+    if (options_.explores && Offers(Command::kStatus)) {
+      Explore(script);
+      return script;
+    }
+    if (!options_.power_cuts && OneIn(kVisitsOneIn)) {
+      script.steps.emplace_back(Visitors());
+    }
     const auto count = 1 + Below(static_cast<std::uint64_t>(options_.steps_max));
     for (std::uint64_t i = 0; i < count; ++i) {
       script.steps.emplace_back(AnyRequest());
+      Cut(script);
+      LookAtWhatWasChanged(script);
       if (OneIn(wait_one_in_)) {
         script.steps.emplace_back(engine::WaitStep{});
       }
@@ -82,6 +105,88 @@ class ScriptMaker {
   }
 
  private:
+  [[nodiscard]] bool Offers(Command command) const { return std::ranges::find(offered_, command) != offered_.end(); }
+
+  // What there is, before anything is changed.
+  void Explore(engine::Script& script) const {
+    for (const ByteRange& window : windows_) {
+      const ByteRange blocks = BlocksOf(window);
+      script.steps.emplace_back(
+          engine::RequestStep{.command = Command::kStatus, .offset = blocks.begin, .length = blocks.length()});
+    }
+    script.steps.emplace_back(engine::WaitStep{});
+  }
+
+  // The whole blocks in `range`, and those of them that the window has.
+  [[nodiscard]] ByteRange Blocks(ByteRange range) const { return BlocksOf(Intersect(range, window_)); }
+  [[nodiscard]] ByteRange BlocksOf(ByteRange range) const {
+    const ByteRange blocks = {.begin = Aligned(range.begin + block_ - 1), .end = Aligned(range.end)};
+    return blocks.begin < blocks.end ? blocks : ByteRange{};
+  }
+
+  // An extent, its beginning or its end, or across its end.
+  void AimAtExtent(engine::RequestStep& request) {
+    constexpr auto kCommands = std::to_array({Command::kZero, Command::kZero, Command::kZero, Command::kZero,
+                                              Command::kTrim, Command::kTrim, Command::kStatus, Command::kWrite});
+    const ByteRange extent = Blocks(extents_[Below(extents_.size())]);
+    const std::uint64_t some = Aligned(std::min(extent.length(), kSizes[Below(kSizes.size())]) + block_ - 1);
+    ByteRange range = extent;
+    switch (Below(6)) {
+      case 0:
+        range.end = range.begin + some;
+        break;
+      case 1:
+        range.begin = range.end - some;
+        break;
+      case 2:
+        range = Blocks({.begin = extent.end - some, .end = extent.end + kSizes[Below(kSizes.size())]});
+        break;
+      default:
+        break;
+    }
+    const Command command = kCommands[Below(kCommands.size())];
+    request = {.command = Offers(command) || (command == Command::kWrite && may_write()) ? command : Command::kRead,
+               .offset = range.begin,
+               .length = range.length(),
+               .connection = request.connection};
+    request.flags = FlagsOf(request.command);
+    if (request.command == Command::kRead || request.command == Command::kWrite) {
+      request.length = std::min(request.length, Aligned(payload_max_));
+    }
+    request.pattern = request.command == Command::kWrite ? pattern_++ : std::uint8_t{0};
+    if (engine::Changes(static_cast<std::uint16_t>(request.command)) && OneIn(2)) {
+      changed_ = {.begin = request.offset, .end = request.offset + request.length};
+    }
+  }
+
+  // The end of what was changed, which is most likely wrong.
+  void LookAtWhatWasChanged(engine::Script& script) {
+    const ByteRange range = std::exchange(changed_, {});
+    if (range.length() > 0) {
+      const std::uint64_t length = std::min(range.length(), Aligned(payload_max_));
+      script.steps.emplace_back(engine::WaitStep{});
+      script.steps.emplace_back(engine::RequestStep{.offset = range.end - length, .length = length});
+    }
+  }
+
+  // What stands last in `script` is cut, or goes with what comes after it.
+  void Cut(engine::Script& script) {
+    const auto* const request = std::get_if<engine::RequestStep>(&script.steps.back());
+    const std::uint8_t connection = request->connection;
+    for (; pieces_left_ > 0 && OneIn(2); --pieces_left_) {
+      const std::uint64_t header = is_extended_ ? kExtendedHeaderBytes : kHeaderBytes;
+      const std::uint64_t bytes = OneIn(3) ? header + Below(3) - 1 : 1 + Below(OneIn(2) ? header : 600);
+      script.steps.emplace_back(
+          engine::SendStep{.bytes = static_cast<std::uint32_t>(OneIn(6) ? 0 : bytes), .connection = connection});
+    }
+  }
+
+  engine::VisitStep Visitors() {
+    const std::uint64_t most = std::array<std::uint64_t, 3>{8, 64, 200}[Below(3)];
+    return {.count = static_cast<std::uint16_t>(1 + Below(most)),
+            .visit = static_cast<engine::Visit>(Below(engine::kVisitCount))};
+  }
+
   // All connections go while they are sent more than sockets hold.
   void LeaveUnread(engine::Script& script) {
     script.steps.emplace_back(engine::WaitStep{});
@@ -152,7 +257,7 @@ class ScriptMaker {
                                 .flags = FlagsOf(Command::kWrite),
                                 .pattern = pattern_++,
                                 .connection = static_cast<std::uint8_t>(1 + Below(connections_))};
-    const bool may_flush = std::ranges::find(offered_, Command::kFlush) != offered_.end();
+    const bool may_flush = Offers(Command::kFlush);
     request.flags |=
         offer_.Has(TransmissionFlag::kSendFua) && (OneIn(2) || !may_flush) ? CommandFlag::kFua : std::uint16_t{0};
     const auto add = [&](const engine::RequestStep& step) {
@@ -251,7 +356,7 @@ class ScriptMaker {
         return offer_.structured_replies && offer_.Has(TransmissionFlag::kSendDf) ? Sometimes(4, CommandFlag::kDf)
                                                                                   : std::uint16_t{0};
       case Command::kZero:
-        return Sometimes(3, CommandFlag::kNoHole) | Sometimes(8, fua) |
+        return Sometimes(3, CommandFlag::kNoHole) | Sometimes(options_.power_cuts ? 3 : 8, fua) |
                (offer_.Has(TransmissionFlag::kSendFastZero) ? Sometimes(6, CommandFlag::kFastZero) : 0);
       case Command::kStatus:
         return Sometimes(3, CommandFlag::kReqOne) | (is_extended_ && offer_.Has(TransmissionFlag::kBlockStatusPayload)
@@ -291,7 +396,9 @@ class ScriptMaker {
     if ((request.flags & CommandFlag::kPayloadLen) != 0 && OneIn(2)) {
       request.contexts = engine::NamedContexts::kOne;
     }
-    if (!has_payload && OneIn(16)) {
+    if (!extents_.empty() && !OneIn(4)) {
+      AimAtExtent(request);
+    } else if (!has_payload && OneIn(16)) {
       is_extended_ ? Widen(request) : WidenTo32Bits(request);
     }
     Remember(request);
@@ -355,8 +462,7 @@ class ScriptMaker {
     constexpr auto kAll =
         std::to_array({Command::kWrite, Command::kZero, Command::kTrim, Command::kCache, Command::kStatus});
     const Command command = kAll[Below(kAll.size())];
-    const bool is_offered =
-        command == Command::kWrite ? may_write() : std::ranges::find(offered_, command) != offered_.end();
+    const bool is_offered = command == Command::kWrite ? may_write() : Offers(command);
     if (is_offered) {
       return;
     }
@@ -419,11 +525,14 @@ class ScriptMaker {
 
   std::mt19937_64 random_;  // Its numbers are the same everywhere, which distributions do not promise.
   const Offer& offer_;
+  const std::vector<ByteRange>& windows_;
   const RandomScriptOptions& options_;
   std::uint32_t block_;
   ByteRange window_;
   ByteRange hot_;
   std::vector<ByteRange> crowded_;
+  std::vector<ByteRange> extents_;
+  ByteRange changed_;         // Of an extent, just now.
   std::uint8_t pattern_ = 0;  // Of the next write: those that meet differ in every byte.
   bool is_polite_ = true;
   bool wants_write_ = false;
@@ -432,6 +541,7 @@ class ScriptMaker {
   std::uint64_t wait_one_in_ = 1;
   std::uint64_t connections_ = 1;
   std::uint64_t payload_max_ = 0;
+  std::uint64_t pieces_left_ = 0;
   std::vector<Command> offered_;
   std::vector<std::uint64_t> edges_;
 };

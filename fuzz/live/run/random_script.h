@@ -23,6 +23,8 @@ struct RandomScriptOptions {
   int connections = 1;                            // Used only where the offer has CAN_MULTI_CONN.
   std::uint32_t payload_bytes_max = 256 << 10;    // Of a READ or WRITE.
   std::vector<engine::OptionStep> haggling = {};  // How the script begins.
+  bool explores = false;                        // It asks for the block status of all windows alone, if that is there.
+  std::vector<engine::ByteRange> extents = {};  // What is of interest as long as nothing was written there.
 };
 
 // `offer` is what `haggling` gets; `windows` are the parts of the export to stay in.

@@ -5,9 +5,12 @@
 
 #include <map>
 #include <set>
+#include <string>
 #include <vector>
 
 #include "fuzz/live/judge/reply_judge.h"
+#include "fuzz/live/run/live_server.h"
+#include "fuzz/live/run/random_haggling.h"
 
 namespace nbdspec::fuzz {
 namespace {
@@ -97,6 +100,80 @@ TEST(RandomScript, SomeLeaveWithRepliesUnread) {
   }
   EXPECT_GT(left_count, 2);
   EXPECT_LT(left_count, 40);
+}
+
+TEST(RandomScript, SomeSendInPiecesAndSomeHaveVisitors) {
+  const Offer offer = OfferWith(engine::HeaderForm::kCompact);
+  int cut_count = 0;
+  std::set<engine::Visit> visits;
+  for (std::uint64_t seed = 0; seed < 400; ++seed) {
+    int pieces = 0;
+    for (const engine::Step& step : RandomScript(seed, offer, {{.begin = 0, .end = kWindowBytes}}, {}).steps) {
+      pieces += std::holds_alternative<engine::SendStep>(step) ? 1 : 0;
+      if (const auto* visit = std::get_if<engine::VisitStep>(&step)) {
+        visits.insert(visit->visit);
+        EXPECT_GE(visit->count, 1);
+        EXPECT_LE(visit->count, engine::kVisitorsMax);
+      }
+    }
+    EXPECT_LE(pieces, 12);
+    cut_count += pieces > 0 ? 1 : 0;
+  }
+  EXPECT_GT(cut_count, 20);
+  EXPECT_LT(cut_count, 100);
+  EXPECT_EQ(visits.size(), engine::kVisitCount);
+}
+
+TEST(RandomScript, WhatIsExploredIsAimedAtFromEdgeToEdge) {
+  const Offer offer = OfferWith(engine::HeaderForm::kCompact);
+  const ByteRange extent = {.begin = 1234567, .end = 2345678};
+  const auto steps =
+      RandomScript(1, offer, {{.begin = 0, .end = kWindowBytes}, {.begin = kSize - kWindowBytes, .end = kSize}},
+                   {.explores = true})
+          .steps;
+  ASSERT_EQ(steps.size(), 3U);
+  EXPECT_EQ(steps[0], engine::Step(RequestStep{.command = Command::kStatus, .length = kWindowBytes}));
+  EXPECT_EQ(steps[1], engine::Step(RequestStep{
+                          .command = Command::kStatus, .offset = kSize - kWindowBytes, .length = kWindowBytes}));
+  EXPECT_TRUE(std::holds_alternative<engine::WaitStep>(steps[2]));
+  int exact_count = 0;
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    for (const engine::Step& step :
+         RandomScript(seed, offer, {{.begin = 0, .end = kWindowBytes}}, {.extents = {extent}}).steps) {
+      const auto range = engine::RangeOf(step);
+      exact_count += range && range->offset == extent.begin && range->length == extent.length() ? 1 : 0;
+    }
+  }
+  EXPECT_GT(exact_count, 200);
+}
+
+TEST(RandomHaggling, HasEveryOrderAndDeliveryAndKeepsToTheRules) {
+  const std::vector<engine::OptionStep> usual = ExtendedHaggling();
+  std::set<std::uint32_t> options;
+  std::set<std::string> exports;
+  int glued_count = 0;
+  int split_count = 0;
+  for (std::uint64_t seed = 0; seed < 500; ++seed) {
+    const auto all = RandomHaggling(seed, seed % 2 == 0 ? usual : DefaultHaggling(), /*only_offered=*/false);
+    EXPECT_EQ(all, RandomHaggling(seed, seed % 2 == 0 ? usual : DefaultHaggling(), /*only_offered=*/false));
+    ASSERT_FALSE(all.empty());
+    EXPECT_FALSE(all.front().is_glued);
+    EXPECT_TRUE(all.back().option == engine::OptionType::kGo || all.back().option == engine::OptionType::kExportName);
+    for (const engine::OptionStep& step : all) {
+      options.insert(step.option);
+      exports.insert(step.export_name);
+      glued_count += step.is_glued ? 1 : 0;
+      split_count += step.split > 0 ? 1 : 0;
+    }
+    for (const engine::OptionStep& step : RandomHaggling(seed, usual, /*only_offered=*/true)) {
+      EXPECT_EQ(step.export_name, "");
+      EXPECT_LE(step.option, engine::OptionType::kExtendedHeaders);
+    }
+  }
+  EXPECT_GT(glued_count, 100);
+  EXPECT_GT(split_count, 100);
+  EXPECT_GT(exports.size(), 2U);
+  EXPECT_GT(options.size(), 10U);
 }
 
 TEST(RandomScript, OfAReadOnlyExportNothingIsChangedButToSeeItRefused) {
