@@ -125,6 +125,15 @@ constexpr char kShrinkFooter[] =
     "script cannot be written.\n\n"
     "  nbdspec shrink nbdspec-findings/crash.x-1 -o crash.script";
 
+constexpr char kMergeFooter[] =
+    "Puts the findings of each FROM into DIR, and makes one of those in DIR that look the same: the one that is\n"
+    "reproduced, or smaller, with all that have seen it. FROM stays as it is; the same again changes nothing. Runs on "
+    "one\n"
+    "directory do so themselves; this is for those of several hosts, and after a run was killed.\n"
+    "Exit codes: 0 done, 2 usage, or a finding cannot be read and was left out, 5 DIR cannot be written.\n\n"
+    "  nbdspec merge all host-1/nbdspec-findings host-2/nbdspec-findings\n"
+    "  nbdspec merge nbdspec-findings";
+
 constexpr char kMatrixFooter[] =
     "Each line of FILE is a name, a colon, and what `nbdspec check` is asked for; # begins a comment:\n\n"
     "  stock:     nbdkit --expected nbdkit\n"
@@ -266,6 +275,14 @@ std::span<const CommandRow> Commands() {
        .run = ShrinkCommand,
        .defaults = {.tries = 2000},
        .footer = kShrinkFooter},
+      {.name = "merge",
+       .summary = "Put the findings of several runs together: one of each",
+       .words = "directories",
+       .usage = "DIR [FROM...]",
+       .words_min = 1,
+       .words_max = kUnlimited,
+       .run = MergeCommand,
+       .footer = kMergeFooter},
       {.name = "report",
        .summary = "Show the run of a JSON report, or write it in other formats",
        .words = "file",

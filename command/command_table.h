@@ -112,6 +112,7 @@ ExitOrRefusal FuzzClientCommand(const Options& options);
 ExitOrRefusal DiffCommand(const Options& options);
 ExitOrRefusal ReplayCommand(const Options& options);
 ExitOrRefusal ShrinkCommand(const Options& options);
+ExitOrRefusal MergeCommand(const Options& options);
 
 struct CommandRow {
   std::string_view name;

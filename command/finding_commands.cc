@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// `nbdspec replay` and `nbdspec shrink`: what they print, and their exit codes. The work is in fuzz/replay and
-// fuzz/live.
+// `nbdspec replay`, `nbdspec shrink` and `nbdspec merge`: what they print, and their exit codes. The work is in
+// fuzz/replay, fuzz/live and fuzz/findings.
 
 #include <fmt/format.h>
 
@@ -8,6 +8,7 @@
 #include <array>
 #include <chrono>
 #include <cstdio>
+#include <filesystem>
 #include <map>
 #include <set>
 #include <utility>
@@ -21,6 +22,7 @@
 #include "command/servers.h"
 #include "conformance/peer/process/process.h"
 #include "engine/base/or_return.h"
+#include "fuzz/findings/store.h"
 #include "fuzz/live/run/reproduce.h"
 #include "fuzz/replay/client_replay.h"
 #include "fuzz/replay/replay.h"
@@ -357,6 +359,25 @@ ExitOrRefusal ShrinkCommand(const Options& options) {
   }
   NBDSPEC_ASSIGN_OR_RETURN(subject, fuzz::ReadSubject(options.words.front(), /*for_server=*/!options.target.empty()));
   return std::visit([&](const auto& kind) { return Shrink(kind, options); }, subject);
+}
+
+ExitOrRefusal MergeCommand(const Options& options) {
+  const std::string& into = options.words.front();
+  const std::vector<std::string> from(options.words.begin() + 1, options.words.end());
+  std::error_code error;
+  for (const std::string& directory : from.empty() ? options.words : from) {
+    if (!std::filesystem::is_directory(directory, error)) {
+      return Refuse(Plain(directory) + " is no directory of findings");
+    }
+  }
+  const auto merged = fuzz::MergeFindings(
+      into, from, [](const engine::Trouble& torn) { Complain(torn.sentence + " It is left out."); });
+  if (!merged) {
+    return Refuse(merged.error().sentence, reports::ExitCode::kOurError);
+  }
+  Print(fmt::format("{} new, {} the same as another; {} now in {}\n", merged->new_count, merged->folded_count,
+                    fuzz::ListFindings(into).size(), Plain(into)));
+  return merged->torn_count > 0 ? reports::ExitCode::kUsage : reports::ExitCode::kSuccess;
 }
 
 }  // namespace nbdspec::command

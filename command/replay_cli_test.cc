@@ -65,6 +65,25 @@ TEST(Replay, SeveralGetALineEachAndASummary) {
       << result.output;
 }
 
+TEST(Merge, MakesOneOfWhatTwoRunsHaveKept) {
+  const FaultyServer server("merge", "leaves-at-write");
+  ASSERT_EQ(server.Fuzz("--scripts 3 --steps 6").exit, 1);
+  const std::string all = FileFor("merge-all");
+  const std::string count = std::to_string(server.Kept().size());
+  const Result first = Nbdspec("merge " + all + " " + server.findings());
+  EXPECT_EQ(first.exit, 0) << first.output;
+  EXPECT_TRUE(first.Says(count + " new, 0 the same as another; " + count + " now in " + all)) << first.output;
+  const Result again = Nbdspec("merge " + all + " " + server.findings());
+  EXPECT_TRUE(again.Says("0 new, " + count + " the same as another; " + count + " now in " + all)) << again.output;
+  EXPECT_EQ(Nbdspec("replay " + all + kOurs).exit, 1);
+  Write(server.Kept("disconnect") + "/sent.bin", "torn");
+  const Result torn = Nbdspec("merge " + all + " " + server.findings());
+  EXPECT_EQ(torn.exit, 2);
+  EXPECT_TRUE(torn.Says("is torn")) << torn.output;
+  EXPECT_EQ(Nbdspec("merge " + all + " " + FileFor("merge-nowhere")).exit, 2);
+  EXPECT_EQ(Nbdspec("merge " + server.fault_file() + "/x " + all).exit, 5);
+}
+
 // Somebody else may have written it.
 TEST(Replay, ACommandFromAFileIsStartedOnlyWhenTheUserSaysSo) {
   const std::string mark = FileFor("was-started");

@@ -92,7 +92,10 @@ class ClientFuzzer {
 
  private:
   std::expected<void, Trouble> RunAll() {
-    NBDSPEC_ASSIGN_OR_RETURN(keeper, FindingKeeper::Open(options_.findings_directory));
+    NBDSPEC_ASSIGN_OR_RETURN(
+        keeper, FindingKeeper::Open(options_.findings_directory,
+                                    {.seed = options_.seed,
+                                     .shard = fmt::format("{}/{}", options_.shard.index + 1, options_.shard.count)}));
     keeper_ = std::move(keeper);
     report_.is_unusable = true;
     if (ways_.empty()) {
@@ -266,7 +269,7 @@ class ClientFuzzer {
   // so does its directory; at any moment one of both is on the disk.
   void Keep(const Finding& finding, const std::string& saved_key, std::string& directory) {
     if (KeyOf(finding) == saved_key) {
-      keeper_.Replace(directory, finding);
+      directory = keeper_.Replace(directory, finding);
     } else if (std::string kept = keeper_.Save(finding); !kept.empty()) {
       keeper_.Remove(std::exchange(directory, std::move(kept)));
     }

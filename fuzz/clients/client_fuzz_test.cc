@@ -189,8 +189,11 @@ TEST(FuzzClient, AFindingIsKeptWithItsCase) {
   ASSERT_EQ(report.findings.size(), 1U) << Told(report);
   const auto kept = ListFindings(directory);
   ASSERT_EQ(kept, std::vector{report.findings[0].directory});
-  const auto read = ReadFinding(kept[0]);
+  auto read = ReadFinding(kept[0]);
   ASSERT_TRUE(read) << read.error().sentence;
+  ASSERT_EQ(read->seen_by.size(), 1U);
+  EXPECT_EQ(read->seen_by[0].shard, "1/1");
+  read->seen_by.clear();
   EXPECT_EQ(*read, report.findings[0].finding);
   EXPECT_TRUE(ParseClientCase(read->client_case));
   EXPECT_FALSE(std::filesystem::exists(kept[0] + "/script.txt"));

@@ -38,6 +38,7 @@ using OrderedJson = nlohmann::ordered_json;
 constexpr std::size_t kConnectionsMax = 64;
 constexpr std::size_t kFilesMax = 2 * kConnectionsMax + 4;
 constexpr std::size_t kTimelineMax = 64;
+constexpr std::size_t kSightingsMax = 10000;
 constexpr int kDepthMax = 4;  // Of what is read: deeper there is nothing of ours.
 
 std::unexpected<Trouble> Wrong(std::string_view what) {
@@ -113,6 +114,23 @@ std::vector<FindingStream> StreamsIn(const Json& about) {
   return streams;
 }
 
+std::vector<Sighting> SightingsIn(const Json& about) {
+  std::vector<Sighting> sightings;
+  const auto listed = about.find("seen_by");
+  if (listed == about.end() || !listed->is_array()) {
+    return sightings;
+  }
+  for (std::size_t i = 0; i < std::min(listed->size(), kSightingsMax); ++i) {
+    const Json& facts = (*listed)[i];
+    sightings.push_back({.run = ValueIn<std::string>(facts, "run"),
+                         .seed = ValueIn<std::uint64_t>(facts, "seed"),
+                         .shard = ValueIn<std::string>(facts, "shard"),
+                         .script_number = ValueIn<std::uint64_t>(facts, "script_number"),
+                         .count = ValueIn<std::uint64_t>(facts, "count")});
+  }
+  return sightings;
+}
+
 std::vector<std::string> TimelineIn(const Json& about) {
   std::vector<std::string> lines;
   const auto listed = about.find("timeline");
@@ -186,10 +204,13 @@ std::expected<About, Trouble> ParseAbout(std::string_view text) {
     return Wrong("is no description of a finding");
   }
   NBDSPEC_ASSIGN_OR_RETURN(files, FilesIn(about));
-  About parsed{
-      .finding = {.kind = *kind, .timeline = TimelineIn(about), .state = *state, .connections = StreamsIn(about)},
-      .replay = ValueIn<std::string>(about, "replay"),
-      .files = std::move(files)};
+  About parsed{.finding = {.kind = *kind,
+                           .timeline = TimelineIn(about),
+                           .state = *state,
+                           .connections = StreamsIn(about),
+                           .seen_by = SightingsIn(about)},
+               .replay = ValueIn<std::string>(about, "replay"),
+               .files = std::move(files)};
   for (const Field& field : kFields) {
     std::visit(
         [&](auto member) {
@@ -198,6 +219,8 @@ std::expected<About, Trouble> ParseAbout(std::string_view text) {
         },
         field.member);
   }
+  const auto apart = about.find("apart");
+  parsed.finding.is_apart = apart != about.end() && apart->is_boolean() && apart->get<bool>();
   parsed.finding.replay_options = WithoutShell(std::move(parsed.finding.replay_options));
   return parsed;
 }
@@ -209,6 +232,15 @@ std::string Print(const About& about) {
     std::visit([&](auto member) { json[field.name] = finding.*member; }, field.member);
   }
   json["timeline"] = finding.timeline;
+  json["apart"] = finding.is_apart;
+  json["seen_by"] = OrderedJson::array();
+  for (const Sighting& each : finding.seen_by) {
+    json["seen_by"].push_back({{"run", each.run},
+                               {"seed", each.seed},
+                               {"shard", each.shard},
+                               {"script_number", each.script_number},
+                               {"count", each.count}});
+  }
   json["connections"] = OrderedJson::array();
   json["files"] = OrderedJson::object();
   for (const FindingStream& stream : finding.connections) {

@@ -61,6 +61,17 @@ struct FindingPicture {
   bool operator==(const FindingPicture& /*other*/) const { return true; }
 };
 
+// That a run has seen a finding. A run has one of each, and its count only grows: so findings of several runs are put
+// together in any order, and also twice.
+struct Sighting {
+  std::string run = {};  // No other has it. Empty: what was kept by an nbdspec that did not yet write who has seen it.
+  std::uint64_t seed = 0;
+  std::string shard = {};           // "2/4".
+  std::uint64_t script_number = 0;  // Where it was seen first.
+  std::uint64_t count = 0;
+  bool operator==(const Sighting&) const = default;
+};
+
 struct Finding {
   FindingKind kind = FindingKind::kBrokenRule;
   std::string rule = {};          // Id of the requirement.
@@ -86,7 +97,12 @@ struct Finding {
 
   std::uint64_t seed = 0;
   std::uint64_t script_number = 0;  // Of the run with that seed, from 0.
-  std::uint64_t count = 1;          // How often the same was seen.
+  std::uint64_t count = 1;          // How often the same was seen: by this run, and on the disk by all of `seen_by`.
+  std::vector<Sighting> seen_by = {};
+  // It looks like another one that was there before, whose script did not show it: nobody makes one of them.
+  bool is_apart = false;
+  // Not on the disk: what another run has kept that looks like the same. After Reproduce: only if it shows here, too.
+  std::optional<engine::Script> elsewhere = {};
   std::string target = {};          // "nbdkit 1.32.5 (file)"
   std::string target_words = {};    // How a command line names it.
   std::string replay_options = {};  // What `nbdspec replay` needs to do the same: "--in-flight 1".

@@ -2,71 +2,36 @@
 #include "fuzz/findings/store.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
-#include <deque>
 #include <filesystem>
-#include <iterator>
-#include <map>
-#include <memory>
-#include <optional>
-#include <sstream>
+#include <random>
+#include <string_view>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
-#include "fuzz/findings/script_file.h"
+#include "fuzz/findings/fold.h"
 
 namespace nbdspec::fuzz {
 
 namespace {
 
 using engine::Trouble;
-using Files = std::map<std::string, std::string>;  // Contents by name.
+using Held = std::unique_ptr<FolderLock::Held>;
 
-constexpr const char* kAbout = "about.json";
-constexpr const char* kScript = "script.txt";
-constexpr const char* kCase = "case.txt";
-constexpr const char* kWhole = "whole.txt";
-constexpr const char* kTranscript = "transcript.txt";
-constexpr const char* kStderr = "stderr.txt";
 constexpr std::string_view kBefore = ".before";
 constexpr std::string_view kWriting = ".writing";
 constexpr int kNamesMax = 100000;
-// Of one finding that is read. Its streams are only compared with their checksums; the rest is kept in memory.
-constexpr std::uint64_t kTextsBytesMax = std::uint64_t{64} << 20;
-constexpr std::uint64_t kStreamsBytesMax = std::uint64_t{2} << 30;
-constexpr std::size_t kTranscriptLinesMax = 100000;  // The last ones.
-constexpr std::string_view kStreamEnd = ".bin";
-
-// FNV-1a. It is for files torn by accident, not by an enemy.
-class Checksum {
- public:
-  void Add(std::string_view text) {
-    facts_.bytes += text.size();
-    for (const char c : text) {
-      facts_.fnv1a = (facts_.fnv1a ^ static_cast<std::uint8_t>(c)) * 0x100000001b3;
-    }
-  }
-  [[nodiscard]] const FileFacts& facts() const { return facts_; }
-
- private:
-  FileFacts facts_ = {.bytes = 0, .fnv1a = 0xcbf29ce484222325};
-};
-
-std::string Text(engine::ByteView bytes) { return {bytes.begin(), bytes.end()}; }
-
-std::string Numbered(std::string_view name, std::size_t index) {
-  return std::string(name) + (index == 0 ? "" : "-" + std::to_string(index + 1)) + std::string(kStreamEnd);
-}
+constexpr std::size_t kAlikeMax = 64;  // Of those with one key, the last ones are looked at.
+// How long another run may put a finding in its place, which is a matter of milliseconds. Then it is stuck.
+constexpr std::chrono::seconds kLockPatience{20};
 
 std::unexpected<Trouble> CannotWrite(const std::string& path) {
   return std::unexpected(Trouble{"Cannot write the finding " + engine::Quoted(path, 200) + ": " +
@@ -82,197 +47,69 @@ std::unexpected<Trouble> CannotWriteAll(const std::string& path) {
   return trouble;
 }
 
-bool WriteSynced(const std::string& path, std::string_view text) {
-  std::FILE* const file = std::fopen(path.c_str(), "wbe");
-  if (file == nullptr) {
-    return false;
-  }
-  const bool is_written = std::fwrite(text.data(), 1, text.size(), file) == text.size() && std::fflush(file) == 0 &&
-                          ::fsync(::fileno(file)) == 0;
-  const int error = errno;
-  std::fclose(file);
-  errno = error;
-  return is_written;
-}
-
-bool SyncDirectory(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool is_synced = fd >= 0 && ::fsync(fd) == 0;
-  if (fd >= 0) {
-    ::close(fd);
-  }
-  return is_synced;
-}
-
-FileFacts FactsOf(std::string_view text) {
-  Checksum sum;
-  sum.Add(text);
-  return sum.facts();
-}
-
-// For people, who look at it on a terminal.
-std::string EscapedLines(std::string_view text) {
-  std::string escaped;
-  for (const char c : text) {
-    const bool stays = c == '\n' || c == '\t' || c == '"' || c == '\\';
-    escaped += stays ? std::string(1, c) : engine::Escaped(static_cast<std::uint8_t>(c));
-  }
-  return escaped;
-}
-
-Files FilesOf(const Finding& finding) {
-  Files files = {{kStderr, EscapedLines(finding.server_stderr)}};
-  if (finding.client_case.empty()) {
-    files[kScript] = Print(finding.script);
-  } else {
-    files[kCase] = finding.client_case;
-  }
-  if (finding.whole) {
-    files[kWhole] = Print(*finding.whole);
-  }
-  std::string& transcript = files[kTranscript];
-  for (const std::string& line : finding.transcript) {
-    transcript += line + "\n";
-  }
-  for (std::size_t i = 0; i < finding.connections.size(); ++i) {
-    files[Numbered("sent", i)] = Text(finding.connections[i].sent);
-    files[Numbered("received", i)] = Text(finding.connections[i].received);
-  }
-  return files;
-}
-
-// Writes all of `finding` as the new directory `path`, to be called `name`.
-bool WriteFiles(const Finding& finding, const std::string& path, const std::string& name) {
-  std::error_code error;
-  std::filesystem::remove_all(path, error);
-  if (::mkdir(path.c_str(), 0755) != 0) {
-    return false;
-  }
-  About about = {.finding = finding, .replay = ReplayLine(finding, name)};
-  for (const auto& [file, text] : FilesOf(finding)) {
-    if (!WriteSynced(path + "/" + file, text)) {
-      return false;
-    }
-    about.files[file] = FactsOf(text);
-  }
-  return WriteSynced(path + "/" + kAbout, Print(about)) && SyncDirectory(path);
-}
-
-std::string InProgress(const std::string& name) {
-  const std::filesystem::path path(name);
-  return (path.parent_path() / ("." + path.filename().string() + std::string(kWriting))).string();
-}
-
-std::unexpected<Trouble> Torn(const std::string& path, std::string_view why) {
-  return std::unexpected(Trouble{"The finding " + engine::Quoted(path, 200) + " is torn: " + std::string(why) +
-                                 ". Something other than nbdspec has cut or changed it; restore it from a copy."});
-}
-
-std::unexpected<Trouble> TooLarge(const std::string& path, const std::string& what, std::uint64_t most) {
-  return std::unexpected(Trouble{"The finding " + engine::Quoted(path, 200) + " is not read: " + what + " more than " +
-                                 std::to_string(most) + " bytes, and nbdspec keeps none like that."});
-}
-
-// Of the file at `path`: what it is, and its bytes where `keeps` says so; no more than `bytes_max` and a piece are
-// read. Nothing: it cannot be read.
-struct Taken {
-  FileFacts facts;
-  std::string text;
-};
-std::optional<Taken> TakeFile(const std::string& path, std::uint64_t bytes_max, bool keeps) {
-  std::error_code error;
-  if (!std::filesystem::is_regular_file(path, error)) {  // Of a pipe the end may never come.
-    return {};
-  }
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"), std::fclose);
-  if (file == nullptr) {
-    return {};
-  }
-  Checksum sum;
-  std::string text;
-  std::array<char, 65536> piece{};
-  for (std::size_t got = piece.size(); got == piece.size() && sum.facts().bytes <= bytes_max;) {
-    got = std::fread(piece.data(), 1, piece.size(), file.get());
-    sum.Add({piece.data(), got});
-    text.append(piece.data(), keeps ? got : 0);
-  }
-  return std::ferror(file.get()) != 0 ? std::nullopt : std::optional(Taken{sum.facts(), std::move(text)});
-}
-
-bool IsStream(std::string_view name) { return name.ends_with(kStreamEnd); }
-
-// Whether it is not too much, by what about.json says: nothing is read that it does not say.
-std::expected<void, Trouble> CheckSizes(const std::string& directory, const About& about) {
-  std::uint64_t texts = 0;
-  std::uint64_t streams = 0;
-  for (const auto& [name, facts] : about.files) {
-    std::uint64_t& sum = IsStream(name) ? streams : texts;
-    sum += std::min(facts.bytes, kStreamsBytesMax + 1);  // There are few: it does not overflow.
-  }
-  if (texts > kTextsBytesMax) {
-    return TooLarge(directory, "its texts have", kTextsBytesMax);
-  }
-  if (streams > kStreamsBytesMax) {
-    return TooLarge(directory, "what was sent and received has", kStreamsBytesMax);
-  }
-  return {};
-}
-
-// The contents of every file that about.json names, other than streams.
-// Errors: one is missing, or is not what was written; they are too large.
-std::expected<Files, Trouble> ReadFiles(const std::string& directory, const About& about) {
-  NBDSPEC_RETURN_IF_ERROR(CheckSizes(directory, about));
-  Files files;
-  for (const auto& [name, facts] : about.files) {
-    auto taken = TakeFile(directory + "/" + name, facts.bytes, /*keeps=*/!IsStream(name));
-    if (!taken) {
-      return Torn(directory, engine::Quoted(name) + " cannot be read");
-    }
-    if (taken->facts != facts) {
-      return Torn(directory, engine::Quoted(name) + " is not what was written");
-    }
-    files.emplace(name, std::move(taken->text));
-  }
-  return files;
-}
-
-// The last lines.
-std::vector<std::string> LinesIn(const std::string& text) {
-  std::deque<std::string> lines;
-  std::istringstream stream(text);
-  for (std::string line; std::getline(stream, line);) {
-    lines.push_back(std::move(line));
-    if (lines.size() > kTranscriptLinesMax) {
-      lines.pop_front();
-    }
-  }
-  return {std::make_move_iterator(lines.begin()), std::make_move_iterator(lines.end())};
-}
-
-// What was being written, and of a finding that was being replaced the older one; where that is all there is it gets
-// its place again.
-void RemoveHalves(const std::string& directory) {
+std::vector<std::string> NamesIn(const std::string& directory) {
   std::error_code error;
   std::vector<std::string> names;
   for (std::filesystem::directory_iterator each(directory, error), end; !error && each != end; each.increment(error)) {
     names.push_back(each->path().filename().string());
   }
-  for (const std::string& name : names) {
+  return names;
+}
+
+std::string NameOf(const std::string& saved) { return std::filesystem::path(saved).filename().string(); }
+
+// The number of what is called `name`, if its key is `key`; else 0.
+int NumberIn(std::string_view name, std::string_view key) {
+  if (!name.starts_with(key) || name.size() < key.size() + 2 || name[key.size()] != '-') {
+    return 0;
+  }
+  name.remove_prefix(key.size() + 1);
+  int number = 0;
+  const auto [end, error] = std::from_chars(name.data(), name.data() + name.size(), number);
+  return error == std::errc() && end == name.data() + name.size() ? number : 0;
+}
+
+// Of a finding that was being replaced, the older one gets its place again where that is all there is.
+void PutBack(const std::string& directory) {
+  std::error_code error;
+  for (const std::string& name : NamesIn(directory)) {
     const std::string path = directory + "/" + name;
     const std::string newer = path.substr(0, path.size() - std::min(path.size(), kBefore.size()));
-    if (name.starts_with('.') && name.ends_with(kWriting)) {
-      std::filesystem::remove_all(path, error);
-    } else if (name.ends_with(kBefore) && std::filesystem::exists(newer, error)) {
-      std::filesystem::remove_all(path, error);
-    } else if (name.ends_with(kBefore)) {
+    if (name.ends_with(kBefore) && !std::filesystem::exists(newer, error)) {
       std::filesystem::rename(path, newer, error);
     }
   }
 }
 
+// What was being written, and what has been replaced.
+void RemoveHalves(const std::string& directory) {
+  std::error_code error;
+  for (const std::string& name : NamesIn(directory)) {
+    if ((name.starts_with('.') && name.ends_with(kWriting)) || name.ends_with(kBefore)) {
+      std::filesystem::remove_all(directory + "/" + name, error);
+    }
+  }
+}
+
+// Whether both were one directory once.
+bool IsCopyOf(const Finding& a, const Finding& b) {
+  return a.script == b.script && a.client_case == b.client_case && a.is_apart == b.is_apart;
+}
+
+// No other run has it: it is no seed, and nothing else depends on it.
+std::string RunName() {
+  std::random_device random;
+  std::array<char, 20> text{};
+  std::snprintf(text.data(), text.size(), "%08x%08x", random(), random());
+  return text.data();
+}
+
 }  // namespace
 
-std::expected<FindingStore, Trouble> FindingStore::Open(std::string directory) {
+FindingStore::FindingStore(std::string directory, FindingRun run)
+    : directory_(std::move(directory)), run_(std::move(run)), run_name_(RunName()) {}
+
+std::expected<FindingStore, Trouble> FindingStore::Open(std::string directory, FindingRun run) {
   std::error_code error;
   std::filesystem::create_directories(directory, error);
   if (error || ::access(directory.c_str(), W_OK | X_OK) != 0) {
@@ -280,41 +117,122 @@ std::expected<FindingStore, Trouble> FindingStore::Open(std::string directory) {
     return std::unexpected(Trouble{"Cannot keep findings in " + engine::Quoted(directory, 200) + ": " + why +
                                    ". Name another directory with --findings."});
   }
-  FindingStore store(std::move(directory));
+  FindingStore store(std::move(directory), std::move(run));
   store.TidyUp();
   return store;
 }
 
 void FindingStore::TidyUp() {
-  constexpr int kTries = 100;
-  constexpr std::chrono::milliseconds kPause{10};
-  const int fd = ::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (fd < 0) {
-    return;
+  lock_ = FolderLock::Open(directory_);
+  if (lock_ != nullptr) {
+    if (lock_->UseAlone()) {
+      PutBack(directory_);
+      RemoveHalves(directory_);
+    }
+    lock_->Use();
   }
-  const auto close = [](const int* held) {
-    ::close(*held);
-    delete held;
-  };
-  lock_ = std::shared_ptr<const int>(new int(fd), close);
-  if (::flock(fd, LOCK_EX | LOCK_NB) == 0) {
-    RemoveHalves(directory_);
-  }
-  // Who tidies up is soon done.
-  for (int i = 0; i < kTries && ::flock(fd, LOCK_SH | LOCK_NB) != 0; ++i) {
-    std::this_thread::sleep_for(kPause);
+  for (std::string& name : NamesIn(directory_)) {
+    before_.insert(std::move(name));
   }
 }
 
+// What a killed run left is put in order.
+Held FindingStore::Hold() {
+  Held held = lock_ != nullptr ? lock_->Hold(kLockPatience) : nullptr;
+  if (held != nullptr) {
+    PutBack(directory_);
+  }
+  return held;
+}
+
+// Those of other runs that look like `finding`, by their numbers.
+std::vector<FindingStore::Kept> FindingStore::Alike(const Finding& finding) const {
+  const std::string key = KeyOf(finding);
+  std::vector<std::pair<int, std::string>> names;
+  for (std::string& name : NamesIn(directory_)) {
+    if (const int number = NumberIn(name, key); number > 0) {
+      names.emplace_back(number, std::move(name));
+    }
+  }
+  std::ranges::sort(names);
+  names.erase(names.begin(), names.end() - static_cast<std::ptrdiff_t>(std::min(names.size(), kAlikeMax)));
+  std::vector<Kept> alike;
+  for (const auto& [number, name] : names) {
+    const std::string path = directory_ + "/" + name;
+    auto there = ReadFinding(path);
+    if (there && LooksTheSame(*there, finding) && std::ranges::count(there->seen_by, run_name_, &Sighting::run) == 0) {
+      alike.push_back({.directory = path, .finding = *std::move(there)});
+    }
+  }
+  return alike;
+}
+
+// Those that are one with `finding` for somebody who cannot look whether they are.
+std::vector<FindingStore::Kept> FindingStore::AlikeToMerge(const Finding& finding) const {
+  std::vector<Kept> alike = Alike(finding);
+  std::erase_if(alike, [&](const Kept& each) {
+    return (finding.is_apart || each.finding.is_apart) && !IsCopyOf(finding, each.finding);
+  });
+  return alike;
+}
+
+std::vector<Sighting> FindingStore::WithOwn(std::vector<Sighting> sightings, const Finding& finding) const {
+  return Together(std::move(sightings), {{.run = run_name_,
+                                          .seed = run_.seed,
+                                          .shard = run_.shard,
+                                          .script_number = finding.script_number,
+                                          .count = finding.count}});
+}
+
 std::expected<std::string, Trouble> FindingStore::Save(const Finding& finding) {
+  const Held held = Hold();
+  if (held != nullptr) {
+    return SaveHeld(finding);
+  }
+  Finding own = finding;
+  own.seen_by = WithOwn({}, finding);
+  return SaveApart(std::move(own));
+}
+
+std::expected<std::string, Trouble> FindingStore::SaveHeld(const Finding& finding) {
+  Finding own = finding;
+  own.seen_by = WithOwn({}, finding);
+  std::vector<Kept> alike = Alike(finding);
+  Kept* older = nullptr;  // The last one: those before it did not show when it was found.
+  Kept* same = nullptr;
+  for (Kept& each : alike) {
+    // Who gives a bug its public name has looked whether it is that one.
+    if (before_.contains(NameOf(each.directory)) && finding.known.empty()) {
+      older = &each;
+    } else if (same == nullptr) {
+      same = &each;
+    }
+  }
+  std::string saved = same != nullptr ? same->directory : "";
+  if (same != nullptr) {
+    elsewhere_.insert_or_assign(saved, same->finding.script);
+    NBDSPEC_RETURN_IF_ERROR(FoldInto(saved, std::move(own)));
+  } else {
+    NBDSPEC_ASSIGN_OR_RETURN(apart, SaveApart(std::move(own)));
+    saved = std::move(apart);
+  }
+  if (older != nullptr) {
+    elsewhere_.insert_or_assign(saved, older->finding.script);
+    older_.insert_or_assign(saved, std::move(*older));
+  }
+  return saved;
+}
+
+// As a finding of its own.
+std::expected<std::string, Trouble> FindingStore::SaveApart(Finding finding) {
+  finding.count = CountOf(finding.seen_by);
+  const std::string written = directory_ + "/." + KeyOf(finding) + "." + run_name_ + std::string(kWriting);
   for (int number = 1; number < kNamesMax; ++number) {
     const std::string name = directory_ + "/" + KeyOf(finding) + "-" + std::to_string(number);
     std::error_code error;
-    if (std::filesystem::exists(name, error)) {
+    if (std::filesystem::exists(name, error) || std::filesystem::exists(name + std::string(kBefore), error)) {
       continue;
     }
-    const std::string written =
-        directory_ + "/." + KeyOf(finding) + "." + std::to_string(::getpid()) + std::string(kWriting);
     if (!WriteFiles(finding, written, name)) {
       return CannotWriteAll(written);
     }
@@ -330,8 +248,22 @@ std::expected<std::string, Trouble> FindingStore::Save(const Finding& finding) {
   return CannotWrite(directory_);
 }
 
-std::expected<void, Trouble> FindingStore::Replace(const std::string& saved, const Finding& finding) {
-  const std::string written = InProgress(saved);
+// Makes one of what is there and `finding`: the better one, which all have seen that have seen one of them.
+std::expected<void, Trouble> FindingStore::FoldInto(const std::string& saved, Finding finding) {
+  const auto there = ReadFinding(saved);
+  if (there) {
+    finding.seen_by = Together(SightingsOf(*there), finding.seen_by);
+    finding.is_apart = finding.is_apart || there->is_apart;
+  }
+  finding.count = CountOf(finding.seen_by);
+  if (!there || !IsBetter(*there, finding)) {
+    return PutInPlace(saved, finding);
+  }
+  return WriteSightings(saved, finding.seen_by) ? std::expected<void, Trouble>() : CannotWrite(saved);
+}
+
+std::expected<void, Trouble> FindingStore::PutInPlace(const std::string& saved, const Finding& finding) {
+  const std::string written = directory_ + "/." + NameOf(saved) + "." + run_name_ + std::string(kWriting);
   const std::string before = saved + std::string(kBefore);
   std::error_code error;
   if (!WriteFiles(finding, written, saved)) {
@@ -346,18 +278,116 @@ std::expected<void, Trouble> FindingStore::Replace(const std::string& saved, con
   return {};
 }
 
+std::optional<engine::Script> FindingStore::Elsewhere(const std::string& saved) const {
+  const auto script = elsewhere_.find(saved);
+  return script == elsewhere_.end() ? std::nullopt : std::optional(script->second);
+}
+
+// Whether `finding`, which was saved as `saved`, is one with what looked the same before this run began: its script
+// shows it here, too, or is this one; or nothing shows either.
+bool FindingStore::IsOneWithOlder(const std::string& saved, const Finding& finding) const {
+  const auto older = older_.find(saved);
+  if (older == older_.end()) {
+    return false;
+  }
+  const auto there = ReadFinding(older->second.directory);
+  const auto is_shown = [](const Finding& each) { return each.state == FindingState::kReproduced; };
+  return there && LooksTheSame(*there, finding) &&
+         ((is_shown(finding) && finding.elsewhere) || (!is_shown(finding) && !is_shown(*there)) ||
+          (there->script == finding.script && there->client_case == finding.client_case));
+}
+
+std::expected<std::string, Trouble> FindingStore::Replace(const std::string& saved, const Finding& finding) {
+  const Held held = Hold();
+  Finding own = finding;
+  own.seen_by = WithOwn({}, finding);
+  if (held != nullptr && IsOneWithOlder(saved, finding)) {
+    std::string older = older_.at(saved).directory;
+    NBDSPEC_RETURN_IF_ERROR(FoldInto(older, std::move(own)));
+    TakeBack(saved);
+    return older;
+  }
+  own.is_apart = older_.contains(saved);
+  // Its key may have changed since; and who merges directories may have put it elsewhere.
+  if (held != nullptr && (NumberIn(NameOf(saved), KeyOf(finding)) == 0 || !HoldsFinding(saved))) {
+    NBDSPEC_ASSIGN_OR_RETURN(moved, SaveHeld(finding));
+    TakeBack(saved);
+    return std::move(moved);
+  }
+  NBDSPEC_RETURN_IF_ERROR(FoldInto(saved, std::move(own)));
+  return saved;
+}
+
 void FindingStore::Remove(const std::string& saved) {
-  const std::string unseen = InProgress(saved);  // Half of it would look like a torn finding after a kill.
+  const Held held = Hold();
+  TakeBack(saved);
+}
+
+// What only this run has seen is gone.
+void FindingStore::TakeBack(const std::string& saved) {
+  const auto there = ReadFinding(saved);
+  if (there) {
+    std::vector<Sighting> others = there->seen_by;
+    std::erase_if(others, [this](const Sighting& each) { return each.run == run_name_; });
+    if (!others.empty()) {
+      WriteSightings(saved, others);
+      return;
+    }
+  }
+  RemoveWhole(saved);
+}
+
+void FindingStore::RemoveWhole(const std::string& saved) const {
+  // Half of it would look like a torn finding after a kill.
+  const std::string unseen = directory_ + "/." + NameOf(saved) + "." + run_name_ + std::string(kWriting);
   std::error_code error;
   std::filesystem::remove_all(unseen, error);
   std::filesystem::rename(saved, unseen, error);
   std::filesystem::remove_all(unseen, error);
 }
 
-std::expected<FindingKeeper, Trouble> FindingKeeper::Open(const std::string& directory) {
+std::expected<bool, Trouble> FindingStore::Add(const Finding& finding) {
+  const Held held = Hold();
+  if (held == nullptr) {
+    return std::unexpected(
+        Trouble{"Another run keeps " + engine::Quoted(directory_, 200) +
+                " locked, or its file system has no locks. Merge into a directory on a local disk."});
+  }
+  Finding added = finding;
+  added.seen_by = SightingsOf(finding);
+  const std::vector<Kept> alike = AlikeToMerge(finding);
+  if (!alike.empty()) {
+    NBDSPEC_RETURN_IF_ERROR(FoldInto(alike.front().directory, std::move(added)));
+    return true;
+  }
+  NBDSPEC_RETURN_IF_ERROR(SaveApart(std::move(added)));
+  return false;
+}
+
+std::expected<std::size_t, Trouble> FindingStore::FoldAll() {
+  std::size_t folded_count = 0;
+  for (const std::string& path : ListFindings(directory_)) {
+    const Held held = Hold();
+    const auto finding = ReadFinding(path, /*keeps_streams=*/true);
+    if (held == nullptr || !finding) {
+      continue;
+    }
+    const std::vector<Kept> alike = AlikeToMerge(*finding);
+    if (!alike.empty() && alike.front().directory != path) {
+      Finding added = *finding;
+      added.seen_by = SightingsOf(*finding);
+      NBDSPEC_RETURN_IF_ERROR(FoldInto(alike.front().directory, std::move(added)));
+      RemoveWhole(path);
+      ++folded_count;
+    }
+  }
+  return folded_count;
+}
+
+std::expected<FindingKeeper, Trouble> FindingKeeper::Open(const std::string& directory, FindingRun run) {
   FindingKeeper keeper;
   if (!directory.empty()) {
-    NBDSPEC_ASSIGN_OR_RETURN(store, FindingStore::Open(directory));
+    NBDSPEC_ASSIGN_OR_RETURN(store, FindingStore::Open(directory, std::move(run)));
     keeper.store_ = std::move(store);
   }
   return keeper;
@@ -375,13 +405,20 @@ std::string FindingKeeper::Save(const Finding& finding) {
   }
 }
 
-void FindingKeeper::Replace(const std::string& saved, const Finding& finding) {
+std::optional<engine::Script> FindingKeeper::Elsewhere(const std::string& saved) const {
+  return store_ ? store_->Elsewhere(saved) : std::nullopt;
+}
+
+std::string FindingKeeper::Replace(const std::string& saved, const Finding& finding) {
   if (!store_ || saved.empty()) {
-    return;
+    return saved;
   }
-  if (auto replaced = store_->Replace(saved, finding); !replaced) {
+  auto replaced = store_->Replace(saved, finding);
+  if (!replaced) {
     Stop(std::move(replaced).error());
+    return saved;
   }
+  return *std::move(replaced);
 }
 
 void FindingKeeper::Remove(const std::string& saved) {
@@ -406,51 +443,45 @@ std::chrono::milliseconds TimeForOne(std::chrono::milliseconds limit, std::chron
   return std::clamp((left.count() > 0 ? left / 2 : left) + grace, std::chrono::milliseconds(0), most);
 }
 
-std::expected<Finding, Trouble> ReadFinding(const std::string& directory) {
-  const auto text = TakeFile(directory + "/" + kAbout, kAboutBytesMax, /*keeps=*/true);
-  if (!text) {
-    return std::unexpected(Trouble{"There is no finding in " + engine::Quoted(directory, 200) +
-                                   ": its about.json cannot be read. Name the directory of one."});
-  }
-  auto about = ParseAbout(text->text);
-  if (!about) {
-    return Torn(directory, about.error().sentence);
-  }
-  NBDSPEC_ASSIGN_OR_RETURN(files, ReadFiles(directory, *about));
-  Finding& finding = about->finding;
-  finding.client_case = files[kCase];
-  for (const char* const name : {kScript, kWhole}) {
-    if ((name == kWhole || !finding.client_case.empty()) && !files.contains(name)) {
-      continue;
-    }
-    auto script = ParseScriptToSend(files[name]);
-    if (!script) {
-      return Torn(directory, std::string(name) + ", " + script.error().sentence);
-    }
-    (name == kWhole ? finding.whole.emplace() : finding.script) = *std::move(script);
-  }
-  finding.transcript = LinesIn(files[kTranscript]);
-  finding.server_stderr = files[kStderr];
-  return std::move(about->finding);
-}
-
 std::vector<std::string> ListFindings(const std::string& directory) {
   std::vector<std::string> found;
-  std::error_code error;
-  for (std::filesystem::directory_iterator each(directory, error), end; !error && each != end; each.increment(error)) {
-    const std::string name = each->path().filename().string();
-    const bool is_whole = !name.starts_with(".");
+  for (const std::string& name : NamesIn(directory)) {
     // While one is replaced the older is beside it; it counts when the newer did not get its place.
-    const std::string path = each->path().string();
+    const std::string path = (std::filesystem::path(directory) / name).string();
     std::error_code unseen;
     const bool is_replaced =
         name.ends_with(kBefore) && std::filesystem::exists(path.substr(0, path.size() - kBefore.size()), unseen);
-    if (is_whole && !is_replaced && std::filesystem::exists(each->path() / kAbout, unseen)) {
+    if (!name.starts_with('.') && !is_replaced && HoldsFinding(path)) {
       found.push_back(path);
     }
   }
   std::ranges::sort(found);
   return found;
+}
+
+std::expected<Merged, Trouble> MergeFindings(const std::string& into, const std::vector<std::string>& from,
+                                             const std::function<void(const Trouble&)>& on_torn) {
+  NBDSPEC_ASSIGN_OR_RETURN(store, FindingStore::Open(into));
+  Merged merged;
+  std::error_code error;
+  for (const std::string& directory : from) {
+    if (std::filesystem::equivalent(directory, into, error)) {
+      continue;
+    }
+    for (const std::string& path : ListFindings(directory)) {
+      const auto finding = ReadFinding(path, /*keeps_streams=*/true);
+      if (!finding) {
+        on_torn(finding.error());
+        ++merged.torn_count;
+        continue;
+      }
+      NBDSPEC_ASSIGN_OR_RETURN(is_folded, store.Add(*finding));
+      ++(is_folded ? merged.folded_count : merged.new_count);
+    }
+  }
+  NBDSPEC_ASSIGN_OR_RETURN(folded_count, store.FoldAll());
+  merged.folded_count += folded_count;
+  return merged;
 }
 
 }  // namespace nbdspec::fuzz

@@ -106,6 +106,11 @@ std::vector<std::string> KeysOf(const Finding& finding) {
   return keys;
 }
 
+FindingRun RunOf(const FuzzOptions& options) {
+  return {.seed = options.seed,
+          .shard = std::to_string(options.shard.index + 1) + "/" + std::to_string(options.shard.count)};
+}
+
 // One run of the fuzzer.
 class Fuzzer {
  public:
@@ -132,7 +137,7 @@ class Fuzzer {
 
  private:
   std::expected<void, Trouble> RunScripts() {
-    NBDSPEC_ASSIGN_OR_RETURN(keeper, FindingKeeper::Open(options_.findings_directory));
+    NBDSPEC_ASSIGN_OR_RETURN(keeper, FindingKeeper::Open(options_.findings_directory, RunOf(options_)));
     keeper_ = std::move(keeper);
     report_.is_unusable = true;
     if (IsEnough()) {
@@ -371,10 +376,11 @@ class Fuzzer {
     if (scripts_on_server_ > 1 && !history_.empty()) {
       finding.whole = Joined(history_);
     }
-    const std::string directory = keeper_.Save(finding);
+    std::string directory = keeper_.Save(finding);
     if (options_.on_saved && !directory.empty()) {
       options_.on_saved(finding, directory);
     }
+    finding.elsewhere = keeper_.Elsewhere(directory);
     if (finding.known.empty()) {
       Shrink(finding);
     }
@@ -387,14 +393,17 @@ class Fuzzer {
       keeper_.Remove(directory);
       return;
     }
-    keeper_.Replace(directory, finding);
+    const std::string saved = std::exchange(directory, keeper_.Replace(directory, finding));
+    if (saved != directory && options_.on_same) {
+      options_.on_same(finding, saved, directory);
+    }
     if (options_.on_finding) {
       options_.on_finding(finding, directory);
     }
     for (const std::string& key : keys) {
       by_key_.emplace(key, report_.findings.size());
     }
-    report_.findings.push_back({.finding = std::move(finding), .directory = directory});
+    report_.findings.push_back({.finding = std::move(finding), .directory = std::move(directory)});
   }
 
   // Replaces `finding` by the smallest that shows the same.

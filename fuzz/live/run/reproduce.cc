@@ -54,17 +54,13 @@ class Reproducer {
     if (IsOfCut(wanted_)) {  // Few are races, and what was answered before the cut is plain when each is awaited.
       order.insert(order.begin(), {.script = OneAtATime(wanted_.script), .how = ""});
     }
+    if (wanted_.elsewhere) {  // It is small already.
+      order.insert(order.begin(), {.script = *wanted_.elsewhere, .how = ""});
+    }
     for (const Attempt& attempt : order) {
-      auto first = TryOnce(attempt.script);
-      if (first && first->kind == FindingKind::kHang) {  // Each takes its whole time.
-        return first;
-      }
-      auto second = TryOnce(attempt.script);
-      if (first && second) {
-        return first;
-      }
-      if (first || second) {
-        return BeginWithRace(first ? *std::move(first) : *std::move(second));
+      if (auto shown = BeginWith(attempt.script)) {
+        shows_elsewhere_ = wanted_.elsewhere == attempt.script;
+        return shown;
       }
     }
     return {};
@@ -83,10 +79,24 @@ class Reproducer {
       const auto shows = [this](const Script& script) { return Accept(script); };
       best_.script = engine::Shrink(Script(best_.script), shows, options_.tries_max - tries_);
     }
+    best_.elsewhere = shows_elsewhere_ ? wanted_.elsewhere : std::nullopt;
     return std::move(best_);
   }
 
  private:
+  std::optional<Finding> BeginWith(const Script& script) {
+    auto first = TryOnce(script);
+    if (first && first->kind == FindingKind::kHang) {  // Each takes its whole time.
+      return first;
+    }
+    auto second = TryOnce(script);
+    if (first && second) {
+      return first;
+    }
+    return first || second ? std::optional(BeginWithRace(first ? *std::move(first) : *std::move(second)))
+                           : std::nullopt;
+  }
+
   // What shows at times only when requests overlap may show each time when they do not.
   Finding BeginWithRace(Finding race) {
     const Script ordered = OneAtATime(race.script);
@@ -174,7 +184,8 @@ class Reproducer {
   ReproduceOptions options_;
   Clock::time_point deadline_;
   int tries_ = 0;
-  bool is_reliable_ = true;  // Whether what is made small shows each time.
+  bool shows_elsewhere_ = false;  // Whether what is made small is Finding::elsewhere.
+  bool is_reliable_ = true;       // Whether what is made small shows each time.
   int tries_at_once_ = kShownMin;
   Finding best_;
 };
