@@ -8,6 +8,7 @@
 
 #include "engine/base/check.h"
 #include "engine/spec/ids.h"
+#include "engine/wire/protocol.h"
 #include "fuzz/live/run/live_regressions.h"
 
 namespace nbdspec::fuzz {
@@ -154,6 +155,52 @@ bool MayBeIn(const KnownBug& bug, const conformance::Target& target) {
           }));
 }
 
+// From the first byte that a request of `script` has to do with, to the end of the last.
+struct Span {
+  std::uint64_t begin = UINT64_MAX;
+  std::uint64_t end = 0;
+};
+Span RequestsIn(const engine::Script& script) {
+  Span span;
+  for (const engine::Step& step : script.steps) {
+    if (const auto range = engine::RangeOf(step); range && range->length > 0) {
+      span.begin = std::min(span.begin, range->offset);
+      span.end = std::max(span.end, range->offset + range->length);
+    }
+  }
+  return span.end == 0 ? Span{.begin = 0, .end = 0} : span;
+}
+
+// `distance` may be that of a place below, modulo 2^64.
+engine::Script MovedBy(engine::Script script, std::uint64_t distance) {
+  for (engine::Step& step : script.steps) {
+    if (const auto range = engine::RangeOf(step)) {
+      SetRange(step, {.offset = range->offset + distance, .length = range->length});
+    }
+  }
+  return script;
+}
+
+// Where the request that shows `finding` begins, and those before it that changed some of the same bytes, the last
+// first.
+std::vector<std::uint64_t> PlacesOf(const Finding& finding) {
+  const std::vector<engine::Step>& steps = finding.script.steps;
+  const auto shown = finding.step < steps.size() ? engine::RangeOf(steps[finding.step]) : std::nullopt;
+  if (!shown) {
+    return {};
+  }
+  std::vector<std::uint64_t> places;
+  for (std::size_t i = finding.step; i > 0; --i) {
+    const auto* const request = std::get_if<engine::RequestStep>(&steps[i - 1]);
+    const bool changes = request != nullptr && engine::Changes(static_cast<std::uint16_t>(request->command));
+    if (changes && request->offset >= shown->offset && request->offset - shown->offset < shown->length) {
+      places.push_back(request->offset);
+    }
+  }
+  places.push_back(shown->offset);
+  return places;
+}
+
 }  // namespace
 
 std::string PublicNameOf(const Finding& finding, const conformance::Target& target) {
@@ -193,6 +240,23 @@ std::optional<engine::Script> ReproductionOf(std::string_view public_name) {
     }
   }
   return {};
+}
+
+std::vector<engine::Script> InPlacesOf(const Finding& finding, const engine::Script& script) {
+  constexpr std::size_t kPlacesMax = 6;
+  constexpr std::array<std::uint64_t, 2> kBlocks = {std::uint64_t{64} << 10, std::uint64_t{4} << 10};
+  const std::uint64_t base = RequestsIn(script).begin;
+  std::vector<engine::Script> moved;
+  for (const std::uint64_t place : PlacesOf(finding)) {
+    for (const std::uint64_t block : kBlocks) {
+      engine::Script candidate = MovedBy(script, place / block * block - base);
+      const bool fits = RequestsIn(candidate).end <= finding.script.size;
+      if (fits && moved.size() < kPlacesMax && std::ranges::count(moved, candidate) == 0) {
+        moved.push_back(std::move(candidate));
+      }
+    }
+  }
+  return moved;
 }
 
 std::vector<std::string_view> RequirementsOfKnownBugs() {

@@ -37,6 +37,10 @@ bool IsNamedByTheServer(const Finding& finding);
 // each run. Nothing where that takes extents that only some exports have: then the script of the finding must do.
 std::optional<engine::Script> ReproductionOf(std::string_view public_name);
 
+// `script`, which provokes a bug somewhere in an export, in the places where `finding` shows: where that is an image
+// that was there before, only they may still be as the bug needs them. Some few, all within its export.
+std::vector<engine::Script> InPlacesOf(const Finding& finding, const engine::Script& script);
+
 // Those that the symptoms of known bugs violate.
 std::vector<std::string_view> RequirementsOfKnownBugs();
 

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "conformance/peer/reference_target.h"
+#include "engine/faults/answer_changes.h"
 #include "engine/faults/fault.h"
 #include "engine/spec/ids.h"
 #include "engine/wire/fields.h"
@@ -122,6 +123,24 @@ TEST(KnownBugs, WhatShowsOneAtATimeIsNoRace) {
   const FuzzReport report = FuzzFor(target);
   EXPECT_TRUE(report.HasNew());
   EXPECT_TRUE(std::ranges::none_of(report.findings, [](const auto& found) { return !found.finding.known.empty(); }));
+}
+
+// What provokes it is a write at 3M, and there the file below has data already: it is one that was there before.
+TEST(KnownBugs, ABugThatOnlySomePlacesOfAnImageShowHasItsName) {
+  constexpr std::uint64_t kHolesEnd = 1 << 20;
+  const engine::faults::Change calls_holes_zeroes = engine::faults::ChangesStatus(
+      [](const engine::Request& to, engine::BlockStatus& status, const engine::faults::Connection&) {
+        for (auto& descriptor : status.descriptors) {
+          descriptor.status |= to.offset < kHolesEnd ? engine::AllocationFlag::kZero : 0U;
+        }
+      });
+  auto target = Named("nbdkit -f --filter=cache file x",
+                      {.interposers = [&](engine::Layer&) { return Interpose(calls_holes_zeroes); }}, "1.32.5");
+  const FuzzReport report = FuzzFor(target);
+  ASSERT_FALSE(report.trouble) << report.trouble->sentence;
+  ASSERT_FALSE(report.findings.empty());
+  EXPECT_EQ(report.findings.front().finding.known, "nbdkit-cache-extents");
+  EXPECT_FALSE(report.HasNew());
 }
 
 // Also once it was reproduced, when it looks like the race again.

@@ -257,7 +257,10 @@ bool ShowsKnownBug(conformance::Target& target, const Finding& finding, const Li
   const auto deadline = std::min(Clock::now() + kTime, options.deadline.value_or(Clock::time_point::max()));
   std::vector<Attempt> attempts = AttemptsOf(finding).overlapping;
   if (auto script = ReproductionOf(finding.known)) {
-    attempts = {{.script = *std::move(script), .how = ""}};
+    attempts = {{.script = *script, .how = ""}};
+    for (engine::Script& moved : InPlacesOf(finding, *script)) {
+      attempts.push_back({.script = std::move(moved), .how = ""});
+    }
   }
   LiveOptions live = options;
   live.keep_answers = false;
