@@ -197,6 +197,9 @@ class Runner {
           }
           again = *std::move(second);
         }
+        if (IsCancelled()) {
+          break;  // It was cut short, so it shows nothing.
+        }
         if (!checks_[i].judge(*again).judgement.is_broken()) {
           outcome.verdict = Verdict::kFlaky;
         }

@@ -22,11 +22,12 @@ constexpr std::chrono::milliseconds kPause{20};  // Between two looks.
 }  // namespace
 
 std::expected<ClientListener, Trouble> ClientListener::Make(const Options& options) {
-  NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Make());
-  if (options.tls) {
-    NBDSPEC_RETURN_IF_ERROR(WriteTlsMaterial(directory.path()));
-  }
-  return ClientListener(std::move(directory), options);
+  NBDSPEC_ASSIGN_OR_RETURN(directory, PrivateDirectory::Choose());
+  const auto prepare = [tls = options.tls, path = directory.path()] {
+    return tls ? WriteTlsMaterial(path) : std::expected<void, Trouble>();
+  };
+  NBDSPEC_ASSIGN_OR_RETURN(keeper, ServerProcess::Keep(std::move(directory), prepare));
+  return ClientListener(std::move(keeper), options);
 }
 
 std::expected<ClientRun, Trouble> ClientListener::Meet(const Serving& serving, const ClientSetting& setting,
@@ -41,9 +42,9 @@ std::expected<ClientRun, Trouble> ClientListener::Meet(const Serving& serving, c
     NBDSPEC_ASSIGN_OR_RETURN(port, server->ListenOnTcp(port_));
     port_ = port;
   } else {
-    NBDSPEC_RETURN_IF_ERROR(server->Listen(directory_.socket_path()));
+    NBDSPEC_RETURN_IF_ERROR(server->Listen(keeper_->directory().socket_path()));
   }
-  on_ready(ClientUri(directory_, port_, setting));
+  on_ready(ClientUri(keeper_->directory(), port_, setting));
   Clock::time_point busy = Clock::now();
   for (bool is_over = false; !is_over && !is_stopped(); std::this_thread::sleep_for(kPause)) {
     server->With([&] {

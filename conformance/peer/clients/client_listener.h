@@ -8,8 +8,10 @@
 #include <cstdint>
 #include <expected>
 #include <functional>
+#include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "conformance/peer/clients/client_process.h"
 #include "conformance/peer/clients/recorded_connection.h"
@@ -40,10 +42,10 @@ class ClientListener {
                                                  const std::function<bool()>& is_stopped);
 
  private:
-  ClientListener(PrivateDirectory directory, const Options& options)
-      : directory_(std::move(directory)), options_(options) {}
+  ClientListener(std::unique_ptr<ServerProcess> keeper, const Options& options)
+      : keeper_(std::move(keeper)), options_(options) {}
 
-  PrivateDirectory directory_;
+  std::unique_ptr<ServerProcess> keeper_;  // Of the directory, whatever becomes of nbdspec.
   Options options_;
   std::uint16_t port_ = 0;  // Once it has one.
 };

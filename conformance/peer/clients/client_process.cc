@@ -125,6 +125,9 @@ std::expected<ClientCommand, Trouble> ClientCommand::From(std::string_view comma
 
 std::expected<ClientRun, Trouble> RunClientProcess(const ClientCommand& command, const Serving& serving,
                                                    const ClientSetting& setting) {
+  if (AreWaitsForServersOver()) {
+    return ClientRun{.ended = "was not started"};
+  }
   RecordedConnections connections(serving);
   NBDSPEC_ASSIGN_OR_RETURN(server, SocketServer::Make([&] { return connections.Next(); },
                                                       {.connections_max = RecordedConnections::kAtOnceMax,
@@ -146,13 +149,13 @@ std::expected<ClientRun, Trouble> RunClientProcess(const ClientCommand& command,
   const std::vector<std::string> words = WordsFor(command, setting, directory, port);
   NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory), prepare));
   ClientRun run;
-  run.ended = process->EndedBy(Transport::Clock::now() + setting.time).value_or("");
+  run.ended = process->EndedUnlessCancelled(Transport::Clock::now() + setting.time).value_or("");
   run.exit_status = process->ExitStatus();
   run.words = process->LastWords();
   run.output = ReadMade<Bytes>(path + "/output", setting.output_bytes_max);
   run.map = ReadMade<std::string>(path + "/map", kMapBytesMax);
   process.reset();
-  server->Finish(Transport::Clock::now() + kDepartureTime);
+  server->Finish(Transport::Clock::now() + (AreWaitsForServersOver() ? std::chrono::milliseconds(0) : kDepartureTime));
   server.reset();
   connections.GiveTo(run);
   return run;

@@ -47,6 +47,7 @@ constexpr std::string_view kKilledBy = "was killed by ";
 // How long a server has to take the signal that asks it to end, and between two looks at whether it has.
 constexpr std::chrono::milliseconds kSignalWait{500};
 constexpr std::chrono::milliseconds kSignalPause{1};
+constexpr std::chrono::milliseconds kCancelLook{100};
 
 bool NeedsNoQuotes(char c) {
   return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
@@ -351,6 +352,23 @@ std::expected<std::unique_ptr<ServerProcess>, Trouble> ServerProcess::Start(
     return std::unexpected(Trouble{"Cannot start " + engine::Quoted(words.front()) +
                                    ": there is no such command. Check its spelling and PATH."});
   }
+  NBDSPEC_ASSIGN_OR_RETURN(process, Prepare(words, *executable, std::move(directory), prepare));
+  if (!Order(process->channel_, GuardianOrder::kStart)) {
+    return std::unexpected(CannotStart(words.front()));
+  }
+  return std::move(process);
+}
+
+std::expected<std::unique_ptr<ServerProcess>, Trouble> ServerProcess::Keep(
+    PrivateDirectory directory, const std::function<std::expected<void, Trouble>()>& prepare) {
+  // Its guardian waits for an order to start what never comes.
+  return Prepare({"what removes a directory"}, "", std::move(directory), prepare);
+}
+
+// All but the start: the guardian is there, and the directory with what is to be in it.
+std::expected<std::unique_ptr<ServerProcess>, Trouble> ServerProcess::Prepare(
+    const std::vector<std::string>& words, const std::string& executable, PrivateDirectory directory,
+    const std::function<std::expected<void, Trouble>()>& prepare) {
   int ends[2];
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends) != 0) {
     return std::unexpected(CannotStart(words.front()));
@@ -358,12 +376,9 @@ std::expected<std::unique_ptr<ServerProcess>, Trouble> ServerProcess::Start(
   FileDescriptor guardian_end(ends[1]);
   // Not make_unique: the constructor is private.
   std::unique_ptr<ServerProcess> process(new ServerProcess(FileDescriptor(ends[0])));
-  NBDSPEC_RETURN_IF_ERROR(process->Guard(words, *executable, directory, std::move(guardian_end)));
-  process->directory_ = directory.Release();
+  NBDSPEC_RETURN_IF_ERROR(process->Guard(words, executable, directory, std::move(guardian_end)));
+  process->directory_.emplace(std::move(directory));
   NBDSPEC_RETURN_IF_ERROR(prepare());
-  if (!Order(process->channel_, GuardianOrder::kStart)) {
-    return std::unexpected(CannotStart(words.front()));
-  }
   return process;
 }
 
@@ -433,7 +448,7 @@ void ServerProcess::Stop() {
   if (!TheGuardians().Wait(guardian_)) {
     TheGuardians().KillOrphans();
     std::error_code ignored;
-    std::filesystem::remove_all(directory_, ignored);
+    std::filesystem::remove_all(directory_ ? directory_->path() : "", ignored);
   }
   guardian_ = -1;
 }
@@ -443,6 +458,16 @@ std::optional<std::string> ServerProcess::EndedBy(Transport::Clock::time_point d
     TakeNews();
   }
   return ended_;
+}
+
+std::optional<std::string> ServerProcess::EndedUnlessCancelled(Transport::Clock::time_point deadline) {
+  for (;;) {
+    const auto now = Transport::Clock::now();
+    const auto ended = EndedBy(std::min(deadline, now + kCancelLook));
+    if (ended || now >= deadline || AreWaitsForServersOver()) {
+      return ended;
+    }
+  }
 }
 
 // The news of an order, what comes before them included. Returns whether they came.

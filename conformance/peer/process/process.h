@@ -100,6 +100,11 @@ class ServerProcess {
       const std::function<std::expected<void, engine::Trouble>()>& prepare =
           [] -> std::expected<void, engine::Trouble> { return {}; });
 
+  // Starts nothing: only keeps `directory`, with what `prepare` makes in it, until the end of this, or of nbdspec.
+  // Errors: there is no directory; those of `prepare`.
+  static std::expected<std::unique_ptr<ServerProcess>, engine::Trouble> Keep(
+      PrivateDirectory directory, const std::function<std::expected<void, engine::Trouble>()>& prepare);
+
   // Stops it, with everything it started, and removes its directory. Takes up to some seconds, also of a server that
   // has stopped or killed the process that watches it.
   ~ServerProcess();
@@ -116,6 +121,11 @@ class ServerProcess {
   // A daemon has ended when one of its processes was killed, or when all of them are gone.
   std::optional<std::string> EndedBy(Transport::Clock::time_point deadline);
 
+  // The same; not when nobody waits for servers any more (EndWaitsForServersWhen).
+  std::optional<std::string> EndedUnlessCancelled(Transport::Clock::time_point deadline);
+
+  [[nodiscard]] const PrivateDirectory& directory() const { return *directory_; }
+
   // Once it has ended: the status that it exited with; nothing where a signal killed it, or nobody knows.
   [[nodiscard]] std::optional<int> ExitStatus() const { return exit_status_; }
 
@@ -130,6 +140,9 @@ class ServerProcess {
 
   explicit ServerProcess(FileDescriptor channel) : channel_(std::move(channel)) {}
 
+  static std::expected<std::unique_ptr<ServerProcess>, engine::Trouble> Prepare(
+      const std::vector<std::string>& words, const std::string& executable, PrivateDirectory directory,
+      const std::function<std::expected<void, engine::Trouble>()>& prepare);
   std::expected<void, engine::Trouble> Guard(const std::vector<std::string>& words, const std::string& executable,
                                              const PrivateDirectory& directory, FileDescriptor guardian_end);
   bool WaitForAnswer(Transport::Clock::time_point deadline);
@@ -138,7 +151,7 @@ class ServerProcess {
 
   FileDescriptor channel_;
   FileDescriptor log_;
-  std::string directory_;
+  std::optional<PrivateDirectory> directory_;
   pid_t guardian_ = -1;
   std::optional<std::string> ended_;
   std::optional<int> exit_status_;

@@ -61,7 +61,7 @@ std::expected<MountedStorage, Trouble> MountedStorage::Mount(StorageServer& stor
                    }));
   while (!HasBytes(pid_path)) {  // It writes its number there once the file is mounted.
     const auto ended = nbdfuse->EndedBy(Transport::Clock::now() + kReadinessPause);
-    if (ended || Transport::Clock::now() >= deadline) {
+    if (ended || Transport::Clock::now() >= deadline || AreWaitsForServersOver()) {
       return std::unexpected(CannotMount(
           "nbdfuse " + ended.value_or("is not ready in the time it was given") +
           ". Its last words: " + engine::Quoted(nbdfuse->LastWords(kShownWordsBytesMax), kShownWordsBytesMax) +
