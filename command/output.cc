@@ -21,9 +21,12 @@ namespace nbdspec::command {
 
 namespace {
 
+constexpr const char* kOwnFiles = "/proc/self/fd/";
+
 struct NewFile {
   std::string name;
   std::FILE* stream = nullptr;  // Null where it cannot be made: errno says why.
+  bool has_name = true;         // Else it is nowhere until GiveName, so that a kill leaves nothing.
 };
 
 // To become `file`: of a name that nobody guesses, for in a directory of others somebody may put a link there.
@@ -33,12 +36,26 @@ NewFile NewFileBeside(const std::string& file) {
     return {};
   }
   std::string name = fmt::format("{}.{:016x}.tmp", file, random);
-  const int descriptor = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  const std::string directory = std::filesystem::path(file).parent_path().string();
+  int descriptor = ::access(kOwnFiles, X_OK) != 0
+                       ? -1
+                       : ::open(directory.empty() ? "." : directory.c_str(), O_WRONLY | O_TMPFILE | O_CLOEXEC, 0666);
+  const bool has_name = descriptor < 0;  // Not every file system can do without.
+  if (has_name) {
+    descriptor = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
+  }
   std::FILE* const stream = descriptor < 0 ? nullptr : ::fdopen(descriptor, "wb");
   if (descriptor >= 0 && stream == nullptr) {
     ::close(descriptor);
   }
-  return {.name = std::move(name), .stream = stream};
+  return {.name = std::move(name), .stream = stream, .has_name = has_name};
+}
+
+// Returns 0, or the errno that says why not.
+int GiveName(NewFile& file) {
+  const std::string own = kOwnFiles + std::to_string(::fileno(file.stream));
+  file.has_name = file.has_name || ::linkat(AT_FDCWD, own.c_str(), AT_FDCWD, file.name.c_str(), AT_SYMLINK_FOLLOW) == 0;
+  return file.has_name ? 0 : errno;
 }
 
 }  // namespace
@@ -110,6 +127,7 @@ std::string WriteOutput(const std::string& file, const std::string& text) {
   NewFile beside = is_replaced ? NewFileBeside(file) : NewFile{};
   std::FILE* const stream = file == "-" ? stdout : is_replaced ? beside.stream : std::fopen(file.c_str(), "wbe");
   int error = stream == nullptr ? errno : WriteTo(stream, text);
+  error = error == 0 && is_replaced ? GiveName(beside) : error;
   if (stream != nullptr && stream != stdout) {
     std::fclose(stream);
   }
@@ -119,7 +137,7 @@ std::string WriteOutput(const std::string& file, const std::string& text) {
   if (error == 0) {
     return "";
   }
-  if (beside.stream != nullptr) {
+  if (beside.stream != nullptr && beside.has_name) {
     std::remove(beside.name.c_str());
   }
   return CannotWrite(file, error);
@@ -132,11 +150,14 @@ std::string CannotWriteYet(const std::string& file) {
   if (!IsPlain(file)) {
     return ::access(file.c_str(), W_OK) == 0 ? "" : CannotWrite(file, errno);
   }
-  const NewFile beside = NewFileBeside(file);
-  if (beside.stream == nullptr) {
-    return CannotWrite(file, errno);
+  NewFile beside = NewFileBeside(file);
+  const int error = beside.stream == nullptr ? errno : GiveName(beside);
+  if (beside.stream != nullptr) {
+    std::fclose(beside.stream);
   }
-  std::fclose(beside.stream);
+  if (error != 0) {
+    return CannotWrite(file, error);
+  }
   std::remove(beside.name.c_str());
   return "";
 }
