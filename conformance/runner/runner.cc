@@ -31,10 +31,12 @@ using reports::Verdict;
 namespace {
 
 // Long payloads come and go in every check: where the allocator gives their memory back each time, the kernel spends as
-// long on fresh pages as all else takes. For the whole process, as allocators are.
+// long on fresh pages as all else takes. For the whole process, as allocators are. What is longer than any payload of a
+// right answer goes back at once.
 void KeepFreedMemory() {
   constexpr int kKeptBytesMax = 1 << 30;
-  ::mallopt(M_MMAP_MAX, 0);
+  constexpr int kLongBytes = 32 << 20;  // As much as M_MMAP_THRESHOLD can be.
+  ::mallopt(M_MMAP_THRESHOLD, kLongBytes);
   ::mallopt(M_TRIM_THRESHOLD, kKeptBytesMax);
   ::mallopt(M_ARENA_MAX, 1);  // Others cannot hold what is long.
 }

@@ -175,9 +175,10 @@ std::expected<void, std::string> Session::BeginTls() {
 Ending Session::WaitForEndBeneathTls(Bytes& came) {
   const auto deadline = Until(limits_.reply_timeout);
   Ending ending = Ending::kNone;
-  while (ending == Ending::kNone && received_bytes_ <= limits_.received_bytes_max) {
+  while (ending == Ending::kNone) {
     const std::size_t count = came.size();
-    ending = Wire().Receive(came, kReceiveBytesMax, deadline);
+    const bool is_flood = count > limits_.option_bytes_max;
+    ending = is_flood ? Ending::kTimedOut : Wire().Receive(came, kReceiveBytesMax, deadline);
     received_bytes_ += came.size() - count;
   }
   Note(ending == Ending::kTimedOut ? "the connection is still open" : "the server ended the connection");

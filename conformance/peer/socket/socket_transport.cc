@@ -19,6 +19,7 @@
 #include <thread>
 #include <utility>
 
+#include "conformance/peer/held_bytes.h"
 #include "engine/base/check.h"
 #include "engine/base/quoted.h"
 #include "engine/wire/byte_queue.h"
@@ -33,7 +34,7 @@ using engine::Trouble;
 
 constexpr std::size_t kReadBytes = 64 << 10;
 constexpr std::chrono::milliseconds kBacklogPause{2};
-constexpr std::chrono::milliseconds kConnectSlice{100};  // How long to wait before looking whether it is cancelled.
+constexpr std::chrono::milliseconds kSlice{100};  // How long to wait before looking whether it is cancelled.
 
 std::atomic<const std::atomic<bool>*> waits_cancelled = nullptr;
 
@@ -44,6 +45,7 @@ class SocketTransport final : public Transport {
   explicit SocketTransport(FileDescriptor socket) : socket_(std::move(socket)), is_tcp_(IsTcp(socket_.get())) {}
 
   Ending SendSome(ByteView& bytes, Clock::time_point deadline) override {
+    given_bytes_ = 0;
     while (!bytes.empty()) {
       const ssize_t sent = send(socket_.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (sent >= 0) {
@@ -62,6 +64,9 @@ class SocketTransport final : public Transport {
         return Ending::kTimedOut;
       }
       if (MayRead() && (ready & POLLIN) != 0) {
+        if (!MayHoldMore(deadline)) {
+          return Ending::kTimedOut;
+        }
         ReadSome();
         // A peer that talks without end and never listens must not keep us here.
         if ((ready & POLLOUT) == 0 && Clock::now() >= deadline) {
@@ -78,6 +83,9 @@ class SocketTransport final : public Transport {
       if (end_ != Ending::kNone) {
         return end_;
       }
+      if (!MayHoldMore(deadline)) {
+        return Ending::kTimedOut;
+      }
       if (ReadSome() || end_ != Ending::kNone) {
         continue;
       }
@@ -89,6 +97,7 @@ class SocketTransport final : public Transport {
     const ByteView given = inbound_.view().first(std::min(bytes_max, inbound_.size()));
     out.insert(out.end(), given.begin(), given.end());
     inbound_.Drop(given.size());
+    given_bytes_ += given.size();
     return Ending::kNone;
   }
 
@@ -96,6 +105,24 @@ class SocketTransport final : public Transport {
 
  private:
   [[nodiscard]] bool MayRead() const { return end_ == Ending::kNone && inbound_.size() < kInboundBytesMax; }
+
+  // Whether there is room for more of what the peer says, which is waited for. Then it has at least as much time as it
+  // waited for us: nobody listened to it meanwhile.
+  bool MayHoldMore(Clock::time_point& deadline) {
+    const std::uint64_t bytes = given_bytes_ + inbound_.size() + kReadBytes;
+    if (held_.Hold(bytes, Clock::time_point::min())) {
+      return true;
+    }
+    const auto begin = Clock::now();
+    while (!held_.Hold(bytes, Clock::now() + kSlice)) {
+      if (AreWaitsForServersOver()) {
+        return false;
+      }
+    }
+    const auto now = Clock::now();
+    deadline = std::max(deadline, now + (now - begin));
+    return true;
+  }
 
   // A server that sends a message in two writes, and waits for the acknowledgement of the first (Nagle's algorithm),
   // would wait 40 ms for each. The kernel forgets this whenever we send.
@@ -138,16 +165,18 @@ class SocketTransport final : public Transport {
 
   FileDescriptor socket_;
   bool is_tcp_;
-  engine::ByteQueue inbound_;   // Received and not yet given.
-  bool was_reset_ = false;      // Told to a send: the kernel tells it only once, and then reads see a plain end.
-  Ending end_ = Ending::kNone;  // How the peer's bytes ended, after those in inbound_.
+  engine::ByteQueue inbound_;      // Received and not yet given.
+  std::uint64_t given_bytes_ = 0;  // Since we sent last: whoever asked may hold all of them.
+  HeldBytes held_;                 // The most that these two were together.
+  bool was_reset_ = false;         // Told to a send: the kernel tells it only once, and then reads see a plain end.
+  Ending end_ = Ending::kNone;     // How the peer's bytes ended, after those in inbound_.
 };
 
 // Returns the errno of what refused it, 0 for success.
 int ConnectUntil(int fd, const SocketAddress& address, Transport::Clock::time_point deadline) {
   while (connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0) {
     if (errno == EINPROGRESS || errno == EINTR) {
-      while (PollUntil(fd, POLLOUT, std::min(deadline, Transport::Clock::now() + kConnectSlice)) == 0) {
+      while (PollUntil(fd, POLLOUT, std::min(deadline, Transport::Clock::now() + kSlice)) == 0) {
         if (Transport::Clock::now() >= deadline || AreWaitsForServersOver()) {
           return ETIMEDOUT;
         }

@@ -18,6 +18,7 @@
 #include "conformance/peer/testdata/unix_server.h"
 #include "engine/faults/answer_changes.h"
 #include "engine/faults/option_changes.h"
+#include "engine/wire/fields.h"
 
 namespace nbdspec::testdata {
 
@@ -37,6 +38,30 @@ Bytes Noise() {
   Bytes noise(4096);
   std::ranges::generate(noise, [&] { return static_cast<std::uint8_t>(random()); });
   return noise;
+}
+
+// Each chunk at the front of `bytes` with zeroes behind its payload; then the rest as it is.
+bool SendSwollen(int fd, std::span<const unsigned char> bytes) {
+  constexpr std::size_t kHeaderBytes = 20;
+  constexpr std::size_t kLengthAt = 16;
+  constexpr std::size_t kSwollenBytes = 64 << 20;
+  const Bytes zeroes(1 << 16);
+  bool goes_on = true;
+  while (goes_on && bytes.size() >= kHeaderBytes && engine::GetBigEndian<std::uint32_t>(bytes) == engine::kChunkMagic) {
+    const std::size_t length = engine::GetBigEndian<std::uint32_t>(bytes, kLengthAt);
+    Bytes begin(bytes.begin(), bytes.begin() + kLengthAt);
+    engine::PutBigEndian<std::uint32_t>(kSwollenBytes, begin);
+    const auto payload = bytes.subspan(kHeaderBytes).first(std::min(length, bytes.size() - kHeaderBytes));
+    begin.insert(begin.end(), payload.begin(), payload.end());
+    goes_on = SendAll(fd, begin);
+    for (std::size_t left = kSwollenBytes - payload.size(); goes_on && left > 0;) {
+      const auto some = std::span(zeroes).first(std::min(left, zeroes.size()));
+      goes_on = SendAll(fd, some);
+      left -= some.size();
+    }
+    bytes = bytes.subspan(kHeaderBytes + payload.size());
+  }
+  return goes_on && SendAll(fd, bytes);
 }
 
 // A title, the whole screen, a bell, C1's introducer in two encodings, and what is no UTF-8.
@@ -107,6 +132,8 @@ bool MaliciousSender::DoWorst(int fd, std::span<const unsigned char> bytes) {
     return SendWithoutEnd(fd, Bytes(4096, 0xff));
   } else if (malice_->name == "zeroes") {
     return SendWithoutEnd(fd, Bytes(4096));
+  } else if (malice_->name == "swells") {
+    return SendSwollen(fd, bytes);
   } else if (malice_->name == "trickles") {
     for (bool goes_on = true; goes_on && !bytes.empty(); bytes = bytes.subspan(1)) {
       std::this_thread::sleep_for(std::chrono::milliseconds(4));

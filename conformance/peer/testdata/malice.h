@@ -17,7 +17,8 @@ namespace nbdspec::testdata {
 //
 // "silent" says no more, "closes" hangs up, "half-closes" does so and goes on listening, "dies" and "aborts" end the
 // process, "stops" stops it, "repeats" says the same piece again without end, "garbage", "ones" and "zeroes" come
-// without end, "trickles" sends a byte at a time, "flips" inverts eight bytes and goes on.
+// without end, "trickles" sends a byte at a time, "flips" inverts eight bytes and goes on. "swells" gives each chunk of
+// a structured reply a payload of 64 MiB, well-formed.
 struct Malice {
   std::string name = {};
   std::uint64_t bytes_right = 0;
