@@ -7,6 +7,7 @@
 #include <ranges>
 #include <thread>
 
+#include "conformance/peer/down.h"
 #include "conformance/runner/evidence.h"
 #include "conformance/runner/worker.h"
 
@@ -53,20 +54,21 @@ std::optional<Worker::Trial> Worker::HarmOf(Checks suspects, const Check* victim
       return trial;
     }
   }
+  const auto is_down = [&] { return IsDown(*server.peer); };  // That is nobody's doing.
   // What the end of the run cuts short proves nothing.
   const auto serves = [&] { return ProbeNow(*server.peer).has_value() || Transport::Clock::now() >= deadline_; };
   NoteDeath(trial, server.peer->EndedBy(Transport::Clock::now() + kReportWait));
-  if (!trial.died && !serves() && !serves()) {
+  if (!trial.died && !serves() && !serves() && !is_down()) {
     NoteDeath(trial, server.peer->Ended());
     trial.fell_silent = !trial.died;
     if (trial.fell_silent) {
       trial.Accuse("afterwards the server no longer serves an ordinary client", kStaysUp);
     }
   }
-  if (!trial.did_harm() && victim != nullptr) {
+  if (!trial.did_harm() && victim != nullptr && !is_down()) {
     const Trial shown = Try(*victim, server);
     const std::string standard_error = server.peer->StandardError();
-    trial.fell_silent = shown.was_silent || (shown.did_harm() && !DoesHarmAlone(*victim, setup));
+    trial.fell_silent = (shown.was_silent && !shown.was_down) || (shown.did_harm() && !DoesHarmAlone(*victim, setup));
     trial.Accuse(fmt::format("afterwards the server did not serve {}: {}", victim->id, shown.evidence.saw), kStaysUp);
     trial.evidence.standard_error = standard_error;
   } else {

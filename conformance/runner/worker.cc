@@ -7,6 +7,7 @@
 #include <string_view>
 #include <tuple>
 
+#include "conformance/peer/down.h"
 #include "conformance/runner/evidence.h"
 #include "conformance/runner/runner.h"
 #include "engine/base/check.h"
@@ -27,37 +28,16 @@ constexpr int kFirstPatience = 5;
 constexpr int kWaitsPerReply = 4;
 constexpr int kWaitsPerSilence = 2;
 constexpr int kWaitsPerCheck = 700;  // Those that send each command with each flag wait 520 times.
-// After what did not hold, a server that is going to die of it gets this time.
-constexpr std::chrono::milliseconds kLateDeathWait{150};
 // After the last check.
 constexpr std::chrono::milliseconds kLastDeathWait{300};
 // A server that ends with its client has this time to do so.
 constexpr std::chrono::milliseconds kEndWait{1000};
 
-// Each check has its own seed, so that it runs the same alone as among others. (FNV-1a.)
-std::uint64_t SeedFor(std::uint64_t seed, std::string_view id) {
-  std::uint64_t hash = 0xcbf29ce484222325 ^ seed;
-  for (const char c : id) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  }
-  return hash;
-}
-
 // Why what needs the export was not asked.
 std::string NotEntered(const Profile& profile) { return "the export cannot be entered: " + profile.refusal; }
 
-// What `seen` says in place of `judgement`, of a check of `requirement`: a check that could not judge met a wrong
-// answer, or two ends out of step, which outweighs what is only advised.
-std::optional<Breach> Outweighs(const Witnesses& seen, const Judgement& judgement,
-                                const spec::Requirement& requirement) {
-  switch (VerdictFor(judgement.kind, requirement)) {
-    case Verdict::kInconclusive:
-      return FirstBreach(seen);
-    case Verdict::kWarn:
-      return FirstOutOfStep(seen);
-    default:
-      return {};
-  }
+std::pair<Verdict, std::string> TooLate() {
+  return {Verdict::kInconclusive, "the run's deadline passed before this check"};
 }
 
 // The name of the last message that a client sent, other than to leave; empty when there is none.
@@ -264,122 +244,31 @@ void Worker::LearnHabits() {
 
 // --- Checks ---
 
-Worker::Trial Worker::Try(const Check& check, Server& server) {
-  Transcript transcript;
-  const Profile unknown;
-  constexpr int kStarts = 4;  // Of a server whose power is cut, with the first: a check has time for each.
-  const Session::Limits limits = LimitsNow(check.setup == Setup::kOnStorage ? kStarts : 1);
-  CheckContext context{.peer = *server.peer,
-                       .profile = server.profile ? *server.profile : unknown,
-                       .export_name = target_.ExportName(),
-                       .limits = limits,
-                       .requirement = check.requirement(),
-                       .random = std::mt19937_64(SeedFor(options_.seed, check.id)),
-                       .transcript = transcript};
-  if (options_.extended && context.Offers(Feature::kExtendedHeaders)) {
-    context.headers = HeaderForm::kExtended;
+// Returns whether there is a verdict: there is none where the server does not come up again.
+bool Worker::Conclude(const Check& check, reports::Outcome& outcome) {
+  std::optional<Trial> met = TryWhileUp(check);
+  if (!met) {
+    return Cancelled();
   }
-  Judgement judgement = check.run(context);
-  Trial trial{.was_silent = transcript.has_silence(), .out_of_time = Transport::Clock::now() >= limits.deadline};
-  if (server.one_client != nullptr && server.one_client->TakeNeededTwo()) {
-    judgement = NotApplicable("it takes two clients at once, and the server serves one at a time");
-  }
-  // Without an image nobody knows what of one server's bytes the next one has.
-  if (knowledge_.ends_with_client && !target_.CanRunTwice() && context.connection_count > 1 && judgement.is_broken()) {
-    judgement = NotApplicable("each client has a server of its own, and this check needs two clients of one");
-  }
-  const bool waits_for_its_disk = check.setup == Setup::kOnStorage && trial.was_silent;
-  if (auto breach = Outweighs(context.witnesses, judgement, spec::RequirementOf(check.id));
-      breach && !waits_for_its_disk) {
-    judgement = About(std::move(breach->about), Broken(std::move(breach->saw), breach->allowed));
-    judgement.requirement = breach->requirement;
-  }
-  if (trial.out_of_time && judgement.kind != Judgement::Kind::kNotApplicable) {
-    // Silence that was cut short proves nothing, neither for the server nor against it.
-    judgement.kind = Judgement::Kind::kInconclusive;
-    judgement.saw = fmt::format("the time for this check was over{}{}",
-                                judgement.saw.empty() ? "" : "; until then: ", judgement.saw);
-  }
-  trial.evidence = EvidenceOf(transcript, judgement);
-  trial.judgement = std::move(judgement);
-  trial.transcript = std::move(transcript);
-  NoteDeath(trial, server.peer->Ended());
-  return trial;
-}
-
-void Worker::Trial::Accuse(std::string saw, std::string_view allowed) {
-  const std::string_view requirement = judgement.requirement;
-  judgement = About({.is_last_sent = true}, Broken(std::move(saw), allowed));
-  judgement.requirement = requirement;
-  evidence = EvidenceOf(transcript, judgement);
-}
-
-void Worker::NoteDeath(Trial& trial, const std::optional<std::string>& ended) {
-  if (ended && !trial.died) {
-    trial.died = true;
-    const std::string before = trial.evidence.saw.empty() ? "" : trial.evidence.saw + "; then ";
-    trial.Accuse(fmt::format("{}the server {}", before, *ended), "a server stays up, whatever a client sends");
-    trial.evidence.ended = *ended;
-  }
-}
-
-Verdict Worker::VerdictOf(const Check& check, const Trial& trial) {
-  return trial.did_harm() ? Verdict::kFail : VerdictFor(trial.judgement.kind, ClauseOf(check, trial));
-}
-
-const spec::Requirement& Worker::ClauseOf(const Check& check, const Trial& trial) {
-  const std::string_view other = trial.judgement.requirement;
-  return spec::RequirementOf(other.empty() || !trial.judgement.is_broken() ? check.id : other);
-}
-
-void Worker::Report(const Check& check, Trial trial, reports::Outcome& outcome) {
-  outcome.verdict = VerdictOf(check, trial);
-  SetClause(ClauseOf(check, trial), outcome);
-  if (trial.did_harm()) {
-    SetHarm(spec::Harm::kDenial, outcome);
-  }
-  outcome.evidence = std::move(trial.evidence);
-}
-
-// What did not hold may have left the server in any state: look, say so, and begin anew.
-void Worker::AddAftermath(Trial& trial, Server& server, Setup setup) {
-  if (!trial.died) {
-    auto after = ProbeNow(*server.peer);
-    NoteDeath(trial, server.peer->EndedBy(Transport::Clock::now() + kLateDeathWait));
-    if (!after && !trial.died) {
-      after = ProbeNow(*server.peer);  // One that fails may be chance.
-      NoteDeath(trial, server.peer->Ended());
-    }
-    if (!after && !trial.died && server.profile && !IsLate()) {
-      trial.fell_silent = true;
-      trial.evidence.saw += (trial.evidence.saw.empty() ? "" : "; ") +
-                            ("afterwards the server no longer answers: " + after.error().sentence);
-    }
-    trial.was_slow = after && knowledge_.LearnWait(after->longest_wait);
-  }
-  trial.evidence.standard_error = server.peer->StandardError();
-  Restart(server, setup);
-}
-
-void Worker::Conclude(const Check& check, Server& server, reports::Outcome& outcome) {
+  Trial first = *std::move(met);
+  Server& server = ServerFor(check.setup);
   const std::vector<const Check*> before = server.ran;
-  Trial first = Try(check, server);
   const auto is_good = [](const Trial& trial) {
     return !trial.did_harm() && (trial.judgement.holds() || trial.judgement.kind == Judgement::Kind::kNotApplicable);
   };
   if (is_good(first)) {
     server.ran.push_back(&check);
     Report(check, std::move(first), outcome);
-    return;
+    return true;
   }
   if (Cancelled()) {
-    return;
+    return true;
   }
   const bool is_refused = server.profile && !server.profile->refusal.empty();
   if (is_refused && !first.did_harm() && first.judgement.kind == Judgement::Kind::kInconclusive) {
     outcome.verdict = Verdict::kSkip;
     outcome.evidence.saw = NotEntered(*server.profile);
-    return;
+    return true;
   }
   // One cause: what an ordinary client meets, too, is no failure of each clause.
   const bool is_own_fault = first.judgement.is_broken() && !first.did_harm() && !first.was_silent;
@@ -387,26 +276,28 @@ void Worker::Conclude(const Check& check, Server& server, reports::Outcome& outc
     std::tie(outcome.verdict, outcome.evidence.saw) = SkipUnfit(check, server);
     knowledge_.LearnVainCheck();
     Restart(server, check.setup);
-    return;
+    return true;
   }
   AddAftermath(first, server, check.setup);
-  Server* again = &ServerFor(check.setup);
-  if (first.was_silent && first.was_slow && again->peer != nullptr) {  // The answer may have been under way.
-    first = Try(check, *again);
-    if (!is_good(first)) {
-      AddAftermath(first, *again, check.setup);
-      again = &ServerFor(check.setup);
+  if (first.was_silent && first.was_slow) {  // The answer may have been under way.
+    if (auto once_more = TryWhileUp(check)) {
+      first = *std::move(once_more);
+      if (!is_good(first)) {
+        AddAftermath(first, ServerFor(check.setup), check.setup);
+      }
     }
   }
-  if (again->peer == nullptr) {
+  std::optional<Trial> again = TryWhileUp(check);
+  if (!again) {
     Report(check, std::move(first), outcome);
-    return;
+    return true;
   }
-  Trial second = Try(check, *again);
+  Trial second = *std::move(again);
+  Server& fresh = ServerFor(check.setup);
   if (is_good(second) && !first.did_harm()) {
-    again->ran.push_back(&check);
+    fresh.ran.push_back(&check);
   } else {
-    AddAftermath(second, *again, check.setup);
+    AddAftermath(second, fresh, check.setup);
   }
   if (second.died) {  // Alone: it is no other check's doing.
     const std::string message = LastSent(second.transcript);
@@ -414,10 +305,11 @@ void Worker::Conclude(const Check& check, Server& server, reports::Outcome& outc
     if (const auto others = knowledge_.LearnDeath(check.id, ended, message)) {
       outcome.verdict = Verdict::kSkip;
       outcome.evidence.saw = fmt::format("the server {} after {}, as in {}", ended, message, *others);
-      return;
+      return true;
     }
   }
   Reconcile(check, before, std::move(first), std::move(second), outcome);
+  return true;
 }
 
 // Two runs of one check, the first on a server that `before` had been asked of, the second on a fresh one.
@@ -474,7 +366,7 @@ std::pair<Verdict, std::string> Worker::SkipUnfit(const Check& check, const Serv
 
 std::optional<std::pair<Verdict, std::string>> Worker::WhyNot(const Check& check, const Server& server) const {
   if (IsLate()) {
-    return std::pair(Verdict::kInconclusive, std::string("the run's deadline passed before this check"));
+    return TooLate();
   }
   if (!gone_.empty()) {
     return std::pair(Verdict::kSkip, "the server takes no clients since " + gone_);
@@ -513,17 +405,32 @@ std::optional<reports::Outcome> Worker::RunIfStarted(const Check& check) {
     servers_.clear();  // There is room for another worker's, and the next start is the first again.
     return {};
   }
-  return Run(check);
+  return RunOnce(check);
 }
 
 reports::Outcome Worker::Run(const Check& check) {
+  if (auto outcome = RunOnce(check)) {
+    return *std::move(outcome);
+  }
+  reports::Outcome outcome = Blank(check);
+  const Server down{.profile = std::unexpected(ProbeError{.sentence = "Checks that start it again could not do so."})};
+  std::tie(outcome.verdict, outcome.evidence.saw) = SkipUnfit(check, down);
+  return outcome;
+}
+
+// Nothing where the server does not come up again.
+std::optional<reports::Outcome> Worker::RunOnce(const Check& check) {
   const auto start = Transport::Clock::now();
   reports::Outcome outcome = Blank(check);
-  Server& server = ServerFor(check.setup);
-  if (auto why_not = WhyNot(check, server)) {
+  if (auto why_not = WhyNot(check, ServerFor(check.setup))) {
     std::tie(outcome.verdict, outcome.evidence.saw) = *std::move(why_not);
   } else {
-    Conclude(check, server, outcome);
+    if (!Conclude(check, outcome)) {
+      if (!IsLate()) {
+        return {};
+      }
+      std::tie(outcome.verdict, outcome.evidence.saw) = TooLate();
+    }
     if (!target_.IsOurs() && !Cancelled()) {
       LookAfter(check, outcome);
     }
@@ -546,6 +453,9 @@ std::optional<std::string> Worker::Close() {
     }
     if (IsLate()) {
       return {};
+    }
+    if (IsDown(*server.peer)) {
+      continue;  // It was asked to end by the last check, and could not be started again.
     }
     if (!after || ended) {
       if (FindCulprit(std::vector(server.ran), /*victim=*/nullptr, setup)) {

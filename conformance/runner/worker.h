@@ -131,8 +131,8 @@ class Worker {
   // Runs `check`, if it applies, and again if it does not hold.
   reports::Outcome Run(const Check& check);
 
-  // The same; nothing where its server cannot be started, and one like it could be before: another worker, or this one
-  // later, may have more luck.
+  // The same; nothing where its server cannot be started, or was not when the check started it again, and one like it
+  // could be before: another worker, or this one later, may have more luck.
   std::optional<reports::Outcome> RunIfStarted(const Check& check);
 
   // The sanity conversation once more, with every server in use: why one failed that no check fails for, empty when
@@ -161,6 +161,7 @@ class Worker {
     Judgement judgement;
     Transcript transcript = {};
     reports::Evidence evidence = {};
+    bool was_down = false;     // The server could not be started again: then nothing is judged.
     bool died = false;         // The server did.
     bool fell_silent = false;  // It is up, and no longer serves an ordinary client.
     bool was_silent = false;   // Some answer was awaited in vain.
@@ -200,7 +201,9 @@ class Worker {
   static const spec::Requirement& ClauseOf(const Check& check, const Trial& trial);
   static void Report(const Check& check, Trial trial, reports::Outcome& outcome);
   void Restart(Server& server, Setup setup);
-  void Conclude(const Check& check, Server& server, reports::Outcome& outcome);
+  bool Conclude(const Check& check, reports::Outcome& outcome);
+  std::optional<Trial> TryWhileUp(const Check& check);
+  std::optional<reports::Outcome> RunOnce(const Check& check);
   void Reconcile(const Check& check, Checks before, Trial first, Trial second, reports::Outcome& outcome);
 
   // culprit.cc: who broke the server.

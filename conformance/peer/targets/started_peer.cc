@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <cerrno>
 #include <cstdlib>
 #include <filesystem>
@@ -15,6 +16,7 @@
 #include <system_error>
 #include <utility>
 
+#include "conformance/peer/down.h"
 #include "conformance/peer/socket/socket_transport.h"
 #include "conformance/peer/storage/mounted_storage.h"
 #include "conformance/peer/storage/storage_server.h"
@@ -48,33 +50,17 @@ constexpr std::chrono::seconds kRestartWaitMin{1};
 constexpr std::chrono::seconds kRestartWaitMax{60};
 // How many times the image's size the storage has that holds it in a disk format, which adds tables of its own.
 constexpr std::uint64_t kFormattedFactor = 2;
+// How often a server is started that ends at once: that may be chance, on a busy machine more than elsewhere, and it
+// would be taken for the server's answer to whatever was asked before.
+constexpr int kStartsMax = 4;
+// Where more of the starts on fresh contents fail, kStartsMax in a row that fail on others say nothing of these.
+constexpr double kFailedStartsUsual = 0.125;
 
 // In a PrivateDirectory: no longer than its own socket's name, which fits.
 constexpr std::string_view kDiskSocket = "disk";
 
 constexpr std::string_view kBuiltIn = "engine/nbdkit";
 constexpr std::string_view kInstalled = "nbdkit/plugins";
-
-engine::Bytes ImageBytes(engine::ByteRange data) {
-  engine::Bytes bytes;
-  for (std::uint64_t offset = data.begin; offset < data.end; ++offset) {
-    bytes.push_back(DataByteAt(offset));
-  }
-  return bytes;
-}
-
-bool WriteAll(int fd, engine::ByteRange range, const engine::Bytes& bytes) {
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t written =
-        pwrite(fd, bytes.data() + done, bytes.size() - done, static_cast<off_t>(range.begin + done));
-    if (written < 0 && errno != EINTR) {
-      return false;
-    }
-    done += static_cast<std::size_t>(std::max<ssize_t>(written, 0));
-  }
-  return true;
-}
 
 // What a file has from an offset on: cut off, until this goes.
 class ImageEnd {
@@ -105,6 +91,7 @@ class ImageEnd {
 };
 
 using Prepare = std::function<std::expected<void, Trouble>()>;
+std::expected<void, Trouble> NothingToDo() { return {}; }
 
 std::string ExitedWith(int status) { return "exited with status " + std::to_string(status); }
 
@@ -117,7 +104,7 @@ struct Ran {
 std::expected<Ran, Trouble> RunToEnd(const std::vector<std::string>& words, PrivateDirectory directory,
                                      const Prepare& prepare, Clock::time_point deadline) {
   NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory), prepare));
-  const auto ended = process->EndedBy(deadline);
+  const auto ended = process->EndedUnlessCancelled(deadline);
   if (!ended) {
     return std::unexpected(Trouble{words.front() + " did not end in the time it was given. " +
                                    TellLastWords(process->LastWords()) + " Give it more."});
@@ -154,14 +141,29 @@ class BegunTransport final : public Transport {
 
 using PeerConnection = std::expected<std::unique_ptr<Transport>, Trouble>;
 
+// How the starts of all servers of a target went, on fresh contents. For any thread.
+class Starts {
+ public:
+  void Note(bool has_failed) {
+    ++all_;
+    failed_ += has_failed ? 1 : 0;
+  }
+  [[nodiscard]] bool AreUnsteady() const { return failed_ > kFailedStartsUsual * all_; }
+
+ private:
+  std::atomic<int> failed_ = 0;
+  std::atomic<int> all_ = 0;
+};
+
 class StartedPeer final : public Peer, public Storage {
  public:
-  StartedPeer(ServerRecipe recipe, Setup setup, std::chrono::nanoseconds restart_wait)
-      : recipe_(std::move(recipe)), setup_(setup), restart_wait_(restart_wait) {}
+  StartedPeer(ServerRecipe recipe, Setup setup, std::chrono::nanoseconds restart_wait, std::shared_ptr<Starts> starts)
+      : recipe_(std::move(recipe)), setup_(setup), restart_wait_(restart_wait), starts_(std::move(starts)) {}
 
   std::expected<void, Trouble> Start(Clock::time_point deadline) {
     process_.reset();  // First: its command may name a port or a lock that only one server can have.
     is_shut_down_ = false;
+    is_disk_fresh_ = true;
     mounted_.reset();
     storage_.reset();
     if (setup_ == Setup::kOnStorage || recipe_.takes_disk == TakesDisk::kUri) {
@@ -192,7 +194,8 @@ class StartedPeer final : public Peer, public Storage {
 
   std::optional<std::string> EndedBy(Clock::time_point deadline) override {
     if (process_ == nullptr) {
-      return "could not be started again";
+      const bool is_down = is_disk_fresh_ || starts_->AreUnsteady();
+      return is_down ? std::string(kIsDown) : "could not be started again";
     }
     auto ended = process_->EndedBy(deadline);
     const bool is_wanted = ended && ((may_end_ && ended == kEndedWell) || (is_shut_down_ && IsEndOnRequest(*ended)));
@@ -218,6 +221,7 @@ class StartedPeer final : public Peer, public Storage {
   void MayEndWithItsClient() override {
     may_end_ = true;
     had_client_ = true;  // The look at whether it is up.
+    is_met_ = true;
   }
 
   std::expected<void, Trouble> Restart() override { return Start(Clock::now() + restart_wait_); }
@@ -243,6 +247,7 @@ class StartedPeer final : public Peer, public Storage {
   Storage* storage() override { return setup_ == Setup::kOnStorage ? this : nullptr; }
 
   void CutPower(const engine::PowerCut& cut) override {
+    is_disk_fresh_ = false;
     storage_->Silence();  // The moment of the cut: what the server, or who stops it, still writes is lost.
     if (process_ != nullptr) {
       process_->Kill();
@@ -293,9 +298,8 @@ class StartedPeer final : public Peer, public Storage {
   }
 
   // Makes `disk` hold the image in the recipe's format, with a command that runs in `directory`.
-  std::expected<void, Trouble> Format(
-      const std::string& disk, PrivateDirectory directory, Clock::time_point deadline,
-      const Prepare& prepare = [] -> std::expected<void, Trouble> { return {}; }) {
+  std::expected<void, Trouble> Format(const std::string& disk, PrivateDirectory directory, Clock::time_point deadline,
+                                      const Prepare& prepare = NothingToDo) {
     const std::string image = directory.PathOf("raw");
     const std::vector<std::string> words = recipe_.format(image, disk);
     const auto make_all = [&] -> std::expected<void, Trouble> {
@@ -326,13 +330,14 @@ class StartedPeer final : public Peer, public Storage {
 
   // To the server, or to the next one where this one has ended with its client.
   PeerConnection ConnectToNext(Clock::time_point deadline) {
-    for (;;) {
+    for (int start_count = 1;; ++start_count) {
       // One that had its client may greet the next although it is about to end.
       const auto wait = std::exchange(had_client_, true) ? kLeaveWait : kReadinessPause;
       if (process_->EndedBy(Clock::now() + wait) == kEndedWell) {
         NBDSPEC_RETURN_IF_ERROR(StartOnWhatItServed(deadline));
       }
       auto transport = ConnectSocket(address_, deadline);
+      is_met_ = is_met_ || transport;
       engine::Bytes first;
       const Ending ending = transport ? (*transport)->Receive(first, 1, deadline) : Ending::kClosed;
       if (transport && (ending == Ending::kNone || ending == Ending::kTimedOut)) {
@@ -340,10 +345,22 @@ class StartedPeer final : public Peer, public Storage {
       }
       // It may be about to end; where it refuses, it may not have begun to listen.
       const auto ended = process_->EndedBy(std::min(deadline, Clock::now() + (transport ? kEndWait : kReadinessPause)));
-      if (ended != kEndedWell && (ended || transport || Clock::now() >= deadline)) {
-        return transport ? PeerConnection(*std::move(transport)) : std::unexpected(CannotConnect(transport.error()));
+      const bool is_late = Clock::now() >= deadline || AreWaitsForServersOver();
+      if (ended && !is_met_ && !is_late && start_count < kStartsMax) {
+        NBDSPEC_RETURN_IF_ERROR(StartOnWhatItServed(deadline));
+      } else if (is_late || (ended && !is_met_) || (ended != kEndedWell && (ended || transport))) {
+        return transport ? PeerConnection(*std::move(transport)) : std::unexpected(NotMet(transport.error()));
       }
     }
+  }
+
+  // Why nobody met the server. Who never did cannot tell how it serves: it did not come up.
+  Trouble NotMet(int error) {
+    Trouble trouble = CannotConnect(error);
+    if (!is_met_) {
+      process_.reset();
+    }
+    return trouble;
   }
 
   std::expected<void, Trouble> StartOnWhatItServed(Clock::time_point deadline) {
@@ -353,28 +370,31 @@ class StartedPeer final : public Peer, public Storage {
       return StartOnItsDisk(deadline);
     }
     const std::string served = image_path_;
-    return StartProcess(deadline, [&](const std::string& image) -> std::expected<void, Trouble> {
+    auto started = StartProcess(deadline, [&](const std::string& image) -> std::expected<void, Trouble> {
       std::error_code error;
       std::filesystem::rename(served, image, error);
       return error ? std::expected<void, Trouble>(std::unexpected(
                          Trouble{"Cannot keep the test image for the next client: " + error.message() + "."}))
                    : std::expected<void, Trouble>();
     });
+    process_ = started ? std::move(process_) : nullptr;
+    return started;
   }
 
-  // One that ends at once is started once more: that may be chance, on a busy machine more than elsewhere, and it would
-  // be taken for the server's answer to whatever was asked before.
   std::expected<void, Trouble> StartOnItsDisk(Clock::time_point deadline) {
-    auto started = StartOnce(deadline);
-    if (!started && process_ != nullptr && process_->EndedBy(Clock::now()) && Clock::now() < deadline) {
+    for (int start_count = 1;; ++start_count) {
+      auto started = StartOnce(deadline);
+      if (is_disk_fresh_) {
+        starts_->Note(!started);
+      }
+      const bool has_ended = !started && process_ != nullptr && process_->EndedBy(Clock::now());
+      if (started || !has_ended || start_count == kStartsMax || Clock::now() >= deadline || AreWaitsForServersOver()) {
+        process_ = started ? std::move(process_) : nullptr;
+        return started;
+      }
       process_.reset();
       mounted_.reset();
-      started = StartOnce(deadline);
     }
-    if (!started) {
-      process_.reset();
-    }
-    return started;
   }
 
   std::expected<void, Trouble> StartOnce(Clock::time_point deadline) {
@@ -399,13 +419,14 @@ class StartedPeer final : public Peer, public Storage {
     const std::string socket_path = directory.PathOf(kDiskSocket);
     image_path_ = directory.PathOf("image");
     std::string disk = image_path_;
-    Prepare prepare = [&] { return make_image(image_path_); };
+    Prepare prepare = NothingToDo;
     if (mounted_) {
       disk = mounted_->path();
-      prepare = [] -> std::expected<void, Trouble> { return {}; };
     } else if (storage_ != nullptr) {
       disk = UnixUriOf(socket_path);
       prepare = [&] { return storage_->Listen(socket_path); };
+    } else if (recipe_.takes_disk != TakesDisk::kNothing) {
+      prepare = [&] { return make_image(image_path_); };
     }
     ServerPlace place = {.disk = disk, .port = tcp_port().value_or(0)};
     if (HasTls()) {
@@ -429,6 +450,7 @@ class StartedPeer final : public Peer, public Storage {
     NBDSPEC_ASSIGN_OR_RETURN(process, ServerProcess::Start(words, std::move(directory), prepare_all));
     process_ = std::move(process);
     had_client_ = false;
+    is_met_ = false;
     return {};
   }
 
@@ -474,57 +496,44 @@ class StartedPeer final : public Peer, public Storage {
   ServerRecipe recipe_;
   Setup setup_;
   std::chrono::nanoseconds restart_wait_;
+  std::shared_ptr<Starts> starts_;
   SocketAddress address_;
   bool may_end_ = false;
   bool is_shut_down_ = false;
-  bool had_client_ = false;  // This process.
+  bool had_client_ = false;  // This process, so the next.
+  bool is_met_ = false;      // It took a connection, where it may end with its client.
+  bool is_disk_fresh_ = true;
   std::string image_path_;
   std::unique_ptr<StorageServer> storage_;  // What is declared last goes first: the server may want its disk to stop.
   std::optional<MountedStorage> mounted_;
   std::unique_ptr<ServerProcess> process_;  // Null only when the last start failed.
 };
 
-}  // namespace
-
-void WriteImage(engine::VolatileDisk& disk, Setup setup) {
-  for (const engine::ByteRange data : ImageData(setup)) {
-    NBDSPEC_CHECK(disk.Write(data.begin, ImageBytes(data)));
-  }
-  NBDSPEC_CHECK(disk.WriteZeroes(kImageWrittenZeroes, /*may_punch_hole=*/false));
-  NBDSPEC_CHECK(disk.Flush());
-}
-
-std::expected<void, Trouble> WriteImage(const std::string& path, Setup setup) {
-  const FileDescriptor file(open(path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600));
-  bool is_written = file.is_open() && ftruncate(file.get(), static_cast<off_t>(ImageSize(setup))) == 0;
-  for (const engine::ByteRange data : ImageData(setup)) {
-    is_written = is_written && WriteAll(file.get(), data, ImageBytes(data));
-  }
-  if (!is_written || !WriteAll(file.get(), kImageWrittenZeroes, engine::Bytes(kImageWrittenZeroes.length()))) {
-    return std::unexpected(Trouble{"Cannot write the test image " + engine::Quoted(path, 200) + ": " +
-                                   std::generic_category().message(errno) +
-                                   ". Set TMPDIR to a directory with 8 MiB to spare."});
-  }
-  return {};
-}
-
-PeerOrTrouble StartPeer(ServerRecipe recipe, Setup setup, Clock::time_point deadline) {
+PeerOrTrouble StartNoted(ServerRecipe recipe, Setup setup, Clock::time_point deadline, std::shared_ptr<Starts> starts) {
   const auto given = deadline - Clock::now();
   auto peer = std::make_unique<StartedPeer>(
-      std::move(recipe), setup, std::clamp<std::chrono::nanoseconds>(given, kRestartWaitMin, kRestartWaitMax));
+      std::move(recipe), setup, std::clamp<std::chrono::nanoseconds>(given, kRestartWaitMin, kRestartWaitMax),
+      std::move(starts));
   NBDSPEC_RETURN_IF_ERROR(peer->Start(deadline));
   return peer;
 }
 
+}  // namespace
+
+PeerOrTrouble StartPeer(ServerRecipe recipe, Setup setup, Clock::time_point deadline) {
+  return StartNoted(std::move(recipe), setup, deadline, std::make_shared<Starts>());
+}
+
 std::unique_ptr<Target> StartedTarget(const TargetFacts& facts, ServerRecipe recipe) {
-  return std::make_unique<Target>(
-      facts, [facts, recipe = std::move(recipe)](Setup setup, Clock::time_point deadline) -> PeerOrTrouble {
-        if (std::ranges::find(facts.setups, setup) == facts.setups.end()) {
-          return std::unexpected(
-              Trouble{"Cannot set up " + facts.description + " like that: its command says how it serves."});
-        }
-        return StartPeer(recipe, setup, deadline);
-      });
+  return std::make_unique<Target>(facts,
+                                  [facts, recipe = std::move(recipe), starts = std::make_shared<Starts>()](
+                                      Setup setup, Clock::time_point deadline) -> PeerOrTrouble {
+                                    if (std::ranges::find(facts.setups, setup) == facts.setups.end()) {
+                                      return std::unexpected(Trouble{"Cannot set up " + facts.description +
+                                                                     " like that: its command says how it serves."});
+                                    }
+                                    return StartNoted(recipe, setup, deadline, starts);
+                                  });
 }
 
 std::expected<std::string, Trouble> FindNbdkitModule(std::string_view file) {
