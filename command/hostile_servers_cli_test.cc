@@ -20,9 +20,10 @@ struct Kind {
 
 // The greeting, the reply to an option, the last of these, answers.
 constexpr int kPlaces[] = {0, 18, 350, 3000};
-constexpr const char* kMalices[] = {"silent",  "closes",  "half-closes", "dies",   "aborts",   "stops",
-                                    "repeats", "garbage", "ones",        "zeroes", "trickles", "flips"};
-constexpr std::size_t kFaultStep = 40;  // Of six hundred in the catalogue.
+constexpr const char* kMalices[] = {"silent",  "closes", "half-closes", "dies",     "aborts", "stops", "repeats",
+                                    "garbage", "ones",   "zeroes",      "trickles", "flips",  "swells"};
+constexpr std::uint64_t kBudgetBytes = std::uint64_t{512} << 20;  // Of memory: several times 64 MiB.
+constexpr std::size_t kFaultStep = 40;                            // Of six hundred in the catalogue.
 
 // Servers that are wrong as processes; one that speaks well of bytes, and one that does not.
 void AddProcesses(std::vector<Kind>& kinds) {
@@ -57,14 +58,38 @@ std::vector<Kind> Kinds() {
 
 class HostileServers : public testing::TestWithParam<std::string> {};
 
-TEST_P(HostileServers, GetAVerdict) {
+// `command` on every nth of them.
+void TryAll(const std::string& command, std::size_t step) {
   std::vector<std::function<void(HostileRun&)>> runs;
-  for (const Kind& kind : Kinds()) {
-    runs.emplace_back([command = GetParam(), kind](HostileRun& run) {
+  const std::vector<Kind> kinds = Kinds();
+  for (std::size_t i = 0; i < kinds.size(); i += step) {
+    runs.emplace_back([=, kind = kinds[i]](HostileRun& run) {
       run.Run(run.WordsFor(command, run.Server(kind.fault, kind.hostile_words)), {0, 1, 3});
     });
   }
   DoAll(runs);
+}
+
+TEST_P(HostileServers, GetAVerdict) { TryAll(GetParam(), 1); }
+
+// Where it does not come up again, too. Each starts many times.
+class HostileServersWithoutPower : public testing::TestWithParam<std::string> {};
+
+TEST_P(HostileServersWithoutPower, GetAVerdict) {
+  constexpr std::size_t kStep = 5;  // No divisor of the number of places.
+  TryAll(GetParam(), kStep);
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, HostileServersWithoutPower, testing::ValuesIn(PowerCutCommands()),
+                         [](const auto& param) { return param.param; });
+
+// Whatever the number of workers: what they hold of long answers is one budget (docs/limits.md).
+TEST(HostileServersOfAll, MemoryDoesNotMultiplyByWorkers) {
+  HostileRun run;
+  run.MayHold(kBudgetBytes);
+  run.Run("check -j 16 structured.read block-status base-allocation --case-timeout 5s --deadline 20s --spawn " +
+              run.Server("none swells 350"),
+          {1});
 }
 
 INSTANTIATE_TEST_SUITE_P(Of, HostileServers, testing::ValuesIn(TalkingCommands()),

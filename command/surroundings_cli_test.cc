@@ -42,7 +42,7 @@ void DoSome(const Runs& all) {
 
 // The server, in a shell that does this before.
 std::string InShell(const std::string& before, const std::string& server) {
-  return "'sh -c \"" + before + "; exec " + server.substr(1, server.size() - 2) + "\"'";
+  return "'sh -c \"" + (before.empty() ? "" : before + "; ") + "exec " + server.substr(1, server.size() - 2) + "\"'";
 }
 
 // Each of `limits` of the shell, of which the last is enough, for each command on a right server, which may raise its
@@ -81,18 +81,21 @@ TEST(Surroundings, LittleMemory) {
   UnderLimits(limits, "ulimit -S -v unlimited");
 }
 
-// In this process: the image of a server that is started would be too long.
+// A server that wants an image cannot be given one.
 TEST(Surroundings, SmallFiles) {
   Runs runs;
   for (const std::string& command : TalkingCommands()) {
     for (const int blocks : {0, 1, 2, 8, 32, 128}) {
       runs.emplace_back([=](HostileRun& run) {
-        run.Run(run.WordsFor(command, "reference", kPatient), WithoutAccusation(command, {2, 5}),
-                "ulimit -f " + std::to_string(blocks) + "; ");
+        run.Run(run.WordsFor(command, blocks % 8 == 0 ? run.Server("none") : "reference", kPatient),
+                WithoutAccusation(command, {2, 5}), "ulimit -f " + std::to_string(blocks) + "; ");
       });
     }
-    runs.emplace_back(
-        [=](HostileRun& run) { run.Run(run.WordsFor(command, run.Server("none"), kPatient), {3}, "ulimit -f 64; "); });
+    runs.emplace_back([=](HostileRun& run) {
+      const std::string server = InShell("", run.Server("none"));
+      const std::string with_image = server.substr(0, server.size() - 1) + " {image}'";
+      run.Run(run.WordsFor(command, with_image, kPatient), {3}, "ulimit -f 64; ");
+    });
   }
   DoSome(runs);
 }
@@ -190,7 +193,7 @@ TEST(Surroundings, StandardOutputIsClosedOrFull) {
 
 // What goes on for longer than anybody waits, and finds something now and then.
 std::string Endless(HostileRun& run, const std::string& command) {
-  const std::string server = run.Server(command == "check" ? "none" : "server_forgets_writes");
+  const std::string server = run.Server(command.starts_with("check") ? "none" : "server_forgets_writes");
   const std::string script = run.Script();
   if (command == "check") {
     return "check -j 4 --json " + run.Out("run.json") + " --junit " + run.Out("run.xml") + " --spawn " + server;
@@ -198,6 +201,13 @@ std::string Endless(HostileRun& run, const std::string& command) {
   if (command == "fuzz") {
     return "fuzz --time 60m --findings " + run.Out("findings") + " --json " + run.Out("run.json") + " --spawn " +
            server;
+  }
+  if (command == "check_power") {
+    return "check -j 4 transmission.flush --power-cut --json " + run.Out("run.json") + " --spawn " + OnDisk(server);
+  }
+  if (command == "fuzz_power") {
+    return "fuzz --time 60m --power-cut --findings " + run.Out("findings") + " --json " + run.Out("run.json") +
+           " --spawn " + OnDisk(server);
   }
   if (command == "diff") {
     return "diff reference " + run.Server("none") + " --scripts 1000000 --json " + run.Out("run.json");
@@ -213,7 +223,7 @@ TEST(Surroundings, SignalsAtAnyMoment) {
   std::mt19937 random(16);
   std::uniform_real_distribution<double> exponent(3, 6.2);  // From a millisecond to 1.6 s.
   Runs runs;
-  for (const std::string command : {"check", "fuzz", "diff", "replay", "shrink"}) {
+  for (const std::string command : {"check", "fuzz", "diff", "replay", "shrink", "check_power", "fuzz_power"}) {
     for (int i = 0; i < kMoments; ++i) {
       const std::chrono::microseconds after(static_cast<int>(std::pow(10, exponent(random))));
       const int signal_number = std::vector{SIGINT, SIGTERM, SIGKILL}[static_cast<std::size_t>(i) % 3];
@@ -238,6 +248,25 @@ TEST(Surroundings, SignalsWhileAServerIsAwaited) {
         });
       }
     }
+  }
+  DoSome(runs);
+}
+
+// What never comes up has minutes to do so, and a client to do its work: longer than the runs of a test may take.
+TEST(Surroundings, WhatIsAwaitedForMinutesIsGivenUpAtASignal) {
+  Runs runs;
+  for (const int signal_number : {SIGINT, SIGTERM, SIGKILL}) {
+    const Moment moment{.signal_number = signal_number, .after = std::chrono::milliseconds(300)};
+    runs.emplace_back([=](HostileRun& run) {
+      run.Run("check -j 4 --case-timeout 20m --spawn " + run.Server("none", "hang"), {}, "", moment);
+    });
+    runs.emplace_back([=](HostileRun& run) {
+      run.Run("client --case-timeout 20m --run \"sh -c 'exec sleep 1200' {uri}\" --json " + run.Out("run.json"), {}, "",
+              moment);
+    });
+    runs.emplace_back([=](HostileRun& run) {  // A client that is awaited by hand has done its work then.
+      run.Run("client --listen --json " + run.Out("run.json"), {0, 3}, "", moment);
+    });
   }
   DoSome(runs);
 }

@@ -39,10 +39,13 @@ class HostileRun {
   std::string Server(const std::string& fault, const std::string& hostile_words = "");
   // A script of a few requests, which shows that writes are forgotten.
   [[nodiscard]] std::string Script() const;
-  // The words of one of TalkingCommands() for a server as --spawn takes it, or "reference": a short run that writes
-  // every report. `patience` is how long a reply may take.
+  // The words of one of TalkingCommands() or PowerCutCommands() for a server as --spawn takes it, or "reference": a
+  // short run that writes every report. `patience` is how long a reply may take.
   [[nodiscard]] std::string WordsFor(const std::string& command, const std::string& server,
                                      const std::string& patience = kHurried) const;
+
+  // From now on so much memory more may be used than is said of every run.
+  void MayHold(std::uint64_t bytes) { bytes_more_ = bytes; }
 
   // Runs `before` and then `nbdspec WORDS` in a shell, to its end: that it ends is awaited for minutes. Expects an exit
   // code among `exits`, or what the signal gives; and what is said of every run: no process and no file is left, each
@@ -56,6 +59,7 @@ class HostileRun {
 
   std::string directory_;
   int server_count_ = 0;
+  std::uint64_t bytes_more_ = 0;
 };
 
 // Does each with a HostileRun of its own, many at once: most of their time are waits.
@@ -63,6 +67,11 @@ void DoAll(const std::vector<std::function<void(HostileRun&)>>& all);
 
 // The commands that talk to a server.
 std::vector<std::string> TalkingCommands();
+
+// Those that cut its power, and start it again on what that left; it need not use its disk.
+std::vector<std::string> PowerCutCommands();
+// The command of --spawn with a disk of nbdspec's, whose power can be cut.
+std::string OnDisk(const std::string& server);
 
 // Every nth of what could be tried, as a slow build has time for: NBDSPEC_SURROUNDINGS_STEP.
 std::size_t SurroundingsStep();
