@@ -16,6 +16,7 @@
 #include <system_error>
 #include <utility>
 
+#include "command/servers.h"
 #include "engine/base/check.h"
 #include "engine/base/quoted.h"
 #include "reports/model/run.h"
@@ -128,7 +129,10 @@ void AddCommand(CLI::App& app, const CommandRow& row, Options& options, ExitOrRe
   CLI::App* command = app.add_subcommand(std::string(row.name), row.summary);
   command->footer(row.footer);
   AddAll(*command, row, options);
-  command->callback([&row, &options, &exit] { exit = row.run(options); });
+  command->callback([&row, &options, &exit] {
+    const auto room = row.needs_descriptors ? NeedDescriptors() : std::expected<void, Refusal>();
+    exit = room ? row.run(options) : std::unexpected(room.error());
+  });
 }
 
 std::unexpected<Refusal> CannotPrint(const std::string& why) {

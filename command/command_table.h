@@ -122,6 +122,7 @@ struct CommandRow {
   int words_min = 0;
   int words_max = 0;
   ExitOrRefusal (*run)(const Options& options) = nullptr;
+  bool needs_descriptors = false;  // See NeedDescriptors; those without ask for what they need.
   Options defaults = {};
   const char* footer = "";
 };

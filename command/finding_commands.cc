@@ -345,14 +345,12 @@ std::expected<void, Refusal> ExpectTargetOfExport(const Options& options) {
 
 ExitOrRefusal ReplayCommand(const Options& options) {
   NBDSPEC_RETURN_IF_ERROR(ExpectTargetOfExport(options));
-  NBDSPEC_RETURN_IF_ERROR(NeedDescriptors());
   CatchInterrupts();
   return Replayer(options).Run();
 }
 
 ExitOrRefusal ShrinkCommand(const Options& options) {
   NBDSPEC_RETURN_IF_ERROR(ExpectTargetOfExport(options));
-  NBDSPEC_RETURN_IF_ERROR(NeedDescriptors());
   CatchInterrupts();
   if (std::string why = CannotWriteYet(options.output); !why.empty()) {
     return Refuse(std::move(why), reports::ExitCode::kOurError);

@@ -116,13 +116,17 @@ refuse() {
   ! "$1" "$work/wrong" >"$work/why" 2>&1 || fail "$1 took $2"
 }
 
-# --- Every format of three runs ---
+# --- Every format of four runs ---
 
 command/nbdspec check reference handshake '!handshake.flags' --json "$work/real.json" --ndjson "$work/real.ndjson" \
   --junit "$work/real.xml" >/dev/null || fail "the reference server fails"
+echo speaks-in-escapes >"$work/fault"
+command/nbdspec check --spawn "conformance/peer/faulty_server {socket} $work/fault" handshake option block-status \
+  structured --json "$work/escapes.json" >/dev/null || true
+grep --quiet 'x1b' "$work/escapes.json" || fail "nothing of a server that speaks in escapes"
 cp $data/report.json "$work/sample.json"
 cp $data/hostile.json "$work/hostile.json"
-for name in hostile real sample; do
+for name in escapes hostile real sample; do
   cp "$work/$name.json" "$work/run.json"
   command/nbdspec report "$work/run.json" --json "$work/again.json" --junit "$work/$name.xml" --tap "$work/$name.tap" \
     --markdown "$work/$name.md"

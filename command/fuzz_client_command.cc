@@ -123,7 +123,6 @@ ExitOrRefusal FuzzClientCommand(const Options& given) {
   if (!options.words.empty()) {
     return Refuse("fuzz-client takes one client; its options are in `nbdspec fuzz-client --help`");
   }
-  NBDSPEC_RETURN_IF_ERROR(NeedDescriptors());
   CatchInterrupts();
   const ClientFuzzReport report = fuzz::FuzzClient(client, FuzzOptionsFrom(options));
   ShowProgress("");

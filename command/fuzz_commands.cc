@@ -198,7 +198,6 @@ ExitOrRefusal FuzzCommand(const Options& options) {
     return Refuse("fuzz needs a TARGET: a server by name, a URI, or --spawn COMMAND");
   }
   NBDSPEC_ASSIGN_OR_RETURN(target, WritableTarget(options));
-  NBDSPEC_RETURN_IF_ERROR(NeedDescriptors());
   std::optional<fuzz::ScriptCorpus> corpus;
   if (!options.corpus.empty()) {
     NBDSPEC_ASSIGN_OR_RETURN(opened, fuzz::ScriptCorpus::Open(options.corpus));
@@ -237,7 +236,6 @@ ExitOrRefusal DiffCommand(const Options& options) {
     }
     diff.script = *std::move(script);
   }
-  NBDSPEC_RETURN_IF_ERROR(NeedDescriptors());
   CatchInterrupts();
   const fuzz::DiffReport report = fuzz::Diff(*first, *second, diff);
   if (!TakesStdout(options)) {

@@ -120,6 +120,17 @@ async function triesTheMatrix(context) {
   await page.close();
 }
 
+// What a server says stands there as escapes, and moves nothing.
+async function controlsNothing(context, name) {
+  const { page, complaints } = await open(context, name);
+  const text = await page.evaluate(() => document.documentElement.textContent);
+  const controls = text.match(/.{0,40}[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069].{0,40}/);
+  assert.equal(controls, null, name);
+  assert.deepEqual(complaints, []);
+  await page.close();
+  return text;
+}
+
 async function worksWithoutScript(browser) {
   const context = await browser.newContext({ javaScriptEnabled: false });
   const page = await context.newPage();
@@ -157,6 +168,10 @@ async function prints(context) {
   const hostile = await open(context, 'hostile.html');
   assert.deepEqual(hostile.complaints, []);
   await fitsAPhone(hostile.page, 'hostile');
+  for (const name of ['report.html', 'hostile.html', 'compared.html', 'escapes_fuzzed.html']) {
+    await controlsNothing(context, name);
+  }
+  assert.ok((await controlsNothing(context, 'escapes.html')).includes('\\x1b'));
   // The checker is a script of others, which the policy of the page keeps out.
   const checked = await browser.newContext({ viewport: { width: 1200, height: 900 }, bypassCSP: true });
   for (const name of ['report', 'hostile', 'passed', 'small_matrix']) {

@@ -15,6 +15,13 @@ command/nbdspec fuzz reference --scripts 2 --findings "$pages/findings" --html "
 command/nbdspec diff reference reference --scripts 2 --html "$pages/diff.html" >/dev/null
 printf '# nbdspec script\n# A read.\nsize 1M\noption go\nread 0 +512\n' >"$pages/read.script"
 command/nbdspec replay "$pages/read.script" --html "$pages/replayed.html" >/dev/null
+# A server that speaks in what moves a terminal's cursor.
+echo speaks-in-escapes >"$pages/fault"
+hostile="conformance/peer/faulty_server {socket} $pages/fault"
+command/nbdspec check --spawn "$hostile" handshake option block-status structured \
+  --html "$pages/escapes.html" >/dev/null || true
+command/nbdspec fuzz --spawn "$hostile" --scripts 4 --findings "$pages/escaped" --html "$pages/escapes_fuzzed.html" \
+  >/dev/null || true
 printf 'one: reference\ntwo: reference\n' >"$pages/servers"
 command/nbdspec matrix "$pages/servers" handshake.magic --quiet --html "$pages/passed_matrix.html" >/dev/null
 grep --quiet '<th scope="col">two</th>' "$pages/passed_matrix.html"

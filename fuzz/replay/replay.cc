@@ -24,7 +24,7 @@ namespace {
 constexpr std::size_t kPathShownMax = 200;
 constexpr std::uint64_t kInputBytesMax = std::uint64_t{64} << 20;
 constexpr std::string_view kLiveFolder = "live";       // Its scripts are for servers.
-constexpr std::string_view kMapTarget = "extent_map";  // Of scripts without requests.
+constexpr std::string_view kMapTarget = "extent_map";  // Of scripts that are for no server.
 
 std::unexpected<Trouble> CannotUse(const std::string& path, const std::string& why) {
   return std::unexpected(Trouble{Quoted(path, kPathShownMax) + " " + why});
@@ -38,10 +38,18 @@ std::string AbsolutePathOf(const TargetInput& input) {
   return fs::absolute(input.path, error).string();
 }
 
-bool HasRequests(const engine::Script& script) {
-  return std::ranges::any_of(script.steps, [](const engine::Step& step) {
-    return std::holds_alternative<engine::RequestStep>(step) || std::holds_alternative<engine::OptionStep>(step);
-  });
+// A step that is for either does not tell.
+bool IsForServer(const engine::Script& script) {
+  bool is_of_map = script.steps.empty();
+  for (const engine::Step& step : script.steps) {
+    if (std::holds_alternative<engine::RequestStep>(step) || std::holds_alternative<engine::OptionStep>(step)) {
+      return true;
+    }
+    is_of_map = is_of_map || std::holds_alternative<engine::AddStep>(step) ||
+                std::holds_alternative<engine::ClearStep>(step) || std::holds_alternative<engine::ForEachStep>(step) ||
+                std::holds_alternative<engine::LookupStep>(step);
+  }
+  return !is_of_map;
 }
 
 }  // namespace
@@ -95,7 +103,7 @@ std::expected<ReplaySubject, Trouble> ReadSubject(const std::string& path, bool 
   if (!script && !is_of_target) {
     return CannotUse(path, "is no script: " + script.error().sentence);
   }
-  if (script && HasRequests(*script) && (for_server || !is_of_target)) {
+  if (script && IsForServer(*script) && (for_server || !is_of_target)) {
     return ScriptSubject{.path = path, .script = *std::move(script), .header = CommentsOf(text)};
   }
   return TargetInput{.path = path, .target = is_of_target ? folder : std::string(kMapTarget)};

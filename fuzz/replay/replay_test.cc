@@ -3,10 +3,12 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <functional>
 #include <memory>
 #include <string>
 #include <utility>
+#include <variant>
 
 #include "conformance/peer/reference_target.h"
 #include "engine/faults/fault.h"
@@ -65,6 +67,20 @@ TEST(Replay, AScriptIsTriedAgain) {
   EXPECT_EQ(replayed.verdict, ReplayVerdict::kFail);
   EXPECT_EQ(replayed.note, "at try number 3");
   EXPECT_EQ(ReplayScript(*Losing(third_run), WriteAndRead(), {.tries = 2}).verdict, ReplayVerdict::kPass);
+}
+
+TEST(Replay, AScriptIsForAServerUnlessItIsForAMap) {
+  const auto is_for_server = [](const std::string& steps) {
+    const std::string path = testing::TempDir() + "/a.script";
+    std::ofstream(path) << std::string(engine::kScriptHeader) + "\nsize 4M\n" + steps;
+    return std::holds_alternative<ScriptSubject>(ReadSubject(path, /*for_server=*/false).value());
+  };
+  for (const char* const steps : {"leave\n", "wait\n", "wait\nleave\n", "option go\n", "read 0 +512\n"}) {
+    EXPECT_TRUE(is_for_server(steps)) << steps;
+  }
+  for (const char* const steps : {"", "clear\n", "add 0 +512 data\n"}) {
+    EXPECT_FALSE(is_for_server(steps)) << steps;
+  }
 }
 
 TEST(Replay, ACorrectServerIsFixed) {

@@ -14,6 +14,7 @@
 #include <string>
 
 #include "conformance/peer/target.h"
+#include "engine/base/quoted.h"
 #include "engine/script/script.h"
 #include "fuzz/inputs/input_mutator.h"
 #include "fuzz/live/guided/live_session.h"
@@ -27,8 +28,16 @@ __attribute__((section("__libfuzzer_extra_counters"), used)) volatile std::uint8
 
 constexpr const char* kDefaultTarget = "nbdkit -f --threads=1 -U {socket} memory 8M";
 
+// To the terminal, where it may be a server's words.
+void Say(const std::string& text) {
+  for (const char c : text) {
+    const bool stays = c == '\n' || c == '"' || c == '\\';
+    std::fputs(stays ? std::string(1, c).c_str() : engine::Escaped(static_cast<std::uint8_t>(c)).c_str(), stderr);
+  }
+}
+
 [[noreturn]] void GiveUp(const std::string& why) {
-  std::fprintf(stderr, "live_session_fuzz: %s\n", why.c_str());
+  Say("live_session_fuzz: " + why + "\n");
   std::_Exit(2);  // No finding: an abort would be one.
 }
 
@@ -62,11 +71,10 @@ Live& TheServer() {
 }
 
 [[noreturn]] void Tell(const Finding& finding, const std::string& words) {
-  std::fprintf(stderr, "\n%s\n  expected  %s\n  saw       %s\n%s\n", KeyOf(finding).c_str(), finding.expected.c_str(),
-               finding.saw.c_str(), finding.server_stderr.c_str());
-  std::fprintf(stderr, "Keep and replay it (it may need what was sent before):\n\ncat > found.script <<'END'\n%sEND\n",
-               Print(finding.script).c_str());
-  std::fprintf(stderr, "nbdspec replay found.script --target '%s'\n\n", words.c_str());
+  Say("\n" + KeyOf(finding) + "\n  expected  " + finding.expected + "\n  saw       " + finding.saw + "\n" +
+      finding.server_stderr + "\n");
+  Say("Keep and replay it (it may need what was sent before):\n\ncat > found.script <<'END'\n" + Print(finding.script) +
+      "END\nnbdspec replay found.script --target '" + words + "'\n\n");
   std::abort();
 }
 
