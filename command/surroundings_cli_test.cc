@@ -139,7 +139,8 @@ TEST(Surroundings, NoPlaceForFindings) {
   for (const std::string& place : BadPlaces()) {
     for (const char* const fault : {"none", "server_forgets_writes"}) {
       runs.emplace_back([=](HostileRun& run) {
-        run.Run("fuzz --only-offered --scripts 2 --spawn " + run.Server(fault) + " --findings " + place, {2, 5});
+        run.Run("fuzz --only-fresh --only-offered --scripts 2 --spawn " + run.Server(fault) + " --findings " + place,
+                {2, 5});
       });
     }
   }
@@ -153,8 +154,9 @@ TEST(Surroundings, AFindingThatCannotBeSavedIsReported) {
   while (place.size() < 4000) {
     place += "/" + std::string(std::min<std::size_t>(200, 4070 - place.size()), 'd');
   }
-  const Ended ended = run.Run(
-      "fuzz --only-offered --scripts 2 --findings " + place + " --spawn " + run.Server("server_forgets_writes"), {1});
+  const Ended ended = run.Run("fuzz --only-fresh --only-offered --scripts 2 --findings " + place + " --spawn " +
+                                  run.Server("server_forgets_writes"),
+                              {1});
   EXPECT_TRUE(ended.Says("FOUND  wrong-data")) << ended.output;
   EXPECT_TRUE(ended.Says("File name too long")) << ended.output;
 }
@@ -277,8 +279,8 @@ TEST(Surroundings, TwoRunsKeepTheirFindingsInOneDirectory) {
   HostileRun place;
   const auto fuzz = [&](const char* const seed, Ended& ended) {
     HostileRun run;
-    ended = run.Run("fuzz --only-offered --scripts 6 --steps 12 --seed " + std::string(seed) + " --findings " +
-                        place.Out("findings") + " --spawn " + run.Server("server_forgets_writes"),
+    ended = run.Run("fuzz --only-fresh --only-offered --scripts 6 --steps 12 --seed " + std::string(seed) +
+                        " --findings " + place.Out("findings") + " --spawn " + run.Server("server_forgets_writes"),
                     {1});
   };
   Ended first;
