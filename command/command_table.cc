@@ -120,7 +120,8 @@ constexpr char kReplayFooter[] =
 constexpr char kShrinkFooter[] =
     "FILE is as for replay. The script goes to standard output, or in one step to --output; its length before and "
     "after\n"
-    "goes to standard error. Exit codes: 0 done, 1 every answer is allowed, 2 usage, 3 the server was not usable, 5 "
+    "goes to standard error. While it works the smallest so far is in --output already. Exit codes: 0 done, 1 every "
+    "answer is allowed, 2 usage, 3 the server was not usable, 5 "
     "the\n"
     "script cannot be written.\n\n"
     "  nbdspec shrink nbdspec-findings/crash.x-1 -o crash.script";
@@ -393,6 +394,9 @@ std::span<const OptionRow> AllOptions() {
       {"--seed", " check selftest fuzz fuzz-client diff ", "Seed of everything random", &Options::seed},
       {"--time", " fuzz ", "How long; 0: no limit, a minute when --scripts is not given either", &Options::time_s},
       {"--time", " fuzz-client ", "How long; 0: no limit, a minute when --cases is not given either", &Options::time_s},
+      {"--time", " replay ", "How long each may take, besides an answer that is waited for; 0: no limit",
+       &Options::time_s},
+      {"--time", " shrink ", "How long at most: then the smallest so far is the result; 0: no limit", &Options::time_s},
       {"--cases", " fuzz-client ", "How many runs of the client; 0: as many as the time allows",
        &Options::script_count},
       {"--align", " fuzz-client ",

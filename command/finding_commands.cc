@@ -70,7 +70,8 @@ std::string Line(const char* what, const std::string& text) {
 class Replayer {
  public:
   explicit Replayer(const Options& options)
-      : options_(options), replay_{.tries = options.tries, .live = LiveOptionsFrom(options)} {}
+      : options_(options),
+        replay_{.tries = options.tries, .time = FromSeconds(options.time_s), .live = LiveOptionsFrom(options)} {}
 
   ExitOrRefusal Run() {
     std::vector<std::string> paths;
@@ -269,35 +270,76 @@ std::string Steps(std::size_t count) { return fmt::format("{} step{}", count, co
 // Standard output may be the script.
 void Tell(const std::string& text) { std::fputs(text.c_str(), stderr); }
 
+// Writes the smallest script where --output says, with `comments` or with its own, and what is the smallest so far now
+// and then, where that is no standard output.
+class ScriptWriter {
+ public:
+  ScriptWriter(const fuzz::Finding& finding, std::vector<std::string> comments, const Options& options)
+      : steps_before_(finding.script.steps.size()), comments_(std::move(comments)), output_(options.output) {}
+
+  void Note(const fuzz::Finding& best, int tries) {
+    constexpr std::chrono::seconds kEvery{1};
+    ShowProgress(fmt::format("{} left after {} run{}", Steps(best.script.steps.size()), tries, tries == 1 ? "" : "s"));
+    if (const auto now = std::chrono::steady_clock::now(); output_ != "-" && now - written_at_ >= kEvery) {
+      written_at_ = now;
+      static_cast<void>(Write(best));  // Where it cannot be written, Finish says so.
+    }
+  }
+
+  // Returns why it cannot be written, or "".
+  [[nodiscard]] std::string Finish(const fuzz::Finding& smallest) const {
+    Tell(fmt::format("before  {}\nafter   {}\nshows   {}\n", Steps(steps_before_), Steps(smallest.script.steps.size()),
+                     Plain(SummaryOf(smallest))));
+    return Write(smallest);
+  }
+
+ private:
+  [[nodiscard]] std::string Write(const fuzz::Finding& best) const {
+    std::vector<std::string> comments = comments_;
+    if (comments.empty()) {
+      comments = {"What:  " + SummaryOf(best), "When:  " + best.target + ", nbdspec " + kVersion};
+    }
+    // Others may have written them, and they may go to a terminal.
+    std::ranges::transform(comments, comments.begin(), reports::Printable);
+    return WriteOutput(output_, fuzz::PrintWithComments(best.script, comments));
+  }
+
+  std::size_t steps_before_;
+  std::vector<std::string> comments_;
+  std::string output_;
+  std::chrono::steady_clock::time_point written_at_;
+};
+
 // The smallest script found that shows `finding` on `target` goes where --output says, with `comments` or with its own.
 ExitOrRefusal ShrinkOn(conformance::Target& target, const fuzz::Finding& finding, std::vector<std::string> comments,
                        const Options& options) {
   const fuzz::LiveOptions live = LiveOptionsFrom(options);
-  const auto smallest =
-      fuzz::Reproduce(target, finding, {.tries_max = options.tries, .time = kNoTimeLimit, .live = live});
-  if (InterruptSignal() != 0) {
-    return 128 + InterruptSignal();
-  }
-  if (!smallest) {
+  const auto time = options.time_s > 0 ? FromSeconds(options.time_s) : kNoTimeLimit;
+  const auto begun = std::chrono::steady_clock::now();
+  ScriptWriter writer(finding, std::move(comments), options);
+  const auto smallest = fuzz::Reproduce(
+      target, finding,
+      {.tries_max = options.tries, .time = time, .live = live, .on_smaller = [&](const fuzz::Finding& best, int tries) {
+         writer.Note(best, tries);
+       }});
+  ShowProgress("");
+  if (!smallest && InterruptSignal() == 0) {
     if (const auto server = fuzz::LiveServer::Start(target, live); !server) {
       return Unusable(server.error());
+    }
+    if (std::chrono::steady_clock::now() - begun >= time) {
+      return Refuse("there was no time to see it on " + target.Describe() + ": give it more with --time",
+                    reports::ExitCode::kTargetUnusable);
     }
     return Refuse("it does not show on " + target.Describe() + ", so there is nothing to shrink",
                   reports::ExitCode::kFailure);
   }
-  const std::string summary = SummaryOf(*smallest);
-  if (comments.empty()) {
-    comments = {"What:  " + summary, "When:  " + smallest->target + ", nbdspec " + kVersion};
+  if (smallest) {
+    if (std::string why = writer.Finish(*smallest); !why.empty()) {
+      return Refuse(std::move(why), reports::ExitCode::kOurError);
+    }
   }
-  // Others may have written them, and they may go to a terminal.
-  std::ranges::transform(comments, comments.begin(), reports::Printable);
-  Tell(fmt::format("before  {}\nafter   {}\nshows   {}\n", Steps(finding.script.steps.size()),
-                   Steps(smallest->script.steps.size()), Plain(summary)));
-  if (std::string why = WriteOutput(options.output, fuzz::PrintWithComments(smallest->script, comments));
-      !why.empty()) {
-    return Refuse(std::move(why), reports::ExitCode::kOurError);
-  }
-  return reports::ExitCode::kSuccess;
+  return InterruptSignal() != 0 ? 128 + InterruptSignal() : reports::ExitCode::kSuccess;
 }
 
 constexpr char kClientsAreSmall[] =

@@ -121,6 +121,9 @@ fuzz::FuzzOptions FuzzOptionsFrom(const Options& options) {
   fuzz.on_finding = [=](const fuzz::Finding& finding, const std::string& directory) {
     print(TextOf(finding, directory));
   };
+  fuzz.on_smaller = [](const fuzz::Finding& best, int tries) {
+    ShowProgress(fmt::format("making it small: {} steps after {} runs", best.script.steps.size(), tries));
+  };
   return fuzz;
 }
 

@@ -164,6 +164,24 @@ constexpr std::array<std::string_view, kReplayVerdictCount> kNames = {"PASS",   
 
 std::string TriesText(int tries) { return std::to_string(tries) + (tries == 1 ? " try" : " tries"); }
 
+using Clock = std::chrono::steady_clock;
+
+// The same, where nothing may begin once the time of `options` is over.
+LiveOptions WithDeadline(const ReplayOptions& options) {
+  LiveOptions live = options.live;
+  if (options.time.count() > 0) {
+    live.deadline = Clock::now() + options.time;
+  }
+  return live;
+}
+
+bool IsLate(const LiveOptions& live) { return live.deadline && Clock::now() >= *live.deadline; }
+
+Replayed NotJudged() {
+  return {.verdict = ReplayVerdict::kUnusable,
+          .now = "its time was over before it was tried as often as was asked for: give it more with --time"};
+}
+
 std::string NoteOn(int tried, const std::string& how) {
   std::string note = tried == 1 ? "" : "at try number " + std::to_string(tried);
   return note + (note.empty() || how.empty() ? "" : ", ") + how;
@@ -176,12 +194,16 @@ std::string_view Name(ReplayVerdict verdict) { return kNames[static_cast<std::si
 Replayed ReplayFinding(conformance::Target& target, const Finding& finding, const ReplayOptions& options) {
   const Attempts attempts = AttemptsOf(finding);
   const int tries = std::max(1, options.tries);
+  const LiveOptions live = WithDeadline(options);
   Shown seen;
   for (int number = 1; number <= tries + 1; ++number) {
     // What showed when an answer came just in time may need every answer in time.
     const bool is_one_at_a_time = number > tries;
     for (const Attempt& attempt : is_one_at_a_time ? attempts.one_at_a_time : attempts.overlapping) {
-      auto shown = IsCancelled(options.live) ? Shown{} : RunFor(finding, target, attempt.script, options.live);
+      auto shown = IsCancelled(live) || IsLate(live) ? Shown{} : RunFor(finding, target, attempt.script, live);
+      if (!shown && IsLate(live)) {
+        return NotJudged();
+      }
       if (!shown) {
         return {.verdict = ReplayVerdict::kUnusable, .now = shown.error().sentence};
       }
@@ -202,6 +224,9 @@ Replayed ReplayFinding(conformance::Target& target, const Finding& finding, cons
   if (seen.other) {
     return {.verdict = ReplayVerdict::kDifferent, .now = SummaryOf(*seen.other), .seen = std::move(seen.other)};
   }
+  if (IsLate(live)) {
+    return NotJudged();
+  }
   if (seen.warning) {
     return {.verdict = ReplayVerdict::kWarning,
             .now = finding.rule + ": expected " + seen.warning->expected + "; saw " + seen.warning->saw,
@@ -214,9 +239,13 @@ Replayed ReplayFinding(conformance::Target& target, const Finding& finding, cons
 }
 
 Replayed ReplayScript(conformance::Target& target, const engine::Script& script, const ReplayOptions& options) {
+  const LiveOptions live = WithDeadline(options);
   Replayed replayed;
   for (int number = 1; number <= std::max(1, options.tries) && !replayed.seen; ++number) {
-    auto ran = IsCancelled(options.live) ? RunResult{} : RunOnFreshServer(target, script, options.live);
+    auto ran = IsCancelled(live) || IsLate(live) ? RunResult{} : RunOnFreshServer(target, script, live);
+    if (!ran && IsLate(live)) {
+      return NotJudged();
+    }
     if (!ran) {
       return {.verdict = ReplayVerdict::kUnusable, .now = ran.error().sentence};
     }
@@ -228,7 +257,7 @@ Replayed ReplayScript(conformance::Target& target, const engine::Script& script,
       replayed.seen = std::move(found);
     }
   }
-  return replayed;
+  return !replayed.seen && IsLate(live) ? NotJudged() : replayed;
 }
 
 std::optional<Finding> FindingOf(RunResult ran) {

@@ -7,6 +7,7 @@
 
 #pragma once
 
+#include <chrono>
 #include <expected>
 #include <optional>
 #include <string>
@@ -80,7 +81,7 @@ enum class ReplayVerdict {
   kFixed,       // A finding: every answer is allowed, however often it was tried.
   kWarning,     // A finding of an older nbdspec: the same shows, but the rule only warns a server.
   kDifferent,   // A finding: another failure shows.
-  kUnusable,    // The target could not be started or entered.
+  kUnusable,    // The target could not be started or entered, or there was no time to see what it does.
 };
 inline constexpr std::size_t kReplayVerdictCount = 7;
 std::string_view Name(ReplayVerdict verdict);  // "REPRODUCED"
@@ -95,6 +96,8 @@ struct Replayed {
 
 struct ReplayOptions {
   int tries = 3;  // Each on a fresh server.
+  std::chrono::milliseconds time{
+      0};  // For all of one; 0: no limit. An answer that is waited for takes its time besides.
   LiveOptions live = {};
 };
 

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -59,6 +60,15 @@ TEST(Replay, WhatShowsOnlySometimesIsTriedAgain) {
   EXPECT_EQ(replayed.verdict, ReplayVerdict::kReproduced);
   EXPECT_EQ(replayed.note, "at try number 3");
   EXPECT_EQ(ReplayFinding(*Losing(third_run), finding, {.tries = 1}).verdict, ReplayVerdict::kFixed);
+}
+
+TEST(Replay, WhatHasNoTimeIsNotJudged) {
+  const auto right = Losing([](int) { return false; });
+  const ReplayOptions hasty = {.tries = 1000, .time = std::chrono::milliseconds(1)};
+  EXPECT_EQ(ReplayFinding(*right, LostWrite(), hasty).verdict, ReplayVerdict::kUnusable);
+  const Replayed script = ReplayScript(*right, WriteAndRead(), hasty);
+  EXPECT_EQ(script.verdict, ReplayVerdict::kUnusable);
+  EXPECT_TRUE(script.now.contains("--time")) << script.now;
 }
 
 TEST(Replay, AScriptIsTriedAgain) {

@@ -2,9 +2,10 @@
 // The reference server on a unix socket, right or wrong in one way, for tests: faulty_server SOCKET FAULT-FILE
 //
 // The file holds the fault's name, so that the same command is another server once the file has changed: "none", a name
-// of the catalogue (engine/faults), "dies-at-trim" (aborts), "leaves-at-write" (disconnects). What is right:
-// "refuses-writes" (with EIO), "claims-nothing" (of any byte), a name of engine/oddities. "list" prints those.
-// "speaks-in-escapes" is hostile, as is what may follow the name: a malice and where it begins (malice.h).
+// of the catalogue (engine/faults), "dies-at-trim" (aborts), "leaves-at-write" (disconnects), or several with a +
+// between them. What is right: "refuses-writes" (with EIO), "claims-nothing" (of any byte), a name of engine/oddities.
+// "list" prints those. "speaks-in-escapes" is hostile, as is what may follow the name: a malice and where it begins
+// (malice.h).
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -39,6 +40,9 @@ namespace faults = nbdspec::engine::faults;
 constexpr std::uint64_t kExportBytes = 256 << 10;
 
 faults::Change ChangeNamed(const std::string& name) {
+  if (const std::size_t plus = name.find('+'); plus != std::string::npos) {
+    return Both(ChangeNamed(name.substr(0, plus)), ChangeNamed(name.substr(plus + 1)));
+  }
   if (name == "none") {
     return {};
   }

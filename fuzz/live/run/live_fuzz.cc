@@ -25,6 +25,7 @@ namespace {
 using Clock = std::chrono::steady_clock;
 
 constexpr std::size_t kHistoryStepsMax = 20000;
+constexpr std::chrono::seconds kKeepEvery{2};        // The smallest so far, while one is made small.
 constexpr int kLostMax = 3;                          // Scripts in a row that could not be run,
 constexpr std::uint64_t kLostShare = 4;              // and one for so many that could be run.
 constexpr std::uint64_t kScriptsPerConnection = 16;  // To enter takes as long as a short script.
@@ -382,7 +383,7 @@ class Fuzzer {
     }
     finding.elsewhere = keeper_.Elsewhere(directory);
     if (finding.known.empty()) {
-      Shrink(finding);
+      Shrink(finding, directory);
     }
     // Several kinds of requests may show one bug, as the minimised scripts tell.
     std::ranges::copy(KeysOf(finding), std::back_inserter(keys));
@@ -406,26 +407,41 @@ class Fuzzer {
     report_.findings.push_back({.finding = std::move(finding), .directory = std::move(directory)});
   }
 
-  // Replaces `finding` by the smallest that shows the same.
-  void Shrink(Finding& finding) {
+  // Replaces `finding` by the smallest that shows the same. What is kept in `directory` follows now and then, so that a
+  // kill loses little of the work.
+  void Shrink(Finding& finding, std::string& directory) {
     const auto time = TimeLeftForOne();
     const auto shrinking_since = Clock::now();
-    auto smallest = Reproduce(target_, finding, {.tries_max = options_.tries_max, .time = time, .live = options_.live});
+    const auto keep = [&, kept_at = shrinking_since](const Finding& best, int tries) mutable {
+      if (options_.on_smaller) {
+        options_.on_smaller(best, tries);
+      }
+      if (Clock::now() - kept_at >= kKeepEvery) {
+        kept_at = Clock::now();
+        directory = keeper_.Replace(directory, Reproduced(best, finding));
+      }
+    };
+    auto smallest = Reproduce(
+        target_, finding, {.tries_max = options_.tries_max, .time = time, .live = options_.live, .on_smaller = keep});
     const auto needed = finding.kind == FindingKind::kHang ? options_.live.reply_timeout : std::chrono::milliseconds(0);
     const bool had_time = !IsCancelled(options_.live) && Clock::now() - shrinking_since + needed < time;
-    finding.state = smallest   ? FindingState::kReproduced
-                    : had_time ? FindingState::kNotReproduced
-                               : FindingState::kObserved;
     if (smallest) {
-      smallest->state = finding.state;
-      smallest->seed = finding.seed;
-      smallest->script_number = finding.script_number;
-      smallest->replay_options = finding.replay_options;
-      smallest->version = finding.version;
-      smallest->count = finding.count;
-      smallest->known = finding.known;
-      finding = *std::move(smallest);
+      finding = Reproduced(*std::move(smallest), finding);
+    } else {
+      finding.state = had_time ? FindingState::kNotReproduced : FindingState::kObserved;
     }
+  }
+
+  // `smaller`, which shows `finding`, with what is known of that.
+  static Finding Reproduced(Finding smaller, const Finding& finding) {
+    smaller.state = FindingState::kReproduced;
+    smaller.seed = finding.seed;
+    smaller.script_number = finding.script_number;
+    smaller.replay_options = finding.replay_options;
+    smaller.version = finding.version;
+    smaller.count = finding.count;
+    smaller.known = finding.known;
+    return smaller;
   }
 
   [[nodiscard]] std::chrono::milliseconds TimeLeftForOne() const {

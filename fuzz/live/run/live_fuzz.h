@@ -70,6 +70,8 @@ struct FuzzOptions {
   std::function<void(const Finding& finding, const std::string& directory)> on_saved = {};
   std::function<void(const Finding& finding, const std::string& directory, const std::string& kept)> on_same = {};
   std::function<void(const Finding& finding, const std::string& directory)> on_finding = {};
+  // Called while a finding is minimised, with the smallest so far and how many runs that took.
+  std::function<void(const Finding& best, int tries)> on_smaller = {};
 };
 
 // The caller may write to `target`.

@@ -31,6 +31,44 @@ void LeaveOut(Script& script, std::size_t begin, std::size_t end) {
   script.steps.erase(std::remove_if(from, to, is_no_option), to);
 }
 
+// Whether `step` is a request that has to do with some byte of `range`, or a power cut.
+bool Concerns(const engine::Step& step, const engine::ByteRange::OffsetAndLength& range) {
+  const auto* const request = std::get_if<engine::RequestStep>(&step);
+  return request == nullptr
+             ? std::holds_alternative<engine::CutStep>(step)
+             : request->command != engine::Command::kFlush &&
+                   (request->offset - range.offset < range.length || range.offset - request->offset < request->length);
+}
+
+// What most findings need: the request that shows it, alone, or after those before it that had to do with the same
+// bytes, each awaited.
+std::vector<Script> Slices(const Finding& finding) {
+  const std::vector<engine::Step>& steps = finding.script.steps;
+  const auto* const shows =
+      finding.step < steps.size() ? std::get_if<engine::RequestStep>(&steps[finding.step]) : nullptr;
+  if (shows == nullptr) {
+    return {};
+  }
+  const engine::ByteRange::OffsetAndLength range = {.offset = shows->offset, .length = shows->length};
+  std::vector<Script> slices;
+  for (const std::size_t before : {std::size_t{0}, std::size_t{1}, std::size_t{4}, steps.size()}) {
+    Script& slice = slices.emplace_back(finding.script);
+    std::vector<engine::Step> kept = {steps[finding.step]};
+    std::size_t left = before;
+    for (std::size_t i = finding.step; i > 0; --i) {
+      const engine::Step& step = steps[i - 1];
+      const bool is_option = std::holds_alternative<engine::OptionStep>(step);
+      if (is_option || (left > 0 && Concerns(step, range))) {
+        left -= is_option ? 0 : 1;
+        kept.push_back(step);
+      }
+    }
+    slice.steps.assign(kept.rbegin(), kept.rend());
+    slice = OneAtATime(std::move(slice));
+  }
+  return slices;
+}
+
 bool IsOfCut(const Finding& finding) {
   return finding.step < finding.script.steps.size() &&
          std::holds_alternative<engine::CutStep>(finding.script.steps[finding.step]);
@@ -69,6 +107,8 @@ class Reproducer {
   // Makes small what Begin returned.
   Finding Shrink(Finding seen) {
     best_ = std::move(seen);
+    Tell();
+    TakeSlice();
     CutTail();
     if (is_reliable_ && AddWaits()) {
       CutTail();
@@ -118,17 +158,38 @@ class Reproducer {
   bool Accept(const Script& script) {
     std::optional<Finding> found;
     int shown_count = 0;
-    for (int left = tries_at_once_; shown_count < kShownMin && shown_count + left >= kShownMin; --left) {
+    const bool takes_its_time = wanted_.kind == FindingKind::kHang;
+    const int shown_min = takes_its_time ? 1 : kShownMin;
+    for (int left = takes_its_time ? 1 : tries_at_once_; shown_count < shown_min && shown_count + left >= shown_min;
+         --left) {
       if (auto shown = TryOnce(script)) {
         found = std::move(shown);
         ++shown_count;
       }
     }
-    if (shown_count < kShownMin) {
+    if (shown_count < shown_min) {
       return false;
     }
     best_ = *std::move(found);
+    Tell();
     return true;
+  }
+
+  void Tell() const {
+    if (options_.on_smaller) {
+      options_.on_smaller(best_, tries_);
+    }
+  }
+
+  // The smallest that shows it. On a server that is slow that leaves little to do.
+  void TakeSlice() {
+    std::vector<Script> slices = is_reliable_ ? Slices(best_) : std::vector<Script>();
+    slices.erase(std::ranges::unique(slices).begin(), slices.end());
+    for (const Script& slice : slices) {
+      if (slice.steps.size() >= best_.script.steps.size() || Accept(slice)) {
+        return;
+      }
+    }
   }
 
   // Leaves out what was sent after the request whose answer is the finding, or most of it.

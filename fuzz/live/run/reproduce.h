@@ -5,6 +5,7 @@
 
 #include <chrono>
 #include <expected>
+#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -56,6 +57,8 @@ struct ReproduceOptions {
   int tries_max = 200;
   std::chrono::milliseconds time{20000};
   LiveOptions live = {};
+  // Called with the best so far, once it is known to show the same, and how many runs that took.
+  std::function<void(const Finding& best, int tries)> on_smaller = {};
 };
 
 // `finding` as the smallest script found shows it; nothing when none of its attempts shows it.

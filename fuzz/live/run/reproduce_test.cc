@@ -62,6 +62,28 @@ class LeavesAtFlush : public engine::Interposer {
 // As many tries as it takes, also on a machine that is slow.
 const ReproduceOptions kPatient = {.time = std::chrono::hours(1)};
 
+// A server where each run takes a second allows no more.
+TEST(Reproduce, AFewRunsMakeALongScriptSmall) {
+  std::string text = "size 4M\n";
+  for (int i = 0; i < 60; ++i) {
+    text += "write " + std::to_string(i) + "K +512 pattern 3\nflush\n" + (i % 4 == 0 ? "trim 1M +4K\n" : "");
+  }
+  text += "wait\nread 40K +512\n";
+  const auto target = LosesWrites();
+  const auto seen = RunOnFreshServer(*target, engine::ParseScript(text).value(), {});
+  ASSERT_TRUE(seen && seen->finding);
+  std::vector<std::size_t> sizes;
+  ReproduceOptions options = kPatient;
+  options.tries_max = 12;
+  options.on_smaller = [&](const Finding& best, int) { sizes.push_back(best.script.steps.size()); };
+  const auto smallest = Reproduce(*target, *seen->finding, options);
+  ASSERT_TRUE(smallest);
+  EXPECT_LE(smallest->script.steps.size(), 6U) << Print(smallest->script);
+  ASSERT_GE(sizes.size(), 2U);
+  EXPECT_EQ(sizes.front(), seen->finding->script.steps.size());
+  EXPECT_EQ(sizes.back(), smallest->script.steps.size());
+}
+
 // Sent at once, the read may see either: it was seen when the answer to the write came just in time.
 TEST(Reproduce, WhatNeedsAnswersInTimeOneRequestAtATime) {
   const auto target = LosesWrites();
