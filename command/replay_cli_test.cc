@@ -19,7 +19,7 @@ constexpr char kOurs[] = " --run-its-command";
 
 TEST(Replay, AFindingIsReproducedThenDifferentThenFixed) {
   const FaultyServer server("replay", "server_forgets_writes");
-  const Result fuzz = server.Fuzz("--scripts 2");
+  const Result fuzz = server.Fuzz("--scripts 20");
   ASSERT_EQ(fuzz.exit, 1) << fuzz.output;
   const std::string finding = server.Kept("wrong-data");
 
@@ -88,7 +88,7 @@ TEST(Merge, MakesOneOfWhatTwoRunsHaveKept) {
 TEST(Replay, ACommandFromAFileIsStartedOnlyWhenTheUserSaysSo) {
   const std::string mark = FileFor("was-started");
   const FaultyServer server("stranger", "server_forgets_writes");
-  ASSERT_EQ(server.Fuzz("--scripts 2").exit, 1);
+  ASSERT_EQ(server.Fuzz("--scripts 20").exit, 1);
   const std::string finding = server.Kept("wrong-data");
   const std::string about = finding + "/about.json";
   const std::string harmful = "--spawn 'touch " + mark + " {socket}'";
@@ -115,7 +115,7 @@ TEST(Replay, ACommandFromAFileIsStartedOnlyWhenTheUserSaysSo) {
 // It would be copied into a shell.
 TEST(Replay, TheOptionsOfAStrangersFindingAreWordsAlone) {
   const FaultyServer server("options", "server_forgets_writes");
-  ASSERT_EQ(server.Fuzz("--scripts 2").exit, 1);
+  ASSERT_EQ(server.Fuzz("--scripts 20").exit, 1);
   const std::string finding = server.Kept("wrong-data");
   const std::string about = finding + "/about.json";
   Write(about, std::regex_replace(Contents(about), std::regex("\"replay_options\": \".*\""),
