@@ -282,7 +282,7 @@ class Fuzzer {
     if (leave && IsFresh(number / kScriptsPerConnection)) {
       extents_ = std::move(ran->extents);
     }
-    const bool has_run = ran->command_count > 0 || ran->finding || !IsOver();  // Else its time was over at once.
+    const bool has_run = ran->command_count > 0 || ran->finding || !IsStopped();  // Else its time was over at once.
     report_.script_count += has_run ? 1 : 0;
     report_.command_count += ran->command_count;
     report_.cut_count += ran->cut_count;
@@ -500,9 +500,10 @@ class Fuzzer {
     return options_.shard.NumberOf(taken_count_, kScriptsPerConnection);
   }
 
-  [[nodiscard]] bool IsOver() const {
+  [[nodiscard]] bool IsOver() const { return IsStopped() || IsEnough(); }
+  [[nodiscard]] bool IsStopped() const {
     const bool is_late = options_.time.count() > 0 && Clock::now() - begun_ >= options_.time;
-    return is_late || IsEnough() || IsCancelled(options_.live);
+    return is_late || IsCancelled(options_.live);
   }
   [[nodiscard]] bool IsEnough() const { return options_.scripts_max > 0 && NextNumber() >= options_.scripts_max; }
 
