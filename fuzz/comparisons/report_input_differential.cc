@@ -191,6 +191,7 @@ Found FindInCase(std::string_view text, const ReportReaders& readers) {
 // --- What a finding is ---
 
 constexpr std::size_t kConnectionsMax = 64;
+constexpr std::size_t kSightingsMax = 10000;
 
 // The member `name`, or null.
 Json In(const Json& json, const std::string& name) { return json.is_object() ? json.value(name, Json()) : Json(); }
@@ -211,15 +212,18 @@ bool IsAbout(const Json& text) {
 }
 
 // Whether `printed` says what `text` does: each member that is there with the right type, and nothing for another.
-bool SaysTheSame(const Json& printed, const Json& text) {
+bool SaysTheSame(const Json& printed, const Json& text, std::size_t listed_max = kConnectionsMax) {
   if (printed.is_string()) {
     return printed == (text.is_string() ? text : Json(""));
+  }
+  if (printed.is_boolean()) {
+    return printed == (text.is_boolean() ? text : Json(false));
   }
   if (printed.is_number_unsigned()) {
     return printed == (text.is_number_unsigned() ? text : Json(0U));
   }
   if (printed.is_array()) {
-    bool is_same = printed.size() == (text.is_array() ? std::min(text.size(), kConnectionsMax) : 0);
+    bool is_same = printed.size() == (text.is_array() ? std::min(text.size(), listed_max) : 0);
     for (std::size_t i = 0; is_same && i < printed.size(); ++i) {
       is_same = SaysTheSame(printed[i], text[i]);
     }
@@ -227,7 +231,8 @@ bool SaysTheSame(const Json& printed, const Json& text) {
   }
   const auto members = printed.items();
   return printed.is_object() && std::all_of(members.begin(), members.end(), [&text](const auto& member) {
-           return SaysTheSame(member.value(), In(text, member.key()));
+           return SaysTheSame(member.value(), In(text, member.key()),
+                              member.key() == "seen_by" ? kSightingsMax : kConnectionsMax);
          });
 }
 
