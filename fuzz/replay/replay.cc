@@ -68,7 +68,7 @@ std::expected<std::vector<std::string>, Trouble> SubjectsIn(const std::string& p
     return found;
   }
   for (fs::recursive_directory_iterator here(path, error), end; !error && here != end; here.increment(error)) {
-    if (here->is_regular_file(error)) {
+    if (here->is_regular_file(error) && !here->path().filename().string().starts_with('.')) {  // Such as .lock.
       found.push_back(here->path().string());
     }
   }

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <memory>
@@ -190,6 +191,16 @@ TEST(Replay, ScriptsPassOrFail) {
   const Replayed failed = ReplayScript(*Losing([](int) { return true; }), WriteAndRead(), {});
   EXPECT_EQ(failed.verdict, ReplayVerdict::kFail);
   EXPECT_NE(failed.now.find("wrong-data"), std::string::npos);
+}
+
+// Runs that share a directory for findings lock a file in it.
+TEST(Replay, ADirectoryWithoutFindingsHoldsNothing) {
+  const std::string directory = testing::TempDir() + "/none-found";
+  std::filesystem::create_directory(directory);
+  std::ofstream(directory + "/.lock") << "";
+  const auto subjects = SubjectsIn(directory);
+  ASSERT_FALSE(subjects);
+  EXPECT_TRUE(subjects.error().sentence.contains("holds nothing to replay")) << subjects.error().sentence;
 }
 
 TEST(Replay, CommentsAreKept) {
