@@ -416,7 +416,8 @@ class Fuzzer {
       if (options_.on_smaller) {
         options_.on_smaller(best, tries);
       }
-      if (Clock::now() - kept_at >= kKeepEvery) {
+      // Under another key it may be the same as another finding, which is looked at when it is the smallest.
+      if (Clock::now() - kept_at >= kKeepEvery && KeyOf(best) == KeyOf(finding)) {
         kept_at = Clock::now();
         directory = keeper_.Replace(directory, Reproduced(best, finding));
       }

@@ -90,7 +90,7 @@ ChangesAnswers::Change Succeeds(Command command) {
       simple->data = data;
     } else if (chunk != nullptr && chunk->is_error()) {
       Chunk success = ChunkFor(request, ChunkType::kNone, {}, ChunkFlag::kDone);
-      if (command == Command::kRead) {
+      if (!data.empty()) {
         success.type = ChunkType::kOffsetData;
         success.payload = EncodePayload(engine::OffsetData{.offset = request.offset, .data = data});
       }
