@@ -93,11 +93,10 @@ TEST(Fuzz, JsonHoldsFindingsAndWarnings) {
   EXPECT_TRUE(nlohmann::json::accept(only.output)) << only.output;
 }
 
-// nbdkit refuses requests that no client may send with simple replies, though it could send error chunks.
 TEST(Fuzz, AdviceThatIsNotFollowedIsCountedAndChangesNoExitCode) {
   const std::string file = FileFor("warnings.json");
-  const Result result =
-      Nbdspec("fuzz nbdkit --only-fresh --scripts 20 --seed 3 --json " + file + " --findings " + FileFor("f5"));
+  const FaultyServer server("warnings", "server_describes_past_end_of_export");
+  const Result result = server.Fuzz("--scripts 60 --json " + file);
   EXPECT_EQ(result.exit, 0) << result.output;
   const auto report = nlohmann::json::parse(Contents(file), nullptr, false);
   ASSERT_FALSE(report.is_discarded());
@@ -139,7 +138,7 @@ TEST(Fuzz, InsideTlsAFindingIsReplayedInsideTls) {
   const std::string findings = FileFor("inside-tls");
   const Result result = Nbdspec(
       "fuzz --tls --spawn 'nbdkit -f -U {socket} --tls=require --tls-certificates={certs} null 64K' "
-      "--only-fresh --scripts 3 --steps 8 --findings " +
+      "--only-fresh --only-offered --scripts 40 --steps 8 --findings " +
       findings);
   EXPECT_EQ(result.exit, 1) << result.output;
   const std::string line = ReplayLineOf(result);

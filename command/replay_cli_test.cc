@@ -51,8 +51,8 @@ TEST(Replay, AFindingIsReproducedThenDifferentThenFixed) {
 TEST(Replay, SeveralGetALineEachAndASummary) {
   const FaultyServer first("several-1", "leaves-at-write");
   const FaultyServer second("several-2", "dies-at-trim");
-  ASSERT_EQ(first.Fuzz("--scripts 3 --steps 6").exit, 1);
-  ASSERT_EQ(second.Fuzz("--scripts 3 --steps 6").exit, 1);
+  ASSERT_EQ(first.Fuzz("--scripts 20 --steps 6").exit, 1);
+  ASSERT_EQ(second.Fuzz("--scripts 20 --steps 6").exit, 1);
   second.Become("none");
   const Result result = Nbdspec("replay " + first.findings() + " " + second.findings() + kOurs);
   EXPECT_EQ(result.exit, 1);
@@ -67,7 +67,7 @@ TEST(Replay, SeveralGetALineEachAndASummary) {
 
 TEST(Merge, MakesOneOfWhatTwoRunsHaveKept) {
   const FaultyServer server("merge", "leaves-at-write");
-  ASSERT_EQ(server.Fuzz("--scripts 3 --steps 6").exit, 1);
+  ASSERT_EQ(server.Fuzz("--scripts 20 --steps 6").exit, 1);
   const std::string all = FileFor("merge-all");
   const std::string count = std::to_string(server.Kept().size());
   const Result first = Nbdspec("merge " + all + " " + server.findings());
