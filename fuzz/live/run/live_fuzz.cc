@@ -312,8 +312,8 @@ class Fuzzer {
   // As `usual`, or in another way that the server lets through.
   std::vector<engine::OptionStep> HagglingFor(std::uint64_t connection, const std::vector<engine::OptionStep>& usual) {
     const std::uint64_t seed = engine::SeedAt(options_.seed + 1, connection);
-    auto haggling = RandomHaggling(seed, usual, options_.only_offered);
-    return seed % kHagglesAsUsualOneIn != 0 && server_->CanEnter(haggling) ? std::move(haggling) : usual;
+    const auto haggling = RandomHaggling(seed, usual, options_.only_offered);
+    return seed % kHagglesAsUsualOneIn != 0 && server_->CanEnter(haggling) ? haggling : usual;
   }
 
   // What is joined needs no more.

@@ -93,8 +93,7 @@ class HagglingMaker {
   void Repeat() {
     if (!all_.empty()) {
       const Place first = all_.begin() + static_cast<std::ptrdiff_t>(Below(all_.size()));
-      const OptionStep again = *first;
-      all_.insert(AnyPlace(std::next(first), all_.end()), again);
+      all_.insert(AnyPlace(std::next(first), all_.end()), *first);
     }
   }
 

@@ -44,7 +44,7 @@ class ScriptMaker {
         block_(std::max(1U, offer.block_size.minimum)) {
     window_ = windows[Below(windows.size())];
     std::ranges::copy_if(options.extents, std::back_inserter(extents_),
-                         [&](const ByteRange& extent) { return Blocks(extent).length() > 0; });
+                         [&](const ByteRange& extent) { return !Blocks(extent).empty(); });
     hot_ = OneIn(3) ? window_ : HotPart();
     is_polite_ = !OneIn(4) || options.only_offered;
     is_extended_ = offer.headers == engine::HeaderForm::kExtended;
@@ -162,7 +162,7 @@ class ScriptMaker {
   // The end of what was changed, which is most likely wrong.
   void LookAtWhatWasChanged(engine::Script& script) {
     const ByteRange range = std::exchange(changed_, {});
-    if (range.length() > 0) {
+    if (!range.empty()) {
       const std::uint64_t length = std::min(range.length(), Aligned(payload_max_));
       script.steps.emplace_back(engine::WaitStep{});
       script.steps.emplace_back(engine::RequestStep{.offset = range.end - length, .length = length});
