@@ -283,6 +283,9 @@ TEST(Fuzz, AFindingThatIsTheSameAsAnotherIsReportedBeforeItIsRemoved) {
   const auto target = LosesWrites();
   FuzzOptions options = {.shrink_time = std::chrono::hours(1)};
   options.scripts_max = 10;
+  options.steps_max = 10;
+  options.only_fresh = true;
+  options.tries_max = 60;
   options.only_offered = true;
   options.connections = 1;
   options.live.in_flight = 1;
