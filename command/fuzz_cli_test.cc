@@ -95,7 +95,7 @@ TEST(Fuzz, JsonHoldsFindingsAndWarnings) {
 
 TEST(Fuzz, AdviceThatIsNotFollowedIsCountedAndChangesNoExitCode) {
   const std::string file = FileFor("warnings.json");
-  const FaultyServer server("warnings", "server_describes_past_end_of_export");
+  const FaultyServer server("warnings", "server_repeats_error_offset");
   const Result result = server.Fuzz("--scripts 60 --json " + file);
   EXPECT_EQ(result.exit, 0) << result.output;
   const auto report = nlohmann::json::parse(Contents(file), nullptr, false);
