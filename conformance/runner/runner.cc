@@ -96,6 +96,8 @@ class Runner {
     const auto profile = first->Open(Setup::kWritable);
     if (profile) {
       run.advertised = profile->Advertised();
+    } else if (IsCutShort(profile.error())) {
+      out_of_time_ = true;  // Each check says so.
     } else if (!profile.error().is_unreachable) {
       knowledge_.LearnUnfit(Setup::kWritable, profile.error());
     } else if (!Cancelled()) {
@@ -132,6 +134,12 @@ class Runner {
 
  private:
   [[nodiscard]] bool Cancelled() const { return options_.cancelled != nullptr && options_.cancelled->load(); }
+
+  // Whether time was up before anything was learned of the server: a server that was started and did not come up until
+  // then is what is in the way.
+  [[nodiscard]] bool IsCutShort(const ProbeError& error) const {
+    return Transport::Clock::now() >= deadline_ && (!error.is_unreachable || error.sentence == kNoTimeToStart);
+  }
 
   // Where nobody names an export and there is no default one, the first that the server lists is entered; but for one
   // that somebody else may have use for, and that would be written to.
@@ -304,9 +312,10 @@ class Runner {
       }
     }
     const auto word = [](const std::string& trouble) { return trouble.empty() ? "passed" : "failed"; };
-    run.advertised.emplace_back("sanity conversation",
-                                fmt::format("{} before the checks, {} after them", word(before.saw),
-                                            sanity_after_ ? word(*sanity_after_) : "not held"));
+    const bool is_held = !before.saw.empty() || knowledge_.ProfileOf(Setup::kWritable);
+    run.advertised.emplace_back("sanity conversation", fmt::format("{} before the checks, {} after them",
+                                                                   is_held ? word(before.saw) : "not held",
+                                                                   sanity_after_ ? word(*sanity_after_) : "not held"));
     const auto add = [&](std::string_view id, const char* statement, reports::Evidence evidence, Verdict verdict) {
       if (!evidence.saw.empty()) {
         run.outcomes.push_back({.id = std::string(id),

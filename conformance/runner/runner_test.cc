@@ -179,14 +179,33 @@ TEST(Runner, AnInterruptedRunReportsWhatItHas) {
 }
 
 TEST(Runner, ChecksAfterTheDeadlineAreInconclusive) {
-  // One millisecond is over before the second of many checks at the latest.
+  const auto takes_its_time = [](CheckContext& context) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(20));
+    return SaysHello(context);
+  };
   const auto target = ReferenceTarget();
-  std::vector<Check> many(2000, Check{.id = kMust, .claim = "", .run = SaysHello});
-  const reports::Run run = RunChecks(*target, many, {.deadline = std::chrono::milliseconds(1)});
+  const std::vector<Check> many(500, Check{.id = kMust, .claim = "", .run = takes_its_time});
+  const reports::Run run = RunChecks(*target, many, {.deadline = std::chrono::seconds(2)});
+  ASSERT_EQ(run.outcomes.size(), many.size());
   EXPECT_EQ(run.outcomes.back().verdict, Verdict::kInconclusive);
   EXPECT_EQ(run.outcomes.back().id, kMust);
   EXPECT_EQ(run.trouble, "the run's deadline passed");
   EXPECT_EQ(SanityOf(run), "passed before the checks, not held after them");
+  EXPECT_EQ(run.exit, 1);
+}
+
+TEST(Runner, ADeadlineThatPassesBeforeTheFirstCheckFailsNothing) {
+  const auto target = ReferenceTarget({.interposers = [](engine::Layer&) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    return std::make_unique<engine::Interposer>();
+  }});
+  const std::vector<Check> many(20, Check{.id = kMust, .claim = "", .run = SaysHello});
+  const reports::Run run = RunChecks(*target, many, {.deadline = std::chrono::milliseconds(1)});
+  ASSERT_EQ(run.outcomes.size(), many.size()) << run.trouble;
+  EXPECT_TRUE(
+      std::ranges::all_of(run.outcomes, [](const auto& each) { return each.verdict == Verdict::kInconclusive; }));
+  EXPECT_EQ(run.trouble, "the run's deadline passed");
+  EXPECT_EQ(SanityOf(run), "not held before the checks, not held after them");
   EXPECT_EQ(run.exit, 1);
 }
 

@@ -142,7 +142,7 @@ std::expected<Profile, ProbeError> Worker::ProbeFresh(Peer& peer, Setup setup) {
 
 PeerOrTrouble Worker::StartPeer(Setup setup) {
   if (IsLate()) {
-    return std::unexpected(engine::Trouble{"the run's deadline passed"});
+    return std::unexpected(engine::Trouble{std::string(kNoTimeToStart)});
   }
   const Knowledge::TurnToStart turn(knowledge_, [this] { return Cancelled() || IsLate(); });
   return target_.Start(setup,

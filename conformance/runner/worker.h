@@ -114,6 +114,9 @@ class Knowledge {
   std::atomic<std::chrono::milliseconds> longest_wait_ = std::chrono::milliseconds(0);
 };
 
+// The error of a server that was not started because the run's time was up.
+inline constexpr std::string_view kNoTimeToStart = "the run's deadline passed before the server was started";
+
 class Worker {
  public:
   // All of them outlive the worker. `deadline` is the run's.
