@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <cstdlib>
 #include <memory>
 #include <string>
 #include <utility>
@@ -110,11 +111,15 @@ TEST_F(ReferenceClient, CopiesOnEveryServer) {
   }
 }
 
-// Oddities among them. What the bytes are worth is what the self-test asks, in memory.
+// Oddities among them. What the bytes are worth is what the self-test asks, in memory. NBDSPEC_CLIENTS_STEP: only every
+// so many of them.
 TEST_F(ReferenceClient, CopiesOnTheServerOfEveryScenario) {
   const auto directory = PrivateDirectory::Make().value();
-  int served_count = 0;
-  for (const Scenario& scenario : AllScenarios()) {
+  const char* const given = std::getenv("NBDSPEC_CLIENTS_STEP");
+  const std::size_t step = given == nullptr ? 1 : std::strtoul(given, nullptr, 10);
+  std::size_t served_count = 0;
+  for (std::size_t i = 0; i < AllScenarios().size(); i += step) {
+    const Scenario& scenario = AllScenarios()[i];
     if (scenario.serves != Serves::kRight || scenario.tls.is_wanted || scenario.may_fail != 0) {
       continue;
     }
@@ -138,7 +143,7 @@ TEST_F(ReferenceClient, CopiesOnTheServerOfEveryScenario) {
     }
     ++served_count;
   }
-  EXPECT_GE(served_count, 80);
+  EXPECT_GE(served_count, 80 / step);
 }
 
 }  // namespace

@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <cstdlib>
+#include <functional>
 #include <iostream>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "conformance/selftest/selftest.h"
@@ -22,18 +24,27 @@ using engine::oddities::Oddity;
 class OddServer : public testing::TestWithParam<Oddity> {};
 
 // NBDSPEC_ODDITIES_STEP: only every so many of them.
-std::vector<Oddity> Chosen() {
+std::size_t StepOr(std::size_t otherwise) {
   const char* const step = std::getenv("NBDSPEC_ODDITIES_STEP");
+  return step == nullptr ? otherwise : std::strtoul(step, nullptr, 10);
+}
+
+std::vector<Oddity> Chosen() {
   std::vector<Oddity> chosen;
-  for (std::size_t i = 0; i < AllOddities().size(); i += step == nullptr ? 1 : std::strtoul(step, nullptr, 10)) {
+  for (std::size_t i = 0; i < AllOddities().size(); i += StepOr(1)) {
     chosen.push_back(AllOddities()[i]);
   }
   return chosen;
 }
 
+// With extended headers: what shows only there, and every fourth; with NBDSPEC_ODDITIES_STEP=1 each.
 TEST_P(OddServer, IsNotAccused) {
+  const bool is_fourth = std::hash<std::string_view>()(GetParam().name) % 4 == 0 || StepOr(0) == 1;
   bool shows = false;
   for (const bool extended : {false, true}) {
+    if (extended && shows && !is_fourth) {
+      continue;
+    }
     const OddityRow row = RunOddity(GetParam(), {.seed = 1, .extended = extended});
     shows = shows || row.shows;
     for (const reports::Outcome& outcome : row.accusations) {
