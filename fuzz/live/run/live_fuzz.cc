@@ -5,12 +5,14 @@
 #include <deque>
 #include <iterator>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "engine/base/mix.h"
 #include "engine/base/or_return.h"
 #include "fuzz/findings/store.h"
 #include "fuzz/live/learn/learner.h"
+#include "fuzz/live/learn/suspects.h"
 #include "fuzz/live/run/known_bugs.h"
 #include "fuzz/live/run/random_haggling.h"
 #include "fuzz/live/run/random_script.h"
@@ -32,34 +34,16 @@ constexpr std::uint64_t kScriptsPerConnection = 16;  // To enter takes as long a
 constexpr std::size_t kChangedStepsFactor = 2;       // Scripts that are changed may grow: FuzzOptions::steps_max.
 constexpr std::uint64_t kFreshOneIn = 8;  // Connections: to start a server takes as long as all scripts of one.
 constexpr std::uint64_t kHagglesAsUsualOneIn = 4;  // Connections.
+// What a finding may take from the others: one of so many scripts sends what ends servers all the same, so many have
+// one request at a time for it to be known which it was, and of the time this part goes to minimising before the end,
+// where at most a quarter of it is left for that. No more wait for it: each holds what passed.
+constexpr std::uint64_t kBoldOneIn = 4;
+constexpr int kOrderedMax = 32;
+constexpr int kShrinkOneOf = 5;
+constexpr int kEndOneOf = 4;
+constexpr std::size_t kWaitingMax = 16;
 // LiveOptions::window_bytes where the power is cut: they are read after each cut, with their server's help.
 constexpr std::uint64_t kPowerCutWindowBytes = 512 << 10;
-
-// `haggling`, which ends with base:allocation, with all other contexts of `offer` besides.
-std::vector<engine::OptionStep> WithAllContexts(std::vector<engine::OptionStep> haggling, const Offer& offer) {
-  std::ranges::copy_if(offer.listed_contexts, std::back_inserter(haggling.back().names),
-                       [](const std::string& name) { return name != engine::kBaseAllocation; });
-  return haggling;
-}
-
-// The ways to haggle that are taken in turn, one for each kScriptsPerConnection scripts.
-std::vector<std::vector<engine::OptionStep>> Hagglings(const std::vector<engine::OptionStep>& base, const Offer& offer,
-                                                       const std::optional<Offer>& extended) {
-  const std::vector<engine::OptionStep> plain = {engine::OptionStep{}};
-  if (!offer.structured_replies) {
-    return {{base.front()}};
-  }
-  if (base.size() == 1) {
-    return {base, base, plain};
-  }
-  const std::vector<engine::OptionStep> all = WithAllContexts(base, offer);
-  if (!extended) {
-    return {base, base, all, base, plain};
-  }
-  // Without contexts, too: then no BLOCK_STATUS is right.
-  const std::vector<engine::OptionStep> bare = {engine::OptionStep{.option = engine::OptionType::kExtendedHeaders}};
-  return {base, WithAllContexts(ExtendedHaggling(), *extended), all, ExtendedHaggling(), base, plain, bare};
-}
 
 // Whether few servers go on after it: what comes after it in a script would not be sent.
 bool EndsConnections(const engine::Step& step) {
@@ -100,11 +84,9 @@ std::vector<std::string> KeysOf(const Finding& finding) {
   if (!finding.known.empty()) {
     return {finding.known};
   }
-  std::vector<std::string> keys = {KeyOf(finding)};
-  if (std::string assertion = AssertionOf(finding); !assertion.empty()) {
-    keys.push_back(std::move(assertion));
-  }
-  return keys;
+  // Where the assertion is known, others may die of the same requests.
+  std::string assertion = AssertionOf(finding);
+  return {assertion.empty() ? KeyOf(finding) : std::move(assertion)};
 }
 
 FindingRun RunOf(const FuzzOptions& options) {
@@ -131,6 +113,10 @@ class Fuzzer {
       report_.trouble = std::move(ran).error();
     }
     report_.seconds = Seconds();
+    while (!waiting_.empty()) {
+      Settle();
+    }
+    RemoveFolded();
     WriteCounts();
     report_.trouble = keeper_.trouble() ? keeper_.trouble() : corpus_trouble_ ? corpus_trouble_ : report_.trouble;
     return std::move(report_);
@@ -245,18 +231,33 @@ class Fuzzer {
     if (!options_.only_fresh && !explores) {
       script = learner_.Next(number, std::move(script), frame);
     }
-    return Send(std::move(script), number, /*leave=*/begins);
+    if (!options_.only_bold && engine::SeedAt(options_.seed, number) % kBoldOneIn != 0) {
+      suspects_.Thin(frame.offer, script);
+    }
+    if (std::exchange(is_cause_unknown_, false) && ordered_count_++ < kOrderedMax) {
+      script = OneAtATime(std::move(script));
+    }
+    return Send(std::move(script), frame.offer, number, /*leave=*/begins);
   }
 
   // Once as it is, for what it shows on this server.
   std::expected<void, Trouble> RunOfCorpus(Script script) {
     NBDSPEC_RETURN_IF_ERROR(StartAgainInTime());
-    FitInto(FrameOf(NextNumber()), script);
-    return Send(std::move(script), NextNumber(), /*leave=*/false);
+    const ScriptFrame frame = FrameOf(NextNumber());
+    FitInto(frame, script);
+    return Send(std::move(script), frame.offer, NextNumber(), /*leave=*/false);
   }
 
   std::expected<void, Trouble> StartAgainInTime() {
     return scripts_on_server_ >= options_.scripts_per_server ? StartAgain() : std::expected<void, Trouble>();
+  }
+
+  // What ended the last script is to come more rarely.
+  void Blame(const Finding& finding, const Offer& offer) {
+    is_cause_unknown_ = finding.request_kind.empty();
+    if (!is_cause_unknown_) {
+      suspects_.Accuse(history_.back(), finding.step, offer);
+    }
   }
 
   // What the last script showed.
@@ -272,7 +273,7 @@ class Fuzzer {
     }
   }
 
-  std::expected<void, Trouble> Send(Script script, std::uint64_t number, bool leave) {
+  std::expected<void, Trouble> Send(Script script, const Offer& offer, std::uint64_t number, bool leave) {
     Remember(std::move(script));
     auto ran = server_->Run(history_.back(), leave);
     if (!ran) {
@@ -288,7 +289,10 @@ class Fuzzer {
     report_.cut_count += ran->cut_count;
     report_.seconds = Seconds();
     AddWarnings(ran->warnings, number, report_.warnings);
-    if (!ran->finding) {  // What ends servers would end them again.
+    if (ran->finding) {
+      Blame(*ran->finding, offer);
+    } else {  // What ends servers would end them again.
+      suspects_.Acquit(history_.back(), offer);
       Learn(*ran);
     }
     if (options_.on_script) {
@@ -301,6 +305,7 @@ class Fuzzer {
     if (ran->finding && ran->finding->known.empty()) {
       Take(*std::move(ran->finding), number);
     }
+    SettleInTime();
     return is_fatal && !IsOver() ? StartAgain() : std::expected<void, Trouble>();
   }
 
@@ -350,30 +355,29 @@ class Fuzzer {
     if (!finding.known.empty() && !IsWhatItIsCalled(finding)) {
       finding.known.clear();
     }
-    if (Fold(finding, KeysOf(finding)) == nullptr) {
+    if (!Fold(finding)) {
       TakeNew(std::move(finding));
     }
   }
 
-  // Counts `finding` with the one that has one of `keys`, which then has all of them. Returns it; null when there is
-  // none.
-  const FuzzReport::Found* Fold(const Finding& finding, const std::vector<std::string>& keys) {
+  // Counts `finding` with the one that has one of its keys, which then has all of them. False when there is none.
+  bool Fold(const Finding& finding) {
+    const std::vector<std::string> keys = KeysOf(finding);
     const auto has_come = [&](const std::string& key) { return by_key_.contains(key); };
     const auto same = std::ranges::find_if(keys, has_come);
     if (same == keys.end()) {
-      return nullptr;
+      return false;
     }
     const std::size_t index = by_key_.at(*same);
     report_.findings[index].finding.count += finding.count;
     for (const std::string& key : keys) {
       by_key_.emplace(key, index);
     }
-    return &report_.findings[index];
+    return true;
   }
 
-  // First to the disk; then it may take its time.
+  // First to the disk; then it waits to be minimised.
   void TakeNew(Finding finding) {
-    std::vector<std::string> keys = KeysOf(finding);
     if (scripts_on_server_ > 1 && !history_.empty()) {
       finding.whole = Joined(history_);
     }
@@ -382,17 +386,44 @@ class Fuzzer {
       options_.on_saved(finding, directory);
     }
     finding.elsewhere = keeper_.Elsewhere(directory);
+    const std::size_t index = report_.findings.size();
+    for (const std::string& key : KeysOf(finding)) {
+      by_key_.emplace(key, index);
+    }
+    report_.findings.push_back({.finding = std::move(finding), .directory = directory});
+    if (options_.tries_max == 0 || !report_.findings[index].finding.known.empty()) {
+      waiting_.push_front(index);
+      Settle();
+    } else {
+      waiting_.push_back(index);
+    }
+    if (waiting_.size() > kWaitingMax) {
+      Settle();
+    }
+  }
+
+  // Where minimising has had less than its share of the time.
+  void SettleInTime() {
+    const auto share = (Clock::now() - begun_) / kShrinkOneOf;
+    if (!waiting_.empty() && !IsOver() && shrinking_ + options_.shrink_time <= share) {
+      Settle();
+    }
+  }
+
+  // Minimises the first that waits. Several kinds of requests may show one bug, as the minimised scripts tell.
+  void Settle() {
+    const std::size_t index = waiting_.front();
+    waiting_.pop_front();
+    auto& [finding, directory] = report_.findings[index];
     if (finding.known.empty()) {
       Shrink(finding, directory);
     }
-    // Several kinds of requests may show one bug, as the minimised scripts tell.
-    std::ranges::copy(KeysOf(finding), std::back_inserter(keys));
-    if (const auto* const same = Fold(finding, keys)) {
-      if (options_.on_same && !directory.empty()) {
-        options_.on_same(finding, directory, same->directory);
+    for (const std::string& key : KeysOf(finding)) {
+      const std::size_t same = by_key_.emplace(key, index).first->second;
+      if (same != index) {
+        FoldInto(same, index);
+        return;
       }
-      keeper_.Remove(directory);
-      return;
     }
     const std::string saved = std::exchange(directory, keeper_.Replace(directory, finding));
     if (saved != directory && options_.on_same) {
@@ -401,10 +432,26 @@ class Fuzzer {
     if (options_.on_finding) {
       options_.on_finding(finding, directory);
     }
-    for (const std::string& key : keys) {
-      by_key_.emplace(key, report_.findings.size());
+  }
+
+  // The finding `index` is the same as `kept`.
+  void FoldInto(std::size_t kept, std::size_t index) {
+    for (auto& [key, of] : by_key_) {
+      of = of == index ? kept : of;
     }
-    report_.findings.push_back({.finding = std::move(finding), .directory = std::move(directory)});
+    const FuzzReport::Found& twin = report_.findings[index];
+    report_.findings[kept].finding.count += twin.finding.count;
+    if (options_.on_same && !twin.directory.empty()) {
+      options_.on_same(twin.finding, twin.directory, report_.findings[kept].directory);
+    }
+    keeper_.Remove(twin.directory);
+    folded_.insert(index);
+  }
+
+  void RemoveFolded() {
+    for (auto index = folded_.rbegin(); index != folded_.rend(); ++index) {
+      report_.findings.erase(report_.findings.begin() + static_cast<std::ptrdiff_t>(*index));
+    }
   }
 
   // Replaces `finding` by the smallest that shows the same. What is kept in `directory` follows now and then, so that a
@@ -426,6 +473,7 @@ class Fuzzer {
         target_, finding, {.tries_max = options_.tries_max, .time = time, .live = options_.live, .on_smaller = keep});
     const auto needed = finding.kind == FindingKind::kHang ? options_.live.reply_timeout : std::chrono::milliseconds(0);
     const bool had_time = !IsCancelled(options_.live) && Clock::now() - shrinking_since + needed < time;
+    shrinking_ += Clock::now() - shrinking_since;
     if (smallest) {
       finding = Reproduced(*std::move(smallest), finding);
     } else {
@@ -502,8 +550,11 @@ class Fuzzer {
   }
 
   [[nodiscard]] bool IsOver() const { return IsStopped() || IsEnough(); }
+  // Where something waits to be minimised, a part of the time is for that.
   [[nodiscard]] bool IsStopped() const {
-    const bool is_late = options_.time.count() > 0 && Clock::now() - begun_ >= options_.time;
+    const auto for_the_end =
+        std::min(options_.time / kEndOneOf, options_.shrink_time * static_cast<std::int64_t>(waiting_.size()));
+    const bool is_late = options_.time.count() > 0 && Clock::now() - begun_ >= options_.time - for_the_end;
     return is_late || IsCancelled(options_.live);
   }
   [[nodiscard]] bool IsEnough() const { return options_.scripts_max > 0 && NextNumber() >= options_.scripts_max; }
@@ -524,7 +575,15 @@ class Fuzzer {
   std::uint64_t lost_count_ = 0;            // Scripts that could not be run.
   int lost_in_a_row_ = 0;
   std::string lost_why_;
-  std::map<std::string, std::size_t> by_key_;  // Indices of report_.findings.
+  Suspects suspects_;
+  bool is_cause_unknown_ = false;  // Of what ended the last script: which of its requests.
+  int ordered_count_ = 0;          // Scripts of one request at a time for that.
+  // Indices of report_.findings: by their keys; those that are to be minimised, the first first; and those that are the
+  // same as others.
+  std::map<std::string, std::size_t> by_key_;
+  std::deque<std::size_t> waiting_;
+  std::set<std::size_t> folded_;
+  Clock::duration shrinking_{0};
   FuzzReport report_;
 };
 

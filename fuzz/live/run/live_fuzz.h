@@ -2,8 +2,9 @@
 // Fuzzes a server: random scripts, one after the other, until the time or the number is used up. Scripts that brought
 // new kinds of answers are kept, and most of the others are changes of these (fuzz/live/learn).
 //
-// A finding is on the disk before anything else is done with it; then fresh servers reproduce and minimise it. The same
-// found again is only counted. A server that ended, hung or failed is started again.
+// A finding is on the disk before anything else is done with it. It does not keep others from being found: fresh
+// servers reproduce and minimise it at the end, or in a share of the time; what shows it comes more rarely (Suspects);
+// the same found again is only counted. A server that ended, hung or failed is started again.
 
 #pragma once
 
@@ -55,6 +56,7 @@ struct FuzzOptions {
   int steps_max = 64;
   bool only_offered = false;               // Request nothing that the server does not offer.
   bool only_fresh = false;                 // Change no script: what is sent depends on no answer.
+  bool only_bold = false;                  // What ends servers comes as often as all else: to see what that is worth.
   int connections = 4;                     // Where the server offers multi-conn.
   std::uint64_t scripts_per_server = 500;  // Then a server of ours starts afresh.
   int tries_max = 200;                     // Runs to reproduce and minimise one finding.
@@ -65,7 +67,8 @@ struct FuzzOptions {
   std::string version = {};
   LiveOptions live = {};
   // Called after each script, with what was counted until then; with each new finding once it is on the disk; and again
-  // once it is minimised: it is the same as the one in `kept`, and `directory` is removed next, or it is another one.
+  // once it is minimised, or there is no time for that: it is the same as the one in `kept`, and `directory` is removed
+  // next, or it is another one.
   std::function<void(const FuzzReport& so_far)> on_script = {};
   std::function<void(const Finding& finding, const std::string& directory)> on_saved = {};
   std::function<void(const Finding& finding, const std::string& directory, const std::string& kept)> on_same = {};

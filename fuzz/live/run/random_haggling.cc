@@ -3,9 +3,12 @@
 
 #include <algorithm>
 #include <array>
+#include <iterator>
 #include <random>
 #include <string>
 #include <utility>
+
+#include "fuzz/live/run/live_server.h"
 
 namespace nbdspec::fuzz {
 
@@ -18,6 +21,13 @@ constexpr std::uint64_t kAddedMax = 6;
 constexpr std::uint64_t kSplitMax = 40;  // The header of an option has 16 bytes.
 constexpr auto kOtherExports = std::to_array<std::string_view>({"second", "other", "a/b"});
 constexpr auto kUnknownOptions = std::to_array<std::uint32_t>({12, 0x63, 0x7fff'ffff, 0xffff'ffff});
+
+// `haggling`, which ends with base:allocation, with all other contexts of `offer` besides.
+std::vector<engine::OptionStep> WithAllContexts(std::vector<engine::OptionStep> haggling, const Offer& offer) {
+  std::ranges::copy_if(offer.listed_contexts, std::back_inserter(haggling.back().names),
+                       [](const std::string& name) { return name != engine::kBaseAllocation; });
+  return haggling;
+}
 
 class HagglingMaker {
  public:
@@ -112,6 +122,24 @@ class HagglingMaker {
 };
 
 }  // namespace
+
+std::vector<std::vector<engine::OptionStep>> Hagglings(const std::vector<engine::OptionStep>& base, const Offer& offer,
+                                                       const std::optional<Offer>& extended) {
+  const std::vector<engine::OptionStep> plain = {engine::OptionStep{}};
+  if (!offer.structured_replies) {
+    return {{base.front()}};
+  }
+  if (base.size() == 1) {
+    return {base, base, plain};
+  }
+  const std::vector<engine::OptionStep> all = WithAllContexts(base, offer);
+  if (!extended) {
+    return {base, base, all, base, plain};
+  }
+  // Without contexts, too: then no BLOCK_STATUS is right.
+  const std::vector<engine::OptionStep> bare = {engine::OptionStep{.option = engine::OptionType::kExtendedHeaders}};
+  return {base, WithAllContexts(ExtendedHaggling(), *extended), all, ExtendedHaggling(), base, plain, bare};
+}
 
 std::vector<OptionStep> RandomHaggling(std::uint64_t seed, const std::vector<OptionStep>& usual, bool only_offered) {
   return HagglingMaker(seed, usual, only_offered).Make();
