@@ -78,6 +78,7 @@ constexpr char kFuzzFooter[] =
     "Exit codes: 0 nothing new, 1 a finding, 2 usage, 3 the server was not usable, 5 nbdspec's own error.\n\n"
     "  nbdspec fuzz nbdkit --time 10m --corpus scripts\n"
     "  nbdspec fuzz qemu-nbd --power-cut\n"
+    "  nbdspec fuzz --coverage --spawn './my-covered-server --socket {socket} {image}'\n"
     "  nbdspec fuzz --spawn 'my-server --socket {socket} {image}' --scripts 1000 --seed 7";
 
 constexpr char kFuzzClientFooter[] =
@@ -411,6 +412,10 @@ std::span<const OptionRow> AllOptions() {
       {"--steps", " fuzz diff ", "The longest script", &Options::steps, "", 1, 10000},
       {"--only-offered", " fuzz ", "Request nothing that the server does not offer", &Options::only_offered},
       {"--only-fresh", " fuzz ", "Change no earlier script: what is sent depends on no answer", &Options::only_fresh},
+      {"--coverage", " fuzz ",
+       "Keep and change also what took new edges of the server's code, which is built for it "
+       "(docs/howto/fuzz_with_coverage.md)",
+       &Options::coverage},
       {"--in-flight", " fuzz replay shrink ", "Requests in flight on each connection", &Options::in_flight, "", 1,
        fuzz::kInFlightMax},
       {"--connections", " fuzz ", "At most, where the server offers multi-conn", &Options::connections, "", 1,

@@ -84,6 +84,7 @@ struct Options {
   bool fail_fast = false;
   bool only_offered = false;
   bool only_fresh = false;
+  bool coverage = false;
   bool faults = false;
   bool storage = false;
   bool untested = false;

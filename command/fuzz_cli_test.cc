@@ -204,6 +204,9 @@ TEST(Fuzz, EachWayToRefuseHasItsExitCode) {
       {"fuzz --spawn 'true {socket}' reference", 2, "both name a server"},
       {"fuzz 'nbd+unix:///?socket=/no/such'", 2, "pass --allow-write to permit this"},
       {"fuzz 'nbd+unix:///?socket=/no/such' --allow-write --findings " + FileFor("f1"), 3, "/no/such"},
+      {"fuzz 'nbd+unix:///?socket=/no/such' --allow-write --coverage", 2,
+       "--coverage needs a server that nbdspec starts"},
+      {"fuzz reference --coverage --scripts 9 --findings " + FileFor("f6"), 3, "The server shows none of its code"},
       {"fuzz --spawn '/bin/false {socket}' --findings " + FileFor("f2"), 3, "status 1"},
       {"fuzz reference --scripts 1 --findings " + taken, 5, taken},
       {"fuzz reference --scripts 1 --json /no/such/dir/x --findings " + FileFor("f3"), 5, "/no/such/dir/x"},
@@ -239,8 +242,8 @@ TEST(Fuzz, HelpListsEveryOptionAndExitCode) {
   ExpectHelp("fuzz",
              {"TARGET",      "--spawn COMMAND", "--export NAME",  "--seed",          "--time",         "--scripts",
               "--steps",     "--in-flight",     "--connections",  "--reply-timeout", "--findings DIR", "--corpus DIR",
-              "--json FILE", "--allow-write",   "--only-offered", "--only-fresh",    "0 nothing new",  "1 a finding",
-              "2 usage",     "3 the server",    "5 nbdspec's"});
+              "--json FILE", "--allow-write",   "--only-offered", "--only-fresh",    "--coverage",     "0 nothing new",
+              "1 a finding", "2 usage",         "3 the server",   "5 nbdspec's"});
 }
 
 // --- What a kill leaves ---

@@ -19,6 +19,7 @@
 #include "engine/spec/catalogue.h"
 #include "fuzz/findings/read_file.h"
 #include "fuzz/findings/script_file.h"
+#include "fuzz/live/coverage/edge_map.h"
 #include "fuzz/live/learn/script_corpus.h"
 #include "fuzz/live/run/live_diff.h"
 #include "fuzz/live/run/live_fuzz.h"
@@ -89,12 +90,13 @@ std::string ReplayOptionsFrom(const Options& options) {
   return words.empty() ? "" : words.substr(1);
 }
 
-// "20 scripts, 612 commands, 15 power cuts, 87 kinds of answers in 1.2 s (510/s)"
+// "20 scripts, 612 commands, 15 power cuts, 87 kinds of answers, 912 edges in 1.2 s (510/s)"
 std::string CountsOf(const fuzz::FuzzReport& report) {
   const double rate = report.seconds > 0 ? static_cast<double>(report.command_count) / report.seconds : 0;
   const std::string cuts = report.cut_count == 0 ? "" : fmt::format(", {} power cuts", report.cut_count);
-  return fmt::format("{} scripts, {} commands{}, {} kinds of answers in {:.1f} s ({:.0f}/s)", report.script_count,
-                     report.command_count, cuts, report.kind_count, report.seconds, rate);
+  const std::string edges = report.edge_count == 0 ? "" : fmt::format(", {} edges", report.edge_count);
+  return fmt::format("{} scripts, {} commands{}, {} kinds of answers{} in {:.1f} s ({:.0f}/s)", report.script_count,
+                     report.command_count, cuts, report.kind_count, edges, report.seconds, rate);
 }
 
 fuzz::FuzzOptions FuzzOptionsFrom(const Options& options) {
@@ -148,6 +150,7 @@ Json ReportOf(const fuzz::FuzzReport& report, const std::string& target, const O
   json["commands"] = report.command_count;
   json["power_cuts"] = report.cut_count;
   json["kinds"] = report.kind_count;
+  json["edges"] = report.edge_count;
   json["findings"] = Json::array();
   for (const auto& [finding, directory] : report.findings) {
     json["findings"].push_back(JsonOfFinding(finding, directory));
@@ -193,6 +196,19 @@ Json ReportOf(const fuzz::DiffReport& report, const Options& options) {
   return json;
 }
 
+// What the servers that are started from now on mark; null without --coverage.
+std::expected<std::unique_ptr<fuzz::EdgeMap>, Refusal> CoverageOf(const conformance::Target& target,
+                                                                  const Options& options) {
+  if (!options.coverage) {
+    return nullptr;
+  }
+  if (!target.IsOurs()) {
+    return Refuse("--coverage needs a server that nbdspec starts, and " + target.Describe() +
+                  " runs already: give its command with --spawn");
+  }
+  return fuzz::EdgeMap::Make();
+}
+
 }  // namespace
 
 ExitOrRefusal FuzzCommand(const Options& options) {
@@ -206,8 +222,10 @@ ExitOrRefusal FuzzCommand(const Options& options) {
     NBDSPEC_ASSIGN_OR_RETURN(opened, fuzz::ScriptCorpus::Open(options.corpus));
     corpus = std::move(opened);
   }
+  NBDSPEC_ASSIGN_OR_RETURN(coverage, CoverageOf(*target, options));
   CatchInterrupts();
   fuzz::FuzzOptions fuzz = FuzzOptionsFrom(options);
+  fuzz.coverage = coverage.get();
   fuzz.corpus = corpus ? &*corpus : nullptr;
   const fuzz::FuzzReport report = fuzz::Fuzz(*target, fuzz);
   ShowProgress("");

@@ -36,6 +36,7 @@ for command in $("$installed" --help | sed --quiet 's/^  \([a-z][a-z-]*\) .*/\1/
 done
 for file in bash-completion/completions/nbdspec zsh/vendor-completions/_nbdspec \
   fish/vendor_completions.d/nbdspec.fish man/man1/nbdspec-check.1.gz doc/nbdspec/copyright \
-  doc/nbdspec/changelog.gz doc/nbdspec/expected/nbd-server.expected doc/nbdspec-nbdkit-plugins/copyright; do
+  doc/nbdspec/changelog.gz doc/nbdspec/expected/nbd-server.expected doc/nbdspec-nbdkit-plugins/copyright \
+  nbdspec/nbdspec_coverage.c; do
   [ -s "$work/root/usr/share/$file" ] || { echo "the package has no $file" >&2; exit 1; }
 done

@@ -2,10 +2,10 @@
 // The reference server on a unix socket, right or wrong in one way, for tests: faulty_server SOCKET FAULT-FILE
 //
 // The file holds the fault's name, so that the same command is another server once the file has changed: "none", a name
-// of the catalogue (engine/faults), "dies-at-trim" (aborts), "leaves-at-write" (disconnects), or several with a +
-// between them. What is right: "refuses-writes" (with EIO), "claims-nothing" (of any byte), a name of engine/oddities.
-// "list" prints those. "speaks-in-escapes" is hostile, as is what may follow the name: a malice and where it begins
-// (malice.h).
+// of the catalogue (engine/faults), "dies-at-trim" (aborts), "dies-at-trims-in-a-row" (at the sixth), "leaves-at-write"
+// (disconnects), or several with a + between them. What is right: "refuses-writes" (with EIO), "claims-nothing" (of any
+// byte), a name of engine/oddities. "list" prints those. "speaks-in-escapes" is hostile, as is what may follow the
+// name: a malice and where it begins (malice.h).
 
 #include <poll.h>
 #include <sys/socket.h>
@@ -39,6 +39,25 @@ namespace faults = nbdspec::engine::faults;
 
 constexpr std::uint64_t kExportBytes = 256 << 10;
 
+// A function for each TRIM of several in a row: no answer shows how many there were, but coverage does.
+template <int kTrims>
+[[gnu::noinline]] void AfterTrims(int trims) {
+  if constexpr (kTrims == 6) {
+    std::fputs("faulty_server: Assertion `few trims in a row' failed.\n", stderr);
+    std::abort();
+  } else if (trims > kTrims) {
+    AfterTrims<kTrims + 1>(trims);
+  }
+}
+
+faults::Change DiesAtTrimsInARow() {
+  return faults::ChangesRequest(faults::kAnyCommand, [](nbdspec::engine::Request& request) {
+    static int trims = 0;
+    trims = request.type == faults::kTrim ? trims + 1 : 0;
+    AfterTrims<0>(trims);
+  });
+}
+
 faults::Change ChangeNamed(const std::string& name) {
   if (const std::size_t plus = name.find('+'); plus != std::string::npos) {
     return Both(ChangeNamed(name.substr(0, plus)), ChangeNamed(name.substr(plus + 1)));
@@ -51,6 +70,9 @@ faults::Change ChangeNamed(const std::string& name) {
       std::fputs("faulty_server: Assertion `no trim' failed.\n", stderr);
       std::abort();
     });
+  }
+  if (name == "dies-at-trims-in-a-row") {
+    return DiesAtTrimsInARow();
   }
   if (name == "leaves-at-write") {
     return faults::Disconnects(faults::kWrite);

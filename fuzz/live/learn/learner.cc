@@ -23,6 +23,7 @@ namespace {
 constexpr std::uint64_t kFreshOneIn = 2;
 constexpr std::uint64_t kJoinsFreshOneIn = 2;
 constexpr std::uint64_t kJoinsKeptOneIn = 3;  // Of the others.
+constexpr std::uint64_t kInsideOneIn = 2;     // Of those that are changed, where some showed more within the server.
 constexpr std::uint64_t kLikelyOneIn = 8;     // Of steps that the mutator likes, which owe nothing to what is kept.
 constexpr std::uint64_t kLikelyStepsMax = 64;
 constexpr std::uint64_t kChangesMax = 5;
@@ -109,7 +110,7 @@ Script Learner::Next(std::uint64_t number, Script fresh, const ScriptFrame& fram
     return fresh;
   }
   ScriptMutator mutator(LimitsOf(frame), random());
-  Script script = kept_[random.Below(kept_.size())];
+  Script script = Choose(random);
   if (random.OneIn(kLikelyOneIn)) {
     script = mutator.Fresh(1 + random.Below(kLikelyStepsMax));
   } else if (random.OneIn(kJoinsFreshOneIn)) {
@@ -133,20 +134,44 @@ Script Learner::Next(std::uint64_t number, Script fresh, const ScriptFrame& fram
   return script;
 }
 
-bool Learner::Note(const Script& script, std::span<const std::uint32_t> signatures) {
-  bool is_new = false;
+// Any; or one that came further within the server than those before: the last ones did that most, and what lies behind
+// is near to them.
+const Script& Learner::Choose(Random& random) const {
+  if (inside_.empty() || !random.OneIn(kInsideOneIn)) {
+    return kept_[random.Below(kept_.size())];
+  }
+  return inside_[inside_.size() - 1 - random.Below(1 + random.Below(inside_.size()))];
+}
+
+bool Learner::Seen::Add(std::span<const std::uint32_t> signatures) {
+  const std::size_t count_before = count_;
   for (const std::uint32_t signature : signatures) {
-    is_new = is_new || !seen_.test(signature);
-    seen_.set(signature);
+    NBDSPEC_CHECK(signature < ScriptSignatures::kMax);
+    has_come_.resize(std::max<std::size_t>(has_come_.size(), signature + 1));
+    count_ += has_come_[signature] ? 0 : 1;
+    has_come_[signature] = true;
   }
-  if (is_new) {
-    Script kept = script;
-    std::erase_if(kept.steps, IsOption);
-    const std::size_t place = noted_count_++ % kKeptMax;
-    kept_.resize(std::max(kept_.size(), place + 1));
-    kept_[place] = std::move(kept);
+  return count_ > count_before;
+}
+
+bool Learner::Note(const Script& script, const ScriptSignatures& signatures) {
+  const bool is_inside = edges_.Add(signatures.edges);
+  const bool is_new = answers_.Add(signatures.answers) || is_inside;
+  if (!is_new) {
+    return false;
   }
-  return is_new;
+  Script kept = script;
+  std::erase_if(kept.steps, IsOption);
+  if (is_inside) {
+    inside_.push_back(kept);
+    if (inside_.size() > kKeptMax) {
+      inside_.pop_front();
+    }
+  }
+  const std::size_t place = noted_count_++ % kKeptMax;
+  kept_.resize(std::max(kept_.size(), place + 1));
+  kept_[place] = std::move(kept);
+  return true;
 }
 
 }  // namespace nbdspec::fuzz

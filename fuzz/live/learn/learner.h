@@ -1,14 +1,14 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Learner: keeps the scripts that showed something new, and makes the next ones by changing them.
 //
-// What is new is for others to say, as signatures (answer_kinds.h). The same seed, and the same scripts and signatures
-// before, give the same script.
+// What is new is for others to say, as signatures (answer_kinds.h, ../coverage). The same seed, and the same scripts
+// and signatures before, give the same script.
 
 #pragma once
 
-#include <bitset>
 #include <cstddef>
 #include <cstdint>
+#include <deque>
 #include <span>
 #include <vector>
 
@@ -38,6 +38,14 @@ struct ScriptFrame {
 // Its own options stay, and its length.
 void FitInto(const ScriptFrame& frame, engine::Script& script);
 
+// What a script showed: signatures below kMax, of each sort.
+struct ScriptSignatures {
+  static constexpr std::uint32_t kMax = 1 << 18;
+
+  std::span<const std::uint32_t> answers = {};  // Kinds of answers.
+  std::span<const std::uint32_t> edges = {};    // Of the server's code.
+};
+
 class Learner {
  public:
   explicit Learner(std::uint64_t seed) : seed_(seed) {}
@@ -47,18 +55,34 @@ class Learner {
   [[nodiscard]] engine::Script Next(std::uint64_t number, engine::Script fresh, const ScriptFrame& frame) const;
 
   // Notes what `script` showed, and keeps it if some of it is new. Returns whether it is.
-  bool Note(const engine::Script& script, std::span<const std::uint32_t> signatures);
+  bool Note(const engine::Script& script, const ScriptSignatures& signatures);
 
   // How many different signatures were noted.
-  [[nodiscard]] std::size_t kind_count() const { return seen_.count(); }
+  [[nodiscard]] std::size_t kind_count() const { return answers_.count(); }
+  [[nodiscard]] std::size_t edge_count() const { return edges_.count(); }
 
  private:
   static constexpr std::size_t kKeptMax = 4096;  // Then a new one takes the place of an old one.
 
+  class Seen {
+   public:
+    // Returns whether any of them is new.
+    bool Add(std::span<const std::uint32_t> signatures);
+    [[nodiscard]] std::size_t count() const { return count_; }
+
+   private:
+    std::vector<bool> has_come_;
+    std::size_t count_ = 0;
+  };
+
+  [[nodiscard]] const engine::Script& Choose(Random& random) const;
+
   std::uint64_t seed_;
-  std::bitset<kSignatureLimit> seen_;
-  std::vector<engine::Script> kept_;  // Without their options.
-  std::size_t noted_count_ = 0;       // Of those that were kept.
+  Seen answers_;
+  Seen edges_;
+  std::vector<engine::Script> kept_;   // Without their options.
+  std::size_t noted_count_ = 0;        // Of those that were kept.
+  std::deque<engine::Script> inside_;  // Those of them that showed something new within the server, the newest last.
 };
 
 }  // namespace nbdspec::fuzz

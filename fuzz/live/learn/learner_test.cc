@@ -38,7 +38,7 @@ Learner Taught(std::uint64_t seed) {
   for (std::uint32_t i = 0; i < 20; ++i) {
     const std::string at = std::to_string(512 * i);
     learner.Note(AScript("write " + at + " +512 pattern 1\nread " + at + " +512\ntrim " + at + " +4096\nflush\n"),
-                 std::array{i});
+                 {.answers = std::array{i}});
   }
   return learner;
 }
@@ -55,8 +55,8 @@ TEST(Learner, HasNothingToChangeUntilSomethingWasNew) {
   for (std::uint64_t number = 0; number < 100; ++number) {
     EXPECT_EQ(Next(learner, number), AFresh());
   }
-  EXPECT_TRUE(learner.Note(AScript("flush\n"), std::array{7U, 9U}));
-  EXPECT_FALSE(learner.Note(AScript("read 0 +512\n"), std::array{7U}));
+  EXPECT_TRUE(learner.Note(AScript("flush\n"), {.answers = std::array{7U, 9U}}));
+  EXPECT_FALSE(learner.Note(AScript("read 0 +512\n"), {.answers = std::array{7U}}));
   EXPECT_FALSE(learner.Note(AScript("read 0 +512\n"), {}));
   EXPECT_EQ(learner.kind_count(), 2U);
 }
@@ -73,7 +73,7 @@ TEST(Learner, MakesTheSameOfTheSame) {
 TEST(Learner, NumbersAloneSayWhichScriptsAreMadeAfresh) {
   const Learner one = Taught(3);
   Learner other(3);
-  other.Note(AScript("trim 0 +512\nread 0 +512\nread 512 +512\n"), std::array{1U});
+  other.Note(AScript("trim 0 +512\nread 0 +512\nread 512 +512\n"), {.answers = std::array{1U}});
   std::size_t fresh_count = 0;
   for (std::uint64_t number = 0; number < 1000; ++number) {
     const bool is_fresh = Next(one, number) == AFresh();

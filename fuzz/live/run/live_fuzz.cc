@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <deque>
-#include <iterator>
 #include <map>
 #include <set>
 #include <utility>
@@ -13,6 +12,7 @@
 #include "fuzz/findings/store.h"
 #include "fuzz/live/learn/learner.h"
 #include "fuzz/live/learn/suspects.h"
+#include "fuzz/live/run/joined_scripts.h"
 #include "fuzz/live/run/known_bugs.h"
 #include "fuzz/live/run/random_haggling.h"
 #include "fuzz/live/run/random_script.h"
@@ -26,7 +26,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr std::size_t kHistoryStepsMax = 20000;
 constexpr std::chrono::seconds kKeepEvery{2};        // The smallest so far, while one is made small.
 constexpr int kLostMax = 3;                          // Scripts in a row that could not be run,
 constexpr std::uint64_t kLostShare = 4;              // and one for so many that could be run.
@@ -42,42 +41,10 @@ constexpr int kOrderedMax = 32;
 constexpr int kShrinkOneOf = 5;
 constexpr int kEndOneOf = 4;
 constexpr std::size_t kWaitingMax = 16;
+constexpr std::uint64_t kScriptsWithoutEdgesMax = 3;  // Where the server is to have code that marks its edges.
+static_assert(EdgeMap::kEdgesMax <= ScriptSignatures::kMax && kSignatureLimit <= ScriptSignatures::kMax);
 // LiveOptions::window_bytes where the power is cut: they are read after each cut, with their server's help.
 constexpr std::uint64_t kPowerCutWindowBytes = 512 << 10;
-
-// Whether few servers go on after it: what comes after it in a script would not be sent.
-bool EndsConnections(const engine::Step& step) {
-  const auto* const request = std::get_if<engine::RequestStep>(&step);
-  return request != nullptr && request->is_unannounced;
-}
-
-// One after the other, the last ones only: the last script may need what was sent before it.
-Script Joined(const std::deque<Script>& history) {
-  if (history.empty()) {
-    return {};
-  }
-  Script joined = history.back();
-  joined.steps.clear();
-  std::size_t count = 0;
-  auto first = history.end();
-  while (first != history.begin() && count + std::prev(first)->steps.size() <= kHistoryStepsMax) {
-    count += std::prev(first)->steps.size() + 1;
-    --first;
-  }
-  for (const engine::Step& step : history.back().steps) {
-    if (std::holds_alternative<engine::OptionStep>(step)) {
-      joined.steps.push_back(step);
-    }
-  }
-  for (; first != history.end(); ++first) {
-    const bool is_last = std::next(first) == history.end();
-    std::ranges::copy_if(first->steps, std::back_inserter(joined.steps), [is_last](const engine::Step& step) {
-      return !std::holds_alternative<engine::OptionStep>(step) && (is_last || !EndsConnections(step));
-    });
-    joined.steps.emplace_back(engine::WaitStep{});
-  }
-  return joined;
-}
 
 // Each of them identifies the same finding.
 std::vector<std::string> KeysOf(const Finding& finding) {
@@ -261,10 +228,11 @@ class Fuzzer {
   }
 
   // What the last script showed.
-  void Learn(const RunResult& ran) {
+  void Learn(const RunResult& ran, const std::vector<std::uint32_t>& edges) {
     const Script& script = history_.back();
-    const bool is_new = learner_.Note(script, SignaturesOf(script, ran.answers));
+    const bool is_new = learner_.Note(script, {.answers = SignaturesOf(script, ran.answers), .edges = edges});
     report_.kind_count = learner_.kind_count();
+    report_.edge_count = learner_.edge_count();
     if (!is_new || options_.corpus == nullptr || corpus_trouble_) {
       return;
     }
@@ -273,12 +241,35 @@ class Fuzzer {
     }
   }
 
+  // Which edges of the server's code the last script took.
+  std::vector<std::uint32_t> TakenEdges() {
+    std::vector<std::uint32_t> edges =
+        options_.coverage != nullptr ? options_.coverage->Edges() : std::vector<std::uint32_t>();
+    has_edges_ = has_edges_ || !edges.empty();
+    return edges;
+  }
+
+  // Errors: no script took an edge, though the server is to show them.
+  [[nodiscard]] std::expected<void, Trouble> CheckEdges() const {
+    if (options_.coverage == nullptr || has_edges_ || report_.script_count < kScriptsWithoutEdgesMax) {
+      return {};
+    }
+    return std::unexpected(
+        Trouble{"The server shows none of its code: it is not built with -fsanitize-coverage=trace-pc-guard and "
+                "nbdspec_coverage.c, or cannot open the file that NBDSPEC_COVERAGE names. Build it so "
+                "(docs/howto/fuzz_with_coverage.md), or leave out --coverage."});
+  }
+
   std::expected<void, Trouble> Send(Script script, const Offer& offer, std::uint64_t number, bool leave) {
     Remember(std::move(script));
+    if (options_.coverage != nullptr) {
+      options_.coverage->Clear();
+    }
     auto ran = server_->Run(history_.back(), leave);
     if (!ran) {
       return NoteLost(std::move(ran).error());
     }
+    const std::vector<std::uint32_t> edges = TakenEdges();
     lost_in_a_row_ = 0;
     if (leave && IsFresh(number / kScriptsPerConnection)) {
       extents_ = std::move(ran->extents);
@@ -293,7 +284,7 @@ class Fuzzer {
       Blame(*ran->finding, offer);
     } else {  // What ends servers would end them again.
       suspects_.Acquit(history_.back(), offer);
-      Learn(*ran);
+      Learn(*ran, edges);
     }
     if (options_.on_script) {
       options_.on_script(report_);
@@ -306,6 +297,7 @@ class Fuzzer {
       Take(*std::move(ran->finding), number);
     }
     SettleInTime();
+    NBDSPEC_RETURN_IF_ERROR(CheckEdges());
     return is_fatal && !IsOver() ? StartAgain() : std::expected<void, Trouble>();
   }
 
@@ -575,6 +567,7 @@ class Fuzzer {
   std::uint64_t lost_count_ = 0;            // Scripts that could not be run.
   int lost_in_a_row_ = 0;
   std::string lost_why_;
+  bool has_edges_ = false;  // Some script took one.
   Suspects suspects_;
   bool is_cause_unknown_ = false;  // Of what ended the last script: which of its requests.
   int ordered_count_ = 0;          // Scripts of one request at a time for that.

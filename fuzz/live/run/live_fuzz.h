@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fuzzes a server: random scripts, one after the other, until the time or the number is used up. Scripts that brought
-// new kinds of answers are kept, and most of the others are changes of these (fuzz/live/learn).
+// new kinds of answers, or edges of the server's code, are kept, and many of the others are changes of these
+// (fuzz/live/learn).
 //
 // A finding is on the disk before anything else is done with it. It does not keep others from being found: fresh
 // servers reproduce and minimise it at the end, or in a share of the time; what shows it comes more rarely (Suspects);
@@ -20,6 +21,7 @@
 #include "engine/base/error.h"
 #include "engine/base/shard.h"
 #include "fuzz/findings/finding.h"
+#include "fuzz/live/coverage/edge_map.h"
 #include "fuzz/live/learn/script_corpus.h"
 #include "fuzz/live/run/live_server.h"
 #include "fuzz/live/run/reproduce.h"
@@ -37,6 +39,7 @@ struct FuzzReport {
   std::uint64_t command_count = 0;
   std::uint64_t cut_count = 0;
   std::size_t kind_count = 0;  // Of answers: different signatures.
+  std::size_t edge_count = 0;  // Of the server's code, with FuzzOptions::coverage.
   double seconds = 0;
   std::optional<engine::Trouble> trouble;  // What ended the run before its time.
   bool is_unusable = false;                // The server was not usable, or not any more: `trouble` says why.
@@ -61,6 +64,7 @@ struct FuzzOptions {
   std::uint64_t scripts_per_server = 500;  // Then a server of ours starts afresh.
   int tries_max = 200;                     // Runs to reproduce and minimise one finding.
   std::chrono::milliseconds shrink_time{20000};
+  EdgeMap* coverage = nullptr;  // What the server's code marks; a run ends when it does not. Null: that does not count.
   ScriptCorpus* corpus = nullptr;       // What to begin with, and where to keep what showed something new. May be null.
   std::string findings_directory = {};  // Empty: findings are not saved.
   std::string replay_options = {};      // Of each finding, as is the next.
