@@ -382,14 +382,14 @@ LiveServer::OrStop LiveServer::Disconnected(Lane& lane) {
 // How the server ended, if it has. On a busy machine that may be known long after its connections have ended; but a
 // process that has ended greets nobody.
 std::optional<std::string> LiveServer::Ended() {
+  const auto deadline = Clock::now() + kDeathTimeout;
   auto ended = peer_->Ended();
   if (ended || !target_.IsOurs() || IsCancelled(options_) || Greets()) {
     return ended;
   }
-  const auto deadline = Clock::now() + kDeathTimeout;
-  while (!ended && Clock::now() < deadline) {
+  do {
     ended = peer_->Ended();  // Waits a little.
-  }
+  } while (!ended && Clock::now() < deadline);
   return ended;
 }
 

@@ -18,6 +18,7 @@ using engine::Trouble;
 namespace {
 
 constexpr std::chrono::seconds kEnterTimeMin{1};           // When the time of the run is over, too.
+constexpr int kEnterReplies = 10;                          // The time to enter, in reply timeouts.
 constexpr std::chrono::seconds kBusyTimeout{2};            // For a server to notice that all have left.
 constexpr std::chrono::milliseconds kCrowdedTimeout{200};  // The same while one of ours is on: it may be the only one.
 constexpr std::chrono::milliseconds kBusyPause{2};         // Before it is asked again.
@@ -117,7 +118,7 @@ std::expected<void, Trouble> LiveServer::EnterLane() {
 std::expected<void, Trouble> LiveServer::TryLane() {
   const auto now = Clock::now();
   const auto over = std::max(options_.deadline.value_or(Clock::time_point::max()), now + kEnterTimeMin);
-  const auto deadline = std::min(now + options_.start_timeout, over);
+  const auto deadline = std::min(now + std::min(options_.start_timeout, kEnterReplies * options_.reply_timeout), over);
   was_turned_away_ = true;
   NBDSPEC_ASSIGN_OR_RETURN(transport, peer_->Connect(deadline));
   Lane& lane = lanes_.emplace_back();
