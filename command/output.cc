@@ -3,8 +3,10 @@
 
 #include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/ioctl.h>
 #include <sys/random.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,7 +24,10 @@ namespace nbdspec::command {
 namespace {
 
 constexpr const char* kOwnFiles = "/proc/self/fd/";
+constexpr std::string_view kNewEnd = ".tmp";
+constexpr std::size_t kRandomDigits = 16;
 
+// While it is open it is locked, so that others see that it is not left.
 struct NewFile {
   std::string name;
   std::FILE* stream = nullptr;  // Null where it cannot be made: errno says why.
@@ -35,7 +40,7 @@ NewFile NewFileBeside(const std::string& file) {
   if (::getrandom(&random, sizeof random, 0) != sizeof random) {
     return {};
   }
-  std::string name = fmt::format("{}.{:016x}.tmp", file, random);
+  std::string name = fmt::format("{}.{:0{}x}{}", file, random, kRandomDigits, kNewEnd);
   const std::string directory = std::filesystem::path(file).parent_path().string();
   int descriptor = ::access(kOwnFiles, X_OK) != 0
                        ? -1
@@ -44,11 +49,42 @@ NewFile NewFileBeside(const std::string& file) {
   if (has_name) {
     descriptor = ::open(name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0666);
   }
+  if (descriptor >= 0) {
+    ::flock(descriptor, LOCK_EX | LOCK_NB);
+  }
   std::FILE* const stream = descriptor < 0 ? nullptr : ::fdopen(descriptor, "wb");
   if (descriptor >= 0 && stream == nullptr) {
     ::close(descriptor);
   }
   return {.name = std::move(name), .stream = stream, .has_name = has_name};
+}
+
+bool IsNameOfNew(std::string_view name, std::string_view file) {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  return name.size() == file.size() + 1 + kRandomDigits + kNewEnd.size() && name.starts_with(file) &&
+         name[file.size()] == '.' && name.ends_with(kNewEnd) &&
+         name.substr(file.size() + 1, kRandomDigits).find_first_not_of(kDigits) == std::string_view::npos;
+}
+
+// Removes what a kill left, of who was about to put it in place of `file`: it is ours, and nobody has it open.
+void RemoveLeft(const std::string& file) {
+  const std::filesystem::path path(file);
+  const std::string directory = path.parent_path().empty() ? "." : path.parent_path().string();
+  std::error_code error;
+  for (std::filesystem::directory_iterator each(directory, error), end; !error && each != end; each.increment(error)) {
+    if (!IsNameOfNew(each->path().filename().string(), path.filename().string())) {
+      continue;
+    }
+    const int left = ::open(each->path().c_str(), O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    struct stat status = {};
+    if (left >= 0 && ::fstat(left, &status) == 0 && S_ISREG(status.st_mode) && status.st_uid == ::geteuid() &&
+        ::flock(left, LOCK_EX | LOCK_NB) == 0) {
+      ::unlink(each->path().c_str());
+    }
+    if (left >= 0) {
+      ::close(left);
+    }
+  }
 }
 
 // Returns 0, or the errno that says why not.
@@ -124,23 +160,23 @@ std::string CannotWrite(const std::string& file, int error) {
 
 std::string WriteOutput(const std::string& file, const std::string& text) {
   const bool is_replaced = file != "-" && IsPlain(file);
+  if (is_replaced) {
+    RemoveLeft(file);
+  }
   NewFile beside = is_replaced ? NewFileBeside(file) : NewFile{};
   std::FILE* const stream = file == "-" ? stdout : is_replaced ? beside.stream : std::fopen(file.c_str(), "wbe");
   int error = stream == nullptr ? errno : WriteTo(stream, text);
   error = error == 0 && is_replaced ? GiveName(beside) : error;
-  if (stream != nullptr && stream != stdout) {
-    std::fclose(stream);
-  }
   if (error == 0 && is_replaced && std::rename(beside.name.c_str(), file.c_str()) != 0) {
     error = errno;
   }
-  if (error == 0) {
-    return "";
-  }
-  if (beside.stream != nullptr && beside.has_name) {
+  if (error != 0 && beside.stream != nullptr && beside.has_name) {
     std::remove(beside.name.c_str());
   }
-  return CannotWrite(file, error);
+  if (stream != nullptr && stream != stdout) {
+    std::fclose(stream);
+  }
+  return error == 0 ? "" : CannotWrite(file, error);
 }
 
 std::string CannotWriteYet(const std::string& file) {
@@ -150,16 +186,16 @@ std::string CannotWriteYet(const std::string& file) {
   if (!IsPlain(file)) {
     return ::access(file.c_str(), W_OK) == 0 ? "" : CannotWrite(file, errno);
   }
+  RemoveLeft(file);
   NewFile beside = NewFileBeside(file);
   const int error = beside.stream == nullptr ? errno : GiveName(beside);
+  if (error == 0) {
+    std::remove(beside.name.c_str());
+  }
   if (beside.stream != nullptr) {
     std::fclose(beside.stream);
   }
-  if (error != 0) {
-    return CannotWrite(file, error);
-  }
-  std::remove(beside.name.c_str());
-  return "";
+  return error == 0 ? "" : CannotWrite(file, error);
 }
 
 }  // namespace nbdspec::command
