@@ -13,6 +13,7 @@
 #include <thread>
 #include <utility>
 
+#include "conformance/peer/down.h"
 #include "conformance/peer/reference_target.h"
 #include "conformance/peer/target.h"
 #include "engine/script/script.h"
@@ -344,6 +345,60 @@ TEST(OneClient, WhoseTimeIsOverWhileItIsLearnedIsNotAccused) {
   const auto ran = RunOnFreshServer(server.target(), {.size = 1}, options);
   ASSERT_TRUE(ran) << ran.error().sentence;
   EXPECT_FALSE(ran->finding);
+}
+
+// --- What does not come up after a power cut ---
+
+// The reference server on a disk of ours, on which it does not start again.
+class NotPoweredUp : public conformance::Peer, public conformance::Storage {
+ public:
+  NotPoweredUp(std::unique_ptr<conformance::Peer> rest, bool is_down) : rest_(std::move(rest)), is_down_(is_down) {}
+
+  std::expected<std::unique_ptr<Transport>, engine::Trouble> Connect(Transport::Clock::time_point deadline) override {
+    return rest_->Connect(deadline);
+  }
+  std::optional<std::string> Ended() override {
+    return is_cut_ && is_down_ ? std::optional<std::string>(conformance::kIsDown) : std::nullopt;
+  }
+  std::expected<void, engine::Trouble> Restart() override { return rest_->Restart(); }
+  conformance::Storage* storage() override { return this; }
+  void CutPower(const engine::PowerCut& cut) override {
+    is_cut_ = true;
+    rest_->storage()->CutPower(cut);
+  }
+  std::expected<void, engine::Trouble> PowerUp(Transport::Clock::time_point /*deadline*/) override {
+    return std::unexpected(engine::Trouble{"no room"});
+  }
+  void With(const std::function<void(engine::VolatileDisk& disk)>& use) override { rest_->storage()->With(use); }
+
+ private:
+  std::unique_ptr<conformance::Peer> rest_;
+  bool is_down_;
+  bool is_cut_ = false;
+};
+
+std::expected<RunResult, engine::Trouble> CutPowerOf(bool is_down) {
+  const auto reference = conformance::ReferenceTarget();
+  conformance::Target target({.description = "", .command_line = ""},
+                             [&](conformance::Setup setup, auto deadline) -> conformance::PeerOrTrouble {
+                               return std::make_unique<NotPoweredUp>(*reference->Start(setup, deadline), is_down);
+                             });
+  LiveOptions options = OneAtATimeOptions().live;
+  options.power_cut = true;
+  return RunOnFreshServer(target, {.size = 1, .steps = {engine::CutStep{}}}, options);
+}
+
+TEST(PowerCut, WhoDoesNotStartOnWhatItLeftIsAFinding) {
+  const auto ran = CutPowerOf(/*is_down=*/false);
+  ASSERT_TRUE(ran) << ran.error().sentence;
+  ASSERT_TRUE(ran->finding);
+  EXPECT_EQ(ran->finding->request_kind, "cut");
+}
+
+TEST(PowerCut, WhoCannotBeStartedIsNoFinding) {
+  const auto ran = CutPowerOf(/*is_down=*/true);
+  ASSERT_FALSE(ran);
+  EXPECT_EQ(ran.error().sentence, "no room");
 }
 
 // --- Silent, cancelled, and slow ---

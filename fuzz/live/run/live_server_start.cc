@@ -7,6 +7,7 @@
 #include <bit>
 #include <utility>
 
+#include "conformance/peer/down.h"
 #include "engine/base/check.h"
 #include "engine/base/or_return.h"
 #include "engine/base/quoted.h"
@@ -230,6 +231,9 @@ LiveServer::OrStop LiveServer::CutPower(const engine::PowerCut& cut, std::size_t
     stop.failure->kind = FindingKind::kDamage;
     return fail("a disk that is whole after a power cut",
                 "its checker says " + engine::Quoted(**damage, kShownDamageBytesMax));
+  }
+  if (!up && conformance::IsDown(*peer_)) {  // That is no fault of what the cut left.
+    return std::unexpected(Stop{.trouble = up.error()});
   }
   const PowerHistory history = *std::exchange(power_, {});
   if (const auto learned = up ? LearnAgain() : up; !learned) {
