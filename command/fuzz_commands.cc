@@ -94,9 +94,10 @@ std::string ReplayOptionsFrom(const Options& options) {
 std::string CountsOf(const fuzz::FuzzReport& report) {
   const double rate = report.seconds > 0 ? static_cast<double>(report.command_count) / report.seconds : 0;
   const std::string cuts = report.cut_count == 0 ? "" : fmt::format(", {} power cuts", report.cut_count);
-  const std::string edges = report.edge_count == 0 ? "" : fmt::format(", {} edges", report.edge_count);
+  std::string inside = report.edge_count == 0 ? "" : fmt::format(", {} edges", report.edge_count);
+  inside += report.storage_kind_count == 0 ? "" : fmt::format(", {} of disk operations", report.storage_kind_count);
   return fmt::format("{} scripts, {} commands{}, {} kinds of answers{} in {:.1f} s ({:.0f}/s)", report.script_count,
-                     report.command_count, cuts, report.kind_count, edges, report.seconds, rate);
+                     report.command_count, cuts, report.kind_count, inside, report.seconds, rate);
 }
 
 fuzz::FuzzOptions FuzzOptionsFrom(const Options& options) {
@@ -151,6 +152,7 @@ Json ReportOf(const fuzz::FuzzReport& report, const std::string& target, const O
   json["power_cuts"] = report.cut_count;
   json["kinds"] = report.kind_count;
   json["edges"] = report.edge_count;
+  json["storage_kinds"] = report.storage_kind_count;
   json["findings"] = Json::array();
   for (const auto& [finding, directory] : report.findings) {
     json["findings"].push_back(JsonOfFinding(finding, directory));

@@ -56,6 +56,12 @@ void VolatileDisk::Fail(const std::optional<DiskFailure>& failure) {
   failed_count_ = 0;
 }
 
+void VolatileDisk::Note(DiskOperation::Kind kind, ByteRange range) {
+  if (operations_.size() < kOperationsMax) {
+    operations_.push_back({.kind = kind, .range = range});
+  }
+}
+
 bool VolatileDisk::Fails(DiskFailure::Operation operation) {
   if (!failure_ || (failure_->operations & operation) == 0) {
     return false;
@@ -72,6 +78,7 @@ LayerResult VolatileDisk::Extents(const ExtentsRequest& request, ExtentMap& exte
 
 LayerResult VolatileDisk::Read(std::uint64_t offset, std::span<std::uint8_t> into) {
   NBDSPEC_CHECK(offset <= size() && into.size() <= size() - offset);
+  Note(DiskOperation::Kind::kRead, {.begin = offset, .end = offset + into.size()});
   if (Fails(DiskFailure::kReads)) {
     contents_.Read(offset, into.first(std::min<std::uint64_t>(into.size(), failure_->bytes_done)));
     return std::unexpected(failure_->error);
@@ -82,6 +89,7 @@ LayerResult VolatileDisk::Read(std::uint64_t offset, std::span<std::uint8_t> int
 
 LayerResult VolatileDisk::Write(std::uint64_t offset, ByteView data) {
   NBDSPEC_CHECK(offset <= size() && data.size() <= size() - offset);
+  Note(DiskOperation::Kind::kWrite, {.begin = offset, .end = offset + data.size()});
   const bool fails = Fails(DiskFailure::kWrites);
   const ByteView done = fails ? data.first(std::min<std::uint64_t>(data.size(), failure_->bytes_done)) : data;
   const LayerResult result = Do(
@@ -90,10 +98,12 @@ LayerResult VolatileDisk::Write(std::uint64_t offset, ByteView data) {
 }
 
 LayerResult VolatileDisk::WriteZeroes(ByteRange range, bool may_punch_hole) {
+  Note(may_punch_hole ? DiskOperation::Kind::kPunch : DiskOperation::Kind::kZero, range);
   return WriteZeroesOrFail(DiskFailure::kZeroes, range, may_punch_hole ? ExtentType::kHoleZero : ExtentType::kZero);
 }
 
 LayerResult VolatileDisk::Trim(ByteRange range) {
+  Note(DiskOperation::Kind::kTrim, range);
   return WriteZeroesOrFail(DiskFailure::kTrims, range, ExtentType::kHoleZero);
 }
 
@@ -147,9 +157,17 @@ void VolatileDisk::Apply(const Change& change, ByteRange part, SparseBytes& to) 
   }
 }
 
-LayerResult VolatileDisk::Flush() { return Persist(extents_.range()); }
+LayerResult VolatileDisk::Flush() {
+  Note(DiskOperation::Kind::kFlush, extents_.range());
+  return MakeDurable(extents_.range());
+}
 
 LayerResult VolatileDisk::Persist(ByteRange range) {
+  Note(DiskOperation::Kind::kPersist, range);
+  return MakeDurable(range);
+}
+
+LayerResult VolatileDisk::MakeDurable(ByteRange range) {
   const bool fails = Fails(DiskFailure::kFlushes);
   if (fails && !failure_->loses) {
     return std::unexpected(failure_->error);

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "engine/base/byte_range.h"
@@ -33,6 +34,22 @@ struct DiskFailure {
   // A failing flush loses what it should have made durable, which can be read until the power goes: so do kernels,
   // which take pages that they could not write for clean.
   bool loses = false;
+};
+
+// What came to a disk, in short, whether it failed or not.
+struct DiskOperation {
+  enum class Kind : std::uint8_t {
+    kRead,
+    kWrite,
+    kZero,
+    kPunch,
+    kTrim,
+    kFlush,
+    kPersist
+  };  // kPunch: a kZero that may.
+  Kind kind = Kind::kRead;
+  ByteRange range = {};  // Of a kFlush all of the disk.
+  bool operator==(const DiskOperation&) const = default;
 };
 
 class VolatileDisk : public Layer {
@@ -60,6 +77,11 @@ class VolatileDisk : public Layer {
   // How many changes are not durable.
   [[nodiscard]] std::size_t volatile_count() const { return volatile_.size(); }
 
+  static constexpr std::size_t kOperationsMax = 4096;  // That are noted. More are forgotten.
+
+  // What came since the last call: the first of it.
+  std::vector<DiskOperation> TakeOperations() { return std::exchange(operations_, {}); }
+
   // The power goes and comes back: the contents are what was durable and what `cut` keeps, and all of it is durable.
   void Cut(const PowerCut& cut);
 
@@ -75,6 +97,8 @@ class VolatileDisk : public Layer {
     Bytes data;  // Of `range`; empty: zeroes.
   };
 
+  void Note(DiskOperation::Kind kind, ByteRange range);
+  LayerResult MakeDurable(ByteRange range);
   // Whether this one fails.
   bool Fails(DiskFailure::Operation operation);
   LayerResult Do(Change change, ExtentType type);
@@ -90,6 +114,7 @@ class VolatileDisk : public Layer {
   std::optional<DiskFailure> failure_;
   std::uint64_t operation_count_ = 0;  // Of those that may fail.
   std::uint64_t failed_count_ = 0;
+  std::vector<DiskOperation> operations_;
 };
 
 }  // namespace nbdspec::engine

@@ -49,6 +49,30 @@ TEST(VolatileDisk, ReadsWhatWasWrittenBeforeAnyFlush) {
   EXPECT_EQ(disk.volatile_count(), 3U);
 }
 
+TEST(VolatileDisk, NotesWhatCame) {
+  using Kind = DiskOperation::Kind;
+  VolatileDisk disk(kSize);
+  Put(disk, 1, 2, 2);
+  EXPECT_TRUE(disk.WriteZeroes(Sectors(0, 1), true));
+  EXPECT_TRUE(disk.WriteZeroes(Sectors(0, 2), false));
+  EXPECT_TRUE(disk.Trim(Sectors(3, 4)));
+  EXPECT_EQ(In(disk, 2), 2);
+  EXPECT_TRUE(disk.Persist(Sectors(1, 2)));
+  EXPECT_TRUE(disk.Flush());
+  EXPECT_EQ(disk.TakeOperations(), (std::vector<DiskOperation>{{.kind = Kind::kWrite, .range = Sectors(1, 3)},
+                                                               {.kind = Kind::kPunch, .range = Sectors(0, 1)},
+                                                               {.kind = Kind::kZero, .range = Sectors(0, 2)},
+                                                               {.kind = Kind::kTrim, .range = Sectors(3, 4)},
+                                                               {.kind = Kind::kRead, .range = Sectors(2, 3)},
+                                                               {.kind = Kind::kPersist, .range = Sectors(1, 2)},
+                                                               {.kind = Kind::kFlush, .range = Sectors(0, 4)}}));
+  EXPECT_TRUE(disk.TakeOperations().empty());
+  for (std::size_t i = 0; i < 2 * VolatileDisk::kOperationsMax; ++i) {
+    EXPECT_TRUE(disk.Flush());
+  }
+  EXPECT_EQ(disk.TakeOperations().size(), VolatileDisk::kOperationsMax);
+}
+
 TEST(VolatileDisk, KeepsWhatTheCutSays) {
   const auto after = [](const PowerCut& cut) {
     VolatileDisk disk = Example();

@@ -155,7 +155,8 @@ bool Learner::Seen::Add(std::span<const std::uint32_t> signatures) {
 }
 
 bool Learner::Note(const Script& script, const ScriptSignatures& signatures) {
-  const bool is_inside = edges_.Add(signatures.edges);
+  const bool takes_edge = edges_.Add(signatures.edges);
+  const bool is_inside = storage_.Add(signatures.storage) || takes_edge;
   const bool is_new = answers_.Add(signatures.answers) || is_inside;
   if (!is_new) {
     return false;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Learner: keeps the scripts that showed something new, and makes the next ones by changing them.
 //
-// What is new is for others to say, as signatures (answer_kinds.h, ../coverage). The same seed, and the same scripts
-// and signatures before, give the same script.
+// What is new is for others to say, as signatures (answer_kinds.h, storage_kinds.h, ../coverage). The same seed, and
+// the same scripts and signatures before, give the same script.
 
 #pragma once
 
@@ -44,6 +44,7 @@ struct ScriptSignatures {
 
   std::span<const std::uint32_t> answers = {};  // Kinds of answers.
   std::span<const std::uint32_t> edges = {};    // Of the server's code.
+  std::span<const std::uint32_t> storage = {};  // Kinds of operations at the disk below the server.
 };
 
 class Learner {
@@ -60,6 +61,7 @@ class Learner {
   // How many different signatures were noted.
   [[nodiscard]] std::size_t kind_count() const { return answers_.count(); }
   [[nodiscard]] std::size_t edge_count() const { return edges_.count(); }
+  [[nodiscard]] std::size_t storage_kind_count() const { return storage_.count(); }
 
  private:
   static constexpr std::size_t kKeptMax = 4096;  // Then a new one takes the place of an old one.
@@ -80,6 +82,7 @@ class Learner {
   std::uint64_t seed_;
   Seen answers_;
   Seen edges_;
+  Seen storage_;
   std::vector<engine::Script> kept_;   // Without their options.
   std::size_t noted_count_ = 0;        // Of those that were kept.
   std::deque<engine::Script> inside_;  // Those of them that showed something new within the server, the newest last.

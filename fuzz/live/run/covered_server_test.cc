@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-3-Clause
-// Edges of a server's code guide a run to what no answer leads to.
+// Edges of a server's code, and what it does at its disk, guide a run to what no answer leads to.
 
 #include <gtest/gtest.h>
 
@@ -7,15 +7,19 @@
 #include <cstdint>
 #include <fstream>
 #include <memory>
+#include <span>
 #include <string>
 #include <variant>
 #include <vector>
 
+#include "conformance/peer/reference_target.h"
 #include "conformance/peer/target.h"
 #include "engine/base/mix.h"
+#include "engine/storage/volatile_disk.h"
 #include "engine/wire/protocol.h"
 #include "fuzz/live/coverage/edge_map.h"
 #include "fuzz/live/learn/learner.h"
+#include "fuzz/live/learn/storage_kinds.h"
 #include "fuzz/live/run/live_fuzz.h"
 #include "fuzz/live/run/random_script.h"
 
@@ -52,8 +56,20 @@ ScriptFrame AFrame() {
   return frame;
 }
 
+// What the same server does at its disk, where all else stays in its cache: it reads more after each TRIM in a row.
+std::vector<engine::DiskOperation> OperationsOf(const Script& script) {
+  std::vector<engine::DiskOperation> operations;
+  for (const std::uint64_t edge : EdgesOf(script)) {
+    operations.push_back(
+        {.kind = engine::DiskOperation::Kind::kRead, .range = {.begin = 0, .end = std::uint64_t{512} << edge}});
+  }
+  return operations;
+}
+
+enum class Guided : std::uint8_t { kByAnswers, kByEdges, kByDisk };
+
 // Whether one of the first scripts meets the bug.
-bool MeetsBug(std::uint64_t seed, bool by_edges) {
+bool MeetsBug(std::uint64_t seed, Guided guided) {
   constexpr std::uint64_t kScripts = 2500;
   const ScriptFrame frame = AFrame();
   Learner learner(seed);
@@ -67,8 +83,14 @@ bool MeetsBug(std::uint64_t seed, bool by_edges) {
       return true;
     }
     // New kinds of answers come as well, ever more rarely, and have nothing to do with it.
-    const std::uint32_t answer = engine::SeedAt(~seed, number) % (1 + number / 4) == 0 ? answer_count++ : 0;
-    learner.Note(script, {.answers = std::vector{answer}, .edges = by_edges ? edges : std::vector<std::uint32_t>()});
+    const std::vector answers = {engine::SeedAt(~seed, number) % (1 + number / 4) == 0 ? answer_count++ : 0};
+    ScriptSignatures signatures = {.answers = answers};
+    const std::vector<std::uint32_t> disk = SignaturesOf(OperationsOf(script));
+    (guided == Guided::kByEdges ? signatures.edges : signatures.storage) =
+        guided == Guided::kByEdges  ? std::span<const std::uint32_t>(edges)
+        : guided == Guided::kByDisk ? std::span<const std::uint32_t>(disk)
+                                    : std::span<const std::uint32_t>();
+    learner.Note(script, signatures);
   }
   return false;
 }
@@ -77,8 +99,9 @@ TEST(Coverage, LeadsWhereNoAnswerLeads) {
   constexpr std::uint64_t kSeeds = __has_feature(address_sanitizer) ? 1 : 3;  // It takes ten times as long there.
   std::uint64_t without_count = 0;
   for (std::uint64_t seed = 1; seed <= kSeeds; ++seed) {
-    EXPECT_TRUE(MeetsBug(seed, /*by_edges=*/true)) << seed;
-    without_count += MeetsBug(seed, /*by_edges=*/false) ? 1 : 0;
+    EXPECT_TRUE(MeetsBug(seed, Guided::kByEdges)) << seed;
+    EXPECT_TRUE(MeetsBug(seed, Guided::kByDisk)) << seed;
+    without_count += MeetsBug(seed, Guided::kByAnswers) ? 1 : 0;
   }
   EXPECT_LE(without_count, 1U);
 }
@@ -106,6 +129,14 @@ TEST(Coverage, EdgesOfAServerAreCountedAndItsScriptsKept) {
   EXPECT_GT(edge_counts.front(), 0U);
   EXPECT_GT(edge_counts.back(), edge_counts.front());
   EXPECT_TRUE(std::ranges::is_sorted(edge_counts));
+}
+
+TEST(Coverage, WhatAServerDoesAtOurDiskIsCounted) {
+  const auto target = conformance::ReferenceTarget();
+  const FuzzReport with = Fuzz(*target, {.scripts_max = 3, .tries_max = 0, .live = {.power_cut = true}});
+  EXPECT_FALSE(with.trouble) << with.trouble->sentence;
+  EXPECT_GT(with.storage_kind_count, 10U);
+  EXPECT_EQ(Fuzz(*target, {.scripts_max = 1, .tries_max = 0}).storage_kind_count, 0U);
 }
 
 TEST(Coverage, OfAServerThatIsNotBuiltForItEndsTheRun) {

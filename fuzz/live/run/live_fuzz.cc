@@ -11,6 +11,7 @@
 #include "engine/base/or_return.h"
 #include "fuzz/findings/store.h"
 #include "fuzz/live/learn/learner.h"
+#include "fuzz/live/learn/storage_kinds.h"
 #include "fuzz/live/learn/suspects.h"
 #include "fuzz/live/run/joined_scripts.h"
 #include "fuzz/live/run/known_bugs.h"
@@ -230,9 +231,12 @@ class Fuzzer {
   // What the last script showed.
   void Learn(const RunResult& ran, const std::vector<std::uint32_t>& edges) {
     const Script& script = history_.back();
-    const bool is_new = learner_.Note(script, {.answers = SignaturesOf(script, ran.answers), .edges = edges});
+    const bool is_new = learner_.Note(script, {.answers = SignaturesOf(script, ran.answers),
+                                               .edges = edges,
+                                               .storage = SignaturesOf(server_->TakeDiskOperations())});
     report_.kind_count = learner_.kind_count();
     report_.edge_count = learner_.edge_count();
+    report_.storage_kind_count = learner_.storage_kind_count();
     if (!is_new || options_.corpus == nullptr || corpus_trouble_) {
       return;
     }
@@ -265,6 +269,7 @@ class Fuzzer {
     if (options_.coverage != nullptr) {
       options_.coverage->Clear();
     }
+    (void)server_->TakeDiskOperations();
     auto ran = server_->Run(history_.back(), leave);
     if (!ran) {
       return NoteLost(std::move(ran).error());

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-3-Clause
 // Fuzzes a server: random scripts, one after the other, until the time or the number is used up. Scripts that brought
-// new kinds of answers, or edges of the server's code, are kept, and many of the others are changes of these
-// (fuzz/live/learn).
+// new kinds of answers, edges of the server's code or kinds of operations at its disk are kept, and many of the others
+// are changes of these (fuzz/live/learn).
 //
 // A finding is on the disk before anything else is done with it. It does not keep others from being found: fresh
 // servers reproduce and minimise it at the end, or in a share of the time; what shows it comes more rarely (Suspects);
@@ -38,8 +38,9 @@ struct FuzzReport {
   std::uint64_t script_count = 0;  // With those of the corpus.
   std::uint64_t command_count = 0;
   std::uint64_t cut_count = 0;
-  std::size_t kind_count = 0;  // Of answers: different signatures.
-  std::size_t edge_count = 0;  // Of the server's code, with FuzzOptions::coverage.
+  std::size_t kind_count = 0;          // Of answers: different signatures.
+  std::size_t edge_count = 0;          // Of the server's code, with FuzzOptions::coverage.
+  std::size_t storage_kind_count = 0;  // Of operations at the server's disk, with LiveOptions::power_cut.
   double seconds = 0;
   std::optional<engine::Trouble> trouble;  // What ended the run before its time.
   bool is_unusable = false;                // The server was not usable, or not any more: `trouble` says why.

@@ -21,6 +21,7 @@
 #include "conformance/peer/target.h"
 #include "engine/base/error.h"
 #include "engine/script/script.h"
+#include "engine/storage/volatile_disk.h"
 #include "fuzz/findings/finding.h"
 #include "fuzz/live/connection/live_connection.h"
 #include "fuzz/live/judge/reply_judge.h"
@@ -98,6 +99,9 @@ class LiveServer {
   // After a finding a server that nbdspec started has to be started again.
   // Errors: the server cannot be reached although it did not end; the checker of its disk cannot be run.
   std::expected<RunResult, engine::Trouble> Run(const engine::Script& script, bool leave = false);
+
+  // What the server has asked of its disk since the last call, the first of it, where that is ours.
+  std::vector<engine::DiskOperation> TakeDiskOperations();
 
   // Whether connections can be entered so: those that are there are left, and one is entered. Also where the server
   // breaks a MUST or ends over it: the next Run shows that. A server that often cannot is not asked again.

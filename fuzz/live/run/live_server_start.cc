@@ -201,6 +201,14 @@ std::expected<void, Trouble> LiveServer::ReadWindows() {
   return {};
 }
 
+std::vector<engine::DiskOperation> LiveServer::TakeDiskOperations() {
+  std::vector<engine::DiskOperation> operations;
+  if (conformance::Storage* const storage = peer_->storage()) {
+    storage->With([&](engine::VolatileDisk& disk) { operations = disk.TakeOperations(); });
+  }
+  return operations;
+}
+
 // The power goes, with whatever is in flight. What stands there afterwards is judged, and the script goes on with it.
 LiveServer::OrStop LiveServer::CutPower(const engine::PowerCut& cut, std::size_t step) {
   conformance::Storage* const storage = peer_->storage();
