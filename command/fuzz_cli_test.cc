@@ -138,7 +138,7 @@ TEST(Fuzz, InsideTlsAFindingIsReplayedInsideTls) {
   const std::string findings = FileFor("inside-tls");
   const Result result = Nbdspec(
       "fuzz --tls --spawn 'nbdkit -f -U {socket} --tls=require --tls-certificates={certs} null 64K' "
-      "--only-fresh --only-offered --scripts 40 --steps 8 --findings " +
+      "--only-fresh --only-offered --tries 8 --scripts 40 --steps 8 --findings " +
       findings);
   EXPECT_EQ(result.exit, 1) << result.output;
   const std::string line = ReplayLineOf(result);
@@ -188,6 +188,7 @@ TEST(Fuzz, EachWayToRefuseHasItsExitCode) {
       {"fuzz reference --time -1", 2, "--time"},
       {"fuzz reference --scripts x", 2, "--scripts"},
       {"fuzz reference --steps 0", 2, "--steps"},
+      {"fuzz reference --tries -1", 2, "--tries"},
       {"fuzz reference --in-flight 65", 2, "--in-flight"},
       {"fuzz reference --shard 0/4", 2, "--shard"},
       {"fuzz reference --shard 5/4", 2, "I in [1, N]"},

@@ -110,6 +110,7 @@ fuzz::FuzzOptions FuzzOptionsFrom(const Options& options) {
                          .only_offered = options.only_offered,
                          .only_fresh = options.only_fresh,
                          .connections = options.connections,
+                         .tries_max = options.tries,
                          .findings_directory = options.findings,
                          .replay_options = ReplayOptionsFrom(options),
                          .version = kVersion,

@@ -64,7 +64,7 @@ void FaultyServer::Become(const std::string& fault) const { Write(fault_file_, f
 std::string FaultyServer::command() const { return "'conformance/peer/faulty_server {socket} " + fault_file_ + "'"; }
 
 std::string FaultyServer::FuzzWords(const std::string& more) const {
-  return "fuzz --spawn " + command() + " --only-offered --findings " + findings_ + " " + more;
+  return "fuzz --spawn " + command() + " --only-offered --tries 8 --findings " + findings_ + " " + more;
 }
 
 std::vector<std::string> FaultyServer::Kept() const {

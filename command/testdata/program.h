@@ -39,7 +39,7 @@ class FaultyServer {
   [[nodiscard]] std::string command() const;
   [[nodiscard]] const std::string& fault_file() const { return fault_file_; }
   [[nodiscard]] const std::string& findings() const { return findings_; }
-  // The words of a run that asks only for what is offered.
+  // The words of a run that asks only for what is offered, and does not take long to make what it finds small.
   [[nodiscard]] std::string FuzzWords(const std::string& more) const;
   [[nodiscard]] Result Fuzz(const std::string& more) const { return Nbdspec(FuzzWords(more)); }
 
