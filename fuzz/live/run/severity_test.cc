@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <memory>
 #include <string>
@@ -119,7 +120,12 @@ TEST(Severity, AdviceThatIsNotFollowedIsAWarningWithAnExampleAndNoFinding) {
   };
   for (const Advice& advice : all) {
     const auto target = ThatChanges(advice.change);
-    const FuzzReport report = Fuzz(*target, {.seed = 2, .scripts_max = 600, .tries_max = 0});
+    FuzzReport report;
+    for (const std::uint64_t scripts : {std::uint64_t{60}, std::uint64_t{600}}) {
+      if (!report.warnings.contains(advice.requirement)) {
+        report = Fuzz(*target, {.seed = 2, .scripts_max = scripts, .tries_max = 0});
+      }
+    }
     ASSERT_FALSE(report.trouble) << report.trouble->sentence;
     for (const auto& found : report.findings) {
       ADD_FAILURE() << advice.requirement << " made a finding: " << SummaryOf(found.finding);
