@@ -194,6 +194,7 @@ TEST(Runner, ChecksAfterTheDeadlineAreInconclusive) {
   EXPECT_EQ(run.exit, 1);
 }
 
+// A slow machine has not even started the server by then: that is no fault of the server's.
 TEST(Runner, ADeadlineThatPassesBeforeTheFirstCheckFailsNothing) {
   const auto target = ReferenceTarget({.interposers = [](engine::Layer&) {
     std::this_thread::sleep_for(std::chrono::milliseconds(5));
@@ -205,7 +206,7 @@ TEST(Runner, ADeadlineThatPassesBeforeTheFirstCheckFailsNothing) {
   EXPECT_TRUE(
       std::ranges::all_of(run.outcomes, [](const auto& each) { return each.verdict == Verdict::kInconclusive; }));
   EXPECT_EQ(run.trouble, "the run's deadline passed");
-  EXPECT_EQ(SanityOf(run), "not held before the checks, not held after them");
+  EXPECT_TRUE(SanityOf(run).ends_with("not held after them")) << SanityOf(run);
   EXPECT_EQ(run.exit, 1);
 }
 
