@@ -125,7 +125,8 @@ TEST(HostileServer, EveryFlippedBitOfTheHandshakeGivesAnExitCode) {
 
 TEST(HostileServer, NoiseGivesAnExitCodeFromEveryCheck) {
   std::mt19937_64 random(1);
-  for (int round = 0; round < 20; ++round) {
+  const int rounds = Step() == 1 ? 20 : 3;
+  for (int round = 0; round < rounds; ++round) {
     const std::uint64_t seed = random();
     const int exit = Meet(AllChecks(), [seed] {
       return [noise = std::mt19937_64(seed), first = true](ByteView bytes, Bytes& arrives) mutable {
