@@ -2,13 +2,11 @@
 // Each command that talks to a server, where the machine gives little and people interrupt: the exit code is a
 // documented one, a right server is not accused, and what HostileRun::Run says holds.
 #include <gtest/gtest.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <csignal>
-#include <cstdlib>
 #include <filesystem>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -84,32 +82,6 @@ TEST(Surroundings, LittleMemory) {
     limits.push_back("ulimit -S -v " + std::to_string(mib * 1024));
   }
   UnderLimits(limits, "ulimit -S -v unlimited");
-}
-
-// Of somebody who is not root, whom nobody refuses any, and who has no other ones.
-TEST(Surroundings, FewProcesses) {
-  if (geteuid() != 0 || std::system("prlimit true && setpriv true") != 0) {
-    GTEST_SKIP() << "only root, with prlimit and setpriv of util-linux, can be somebody else";
-  }
-  constexpr int kEnough = 500;
-  Runs runs;
-  for (const char* const command : {"check", "fuzz", "replay"}) {
-    for (const int limit : {1, 2, 4, 6, kEnough}) {
-      const int user = 1'000'000 + getpid() % 100'000 * 100 + static_cast<int>(runs.size());
-      runs.emplace_back([=](HostileRun& run) {
-        const std::string count = std::to_string(limit);
-        const std::string id = std::to_string(user);
-        for (const char* const place : {"..", "."}) {
-          std::filesystem::permissions(run.Out(place), std::filesystem::perms::all);
-        }
-        run.StartBy("prlimit --nproc=" + count + ":" + count + " setpriv --reuid=" + id + " --regid=" + id +
-                    " --clear-groups --inh-caps=-all,+dac_override --ambient-caps=-all,+dac_override");
-        run.Run(run.WordsFor(command, run.Server("none"), kPatient),
-                WithoutAccusation(command, limit == kEnough ? std::set<int>{} : std::set<int>{3, 5}));
-      });
-    }
-  }
-  DoSome(runs);
 }
 
 // A server that wants an image cannot be given one.

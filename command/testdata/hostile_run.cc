@@ -119,7 +119,7 @@ std::string HostileRun::Server(const std::string& fault, const std::string& host
 Ended HostileRun::Run(const std::string& words, const std::set<int>& exits, const std::string& before,
                       std::optional<Moment> moment) {
   const Ended ended = conformance::RunInShell(
-      "export TMPDIR=" + tmpdir() + "; " + before + "exec " + by_ + " command/nbdspec " + words, moment, kPatience);
+      "export TMPDIR=" + tmpdir() + "; " + before + "exec command/nbdspec " + words, moment, kPatience);
   EXPECT_TRUE(ended.has_ended) << "was killed at last: " << ended.line << "\n" << ended.output;
   const bool is_documented = !ended.is_killed && exits.contains(ended.exit);
   EXPECT_TRUE(is_documented || (ended.was_signalled && ended.exit == 128 + moment->signal_number))

@@ -10,7 +10,6 @@
 #include <optional>
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "conformance/peer/testdata/shell_run.h"
@@ -48,9 +47,6 @@ class HostileRun {
   // From now on so much memory more may be used than is said of every run.
   void MayHold(std::uint64_t bytes) { bytes_more_ = bytes; }
 
-  // From now on the program is started by way of this command.
-  void StartBy(std::string words) { by_ = std::move(words); }
-
   // Runs `before` and then `nbdspec WORDS` in a shell, to its end: that it ends is awaited for minutes. Expects an exit
   // code among `exits`, or what the signal gives; and what is said of every run: no process and no file is left, each
   // report is whole or absent, nothing that was written controls a terminal, and little memory was used.
@@ -62,7 +58,6 @@ class HostileRun {
   void ExpectWholeReports(const Ended& ended, bool was_killed) const;
 
   std::string directory_;
-  std::string by_;
   int server_count_ = 0;
   std::uint64_t bytes_more_ = 0;
 };

@@ -56,7 +56,7 @@ bool NeedsNoQuotes(char c) {
 
 bool IsExecutableFile(const std::string& path) {
   struct stat status = {};
-  return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && eaccess(path.c_str(), X_OK) == 0;
+  return stat(path.c_str(), &status) == 0 && S_ISREG(status.st_mode) && access(path.c_str(), X_OK) == 0;
 }
 
 Trouble CannotStart(const std::string& name) {
