@@ -76,7 +76,7 @@ TEST(ClientChecks, AskEveryRequirementOfClientsThatHasNoReason) {
 }
 
 TEST(ClientChecks, AccuseTheRightClientOfNothing) {
-  const reports::Run run = RunChecksOn({}, AllClientChecks());
+  const reports::Run run = RunChecksOn({}, Chosen(AllClientChecks()));
   EXPECT_EQ(IdsWith(run, Verdict::kFail), Texts());
   EXPECT_EQ(IdsWith(run, Verdict::kWarn), Texts());
   EXPECT_EQ(IdsWith(run, Verdict::kFlaky), Texts());
