@@ -241,10 +241,10 @@ TEST(Fuzz, WithLittleMemoryEndsWithASentenceAndNoAbort) {
 
 TEST(Fuzz, HelpListsEveryOptionAndExitCode) {
   ExpectHelp("fuzz",
-             {"TARGET",      "--spawn COMMAND", "--export NAME",  "--seed",          "--time",         "--scripts",
-              "--steps",     "--in-flight",     "--connections",  "--reply-timeout", "--findings DIR", "--corpus DIR",
-              "--json FILE", "--allow-write",   "--only-offered", "--only-fresh",    "--coverage",     "0 nothing new",
-              "1 a finding", "2 usage",         "3 the server",   "5 nbdspec's"});
+             {"TARGET",        "--spawn COMMAND", "--export NAME",  "--seed",          "--time",         "--scripts",
+              "--steps",       "--in-flight",     "--connections",  "--reply-timeout", "--findings DIR", "--corpus DIR",
+              "--json FILE",   "--allow-write",   "--only-offered", "--only-fresh",    "--coverage",     "--tries",
+              "0 nothing new", "1 a finding",     "2 usage",        "3 the server",    "5 nbdspec's"});
 }
 
 // --- What a kill leaves ---

@@ -91,13 +91,13 @@ TEST(ClientChecks, AccuseNoHabitThatClausesPermit) {
            check.scenario.contains("/odd-size") || check.requirement() == spec::kTlsClientAllModes;
   });
   ASSERT_GE(engine::AllHabits().size(), 30U);
-  for (const engine::ClientHabit& habit : Chosen(std::span(engine::AllHabits()))) {
+  for (const engine::ClientHabit& habit : Chosen(engine::AllHabits())) {
     EXPECT_EQ(IdsWith(RunChecksOn(habit.conduct, checks), Verdict::kFail), Texts()) << habit.name;
   }
 }
 
 TEST(ClientChecks, EachCatchesAFault) {
-  for (const ClientSelfTestRow& row : RunClientSelfTest(Chosen(std::span(AllClientChecks())))) {
+  for (const ClientSelfTestRow& row : RunClientSelfTest(Chosen(AllClientChecks()))) {
     EXPECT_FALSE(row.caught.empty()) << row.check << " catches nothing";
   }
 }
@@ -119,7 +119,7 @@ const std::set<std::string_view> kUncaught = {
 };
 
 TEST(ClientChecks, CatchEachFaultButThoseWithAReason) {
-  for (const engine::ClientFault& fault : Chosen(std::span(engine::AllClientFaults()))) {
+  for (const engine::ClientFault& fault : Chosen(engine::AllClientFaults())) {
     std::vector<ClientCheck> checks;
     std::ranges::copy_if(AllClientChecks(), std::back_inserter(checks), [&](const ClientCheck& check) {
       return std::ranges::count(fault.checks, check.requirement()) > 0;
